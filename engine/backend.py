@@ -1,0 +1,258 @@
+"""The contract between the conversation and whatever generates: `engine.llama` here, a scripted fake in tests, a remote later.
+
+One direction carries frozen requests, the other frozen events. Events are made on the backend's own thread and handed to the
+callback of the request there; the receiver hops to its own thread. Nothing in this file is ever mutated after it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from engine.errors import XchatError
+from engine.metrics.timings import Timings
+from engine.presets.preset import Preset, Sampling
+
+
+class MemoryKind(StrEnum):
+    """How a model remembers the tokens before, which decides what can be taken back."""
+
+    ATTENTION = "attention"
+    SLIDING_WINDOW = "sliding-window"
+    HYBRID = "hybrid"
+    RECURRENT = "recurrent"
+
+
+class StopReason(StrEnum):
+    """Why an answer ended."""
+
+    EOG = "eog"
+    """The model ended it by itself."""
+    STOP_STRING = "stop"
+    """One of the stop strings came up."""
+    LENGTH = "length"
+    """The longest answer allowed, or the end of the context window, was reached."""
+    CANCELLED = "cancelled"
+    """The person stopped it."""
+    ERROR = "error"
+    """The engine failed; what came before is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a loaded model is."""
+
+    path: Path
+    name: str
+    architecture: str
+    quant: str
+    n_params: int
+    size_bytes: int
+    n_ctx_train: int
+    n_vocab: int
+    memory_kind: MemoryKind
+    chat_template: str | None
+    fingerprint: str
+    """Changes when the weights or the tokenizer change; the same for a copy of the file."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """A loaded model with its context, as the engine really set it up."""
+
+    model: ModelInfo
+    preset: Preset
+    """The preset asked for, `auto` included."""
+    n_ctx: int
+    n_batch: int
+    n_ubatch: int
+    threads: int
+    threads_batch: int
+    load_ms: float
+    """From opening the file to the first possible decode."""
+    memory: Mapping[str, int]
+    """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`."""
+    system_info: str
+    """The CPU features that the native library was built with and found."""
+
+
+class Vocabulary(Protocol):
+    """Text to tokens and back, for one loaded model. Safe to call from the backend's thread only."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The `ModelInfo.fingerprint` of its model."""
+
+    @property
+    def bos(self) -> int | None:
+        """The begin-of-sequence token, if the model has one."""
+
+    @property
+    def add_bos(self) -> bool:
+        """Whether prompts of this model begin with `bos`."""
+
+    @property
+    def bos_text(self) -> str:
+        """The text of `bos`, empty without one."""
+
+    @property
+    def eos_text(self) -> str:
+        """The text of the end-of-sequence token, empty without one."""
+
+    @property
+    def special_texts(self) -> frozenset[str]:
+        """The texts of all control and user-defined tokens: what user text must not be able to forge."""
+
+    @property
+    def eog(self) -> frozenset[int]:
+        """Tokens that end a generation."""
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """The tokens of `text`, without BOS or EOS added; with `parse_special`, texts of control tokens become those tokens."""
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The visible text of `tokens`, invalid UTF-8 replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPrompt:
+    """What the compute thread is to prefill."""
+
+    tokens: tuple[int, ...]
+    text: str
+    """The prompt after the template, for the person who wants to see it."""
+    boundaries: tuple[int, ...] = ()
+    """Token positions worth a checkpoint, ascending: where the system prompt ends, where each user message begins."""
+    left_out: int = 0
+    """How many of the oldest turns did not fit into the window."""
+    first_kept: int = 0
+    """Index into the branch of the oldest message that is in the prompt (the system message not counted)."""
+    opens_thinking: bool = False
+    """The generation prompt itself already opened a thinking block."""
+    notices: tuple[str, ...] = ()
+    """What had to be adapted, in sentences for the person (no template, a template that failed, merged roles)."""
+    template_ns: int = 0
+    tokenize_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """One turn for the engine. Send, regenerate, edit, continue and measurements are this with different inputs."""
+
+    turn: int
+    """Chosen by the caller, echoed in every event."""
+    prepare: Callable[[Vocabulary, int], PreparedPrompt]
+    """Called once on the compute thread with the vocabulary and n_ctx; may raise XchatError."""
+    sampling: Sampling
+    on_event: Callable[[BackendEvent], None]
+    """Called on the compute thread for each event; must return at once and not raise."""
+    submitted_ns: int
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    slot: int = 0
+    background: bool = False
+    """Waits while a foreground request has work."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgressed:
+    """A model is being read."""
+
+    path: Path
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class PromptReady:
+    """The prompt is tokenized and compared with the KV cache; prefill begins."""
+
+    turn: int
+    at_ns: int
+    started_ns: int
+    """When the compute thread took the request up; the wait in the queue ended here."""
+    prompt: PreparedPrompt
+    cache_n: int
+    """Tokens that the KV cache already holds."""
+    diverged_at: int | None
+    """First position where the prompt differs from what the KV cache held; None when it held nothing more."""
+    restored_checkpoint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillProgressed:
+    """Some of the prompt has been evaluated."""
+
+    turn: int
+    at_ns: int
+    processed: int
+    """Tokens evaluated so far in this turn, reused ones not counted."""
+    total: int
+    """Tokens to evaluate in this turn."""
+    elapsed_ms: float
+    eta_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokensDecoded:
+    """A chunk: tokens delivered together. `pieces`, `tokens` and `token_ns` run in parallel.
+
+    A piece may be empty: bytes of an unfinished character, or text held back because it may begin a stop string; the piece
+    of a later token carries it.
+    """
+
+    turn: int
+    pieces: tuple[str, ...]
+    tokens: tuple[int, ...]
+    token_ns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFinished:
+    """A turn has ended, for whatever reason. Always the last event of a request."""
+
+    turn: int
+    at_ns: int
+    reason: StopReason
+    timings: Timings
+    started_ns: int
+    prefill_start_ns: int
+    prefill_end_ns: int
+    prompt_tokens: int
+    token_ns: tuple[int, ...]
+    tail: str = ""
+    """Text that was held back and belongs to the answer after the last chunk."""
+    error: XchatError | None = None
+
+
+BackendEvent = LoadProgressed | PromptReady | PrefillProgressed | TokensDecoded | GenerationFinished
+
+
+class Backend(Protocol):
+    """Generates. All methods may be called from any thread and return at once; work happens on the backend's own thread."""
+
+    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None]) -> Future[EngineInfo]:
+        """Load a model, or rebuild the context when only that differs from what is loaded.
+
+        The old model is freed first when both can't be held. The future raises ModelError for a file that can't be used (the
+        backend is then empty or back on the old model), EngineError when the engine is dead, CancelledError after `cancel_load`.
+        """
+
+    def cancel_load(self) -> None:
+        """Give up a load that is under way."""
+
+    def submit(self, request: GenerateRequest) -> None:
+        """Queue a turn; its last event is GenerationFinished, whatever happens."""
+
+    def stop(self, turn: int | None = None) -> None:
+        """End a turn (all, without a number) within 50 ms, in a prefill too. The next turn is right afterwards."""
+
+    def apply_hot(self, preset: Preset) -> None:
+        """Put the hot settings of a preset in force from the next token on: threads, threads_batch, stream_batch."""
+
+    def close(self) -> None:
+        """Stop everything, free the model on the compute thread and end that thread; safe to call twice."""

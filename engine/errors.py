@@ -1,0 +1,57 @@
+"""The family of errors that a person gets to read.
+
+Each says in `title` what failed (and names the file or key), in `detail` why, and in `hint` what to do next. The screen shows them
+as notices; the command line prints them on standard error and leaves with `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class XchatError(Exception):
+    """Something failed that the person can be told about in plain words.
+
+    Attributes:
+        title: One short sentence without a full stop that names the file, key or thing.
+        detail: Why, in a sentence; may be empty.
+        hint: The next step, in a sentence; may be empty.
+        exit_code: What a command that ends with this error returns to the shell.
+    """
+
+    exit_code = 1
+
+    def __init__(self, title: str, detail: str = "", hint: str = "") -> None:
+        super().__init__(title, detail, hint)
+        self.title = title
+        self.detail = detail
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """The one or two sentences that go to standard error."""
+        head = f"{self.title}: {self.detail}" if self.detail else self.title
+        return f"{head.rstrip('.')}. {self.hint}".rstrip()
+
+
+class UsageError(XchatError):
+    """The command line, a setting or a preset says something that can't be meant."""
+
+    exit_code = 2
+
+
+class ModelError(XchatError):
+    """A model file can't be found, read, understood or fitted into memory."""
+
+    exit_code = 3
+
+
+class EngineError(XchatError):
+    """The engine failed while it worked: a native abort, no memory for a context, a prompt that doesn't fit."""
+
+    exit_code = 4
+
+
+class StoreError(XchatError):
+    """The database can't be opened, read or written."""
+
+
+class CaptureError(XchatError):
+    """A profile can't be recorded, read or exported."""

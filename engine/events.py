@@ -1,0 +1,151 @@
+"""What the session tells whoever watches it: immutable facts, delivered in order on the event loop's thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.backend import EngineInfo
+from engine.errors import XchatError
+from engine.presets.preset import Preset
+from engine.records import Message, SessionInfo, TurnRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """Another conversation is current: a new one (`info` is None until its first turn is logged) or a resumed one."""
+
+    info: SessionInfo | None
+    branch: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BranchChanged:
+    """Another branch of the same conversation is shown: after an edit, a regenerate, or moving between siblings."""
+
+    branch: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoading:
+    """A model is being read, or a context rebuilt."""
+
+    path: Path
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReady:
+    """The engine can answer."""
+
+    engine: EngineInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailed:
+    """A model could not be loaded. `engine` is what is loaded now: the model before, or nothing."""
+
+    path: Path
+    error: XchatError
+    engine: EngineInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """A message was sent; its answer will grow under `answer_id` (which is also the turn's id)."""
+
+    user: Message
+    answer_id: int
+    submitted_ns: int
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptEvaluated:
+    """Prefill progress. The first one of a turn comes before any token was evaluated."""
+
+    answer_id: int
+    cache_n: int
+    processed: int
+    total: int
+    elapsed_ms: float
+    eta_ms: float | None
+    left_out: int
+    """Oldest turns that are not in the prompt because the window is full."""
+    diverged_at: int | None
+    prompt_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGrew:
+    """A chunk arrived."""
+
+    answer_id: int
+    text: str
+    """New visible text of the answer; may be empty."""
+    thinking: str
+    """New text of the thinking; may be empty."""
+    in_thinking: bool
+    """Whether the model is thinking after this chunk."""
+    token_ns: tuple[int, ...]
+    """Engine timestamps of the chunk's tokens."""
+    context_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFinished:
+    """The answer is whole, stopped or failed. `answer` holds its final text, which is authoritative."""
+
+    answer: Message
+    turn: TurnRecord
+    error: XchatError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PresetChanged:
+    """Another preset, or another value in it, is in force from the next token on."""
+
+    preset: Preset
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingChanged:
+    """Turns are logged, or (with the reason) they are not; the chat goes on either way."""
+
+    on: bool
+    error: XchatError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDied:
+    """The native library aborted. The conversation is saved; only a restart of the program brings the engine back."""
+
+    error: XchatError
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the person should know, once."""
+
+    severity: Literal["information", "warning", "error"]
+    title: str
+    detail: str = ""
+    hint: str = ""
+
+
+Event = (
+    SessionOpened
+    | BranchChanged
+    | ModelLoading
+    | ModelReady
+    | ModelFailed
+    | TurnStarted
+    | PromptEvaluated
+    | AnswerGrew
+    | TurnFinished
+    | PresetChanged
+    | LoggingChanged
+    | EngineDied
+    | Notice
+)

@@ -1,0 +1,50 @@
+"""Where xchat keeps its files, after the XDG base directory specification (platformdirs knows each platform's own)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import PlatformDirs
+
+_DIRS = PlatformDirs("xchat", appauthor=False)
+
+
+def _private(path: Path) -> Path:
+    """Make the folder readable by its owner only: conversations are private."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def config_dir() -> Path:
+    """`config.toml`, `presets/`, `themes/`: what a person writes."""
+    return _private(Path(_DIRS.user_config_dir))
+
+
+def data_dir() -> Path:
+    """`xchat.db` and `models/`: what can't be made again."""
+    return _private(Path(_DIRS.user_data_dir))
+
+
+def state_dir() -> Path:
+    """Logs, the last used model, the prompt's history."""
+    return _private(Path(_DIRS.user_state_dir))
+
+
+def cache_dir() -> Path:
+    """What can be made again: quants of the built-in model, parsed headers, KV states."""
+    return _private(Path(_DIRS.user_cache_dir))
+
+
+def database_path() -> Path:
+    """The one SQLite file."""
+    return data_dir() / "xchat.db"
+
+
+def models_dir() -> Path:
+    """xchat's own folder of GGUF files."""
+    return _private(data_dir() / "models")
+
+
+def log_path() -> Path:
+    """The log of the program and of the native library."""
+    return state_dir() / "xchat.log"

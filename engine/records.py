@@ -1,0 +1,153 @@
+"""What is remembered: sessions, messages, turns and samples, as immutable records shared by the session, the store and the screen.
+
+Identities: a session's id is the database's (small numbers that people type). A message's id is made in the program, so that a
+conversation goes on when the database does not: milliseconds since 1970 shifted left by 20 bits, plus 20 random bits; ascending in
+time, and it fits SQLite's 63 bits until the year 2248. A turn's id is the id of its answer.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.backend import StopReason
+from engine.metrics.clock import wall_ms
+from engine.metrics.timings import Timings
+
+
+class Role(StrEnum):
+    """Who said it."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class MessageStatus(StrEnum):
+    """How whole a message is."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    """Stopped by the person, by the longest answer allowed, or by the end of the program."""
+    FAILED = "failed"
+    """The engine failed while it was made."""
+
+
+def new_message_id() -> int:
+    """An id that is unique across processes and ascending in time."""
+    return wall_ms() << 20 | secrets.randbits(20)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A node of the conversation tree."""
+
+    id: int
+    parent_id: int | None
+    role: Role
+    text: str
+    thinking: str = ""
+    """What the model thought before the answer; kept apart, and never sent back unless the template asks for it."""
+    status: MessageStatus = MessageStatus.COMPLETE
+    created_ms: int = 0
+    tokens: tuple[int, ...] | None = None
+    """For an answer: the generated ids of `text` (thinking left out), so that the KV cache can be reused exactly."""
+    tokens_of: str | None = None
+    """Fingerprint of the model that `tokens` belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A saved conversation, as the list shows it."""
+
+    id: int
+    title: str
+    created_ms: int
+    updated_ms: int
+    head_id: int | None
+    """The last message of the branch that was looked at last."""
+    model: str | None = None
+    """Name of the model of the last turn."""
+    quant: str | None = None
+    preset: str | None = None
+    """Name of the preset of the last turn."""
+    n_messages: int = 0
+    n_turns: int = 0
+    pinned: bool = False
+    interrupted: bool = False
+    """Its last answer is partial because the program ended in the middle of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """One turn with all that was measured. Times are milliseconds; None means it can't be known."""
+
+    id: int
+    """The id of the answer."""
+    session_id: int | None
+    user_message_id: int | None
+    started_ms: int
+    """Wall-clock Unix time."""
+    model: str
+    model_path: str
+    model_fingerprint: str
+    quant: str
+    preset: str
+    """Name of the preset in force."""
+    preset_json: str
+    """The preset as used, whole."""
+    n_ctx: int
+    threads: int
+    threads_batch: int
+    stream_batch: int
+    stop_reason: StopReason
+    timings: Timings
+    token_ns: tuple[int, ...]
+    """Engine timestamps of the generated tokens, of the monotonic clock."""
+    thinking_n: int = 0
+    """How many of the generated tokens were thinking."""
+    queue_ms: float | None = None
+    template_ms: float | None = None
+    tokenize_ms: float | None = None
+    first_visible_ms: float | None = None
+    """From submitting to the first token with visible text outside thinking."""
+    first_paint_ms: float | None = None
+    """From submitting to the first painted text; None when nothing was painted."""
+    paint_ms: float | None = None
+    """Time spent painting chunks of this turn."""
+    diverged_at: int | None = None
+    left_out: int = 0
+    noisy: str | None = None
+    """Why the figures of this turn are not to be compared (a busy neighbour, a capture, throttling, swapping)."""
+    rss_peak_bytes: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The machine at one moment, beside the engine. None means this machine does not offer the figure."""
+
+    wall_ms: int
+    session_id: int | None
+    turn_id: int | None
+    tokens_per_second: float | None = None
+    prompt_per_second: float | None = None
+    context_used: int | None = None
+    cpu_process_pct: float | None = None
+    """Per cent of one core."""
+    cpu_machine_pct: float | None = None
+    """Per cent of all cores."""
+    steal_pct: float | None = None
+    rss_bytes: int | None = None
+    available_bytes: int | None = None
+    swap_bytes: int | None = None
+    """Swapped-out memory of this process."""
+    major_faults: int | None = None
+    """Major page faults of this process since the last sample."""
+    freq_mhz: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+    threads: int | None = None
+    loop_lag_ms: float | None = None
+    tty_bytes_per_s: float | None = None

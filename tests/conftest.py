@@ -1,0 +1,35 @@
+"""Isolation for every test: nothing reads or writes the developer's own folders, and nothing depends on their environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+XDG = {
+    "XDG_CONFIG_HOME": "config",
+    "XDG_DATA_HOME": "data",
+    "XDG_STATE_HOME": "state",
+    "XDG_CACHE_HOME": "cache",
+}
+
+
+@pytest.fixture(autouse=True)
+def isolated_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Point HOME and the XDG folders below tmp_path and drop variables that would change behaviour."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for variable, folder in XDG.items():
+        monkeypatch.setenv(variable, str(home / folder))
+    for variable in list(os.environ):
+        if variable.startswith(("XCHAT_", "LLAMA_ARG_", "HF_", "OLLAMA_")) or variable in {
+            "NO_COLOR",
+            "COLORTERM",
+            "TMUX",
+            "SSH_CONNECTION",
+        }:
+            monkeypatch.delenv(variable)
+    yield home

@@ -1,0 +1,170 @@
+"""The one registry of actions: keys, footer, help, palette, slash commands and the README's table are all made from it.
+
+Keys are chosen to survive legacy terminals, tmux and screen: no ctrl+digit, alt+digit or ctrl+enter as the only way, nothing on
+tmux's ctrl+b or screen's ctrl+a, nothing on flow control's ctrl+s. Importing this file imports no Textual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """Where an action's keys are listened to."""
+
+    APP = "anywhere"
+    PROMPT = "in the prompt"
+    TRANSCRIPT = "in the transcript"
+    PANEL = "in the panel"
+
+
+class Group(StrEnum):
+    """Headings of the help and of the README's table."""
+
+    TALK = "Talk"
+    READ = "Read and copy"
+    SESSIONS = "Sessions"
+    TUNE = "Models and presets"
+    MEASURE = "Measure"
+    PROGRAM = "Program"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something a person can do."""
+
+    id: str
+    """Stable name, used in the config's `[keys]` table and as `action_<id>` of the app or widget."""
+    keys: tuple[str, ...]
+    """Default keys in Textual's spelling, the one to show first."""
+    label: str
+    """One or two words for the footer."""
+    sentence: str
+    """What it does, for help and palette; sentence case, no full stop."""
+    group: Group
+    scope: Scope = Scope.APP
+    slash: tuple[str, ...] = ()
+    """Slash commands that do the same, without the slash; the first is the one shown."""
+    footer: bool = False
+    """Shown in the footer of a wide terminal."""
+    fixed: bool = False
+    """Can't be unbound: the way out and the way to help are never lost."""
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action("send", ("enter",), "Send", "Send the message", Group.TALK, Scope.PROMPT, fixed=True),
+    Action("newline", ("ctrl+j", "shift+enter"), "New line", "Start a new line in the message", Group.TALK, Scope.PROMPT),
+    Action(
+        "stop",
+        ("escape", "ctrl+c"),
+        "Stop",
+        "Stop the answer, also while the prompt is read",
+        Group.TALK,
+        slash=("stop",),
+        footer=True,
+        fixed=True,
+    ),
+    Action(
+        "regenerate",
+        ("ctrl+r",),
+        "Regenerate",
+        "Answer the last message again; the old answer is kept beside it",
+        Group.TALK,
+        slash=("regen", "retry"),
+        footer=True,
+    ),
+    Action(
+        "edit_message",
+        ("alt+e",),
+        "Edit",
+        "Edit the last message, or the selected one, and send it as a new branch",
+        Group.TALK,
+        slash=("edit", "undo"),
+    ),
+    Action(
+        "continue_answer", ("alt+c",), "Continue", "Let the model go on with an answer that was cut off", Group.TALK, slash=("continue",)
+    ),
+    Action(
+        "history_back", ("up",), "Older message", "Bring back an older message, from the first line of the prompt", Group.TALK, Scope.PROMPT
+    ),
+    Action(
+        "history_forward",
+        ("down",),
+        "Newer message",
+        "Go back to a newer message, from the last line of the prompt",
+        Group.TALK,
+        Scope.PROMPT,
+    ),
+    Action("select_previous", ("ctrl+up",), "Message up", "Select the message above", Group.READ),
+    Action("select_next", ("ctrl+down",), "Message down", "Select the message below", Group.READ),
+    Action("previous_sibling", ("left",), "Older branch", "Show the previous branch of the selected message", Group.READ, Scope.TRANSCRIPT),
+    Action("next_sibling", ("right",), "Newer branch", "Show the next branch of the selected message", Group.READ, Scope.TRANSCRIPT),
+    Action("page_up", ("pageup",), "Page up", "Scroll the conversation up", Group.READ),
+    Action("page_down", ("pagedown",), "Page down", "Scroll the conversation down", Group.READ),
+    Action("to_start", ("ctrl+home",), "Start", "Jump to the start of the conversation", Group.READ),
+    Action("to_end", ("ctrl+end",), "End", "Jump to the end and follow the answer again", Group.READ),
+    Action("toggle_thinking", ("ctrl+t",), "Thinking", "Fold or unfold thinking", Group.READ, slash=("thinking",)),
+    Action("copy_message", ("ctrl+y",), "Copy", "Copy the last answer, or the selected message", Group.READ, slash=("copy",), footer=True),
+    Action("copy_code", ("alt+y",), "Copy code", "Copy the last code block of the answer", Group.READ, slash=("copy-code",)),
+    Action(
+        "show_prompt",
+        ("alt+r",),
+        "Raw prompt",
+        "Show the last prompt as the model got it, after the template",
+        Group.READ,
+        slash=("raw", "context"),
+    ),
+    Action("new_session", ("ctrl+n",), "New", "Start a new session", Group.SESSIONS, slash=("new", "clear"), footer=True),
+    Action(
+        "sessions",
+        ("f2", "ctrl+o"),
+        "Sessions",
+        "Find, search and resume sessions",
+        Group.SESSIONS,
+        slash=("sessions", "resume"),
+        footer=True,
+    ),
+    Action("models", ("f3", "ctrl+l"), "Models", "Pick a model or type a path", Group.TUNE, slash=("model", "load"), footer=True),
+    Action(
+        "bigger_batch", ("alt+b",), "Bigger batch", "Send more tokens to the screen at a time (stream_batch)", Group.TUNE, slash=("bigger",)
+    ),
+    Action(
+        "smaller_batch",
+        ("alt+s",),
+        "Smaller batch",
+        "Send fewer tokens to the screen at a time (stream_batch)",
+        Group.TUNE,
+        slash=("smaller",),
+    ),
+    Action(
+        "auto_batch", ("alt+a",), "Auto batch", "Let xchat choose stream_batch from what painting costs now", Group.TUNE, slash=("auto",)
+    ),
+    Action("toggle_panel", ("ctrl+g",), "Panel", "Show or hide the instrument panel", Group.MEASURE, slash=("panel", "stats"), footer=True),
+    Action("native_log", ("alt+l",), "Log", "Show what the native library logged", Group.MEASURE, slash=("log",)),
+    Action("palette", ("ctrl+p",), "Commands", "Find any command by its name", Group.PROGRAM, slash=("commands",), footer=True),
+    Action("theme", ("alt+t",), "Theme", "Pick a theme", Group.PROGRAM, slash=("theme",)),
+    Action("help", ("f1",), "Help", "Help for where you are, and all keys", Group.PROGRAM, slash=("help", "?"), footer=True, fixed=True),
+    Action("suspend", ("ctrl+z",), "Suspend", "Put xchat into the background; `fg` brings it back", Group.PROGRAM),
+    Action(
+        "quit",
+        ("ctrl+q", "f10"),
+        "Quit",
+        "Save everything and leave",
+        Group.PROGRAM,
+        slash=("quit", "exit", "bye"),
+        footer=True,
+        fixed=True,
+    ),
+)
+"""Every action, in the order of the help."""
+
+BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
+BY_SLASH: Mapping[str, Action] = {name: action for action in ACTIONS for name in action.slash}
+
+
+def display_key(key: str) -> str:
+    """A key as people write it: `ctrl+r` becomes `Ctrl+R`, `pageup` becomes `PgUp`."""
+    names = {"escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn", "enter": "Enter", "question_mark": "?", "left_square_bracket": "["}
+    return "+".join(names.get(part, part.capitalize() if len(part) > 1 else part.upper()) for part in key.split("+"))
