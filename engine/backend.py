@@ -132,6 +132,8 @@ class PreparedPrompt:
     """How many of the oldest turns did not fit into the window."""
     first_kept: int = 0
     """Index into the branch of the oldest message that is in the prompt (the system message not counted)."""
+    stop: tuple[str, ...] = ()
+    """Stop strings that the template needs, beside those of the request (a plain "User:" format has no end token)."""
     opens_thinking: bool = False
     """The generation prompt itself already opened a thinking block."""
     notices: tuple[str, ...] = ()
@@ -235,6 +237,10 @@ BackendEvent = LoadProgressed | PromptReady | PrefillProgressed | TokensDecoded 
 class Backend(Protocol):
     """Generates. All methods may be called from any thread and return at once; work happens on the backend's own thread."""
 
+    @property
+    def dead(self) -> XchatError | None:
+        """Set for good when the native library aborted: nothing but a new process brings the engine back."""
+
     def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None]) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.
 
@@ -253,6 +259,9 @@ class Backend(Protocol):
 
     def apply_hot(self, preset: Preset) -> None:
         """Put the hot settings of a preset in force from the next token on: threads, threads_batch, stream_batch."""
+
+    def set_stream_batch(self, tokens: int) -> None:
+        """Deliver that many tokens together from now on; how `auto` and a pace chosen from outside are put in force."""
 
     def close(self) -> None:
         """Stop everything, free the model on the compute thread and end that thread; safe to call twice."""
