@@ -241,6 +241,10 @@ class Backend(Protocol):
     def dead(self) -> XchatError | None:
         """Set for good when the native library aborted: nothing but a new process brings the engine back."""
 
+    @property
+    def loaded(self) -> EngineInfo | None:
+        """What is loaded now; None before the first load and after a failed one that could not bring the old model back."""
+
     def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None]) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.
 
