@@ -1,0 +1,466 @@
+"""The facade: one object that the screen and the command line both drive.
+
+It lives on the event loop's thread. Backend events are made on the compute thread, hop over once per chunk, and become the immutable
+facts of `engine.events`. Send, regenerate, edit and continue are one path with different inputs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from engine.backend import (
+    Backend,
+    BackendEvent,
+    EngineInfo,
+    GenerateRequest,
+    GenerationFinished,
+    LoadProgressed,
+    PrefillProgressed,
+    PromptReady,
+    TokensDecoded,
+)
+from engine.chat.prompt import PromptBuilder, PromptInput
+from engine.chat.titles import title_of
+from engine.chat.tree import Tree
+from engine.errors import EngineError, StoreError, UsageError, XchatError
+from engine.events import (
+    AnswerGrew,
+    BranchChanged,
+    EngineDied,
+    Event,
+    LoggingChanged,
+    ModelFailed,
+    ModelLoading,
+    ModelReady,
+    Notice,
+    PresetChanged,
+    PromptEvaluated,
+    SessionOpened,
+    TurnFinished,
+    TurnStarted,
+)
+from engine.journal import Journal, LoggedSession
+from engine.metrics.clock import now_ns, wall_ms
+from engine.presets.preset import Cost, Preset, cost_of_change
+from engine.records import Message, MessageStatus, Role, SessionInfo, new_message_id
+from engine.store.queries import Reader
+from engine.store.store import Store
+from engine.turn import Turn
+
+AUTO_STREAM_BATCH = 4
+"""What `stream_batch = auto` begins with, before painting has been measured."""
+
+CLOSE_STOP_S = 1.0
+"""How long closing waits for the answer under way to end; a stop takes 50 ms."""
+
+Listener = Callable[[Event], None]
+
+
+class Session:
+    """A conversation, the engine that answers in it, and the log of both."""
+
+    def __init__(self, backend: Backend, *, preset: Preset, store: Store | None = None, reader: Reader | None = None, logging_error: XchatError | None = None) -> None:
+        """Must be called on the running event loop. Without a `store` nothing is logged, for the reason in `logging_error` if it is
+        not by choice; without a `reader` nothing is listed.
+        """
+        self._backend = backend
+        self._loop = asyncio.get_running_loop()
+        self._journal = Journal(store, self._logging_failed)
+        self._reader = reader
+        self._listeners: list[Listener] = []
+        self._arrived: deque[BackendEvent] = deque()
+        self._tree = Tree()
+        self._prompts = PromptBuilder()
+        self._first_kept = 0
+        self._logged: LoggedSession | None = None
+        self._turn: Turn | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._waiting_preset: Preset | None = None
+        self._closed = False
+        self.preset = preset
+        self.engine: EngineInfo | None = None
+        self.info: SessionInfo | None = None
+        self.stream_batch = AUTO_STREAM_BATCH if preset.stream_batch == "auto" else preset.stream_batch
+        self.last_prompt = ""
+        self.logging_error = logging_error
+
+    # Watching
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every event from now on; the returned function ends that."""
+        self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
+
+    @property
+    def branch(self) -> tuple[Message, ...]:
+        """The messages shown, oldest first; while an answer grows it ends with the message being answered."""
+        return self._tree.branch()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is under way."""
+        return self._turn is not None
+
+    @property
+    def answer_id(self) -> int | None:
+        """The answer that is growing."""
+        return self._turn.answer.id if self._turn else None
+
+    @property
+    def logging(self) -> bool:
+        """Whether turns are written to the database."""
+        return self._journal.on
+
+    @property
+    def dead(self) -> XchatError | None:
+        """Why the engine is gone for good, if it is."""
+        return self._backend.dead
+
+    def siblings(self, message_id: int) -> tuple[int, int]:
+        """Index (from 0) of a message among the versions of itself, and how many there are."""
+        ids = self._tree.siblings(message_id)
+        return ids.index(message_id), len(ids)
+
+    async def wait_idle(self) -> None:
+        """Return when no turn is under way."""
+        await self._idle.wait()
+
+    # Talking
+
+    def send(self, text: str) -> int:
+        """Say `text` and have it answered; returns the id of the answer.
+
+        Raises:
+            UsageError: The text is empty.
+            EngineError: There is no model, a turn is under way, or the engine died.
+        """
+        engine = self._ready()
+        if not text.strip():
+            raise UsageError("The message is empty", "", "Type something first.")
+        user = Message(new_message_id(), self._tree.head, Role.USER, text, created_ms=wall_ms())
+        return self._start(engine, user)
+
+    def regenerate(self) -> int:
+        """Answer the last message of the branch again; the answer that was there stays as a sibling. Raises as `send` does."""
+        engine = self._ready()
+        user = next((message for message in reversed(self.branch) if message.role is Role.USER), None)
+        if user is None:
+            raise UsageError("There is no message to answer again", "", "Send one first.")
+        return self._start(engine, user)
+
+    def edit(self, message_id: int, text: str) -> int:
+        """Send `text` in place of an earlier message, as its sibling. Raises as `send` does, and UsageError for an answer."""
+        engine = self._ready()
+        old = self._tree.get(message_id)
+        if old.role is not Role.USER:
+            raise UsageError("Only your own messages can be edited", "", "Select one of them, or regenerate the answer.")
+        if not text.strip():
+            raise UsageError("The message is empty", "", "Type something first.")
+        user = Message(new_message_id(), old.parent_id, Role.USER, text, created_ms=wall_ms())
+        return self._start(engine, user)
+
+    def continue_answer(self) -> int:
+        """Go on with the last answer where it was cut; the longer answer is a sibling of the cut one. Raises as `send` does."""
+        engine = self._ready()
+        cut = next(iter(reversed(self.branch)), None)
+        if cut is None or cut.role is not Role.ASSISTANT or cut.parent_id is None or cut.status is MessageStatus.COMPLETE:
+            raise UsageError("There is no cut answer to go on with", "", "Only an answer that was stopped or reached its limit can be continued.")
+        return self._start(engine, self._tree.get(cut.parent_id), cut)
+
+    def stop(self) -> None:
+        """End the answer under way; what has come so far is kept."""
+        if self._turn is not None:
+            self._backend.stop(self._turn.answer.id)
+
+    def switch_sibling(self, message_id: int, step: int) -> None:
+        """Show the previous (-1) or next (+1) version of a message with what followed it; nothing happens at the ends."""
+        if self.busy:
+            raise UsageError("An answer is being written", "", "Stop it before moving to another branch.")
+        ids = self._tree.siblings(message_id)
+        index = ids.index(message_id) + step
+        if 0 <= index < len(ids):
+            self._tree.show(ids[index])
+            self._first_kept = 0
+            self._remember_head()
+            self._emit(BranchChanged(self.branch))
+
+    # Model and settings
+
+    async def load(self, path: Path, preset: Preset | None = None) -> EngineInfo:
+        """Load a model (under `preset`, else the one in force); the conversation stays.
+
+        Raises:
+            UsageError: A turn is under way.
+            ModelError: The file can't be used; what is loaded afterwards is in `engine`.
+            EngineError: The engine is dead, or there is no memory for the context.
+            asyncio.CancelledError: `cancel_load` was called.
+        """
+        if self.busy:
+            raise UsageError("An answer is being written", "", "Stop it before loading another model.")
+        self._emit(ModelLoading(path, 0.0))
+        try:
+            self.engine = await asyncio.wrap_future(self._backend.load(path, preset or self.preset, self._arrive))
+        except XchatError as error:
+            self.engine = self._backend.loaded
+            self._emit(ModelFailed(path, error, self.engine))
+            raise
+        except asyncio.CancelledError:
+            self.engine = self._backend.loaded
+            self._emit(ModelFailed(path, EngineError("The load was cancelled"), self.engine))
+            raise
+        self._first_kept = 0
+        if preset is not None:
+            self._set_preset(preset)
+        self._emit(ModelReady(self.engine))
+        return self.engine
+
+    def cancel_load(self) -> None:
+        """Give up the load under way."""
+        self._backend.cancel_load()
+
+    def use_preset(self, preset: Preset) -> None:
+        """Put a preset in force: hot settings from the next token on, the others with a rebuild or reload after the turn under way."""
+        cost = cost_of_change(self.preset, preset)
+        if cost in (Cost.REBUILD, Cost.RELOAD) and self.engine is not None:
+            if self.busy:
+                self._waiting_preset = preset
+                self._emit(Notice("information", f"Preset {preset.name} waits for the end of the answer", "", "Stop the answer to switch now."))
+            else:
+                self._reload(preset)
+            return
+        self._backend.apply_hot(preset)
+        self._set_preset(preset)
+
+    def set_stream_batch(self, value: int | Literal["auto"]) -> None:
+        """Turn the knob: tokens that travel together to the screen, also while they flow."""
+        self._set_preset(replace_preset(self.preset, stream_batch=value))
+        self.pace(AUTO_STREAM_BATCH if value == "auto" else value)
+
+    def pace(self, batch: int) -> None:
+        """Put a number in force that `auto` chose."""
+        self.stream_batch = batch
+        self._backend.set_stream_batch(batch)
+
+    # Sessions
+
+    def new_session(self) -> None:
+        """Begin another conversation; the one before stays in the log."""
+        self._refuse_while_busy()
+        self._open(Tree(), None)
+
+    async def resume(self, session_id: int) -> None:
+        """Go on with a saved conversation.
+
+        Raises:
+            UsageError: A turn is under way.
+            StoreError: There is no such session, or it can't be read.
+        """
+        self._refuse_while_busy()
+        stored = await self._read().session(session_id)
+        self._open(Tree.from_messages(stored.messages, stored.info.head_id), stored.info)
+
+    async def sessions(self, *, search: str = "", limit: int = 200) -> Sequence[SessionInfo]:
+        """Saved conversations, pinned and newest first; with `search`, those in which the words occur."""
+        return await self._read().sessions(search=search, limit=limit)
+
+    async def interrupted(self) -> SessionInfo | None:
+        """The newest conversation whose answer was cut by the end of the program."""
+        return next((info for info in await self.sessions(limit=20) if info.interrupted), None)
+
+    async def rename(self, session_id: int, title: str) -> None:
+        """Give a saved conversation another title."""
+        await self._journal.run(lambda store: store.rename(session_id, title))
+        if self.info is not None and self.info.id == session_id:
+            self.info = replace(self.info, title=title)
+
+    async def delete(self, session_id: int) -> None:
+        """Delete a saved conversation for good; if it is the current one, a new one begins."""
+        if self._logged is not None and self._logged.id == session_id:
+            self.new_session()
+        await self._journal.run(lambda store: store.delete_session(session_id))
+
+    # From the screen
+
+    def painted(self, answer_id: int, painted_ns: int, paint_ns: int) -> None:
+        """A chunk of that answer is on the screen since `painted_ns`; painting took `paint_ns`."""
+        if self._turn is not None and self._turn.answer.id == answer_id:
+            self._turn.painted(painted_ns, paint_ns)
+
+    async def close(self) -> None:
+        """Stop, save the partial answer, close the database and free the model. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), CLOSE_STOP_S)
+        if self._reader is not None:
+            await self._reader.close()
+        await self._journal.close()
+        await asyncio.to_thread(self._backend.close)
+
+    # One path for every turn
+
+    def _ready(self) -> EngineInfo:
+        self._refuse_while_busy()
+        if self._backend.dead is not None:
+            raise self._backend.dead
+        if self.engine is None:
+            raise EngineError("No model is loaded", "", "Pick one with F3, or start with `xchat MODEL.gguf`.")
+        return self.engine
+
+    def _refuse_while_busy(self) -> None:
+        if self.busy:
+            raise UsageError("An answer is being written", "", "Stop it first with Esc.")
+
+    def _start(self, engine: EngineInfo, user: Message, continued: Message | None = None) -> int:
+        if user.id not in self._tree:
+            self._tree.add(user)
+        self._tree.show(user.id)
+        answer = Message(new_message_id(), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
+        if continued is not None:
+            answer = replace(continued, id=answer.id, created_ms=answer.created_ms)
+        turn = Turn(answer, engine, self.preset, self.stream_batch, now_ns(), wall_ms())
+        self._turn = turn
+        self._idle.clear()
+        self._log_start(user)
+        self._emit(TurnStarted(user, answer.id, turn.submitted_ns, turn.started_ms))
+        prompt = PromptInput(
+            branch=self.branch,
+            template=engine.model.chat_template,
+            system=self.preset.system,
+            thinking=self.preset.thinking,
+            first_kept=self._first_kept,
+            max_tokens=self.preset.max_tokens,
+            continued=continued,
+            started_ms=self.branch[0].created_ms,
+        )
+        self._backend.submit(
+            GenerateRequest(
+                turn=answer.id,
+                prepare=partial(self._prompts.prepare, prompt),
+                sampling=self.preset.sampling,
+                on_event=self._arrive,
+                submitted_ns=turn.submitted_ns,
+                max_tokens=self.preset.max_tokens,
+            )
+        )
+        return answer.id
+
+    # Events from the compute thread
+
+    def _arrive(self, event: BackendEvent) -> None:
+        """Called on the compute thread: queue the event and wake the loop once for all that wait."""
+        self._arrived.append(event)
+        if len(self._arrived) == 1:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
+                self._loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        while self._arrived:
+            event = self._arrived[0]
+            self._take(event)
+            self._arrived.popleft()
+
+    def _take(self, event: BackendEvent) -> None:
+        turn = self._turn
+        if isinstance(event, LoadProgressed):
+            self._emit(ModelLoading(event.path, event.fraction))
+        elif turn is None or event.turn != turn.answer.id:
+            return
+        elif isinstance(event, TokensDecoded):
+            text, thinking = turn.grow(event)
+            used = (turn.prompt.cache_n + len(turn.prompt.prompt.tokens) - turn.prompt.cache_n if turn.prompt else 0) + len(turn.tokens)
+            self._emit(AnswerGrew(turn.answer.id, text, thinking, turn.parser.in_thinking, event.token_ns, used))
+        elif isinstance(event, PromptReady):
+            turn.prompt_ready(event)
+            self._first_kept = event.prompt.first_kept
+            self.last_prompt = event.prompt.text
+            for sentence in event.prompt.notices:
+                self._emit(Notice("warning", sentence))
+            self._emit_prefill(turn, event, 0, len(event.prompt.tokens) - event.cache_n, 0.0, None)
+        elif isinstance(event, PrefillProgressed) and turn.prompt is not None:
+            self._emit_prefill(turn, turn.prompt, event.processed, event.total, event.elapsed_ms, event.eta_ms)
+        elif isinstance(event, GenerationFinished):
+            self._finish(turn, event)
+
+    def _emit_prefill(self, turn: Turn, prompt: PromptReady, processed: int, total: int, elapsed_ms: float, eta_ms: float | None) -> None:
+        self._emit(
+            PromptEvaluated(
+                answer_id=turn.answer.id,
+                cache_n=prompt.cache_n,
+                processed=processed,
+                total=total,
+                elapsed_ms=elapsed_ms,
+                eta_ms=eta_ms,
+                left_out=prompt.prompt.left_out,
+                diverged_at=prompt.diverged_at,
+                prompt_text=prompt.prompt.text,
+            )
+        )
+
+    def _finish(self, turn: Turn, end: GenerationFinished) -> None:
+        answer, record, late_text, late_thinking = turn.finish(end)
+        if late_text or late_thinking:
+            self._emit(AnswerGrew(answer.id, late_text, late_thinking, False, (), record.timings.context_used))
+        self._tree.add(answer)
+        self._tree.show(answer.id)
+        self._turn = None
+        self._idle.set()
+        if self._logged is not None:
+            self._journal.turn(self._logged, record, answer)
+            self._journal.head(self._logged, answer.id)
+            self._journal.answering(self._logged, False)
+        self._emit(TurnFinished(answer, record, end.error))
+        if self._backend.dead is not None:
+            self._emit(EngineDied(self._backend.dead))
+        elif self._waiting_preset is not None:
+            waiting, self._waiting_preset = self._waiting_preset, None
+            self.use_preset(waiting)
+
+    # The log
+
+    def _log_start(self, user: Message) -> None:
+        if self._logged is None:
+            self._logged = self._journal.begin(title_of(user.text), user.created_ms)
+        self._journal.message(self._logged, user)
+        self._journal.answering(self._logged, True)
+
+    def _remember_head(self) -> None:
+        if self._logged is not None:
+            self._journal.head(self._logged, self._tree.head)
+
+    def _logging_failed(self, error: XchatError) -> None:
+        self.logging_error = error
+        self._emit(LoggingChanged(False, error))
+
+    def _read(self) -> Reader:
+        if self._reader is None:
+            raise StoreError("There is no database to read", "", "The chat goes on, but it is not logged and old sessions can't be listed.")
+        return self._reader
+
+    # Small things
+
+    def _open(self, tree: Tree, info: SessionInfo | None) -> None:
+        self._tree = tree
+        self._first_kept = 0
+        self.info = info
+        self._logged = LoggedSession(info.title, info.created_ms, info.id) if info is not None else None
+        self.last_prompt = ""
+        self._emit(SessionOpened(info, self.branch))
+
+    def _set_preset(self, preset: Preset) -> None:
+        self.preset = preset
+        self._emit(PresetChanged(preset))
+
+    def _emit(self, event: Event) -> None:
+        for listener in tuple(self._listeners):
+            listener(event)

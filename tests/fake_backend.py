@@ -1,0 +1,258 @@
+"""A backend that says a script: for tests of the session and the screen. It waits at gates, never for time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import SimpleQueue
+
+from engine.backend import (
+    BackendEvent,
+    EngineInfo,
+    GenerateRequest,
+    GenerationFinished,
+    LoadProgressed,
+    MemoryKind,
+    ModelInfo,
+    PrefillProgressed,
+    PreparedPrompt,
+    PromptReady,
+    StopReason,
+    TokensDecoded,
+)
+from engine.errors import EngineError, XchatError
+from engine.metrics.clock import now_ns
+from engine.metrics.timings import compute_timings
+from engine.presets.preset import Preset
+
+CHATML = (
+    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+SPECIAL = ("<|im_start|>", "<|im_end|>", "<think>", "</think>")
+STEP_NS = 20_000_000
+"""Pretended time between two tokens: 50 tokens/s."""
+
+
+class FakeVocabulary:
+    """Bytes are tokens 0 to 255; control texts follow."""
+
+    fingerprint = "fake"
+    bos: int | None = None
+    add_bos = False
+    bos_text = ""
+    eos_text = "<|im_end|>"
+    special_texts = frozenset(SPECIAL)
+    eog = frozenset({257})
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        if not parse_special:
+            return list(text.encode())
+        for index, special in enumerate(SPECIAL):
+            if special in text:
+                before, _, after = text.partition(special)
+                return [*self.tokenize(before, parse_special=True), 256 + index, *self.tokenize(after, parse_special=True)]
+        return list(text.encode())
+
+    def text(self, tokens: Sequence[int]) -> str:
+        return bytes(token for token in tokens if token < 256).decode("utf-8", "replace")
+
+
+def model_info(path: Path = Path("/models/fake-Q4_K_M.gguf"), **changes: object) -> ModelInfo:
+    """A plausible model."""
+    info = ModelInfo(
+        path=path,
+        name=path.stem,
+        architecture="qwen3",
+        quant="Q4_K_M",
+        n_params=600_000_000,
+        size_bytes=400_000_000,
+        n_ctx_train=4096,
+        n_vocab=260,
+        memory_kind=MemoryKind.ATTENTION,
+        chat_template=CHATML,
+        fingerprint="fake",
+    )
+    return replace(info, **changes)  # type: ignore[arg-type]
+
+
+@dataclass
+class FakeBackend:
+    """Answers every turn with `script`, one piece per token.
+
+    `gated=True` holds each token back until `release` lets it go; loads wait for `load_gate`.
+    """
+
+    script: Sequence[str] = ("Hello", " there", ".")
+    gated: bool = False
+    reason: StopReason = StopReason.EOG
+    error: XchatError | None = None
+    load_error: XchatError | None = None
+    n_ctx: int = 4096
+    prefill_steps: int = 1
+    requests: list[GenerateRequest] = field(default_factory=list)
+    prompts: list[PreparedPrompt] = field(default_factory=list)
+    stream_batch: int = 1
+    hot: list[Preset] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.dead: XchatError | None = None
+        self.loaded: EngineInfo | None = None
+        self.load_gate = threading.Event()
+        self.load_gate.set()
+        self.prefill_gate = threading.Event()
+        self.prefill_gate.set()
+        self._tokens = threading.Semaphore(0)
+        self._stopped = threading.Event()
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
+        self._thread.start()
+
+    # What tests turn
+
+    def release(self, tokens: int = 1) -> None:
+        """Let that many tokens through the gate."""
+        self._tokens.release(tokens)
+
+    def die(self, error: XchatError) -> None:
+        """The native library aborts at the next token."""
+        self.dead = error
+        self._tokens.release()
+
+    # Backend
+
+    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None]) -> Future[EngineInfo]:
+        future: Future[EngineInfo] = Future()
+
+        def job() -> None:
+            on_event(LoadProgressed(path, 0.5))
+            self.load_gate.wait()
+            if self.load_error is not None:
+                future.set_exception(self.load_error)
+                return
+            self.loaded = EngineInfo(
+                model=model_info(path),
+                preset=preset,
+                n_ctx=self.n_ctx,
+                n_batch=512,
+                n_ubatch=128,
+                threads=2,
+                threads_batch=2,
+                load_ms=12.0,
+                memory={"weights": 400_000_000, "kv": 50_000_000, "compute": 2_000_000},
+                system_info="AVX2 = 1",
+            )
+            future.set_result(self.loaded)
+
+        self._jobs.put(job)
+        return future
+
+    def cancel_load(self) -> None:
+        self.load_gate.set()
+
+    def submit(self, request: GenerateRequest) -> None:
+        self.requests.append(request)
+        self._stopped.clear()
+        self._jobs.put(lambda: self._answer(request))
+
+    def stop(self, turn: int | None = None) -> None:
+        self._stopped.set()
+        self.prefill_gate.set()
+        self._tokens.release()
+
+    def apply_hot(self, preset: Preset) -> None:
+        self.hot.append(preset)
+
+    def set_stream_batch(self, tokens: int) -> None:
+        self.stream_batch = tokens
+
+    def close(self) -> None:
+        self.stop()
+        self.load_gate.set()
+        self._jobs.put(None)
+        self._thread.join(5)
+
+    # The compute thread
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def _answer(self, request: GenerateRequest) -> None:
+        started = now_ns()
+        try:
+            prompt = request.prepare(FakeVocabulary(), self.n_ctx)
+        except XchatError as error:
+            self._end(request, StopReason.ERROR, started, started, started, 0, [], error)
+            return
+        self.prompts.append(prompt)
+        total = len(prompt.tokens)
+        request.on_event(PromptReady(request.turn, started, started, prompt, 0, None))
+        for step in range(1, self.prefill_steps + 1):
+            self.prefill_gate.wait()
+            if self._stopped.is_set():
+                self._end(request, StopReason.CANCELLED, started, started, now_ns(), total, [], None)
+                return
+            request.on_event(PrefillProgressed(request.turn, now_ns(), total * step // self.prefill_steps, total, 10.0 * step, 10.0))
+        prefilled = now_ns()
+        times: list[int] = []
+        chunk: list[tuple[str, int, int]] = []
+
+        def deliver() -> None:
+            if chunk:
+                pieces, tokens, stamps = zip(*chunk, strict=True)
+                request.on_event(TokensDecoded(request.turn, pieces, tokens, stamps))
+                chunk.clear()
+
+        for number, piece in enumerate(self.script):
+            if self.gated:
+                self._tokens.acquire()
+            if self._stopped.is_set() or self.dead is not None:
+                break
+            times.append(prefilled + (number + 1) * STEP_NS)
+            chunk.append((piece, 1000 + number, times[-1]))
+            if len(chunk) >= self.stream_batch:
+                deliver()
+        deliver()
+        reason = StopReason.ERROR if self.dead or self.error else StopReason.CANCELLED if self._stopped.is_set() else self.reason
+        self._end(request, reason, started, started, prefilled, total, times, self.dead or self.error)
+
+    def _end(
+        self,
+        request: GenerateRequest,
+        reason: StopReason,
+        started: int,
+        prefill_start: int,
+        prefill_end: int,
+        total: int,
+        times: list[int],
+        error: XchatError | None,
+    ) -> None:
+        timings = compute_timings(
+            cache_n=0,
+            prompt_n=total,
+            submitted_ns=request.submitted_ns,
+            prefill_start_ns=prefill_start,
+            prefill_end_ns=prefill_end,
+            token_ns=times,
+        )
+        request.on_event(
+            GenerationFinished(
+                turn=request.turn,
+                at_ns=now_ns(),
+                reason=reason,
+                timings=timings,
+                started_ns=started,
+                prefill_start_ns=prefill_start,
+                prefill_end_ns=prefill_end,
+                prompt_tokens=total,
+                token_ns=tuple(times),
+                error=error,
+            )
+        )
+
+
+ENGINE_DIED = EngineError("The engine died", "GGML_ASSERT failed", "Restart xchat; the conversation is saved.")

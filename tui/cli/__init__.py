@@ -1,0 +1,1 @@
+"""The `xchat` command and its subcommands. Textual is imported only when the screen is asked for."""

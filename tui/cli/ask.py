@@ -1,0 +1,149 @@
+"""`xchat ask`: one prompt, one answer, on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.backend import StopReason
+from engine.config import load_config
+from engine.errors import EngineError, UsageError, XchatError
+from engine.events import AnswerGrew, Event, LoggingChanged, Notice, TurnFinished
+from engine.presets.preset import Preset
+from engine.session import Session
+from engine.start import first_model, open_session
+from tui.sanitize import visible
+
+EXAMPLES = """\
+examples:
+  xchat ask "What is a KV cache?"
+  git log -5 | xchat ask "Summarise these commits" -n 200 --temp 0
+  xchat ask "Say hello" --json | jq .timings.predicted_per_second
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `ask` to the command line."""
+    parser = subparsers.add_parser(
+        "ask", help="answer one prompt on standard output", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="the question; standard input, when piped, is added to it")
+    parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, or `builtin`")
+    parser.add_argument("--system", metavar="TEXT", help="system prompt")
+    parser.add_argument("-n", "--max-tokens", type=int, metavar="MAX", help="longest answer, in tokens")
+    parser.add_argument("--temp", type=float, metavar="T", help="temperature; 0 always takes the likeliest token")
+    parser.add_argument("--seed", type=int, metavar="S", help="the same seed, prompt and settings give the same answer")
+    parser.add_argument("--json", action="store_true", help="print one object: text, stop_reason, model, timings")
+    parser.add_argument("--no-log", action="store_true", help="do not save this as a session")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Answer, and return the exit code."""
+    from tui.cli.native import quiet_native_output
+
+    prompt = read_prompt(options.prompt)
+    with quiet_native_output():
+        return asyncio.run(answer(options, prompt))
+
+
+def read_prompt(words: list[str]) -> str:
+    """The words of the command line and what is piped in, in that order.
+
+    Raises:
+        UsageError: There is neither.
+    """
+    parts = [" ".join(words)] if words else []
+    if not sys.stdin.isatty():
+        parts.append(sys.stdin.buffer.read().decode("utf-8", "replace"))
+    prompt = "\n\n".join(part for part in parts if part.strip())
+    if not prompt:
+        raise UsageError("There is no prompt", "", 'Say `xchat ask "…"`, or pipe text into it.')
+    return prompt
+
+
+def preset_of(options: argparse.Namespace) -> Preset:
+    """The preset that the flags ask for."""
+    changes = {"system": options.system, "max_tokens": options.max_tokens}
+    sampling = {"temperature": options.temp, "seed": options.seed}
+    try:
+        return msgspec.convert(
+            {
+                **{key: value for key, value in changes.items() if value is not None},
+                "sampling": {key: value for key, value in sampling.items() if value is not None},
+                "stream_batch": 1,
+            },
+            Preset,
+        )
+    except msgspec.ValidationError as error:
+        raise UsageError("A flag has a value it can't have", str(error)) from error
+
+
+async def answer(options: argparse.Namespace, prompt: str) -> int:
+    """Load, send, stream, report."""
+    config = load_config()
+    path = first_model(options.model, config)
+    session = await open_session(preset_of(options), config, log=not options.no_log)
+    try:
+        await session.load(Path(path))
+        return await converse(session, prompt, as_json=options.json)
+    finally:
+        await session.close()
+
+
+async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
+    """Send `prompt` and write the answer as it grows; Ctrl+C stops it and keeps what came."""
+    finished: asyncio.Future[TurnFinished] = asyncio.get_running_loop().create_future()
+    terminal = sys.stdout.isatty()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, AnswerGrew) and event.text and not as_json:
+            sys.stdout.write(visible(event.text) if terminal else event.text)
+            sys.stdout.flush()
+        elif isinstance(event, Notice | LoggingChanged):
+            complain(event)
+        elif isinstance(event, TurnFinished):
+            finished.set_result(event)
+
+    if session.logging_error is not None:
+        complain(LoggingChanged(False, session.logging_error))
+    session.subscribe(listen)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, session.stop)
+    session.send(prompt)
+    end = await finished
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(as_object(end)).decode() + "\n")
+    elif end.answer.text and not end.answer.text.endswith("\n"):
+        sys.stdout.write("\n")
+    sys.stdout.flush()
+    if end.error is not None:
+        raise end.error
+    if end.turn.stop_reason is StopReason.ERROR:
+        raise EngineError("The answer ended with an error", end.turn.error or "")
+    return 130 if end.turn.stop_reason is StopReason.CANCELLED else 0
+
+
+def as_object(end: TurnFinished) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "text": end.answer.text,
+        "stop_reason": end.turn.stop_reason,
+        "model": end.turn.model,
+        "timings": end.turn.timings.as_dict(),
+    }
+
+
+def complain(event: Notice | LoggingChanged) -> None:
+    """A notice on standard error."""
+    if isinstance(event, LoggingChanged):
+        if event.error is not None:
+            sys.stderr.write(f"xchat: this answer is not logged: {event.error}\n")
+    else:
+        error = XchatError(event.title, event.detail, event.hint)
+        sys.stderr.write(f"xchat: {error}\n")

@@ -1,0 +1,87 @@
+"""The `xchat` command: the screen without a subcommand, and the headless twin of every action with one."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from engine import __version__
+from engine.errors import XchatError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "ask": ("tui.cli.ask", "answer one prompt on standard output"),
+    "sessions": ("tui.cli.sessions", "list, show, search, rename, delete and import sessions"),
+    "locate": ("tui.cli.locate", "print where xchat keeps its files"),
+}
+"""Subcommand, the module that holds it, and what it is for. A module is imported only when its command is used."""
+
+EXIT_INTERRUPTED = 130
+
+EPILOG = """\
+commands:
+{commands}
+
+examples:
+  xchat                              chat with the model used last, or the built-in guide
+  xchat ~/models/qwen3-4b-q4_k_m.gguf
+  xchat --resume                     go on with the newest session
+  git diff | xchat ask "Review this change" -n 400
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `xchat ARGV`; returns the exit code: 0, 1 other errors, 2 usage, 3 model, 4 engine, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        options = parse(arguments)
+        return int(options.run(options))
+    except XchatError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"xchat: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`xchat … | head`): nothing is left to tell it, not even at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INTERRUPTED
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line; `run` is what to call with them. Leaves the process on `--help` and usage errors."""
+    command = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if command in COMMANDS and arguments[0] in (command, "--debug"):
+        parser = argparse.ArgumentParser(prog="xchat", allow_abbrev=False)
+        parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+        subparsers = parser.add_subparsers(required=True)
+        importlib.import_module(COMMANDS[command][0]).add_parser(subparsers)
+        return parser.parse_args(arguments)
+    return screen_parser().parse_args(arguments)
+
+
+def screen_parser() -> argparse.ArgumentParser:
+    """The options of `xchat` without a subcommand."""
+    from tui.cli import screen
+
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {purpose}" for name, (_, purpose) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="xchat",
+        allow_abbrev=False,
+        description="Chat with a local language model in the terminal, with the engine's instrument panel beside it.",
+        epilog=EPILOG.format(commands=commands),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"xchat {__version__}")
+    screen.add_arguments(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""`xchat` without a subcommand: the screen."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from engine.config import load_config
+from engine.errors import ModelError, UsageError
+from engine.events import Notice
+
+NEWEST = "newest"
+"""What `--resume` means without a session."""
+
+TMUX_SESSION = "xchat"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the screen."""
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a GGUF file, or `builtin`; without it, the one used last")
+    parser.add_argument("--resume", nargs="?", const=NEWEST, metavar="SESSION", help="go on with a session, by its number; without one, the newest")
+    parser.add_argument("--theme", metavar="NAME", help="a theme of xchat's, or of your own themes folder")
+    parser.add_argument("--no-log", action="store_true", help="do not save this conversation")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse, and with it selecting text, to the terminal")
+    parser.add_argument("--low-bandwidth", action="store_true", help="spend few bytes: calmer charts, no animation")
+    parser.add_argument("--tmux", action="store_true", help="run inside a tmux session that survives a dropped line; attaches again when it is there")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start the screen; returns its exit code."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("This is not a terminal", "", "Use `xchat ask PROMPT` in scripts and pipes.")
+    if options.tmux and "TMUX" not in os.environ:
+        enter_tmux()
+
+    from tui.terminal import prepare_environment
+
+    config = load_config()
+    low_bandwidth = options.low_bandwidth or config.low_bandwidth is True
+    terminal = prepare_environment(os.environ, low_bandwidth=low_bandwidth)
+
+    from tui.options import AppOptions
+
+    notices: list[Notice] = []
+    app_options = AppOptions(
+        model=model_to_load(options.model, notices),
+        resume=session_number(options.resume),
+        theme=options.theme or config.theme,
+        mouse=config.mouse and not options.no_mouse,
+        low_bandwidth=low_bandwidth,
+        keys=config.keys,
+        notices=tuple(notices),
+        restart=restart_command(),
+    )
+
+    from tui.app import run_screen
+
+    return run_screen(app_options, config, terminal, log=not options.no_log)
+
+
+def model_to_load(asked: str | None, notices: list[Notice]) -> Path | None:
+    """The model to start with; None, with a notice, when the installation has lost its built-in one and there is no other."""
+    from engine.start import first_model
+
+    try:
+        return first_model(asked, load_config())
+    except ModelError as error:
+        if asked is not None:
+            raise
+        notices.append(Notice("error", error.title, error.detail, error.hint))
+        return None
+
+
+def session_number(resume: str | None) -> int | None:
+    """The session that `--resume` names: 0 stands for the newest, None for a new one."""
+    if resume is None:
+        return None
+    if resume == NEWEST:
+        return 0
+    if not resume.isdecimal():
+        raise UsageError(f"--resume {resume} is not a session", "sessions have numbers", "`xchat sessions list` shows them.")
+    return int(resume)
+
+
+def restart_command() -> list[str]:
+    """What starts this program again."""
+    return [sys.executable, "-m", "tui.cli.main"]
+
+
+def enter_tmux() -> None:
+    """Become tmux, running this very command in a session that outlives the line, or attached to the one that is there."""
+    tmux = shutil.which("tmux")
+    if tmux is None:
+        raise UsageError("tmux is not installed", "", "Install it, or leave --tmux away.")
+    command = [*restart_command(), *(argument for argument in sys.argv[1:] if argument != "--tmux")]
+    os.execv(tmux, [tmux, "new-session", "-A", "-s", TMUX_SESSION, *command])
