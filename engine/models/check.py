@@ -1,0 +1,106 @@
+"""Say what is wrong with a model file before anything tries to load it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import ModelError
+from engine.models.facts import SHARD_NAME, FileKind, ModelFacts
+from engine.models.facts_cache import FactsCache, read_facts
+from engine.models.gguf_header import broken, open_model
+from engine.models.untrusted import file_name, printable
+
+_MOST_NAMED = 4
+"""Missing parts named in one message."""
+_MOST_PARTS = 999
+"""No model comes in more parts; a name that claims more is a trick."""
+
+_NOT_TO_CHAT_WITH = {
+    FileKind.MMPROJ: ("only the image or audio part of a model", "Name the model's own GGUF file; its name is the same without mmproj"),
+    FileKind.ADAPTER: ("only an adapter (LoRA), to be laid over a model", "Name the GGUF file of the model it was made for"),
+    FileKind.IMATRIX: ("only statistics for quantizing (an importance matrix)", "Name the model's own GGUF file"),
+    FileKind.DRAFT: ("only a draft helper, made to guess ahead for another model", "Name the GGUF file of the model it was made for"),
+    FileKind.VOCABULARY: ("only a vocabulary, without weights", "Name a GGUF file that has weights"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedModel:
+    """A file, or the parts of a split one, that holds together as far as can be told without loading it."""
+
+    parts: tuple[Path, ...]
+    facts: ModelFacts
+
+    @property
+    def path(self) -> Path:
+        """What is given to the engine: the file, or the first part."""
+        return self.parts[0]
+
+
+def parts_of(path: Path) -> tuple[Path, ...]:
+    """All parts of the split model that `path` is a part of by its name, in order, whether they are there or not; else `path` alone."""
+    shard = SHARD_NAME.fullmatch(path.name)
+    count = int(shard["count"]) if shard else 1
+    if shard is None or not 1 <= int(shard["number"]) <= count <= _MOST_PARTS:
+        return (path,)
+    suffix = path.name[-5:]
+    return tuple(path.with_name(f"{shard['stem']}-{number:05d}-of-{count:05d}{suffix}") for number in range(1, count + 1))
+
+
+def check_model(path: Path, *, known_architectures: Collection[str] | None = None, cache: FactsCache | None = None) -> CheckedModel:
+    """Check a file that is to be chatted with; any part of a split model stands for the whole.
+
+    Raises:
+        ModelError: It can't be used; the error names the file, the reason and the way out.
+
+    """
+    parts = parts_of(path)
+    if len(parts) > 1:
+        _all_there(path, parts)
+    else:
+        open_model(path).close()
+    facts = cache.facts(parts) if cache is not None else read_facts(parts)
+    _is_a_model(path, facts)
+    _is_whole(path, parts, facts)
+    if known_architectures is not None and facts.architecture not in known_architectures:
+        reason = f"Its architecture {facts.architecture!r} is not among the {len(known_architectures)} that this build of llama.cpp knows"
+        raise broken(path, reason, "Update xchat, or pick another model")
+    return CheckedModel(parts, facts)
+
+
+def _all_there(path: Path, parts: tuple[Path, ...]) -> None:
+    if not path.exists():
+        open_model(path).close()
+    missing = [file_name(part) for part in parts if not part.is_file()]
+    if missing:
+        named = ", ".join(missing[:_MOST_NAMED]) + (f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else "")
+        where = printable(str(path.parent), 300)
+        raise ModelError(
+            f"{file_name(path)} is one of {len(parts)} parts, and not all are there",
+            f"Missing in {where}: {named}",
+            "Put the missing parts beside it, or pull the model again",
+        )
+
+
+def _is_a_model(path: Path, facts: ModelFacts) -> None:
+    unfit = _NOT_TO_CHAT_WITH.get(facts.kind)
+    if unfit is not None:
+        what, hint = unfit
+        raise ModelError(f"{file_name(path)} is no model to chat with", f"It is {what}", hint)
+    if not facts.architecture:
+        raise broken(path, "It does not say which architecture it is")
+    if not facts.n_layer or not facts.n_embd:
+        raise broken(path, f"It lacks {facts.architecture}.block_count or {facts.architecture}.embedding_length")
+
+
+def _is_whole(path: Path, parts: tuple[Path, ...], facts: ModelFacts) -> None:
+    if facts.split is not None and facts.split.count != len(parts):
+        reason = f"It says that it is part {facts.split.number} of {facts.split.count}, but its name does not"
+        raise broken(path, reason, f"Name the parts NAME-00001-of-{facts.split.count:05d}.gguf and so on, as they were published")
+    if facts.missing_bytes:
+        reason = f"It is cut: {facts.missing_bytes:,} bytes of its tensors are missing ({facts.file_bytes:,} bytes are there)"
+        raise broken(path, reason, "Download it again, or pull it: a pull goes on where it stopped")
+    if not facts.embedding_bytes:
+        raise broken(path, "It has no token embeddings (token_embd.weight)")

@@ -1,0 +1,368 @@
+"""What a model file is, boiled down from its header to the few numbers and names that lists, predictions and rooflines need."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from engine.models.ggml_types import FILE_TYPES, GGML_TYPES, TYPE_BY_NAME
+from engine.models.gguf_header import GgufHeader, TensorInfo
+from engine.models.untrusted import printable
+
+SHARD_NAME = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
+"""llama.cpp's name of a part of a split model; numbers begin with 1."""
+
+_QUANT_TAG = re.compile(
+    r"(?:^|[-._ ])(?P<tag>(?:UD-)?(?:I?Q[1-8](?:_[0-9KSMLX]+)*(?:_NL|_XXS|_XS|_XL)?|TQ[12]_0|BF16|F16|F32|FP16|MXFP4(?:_MOE)?|NVFP4))(?=$|[-._ ])",
+    re.IGNORECASE,
+)
+_NAME_NOISE = re.compile(r"[-._ ](?:i1|imat|imatrix|gguf|ud)$", re.IGNORECASE)
+_DRAFT_PREFIXES = ("mtp-", "eagle3-", "dflash-", "dspark-")
+_BLOCK = re.compile(r"(?:dec\.)?blk\.(\d+)\.")
+_RECURRENT_MARKS = (".ssm_", ".shortconv.", ".time_mix_")
+
+_WINDOW_PATTERNS = {
+    "cohere2": 4,
+    "exaone4": 4,
+    "gemma2": 2,
+    "gemma3": 6,
+    "gemma3n": 5,
+    "gpt-oss": 2,
+    "llama4": 4,
+    "olmo2": 4,
+    "smallthinker": 4,
+}
+"""Architectures whose files do not say which layers look back only a window: every n-th layer sees everything, the others do not."""
+
+
+class FileKind(StrEnum):
+    """What a GGUF file is for."""
+
+    MODEL = "model"
+    MMPROJ = "mmproj"
+    """Eyes or ears for a model; can't chat by itself."""
+    ADAPTER = "adapter"
+    """LoRA weights to be laid over a model."""
+    IMATRIX = "imatrix"
+    """Statistics that guide quantizing."""
+    DRAFT = "draft"
+    """A helper that guesses ahead for one particular model."""
+    VOCABULARY = "vocabulary"
+    """A tokenizer without weights."""
+
+
+class KvGroup(msgspec.Struct, frozen=True, array_like=True):
+    """Layers whose KV cache has the same shape."""
+
+    layers: int
+    k_width: int
+    """Elements of K per token and layer."""
+    v_width: int
+    """Elements of V per token and layer; 0 where V is computed from K."""
+    head_k: int
+    """Elements of K per head: what the block size of a KV type must divide."""
+    head_v: int
+    windowed: bool
+    """Looks back only `ModelFacts.window` tokens."""
+
+
+class Split(msgspec.Struct, frozen=True, array_like=True):
+    """Which part of a split model a file is."""
+
+    number: int
+    """From 1."""
+    count: int
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a GGUF file says of itself, names made safe to print. Sizes are bytes. For a split model: all its parts together."""
+
+    kind: FileKind
+    architecture: str
+    name: str
+    family_name: str
+    """The name without quant and without what packers append."""
+    family_key: str
+    """The same for quants of one model: digest of tensor names and shapes, name, version and vocabulary."""
+    quant: str
+    licence: str
+    quantized_by: str
+    size_label: str
+    file_bytes: int
+    weight_bytes: int
+    n_params: int
+    n_params_active: int
+    """Parameters that take part in one token; fewer than `n_params` in a mixture of experts."""
+    token_bytes: int
+    """Weights read to make one token: what a roofline divides by."""
+    type_bytes: dict[str, int]
+    """Bytes of the weights by tensor type."""
+    n_ctx_train: int
+    n_vocab: int
+    n_embd: int
+    n_ff: int
+    """Width of the feed-forward layers in use for one token."""
+    n_head: int
+    n_layer: int
+    n_expert: int
+    n_expert_used: int
+    window: int
+    """Tokens that windowed layers look back; 0 when there are none."""
+    kv: tuple[KvGroup, ...]
+    recurrent_bytes: int
+    """State of all recurrent layers for one sequence; 0 for a model without."""
+    repackable: dict[str, int]
+    """Bytes by tensor type of the matrices that the CPU backend may keep a second, rearranged copy of."""
+    tied_output: str
+    """Tensor type of the token embedding when it also serves as the output matrix, else empty."""
+    embedding_bytes: int
+    has_template: bool
+    vocabulary_digest: str
+    missing_bytes: int
+    """How many bytes the file is short of; 0 for a whole one."""
+    split: Split | None = None
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Real average, not the quant's nominal one; 0 without weights."""
+        return 8 * self.weight_bytes / self.n_params if self.n_params else 0.0
+
+
+def facts_of(header: GgufHeader) -> ModelFacts:
+    """The facts of one file."""
+    arch = printable(header.text("general.architecture"), 40)
+    tensors = header.tensors
+    blocks = _Blocks(header)
+    split = _split(header)
+    weights = Counter[str]()
+    for tensor in tensors:
+        weights[GGML_TYPES[tensor.type_id].name] += tensor.n_bytes
+    n_expert, n_used = header.number(f"{arch}.expert_count"), header.number(f"{arch}.expert_used_count")
+    share = n_used / n_expert if 0 < n_used < n_expert else 1.0
+    embedding = next((tensor for tensor in tensors if tensor.name == "token_embd.weight"), None)
+    tied = embedding is not None and not any(tensor.name == "output.weight" for tensor in tensors)
+    family_name = family_name_of(header)
+    n_params = sum(tensor.n_elements for tensor in tensors)
+    return ModelFacts(
+        kind=kind_of(header),
+        architecture=arch,
+        name=printable(header.text("general.name") or header.path.stem, 100),
+        family_name=family_name,
+        family_key=_family_key(header, family_name),
+        quant=quant_of(header),
+        licence=printable(header.text("general.license"), 60),
+        quantized_by=printable(header.text("general.quantized_by"), 60),
+        size_label=printable(header.text("general.size_label"), 20) or size_label(n_params),
+        file_bytes=header.file_bytes,
+        weight_bytes=sum(weights.values()),
+        n_params=n_params,
+        n_params_active=sum(_active(tensor.n_elements, tensor, share) for tensor in tensors),
+        token_bytes=sum(_active(tensor.n_bytes, tensor, share) for tensor in tensors if _read_per_token(tensor, blocks.extra, tied)),
+        type_bytes=dict(weights),
+        n_ctx_train=header.number(f"{arch}.context_length"),
+        n_vocab=header.count("tokenizer.ggml.tokens") or header.number(f"{arch}.vocab_size"),
+        n_embd=header.number(f"{arch}.embedding_length"),
+        n_ff=_feed_forward(header, arch, n_used),
+        n_head=max(header.numbers(f"{arch}.attention.head_count") or (header.number(f"{arch}.attention.head_count"),)),
+        n_layer=header.number(f"{arch}.block_count"),
+        n_expert=n_expert,
+        n_expert_used=n_used,
+        window=header.number(f"{arch}.attention.sliding_window"),
+        kv=blocks.kv_groups(),
+        recurrent_bytes=blocks.recurrent_bytes(),
+        repackable=_repackable(tensors, blocks.extra),
+        tied_output=GGML_TYPES[embedding.type_id].name if tied and embedding else "",
+        embedding_bytes=embedding.n_bytes if embedding else 0,
+        has_template=bool(header.text("tokenizer.chat_template")),
+        vocabulary_digest=header.vocabulary_digest,
+        missing_bytes=header.missing_bytes,
+        split=split,
+    )
+
+
+def kind_of(header: GgufHeader) -> FileKind:
+    """What the file is for, from its own words first, then from its name."""
+    said = header.text("general.type").lower()
+    arch = header.text("general.architecture")
+    stem = header.path.stem.lower()
+    if said == "mmproj" or arch == "clip" or "mmproj" in stem:
+        return FileKind.MMPROJ
+    if said == "adapter" or "adapter.type" in header.metadata:
+        return FileKind.ADAPTER
+    if said == "imatrix" or "imatrix.chunk_count" in header.metadata:
+        return FileKind.IMATRIX
+    if stem.startswith(_DRAFT_PREFIXES) or arch.startswith(("eagle3", "dflash")):
+        return FileKind.DRAFT
+    if not header.tensors and header.number("split.count") <= 1:
+        return FileKind.VOCABULARY
+    return FileKind.MODEL
+
+
+def quant_in_name(stem: str) -> str:
+    """The quant that a file name or a tag speaks of, in upper case; empty when it names none."""
+    tags = [match["tag"].upper() for match in _QUANT_TAG.finditer(stem)]
+    return tags[-1].replace("FP16", "F16") if tags else ""
+
+
+def quant_of(header: GgufHeader) -> str:
+    """The quant's name: the file's own, or the finer one of a recipe that only the file name knows (`UD-Q4_K_XL`)."""
+    shard = SHARD_NAME.fullmatch(header.path.name)
+    named = quant_in_name(shard["stem"] if shard else header.path.stem)
+    said = FILE_TYPES.get(header.number("general.file_type", -1), "")
+    if named and (not said or named.startswith("UD-") or named not in FILE_TYPES.values()):
+        return named
+    if said:
+        return said
+    by_type = Counter[int]()
+    for tensor in header.tensors:
+        by_type[tensor.type_id] += tensor.n_bytes
+    return GGML_TYPES[by_type.most_common(1)[0][0]].name.upper() if by_type else ""
+
+
+def size_label(n_params: int) -> str:
+    """Parameters as people write them: 0.6B, 8B, 30B, 7.9M."""
+    for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)):
+        if n_params >= 0.5 * scale:
+            value = n_params / scale
+            return f"{value:.1f}".removesuffix(".0") + unit if value < 10 else f"{value:.0f}{unit}"
+    return str(n_params)
+
+
+def family_name_of(header: GgufHeader) -> str:
+    """The model's name without its quant."""
+    shard = SHARD_NAME.fullmatch(header.path.name)
+    name = header.text("general.name") or header.text("general.basename") or (shard["stem"] if shard else header.path.stem)
+    name = printable(name, 100)
+    while (shorter := _NAME_NOISE.sub("", _QUANT_TAG.sub("", name))) != name:
+        name = shorter
+    return name.strip("-._ ") or printable(header.path.stem, 100)
+
+
+def _family_key(header: GgufHeader, family_name: str) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    version = (header.text("general.finetune"), header.text("general.version"), header.vocabulary_digest)
+    for word in (re.sub(r"[-._ ]+", "-", family_name.lower()), *version):
+        digest.update(word.encode() + b"\0")
+    for tensor in sorted(tensor[:2] for tensor in header.tensors if not tensor.name.endswith((".scale", ".input_scale"))):
+        digest.update(f"{tensor[0]}{tensor[1]}".encode())
+    return digest.hexdigest()
+
+
+def _split(header: GgufHeader) -> Split | None:
+    """Which part this is, from the metadata (counted from 0 there), else from the name."""
+    count = header.number("split.count")
+    if 1 < count <= 99_999:
+        return Split(min(max(header.number("split.no"), 0), count - 1) + 1, count)
+    shard = SHARD_NAME.fullmatch(header.path.name)
+    return Split(int(shard["number"]), int(shard["count"])) if shard and int(shard["count"]) > 1 else None
+
+
+def _is_expert(tensor: TensorInfo) -> bool:
+    return "_exps" in tensor.name
+
+
+def _active(amount: int, tensor: TensorInfo, share: float) -> int:
+    return round(amount * share) if _is_expert(tensor) else amount
+
+
+def _read_per_token(tensor: TensorInfo, extra: frozenset[int], tied: bool) -> bool:
+    """Whether making one token reads this tensor: not the embedding table (one row of it), unless it is the output matrix too."""
+    if tensor.name.startswith(("token_embd", "per_layer_token_embd")):
+        return tied and tensor.name == "token_embd.weight"
+    block = _BLOCK.match(tensor.name)
+    return not (tensor.name.startswith("rope_freqs") or (block and int(block[1]) in extra))
+
+
+def _feed_forward(header: GgufHeader, arch: str, n_expert_used: int) -> int:
+    dense = max(header.numbers(f"{arch}.feed_forward_length") or (header.number(f"{arch}.feed_forward_length"),))
+    return max(dense, header.number(f"{arch}.expert_feed_forward_length") * max(1, n_expert_used))
+
+
+def _repackable(tensors: Iterable[TensorInfo], extra: frozenset[int]) -> dict[str, int]:
+    found = Counter[str]()
+    for tensor in tensors:
+        block = _BLOCK.match(tensor.name)
+        multiplied = tensor.name == "output.weight" or (block and int(block[1]) not in extra and tensor.name.endswith(".weight"))
+        if multiplied and len(tensor.shape) > 1 and tensor.shape[1] % 8 == 0:
+            found[GGML_TYPES[tensor.type_id].name] += tensor.n_bytes
+    return {name: size for name, size in found.items() if TYPE_BY_NAME[name].block > 1}
+
+
+class _Blocks:
+    """The layers of a model: which keep keys and values, which a recurrent state, which are not run at all."""
+
+    def __init__(self, header: GgufHeader) -> None:
+        self._header = header
+        self._arch = header.text("general.architecture")
+        self._n_layer = header.number(f"{self._arch}.block_count")
+        nextn = header.number(f"{self._arch}.nextn_predict_layers")
+        self.extra = frozenset(range(self._n_layer - nextn, self._n_layer)) if 0 < nextn < self._n_layer else frozenset[int]()
+        """Blocks that only predict further tokens; not loaded for plain decoding."""
+        keys, fused, recurrent = set[int](), set[int](), set[int]()
+        for tensor in header.tensors:
+            block = _BLOCK.match(tensor.name)
+            if block is None:
+                continue
+            rest = tensor.name[block.end() - 1 :]
+            if rest.startswith((".attn_k.", ".attn_kv_a_mqa.")):
+                keys.add(int(block[1]))
+            elif rest.startswith(".attn_qkv."):
+                fused.add(int(block[1]))
+            elif rest.startswith(_RECURRENT_MARKS):
+                recurrent.add(int(block[1]))
+        self._attention = (keys | (fused - recurrent)) - self.extra
+        self._recurrent = recurrent - self.extra
+
+    def kv_groups(self) -> tuple[KvGroup, ...]:
+        """Layers with a KV cache, by shape."""
+        number = self._number
+        n_head = number("attention.head_count")
+        head = number("embedding_length") // n_head if n_head else 0
+        heads = self._header.numbers(f"{self._arch}.attention.head_count_kv")
+        uniform = number("attention.head_count_kv", n_head)
+        full_k, full_v = number("attention.key_length", head), number("attention.value_length", head)
+        window_k, window_v = number("attention.key_length_swa", full_k), number("attention.value_length_swa", full_v)
+        if number("attention.key_length_mla"):
+            full_v = window_v = 0
+        shared = number("attention.shared_kv_layers")
+        groups = Counter[tuple[int, int, int, int, bool]]()
+        for layer in sorted(self._attention):
+            if layer >= self._n_layer - shared:
+                continue
+            n_kv = heads[layer] if layer < len(heads) else uniform
+            windowed = self._windowed(layer)
+            k, v = (window_k, window_v) if windowed else (full_k, full_v)
+            groups[n_kv * k, n_kv * v, k, v, windowed] += 1
+        return tuple(KvGroup(layers, *shape) for shape, layers in groups.items())
+
+    def recurrent_bytes(self) -> int:
+        """Recurrent state of one sequence: f32, all layers."""
+        number = self._number
+        embd = number("embedding_length")
+        inner, state = number("ssm.inner_size"), number("ssm.state_size")
+        if inner:
+            rolling = max(0, number("ssm.conv_kernel") - 1) * (inner + 2 * number("ssm.group_count") * state)
+            per_layer = rolling + state * inner
+        elif number("shortconv.l_cache"):
+            per_layer = embd * (number("shortconv.l_cache") - 1)
+        else:
+            per_layer = embd * (number("token_shift_count", 2) + number("wkv.head_size"))
+        return 4 * per_layer * len(self._recurrent)
+
+    def _windowed(self, layer: int) -> bool:
+        if not self._number("attention.sliding_window"):
+            return False
+        key = f"{self._arch}.attention.sliding_window_pattern"
+        pattern = self._header.numbers(key)
+        if pattern:
+            return layer < len(pattern) and bool(pattern[layer])
+        every = self._header.number(key) or _WINDOW_PATTERNS.get(self._arch, 0)
+        return (layer + 1) % every != 0 if every else True
+
+    def _number(self, key: str, default: int = 0) -> int:
+        return self._header.number(f"{self._arch}.{key}", default)
