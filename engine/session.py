@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from engine.backend import (
     Backend,
     BackendEvent,
@@ -27,8 +29,8 @@ from engine.backend import (
     TokensDecoded,
 )
 from engine.chat.prompt import PromptBuilder, PromptInput
-from engine.chat.titles import title_of
-from engine.chat.tree import Tree
+from engine.chat.titles import session_title
+from engine.chat.tree import ConversationTree
 from engine.errors import EngineError, StoreError, UsageError, XchatError
 from engine.events import (
     AnswerGrew,
@@ -66,9 +68,18 @@ Listener = Callable[[Event], None]
 class Session:
     """A conversation, the engine that answers in it, and the log of both."""
 
-    def __init__(self, backend: Backend, *, preset: Preset, store: Store | None = None, reader: Reader | None = None, logging_error: XchatError | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        preset: Preset,
+        store: Store | None = None,
+        reader: Reader | None = None,
+        logging_error: XchatError | None = None,
+        find_model: Callable[[Preset, Path | None], Path | None] = lambda _, current: current,
+    ) -> None:
         """Must be called on the running event loop. Without a `store` nothing is logged, for the reason in `logging_error` if it is
-        not by choice; without a `reader` nothing is listed.
+        not by choice; without a `reader` nothing is listed. `find_model` tells which file a preset means, given the file in use.
         """
         self._backend = backend
         self._loop = asyncio.get_running_loop()
@@ -76,7 +87,7 @@ class Session:
         self._reader = reader
         self._listeners: list[Listener] = []
         self._arrived: deque[BackendEvent] = deque()
-        self._tree = Tree()
+        self._tree = ConversationTree()
         self._prompts = PromptBuilder()
         self._first_kept = 0
         self._logged: LoggedSession | None = None
@@ -85,6 +96,8 @@ class Session:
         self._idle.set()
         self._waiting_preset: Preset | None = None
         self._closed = False
+        self._find_model = find_model
+        self._tasks: set[asyncio.Task[None]] = set()
         self.preset = preset
         self.engine: EngineInfo | None = None
         self.info: SessionInfo | None = None
@@ -126,8 +139,8 @@ class Session:
 
     def siblings(self, message_id: int) -> tuple[int, int]:
         """Index (from 0) of a message among the versions of itself, and how many there are."""
-        ids = self._tree.siblings(message_id)
-        return ids.index(message_id), len(ids)
+        versions, index = self._tree.siblings(message_id)
+        return index, len(versions)
 
     async def wait_idle(self) -> None:
         """Return when no turn is under way."""
@@ -145,7 +158,8 @@ class Session:
         engine = self._ready()
         if not text.strip():
             raise UsageError("The message is empty", "", "Type something first.")
-        user = Message(new_message_id(), self._tree.head, Role.USER, text, created_ms=wall_ms())
+        head = self._tree.head
+        user = Message(new_message_id(), head.id if head else None, Role.USER, text, created_ms=wall_ms())
         return self._start(engine, user)
 
     def regenerate(self) -> int:
@@ -184,10 +198,9 @@ class Session:
         """Show the previous (-1) or next (+1) version of a message with what followed it; nothing happens at the ends."""
         if self.busy:
             raise UsageError("An answer is being written", "", "Stop it before moving to another branch.")
-        ids = self._tree.siblings(message_id)
-        index = ids.index(message_id) + step
-        if 0 <= index < len(ids):
-            self._tree.show(ids[index])
+        versions, index = self._tree.siblings(message_id)
+        if 0 <= index + step < len(versions):
+            self._tree.switch(versions[index + step].id)
             self._first_kept = 0
             self._remember_head()
             self._emit(BranchChanged(self.branch))
@@ -239,9 +252,22 @@ class Session:
         self._backend.apply_hot(preset)
         self._set_preset(preset)
 
+    def _reload(self, preset: Preset) -> None:
+        path = self._find_model(preset, self.engine.model.path if self.engine else None)
+        if path is None:
+            self._emit(Notice("warning", f"Preset {preset.name} names no model that is here", "", "Pick one with F3."))
+            return
+        task = asyncio.create_task(self._load_reporting(path, preset))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _load_reporting(self, path: Path, preset: Preset) -> None:
+        with contextlib.suppress(XchatError):  # ModelFailed has told it
+            await self.load(path, preset)
+
     def set_stream_batch(self, value: int | Literal["auto"]) -> None:
         """Turn the knob: tokens that travel together to the screen, also while they flow."""
-        self._set_preset(replace_preset(self.preset, stream_batch=value))
+        self._set_preset(msgspec.structs.replace(self.preset, stream_batch=value))
         self.pace(AUTO_STREAM_BATCH if value == "auto" else value)
 
     def pace(self, batch: int) -> None:
@@ -254,7 +280,7 @@ class Session:
     def new_session(self) -> None:
         """Begin another conversation; the one before stays in the log."""
         self._refuse_while_busy()
-        self._open(Tree(), None)
+        self._open(ConversationTree(), None)
 
     async def resume(self, session_id: int) -> None:
         """Go on with a saved conversation.
@@ -265,7 +291,7 @@ class Session:
         """
         self._refuse_while_busy()
         stored = await self._read().session(session_id)
-        self._open(Tree.from_messages(stored.messages, stored.info.head_id), stored.info)
+        self._open(ConversationTree(stored.messages, stored.info.head_id), stored.info)
 
     async def sessions(self, *, search: str = "", limit: int = 200) -> Sequence[SessionInfo]:
         """Saved conversations, pinned and newest first; with `search`, those in which the words occur."""
@@ -324,7 +350,7 @@ class Session:
     def _start(self, engine: EngineInfo, user: Message, continued: Message | None = None) -> int:
         if user.id not in self._tree:
             self._tree.add(user)
-        self._tree.show(user.id)
+        self._tree.look_at(user.id)
         answer = Message(new_message_id(), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
         if continued is not None:
             answer = replace(continued, id=answer.id, created_ms=answer.created_ms)
@@ -412,7 +438,6 @@ class Session:
         if late_text or late_thinking:
             self._emit(AnswerGrew(answer.id, late_text, late_thinking, False, (), record.timings.context_used))
         self._tree.add(answer)
-        self._tree.show(answer.id)
         self._turn = None
         self._idle.set()
         if self._logged is not None:
@@ -430,13 +455,13 @@ class Session:
 
     def _log_start(self, user: Message) -> None:
         if self._logged is None:
-            self._logged = self._journal.begin(title_of(user.text), user.created_ms)
+            self._logged = self._journal.begin(session_title(user.text), user.created_ms)
         self._journal.message(self._logged, user)
         self._journal.answering(self._logged, True)
 
     def _remember_head(self) -> None:
         if self._logged is not None:
-            self._journal.head(self._logged, self._tree.head)
+            self._journal.head(self._logged, self._tree.head.id if self._tree.head else None)
 
     def _logging_failed(self, error: XchatError) -> None:
         self.logging_error = error
@@ -449,7 +474,7 @@ class Session:
 
     # Small things
 
-    def _open(self, tree: Tree, info: SessionInfo | None) -> None:
+    def _open(self, tree: ConversationTree, info: SessionInfo | None) -> None:
         self._tree = tree
         self._first_kept = 0
         self.info = info

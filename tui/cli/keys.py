@@ -1,0 +1,60 @@
+"""`xchat keys`: the keys that are set, and what this terminal really delivers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+
+from tui.keys import ACTIONS, Action, Group, Scope, display_key
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `keys` to the command line."""
+    parser = subparsers.add_parser(
+        "keys", help="show what this terminal delivers for each key", epilog="example: xchat keys --list | grep -i session"
+    )
+    parser.add_argument("--list", action="store_true", help="list the actions with their keys and slash commands instead")
+    parser.add_argument("--markdown", action="store_true", help="the list as the README has it")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table, or watch the keyboard."""
+    if options.markdown:
+        sys.stdout.write(markdown_table())
+    elif options.list:
+        for action in ACTIONS:
+            sys.stdout.write(f"{action.id:<20}{keys_of(action):<24}{slashes_of(action):<24}{action.sentence}\n")
+    else:
+        from tui.cli.key_probe import watch
+
+        watch()
+    return 0
+
+
+def markdown_table(actions: Iterable[Action] = ACTIONS) -> str:
+    """The README's table of keys, a part for each group."""
+    lines: list[str] = []
+    for group in Group:
+        rows = [action for action in actions if action.group is group]
+        if rows:
+            lines += [f"| {group.value} | key | or type |", "| --- | --- | --- |"]
+            lines += [f"| {action.sentence}{where(action)} | {keys_of(action)} | {slashes_of(action)} |" for action in rows]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def where(action: Action) -> str:
+    """Where the keys of an action are listened to, if not everywhere."""
+    return "" if action.scope is Scope.APP else f" ({action.scope.value})"
+
+
+def keys_of(action: Action) -> str:
+    """The keys of an action as people write them."""
+    return ", ".join(map(display_key, action.keys))
+
+
+def slashes_of(action: Action) -> str:
+    """The slash commands of an action."""
+    return ", ".join(f"/{name}" for name in action.slash)
