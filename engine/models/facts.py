@@ -18,7 +18,7 @@ SHARD_NAME = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gg
 """llama.cpp's name of a part of a split model; numbers begin with 1."""
 
 _QUANT_TAG = re.compile(
-    r"(?:^|[-._ ])(?P<tag>(?:UD-)?(?:I?Q[1-8](?:_[0-9KSMLX]+)*(?:_NL|_XXS|_XS|_XL)?|TQ[12]_0|BF16|F16|F32|FP16|MXFP4(?:_MOE)?|NVFP4))(?=$|[-._ ])",
+    r"(?:^|[-._ ])(?P<tag>(?:UD-)?(?:I?Q[1-8](?:_[0-9KSMLXN]+)*|TQ[12]_0|BF16|F16|F32|FP16|MXFP4(?:_MOE)?|NVFP4))(?=$|[-._ ])",
     re.IGNORECASE,
 )
 _NAME_NOISE = re.compile(r"[-._ ](?:i1|imat|imatrix|gguf|ud)$", re.IGNORECASE)

@@ -1,0 +1,169 @@
+"""What of this machine the engine may use: CPUs by affinity and quota, physical cores, instruction sets, memory.
+
+Everything is read from /proc and /sys (Linux) and falls back to what Python and psutil know elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path("/")
+
+_SLOW_CORE = 0.75
+"""A core whose top speed is below this share of the fastest one's is an efficiency core."""
+_NO_LIMIT = 1 << 60
+"""Version 1 of cgroups writes a number beyond this for no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The CPUs this process may run on."""
+
+    usable: int
+    """Logical CPUs in the affinity mask."""
+    cores: int
+    """Physical cores behind them: siblings of a hyper-threaded core count once."""
+    fast_cores: int
+    """Physical cores that are no efficiency cores."""
+    quota: float | None
+    """CPUs' worth of time that the cgroup allows, or None without a limit."""
+
+    @property
+    def most_threads(self) -> int:
+        """More threads than this can only lose: they would wait for each other at barriers."""
+        return max(1, min(self.usable, math.ceil(self.quota))) if self.quota is not None else max(1, self.usable)
+
+    @property
+    def start_threads(self) -> int:
+        """A good first guess: fast physical cores, within the quota's whole CPUs."""
+        whole = max(1, int(self.quota + 0.1)) if self.quota is not None else self.usable
+        return max(1, min(self.fast_cores, whole, self.usable))
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory that can still be taken, in bytes."""
+
+    available: int
+    """What a new load may take: free and reclaimable memory, within the cgroup's limit."""
+    total: int
+    """Memory of the machine, or the cgroup's limit when that is smaller."""
+    limited: bool
+    """Whether a cgroup's limit is what counts."""
+
+
+def read_topology(root: Path = ROOT, affinity: frozenset[int] | None = None) -> Topology:
+    """Look at the machine now; affinity and quota can change while the program runs, and this is cheap enough to call every second."""
+    cpus = affinity if affinity is not None else usable_cpus()
+    cores: dict[str, float] = {}
+    for cpu in sorted(cpus):
+        folder = root / f"sys/devices/system/cpu/cpu{cpu}"
+        siblings = _text(folder / "topology/thread_siblings_list") or str(cpu)
+        cores[siblings] = max(cores.get(siblings, 0.0), _speed(folder))
+    top = max(cores.values(), default=0.0)
+    fast = sum(1 for speed in cores.values() if speed >= _SLOW_CORE * top)
+    return Topology(usable=len(cpus), cores=len(cores), fast_cores=fast, quota=cpu_quota(root))
+
+
+def usable_cpus() -> frozenset[int]:
+    """The CPUs in the affinity mask."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def cpu_quota(root: Path = ROOT) -> float | None:
+    """CPUs' worth of time that the narrowest cgroup around this process allows; None without a limit."""
+    quotas = []
+    for folder in _cgroups(root, "cpu"):
+        words = _text(folder / "cpu.max").split()
+        if not words:
+            words = [_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")]
+        with suppress(ValueError, IndexError, ZeroDivisionError):
+            quota = int(words[0]) / int(words[1])
+            if quota > 0:
+                quotas.append(quota)
+    return min(quotas, default=None)
+
+
+def read_room(root: Path = ROOT) -> Room:
+    """The memory that is left now."""
+    memory = psutil.virtual_memory()
+    available, total, limited = memory.available, memory.total, False
+    for folder in _cgroups(root, "memory"):
+        limit = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
+        if limit is None or limit >= _NO_LIMIT:
+            continue
+        used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes") or 0
+        # The page cache counts against the limit and is given back under pressure.
+        left = max(0, limit - max(0, used - _reclaimable(folder)))
+        if left < available:
+            available, limited = left, True
+        total = min(total, limit)
+    return Room(available, total, limited)
+
+
+def cpu_features(root: Path = ROOT) -> frozenset[str]:
+    """Instruction sets by the kernel's names (`avx2`, `avx512f`, `asimddp`, …); empty where they can't be known."""
+    for line in _text(root / "proc/cpuinfo").splitlines():
+        name, _, words = line.partition(":")
+        if name.strip() in {"flags", "Features"}:
+            return frozenset(words.split())
+    if platform.machine() == "arm64":
+        return frozenset({"asimd", "asimddp"})
+    return frozenset()
+
+
+def _speed(folder: Path) -> float:
+    """How fast a CPU can be, in any unit that is the same for all of them."""
+    for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
+        with suppress(ValueError):
+            return float(_text(folder / name))
+    return 0.0
+
+
+def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of the cgroups around this process, innermost first, of version 2 and of version 1."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, inside = (line.split(":", 2) + ["", ""])[:3]
+        if controllers == "":
+            base = root / "sys/fs/cgroup"
+        elif controller in controllers.split(","):
+            base = root / "sys/fs/cgroup" / controller
+        else:
+            continue
+        # In a container the path may belong to the host's view; its outermost folder is then this process's own.
+        folder = base / inside.strip("/")
+        while True:
+            yield folder
+            if folder == base or base not in folder.parents:
+                break
+            folder = folder.parent
+
+
+def _reclaimable(folder: Path) -> int:
+    for line in _text(folder / "memory.stat").splitlines():
+        name, _, value = line.partition(" ")
+        if name in {"inactive_file", "total_inactive_file"} and value.isdecimal():
+            return int(value)
+    return 0
+
+
+def _number(path: Path) -> int | None:
+    text = _text(path)
+    return int(text) if text.isdecimal() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""
