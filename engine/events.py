@@ -91,6 +91,8 @@ class AnswerGrew:
     token_ns: tuple[int, ...]
     """Engine timestamps of the chunk's tokens."""
     context_used: int
+    moved: bool = False
+    """A closing marker showed that all that was handed out as answer before was thinking: `text` and `thinking` are whole, from the start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from engine.backend import (
     TokensDecoded,
 )
 from engine.chat.prompt import PromptBuilder, PromptInput
+from engine.chat.thinking import Split
 from engine.chat.titles import session_title
 from engine.chat.tree import ConversationTree
 from engine.errors import EngineError, StoreError, UsageError, XchatError
@@ -186,7 +187,9 @@ class Session:
         engine = self._ready()
         cut = next(iter(reversed(self.branch)), None)
         if cut is None or cut.role is not Role.ASSISTANT or cut.parent_id is None or cut.status is MessageStatus.COMPLETE:
-            raise UsageError("There is no cut answer to go on with", "", "Only an answer that was stopped or reached its limit can be continued.")
+            raise UsageError(
+                "There is no cut answer to go on with", "", "Only an answer that was stopped or reached its limit can be continued."
+            )
         return self._start(engine, self._tree.get(cut.parent_id), cut)
 
     def stop(self) -> None:
@@ -245,7 +248,9 @@ class Session:
         if cost in (Cost.REBUILD, Cost.RELOAD) and self.engine is not None:
             if self.busy:
                 self._waiting_preset = preset
-                self._emit(Notice("information", f"Preset {preset.name} waits for the end of the answer", "", "Stop the answer to switch now."))
+                self._emit(
+                    Notice("information", f"Preset {preset.name} waits for the end of the answer", "", "Stop the answer to switch now.")
+                )
             else:
                 self._reload(preset)
             return
@@ -403,9 +408,7 @@ class Session:
         elif turn is None or event.turn != turn.answer.id:
             return
         elif isinstance(event, TokensDecoded):
-            text, thinking = turn.grow(event)
-            used = (turn.prompt.cache_n + len(turn.prompt.prompt.tokens) - turn.prompt.cache_n if turn.prompt else 0) + len(turn.tokens)
-            self._emit(AnswerGrew(turn.answer.id, text, thinking, turn.parser.in_thinking, event.token_ns, used))
+            self._emit_growth(turn, turn.grow(event), event.token_ns)
         elif isinstance(event, PromptReady):
             turn.prompt_ready(event)
             self._first_kept = event.prompt.first_kept
@@ -417,6 +420,19 @@ class Session:
             self._emit_prefill(turn, turn.prompt, event.processed, event.total, event.elapsed_ms, event.eta_ms)
         elif isinstance(event, GenerationFinished):
             self._finish(turn, event)
+
+    def _emit_growth(self, turn: Turn, added: Split, token_ns: tuple[int, ...]) -> None:
+        self._emit(
+            AnswerGrew(
+                answer_id=turn.answer.id,
+                text=added.answer,
+                thinking=added.thinking,
+                moved=added.moved,
+                in_thinking=turn.parser.in_thinking,
+                token_ns=token_ns,
+                context_used=len(turn.tokens) + (len(turn.prompt.prompt.tokens) if turn.prompt else 0),
+            )
+        )
 
     def _emit_prefill(self, turn: Turn, prompt: PromptReady, processed: int, total: int, elapsed_ms: float, eta_ms: float | None) -> None:
         self._emit(
@@ -434,9 +450,9 @@ class Session:
         )
 
     def _finish(self, turn: Turn, end: GenerationFinished) -> None:
-        answer, record, late_text, late_thinking = turn.finish(end)
-        if late_text or late_thinking:
-            self._emit(AnswerGrew(answer.id, late_text, late_thinking, False, (), record.timings.context_used))
+        answer, record, late = turn.finish(end)
+        if late.answer or late.thinking:
+            self._emit_growth(turn, late, ())
         self._tree.add(answer)
         self._turn = None
         self._idle.set()

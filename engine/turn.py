@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from engine.backend import EngineInfo, GenerationFinished, PromptReady, StopReason, TokensDecoded
-from engine.chat.thinking import ThinkingParser
+from engine.chat.thinking import Split, ThinkingParser
 from engine.metrics.clock import NS_PER_MS
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, TurnRecord
@@ -27,11 +27,6 @@ class Turn:
     parser: ThinkingParser = field(default_factory=ThinkingParser)
     prompt: PromptReady | None = None
     tokens: list[int] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)
-    thinking: list[str] = field(default_factory=list)
-    thinking_n: int = 0
-    answer_from: int | None = None
-    """Index into `tokens` of the first token of the visible answer."""
     first_visible_ns: int | None = None
     first_paint_ns: int | None = None
     paint_ns: int = 0
@@ -43,24 +38,22 @@ class Turn:
         self.prompt = event
         self.parser = ThinkingParser(opens_thinking=event.prompt.opens_thinking)
 
-    def grow(self, chunk: TokensDecoded) -> tuple[str, str]:
-        """Take a chunk; return its new answer text and its new thinking."""
-        text: list[str] = []
-        thinking: list[str] = []
+    def grow(self, chunk: TokensDecoded) -> Split:
+        """Take a chunk; return what it added to the answer and to the thinking."""
+        added: list[Split] = []
         for piece, token, at_ns in zip(chunk.pieces, chunk.tokens, chunk.token_ns, strict=True):
-            parsed = self.parser.feed(piece)
-            if parsed.thinking or parsed.in_thinking:
-                self.thinking_n += 1
-                thinking.append(parsed.thinking)
-            if parsed.answer:
-                text.append(parsed.answer)
-                if self.answer_from is None:
-                    self.answer_from = len(self.tokens)
-                    self.first_visible_ns = at_ns
+            split = self.parser.feed(piece)
             self.tokens.append(token)
-        self.text += text
-        self.thinking += thinking
-        return "".join(text), "".join(thinking)
+            if split.answer and self.first_visible_ns is None:
+                self.first_visible_ns = at_ns
+            if split.moved:
+                added.clear()
+            added.append(split)
+        return Split(
+            "".join(split.thinking for split in added),
+            "".join(split.answer for split in added),
+            any(split.moved for split in added),
+        )
 
     def painted(self, at_ns: int, cost_ns: int) -> None:
         """A chunk is on the screen."""
@@ -68,31 +61,31 @@ class Turn:
         if self.first_paint_ns is None:
             self.first_paint_ns = at_ns
 
-    def finish(self, end: GenerationFinished) -> tuple[Message, TurnRecord, str, str]:
-        """The final answer and the record of the turn, and the text and thinking that had been held back until now."""
-        tail = self.parser.feed(end.tail) if end.tail else None
-        rest = self.parser.finish()
-        late_text = (tail.answer if tail else "") + rest.answer
-        late_thinking = (tail.thinking if tail else "") + rest.thinking
-        self.text.append(late_text)
-        self.thinking.append(late_thinking)
-        status = {StopReason.EOG: MessageStatus.COMPLETE, StopReason.STOP_STRING: MessageStatus.COMPLETE, StopReason.ERROR: MessageStatus.FAILED}
+    def finish(self, end: GenerationFinished) -> tuple[Message, TurnRecord, Split]:
+        """The final answer, the record of the turn, and what had been held back until now."""
+        late = self.parser.finish(end.tail)
+        status = {
+            StopReason.EOG: MessageStatus.COMPLETE,
+            StopReason.STOP_STRING: MessageStatus.COMPLETE,
+            StopReason.ERROR: MessageStatus.FAILED,
+        }
         before = self.answer
         answer = replace(
             before,
-            text=before.text + "".join(self.text),
-            thinking=before.thinking + "".join(self.thinking).strip(),
+            text=before.text + self.parser.answer,
+            thinking=before.thinking + self.parser.thinking,
             status=status.get(end.reason, MessageStatus.PARTIAL),
             tokens=self._answer_tokens(end.reason, before),
             tokens_of=self.engine.model.fingerprint,
         )
-        return answer, self._record(end), late_text, late_thinking
+        return answer, self._record(end), late
 
     def _answer_tokens(self, reason: StopReason, before: Message) -> tuple[int, ...] | None:
         """The ids of the answer's text; None where text and ids don't match, because a stop string was cut out of the text."""
-        if reason is StopReason.STOP_STRING or self.answer_from is None:
+        start = self.parser.answer_from
+        if reason is StopReason.STOP_STRING or start is None:
             return None
-        fresh = tuple(self.tokens[self.answer_from :])
+        fresh = tuple(self.tokens[start:])
         if not before.text:
             return fresh
         return before.tokens + fresh if before.tokens is not None and before.tokens_of == self.engine.model.fingerprint else None
@@ -120,7 +113,7 @@ class Turn:
             stop_reason=end.reason,
             timings=end.timings,
             token_ns=end.token_ns,
-            thinking_n=self.thinking_n,
+            thinking_n=self.parser.thinking_tokens,
             queue_ms=self._since_submit(prompt.started_ns) if prompt else None,
             template_ms=prompt.prompt.template_ns / NS_PER_MS if prompt else None,
             tokenize_ms=prompt.prompt.tokenize_ns / NS_PER_MS if prompt else None,
