@@ -1,0 +1,45 @@
+"""What other threads ask of the compute thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.backend import BackendEvent, EngineInfo
+from engine.llama.ticket import Ticket
+from engine.presets.preset import Preset
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load a model; cancelling the future gives it up."""
+
+    path: Path
+    preset: Preset
+    on_event: Callable[[BackendEvent], None]
+    future: Future[EngineInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyHot:
+    """Put the hot settings of a preset in force."""
+
+    preset: Preset
+
+
+@dataclass(frozen=True, slots=True)
+class SetThreads:
+    """Use that many threads."""
+
+    decode: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Free everything and end."""
+
+
+Command = Load | ApplyHot | SetThreads | Close | Ticket

@@ -1,0 +1,254 @@
+"""The compute thread's own side: commands in, native calls, events out."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from engine.backend import EngineInfo, LoadProgressed, StopReason
+from engine.errors import EngineError, ModelError, XchatError
+from engine.llama.commands import ApplyHot, Close, Command, Load, SetThreads
+from engine.llama.delivery import AUTO_STREAM_BATCH, Pace
+from engine.llama.loader import Loaded, Loader, threads_of
+from engine.llama.log import NativeLog
+from engine.llama.model import LoadCancelled
+from engine.llama.native import on_native_death
+from engine.llama.ticket import Ticket, conclude_unstarted
+from engine.llama.turn import Turn
+from engine.llama.verdicts import Verdicts
+from engine.presets.preset import Cost, Preset
+from engine.presets.topology import read_topology
+
+NICENESS: Final = 5
+"""How far the compute threads step back, so that a key press is echoed while every core computes."""
+_PROGRESS_STEP: Final = 0.01
+
+
+class Compute:
+    """Owns everything native. Made and run on the compute thread; `info`, `log` and `cut_short` may be used from others."""
+
+    def __init__(
+        self,
+        *,
+        n_slots: int,
+        trusted: Callable[[Path], bool],
+        verdicts_path: Path,
+        log_path: Path | None,
+        pace: Pace,
+        commands: queue.SimpleQueue[Command],
+        concluded: Callable[[Ticket], None],
+        died: Callable[[XchatError], None],
+    ) -> None:
+        _step_back()
+        self.log = NativeLog(log_path)
+        self.log.install()
+        on_native_death(self._native_death)
+        self._loader = Loader(n_slots=n_slots, trusted=trusted, verdicts=Verdicts(verdicts_path), log=self.log)
+        self._pace = pace
+        self._commands = commands
+        self._concluded = concluded
+        self._died = died
+        self._waiting: deque[Load | Close | Ticket] = deque()
+        self._loaded: Loaded | None = None
+        self._preset = Preset()
+        self.info: EngineInfo | None = None
+        """What is loaded now."""
+
+    def run(self) -> None:
+        """Serve commands until Close."""
+        while True:
+            self._receive(wait=not self._waiting and not self._busy)
+            while self._waiting and not (self._busy and isinstance(self._waiting[0], Load)):
+                command = self._waiting.popleft()
+                if isinstance(command, Close):
+                    self._close()
+                    return
+                if isinstance(command, Load):
+                    self._load(command)
+                else:
+                    self._start(command)
+            if self._loaded is not None and self._busy:
+                self._step(self._loaded)
+
+    def cut_short(self) -> None:
+        """Make cancelled turns end soon; from any thread."""
+        loaded = self._loaded
+        if loaded is not None:
+            loaded.scheduler.abort_if_it_helps()
+
+    @property
+    def _busy(self) -> bool:
+        return self._loaded is not None and self._loaded.scheduler.busy
+
+    def _receive(self, *, wait: bool) -> None:
+        """Take what has been asked; hot settings are put in force here, ahead of everything that waits."""
+        while wait or not self._commands.empty():
+            wait = False
+            match self._commands.get():
+                case ApplyHot(preset):
+                    self._apply_hot(preset)
+                case SetThreads(decode, batch):
+                    self._set_threads(decode, batch)
+                case command:
+                    self._waiting.append(command)
+        if self._waiting:
+            self._drop_cancelled()
+
+    def _drop_cancelled(self) -> None:
+        for command in [command for command in self._waiting if isinstance(command, Ticket) and command.cancelled]:
+            self._waiting.remove(command)
+            self._conclude(command, StopReason.CANCELLED)
+
+    def _conclude(self, ticket: Ticket, reason: StopReason, error: XchatError | None = None) -> None:
+        self._concluded(ticket)
+        conclude_unstarted(ticket.request, reason, error)
+
+    def _start(self, ticket: Ticket) -> None:
+        if self._loaded is None:
+            self._conclude(ticket, StopReason.ERROR, ModelError("No model is loaded", hint="Choose a model."))
+        else:
+            self._loaded.scheduler.add(Turn(ticket, self._pace, self._concluded))
+
+    def _step(self, loaded: Loaded) -> None:
+        try:
+            loaded.scheduler.step()
+        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a template or a listener raises
+            traceback.print_exc(file=sys.stderr)
+            failure = error if isinstance(error, XchatError) else EngineError("The engine failed", repr(error), "Send it again.")
+            loaded.scheduler.fail_all(failure)
+            for cache in loaded.scheduler.caches:
+                cache.clear()
+
+    def _load(self, command: Load) -> None:
+        if command.future.cancelled():
+            return
+        try:
+            info = self._load_what_differs(command)
+        except LoadCancelled:
+            command.future.cancel()
+            return
+        except Exception as error:  # noqa: BLE001 - as above; the future must be answered
+            if not isinstance(error, XchatError):
+                traceback.print_exc(file=sys.stderr)
+                error = EngineError("The model can't be loaded", repr(error))
+            if command.future.set_running_or_notify_cancel():
+                command.future.set_exception(error)
+            return
+        if command.future.set_running_or_notify_cancel():
+            command.future.set_result(info)
+
+    def _load_what_differs(self, command: Load) -> EngineInfo:
+        path, preset = command.path, command.preset
+        loaded = self._loaded
+        cost = Cost.RELOAD if loaded is None else self._loader.fits(loaded, path, preset)
+        if loaded is None or cost is Cost.RELOAD:
+            fresh = self._loader.load(path, preset, _Watch(command, self._stay_responsive), self._unload)
+            self._unload()
+            self._keep(fresh)
+        elif cost is Cost.REBUILD:
+            self._loaded = self.info = None
+            fresh, failure = self._loader.rebuild(loaded, preset)
+            self._keep(fresh)
+            if failure is not None:
+                raise failure
+        else:
+            self._apply_hot(preset)
+        self._set_pace(preset)
+        self._preset = preset
+        assert self.info is not None
+        return self.info
+
+    def _stay_responsive(self) -> None:
+        """What has to go on while a model is read."""
+        self._receive(wait=False)
+
+    def _keep(self, loaded: Loaded) -> None:
+        self._loaded, self.info = loaded, loaded.info
+
+    def _unload(self) -> None:
+        loaded, self._loaded, self.info = self._loaded, None, None
+        if loaded is not None:
+            loaded.close()
+
+    def _apply_hot(self, preset: Preset) -> None:
+        before = self._preset
+        if self.info is not None and self._loaded is not None:
+            before = self.info.preset
+            decode, batch = threads_of(preset)
+            if preset.threads == "auto" == before.threads:
+                decode = self.info.threads
+            if preset.threads_batch == "auto" == before.threads_batch:
+                batch = self.info.threads_batch
+            self._set_threads(decode, batch)
+            self.info = self._loaded.info = replace(self.info, preset=preset)
+        self._set_pace(preset)
+        self._preset = preset
+
+    def _set_pace(self, preset: Preset) -> None:
+        if preset.stream_batch != "auto":
+            self._pace.stream_batch = preset.stream_batch
+        elif self._preset.stream_batch != "auto":
+            self._pace.stream_batch = AUTO_STREAM_BATCH
+
+    def _set_threads(self, decode: int, batch: int) -> None:
+        if self._loaded is None or self.info is None:
+            return
+        most = read_topology().most_threads
+        decode, batch = max(1, min(decode, most)), max(1, min(batch, most))
+        self._loaded.context.set_threads(decode, batch)
+        self.info = self._loaded.info = replace(self.info, threads=decode, threads_batch=batch)
+
+    def _close(self) -> None:
+        if self._loaded is not None:
+            self._loaded.scheduler.fail_all(EngineError("The engine is closed"))
+        while self._waiting:
+            command = self._waiting.popleft()
+            if isinstance(command, Ticket):
+                self._conclude(command, StopReason.CANCELLED)
+            elif isinstance(command, Load):
+                command.future.cancel()
+        self._unload()
+
+    def _native_death(self, reason: str) -> None:
+        """End of all native work. Runs on the thread that failed, and never returns: the process would end."""
+        error = EngineError("The engine has failed", reason, "The conversation is kept; restart xchat to go on.")
+        loaded = self._loaded
+        if loaded is not None:
+            loaded.scheduler.fail_all(error)
+        self._died(error)
+        while True:
+            threading.Event().wait()
+
+
+class _Watch:
+    """What a load in progress tells and asks."""
+
+    def __init__(self, command: Load, meanwhile: Callable[[], None]) -> None:
+        self._command = command
+        self._meanwhile = meanwhile
+        self._told = -1.0
+
+    def cancelled(self) -> bool:
+        self._meanwhile()
+        return self._command.future.cancelled()
+
+    def progressed(self, fraction: float) -> None:
+        if fraction - self._told >= _PROGRESS_STEP or (fraction >= 1.0 > self._told):
+            self._told = fraction
+            self._command.on_event(LoadProgressed(self._command.path, min(fraction, 1.0)))
+
+
+def _step_back() -> None:
+    """Lower this thread's priority; it must come before its first decode, because the library's worker threads inherit it."""
+    if sys.platform.startswith("linux"):
+        thread = threading.get_native_id()
+        current = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, max(current, NICENESS)))

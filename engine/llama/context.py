@@ -1,0 +1,275 @@
+"""A context: the KV cache and compute buffers of a loaded model, and every call that changes them, with the guards they need."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+from engine.llama.log import NativeLog, last_reason
+from engine.llama.model import Model
+from engine.llama.native import ABORT_IF_SET, lib, memory_by_buffer
+from engine.presets.preset import Preset
+
+AUTO_CONTEXT: Final = 8192
+"""Largest context window that `auto` takes."""
+AUTO_UBATCH: Final = 256
+"""Compute graph size of `auto`; how much of it a call uses is the scheduler's choice."""
+_PAD: Final = 256
+"""The native library rounds context windows up to multiples of this."""
+
+_KV_TYPES: Final = {
+    "f32": lib.GGML_TYPE_F32,
+    "f16": lib.GGML_TYPE_F16,
+    "bf16": 30,
+    "q8_0": lib.GGML_TYPE_Q8_0,
+    "q5_1": lib.GGML_TYPE_Q5_1,
+    "q5_0": lib.GGML_TYPE_Q5_0,
+    "q4_1": lib.GGML_TYPE_Q4_1,
+    "q4_0": lib.GGML_TYPE_Q4_0,
+    "iq4_nl": lib.GGML_TYPE_IQ4_NL,
+}
+_FLOAT_TYPES: Final = {"f32", "f16", "bf16"}
+_FLASH: Final = {
+    "auto": lib.LLAMA_FLASH_ATTN_TYPE_AUTO,
+    "on": lib.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+    "off": lib.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+}
+
+DECODED: Final = 0
+NO_ROOM: Final = 1
+ABORTED: Final = 2
+"""What `Context.decode` returns; negative numbers are failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Tokens of one sequence in a batch, at consecutive positions."""
+
+    seq: int
+    start: int
+    """Position of the first token."""
+    tokens: Sequence[int]
+    wants_logits: bool
+    """Whether the logits after the last token are needed."""
+
+
+class Context:
+    """The native context of one model. For the compute thread only."""
+
+    def __init__(self, model: Model, preset: Preset, *, n_seq: int, threads: int, threads_batch: int, log: NativeLog) -> None:
+        """Make a context for `n_seq` sequences, each with a window of its own.
+
+        Raises:
+            EngineError: when the settings contradict each other or the memory is missing.
+        """
+        if preset.type_v not in _FLOAT_TYPES and preset.flash_attn == "off":
+            raise EngineError(
+                f"V cache type {preset.type_v} needs flash attention",
+                "the preset turns flash attention off",
+                "Set flash_attn to auto, or type_v to f16.",
+            )
+        self.model = model
+        self.n_seq = n_seq
+        self._abort_flag = ctypes.create_string_buffer(8)
+        params = lib.llama_context_default_params()
+        params.n_ctx = _padded(wanted_context(preset, model.info.n_ctx_train)) * n_seq
+        params.n_batch = preset.n_batch
+        params.n_ubatch = min(preset.n_batch, AUTO_UBATCH if preset.n_ubatch == "auto" else preset.n_ubatch)
+        params.n_seq_max = n_seq
+        params.kv_unified = n_seq == 1
+        # Without it the output buffer is made for n_batch rows of the whole vocabulary.
+        params.n_outputs_max = n_seq
+        params.swa_full = False
+        params.flash_attn_type = _FLASH[preset.flash_attn]
+        params.type_k = _KV_TYPES[preset.type_k]
+        params.type_v = _KV_TYPES[preset.type_v]
+        params.n_threads = threads
+        params.n_threads_batch = threads_batch
+        params.abort_callback = ABORT_IF_SET
+        params.abort_callback_data = ctypes.addressof(self._abort_flag)
+        log.clear()
+        pointer = lib.llama_init_from_model(model.pointer, params)
+        if not pointer:
+            reason = last_reason(log.errors(), ("llama_init_from_model: ", "llama_context: "))
+            raise EngineError(
+                "The context can't be made", reason, "Take a smaller n_ctx, or the defaults for type_k, type_v and flash_attn."
+            )
+        self._pointer: lib.llama_context_p | None = pointer
+        self.n_ctx = int(lib.llama_n_ctx_seq(pointer))
+        """Tokens that fit into one sequence."""
+        self.n_batch = int(lib.llama_n_batch(pointer))
+        self.n_ubatch = int(lib.llama_n_ubatch(pointer))
+        self.memory = Memory(pointer, n_seq)
+        self._batch = lib.llama_batch_init(self.n_batch, 0, 1)
+        self._tokens = np.ctypeslib.as_array(self._batch.token, (self.n_batch,))
+        self._positions = np.ctypeslib.as_array(self._batch.pos, (self.n_batch,))
+        self._outputs = np.ctypeslib.as_array(self._batch.logits, (self.n_batch,))
+        np.ctypeslib.as_array(self._batch.n_seq_id, (self.n_batch,))[:] = 1
+        self._counting = np.arange(self.n_batch, dtype=np.int32)
+        self._logit_rows: dict[int, NDArray[np.float32]] = {}
+
+    @property
+    def pointer(self) -> lib.llama_context_p:
+        """The native context; an error after `close`."""
+        if self._pointer is None:
+            raise EngineError("The context is closed")
+        return self._pointer
+
+    def close(self) -> None:
+        """Free the context; safe to call twice."""
+        pointer, self._pointer = self._pointer, None
+        if pointer is not None:
+            self._logit_rows.clear()
+            lib.llama_batch_free(self._batch)
+            lib.llama_free(pointer)
+
+    def set_threads(self, decode: int, batch: int) -> None:
+        """Use that many threads from the next graph on; the caller keeps both within the usable CPUs."""
+        lib.llama_set_n_threads(self.pointer, decode, batch)
+
+    def request_abort(self) -> None:
+        """Make the decode call under way return ABORTED after the current graph node. Callable from any thread."""
+        self._abort_flag[0] = b"\1"
+
+    def clear_abort(self) -> None:
+        """Let the next decode call run."""
+        self._abort_flag[0] = b"\0"
+
+    def decode(self, parts: Sequence[Part]) -> int:
+        """Evaluate `parts` in one batch; each part that wants logits has them at the batch index that `row_of` gives.
+
+        Raises:
+            EngineError: for a batch that would end the process: too long, too many outputs, a foreign sequence or token.
+        """
+        batch = self._batch
+        end = 0
+        outputs = 0
+        for part in parts:
+            begin, end = end, end + len(part.tokens)
+            outputs += part.wants_logits
+            if begin == end or end > self.n_batch or not 0 <= part.seq < self.n_seq or outputs > self.n_seq:
+                raise EngineError("A batch does not fit the context", f"{end} tokens with {outputs} outputs")
+            if end - begin == 1:
+                batch.token[begin] = part.tokens[0]
+                batch.pos[begin] = part.start
+                batch.logits[begin] = part.wants_logits
+                batch.seq_id[begin][0] = part.seq
+                continue
+            self._tokens[begin:end] = part.tokens
+            self._positions[begin:end] = self._counting[: end - begin] + part.start
+            self._outputs[begin:end] = 0
+            self._outputs[end - 1] = part.wants_logits
+            for index in range(begin, end):
+                batch.seq_id[index][0] = part.seq
+        batch.n_tokens = end
+        return int(lib.llama_decode(self.pointer, batch))
+
+    def settle(self) -> None:
+        """Wait for the library after an aborted call; the call after it would be booked with this one's tokens otherwise."""
+        lib.llama_synchronize(self.pointer)
+        lib.llama_perf_context_reset(self.pointer)
+
+    def logits(self, row: int) -> NDArray[np.float32]:
+        """The logits at batch index `row` of the last decode call: a view that the next call overwrites."""
+        pointer = lib.llama_get_logits_ith(self.pointer, row)
+        address = ctypes.cast(pointer, ctypes.c_void_p).value
+        if address is None:
+            raise EngineError("The engine has no logits for this token")
+        view = self._logit_rows.get(address)
+        if view is None:
+            view = self._logit_rows[address] = np.ctypeslib.as_array(pointer, (self.model.vocabulary.n_vocab,))
+        return view
+
+    def warm_up(self) -> None:
+        """Evaluate one token and forget it: faults in what the first real token would wait for."""
+        vocabulary = self.model.vocabulary
+        token = vocabulary.bos if vocabulary.bos is not None else 0
+        if self.decode((Part(0, 0, (token,), wants_logits=True),)) == DECODED:
+            lib.llama_synchronize(self.pointer)
+        self.memory.clear()
+        lib.llama_perf_context_reset(self.pointer)
+
+    def memory_use(self) -> dict[str, int]:
+        """Bytes by purpose, as `EngineInfo.memory` names them; empty where the build does not tell."""
+        buffers = memory_by_buffer(self.pointer)
+        if buffers is None:
+            return {}
+        use = {"weights": 0, "weights_repacked": 0, "kv": 0, "compute": 0, "output": 0}
+        for name, (model, context, compute) in buffers.items():
+            use["weights_repacked" if "REPACK" in name else "weights"] += model
+            use["kv"] += context
+            use["compute"] += compute
+        use["output"] = self.n_seq * self.model.vocabulary.n_vocab * np.dtype(np.float32).itemsize
+        return use
+
+
+class Memory:
+    """The KV cache (or recurrent state) of a context, sequence by sequence."""
+
+    def __init__(self, context: lib.llama_context_p, n_seq: int) -> None:
+        memory = lib.llama_get_memory(context)
+        if memory is None:
+            raise EngineError("This model keeps no memory of a conversation", "it is no chat model", "Choose another model.")
+        self._context = context
+        self._memory = memory
+        self._n_seq = n_seq
+
+    def clear(self) -> None:
+        """Forget every sequence."""
+        lib.llama_memory_clear(self._memory, False)
+
+    def cut(self, seq: int, position: int) -> bool:
+        """Forget what a sequence holds from `position` on; False when this kind of memory can't."""
+        return bool(lib.llama_memory_seq_rm(self._memory, self._checked(seq), position, -1))
+
+    def first_position(self, seq: int) -> int:
+        """The oldest position that is held; -1 for nothing."""
+        return int(lib.llama_memory_seq_pos_min(self._memory, self._checked(seq)))
+
+    def last_position(self, seq: int) -> int:
+        """The newest position that is held; -1 for nothing."""
+        return int(lib.llama_memory_seq_pos_max(self._memory, self._checked(seq)))
+
+    def save(self, seq: int, *, partial: bool) -> NDArray[np.uint8] | None:
+        """The state of a sequence; `partial` leaves out what can be cut back anyway. None when there is none."""
+        flags = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else lib.LLAMA_STATE_SEQ_FLAGS_NONE
+        size = lib.llama_state_seq_get_size_ext(self._context, self._checked(seq), flags)
+        if not size:
+            return None
+        state = np.empty(size, np.uint8)
+        written = lib.llama_state_seq_get_data_ext(self._context, _bytes(state), size, seq, flags)
+        return state if written == size else None
+
+    def saved_size(self, seq: int, *, partial: bool) -> int:
+        """Bytes that `save` would take."""
+        flags = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else lib.LLAMA_STATE_SEQ_FLAGS_NONE
+        return int(lib.llama_state_seq_get_size_ext(self._context, self._checked(seq), flags))
+
+    def restore(self, seq: int, state: NDArray[np.uint8], *, partial: bool) -> bool:
+        """Put a saved state back; False, and nothing is known about the sequence, when it does not fit this context."""
+        flags = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else lib.LLAMA_STATE_SEQ_FLAGS_NONE
+        return bool(lib.llama_state_seq_set_data_ext(self._context, _bytes(state), state.size, self._checked(seq), flags))
+
+    def _checked(self, seq: int) -> int:
+        if not 0 <= seq < self._n_seq:
+            raise EngineError(f"There is no sequence {seq}")
+        return seq
+
+
+def wanted_context(preset: Preset, n_ctx_train: int) -> int:
+    """The context window that a preset asks for."""
+    return min(n_ctx_train or AUTO_CONTEXT, AUTO_CONTEXT) if preset.n_ctx == "auto" else preset.n_ctx
+
+
+def _padded(n_ctx: int) -> int:
+    return -(-n_ctx // _PAD) * _PAD
+
+
+def _bytes(state: NDArray[np.uint8]) -> ctypes.Array[ctypes.c_uint8]:
+    return (ctypes.c_uint8 * state.size).from_address(state.ctypes.data)

@@ -1,0 +1,173 @@
+"""What one sequence of the KV cache holds, how much of it a new prompt can use, and the way back where memory can't simply be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.backend import MemoryKind
+from engine.llama.context import Memory
+
+MAX_CHECKPOINTS: Final = 24
+"""Most states kept per sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The part of a sequence's state that can't be cut back, as it was before the token at `position`."""
+
+    position: int
+    state: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """What a new prompt takes over."""
+
+    cached: int
+    """Tokens that need not be evaluated again."""
+    diverged_at: int | None
+    """First position where the prompt differs from what was held; None when nothing more was held."""
+    restored_checkpoint: bool
+
+
+class SequenceCache:
+    """Mirror of one sequence: the ids of the tokens that the native memory really holds.
+
+    Attention models forget their newest tokens at will. Recurrent and hybrid models have one state that every token changes, and
+    sliding-window models have dropped the tokens that a shorter text would need; they go back to a checkpoint, or begin again.
+    """
+
+    def __init__(self, memory: Memory, seq: int, kind: MemoryKind, *, n_swa: int, checkpoint_bytes: int) -> None:
+        self._memory = memory
+        self._seq = seq
+        self._kind = kind
+        self._n_swa = n_swa
+        self._checkpoint_bytes = checkpoint_bytes
+        self._checkpoints: list[Checkpoint] = []
+        self._trusted = True
+        self.tokens: list[int] = []
+        """Ids held, oldest first. While `evaluating` they do not contain the batch under way."""
+
+    @property
+    def uses_checkpoints(self) -> bool:
+        """Whether going back needs states saved on the way."""
+        return self._kind is not MemoryKind.ATTENTION
+
+    @property
+    def checkpoint_positions(self) -> tuple[int, ...]:
+        """Where this sequence can go back to, ascending."""
+        return tuple(checkpoint.position for checkpoint in self._checkpoints)
+
+    def reuse(self, prompt: Sequence[int]) -> Reuse:
+        """Keep the longest usable beginning that is common with `prompt`, and forget the rest.
+
+        At least the last token of the prompt is left to evaluate, because logits are not kept.
+        """
+        common = common_prefix(self.tokens, prompt)
+        diverged_at = common if common < len(self.tokens) else None
+        keep = min(common, len(prompt) - 1)
+        restored = False
+        if keep < len(self.tokens) or not self._trusted:
+            restored = self._go_back(keep)
+        return Reuse(len(self.tokens), diverged_at, restored)
+
+    def extend(self, tokens: Sequence[int]) -> None:
+        """Note that `tokens` were evaluated after the ones held."""
+        self.tokens.extend(tokens)
+
+    def aborted(self, batch: Sequence[int]) -> None:
+        """Find out what is held after a decode call that had `batch` of this sequence in it was aborted."""
+        if self._kind in (MemoryKind.HYBRID, MemoryKind.RECURRENT):
+            # The native library moves positions back but not the state, which has seen a part of the batch.
+            self._trusted = False
+            return
+        held = self._memory.last_position(self._seq) + 1
+        self.tokens = [*self.tokens, *batch][:held]
+        self._hold(len(self.tokens))
+        self._trusted = self._can_cut(held)
+
+    def repair(self) -> None:
+        """Make the sequence usable again in the middle of a turn, after `aborted`."""
+        if not self._trusted:
+            self._go_back(len(self.tokens))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._memory.cut(self._seq, 0)
+        self._checkpoints.clear()
+        self.tokens = []
+        self._trusted = True
+
+    def save(self) -> NDArray[np.uint8] | None:
+        """The whole state, to carry it into another context; None when there is nothing that can be trusted."""
+        return self._memory.save(self._seq, partial=False) if self.tokens and self._trusted else None
+
+    def adopt(self, tokens: Sequence[int], state: NDArray[np.uint8]) -> bool:
+        """Take over what another context held; False (and the sequence is empty) when that does not fit this one."""
+        if not self._memory.restore(self._seq, state, partial=False) or self._memory.last_position(self._seq) + 1 != len(tokens):
+            self.clear()
+            return False
+        self.tokens = list(tokens)
+        return True
+
+    def checkpoint(self) -> None:
+        """Remember the state as it is now, within the bounds for number and bytes."""
+        position = len(self.tokens)
+        if not self.uses_checkpoints or not self._trusted or not position or position in self.checkpoint_positions:
+            return
+        if self._memory.saved_size(self._seq, partial=True) > self._checkpoint_bytes:
+            return
+        state = self._memory.save(self._seq, partial=True)
+        if state is None:
+            return
+        self._checkpoints.append(Checkpoint(position, state))
+        self._checkpoints.sort(key=lambda checkpoint: checkpoint.position)
+        while len(self._checkpoints) > MAX_CHECKPOINTS or sum(c.state.size for c in self._checkpoints) > self._checkpoint_bytes:
+            del self._checkpoints[self._least_missed()]
+
+    def _least_missed(self) -> int:
+        """Index of the checkpoint (never the newest) whose loss costs the fewest tokens to evaluate again."""
+        positions = [0, *self.checkpoint_positions]
+        gaps = [late - early for early, late in pairwise(positions[:-1])]
+        return gaps.index(min(gaps))
+
+    def _go_back(self, keep: int) -> bool:
+        """Hold at most the first `keep` tokens; returns whether a checkpoint was needed for it."""
+        if keep > 0 and self._trusted and self._can_cut(keep) and self._memory.cut(self._seq, keep):
+            self._hold(keep)
+            return False
+        fitting = [checkpoint for checkpoint in self._checkpoints if checkpoint.position <= keep]
+        if fitting and self._memory.restore(self._seq, fitting[-1].state, partial=True):
+            position = fitting[-1].position
+            if self._memory.cut(self._seq, position) and self._memory.last_position(self._seq) == position - 1:
+                self._trusted = True
+                self._hold(position)
+                return True
+        self.clear()
+        return False
+
+    def _can_cut(self, keep: int) -> bool:
+        """Whether the tokens that the one at `keep` looks back at are all still held."""
+        if self._kind is MemoryKind.ATTENTION:
+            return True
+        if self._kind is MemoryKind.SLIDING_WINDOW:
+            return 0 <= self._memory.first_position(self._seq) <= max(0, keep - self._n_swa)
+        return False
+
+    def _hold(self, count: int) -> None:
+        del self.tokens[count:]
+        self._checkpoints = [checkpoint for checkpoint in self._checkpoints if checkpoint.position <= count]
+
+
+def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    for index, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return index
+    return min(len(left), len(right))

@@ -1,0 +1,204 @@
+"""From a path and a preset to a model with a context, with as little done anew as the change asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.backend import EngineInfo
+from engine.errors import EngineError, ModelError
+from engine.llama.context import Context
+from engine.llama.files import ModelFile, examine, read_ahead
+from engine.llama.kv import SequenceCache
+from engine.llama.log import NativeLog
+from engine.llama.model import LoadCancelled, Model
+from engine.llama.native import system_info, trim_heap
+from engine.llama.probe import Probe
+from engine.llama.scheduler import Scheduler
+from engine.llama.verdicts import Verdicts
+from engine.metrics.clock import NS_PER_MS, now_ns
+from engine.models.untrusted import file_name
+from engine.presets.preset import COSTS, Cost, Preset
+from engine.presets.topology import read_room, read_topology
+
+_READING: Final = 0.8
+"""Share of the progress that reading the file makes up; the rest is the native load."""
+_MIB: Final = 1 << 20
+_GIB: Final = 1 << 30
+
+
+class Watch(Protocol):
+    """Whoever waits for a load."""
+
+    def cancelled(self) -> bool:
+        """Whether the load is to be given up; asked often."""
+
+    def progressed(self, fraction: float) -> None:
+        """Told how much is done."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model that can answer."""
+
+    model: Model
+    context: Context
+    scheduler: Scheduler
+    info: EngineInfo
+
+    def close(self) -> None:
+        """Free the context, then the model (that order), and give the memory back."""
+        self.context.close()
+        self.model.close()
+        trim_heap()
+
+
+class Loader:
+    """Loads models. For the compute thread only."""
+
+    def __init__(self, *, n_slots: int, trusted: Callable[[Path], bool], verdicts: Verdicts, log: NativeLog) -> None:
+        self._n_slots = n_slots
+        self._trusted = trusted
+        self._verdicts = verdicts
+        self._log = log
+
+    def fits(self, loaded: Loaded, path: Path, preset: Preset) -> Cost | None:
+        """What it takes to get from what is loaded to `path` with `preset`: None when it is that already.
+
+        Raises:
+            ModelError: when the file is gone or not a model.
+        """
+        if examine(path).identity != loaded.model.file.identity:
+            return Cost.RELOAD
+        changed = {cost for key, cost in COSTS.items() if getattr(loaded.info.preset, key) != getattr(preset, key)}
+        if preset.mmap != loaded.model.mmap or preset.repack != loaded.model.repack:
+            return Cost.RELOAD
+        return next((cost for cost in (Cost.REBUILD, Cost.HOT) if cost in changed), None)
+
+    def load(self, path: Path, preset: Preset, watch: Watch, make_room: Callable[[], None]) -> Loaded:
+        """Load a model file.
+
+        `make_room` is called, when nothing can be found wrong with the file any more, if the model does not fit beside what is loaded.
+
+        Raises:
+            ModelError: when the file can't be used or is too large for this machine.
+            EngineError: when the context can't be made.
+            LoadCancelled: when `watch` wants no more of it.
+        """
+        began = now_ns()
+        file = examine(path)
+        _check_size(file)
+
+        def reading(fraction: float) -> bool:
+            watch.progressed(fraction * _READING)
+            return not watch.cancelled()
+
+        def loading(fraction: float) -> bool:
+            watch.progressed(_READING + fraction * (1 - _READING))
+            return not watch.cancelled()
+
+        probe = None if self._harmless(file) else Probe(file.path)
+        try:
+            if file.size < read_room().available and not read_ahead(file, reading):
+                raise LoadCancelled
+            if probe is not None:
+                if not probe.wait(lambda: not watch.cancelled()):
+                    raise LoadCancelled
+                self._verdicts.remember(file)
+        finally:
+            if probe is not None:
+                probe.close()
+        if read_room().available < _needed(file, preset):
+            make_room()
+        model = Model(file, mmap=preset.mmap, repack=preset.repack, log=self._log, progressed=loading)
+        try:
+            return self._with_context(model, preset, began)
+        except EngineError:
+            model.close()
+            trim_heap()
+            raise
+
+    def rebuild(self, loaded: Loaded, preset: Preset) -> tuple[Loaded, EngineError | None]:
+        """Make another context on a loaded model and carry over what its KV cache holds, where that is compatible.
+
+        When the new context can't be made, the old settings are put in force again and the error is returned beside them.
+
+        Raises:
+            EngineError: when the old context can't be made again either; the model is closed then.
+        """
+        began = now_ns()
+        carried = [(list(cache.tokens), cache.save()) for cache in loaded.scheduler.caches]
+        loaded.context.close()
+        failure = None
+        try:
+            fresh = self._with_context(loaded.model, preset, began)
+        except EngineError as error:
+            failure = error
+            try:
+                fresh = self._with_context(loaded.model, loaded.info.preset, began)
+            except EngineError:
+                loaded.model.close()
+                raise
+        _carry_over(carried, fresh.scheduler.caches, fresh.context.n_ctx)
+        trim_heap()
+        return fresh, failure
+
+    def _with_context(self, model: Model, preset: Preset, began: int) -> Loaded:
+        threads, threads_batch = threads_of(preset)
+        context = Context(model, preset, n_seq=self._n_slots, threads=threads, threads_batch=threads_batch, log=self._log)
+        context.warm_up()
+        info = EngineInfo(
+            model=model.info,
+            preset=preset,
+            n_ctx=context.n_ctx,
+            n_batch=context.n_batch,
+            n_ubatch=context.n_ubatch,
+            threads=threads,
+            threads_batch=threads_batch,
+            load_ms=(now_ns() - began) / NS_PER_MS,
+            memory=context.memory_use(),
+            system_info=system_info(),
+        )
+        return Loaded(model, context, Scheduler(context, checkpoint_budget()), info)
+
+    def _harmless(self, file: ModelFile) -> bool:
+        return self._verdicts.passed(file) or self._trusted(file.path)
+
+
+def threads_of(preset: Preset) -> tuple[int, int]:
+    """Threads for decoding and for prefill: what the preset says within the usable CPUs, else one per physical core."""
+    topology = read_topology()
+    decode = topology.start_threads if preset.threads == "auto" else preset.threads
+    batch = topology.start_threads if preset.threads_batch == "auto" else preset.threads_batch
+    return min(decode, topology.most_threads), min(batch, topology.most_threads)
+
+
+def checkpoint_budget() -> int:
+    """Bytes to spend on checkpoints of conversations: a sixteenth of what is free, within sane bounds."""
+    return max(64 * _MIB, min(1024 * _MIB, read_room().available // 16))
+
+
+def _check_size(file: ModelFile) -> None:
+    total = read_room().total
+    if file.size > total:
+        raise ModelError(
+            f"{file_name(file.path)} is too large for this machine",
+            f"it has {file.size / _GIB:.1f} GiB, and the memory {total / _GIB:.1f} GiB",
+            "Choose a smaller quant of it, or a smaller model.",
+        )
+
+
+def _needed(file: ModelFile, preset: Preset) -> int:
+    """A cautious guess at the memory a load takes: the weights, and as much again where a rearranged copy is kept."""
+    return file.size * (2 if preset.repack else 1)
+
+
+def _carry_over(carried: Sequence[tuple[list[int], NDArray[np.uint8] | None]], caches: Sequence[SequenceCache], n_ctx: int) -> None:
+    for (tokens, state), cache in zip(carried, caches, strict=True):
+        if state is not None and len(tokens) < n_ctx:
+            cache.adopt(tokens, state)

@@ -1,0 +1,106 @@
+"""What the native library says: kept in a bounded ring and written to a log file, never to the screen."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import unicodedata
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.llama.native import lib
+
+DEBUG: Final = 1
+INFO: Final = 2
+WARN: Final = 3
+ERROR: Final = 4
+CONTINUED: Final = 5
+"""Levels as ggml counts them; a continued line goes on where the one before ended."""
+
+RING_LINES: Final = 1_000
+MAX_LINE: Final = 2_000
+"""Characters kept of one line: metadata such as a chat template is printed whole otherwise."""
+
+_ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the native log."""
+
+    level: int
+    text: str
+
+
+class NativeLog:
+    """Receives the native log of this process; install one, once.
+
+    A model file can put what it likes into its metadata, and the loader prints that, so characters that a terminal acts on are replaced.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._lines: deque[LogLine] = deque(maxlen=RING_LINES)
+        self._level = INFO
+        self._file: int | None = None
+        if path is not None:
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._callback = lib.llama_log_callback(self._receive)
+
+    def install(self) -> None:
+        """Take the native log over from now on."""
+        lib.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def lines(self) -> tuple[LogLine, ...]:
+        """The latest lines, oldest first."""
+        return tuple(self._lines)
+
+    def errors(self) -> list[str]:
+        """Texts of the warnings and errors among the latest lines, oldest first."""
+        return [line.text for line in self._lines if line.level >= WARN]
+
+    def clear(self) -> None:
+        """Forget the lines, so that `errors` tells about what comes next."""
+        self._lines.clear()
+
+    def _receive(self, level: int, text: bytes | None, _data: object) -> None:
+        if level == CONTINUED:
+            level = self._level
+        self._level = level
+        if level < INFO or not text:
+            return
+        for raw in text.decode(errors="replace").splitlines():
+            line = _harmless(raw)
+            if line.strip(" ."):
+                self._lines.append(LogLine(level, line))
+                self._write(line)
+
+    def _write(self, line: str) -> None:
+        if self._file is None:
+            return
+        try:
+            os.write(self._file, f"{line}\n".encode())
+        except OSError as error:
+            self._file = None
+            print(f"the native log can't be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+
+
+def _harmless(text: str) -> str:
+    text = text[:MAX_LINE].rstrip()
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in _ACTING else char for char in text)
+
+
+def last_reason(lines: Iterable[str], prefixes: tuple[str, ...] = ("llama_model_load: ", "llama_model_load_from_file_impl: ")) -> str:
+    """The most telling of some error lines: the first one (later ones only say that the caller gave up), without its function's name."""
+    for line in lines:
+        text = line
+        for prefix in prefixes:
+            text = text.removeprefix(prefix)
+        if text:
+            return text
+    return ""

@@ -1,0 +1,140 @@
+"""A model's weights in memory."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from engine.backend import MemoryKind, ModelInfo
+from engine.errors import ModelError
+from engine.llama.files import ModelFile, fingerprint
+from engine.llama.log import NativeLog, last_reason
+from engine.llama.native import lib
+from engine.llama.vocab import LlamaVocabulary
+from engine.models.ggml_types import FILE_TYPES
+from engine.models.untrusted import file_name
+
+_META_BYTES: Final = 4096
+_GUESSED: Final = 1024
+"""Set in a file type that the native library worked out from the tensors."""
+_MAX_META: Final = 1 << 20
+"""Longest metadata value kept; longer ones are cut."""
+
+
+class LoadCancelled(Exception):  # noqa: N818
+    """The load was given up on request; nothing is left behind."""
+
+
+class Model:
+    """Weights and vocabulary. Made, used and closed on the compute thread; its contexts must be closed first."""
+
+    def __init__(self, file: ModelFile, *, mmap: bool, repack: bool, log: NativeLog, progressed: Callable[[float], bool]) -> None:
+        """Load `file`.
+
+        Raises:
+            ModelError: when the native library refuses it.
+            LoadCancelled: when `progressed`, told the fraction done, says no.
+        """
+        cancelled = False
+
+        def report(fraction: float, _data: object) -> bool:
+            nonlocal cancelled
+            cancelled = cancelled or not progressed(fraction)
+            return not cancelled
+
+        params = lib.llama_model_default_params()
+        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mmap else lib.LLAMA_LOAD_MODE_NONE
+        params.use_extra_bufts = repack
+        params.progress_callback = callback = lib.llama_progress_callback(report)
+        log.clear()
+        pointer = lib.llama_model_load_from_file(str(file.path).encode(), params)
+        del callback
+        if not pointer:
+            if cancelled:
+                raise LoadCancelled
+            raise refused(file.path, log.errors())
+        self.file = file
+        self.mmap = mmap
+        self.repack = repack
+        self._pointer: lib.llama_model_p | None = pointer
+        self.fingerprint = fingerprint(file)
+        vocab = lib.llama_model_get_vocab(pointer)
+        if not vocab or lib.llama_vocab_n_tokens(vocab) <= 0:
+            self.close()
+            raise ModelError(f"{file_name(file.path)} has no vocabulary", hint="Choose a chat model.")
+        self.vocabulary = LlamaVocabulary(vocab, self.fingerprint)
+        self.n_swa = int(lib.llama_model_n_swa(pointer))
+        self.memory_kind = self._memory_kind()
+        self.info = self._info()
+
+    @property
+    def pointer(self) -> lib.llama_model_p:
+        """The native model; an error after `close`."""
+        if self._pointer is None:
+            raise ModelError("The model is not loaded")
+        return self._pointer
+
+    def close(self) -> None:
+        """Free the weights; safe to call twice."""
+        pointer, self._pointer = self._pointer, None
+        if pointer is not None:
+            lib.llama_model_free(pointer)
+
+    def _memory_kind(self) -> MemoryKind:
+        if lib.llama_model_is_hybrid(self.pointer):
+            return MemoryKind.HYBRID
+        if lib.llama_model_is_recurrent(self.pointer):
+            return MemoryKind.RECURRENT
+        return MemoryKind.SLIDING_WINDOW if self.n_swa > 0 else MemoryKind.ATTENTION
+
+    def _info(self) -> ModelInfo:
+        pointer = self.pointer
+        metadata = self._metadata()
+        template = lib.llama_model_chat_template(pointer, None)
+        file_type = int(lib.llama_model_ftype(pointer)) & ~_GUESSED
+        return ModelInfo(
+            path=self.file.path,
+            name=metadata.get("general.name") or self.file.path.stem,
+            architecture=metadata.get("general.architecture", ""),
+            quant=FILE_TYPES.get(file_type, "unknown"),
+            n_params=int(lib.llama_model_n_params(pointer)),
+            size_bytes=self.file.size,
+            n_ctx_train=int(lib.llama_model_n_ctx_train(pointer)),
+            n_vocab=self.vocabulary.n_vocab,
+            memory_kind=self.memory_kind,
+            chat_template=template.decode(errors="replace") if template else None,
+            fingerprint=self.fingerprint,
+            metadata=metadata,
+        )
+
+    def _metadata(self) -> dict[str, str]:
+        """All scalar metadata of the file as text; arrays come as the native library abbreviates them."""
+        metadata: dict[str, str] = {}
+        for index in range(lib.llama_model_meta_count(self.pointer)):
+            key = _text(lib.llama_model_meta_key_by_index, self.pointer, index)
+            metadata[key] = _text(lib.llama_model_meta_val_str_by_index, self.pointer, index)
+        return metadata
+
+
+def refused(path: Path, errors: list[str]) -> ModelError:
+    """The error for a file that the native library would not load, made from what it logged."""
+    name = file_name(path)
+    reason = last_reason(errors) or "the native library gives no reason"
+    if "unknown model architecture" in reason:
+        return ModelError(f"{name} is of an architecture that this build of llama.cpp does not know", reason, "Choose another model.")
+    if "CLIP cannot be used" in reason:
+        return ModelError(f"{name} is the vision part of a model", "it can't answer by itself", "Choose the model file beside it.")
+    if "file bounds" in reason or "corrupted or incomplete" in reason:
+        return ModelError(f"{name} is incomplete", reason, "Download it again.")
+    return ModelError(f"{name} can't be loaded", reason, "Choose another model, or take another copy of the file.")
+
+
+def _text(getter: Callable[..., int], model: lib.llama_model_p, index: int) -> str:
+    buffer = ctypes.create_string_buffer(_META_BYTES)
+    size = getter(model, index, buffer, len(buffer))
+    if size >= len(buffer):
+        buffer = ctypes.create_string_buffer(min(size + 1, _MAX_META))
+        getter(model, index, buffer, len(buffer))
+    return buffer.value.decode(errors="replace") if size >= 0 else ""

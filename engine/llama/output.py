@@ -1,0 +1,49 @@
+"""Native code prints to the file descriptors of standard output and error; those go to the log, and the terminal is kept for us."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RealOutput:
+    """Where standard output and error led before the redirection."""
+
+    stdout: TextIOWrapper
+    stderr: TextIOWrapper
+
+    def restore(self) -> None:
+        """Let descriptors 1 and 2 lead there again."""
+        for stream, descriptor in ((self.stdout, 1), (self.stderr, 2)):
+            stream.flush()
+            os.dup2(stream.fileno(), descriptor)
+
+
+def redirect_native_output(log_path: Path) -> RealOutput:
+    """Send everything written to descriptors 1 and 2, by native libraries and by stray prints, to the end of a log file.
+
+    `sys.__stdout__` and `sys.__stderr__` become files on the real ones: that is where Textual draws. Call it before the engine starts,
+    and only once; child processes that inherit the descriptors write to the log too.
+
+    Raises:
+        OSError: when the log can't be opened; nothing is redirected then.
+    """
+    log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    real = RealOutput(_real(1), _real(2))
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    sys.__stdout__ = real.stdout  # type: ignore[misc]
+    sys.__stderr__ = real.stderr  # type: ignore[misc]
+    return real
+
+
+def _real(descriptor: int) -> TextIOWrapper:
+    return os.fdopen(os.dup(descriptor), "w", buffering=1, encoding="utf-8", errors="backslashreplace")

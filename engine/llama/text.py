@@ -1,0 +1,90 @@
+"""Tokens to text as they come: bytes of each token, characters once they are whole, and stop strings that may straddle tokens."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+class PieceTable:
+    """The bytes of each token, asked for once."""
+
+    def __init__(self, n_vocab: int, piece_of: Callable[[int], bytes]) -> None:
+        self._pieces: list[bytes | None] = [None] * n_vocab
+        self._piece_of = piece_of
+
+    def __getitem__(self, token: int) -> bytes:
+        """The bytes that `token` adds to a text; empty for control tokens."""
+        piece = self._pieces[token]
+        if piece is None:
+            piece = self._pieces[token] = self._piece_of(token)
+        return piece
+
+
+class StopScanner:
+    """Finds the first stop string in a text that arrives in pieces, and holds back what may be the beginning of one."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stop for stop in dict.fromkeys(stops) if stop)
+        self._longest = max(map(len, self._stops), default=0)
+        self._held = ""
+
+    def feed(self, text: str) -> tuple[str, bool]:
+        """Text that is safe to show after `text` arrived, and whether a stop string ended it (the stop string is left out)."""
+        if not self._stops:
+            return text, False
+        pending = self._held + text
+        hits = [at for stop in self._stops if (at := pending.find(stop)) >= 0]
+        if hits:
+            self._held = ""
+            return pending[: min(hits)], True
+        keep = self._possible_beginning(pending)
+        self._held = pending[len(pending) - keep :]
+        return pending[: len(pending) - keep], False
+
+    def flush(self) -> str:
+        """What is held back and will not become a stop string any more."""
+        held, self._held = self._held, ""
+        return held
+
+    def _possible_beginning(self, pending: str) -> int:
+        """Length of the longest end of `pending` that begins a stop string."""
+        for length in range(min(self._longest - 1, len(pending)), 0, -1):
+            end = pending[-length:]
+            if any(stop.startswith(end) for stop in self._stops):
+                return length
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a token made visible."""
+
+    text: str
+    stopped: bool
+
+
+class TextStream:
+    """The text of one answer, token by token."""
+
+    def __init__(self, pieces: PieceTable, stops: Sequence[str]) -> None:
+        self._pieces = pieces
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._stops = StopScanner(stops)
+
+    def feed(self, token: int) -> Decoded:
+        """Text that `token` completes; empty while a character or a possible stop string is unfinished."""
+        return Decoded(*self._stops.feed(self._utf8.decode(self._pieces[token])))
+
+    def finish(self, *, stopped: bool) -> str:
+        """The text still held back at the end of the answer: nothing after a stop string, else an unfinished character as a replacement."""
+        if stopped:
+            return ""
+        text, ended = self._stops.feed(self._utf8.decode(b"", final=True))
+        return text if ended else text + self._stops.flush()
+
+
+def whole_text(pieces: PieceTable, tokens: Sequence[int]) -> str:
+    """The visible text of `tokens`, invalid UTF-8 replaced."""
+    return b"".join(pieces[token] for token in tokens).decode("utf-8", "replace")

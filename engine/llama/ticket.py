@@ -1,0 +1,37 @@
+"""A request in the engine's hands, before and while it runs."""
+
+from __future__ import annotations
+
+from engine.backend import GenerateRequest, GenerationFinished, StopReason
+from engine.errors import XchatError
+from engine.metrics.clock import now_ns
+from engine.metrics.timings import compute_timings
+
+
+class Ticket:
+    """A request and the wish to end it. `cancelled` may be set from any thread."""
+
+    def __init__(self, request: GenerateRequest) -> None:
+        self.request = request
+        self.cancelled = False
+
+
+def conclude_unstarted(request: GenerateRequest, reason: StopReason, error: XchatError | None = None) -> None:
+    """Send the one and last event of a request that never got to run."""
+    now = now_ns()
+    request.on_event(
+        GenerationFinished(
+            turn=request.turn,
+            at_ns=now,
+            reason=reason,
+            timings=compute_timings(
+                cache_n=0, prompt_n=0, submitted_ns=request.submitted_ns, prefill_start_ns=now, prefill_end_ns=now, token_ns=()
+            ),
+            started_ns=now,
+            prefill_start_ns=now,
+            prefill_end_ns=now,
+            prompt_tokens=0,
+            token_ns=(),
+            error=error,
+        )
+    )
