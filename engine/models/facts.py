@@ -108,6 +108,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     n_ff: int
     """Width of the feed-forward layers in use for one token."""
     n_head: int
+    n_inner: int
+    """Width of recurrent layers; 0 for a model without."""
     n_layer: int
     n_expert: int
     n_expert_used: int
@@ -169,6 +171,7 @@ def facts_of(header: GgufHeader) -> ModelFacts:
         n_embd=header.number(f"{arch}.embedding_length"),
         n_ff=_feed_forward(header, arch, n_used),
         n_head=max(header.numbers(f"{arch}.attention.head_count") or (header.number(f"{arch}.attention.head_count"),)),
+        n_inner=header.number(f"{arch}.ssm.inner_size"),
         n_layer=header.number(f"{arch}.block_count"),
         n_expert=n_expert,
         n_expert_used=n_used,

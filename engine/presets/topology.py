@@ -133,7 +133,7 @@ def _speed(folder: Path) -> float:
 def _cgroups(root: Path, controller: str) -> Iterator[Path]:
     """The folders of the cgroups around this process, innermost first, of version 2 and of version 1."""
     for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, inside = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, inside = [*line.split(":", 2), "", ""][:3]
         if controllers == "":
             base = root / "sys/fs/cgroup"
         elif controller in controllers.split(","):

@@ -1,0 +1,172 @@
+"""Predict what loading a model will take.
+
+The formulas follow llama.cpp's own allocations: weights, KV cache and output rows to the byte, compute buffers by the width of the widest
+stage of a layer (exact on most shapes, within a fifth on the rest). Where the native library can tell without allocating, its figures
+are taken instead.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from engine.metrics.roofline import ModelTraffic
+from engine.models.facts import KvGroup, ModelFacts
+from engine.models.ggml_types import TYPE_BY_NAME
+from engine.presets.preset import Preset
+
+AUTO_CONTEXT = 8192
+"""Largest window that `n_ctx = "auto"` takes."""
+AUTO_UBATCH = 256
+"""What `n_ubatch = "auto"` means."""
+KV_PAD = 256
+"""The native library rounds windows up to multiples of this."""
+VOCABULARY_BYTES = 165
+"""Measured per token of the vocabulary: its texts, maps and merge ranks on the heap."""
+
+_X86_REPACKS = {"avx2": ("q4_0", "q4_K", "iq4_nl", "mxfp4"), "avx512f": ("q2_K",)}
+_ARM_REPACKS = {"asimddp": ("q4_0", "q4_K", "q5_K", "q6_K", "q8_0", "iq4_nl", "mxfp4")}
+
+Exact = Callable[[Preset], Mapping[str, int] | None]
+"""Asks the native library without allocating: bytes under the names of `EngineInfo.memory`, or None when it can't tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Bytes that a load takes, by purpose; the names are those of `EngineInfo.memory`."""
+
+    weights: int
+    """The file's weights, mapped or read."""
+    weights_repacked: int
+    """Weights rearranged for the CPU, kept beside the mapped originals."""
+    kv: int
+    """KV cache, and the state of recurrent layers."""
+    compute: int
+    """Scratch space of one compute graph."""
+    output: int
+    """Logits."""
+    vocabulary: int
+    evictable: int
+    """The part of `weights` that is not read again after loading: mapped originals of repacked weights, which the kernel may drop."""
+    exact: bool = False
+    """Told by the native library instead of computed."""
+
+    @property
+    def total(self) -> int:
+        """Everything: what the process grows by when nothing is dropped."""
+        return self.weights + self.weights_repacked + self.kv + self.compute + self.output + self.vocabulary
+
+    @property
+    def needed(self) -> int:
+        """What must stay in memory for decoding at full speed."""
+        return self.total - self.evictable
+
+
+def repacked_types(features: Collection[str]) -> frozenset[str]:
+    """Tensor types that the CPU backend keeps a rearranged copy of, on a CPU with these instruction sets."""
+    tables = itertools.chain(_X86_REPACKS.items(), _ARM_REPACKS.items())
+    return frozenset(itertools.chain.from_iterable(types for feature, types in tables if feature in features))
+
+
+def predict(facts: ModelFacts, preset: Preset, *, features: Collection[str], n_seq: int = 1, exact: Exact | None = None) -> MemoryEstimate:
+    """What loading this model with these settings takes on a CPU with these instruction sets, for `n_seq` conversations at once."""
+    types = repacked_types(features) if preset.repack else frozenset[str]()
+    repacked = sum(size for name, size in facts.repackable.items() if name in types)
+    told = exact(preset) if exact is not None else None
+    vocabulary = facts.n_vocab * VOCABULARY_BYTES
+    if told is not None and told.get("weights", 0) + told.get("weights_repacked", 0) > 0:
+        twice = told.get("weights_repacked", 0) if preset.mmap else 0
+        # Asked without allocating, the library counts originals of repacked weights only when they are mapped; it never maps then.
+        weights = max(told.get("weights", 0), facts.weight_bytes if twice else 0)
+        return MemoryEstimate(
+            weights=weights,
+            weights_repacked=told.get("weights_repacked", 0),
+            kv=told.get("kv", 0),
+            compute=told.get("compute", 0),
+            output=told.get("output", 0),
+            vocabulary=vocabulary,
+            evictable=twice,
+            exact=True,
+        )
+    n_ctx = window_of(preset, facts)
+    n_ubatch = min(preset.n_batch, AUTO_UBATCH if preset.n_ubatch == "auto" else preset.n_ubatch)
+    return MemoryEstimate(
+        weights=facts.weight_bytes if preset.mmap else facts.weight_bytes - repacked,
+        weights_repacked=repacked,
+        kv=_kv_bytes(facts, preset, n_ctx, n_ubatch, n_seq),
+        compute=_compute_bytes(facts, preset, n_ctx, n_ubatch, n_seq),
+        output=facts.n_vocab * 4 * n_seq,
+        vocabulary=vocabulary,
+        evictable=repacked if preset.mmap else 0,
+    )
+
+
+def window_of(preset: Preset, facts: ModelFacts) -> int:
+    """The context window a preset asks for on this model, rounded up as the library does."""
+    wanted = min(facts.n_ctx_train or AUTO_CONTEXT, AUTO_CONTEXT) if preset.n_ctx == "auto" else preset.n_ctx
+    return _padded(wanted)
+
+
+def traffic_of(facts: ModelFacts, preset: Preset) -> ModelTraffic:
+    """What one token reads, for the roofline."""
+    window = min(facts.window + AUTO_UBATCH, window_of(preset, facts))
+    return ModelTraffic(
+        weights_bytes=facts.token_bytes,
+        kv_bytes_per_position=sum(row_bytes(group, preset) for group in facts.kv if not group.windowed),
+        active_params=facts.n_params_active,
+        window_bytes=facts.recurrent_bytes + sum(row_bytes(group, preset) * window for group in facts.kv if group.windowed),
+    )
+
+
+def kv_misfit(facts: ModelFacts, preset: Preset) -> str:
+    """Why the KV types of a preset can't be used with this model, in a sentence; empty when they can."""
+    for key, name, sizes in (
+        ("type_k", preset.type_k, {group.head_k for group in facts.kv}),
+        ("type_v", preset.type_v, {group.head_v for group in facts.kv if group.v_width}),
+    ):
+        block = TYPE_BY_NAME[name].block
+        odd = next((size for size in sorted(sizes) if size % block), None)
+        if odd is not None:
+            return f"{key} = {name} stores blocks of {block} values, which do not divide this model's head size of {odd}"
+    return ""
+
+
+def _padded(n: int) -> int:
+    return -(-n // KV_PAD) * KV_PAD
+
+
+def row_bytes(group: KvGroup, preset: Preset) -> int:
+    """K and V of one position in all layers of a group."""
+    k, v = TYPE_BY_NAME[preset.type_k], TYPE_BY_NAME[preset.type_v]
+    return group.layers * (k.size * group.k_width // k.block + v.size * group.v_width // v.block)
+
+
+def _kv_bytes(facts: ModelFacts, preset: Preset, n_ctx: int, n_ubatch: int, n_seq: int) -> int:
+    size = facts.recurrent_bytes * n_seq
+    for group in facts.kv:
+        size += row_bytes(group, preset) * _cells(facts, group, n_ctx, n_ubatch) * n_seq
+    return size
+
+
+def _compute_bytes(facts: ModelFacts, preset: Preset, n_ctx: int, n_ubatch: int, n_seq: int) -> int:
+    """The widest stage of a layer for a whole graph, or the output rows when they are wider. Widths are in floats per token."""
+    forward = 3 * facts.n_ff + 4 * facts.n_embd
+    if facts.n_expert:
+        forward = max(forward, 2 * (facts.n_embd * facts.n_expert_used + facts.n_ff))
+    forward = max(forward, 6 * facts.n_inner + facts.n_embd if facts.n_inner else 0)
+    # Each kind of layer has a mask of its own: a row of cells for every token.
+    cells = sum({_cells(facts, group, n_ctx, n_ubatch) for group in facts.kv})
+    if preset.flash_attn == "off" and facts.kv:
+        queries = max(facts.n_head * group.head_k for group in facts.kv)
+        keys = max(group.k_width for group in facts.kv)
+        scores = facts.n_head * max(_cells(facts, group, n_ctx, n_ubatch) for group in facts.kv)
+        layer = 4 * (max(forward, 3 * facts.n_embd + 2 * (queries + keys) + scores) + cells)
+    else:
+        layer = 4 * forward + 2 * cells
+    return max(n_ubatch * layer, n_seq * 4 * (facts.n_vocab + 2 * facts.n_embd))
+
+
+def _cells(facts: ModelFacts, group: KvGroup, n_ctx: int, n_ubatch: int) -> int:
+    """Positions that the cache of these layers has room for."""
+    return min(n_ctx, _padded(facts.window + n_ubatch)) if group.windowed else n_ctx
