@@ -1,0 +1,428 @@
+"""One capture: py-spy as a child of this process, from the permission it is given to the record it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from engine.errors import CaptureError, UsageError
+from engine.metrics.clock import NS_PER_S, now_ns, wall_ms
+from engine.profiling import gate
+from engine.profiling.lanes import LANE_INTERVAL_S, LaneRecorder
+from engine.profiling.permission import allowed_tracer, obstacle, surroundings
+from engine.profiling.pyspy import Report, command_line, find_py_spy, read_report
+from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
+from engine.profiling.sampler import InProcessSampler
+from engine.profiling.speedscope import read_pyspy
+from engine.profiling.stacks import FoldedStacks
+from engine.profiling.tokens import TokenLog
+
+DEFAULT_SECONDS = 10
+DEFAULT_RATE = 50
+LONGEST_SECONDS = 3600
+HIGHEST_RATE = 1000
+
+START_LIMIT_S = 20.0
+"""How long py-spy may take until it samples; reading the symbols of large libraries takes it seconds."""
+END_LIMIT_S = 30.0
+"""How long py-spy may take to write its output after the last sample."""
+SETTLE_S = 0.15
+"""py-spy says that it samples just before it listens to the signal that ends it early."""
+LAST_WORDS_S = 1.0
+"""How long a cancelled py-spy has to let go of the program by itself."""
+KEPT_OUTPUT = 65_536
+"""Characters of py-spy's messages that are kept."""
+SAMPLING = "Sampling process"
+"""py-spy's message when it has found everything and begins."""
+
+INSTEAD_FILE = "capture.folded"
+"""The output of the command that a person may have to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRequest:
+    """What to record."""
+
+    seconds: int = DEFAULT_SECONDS
+    rate: int = DEFAULT_RATE
+    """Samples per second."""
+    mode: CaptureMode = CaptureMode.PYTHON
+    pid: int | None = None
+    """Another process than this one."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seconds <= LONGEST_SECONDS:
+            raise UsageError(f"A capture of {self.seconds} seconds can't be made", f"It takes 1 to {LONGEST_SECONDS} seconds.")
+        if not 1 <= self.rate <= HIGHEST_RATE:
+            raise UsageError(f"A rate of {self.rate} can't be recorded", f"It takes 1 to {HIGHEST_RATE} samples a second.")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What was in force while a capture ran, as lists show it."""
+
+    model: str = ""
+    quant: str = ""
+    preset: str = ""
+
+
+class _UnusableError(CaptureError):
+    """py-spy never began to sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    mode: CaptureMode
+    stacks: FoldedStacks
+    start_ns: int
+    end_ns: int
+    lanes: tuple[ThreadLane, ...]
+    failures: int
+    sampler_cpu_pct: float | None
+    behind_s: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+class Capture:
+    """A recording that has begun. Made and used on the event loop's thread, which must live as long as the recording.
+
+    Without permission for py-spy, or without py-spy, this process is sampled from inside instead, and the record's mode and notes
+    say so.
+    """
+
+    def __init__(
+        self,
+        request: CaptureRequest,
+        *,
+        tokens: TokenLog | None = None,
+        setting: Setting | None = None,
+        program: Callable[[], Path] = find_py_spy,
+    ) -> None:
+        self.request = request
+        self._tokens = tokens
+        self._setting = setting or Setting()
+        self._program = program
+        self._started_ns: int | None = None
+        self._started_wall_ms = wall_ms()
+        self._stopping = asyncio.Event()
+        self._stopped_ns: int | None = None
+        self._cancelled = False
+        self._task = asyncio.create_task(self._run(), name="capture")
+
+    @property
+    def sampling(self) -> bool:
+        """Whether samples are being taken, after py-spy has found its way into the process."""
+        return self._started_ns is not None and not self._task.done()
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds of sampling that are left."""
+        if self._started_ns is None:
+            return float(self.request.seconds)
+        return max(0.0, self.request.seconds - (now_ns() - self._started_ns) / NS_PER_S)
+
+    def stop_early(self) -> None:
+        """End the sampling now and keep what there is."""
+        self._stopping.set()
+
+    async def cancel(self) -> None:
+        """End and keep nothing; returns when py-spy is gone."""
+        self._cancelled = True
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def result(self) -> CaptureRecord | None:
+        """The record, when the capture is over; None after `cancel`.
+
+        Raises:
+            CaptureError: Nothing was recorded, and why.
+        """
+        try:
+            return await asyncio.shield(self._task)
+        except asyncio.CancelledError:
+            if self._cancelled:
+                return None
+            raise
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call back when the capture is over, however it ended."""
+        self._task.add_done_callback(lambda _: callback())
+
+    async def _run(self) -> CaptureRecord:
+        try:
+            recording = await self._with_py_spy()
+        except _UnusableError as reason:
+            if not self._own_process:
+                raise CaptureError(reason.title, reason.detail, reason.hint) from reason
+            recording = await self._in_process(reason)
+        if not recording.stacks.total:
+            raise CaptureError("The capture has no samples", *_why_empty(recording))
+        return self._record(recording)
+
+    @property
+    def _pid(self) -> int:
+        return os.getpid() if self.request.pid is None else self.request.pid
+
+    @property
+    def _own_process(self) -> bool:
+        return self._pid == os.getpid()
+
+    def _record(self, recording: _Recording) -> CaptureRecord:
+        work = self._tokens.between(recording.start_ns, recording.end_ns) if self._tokens is not None else None
+        return CaptureRecord(
+            started_ms=self._started_wall_ms,
+            mode=recording.mode,
+            seconds=round((recording.end_ns - recording.start_ns) / NS_PER_S, 3),
+            rate=self.request.rate,
+            stacks=recording.stacks,
+            failures=recording.failures,
+            behind_s=recording.behind_s,
+            notes=recording.notes,
+            turn_id=work.turn_id if work else None,
+            model=self._setting.model,
+            quant=self._setting.quant,
+            preset=self._setting.preset,
+            tokens=work.tokens if work else None,
+            overhead=Overhead(
+                sampler_cpu_pct=recording.sampler_cpu_pct,
+                speed_outside=work.speed_outside if work else None,
+                speed_during=work.speed_during if work else None,
+            ),
+            lanes=recording.lanes,
+        )
+
+    def _begin_sampling(self) -> int:
+        self._started_ns = now_ns()
+        self._started_wall_ms = wall_ms()
+        return self._started_ns
+
+    async def _with_py_spy(self) -> _Recording:
+        try:
+            program = self._program()
+        except CaptureError as error:
+            raise _UnusableError(error.title, error.detail, error.hint) from error
+        # The output is a file without a name: private, and gone with the last process that holds it.
+        with tempfile.TemporaryFile() as output:
+            descriptor = output.fileno()
+            command = self._command(program, f"/dev/fd/{descriptor}")
+            process = await _spawn(command, descriptor)
+            with allowed_tracer(process.pid) if self._own_process else contextlib.nullcontext():
+                attended = await self._attend(process, program)
+            return self._read(attended, output)
+
+    def _command(self, program: Path, output: str) -> list[str]:
+        request = self.request
+        return command_line(program, pid=self._pid, seconds=request.seconds, rate=request.rate, mode=request.mode, output=output)
+
+    async def _attend(self, process: asyncio.subprocess.Process, program: Path) -> _Attended:
+        """Open the gate, and stay with py-spy until it has ended."""
+        began = asyncio.Event()
+        stdout = asyncio.create_task(_read_output(process.stdout, began))
+        stderr = asyncio.create_task(_read_output(process.stderr))
+        lanes = LaneRecorder()
+        cpu = _ProcessTime(process.pid)
+        try:
+            await _open_gate(process)
+            await _first(began.wait(), process.wait(), limit_s=START_LIMIT_S)
+            if began.is_set():
+                await self._accompany(process, lanes, cpu)
+        finally:
+            await _end(process)
+            said = await asyncio.gather(stdout, stderr)
+            recorded_lanes = lanes.finish()
+        report = read_report(*said)
+        if not began.is_set():
+            raise self._unusable(report, program)
+        if process.returncode != 0:
+            raise CaptureError("The capture was lost", _how_it_ended(process.returncode, report), "Start another one.")
+        return _Attended(report, recorded_lanes if self._own_process else (), cpu.percent)
+
+    async def _accompany(self, process: asyncio.subprocess.Process, lanes: LaneRecorder, cpu: _ProcessTime) -> None:
+        """Look at the threads while py-spy samples, and end it when asked to."""
+        started_ns = self._begin_sampling()
+        ended = asyncio.create_task(process.wait())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            while not ended.done():
+                lanes.look(now_ns())
+                cpu.look(now_ns())
+                await asyncio.wait({ended, stopping}, timeout=LANE_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
+                if stopping.done():
+                    await asyncio.wait({ended}, timeout=max(0.0, SETTLE_S - (now_ns() - started_ns) / NS_PER_S))
+                    self._stopped_ns = now_ns()
+                    lanes.look(self._stopped_ns)
+                    cpu.look(self._stopped_ns)
+                    _signal(process, signal.SIGINT)
+                    await asyncio.wait({ended}, timeout=END_LIMIT_S)
+                    return
+                if (now_ns() - started_ns) / NS_PER_S > self.request.seconds + END_LIMIT_S:
+                    return
+        finally:
+            stopping.cancel()
+            ended.cancel()
+
+    def _unusable(self, report: Report, program: Path) -> _UnusableError:
+        if report.refused:
+            request = self.request
+            instead = command_line(
+                program, pid=self._pid, seconds=request.seconds, rate=request.rate, mode=request.mode, output=INSTEAD_FILE, form="raw"
+            )
+            reason, hint = obstacle(surroundings(), instead, INSTEAD_FILE)
+            return _UnusableError("py-spy may not look into the program", reason, hint)
+        return _UnusableError("py-spy could not start", " ".join(report.complaints) or f"{program} ended without a word.")
+
+    def _read(self, attended: _Attended, output: IO[bytes]) -> _Recording:
+        output.seek(0)
+        start_ns = self._started_ns or now_ns()
+        end_ns = min(start_ns + self.request.seconds * NS_PER_S, self._stopped_ns or now_ns())
+        report = attended.report
+        return _Recording(
+            mode=self.request.mode,
+            stacks=read_pyspy(output.read()),
+            start_ns=start_ns,
+            end_ns=end_ns,
+            lanes=attended.lanes,
+            failures=report.failures,
+            sampler_cpu_pct=attended.cpu_pct,
+            behind_s=report.behind_s,
+            notes=report.complaints,
+        )
+
+    async def _in_process(self, reason: CaptureError) -> _Recording:
+        sampler = InProcessSampler(self.request.rate, idle=self.request.mode is CaptureMode.IDLE)
+        lanes = LaneRecorder()
+        start_ns = self._begin_sampling()
+        sampler.start()
+        try:
+            while self.remaining_s > 0 and not self._stopping.is_set():
+                lanes.look(now_ns())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), min(LANE_INTERVAL_S, self.remaining_s))
+        finally:
+            stacks = sampler.stop()
+            recorded_lanes = lanes.finish()
+        end_ns = now_ns()
+        return _Recording(
+            mode=CaptureMode.IN_PROCESS,
+            stacks=stacks,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            lanes=recorded_lanes,
+            failures=sampler.missed,
+            sampler_cpu_pct=sampler.cpu_s / ((end_ns - start_ns) / NS_PER_S) * 100,
+            notes=(str(reason),),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Attended:
+    report: Report
+    lanes: tuple[ThreadLane, ...]
+    cpu_pct: float | None
+
+
+class _ProcessTime:
+    """CPU time of a child, read from /proc while it lives; unknown elsewhere."""
+
+    def __init__(self, pid: int) -> None:
+        self._stat = Path(f"/proc/{pid}/stat")
+        self._looks: list[tuple[int, float]] = []
+
+    def look(self, at_ns: int) -> None:
+        """Remember how much it has used."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = self._stat.read_bytes().rpartition(b")")[2].split()
+            self._looks.append((at_ns, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")))
+
+    @property
+    def percent(self) -> float | None:
+        """Per cent of one core between the first and the last look."""
+        if len(self._looks) < 2:
+            return None
+        (first_ns, first_s), (last_ns, last_s) = self._looks[0], self._looks[-1]
+        return (last_s - first_s) / ((last_ns - first_ns) / NS_PER_S) * 100
+
+
+async def _spawn(command: list[str], descriptor: int) -> asyncio.subprocess.Process:
+    """Start the gate to `command`, in a session of its own so that no key of the terminal reaches it."""
+    try:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", gate.__file__, str(os.getpid())),
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(descriptor,),
+            start_new_session=True,
+            env={**os.environ, "RUST_BACKTRACE": "0", "RUST_LOG": "warn"},
+        )
+    except OSError as error:
+        raise _UnusableError("py-spy could not start", error.strerror or str(error)) from error
+
+
+async def _open_gate(process: asyncio.subprocess.Process) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(b"\n")
+            await process.stdin.drain()
+        process.stdin.close()
+
+
+async def _read_output(stream: asyncio.StreamReader | None, began: asyncio.Event | None = None) -> str:
+    """What the child prints, the last KEPT_OUTPUT characters of it; `began` is set when it says that it samples."""
+    text = ""
+    while stream is not None and (chunk := await stream.read(4096)):
+        text = (text + chunk.decode("utf-8", "replace"))[-KEPT_OUTPUT:]
+        if began is not None and SAMPLING in text:
+            began.set()
+    return text
+
+
+async def _first(*waits: Coroutine[Any, Any, Any], limit_s: float) -> None:
+    """Return when one of `waits` has ended, or the time is over."""
+    tasks = {asyncio.ensure_future(wait) for wait in waits}
+    try:
+        await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Let py-spy detach by itself, then make sure that it is gone."""
+    if process.returncode is None:
+        _signal(process, signal.SIGINT)
+        try:
+            await asyncio.wait_for(process.wait(), LAST_WORDS_S)
+        except TimeoutError:
+            _signal(process, signal.SIGKILL)
+            await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+def _how_it_ended(code: int | None, report: Report) -> str:
+    ending = f"py-spy was ended by signal {-code}" if code is not None and code < 0 else f"py-spy ended with code {code}"
+    return f"{ending}: {' '.join(report.complaints)}" if report.complaints else f"{ending}."
+
+
+def _why_empty(recording: _Recording) -> tuple[str, str]:
+    if recording.failures:
+        return (
+            f"All {recording.failures:,} attempts to read one failed.",
+            "Try the mode with native frames, which stops the program to look.",
+        )
+    if recording.mode is CaptureMode.GIL:
+        return "No thread was seen holding the GIL.", "Try the default mode, or a longer time."
+    return "No Python thread was busy.", "Try the mode that shows waiting threads too, or a longer time."

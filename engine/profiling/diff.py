@@ -1,0 +1,121 @@
+"""Two captures side by side: what grew and what shrank, per token where both made some, else per second of recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+from engine.profiling.frames import thread_name
+from engine.profiling.records import CaptureRecord
+from engine.profiling.tree import FlameTree, Node, Stack, frames_of
+
+NEUTRAL = 0.02
+"""A change smaller than this share of the larger side is called equal: sampling can't tell it from chance."""
+
+_STEP_MS = 1e-6
+"""Trees sum whole numbers: this many milliseconds each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One figure before and after, in the unit of its DiffTree."""
+
+    before: float
+    after: float
+
+    @property
+    def change(self) -> float:
+        """After minus before."""
+        return self.after - self.before
+
+    @property
+    def ratio(self) -> float | None:
+        """After divided by before, None where there was nothing before."""
+        return self.after / self.before if self.before else None
+
+    @property
+    def equal(self) -> bool:
+        """Whether the change is too small to be called one."""
+        return abs(self.change) <= NEUTRAL * max(self.before, self.after)
+
+    def words(self, unit: str) -> str:
+        """The figures in a sentence, such as `4.2 → 5.1 ms per token, grew by 0.9 (+21 %)`."""
+        figures = f"{_figure(self.before)} → {_figure(self.after)} {unit}"
+        if self.equal:
+            return f"{figures}, the same"
+        if not self.before:
+            return f"{figures}, new"
+        if not self.after:
+            return f"{figures}, gone"
+        verb = "grew" if self.change > 0 else "shrank"
+        return f"{figures}, {verb} by {_figure(abs(self.change))} ({self.change / self.before * 100:+.0f} %)"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionChange:
+    """One function in both captures."""
+
+    frame: str
+    own: Measure
+    total: Measure
+
+
+class DiffTree:
+    """The merged flame tree of two captures.
+
+    Attributes:
+        tree: The shape. Its weights are widths: of each stack the larger of both sides, so that nothing that vanished is hidden.
+        unit: What the figures are, `ms per token` or `ms per second`.
+    """
+
+    def __init__(self, before: CaptureRecord, after: CaptureRecord, *, thread: str | None = None, hide_idle: bool = False) -> None:
+        per_token = bool(before.tokens and after.tokens)
+        self.unit = "ms per token" if per_token else "ms per second"
+        merged: dict[Stack, list[int]] = {}
+        for side, capture in enumerate((before, after)):
+            scale = _milliseconds_per_sample(capture, per_token=per_token) / _STEP_MS
+            for frames, count in frames_of(capture.stacks, thread=thread, hide_idle=hide_idle):
+                merged.setdefault(frames, [0, 0])[side] += round(count * scale)
+        self._stacks = sorted(merged.items())
+        self.tree = FlameTree((frames, max(figures)) for frames, figures in self._stacks)
+        self._sums = [list(accumulate((figures[side] for _, figures in self._stacks), initial=0)) for side in (0, 1)]
+
+    def total(self, node: Node) -> Measure:
+        """Time with the node on the stack."""
+        return _measure([sums[node.end] - sums[node.first] for sums in self._sums])
+
+    def own(self, node: Node) -> Measure:
+        """Time with the node as the last frame."""
+        kids = self.tree.children(node)
+        return _measure([sums[node.end] - sums[node.first] - sum(sums[kid.end] - sums[kid.first] for kid in kids) for sums in self._sums])
+
+    def functions(self) -> list[FunctionChange]:
+        """Every function in both captures, the largest change of own time first."""
+        own: dict[str, list[int]] = {}
+        total: dict[str, list[int]] = {}
+        for frames, figures in self._stacks:
+            for sums, touched in ((own, {frames[-1]}), (total, set(frames))):
+                for frame in touched:
+                    row = sums.setdefault(frame, [0, 0])
+                    row[0] += figures[0]
+                    row[1] += figures[1]
+        changes = [
+            FunctionChange(frame, _measure(own.get(frame, [0, 0])), _measure(whole))
+            for frame, whole in total.items()
+            if thread_name(frame) is None
+        ]
+        return sorted(changes, key=lambda change: -abs(change.own.change))
+
+
+def _measure(steps: list[int]) -> Measure:
+    return Measure(steps[0] * _STEP_MS, steps[1] * _STEP_MS)
+
+
+def _milliseconds_per_sample(capture: CaptureRecord, *, per_token: bool) -> float:
+    """What one sample stands for after normalising."""
+    amount = capture.tokens if per_token else capture.seconds
+    return 1000.0 / capture.rate / amount if amount else 0.0
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"

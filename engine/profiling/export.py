@@ -1,0 +1,73 @@
+"""A capture as a file for other tools, written whole or not at all, readable by its owner only."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+
+from engine.errors import CaptureError
+from engine.profiling.records import MODE_TEXTS, CaptureRecord
+from engine.profiling.speedscope import speedscope_document
+from engine.profiling.svg import svg_document
+from engine.profiling.tree import FlameTree, frames_of
+
+
+class ExportFormat(StrEnum):
+    """What other tools read."""
+
+    SVG = "svg"
+    """A picture for a browser."""
+    SPEEDSCOPE = "speedscope"
+    """JSON for speedscope."""
+    FOLDED = "folded"
+    """Text for every flamegraph tool."""
+
+
+SUFFIXES: dict[ExportFormat, str] = {
+    ExportFormat.SVG: ".svg",
+    ExportFormat.SPEEDSCOPE: ".speedscope.json",
+    ExportFormat.FOLDED: ".folded",
+}
+
+
+def export_bytes(capture: CaptureRecord, form: ExportFormat) -> bytes:
+    """The capture in a format."""
+    title = f"{capture.title}: {MODE_TEXTS[capture.mode].label.lower()}, {capture.seconds:.1f} s"
+    match form:
+        case ExportFormat.SVG:
+            return svg_document(FlameTree(frames_of(capture.stacks)), rate=capture.rate, title=title)
+        case ExportFormat.SPEEDSCOPE:
+            return speedscope_document(capture.stacks, rate=capture.rate, name=title)
+        case ExportFormat.FOLDED:
+            return capture.stacks.text().encode()
+
+
+def default_name(capture: CaptureRecord, form: ExportFormat) -> str:
+    """The file that an export goes to when nobody says where."""
+    number = capture.id if capture.id is not None else capture.started_ms
+    return f"xchat-capture-{number}{SUFFIXES[form]}"
+
+
+def write_export(capture: CaptureRecord, form: ExportFormat, path: Path) -> Path:
+    """Write the capture to `path`, mode 0600, in place of what is there; returns the absolute path.
+
+    Raises:
+        CaptureError: The file can't be written; what was there before is untouched.
+    """
+    path = path.expanduser().absolute()
+    temporary = None
+    try:
+        # mkstemp makes the file with mode 0600.
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(export_bytes(capture, form))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise CaptureError(f"{path} can't be written", error.strerror or str(error), "Name another file.") from error
+    return path

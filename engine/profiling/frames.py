@@ -1,0 +1,137 @@
+"""One frame of a stack: its text `function (file:line)`, made harmless, shortened, and sorted into a part of the program."""
+
+from __future__ import annotations
+
+import re
+import sys
+from enum import StrEnum
+from functools import lru_cache
+
+MAX_FRAME = 400
+"""Characters of a frame that are kept: mangled C++ names fit, a file made to exhaust memory doesn't."""
+
+_PICTURES = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
+_C1 = dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+_BIDI = dict.fromkeys([0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
+_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
+_HARMLESS = {**_PICTURES, **_C1, **_BIDI, **_SURROGATES}
+
+_FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]+?)(?::(?P<line>\d+))?\)$")
+_THREAD = re.compile(r"^thread(?: \((?:0x)?[0-9A-Fa-f]+\))?: (?P<name>.*)$")
+_LINE = re.compile(r":\d+\)$")
+_SHARED_LIBRARY = re.compile(r"\.(?:so(?:\.[\d.]+)?|dylib|dll|pyd)$")
+_PYTHON_FILE = re.compile(r"(?:\.pyx?|\.pxi|^<.*>)$")
+_GGML = re.compile(r"ggml|llama|mtmd")
+_INSTALLED = re.compile(r"^.*/(?:site|dist)-packages/")
+_STANDARD_LIBRARY = re.compile(r"^.*/lib(?:64)?/python\d+\.\d+/")
+_ADDRESS = re.compile(r"^0x[0-9A-Fa-f]+(?= \()")
+
+_IDLE_FUNCTIONS = frozenset(
+    (
+        *("wait", "_wait", "wait_for", "_wait_for_tstate_lock", "acquire", "select", "poll", "accept", "recv", "recv_into", "sleep"),
+        *("epoll_wait", "epoll_pwait", "__poll", "ppoll", "pselect", "clock_nanosleep", "nanosleep", "sigwait", "sem_wait"),
+        *("sem_timedwait", "futex_wait", "do_futex_wait", "__futex_abstimed_wait_common", "pthread_cond_wait", "pthread_cond_timedwait"),
+    )
+)
+"""Last frames in which a thread waits; C names are those of glibc."""
+
+_WAITING_LEAVES = frozenset({("_worker", "thread.py"), ("get", "queue.py")})
+"""Python functions whose wait happens in C called from there, by function and file."""
+
+
+class Module(StrEnum):
+    """The part of the program that a frame belongs to; decides its colour."""
+
+    THREAD = "thread"
+    """The root of one thread."""
+    ENGINE = "engine"
+    """xchat's engine and the llama-cpp-python bindings, in Python."""
+    TUI = "tui"
+    """xchat's own screens and widgets."""
+    TEXTUAL = "textual"
+    """Textual and Rich: layout and painting."""
+    PYTHON = "python"
+    """Any other Python code."""
+    GGML = "ggml"
+    """Native code of llama.cpp and ggml."""
+    NATIVE = "native"
+    """Any other native code."""
+    IDLE = "idle"
+    """Waiting."""
+
+
+def harmless(text: str) -> str:
+    """`text` fit for a frame: control characters shown as symbols, direction overrides and line separators replaced, cut to MAX_FRAME."""
+    return text[:MAX_FRAME].translate(_HARMLESS)
+
+
+def frame_text(function: str, file: str = "", line: int = 0) -> str:
+    """The text of a frame; `;` separates frames in folded stacks and can't be part of one."""
+    where = f" ({file}:{line})" if file and line else f" ({file})" if file else ""
+    return clean_frame(f"{function}{where}")
+
+
+def clean_frame(text: str) -> str:
+    """A frame from anywhere, made harmless and comparable.
+
+    A native function without a name comes as its address, which differs in each run; it is named after its library instead.
+    """
+    return _ADDRESS.sub("unnamed", harmless(text)).replace(";", ",") or "?"
+
+
+def thread_text(name: str, number: int = 1) -> str:
+    """The root frame of a thread; `number` tells threads of the same name apart."""
+    return harmless(f"thread: {name}" if number == 1 else f"thread: {name} #{number}").replace(";", ",")
+
+
+def thread_name(frame: str) -> str | None:
+    """The thread that a root frame stands for, None when it is no thread's root."""
+    match = _THREAD.match(frame)
+    return match["name"] if match else None
+
+
+def without_line(frame: str) -> str:
+    """The frame of the whole function: `decode (engine/llama/loop.py:123)` becomes `decode (engine/llama/loop.py)`."""
+    return _LINE.sub(")", frame) if frame.endswith(")") else frame
+
+
+def shorten(path: str) -> str:
+    """A file as people know it: relative to the packages, the standard library or the import path; a library without its folders."""
+    path = path.replace("\\", "/")
+    if _SHARED_LIBRARY.search(path):
+        return path.rpartition("/")[2]
+    for prefix in (_INSTALLED, _STANDARD_LIBRARY):
+        shorter = prefix.sub("", path)
+        if shorter != path:
+            return shorter
+    root = max((entry for entry in sys.path if entry and path.startswith(f"{entry}/")), key=len, default="")
+    return path[len(root) + 1 :] if root else path.rpartition("/")[2]
+
+
+@lru_cache(maxsize=65_536)
+def module_of(frame: str) -> Module:
+    """The part of the program that a frame belongs to, as far as its file tells."""
+    if thread_name(frame) is not None:
+        return Module.THREAD
+    match = _FRAME.match(frame)
+    file = match["file"] if match else ""
+    if is_idle(frame):
+        return Module.IDLE
+    if _SHARED_LIBRARY.search(file) or (file and not _PYTHON_FILE.search(file)):
+        return Module.GGML if _GGML.search(file) else Module.NATIVE
+    package = file.split("/", 1)[0]
+    if package in ("engine", "llama_cpp"):
+        return Module.ENGINE
+    if package == "tui":
+        return Module.TUI
+    return Module.TEXTUAL if package in ("textual", "rich") else Module.PYTHON
+
+
+@lru_cache(maxsize=65_536)
+def is_idle(frame: str) -> bool:
+    """Whether a thread whose last frame this is waits, as far as the name tells."""
+    match = _FRAME.match(frame)
+    function = (match["function"] if match else frame).rpartition(".")[2].partition("@")[0]
+    if function in _IDLE_FUNCTIONS:
+        return True
+    return match is not None and (function, match["file"].rpartition("/")[2]) in _WAITING_LEAVES

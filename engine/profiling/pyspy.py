@@ -1,0 +1,114 @@
+"""py-spy as a program: where it is, its command line, and what its messages mean."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import CaptureError
+from engine.profiling.frames import harmless
+from engine.profiling.records import CaptureMode
+
+EXECUTABLE = "py-spy.exe" if os.name == "nt" else "py-spy"
+
+MODE_FLAGS: dict[CaptureMode, tuple[str, ...]] = {
+    CaptureMode.PYTHON: ("--nonblocking",),
+    CaptureMode.NATIVE: ("--native",),
+    CaptureMode.GIL: ("--nonblocking", "--gil"),
+    CaptureMode.IDLE: ("--nonblocking", "--idle"),
+}
+"""Native frames can't be read without stopping the program; py-spy refuses the two flags together."""
+
+COMPLAINTS_KEPT = 5
+"""Distinct lines of standard error that a record keeps."""
+
+_TALLY = re.compile(r"Samples: \d+ Errors: (?P<errors>\d+)")
+_BEHIND = re.compile(r"(?P<seconds>\d+(?:\.\d+)?)s behind in sampling")
+_REFUSED = re.compile(r"permission denied|operation not permitted|EPERM|os error 1\b|os error 13\b", re.IGNORECASE)
+
+
+def find_py_spy() -> Path:
+    """The py-spy that was installed with xchat, else one on the PATH, which is not set in every way of starting xchat.
+
+    Raises:
+        CaptureError: There is none, or it is not executable.
+    """
+    found = [path for path in _places() if path.is_file()]
+    for path in found:
+        if os.access(path, os.X_OK):
+            return path
+    if found:
+        raise CaptureError("py-spy is not executable", f"It is {found[0]}.", f"Run `chmod +x {found[0]}`.")
+    raise CaptureError("py-spy is missing", "It is installed together with xchat as a rule.", "Run `pip install py-spy` there.")
+
+
+def _places() -> Iterator[Path]:
+    yield Path(sysconfig.get_path("scripts")) / EXECUTABLE
+    yield Path(sys.executable).parent / EXECUTABLE
+    try:
+        files = importlib.metadata.files("py-spy") or ()
+    except importlib.metadata.PackageNotFoundError:
+        files = ()
+    yield from (Path(str(file.locate())).resolve() for file in files if file.name == EXECUTABLE)
+    on_path = shutil.which(EXECUTABLE)
+    if on_path is not None:
+        yield Path(on_path)
+
+
+def command_line(
+    program: Path,
+    *,
+    pid: int,
+    seconds: int,
+    rate: int,
+    mode: CaptureMode,
+    output: str,
+    form: Literal["speedscope", "raw"] = "speedscope",
+) -> list[str]:
+    """The command that records `pid`. Speedscope's form keeps the order of samples, which folded text (`raw`) does not."""
+    return [
+        str(program),
+        "record",
+        *("--pid", str(pid)),
+        *("--duration", str(seconds)),
+        *("--rate", str(rate)),
+        *("--format", form),
+        "--threads",
+        *MODE_FLAGS[mode],
+        *("--output", output),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What py-spy said about a recording."""
+
+    failures: int
+    """Samples that it could not read."""
+    behind_s: float
+    """The furthest it fell behind its rate."""
+    complaints: tuple[str, ...]
+    """Distinct lines of standard error, harmless to print."""
+    refused: bool
+    """It lacks the permission."""
+
+
+def read_report(stdout: str, stderr: str) -> Report:
+    """The figures in what py-spy printed; without its tally, each line of standard error is taken for a failure."""
+    lines = [line for line in (harmless(line.strip()) for line in stderr.splitlines()) if line]
+    tally = _TALLY.search(stdout) or _TALLY.search(stderr)
+    behind = [float(match["seconds"]) for match in _BEHIND.finditer(stdout + stderr)]
+    return Report(
+        failures=int(tally["errors"]) if tally else len(lines),
+        behind_s=max(behind, default=0.0),
+        complaints=tuple(dict.fromkeys(lines))[:COMPLAINTS_KEPT],
+        refused=tally is None and bool(_REFUSED.search(stderr)),
+    )

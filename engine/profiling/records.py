@@ -1,0 +1,150 @@
+"""What a capture is once it is over: one immutable record, and the sentences that explain its mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.profiling.stacks import FoldedStacks
+
+
+class CaptureMode(StrEnum):
+    """How a capture looks at the program."""
+
+    PYTHON = "python"
+    """py-spy, Python frames, the program is never stopped."""
+    NATIVE = "native"
+    """py-spy, Python and native frames; the program is stopped for each sample."""
+    GIL = "gil"
+    """py-spy, only the thread that holds the global interpreter lock."""
+    IDLE = "idle"
+    """py-spy, Python frames of all threads, waiting ones too."""
+    IN_PROCESS = "in-process"
+    """A thread of the program itself looks at the others; used when py-spy may not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModeText:
+    """What a person reads about a mode before choosing it."""
+
+    label: str
+    sees: str
+    blind: str
+
+
+MODE_TEXTS: Mapping[CaptureMode, ModeText] = {
+    CaptureMode.PYTHON: ModeText(
+        "Python frames, without pausing",
+        "What Python code runs: painting, the session, and how long the engine is inside llama.cpp.",
+        "llama.cpp is one block without an inside, its compute threads don't appear, and a sample read in the middle of a change fails.",
+    ),
+    CaptureMode.NATIVE: ModeText(
+        "With native frames",
+        "Also the functions inside llama.cpp and other libraries, on threads that run Python.",
+        "The program is stopped for each sample and once for about 60 ms at the start; compute threads still don't appear.",
+    ),
+    CaptureMode.GIL: ModeText(
+        "Only who holds the GIL",
+        "Which Python code keeps other Python code waiting.",
+        "llama.cpp computes without the GIL, so the engine nearly vanishes.",
+    ),
+    CaptureMode.IDLE: ModeText(
+        "Waiting threads too",
+        "Every Python thread at every moment, so time order shows real time and who waits for what.",
+        "Waiting fills most of the picture; hide it with one key. Compute threads don't appear.",
+    ),
+    CaptureMode.IN_PROCESS: ModeText(
+        "From inside the program",
+        "Python frames of all threads that don't wait; needs no permission.",
+        "No native frames, and moments in which the sampling thread itself has to wait for the GIL are missed.",
+    ),
+}
+"""One entry per mode. Compute threads of llama.cpp never run Python: the CPU lanes of a capture show them instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadLane:
+    """How busy one thread of the process was during a capture."""
+
+    tid: int
+    name: str
+    python: bool
+    """It runs Python, so the stacks show it; native compute threads appear only as lanes."""
+    cpu_pct: tuple[float, ...]
+    """Per cent of one core, one figure per interval of `LANE_INTERVAL_S`."""
+
+    @property
+    def mean_pct(self) -> float:
+        """Average over the capture."""
+        return sum(self.cpu_pct) / len(self.cpu_pct) if self.cpu_pct else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What the capture itself cost. None means it can't be known."""
+
+    sampler_cpu_pct: float | None = None
+    """CPU time of the sampler, per cent of one core."""
+    speed_outside: float | None = None
+    """Tokens per second of the same answer while no capture ran."""
+    speed_during: float | None = None
+    """Tokens per second of the same answer during the capture."""
+
+    @property
+    def slowdown(self) -> float | None:
+        """Share of tokens per second lost to the capture; negative when it was faster by chance."""
+        if self.speed_outside is None or self.speed_during is None:
+            return None
+        return 1.0 - self.speed_during / self.speed_outside
+
+    def words(self) -> str:
+        """The cost in a phrase."""
+        slowdown = self.slowdown
+        if slowdown is not None:
+            return f"{max(slowdown, 0.0):.1%} of tokens/s".replace("%", " %")
+        if self.sampler_cpu_pct is not None:
+            return f"{self.sampler_cpu_pct:.1f} % of one core"
+        return "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRecord:
+    """One recording. Immutable; the database gives it its id."""
+
+    started_ms: int
+    """Wall-clock Unix time."""
+    mode: CaptureMode
+    seconds: float
+    """How long it really sampled."""
+    rate: int
+    """Samples per second asked for."""
+    stacks: FoldedStacks
+    failures: int = 0
+    """Samples that could not be read."""
+    behind_s: float = 0.0
+    """How far py-spy fell behind its rate, the worst it said."""
+    notes: tuple[str, ...] = ()
+    """What the person should know: why py-spy could not be used, what it complained about."""
+    turn_id: int | None = None
+    """The turn that ran meanwhile, the last one if there were several."""
+    model: str = ""
+    quant: str = ""
+    preset: str = ""
+    """Name of the preset in force."""
+    tokens: int | None = None
+    """Tokens generated meanwhile; None when nobody counted."""
+    overhead: Overhead = Overhead()
+    lanes: tuple[ThreadLane, ...] = ()
+    id: int | None = None
+    """The database's number, None before it is saved or when it came from a file."""
+
+    @property
+    def samples(self) -> int:
+        """Samples over all threads."""
+        return self.stacks.total
+
+    @property
+    def title(self) -> str:
+        """How lists and headings call it."""
+        return f"Capture {self.id}" if self.id is not None else "Capture"

@@ -1,0 +1,110 @@
+"""Speedscope's JSON: what py-spy writes (in order of time, with each thread apart), and what xchat exports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from engine.errors import CaptureError
+from engine.profiling.frames import frame_text, harmless, shorten, thread_name
+from engine.profiling.stacks import FoldedStacks, StackCounter
+
+SCHEMA = "https://www.speedscope.app/file-format-schema.json"
+"""Names the format inside the file, as its importer asks for; nothing is fetched."""
+
+_PROFILE_NAME = re.compile(r'^Thread (?:0x)?(?P<id>[0-9A-Fa-f]+)(?: "(?P<name>.*)")?$', re.DOTALL)
+
+
+class _Frame(msgspec.Struct):
+    name: str
+    file: str | None = None
+    line: int | None = None
+
+
+class _Profile(msgspec.Struct):
+    name: str
+    samples: list[list[int]]
+
+
+class _Shared(msgspec.Struct):
+    frames: list[_Frame]
+
+
+class _File(msgspec.Struct):
+    shared: _Shared
+    profiles: list[_Profile]
+
+
+def read_pyspy(document: bytes) -> FoldedStacks:
+    """The stacks of what `py-spy record --format speedscope` wrote; every sample of it has the same weight.
+
+    Raises:
+        CaptureError: It is not such a document.
+    """
+    try:
+        file = msgspec.json.decode(document, type=_File)
+        return _fold(file)
+    except (msgspec.MsgspecError, IndexError) as error:
+        raise CaptureError("py-spy's output can't be read", harmless(str(error))) from error
+
+
+def _fold(file: _File) -> FoldedStacks:
+    texts = [frame_text(frame.name, shorten(frame.file or ""), frame.line or 0) for frame in file.shared.frames]
+    counter = StackCounter()
+    for number, profile in enumerate(file.profiles):
+        match = _PROFILE_NAME.match(profile.name)
+        thread = int(match["id"], 10 if match["id"].isdecimal() else 16) if match else -1 - number
+        name = (match["name"] or match["id"]) if match else profile.name
+        for sample in profile.samples:
+            counter.add(thread, name, [texts[index] for index in sample if thread_name(texts[index]) is None])
+    return counter.folded()
+
+
+def speedscope_document(stacks: FoldedStacks, *, rate: int, name: str) -> bytes:
+    """The profile as a document that speedscope opens: one sampled profile per thread, in order of time where it is known.
+
+    Args:
+        stacks: The profile.
+        rate: Samples per second it was recorded with.
+        name: Title shown there.
+    """
+    frames: dict[str, int] = {}
+    profiles = []
+    for thread, samples in _by_thread(stacks):
+        indices, weights = [], []
+        for stack, count in samples:
+            indices.append([frames.setdefault(frame, len(frames)) for frame in stack])
+            weights.append(round(count / rate, 6))
+        profiles.append(
+            {
+                "type": "sampled",
+                "name": thread,
+                "unit": "seconds",
+                "startValue": 0,
+                "endValue": round(sum(weights), 6),
+                "samples": indices,
+                "weights": weights,
+            }
+        )
+    document = {
+        "$schema": SCHEMA,
+        "name": harmless(name),
+        "exporter": "xchat",
+        "activeProfileIndex": 0,
+        "shared": {"frames": [{"name": frame} for frame in frames]},
+        "profiles": profiles,
+    }
+    return msgspec.json.encode(document)
+
+
+def _by_thread(stacks: FoldedStacks) -> Iterator[tuple[str, list[tuple[list[str], int]]]]:
+    runs = stacks.runs or tuple(enumerate(stacks.counts))
+    threads: dict[str, list[tuple[list[str], int]]] = {}
+    for index, count in runs:
+        root, _, rest = stacks.stacks[index].partition(";")
+        name = thread_name(root)
+        whole = rest if name is not None else stacks.stacks[index]
+        threads.setdefault(name or "all threads", []).append((whole.split(";") if whole else [], count))
+    yield from threads.items()

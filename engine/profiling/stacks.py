@@ -1,0 +1,169 @@
+"""Folded stacks: how often each distinct stack was seen, from the thread at the root to the frame that ran.
+
+The text form is the one all flamegraph tools read, `frame;frame;frame COUNT`. It sums over time; `FoldedStacks.runs` keeps the
+order beside it where the source has one (py-spy's speedscope output does, folded text from elsewhere does not).
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import CaptureError
+from engine.profiling.frames import clean_frame, harmless, thread_name, thread_text
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Largest folded file that is read: some 200,000 stacks, four times what an hour of py-spy leaves."""
+MAX_STACKS = 200_000
+"""Most distinct stacks of one profile."""
+MAX_DEPTH = 2_000
+"""Deepest stack that is taken; Python's own limit is 1,000 frames."""
+MAX_COUNT_DIGITS = 12
+"""Longest count that is taken for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedStacks:
+    """A profile. `stacks` and `counts` run in parallel; a count is a number of samples."""
+
+    stacks: tuple[str, ...]
+    """Frames joined by `;`, the thread (when known) first, each frame harmless to print."""
+    counts: tuple[int, ...]
+    runs: tuple[tuple[int, int], ...] = ()
+    """Index of a stack and how many samples in a row had it, in order of time, one thread after the other; empty when unknown."""
+    malformed: int = 0
+    """Lines of the source that were no folded stacks."""
+
+    @property
+    def total(self) -> int:
+        """Samples over all threads."""
+        return sum(self.counts)
+
+    @property
+    def threads(self) -> tuple[str, ...]:
+        """Names of the threads, the busiest first; empty when the stacks don't begin with a thread."""
+        samples: dict[str, int] = {}
+        for stack, count in zip(self.stacks, self.counts, strict=True):
+            name = thread_name(stack.split(";", 1)[0])
+            if name is not None:
+                samples[name] = samples.get(name, 0) + count
+        return tuple(sorted(samples, key=lambda name: -samples[name]))
+
+    def text(self) -> str:
+        """The folded text."""
+        return "".join(f"{stack} {count}\n" for stack, count in zip(self.stacks, self.counts, strict=True))
+
+
+class StackCounter:
+    """Collects samples, thread by thread in order of time, into FoldedStacks. A thread is known by its id and shown by its name."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+        self._runs: dict[int, list[list[int]]] = {}
+        self._ids: dict[tuple[str, ...], int] = {}
+
+    def add(self, thread_id: int, name: str, frames: Sequence[str], count: int = 1) -> None:
+        """`count` samples in a row of the same stack, outermost frame first, the thread's root left out."""
+        self._names.setdefault(thread_id, name)
+        stack = self._ids.setdefault(tuple(frames), len(self._ids))
+        runs = self._runs.setdefault(thread_id, [])
+        if runs and runs[-1][0] == stack:
+            runs[-1][1] += count
+        else:
+            runs.append([stack, count])
+
+    def folded(self) -> FoldedStacks:
+        """What was collected so far."""
+        frames = [";".join(stack) for stack in self._ids]
+        counts: dict[str, int] = {}
+        order: list[tuple[str, int]] = []
+        for thread_id, root in self._roots().items():
+            for index, count in self._runs[thread_id]:
+                stack = f"{root};{frames[index]}" if frames[index] else root
+                counts[stack] = counts.get(stack, 0) + count
+                order.append((stack, count))
+        position = {stack: index for index, stack in enumerate(counts)}
+        return FoldedStacks(tuple(counts), tuple(counts.values()), tuple((position[stack], count) for stack, count in order))
+
+    def _roots(self) -> Mapping[int, str]:
+        seen: dict[str, int] = {}
+        roots = {}
+        for thread_id in sorted(self._names):
+            name = self._names[thread_id]
+            seen[name] = seen.get(name, 0) + 1
+            roots[thread_id] = thread_text(name, seen[name])
+        return roots
+
+
+def parse_folded(lines: Iterable[bytes]) -> FoldedStacks:
+    """Folded stacks from text that may come from anywhere: lines that are none are counted, frames are made harmless.
+
+    Raises:
+        CaptureError: No line is a folded stack, or there are more than MAX_STACKS distinct ones.
+    """
+    counts: dict[str, int] = {}
+    frames = _CleanFrames()
+    malformed = 0
+    for line in lines:
+        stack, _, count = line.strip().rpartition(b" ")
+        if not stack or not count.isdigit() or len(count) > MAX_COUNT_DIGITS or stack.count(b";") >= MAX_DEPTH:
+            malformed += bool(line.strip())
+            continue
+        folded = ";".join(map(frames.__getitem__, stack.decode("utf-8", "replace").split(";")))
+        counts[folded] = counts.get(folded, 0) + int(count)
+        if len(counts) > MAX_STACKS:
+            raise CaptureError("The profile is too large", f"It has more than {MAX_STACKS:,} distinct stacks.", _SMALLER)
+    counts = {stack: count for stack, count in counts.items() if count}
+    if not counts:
+        raise CaptureError(
+            "The file holds no folded stacks",
+            f"{malformed:,} lines were read and none has the form `frame;frame COUNT`.",
+            "Record one with `py-spy record --format raw`.",
+        )
+    return FoldedStacks(tuple(counts), tuple(counts.values()), malformed=malformed)
+
+
+def read_folded(path: Path) -> FoldedStacks:
+    """The folded stacks of a file.
+
+    Raises:
+        CaptureError: The file can't be read, is no regular file, is larger than MAX_BYTES or holds no folded stacks.
+    """
+    try:
+        with path.open("rb") as file:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise CaptureError(f"{harmless(str(path))} can't be read", "It is no regular file.")
+            if status.st_size > MAX_BYTES:
+                raise CaptureError(
+                    f"{harmless(str(path))} is too large",
+                    f"It has {status.st_size / 1e6:,.0f} MB; at most {MAX_BYTES / 1e6:,.0f} MB are read.",
+                    _SMALLER,
+                )
+            return parse_folded(_bounded_lines(iter(lambda: file.readline(MAX_BYTES), b""), MAX_BYTES))
+    except OSError as error:
+        raise CaptureError(f"{harmless(str(path))} can't be read", error.strerror or str(error)) from error
+
+
+_SMALLER = "Record for a shorter time, or sum it up first with a tool such as stackcollapse."
+
+
+def _bounded_lines(lines: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """The lines of a file that may still be growing, up to `limit` bytes."""
+    read = 0
+    for line in lines:
+        read += len(line)
+        if read > limit:
+            return
+        yield line
+
+
+class _CleanFrames(dict[str, str]):
+    """The frame that each text of the source becomes; a thread's root loses its id, so that two captures can be compared."""
+
+    def __missing__(self, text: str) -> str:
+        thread = thread_name(text)
+        self[text] = frame = thread_text(thread) if thread is not None else clean_frame(text)
+        return frame

@@ -1,0 +1,185 @@
+"""Flame trees: stacks merged by what they begin with, and the tables made from them.
+
+Ten thousand stacks have a quarter of a million nodes, of which a terminal shows a thousand. So a tree is kept as its sorted stacks: a
+node is a range of neighbours that begin alike, found when somebody looks at it, and its weight is a difference of two prefix sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import accumulate
+from operator import itemgetter
+from typing import NamedTuple
+
+from engine.profiling.frames import is_idle, thread_name, without_line
+from engine.profiling.stacks import FoldedStacks
+
+Stack = tuple[str, ...]
+"""Frames, the outermost first."""
+
+
+class Order(StrEnum):
+    """How siblings stand beside each other."""
+
+    HEAVY = "left-heavy"
+    """The heaviest first; equal stacks are one block."""
+    TIME = "time"
+    """As they happened; a function called twice is two blocks."""
+
+
+class Node(NamedTuple):
+    """A frame in its place: stacks `first` to `end` (exclusive) of a tree, which share their first `depth` frames."""
+
+    depth: int
+    first: int
+    end: int
+
+
+class FlameTree:
+    """Merged stacks. Weights are whole numbers: samples, or what the maker of the tree takes instead."""
+
+    def __init__(self, stacks: Iterable[tuple[Stack, int]], *, order: Order = Order.HEAVY, root: str = "all") -> None:
+        """`stacks` are frames with a weight; in time order they must come thread by thread, as they happened."""
+        entries = list(stacks)
+        if order is Order.HEAVY:
+            entries.sort(key=itemgetter(0))
+        self.order = order
+        self._root_label = root
+        self._stacks = [frames for frames, _ in entries]
+        self._before = list(accumulate((weight for _, weight in entries), initial=0))
+        self._children: dict[Node, list[Node]] = {}
+
+    @property
+    def root(self) -> Node:
+        """The whole profile."""
+        return Node(0, 0, len(self._stacks))
+
+    def label(self, node: Node) -> str:
+        """The frame of a node."""
+        return self._stacks[node.first][node.depth - 1] if node.depth else self._root_label
+
+    def path(self, node: Node) -> Stack:
+        """The frames from below the root down to the node."""
+        return self._stacks[node.first][: node.depth] if node.depth else ()
+
+    def total(self, node: Node) -> int:
+        """Weight of the stacks that go through the node."""
+        return self._before[node.end] - self._before[node.first]
+
+    def own(self, node: Node) -> int:
+        """Weight of the stacks that end with the node."""
+        return self.total(node) - sum(map(self.total, self.children(node)))
+
+    def start(self, node: Node) -> int:
+        """Weight of everything before the node; its place in time when the tree is in time order."""
+        return self._before[node.first]
+
+    def children(self, node: Node) -> list[Node]:
+        """What the node called, in the order of the tree."""
+        found = self._children.get(node)
+        if found is None:
+            found = list(self._split(node))
+            if self.order is Order.HEAVY:
+                found.sort(key=self.total, reverse=True)
+            self._children[node] = found
+        return found
+
+    def matching(self, text: str) -> int:
+        """Weight of the stacks in which at least one frame contains `text`, in any case."""
+        wanted = text.casefold()
+        if not wanted:
+            return 0
+        hits = {frame for frame in {frame for frames in self._stacks for frame in frames} if wanted in frame.casefold()}
+        return sum(weight for frames, weight in self.entries() if not hits.isdisjoint(frames))
+
+    def functions(self) -> list[FunctionRow]:
+        """Own and total weight of every function, the threads' roots left out; recursion counts once per stack."""
+        own: dict[str, int] = {}
+        total: dict[str, int] = {}
+        for frames, weight in self.entries():
+            if frames:
+                own[frames[-1]] = own.get(frames[-1], 0) + weight
+            for frame in set(frames):
+                total[frame] = total.get(frame, 0) + weight
+        return [FunctionRow(frame, own.get(frame, 0), weight) for frame, weight in total.items() if thread_name(frame) is None]
+
+    def entries(self) -> Iterator[tuple[Stack, int]]:
+        """The stacks and their weights."""
+        before = self._before
+        for index, frames in enumerate(self._stacks):
+            yield frames, before[index + 1] - before[index]
+
+    def _split(self, node: Node) -> Iterator[Node]:
+        stacks, depth, end = self._stacks, node.depth, node.end
+        index = node.first
+        while index < end:
+            frames = stacks[index]
+            first = index
+            index += 1
+            if len(frames) == depth:
+                continue
+            frame = frames[depth]
+            while index < end and len(stacks[index]) > depth and stacks[index][depth] == frame:
+                index += 1
+            yield Node(depth + 1, first, index)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRow:
+    """One function over all its calls."""
+
+    frame: str
+    own: int
+    """Weight of the stacks that end with it."""
+    total: int
+    """Weight of the stacks that contain it."""
+
+
+def frames_of(
+    stacks: FoldedStacks, *, thread: str | None = None, hide_idle: bool = False, lines: bool = False, order: Order = Order.HEAVY
+) -> Iterator[tuple[Stack, int]]:
+    """The stacks as lists of frames, as a tree takes them.
+
+    Args:
+        stacks: The profile.
+        thread: Only this one.
+        hide_idle: Leave out stacks whose last frame waits.
+        lines: Keep the line that ran apart from other lines of the same function.
+        order: Time order gives one entry per run; it needs `stacks.runs`.
+    """
+    texts = _FrameTexts(lines)
+    split: list[Stack | None] = []
+    for stack in stacks.stacks:
+        frames = stack.split(";")
+        keep = (thread is None or thread_name(frames[0]) == thread) and not (hide_idle and is_idle(frames[-1]))
+        split.append(tuple([texts[frame] for frame in frames]) if keep else None)
+    entries = stacks.runs if order is Order.TIME and stacks.runs else enumerate(stacks.counts)
+    for index, count in entries:
+        kept = split[index]
+        if kept is not None:
+            yield kept, count
+
+
+class _FrameTexts(dict[str, str]):
+    """Each distinct frame as one object, with or without its line: comparing neighbours is then mostly a comparison of addresses."""
+
+    def __init__(self, lines: bool) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def __missing__(self, frame: str) -> str:
+        text = frame if self._lines else without_line(frame)
+        self[frame] = text = self.get(text, text)
+        return text
+
+
+def callers_of(stacks: Iterable[tuple[Stack, int]], frame: str) -> FlameTree:
+    """Who called a function: its stacks upside down, from its outermost call towards the thread."""
+    return FlameTree(((frames[: frames.index(frame)][::-1], weight) for frames, weight in stacks if frame in frames), root=frame)
+
+
+def callees_of(stacks: Iterable[tuple[Stack, int]], frame: str) -> FlameTree:
+    """What a function called: its stacks from its outermost call on."""
+    return FlameTree(((frames[frames.index(frame) + 1 :], weight) for frames, weight in stacks if frame in frames), root=frame)
