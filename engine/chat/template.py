@@ -1,0 +1,254 @@
+"""The model's own chat template with its quirks found out, and what is used when there is none or it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from jinja2 import TemplateError
+
+from engine.backend import Vocabulary
+from engine.chat.marks import CLOSE, marked, opening, unmarked
+from engine.chat.sandbox import Sandbox
+from engine.records import Role
+
+Thinking = Literal["auto", "on", "off"]
+"""`Preset.thinking`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message for the template: texts with marks."""
+
+    role: Role
+    content: str
+    thinking: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A conversation after the template."""
+
+    text: str
+    """With the marks of its contents, ending with the prompt for the next answer."""
+    source: str
+    """The template that was used in the end."""
+    notices: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer, because the format has no token for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A well-known format for models without a usable template."""
+
+    name: str
+    token: str
+    """The special text that shows that a model knows the format; empty for any model."""
+    source: str
+    stop: tuple[str, ...] = ()
+
+
+FALLBACKS = (
+    Fallback(
+        "ChatML",
+        "<|im_start|>",
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+    ),
+    Fallback(
+        "Llama 3",
+        "<|start_header_id|>",
+        "{% for m in messages %}{{ '<|start_header_id|>' + m.role + '<|end_header_id|>\\n\\n' + m.content + '<|eot_id|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}",
+    ),
+    Fallback(
+        "Gemma",
+        "<start_of_turn>",
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{{ '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\\n' + m.content + '<end_of_turn>\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}",
+    ),
+    Fallback(
+        "Mistral",
+        "[INST]",
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% elif m.role == 'user' %}"
+        "{{ '[INST] ' + m.content + ' [/INST]' }}{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}",
+    ),
+    Fallback(
+        "User:/Assistant:",
+        "",
+        "{% for m in messages %}{{ (m.content if m.role == 'system' else m.role|capitalize + ': ' + m.content) + '\\n\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}",
+        stop=("\nUser:",),
+    ),
+)
+"""In the order in which they are tried."""
+
+SYSTEM_MOVED = "The chat template knows no system message, so the system prompt stands at the beginning of the first message."
+ROLES_JOINED = "The chat template wants the roles to alternate, so neighbouring messages of one role are joined."
+
+
+class ChatFormat:
+    """One model's template, ready to render. Belongs to one thread."""
+
+    def __init__(self, source: str | None, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._fallback: _Template | None = None
+        self._own: _Template | None = None
+        self._why_not = "This model has no chat template"
+        if source and source.strip():
+            try:
+                self._own = _Template(source, vocabulary)
+            except TemplateError as error:
+                self._why_not = _unusable(error)
+
+    @property
+    def literals(self) -> str:
+        """Everything the template itself may print, as far as it is known: its source and a short conversation."""
+        template = self._own or self._fallback_template()
+        return template.source + template.sample
+
+    def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime) -> Rendered:
+        """The conversation as the model was trained to read it, up to where its answer begins; never raises for a bad template.
+
+        `now` is what the template may print as today's date; keep it for a conversation, or its KV state is lost at midnight.
+        """
+        why_not = self._why_not
+        if self._own:
+            try:
+                return self._own.render(entries, thinking=thinking, now=now)
+            except TemplateError as error:
+                why_not = _unusable(error)
+        rendered = self._fallback_template().render(entries, thinking=thinking, now=now)
+        return replace(rendered, notices=(f"{why_not}; {self._what_instead()}.", *rendered.notices), stop=self._format().stop)
+
+    def _format(self) -> Fallback:
+        return next(fallback for fallback in FALLBACKS if not fallback.token or fallback.token in self._vocabulary.special_texts)
+
+    def _what_instead(self) -> str:
+        fallback = self._format()
+        if not fallback.token:
+            return "the conversation is sent as plain text with User: and Assistant: before each message"
+        return f"the {fallback.name} format is used, because the vocabulary has its {fallback.token}"
+
+    def _fallback_template(self) -> _Template:
+        if self._fallback is None:
+            self._fallback = _Template(self._format().source, self._vocabulary)
+        return self._fallback
+
+
+class _Template:
+    """A compiled template and how it wants to be called, found out with a short conversation."""
+
+    def __init__(self, source: str, vocabulary: Vocabulary) -> None:
+        self.source = source
+        self.sample = ""
+        self._sandbox = Sandbox()
+        self._compiled = self._sandbox.compile_template(source)
+        self._bos, self._eos = vocabulary.bos_text, vocabulary.eos_text
+        self._typed_content = False
+        self._system_role = True
+        self._missing_prompt = ""
+        self._probe(vocabulary.special_texts)
+
+    def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime) -> Rendered:
+        """Raises TemplateError when no way of calling the template prints every message of the person."""
+        notices: list[str] = []
+        if not self._system_role and entries[0].role is Role.SYSTEM:
+            entries = _without_system(entries)
+            notices.append(SYSTEM_MOVED)
+        try:
+            text = self._checked(entries, thinking=thinking, now=now)
+        except TemplateError:
+            joined = _joined(entries)
+            if len(joined) == len(entries):
+                raise
+            text = self._checked(joined, thinking=thinking, now=now)
+            notices.append(ROLES_JOINED)
+        return Rendered(text + self._missing_prompt, self.source, tuple(notices))
+
+    def _probe(self, special_texts: frozenset[str]) -> None:
+        roles = (Role.SYSTEM, Role.USER, Role.ASSISTANT, Role.USER)
+        entries = tuple(Entry(role, marked(number, "x")) for number, role in enumerate(roles))
+        now = datetime.fromtimestamp(0).astimezone()
+        first_error: TemplateError | None = None
+        for self._typed_content, self._system_role in ((False, True), (False, False), (True, True), (True, False)):
+            try:
+                self.sample = self._checked(
+                    entries if self._system_role else _without_system(entries), thinking="auto", now=now, needed=(Role.SYSTEM, Role.USER)
+                )
+                break
+            except TemplateError as error:
+                first_error = first_error or error
+        else:
+            raise first_error or TemplateError("")
+        self._learn_missing_prompt(entries[1:3], special_texts, now)
+        self.sample = unmarked(self.sample)
+
+    def _learn_missing_prompt(self, turn: Sequence[Entry], special_texts: frozenset[str], now: datetime) -> None:
+        """Some templates forget to open the answer; what they print between a message and its answer tells how it is opened."""
+        message = turn[:1]
+        with_prompt = self._call(message, thinking="auto", now=now)
+        if with_prompt != self._call(message, thinking="auto", now=now, prompt=False):
+            return
+        ending = with_prompt.rpartition(CLOSE)[2]
+        between = self._call(turn, thinking="auto", now=now, prompt=False).rpartition(opening(2))[0].rpartition(CLOSE)[2]
+        rest = between[len(ending) :]
+        if between.startswith(ending) and any(special in rest for special in special_texts if not special.isspace()):
+            self._missing_prompt = rest
+
+    def _checked(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime, needed: Sequence[Role] = (Role.USER,)) -> str:
+        text = self._call(entries, thinking=thinking, now=now)
+        for entry in entries:
+            if entry.role in needed and any(mark not in text for mark in _openings(entry.content)):
+                raise TemplateError(f"it leaves out what the {entry.role} says")
+        return text
+
+    def _call(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime, prompt: bool = True) -> str:
+        variables: dict[str, object] = {
+            "messages": [self._message(entry) for entry in entries],
+            "add_generation_prompt": prompt,
+            "bos_token": self._bos,
+            "eos_token": self._eos,
+            "tools": None,
+            "documents": None,
+        }
+        if thinking != "auto":
+            variables |= {"enable_thinking": thinking == "on", "thinking": thinking == "on"}
+        return self._sandbox.render_metered(self._compiled, variables, now=now)
+
+    def _message(self, entry: Entry) -> dict[str, object]:
+        content: object = [{"type": "text", "text": entry.content}] if self._typed_content else entry.content
+        message: dict[str, object] = {"role": str(entry.role), "content": content}
+        if entry.thinking:
+            message |= {"reasoning_content": entry.thinking, "thinking": entry.thinking}
+        return message
+
+
+def _openings(content: str) -> list[str]:
+    first = opening(0)[0]
+    last = opening(0)[-1]
+    return [first + piece.partition(last)[0] + last for piece in content.split(first)[1:]]
+
+
+def _without_system(entries: Sequence[Entry]) -> Sequence[Entry]:
+    system, first, *rest = entries
+    return (replace(first, content=f"{system.content}\n\n{first.content}"), *rest)
+
+
+def _joined(entries: Sequence[Entry]) -> Sequence[Entry]:
+    joined: list[Entry] = []
+    for entry in entries:
+        if joined and joined[-1].role is entry.role:
+            joined[-1] = replace(joined[-1], content=f"{joined[-1].content}\n\n{entry.content}")
+        else:
+            joined.append(entry)
+    return joined
+
+
+def _unusable(error: TemplateError) -> str:
+    reason = "".join(character if character.isprintable() else " " for character in str(error.message))[:200].strip()
+    return f"The model's chat template can't be used ({reason or type(error).__name__})"

@@ -1,0 +1,45 @@
+"""A session's name in the list, made from its first message."""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_right
+from itertools import accumulate
+
+MAX_TITLE_CELLS = 60
+"""Widest title, in terminal cells."""
+
+_SCANNED_CHARACTERS = 2000
+"""How much of a message is looked at; a title never needs more, however long the paste."""
+
+_JOINERS = "\u200c\u200d"
+"""The format characters that belong to words and emoji; the others (direction overrides, tags) could disguise a title."""
+
+
+def session_title(text: str, max_cells: int = MAX_TITLE_CELLS) -> str:
+    """One line of at most `max_cells` cells without control characters; empty when nothing visible is left."""
+    line = " ".join("".join(map(_printable, text[:_SCANNED_CHARACTERS])).split())
+    if sum(map(_cells, line)) <= max_cells:
+        return line
+    used = list(accumulate(map(_cells, line)))
+    kept = bisect_right(used, max_cells - 1)
+    head = line[:kept].rstrip(_JOINERS)
+    word_end = head.rfind(" ")
+    if line[kept] != " " and word_end >= len(head) // 2:
+        head = head[:word_end]
+    return head.rstrip() + "…"
+
+
+def _printable(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in {"Cc", "Zl", "Zp"}:
+        return " "
+    if category in {"Cf", "Cs", "Cn", "Co"} and character not in _JOINERS:
+        return ""
+    return character
+
+
+def _cells(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
