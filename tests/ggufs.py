@@ -254,7 +254,7 @@ def hybrid(path: Path, *, n_ctx: int = 1024, template: str | None = CHATML, seed
 
 
 def recurrent(path: Path, *, n_ctx: int = 1024, layers: int = 2, template: str | None = CHATML, seed: int = 0) -> Path:
-    """No attention at all, one state that every token changes (mamba)."""
+    """No attention at all, one state that every token changes and that forgets slowly (mamba)."""
     inner, state, rank, kernel = 2 * EMBEDDING, 16, 16, 4
     maker = Maker(path, "mamba", name="tiny recurrent", n_ctx=n_ctx, layers=layers, seed=seed)
     maker.writer.add_feed_forward_length(0)
@@ -276,7 +276,7 @@ def recurrent(path: Path, *, n_ctx: int = 1024, layers: int = 2, template: str |
         maker.noise(f"{block}.ssm_x.weight", rank + 2 * state, inner)
         maker.noise(f"{block}.ssm_dt.weight", inner, rank, scale=0.2)
         maker.noise(f"{block}.ssm_dt.bias", inner)
-        decay = -np.tile(np.arange(1, state + 1, dtype=np.float32), (inner, 1))
+        decay = -np.tile(np.linspace(0.002, 0.03, state, dtype=np.float32), (inner, 1))
         maker.tensor(f"{block}.ssm_a", decay)
         maker.ones(f"{block}.ssm_d", size=inner)
         maker.noise(f"{block}.ssm_out.weight", EMBEDDING, inner)

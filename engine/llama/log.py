@@ -36,6 +36,10 @@ class LogLine:
     text: str
 
 
+_installed: list[NativeLog] = []
+"""Keeps the log that the native side has a plain pointer to alive."""
+
+
 class NativeLog:
     """Receives the native log of this process; install one, once.
 
@@ -52,6 +56,7 @@ class NativeLog:
 
     def install(self) -> None:
         """Take the native log over from now on."""
+        _installed[:] = [self]
         lib.llama_log_set(self._callback, ctypes.c_void_p(0))
 
     def lines(self) -> tuple[LogLine, ...]:
