@@ -55,14 +55,19 @@ def opening(number: int) -> str:
     return f"{_OPEN}{number}{_NUMBERED}"
 
 
+def wrapped(number: int, text: str) -> str:
+    """`text` with marks around it, even an empty one."""
+    return f"{opening(number)}{text}{CLOSE}"
+
+
 def marked(number: int, text: str) -> str:
     """`text` with marks around all but its outer blanks, which the template may still strip; an empty text stays empty."""
     core = text.strip()
     if not core:
         return text
-    start = text.index(core[0])
+    start = len(text) - len(text.lstrip())
     end = start + len(core)
-    return f"{text[:start]}{opening(number)}{core}{CLOSE}{text[end:]}"
+    return text[:start] + wrapped(number, core) + text[end:]
 
 
 def unmarked(text: str) -> str:

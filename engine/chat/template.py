@@ -39,6 +39,15 @@ class Rendered:
     stop: tuple[str, ...] = ()
     """Texts that end an answer, because the format has no token for it."""
 
+    @property
+    def ending(self) -> str:
+        """What the template prints behind the last content, where the answer begins."""
+        return self.text.rpartition(CLOSE)[2]
+
+    def followed_by(self, text: str) -> Rendered:
+        """The same with more text behind it."""
+        return replace(self, text=self.text + text)
+
 
 @dataclass(frozen=True, slots=True)
 class Fallback:

@@ -26,14 +26,19 @@ class Window:
     def first_kept(self, before: int) -> int:
         """Index of the oldest message to keep, given the one of the turn before.
 
-        Everything, if it fits. Else as before, as long as that fits; a fresh cut keeps `FILL` of the room. The last turn always stays.
+        Everything, if it fits. Else as before, as long as that fits and no longer cut than needed; else a fresh cut.
         """
         needed = self._needed_from()
         if needed[0] <= self.room:
             return 0
-        goal = self.room * FILL
-        fresh = next((start for start in self.turn_starts if needed[start] <= goal), self.turn_starts[-1])
+        fresh = self.fresh_cut()
         return before if before in self.turn_starts and before <= fresh and needed[before] <= self.room else fresh
 
+    def fresh_cut(self) -> int:
+        """The oldest turn with which `FILL` of the room is enough; the last turn always stays."""
+        needed = self._needed_from()
+        return next((start for start in self.turn_starts if needed[start] <= self.room * FILL), self.turn_starts[-1])
+
     def _needed_from(self) -> list[int]:
+        """What the prompt needs when each message is the first one kept."""
         return [self.base + tail for tail in reversed(list(accumulate(reversed(self.sizes))))]

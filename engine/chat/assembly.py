@@ -1,0 +1,113 @@
+"""A rendered prompt put together as token ids, stretch by stretch."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.backend import Vocabulary
+from engine.chat import marks
+from engine.chat.marks import Broken, Closed, Literal, Opened
+from engine.chat.stretches import Stretches
+from engine.records import Message, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """Some messages as a prompt, whatever its length."""
+
+    tokens: array[int]
+    text: str
+    boundaries: tuple[int, ...]
+
+
+class Assembly:
+    """Puts the tokens of a rendered prompt together, stretch by stretch."""
+
+    def __init__(self, vocabulary: Vocabulary, stretches: Stretches, contents: Sequence[Message]) -> None:
+        self._vocabulary = vocabulary
+        self._stretches = stretches
+        self._contents = contents
+        self._tokens = array("i")
+        self._text: list[str] = []
+        self._pending: list[str] = []
+        self._continued = False
+        self._boundaries: list[int] = []
+
+    def compose(self, rendered: str) -> Composed:
+        """The prompt; `rendered` has marks numbered by the contents, from 1 on, and 0 for texts that are none of them."""
+        since_content: list[str] = []
+        for part in marks.parts(rendered):
+            match part:
+                case Literal(text):
+                    self._pending.append(text)
+                    self._text.append(text)
+                    since_content.append(text)
+                case Broken():
+                    self._flush(continued=True)
+                case Opened(number):
+                    self._open(number, "".join(since_content))
+                case Closed():
+                    since_content.clear()
+        self._flush(continued=True)
+        shift = self._put_bos()
+        return Composed(
+            self._tokens,
+            "".join(self._text),
+            tuple(sorted({at + shift for at in self._boundaries if at + shift > 0})),
+        )
+
+    def _open(self, number: int, literal: str) -> None:
+        if not number:
+            return
+        message = self._contents[number - 1]
+        if message.role is Role.USER:
+            self._begin_turn(literal)
+        elif (ids := generated_ids(message, self._vocabulary)) is not None:
+            self._flush(continued=True)
+            self._tokens.extend(ids)
+            self._text.append(message.text)
+
+    def _begin_turn(self, literal: str) -> None:
+        """Cut before the last control token in front of a message: what comes before is a stretch that later turns share."""
+        at = self._stretches.specials.last(literal)
+        if at is None:
+            if self._pending == [literal] and self._continued:
+                self._boundaries.append(len(self._tokens))
+            return
+        pending = "".join(self._pending)
+        cut = len(pending) - len(literal) + at
+        if cut < 0:
+            return
+        self._pending = [pending[:cut]]
+        self._flush(continued=False)
+        self._boundaries.append(len(self._tokens))
+        self._pending = [pending[cut:]]
+
+    def _flush(self, *, continued: bool) -> None:
+        text = "".join(self._pending)
+        self._pending.clear()
+        if text:
+            self._tokens.extend(self._stretches.tokens(text, continued=self._continued))
+        self._continued = continued
+
+    def _put_bos(self) -> int:
+        """Exactly one BOS where the model wants one, none added elsewhere; returns by how much the positions moved."""
+        bos = self._vocabulary.bos
+        if bos is None:
+            return 0
+        if list(self._tokens[:2]) == [bos, bos]:
+            del self._tokens[0]
+            return -1
+        if self._vocabulary.add_bos and list(self._tokens[:1]) != [bos]:
+            self._tokens.insert(0, bos)
+            return 1
+        return 0
+
+
+def generated_ids(message: Message, vocabulary: Vocabulary) -> tuple[int, ...] | None:
+    """The generated ids of an answer, if it is this model's."""
+    if message.role is Role.ASSISTANT and message.tokens and message.tokens_of == vocabulary.fingerprint:
+        return message.tokens
+    return None
