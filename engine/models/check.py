@@ -56,23 +56,21 @@ def check_model(path: Path, *, known_architectures: Collection[str] | None = Non
         ModelError: It can't be used; the error names the file, the reason and the way out.
 
     """
-    parts = parts_of(path)
-    if len(parts) > 1:
-        _all_there(path, parts)
-    else:
-        open_model(path).close()
+    parts = whole_parts(path)
     facts = cache.facts(parts) if cache is not None else read_facts(parts)
-    _is_a_model(path, facts)
-    _is_whole(path, parts, facts)
+    assess(path, parts, facts)
     if known_architectures is not None and facts.architecture not in known_architectures:
         reason = f"Its architecture {facts.architecture!r} is not among the {len(known_architectures)} that this build of llama.cpp knows"
         raise broken(path, reason, "Update xchat, or pick another model")
     return CheckedModel(parts, facts)
 
 
-def _all_there(path: Path, parts: tuple[Path, ...]) -> None:
-    if not path.exists():
+def whole_parts(path: Path) -> tuple[Path, ...]:
+    """The parts of a model, all of them there; any part stands for the whole. Raises ModelError that names the missing ones."""
+    parts = parts_of(path)
+    if len(parts) == 1 or not path.exists():
         open_model(path).close()
+        return parts
     missing = [file_name(part) for part in parts if not part.is_file()]
     if missing:
         named = ", ".join(missing[:_MOST_NAMED]) + (f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else "")
@@ -82,6 +80,13 @@ def _all_there(path: Path, parts: tuple[Path, ...]) -> None:
             f"Missing in {where}: {named}",
             "Put the missing parts beside it, or pull the model again",
         )
+    return parts
+
+
+def assess(path: Path, parts: tuple[Path, ...], facts: ModelFacts) -> None:
+    """Raise ModelError when what was read of a file shows that it can't be chatted with."""
+    _is_a_model(path, facts)
+    _is_whole(path, parts, facts)
 
 
 def _is_a_model(path: Path, facts: ModelFacts) -> None:

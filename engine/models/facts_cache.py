@@ -10,7 +10,7 @@ import msgspec
 
 from engine.atomic import write_atomically
 from engine.models.facts import ModelFacts, facts_of
-from engine.models.gguf_header import join_headers, read_header
+from engine.models.gguf_header import KnownArrays, join_headers, read_header
 from engine.paths import cache_dir
 
 _LAYOUT = 1
@@ -31,9 +31,9 @@ class _Stored(msgspec.Struct, frozen=True):
     entries: dict[str, msgspec.Raw]
 
 
-def read_facts(parts: Sequence[Path]) -> ModelFacts:
+def read_facts(parts: Sequence[Path], known: KnownArrays | None = None) -> ModelFacts:
     """The facts of a model file, or of all parts of a split one in order. Raises ModelError."""
-    headers = [read_header(part) for part in parts]
+    headers = [read_header(part, known) for part in parts]
     return facts_of(headers[0] if len(headers) == 1 else join_headers(headers))
 
 
@@ -44,6 +44,7 @@ class FactsCache:
         self._path = path if path is not None else cache_dir() / "model-facts.msgpack"
         self._entries: dict[str, msgspec.Raw] = {}
         self._changed = False
+        self._known = KnownArrays()
         with suppress(OSError, msgspec.MsgspecError):
             stored = msgspec.msgpack.decode(self._path.read_bytes(), type=_Stored)
             if stored.layout == _LAYOUT:
@@ -56,13 +57,13 @@ class FactsCache:
             stamps = tuple((status.st_size, status.st_mtime_ns) for status in (part.stat() for part in parts))
         except OSError:
             return read_facts(parts)
-        known = self._entries.get(key)
-        if known is not None:
+        stored = self._entries.get(key)
+        if stored is not None:
             with suppress(msgspec.MsgspecError):
-                entry = msgspec.msgpack.decode(known, type=_Entry)
+                entry = msgspec.msgpack.decode(stored, type=_Entry)
                 if entry.stamps == stamps:
                     return entry.facts
-        facts = read_facts(parts)
+        facts = read_facts(parts, self._known)
         self._entries.pop(key, None)
         self._entries[key] = msgspec.Raw(msgspec.msgpack.encode(_Entry(stamps, facts)))
         self._changed = True
@@ -70,6 +71,7 @@ class FactsCache:
 
     def save(self) -> None:
         """Write what was learnt, if anything; the entries learnt longest ago go first when there are too many."""
+        self._known = KnownArrays()
         if not self._changed:
             return
         entries = dict(list(self._entries.items())[-_MOST_ENTRIES:])

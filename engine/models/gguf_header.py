@@ -34,6 +34,7 @@ SMALL_ARRAY = 4096
 SMALL_STRING_ARRAY = 256
 """String arrays up to this many elements are decoded (tags, languages, the names of chat templates)."""
 
+_MOST_KNOWN_BYTES = 64 * 1024 * 1024
 _FIRST_READ = 64 * 1024
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -157,11 +158,38 @@ def open_model(path: Path) -> BinaryIO:
         raise ModelError(f"{file_name(path)} can't be opened", printable(str(error)), "Check the path and the disk") from error
 
 
-def read_header(path: Path) -> GgufHeader:
-    """Read and check the header of a GGUF file. Raises ModelError that names the file and the reason."""
+class KnownArrays:
+    """String arrays walked in other files: quants of one model carry the same vocabulary, and comparing is 20 times faster than walking."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[str, int], list[bytes]] = {}
+        self._bytes = 0
+
+    def length_at(self, key: str, count: int, buffer: bytes, at: int) -> int:
+        """Bytes of the array at `at` of `buffer` when it is one that is known, else 0."""
+        known = self._arrays.get((key, count), ())
+        return next((len(array) for array in known if buffer.startswith(array, at)), 0)
+
+    def longest(self, key: str, count: int) -> int:
+        """Bytes that the longest known array of that key and count has."""
+        return max(map(len, self._arrays.get((key, count), ())), default=0)
+
+    def remember(self, key: str, count: int, array: bytes) -> None:
+        """Keep an array that was walked, as long as there is room."""
+        if self._bytes + len(array) <= _MOST_KNOWN_BYTES:
+            self._bytes += len(array)
+            self._arrays.setdefault((key, count), []).append(array)
+
+
+def read_header(path: Path, known: KnownArrays | None = None) -> GgufHeader:
+    """Read and check the header of a GGUF file; `known` makes a run over many files faster.
+
+    Raises:
+        ModelError: It names the file and the reason.
+    """
     with open_model(path) as file:
         try:
-            return _Reader(path, file).header()
+            return _Reader(path, file, known).header()
         except OSError as error:
             raise ModelError(f"{file_name(path)} can't be read", printable(str(error)), "Check the disk") from error
 
@@ -179,8 +207,9 @@ def join_headers(parts: Sequence[GgufHeader]) -> GgufHeader:
 class _Reader:
     """One pass over a header. `_buffer` holds the file's first bytes and grows as the pass goes on; `_at` is where the pass stands."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: BinaryIO, known: KnownArrays | None) -> None:
         self._path = path
+        self._known = known
         self._file = file
         self._file_bytes = file.seek(0, 2)
         file.seek(0)
@@ -259,10 +288,13 @@ class _Reader:
             if count <= SMALL_STRING_ARRAY and key != _TOKENS:
                 return tuple(self._string(MAX_HEADER_BYTES, key) for _ in range(count))
             begin = self._at
-            self._skip_strings(count)
+            if not self._skip_known(key, count):
+                self._skip_strings(count)
+                if self._known is not None:
+                    self._known.remember(key, count, self._buffer[begin : self._at])
             if key == _TOKENS:
                 with memoryview(self._buffer) as whole:
-                    self._vocabulary_digest = hashlib.blake2b(whole[begin : self._at], digest_size=16).hexdigest()
+                    self._vocabulary_digest = hashlib.sha256(whole[begin : self._at]).hexdigest()[:32]
             return SkippedArray(type_id, count)
         scalar = _SCALARS.get(type_id)
         if scalar is None:
@@ -275,6 +307,15 @@ class _Reader:
         self._fill(self._at)
         return struct.unpack_from(f"<{count}{scalar.format[-1]}", self._buffer, begin)
 
+    def _skip_known(self, key: str, count: int) -> bool:
+        """Step over an array that another file had, too; False when it is another one."""
+        if self._known is None:
+            return False
+        self._fill(min(self._at + self._known.longest(key, count), self._file_bytes, MAX_HEADER_BYTES))
+        length = self._known.length_at(key, count, self._buffer, self._at)
+        self._at += length
+        return length > 0
+
     def _skip_strings(self, count: int) -> None:
         self._strings_left -= count
         if self._strings_left < 0:
@@ -286,7 +327,7 @@ class _Reader:
                 for _ in walk:
                     at += 8 + unpack(buffer, at)[0]
                 left = 0
-            except struct.error:
+            except (struct.error, OverflowError):
                 left = 1 + length_hint(walk)
                 self._fill(at + 8)
         self._at = at

@@ -15,7 +15,7 @@ from engine.errors import ModelError
 from engine.models.facts import FileKind, facts_of, quant_in_name, size_label
 from engine.models.facts_cache import FactsCache
 from engine.models.ggml_types import FILE_TYPES, GGML_TYPES
-from engine.models.gguf_header import SkippedArray, read_header
+from engine.models.gguf_header import KnownArrays, SkippedArray, read_header
 from tests import ggufs
 from tests.engine.models import raw_gguf
 
@@ -248,3 +248,16 @@ def test_a_damaged_cache_is_only_forgotten(tmp_path: Path, content: bytes) -> No
     (tmp_path / "cache.msgpack").write_bytes(content)
     cache = FactsCache(tmp_path / "cache.msgpack")
     assert cache.facts([raw_gguf.write(tmp_path / "m.gguf")]).name == "Tiny Test"
+
+
+def test_a_vocabulary_known_from_another_file_is_told_by_comparing_all_of_it(tmp_path: Path) -> None:
+    tokens = [f"token number {i}" for i in range(5000)]
+    first = raw_gguf.write(tmp_path / "a.gguf", tokenizer__ggml__tokens=tokens, after="a")
+    same = raw_gguf.write(tmp_path / "b.gguf", tokenizer__ggml__tokens=tokens, after="b")
+    other = raw_gguf.write(tmp_path / "c.gguf", tokenizer__ggml__tokens=[*tokens[:-1], "last number 4999!"], after="c")
+    known = KnownArrays()
+    for path in (first, same, other):
+        assert read_header(path, known) == read_header(path)
+    os.truncate(same, 50_000)
+    with pytest.raises(ModelError, match="middle of its header"):
+        read_header(same, known)

@@ -1,0 +1,180 @@
+"""Where model files lie on this machine: xchat's own folder, folders a person named, the caches of other programs (never written to)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from engine.models.untrusted import printable
+from engine.paths import models_dir
+
+MOST_DEPTH = 8
+"""Folders below a place that are looked into."""
+MOST_FILES = 20_000
+"""Files looked at in one place, so that naming a whole disk can't hold the program up."""
+_MOST_MANIFEST_BYTES = 1 << 20
+_BLOB = re.compile(r"sha256[:-]([0-9a-f]{64})")
+_OLLAMA_KINDS = {
+    "application/vnd.ollama.image.model": "",
+    "application/vnd.ollama.image.projector": " (mmproj)",
+    "application/vnd.ollama.image.adapter": " (adapter)",
+}
+
+
+class Place(StrEnum):
+    """Whose folder it is."""
+
+    OWN = "xchat"
+    FOLDER = "folder"
+    HUGGING_FACE = "hugging face"
+    LLAMA_CPP = "llama.cpp"
+    LM_STUDIO = "lm studio"
+    OLLAMA = "ollama"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that is, or claims to be, a model or a part of one."""
+
+    path: Path
+    place: Place
+    label: str
+    """What to call it: the file name, or the name another program gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A folder that could not be looked into."""
+
+    path: Path
+    reason: str
+
+
+def places(configured: Sequence[str | Path] = (), environ: Mapping[str, str] = os.environ) -> list[tuple[Place, Path]]:
+    """The folders to look into, xchat's own first: of a file that is in several, the first one counts."""
+    home = Path(environ.get("HOME") or Path.home())
+    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
+    hub = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    hub_home = environ.get("HF_HOME")
+    found = [
+        (Place.OWN, models_dir()),
+        *((Place.FOLDER, Path(folder).expanduser()) for folder in configured),
+        (Place.HUGGING_FACE, Path(hub) if hub else Path(hub_home) / "hub" if hub_home else cache / "huggingface/hub"),
+        (Place.LLAMA_CPP, Path(environ["LLAMA_CACHE"]) if environ.get("LLAMA_CACHE") else cache / "llama.cpp"),
+        (Place.LLAMA_CPP, home / "Library/Caches/llama.cpp"),
+        (Place.LM_STUDIO, home / ".lmstudio/models"),
+        (Place.LM_STUDIO, cache / "lm-studio/models"),
+        (Place.OLLAMA, Path(environ["OLLAMA_MODELS"]) if environ.get("OLLAMA_MODELS") else home / ".ollama/models"),
+        (Place.OLLAMA, Path("/usr/share/ollama/.ollama/models")),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def look_into(place: Place, folder: Path) -> Iterator[Found | Unreadable]:
+    """The model files of one place; nothing when the folder does not exist."""
+    if place is Place.OLLAMA:
+        yield from _ollama(folder)
+        return
+    looks_like_hub = False
+    if place in {Place.HUGGING_FACE, Place.LLAMA_CPP}:
+        try:
+            repositories = sorted(entry.path for entry in os.scandir(folder) if entry.name.startswith("models--"))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            yield Unreadable(folder, _reason(error))
+            return
+        looks_like_hub = bool(repositories)
+        for repository in repositories:
+            yield from _hub_repository(place, Path(repository))
+    if place is not Place.HUGGING_FACE:
+        yield from _walk(place, folder, skip_hub=looks_like_hub)
+
+
+def _walk(place: Place, top: Path, *, skip_hub: bool = False) -> Iterator[Found | Unreadable]:
+    """GGUF files below a folder, in order of their names; links are followed, circles are not."""
+    waiting, seen, count = [(top, 0)], set[tuple[int, int]](), 0
+    while waiting:
+        folder, depth = waiting.pop()
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                inside = sorted(entries, key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            yield Unreadable(folder, _reason(error))
+            continue
+        for entry in inside:
+            count += 1
+            if count > MOST_FILES:
+                yield Unreadable(top, f"It has more than {MOST_FILES:,} files; only the first ones were looked at")
+                return
+            if entry.name.lower().endswith(".gguf"):
+                yield Found(Path(entry.path), place, printable(entry.name))
+                continue
+            of_hub = skip_hub and depth == 0 and entry.name.startswith("models--")
+            if depth < MOST_DEPTH and not of_hub and not entry.name.startswith(".") and _is_folder(entry):
+                waiting.append((Path(entry.path), depth + 1))
+
+
+def _hub_repository(place: Place, repository: Path) -> Iterator[Found | Unreadable]:
+    """The files of the revision that `refs/main` names, or of all revisions when it names none that is here."""
+    try:
+        main = (repository / "refs/main").read_text("ascii", "replace").strip()
+    except OSError:
+        main = ""
+    revision = repository / "snapshots" / main
+    single = re.fullmatch(r"[0-9A-Za-z._-]+", main) and revision.is_dir()
+    yield from _walk(place, revision if single else repository / "snapshots")
+
+
+def _ollama(folder: Path) -> Iterator[Found | Unreadable]:
+    """The blobs that Ollama's manifests name; a blob has no name of its own."""
+    manifests = folder / "manifests"
+    try:
+        if not manifests.is_dir():
+            return
+        for path in sorted(manifests.rglob("*")):
+            if path.is_file():
+                yield from _ollama_manifest(folder, path, path.relative_to(manifests).parts)
+    except OSError as error:
+        yield Unreadable(folder, _reason(error))
+
+
+def _ollama_manifest(folder: Path, path: Path, names: tuple[str, ...]) -> Iterator[Found | Unreadable]:
+    try:
+        with path.open("rb") as file:
+            manifest = json.loads(file.read(_MOST_MANIFEST_BYTES))
+        layers = [(layer["mediaType"], layer["digest"]) for layer in manifest["layers"]]
+    except OSError as error:
+        yield Unreadable(path, _reason(error))
+        return
+    except (ValueError, KeyError, TypeError, RecursionError):
+        yield Unreadable(path, "It is no manifest of Ollama")
+        return
+    name = "/".join(part for part in names[:-1] if part not in {"registry.ollama.ai", "library"})
+    for kind, digest in layers:
+        blob = _BLOB.fullmatch(digest) if isinstance(digest, str) else None
+        if isinstance(kind, str) and kind in _OLLAMA_KINDS and blob is not None:
+            label = printable(f"{name}:{names[-1]}{_OLLAMA_KINDS[kind]}")
+            yield Found(folder / "blobs" / f"sha256-{blob[1]}", Place.OLLAMA, label)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _reason(error: OSError) -> str:
+    return "No permission" if isinstance(error, PermissionError) else printable(error.strerror or str(error))
