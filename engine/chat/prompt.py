@@ -17,77 +17,83 @@ from engine.errors import EngineError, UsageError
 from engine.metrics.clock import now_ns
 from engine.records import Message, Role
 
-ANSWER_ROOM = 1024
-"""Tokens of the window kept free for an answer of unknown length; never more than a quarter of the window."""
 
+class PromptCache:
+    """What prompts share from turn to turn: the template with its quirks found out, and tokenized stretches.
 
-@dataclass(frozen=True, slots=True)
-class PromptInput:
-    """What a prompt is made from."""
-
-    branch: tuple[Message, ...]
-    """From the root to the message to be answered."""
-    template: str | None
-    """`ModelInfo.chat_template`."""
-    system: str | None = None
-    """The system prompt, unless the branch begins with a system message of its own."""
-    thinking: Thinking = "auto"
-    first_kept: int = 0
-    """`PreparedPrompt.first_kept` of the turn before: what was left out once stays out, so that the KV cache stays useful."""
-    max_tokens: int | None = None
-    """Longest answer allowed: that much room is kept free, up to a quarter of the window."""
-    continued: Message | None = None
-    """An answer to go on with where it stopped, in its thinking too."""
-    started_ms: int = 0
-    """When the conversation began: the date that templates print, held still so that the prompt's beginning stays the same."""
-
-
-class PromptBuilder:
-    """Makes prompts, and keeps what they share: the template with its quirks found out, and tokenized stretches.
-
-    Made anywhere; `prepare` is called on the backend's thread only.
+    Made anywhere, used on the backend's thread only.
     """
 
     def __init__(self) -> None:
         self._model: tuple[str, str | None] | None = None
         self._ready: tuple[ChatFormat, Stretches] | None = None
 
-    def prepare(self, source: PromptInput, vocabulary: Vocabulary, n_ctx: int) -> PreparedPrompt:
-        """The prompt for a window of `n_ctx` tokens. With its first argument bound it is `GenerateRequest.prepare`.
+    def ready_for(self, vocabulary: Vocabulary, template: str | None) -> tuple[ChatFormat, Stretches]:
+        """The format and the tokenizer of a model; made anew when the model is another than last time."""
+        model = (vocabulary.fingerprint, template)
+        if self._ready is None or self._model != model:
+            chat_format = ChatFormat(template, vocabulary)
+            self._ready, self._model = (chat_format, Stretches(vocabulary, chat_format.literals)), model
+        return self._ready
+
+
+@dataclass(frozen=True, slots=True)
+class PromptBuilder:
+    """One turn's prompt to be. An instance is the `prepare` of a `GenerateRequest`: it is called on the backend's thread."""
+
+    branch: tuple[Message, ...]
+    """From the root to the message to be answered, or to the answer to be continued."""
+    template: str | None
+    """`ModelInfo.chat_template`."""
+    cache: PromptCache
+    system: str | None = None
+    """The system prompt, unless the branch begins with a system message of its own."""
+    thinking: Thinking = "auto"
+    reserve: int = 0
+    """Tokens to keep free for the answer; never more than half of the window."""
+    first_kept: int = 0
+    """`PreparedPrompt.first_kept` of the turn before: what was left out once stays out, so that the KV cache stays useful."""
+    continue_answer: bool = False
+    """The branch ends with an answer that is to go on where it stopped, in its thinking too."""
+
+    def __call__(self, vocabulary: Vocabulary, n_ctx: int) -> PreparedPrompt:
+        """The prompt for a window of `n_ctx` tokens.
 
         Raises UsageError when there is nothing to answer, EngineError when the last message does not fit into the window.
         """
-        began = now_ns()
-        model = (vocabulary.fingerprint, source.template)
-        if self._ready is None or self._model != model:
-            chat_format = ChatFormat(source.template, vocabulary)
-            self._ready, self._model = (chat_format, Stretches(vocabulary, chat_format.literals)), model
-        return _Preparation(source, vocabulary, n_ctx, *self._ready).prompt(began)
+        return _Preparation(self, vocabulary, n_ctx).prompt()
 
 
 class _Preparation:
     """One call of `prepare`."""
 
-    def __init__(self, source: PromptInput, vocabulary: Vocabulary, n_ctx: int, chat_format: ChatFormat, stretches: Stretches) -> None:
-        own_system = source.branch[:1] if source.branch and source.branch[0].role is Role.SYSTEM else ()
-        self._source = source
-        self._system = own_system[0].text if own_system else source.system or ""
-        self._messages = source.branch[len(own_system) :]
-        if not self._messages or self._messages[-1].role is not Role.USER:
+    def __init__(self, builder: PromptBuilder, vocabulary: Vocabulary, n_ctx: int) -> None:
+        self._began = now_ns()
+        messages = builder.branch
+        self._system = builder.system or ""
+        if messages and messages[0].role is Role.SYSTEM:
+            self._system, messages = messages[0].text, messages[1:]
+        self._continued: Message | None = None
+        if builder.continue_answer and messages and messages[-1].role is Role.ASSISTANT:
+            messages, self._continued = messages[:-1], messages[-1]
+        if not messages or messages[-1].role is not Role.USER:
             raise UsageError("There is no message to answer", hint="Write one first.")
-        self._turn_starts = [index for index, message in enumerate(self._messages) if message.role is Role.USER]
+        self._messages = messages
+        self._turn_starts = [index for index, message in enumerate(messages) if message.role is Role.USER]
         self._turn_starts[0] = 0
+        self._before = builder.first_kept
+        self._thinking = builder.thinking
         self._vocabulary = vocabulary
         self._n_ctx = n_ctx
-        self._reserve = max(1, min(source.max_tokens or ANSWER_ROOM, n_ctx // 4))
+        self._reserve = max(1, min(builder.reserve, n_ctx // 2))
         self._room = n_ctx - self._reserve
-        self._format = chat_format
-        self._stretches = stretches
-        self._started = datetime.fromtimestamp(source.started_ms / 1000).astimezone()
+        # What templates print as today's date: held still, or the KV state of a conversation would be lost at midnight.
+        self._today = datetime.fromtimestamp(messages[0].created_ms / 1000).astimezone()
         self._tokenize_ns = 0
+        self._format, self._stretches = builder.cache.ready_for(vocabulary, builder.template)
 
-    def prompt(self, began: int) -> PreparedPrompt:
-        """The prompt with as many messages as fit; `began` is when the call started."""
+    def prompt(self) -> PreparedPrompt:
+        """The prompt with as many messages as fit."""
         self._refuse_what_never_fits()
         start = self._first_guess()
         rendered = self._render(self._messages[start:])
@@ -106,7 +112,7 @@ class _Preparation:
             stop=rendered.stop,
             opens_thinking=self._ends_in_thinking(rendered),
             notices=rendered.notices,
-            template_ns=now_ns() - began - self._tokenize_ns,
+            template_ns=now_ns() - self._began - self._tokenize_ns,
             tokenize_ns=self._tokenize_ns,
         )
 
@@ -119,9 +125,9 @@ class _Preparation:
     def _first_guess(self) -> int:
         """From which message on. Everything is counted only when leaving out is in question at all."""
         characters = sum(len(message.text) for message in self._messages)
-        if not self._source.first_kept and characters <= self._room * CHARACTERS_PER_TOKEN:
+        if not self._before and characters <= self._room * CHARACTERS_PER_TOKEN:
             return 0
-        return self._window().first_kept(self._source.first_kept)
+        return self._window().first_kept(self._before)
 
     def _next_start(self, start: int, needed: int) -> int:
         if start == self._turn_starts[-1]:
@@ -134,8 +140,8 @@ class _Preparation:
         sizes = [overhead + self._size(message) for message in self._messages]
         if self._system:
             base += overhead + self._count(self._system)
-        if self._source.continued:
-            base += overhead + self._size(self._source.continued) + self._count(self._source.continued.thinking)
+        if self._continued:
+            base += overhead + self._size(self._continued) + self._count(self._continued.thinking)
         return Window(sizes, self._turn_starts, base, self._room)
 
     def _size(self, message: Message) -> int:
@@ -147,7 +153,7 @@ class _Preparation:
         user, answer = Message(0, None, Role.USER, "x"), Message(0, None, Role.ASSISTANT, "x")
         lengths = []
         for messages in ([user], [user, answer, user]):
-            rendered = self._format.render(self._entries(messages), thinking=self._source.thinking, now=self._started)
+            rendered = self._format.render(self._entries(messages), thinking=self._thinking, now=self._today)
             lengths.append(len(self._compose(rendered, messages).tokens))
         content = self._count("x")
         overhead = max(1, -(-(lengths[1] - lengths[0]) // 2) - content)
@@ -165,14 +171,14 @@ class _Preparation:
         entries = self._entries(messages)
         if self._system:
             entries.insert(0, Entry(Role.SYSTEM, marks.marked(0, self._untrusted(self._system))))
-        rendered = self._format.render(entries, thinking=self._source.thinking, now=self._started)
-        if self._source.continued:
-            return rendered.followed_by(self._answer_so_far(rendered, self._source.continued, len(messages) + 1))
+        rendered = self._format.render(entries, thinking=self._thinking, now=self._today)
+        if self._continued:
+            return rendered.followed_by(self._answer_so_far(rendered, self._continued, len(messages) + 1))
         return rendered
 
     def _compose(self, rendered: Rendered, messages: Sequence[Message]) -> Composed:
         began = now_ns()
-        contents = [*messages, self._source.continued] if self._source.continued else messages
+        contents = [*messages, self._continued] if self._continued else messages
         composed = Assembly(self._vocabulary, self._stretches, contents).compose(rendered.text)
         self._tokenize_ns += now_ns() - began
         return composed
@@ -211,7 +217,7 @@ class _Preparation:
         return before + self._content(number, answer, whole=True) if answer.text else before
 
     def _ends_in_thinking(self, rendered: Rendered) -> bool:
-        answer = self._source.continued
+        answer = self._continued
         if answer and (answer.text or answer.thinking):
             return not answer.text
         return open_style(rendered.ending) is not None
