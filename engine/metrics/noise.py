@@ -1,0 +1,102 @@
+"""Was this turn measured on a quiet machine? If not, why not, in a sentence for the log and the panel.
+
+Figures of a noisy turn are kept and shown, but left out of comparisons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.metrics.host import HostSample
+from engine.metrics.reading import known
+
+OTHERS_PCT = 15.0
+"""Mean share of all cores that other processes may use."""
+STEAL_PCT = 5.0
+"""Mean share of time that the hypervisor may take."""
+THROTTLED_PCT = 5.0
+"""Mean share of time that the control group may hold us back."""
+FREQUENCY_DROP = 0.85
+"""The frequency may fall to this share of the highest one seen during the turn."""
+HOT_C = 95.0
+"""A processor this hot is about to slow itself down."""
+FAULTS_PER_S = 20.0
+"""Major page faults a second: weights or buffers come from the disk."""
+SWAPPED_PAGES_PER_S = 20.0
+"""Pages a second that the machine reads back from swap."""
+
+
+@dataclass(slots=True)
+class _Mean:
+    weighted: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, value: float | None, seconds: float) -> None:
+        if value is not None:
+            self.weighted += value * seconds
+            self.seconds += seconds
+
+    @property
+    def value(self) -> float:
+        return self.weighted / self.seconds if self.seconds > 0 else 0.0
+
+
+class NoiseWatch:
+    """Collects evidence while a turn runs. `begin` with each turn, `look` at each sample, `verdict` at the end."""
+
+    def __init__(self) -> None:
+        self._capturing = False
+        self.begin()
+
+    def begin(self) -> None:
+        """A turn begins: forget what was before, except a capture that goes on."""
+        self._others, self._steal, self._throttled, self._faults, self._swapped = _Mean(), _Mean(), _Mean(), _Mean(), _Mean()
+        self._frequencies: tuple[float, float] | None = None
+        self._hottest = 0.0
+        self._captured = self._capturing
+
+    def capture(self, on: bool) -> None:
+        """A py-spy capture began or ended; it pauses threads, so a turn that overlaps it is noisy."""
+        self._capturing = on
+        self._captured = self._captured or on
+
+    def look(self, sample: HostSample) -> None:
+        """Take a sample of the machine into account."""
+        seconds = sample.interval_s
+        if not seconds:
+            return
+        self._others.add(known(sample.cpu.others_pct), seconds)
+        self._steal.add(known(sample.cpu.steal_pct), seconds)
+        self._throttled.add(known(sample.cpu.throttled_pct), seconds)
+        faults, swapped = known(sample.major_faults), known(sample.swapped_in)
+        self._faults.add(None if faults is None else faults / seconds, seconds)
+        self._swapped.add(None if swapped is None else swapped / seconds, seconds)
+        frequency = known(sample.cpu.freq_mhz)
+        if frequency is not None:
+            low, high = self._frequencies or (frequency, frequency)
+            self._frequencies = (min(low, frequency), max(high, frequency))
+        self._hottest = max(self._hottest, known(sample.cpu.temperature_c) or 0.0)
+
+    def verdict(self) -> str | None:
+        """Why the figures of this turn are not to be compared, worst cause first; None when nothing was found."""
+        causes = []
+        if self._captured:
+            causes.append("a capture ran")
+        if self._others.value > OTHERS_PCT:
+            causes.append(f"other processes used {self._others.value:.0f} % of the cores")
+        if self._steal.value > STEAL_PCT:
+            causes.append(f"the hypervisor took {self._steal.value:.0f} % of the time")
+        if self._throttled.value > THROTTLED_PCT:
+            causes.append(f"the control group held us back {self._throttled.value:.0f} % of the time")
+        if self._swapped.value > SWAPPED_PAGES_PER_S:
+            causes.append("the machine swapped")
+        if self._faults.value > FAULTS_PER_S:
+            causes.append(f"{self._faults.value:.0f} page faults a second waited for the disk")
+        if self._frequencies is not None and self._frequencies[0] < self._frequencies[1] * FREQUENCY_DROP:
+            causes.append(f"the clock fell from {self._frequencies[1]:,.0f} to {self._frequencies[0]:,.0f} MHz")
+        if self._hottest >= HOT_C:
+            causes.append(f"the processor was {self._hottest:.0f} °C hot")
+        if not causes:
+            return None
+        sentence = "; ".join(causes)
+        return sentence[0].upper() + sentence[1:]

@@ -1,0 +1,92 @@
+"""How close decoding comes to what the memory and the cores of this host can do.
+
+A token needs all touched weights and the KV cache of this depth read once. Bytes per token times tokens per second is the bandwidth
+that decoding reaches; what this host can do at the same thread count is measured (`engine.metrics.bandwidth`). Bytes per token come
+from the model's header, so the result is an estimate from a model of the work, not a counter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KV_PAD = 256
+"""The KV cache is read in blocks of this many positions."""
+
+BUSY_SHARE = 0.5
+"""A resource that is used at this share or more is what holds the speed down."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTraffic:
+    """What a loaded model reads and computes per token."""
+
+    weights_bytes: int
+    """Weights read for one token: all tensors but a token embedding that isn't the output too, and of the experts the active ones."""
+    kv_bytes_per_position: int
+    """K and V of all layers that have an unlimited cache."""
+    active_params: int
+    """Weights that take part in one token's arithmetic."""
+    window_bytes: int = 0
+    """KV bytes of sliding-window layers and recurrent state, which don't grow with depth."""
+
+    def bytes_per_token(self, depth: int) -> int:
+        """Bytes read to make the token at position `depth`."""
+        padded = -(-(depth + 1) // KV_PAD) * KV_PAD
+        return self.weights_bytes + self.window_bytes + padded * self.kv_bytes_per_position
+
+    @property
+    def flops_per_token(self) -> int:
+        """Multiplications and additions of one token, attention left out."""
+        return 2 * self.active_params
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """What this host was measured to do with a number of threads."""
+
+    threads: int
+    read_gb_s: float
+    """Reading memory in order, 10^9 bytes per second."""
+    gflop_s: float | None = None
+    """Single-precision matrix multiplication, 10^9 operations per second."""
+    measured_ms: int = 0
+    """When, Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """Where decoding stands under the roof."""
+
+    bytes_per_token: int
+    bandwidth_gb_s: float
+    """Bytes per token x tokens per second, 10^9 bytes per second."""
+    bandwidth_share: float | None
+    """Of the measured read bandwidth, 0 to 1; None until it was measured."""
+    compute_share: float | None
+    """Of the measured arithmetic speed."""
+    ceiling_tokens_per_second: float | None
+    """The speed at which reading alone would fill the measured bandwidth."""
+    words: str
+    """Which of the two holds the speed down."""
+
+
+def roofline(traffic: ModelTraffic, depth: int, tokens_per_second: float, limits: HostLimits | None) -> Roofline:
+    """Place a decode speed under the roof of this host; `limits` must be of the thread count in use."""
+    size = traffic.bytes_per_token(depth)
+    reached = size * tokens_per_second / 1e9
+    if limits is None:
+        return Roofline(size, reached, None, None, None, "not measured yet: the read bandwidth of this host at this thread count")
+    share = reached / limits.read_gb_s
+    compute = traffic.flops_per_token * tokens_per_second / 1e9 / limits.gflop_s if limits.gflop_s else None
+    return Roofline(size, reached, share, compute, limits.read_gb_s * 1e9 / size, verdict(share, compute))
+
+
+def verdict(bandwidth_share: float, compute_share: float | None) -> str:
+    """Which resource holds the speed down, in words."""
+    if compute_share is not None and compute_share > bandwidth_share and compute_share >= BUSY_SHARE:
+        return "FLOP-bound: arithmetic fills the cores, so more or faster cores help and a smaller quant hardly does"
+    if bandwidth_share >= BUSY_SHARE:
+        return "memory-bound: reading weights fills the time, so a smaller quant helps and more threads hardly do"
+    if compute_share is not None and compute_share >= bandwidth_share:
+        return "neither limit is near; unpacking the quant or a busy neighbour takes the time, and arithmetic is the nearer limit"
+    return "neither limit is near: overhead, too few threads or a busy neighbour takes the time"

@@ -1,0 +1,217 @@
+"""One frozen set of live numbers: what the panel shows, `xchat stats` prints and Prometheus reads. Made by `engine.metrics.live`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.metrics.history import Trace, Window
+from engine.metrics.host import HostSample
+from engine.metrics.latency import Gaps
+from engine.metrics.looking import Price
+from engine.metrics.roofline import Roofline
+from engine.metrics.waterfall import Waterfall
+
+
+class Phase(StrEnum):
+    """What the engine is doing."""
+
+    EMPTY = "no model"
+    LOADING = "loading"
+    IDLE = "idle"
+    WAITING = "waiting"
+    PREFILL = "prefill"
+    THINKING = "thinking"
+    DECODE = "decoding"
+    DEAD = "stopped"
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether a turn is under way."""
+        return self in (Phase.WAITING, Phase.PREFILL, Phase.THINKING, Phase.DECODE)
+
+
+class MarkerKind(StrEnum):
+    """What a mark on the time line stands for; the first letter is what a chart shows."""
+
+    TURN = "turn"
+    PRESET = "preset"
+    STALL = "stall"
+    CAPTURE = "capture"
+    ALERT = "alert"
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Something worth a mark in the charts."""
+
+    seconds: float
+    """When, counted from the meter's start."""
+    wall_ms: int
+    kind: MarkerKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A threshold that is crossed."""
+
+    id: str
+    """Name of the threshold in the config."""
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFigures:
+    """What is loaded."""
+
+    model: str
+    quant: str
+    n_ctx: int
+    threads: int
+    threads_batch: int
+    load_ms: float
+    memory: Mapping[str, int]
+    """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Tokens per second; None when nothing flows."""
+
+    now: float | None = None
+    """Over the last second."""
+    mean: float | None = None
+    """Of the turn: live (n - 1) / (last - first token), afterwards as llama-server counts."""
+    on_screen: float | None = None
+    """As delivered to the screen, over the last second."""
+    predicted_n: int = 0
+    """Tokens of the turn so far."""
+    prompt_per_second: float | None = None
+    """Prefill speed of the turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """The prompt while it is read, and after."""
+
+    processed: int = 0
+    total: int = 0
+    """Tokens to evaluate in this turn, reused ones not counted."""
+    elapsed_ms: float = 0.0
+    eta_ms: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        """How much is done, 0 to 1."""
+        return self.processed / self.total if self.total else None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The window."""
+
+    used: int = 0
+    n_ctx: int | None = None
+    cache_n: int = 0
+    """Tokens of the prompt that the KV cache already held."""
+    prompt_n: int = 0
+    """Tokens of the prompt evaluated afresh."""
+    diverged_at: int | None = None
+    """First position where the prompt differed from what the KV cache held."""
+    left_out: int = 0
+    """Oldest turns that did not fit."""
+
+    @property
+    def share(self) -> float | None:
+        """How full the window is, 0 to 1."""
+        return self.used / self.n_ctx if self.n_ctx else None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Since the program started."""
+
+    turns: int = 0
+    failed: int = 0
+    prompt_n: int = 0
+    cache_n: int = 0
+    prompt_ms: float = 0.0
+    predicted_n: int = 0
+    predicted_ms: float = 0.0
+    stalls: int = 0
+    most_context: int = 0
+    """The most tokens that the window held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that is known at one moment."""
+
+    at_ns: int
+    wall_ms: int
+    uptime_s: float
+    """Since the meter's start; markers and traces count from there."""
+    phase: Phase
+    loading: float
+    """Share of the model that is read, while loading."""
+    engine: EngineFigures | None
+    preset: str
+    stream_batch: int
+    stream_batch_auto: bool
+    pacing: str
+    """What `stream_batch = auto` chose and why; empty without auto."""
+    speed: Speed
+    prefill: Prefill
+    gaps: Gaps
+    stalls_per_minute: int
+    waterfall: Waterfall | None
+    """Of the last finished turn."""
+    context: Context
+    host: HostSample | None
+    joules_per_token: float | None
+    roofline: Roofline | None
+    price: Price
+    noisy: str | None
+    """Why the turn under way, or the last one, is not to be compared."""
+    alerts: tuple[Alert, ...]
+    """Thresholds that are crossed now."""
+    raised: tuple[Alert, ...]
+    """Those crossed since the snapshot before: to be told once."""
+    markers: tuple[Marker, ...]
+    """Oldest first."""
+    traces: Mapping[Window, Mapping[str, Trace]]
+    """History by window and figure."""
+    totals: Totals
+
+
+EMPTY = Snapshot(
+    at_ns=0,
+    wall_ms=0,
+    uptime_s=0.0,
+    phase=Phase.EMPTY,
+    loading=0.0,
+    engine=None,
+    preset="",
+    stream_batch=0,
+    stream_batch_auto=False,
+    pacing="",
+    speed=Speed(),
+    prefill=Prefill(),
+    gaps=Gaps(),
+    stalls_per_minute=0,
+    waterfall=None,
+    context=Context(),
+    host=None,
+    joules_per_token=None,
+    roofline=None,
+    price=Price(),
+    noisy=None,
+    alerts=(),
+    raised=(),
+    markers=(),
+    traces={},
+    totals=Totals(),
+)
+"""Before anything was measured."""
