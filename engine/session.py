@@ -28,7 +28,7 @@ from engine.backend import (
     PromptReady,
     TokensDecoded,
 )
-from engine.chat.prompt import PromptBuilder, PromptInput
+from engine.chat.prompt import PromptBuilder, PromptCache
 from engine.chat.thinking import Split
 from engine.chat.titles import session_title
 from engine.chat.tree import ConversationTree
@@ -60,6 +60,9 @@ from engine.turn import Turn
 AUTO_STREAM_BATCH = 4
 """What `stream_batch = auto` begins with, before painting has been measured."""
 
+ANSWER_RESERVE = 512
+"""Tokens of the window kept free for an answer without a longest length; turns that would take them are left out of the prompt."""
+
 CLOSE_STOP_S = 1.0
 """How long closing waits for the answer under way to end; a stop takes 50 ms."""
 
@@ -89,7 +92,7 @@ class Session:
         self._listeners: list[Listener] = []
         self._arrived: deque[BackendEvent] = deque()
         self._tree = ConversationTree()
-        self._prompts = PromptBuilder()
+        self._prompts = PromptCache()
         self._first_kept = 0
         self._logged: LoggedSession | None = None
         self._turn: Turn | None = None
@@ -364,20 +367,20 @@ class Session:
         self._idle.clear()
         self._log_start(user)
         self._emit(TurnStarted(user, answer.id, turn.submitted_ns, turn.started_ms))
-        prompt = PromptInput(
-            branch=self.branch,
+        prompt = PromptBuilder(
+            branch=(*self.branch, continued) if continued else self.branch,
             template=engine.model.chat_template,
+            cache=self._prompts,
             system=self.preset.system,
             thinking=self.preset.thinking,
+            reserve=self.preset.max_tokens or ANSWER_RESERVE,
             first_kept=self._first_kept,
-            max_tokens=self.preset.max_tokens,
-            continued=continued,
-            started_ms=self.branch[0].created_ms,
+            continue_answer=continued is not None,
         )
         self._backend.submit(
             GenerateRequest(
                 turn=answer.id,
-                prepare=partial(self._prompts.prepare, prompt),
+                prepare=prompt,
                 sampling=self.preset.sampling,
                 on_event=self._arrive,
                 submitted_ns=turn.submitted_ns,

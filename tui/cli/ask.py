@@ -15,6 +15,8 @@ from engine.backend import StopReason
 from engine.config import load_config
 from engine.errors import EngineError, UsageError, XchatError
 from engine.events import AnswerGrew, Event, LoggingChanged, Notice, TurnFinished
+from engine.llama.output import redirect_native_output
+from engine.paths import log_path
 from engine.presets.preset import Preset
 from engine.session import Session
 from engine.start import first_model, open_session
@@ -46,11 +48,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Answer, and return the exit code."""
-    from tui.cli.native import quiet_native_output
-
     prompt = read_prompt(options.prompt)
-    with quiet_native_output():
-        return asyncio.run(answer(options, prompt))
+    real = redirect_native_output(log_path())
+    sys.stdout, sys.stderr = real.stdout, real.stderr
+    return asyncio.run(answer(options, prompt))
 
 
 def read_prompt(words: list[str]) -> str:

@@ -1,0 +1,163 @@
+"""`xchat ask` and its sisters, as a shell runs them: no fake in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import ggufs
+from tests.e2e.conftest import SCRIPT, Run
+
+pytestmark = pytest.mark.e2e
+
+SAID = "".join(SCRIPT)
+
+TIMING_NAMES = {
+    "cache_n", "prompt_n", "prompt_ms", "prompt_per_token_ms", "prompt_per_second", "predicted_n", "predicted_ms", "predicted_per_token_ms",
+    "predicted_per_second", "ttft_ms", "itl_p50_ms", "itl_p95_ms", "itl_p99_ms", "itl_max_ms",
+}  # fmt: skip
+
+
+def test_the_answer_goes_to_standard_output_and_nothing_else_does(xchat: Run, scripted: Path) -> None:
+    done = xchat("ask", "hi", "-m", str(scripted), "--temp", "0")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode() == SAID + "\n"
+    assert done.stderr == b""
+
+
+def test_json_is_one_object_with_llama_servers_names(xchat: Run, scripted: Path) -> None:
+    done = xchat("ask", "hi", "-m", str(scripted), "--temp", "0", "--json")
+    answer = json.loads(done.stdout)
+    assert set(answer) == {"text", "stop_reason", "model", "timings"}
+    assert (answer["text"], answer["stop_reason"]) == (SAID, "eog")
+    assert set(answer["timings"]) == TIMING_NAMES
+    assert answer["timings"]["predicted_n"] == len(SCRIPT)
+
+
+def test_piped_input_is_added_to_the_prompt(xchat: Run, scripted: Path) -> None:
+    short = json.loads(xchat("ask", "hi", "-m", str(scripted), "--json").stdout)
+    long = json.loads(xchat("ask", "hi", "-m", str(scripted), "--json", stdin=b"and much more text").stdout)
+    assert long["timings"]["prompt_n"] > short["timings"]["prompt_n"]
+
+
+def test_the_longest_answer_is_kept_to(xchat: Run, scripted: Path) -> None:
+    answer = json.loads(xchat("ask", "hi", "-m", str(scripted), "-n", "2", "--temp", "0", "--json").stdout)
+    assert (answer["text"], answer["stop_reason"]) == ("One two", "length")
+
+
+def test_an_answer_is_a_session_unless_it_is_not_to_be_logged(xchat: Run, scripted: Path) -> None:
+    xchat("ask", "secret", "-m", str(scripted), "--no-log")
+    xchat("ask", "kept", "-m", str(scripted))
+    sessions = json.loads(xchat("sessions", "list", "--json").stdout)
+    assert [session["title"] for session in sessions] == ["kept"]
+    shown = json.loads(xchat("sessions", "show", str(sessions[0]["id"]), "--json").stdout)
+    assert [message["role"] for message in shown["messages"]] == ["user", "assistant"]
+    assert shown["turns"][0]["predicted_n"] == len(SCRIPT)
+
+
+def test_the_same_seed_gives_the_same_answer(xchat: Run, tmp_path: Path) -> None:
+    model = ggufs.dense(tmp_path / "dense.gguf")
+    first, second, other = (
+        json.loads(xchat("ask", "hi", "-m", str(model), "--temp", "2", "--seed", seed, "-n", "20", "--json").stdout)["text"]
+        for seed in ("7", "7", "8")
+    )
+    assert first == second != other
+
+
+def test_no_prompt_is_a_usage_error(xchat: Run) -> None:
+    done = xchat("ask")
+    assert done.returncode == 2
+    assert b"no prompt" in done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "word"), [(("--temp", "-1"), b"temperature"), (("-n", "0"), b"max_tokens"), (("--seed", "-5"), b"seed")])
+def test_a_flag_that_makes_no_sense_is_named(xchat: Run, scripted: Path, arguments: tuple[str, str], word: bytes) -> None:
+    done = xchat("ask", "hi", "-m", str(scripted), *arguments)
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def broken_files(folder: Path) -> dict[str, Path]:
+    """Every kind of file that is no usable model."""
+    (folder / "empty.gguf").write_bytes(b"")
+    (folder / "picture.gguf").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    whole = ggufs.dense(folder / "whole.gguf").read_bytes()
+    (folder / "truncated.gguf").write_bytes(whole[: len(whole) // 2])
+    (folder / "folder.gguf").mkdir()
+    return {
+        "missing": folder / "missing.gguf",
+        "empty": folder / "empty.gguf",
+        "a picture": folder / "picture.gguf",
+        "truncated": folder / "truncated.gguf",
+        "a folder": folder / "folder.gguf",
+        "only a projector": ggufs.projector_only(folder / "mmproj.gguf"),
+        "unknown architecture": ggufs.unknown_architecture(folder / "unknown.gguf"),
+        "aborting": ggufs.duplicate_tokens(folder / "aborting.gguf"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "a picture", "truncated", "a folder", "only a projector", "unknown architecture", "aborting"])
+def test_a_file_that_is_no_model_is_refused_by_name(xchat: Run, tmp_path: Path, kind: str) -> None:
+    path = broken_files(tmp_path)[kind]
+    done = xchat("ask", "hi", "-m", str(path))
+    assert done.returncode == 3, done.stderr
+    message = done.stderr.decode()
+    assert path.name in message
+    assert message.count("\n") == 1, message
+    assert "Traceback" not in message
+
+
+def test_an_empty_and_a_huge_prompt_get_a_clear_word(xchat: Run, scripted: Path) -> None:
+    assert xchat("ask", "  ", "-m", str(scripted)).returncode == 2
+    done = xchat("ask", "-m", str(scripted), stdin=b"word " * 400_000)
+    assert done.returncode == 4
+    assert b"2,048" in done.stderr or b"2048" in done.stderr
+
+
+def test_control_c_keeps_what_came(tmp_path: Path) -> None:
+    model = ggufs.scripted(tmp_path / "long.gguf", [f" word{number}" for number in range(1500)], n_ctx=2048)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tui.cli.main", "ask", "hi", "-m", str(model), "--temp", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    first = os.read(process.stdout.fileno(), 5)
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=30)
+    assert first
+    assert process.returncode == 130, errors
+    assert b"word1499" not in rest
+
+
+def test_locate_names_the_places(xchat: Run, isolated_machine: Path) -> None:
+    assert xchat("locate", "db").stdout.decode().strip() == str(isolated_machine / "data" / "xchat" / "xchat.db")
+    assert len(xchat("locate").stdout.splitlines()) == 5
+
+
+def test_the_screen_needs_a_terminal(xchat: Run) -> None:
+    done = xchat()
+    assert done.returncode == 2
+    assert b"xchat ask" in done.stderr
+
+
+def test_finished_turns_survive_kill_9(tmp_path: Path, xchat: Run, scripted: Path) -> None:
+    xchat("ask", "finished", "-m", str(scripted))
+    model = ggufs.scripted(tmp_path / "long.gguf", [f" word{number}" for number in range(1500)], n_ctx=2048)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tui.cli.main", "ask", "cut", "-m", str(model), "--temp", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    os.read(process.stdout.fileno(), 5)
+    process.kill()
+    process.wait(30)
+    process.stdout.close()
+    sessions = {session["title"]: session for session in json.loads(xchat("sessions", "list", "--json").stdout)}
+    assert sessions["finished"]["n_turns"] == 1
+    assert time.time() * 1000 - sessions["finished"]["created_ms"] < 600_000
