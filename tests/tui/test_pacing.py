@@ -1,0 +1,47 @@
+"""The line decides the pace."""
+
+from __future__ import annotations
+
+import pytest
+
+from tui.pacing import LONGEST_S, Line, Pacer
+
+FREE = Line(backlog=0, stalled_s=0.0)
+BEHIND = Line(backlog=3, stalled_s=0.0)
+
+
+def test_a_free_local_line_is_painted_ten_times_a_second_and_a_remote_one_four_times() -> None:
+    assert Pacer(remote=False).pause() == pytest.approx(0.1)
+    assert Pacer(remote=True).pause() == pytest.approx(0.25)
+
+
+def test_while_the_terminal_is_behind_nothing_is_painted_and_the_pauses_grow_to_a_limit() -> None:
+    pacer = Pacer(remote=False)
+    pauses = []
+    for _ in range(20):
+        assert not pacer.due(BEHIND)
+        pauses.append(pacer.pause())
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_S
+    assert pacer.slowed
+
+
+def test_a_write_that_stands_still_counts_as_behind() -> None:
+    assert not Pacer(remote=False).due(Line(backlog=0, stalled_s=0.2))
+
+
+def test_when_the_line_is_free_again_the_pace_comes_back_step_by_step() -> None:
+    pacer = Pacer(remote=False)
+    for _ in range(20):
+        pacer.due(BEHIND)
+    pacer.due(FREE)
+    assert 1.0 < pacer.pause() < LONGEST_S
+    for _ in range(60):
+        pacer.due(FREE)
+    assert pacer.pause() == pytest.approx(0.1)
+    assert not pacer.slowed
+
+
+def test_dear_painting_takes_at_most_a_tenth_of_a_core() -> None:
+    assert Pacer(remote=False).pause(0.05) == pytest.approx(0.5)
+    assert Pacer(remote=False).pause(5.0) == pytest.approx(1.0)

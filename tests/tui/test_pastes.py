@@ -1,0 +1,58 @@
+"""Typing and pastes are told apart, however the line tears them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.pastes import END, LOST_END_S, START, Pasted, PasteSplitter, Typed
+
+
+def split(*reads: str) -> list[Typed | Pasted]:
+    splitter = PasteSplitter()
+    return [part for number, read in enumerate(reads) for part in splitter.feed(read, number * 0.001)]
+
+
+def test_typing_goes_to_the_parser_as_it_came() -> None:
+    assert split("a", "\x1b[A", "hello\r") == [Typed("a"), Typed("\x1b[A"), Typed("hello\r")]
+
+
+def test_a_bracketed_paste_is_one_piece_with_what_was_typed_around_it() -> None:
+    assert split(f"x{START}one\rtwo{END}\r") == [Typed("x"), Pasted("one\rtwo"), Typed("\r")]
+
+
+@given(st.lists(st.integers(0, 30), max_size=6))
+def test_a_paste_whose_end_is_torn_anywhere_arrives_whole(cuts: list[int]) -> None:
+    stream = f"some \x1b[31m text{END}"
+    places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
+    reads = [stream[begin:end] for begin, end in pairwise(places)]
+    assert split(START, *reads) == [Pasted("some \x1b[31m text")]
+
+
+def test_a_start_marker_torn_apart_is_left_to_the_parser() -> None:
+    assert split("\x1b[2", "00~text" + "y" * 99, END, "z") == [Typed("\x1b[2"), Typed("00~text" + "y" * 99), Typed(END), Typed("z")]
+
+
+def test_many_lines_at_once_without_brackets_are_a_paste() -> None:
+    text = "a line\r" * 40
+    assert split(text) == [Pasted(text, bracketed=False)]
+
+
+def test_one_long_line_with_enter_at_its_end_is_a_message_that_was_sent() -> None:
+    line = "a question that was written to the terminal at once " * 3
+    assert split(f"{line}\r") == [Pasted(line, bracketed=False), Typed("\r")]
+
+
+def test_escape_sequences_are_never_taken_for_a_paste() -> None:
+    arrows = "\x1b[A" * 40
+    assert split(arrows) == [Typed(arrows)]
+
+
+def test_a_paste_whose_end_is_lost_does_not_swallow_the_keyboard() -> None:
+    splitter = PasteSplitter()
+    splitter.feed(f"{START}half", 0.0)
+    assert splitter.tick(LOST_END_S / 2) == []
+    assert splitter.tick(LOST_END_S) == [Pasted("half")]
+    assert splitter.feed("k", 2.0) == [Typed("k")]

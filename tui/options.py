@@ -1,0 +1,44 @@
+"""What the command line tells the screen: made once, before Textual is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.events import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model that the models screen offers."""
+
+    path: Path
+    name: str
+    detail: str = ""
+    """Quant, size, memory: one short line."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppOptions:
+    """How to start the screen."""
+
+    model: Path | None = None
+    """The model to load after the first frame; none leaves the engine empty."""
+    resume: int | None = None
+    """The session to open."""
+    theme: str | None = None
+    """Name of a theme; none picks one that fits the terminal."""
+    mouse: bool = True
+    low_bandwidth: bool = False
+    """Spend few bytes: slower flushes, jump scrolling, no animation."""
+    keys: Mapping[str, Sequence[str] | str] = field(default_factory=dict)
+    """The config's `[keys]` table: action to key or keys."""
+    notices: tuple[Notice, ...] = ()
+    """What to tell the person once the screen stands."""
+    known_models: Callable[[], Sequence[KnownModel]] = tuple
+    """Asked each time the models screen opens; may read files, and runs on a thread."""
+    native_log: Callable[[], Sequence[str]] = tuple
+    """The last lines of the native library's log, oldest first."""
+    restart: Sequence[str] = ()
+    """The command that starts this program again, without session; empty when it can't be restarted."""

@@ -1,0 +1,133 @@
+"""Telling pastes from typing in what the terminal delivers, in front of Textual's own parser.
+
+Two reasons to look first: a bracketed paste of megabytes goes through the parser one character at a time, and a paste without
+brackets (tmux's `paste-buffer`, some terminals) would arrive as thousands of keys, line ends as Enter among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+START = "\x1b[200~"
+END = "\x1b[201~"
+
+BURST = 64
+"""So many plain characters delivered at once were not typed, not even into a line that stood still for a second."""
+
+LOST_END_S = 1.0
+"""A bracketed paste whose end does not come within this time after its last character is taken as ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """To be parsed into keys and mouse events."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """To be inserted as it is."""
+
+    text: str
+    bracketed: bool = True
+    """The terminal said so; otherwise it was guessed from how much came at once, and more of it may follow."""
+
+
+class _Mode(Enum):
+    TYPING = auto()
+    PASTE = auto()
+    PASTE_IN_PARSER = auto()
+    """The start marker came torn apart, and its first piece went to the parser: the parser sees this paste through."""
+
+
+def _is_burst(text: str) -> bool:
+    return len(text) >= BURST and all(character.isprintable() or character in "\r\n\t" for character in text)
+
+
+class PasteSplitter:
+    """Splits the stream of input into what was typed and what was pasted; markers may arrive torn apart anywhere."""
+
+    def __init__(self) -> None:
+        self._mode = _Mode.TYPING
+        self._tail = ""
+        """The end of what was handed out as typed, where a torn marker may have begun."""
+        self._paste = ""
+        self._paste_pieces: list[str] = []
+        self._last_s = 0.0
+
+    def feed(self, text: str, now_s: float) -> list[Typed | Pasted]:
+        """Take what was read at `now_s` (any monotonic clock) and say what it was."""
+        self._last_s = now_s
+        found: list[Typed | Pasted] = []
+        while text:
+            if self._mode is _Mode.PASTE:
+                text = self._in_paste(text, found)
+            elif self._mode is _Mode.PASTE_IN_PARSER:
+                joined = self._tail + text
+                self._hand_to_parser(text, found)
+                if END in joined:
+                    self._mode = _Mode.TYPING
+                text = ""
+            else:
+                text = self._typing(text, found)
+        return found
+
+    def tick(self, now_s: float) -> list[Typed | Pasted]:
+        """Called now and then: gives out a paste whose end was lost on the way."""
+        if self._mode is not _Mode.PASTE or now_s - self._last_s < LOST_END_S:
+            return []
+        self._mode = _Mode.TYPING
+        return [Pasted(self._take_paste())]
+
+    def _typing(self, text: str, found: list[Typed | Pasted]) -> str:
+        torn = (self._tail + text).find(START)
+        start = text.find(START)
+        if 0 <= torn < len(self._tail):
+            self._mode = _Mode.PASTE_IN_PARSER
+            return text
+        if start < 0:
+            if "\x1b" not in self._tail and _is_burst(text):
+                self._take_burst(text, found)
+            else:
+                self._hand_to_parser(text, found)
+            return ""
+        if start:
+            self._hand_to_parser(text[:start], found)
+        self._mode = _Mode.PASTE
+        self._tail = ""
+        return text[start + len(START) :]
+
+    def _take_burst(self, text: str, found: list[Typed | Pasted]) -> None:
+        """A single line that ends with Enter is a message sent in one go; line ends inside are part of a paste."""
+        if "\r" not in text[:-1] and "\n" not in text:
+            body = text.removesuffix("\r")
+            found.append(Pasted(body, bracketed=False))
+            if body != text:
+                self._hand_to_parser("\r", found)
+        else:
+            found.append(Pasted(text, bracketed=False))
+
+    def _in_paste(self, text: str, found: list[Typed | Pasted]) -> str:
+        joined = self._paste + text
+        end = joined.find(END)
+        if end < 0:
+            keep = len(END) - 1
+            self._paste_pieces.append(joined[:-keep])
+            self._paste = joined[-keep:]
+            return ""
+        self._paste = joined[:end]
+        found.append(Pasted(self._take_paste()))
+        self._mode = _Mode.TYPING
+        return joined[end + len(END) :]
+
+    def _take_paste(self) -> str:
+        text = "".join([*self._paste_pieces, self._paste])
+        self._paste_pieces.clear()
+        self._paste = ""
+        return text
+
+    def _hand_to_parser(self, text: str, found: list[Typed | Pasted]) -> None:
+        self._tail = (self._tail + text)[-(len(START) - 1) :]
+        found.append(Typed(text))

@@ -1,0 +1,92 @@
+"""What was sent before, kept over the end of the program in a file that only its owner can read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+KEPT = 1000
+"""Older messages are forgotten."""
+LONGEST = 100_000
+"""Longer messages are remembered until the program ends, but not written down."""
+
+
+class PromptHistory:
+    """Walks back and forth through what was sent; the text under way is kept at the near end."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._entries: list[str] | None = None
+        self._position: int | None = None
+        self._draft = ""
+
+    def add(self, text: str) -> None:
+        """Remember a message that was sent."""
+        entries = self._loaded()
+        self._position = None
+        if entries and entries[-1] == text:
+            return
+        entries.append(text)
+        if self._path is not None and len(text) <= LONGEST:
+            with contextlib.suppress(OSError):
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                with open(descriptor, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(text) + "\n")
+
+    def back(self, current: str) -> str | None:
+        """The message before the one shown; None at the far end."""
+        entries = self._loaded()
+        if self._position is None:
+            self._draft = current
+        position = len(entries) if self._position is None else self._position
+        if position == 0:
+            return None
+        self._position = position - 1
+        return entries[self._position]
+
+    def forward(self) -> str | None:
+        """The message after the one shown, at last the text that was under way; None there."""
+        if self._position is None:
+            return None
+        self._position += 1
+        entries = self._loaded()
+        if self._position < len(entries):
+            return entries[self._position]
+        self._position = None
+        return self._draft
+
+    def _loaded(self) -> list[str]:
+        if self._entries is None:
+            self._entries = self._read()
+        return self._entries
+
+    def _read(self) -> list[str]:
+        if self._path is None:
+            return []
+        try:
+            lines = self._path.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            return []
+        entries = [entry for entry in map(_parse, lines) if entry]
+        if len(lines) > 2 * KEPT:
+            self._rewrite(entries[-KEPT:])
+        return entries[-KEPT:]
+
+    def _rewrite(self, entries: list[str]) -> None:
+        assert self._path is not None
+        fresh = self._path.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.writelines(json.dumps(entry) + "\n" for entry in entries)
+            fresh.replace(self._path)
+
+
+def _parse(line: str) -> str:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return ""
+    return entry if isinstance(entry, str) else ""

@@ -1,0 +1,410 @@
+"""The conversation: one virtualised view over cached blocks, so that its cost does not grow with its length.
+
+What is out of sight is neither laid out nor rendered, only estimated; the estimate is corrected when a line of it comes into view,
+and the view is moved along so that nothing on the screen jumps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message as TextualMessage
+from textual.reactive import var
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.widget import Widget
+
+from engine.records import Message, Role
+from tui.widgets.transcript_blocks import Block, Kind
+from tui.widgets.transcript_layout import NO_KEY, Layout
+from tui.widgets.transcript_look import Look
+from tui.widgets.transcript_messages import Entry, Place
+from tui.widgets.transcript_select import extract, highlight
+
+WHEEL_LINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What is shown of a message beside its text."""
+
+    label: str | None = None
+    """Who answered, when that is known."""
+    aside: str = ""
+    """Beside the label: which of its siblings it is."""
+    note: str = ""
+    """Below it, in small print: timings."""
+    failure: str = ""
+    """Below it: why it failed or ended early."""
+
+
+NO_EXTRAS = Extras()
+
+
+class Transcript(ScrollView, can_focus=True):
+    """Shows messages and the answer that grows. Follows its end until the person scrolls up."""
+
+    HELP = """\
+## The conversation
+
+Scroll with PgUp and PgDn or the wheel. While you read further up, new text does not move the view; Ctrl+End jumps to the end and
+follows it again. Ctrl+Up and Ctrl+Down pick a message to copy, edit, or to see its branches with Left and Right.
+
+Drag with the mouse to select text. Shift and drag selects with the terminal's own means.
+"""
+    BINDING_GROUP_TITLE = "Conversation"
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(Look.COMPONENTS)
+    DEFAULT_CSS = """
+    Transcript {
+        height: 1fr;
+        background: $background;
+        color: $foreground;
+        overflow-x: hidden;
+        scrollbar-gutter: stable;
+        scrollbar-size-vertical: 1;
+
+        .transcript--label-user { color: $user; text-style: bold; }
+        .transcript--label-assistant { color: $assistant; text-style: bold; }
+        .transcript--label-system { color: $muted; text-style: bold; }
+        .transcript--user-text { color: $foreground; background: $user-background; }
+        .transcript--chosen { color: $chosen; text-style: bold; }
+        .transcript--muted { color: $muted; }
+        .transcript--faint { color: $faint; }
+        .transcript--thinking { color: $thinking; text-style: italic; }
+        .transcript--failure { color: $error; }
+        .transcript--heading { color: $heading; text-style: bold; }
+        .transcript--strong { color: $strong; text-style: bold; }
+        .transcript--link { color: $link; text-style: underline; }
+        .transcript--quote { color: $quote; }
+        .transcript--rule { color: $rule; }
+        .transcript--inline-code { color: $code; background: $code-background; }
+        .transcript--code { color: $code; background: $code-background; }
+        .transcript--code-comment { color: $code-comment; text-style: italic; }
+        .transcript--code-keyword { color: $code-keyword; }
+        .transcript--code-string { color: $code-string; }
+        .transcript--code-number { color: $code-number; }
+        .transcript--code-name { color: $code-name; }
+
+        &:ansi {
+            .transcript--faint, .transcript--muted, .transcript--rule, .transcript--code-comment { text-style: dim; }
+            .transcript--inline-code { text-style: bold; }
+        }
+    }
+    """
+
+    jump: var[int] = var(1)
+    """When the end runs off the bottom, move by this many lines at once: each move repaints the whole view."""
+
+    @dataclass
+    class FollowChanged(TextualMessage):
+        """The view follows the end, or it does not and new text waits below."""
+
+        following: bool
+        unseen: bool
+
+    @dataclass
+    class MessageChosen(TextualMessage):
+        """A message was picked with the keyboard, or none is any more."""
+
+        message_id: int | None
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.welcome: Sequence[str] = ()
+        """Lines to show while there is no message."""
+        self._layout = Layout()
+        self._following = True
+        self._unseen = False
+        self._moving = False
+        self._shown: list[Strip] = []
+        self._shown_keys: list[int] = []
+        self._top: Place | None = None
+        self._chosen: int | None = None
+        self._unfolded = False
+
+    # What is shown
+
+    def show(self, messages: Sequence[Message], extras: Mapping[int, Extras]) -> None:
+        """Show another conversation or branch; what it has in common with the one before keeps its place and rendering."""
+        old = self._layout.entries
+        common = 0
+        for entry, message in zip(old, messages, strict=False):
+            if entry.live or (entry.id, entry.text, entry.thinking) != (message.id, message.text, message.thinking):
+                break
+            common += 1
+        self._layout.pages.cut(common)
+        for index, message in enumerate(messages):
+            extra = extras.get(message.id, NO_EXTRAS)
+            if index >= common:
+                self._add(Entry.of(message, label=extra.label))
+            self._decorate(index, extra)
+        if self._chosen is not None and self._chosen >= common:
+            self.choose(None)
+        if common < len(messages) or common < len(old):
+            self._set_following(True)
+        self._arrange()
+
+    def begin_answer(self, answer_id: int, *, label: str | None = None) -> None:
+        """An answer is about to grow at the end."""
+        self._add(Entry.streaming(answer_id, label=label))
+        self._arrange()
+
+    def grow(self, answer_id: int, text: str, thinking: str, *, in_thinking: bool) -> None:
+        """More of the answer arrived."""
+        index = self._index(answer_id)
+        if index is None:
+            return
+        self._layout.entries[index].grow(text, thinking, in_thinking=in_thinking)
+        self._layout.pages.touch(index)
+        if not self._following and not self._unseen:
+            self._unseen = True
+            self.post_message(self.FollowChanged(False, True))
+        self._arrange()
+
+    def finish(self, message: Message, extras: Extras) -> None:
+        """The answer is whole: its text is taken over as it is, whatever was shown of it before."""
+        index = self._index(message.id)
+        if index is None:
+            return
+        self._layout.entries[index].finish(message)
+        self._decorate(index, extras)
+        self._arrange(settle=True)
+
+    def decorate(self, extras: Mapping[int, Extras]) -> None:
+        """Change what stands beside and below messages that are shown."""
+        for index, entry in enumerate(self._layout.entries):
+            if entry.id in extras:
+                self._decorate(index, extras[entry.id])
+        self._arrange()
+
+    def fold_thinking(self) -> bool:
+        """Unfold all thinking, or fold it again; returns whether it is unfolded now."""
+        self._unfolded = not self._unfolded
+        for index, entry in enumerate(self._layout.entries):
+            entry.fold(unfolded=self._unfolded)
+            self._layout.pages.touch(index)
+        self._arrange()
+        return self._unfolded
+
+    # Picking messages
+
+    @property
+    def chosen_id(self) -> int | None:
+        """The message that was picked with the keyboard."""
+        return None if self._chosen is None else self._layout.entries[self._chosen].id
+
+    def choose(self, index: int | None) -> None:
+        """Pick a message by its place, or none, and bring it into view."""
+        if index == self._chosen:
+            return
+        self._chosen = index
+        self.post_message(self.MessageChosen(self.chosen_id))
+        if index is not None:
+            self._bring_into_view(index)
+        self._repaint()
+
+    def choose_step(self, step: int) -> None:
+        """Pick the message above (-1) or below (+1); below the last one, none is picked."""
+        count = len(self._layout.entries)
+        index = (count if self._chosen is None else self._chosen) + step
+        if count and index >= 0:
+            self.choose(index if index < count else None)
+
+    # Scrolling
+
+    @property
+    def following(self) -> bool:
+        """Whether the view stays at the end while text arrives."""
+        return self._following
+
+    def scroll_pages(self, pages: float) -> None:
+        """Move by pages, one line of the page before kept in sight."""
+        self._move_by(round(pages * max(1, self._layout.rows - 1)))
+
+    def to_start(self) -> None:
+        """Jump to the first line."""
+        self._set_following(False)
+        self._top = None
+        self._go(0)
+
+    def to_end(self) -> None:
+        """Jump to the end and follow it."""
+        self._set_following(True)
+        self._arrange(settle=True)
+
+    def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        event.prevent_default()
+        self._move_by(-WHEEL_LINES)
+
+    def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        event.prevent_default()
+        self._move_by(WHEEL_LINES)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """The scroll bar was moved, or we moved."""
+        if not self._moving and round(old_value) != round(new_value):
+            self._move_by(round(new_value) - round(old_value), origin=round(old_value))
+
+    # Textual's hooks
+
+    def on_resize(self) -> None:
+        """Lines are wrapped anew; those in sight first, the others when they come into sight."""
+        self._fit()
+        self._arrange(settle=True)
+
+    def notify_style_update(self) -> None:
+        """The theme changed."""
+        super().notify_style_update()
+        if self._layout.ready:
+            self._fit()
+            self._arrange()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the window, with the selection on it."""
+        if y >= len(self._shown):
+            return Strip.blank(self.size.width, self.rich_style)
+        strip, key = self._shown[y], self._shown_keys[y]
+        selection = self.text_selection
+        if selection is not None and (span := selection.get_span(key)) is not None:
+            strip = highlight(strip, span, self.screen.get_component_rich_style("screen--selection"))
+        return strip.apply_offsets(0, key) if key != NO_KEY else strip
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The text under the mouse's selection, as it is drawn, without the gutter."""
+        return extract(self._layout.entries, selection, self._layout.width, self._layout.look), "\n"
+
+    def _refresh_scrollbars(self) -> None:
+        """No scroll bar while following: it would move with every line."""
+        if self._following:
+            self.show_vertical_scrollbar = False
+        else:
+            super()._refresh_scrollbars()
+
+    def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual's signature
+        """The mouse selects."""
+        self.refresh()
+
+    # Laying out
+
+    def _fit(self) -> None:
+        size = self.scrollable_content_region.size
+        self._layout.fit(size.width, size.height, Look.of(self))
+        self._shown = []
+
+    def _index(self, message_id: int) -> int | None:
+        entries = self._layout.entries
+        return next((index for index in reversed(range(len(entries))) if entries[index].id == message_id), None)
+
+    def _add(self, entry: Entry) -> None:
+        entry.fold(unfolded=self._unfolded)
+        self._layout.pages.append(entry)
+
+    def _decorate(self, index: int, extras: Extras) -> None:
+        entry = self._layout.entries[index]
+        label = extras.label if extras.label and entry.role is Role.ASSISTANT else entry.label.source
+        if (label, extras.aside) != (entry.label.source, entry.label.aside):
+            entry.label.change(label, aside=extras.aside)
+        wanted = [(kind, text) for kind, text in ((Kind.FAILURE, extras.failure), (Kind.NOTE, extras.note)) if text]
+        if wanted != [(block.kind, block.source) for block in entry.notes]:
+            entry.notes = [Block(kind, text, gap=1) for kind, text in wanted]
+        self._layout.pages.touch(index)
+
+    def _arrange(self, *, settle: bool = False) -> None:
+        """Something changed: keep the end in sight, or else the line at the top where it is.
+
+        While an answer grows, the end may run ahead into blank lines below it (`jump`); `settle` puts the last line at the bottom.
+        """
+        layout = self._layout
+        if not self.is_attached or not layout.ready:
+            return
+        if not self._following:
+            self._go(layout.line_of(self._top))
+            return
+        layout.render_end()
+        height, y = layout.height, self.scroll_offset.y
+        ahead = 0 if settle else self.jump - 1
+        if settle or not y <= height - layout.rows + ahead <= y + ahead:
+            y = max(0, height - layout.rows + (ahead if height > layout.rows else 0))
+        self._set_view(y, max(height, y + layout.rows))
+
+    def _go(self, y: int) -> None:
+        """Show line `y` at the top."""
+        layout = self._layout
+        if not layout.ready:
+            return
+        y = layout.render_from(max(0, y))
+        if y > layout.height - layout.rows:
+            layout.render_end()
+            y = max(0, layout.height - layout.rows)
+        self._set_view(y, layout.height)
+
+    def _move_by(self, lines: int, *, origin: int | None = None) -> None:
+        """Scroll; the lines that come into view from above are the ones right above, however wrong their estimate was."""
+        layout = self._layout
+        if not layout.ready:
+            return
+        y = self.scroll_offset.y if origin is None else origin
+        if lines < 0 < layout.height - layout.rows:
+            self._set_following(False)
+            if self._top is not None and -lines <= 3 * layout.rows:
+                layout.render_above(self._top, -lines)
+                y = layout.line_of(self._top)
+        self._go(y + lines)
+        if lines > 0 and self.scroll_offset.y >= layout.height - layout.rows:
+            self._set_following(True)
+
+    def _bring_into_view(self, index: int) -> None:
+        if not self._layout.ready:
+            return
+        top, y = self._layout.top(index), self.scroll_offset.y
+        if not y <= top < y + self._layout.rows:
+            self._set_following(False)
+            self._go(top if top < y else top - self._layout.rows // 3)
+
+    def _set_view(self, y: int, height: int) -> None:
+        """Take over position and size; no layout pass while following, since that would repaint the whole view each time."""
+        size = Size(self._layout.width, height)
+        self._moving = True
+        try:
+            if self._following:
+                self.set_reactive(Widget.virtual_size, size)
+            elif size != self.virtual_size or not self.show_vertical_scrollbar:
+                self.virtual_size = size
+                self._refresh_scrollbars()
+            self.set_reactive(Widget.scroll_target_y, y)
+            self.scroll_y = y
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.position = y
+        finally:
+            self._moving = False
+        self._top = self._layout.place(y)
+        self._repaint()
+
+    def _set_following(self, following: bool) -> None:
+        if following != self._following:
+            self._following = following
+            self._unseen = False
+            if following:
+                self.show_vertical_scrollbar = False
+            self.post_message(self.FollowChanged(following, False))
+
+    def _repaint(self) -> None:
+        """Work out the window again and repaint the rows that differ."""
+        layout = self._layout
+        if not layout.ready:
+            return
+        old = self._shown
+        self._shown, self._shown_keys = layout.window(self._top, self._chosen) if layout.entries else layout.centred(self.welcome)
+        if len(old) != len(self._shown) or self.text_selection is not None:
+            self.refresh()
+            return
+        for row, strip in enumerate(self._shown):
+            if strip is not old[row] and strip != old[row]:
+                self.refresh(Region(0, row, layout.width, 1))

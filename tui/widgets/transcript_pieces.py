@@ -1,0 +1,91 @@
+"""Cutting text into pieces that are rendered, cached and scrolled past one by one.
+
+A Markdown piece is a whole top-level block where that is bearable. Long fences and lists are cut, so that an answer costs no more
+at its end than at its beginning, however it is laid out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+LIVE_FENCE_LINES = 16
+"""A code block that is still growing is cut this often: each flush highlights only the last piece."""
+WHOLE_FENCE_LINES = 200
+"""A finished code block is cut this often; long enough for strings and comments to be highlighted right."""
+LIST_LINES = 24
+PLAIN_LINES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a text that can be rendered without the rest."""
+
+    source: str
+    closed: bool = True
+    """The block ends with this piece, and a blank line follows; otherwise the next piece goes on with it."""
+
+
+@cache
+def _block_parser() -> MarkdownIt:
+    """Finds blocks only: what stands inside them does not matter for cutting."""
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
+
+
+def split_markdown(source: str, *, fence_lines: int = WHOLE_FENCE_LINES) -> list[Piece]:
+    """Cut Markdown at block boundaries, long fences every `fence_lines`, long lists at items; never empty."""
+    lines = source.split("\n")
+    tokens = _block_parser().parse(source)
+    blocks = [(token, token.map) for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
+    if not blocks:
+        return [Piece(source)]
+    begins = [0, *(span[0] for _, span in blocks[1:])]
+    ends = [*begins[1:], len(lines)]
+    pieces: list[Piece] = []
+    for (token, _), begin, end in zip(blocks, begins, ends, strict=True):
+        part = lines[begin:end]
+        if token.type == "fence" and len(part) > fence_lines + 4:
+            pieces.extend(_cut_fence(part, token, fence_lines))
+        elif token.type in {"bullet_list_open", "ordered_list_open"} and len(part) > LIST_LINES + 4:
+            pieces.extend(_cut_list(part, [item - begin for item in _items(tokens, token)]))
+        else:
+            pieces.append(Piece("\n".join(part)))
+    return pieces
+
+
+def _cut_fence(lines: list[str], token: Token, every: int) -> Iterator[Piece]:
+    head = f"{token.markup}{token.info}"
+    begin = 1 + next(index for index, line in enumerate(lines) if line.strip().startswith(token.markup))
+    while len(lines) - begin > every + 4:
+        yield Piece("\n".join([head, *lines[begin : begin + every], token.markup]), closed=False)
+        begin += every
+    yield Piece("\n".join([head, *lines[begin:]]))
+
+
+def _items(tokens: list[Token], of: Token) -> list[int]:
+    begin, end = of.map or (0, 0)
+    return [
+        token.map[0]
+        for token in tokens
+        if token.type == "list_item_open" and token.level == 1 and token.map and begin <= token.map[0] < end
+    ]
+
+
+def _cut_list(lines: list[str], items: list[int]) -> Iterator[Piece]:
+    begin = 0
+    for item in items:
+        if item - begin >= LIST_LINES:
+            yield Piece("\n".join(lines[begin:item]), closed=False)
+            begin = item
+    yield Piece("\n".join(lines[begin:]))
+
+
+def split_plain(text: str) -> list[Piece]:
+    """Cut text that is shown as it is every `PLAIN_LINES` lines; never empty."""
+    lines = text.split("\n")
+    groups = [lines[begin : begin + PLAIN_LINES] for begin in range(0, len(lines), PLAIN_LINES)]
+    return [Piece("\n".join(group), closed=group is groups[-1]) for group in groups]
