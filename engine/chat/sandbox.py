@@ -34,20 +34,26 @@ MAX_SOURCE = 256 * 1024
 MAX_STEPS = 5_000_000
 """Steps of one rendering; a conversation of 2,000 messages takes some 100,000."""
 
-MAX_SECONDS = 5.0
+MAX_SECONDS = 3.0
 """Longest rendering; only templates that mean harm come near it."""
 
 BASE_SIZE = 4_000_000
 """Characters that any value, and all output together, may have; a conversation adds eight times its own length."""
 
-MAX_ITEMS = 200_000
-"""Most elements of a value, nested ones included."""
+BASE_ITEMS = 50_000
+"""Elements that any value may have, nested ones included; a conversation adds eight times its own."""
+
+MAX_DEPTH = 100
+"""How deep lists may be nested."""
 
 MAX_NUMBER = 2**64
 """Largest magnitude of a whole number."""
 
 MAX_COUNT = 10_000
 """Largest number that a filter or a text method takes as a width or a count."""
+
+
+_END = object()
 
 
 class TemplateLimitError(TemplateError):
@@ -57,11 +63,12 @@ class TemplateLimitError(TemplateError):
 class Meter:
     """What one rendering may still spend."""
 
-    def __init__(self, *, max_size: int, max_steps: int = MAX_STEPS, deadline_ns: int | None = None) -> None:
+    def __init__(self, *, max_size: int, max_items: int, max_steps: int, max_seconds: float) -> None:
         self.max_size = max_size
+        self.max_items = max_items
         self._steps = max_steps
         self._output = max_size
-        self._deadline_ns = deadline_ns if deadline_ns is not None else now_ns() + int(MAX_SECONDS * NS_PER_S)
+        self._deadline_ns = now_ns() + int(max_seconds * NS_PER_S)
 
     def step(self, cost: int = 1) -> None:
         """Pay for work. The deadline counts too, because some steps are longer than others."""
@@ -96,20 +103,17 @@ class Meter:
         size = items = 0
         waiting: list[Iterator[object]] = [iter((value,))]
         while waiting:
-            for part in waiting[-1]:
-                if isinstance(part, str):
-                    size += len(part)
-                elif inner := _parts(part):
-                    waiting.append(inner)
-                    items += 1
-                    break
-                items += 1
-                if items > MAX_ITEMS:
-                    raise TemplateLimitError("the template makes far too long a list")
-            else:
+            part = next(waiting[-1], _END)
+            if part is _END:
                 waiting.pop()
-            if len(waiting) > 100:
-                raise TemplateLimitError("the template nests its values too deeply")
+                continue
+            items += 1
+            if items > self.max_items or len(waiting) > MAX_DEPTH:
+                raise TemplateLimitError("the template makes far too big a list")
+            if isinstance(part, str):
+                size += len(part)
+            elif (inner := _parts(part)) is not None:
+                waiting.append(inner)
         self.step(1 + items // 16)
         self.room_for(size)
         return size + items
@@ -123,6 +127,14 @@ def _parts(value: object) -> Iterator[object] | None:
     if isinstance(value, Namespace):
         return iter(tuple(object.__getattribute__(value, "_Namespace__attrs").values()))
     return None
+
+
+def _weight(value: object) -> tuple[int, int]:
+    """The characters and elements in a value of our own, which needs no metering."""
+    if isinstance(value, str):
+        return len(value), 1
+    inner = [_weight(part) for part in _parts(value) or ()]
+    return sum(characters for characters, _ in inner), 1 + sum(items for _, items in inner)
 
 
 class _Generation(Extension):
@@ -201,7 +213,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_steps: int = MAX_STEPS, max_seconds: float = MAX_SECONDS) -> None:
         super().__init__(
             trim_blocks=True,
             lstrip_blocks=True,
@@ -209,7 +221,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             finalize=self._finalize(),
             extensions=[LoopControlExtension, _Generation],
         )
-        self.meter = Meter(max_size=BASE_SIZE)
+        self._max_steps, self._max_seconds = max_steps, max_seconds
+        self.meter = self._new_meter({})
         self.globals = {
             "range": self.globals["range"],
             "dict": dict,
@@ -232,9 +245,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def render_metered(self, template: Template, variables: Mapping[str, object], *, now: datetime) -> str:
         """Render within the budget. Raises jinja2.TemplateError when the template raises, is wrong, or wants too much."""
-        self.meter = Meter(max_size=BASE_SIZE)
-        self.meter.max_size += 8 * self.meter.weigh(list(variables.values()))
-        self.meter = Meter(max_size=self.meter.max_size)
+        self.meter = self._new_meter(variables)
         try:
             return "".join(template.generate(**variables, strftime_now=lambda form: now.strftime(form[:100])))
         except TemplateError:
@@ -295,6 +306,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _generate(self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False) -> str:
         return super()._generate(_Metering().visit(source), name, filename, defer_init)
 
+    def _new_meter(self, variables: Mapping[str, object]) -> Meter:
+        characters, items = _weight(variables)
+        return Meter(
+            max_size=BASE_SIZE + 8 * characters,
+            max_items=BASE_ITEMS + 8 * items,
+            max_steps=self._max_steps,
+            max_seconds=self._max_seconds,
+        )
+
     def _finalize(self) -> Callable[[Context, object], str]:
         @pass_context  # which also keeps Jinja from folding constants in the output
         def finalize(_context: Context, value: object) -> str:
@@ -320,7 +340,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(value, str):
             return self.meter.text(str(value))
         if isinstance(value, Iterator) and not isinstance(value, (Cycler, Joiner)):
-            value = list(islice(value, MAX_ITEMS + 1))
+            value = list(islice(value, self.meter.max_items + 1))
         if isinstance(value, (list, tuple, dict)):
             self.meter.weigh(value)
         return value
@@ -406,7 +426,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return "\n".join(lines)
 
     def _join(self, values: Iterable[Any], separator: str = "", attribute: str | int | None = None) -> str:
-        listed = list(islice(values, MAX_ITEMS + 1))
+        listed = list(islice(values, self.meter.max_items + 1))
         if attribute is not None:
             listed = [self.getitem(value, attribute) for value in listed]
         self.meter.room_for(len(separator) * len(listed))
@@ -419,7 +439,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _sum(self, values: Iterable[Any], attribute: str | int | None = None, start: float = 0) -> float:
         total = start
-        for value in islice(values, MAX_ITEMS + 1):
+        for value in islice(values, self.meter.max_items + 1):
             number = value if attribute is None else self.getitem(value, attribute)
             if not isinstance(number, (int, float)):
                 raise TemplateError("sum takes numbers")

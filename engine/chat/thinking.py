@@ -201,13 +201,13 @@ class ThinkingParser:
 
     def _skip_reopening(self, *, final: bool) -> bool:
         """Drop blanks, and a marker that the model repeats although the prompt had opened the block; False while that is open."""
-        text = self._buffer.lstrip()
-        self._take(len(self._buffer) - len(text))
-        for opening in _OPENINGS:
-            if text.startswith(opening):
-                self._take(len(opening))
-                return True
-        return final or bool(text and not _may_become(text, _OPENINGS))
+        while True:
+            text = self._buffer.lstrip()
+            self._take(len(self._buffer) - len(text))
+            opening = next((opening for opening in _OPENINGS if text.startswith(opening)), None)
+            if opening is None:
+                return final or bool(text and not _may_become(text, _OPENINGS))
+            self._take(len(opening))
 
     def _read_header(self, *, final: bool) -> bool:
         at = self._buffer.find(_MESSAGE)
