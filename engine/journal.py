@@ -145,9 +145,13 @@ class Journal:
                 if self._store is not None:
                     await job(self._store)
             except StoreError as error:
-                self._store, broken = None, self._store
-                self._on_failure(error)
-                with contextlib.suppress(StoreError):
-                    await broken.close()
+                await self._give_up(error)
             finally:
                 self._jobs.task_done()
+
+    async def _give_up(self, error: StoreError) -> None:
+        broken, self._store = self._store, None
+        self._on_failure(error)
+        if broken is not None:
+            with contextlib.suppress(StoreError):
+                await broken.close()

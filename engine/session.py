@@ -82,8 +82,15 @@ class Session:
         logging_error: XchatError | None = None,
         find_model: Callable[[Preset, Path | None], Path | None] = lambda _, current: current,
     ) -> None:
-        """Must be called on the running event loop. Without a `store` nothing is logged, for the reason in `logging_error` if it is
-        not by choice; without a `reader` nothing is listed. `find_model` tells which file a preset means, given the file in use.
+        """Must be called on the running event loop.
+
+        Args:
+            backend: Generates; closed with the session.
+            preset: The settings to begin with.
+            store: Where turns are logged; without one they are not.
+            reader: Where saved sessions are read; without one none are listed.
+            logging_error: Why there is no store, if that is not by choice.
+            find_model: Tells which file a preset means, given the file in use; None when it is not here.
         """
         self._backend = backend
         self._loop = asyncio.get_running_loop()
@@ -135,6 +142,16 @@ class Session:
     def logging(self) -> bool:
         """Whether turns are written to the database."""
         return self._journal.on
+
+    @property
+    def session_id(self) -> int | None:
+        """The number of the current conversation; None until it is in the database."""
+        return self._logged.id if self._logged else None
+
+    @property
+    def title(self) -> str:
+        """The title of the current conversation, empty before its first message."""
+        return self._logged.title if self._logged else ""
 
     @property
     def dead(self) -> XchatError | None:
@@ -314,6 +331,8 @@ class Session:
         await self._journal.run(lambda store: store.rename(session_id, title))
         if self.info is not None and self.info.id == session_id:
             self.info = replace(self.info, title=title)
+        if self._logged is not None and self._logged.id == session_id:
+            self._logged.title = title
 
     async def delete(self, session_id: int) -> None:
         """Delete a saved conversation for good; if it is the current one, a new one begins."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from engine.backend import Backend
 from engine.config import Config
-from engine.demo import builtin
 from engine.errors import StoreError
 from engine.paths import database_path
 from engine.presets.preset import Preset
@@ -26,6 +25,8 @@ def first_model(asked: str | None, config: Config) -> Path:
     Raises:
         ModelError: The file asked for isn't there, or the built-in one is missing from the installation.
     """
+    from engine.demo import builtin
+
     named = asked or config.model
     if named is not None:
         return builtin.path() if named == BUILTIN else Path(named).expanduser()
@@ -37,6 +38,7 @@ def first_model(asked: str | None, config: Config) -> Path:
 
 def make_backend() -> Backend:
     """The llama.cpp of this process. Importing it takes a tenth of a second, so nothing imports it before it is needed."""
+    from engine.demo import builtin
     from engine.llama.engine import LlamaBackend
 
     return LlamaBackend(trusted=builtin.is_ours)
@@ -61,4 +63,3 @@ async def _reader_or_none(path: Path) -> Reader | None:
         return await Reader.open(path)
     except StoreError:
         return None
-

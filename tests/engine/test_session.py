@@ -266,7 +266,7 @@ class TestLog:
         await watched.session.rename(session_id, "Greeting")
         assert [info.title for info in await watched.session.sessions()] == ["Greeting"]
         await watched.session.delete(session_id)
-        assert await watched.session.sessions() == []
+        assert not await watched.session.sessions()
         assert watched.session.branch == ()
 
 

@@ -14,7 +14,8 @@ from engine.errors import XchatError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("tui.cli.ask", "answer one prompt on standard output"),
-    "sessions": ("tui.cli.sessions", "list, show, search, rename, delete and import sessions"),
+    "sessions": ("tui.cli.sessions", "list, show, search, rename and delete saved conversations"),
+    "keys": ("tui.cli.keys", "show what this terminal delivers for each key, or list the actions"),
     "locate": ("tui.cli.locate", "print where xchat keeps its files"),
 }
 """Subcommand, the module that holds it, and what it is for. A module is imported only when its command is used."""
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except XchatError as error:
         if debug:
             traceback.print_exc()
-        print(f"xchat: {error}", file=sys.stderr)
+        sys.stderr.write(f"xchat: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
