@@ -1,0 +1,70 @@
+"""Rows that may wait: samples and events, gathered until there are enough of them or the oldest has waited long enough."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from engine.records import Sample
+from engine.store.rows import LoggedEvent
+
+BATCH_ROWS = 50
+"""A batch is written when it has this many rows,"""
+BATCH_INTERVAL_S = 5.0
+"""or when its oldest row is this old: what a killed process can lose."""
+QUEUE_ROWS = 20_000
+"""Most rows of a kind kept while the disk can't take them: some hours of samples, and less than 10 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows on their way into the file."""
+
+    samples: tuple[Sample, ...]
+    events: tuple[LoggedEvent, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples) + len(self.events)
+
+
+class Waiting:
+    """The bounded queue of such rows. When it is full the oldest are dropped, and counted."""
+
+    def __init__(self, limit: int = QUEUE_ROWS) -> None:
+        self._limit = limit
+        self._samples: deque[Sample] = deque()
+        self._events: deque[LoggedEvent] = deque()
+        self.dropped = 0
+        """Rows that were given up since the start."""
+
+    def __len__(self) -> int:
+        return len(self._samples) + len(self._events)
+
+    def add_sample(self, sample: Sample) -> None:
+        """Queue a sample."""
+        self._samples.append(sample)
+        self._bound()
+
+    def add_event(self, event: LoggedEvent) -> None:
+        """Queue an event."""
+        self._events.append(event)
+        self._bound()
+
+    def take(self) -> Batch:
+        """Everything queued; the queue is empty afterwards."""
+        batch = Batch(tuple(self._samples), tuple(self._events))
+        self._samples.clear()
+        self._events.clear()
+        return batch
+
+    def put_back(self, batch: Batch) -> None:
+        """Return a batch that could not be written, in front of what came since."""
+        self._samples.extendleft(reversed(batch.samples))
+        self._events.extendleft(reversed(batch.events))
+        self._bound()
+
+    def _bound(self) -> None:
+        for queue in (self._samples, self._events):
+            while len(queue) > self._limit:
+                queue.popleft()
+                self.dropped += 1

@@ -1,0 +1,64 @@
+"""The two places where aiosqlite 0.22 has to be reached below its public surface, kept together."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+import aiosqlite
+
+from engine.errors import StoreError
+from engine.store.errors import explain
+
+Result = TypeVar("Result")
+
+
+class Connection:
+    """An SQLite connection that lives on a thread of its own and does whole jobs there.
+
+    A job is a function that gets the connection, so a transaction costs one hop instead of one per statement, and nothing that
+    happens on the event loop (a cancelled task, a closed loop) can leave a transaction half done.
+    """
+
+    def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._path = path
+        self._db = aiosqlite.Connection(connect, iter_chunk_size=64)
+        # aiosqlite's thread is not a daemon: a connection that nobody could close would keep the process from ending.
+        self._db._thread.daemon = True
+
+    @classmethod
+    async def open(cls, path: Path, connect: Callable[[], sqlite3.Connection]) -> Connection:
+        """Start the thread and call `connect` on it.
+
+        Raises:
+            StoreError: The file can't be used.
+        """
+        connection = cls(path, connect)
+        try:
+            await connection._db
+        except (sqlite3.Error, OSError) as error:
+            raise explain(error, path) from error
+        return connection
+
+    async def run(self, job: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Do a job on the connection's thread, after those before it. Once begun it is finished, even if the caller is cancelled.
+
+        Raises:
+            StoreError: SQLite refused.
+        """
+        try:
+            return cast(Result, await self._db._execute(job, self._db._conn))  # type: ignore[no-untyped-call]
+        except (sqlite3.Error, OSError) as error:
+            raise explain(error, self._path) from error
+        except ValueError as error:
+            # aiosqlite's way to say that the connection is closed.
+            raise StoreError(f"{self._path} is closed", str(error)) from error
+
+    async def close(self) -> None:
+        """Finish the jobs under way and close the file; safe to call twice."""
+        try:
+            await self._db.close()
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error

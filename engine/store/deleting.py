@@ -1,0 +1,46 @@
+"""Deleting so that nothing is left: rows, search index, free pages and the write-ahead log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from engine.store.errors import session_missing
+from engine.store.transaction import transaction
+
+MERGE_PAGES = 500
+"""Pages of the search index rewritten in one go; some milliseconds, after which other writers get their turn."""
+
+_BY_SESSION = ("events", "samples", "turns", "messages")
+
+
+def delete_sessions(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:
+    """Delete sessions with everything that belongs to them, in one transaction.
+
+    Raises:
+        SessionMissingError: One of them doesn't exist; none is deleted then.
+    """
+    with transaction(db):
+        for session_id in session_ids:
+            for table in _BY_SESSION:
+                db.execute(f"DELETE FROM {table} WHERE session_id = ?", (session_id,))
+            if not db.execute("DELETE FROM sessions WHERE id = ?", (session_id,)).rowcount:
+                raise session_missing(session_id)
+
+
+def merge_search_index(db: sqlite3.Connection) -> bool:
+    """Do one portion of rewriting the search index without what was deleted; returns whether there is more to do.
+
+    FTS5 only notes a deletion, and the old words stay in its segments until they are merged. Its own `secure-delete` would make the
+    file unreadable to SQLite before 3.42, which another Python on the same machine may well have.
+    """
+    before = db.total_changes
+    with transaction(db):
+        db.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('merge', ?)", (-MERGE_PAGES,))
+    return db.total_changes - before >= 2
+
+
+def empty_log(db: sqlite3.Connection) -> bool:
+    """Move the write-ahead log into the file and cut it to nothing; returns False when a reader or writer was in the way."""
+    busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy

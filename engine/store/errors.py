@@ -1,0 +1,114 @@
+"""What can go wrong with the database file, told apart so that the program can act on it and the person knows what to do."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+
+from engine.errors import StoreError
+
+SCHEMA_TOO_NEW = "The chat can go on, but it is not logged. Use the newer xchat, or point XDG_DATA_HOME at another folder."
+REPAIR = "Run `xchat db repair` to save what can be read into a new file."
+
+
+class StoreLockedError(StoreError):
+    """Another program holds the write lock for longer than `busy_timeout`."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The file, its folder or its file system can't be written to."""
+
+
+class StoreFullError(StoreError):
+    """There is no room for more: the disk, a quota, or the largest size the file may have."""
+
+
+class StoreNewerError(StoreError):
+    """A newer xchat made the file; it can be read, but not written."""
+
+
+class StoreDamagedError(StoreError):
+    """SQLite finds the file inconsistent."""
+
+
+class StoreUnusableError(StoreError):
+    """There is no xchat database at that path: a folder, another program's file, something that is not SQLite."""
+
+
+class SessionMissingError(StoreError):
+    """There is no such session, or another xchat has deleted it."""
+
+
+def session_missing(session_id: int | None) -> SessionMissingError:
+    """The error for a session id that isn't in the database."""
+    return SessionMissingError(
+        f"There is no session {session_id}", "It may have been deleted by another xchat.", "`xchat sessions list` shows them."
+    )
+
+
+def explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """The error a person can read, for one that SQLite or the file system raised about the database at `path`."""
+    if isinstance(error, OSError):
+        return _explain_os(error, path)
+    # Extended codes carry the cause in the high bits; the low byte is the class.
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == sqlite3.SQLITE_NOTADB:
+        return not_a_database(path)
+    if code == sqlite3.SQLITE_CANTOPEN and path.exists():
+        code = sqlite3.SQLITE_READONLY
+    kind, title, detail, hint = _BY_CODE.get(code, _UNKNOWN)
+    return kind(title.format(path=path), detail.format(error=error), hint)
+
+
+_Text = tuple[type[StoreError], str, str, str]
+
+_READ_ONLY: _Text = (
+    StoreReadOnlyError,
+    "{path} can't be written",
+    "The file or its folder is read-only.",
+    "Give yourself write permission to both.",
+)
+_LOCKED: _Text = (
+    StoreLockedError,
+    "{path} is locked",
+    "Another program has been writing to it for too long.",
+    "Close that program, then try again.",
+)
+_FULL: _Text = (StoreFullError, "There is no room left for {path}", "{error}", "Free some disk space, or delete old sessions.")
+_UNKNOWN: _Text = (StoreError, "{path} can't be used", "{error}", "`xchat db check` looks for damage.")
+
+_BY_CODE: dict[int, _Text] = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_PERM: _READ_ONLY,
+    sqlite3.SQLITE_AUTH: _READ_ONLY,
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR: (
+        StoreError,
+        "{path} can't be read or written",
+        "{error}; the disk may be full or failing.",
+        "Check the disk and its free space.",
+    ),
+    sqlite3.SQLITE_CORRUPT: (StoreDamagedError, "{path} is damaged", "{error}", REPAIR),
+    sqlite3.SQLITE_CANTOPEN: (StoreUnusableError, "{path} can't be opened", "{error}", "Check the folder and its permissions."),
+}
+
+
+def not_a_database(path: Path, detail: str = "It is not an SQLite file.") -> StoreUnusableError:
+    """The error for a file that something else made."""
+    return StoreUnusableError(f"{path} is not an xchat database", detail, "Move it away, and xchat makes a new one.")
+
+
+def _explain_os(error: OSError, path: Path) -> StoreError:
+    reason = error.strerror or str(error)
+    if isinstance(error, IsADirectoryError):
+        return StoreUnusableError(f"{path} is a folder", "The database is one file.", "Move the folder away, and xchat makes the file.")
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        kind, title, detail, hint = _READ_ONLY
+        return kind(title.format(path=path), detail, hint)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        kind, title, _, hint = _FULL
+        return kind(title.format(path=path), reason, hint)
+    return StoreUnusableError(f"{path} can't be opened", reason, "Check the folder and its permissions.")

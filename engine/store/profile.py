@@ -1,0 +1,225 @@
+"""How the database is tuned: named sets of pragmas, each with its reason, each overridable, all undone by one word.
+
+Precedence, strongest first: `XCHAT_SQLITE_<PRAGMA>`, the config's pragmas, the named profile (`XCHAT_SQLITE_PROFILE` over the
+config's). `sqlite` is SQLite's own defaults.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from engine.errors import UsageError
+
+PREFIX = "XCHAT_SQLITE_"
+
+Value = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Pragma:
+    """One setting that SQLite offers and a profile may choose."""
+
+    name: str
+    default: Value
+    """SQLite's own."""
+    reason: str
+    """What it does here, and why `balanced` has the value it has."""
+    choices: tuple[str, ...] = ()
+    """The words it takes, in the order of the numbers that SQLite reports for them; empty for a whole number."""
+    low: int = 0
+    high: int = 2**40
+
+    def check(self, value: object, where: str) -> Value:
+        """The value in SQLite's spelling.
+
+        Raises:
+            UsageError: It is nothing that this pragma takes.
+        """
+        if self.choices:
+            word = str(int(value) if isinstance(value, bool) else value).strip().upper()
+            if word in self.choices:
+                return word
+            synonyms = {"TRUE": "ON", "YES": "ON", "FALSE": "OFF", "NO": "OFF"}
+            if synonyms.get(word) in self.choices:
+                return synonyms[word]
+            if word.isdecimal() and int(word) < len(self.choices):
+                return self.choices[int(word)]
+            raise UsageError(f"{where} can't be {value!r}", f"It takes {', '.join(self.choices)}.", "Mend or remove it.")
+        try:
+            number = int(str(value).strip())
+        except ValueError:
+            raise UsageError(f"{where} can't be {value!r}", "It takes a whole number.", "Mend or remove it.") from None
+        if isinstance(value, bool) or not self.low <= number <= self.high:
+            raise UsageError(f"{where} can't be {value!r}", f"It takes a number from {self.low} to {self.high}.", "Mend or remove it.")
+        return number
+
+    def read(self, db: sqlite3.Connection) -> Value:
+        """The value in force on a connection."""
+        row = db.execute(f"PRAGMA {self.name}").fetchone()
+        if row is None:
+            return self.default
+        if self.choices:
+            return str(row[0]).upper() if isinstance(row[0], str) else self.choices[row[0]]
+        return int(row[0])
+
+
+PRAGMAS: Mapping[str, Pragma] = {
+    pragma.name: pragma
+    for pragma in (
+        Pragma(
+            "busy_timeout",
+            0,
+            "Milliseconds to wait for another program's lock before giving up; two xchats take turns without either noticing.",
+            high=600_000,
+        ),
+        Pragma(
+            "journal_mode",
+            "DELETE",
+            "A write-ahead log: readers never wait for the writer nor it for them, and a commit is one sequential append.",
+            ("DELETE", "WAL", "TRUNCATE", "PERSIST"),
+        ),
+        Pragma(
+            "synchronous",
+            "FULL",
+            "NORMAL syncs the log at checkpoints only: a killed process loses nothing, a power cut perhaps the last commits.",
+            ("OFF", "NORMAL", "FULL", "EXTRA"),
+        ),
+        Pragma(
+            "cache_size",
+            -2000,
+            "64 MB of pages kept in memory (negative means KiB): lists and searches of a large file stay off the disk.",
+            low=-(2**31),
+            high=2**31 - 1,
+        ),
+        Pragma(
+            "mmap_size",
+            0,
+            "Map the first 256 MB instead of copying pages with read calls: scans for lists and exports get cheaper.",
+            high=2**40,
+        ),
+        Pragma(
+            "temp_store",
+            "DEFAULT",
+            "Sorting happens in memory, so conversations never reach a temporary file.",
+            ("DEFAULT", "FILE", "MEMORY"),
+        ),
+        Pragma(
+            "wal_autocheckpoint",
+            1000,
+            "Move the log into the file each 4 MB: the log stays short, and a checkpoint too small to be felt.",
+            low=1,
+            high=1_000_000,
+        ),
+        Pragma(
+            "journal_size_limit",
+            -1,
+            "Cut the log back to 16 MB after a checkpoint, should a long reader have let it grow.",
+            low=-1,
+        ),
+        Pragma("foreign_keys", "OFF", "SQLite itself refuses rows of a session that is gone.", ("OFF", "ON")),
+    )
+}
+"""Every pragma that may be set, in the order they are applied: the timeout first, because the next may have to wait."""
+
+_DEFAULTS: dict[str, Value] = {name: pragma.default for name, pragma in PRAGMAS.items()}
+
+_BALANCED: dict[str, Value] = {
+    "busy_timeout": 5000,
+    "journal_mode": "WAL",
+    "synchronous": "NORMAL",
+    "cache_size": -64_000,
+    "mmap_size": 268_435_456,
+    "temp_store": "MEMORY",
+    "wal_autocheckpoint": 1000,
+    "journal_size_limit": 16_777_216,
+    "foreign_keys": "ON",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A named set of pragma values."""
+
+    name: str
+    sentence: str
+    """What it is for."""
+    can_lose: str
+    """What a crash or a power cut may take away under it."""
+    values: Mapping[str, Value]
+
+    @classmethod
+    def of(cls, name: str = "balanced", pragmas: Mapping[str, object] | None = None, environ: Mapping[str, str] = os.environ) -> Profile:
+        """The profile that a config and the environment ask for.
+
+        Raises:
+            UsageError: There is no such profile or pragma, or a value it can't have.
+        """
+        chosen = environ.get(f"{PREFIX}PROFILE", name)
+        if chosen not in PROFILES:
+            raise UsageError(f"There is no database profile {chosen!r}", f"There are {', '.join(PROFILES)}.", "Name one of them.")
+        values = dict(PROFILES[chosen].values)
+        for key, value in (pragmas or {}).items():
+            if key not in PRAGMAS:
+                raise UsageError(f"There is no pragma {key!r} to set", f"There are {', '.join(PRAGMAS)}.", "Mend or remove it.")
+            values[key] = PRAGMAS[key].check(value, key)
+        for key, pragma in PRAGMAS.items():
+            if (variable := PREFIX + key.upper()) in environ:
+                values[key] = pragma.check(environ[variable], variable)
+        return replace(PROFILES[chosen], values=values)
+
+    def apply(self, db: sqlite3.Connection) -> Mapping[str, Value]:
+        """Set the pragmas on a connection and return what is then in force.
+
+        Another process may hold the journal mode, and a network file system may refuse WAL: then the mode stays what it was, which
+        the returned mapping shows.
+        """
+        for name, value in self.values.items():
+            try:
+                db.execute(f"PRAGMA {name}={value}")
+            except sqlite3.OperationalError as error:
+                if name != "journal_mode" or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                db.execute("PRAGMA schema_version")  # Fails too when it is the whole file that is locked.
+        return in_force(db)
+
+
+def in_force(db: sqlite3.Connection) -> Mapping[str, Value]:
+    """The value of every known pragma on a connection."""
+    return {name: pragma.read(db) for name, pragma in PRAGMAS.items()}
+
+
+PROFILES: Mapping[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "balanced",
+            "Fast enough that no frame waits for the disk, and safe against whatever kills the process.",
+            "Killed process: nothing that was committed. Power cut: possibly the last commits, never the file.",
+            _BALANCED,
+        ),
+        Profile(
+            "safe",
+            "A rollback journal, every commit synced to the disk.",
+            "Killed process: nothing that was committed. Power cut: nothing that was committed.",
+            _DEFAULTS | {"busy_timeout": 5000, "synchronous": "FULL", "foreign_keys": "ON"},
+        ),
+        Profile(
+            "fast",
+            "Leaves syncing to the operating system; for logs that can be made again.",
+            "Killed process: nothing that was committed. Power cut: possibly the whole file.",
+            _BALANCED | {"synchronous": "OFF", "cache_size": -256_000, "mmap_size": 1_073_741_824, "wal_autocheckpoint": 10_000},
+        ),
+        Profile(
+            "sqlite",
+            "SQLite's own defaults for everything.",
+            "Killed process: nothing that was committed. Power cut: nothing that was committed. A lock by another program fails at once.",
+            _DEFAULTS,
+        ),
+    )
+}
+"""The named profiles, the default first."""
+
+BALANCED = PROFILES["balanced"]

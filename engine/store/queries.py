@@ -1,0 +1,71 @@
+"""The reader: a read-only connection of its own, so that lists and searches never wait for the writer, nor it for them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from engine.records import Message, SessionInfo, TurnRecord
+from engine.store import reading
+from engine.store.connection import Connection
+from engine.store.opening import open_reader
+from engine.store.reading import PAGE, FilterChoices, Hit, SessionFilter, StoredSession
+
+__all__ = ["FilterChoices", "Hit", "Reader", "SessionFilter", "StoredSession"]
+
+
+class Reader:
+    """Answers questions about what is stored. Call it on the event loop it was opened on; every method raises StoreError."""
+
+    def __init__(self, path: Path, connection: Connection) -> None:
+        """Use `open`."""
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, path: Path) -> Reader:
+        """Open the database for reading only, one of a newer xchat too; a missing file reads as an empty database.
+
+        Raises:
+            StoreLockedError, StoreReadOnlyError, StoreDamagedError, StoreUnusableError: It can't be read.
+        """
+        return cls(path, await Connection.open(path, partial(open_reader, path)))
+
+    async def sessions(
+        self, wanted: SessionFilter | None = None, *, search: str = "", limit: int = PAGE, offset: int = 0
+    ) -> tuple[SessionInfo, ...]:
+        """Sessions, pinned ones first, then the one changed last; `search` is short for a filter by words."""
+        chosen = wanted or SessionFilter(search=search)
+        return await self._connection.run(lambda db: reading.list_sessions(db, chosen, limit, offset))
+
+    async def search(self, wanted: SessionFilter, limit: int = 50) -> tuple[Hit, ...]:
+        """The messages that match best, with the words around the hit."""
+        return await self._connection.run(lambda db: reading.search_messages(db, wanted, limit))
+
+    async def choices(self) -> FilterChoices:
+        """What there is to filter by."""
+        return await self._connection.run(reading.filter_choices)
+
+    async def info(self, session_id: int) -> SessionInfo:
+        """One session as the list shows it; raises SessionMissingError."""
+        return await self._connection.run(lambda db: reading.session_info(db, session_id))
+
+    async def last(self) -> SessionInfo | None:
+        """The session changed last, if there is any."""
+        return await self._connection.run(reading.last_session)
+
+    async def session(self, session_id: int) -> StoredSession:
+        """A conversation with all its branches and turns; raises SessionMissingError."""
+        return await self._connection.run(lambda db: reading.read_session(db, session_id))
+
+    async def page(self, session_id: int, end_id: int | None = None, limit: int = PAGE) -> tuple[Message, ...]:
+        """The end of a branch, oldest message first; the page before is asked for with the `parent_id` of its first message."""
+        return await self._connection.run(lambda db: reading.page_of_branch(db, session_id, end_id, limit))
+
+    async def turns(self, session_id: int) -> tuple[TurnRecord, ...]:
+        """The turns of a session, oldest first."""
+        return await self._connection.run(lambda db: tuple(reading.iter_turns(db, session_id)))
+
+    async def close(self) -> None:
+        """Close the connection; safe to call twice."""
+        await self._connection.close()

@@ -1,0 +1,157 @@
+"""Records to rows and back. The only file that knows the order of the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from engine.backend import StopReason
+from engine.metrics.timings import Timings
+from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, TurnRecord
+from engine.store.token_blob import pack_ids, pack_times, unpack_ids, unpack_times
+
+Row = Sequence[Any]
+
+TITLE_LENGTH = 200
+"""Characters of a title that are kept."""
+
+MESSAGE_COLUMNS = ("id", "session_id", "parent_id", "role", "text", "thinking", "status", "created_ms", "tokens", "tokens_of")
+
+_TURN_FIELDS = tuple(field.name for field in fields(TurnRecord) if field.name not in {"timings", "token_ns"})
+_TIMING_FIELDS = tuple(field.name for field in fields(Timings))
+TURN_COLUMNS = (*_TURN_FIELDS, *_TIMING_FIELDS, "token_times")
+
+SAMPLE_COLUMNS = tuple(field.name for field in fields(Sample))
+EVENT_COLUMNS = ("wall_ms", "session_id", "turn_id", "kind", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """A mark on the time line: a preset change, a stall, a capture, an alert."""
+
+    wall_ms: int
+    session_id: int | None
+    turn_id: int | None
+    kind: str
+    text: str
+
+
+def storable(text: str) -> str:
+    """Text that UTF-8 can hold: halves of surrogate pairs, which a terminal can send, become replacement characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def clean_title(title: str) -> str:
+    """A title as one line of printable text, of bounded length: line breaks and terminal escapes have no place in a list."""
+    printable = "".join(
+        character if character.isprintable() or character in _JOINERS else " " for character in storable(title[: TITLE_LENGTH * 4])
+    )
+    line = " ".join(printable.split())
+    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1].rstrip() + "…"
+
+
+_JOINERS = frozenset("\u200c\u200d")
+"""Zero-width (non-)joiners: emoji and several scripts are made with them, and they do nothing else."""
+
+
+def message_row(session_id: int, message: Message) -> Row:
+    """A message in the order of MESSAGE_COLUMNS."""
+    return (
+        message.id,
+        session_id,
+        message.parent_id,
+        message.role.value,
+        storable(message.text),
+        storable(message.thinking),
+        message.status.value,
+        message.created_ms,
+        None if message.tokens is None else pack_ids(message.tokens),
+        message.tokens_of,
+    )
+
+
+def message_of(row: Row) -> Message:
+    """The message of a row in the order of MESSAGE_COLUMNS."""
+    identity, _, parent_id, role, text, thinking, status, created_ms, tokens, tokens_of = row
+    return Message(
+        id=identity,
+        parent_id=parent_id,
+        role=Role(role),
+        text=text,
+        thinking=thinking,
+        status=MessageStatus(status),
+        created_ms=created_ms,
+        tokens=None if tokens is None else unpack_ids(tokens),
+        tokens_of=tokens_of,
+    )
+
+
+def turn_row(turn: TurnRecord) -> Row:
+    """A turn in the order of TURN_COLUMNS."""
+    return (
+        *(_plain(getattr(turn, name)) for name in _TURN_FIELDS),
+        *(getattr(turn.timings, name) for name in _TIMING_FIELDS),
+        pack_times(turn.token_ns),
+    )
+
+
+def turn_of(row: Row) -> TurnRecord:
+    """The turn of a row in the order of TURN_COLUMNS."""
+    values = dict(zip(TURN_COLUMNS, row, strict=True))
+    timings = Timings(**{name: values.pop(name) for name in _TIMING_FIELDS})
+    token_ns = unpack_times(values.pop("token_times"))
+    return TurnRecord(**values | {"stop_reason": StopReason(values["stop_reason"])}, timings=timings, token_ns=token_ns)
+
+
+def sample_row(sample: Sample) -> Row:
+    """A sample in the order of SAMPLE_COLUMNS."""
+    return tuple(getattr(sample, name) for name in SAMPLE_COLUMNS)
+
+
+def sample_of(row: Row) -> Sample:
+    """The sample of a row in the order of SAMPLE_COLUMNS."""
+    return Sample(*row)
+
+
+def event_row(event: LoggedEvent) -> Row:
+    """An event in the order of EVENT_COLUMNS."""
+    return (event.wall_ms, event.session_id, event.turn_id, storable(event.kind), storable(event.text))
+
+
+SESSION_COLUMNS = """
+    s.id, s.title, s.created_ms, s.updated_ms, s.head_id, t.model, t.quant, t.preset,
+    (SELECT count(*) FROM messages AS m WHERE m.session_id = s.id),
+    (SELECT count(*) FROM turns AS n WHERE n.session_id = s.id),
+    s.pinned, s.interrupted
+"""
+"""The fields of SessionInfo in their order, from `sessions AS s` and the last turn as `turns AS t`."""
+
+_SESSION_FIELDS = tuple(field.name for field in fields(SessionInfo))
+
+
+def session_of(row: Row) -> SessionInfo:
+    """The session of a row in the order of SESSION_COLUMNS."""
+    values = dict(zip(_SESSION_FIELDS, row, strict=True))
+    return SessionInfo(**values | {"pinned": bool(values["pinned"]), "interrupted": bool(values["interrupted"])})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, StopReason):
+        return value.value
+    return storable(value) if isinstance(value, str) else value
+
+
+def insert(table: str, columns: Sequence[str], suffix: str = "") -> str:
+    """An INSERT statement with a placeholder for each column."""
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {suffix}"
+
+
+def upsert(table: str, columns: Sequence[str]) -> str:
+    """An INSERT that overwrites the row with the same id, so that saving twice is the same as saving once."""
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "id")
+    return insert(table, columns, f"ON CONFLICT (id) DO UPDATE SET {changes}")

@@ -1,0 +1,24 @@
+"""One unit of writing: all of it or nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Take the write lock at once, commit at the end, undo everything when the body or the commit fails.
+
+    The connection must be in autocommit mode (`isolation_level=None`).
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # SQLite has already rolled back by itself after some errors (a full disk, for one), and the first error is the one to tell.
+        with suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
