@@ -34,9 +34,9 @@ class MessageStatus(StrEnum):
     """The engine failed while it was made."""
 
 
-def new_message_id() -> int:
-    """An id that is unique across processes and ascending in time."""
-    return wall_ms() << 20 | secrets.randbits(20)
+def new_message_id(after: int | None = None) -> int:
+    """An id that is unique across processes and ascending in time, also within the millisecond of the message `after`."""
+    return max(wall_ms() << 20 | secrets.randbits(20), (after or 0) + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ class Session:
         if not text.strip():
             raise UsageError("The message is empty", "", "Type something first.")
         head = self._tree.head
-        user = Message(new_message_id(), head.id if head else None, Role.USER, text, created_ms=wall_ms())
+        user = Message(new_message_id(head.id if head else None), head.id if head else None, Role.USER, text, created_ms=wall_ms())
         return self._start(engine, user)
 
     def regenerate(self) -> int:
@@ -199,7 +199,7 @@ class Session:
             raise UsageError("Only your own messages can be edited", "", "Select one of them, or regenerate the answer.")
         if not text.strip():
             raise UsageError("The message is empty", "", "Type something first.")
-        user = Message(new_message_id(), old.parent_id, Role.USER, text, created_ms=wall_ms())
+        user = Message(new_message_id(old.id), old.parent_id, Role.USER, text, created_ms=wall_ms())
         return self._start(engine, user)
 
     def continue_answer(self) -> int:
@@ -378,7 +378,7 @@ class Session:
         if user.id not in self._tree:
             self._tree.add(user)
         self._tree.look_at(user.id)
-        answer = Message(new_message_id(), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
+        answer = Message(new_message_id(user.id), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
         if continued is not None:
             answer = replace(continued, id=answer.id, created_ms=answer.created_ms)
         turn = Turn(answer, engine, self.preset, self.stream_batch, now_ns(), wall_ms())
