@@ -52,7 +52,7 @@ from engine.events import (
 from engine.journal import Journal, LoggedSession
 from engine.metrics.clock import now_ns, wall_ms
 from engine.presets.preset import Cost, Preset, cost_of_change
-from engine.records import Message, MessageStatus, Role, SessionInfo, new_message_id
+from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, new_message_id
 from engine.store.queries import Reader
 from engine.store.store import Store
 from engine.turn import Turn
@@ -346,6 +346,21 @@ class Session:
         """A chunk of that answer is on the screen since `painted_ns`; painting took `paint_ns`."""
         if self._turn is not None and self._turn.answer.id == answer_id:
             self._turn.painted(painted_ns, paint_ns)
+
+    def log_sample(self, sample: Sample) -> None:
+        """Put the machine's state into the log; it is written with the next batch. Its memory counts for the peak of the turn under way."""
+        if self._turn is not None and sample.rss_bytes is not None:
+            self._turn.rss_peak_bytes = max(self._turn.rss_peak_bytes or 0, sample.rss_bytes)
+        self._journal.sample(self._logged, sample)
+
+    def log_mark(self, kind: str, text: str) -> None:
+        """Put a mark on the time line of the log: a stall, a capture, an alert, a preset change."""
+        self._journal.event(self._logged, self.answer_id, wall_ms(), kind, text)
+
+    def flag_noisy(self, cause: str) -> None:
+        """Keep the turn under way out of comparisons, for this cause."""
+        if self._turn is not None:
+            self._turn.noisy = cause
 
     async def close(self) -> None:
         """Stop, save the partial answer, close the database and free the model. Safe to call twice."""

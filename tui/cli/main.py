@@ -15,6 +15,7 @@ from engine.errors import XchatError
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("tui.cli.ask", "answer one prompt on standard output"),
     "sessions": ("tui.cli.sessions", "list, show, search, rename and delete saved conversations"),
+    "models": ("tui.cli.models", "list, show, add and remove model files"),
     "keys": ("tui.cli.keys", "show what this terminal delivers for each key, or list the actions"),
     "locate": ("tui.cli.locate", "print where xchat keeps its files"),
 }

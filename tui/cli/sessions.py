@@ -20,6 +20,7 @@ from engine.store.profile import Profile
 from engine.store.queries import Reader, SessionFilter
 from engine.store.search import HIT_END, HIT_START
 from engine.store.store import Store
+from tui.cli.output import confirmed, write_json
 from tui.sanitize import visible
 
 EXAMPLES = """\
@@ -231,14 +232,9 @@ async def delete(options: argparse.Namespace) -> int:
         stored = await reader.session(await session_id_of(reader, options.id))
     finally:
         await reader.close()
-    if not options.yes:
-        if not sys.stdin.isatty():
-            raise UsageError("Deleting needs a yes", "", "Add --yes to delete without being asked.")
-        what = f"{len(stored.messages)} messages and {len(stored.turns)} turns"
-        sys.stderr.write(f"Delete session {stored.info.id}, {visible(stored.info.title)} ({what}) for good? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            return 1
+    what = f"{len(stored.messages)} messages and {len(stored.turns)} turns"
+    if not options.yes and not confirmed(f"Delete session {stored.info.id}, {stored.info.title} ({what}) for good?"):
+        return 1
     return await change(str(stored.info.id), lambda store, session_id: store.delete_session(session_id))
 
 
@@ -256,8 +252,3 @@ async def change(session: str, job: Callable[[Store, int], Awaitable[None]]) -> 
     finally:
         await store.close()
     return 0
-
-
-def write_json(value: object) -> None:
-    """One JSON value and a newline."""
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
