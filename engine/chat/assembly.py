@@ -10,6 +10,7 @@ from engine.backend import Vocabulary
 from engine.chat import marks
 from engine.chat.marks import Broken, Closed, Literal, Opened
 from engine.chat.stretches import Stretches
+from engine.chat.template import Rendered
 from engine.records import Message, Role
 
 
@@ -35,10 +36,10 @@ class Assembly:
         self._continued = False
         self._boundaries: list[int] = []
 
-    def compose(self, rendered: str) -> Composed:
-        """The prompt; `rendered` has marks numbered by the contents, from 1 on, and 0 for texts that are none of them."""
+    def compose(self, rendered: Rendered) -> Composed:
+        """The prompt; its marks are numbered by the contents, from 1 on, and 0 for texts that are none of them."""
         since_content: list[str] = []
-        for part in marks.parts(rendered):
+        for part in marks.parts(rendered.text):
             match part:
                 case Literal(text):
                     self._pending.append(text)
@@ -47,7 +48,7 @@ class Assembly:
                 case Broken():
                     self._flush(continued=True)
                 case Opened(number):
-                    self._open(number, "".join(since_content))
+                    self._open(number, "".join(since_content), rendered.ending)
                 case Closed():
                     since_content.clear()
         self._flush(continued=True)
@@ -58,16 +59,25 @@ class Assembly:
             tuple(sorted({at + shift for at in self._boundaries if at + shift > 0})),
         )
 
-    def _open(self, number: int, literal: str) -> None:
+    def _open(self, number: int, literal: str, prompt_ending: str) -> None:
         if not number:
             return
         message = self._contents[number - 1]
         if message.role is Role.USER:
             self._begin_turn(literal)
         elif (ids := generated_ids(message, self._vocabulary)) is not None:
+            self._drop_blanks(literal, prompt_ending)
             self._flush(continued=True)
             self._tokens.extend(ids)
             self._text.append(message.text)
+
+    def _drop_blanks(self, literal: str, prompt_ending: str) -> None:
+        """Blanks that the template puts before an answer only after the fact: generated ids begin with what the model put there."""
+        extra = literal.removeprefix(prompt_ending)
+        if extra != literal and extra.isspace():
+            pending = "".join(self._pending)
+            self._pending = [pending[: len(pending) - len(extra)]]
+            self._text[-1] = self._text[-1].removesuffix(extra)
 
     def _begin_turn(self, literal: str) -> None:
         """Cut before the last control token in front of a message: what comes before is a stretch that later turns share."""

@@ -17,6 +17,9 @@ from engine.errors import EngineError, UsageError
 from engine.metrics.clock import now_ns
 from engine.records import Message, Role
 
+_LAST_DAY_MS = 253_370_764_800_000
+"""The first of January 9999; a damaged record may hold any number."""
+
 
 class PromptCache:
     """What prompts share from turn to turn: the template with its quirks found out, and tokenized stretches.
@@ -88,7 +91,7 @@ class _Preparation:
         self._reserve = max(1, min(builder.reserve, n_ctx // 2))
         self._room = n_ctx - self._reserve
         # What templates print as today's date: held still, or the KV state of a conversation would be lost at midnight.
-        self._today = datetime.fromtimestamp(messages[0].created_ms / 1000).astimezone()
+        self._today = datetime.fromtimestamp(min(max(0, messages[0].created_ms), _LAST_DAY_MS) / 1000).astimezone()
         self._tokenize_ns = 0
         self._format, self._stretches = builder.cache.ready_for(vocabulary, builder.template)
 
@@ -179,7 +182,7 @@ class _Preparation:
     def _compose(self, rendered: Rendered, messages: Sequence[Message]) -> Composed:
         began = now_ns()
         contents = [*messages, self._continued] if self._continued else messages
-        composed = Assembly(self._vocabulary, self._stretches, contents).compose(rendered.text)
+        composed = Assembly(self._vocabulary, self._stretches, contents).compose(rendered)
         self._tokenize_ns += now_ns() - began
         return composed
 

@@ -31,7 +31,7 @@ from engine.metrics.clock import NS_PER_S, now_ns
 MAX_SOURCE = 256 * 1024
 """Longest template source, in characters; the longest real ones have about 25,000."""
 
-MAX_STEPS = 5_000_000
+MAX_STEPS = 2_000_000
 """Steps of one rendering; a conversation of 2,000 messages takes some 100,000."""
 
 MAX_SECONDS = 3.0

@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 
 from engine.backend import Vocabulary
 from engine.chat.marks import CLOSE, marked, opening, unmarked
-from engine.chat.sandbox import Sandbox
+from engine.chat.sandbox import Sandbox, TemplateLimitError
 from engine.records import Role
 
 Thinking = Literal["auto", "on", "off"]
@@ -33,19 +33,16 @@ class Rendered:
 
     text: str
     """With the marks of its contents, ending with the prompt for the next answer."""
+    ending: str
+    """What the template printed behind the last content, where the answer begins."""
     source: str
     """The template that was used in the end."""
     notices: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     """Texts that end an answer, because the format has no token for it."""
 
-    @property
-    def ending(self) -> str:
-        """What the template prints behind the last content, where the answer begins."""
-        return self.text.rpartition(CLOSE)[2]
-
     def followed_by(self, text: str) -> Rendered:
-        """The same with more text behind it."""
+        """The same with the beginning of the answer behind it."""
         return replace(self, text=self.text + text)
 
 
@@ -89,8 +86,8 @@ FALLBACKS = (
     Fallback(
         "User:/Assistant:",
         "",
-        "{% for m in messages %}{{ (m.content if m.role == 'system' else m.role|capitalize + ': ' + m.content) + '\\n\\n' }}{% endfor %}"
-        "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}",
+        "{% for m in messages %}{{ (m.content if m.role == 'system' else m.role|capitalize + ':\\n' + m.content) + '\\n\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'Assistant:\\n' }}{% endif %}",
         stop=("\nUser:",),
     ),
 )
@@ -131,6 +128,8 @@ class ChatFormat:
                 return self._own.render(entries, thinking=thinking, now=now)
             except TemplateError as error:
                 why_not = _unusable(error)
+                if isinstance(error, TemplateLimitError):
+                    self._own, self._why_not = None, why_not
         rendered = self._fallback_template().render(entries, thinking=thinking, now=now)
         return replace(rendered, notices=(f"{why_not}; {self._what_instead()}.", *rendered.notices), stop=self._format().stop)
 
@@ -171,13 +170,16 @@ class _Template:
             notices.append(SYSTEM_MOVED)
         try:
             text = self._checked(entries, thinking=thinking, now=now)
+        except TemplateLimitError:
+            raise
         except TemplateError:
             joined = _joined(entries)
             if len(joined) == len(entries):
                 raise
             text = self._checked(joined, thinking=thinking, now=now)
             notices.append(ROLES_JOINED)
-        return Rendered(text + self._missing_prompt, self.source, tuple(notices))
+        text += self._missing_prompt
+        return Rendered(text, text.rpartition(CLOSE)[2], self.source, tuple(notices))
 
     def _probe(self, special_texts: frozenset[str]) -> None:
         roles = (Role.SYSTEM, Role.USER, Role.ASSISTANT, Role.USER)
@@ -190,6 +192,8 @@ class _Template:
                     entries if self._system_role else _without_system(entries), thinking="auto", now=now, needed=(Role.SYSTEM, Role.USER)
                 )
                 break
+            except TemplateLimitError:
+                raise
             except TemplateError as error:
                 first_error = first_error or error
         else:
@@ -204,9 +208,9 @@ class _Template:
         if with_prompt != self._call(message, thinking="auto", now=now, prompt=False):
             return
         ending = with_prompt.rpartition(CLOSE)[2]
-        between = self._call(turn, thinking="auto", now=now, prompt=False).rpartition(opening(2))[0].rpartition(CLOSE)[2]
+        message_first, _, between = self._call(turn, thinking="auto", now=now, prompt=False).partition(opening(2))[0].rpartition(CLOSE)
         rest = between[len(ending) :]
-        if between.startswith(ending) and any(special in rest for special in special_texts if not special.isspace()):
+        if message_first and between.startswith(ending) and any(special in rest for special in special_texts if not special.isspace()):
             self._missing_prompt = rest
 
     def _checked(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime, needed: Sequence[Role] = (Role.USER,)) -> str:
