@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -38,8 +39,12 @@ class Connection:
         connection = cls(path, connect)
         try:
             await connection._db
-        except (sqlite3.Error, OSError) as error:
-            raise explain(error, path) from error
+        except BaseException as error:
+            # aiosqlite ends its thread without waiting for it, and the thread still wants to tell this loop so.
+            await asyncio.to_thread(connection._db._thread.join)
+            if isinstance(error, sqlite3.Error | OSError):
+                raise explain(error, path) from error
+            raise
         return connection
 
     async def run(self, job: Callable[[sqlite3.Connection], Result]) -> Result:

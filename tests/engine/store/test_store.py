@@ -112,21 +112,24 @@ async def test_the_file_is_for_its_owner_only_even_if_it_was_not_before(path: Pa
 
 
 async def test_closing_empties_the_log_and_ends_the_thread(path: Path) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     store = await Store.open(path)
+    threads = set(threading.enumerate()) - before
     await conversation(store)
     await store.close()
     await store.close()
     assert not wal_path(path).exists()
-    assert threading.active_count() == before
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
     with pytest.raises(StoreError):
         await store.create_session("", 1)
 
 
 async def test_a_store_that_nobody_closed_does_not_keep_the_program_from_ending(path: Path) -> None:
+    before = set(threading.enumerate())
     store = await Store.open(path)
-    daemons = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and thread.daemon]
-    assert daemons
+    assert all(thread.daemon for thread in set(threading.enumerate()) - before)
     await store.close()
 
 
