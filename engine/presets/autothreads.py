@@ -17,15 +17,17 @@ _LOOK_EVERY_NS = 500_000_000
 _LIMITS_EVERY = 8
 """Every so many looks the limits (affinity, quota) are read anew; that costs 0.2 ms."""
 
-_LONGEST_LOOK_S = 3.0
+LONGEST_LOOK_S = 3.0
 """A mean over longer than this says nothing of now: between two turns nobody looked."""
 
 
 class OthersLoad:
     """How many CPUs programs other than this one keep busy, of those we may use."""
 
-    def __init__(self, stat: Path = Path("/proc/stat")) -> None:
+    def __init__(self, stat: Path = Path("/proc/stat"), longest_s: float = LONGEST_LOOK_S) -> None:
+        """Begin to look; a mean over more than `longest_s` seconds is held for unknown."""
         self._path = stat
+        self._longest_s = longest_s
         self._before = self._read()
 
     def since_last(self) -> float | None:
@@ -34,7 +36,7 @@ class OthersLoad:
         if before is None or self._before is None:
             return None
         elapsed = self._before[0] - before[0]
-        if not 0 < elapsed <= _LONGEST_LOOK_S:
+        if not 0 < elapsed <= self._longest_s:
             return None
         return max(0.0, (self._before[1] - before[1]) / elapsed)
 

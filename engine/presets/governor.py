@@ -58,10 +58,22 @@ PREFILL = Tuning(window=2, skip=0, trigger=0.25, gain=0.03, first_check_s=4.0, l
 
 _OTHERS_WORK = "other programs went to work"
 _OTHERS_REST = "other programs came to rest"
+_SLOWER = "tokens became slower"
+_FIRST = "measured at the start"
 _CHECK = "checked again"
+
+_SUDDEN = 2.0
+_SUDDEN_SAMPLES = 2
+"""So many samples in a row, each so many times dearer than usual, are a change that needs no full window."""
+_FIRST_LOOK_NS = 3 * NS_PER_S // 10
+"""The first count is a guess: it is compared with others after a window, or after this working time when tokens are slow."""
 
 _HOPELESS = 1.5
 """A count that costs this much more than the one in use, three samples long, is given up before its window is full."""
+_GIVE_UP = 4.0
+"""A count whose very first sample costs this much more is given up at once."""
+_TRIAL_SHARE = 0.02
+"""Trying more threads may cost this share of the working time: a dear trial is not repeated until it is paid off."""
 _OTHERS_STEP = 0.5
 """CPUs that others must take or give back for the machine to count as changed."""
 _DRIFT = 0.02
@@ -84,6 +96,7 @@ class Governor:
         self._skip = tuning.skip
         self._reference: float | None = None
         self._clock_ns = 0
+        self._in_use_ns = 0
         self._looked_ns = 0
         self._check_s = tuning.first_check_s
         self._others = facts.others
@@ -93,6 +106,7 @@ class Governor:
         self._to_try: list[int] = []
         self._trial: list[float] = []
         self._most = facts.limit
+        self._debt_ns = 0.0
         self._why = ""
 
     @property
@@ -109,32 +123,50 @@ class Governor:
             facts: The machine, when it was looked at since the last call.
         """
         self._clock_ns += duration_ns
+        self._in_use_ns += duration_ns
         if facts is not None:
             self._facts = facts
             if max(self._home, self.threads) > facts.limit:
                 return self._obey_limit()
+        cost = duration_ns / tokens
+        if self.trying:
+            self._debt_ns += duration_ns - self._home_cost * tokens
+        else:
+            self._debt_ns = max(0.0, self._debt_ns - duration_ns * _TRIAL_SHARE)
         if self._skip:
             self._skip -= 1
-            return None
-        self._window.append(duration_ns / tokens)
+            return self._end_trial(cost) if self.trying and cost > _GIVE_UP * self._home_cost else None
+        self._window.append(cost)
         return self._judge_trial() if self.trying else self._watch()
 
     def _watch(self) -> int | None:
         """Settled: has the machine changed, or is it time to look around?"""
-        window = self._window
-        if len(window) < self._tuning.window:
-            return None
+        window, reference = self._window, self._reference
         cost = sum(window) / len(window)
-        if self._reference is None:
+        full = len(window) == self._tuning.window
+        if reference is None:
+            if not full and (len(window) < _SUDDEN_SAMPLES or self._in_use_ns < _FIRST_LOOK_NS):
+                return None
             self._reference = cost
-            return None
-        why = self._changed(cost, self._reference)
+            return self._look_around(cost, _FIRST) if not self._looked_ns else None
+        sudden = self._sudden(reference)
+        if sudden:
+            cost, why = sudden, _SLOWER
+        else:
+            why = self._changed(cost, reference) if full else ""
         if not why:
-            if cost <= self._reference * (1 + self._tuning.trigger):
-                self._reference += (cost - self._reference) * _DRIFT
+            if full and cost <= reference * (1 + self._tuning.trigger):
+                self._reference = reference + (cost - reference) * _DRIFT
             return None
         self._reference = cost
         return self._look_around(cost, why)
+
+    def _sudden(self, reference: float) -> float:
+        """What the last samples cost when they are all so slow that waiting for more would be the dearer mistake; else 0."""
+        if self._clock_ns - self._looked_ns < _MIN_GAP_NS or len(self._window) < _SUDDEN_SAMPLES:
+            return 0.0
+        last = [self._window[-1 - back] for back in range(_SUDDEN_SAMPLES)]
+        return sum(last) / len(last) if min(last) > _SUDDEN * reference else 0.0
 
     def _changed(self, cost: float, reference: float) -> str:
         """What happened to the machine, in words; empty for nothing."""
@@ -147,7 +179,7 @@ class Governor:
             if before is not None:
                 return _OTHERS_WORK if others > before else _OTHERS_REST
         if cost > reference * (1 + self._tuning.trigger) and self._lasting(reference):
-            return "tokens became slower"
+            return _SLOWER
         if cost < reference / (1 + self._tuning.trigger):
             return "tokens became faster"
         return _CHECK if since >= self._check_s * NS_PER_S else ""
@@ -165,6 +197,8 @@ class Governor:
         # More threads than there are free CPUs were measured to be the worst choice: tried only when nothing happened for long.
         rare = why == _CHECK and self._check_s >= self._tuning.last_check_s
         self._most = self._facts.limit if rare else self._facts.free
+        if self._debt_ns > 0:
+            self._most = min(self._most, self._home)
         self._to_try = self._candidates()
         return self._try_next()
 
@@ -183,12 +217,15 @@ class Governor:
     def _judge_trial(self) -> int | None:
         samples = self._trial
         samples.append(self._window[-1])
-        cost = sum(samples) / len(samples)
-        hopeless = len(samples) >= 3 and cost > _HOPELESS * self._home_cost
+        spent, home = sum(samples), self._home_cost
+        cost = spent / len(samples)
         # A count that seems to win must win for twice as long: crowded CPUs are fast until the neighbour's turn comes.
         enough = self._tuning.window * (2 if cost < min(self._found.values()) else 1)
-        if len(samples) < enough and not hopeless:
-            return None
+        lost = spent > enough * home or (len(samples) >= 3 and cost > _HOPELESS * home)
+        return self._end_trial(cost) if lost or len(samples) >= enough else None
+
+    def _end_trial(self, cost: float) -> int | None:
+        """The count in use has been tried: go on with the next one, or settle."""
         self._found[self.threads] = cost
         best = min(self._found, key=lambda count: self._found[count])
         further = self.threads + (1 if self.threads > self._home else -1)
@@ -225,18 +262,21 @@ class Governor:
         self.threads = count
         self._window.clear()
         self._trial.clear()
+        self._in_use_ns = 0
         self._skip = self._tuning.skip
         return count
 
     def _sentence(self, best: int) -> str:
         rivals = {count: cost for count, cost in self._found.items() if count != best}
+        others = self._facts.others
+        busy = f"others keep {others:.1f} CPUs busy" if others is not None and others >= _OTHERS_STEP else ""
         if not rivals:
-            return f"{_threads(best)}: no other count is worth trying here ({self._why})"
+            return f"{_threads(best)}: " + (
+                f"{busy}, and more threads would wait for theirs" if busy else "no other count is worth trying here"
+            )
         rival = min(rivals, key=lambda count: rivals[count])
         costs = f"{self._found[best] / 1e6:.1f} ms per token against {rivals[rival] / 1e6:.1f} with {rival}"
-        others = self._facts.others
-        busy = f"; others keep {others:.1f} CPUs busy" if others is not None and others >= _OTHERS_STEP else ""
-        return f"{_threads(best)}: {costs} ({self._why}{busy})"
+        return f"{_threads(best)}: {costs} ({self._why}{'; ' if busy else ''}{busy})"
 
 
 def _threads(count: int) -> str:
