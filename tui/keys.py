@@ -18,6 +18,8 @@ class Scope(StrEnum):
     PROMPT = "in the prompt"
     TRANSCRIPT = "in the transcript"
     PANEL = "in the panel"
+    LIST = "in a list"
+    DIALOG = "in a dialog"
 
 
 class Group(StrEnum):
@@ -126,6 +128,8 @@ ACTIONS: tuple[Action, ...] = (
         slash=("sessions", "resume"),
         footer=True,
     ),
+    Action("rename_session", ("alt+n",), "Rename", "Give the chosen session another title", Group.SESSIONS, Scope.LIST),
+    Action("delete_session", ("alt+d",), "Delete", "Delete the chosen session for good", Group.SESSIONS, Scope.LIST),
     Action("models", ("f3", "ctrl+l"), "Models", "Pick a model or type a path", Group.TUNE, slash=("model", "load"), footer=True),
     Action(
         "bigger_batch", ("alt+b",), "Bigger batch", "Send more tokens to the screen at a time (stream_batch)", Group.TUNE, slash=("bigger",)
@@ -142,10 +146,37 @@ ACTIONS: tuple[Action, ...] = (
         "auto_batch", ("alt+a",), "Auto batch", "Let xchat choose stream_batch from what painting costs now", Group.TUNE, slash=("auto",)
     ),
     Action("toggle_panel", ("ctrl+g",), "Panel", "Show or hide the instrument panel", Group.MEASURE, slash=("panel", "stats"), footer=True),
+    Action("pane_up", ("up",), "Pane up", "Select the pane above", Group.MEASURE, Scope.PANEL),
+    Action("pane_down", ("down",), "Pane down", "Select the pane below", Group.MEASURE, Scope.PANEL),
+    Action("expand_pane", ("enter",), "Expand", "Let the selected pane fill the panel, and put it back", Group.MEASURE, Scope.PANEL),
+    Action("open_chart", ("c",), "Chart", "Open the selected pane's chart large, with axes and a cursor", Group.MEASURE, Scope.PANEL),
+    Action(
+        "explain",
+        ("question_mark",),
+        "Explain",
+        "Explain the selected pane's numbers: formula, source, and what would change them",
+        Group.MEASURE,
+        Scope.PANEL,
+    ),
+    Action("pause_panel", ("space",), "Pause", "Hold the panes, or let them go on; the first row always does", Group.MEASURE, Scope.PANEL),
+    Action("panel_window", ("w",), "Window", "Look back one minute, five minutes or over the session", Group.MEASURE, Scope.PANEL),
+    Action("panel_density", ("d",), "Density", "Show less or more of each pane", Group.MEASURE, Scope.PANEL),
+    Action(
+        "toggle_pane",
+        ("1", "2", "3", "4", "5", "6", "7", "8", "9"),
+        "Panes",
+        "Show or hide a pane by its number",
+        Group.MEASURE,
+        Scope.PANEL,
+    ),
+    Action("next_arrangement", ("a",), "Arrange", "Turn to the next arrangement of panes", Group.MEASURE, Scope.PANEL),
+    Action("save_arrangement", ("s",), "Keep", "Keep the panes shown as your own arrangement", Group.MEASURE, Scope.PANEL),
     Action("native_log", ("alt+l",), "Log", "Show what the native library logged", Group.MEASURE, slash=("log",)),
     Action("palette", ("ctrl+p",), "Commands", "Find any command by its name", Group.PROGRAM, slash=("commands",), footer=True),
     Action("theme", ("alt+t",), "Theme", "Pick a theme", Group.PROGRAM, slash=("theme",)),
     Action("help", ("f1",), "Help", "Help for where you are, and all keys", Group.PROGRAM, slash=("help", "?"), footer=True, fixed=True),
+    Action("accept", ("enter",), "Accept", "Do what the dialog asks, or take the chosen line", Group.PROGRAM, Scope.DIALOG, fixed=True),
+    Action("close", ("escape",), "Close", "Leave a dialog, list or view without doing anything", Group.PROGRAM, Scope.DIALOG, fixed=True),
     Action("suspend", ("ctrl+z",), "Suspend", "Put xchat into the background; `fg` brings it back", Group.PROGRAM),
     Action(
         "quit",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from engine.metrics.history import Trace
@@ -110,7 +112,7 @@ def test_between_two_jumps_only_the_newest_columns_change() -> None:
 def test_a_full_picture_jumps_by_an_eighth() -> None:
     views = [view_of(trace([1.0] * 120, first=first), 40) for first in range(0, 200)]
     lefts = sorted({view.left for view in views})
-    assert {late - early for early, late in zip(lefts, lefts[1:], strict=False)} == {10}
+    assert {late - early for early, late in pairwise(lefts)} == {10}
     assert all(view.left <= view.newest < view.left + view.dots for view in views)
 
 

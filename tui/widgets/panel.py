@@ -3,54 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from time import perf_counter_ns
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from engine.errors import XchatError
 from engine.metrics.history import Window
 from engine.metrics.snapshot import EMPTY, Snapshot
+from tui.bindings import bindings_for
+from tui.keys import Scope
 from tui.widgets.braille import Glyphs
-from tui.widgets.chart import Chart
+from tui.widgets.chart import Chart, Scale
+from tui.widgets.panel_arrangements import Arrangements
 from tui.widgets.panel_cost import EVENTS, PRICE, ROOFLINE
-from tui.widgets.panel_layout import GAP, Layout, Placed, arrange
+from tui.widgets.panel_head import head
+from tui.widgets.panel_layout import GAP, Layout, Placed, arrange, expand
 from tui.widgets.panel_look import look
 from tui.widgets.panel_machine import CPU, MEMORY, THREADS
 from tui.widgets.panel_pane import ChartLook, Density, Pane, chart_rows
-from tui.widgets.panel_rows import Role, Row, changed_span, fit, joined, number, text_of
+from tui.widgets.panel_rows import Role, Row, changed_span, fit, joined
 from tui.widgets.panel_speed import CONTEXT, LATENCY, SPEED
 
 PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, PRICE, EVENTS)
 """Every pane, in the order of its number key."""
 
-HEADER_ROWS = 1
+HEAD_ROWS = 1
 
 
 class Panel(Widget, can_focus=True):
     """Live figures and charts, fed by `show` with one frozen snapshot per tick."""
 
+    HELP = """\
+## The instrument panel
+
+Up and Down select a pane. Enter makes it fill the panel, and back. `c` opens its chart large, with axes and a cursor.
+`?` explains its numbers: how each is made, from what, and what would change it.
+
+Space holds the panes; the first row goes on. `w` looks back one minute, five minutes or over the session. `d` changes how much of each
+pane is shown, or leaves it to the size. 1 to 9 show and hide single panes, `a` turns to the next arrangement, `s` keeps the present
+one as your own.
+
+Below the charts T is a turn, P another preset, S a stall, C a capture, A an alert.
+"""
+    BINDING_GROUP_TITLE = "Panel"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings_for(Scope.PANEL, leave_out={"toggle_pane"}),
+        *(Binding(str(place), f"toggle_pane({place})", show=False) for place in range(1, len(PANES) + 1)),
+    ]
     DEFAULT_CSS = """
     Panel { width: 1fr; height: 1fr; }
     """
 
-    def __init__(self, *, glyphs: Glyphs = Glyphs.BRAILLE, sweep: bool = False, id: str | None = None, classes: str | None = None) -> None:
-        """`sweep` draws charts that never scroll, for slow lines."""
+    def __init__(
+        self,
+        *,
+        glyphs: Glyphs = Glyphs.BRAILLE,
+        sweep: bool = False,
+        memory: Path | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        """`sweep` draws charts that never scroll, for slow lines; `memory` is the file that keeps the arrangement between starts."""
         super().__init__(id=id, classes=classes)
         self.glyphs = glyphs
         self.sweep = sweep
         self.drawn_ms: float | None = None
         """What composing the last picture cost."""
         self._snapshot = EMPTY
-        self._window = Window.MINUTE
-        self._density: Density | None = None
+        self._held: Snapshot | None = None
+        """What the panes show while they are paused."""
+        self._arrangements = Arrangements(memory)
+        self._selected = PANES[0]
+        self._expanded = False
         self._layout_now = Layout((), (), 0)
-        self._charts: dict[str, Chart] = {pane.id: Chart(fixed_top=pane.chart.top) for pane in PANES if pane.chart}
-        for pane in PANES:
-            if pane.chart:
-                self._charts[pane.id].scale.floor = pane.chart.floor
+        self._charts = {pane.id: Chart(Scale(pane.chart.floor), pane.chart.top) for pane in PANES if pane.chart}
         self._columns: list[list[Row]] = []
         self._strips: list[Strip] = []
         self._look: Mapping[Role, Style] = {}
@@ -69,6 +103,26 @@ class Panel(Widget, can_focus=True):
         """Draw what came while the panel was hidden."""
         self._draw()
 
+    def on_focus(self) -> None:
+        """The selected pane is marked while keys come here."""
+        self._draw()
+
+    def on_blur(self) -> None:
+        """The mark goes."""
+        self._draw()
+
+    def on_click(self, event: events.Click) -> None:
+        """Select the pane under the mouse; another click makes it fill the panel, and back."""
+        for placed in self._layout_now.placed:
+            left = self._layout_now.left_of(placed.column)
+            inside = left <= event.x < left + self._layout_now.widths[placed.column]
+            if inside and placed.top <= event.y - HEAD_ROWS < placed.top + placed.height:
+                if placed.pane is self._selected:
+                    self.action_expand_pane()
+                else:
+                    self._select(placed.pane)
+                return
+
     # Verbs
 
     def show(self, snapshot: Snapshot) -> None:
@@ -76,6 +130,101 @@ class Panel(Widget, can_focus=True):
         self._snapshot = snapshot
         if self.is_on_screen:
             self._draw()
+
+    @property
+    def panes(self) -> tuple[Pane, ...]:
+        """The panes of the present arrangement, whether they fit or not."""
+        return tuple(pane for pane in PANES if pane.id in self._arrangements.current.panes)
+
+    # Actions
+
+    def action_pane_up(self) -> None:
+        """Select the pane before."""
+        self._step(-1)
+
+    def action_pane_down(self) -> None:
+        """Select the pane after."""
+        self._step(1)
+
+    def action_expand_pane(self) -> None:
+        """Let the selected pane fill the panel, or put it back."""
+        self._expanded = not self._expanded
+        self._place()
+
+    def action_pause_panel(self) -> None:
+        """Hold the panes, or let them go on; the first row always goes on."""
+        self._held = self._snapshot if self._held is None else None
+        self._draw()
+
+    def action_panel_density(self) -> None:
+        """Show less or more of each pane: as the size allows, compact, normal, full."""
+        levels: list[Density | None] = [None, *Density]
+        current = self._arrangements.current.density
+        self._arrangements.change(density=levels[(levels.index(current) + 1) % len(levels)])
+        self._rearranged()
+
+    def action_next_arrangement(self) -> None:
+        """Turn to the next choice of panes."""
+        self._arrangements.next()
+        self._rearranged()
+
+    def action_save_arrangement(self) -> None:
+        """Keep what is shown as the person's own arrangement."""
+        self._arrangements.save()
+        self.notify("This arrangement is now your own; [a] comes back to it.", title="Arrangement kept", markup=False)
+        self._rearranged()
+
+    def action_toggle_pane(self, number: int) -> None:
+        """Show or hide a pane; the last one stays."""
+        name = PANES[number - 1].id
+        shown = self._arrangements.current.panes
+        panes = tuple(each for each in shown if each != name) if name in shown else (*shown, name)
+        if panes:
+            self._arrangements.change(panes=panes)
+            self._rearranged()
+
+    def action_panel_window(self) -> None:
+        """Look back one minute, five minutes, or over the session."""
+        windows = list(Window)
+        self._arrangements.window = windows[(windows.index(self._arrangements.window) + 1) % len(windows)]
+        self._rearranged()
+
+    def action_open_chart(self) -> None:
+        """Open the selected pane's chart large."""
+        from tui.screens.chart import ChartScreen
+
+        pane = self._selected
+        if pane.chart is None:
+            self.notify(f"{pane.title} has no chart.", severity="warning", markup=False)
+            return
+        window = self._arrangements.window
+        self.app.push_screen(ChartScreen(pane.title, pane.chart, lambda: self._held or self._snapshot, window=window, glyphs=self.glyphs))
+
+    def action_explain(self) -> None:
+        """Explain the selected pane's numbers."""
+        from tui.screens.explain import ExplainScreen
+
+        self.app.push_screen(ExplainScreen(self._selected, self._held or self._snapshot))
+
+    def _step(self, step: int) -> None:
+        shown = [placed.pane for placed in self._layout_now.placed] if not self._expanded else list(self.panes)
+        if shown:
+            place = shown.index(self._selected) + step if self._selected in shown else 0
+            self._select(shown[place % len(shown)])
+
+    def _select(self, pane: Pane) -> None:
+        self._selected = pane
+        if self._expanded:
+            self._place()
+        else:
+            self._draw()
+
+    def _rearranged(self) -> None:
+        try:
+            self._arrangements.remember()
+        except XchatError as error:
+            self.notify(str(error), severity="warning", markup=False)
+        self._place()
 
     # Drawing
 
@@ -87,7 +236,13 @@ class Panel(Widget, can_focus=True):
 
     def _place(self) -> None:
         width, height = self.size
-        self._layout_now = arrange(PANES, width, height - HEADER_ROWS, self._density)
+        if self._expanded:
+            self._layout_now = expand(self._selected, width, height - HEAD_ROWS)
+        else:
+            self._layout_now = arrange(self.panes, width, height - HEAD_ROWS, self._arrangements.current.density)
+            placed = [placed.pane for placed in self._layout_now.placed]
+            if placed and self._selected not in placed:
+                self._selected = placed[0]
         self._restyle()
 
     def _restyle(self) -> None:
@@ -103,38 +258,37 @@ class Panel(Widget, can_focus=True):
         if not width or not height or not self._look:
             return
         began = perf_counter_ns()
-        layout = self._layout_now
-        columns = [[fit(self._header(width), width)], *self._compose_columns(layout, height - HEADER_ROWS)]
-        if not self._columns:
+        columns = [[fit(self._head(width), width)], *self._compose_columns(height - HEAD_ROWS)]
+        if self._columns:
+            self._repaint(columns, width)
+        else:
             self._columns = columns
             self._strips = [self._strip(y, width) for y in range(height)]
-        else:
-            self._repaint(columns, layout, width)
         self.drawn_ms = (perf_counter_ns() - began) / 1e6
 
-    def _repaint(self, columns: list[list[Row]], layout: Layout, width: int) -> None:
+    def _repaint(self, columns: list[list[Row]], width: int) -> None:
         before, self._columns = self._columns, columns
-        regions = []
+        layout, regions = self._layout_now, []
         for place, (old, new) in enumerate(zip(before, columns, strict=True)):
-            left, room = (0, width) if place == 0 else (layout.left_of(place - 1), layout.widths[place - 1])
+            left, room, top = (0, width, 0) if place == 0 else (layout.left_of(place - 1), layout.widths[place - 1], HEAD_ROWS)
             for offset, (row_before, row) in enumerate(zip(old, new, strict=True)):
                 span = changed_span(row_before, row, room)
                 if span is not None:
-                    y = offset if place == 0 else offset + HEADER_ROWS
-                    regions.append(Region(left + span[0], y, span[1], 1))
+                    regions.append(Region(left + span[0], top + offset, span[1], 1))
         for y in {region.y for region in regions}:
             self._strips[y] = self._strip(y, width)
         if regions:
             self.refresh(*regions)
 
     def _strip(self, y: int, width: int) -> Strip:
-        if y < HEADER_ROWS:
+        if y < HEAD_ROWS:
             row = self._columns[0][y]
         else:
-            row = joined([column[y - HEADER_ROWS] for column in self._columns[1:]], self._layout_now.widths, GAP)
+            row = joined([column[y - HEAD_ROWS] for column in self._columns[1:]], self._layout_now.widths, GAP)
         return Strip([Segment(text, self._look[role]) for text, role in row], width)
 
-    def _compose_columns(self, layout: Layout, height: int) -> list[list[Row]]:
+    def _compose_columns(self, height: int) -> list[list[Row]]:
+        layout = self._layout_now
         columns: list[list[Row]] = [[] for _ in layout.widths]
         for placed in layout.placed:
             width = layout.widths[placed.column]
@@ -144,23 +298,26 @@ class Panel(Widget, can_focus=True):
         return columns
 
     def _pane(self, placed: Placed, width: int) -> list[Row]:
-        pane, now = placed.pane, self._snapshot
-        rows = [self._title(pane, width), *pane.rows(now, width, placed.density)]
+        pane, now = placed.pane, self._held or self._snapshot
+        rows = [self._title(pane, now, width), *pane.rows(now, width, placed.density)]
         if pane.chart is not None and placed.chart_height:
-            chart = self._charts[pane.id]
-            how = ChartLook(self._window, self.glyphs, self.sweep)
-            rows += chart_rows(pane.chart, chart, now, width, placed.chart_height, how)
+            how = ChartLook(self._arrangements.window, self.glyphs, self.sweep)
+            rows += chart_rows(pane.chart, self._charts[pane.id], now, width, placed.chart_height, how)
         return rows
 
-    def _title(self, pane: Pane, width: int) -> Row:
-        head = f"{PANES.index(pane) + 1} {pane.title}"
-        value = pane.headline(self._snapshot)
-        rule = "─" * max(1, width - len(head) - len(value) - 2)
-        return ((head, Role.TITLE), (f" {rule} ", Role.GRID), (value, Role.VALUE))
+    def _title(self, pane: Pane, now: Snapshot, width: int) -> Row:
+        name = f"{PANES.index(pane) + 1} {pane.title}"
+        value = pane.headline(now)
+        rule = "─" * max(1, width - len(name) - len(value) - 2)
+        chosen = self.has_focus and pane is self._selected
+        return ((name, Role.CHOSEN if chosen else Role.TITLE), (f" {rule} ", Role.GRID), (value, Role.VALUE))
 
-    def _header(self, width: int) -> Row:
-        now = self._snapshot
-        right = self._window.value
-        left: Row = ((now.phase.value, Role.GOOD if now.phase.in_turn else Role.LABEL), (f" {number(now.speed.now)} t/s ", Role.VALUE))
-        gap = width - len(text_of(left)) - len(right)
-        return (*left, (" " * max(1, gap), Role.TEXT), (right, Role.LABEL))
+    def _head(self, width: int) -> Row:
+        left_out, current = self._layout_now.left_out, self._arrangements.current
+        notes = (
+            *(("paused",) if self._held is not None else ()),
+            *((f"{left_out} more",) if left_out else ()),
+            *((current.density.name.lower(),) if current.density is not None else ()),
+            current.name,
+        )
+        return head(self._snapshot, width, window=self._arrangements.window, notes=notes, glyphs=self.glyphs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from engine.metrics.snapshot import EMPTY
-from tui.widgets.panel_pane import CHART_ROWS, Density, Pane
+from tui.widgets.panel_pane import Density, Pane
 
 COLUMN_WIDTH = 38
 """A column is at least this wide, unless the panel itself is narrower."""
@@ -56,7 +56,7 @@ def figure_rows(pane: Pane, density: Density) -> int:
 
 
 def _least(pane: Pane, density: Density) -> int:
-    return 1 + figure_rows(pane, density) + (CHART_ROWS[density] if pane.chart else 0)
+    return 1 + figure_rows(pane, density) + pane.chart_rows_at(density)
 
 
 def arrange(panes: Sequence[Pane], width: int, height: int, density: Density | None = None) -> Layout:
@@ -119,10 +119,10 @@ def _pack(panes: Sequence[Pane], chosen: Mapping[Pane, Density], columns: int, h
 def _place(panes: Sequence[Pane], chosen: Mapping[Pane, Density], column: int, height: int) -> Iterator[Placed]:
     """Stack a column; rows that are left over go to its charts."""
     spare = height - sum(_least(pane, chosen[pane]) for pane in panes)
-    charts = [pane for pane in panes if pane.chart and chosen[pane] > Density.COMPACT]
+    charts = [pane for pane in panes if pane.chart_rows_at(chosen[pane])]
     top = 0
     for pane in panes:
-        tall = CHART_ROWS[chosen[pane]] if pane in charts else 0
+        tall = pane.chart_rows_at(chosen[pane])
         if tall:
             more = min(spare // (len(charts) - charts.index(pane)), TALLEST_CHART - tall)
             tall, spare = tall + more, spare - more

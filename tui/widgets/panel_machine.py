@@ -9,7 +9,7 @@ from engine.metrics.snapshot import Snapshot
 from engine.metrics.threads import ThreadGroup
 from tui.widgets.braille import Glyphs, spark
 from tui.widgets.panel_pane import ChartSpec, Density, Pane
-from tui.widgets.panel_rows import UNKNOWN, Role, Row, bar, cells, cut, labelled_bar, level, reading, sentence, size, size_reading
+from tui.widgets.panel_rows import UNKNOWN, Role, Row, bar, cells, cut, labelled_bar, level, reading, size
 
 _NO_SAMPLE = Unavailable("not sampled yet")
 _NO_CPU = CpuFigures(
@@ -50,9 +50,9 @@ def _memory_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
         rows += [
             cells(width, ("repacked", _purpose(now, "weights_repacked")), ("Python", size(_python(now)))),
             cells(width, ("others", size(_others(host))), ("total", size(total))),
-            sentence(width, "own swap", size_reading(swap), Role.VALUE),
-            sentence(width, "major faults", reading(faults, "since the last look"), Role.VALUE),
-            sentence(width, "limit", size_reading(host.memory.limit if host else _NO_SAMPLE), Role.VALUE),
+            reading(width, "own swap", swap, size),
+            reading(width, "major faults", faults, "{:,.0f} since the last look".format),
+            reading(width, "limit", host.memory.limit if host else _NO_SAMPLE, size),
         ]
     return rows
 
@@ -61,7 +61,7 @@ def _weights(host: HostSample | None, width: int) -> Row:
     """How much of the model's file is in RAM."""
     weights = host.weights if host else _NO_SAMPLE
     if isinstance(weights, Unavailable):
-        return sentence(width, "weights", f"unavailable: {weights.reason}")
+        return reading(width, "weights", weights)
     share = weights.resident / weights.mapped if weights.mapped else None
     return labelled_bar(width, "weights", share, f"{size(weights.resident)} of {size(weights.mapped)}")
 
@@ -129,16 +129,14 @@ def _cpu_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
             cells(width, ("steal", _pct(cpu.steal_pct)), ("throttled", _pct(cpu.throttled_pct))),
         ]
     if density >= Density.FULL:
-        governor = cpu.governor if isinstance(cpu.governor, str) else f"unavailable: {cpu.governor.reason}"
-        power = reading(now.host.power_w if now.host else _NO_SAMPLE, "W", 1)
         per_token = f", {now.joules_per_token:.2f} J per token" if now.joules_per_token else ""
         rows += [
-            sentence(width, "frequency", reading(cpu.freq_mhz, "MHz"), Role.VALUE),
-            sentence(width, "governor", governor, Role.VALUE),
-            sentence(width, "temperature", reading(cpu.temperature_c, "°C"), Role.VALUE),
-            sentence(width, "quota", reading(cpu.quota_cores, "cores", 2), Role.VALUE),
-            sentence(width, "load", reading(cpu.load, "runnable tasks", 2), Role.VALUE),
-            sentence(width, "power", power + per_token, Role.VALUE),
+            reading(width, "frequency", cpu.freq_mhz, "{:,.0f} MHz".format),
+            reading(width, "governor", cpu.governor),
+            reading(width, "temperature", cpu.temperature_c, "{:.0f} °C".format),
+            reading(width, "quota", cpu.quota_cores, "{:.2f} cores".format),
+            reading(width, "load", cpu.load, "{:.2f} runnable tasks".format),
+            reading(width, "power", now.host.power_w if now.host else _NO_SAMPLE, lambda watts: f"{watts:.1f} W{per_token}"),
         ]
     return rows
 
@@ -164,15 +162,15 @@ CPU = Pane(
     ChartSpec(("cpu_machine_pct", "cpu_own_pct"), "% of all cores", top=100.0),
 )
 
-THREAD_ROWS = {Density.COMPACT: 0, Density.NORMAL: 4, Density.FULL: 10}
+THREAD_ROWS = {Density.COMPACT: 0, Density.NORMAL: 4, Density.FULL: 8}
 """Threads listed one by one."""
 
 
 def _threads_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     threads = now.host.threads if now.host else ()
     sums = {group: sum(share.running_pct for share in threads if share.group is group) for group in ThreadGroup}
-    groups = [(label, f"{sums[group]:.0f}%" if threads else UNKNOWN) for label, group in _GROUPS]
-    rows = [cells(width, *groups)]
+    groups = [(f"{label} ", f"{sums[group]:3.0f} %" if threads else f"{UNKNOWN:>5}") for label, group in _GROUPS]
+    rows: list[Row] = [tuple(run for label, value in groups for run in ((label, Role.LABEL), (f"{value} ", Role.VALUE)))]
     name_width = min(24, max(8, width // 3))
     for place in range(THREAD_ROWS[density]):
         if place >= len(threads):

@@ -62,6 +62,12 @@ class Pane:
     figures: tuple[str, ...]
     """Definitions that explain the pane's numbers, see `engine.metrics.definitions`."""
     chart: ChartSpec | None = None
+    chart_from: Density = Density.NORMAL
+    """The least density at which the chart is shown."""
+
+    def chart_rows_at(self, density: Density) -> int:
+        """Least height of the chart at a density, its time axis included; 0 without one."""
+        return CHART_ROWS[density] if self.chart is not None and density >= self.chart_from else 0
 
 
 def axis_label(value: float) -> str:
@@ -92,11 +98,11 @@ def chart_rows(spec: ChartSpec, chart: Chart, snapshot: Snapshot, width: int, he
     rows: list[Row] = []
     for number in range(down):
         label = axis_label(top) if number == 0 else "0" if number == down - 1 else ""
-        head: Row = ((f"{label:>{axis - 1}}┤" if label else " " * (axis - 1) + "│", Role.GRID),) if axis else ()
+        head: Row = ((f"{label:>{axis - 1}}", Role.LABEL), ("┤" if label else "│", Role.GRID)) if axis else ()
         rows.append(head + _canvas_row(canvas, number))
     marks = _marks(snapshot.markers, across, view_of(traces[0], across, sweep=how.sweep).cell_at)
     name = {Window.MINUTE: "1 min", Window.FIVE_MINUTES: "5 min", Window.SESSION: "all"}[how.window]
-    rows.append((((f"{name:>{axis - 1}}└", Role.GRID),) if axis else ()) + marks)
+    rows.append((((f"{name:>{axis - 1}}", Role.LABEL), ("└", Role.GRID)) if axis else ()) + marks)
     return rows
 
 

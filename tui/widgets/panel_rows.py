@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from rich.cells import cell_len
 
-from engine.metrics.reading import Reading, Unavailable
+from engine.metrics.reading import Unavailable
 from tui.cells import drawable
 
 
@@ -128,18 +128,6 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.1f} ms" if value >= 10 else f"{value:.2f} ms"
 
 
-def reading(value: Reading, unit: str, decimals: int = 0) -> str:
-    """A figure with its unit, or that it is unavailable and why."""
-    if isinstance(value, Unavailable):
-        return f"unavailable: {value.reason}"
-    return f"{value:,.{decimals}f} {unit}"
-
-
-def size_reading(value: Reading) -> str:
-    """Bytes, or that they are unavailable and why."""
-    return f"unavailable: {value.reason}" if isinstance(value, Unavailable) else size(value)
-
-
 Cell = tuple[str, str] | tuple[str, str, Role]
 """Label, value, and the role of the label where it is not an ordinary one."""
 
@@ -161,6 +149,13 @@ def cells(width: int, *items: Cell) -> Row:
 def sentence(width: int, label: str, text: str, role: Role = Role.TEXT) -> Row:
     """A label and a text that is cut at the end of the row."""
     return ((f"{label} " if label else "", Role.LABEL), (cut(text, max(0, width - len(label) - 1)), role))
+
+
+def reading(width: int, label: str, value: float | str | Unavailable, show: Callable[[float], str] = str) -> Row:
+    """A figure in a row of its own, or that it is unavailable and why."""
+    if isinstance(value, Unavailable):
+        return sentence(width, label, f"unavailable: {value.reason}", Role.LABEL)
+    return sentence(width, label, value if isinstance(value, str) else show(value), Role.VALUE)
 
 
 def bar(share: float | None, width: int, role: Role = Role.FIRST) -> Row:

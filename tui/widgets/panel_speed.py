@@ -73,7 +73,7 @@ def _histogram(now: Snapshot, width: int) -> Row:
     first, last = used[0], used[-1]
     ends = f"{histogram_edge_ms(first):.0f} ", f" {histogram_edge_ms(last + 1):.0f} ms"
     bars = spark([float(count) for count in counts[first : last + 1]], high=float(max(counts)), glyphs=Glyphs.BLOCKS)
-    return (("gaps ", Role.LABEL), (ends[0], Role.GRID), (bars, Role.FIRST), (ends[1], Role.GRID))
+    return (("gaps ", Role.LABEL), (ends[0], Role.LABEL), (bars, Role.FIRST), (ends[1], Role.LABEL))
 
 
 def _waterfall(now: Snapshot, width: int) -> list[Row]:
@@ -138,4 +138,6 @@ CONTEXT = Pane(
     _context_headline,
     _context_rows,
     ("context_used", "cache_n", "prompt_n", "diverged_at", "left_out"),
+    ChartSpec(("context_used",), "tokens in the window", floor=1000.0),
+    chart_from=Density.FULL,
 )

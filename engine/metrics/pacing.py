@@ -1,0 +1,69 @@
+"""`stream_batch = auto`: the smallest number of tokens per chunk that the screen and the line can afford. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+UI_SHARE = 0.03
+"""Painting may take this share of one core: what keeps decoding at 0.97 of headless when every core is in use."""
+
+BIGGEST = 64
+"""More tokens at a time than this look like no stream at all."""
+
+LONGEST_CHUNK_S = 0.5
+"""A chunk may not hold text back longer than this while the line can carry more."""
+
+LEAVE_SHARE = 0.7
+"""A smaller batch is taken only if it would stay under this share of the bounds: the choice must not swing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What was measured while text was painted."""
+
+    tokens_per_second: float
+    """Of the engine."""
+    paint_ms: float
+    """Painting one chunk."""
+    chunk_bytes: float
+    """Sent to the terminal for one chunk."""
+    link_bytes_per_s: float | None = None
+    """What the line was seen to carry; None as long as it never fell behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What `auto` chose."""
+
+    batch: int
+    sentence: str
+    """The choice with its reason, for the panel."""
+
+
+def smallest_batch(costs: Costs, *, current: int = 1, ui_share: float = UI_SHARE) -> Choice:
+    """The smallest batch under both bounds; a batch smaller than `current` needs some room below them."""
+    if costs.tokens_per_second <= 0:
+        return Choice(current, f"{current}: nothing flows")
+    by_cpu = costs.tokens_per_second * costs.paint_ms / 1e3 / ui_share
+    by_link = costs.tokens_per_second * costs.chunk_bytes / costs.link_bytes_per_s if costs.link_bytes_per_s else 0.0
+    needed = _batch(max(by_cpu, by_link))
+    if needed < current:
+        needed = min(current, _batch(max(by_cpu, by_link) / LEAVE_SHARE))
+    patience = max(1, math.floor(costs.tokens_per_second * LONGEST_CHUNK_S))
+    batch = needed if by_link > patience else min(needed, patience)
+    return Choice(batch, _reason(batch, by_cpu, by_link, ui_share))
+
+
+def _batch(tokens: float) -> int:
+    return min(BIGGEST, max(1, math.ceil(tokens - 1e-9)))
+
+
+def _reason(batch: int, by_cpu: float, by_link: float, ui_share: float) -> str:
+    if batch == 1:
+        return "1: painting every token is cheap enough"
+    if by_link > by_cpu:
+        return f"{batch}: the line carries no more"
+    if by_cpu > batch:
+        return f"{batch}: painting costs more than {ui_share * 100:.0f} % of a core, but text may not wait longer"
+    return f"{batch}: keeps painting under {ui_share * 100:.0f} % of a core"

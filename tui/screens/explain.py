@@ -1,0 +1,67 @@
+"""Explain these numbers: the figures of a pane, each with its formula, its sources, and what would change it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.metrics.definitions import BY_ID, Definition
+from engine.metrics.snapshot import Snapshot
+from tui.widgets.panel_look import look
+from tui.widgets.panel_pane import Density, Pane
+from tui.widgets.panel_rows import fit
+
+VALUES_WIDTH = 60
+"""Cells of the rows with the present values."""
+
+
+class ExplainScreen(ModalScreen[None]):
+    """A page over the panel; any of the usual keys closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", "Close")]
+    DEFAULT_CSS = """
+    ExplainScreen { align: center middle; }
+    ExplainScreen > VerticalScroll {
+        width: 84; max-width: 96%; height: auto; max-height: 94%; border: round $primary; background: $surface; padding: 0 1;
+    }
+    ExplainScreen .figure { margin-top: 1; }
+    """
+
+    def __init__(self, pane: Pane, snapshot: Snapshot) -> None:
+        super().__init__()
+        self._pane = pane
+        self._snapshot = snapshot
+
+    def compose(self) -> ComposeResult:
+        """The values now, then one block per figure."""
+        with VerticalScroll() as page:
+            page.border_title = f"{self._pane.title}: what these numbers are"
+            page.border_subtitle = "Esc closes"
+            yield Static(id="values")
+            for name in self._pane.figures:
+                yield Static(_block(BY_ID[name]), classes="figure")
+
+    def on_mount(self) -> None:
+        """The page is styled only now, so the values can take its colours."""
+        values = self.query_one("#values", Static)
+        styles = look(self.app.theme_variables, values.rich_style)
+        rows = self._pane.rows(self._snapshot, VALUES_WIDTH, Density.FULL)
+        lines = [Text.assemble(*((text, styles[role]) for text, role in fit(row, VALUES_WIDTH))) for row in rows]
+        values.update(Text("\n").join(lines))
+        self.query_one(VerticalScroll).focus()
+
+
+def _block(figure: Definition) -> Text:
+    unit = f" ({figure.unit})" if figure.unit else ""
+    block = Text()
+    block.append(f"{figure.name}{unit}\n", "bold")
+    for label, text in (("How", figure.formula), ("From", figure.source), ("Changes with", figure.levers)):
+        block.append(f"{label}: ", "dim")
+        block.append(f"{text}\n" if label != "Changes with" else text)
+    return block

@@ -1,0 +1,39 @@
+"""The panel's first row: what the engine does, how fast, and how the panel itself is set. It goes on while the panes are paused."""
+
+from __future__ import annotations
+
+from engine.metrics.history import Window
+from engine.metrics.snapshot import Phase, Snapshot
+from tui.widgets.braille import Glyphs, spark
+from tui.widgets.panel_rows import Role, Row, Run, cut, number, text_of
+
+PULSE_POINTS = 10
+"""Values in the pulse: the last five seconds."""
+
+
+def head(now: Snapshot, width: int, *, window: Window, notes: tuple[str, ...], glyphs: Glyphs) -> Row:
+    """Phase, speed and pulse on the left; notes and the window on the right, as far as there is room."""
+    runs: list[Run] = [(f"{_phase(now):<9}", Role.GOOD if now.phase.in_turn else Role.LABEL)]
+    runs.append((f"{number(now.speed.now if now.speed.now is not None else now.speed.prompt_per_second):>6} t/s ", Role.VALUE))
+    if width >= 48:
+        runs.append((_pulse(now, glyphs), Role.FIRST))
+    if now.alerts:
+        runs.append((f" ! {len(now.alerts)}", Role.BAD))
+    left = tuple(runs)
+    right = "  ".join((*notes, window.value))
+    room = width - len(text_of(left)) - 1
+    shown = cut(right, room)
+    return (*left, (" " * max(0, width - len(text_of(left)) - len(shown)), Role.TEXT), (shown, Role.LABEL))
+
+
+def _phase(now: Snapshot) -> str:
+    if now.phase is Phase.LOADING:
+        return f"load {now.loading * 100:3.0f}%"
+    return now.phase.value
+
+
+def _pulse(now: Snapshot, glyphs: Glyphs) -> str:
+    trace = now.traces.get(Window.MINUTE, {}).get("tokens_per_second")
+    values = trace.values[-PULSE_POINTS:] if trace is not None else ()
+    highest = max((value for value in values if value is not None), default=0.0)
+    return f"{spark(values, high=highest, glyphs=glyphs):<{PULSE_POINTS}}"
