@@ -24,6 +24,8 @@ CHATML = (
 
 CONTROL_TEXTS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 THINK_TEXTS = ("<think>", "</think>")
+SPECIAL = range(258, 258 + len(CONTROL_TEXTS) + len(THINK_TEXTS))
+"""Their ids in the BPE vocabulary: after 256 bytes and two merges."""
 
 EMBEDDING = 256
 """Row length of the weights: what K-quants need as a multiple."""
@@ -125,6 +127,16 @@ class Maker:
         for name in names:
             self.tensor(name, np.ones(size, np.float32))
 
+    def embeddings(self, n_vocab: int, special: Sequence[int]) -> None:
+        """The input and output matrices; apart from each other, since a tied one makes the model say the same token for ever.
+
+        The model is kept from saying `special` tokens, so that answers are as long as a test wants them.
+        """
+        self.noise("token_embd.weight", n_vocab, EMBEDDING, scale=0.5)
+        output = (self._random.standard_normal((n_vocab, EMBEDDING)) * 0.15).astype(np.float32)
+        output[list(special)] = 0
+        self.tensor("output.weight", output)
+
     def attention(self, block: str, *, heads_kv: int, qk_norm: bool) -> None:
         """The attention weights of one block."""
         self.noise(f"{block}.attn_q.weight", HEADS * HEAD_SIZE, EMBEDDING)
@@ -157,15 +169,16 @@ def dense(
     unused: int = 0,
     template: str | None = CHATML,
     vocab: Vocab | None = None,
+    name: str = "tiny dense",
     seed: int = 0,
 ) -> Path:
     """Full attention with a BPE vocabulary (qwen3). `unused` pads the vocabulary, 150,000 makes it as large as real ones."""
-    maker = Maker(path, "qwen3", name="tiny dense", n_ctx=n_ctx, layers=layers, seed=seed)
+    maker = Maker(path, "qwen3", name=name, n_ctx=n_ctx, layers=layers, seed=seed)
     maker.attention_keys(heads_kv=2)
     maker.writer.add_key_length(HEAD_SIZE)
     maker.writer.add_value_length(HEAD_SIZE)
     n_vocab = maker.bpe(vocab or bpe_vocab(unused=unused), template)
-    maker.noise("token_embd.weight", n_vocab, EMBEDDING, scale=0.5)
+    maker.embeddings(n_vocab, SPECIAL)
     maker.ones("output_norm.weight")
     for i in range(layers):
         block = f"blk.{i}"
@@ -199,8 +212,7 @@ def spm(path: Path, *, n_ctx: int = 1024, layers: int = 2, template: str | None 
     writer.add_vocab_size(len(entries))
     if template is not None:
         writer.add_chat_template(template)
-    maker.noise("token_embd.weight", len(entries), EMBEDDING, scale=0.5)
-    maker.noise("output.weight", len(entries), EMBEDDING)
+    maker.embeddings(len(entries), [number for number, (_, kind, _) in enumerate(entries) if kind is not types.NORMAL])
     maker.ones("output_norm.weight")
     for i in range(layers):
         block = f"blk.{i}"
@@ -220,7 +232,7 @@ def sliding_window(
     maker.writer.add_value_length(HEAD_SIZE)
     maker.writer.add_sliding_window(window)
     n_vocab = maker.bpe(bpe_vocab(), template)
-    maker.noise("token_embd.weight", n_vocab, EMBEDDING, scale=0.5)
+    maker.embeddings(n_vocab, SPECIAL)
     maker.ones("output_norm.weight")
     for i in range(layers):
         block = f"blk.{i}"
@@ -238,7 +250,7 @@ def hybrid(path: Path, *, n_ctx: int = 1024, template: str | None = CHATML, seed
     maker.attention_keys(heads_kv=heads_kv, rms_eps=1e-5, rope_base=1e6)
     maker.writer.add_uint32("lfm2.shortconv.l_cache", 3)
     n_vocab = maker.bpe(bpe_vocab(), template)
-    maker.noise("token_embd.weight", n_vocab, EMBEDDING, scale=0.5)
+    maker.embeddings(n_vocab, SPECIAL)
     maker.ones("token_embd_norm.weight")
     for i, heads in enumerate(heads_kv):
         block = f"blk.{i}"
@@ -265,7 +277,7 @@ def recurrent(path: Path, *, n_ctx: int = 1024, layers: int = 2, template: str |
     maker.writer.add_ssm_state_size(state)
     maker.writer.add_ssm_time_step_rank(rank)
     n_vocab = maker.bpe(bpe_vocab(), template)
-    maker.noise("token_embd.weight", n_vocab, EMBEDDING, scale=0.5)
+    maker.embeddings(n_vocab, SPECIAL)
     maker.ones("output_norm.weight")
     for i in range(layers):
         block = f"blk.{i}"
@@ -323,6 +335,22 @@ def scripted(path: Path, pieces: Sequence[str], *, n_ctx: int = 2048, template: 
         ):
             maker.tensor(f"{block}.{name}.weight", np.zeros((rows, columns), np.float32))
     return maker.close()
+
+
+def vast(path: Path, *, size: int) -> Path:
+    """A file whose weights take `size` bytes, all of them a hole: it takes no room on disk."""
+    maker = Maker(path, "qwen3", name="vast", n_ctx=1024, layers=1)
+    maker.attention_keys(heads_kv=2)
+    maker.bpe(bpe_vocab(), CHATML)
+    rows = size // (EMBEDDING * 4)
+    maker.writer.add_tensor_info("token_embd.weight", (rows, EMBEDDING), np.dtype(np.float32), rows * EMBEDDING * 4)
+    maker.writer.write_header_to_file()
+    maker.writer.write_kv_data_to_file()
+    maker.writer.write_ti_data_to_file()
+    maker.writer.close()
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + size + gguf.GGUF_DEFAULT_ALIGNMENT)
+    return path
 
 
 def projector_only(path: Path) -> Path:

@@ -49,7 +49,7 @@ class Compute:
     ) -> None:
         _step_back()
         self.log = NativeLog(log_path)
-        self.log.install()
+        self.log.listen()
         on_native_death(self._native_death)
         self._loader = Loader(n_slots=n_slots, trusted=trusted, verdicts=Verdicts(verdicts_path), log=self.log)
         self._pace = pace
@@ -123,7 +123,7 @@ class Compute:
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a template or a listener raises
             traceback.print_exc(file=sys.stderr)
             failure = error if isinstance(error, XchatError) else EngineError("The engine failed", repr(error), "Send it again.")
-            loaded.scheduler.fail_all(failure)
+            loaded.scheduler.end_all(StopReason.ERROR, failure)
             for cache in loaded.scheduler.caches:
                 cache.clear()
 
@@ -150,12 +150,15 @@ class Compute:
         loaded = self._loaded
         cost = Cost.RELOAD if loaded is None else self._loader.fits(loaded, path, preset)
         if loaded is None or cost is Cost.RELOAD:
-            fresh = self._loader.load(path, preset, _Watch(command, self._stay_responsive), self._unload)
+            fresh = self._loader.load(path, preset, _Watch(command, self._stay_responsive), loaded, self._unload)
             self._unload()
             self._keep(fresh)
         elif cost is Cost.REBUILD:
-            self._loaded = self.info = None
-            fresh, failure = self._loader.rebuild(loaded, preset)
+            try:
+                fresh, failure = self._loader.rebuild(loaded, preset)
+            except EngineError:
+                self._loaded = self.info = None
+                raise
             self._keep(fresh)
             if failure is not None:
                 raise failure
@@ -208,7 +211,7 @@ class Compute:
 
     def _close(self) -> None:
         if self._loaded is not None:
-            self._loaded.scheduler.fail_all(EngineError("The engine is closed"))
+            self._loaded.scheduler.end_all(StopReason.CANCELLED)
         while self._waiting:
             command = self._waiting.popleft()
             if isinstance(command, Ticket):
@@ -222,7 +225,7 @@ class Compute:
         error = EngineError("The engine has failed", reason, "The conversation is kept; restart xchat to go on.")
         loaded = self._loaded
         if loaded is not None:
-            loaded.scheduler.fail_all(error)
+            loaded.scheduler.end_all(StopReason.ERROR, error)
         self._died(error)
         while True:
             threading.Event().wait()

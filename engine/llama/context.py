@@ -93,7 +93,7 @@ class Context:
         params.n_threads_batch = threads_batch
         params.abort_callback = ABORT_IF_SET
         params.abort_callback_data = ctypes.addressof(self._abort_flag)
-        log.clear()
+        log.listen()
         pointer = lib.llama_init_from_model(model.pointer, params)
         if not pointer:
             reason = last_reason(log.errors(), ("llama_init_from_model: ", "llama_context: "))

@@ -48,6 +48,8 @@ class Delivery:
 
     def flush(self) -> None:
         """Deliver what has been collected."""
-        if self._tokens:
-            self._emit(TokensDecoded(self._turn, tuple(self._pieces), tuple(self._tokens), tuple(self._token_ns)))
-            self._pieces, self._tokens, self._token_ns = [], [], []
+        if not self._tokens:
+            return
+        chunk = TokensDecoded(self._turn, tuple(self._pieces), tuple(self._tokens), tuple(self._token_ns))
+        self._pieces, self._tokens, self._token_ns = [], [], []
+        self._emit(chunk)

@@ -1,10 +1,9 @@
-"""A GGUF file, or the shards of one, before the native library sees it: is it there, is it whole, can it be read, what is it."""
+"""A model's file, or the shards of one: seen, brought into the page cache, and told apart from others."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import ModelError
+from engine.models.check import check_model, parts_of
+from engine.models.facts import ModelFacts
 from engine.models.untrusted import file_name
-
-MAGIC: Final = b"GGUF"
-_SHARD = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 _CHUNK: Final = 4 << 20
 """Bytes read between two looks at the cancel flag."""
@@ -32,73 +30,47 @@ _FINGERPRINT_SAMPLE_BYTES: Final = 4096
 class ModelFile:
     """A model on disk, seen at one moment."""
 
-    path: Path
-    """The file the native library is given: the first shard of several."""
     shards: tuple[Path, ...]
     size: int
-    mtime_ns: int
-    """Of the shard that changed last."""
+    identity: str
+    """The same as long as the files on disk are the same."""
+    facts: ModelFacts
 
     @property
-    def identity(self) -> str:
-        """The same as long as the file on disk is the same."""
-        return f"{self.path}|{self.size}|{self.mtime_ns}"
+    def path(self) -> Path:
+        """What the native library is given: the first shard."""
+        return self.shards[0]
 
 
 def examine(path: Path) -> ModelFile:
     """Look at a model file without loading it.
 
     Raises:
-        ModelError: when it is missing, a folder, unreadable, empty, not a GGUF, or a shard of an incomplete set.
+        ModelError: when it is missing, unreadable, no GGUF, no chat model, cut, or a shard of an incomplete set.
+
     """
-    name = file_name(path)
-    path = path.expanduser().absolute()
-    first = _first_shard(path)
-    shards = _shards(first)
-    size, newest = 0, 0
-    for shard in shards:
-        try:
-            if shard.is_dir():
-                raise ModelError(f"{name} is a folder", hint="Name a .gguf file in it.")
-            with shard.open("rb") as file:
-                magic = file.read(len(MAGIC))
-                stat = os.fstat(file.fileno())
-        except FileNotFoundError:
-            if len(shards) > 1:
-                raise ModelError(
-                    f"{name} is incomplete",
-                    f"it comes in {len(shards)} parts, and {file_name(shard)} is missing",
-                    "Put all parts into one folder.",
-                ) from None
-            raise ModelError(f"{name} does not exist", f"looked for {_printable_path(path)}", "Check the path.") from None
-        except PermissionError:
-            raise ModelError(f"{name} can't be read", "no permission", "Make the file readable for your user.") from None
-        except OSError as error:
-            raise ModelError(f"{name} can't be read", error.strerror or str(error), "Check the disk, or take another copy.") from error
-        if not stat.st_size:
-            raise ModelError(f"{file_name(shard)} is empty", hint="Download it again.")
-        if magic != MAGIC:
-            raise ModelError(f"{file_name(shard)} is not a GGUF file", "it begins with other bytes", "Choose a .gguf model file.")
-        size += stat.st_size
-        newest = max(newest, stat.st_mtime_ns)
-    return ModelFile(first, shards, size, newest)
+    checked = check_model(path.expanduser().absolute())
+    size, identity = _identity(checked.parts)
+    return ModelFile(checked.parts, size, identity, checked.facts)
 
 
-def _printable_path(path: Path) -> str:
-    return "/".join(file_name(Path(part)) if part != "/" else "" for part in path.parts) or "/"
+def identity_of(path: Path) -> str:
+    """The `ModelFile.identity` that `examine` would find, without reading the file.
+
+    Raises:
+        ModelError: when it can't be found.
+
+    """
+    return _identity(parts_of(path.expanduser().absolute()))[1]
 
 
-def _first_shard(path: Path) -> Path:
-    match = _SHARD.fullmatch(path.name)
-    return path.with_name(f"{match['stem']}-00001-of-{match['count']}.gguf") if match and int(match["count"]) > 1 else path
-
-
-def _shards(first: Path) -> tuple[Path, ...]:
-    match = _SHARD.fullmatch(first.name)
-    if match is None:
-        return (first,)
-    count = int(match["count"])
-    return tuple(first.with_name(f"{match['stem']}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1))
+def _identity(shards: tuple[Path, ...]) -> tuple[int, str]:
+    try:
+        stats = [shard.stat() for shard in shards]
+    except OSError as error:
+        raise ModelError(f"{file_name(shards[0])} can't be read", error.strerror or "", "Check the path.") from error
+    size = sum(stat.st_size for stat in stats)
+    return size, f"{shards[0]}|{size}|{max(stat.st_mtime_ns for stat in stats)}"
 
 
 def read_ahead(file: ModelFile, progressed: Callable[[float], bool]) -> bool:

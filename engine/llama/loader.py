@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.backend import EngineInfo
 from engine.errors import EngineError, ModelError
 from engine.llama.context import Context
-from engine.llama.files import ModelFile, examine, read_ahead
+from engine.llama.files import ModelFile, examine, identity_of, read_ahead
 from engine.llama.kv import SequenceCache
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled, Model
@@ -22,14 +22,15 @@ from engine.llama.probe import Probe
 from engine.llama.scheduler import Scheduler
 from engine.llama.verdicts import Verdicts
 from engine.metrics.clock import NS_PER_MS, now_ns
+from engine.models.fit import fit
+from engine.models.memory import predict
 from engine.models.untrusted import file_name
 from engine.presets.preset import COSTS, Cost, Preset
-from engine.presets.topology import read_room, read_topology
+from engine.presets.topology import Room, cpu_features, read_room, read_topology
 
 _READING: Final = 0.8
 """Share of the progress that reading the file makes up; the rest is the native load."""
 _MIB: Final = 1 << 20
-_GIB: Final = 1 << 30
 
 
 class Watch(Protocol):
@@ -71,19 +72,19 @@ class Loader:
         """What it takes to get from what is loaded to `path` with `preset`: None when it is that already.
 
         Raises:
-            ModelError: when the file is gone or not a model.
+            ModelError: when the file is gone.
         """
-        if examine(path).identity != loaded.model.file.identity:
+        if identity_of(path) != loaded.model.file.identity:
             return Cost.RELOAD
         changed = {cost for key, cost in COSTS.items() if getattr(loaded.info.preset, key) != getattr(preset, key)}
         if preset.mmap != loaded.model.mmap or preset.repack != loaded.model.repack:
             return Cost.RELOAD
         return next((cost for cost in (Cost.REBUILD, Cost.HOT) if cost in changed), None)
 
-    def load(self, path: Path, preset: Preset, watch: Watch, make_room: Callable[[], None]) -> Loaded:
+    def load(self, path: Path, preset: Preset, watch: Watch, old: Loaded | None, free_old: Callable[[], None]) -> Loaded:
         """Load a model file.
 
-        `make_room` is called, when nothing can be found wrong with the file any more, if the model does not fit beside what is loaded.
+        `free_old` is called, when nothing can be found wrong with the file any more, if the model does not fit beside the old one.
 
         Raises:
             ModelError: when the file can't be used or is too large for this machine.
@@ -92,7 +93,7 @@ class Loader:
         """
         began = now_ns()
         file = examine(path)
-        _check_size(file)
+        _refuse_what_can_not_fit(file, preset, self._n_slots, _freed_by(old))
 
         def reading(fraction: float) -> bool:
             watch.progressed(fraction * _READING)
@@ -113,8 +114,8 @@ class Loader:
         finally:
             if probe is not None:
                 probe.close()
-        if read_room().available < _needed(file, preset):
-            make_room()
+        if predict(file.facts, preset, features=cpu_features(), n_seq=self._n_slots).needed > read_room().available:
+            free_old()
         model = Model(file, mmap=preset.mmap, repack=preset.repack, log=self._log, progressed=loading)
         try:
             return self._with_context(model, preset, began)
@@ -129,9 +130,11 @@ class Loader:
         When the new context can't be made, the old settings are put in force again and the error is returned beside them.
 
         Raises:
+            ModelError: when the new context can't fit into memory; nothing has changed then.
             EngineError: when the old context can't be made again either; the model is closed then.
         """
         began = now_ns()
+        _refuse_what_can_not_fit(loaded.model.file, preset, self._n_slots, _freed_by(loaded))
         carried = [(list(cache.tokens), cache.save()) for cache in loaded.scheduler.caches]
         loaded.context.close()
         failure = None
@@ -183,19 +186,28 @@ def checkpoint_budget() -> int:
     return max(64 * _MIB, min(1024 * _MIB, read_room().available // 16))
 
 
-def _check_size(file: ModelFile) -> None:
-    total = read_room().total
-    if file.size > total:
-        raise ModelError(
-            f"{file_name(file.path)} is too large for this machine",
-            f"it has {file.size / _GIB:.1f} GiB, and the memory {total / _GIB:.1f} GiB",
-            "Choose a smaller quant of it, or a smaller model.",
-        )
+def _freed_by(loaded: Loaded | None) -> int:
+    """Bytes that come back when this is freed; mapped weights are page cache, which counts as available already."""
+    if loaded is None:
+        return 0
+    return sum(size for purpose, size in loaded.info.memory.items() if purpose != "weights" or not loaded.model.mmap)
 
 
-def _needed(file: ModelFile, preset: Preset) -> int:
-    """A cautious guess at the memory a load takes: the weights, and as much again where a rearranged copy is kept."""
-    return file.size * (2 if preset.repack else 1)
+def _refuse_what_can_not_fit(file: ModelFile, preset: Preset, n_seq: int, freed: int) -> None:
+    """Raise ModelError for a load that would end in swapping or at the hands of the kernel, rather than in an answer.
+
+    Mapped weights beyond the memory that is free now are slow but possible, so only what must stay in memory is held against that.
+    """
+    room = read_room()
+    room = Room(min(room.available + freed, room.total), room.total, room.limited)
+    features = cpu_features()
+    estimate = predict(file.facts, preset, features=features, n_seq=n_seq)
+    pinned = estimate.total - (estimate.weights if preset.mmap else 0)
+    if pinned <= room.available and estimate.needed <= room.total:
+        return
+    verdict = fit(file.facts, preset, room, features=features, n_seq=n_seq)
+    hint = verdict.remedies[0].sentence if verdict.remedies else "Choose a smaller model, or a smaller quant of it."
+    raise ModelError(f"{file_name(file.path)} is too large for this machine", verdict.sentence, hint)
 
 
 def _carry_over(carried: Sequence[tuple[list[int], NDArray[np.uint8] | None]], caches: Sequence[SequenceCache], n_ctx: int) -> None:

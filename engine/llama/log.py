@@ -41,7 +41,7 @@ _installed: list[NativeLog] = []
 
 
 class NativeLog:
-    """Receives the native log of this process; install one, once.
+    """Receives the native log of this process; the one that listened last has it.
 
     A model file can put what it likes into its metadata, and the loader prints that, so characters that a terminal acts on are replaced.
     """
@@ -54,8 +54,9 @@ class NativeLog:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._callback = lib.llama_log_callback(self._receive)
 
-    def install(self) -> None:
-        """Take the native log over from now on."""
+    def listen(self) -> None:
+        """Take the native log over and forget earlier lines, so that `errors` tells about what comes next."""
+        self._lines.clear()
         _installed[:] = [self]
         lib.llama_log_set(self._callback, ctypes.c_void_p(0))
 
@@ -66,10 +67,6 @@ class NativeLog:
     def errors(self) -> list[str]:
         """Texts of the warnings and errors among the latest lines, oldest first."""
         return [line.text for line in self._lines if line.level >= WARN]
-
-    def clear(self) -> None:
-        """Forget the lines, so that `errors` tells about what comes next."""
-        self._lines.clear()
 
     def _receive(self, level: int, text: bytes | None, _data: object) -> None:
         if level == CONTINUED:

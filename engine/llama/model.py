@@ -14,7 +14,7 @@ from engine.llama.log import NativeLog, last_reason
 from engine.llama.native import lib
 from engine.llama.vocab import LlamaVocabulary
 from engine.models.ggml_types import FILE_TYPES
-from engine.models.untrusted import file_name
+from engine.models.untrusted import file_name, printable
 
 _META_BYTES: Final = 4096
 _GUESSED: Final = 1024
@@ -48,7 +48,7 @@ class Model:
         params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mmap else lib.LLAMA_LOAD_MODE_NONE
         params.use_extra_bufts = repack
         params.progress_callback = callback = lib.llama_progress_callback(report)
-        log.clear()
+        log.listen()
         pointer = lib.llama_model_load_from_file(str(file.path).encode(), params)
         del callback
         if not pointer:
@@ -65,6 +65,7 @@ class Model:
             self.close()
             raise ModelError(f"{file_name(file.path)} has no vocabulary", hint="Choose a chat model.")
         self.vocabulary = LlamaVocabulary(vocab, self.fingerprint)
+        self.vocabulary.prepare()
         self.n_swa = int(lib.llama_model_n_swa(pointer))
         self.memory_kind = self._memory_kind()
         self.info = self._info()
@@ -96,8 +97,8 @@ class Model:
         file_type = int(lib.llama_model_ftype(pointer)) & ~_GUESSED
         return ModelInfo(
             path=self.file.path,
-            name=metadata.get("general.name") or self.file.path.stem,
-            architecture=metadata.get("general.architecture", ""),
+            name=printable(metadata.get("general.name") or self.file.path.stem),
+            architecture=printable(metadata.get("general.architecture", "")),
             quant=FILE_TYPES.get(file_type, "unknown"),
             n_params=int(lib.llama_model_n_params(pointer)),
             size_bytes=self.file.size,

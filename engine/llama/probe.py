@@ -114,7 +114,6 @@ def try_file(path: Path) -> None:
     from engine.llama.native import lib
 
     log = NativeLog()
-    log.install()
     model_params = lib.llama_model_default_params()
     model_params.no_alloc = True
     model_params.load_mode = lib.LLAMA_LOAD_MODE_NONE
@@ -125,7 +124,7 @@ def try_file(path: Path) -> None:
     context_params.n_ctx = 256
     context_params.n_batch = context_params.n_ubatch = 32
     context_params.n_outputs_max = 1
-    log.clear()
+    log.listen()
     context = lib.llama_init_from_model(model, context_params)
     if not context:
         raise refused(path, log.errors())

@@ -17,10 +17,12 @@ from engine.llama.kv import SequenceCache
 from engine.llama.turn import Turn
 from engine.metrics.clock import NS_PER_MS, NS_PER_S, now_ns
 
-CALL_NS: Final = 200 * NS_PER_MS
+CALL_NS: Final = 250 * NS_PER_MS
 """How long one decode call of a prefill should take: the pace of its progress."""
 FIRST_CHUNK: Final = 32
-"""Prompt tokens in a call as long as the speed is unknown, and the fewest later on."""
+"""Prompt tokens in a call as long as the speed is unknown; longer calls are made of multiples."""
+LEAST_CHUNK: Final = 64
+"""Fewest prompt tokens in a call once the speed is known: each call reads all weights, and below this that costs over a tenth."""
 SLOW_TOKEN_NS: Final = 25 * NS_PER_MS
 """A token that takes longer is aborted on stop instead of finished."""
 CHECKPOINT_EVERY: Final = 1024
@@ -80,11 +82,10 @@ class Scheduler:
         if self._abortable:
             self._context.request_abort()
 
-    def fail_all(self, error: XchatError) -> None:
-        """End every turn with an error, without touching anything native."""
-        for turn in list(self._turns):
-            turn.conclude(StopReason.ERROR, error)
-        self._turns.clear()
+    def end_all(self, reason: StopReason, error: XchatError | None = None) -> None:
+        """End every turn, without touching anything native."""
+        for turn in self._turns:
+            turn.conclude(reason, error)
 
     def step(self) -> None:
         """One decode call, and what follows from it."""
@@ -170,11 +171,9 @@ class Scheduler:
         return parts, in_batch
 
     def _chunk(self, room: int) -> int:
-        """Prompt tokens of the next call: a power of two, so that graphs are reused, that takes about CALL_NS."""
-        affordable = self._prompt_rate * CALL_NS / NS_PER_S
-        chunk = FIRST_CHUNK
-        while chunk * 2 <= affordable:
-            chunk *= 2
+        """Prompt tokens of the next call, so that it takes about CALL_NS."""
+        affordable = int(self._prompt_rate * CALL_NS / NS_PER_S) // FIRST_CHUNK * FIRST_CHUNK
+        chunk = max(affordable, LEAST_CHUNK) if self._prompt_rate else FIRST_CHUNK
         return max(1, min(chunk, room))
 
     def _learn_speed(self, parts: Sequence[Part], took_ns: int, *, single: bool) -> None:

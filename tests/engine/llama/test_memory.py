@@ -22,8 +22,8 @@ KINDS = tuple(ggufs.MAKERS)
 UBATCH = 32
 EXACT: dict[str, Any] = {"type_k": "f32", "type_v": "f32", "flash_attn": "off"}
 """A KV cache that does not round, so that a small error is a wrong state."""
-TOLERANCE = 2e-3
-"""Largest difference of logits, which span tens of units: batches of other sizes sum in another order."""
+TOLERANCE = 2e-4
+"""Largest difference of logits, which span a dozen units: batches of other sizes sum in another order."""
 
 
 class Bench:
@@ -31,7 +31,6 @@ class Bench:
 
     def __init__(self, path: Path) -> None:
         log = NativeLog()
-        log.install()
         preset = Preset(n_ctx=1024, n_batch=128, n_ubatch=UBATCH, **EXACT)
         self.model = Model(examine(path), mmap=True, repack=False, log=log, progressed=lambda _fraction: True)
         self.context = Context(self.model, preset, n_seq=1, threads=1, threads_batch=1, log=log)

@@ -1,0 +1,459 @@
+"""The backend as a whole, on real tiny models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from engine.backend import (
+    BackendEvent,
+    EngineInfo,
+    LoadProgressed,
+    MemoryKind,
+    PrefillProgressed,
+    PreparedPrompt,
+    PromptReady,
+    StopReason,
+    TokensDecoded,
+    Vocabulary,
+)
+from engine.errors import EngineError, ModelError
+from engine.llama.engine import LlamaBackend
+from engine.presets.preset import Preset, Sampling
+from tests import ggufs
+from tests.engine.llama.conftest import SCRIPT
+from tests.engine.llama.driver import PATIENCE_S, SMALL, Driver, text_prompt, token_prompt
+
+Load = Callable[..., EngineInfo]
+WORDS = [32 + number % 90 for number in range(700)]
+
+
+class TestAnswer:
+    def test_the_scripted_model_says_its_script_and_ends_its_turn(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+        answer = driver.ask(text_prompt("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"))
+        assert answer.text == "".join(SCRIPT)
+        assert answer.finished.reason is StopReason.EOG
+        assert answer.finished.error is None
+        assert answer.finished.timings.predicted_n == len(SCRIPT) == len(answer.tokens)
+
+    def test_events_come_in_order_with_one_clock(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+        answer = driver.ask(text_prompt("hello\n"))
+        kinds = [type(event) for event in answer.events]
+        assert kinds[0] is PromptReady
+        assert kinds[1] is PrefillProgressed
+        assert kinds[2] is TokensDecoded
+        finished = answer.finished
+        assert answer.all(PrefillProgressed)[-1].processed == finished.prompt_tokens == 6
+        stamps = (
+            answer.ready.started_ns,
+            answer.ready.at_ns,
+            finished.prefill_start_ns,
+            finished.prefill_end_ns,
+            *finished.token_ns,
+            finished.at_ns,
+        )
+        assert list(stamps) == sorted(stamps)
+
+    def test_the_first_token_is_delivered_at_once(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+        driver.backend.set_stream_batch(100)
+        answer = driver.ask(text_prompt("hello\n"))
+        driver.backend.set_stream_batch(4)
+        assert len(answer.all(TokensDecoded)[0].tokens) == 1
+
+    def test_a_stop_string_over_several_tokens_ends_the_answer_before_it(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+        answer = driver.ask(text_prompt("hello\n"), stop=["ow are y"])
+        assert answer.text == "Hello there, h"
+        assert answer.finished.reason is StopReason.STOP_STRING
+
+    def test_a_template_brings_stop_strings_too(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+
+        def prepare(vocabulary: Vocabulary, _n_ctx: int) -> PreparedPrompt:
+            return PreparedPrompt(tuple(vocabulary.tokenize("x\n", parse_special=False)), "x\n", stop=(" today",))
+
+        assert driver.ask(prepare).text == "Hello there, how are you"
+
+    def test_max_tokens(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+        answer = driver.ask(text_prompt("hello\n"), max_tokens=3)
+        assert answer.text == "Hello there, how"
+        assert answer.finished.reason is StopReason.LENGTH
+
+    def test_the_answer_ends_where_the_context_ends(self, load: Load, driver: Driver) -> None:
+        info = load("dense", Preset(n_ctx=256, threads=1, threads_batch=1))
+        answer = driver.ask(token_prompt(WORDS[:200]))
+        assert answer.finished.reason is StopReason.LENGTH
+        assert answer.finished.timings.context_used == info.n_ctx - 1
+        longer = driver.ask(token_prompt([*WORDS[:200], *answer.tokens[:20], 40, 41]), max_tokens=2)
+        assert longer.finished.error is None
+        assert longer.ready.cache_n == 220
+
+    def test_the_same_seed_gives_the_same_answer_and_no_seed_another_one(self, load: Load, driver: Driver) -> None:
+        load("dense")
+
+        def ask(seed: int | None) -> list[int]:
+            sampling = Sampling(temperature=2.0, top_k=0, top_p=1.0, min_p=0.0, seed=seed)
+            return driver.ask(token_prompt(WORDS[:50]), sampling=sampling, max_tokens=20).tokens
+
+        assert ask(3) == ask(3)
+        assert ask(3) != ask(4)
+        assert ask(None) != ask(None)
+
+    def test_a_repeat_penalty_looks_at_the_prompt(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        prompt = WORDS[:50]
+        plain = driver.ask(token_prompt(prompt), max_tokens=40).tokens
+        penalty = Sampling(temperature=0.0, top_k=0, repeat_penalty=10.0, repeat_last_n=100)
+        penalised = driver.ask(token_prompt(prompt), sampling=penalty, max_tokens=40).tokens
+        assert len({*prompt, *plain}) < 90
+        assert len({*prompt, *penalised}) == 90
+
+
+class TestReuse:
+    def test_a_second_turn_evaluates_only_what_is_new(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        first = driver.ask(token_prompt(WORDS[:300]), max_tokens=10)
+        second = driver.ask(token_prompt([*WORDS[:300], *first.tokens, *WORDS[300:320]]), max_tokens=1)
+        assert second.ready.cache_n == 309
+        assert second.ready.diverged_at is None
+        assert second.finished.timings.prompt_n == 21
+
+    def test_regenerate_evaluates_one_token(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        first = driver.ask(token_prompt(WORDS[:300]), max_tokens=10)
+        again = driver.ask(token_prompt(WORDS[:300]), max_tokens=10)
+        assert again.finished.timings.prompt_n == 1
+        assert again.ready.diverged_at == 300
+        assert again.tokens == first.tokens
+
+    @pytest.mark.parametrize("kind", ["hybrid", "recurrent", "sliding-window"])
+    def test_models_that_can_not_go_back_use_the_checkpoint_before_the_answer(self, kind: str, load: Load, driver: Driver) -> None:
+        load(kind)
+        first = driver.ask(token_prompt(WORDS[:600], boundaries=[100]), max_tokens=10)
+        again = driver.ask(token_prompt(WORDS[:600], boundaries=[100]), max_tokens=10)
+        assert again.ready.cache_n == (599 if kind == "sliding-window" else 592)
+        assert again.tokens == first.tokens
+        edited = driver.ask(token_prompt([*WORDS[:120], *WORDS[400:500]], boundaries=[100]), max_tokens=1)
+        assert edited.ready.cache_n == 100
+        assert edited.ready.restored_checkpoint
+
+    def test_a_new_context_window_keeps_the_conversation(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        driver.ask(token_prompt(WORDS[:300]), max_tokens=1)
+        assert load("dense", Preset(n_ctx=2048, threads=1, threads_batch=1)).n_ctx == 2048
+        again = driver.ask(token_prompt(WORDS[:310]), max_tokens=1)
+        assert again.ready.cache_n == 300
+
+    def test_another_kv_type_evaluates_the_conversation_again(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        driver.ask(token_prompt(WORDS[:300]), max_tokens=1)
+        load("dense", Preset(n_ctx=1024, threads=1, threads_batch=1, type_k="q8_0"))
+        again = driver.ask(token_prompt(WORDS[:310]), max_tokens=1)
+        assert again.ready.cache_n == 0
+        assert again.finished.error is None
+
+    def test_a_smaller_window_than_the_conversation_begins_anew(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        driver.ask(token_prompt(WORDS[:600]), max_tokens=1)
+        load("dense", Preset(n_ctx=256, threads=1, threads_batch=1))
+        assert driver.ask(token_prompt(WORDS[:100]), max_tokens=1).ready.cache_n == 0
+
+
+class TestStop:
+    @pytest.mark.parametrize("kind", list(ggufs.MAKERS))
+    def test_in_the_answer_and_the_next_turn_goes_on_from_there(self, kind: str, load: Load, driver: Driver) -> None:
+        load(kind)
+        conversation = driver.start(token_prompt(WORDS[:200]))
+        conversation.wait_for(TokensDecoded)
+        driver.backend.stop(conversation.turn)
+        stopped = conversation.finish()
+        assert stopped.finished.reason is StopReason.CANCELLED
+        assert len(stopped.finished.token_ns) == len(stopped.tokens)
+        longer = [*WORDS[:200], *stopped.tokens, *WORDS[200:220]]
+        assert driver.ask(token_prompt(longer), max_tokens=5).ready.cache_n >= 200
+        self.same_as_fresh(longer, driver)
+
+    @pytest.mark.parametrize("kind", list(ggufs.MAKERS))
+    def test_in_the_prefill(self, kind: str, load: Load, driver: Driver) -> None:
+        load(kind)
+
+        def stop_at_once(event: BackendEvent) -> None:
+            if isinstance(event, PromptReady):
+                driver.backend.stop(event.turn)
+
+        stopped = driver.ask(token_prompt(WORDS[:600]), on_event=stop_at_once)
+        assert stopped.finished.reason is StopReason.CANCELLED
+        assert not stopped.tokens
+        self.same_as_fresh(WORDS[:600], driver)
+
+    def test_while_it_waits_for_another_turn(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        running = driver.start(token_prompt(WORDS[:100]))
+        running.wait_for(TokensDecoded)
+        waiting = driver.start(token_prompt(WORDS[:50]))
+        driver.backend.stop(waiting.turn)
+        assert waiting.finish().finished.reason is StopReason.CANCELLED
+        driver.backend.stop(running.turn)
+        assert running.finish().finished.reason is StopReason.CANCELLED
+
+    def test_without_a_number_ends_all(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        turns = [driver.start(token_prompt(WORDS[:100])) for _ in range(3)]
+        driver.backend.stop()
+        assert {turn.finish().finished.reason for turn in turns} == {StopReason.CANCELLED}
+
+    def test_of_a_turn_that_is_over_does_nothing(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+        driver.ask(text_prompt("x\n"))
+        driver.backend.stop(1)
+        assert driver.ask(text_prompt("x\n")).finished.reason is StopReason.EOG
+
+    @staticmethod
+    def same_as_fresh(tokens: list[int], driver: Driver) -> None:
+        sampling = Sampling(temperature=1.5, seed=11)
+        reused = driver.ask(token_prompt(tokens), sampling=sampling, max_tokens=12).tokens
+        driver.ask(token_prompt([255, 254]), max_tokens=1)
+        fresh = driver.ask(token_prompt(tokens), sampling=sampling, max_tokens=12)
+        assert fresh.ready.cache_n == 0
+        assert reused == fresh.tokens
+
+
+class TestBadRequests:
+    def test_before_any_model(self) -> None:
+        backend = LlamaBackend()
+        try:
+            finished = Driver(backend).ask(text_prompt("x")).finished
+        finally:
+            backend.close()
+        assert finished.reason is StopReason.ERROR
+        assert isinstance(finished.error, ModelError)
+
+    def test_a_prompt_that_does_not_fit(self, load: Load, driver: Driver) -> None:
+        load("dense", Preset(n_ctx=256, threads=1, threads_batch=1))
+        finished = driver.ask(token_prompt(WORDS[:255])).finished
+        assert finished.reason is StopReason.ERROR
+        assert "does not fit" in str(finished.error)
+        assert driver.ask(token_prompt(WORDS[:254])).finished.reason is StopReason.LENGTH
+
+    def test_a_prompt_of_two_megabytes(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        finished = driver.ask(text_prompt("lorem \x1b[31m ipsum\n" * 110_000)).finished
+        assert "does not fit" in str(finished.error)
+        assert driver.ask(text_prompt("x"), max_tokens=1).finished.error is None
+
+    def test_an_empty_prompt_begins_with_bos(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        assert driver.ask(token_prompt([]), max_tokens=1).finished.prompt_tokens == 1
+
+    @pytest.mark.parametrize("token", [-1, 1_000_000])
+    def test_a_token_of_another_vocabulary(self, token: int, load: Load, driver: Driver) -> None:
+        load("dense")
+        assert isinstance(driver.ask(token_prompt([1, token])).finished.error, EngineError)
+
+    @pytest.mark.parametrize("slot", [-1, 1])
+    def test_a_slot_that_does_not_exist(self, slot: int, load: Load, driver: Driver) -> None:
+        load("dense")
+        assert isinstance(driver.ask(token_prompt([1]), slot=slot).finished.error, EngineError)
+
+    def test_a_template_that_fails(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+
+        def prepare(_vocabulary: Vocabulary, _n_ctx: int) -> NoReturn:
+            raise ModelError("The template raises", "no system role")
+
+        assert str(driver.ask(prepare).finished.error).startswith("The template raises")
+        assert driver.ask(text_prompt("x\n")).finished.reason is StopReason.EOG
+
+    def test_a_prepare_that_fails_unexpectedly(self, load: Load, driver: Driver, capsys: pytest.CaptureFixture[str]) -> None:
+        load("scripted")
+
+        def prepare(_vocabulary: Vocabulary, _n_ctx: int) -> NoReturn:
+            raise ZeroDivisionError("surprise")
+
+        assert "surprise" in str(driver.ask(prepare).finished.error)
+        assert "ZeroDivisionError" in capsys.readouterr().err
+        assert driver.ask(text_prompt("x\n")).finished.reason is StopReason.EOG
+
+    @pytest.mark.parametrize(
+        "sampling",
+        [
+            Sampling(temperature=10.0, top_k=0, top_p=1.0, min_p=1.0, seed=4_294_967_294),
+            Sampling(top_k=1_000_000, repeat_last_n=1_000_000, repeat_penalty=1.1),
+            Sampling(temperature=0.0, repeat_penalty=0.001, top_k=0),
+            Sampling(top_p=1e-9, min_p=0.0),
+        ],
+    )
+    def test_extreme_sampling(self, sampling: Sampling, load: Load, driver: Driver) -> None:
+        load("dense")
+        assert len(driver.ask(token_prompt(WORDS[:20]), sampling=sampling, max_tokens=5).tokens) <= 5
+
+
+class TestLoad:
+    def test_says_what_it_loaded(self, load: Load, models: Callable[[str], Path], backend: LlamaBackend) -> None:
+        info = load("sliding-window")
+        assert backend.loaded == info
+        assert info.model.path == models("sliding-window")
+        assert info.model.architecture == "gemma3"
+        assert info.model.quant == "F32"
+        assert info.model.memory_kind is MemoryKind.SLIDING_WINDOW
+        assert info.model.chat_template == ggufs.CHATML
+        assert info.model.metadata["gemma3.attention.sliding_window"] == "64"
+        assert info.memory["weights"] > 10_000_000
+        assert info.memory["kv"] > 0
+        assert info.load_ms > 0
+
+    def test_progress_reaches_the_end(self, models: Callable[[str], Path], backend: LlamaBackend) -> None:
+        seen: list[BackendEvent] = []
+        backend.load(models("spm"), SMALL, seen.append).result(PATIENCE_S)
+        backend.load(models("dense"), SMALL, seen.append).result(PATIENCE_S)
+        fractions = [event.fraction for event in seen if isinstance(event, LoadProgressed) and event.path == models("dense")]
+        assert fractions == sorted(fractions)
+        assert fractions[-1] == 1.0
+
+    def test_cancelled(self, models: Callable[[str], Path], backend: LlamaBackend, load: Load, driver: Driver) -> None:
+        load("scripted")
+        future = backend.load(models("hybrid"), SMALL, lambda _event: backend.cancel_load())
+        with pytest.raises(CancelledError):
+            future.result(PATIENCE_S)
+        assert driver.ask(text_prompt("x\n")).text == "".join(SCRIPT)
+
+    def test_a_bad_file_leaves_the_old_model(self, tmp_path: Path, backend: LlamaBackend, load: Load, driver: Driver) -> None:
+        load("scripted")
+        with pytest.raises(ModelError, match="does not know"):
+            backend.load(ggufs.unknown_architecture(tmp_path / "new.gguf"), SMALL, lambda _event: None).result(PATIENCE_S)
+        assert driver.ask(text_prompt("x\n")).text == "".join(SCRIPT)
+
+    def test_settings_that_contradict_each_other_leave_the_old_context(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+        with pytest.raises(EngineError, match="flash attention"):
+            load("scripted", Preset(type_v="q8_0", flash_attn="off"))
+        assert driver.ask(text_prompt("x\n")).text == "".join(SCRIPT)
+
+    def test_a_context_beyond_all_memory_leaves_the_old_one(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+        with pytest.raises(ModelError, match="too large for this machine"):
+            load("scripted", Preset(n_ctx=16_777_216, type_k="f32", type_v="f32", threads=1, n_batch=512))
+        assert driver.ask(text_prompt("x\n")).text == "".join(SCRIPT)
+
+    def test_turns_run_on_the_model_that_was_asked_for_before_them(self, models: Callable[[str], Path], load: Load, driver: Driver) -> None:
+        load("dense")
+        before = driver.start(token_prompt(WORDS[:50]), max_tokens=30)
+        future = driver.backend.load(models("scripted"), SMALL, lambda _event: None)
+        after = driver.start(text_prompt("x\n"))
+        assert before.finish().finished.timings.predicted_n == 30
+        assert future.result(PATIENCE_S).model.name == "scripted"
+        assert after.finish().text == "".join(SCRIPT)
+
+    def test_auto_takes_the_trained_context_and_the_usable_cpus(self, load: Load) -> None:
+        info = load("dense", Preset())
+        assert info.n_ctx == 1024
+        assert info.threads >= 1
+        assert info.preset.n_ctx == "auto"
+
+    def test_absurd_thread_counts_are_clamped(self, load: Load, driver: Driver) -> None:
+        info = load("dense", Preset(threads=1024, threads_batch=1024))
+        assert info.threads <= 1024
+        assert driver.ask(token_prompt(WORDS[:5]), max_tokens=2).finished.error is None
+
+
+class TestHotSettings:
+    def test_apply_while_tokens_flow(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        applied = threading.Event()
+
+        def on_event(event: BackendEvent) -> None:
+            if isinstance(event, TokensDecoded) and not applied.is_set():
+                driver.backend.apply_hot(Preset(n_ctx=1024, threads=1, threads_batch=1, stream_batch=7))
+                applied.set()
+
+        answer = driver.ask(token_prompt(WORDS[:50]), max_tokens=40, on_event=on_event)
+        assert max(len(chunk.tokens) for chunk in answer.all(TokensDecoded)) == 7
+        assert driver.backend.stream_batch == 7
+        load("dense")
+        driver.backend.set_stream_batch(4)
+
+    def test_auto_begins_at_four_and_keeps_what_was_chosen_from_outside(self, load: Load, driver: Driver) -> None:
+        load("dense", Preset(n_ctx=1024, stream_batch=9))
+        load("dense", Preset(n_ctx=1024, stream_batch="auto"))
+        assert driver.backend.stream_batch == 4
+        driver.backend.set_stream_batch(12)
+        load("dense", Preset(n_ctx=1024, stream_batch="auto", threads=1))
+        assert driver.backend.stream_batch == 12
+        driver.backend.set_stream_batch(4)
+
+
+class TestSlots:
+    @pytest.fixture(scope="class")
+    def wide(self, models: Callable[[str], Path]) -> Driver:
+        backend = LlamaBackend(n_slots=3, trusted=lambda _path: True)
+        backend.load(models("dense"), SMALL, lambda _event: None).result(PATIENCE_S)
+        yield Driver(backend)  # type: ignore[misc]
+        backend.close()
+
+    def test_answers_side_by_side_are_those_they_would_be_alone(self, wide: Driver) -> None:
+        prompts = [WORDS[start : start + 90] for start in (0, 13, 29)]
+        sampling = Sampling(temperature=1.0, seed=5)
+        alone = [wide.ask(token_prompt(prompt), sampling=sampling, max_tokens=15).tokens for prompt in prompts]
+        together = [wide.start(token_prompt(prompt), sampling=sampling, max_tokens=15, slot=slot) for slot, prompt in enumerate(prompts)]
+        assert [conversation.finish().tokens for conversation in together] == alone
+
+    def test_stopping_one_leaves_the_others_right(self, wide: Driver) -> None:
+        alone = wide.ask(token_prompt(WORDS[:90]), max_tokens=60).tokens
+        kept = wide.start(token_prompt(WORDS[:90]), max_tokens=60, slot=0)
+        stopped = wide.start(token_prompt(WORDS[:600]), slot=1)
+        stopped.wait_for(PromptReady)
+        wide.backend.stop(stopped.turn)
+        assert stopped.finish().finished.reason is StopReason.CANCELLED
+        assert kept.finish().tokens == alone
+
+    def test_a_background_turn_waits_for_the_one_a_person_waits_for(self, wide: Driver) -> None:
+        order: list[str] = []
+        background = wide.start(
+            token_prompt(WORDS[:50]),
+            max_tokens=200,
+            background=True,
+            slot=1,
+            on_event=lambda event: order.append("background") if isinstance(event, TokensDecoded) else None,
+        )
+        background.wait_for(TokensDecoded)
+        order.clear()
+        foreground = wide.start(
+            token_prompt(WORDS[:50]),
+            max_tokens=50,
+            on_event=lambda event: order.append("foreground") if isinstance(event, TokensDecoded) else None,
+        )
+        foreground.finish()
+        background.finish()
+        first, last = order.index("foreground"), len(order) - 1 - order[::-1].index("foreground")
+        assert set(order[first : last + 1]) == {"foreground"}
+
+    def test_a_background_turn_gives_its_slot_up_and_goes_on_where_it_was(self, wide: Driver) -> None:
+        alone = wide.ask(token_prompt(WORDS[:50]), max_tokens=100).tokens
+        background = wide.start(token_prompt(WORDS[:50]), max_tokens=100, background=True)
+        background.wait_for(TokensDecoded)
+        assert wide.ask(token_prompt(WORDS[200:260]), max_tokens=5).finished.reason is StopReason.LENGTH
+        assert background.finish().tokens == alone
+
+
+def test_closing_ends_turns_and_refuses_new_ones(models: Callable[[str], Path]) -> None:
+    backend = LlamaBackend(trusted=lambda _path: True)
+    driver = Driver(backend)
+    backend.load(models("dense"), SMALL, lambda _event: None).result(PATIENCE_S)
+    running = driver.start(token_prompt(WORDS[:50]))
+    running.wait_for(TokensDecoded)
+    backend.close()
+    backend.close()
+    assert running.finish().finished.reason is StopReason.CANCELLED
+    assert driver.ask(token_prompt(WORDS[:50])).finished.reason is StopReason.ERROR
+    with pytest.raises(EngineError):
+        backend.load(models("dense"), SMALL, lambda _event: None).result(PATIENCE_S)
+    assert not any(thread.name == "xchat-compute" and not thread.is_alive() for thread in threading.enumerate())
