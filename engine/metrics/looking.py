@@ -68,7 +68,7 @@ class Painting:
         if not recent:
             return None, None, 0.0
         total = sum(end - begin for begin, end in recent)
-        since = max(at_ns - recent[0][0], NS_PER_S) if len(self.spans) == SPANS_KEPT or recent[0] is self.spans[0] else PAINT_WINDOW_NS
+        since = min(PAINT_WINDOW_NS, max(at_ns - recent[0][0], NS_PER_S))
         return total / len(recent) / NS_PER_MS, total / since * 100, len(recent) / (since / NS_PER_S)
 
 

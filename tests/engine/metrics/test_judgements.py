@@ -1,0 +1,187 @@
+"""What is said about a turn: noisy or not, memory-bound or not, an alert or not, and which stream_batch is best."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.errors import UsageError
+from engine.metrics.alerts import THRESHOLDS, Alerts
+from engine.metrics.definitions import DEFINITIONS
+from engine.metrics.host import HostSample
+from engine.metrics.noise import NoiseWatch
+from engine.metrics.pacing import BIGGEST, Costs, smallest_batch
+from engine.metrics.reading import Unavailable
+from engine.metrics.roofline import HostLimits, ModelTraffic, roofline, verdict
+from tests.tui.panel_feed import host_sample
+
+QUIET = host_sample(0)
+
+
+def noisy(*samples: HostSample) -> str | None:
+    watch = NoiseWatch()
+    for sample in samples:
+        watch.look(sample)
+    return watch.verdict()
+
+
+def with_cpu(**figures: object) -> HostSample:
+    return replace(QUIET, cpu=replace(QUIET.cpu, **figures))
+
+
+def test_a_quiet_machine_is_not_noisy() -> None:
+    assert noisy(QUIET, QUIET) is None
+
+
+@pytest.mark.parametrize(
+    ("samples", "cause"),
+    [
+        ((with_cpu(others_pct=40.0),), "Other processes used 40 % of the cores"),
+        ((with_cpu(steal_pct=9.0),), "The hypervisor took 9 % of the time"),
+        ((with_cpu(throttled_pct=30.0),), "The control group held us back 30 % of the time"),
+        ((replace(QUIET, swapped_in=500.0),), "The machine swapped"),
+        ((replace(QUIET, major_faults=100.0),), "200 page faults a second waited for the disk"),
+        ((with_cpu(freq_mhz=3000.0), with_cpu(freq_mhz=2000.0)), "The clock fell from 3,000 to 2,000 MHz"),
+        ((with_cpu(temperature_c=98.0),), "The processor was 98 °C hot"),
+        ((with_cpu(others_pct=40.0, steal_pct=9.0),), "Other processes used 40 % of the cores; the hypervisor took 9 % of the time"),
+    ],
+)
+def test_each_kind_of_noise_is_named(samples: tuple[HostSample, ...], cause: str) -> None:
+    assert noisy(*samples) == cause
+
+
+def test_a_short_burst_of_a_neighbour_in_a_long_turn_is_no_noise() -> None:
+    assert noisy(with_cpu(others_pct=90.0), *[QUIET] * 30) is None
+
+
+def test_sensors_that_are_missing_make_no_noise() -> None:
+    absent = Unavailable("gone")
+    assert noisy(with_cpu(others_pct=absent, steal_pct=absent, throttled_pct=absent, freq_mhz=absent, temperature_c=absent)) is None
+
+
+def test_the_first_sample_of_a_program_says_nothing() -> None:
+    assert noisy(replace(with_cpu(others_pct=90.0), interval_s=None)) is None
+
+
+def test_a_turn_that_overlaps_a_capture_is_noisy_and_the_next_is_not() -> None:
+    watch = NoiseWatch()
+    watch.capture(True)
+    watch.begin()
+    watch.capture(False)
+    assert watch.verdict() == "A capture ran"
+    watch.begin()
+    assert watch.verdict() is None
+
+
+TRAFFIC = ModelTraffic(weights_bytes=400_000_000, kv_bytes_per_position=100_000, active_params=600_000_000, window_bytes=1_000_000)
+
+
+def test_bytes_per_token_grow_with_depth_in_blocks() -> None:
+    assert TRAFFIC.bytes_per_token(0) == 401_000_000 + 256 * 100_000
+    assert TRAFFIC.bytes_per_token(255) == TRAFFIC.bytes_per_token(0)
+    assert TRAFFIC.bytes_per_token(256) == 401_000_000 + 512 * 100_000
+
+
+def test_a_speed_is_placed_under_the_roof() -> None:
+    roof = roofline(TRAFFIC, 0, 40.0, HostLimits(2, 20.0, 100.0))
+    assert roof.bandwidth_gb_s == pytest.approx(426.6e6 * 40 / 1e9)
+    assert roof.bandwidth_share == pytest.approx(roof.bandwidth_gb_s / 20)
+    assert roof.compute_share == pytest.approx(0.48)
+    assert roof.ceiling_tokens_per_second == pytest.approx(20e9 / 426.6e6)
+
+
+@pytest.mark.parametrize(
+    ("read", "compute", "begin"),
+    [
+        (0.8, 0.2, "memory-bound"),
+        (0.6, 0.9, "FLOP-bound"),
+        (0.8, None, "memory-bound"),
+        (0.2, 0.1, "neither"),
+        (0.1, 0.3, "neither"),
+        (0.1, None, "neither"),
+    ],
+)
+def test_what_holds_the_speed_down_is_said_in_words(read: float, compute: float | None, begin: str) -> None:
+    assert verdict(read, compute).startswith(begin)
+
+
+def full(share: float) -> HostSample:
+    return replace(QUIET, memory=replace(QUIET.memory, total=10e9, available=10e9 * (1 - share)))
+
+
+def test_an_alert_rings_once_and_is_armed_again_when_the_figure_came_back() -> None:
+    alerts = Alerts()
+    rung = [len(alerts.check(full(share), 0)[1]) for share in (0.5, 0.85, 0.9, 0.79, 0.85, 0.7, 0.85)]
+    assert rung == [0, 1, 0, 0, 0, 0, 1]
+
+
+def test_thresholds_come_from_the_config_and_can_be_switched_off() -> None:
+    assert Alerts({"memory_pct": 95}).check(full(0.9), 0)[0] == ()
+    assert Alerts({"memory_pct": 0}).check(full(0.99), 0)[0] == ()
+
+
+def test_an_alert_nobody_knows_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(UsageError, match="stalls_per_minute"):
+        Alerts({"tea": 1})
+
+
+def test_failed_and_slow_turns_ring_after_enough_turns() -> None:
+    alerts = Alerts()
+    for turn in range(10):
+        alerts.turn(failed=turn % 2 == 0, seconds=9.0)
+        ids = {alert.id for alert in alerts.check(None, 0)[0]}
+        assert ids == ({"failed_turns_pct", "mean_answer_s"} if turn >= 4 else set())
+
+
+def test_memory_of_a_container_is_compared_with_its_limit() -> None:
+    memory = replace(QUIET.memory, anon=0.9e9, limit=1e9, total=64e9, available=60e9)
+    assert [alert.id for alert in Alerts().check(replace(QUIET, memory=memory), 0)[0]] == ["memory_pct"]
+
+
+def test_every_alert_says_value_and_limit() -> None:
+    for threshold in THRESHOLDS:
+        assert "{value" in threshold.sentence
+        assert "{limit" in threshold.sentence
+
+
+def test_cheap_painting_shows_every_token() -> None:
+    assert smallest_batch(Costs(60, 0.3, 200)).batch == 1
+
+
+def test_dear_painting_takes_the_smallest_batch_under_the_bound() -> None:
+    choice = smallest_batch(Costs(60, 3.0, 200))
+    assert choice.batch == 6
+    assert choice.sentence == "6: keeps painting under 3 % of a core"
+    assert 60 / choice.batch * 3.0 / 1e3 <= 0.03
+
+
+def test_a_slow_line_takes_a_batch_that_its_bytes_allow() -> None:
+    costs = Costs(60, 0.3, 900, link_bytes_per_s=8_000)
+    choice = smallest_batch(costs)
+    assert 60 / choice.batch * 900 <= 8_000
+    assert "the line carries no more" in choice.sentence
+
+
+def test_text_does_not_wait_longer_than_half_a_second_for_painting() -> None:
+    assert smallest_batch(Costs(10, 200.0, 200)).batch == 5
+
+
+def test_the_choice_does_not_swing_around_a_bound() -> None:
+    current, chosen = 6, []
+    for paint_ms in (3.0, 2.9, 3.0, 2.6, 3.0, 2.4):
+        current = smallest_batch(Costs(60, paint_ms, 200), current=current).batch
+        chosen.append(current)
+    assert chosen == [6] * 6
+    assert smallest_batch(Costs(60, 0.5, 200), current=6).batch == 2
+
+
+@pytest.mark.parametrize("costs", [Costs(0, 3, 200), Costs(-1, 3, 200), Costs(1e6, 1e6, 1e9, 1.0), Costs(60, 0.0, 0.0, 0.0)])
+def test_any_measurement_gives_a_batch_that_exists(costs: Costs) -> None:
+    assert 1 <= smallest_batch(costs, current=4).batch <= BIGGEST
+
+
+def test_every_definition_is_whole_and_named_once() -> None:
+    assert len({definition.id for definition in DEFINITIONS}) == len(DEFINITIONS)
+    for definition in DEFINITIONS:
+        assert all((definition.name, definition.formula, definition.source, definition.levers))
