@@ -92,7 +92,9 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read", str(error), "Mend or remove it.") from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not valid TOML", str(error), "Mend the line, or remove the file to go back to the defaults.") from error
+        raise UsageError(
+            f"{path} is not valid TOML", str(error), "Mend the line, or remove the file to go back to the defaults."
+        ) from error
     config = _convert(values, str(path))
     over = {field: environ[PREFIX + field.upper()] for field in _SCALARS if PREFIX + field.upper() in environ}
     if not over:

@@ -31,7 +31,9 @@ def xchat() -> Run:
     """Run `xchat ARGUMENTS` to its end, with standard input closed or given."""
 
     def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([sys.executable, "-m", "tui.cli.main", *arguments], input=stdin, capture_output=True, timeout=120, check=False)
+        return subprocess.run(
+            [sys.executable, "-m", "tui.cli.main", *arguments], input=stdin, capture_output=True, timeout=120, check=False
+        )
 
     return run
 

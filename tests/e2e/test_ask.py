@@ -77,7 +77,9 @@ def test_no_prompt_is_a_usage_error(xchat: Run) -> None:
     assert b"no prompt" in done.stderr
 
 
-@pytest.mark.parametrize(("arguments", "word"), [(("--temp", "-1"), b"temperature"), (("-n", "0"), b"max_tokens"), (("--seed", "-5"), b"seed")])
+@pytest.mark.parametrize(
+    ("arguments", "word"), [(("--temp", "-1"), b"temperature"), (("-n", "0"), b"max_tokens"), (("--seed", "-5"), b"seed")]
+)
 def test_a_flag_that_makes_no_sense_is_named(xchat: Run, scripted: Path, arguments: tuple[str, str], word: bytes) -> None:
     done = xchat("ask", "hi", "-m", str(scripted), *arguments)
     assert done.returncode == 2
@@ -104,7 +106,9 @@ def broken_files(folder: Path) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "a picture", "truncated", "a folder", "only a projector", "unknown architecture", "aborting"])
+@pytest.mark.parametrize(
+    "kind", ["missing", "empty", "a picture", "truncated", "a folder", "only a projector", "unknown architecture", "aborting"]
+)
 def test_a_file_that_is_no_model_is_refused_by_name(xchat: Run, tmp_path: Path, kind: str) -> None:
     path = broken_files(tmp_path)[kind]
     done = xchat("ask", "hi", "-m", str(path))
@@ -151,7 +155,9 @@ def test_finished_turns_survive_kill_9(tmp_path: Path, xchat: Run, scripted: Pat
     xchat("ask", "finished", "-m", str(scripted))
     model = ggufs.scripted(tmp_path / "long.gguf", [f" word{number}" for number in range(1500)], n_ctx=2048)
     process = subprocess.Popen(
-        [sys.executable, "-m", "tui.cli.main", "ask", "cut", "-m", str(model), "--temp", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "tui.cli.main", "ask", "cut", "-m", str(model), "--temp", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     assert process.stdout is not None
     os.read(process.stdout.fileno(), 5)
