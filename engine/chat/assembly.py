@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from engine.backend import Vocabulary
 from engine.chat import marks
+from engine.chat.entries import Rendered
 from engine.chat.marks import Broken, Closed, Literal, Opened
 from engine.chat.stretches import Stretches
-from engine.chat.template import Rendered
 from engine.records import Message, Role
 
 

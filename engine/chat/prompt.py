@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from engine.backend import PreparedPrompt, Vocabulary
 from engine.chat import marks
 from engine.chat.assembly import Assembly, Composed, generated_ids
+from engine.chat.entries import Entry, Rendered, Thinking
 from engine.chat.stretches import CHARACTERS_PER_TOKEN, Stretches
-from engine.chat.template import ChatFormat, Entry, Rendered, Thinking
-from engine.chat.thinking import open_style, style_of
+from engine.chat.thinking_styles import open_style, style_of
 from engine.chat.window import Window
 from engine.errors import EngineError, UsageError
 from engine.metrics.clock import now_ns
 from engine.records import Message, Role
+
+if TYPE_CHECKING:
+    from engine.chat.template import ChatFormat
 
 _LAST_DAY_MS = 253_370_764_800_000
 """The first of January 9999; a damaged record may hold any number."""
@@ -33,6 +37,8 @@ class PromptCache:
 
     def ready_for(self, vocabulary: Vocabulary, template: str | None) -> tuple[ChatFormat, Stretches]:
         """The format and the tokenizer of a model; made anew when the model is another than last time."""
+        from engine.chat.template import ChatFormat  # 25 ms of Jinja that the first frame needs not wait for
+
         model = (vocabulary.fingerprint, template)
         if self._ready is None or self._model != model:
             chat_format = ChatFormat(template, vocabulary)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from engine.backend import Vocabulary
 from engine.chat.marks import BREAK
-from engine.chat.thinking import MARKERS
+from engine.chat.thinking_styles import MARKERS
 
 MAX_CACHED_CHARACTERS = 4_000_000
 """Characters of all tokenized stretches that are kept; the least recently used go first."""

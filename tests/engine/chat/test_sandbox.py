@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from jinja2 import TemplateError
 
-from engine.chat.sandbox import MAX_SOURCE, MAX_STEPS, Meter, Sandbox, TemplateLimitError
+from engine.chat.meter import MAX_STEPS, Meter, TemplateLimitError
+from engine.chat.sandbox import MAX_SOURCE, Sandbox
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MESSAGES = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]
@@ -101,7 +102,7 @@ class TestHostileTemplates:
 
     def test_a_deadline_ends_what_the_steps_do_not(self) -> None:
         with pytest.raises(TemplateLimitError, match="come to an end"):
-            Meter(max_size=10, max_items=10, max_steps=10, max_seconds=-1).step()
+            Meter(max_steps=10, max_seconds=-1).step()
 
     @pytest.mark.parametrize(
         "source",

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from engine.chat.entries import Entry, Rendered, Thinking
 from engine.chat.marks import marked, unmarked
-from engine.chat.template import ROLES_JOINED, SYSTEM_MOVED, ChatFormat, Entry, Rendered, Thinking
+from engine.chat.template import ROLES_JOINED, SYSTEM_MOVED, ChatFormat
 from engine.records import Role
 from tests.engine.chat import templates
 from tests.engine.chat.vocabulary import WordVocabulary

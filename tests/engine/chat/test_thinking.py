@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.chat.thinking import HARMONY, STYLES, ThinkingParser, open_style, style_of
+from engine.chat.thinking import ThinkingParser
+from engine.chat.thinking_styles import HARMONY, STYLES, open_style, style_of
 
 
 def split(pieces: list[str], *, opens_thinking: bool = False, tail: str = "") -> tuple[str, str]:

@@ -1,0 +1,39 @@
+"""What goes into a chat template, and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from engine.records import Role
+
+Thinking = Literal["auto", "on", "off"]
+"""`Preset.thinking`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message for the template: texts with marks."""
+
+    role: Role
+    content: str
+    thinking: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A conversation after the template."""
+
+    text: str
+    """With the marks of its contents, ending with the prompt for the next answer."""
+    ending: str
+    """What the template printed behind the last content, where the answer begins."""
+    source: str
+    """The template that was used in the end."""
+    notices: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer, because the format has no token for it."""
+
+    def followed_by(self, text: str) -> Rendered:
+        """The same with the beginning of the answer behind it."""
+        return replace(self, text=self.text + text)
