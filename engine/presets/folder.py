@@ -1,0 +1,162 @@
+"""The presets of a person: one TOML file each in the config folder, over the shipped ones."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.atomic import write_atomically
+from engine.errors import UsageError
+from engine.paths import config_dir
+from engine.presets.preset import Preset
+from engine.presets.settings import KEYS, SAMPLING, check_value, nearest_hint, with_values
+from engine.presets.shipped import shipped_presets
+from engine.presets.topology import read_room, read_topology
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """All presets, and the files that could not be read."""
+
+    presets: dict[str, Preset]
+    """By name, shipped ones first."""
+    own: frozenset[str]
+    """Names that have a file; others are shipped."""
+    problems: tuple[UsageError, ...]
+
+    def get(self, name: str) -> Preset:
+        """The preset called `name`. Raises UsageError with the nearest name."""
+        preset = self.presets.get(name)
+        if preset is None:
+            raise UsageError(f"There is no preset {name!r}", f"Presets are: {', '.join(self.presets)}", _nearest_preset(name, self.presets))
+        return preset
+
+
+class PresetFolder:
+    """Reads and writes the files; nothing is kept, so that a file edited elsewhere counts at once."""
+
+    def __init__(self, folder: Path | None = None, shipped: dict[str, Preset] | None = None) -> None:
+        self._folder = folder if folder is not None else config_dir() / "presets"
+        self._shipped = shipped
+
+    def load(self) -> Shelf:
+        """All presets. A broken file is a problem in the result, not an error."""
+        presets = dict(self._shipped if self._shipped is not None else shipped_presets(read_topology(), read_room()))
+        own, problems = set[str](), list[UsageError]()
+        try:
+            paths = sorted(self._folder.glob("*.toml"))
+        except OSError as error:
+            return Shelf(presets, frozenset(), (UsageError(f"{self._folder} can't be read", str(error), "Check its permissions"),))
+        for path in paths:
+            try:
+                presets[path.stem] = read_preset(path)
+                own.add(path.stem)
+            except UsageError as error:
+                problems.append(error)
+        return Shelf(presets, frozenset(own), tuple(problems))
+
+    def save(self, preset: Preset) -> Path:
+        """Write a preset under its name. Raises UsageError when the name can't be a file's, or the folder can't be written."""
+        path = self._path(preset.name)
+        try:
+            write_atomically(path, to_toml(preset).encode())
+        except OSError as error:
+            raise UsageError(
+                f"Preset {preset.name!r} can't be saved", str(error), f"Check the disk and the permissions of {path.parent}"
+            ) from error
+        return path
+
+    def delete(self, name: str) -> None:
+        """Remove a preset's file; a shipped one of that name comes forth again. Raises UsageError when it has none."""
+        path = self._path(name)
+        try:
+            path.unlink()
+        except FileNotFoundError as error:
+            shipped = name in self.load().presets
+            detail = "It comes with xchat and has no file" if shipped else ""
+            hint = "" if shipped else _nearest_preset(name, self.load().own)
+            raise UsageError(f"There is no preset {name!r} to delete", detail, hint) from error
+        except OSError as error:
+            raise UsageError(f"Preset {name!r} can't be deleted", str(error), f"Check the permissions of {path.parent}") from error
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"A preset can't be called {name!r}", "", "Use letters, digits, dots, hyphens and underscores, 64 at most")
+        return self._folder / f"{name}.toml"
+
+
+def read_preset(path: Path) -> Preset:
+    """A preset from a file; what the file does not name has its default.
+
+    Raises:
+        UsageError: It names the file, the line and the key, and what the key may be or the nearest one.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageError(f"{path.name} is no preset", "It is longer than a mebibyte", f"Remove {path}")
+        text = path.read_text("utf-8")
+        table = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name} can't be read", str(error), f"Mend or remove {path}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{path.name} is not valid TOML", str(error), f"Mend the line in {path}") from error
+    values: dict[str, Any] = {}
+    for name, value in _flat(table):
+        where = f"{path.name}, line {_line_of(text, name)}"
+        if name in KEYS:
+            check_value(name, value, where=where)
+            values[name] = value
+        elif name != "name":
+            raise UsageError(f"{where}: there is no setting {name!r}", "", nearest_hint(name, KEYS))
+    return msgspec.structs.replace(with_values(Preset(), values, where=path.name), name=path.stem)
+
+
+def to_toml(preset: Preset) -> str:
+    """The file's content: every setting but those that are none."""
+    import tomli_w
+
+    table = msgspec.to_builtins(preset)
+    del table["name"]
+    table = {key: value for key, value in table.items() if value is not None}
+    table[SAMPLING] = {key: value for key, value in table[SAMPLING].items() if value is not None}
+    return tomli_w.dumps(table)
+
+
+def _flat(table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys and values, those of the sampling table with its name in front."""
+    for key, value in table.items():
+        if key == SAMPLING and isinstance(value, dict):
+            yield from ((f"{SAMPLING}.{inner}", item) for inner, item in value.items())
+        else:
+            yield key, value
+
+
+def _line_of(text: str, name: str) -> int:
+    """The line that sets a key; the first one where it can't be told."""
+    table, _, field = name.rpartition(".")
+    inside = ""
+    spelled = re.compile(rf"""\s*(?:{re.escape(name)}|{re.escape(field)}|"{re.escape(field)}"|'{re.escape(field)}')\s*=""")
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+\s*([^\]]*?)\s*\]", line)
+        if header:
+            inside = header[1]
+            if inside == name:
+                return number
+        elif spelled.match(line) and (inside == table or name in line):
+            return number
+    return 1
+
+
+def _nearest_preset(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {near[0]}?" if near else "xchat presets list shows them"

@@ -1,0 +1,119 @@
+"""What a switch will cost, before it is paid: which class, how long it took here last time, how many tokens are prefilled again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from engine.atomic import write_atomically
+from engine.paths import state_dir
+from engine.presets.preset import Cost, Preset, cost_of_change
+from engine.presets.settings import Change, difference
+
+MOST_ENTRIES = 500
+_WHAT = {Cost.HOT: "Applies to the next token", Cost.REBUILD: "Makes a new context", Cost.RELOAD: "Loads another file"}
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What changing from one preset to another costs."""
+
+    cost: Cost | None
+    """None when nothing that costs differs."""
+    changes: tuple[Change, ...]
+    seconds: float | None
+    """How long that took last time on this host; None when it never happened."""
+    tokens: int
+    """Tokens of the conversation to prefill again; 0 where the KV state is kept or carried over."""
+    prefill_seconds: float | None
+    """How long the prefill would take at the speed of last time; None when that is not known."""
+
+    @property
+    def sentence(self) -> str:
+        """The price in words."""
+        if self.cost is None:
+            return "Nothing changes"
+        text = _WHAT[self.cost]
+        if self.cost is not Cost.HOT:
+            text += f": {self.seconds:.1f} s last time" if self.seconds is not None else ": not timed here yet"
+        if self.tokens:
+            text += f", then {self.tokens:,} tokens to prefill again"
+            text += f" (about {self.prefill_seconds:.1f} s)" if self.prefill_seconds is not None else ""
+        return text
+
+
+class _Stored(msgspec.Struct):
+    seconds: dict[str, float] = {}
+    """By class and model, the newest last."""
+    prefill: dict[str, float] = {}
+    """Tokens per second by model."""
+
+
+class PriceHistory:
+    """How long switches took on this host, in a small JSON file; losing it loses nothing."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path if path is not None else state_dir() / "prices.json"
+        self._stored = _Stored()
+        with suppress(OSError, msgspec.MsgspecError):
+            self._stored = msgspec.json.decode(self._path.read_bytes(), type=_Stored)
+
+    def record(self, cost: Cost, model: str, seconds: float) -> None:
+        """A switch of that class to (or on) that model took so long."""
+        self._put(self._stored.seconds, f"{cost} {model}", seconds)
+
+    def record_prefill(self, model: str, tokens_per_second: float) -> None:
+        """The model prefilled at that speed."""
+        self._put(self._stored.prefill, model, tokens_per_second)
+
+    def seconds(self, cost: Cost, model: str) -> float | None:
+        """How long a switch of that class took with that model; None when it never happened."""
+        return self._stored.seconds.get(f"{cost} {model}")
+
+    def prefill_speed(self, model: str) -> float | None:
+        """Tokens per second; None when it was never measured."""
+        return self._stored.prefill.get(model)
+
+    def save(self) -> None:
+        """Write the file; a folder that can't be written to is no reason to disturb anybody."""
+        with suppress(OSError):
+            write_atomically(self._path, msgspec.json.encode(self._stored))
+
+    @staticmethod
+    def _put(table: dict[str, float], key: str, value: float) -> None:
+        table.pop(key, None)
+        table[key] = value
+        while len(table) > MOST_ENTRIES:
+            del table[next(iter(table))]
+
+
+def price_of(before: Preset, after: Preset, history: PriceHistory, *, model: str, context_used: int, carried_over: bool) -> Price:
+    """The price of a switch.
+
+    Args:
+        before: The preset in force.
+        after: The one to change to.
+        history: What switches took so far.
+        model: What the history knows the model that will be loaded by (its path).
+        context_used: Tokens of the conversation.
+        carried_over: Whether a rebuild can keep the KV state (`kv_carries_over`).
+    """
+    cost = cost_of_change(before, after)
+    again = cost is Cost.RELOAD or (cost is Cost.REBUILD and not carried_over)
+    tokens = context_used if again else 0
+    speed = history.prefill_speed(model)
+    return Price(
+        cost=cost,
+        changes=difference(before, after),
+        seconds=history.seconds(cost, model) if cost is not None else None,
+        tokens=tokens,
+        prefill_seconds=tokens / speed if tokens and speed else None,
+    )
+
+
+def kv_carries_over(before: Preset, after: Preset) -> bool:
+    """Whether the KV state of one context fits the other: the same cache types, and V laid out the same way (`auto` is on here)."""
+    return (before.type_k, before.type_v, before.flash_attn == "off") == (after.type_k, after.type_v, after.flash_attn == "off")
