@@ -17,9 +17,9 @@ from engine.errors import EngineError, UsageError, XchatError
 from engine.events import AnswerGrew, Event, LoggingChanged, Notice, TurnFinished
 from engine.llama.output import redirect_native_output
 from engine.paths import log_path
-from engine.presets.preset import Preset
 from engine.session import Session
 from engine.start import first_model, open_session
+from tui.cli.preset_flags import add_preset_flags, preset_of
 from tui.sanitize import visible
 
 EXAMPLES = """\
@@ -37,12 +37,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="the question; standard input, when piped, is added to it")
     parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, or `builtin`")
-    parser.add_argument("--system", metavar="TEXT", help="system prompt")
-    parser.add_argument("-n", "--max-tokens", type=int, metavar="MAX", help="longest answer, in tokens")
-    parser.add_argument("--temp", type=float, metavar="T", help="temperature; 0 always takes the likeliest token")
-    parser.add_argument("--seed", type=int, metavar="S", help="the same seed, prompt and settings give the same answer")
     parser.add_argument("--json", action="store_true", help="print one object: text, stop_reason, model, timings")
     parser.add_argument("--no-log", action="store_true", help="do not save this as a session")
+    add_preset_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -69,28 +66,12 @@ def read_prompt(words: list[str]) -> str:
     return prompt
 
 
-def preset_of(options: argparse.Namespace) -> Preset:
-    """The preset that the flags ask for."""
-    changes = {"system": options.system, "max_tokens": options.max_tokens}
-    sampling = {"temperature": options.temp, "seed": options.seed}
-    try:
-        return msgspec.convert(
-            {
-                **{key: value for key, value in changes.items() if value is not None},
-                "sampling": {key: value for key, value in sampling.items() if value is not None},
-                "stream_batch": 1,
-            },
-            Preset,
-        )
-    except msgspec.ValidationError as error:
-        raise UsageError("A flag has a value it can't have", str(error)) from error
-
-
 async def answer(options: argparse.Namespace, prompt: str) -> int:
     """Load, send, stream, report."""
     config = load_config()
     path = first_model(options.model, config)
-    session = await open_session(preset_of(options), config, log=not options.no_log)
+    preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
+    session = await open_session(preset, config, log=not options.no_log)
     try:
         await session.load(Path(path))
         return await converse(session, prompt, as_json=options.json)

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("tui.cli.ask", "answer one prompt on standard output"),
     "sessions": ("tui.cli.sessions", "list, show, search, rename and delete saved conversations"),
     "models": ("tui.cli.models", "list, show, add and remove model files"),
+    "presets": ("tui.cli.presets", "list, show, make, change, compare and choose presets"),
     "keys": ("tui.cli.keys", "show what this terminal delivers for each key, or list the actions"),
     "locate": ("tui.cli.locate", "print where xchat keeps its files"),
 }

@@ -1,0 +1,48 @@
+"""`--preset NAME` and one flag for each of its settings, for every command that loads a model."""
+
+from __future__ import annotations
+
+import argparse
+
+from engine.config import Config
+from engine.errors import UsageError
+from engine.presets.folder import PresetFolder
+from engine.presets.preset import Preset
+from engine.presets.settings import KEYS, allowed, with_text
+from engine.remembered import recall
+
+DEFAULT = "daily"
+"""The preset of a first start."""
+
+SHORT = {"n_ctx": ("--ctx",), "max_tokens": ("-n",), "sampling.temperature": ("--temp",)}
+"""Other spellings that people know."""
+
+OWN_FLAGS = frozenset({"model", "description"})
+"""Settings that are no flags: the model is an argument of every command."""
+
+
+def add_preset_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags; their values stay text until they are put over a preset."""
+    group = parser.add_argument_group("preset", "settings of the engine; flags go over the preset")
+    group.add_argument("--preset", metavar="NAME", help="start from this preset (`xchat presets list`)")
+    for key in KEYS:
+        if key not in OWN_FLAGS:
+            field = key.rpartition(".")[2]
+            group.add_argument(*SHORT.get(key, ()), f"--{field.replace('_', '-')}", dest=f"preset:{key}", metavar="X", help=allowed(key))
+
+
+def preset_of(options: argparse.Namespace, config: Config) -> Preset:
+    """The preset that was asked for, else the config's, else the one used last, with the flags over it.
+
+    Raises:
+        UsageError: There is no such preset, or a flag has a value it can't have.
+    """
+    shelf = PresetFolder().load()
+    asked = options.preset or config.preset
+    usual = shelf.presets.get(recall().preset or DEFAULT, shelf.presets[DEFAULT])
+    preset = usual if asked is None else shelf.get(asked)
+    flags = {key: value for key in KEYS if (value := getattr(options, f"preset:{key}", None)) is not None}
+    try:
+        return with_text(preset, flags)
+    except UsageError as error:
+        raise UsageError(f"A flag can't be used: {error.title}", error.detail, error.hint) from error

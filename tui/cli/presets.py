@@ -1,0 +1,142 @@
+"""`xchat presets`: named settings of the engine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import UsageError
+from engine.presets.folder import PresetFolder, Shelf
+from engine.presets.preset import Preset
+from engine.presets.settings import KEYS, cost_of, difference, get, parse_assignments, shown, with_text
+from engine.remembered import recall, remember
+from tui.cli.output import write_json
+from tui.cli.preset_flags import DEFAULT
+from tui.sanitize import visible
+
+EXAMPLES = """\
+examples:
+  xchat presets list
+  xchat presets new mine --from daily threads=3 n_ctx=8k
+  xchat presets set mine sampling.temperature=0.2
+  xchat presets diff daily mine
+  xchat presets use mine
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `presets` to the command line."""
+    parser = subparsers.add_parser(
+        "presets", help="named settings of the engine", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(required=True, metavar="list|show|new|set|delete|use|diff")
+    listing = verbs.add_parser("list", help="all presets")
+    listing.set_defaults(run=list_all)
+    showing = verbs.add_parser("show", help="every setting, and what changing it costs")
+    showing.add_argument("name", metavar="NAME")
+    showing.set_defaults(run=show)
+    making = verbs.add_parser("new", help="make one from another")
+    making.add_argument("name", metavar="NAME")
+    making.add_argument("settings", nargs="*", metavar="KEY=VALUE")
+    making.add_argument("--from", dest="origin", default=DEFAULT, metavar="OTHER", help=f"start from this one ({DEFAULT})")
+    making.set_defaults(run=new)
+    setting = verbs.add_parser("set", help="change settings of a preset")
+    setting.add_argument("name", metavar="NAME")
+    setting.add_argument("settings", nargs="+", metavar="KEY=VALUE")
+    setting.set_defaults(run=change)
+    deleting = verbs.add_parser("delete", help="delete a preset of your own")
+    deleting.add_argument("name", metavar="NAME")
+    deleting.set_defaults(run=delete)
+    using = verbs.add_parser("use", help="start with this preset from now on")
+    using.add_argument("name", metavar="NAME")
+    using.set_defaults(run=use)
+    comparing = verbs.add_parser("diff", help="what differs between two presets")
+    comparing.add_argument("before", metavar="A")
+    comparing.add_argument("after", metavar="B")
+    comparing.set_defaults(run=diff)
+    for verb in (listing, showing, comparing):
+        verb.add_argument("--json", action="store_true", help="print JSON")
+
+
+def shelf() -> Shelf:
+    """All presets; files that can't be read are told on standard error."""
+    found = PresetFolder().load()
+    sys.stderr.writelines(f"xchat: {visible(str(problem))}\n" for problem in found.problems)
+    return found
+
+
+def list_all(options: argparse.Namespace) -> int:
+    """Print a line for each preset; a star marks the one that xchat starts with."""
+    found = shelf()
+    current = recall().preset or DEFAULT
+    if options.json:
+        write_json([{"name": name, "own": name in found.own, "description": preset.description} for name, preset in found.presets.items()])
+        return 0
+    width = max(map(len, found.presets))
+    for name, preset in found.presets.items():
+        mark = "*" if name == current else " "
+        sys.stdout.write(f"{mark} {name:<{width}}  {'yours  ' if name in found.own else 'shipped'}  {visible(preset.description)}\n")
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print every setting."""
+    preset = shelf().get(options.name)
+    if options.json:
+        write_json(preset)
+        return 0
+    width = max(map(len, KEYS))
+    for key in KEYS:
+        sys.stdout.write(
+            f"{key:<{width}}  {visible(shown(get(preset, key))):<16}  {cost_of(key) if key != 'description' else ''}\n".rstrip() + "\n"
+        )
+    return 0
+
+
+def save(preset: Preset) -> int:
+    """Write a preset and say where."""
+    path: Path = PresetFolder().save(preset)
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def new(options: argparse.Namespace) -> int:
+    """Make a preset from another."""
+    found = shelf()
+    if options.name in found.presets:
+        raise UsageError(f"There is a preset {options.name!r} already", "", f"Change it with `xchat presets set {options.name} KEY=VALUE`.")
+    origin = msgspec.structs.replace(found.get(options.origin), name=options.name, description="")
+    return save(with_text(origin, parse_assignments(options.settings)))
+
+
+def change(options: argparse.Namespace) -> int:
+    """Change settings; of a shipped preset an own copy is made."""
+    return save(with_text(shelf().get(options.name), parse_assignments(options.settings)))
+
+
+def delete(options: argparse.Namespace) -> int:
+    """Delete a preset's file."""
+    PresetFolder().delete(options.name)
+    return 0
+
+
+def use(options: argparse.Namespace) -> int:
+    """Remember a preset for the next start."""
+    remember(preset=shelf().get(options.name).name)
+    return 0
+
+
+def diff(options: argparse.Namespace) -> int:
+    """Print what differs, with what each change costs."""
+    found = shelf()
+    changes = difference(found.get(options.before), found.get(options.after))
+    if options.json:
+        write_json([{"key": change.key, "before": change.before, "after": change.after, "cost": change.cost} for change in changes])
+        return 0
+    sys.stdout.writelines(f"{visible(str(change))}\n" for change in changes)
+    if not changes:
+        sys.stdout.write("nothing differs\n")
+    return 0
