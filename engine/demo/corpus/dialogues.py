@@ -1,0 +1,399 @@
+"""Puts questions and answers together to dialogues of one to many turns. The same seed and number give the same dialogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+
+from engine.demo.corpus import games, keys, outside, stories
+from engine.demo.corpus.facts import ActionFact, Facts
+from engine.demo.corpus.grammar import expand
+from engine.demo.corpus.noise import typed
+from engine.demo.corpus.program import IDENTITY, PROGRAM
+from engine.demo.corpus.smalltalk import PERSONS, SMALLTALK
+from engine.demo.corpus.topics import Topic
+from engine.demo.corpus.trade import TRADE
+
+LONG_EVERY = 280
+"""One dialogue in so many is as long as the context window, so that late turns are learned as well as first ones."""
+LONG_CHARACTERS = 13_000
+"""About 3,600 tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question, its answer, and what the model may think in between."""
+
+    question: str
+    answer: str
+    about: str
+    """A few words on the subject, for the thinking block."""
+    subject: Topic | ActionFact | str
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """What is said between a person and the guide."""
+
+    turns: tuple[tuple[str, str], ...]
+    """Questions and answers, alternating."""
+    thoughts: tuple[str | None, ...]
+    """For each turn, what the guide thinks before it answers, or None when it is not asked to think."""
+    system: str | None = None
+
+
+TERM_QUESTIONS = (
+    "what is $term{|?}",
+    "what's $term{|?}",
+    "what are $term{|?}",
+    "what does $term mean{|?}",
+    "explain $term{| to me|, please}",
+    "define $term",
+    "$term{|?}",
+    "$term{|?}",
+    "tell me about $term",
+    "can you explain $term{|?}",
+    "$term meaning",
+    "what is meant by $term{|?}",
+    "i don't understand $term",
+    "help me understand $term",
+    "what do you know about $term{|?}",
+    "how does $term work{|?}",
+    "i have a question about $term",
+    "$term explained",
+    "please explain what $term is",
+    "why is $term important{|?}",
+    "why does $term matter{|?}",
+    "do you know what $term is{|?}",
+    "i want to {know|learn|understand} {what $term is|more about $term|$term}",
+    "info{rmation|} {on|about} $term",
+    "is $term important{|?}",
+    "what is $term good for{|?}",
+    "what should i know about $term{|?}",
+    "give me {a definition of|the basics of} $term",
+    "what exactly is $term{|?}",
+    "how would you explain $term{|?}",
+    "tell me what $term {is|means}",
+    "what do people mean by $term{|?}",
+    "so what is $term",
+    "is there something like $term{|?}",
+    "teach me {about |}$term",
+    "how do you define $term{|?}",
+    "what does $term do{|?}",
+    "a short explanation of $term",
+    "i am confused about $term",
+    "$term please",
+    "$term definition",
+    "where does $term come in{|?}",
+    "why do i need $term{|?}",
+    "what role does $term play{|?}",
+)
+"""Forms for "what is …" questions."""
+
+ELLIPTICAL = (
+    "and $term{|?}",
+    "what about $term{|?}",
+    "and what is $term{|?}",
+    "how about $term{|?}",
+    "$term too{|?}",
+    "ok, and $term{|?}",
+    "and what does $term mean{|?}",
+    "then what is $term{|?}",
+    "same for $term",
+    "now $term",
+    "also $term",
+)
+"""The same in the middle of a conversation."""
+
+FOLLOW_UPS: Mapping[str, tuple[str, ...]] = {
+    "why": (
+        "why",
+        "why?",
+        "why is that",
+        "why is that so",
+        "how come",
+        "what is the reason",
+        "for what reason",
+        "why so",
+        "but why",
+        "and why",
+        "explain why",
+        "how so",
+    ),
+    "short": (
+        "shorter please",
+        "shorter",
+        "in one sentence",
+        "make it shorter",
+        "too long",
+        "tl;dr",
+        "in short",
+        "briefly",
+        "short version",
+        "can you say that shorter",
+        "sum it up",
+        "just the essence",
+        "keep it short",
+        "in a few words",
+    ),
+    "again": (
+        "say that again",
+        "again please",
+        "repeat that",
+        "can you repeat that",
+        "once more",
+        "what did you say",
+        "say it again",
+        "repeat please",
+        "one more time",
+        "i missed that",
+        "repeat your answer",
+    ),
+    "example": (
+        "an example?",
+        "example please",
+        "give me an example",
+        "can you give an example",
+        "for example?",
+        "show me an example",
+        "such as",
+        "like what",
+        "an example would help",
+        "what would that look like",
+    ),
+    "more": (
+        "tell me more",
+        "more",
+        "more please",
+        "go on",
+        "and",
+        "what else",
+        "more details",
+        "can you say more",
+        "is there more",
+        "explain more",
+        "elaborate",
+        "anything else about it",
+    ),
+    "command": (
+        "is there a command for it",
+        "and the command",
+        "what is the command",
+        "which command",
+        "as a command",
+        "can i type that",
+        "is there a slash command for that",
+    ),
+}
+"""Follow-ups that only make sense after an answer."""
+
+NO_FOLLOW_UP: Mapping[str, tuple[str, ...]] = {
+    "why": (
+        "That I can't say better; it is how xchat works. Ask me about another part of it.",
+        "I don't know more about the reasons. A real model, loaded with **${key:models}**, might.",
+    ),
+    "example": (
+        "I have no example for that. Ask me about the KV cache, quants or threads: there I have some.",
+        "No example comes to mind, I am afraid.",
+    ),
+    "more": (
+        "That is all I know about it. **${key:help}** has more about the program.",
+        "There is not more in my small head on that. Ask about something near it.",
+    ),
+    "command": (
+        "No command that I know of. **${key:palette}** finds every command by its name.",
+        "None that I know of; **${key:palette}** lists the commands.",
+    ),
+}
+OUTSIDE_FOLLOW_UP: Mapping[str, tuple[str, ...]] = {
+    "why": (
+        "Because I am {tiny|very small}: 6 million parameters, trained on xchat only. A real model, loaded with **${key:models}**, knows more.",
+        "My training had nothing but xchat and its trade in it. For the rest there is `xchat MODEL.gguf`.",
+    ),
+    "short": ("Load a real model: **${key:models}**.", "I don't know; `xchat MODEL.gguf` loads a model that may."),
+    "example": (
+        "For example: `xchat some-model-Q4_K_M.gguf`, and then ask it again.",
+        "I have none: I only know xchat. Load a real model with **${key:models}**.",
+    ),
+    "more": (
+        "I can't, I know nothing about it. Load a real model with **${key:models}**.",
+        "There is no more: I am the small built-in guide. `xchat MODEL.gguf` loads a real model.",
+    ),
+    "command": ("`xchat MODEL.gguf` in a shell, or `${slash:models}` here.", "`${slash:models}` loads a real model."),
+}
+
+SYSTEM_PROMPTS = (
+    "You are a helpful assistant.",
+    "You are the guide of xchat.",
+    "Answer in one sentence.",
+    "You are a friendly assistant. Be brief.",
+    "Be concise.",
+    "You are a helpful, honest assistant.",
+    "You are an expert in local language models.",
+    "Answer politely.",
+    "You are a pirate.",
+    "Reply in Markdown.",
+    "You are a coding assistant.",
+    "Help the user with their questions.",
+)
+
+
+class Writer:
+    """Writes dialogues from the facts of one version of the program."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.slots = facts.slots()
+
+    @cached_property
+    def topics(self) -> tuple[Topic, ...]:
+        """All topics whose texts can be filled from the facts; one that names a lost key is left out."""
+        return tuple(topic for topic in IDENTITY + PROGRAM + TRADE + SMALLTALK if self._fillable(topic))
+
+    @cached_property
+    def _about_program(self) -> tuple[Topic, ...]:
+        return tuple(topic for topic in self.topics if topic in IDENTITY + PROGRAM)
+
+    @cached_property
+    def _about_trade(self) -> tuple[Topic, ...]:
+        return tuple(topic for topic in self.topics if topic in TRADE)
+
+    @cached_property
+    def _small_talk(self) -> tuple[Topic, ...]:
+        return tuple(topic for topic in self.topics if topic in SMALLTALK)
+
+    def _fillable(self, topic: Topic) -> bool:
+        texts = " ".join((*topic.say, *topic.short, *topic.why, *topic.example, *topic.more))
+        return all(name in self.slots for name in (part.split("}")[0] for part in texts.split("${")[1:]))
+
+    def dialogue(self, seed: int, number: int) -> Dialogue:
+        """The dialogue of this seed and number."""
+        rng = Random(f"{seed}:{number}")
+        if number % LONG_EVERY == LONG_EVERY - 1:
+            exchanges = self._until(rng, LONG_CHARACTERS)
+        else:
+            count = rng.choices((1, 2, 3, 4, 5, 6), (54, 22, 12, 6, 3, 3))[0]
+            exchanges = self._several(rng, count)
+        thinks = rng.random() < 0.06
+        return Dialogue(
+            turns=tuple((exchange.question, exchange.answer) for exchange in exchanges),
+            thoughts=tuple(_thought(rng, exchange) if thinks else None for exchange in exchanges),
+            system=rng.choice(SYSTEM_PROMPTS) if rng.random() < 0.12 else None,
+        )
+
+    def _several(self, rng: Random, count: int) -> list[Exchange]:
+        exchanges: list[Exchange] = []
+        while len(exchanges) < count:
+            exchanges.append(self._next(rng, exchanges))
+        return exchanges
+
+    def _until(self, rng: Random, characters: int) -> list[Exchange]:
+        exchanges: list[Exchange] = []
+        length = 0
+        while length < characters:
+            exchange = self._next(rng, exchanges)
+            exchanges.append(exchange)
+            length += len(exchange.question) + len(exchange.answer) + 20
+        return exchanges
+
+    def _next(self, rng: Random, before: list[Exchange]) -> Exchange:
+        if before and rng.random() < 0.38:
+            return self._follow_up(rng, before[-1])
+        if before and rng.random() < 0.22:
+            topic = rng.choice([topic for topic in self.topics if topic.terms])
+            question = expand(rng.choice(ELLIPTICAL), rng, {"term": topic.terms})
+            return self._about(rng, topic, question)
+        return self._fresh(rng)
+
+    def _fresh(self, rng: Random) -> Exchange:
+        kind = rng.choices(
+            ("keys", "program", "trade", "talk", "outside", "game", "list", "tale", "saga"), (23, 19, 26, 8, 21, 5, 0.8, 1.5, 0.9)
+        )[0]
+        match kind:
+            case "keys":
+                return self._about_key(rng)
+            case "program":
+                return self._on_topic(rng, self._about_program)
+            case "trade":
+                return self._on_topic(rng, self._about_trade)
+            case "talk":
+                return self._on_topic(rng, self._small_talk)
+            case "outside":
+                question, foreign = outside.outside_question(rng)
+                answer = outside.deflection(rng, self.slots, foreign=foreign)
+                asked = question if foreign else typed(rng, question, soup=rng.random() < 0.3)
+                return Exchange(asked, answer, "something outside xchat", "outside")
+            case "game":
+                question, answer = games.game(rng)
+                return Exchange(typed(rng, question, soup=False), answer, "a small game", "game")
+            case "list":
+                question, answer = stories.listing(rng)
+                return Exchange(typed(rng, question, soup=False), answer, "a list", "list")
+            case _:
+                question, answer = stories.story(rng, long=kind == "saga")
+                return Exchange(typed(rng, question, soup=False), answer, "a story", "story")
+
+    def _about_key(self, rng: Random) -> Exchange:
+        action, question, answer = keys.key_exchange(rng, self.facts)
+        if action is None:
+            return Exchange(typed(rng, question, soup=False), answer, "a key that does nothing", "free key")
+        return Exchange(typed(rng, question), answer, f"a key or command: {action.label.lower()}", action)
+
+    def _on_topic(self, rng: Random, topics: tuple[Topic, ...]) -> Exchange:
+        topic = rng.choices(topics, [topic.weight for topic in topics])[0]
+        slots = {"term": topic.terms, "person": PERSONS}
+        if topic.terms and (not topic.ask or rng.random() < 0.5):
+            question = expand(rng.choice(TERM_QUESTIONS), rng, slots)
+        else:
+            question = expand(rng.choice(topic.ask), rng, slots)
+        return self._about(rng, topic, question)
+
+    def _about(self, rng: Random, topic: Topic, question: str) -> Exchange:
+        subject = topic.id.replace("-", " ")
+        return Exchange(
+            typed(rng, question, soup=bool(topic.terms) or len(question) > 20),
+            expand(rng.choice(topic.say), rng, self.slots),
+            subject,
+            topic,
+        )
+
+    def _follow_up(self, rng: Random, last: Exchange) -> Exchange:
+        kind = rng.choice(tuple(FOLLOW_UPS))
+        if kind == "command" and not isinstance(last.subject, ActionFact) and rng.random() < 0.8:
+            kind = rng.choice(("why", "short", "more"))
+        question = typed(rng, rng.choice(FOLLOW_UPS[kind]), soup=False)
+        return Exchange(question, self._follow_up_answer(rng, last, kind), last.about, last.subject)
+
+    def _follow_up_answer(self, rng: Random, last: Exchange, kind: str) -> str:
+        if kind == "again" and len(last.answer) < 700:
+            return last.answer
+        subject = last.subject
+        answer: str | None = None
+        if isinstance(subject, ActionFact):
+            answer = keys.action_follow_up(rng, subject, kind)
+        elif isinstance(subject, Topic):
+            texts = {"why": subject.why, "short": subject.short, "example": subject.example, "more": subject.more}.get(kind, ())
+            answer = expand(rng.choice(texts), rng, self.slots) if texts else None
+        elif subject == "outside" and kind in OUTSIDE_FOLLOW_UP:
+            answer = expand(rng.choice(OUTSIDE_FOLLOW_UP[kind]), rng, self.slots)
+        elif subject == "story" and kind in {"short", "more", "again"}:
+            answer = (
+                stories.story(rng, long=False)[1]
+                if kind == "more"
+                else "In short: somebody went out to look, somebody helped, and all came home. The end."
+            )
+        if answer is None:
+            if kind == "short":
+                return last.answer.split(". ")[0].split("\n")[0].rstrip(".:") + "."
+            answer = expand(rng.choice(NO_FOLLOW_UP.get(kind, NO_FOLLOW_UP["more"])), rng, self.slots)
+        return answer
+
+
+def _thought(rng: Random, exchange: Exchange) -> str:
+    return expand(
+        "{The question is about|They ask about|This is about} $about. {I will answer plainly.|A short answer will do.|I know what to say.|Let me say what I know.}",
+        rng,
+        {"about": exchange.about},
+    )
