@@ -14,14 +14,8 @@ from engine.errors import EngineError
 from engine.llama.log import NativeLog, last_reason
 from engine.llama.model import Model
 from engine.llama.native import ABORT_IF_SET, lib, memory_by_buffer
+from engine.models.memory import AUTO_UBATCH, window_of
 from engine.presets.preset import Preset
-
-AUTO_CONTEXT: Final = 8192
-"""Largest context window that `auto` takes."""
-AUTO_UBATCH: Final = 256
-"""Compute graph size of `auto`; how much of it a call uses is the scheduler's choice."""
-_PAD: Final = 256
-"""The native library rounds context windows up to multiples of this."""
 
 _KV_TYPES: Final = {
     "f32": lib.GGML_TYPE_F32,
@@ -78,7 +72,7 @@ class Context:
         self.n_seq = n_seq
         self._abort_flag = ctypes.create_string_buffer(8)
         params = lib.llama_context_default_params()
-        params.n_ctx = _padded(wanted_context(preset, model.info.n_ctx_train)) * n_seq
+        params.n_ctx = window_of(preset, model.file.facts) * n_seq
         params.n_batch = preset.n_batch
         params.n_ubatch = min(preset.n_batch, AUTO_UBATCH if preset.n_ubatch == "auto" else preset.n_ubatch)
         params.n_seq_max = n_seq
@@ -260,15 +254,6 @@ class Memory:
         if not 0 <= seq < self._n_seq:
             raise EngineError(f"There is no sequence {seq}")
         return seq
-
-
-def wanted_context(preset: Preset, n_ctx_train: int) -> int:
-    """The context window that a preset asks for."""
-    return min(n_ctx_train or AUTO_CONTEXT, AUTO_CONTEXT) if preset.n_ctx == "auto" else preset.n_ctx
-
-
-def _padded(n_ctx: int) -> int:
-    return -(-n_ctx // _PAD) * _PAD
 
 
 def _bytes(state: NDArray[np.uint8]) -> ctypes.Array[ctypes.c_uint8]:

@@ -82,7 +82,7 @@ class SequenceCache:
         self.tokens.extend(tokens)
 
     def aborted(self, batch: Sequence[int]) -> None:
-        """Find out what is held after a decode call that had `batch` of this sequence in it was aborted."""
+        """Find out what is held after a decode call that had `batch` of this sequence in it was aborted; `reuse` it before going on."""
         if self._kind in (MemoryKind.HYBRID, MemoryKind.RECURRENT):
             # The native library moves positions back but not the state, which has seen a part of the batch.
             self._trusted = False
@@ -91,11 +91,6 @@ class SequenceCache:
         self.tokens = [*self.tokens, *batch][:held]
         self._hold(len(self.tokens))
         self._trusted = self._can_cut(held)
-
-    def repair(self) -> None:
-        """Make the sequence usable again in the middle of a turn, after `aborted`."""
-        if not self._trusted:
-            self._go_back(len(self.tokens))
 
     def clear(self) -> None:
         """Forget everything."""

@@ -111,7 +111,7 @@ class Scheduler:
                 cache.aborted(part.tokens)
                 turn.prefilled(len(cache.tokens))
                 if not turn.cancelled:
-                    cache.repair()
+                    cache.reuse(turn.tokens)
         else:
             self._give_up(parts, in_batch, result)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from engine.backend import GenerateRequest, GenerationFinished, StopReason
+import sys
+import traceback
+
+from engine.backend import BackendEvent, GenerateRequest, GenerationFinished, StopReason
 from engine.errors import XchatError
 from engine.metrics.clock import now_ns
 from engine.metrics.timings import compute_timings
@@ -16,10 +19,19 @@ class Ticket:
         self.cancelled = False
 
 
+def tell(request: GenerateRequest, event: BackendEvent) -> None:
+    """Hand an event to whoever made the request; a listener that raises is a fault of its own and must not end the compute thread."""
+    try:
+        request.on_event(event)
+    except Exception:  # noqa: BLE001
+        traceback.print_exc(file=sys.stderr)
+
+
 def conclude_unstarted(request: GenerateRequest, reason: StopReason, error: XchatError | None = None) -> None:
     """Send the one and last event of a request that never got to run."""
     now = now_ns()
-    request.on_event(
+    tell(
+        request,
         GenerationFinished(
             turn=request.turn,
             at_ns=now,
@@ -33,5 +45,5 @@ def conclude_unstarted(request: GenerateRequest, reason: StopReason, error: Xcha
             prompt_tokens=0,
             token_ns=(),
             error=error,
-        )
+        ),
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from engine.backend import (
@@ -18,7 +21,7 @@ from engine.llama.delivery import Delivery, Pace
 from engine.llama.kv import Reuse
 from engine.llama.sampling import Sampler
 from engine.llama.text import TextStream
-from engine.llama.ticket import Ticket
+from engine.llama.ticket import Ticket, tell
 from engine.metrics.clock import NS_PER_MS, now_ns
 from engine.metrics.timings import compute_timings
 
@@ -39,7 +42,7 @@ class Turn:
         self.n_prompt = 0
         self.done = False
         self._concluded = concluded
-        self._delivery = Delivery(request.turn, pace, request.on_event)
+        self._delivery = Delivery(request.turn, pace, partial(tell, request))
         self._sampler: Sampler | None = None
         self._text: TextStream | None = None
         self._eog: frozenset[int] = frozenset()
@@ -76,7 +79,13 @@ class Turn:
         """
         self._started_ns = now_ns()
         vocabulary = context.model.vocabulary
-        prompt = self.request.prepare(vocabulary, context.n_ctx)
+        try:
+            prompt = self.request.prepare(vocabulary, context.n_ctx)
+        except XchatError:
+            raise
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            raise EngineError("The prompt can't be made", repr(error), "Send it again, or choose another model.") from error
         tokens = prompt.tokens
         if not tokens and vocabulary.bos is not None:
             tokens = (vocabulary.bos,)
@@ -105,7 +114,8 @@ class Turn:
         self._cached = reuse.cached
         now = now_ns()
         self._prefill_start_ns = self._progress_ns = now
-        self.request.on_event(
+        tell(
+            self.request,
             PromptReady(
                 turn=self.request.turn,
                 at_ns=now,
@@ -114,7 +124,7 @@ class Turn:
                 cache_n=reuse.cached,
                 diverged_at=reuse.diverged_at,
                 restored_checkpoint=reuse.restored_checkpoint,
-            )
+            ),
         )
         self._prefill_start_ns = now_ns()
 
@@ -132,7 +142,7 @@ class Turn:
             self._progress_ns = now
             elapsed_ms = (now - self._prefill_start_ns) / NS_PER_MS
             eta_ms = elapsed_ms / self._evaluated * (total - self._evaluated) if self._evaluated else 0.0
-            self.request.on_event(PrefillProgressed(self.request.turn, now, self._evaluated, total, elapsed_ms, eta_ms))
+            tell(self.request, PrefillProgressed(self.request.turn, now, self._evaluated, total, elapsed_ms, eta_ms))
 
     def next_token(self, row: int) -> None:
         """Sample after batch index `row`, deliver the token, and end the turn when it is the last one."""
@@ -172,7 +182,8 @@ class Turn:
         )
         tail = self._text.finish(stopped=reason is StopReason.STOP_STRING) if self._text is not None else ""
         self._concluded(self._ticket)
-        self.request.on_event(
+        tell(
+            self.request,
             GenerationFinished(
                 turn=self.request.turn,
                 at_ns=now,
@@ -185,7 +196,7 @@ class Turn:
                 token_ns=tuple(self._token_ns),
                 tail=tail,
                 error=error,
-            )
+            ),
         )
 
     def close(self) -> None:

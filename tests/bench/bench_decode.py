@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.backend import PrefillProgressed, StopReason, TokensDecoded
+from engine.backend import BackendEvent, GenerationFinished, PrefillProgressed, PreparedPrompt, StopReason, TokensDecoded, Vocabulary
 from engine.llama.context import DECODED, Part
 from engine.llama.engine import LlamaBackend
 from engine.llama.sampling import Sampler

@@ -283,6 +283,16 @@ class TestBadRequests:
         assert "ZeroDivisionError" in capsys.readouterr().err
         assert driver.ask(text_prompt("x\n")).finished.reason is StopReason.EOG
 
+    def test_a_listener_that_raises(self, load: Load, driver: Driver, capsys: pytest.CaptureFixture[str]) -> None:
+        load("scripted")
+
+        def on_event(event: BackendEvent) -> NoReturn:
+            raise ZeroDivisionError("deaf")
+
+        driver.start(text_prompt("x\n"), on_event=on_event)
+        assert driver.ask(text_prompt("x\n")).finished.reason is StopReason.EOG
+        assert "deaf" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         "sampling",
         [
@@ -408,12 +418,13 @@ class TestSlots:
 
     def test_stopping_one_leaves_the_others_right(self, wide: Driver) -> None:
         alone = wide.ask(token_prompt(WORDS[:90]), max_tokens=60).tokens
-        kept = wide.start(token_prompt(WORDS[:90]), max_tokens=60, slot=0)
-        stopped = wide.start(token_prompt(WORDS[:600]), slot=1)
-        stopped.wait_for(PromptReady)
-        wide.backend.stop(stopped.turn)
-        assert stopped.finish().finished.reason is StopReason.CANCELLED
-        assert kept.finish().tokens == alone
+        for number in range(8):
+            kept = wide.start(token_prompt(WORDS[:90]), max_tokens=60, slot=0)
+            stopped = wide.start(token_prompt([100 + number, *WORDS[:600]]), slot=1)
+            stopped.wait_for(PromptReady if number % 2 else PrefillProgressed)
+            wide.backend.stop(stopped.turn)
+            assert stopped.finish().finished.reason is StopReason.CANCELLED
+            assert kept.finish().tokens == alone
 
     def test_a_background_turn_waits_for_the_one_a_person_waits_for(self, wide: Driver) -> None:
         order: list[str] = []

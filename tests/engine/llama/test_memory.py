@@ -171,8 +171,16 @@ def test_stop_while_decoding(bench: Bench) -> None:
 def test_a_turn_goes_on_after_another_one_was_stopped_in_the_same_call(bench: Bench) -> None:
     bench.evaluate(PROMPT, MARKS)
     bench.abort(ANSWER[:50])
-    bench.cache.repair()
     whole = [*PROMPT, *ANSWER]
+    same(bench.evaluate(whole), bench.from_scratch(whole))
+
+
+def test_an_aborted_call_may_have_evaluated_everything_and_left_no_logits(bench: Bench) -> None:
+    bench.evaluate(PROMPT, MARKS)
+    assert bench.context.decode([Part(0, len(PROMPT), ANSWER[:1], wants_logits=False)]) == DECODED
+    bench.cache.aborted(ANSWER[:1])
+    whole = [*PROMPT, ANSWER[0]]
+    assert bench.cache.reuse(whole).cached < len(whole)
     same(bench.evaluate(whole), bench.from_scratch(whole))
 
 
