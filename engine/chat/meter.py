@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 from jinja2 import TemplateError
 from jinja2.utils import Cycler, Joiner, Namespace
 
-from engine.metrics.clock import NS_PER_S, now_ns
+from engine.metrics.clock import NS_PER_S
 
 MAX_STEPS = 2_000_000
 """Steps of one rendering; a conversation of 2,000 messages takes some 100,000."""
 
 MAX_SECONDS = 3.0
-"""Longest rendering; only templates that mean harm come near it."""
+"""Most processor time of one rendering, whatever else the machine does; only templates that mean harm come near it."""
+
+STEPS_PER_LOOK = 16
+"""Reading the processor time costs as much as some steps."""
 
 BASE_SIZE = 4_000_000
 """Characters that any value, and all output together, may have; a conversation adds eight times its own length."""
@@ -54,13 +58,16 @@ class Meter:
         self.max_items = BASE_ITEMS + 8 * items
         self._output = self.max_size
         self._steps = self._max_steps
-        self._deadline_ns = now_ns() + self._max_ns
+        self._next_look = self._steps
+        self._deadline_ns = time.thread_time_ns() + self._max_ns
 
     def step(self, cost: int = 1) -> None:
-        """Pay for work. The deadline counts too, because some steps are longer than others."""
+        """Pay for work. The processor time of this thread counts too, because some steps are longer than others."""
         self._steps -= cost
-        if self._steps < 0 or now_ns() > self._deadline_ns:
-            raise TemplateLimitError("the template does not come to an end")
+        if self._steps < self._next_look:
+            self._next_look = self._steps - STEPS_PER_LOOK
+            if self._steps < 0 or time.thread_time_ns() > self._deadline_ns:
+                raise TemplateLimitError("the template does not come to an end")
 
     def text(self, value: str) -> str:
         """Pay for a text that was made; a far too long one is refused."""

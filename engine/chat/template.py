@@ -218,8 +218,10 @@ def _openings(content: str) -> list[str]:
 
 
 def _without_system(entries: Sequence[Entry]) -> Sequence[Entry]:
-    system, first, *rest = entries
-    return (replace(first, content=f"{system.content}\n\n{first.content}"), *rest)
+    system, *rest = entries
+    first = next(index for index, entry in enumerate(rest) if entry.role is Role.USER)
+    rest[first] = replace(rest[first], content=f"{system.content}\n\n{rest[first].content}")
+    return rest
 
 
 def _joined(entries: Sequence[Entry]) -> Sequence[Entry]:

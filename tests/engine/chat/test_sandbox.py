@@ -100,7 +100,7 @@ class TestHostileTemplates:
     def test_constants_are_not_computed_while_compiling(self) -> None:
         Sandbox().compile_template("{{ 'a'|center(10000000000) if false }}{% if 'a' * 10000000000 %}{% endif %}{{ 9 ** 9 ** 9 }}")
 
-    def test_a_deadline_ends_what_the_steps_do_not(self) -> None:
+    def test_processor_time_ends_what_the_steps_do_not(self) -> None:
         with pytest.raises(TemplateLimitError, match="come to an end"):
             Meter(max_steps=10, max_seconds=-1).step()
 
