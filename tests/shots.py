@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
+from rich.ansi import AnsiDecoder
 from rich.cells import cell_len
 from rich.color import Color
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 from textual.app import App
 
 CELL = (10, 20)
@@ -121,9 +121,10 @@ def shoot(app: App[Any], out: Path) -> None:
 
 
 def draw_ansi(captured: str, columns: int) -> Image.Image:
-    """A picture of text with escape sequences, as `tmux capture-pane -ep` prints it."""
+    """A picture of text with escape sequences, as `tmux capture-pane -epN` prints it."""
     console = Console(file=io.StringIO(), width=columns, color_system="truecolor", force_terminal=True)
-    return draw([list(Text.from_ansi(line, no_wrap=True, end="").render(console)) for line in captured.rstrip("\n").split("\n")], columns)
+    lines = AnsiDecoder().decode(captured.rstrip("\n"))
+    return draw([list(line.render(console)) for line in lines], columns)
 
 
 class TmuxScreen:
@@ -158,7 +159,7 @@ class TmuxScreen:
 
     def capture(self) -> str:
         """The screen with its colours."""
-        return self._tmux("capture-pane", "-ep", "-t", "shot")
+        return self._tmux("capture-pane", "-epN", "-t", "shot")
 
     def text(self) -> str:
         """The screen as plain text."""
@@ -178,9 +179,10 @@ def main() -> int:
     parser.add_argument("--type", action="append", default=[], metavar="TEXT")
     parser.add_argument("--wait", type=float, default=3.0, metavar="SECONDS")
     parser.add_argument("--until", metavar="TEXT", help="look as soon as this text is on the screen, for at most 60 seconds")
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    options = parser.parse_args()
-    screen = TmuxScreen([part for part in options.command if part != "--"], options.columns, options.rows)
+    parser.usage = "python -m tests.shots OUT.png [options] -- COMMAND..."
+    dashes = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    options = parser.parse_args(sys.argv[1:dashes])
+    screen = TmuxScreen(sys.argv[dashes + 1 :] or ["xchat"], options.columns, options.rows)
     try:
         for text in options.type:
             time.sleep(1.0)

@@ -52,8 +52,9 @@ def _is_key(key: str) -> bool:
 
 
 def _overlap(one: Action, other: Action) -> bool:
-    """Whether two actions listen at the same place."""
-    return one.scope is other.scope or Scope.APP in {one.scope, other.scope}
+    """Whether two actions listen at the same place; lists and dialogs cover everything else while they are open."""
+    places = {one.scope, other.scope}
+    return len(places) == 1 or (Scope.APP in places and not places & {Scope.LIST, Scope.DIALOG}) or places == {Scope.LIST, Scope.DIALOG}
 
 
 def resolve(overrides: Mapping[str, Sequence[str] | str]) -> Keymap:

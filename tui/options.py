@@ -7,6 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.events import Notice
+from engine.paths import log_path
+
+LOG_BYTES = 64_000
+"""So much of the log's end is shown."""
+
+
+def tail_of_log() -> list[str]:
+    """The end of the log file, line by line; nothing when there is no such file."""
+    path = log_path()
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_BYTES))
+            return file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +38,10 @@ class KnownModel:
 class AppOptions:
     """How to start the screen."""
 
-    model: Path | None = None
-    """The model to load after the first frame; none leaves the engine empty."""
+    model: Path | Callable[[], Path | None] | None = None
+    """The model to load after the first frame, or how to find it (asked on a thread, may raise XchatError); none loads none."""
     resume: int | None = None
-    """The session to open."""
+    """The session to open; 0 is the newest."""
     theme: str | None = None
     """Name of a theme; none picks one that fits the terminal."""
     mouse: bool = True
@@ -38,7 +53,7 @@ class AppOptions:
     """What to tell the person once the screen stands."""
     known_models: Callable[[], Sequence[KnownModel]] = tuple
     """Asked each time the models screen opens; may read files, and runs on a thread."""
-    native_log: Callable[[], Sequence[str]] = tuple
+    native_log: Callable[[], Sequence[str]] = tail_of_log
     """The last lines of the native library's log, oldest first."""
     restart: Sequence[str] = ()
     """The command that starts this program again, without session; empty when it can't be restarted."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message as TextualMessage
 from textual.reactive import var
@@ -20,6 +21,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.records import Message, Role
+from tui.bindings import bindings_for
+from tui.keys import Scope
 from tui.widgets.transcript_blocks import Block, Kind
 from tui.widgets.transcript_layout import NO_KEY, Layout
 from tui.widgets.transcript_look import Look
@@ -58,6 +61,7 @@ follows it again. Ctrl+Up and Ctrl+Down pick a message to copy, edit, or to see 
 Drag with the mouse to select text. Shift and drag selects with the terminal's own means.
 """
     BINDING_GROUP_TITLE = "Conversation"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.TRANSCRIPT)]
     COMPONENT_CLASSES: ClassVar[set[str]] = set(Look.COMPONENTS)
     DEFAULT_CSS = """
     Transcript {
@@ -113,6 +117,13 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
 
         message_id: int | None
 
+    @dataclass
+    class SiblingRequested(TextualMessage):
+        """Another version of a message is to be shown."""
+
+        message_id: int
+        step: int
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.welcome: Sequence[str] = ()
@@ -126,6 +137,34 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         self._top: Place | None = None
         self._chosen: int | None = None
         self._unfolded = False
+
+    def action_previous_sibling(self) -> None:
+        """Ask for the version before the picked message."""
+        self._ask_sibling(-1)
+
+    def action_next_sibling(self) -> None:
+        """Ask for the version after the picked message."""
+        self._ask_sibling(1)
+
+    def action_scroll_up(self) -> None:
+        """A line up."""
+        self._move_by(-1)
+
+    def action_scroll_down(self) -> None:
+        """A line down."""
+        self._move_by(1)
+
+    def action_scroll_home(self) -> None:
+        """To the first line."""
+        self.to_start()
+
+    def action_scroll_end(self) -> None:
+        """To the end."""
+        self.to_end()
+
+    def _ask_sibling(self, step: int) -> None:
+        if (chosen := self.chosen_id) is not None:
+            self.post_message(self.SiblingRequested(chosen, step))
 
     # What is shown
 

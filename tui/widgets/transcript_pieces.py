@@ -89,3 +89,8 @@ def split_plain(text: str) -> list[Piece]:
     lines = text.split("\n")
     groups = [lines[begin : begin + PLAIN_LINES] for begin in range(0, len(lines), PLAIN_LINES)]
     return [Piece("\n".join(group), closed=group is groups[-1]) for group in groups]
+
+
+def code_blocks(source: str) -> list[str]:
+    """The code of all code blocks in Markdown, those inside lists and quotes too."""
+    return [token.content.rstrip("\n") for token in _block_parser().parse(source) if token.type in {"fence", "code_block"}]

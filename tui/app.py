@@ -1,0 +1,293 @@
+"""The program on the screen: themes, keys, notices, signals, and an end that loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import App
+from textual.binding import BindingType
+
+from engine.errors import XchatError
+from engine.events import Notice
+from engine.paths import state_dir
+from engine.remembered import recall, remember
+from tui.bindings import bindings_for, resolve
+from tui.commands import Command, action_commands, theme_commands
+from tui.driver import AsciiDriver, SafeLinuxDriver
+from tui.keys import Scope
+from tui.options import AppOptions
+from tui.pacing import Line
+from tui.screens.chat import OF_THE_APP, ChatScreen
+from tui.terminal import Terminal
+from tui.theming import load_themes, theme_for, variable_defaults
+
+if TYPE_CHECKING:
+    from engine.config import Config
+    from engine.session import Session
+
+HANG_UP_S = 3.0
+"""After a hang-up or SIGTERM the program is gone within this time, whatever still holds it."""
+QUIT_S = 15.0
+"""The same after quitting: a database on a slow disk gets its time."""
+
+NOTICE_S: Mapping[str, float] = {"information": 5.0, "warning": 10.0, "error": 15.0}
+
+
+class XchatApp(App[None], inherit_bindings=False):
+    """Owns what outlives a screen. Talks to the session through the chat screen only."""
+
+    TITLE = "xchat"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, only=OF_THE_APP)]
+    DEFAULT_CSS = """
+    Toast { max-width: 80%; }
+    """
+
+    def __init__(
+        self,
+        open_session: Callable[[], Awaitable[Session]],
+        options: AppOptions,
+        terminal: Terminal,
+        *,
+        alerts: Mapping[str, float] | None = None,
+        watchdog: Callable[[float, int], None] = lambda _seconds, _code: None,
+    ) -> None:
+        """`open_session` is called after the first frame. `watchdog` must end the process with a code after so many seconds."""
+        super().__init__(driver_class=SafeLinuxDriver if terminal.unicode else AsciiDriver)
+        self.options = options
+        self.terminal = terminal
+        self.keymap = resolve(options.keys)
+        self.themes = load_themes()
+        self.restart_command: Sequence[str] | None = None
+        """What to become after the end."""
+        self._open_session = open_session
+        self._alerts = dict(alerts or {})
+        self._watchdog = watchdog
+        self._leaving = False
+        for theme in self.themes.themes.values():
+            self.register_theme(theme)
+        self.theme = self._first_theme()
+        self.set_keymap(self.keymap.overrides())
+
+    # Starting
+
+    def _first_theme(self) -> str:
+        wanted = self.options.theme or recall().theme or theme_for(self.terminal)
+        return wanted if wanted in self.themes.themes else theme_for(self.terminal)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Xchat's own colours, for themes that do not set them."""
+        return variable_defaults(self.current_theme)
+
+    def get_default_screen(self) -> ChatScreen:
+        """The chat."""
+        remote = self.terminal.remote or self.options.low_bandwidth
+        return ChatScreen(self, open_session=self._open_session, remote=remote, alerts=self._alerts)
+
+    @property
+    def chat(self) -> ChatScreen:
+        """The chat screen, whatever lies on top of it."""
+        return cast(ChatScreen, self.screen_stack[0])
+
+    def on_mount(self) -> None:
+        """Take over the signals that end programs, and say what was wrong with the config."""
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                loop.add_signal_handler(number, self._hang_up, number)
+        self.call_after_refresh(self._after_first_frame)
+
+    def _after_first_frame(self) -> None:
+        for notice in self._notices():
+            self.tell(notice)
+        gc.collect()
+        gc.freeze()
+
+    def _notices(self) -> list[Notice]:
+        notices = [*self.options.notices, *(Notice("warning", "Keys", problem) for problem in self.keymap.problems)]
+        notices += [Notice("warning", error.title, error.detail, error.hint) for error in self.themes.failures]
+        wanted = self.options.theme
+        if wanted and wanted not in self.themes.themes:
+            notices.append(
+                Notice("warning", f"There is no theme {wanted!r}", f"Using {self.theme}", f"Known: {', '.join(self.themes.themes)}.")
+            )
+        return notices
+
+    # What screens ask of the program
+
+    def tell(self, notice: Notice) -> None:
+        """Show a notice. Nothing in it is taken for markup."""
+        text = "\n".join(part for part in (notice.detail, notice.hint) if part)
+        self.notify(
+            text or notice.title,
+            title=notice.title if text else "",
+            severity=notice.severity,
+            timeout=NOTICE_S[notice.severity],
+            markup=False,
+        )
+
+    def line(self) -> Line:
+        """How the terminal is doing; free where there is none."""
+        driver = self._driver
+        return Line(driver.backlog, driver.tty.stalled_s) if isinstance(driver, SafeLinuxDriver) else Line(0, 0.0)
+
+    def bytes_written(self) -> int:
+        """Bytes sent to the terminal so far."""
+        driver = self._driver
+        return driver.tty.bytes_written if isinstance(driver, SafeLinuxDriver) else 0
+
+    async def copy(self, text: str) -> None:
+        """Copy, and say which way it went."""
+        from tui.clipboard import copy
+
+        driver = self._driver
+        try:
+            copied = await copy(text, write=driver.write if driver is not None else lambda _: None, folder=state_dir(), environ=os.environ)
+        except OSError as error:
+            self.tell(Notice("error", "The text could not be copied", str(error)))
+        else:
+            self.tell(Notice("information", "Copied", copied.sentence))
+
+    def use_theme(self, name: str) -> None:
+        """Switch to a theme and remember it."""
+        if name in self.themes.themes:
+            self.theme = name
+            remember(theme=name)
+        else:
+            self.tell(Notice("warning", f"There is no theme {name!r}", "", f"Known: {', '.join(self.themes.themes)}."))
+
+    def do(self, action_id: str) -> None:
+        """Do an action of the registry, wherever it lives."""
+        owner = self if action_id in OF_THE_APP else self.chat
+        self.run_worker(self.run_action(action_id, owner), group="action", exit_on_error=True)
+
+    # Actions that work on every screen
+
+    def action_help(self) -> None:
+        """Help for where one is, and all keys; a second time closes it."""
+        from tui.screens.help import HelpScreen, help_for
+
+        if isinstance(self.screen, HelpScreen):
+            self.screen.dismiss()
+        else:
+            self.push_screen(HelpScreen(help_for(self.screen.focused or self.screen), self.keymap))
+
+    def action_palette(self) -> None:
+        """Find any command by its name."""
+        self._choose("Commands", action_commands(self.keymap, self.do))
+
+    def action_theme(self) -> None:
+        """Pick a theme."""
+        self._choose("Themes", theme_commands(self.themes.titles, self.use_theme))
+
+    def _choose(self, title: str, commands: Sequence[Command]) -> None:
+        from tui.screens.palette import Palette
+
+        def run(chosen: Callable[[], None] | None) -> None:
+            if chosen is not None:
+                chosen()
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(title, commands), run)
+
+    def action_suspend(self) -> None:
+        """Into the background; `fg` brings it back."""
+        self.action_suspend_process()
+
+    async def action_quit(self) -> None:
+        """Save everything and leave."""
+        self._watchdog(QUIT_S, 0)
+        await self.leave(0)
+
+    # The end
+
+    async def leave(self, code: int) -> None:
+        """Stop the answer, save it, close everything, end with `code`."""
+        if self._leaving:
+            return
+        self._leaving = True
+        session = self.chat.session
+        if session is not None:
+            self.chat.say(activity="saving")
+            try:
+                await session.close()
+            except XchatError as error:
+                self.exit(return_code=error.exit_code, message=str(error))
+                return
+        self.exit(return_code=code)
+
+    def _hang_up(self, number: int) -> None:
+        """The terminal is gone, or somebody asks the program to end: save and go, watched."""
+        code = 128 + number
+        self._watchdog(HANG_UP_S, code)
+        self._ending = asyncio.get_running_loop().create_task(self.leave(code))
+
+    async def restart(self) -> None:
+        """Save everything and become a fresh program on the same session."""
+        if not self.options.restart:
+            self.tell(Notice("warning", "xchat can't start itself again here", "", "Leave it and start it with --resume."))
+            return
+        session = self.chat.session
+        resume = ["--resume", str(session.info.id)] if session is not None and session.info is not None else []
+        model = [str(session.engine.model.path)] if session is not None and session.engine is not None else []
+        self.restart_command = [*self.options.restart, *model, *resume]
+        self._watchdog(QUIT_S, 1)
+        await self.leave(0)
+
+
+@dataclass
+class Watchdog:
+    """Ends the process when its orderly end takes too long: a terminal that takes nothing, a thread that hangs."""
+
+    _timer: threading.Timer | None = None
+
+    def arm(self, seconds: float, code: int) -> None:
+        """End the process with `code` after so many seconds; the shortest time asked for counts."""
+        timer = threading.Timer(seconds, os._exit, (code,))
+        timer.daemon = True
+        if self._timer is None or seconds < self._timer.interval:
+            self.rest()
+            self._timer = timer
+            timer.start()
+
+    def rest(self) -> None:
+        """The end came in time."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions, terminal: Terminal, *, alerts: Mapping[str, float]) -> int:
+    """Run the screen until the person leaves; returns the exit code, or becomes another program when a restart was asked for."""
+    watchdog = Watchdog()
+    app = XchatApp(open_session, options, terminal, alerts=alerts, watchdog=watchdog.arm)
+    app.run(mouse=options.mouse)
+    if app.restart_command:
+        os.execv(app.restart_command[0], list(app.restart_command))
+    watchdog.rest()
+    return app.return_code or 0
+
+
+def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, log: bool) -> int:
+    """Run the screen on the engine of this process."""
+
+    async def open_session() -> Session:
+        start = await asyncio.to_thread(_import_start)
+        from engine.presets.preset import Preset
+
+        return await start(Preset(), config, log=log)
+
+    return run_app(open_session, options, terminal, alerts=config.alerts)
+
+
+def _import_start() -> Callable[..., Awaitable[Session]]:
+    """The engine's modules, loaded on a thread: the screen stands meanwhile."""
+    from engine.start import open_session
+
+    return open_session

@@ -1,0 +1,87 @@
+"""Copying out of a terminal that may be far away: through tmux's buffer, the terminal's own clipboard, or a file."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+OSC52_LIMIT = 74_000
+"""Most characters of base64 in one sequence: xterm and several others drop longer ones without a word."""
+TMUX_TIMEOUT_S = 2.0
+FILE_NAME = "copied.txt"
+
+
+class Way(Enum):
+    """How a text left."""
+
+    TMUX = auto()
+    TERMINAL = auto()
+    FILE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Where a text went."""
+
+    way: Way
+    sentence: str
+
+
+def osc52(text: str) -> str:
+    """The escape sequence that puts `text` into the terminal's clipboard."""
+    return f"\x1b]52;c;{base64.b64encode(text.encode('utf-8', 'replace')).decode('ascii')}\x07"
+
+
+async def _into_tmux(text: str) -> bool:
+    """Put `text` into tmux's buffer, and on into the clipboard of the terminal outside (`-w`)."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "tmux",
+            "load-buffer",
+            "-w",
+            "-",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError:
+        return False
+    try:
+        await asyncio.wait_for(process.communicate(text.encode("utf-8", "replace")), TMUX_TIMEOUT_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return False
+    return process.returncode == 0
+
+
+def _into_file(text: str, folder: Path) -> Path:
+    path = folder / FILE_NAME
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+    return path
+
+
+async def copy(text: str, *, write: Callable[[str], None], folder: Path, environ: Mapping[str, str]) -> Copied:
+    """Copy `text` by the best way there is; `write` sends to the terminal, `folder` takes what is too long for it.
+
+    Raises:
+        OSError: It was too long for the terminal, and the file can't be written either.
+
+    """
+    size = f"{len(text):,} {'character' if len(text) == 1 else 'characters'}"
+    if environ.get("TMUX") and await _into_tmux(text):
+        return Copied(Way.TMUX, f"{size} to tmux's buffer and the terminal's clipboard; paste with the tmux prefix and ]")
+    sequence = osc52(text)
+    if len(sequence) <= OSC52_LIMIT and environ.get("TERM_PROGRAM") != "Apple_Terminal":
+        write(sequence)
+        return Copied(Way.TERMINAL, f"{size} to the terminal's clipboard (OSC 52)")
+    path = await asyncio.to_thread(_into_file, text, folder)
+    return Copied(
+        Way.FILE, f"{size} to {path}, since the terminal's clipboard does not take {'so much' if len(sequence) > OSC52_LIMIT else 'it'}"
+    )

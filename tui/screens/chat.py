@@ -1,0 +1,335 @@
+"""The chat screen: the conversation, the prompt, and the panel beside or below them, by the room there is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+
+from engine.errors import XchatError
+from engine.events import (
+    AnswerGrew,
+    BranchChanged,
+    EngineDied,
+    Event,
+    LoggingChanged,
+    ModelFailed,
+    ModelLoading,
+    ModelReady,
+    Notice,
+    PresetChanged,
+    PromptEvaluated,
+    SessionOpened,
+    TurnFinished,
+    TurnStarted,
+)
+from engine.metrics.pacing import Choice
+from engine.metrics.snapshot import Snapshot
+from engine.remembered import remember
+from engine.session import Session
+from tui import wording
+from tui.bindings import bindings_for
+from tui.keys import Scope
+from tui.messages import ActionRequested, SessionSpoke
+from tui.pacing import Pacer
+from tui.screens.chat_base import Program
+from tui.screens.chat_library import LibraryActions
+from tui.screens.chat_read import ReadActions
+from tui.stream import AnswerStream, Painted
+from tui.widgets.transcript import Extras
+
+if TYPE_CHECKING:
+    from tui.metering import Metering
+    from tui.widgets.panel import Panel
+
+OF_THE_APP = frozenset({"quit", "help", "palette", "theme", "suspend"})
+"""Actions that work on every screen."""
+
+BESIDE_COLUMNS = 100
+"""From this width on the panel stands beside the conversation."""
+BELOW_ROWS = 26
+"""Narrower, it stands below from this height on; else there is no room for it."""
+SHORT_ROWS = 16
+"""Lower than this, the prompt goes without a frame."""
+QUIET_COLUMNS = 36
+"""Narrower than this there is no panel."""
+
+
+class ChatScreen(ReadActions, LibraryActions):
+    """Follows the session: every event becomes a change of a widget here, and nowhere else."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, leave_out=OF_THE_APP)]
+    AUTO_FOCUS = "#prompt"
+    DEFAULT_CSS = """
+    ChatScreen {
+        background: $background;
+
+        #desk { height: 1fr; layout: vertical; }
+        #panel-place { display: none; }
+        &.-beside #desk { layout: horizontal; }
+        &.-beside #panel-place { display: block; width: 38%; max-width: 74; border-left: solid $rule; padding: 0 1; }
+        &.-below #panel-place { display: block; height: 8; border-top: solid $rule; padding: 0 1; }
+        &.-short Prompt { border: none; min-height: 1; max-height: 3; &:focus { border: none; } }
+        &.-short KeyBar { display: none; }
+    }
+    """
+
+    def __init__(self, program: Program, *, open_session: Callable[[], Awaitable[Session]], remote: bool, alerts: dict[str, float]) -> None:
+        super().__init__(program)
+        self._open_session = open_session
+        self._alerts = alerts
+        self._pacer = Pacer(remote=remote)
+        self._stream = AnswerStream(
+            self.transcript,
+            pacer=self._pacer,
+            line=program.line,
+            bytes_written=program.bytes_written,
+            painted=self._painted,
+            choose=self._paced,
+        )
+        self._metering: Metering | None = None
+        self._panel: Panel | None = None
+        self._panel_wanted = True
+        self._remote = remote
+
+    def compose(self) -> ComposeResult:
+        """Conversation and panel, prompt, status, keys."""
+        with Container(id="desk"):
+            yield self.transcript
+            yield Container(id="panel-place")
+        yield self.prompt
+        yield self.status_line
+        yield self.key_bar
+
+    def on_mount(self) -> None:
+        """Everything that takes time begins after the first frame."""
+        keymap = self.program.keymap
+        self.key_bar.use(keymap)
+        self.prompt.send_keys = frozenset(keymap.keys["send"])
+        self.transcript.jump = 8 if self._remote else 1
+        hints = {"help": "help", "palette": "commands", "sessions": "sessions", "models": "models"}
+        keys = "   ".join(f"{keymap.shown(action)} {word}" for action, word in hints.items() if keymap.shown(action))
+        self.transcript.welcome = ("Write a message and press Enter.", "", keys)
+        self.say(activity="starting")
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.run_worker(self._start(), group="start", exit_on_error=True)
+
+    async def _start(self) -> None:
+        """Open the session, furnish the panel, go on with what was asked for, load the model."""
+        session = self.session = await self._open_session()
+        session.subscribe(self._hear)
+        self.say(activity="", logged=session.logging, preset=session.preset.name, batch=wording.batch(session.preset, session.stream_batch))
+        self._stream.use_batch(session.preset.stream_batch)
+        if session.logging_error is not None:
+            self.report(session.logging_error)
+        options = self.program.options
+        if options.resume is not None:
+            await self.resume(options.resume)
+        else:
+            await self._offer_interrupted()
+        path = await self._find_model()
+        if path is not None:
+            self.begin_load(path)
+        await asyncio.to_thread(_import_slow_parts)
+        await self._furnish()
+
+    def _hear(self, event: Event) -> None:
+        self.post_message(SessionSpoke(event))
+
+    async def _find_model(self) -> Path | None:
+        model = self.program.options.model
+        if not callable(model):
+            return model
+        try:
+            return await asyncio.to_thread(model)
+        except XchatError as error:
+            self.report(error)
+            return None
+
+    async def _offer_interrupted(self) -> None:
+        try:
+            info = await self.live().interrupted()
+        except XchatError:
+            return
+        if info is not None:
+            key = self.program.keymap.shown("sessions")
+            self.tell("The last conversation was cut off", f"“{info.title}” is saved up to where it stopped", f"{key} goes on with it.")
+
+    async def _furnish(self) -> None:
+        from tui.metering import REMOTE_TICK_S, TICK_S, Metering
+        from tui.widgets.panel import Panel
+
+        self._metering = Metering(alerts=self._alerts, show=self._show_numbers, terminal=self._terminal_figures)
+        self._metering.start()
+        session = self.live()
+        if session.engine is not None:
+            self._metering.handle(ModelReady(session.engine))
+        self._panel = Panel(sweep=self.program.options.low_bandwidth, id="panel")
+        await self.query_one("#panel-place").mount(self._panel)
+        self.set_interval(REMOTE_TICK_S if self._remote else TICK_S, self._metering.tick)
+
+    def on_unmount(self) -> None:
+        """Stop watching."""
+        if self._metering is not None:
+            self._metering.stop()
+
+    # Room
+
+    def on_resize(self) -> None:
+        """Place the panel by the room there is."""
+        self._arrange()
+
+    def _arrange(self) -> None:
+        columns, rows = self.size
+        beside = self._panel_wanted and columns >= BESIDE_COLUMNS
+        below = self._panel_wanted and not beside and rows >= BELOW_ROWS and columns >= QUIET_COLUMNS
+        self.set_class(beside, "-beside")
+        self.set_class(below, "-below")
+        self.set_class(rows < SHORT_ROWS, "-short")
+
+    def action_toggle_panel(self) -> None:
+        """Show or hide the panel."""
+        self._panel_wanted = not self._panel_wanted
+        self._arrange()
+        if self._panel_wanted and not (self.has_class("-beside") or self.has_class("-below")):
+            self.tell("There is no room for the panel", f"It needs {BESIDE_COLUMNS} columns, or {BELOW_ROWS} rows")
+
+    # Numbers
+
+    def _terminal_figures(self) -> tuple[int, bool]:
+        return self.program.bytes_written(), self._pacer.slowed
+
+    def _show_numbers(self, snapshot: Snapshot) -> None:
+        if self._panel is not None and self._panel.is_attached:
+            self._panel.show(snapshot)
+            if self._metering is not None and self._panel.drawn_ms is not None:
+                self._metering.meter.drawn(self._panel.drawn_ms)
+        self.say(slow_line=self._pacer.slowed)
+
+    def _painted(self, painted: Painted) -> None:
+        if self.session is not None:
+            self.session.painted(painted.answer_id, painted.painted_ns, painted.paint_ns)
+        if self._metering is not None:
+            self._metering.painted(painted)
+
+    def _paced(self, choice: Choice) -> None:
+        session = self.session
+        if session is None or session.preset.stream_batch != "auto":
+            return
+        session.pace(choice.batch)
+        self.say(batch=wording.batch(session.preset, choice.batch))
+        if self._metering is not None:
+            self._metering.paced(choice)
+
+    # The session
+
+    @on(ActionRequested)
+    def _action_requested(self, event: ActionRequested) -> None:
+        self.program.do(event.action_id)
+
+    def on_session_spoke(self, message: SessionSpoke) -> None:
+        """Something happened in the session."""
+        event = message.event
+        if self._metering is not None:
+            self._metering.handle(event)
+        if isinstance(event, AnswerGrew):
+            self._stream.add(event)
+            self.say(activity="thinking" if event.in_thinking else "answering")
+        elif isinstance(event, PromptEvaluated):
+            self.say(activity=wording.prefill(event), left_out=event.left_out)
+        elif isinstance(event, TurnStarted):
+            self._turn_started(event)
+        elif isinstance(event, TurnFinished):
+            self._turn_finished(event)
+        elif isinstance(event, ModelLoading | ModelReady | ModelFailed | EngineDied):
+            self._model_spoke(event)
+        else:
+            self._conversation_spoke(event)
+
+    def _turn_started(self, event: TurnStarted) -> None:
+        session = self.live()
+        label = session.engine.model.name if session.engine is not None else None
+        self.show_branch()
+        self.transcript.to_end()
+        self.transcript.begin_answer(event.answer_id, label=label)
+        if self.continued is not None:
+            text, thinking = self.continued
+            self.transcript.grow(event.answer_id, text, thinking, in_thinking=False)
+            self.continued = None
+        self.extras[event.answer_id] = Extras(label=label)
+        self._stream.begin(event.answer_id, session.stream_batch)
+        self.say(activity="reading the prompt")
+
+    def _turn_finished(self, event: TurnFinished) -> None:
+        self._stream.end()
+        answer = event.answer
+        failure = wording.ending(answer, event.turn, event.error, continue_key=self.program.keymap.shown("continue_answer"))
+        known = self.extras.get(answer.id, Extras())
+        self.extras[answer.id] = replace(known, note=wording.timing_line(event.turn), failure=failure)
+        self.transcript.finish(answer, self.extras[answer.id])
+        self.show_branch()
+        info = self.live().info
+        self.say(activity="", left_out=event.turn.left_out, session=info.title if info is not None and info.title else "new session")
+        if event.error is not None:
+            self.report(event.error)
+
+    def _model_spoke(self, event: ModelLoading | ModelReady | ModelFailed | EngineDied) -> None:
+        if isinstance(event, ModelLoading):
+            self.say(activity=wording.loading(event))
+        elif isinstance(event, ModelReady):
+            model = event.engine.model
+            self.say(activity="", model=model.name, quant=model.quant)
+            remember(model=str(model.path))
+        elif isinstance(event, ModelFailed):
+            engine = event.engine
+            self.say(activity="", model=engine.model.name if engine else "", quant=engine.model.quant if engine else "")
+            self.report(event.error)
+        else:
+            self._offer_restart(event.error)
+
+    def _conversation_spoke(self, event: Event) -> None:
+        if isinstance(event, SessionOpened):
+            self.editing = None
+            self.prompt.border_title = ""
+            self.show_branch()
+            title = event.info.title if event.info is not None else ""
+            self.say(session=title or "new session", left_out=0)
+        elif isinstance(event, BranchChanged):
+            self.show_branch()
+        elif isinstance(event, PresetChanged):
+            session = self.live()
+            self._stream.use_batch(event.preset.stream_batch)
+            self.say(preset=event.preset.name, batch=wording.batch(event.preset, session.stream_batch))
+        elif isinstance(event, LoggingChanged):
+            self.say(logged=event.on)
+            if event.error is not None:
+                self.report(event.error)
+        elif isinstance(event, Notice):
+            self.program.tell(event)
+
+    def _offer_restart(self, error: XchatError) -> None:
+        from tui.screens.confirm import Confirm
+
+        async def restart(sure: bool | None) -> None:
+            if sure:
+                await self.program.restart()
+
+        self.say(activity="the engine has stopped")
+        detail = f"{error.detail or error.title}\n\nThe conversation is saved. Only starting xchat again brings the engine back."
+        self.app.push_screen(Confirm("The engine has stopped", detail, yes="Restart", no="Not now", safe=True), restart)
+
+
+def _import_slow_parts() -> None:
+    """What answers and the panel will need; loaded on a thread while nobody waits for it."""
+    import tui.metering
+    import tui.widgets.panel
+    import tui.widgets.transcript_markdown  # noqa: F401

@@ -1,0 +1,125 @@
+"""What all parts of the chat screen stand on: its widgets, the session, and how to tell the person something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from textual.screen import Screen
+
+from engine.errors import EngineError, XchatError
+from engine.events import Notice
+from engine.paths import state_dir
+from engine.records import Message
+from engine.session import Session
+from tui.bindings import Keymap
+from tui.options import AppOptions
+from tui.pacing import Line
+from tui.widgets.footer import KeyBar
+from tui.widgets.prompt import Prompt
+from tui.widgets.status import StatusLine
+from tui.widgets.transcript import NO_EXTRAS, Extras, Transcript
+
+
+class Program(Protocol):
+    """What the chat screen needs of the program around it."""
+
+    options: AppOptions
+    keymap: Keymap
+
+    def tell(self, notice: Notice) -> None:
+        """Show a notice."""
+
+    def line(self) -> Line:
+        """How the terminal is doing."""
+
+    def bytes_written(self) -> int:
+        """Bytes sent to the terminal so far."""
+
+    async def copy(self, text: str) -> None:
+        """Copy, and say which way it went."""
+
+    def use_theme(self, name: str) -> None:
+        """Switch to a theme, or say that there is none of this name."""
+
+    def do(self, action_id: str) -> None:
+        """Do an action of the registry, wherever it lives."""
+
+    async def restart(self) -> None:
+        """Save everything and start the program again on this session."""
+
+
+HISTORY_FILE = "prompts.jsonl"
+
+
+class ChatBase(Screen[None]):
+    """Widgets and session of the chat screen."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(id="chat")
+        self.program = program
+        self.session: Session | None = None
+        self.transcript = Transcript(id="transcript")
+        self.prompt = Prompt(history=state_dir() / HISTORY_FILE, id="prompt")
+        self.status_line = StatusLine(id="status")
+        self.key_bar = KeyBar(id="keys")
+        self.extras: dict[int, Extras] = {}
+        """What stands beside and below messages, by their id; kept while branches come and go."""
+        self.editing: int | None = None
+        """The message that the prompt will replace."""
+
+    def live(self) -> Session:
+        """The session.
+
+        Raises:
+            EngineError: It isn't open yet.
+
+        """
+        if self.session is None:
+            raise EngineError("xchat is still starting", "", "Try again in a moment.")
+        return self.session
+
+    def say(self, **changes: Any) -> None:
+        """Change fields of the status line."""
+        self.status_line.show(replace(self.status_line.status, **changes))
+
+    def tell(self, title: str, detail: str = "", hint: str = "") -> None:
+        """Show a notice that needs no attention."""
+        self.program.tell(Notice("information", title, detail, hint))
+
+    def report(self, error: XchatError) -> None:
+        """Show an error as a notice."""
+        self.program.tell(Notice("error", error.title, error.detail, error.hint))
+
+    def attempt(self, act: Callable[[], object]) -> bool:
+        """Do something that may be refused; a refusal is shown. Returns whether it was done."""
+        try:
+            act()
+        except XchatError as error:
+            self.report(error)
+            return False
+        return True
+
+    def show_branch(self) -> None:
+        """Show the session's branch as it is now."""
+        if self.session is not None:
+            self.transcript.show(self.session.branch, self.all_extras())
+
+    def all_extras(self) -> Mapping[int, Extras]:
+        """Extras of the branch, each with which of its siblings the message is."""
+        session = self.session
+        if session is None:
+            return {}
+        found: dict[int, Extras] = {}
+        for message in session.branch:
+            extra = self.extras.get(message.id, NO_EXTRAS)
+            index, versions = session.siblings(message.id)
+            found[message.id] = replace(extra, aside=f"{index + 1}/{versions}") if versions > 1 else extra
+        return found
+
+    def branch_message(self, message_id: int | None) -> Message | None:
+        """A message of the branch."""
+        if self.session is None or message_id is None:
+            return None
+        return next((message for message in self.session.branch if message.id == message_id), None)

@@ -1,0 +1,105 @@
+"""Sessions, models and the knob: what one talks in, with whom, and how fast it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Literal
+
+from textual.worker import get_current_worker
+
+from engine.errors import XchatError
+from tui.screens.chat_talk import TalkActions
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+"""Steps of the knob."""
+
+
+class LibraryActions(TalkActions):
+    """Opening other conversations and models."""
+
+    def action_new_session(self) -> None:
+        """Begin another conversation."""
+        if self.attempt(lambda: self.live().new_session()):
+            self.prompt.focus()
+
+    def action_sessions(self) -> None:
+        """Find a conversation and go on with it."""
+        from tui.screens.sessions import SessionsScreen
+
+        session = self.session
+        if session is None:
+            return
+
+        def go_on(session_id: int | None) -> None:
+            if session_id is not None:
+                self.run_worker(self.resume(session_id), group="resume", exclusive=True, exit_on_error=True)
+
+        current = session.info.id if session.info is not None else None
+        self.app.push_screen(SessionsScreen(session, keymap=self.program.keymap, current=current, report=self.report), go_on)
+
+    async def resume(self, session_id: int) -> None:
+        """Go on with a saved conversation; 0 is the newest."""
+        session = self.live()
+        try:
+            if session_id == 0:
+                newest = next(iter(await session.sessions(limit=1)), None)
+                if newest is None:
+                    self.tell("There is no session to go on with", "This is a new one.")
+                    return
+                session_id = newest.id
+            await session.resume(session_id)
+        except XchatError as error:
+            self.report(error)
+
+    def action_models(self) -> None:
+        """Pick a model."""
+        from tui.screens.models import ModelsScreen
+
+        engine = self.session.engine if self.session is not None else None
+
+        def load(path: Path | None) -> None:
+            if path is not None:
+                self.begin_load(path)
+
+        self.app.push_screen(ModelsScreen(self.program.options.known_models, current=engine.model.path if engine else None), load)
+
+    def begin_load(self, path: Path) -> None:
+        """Load a model in the background; its progress is in the status line, a failure is a notice."""
+        self.run_worker(self._load(path), group="load", exclusive=True)
+
+    async def _load(self, path: Path) -> None:
+        session = self.live()
+        if session.busy or self.loading_model:
+            self.attempt(session.new_session if session.busy else lambda: None)
+            return
+        self.loading_model = True
+        try:
+            await session.load(path)
+        except XchatError:
+            pass  # ModelFailed has told it
+        except asyncio.CancelledError:
+            if get_current_worker().is_cancelled:
+                raise
+        finally:
+            self.loading_model = False
+
+    def _turn_knob(self, step: int) -> None:
+        session = self.live()
+        now = session.stream_batch
+        wanted = [batch for batch in BATCHES if (batch > now if step > 0 else batch < now)]
+        if wanted:
+            session.set_stream_batch(wanted[0] if step > 0 else wanted[-1])
+
+    def action_bigger_batch(self) -> None:
+        """More tokens at a time."""
+        self.attempt(lambda: self._turn_knob(1))
+
+    def action_smaller_batch(self) -> None:
+        """Fewer tokens at a time."""
+        self.attempt(lambda: self._turn_knob(-1))
+
+    def action_auto_batch(self) -> None:
+        """Let xchat choose."""
+        auto: Literal["auto"] = "auto"
+        self.attempt(lambda: self.live().set_stream_batch(auto))

@@ -1,0 +1,199 @@
+"""Talking: send, stop, regenerate, edit, continue, and the commands typed into the prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+from textual import on
+from textual.widgets import TextArea
+
+from engine.errors import UsageError, XchatError
+from engine.presets.preset import Preset, Sampling
+from engine.records import Role
+from tui.screens.chat_base import ChatBase
+from tui.slash import Do, Say, Unknown, matching, parse
+from tui.widgets.prompt import Prompt, as_input
+
+READ_LIMIT = 4_000_000
+"""Bytes that `/read` takes at most."""
+
+_EDIT_TITLE = "Another version of an earlier message"
+
+
+def with_setting(preset: Preset, words: str) -> Preset:
+    """`preset` with one setting changed, as in `temperature 0.2`.
+
+    Raises:
+        UsageError: There is no such setting, or it can't have this value.
+
+    """
+    key, _, value = words.partition(" ")
+    values = msgspec.to_builtins(preset)
+    place = values["sampling"] if key in Sampling.__struct_fields__ else values
+    if key not in place or key in {"name", "sampling"}:
+        known = ", ".join([*Preset.__struct_fields__[2:-1], *Sampling.__struct_fields__])
+        raise UsageError(f"There is no setting {key!r}", "", f"Settings: {known}.")
+    text = value.strip()
+    choices = [text] if text.lower() not in {"none", "off", "true", "false", "on"} else [text.lower(), _WORDS.get(text.lower(), text)]
+    for choice in choices:
+        place[key] = choice
+        try:
+            return msgspec.convert(values, Preset, strict=False)
+        except msgspec.ValidationError as error:
+            reason = str(error)
+    raise UsageError(f"{key} can't be {text!r}", reason)
+
+
+_WORDS: dict[str, bool | None] = {"none": None, "off": False, "false": False, "on": True, "true": True}
+
+
+class TalkActions(ChatBase):
+    """What goes from the person to the model."""
+
+    continued: tuple[str, str] | None = None
+    """Text and thinking that the answer about to start goes on from."""
+
+    @on(Prompt.Submitted)
+    async def _submitted(self, event: Prompt.Submitted) -> None:
+        event.stop()
+        if self.editing is not None:
+            self._send_edit(self.editing, event.text)
+            return
+        meant = parse(event.text)
+        if isinstance(meant, Unknown):
+            self.report(UsageError(f"There is no command /{meant.name}", "", meant.sentence))
+        elif isinstance(meant, Say):
+            if self.attempt(lambda: self.live().send(meant.text)):
+                self.prompt.sent()
+        else:
+            self.prompt.sent()
+            await self._do(meant)
+
+    def _send_edit(self, message_id: int, text: str) -> None:
+        if self.attempt(lambda: self.live().edit(message_id, text)):
+            self.prompt.sent()
+            self._leave_editing()
+
+    @on(TextArea.Changed, "#prompt")
+    def _hint(self) -> None:
+        text = self.prompt.text if self.prompt.document.line_count == 1 else ""
+        self.prompt.border_subtitle = "  ".join(name for name, _ in matching(text)) if text != "/" else "F1 lists all commands"
+
+    async def _do(self, command: Do) -> None:
+        words = command.rest
+        try:
+            if command.name == "model":
+                self.begin_load(Path(words).expanduser())
+            elif command.name == "theme":
+                self.program.use_theme(words)
+            elif command.name == "system":
+                self._system(words)
+            elif command.name == "set":
+                self._set(words)
+            elif command.name == "read":
+                await self._read(Path(words).expanduser())
+            elif command.name == "title":
+                await self._title(words)
+            else:
+                self.program.do(command.name)
+        except XchatError as error:
+            self.report(error)
+
+    def begin_load(self, path: Path) -> None:
+        """Load a model in the background."""
+        raise NotImplementedError
+
+    def _system(self, text: str) -> None:
+        session = self.live()
+        if not text:
+            self.tell("System prompt", session.preset.system or "There is none.")
+            return
+        session.use_preset(msgspec.structs.replace(session.preset, system=None if text == "none" else text))
+        self.tell("System prompt", "There is none any more." if text == "none" else "In force from the next message on.")
+
+    def _set(self, words: str) -> None:
+        session = self.live()
+        if not words:
+            raise UsageError("/set needs a setting and a value", "", "For example: /set temperature 0.2")
+        session.use_preset(with_setting(session.preset, words))
+        self.tell("Changed", words)
+
+    async def _read(self, path: Path) -> None:
+        def content() -> str:
+            with path.open("rb") as file:
+                data = file.read(READ_LIMIT + 1)
+            if len(data) > READ_LIMIT:
+                raise UsageError(f"{path} is too long", f"It has more than {READ_LIMIT:,} bytes")
+            if b"\0" in data[:8192]:
+                raise UsageError(f"{path} is no text")
+            return data.decode("utf-8", "replace")
+
+        try:
+            text = await asyncio.to_thread(content)
+        except OSError as error:
+            raise UsageError(f"{path} can't be read", error.strerror or str(error)) from error
+        self.prompt.put(as_input(text))
+        self.prompt.focus()
+
+    async def _title(self, text: str) -> None:
+        session = self.live()
+        if not text:
+            raise UsageError("/title needs a title", "", "For example: /title Notes on caching")
+        if session.info is None:
+            raise UsageError("This session has no title yet", "It is saved with its first message", "Send one first.")
+        await session.rename(session.info.id, text)
+        self.say(session=text)
+
+    def action_stop(self) -> None:
+        """Close what is open, then stop what is under way."""
+        if self.selections:
+            self.clear_selection()
+        elif self.transcript.chosen_id is not None:
+            self.transcript.choose(None)
+            self.prompt.focus()
+        elif self.editing is not None:
+            self.prompt.clear()
+            self._leave_editing()
+        elif self.session is not None and self.session.busy:
+            self.session.stop()
+        elif self.loading_model and self.session is not None:
+            self.session.cancel_load()
+        else:
+            self.prompt.focus()
+            if not self.prompt.text:
+                self.say(activity=f"{self.program.keymap.shown('quit')} leaves xchat")
+
+    loading_model = False
+    """A model is being loaded."""
+
+    def action_regenerate(self) -> None:
+        """Answer the last message again."""
+        self.attempt(lambda: self.live().regenerate())
+
+    def action_edit_message(self) -> None:
+        """Put the chosen message of one's own, or the last one, into the prompt; sending it makes another version of it."""
+        session = self.session
+        own = [message for message in session.branch if message.role is Role.USER] if session is not None else []
+        chosen = self.branch_message(self.transcript.chosen_id)
+        message = next((one for one in reversed(own) if chosen is None or one.id <= chosen.id), None)
+        if message is None:
+            self.report(UsageError("There is no message to edit", "", "Send one first."))
+            return
+        self.transcript.choose(None)
+        self.editing = message.id
+        self.prompt.put(message.text)
+        self.prompt.border_title = _EDIT_TITLE
+        self.prompt.focus()
+
+    def _leave_editing(self) -> None:
+        self.editing = None
+        self.prompt.border_title = ""
+
+    def action_continue_answer(self) -> None:
+        """Let the model go on with an answer that was cut off."""
+        branch = self.session.branch if self.session is not None else ()
+        self.continued = (branch[-1].text, branch[-1].thinking) if branch else None
+        if not self.attempt(lambda: self.live().continue_answer()):
+            self.continued = None

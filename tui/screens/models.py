@@ -1,0 +1,69 @@
+"""Picking a model: from the files that were found, or by typing a path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+
+from tui.cells import drawable
+from tui.options import KnownModel
+from tui.screens.picker import Picker
+
+NAME_CELLS = 44
+
+
+def row(model: KnownModel, current: Path | None) -> Content:
+    """A model as one line of the list."""
+    name = drawable(model.name)
+    name = set_cell_size(name, NAME_CELLS) if cell_len(name) <= NAME_CELLS else set_cell_size(name, NAME_CELLS - 1) + "…"
+    mark = "  loaded" if model.path == current else ""
+    return Content.assemble(name, "  ", Content.styled(drawable(model.detail), "$muted"), Content.styled(mark, "$success"))
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a person means a file rather than a part of a name."""
+    return text.startswith(("/", "~", "./", "../")) or text.lower().endswith(".gguf")
+
+
+class ModelsScreen(Picker[Path]):
+    """Dismissed with the file to load."""
+
+    HELP = "## Models\n\nType a part of a name, or the path of a GGUF file (`~` works), then Enter. The conversation stays.\n"
+    PLACEHOLDER = "Part of a name, or the path of a GGUF file"
+
+    def __init__(self, known: Callable[[], Sequence[KnownModel]], *, current: Path | None) -> None:
+        super().__init__()
+        self._known = known
+        self._current = current
+        self._models: Sequence[KnownModel] = ()
+
+    async def on_mount(self) -> None:
+        """Look for files without holding up the screen."""
+        self.frame.border_title = "Models"
+        self.frame.border_subtitle = "Enter load · Esc close"
+        self.fill([], "Looking for models…")
+        self._models = await asyncio.to_thread(self._known)
+        await self.narrow()
+
+    async def narrow(self) -> None:
+        """Show the models whose name or file has all the words typed."""
+        words = self.typed.lower().split()
+        shown = [model for model in self._models if all(word in f"{model.name} {model.detail} {model.path}".lower() for word in words)]
+        empty = (
+            f"Enter loads {drawable(self.typed)}"
+            if looks_like_path(self.typed)
+            else "No model of this name was found. Type the path of a GGUF file."
+        )
+        self.fill([(str(index), row(model, self._current)) for index, model in enumerate(self._models) if model in shown], empty)
+
+    def take(self) -> None:
+        """Load what was typed as a path, else what is chosen."""
+        typed = self.typed.strip()
+        if looks_like_path(typed):
+            self.dismiss(Path(typed).expanduser())
+        elif self.chosen_id is not None:
+            self.dismiss(self._models[int(self.chosen_id)].path)

@@ -1,0 +1,62 @@
+"""The keys that matter most, along the bottom."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from textual import events
+from textual.content import Content
+from textual.widget import Widget
+
+from tui.bindings import DEFAULT_KEYMAP, Keymap
+from tui.keys import ACTIONS, Action, Scope
+from tui.messages import ActionRequested
+
+GAP = 2
+
+
+class KeyBar(Widget):
+    """Shows as many keys as there is room for; each can be clicked. One widget and one line, not a widget per key."""
+
+    DEFAULT_CSS = """
+    KeyBar {
+        height: 1;
+        background: $background;
+        color: $muted;
+    }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._keymap = DEFAULT_KEYMAP
+
+    def use(self, keymap: Keymap) -> None:
+        """Show the keys of this keymap."""
+        self._keymap = keymap
+        self.refresh()
+
+    def _fitting(self) -> list[tuple[int, Action]]:
+        """Column and action of each key that fits; help and quit are the last to go."""
+        wanted = [action for action in ACTIONS if action.footer and action.scope is Scope.APP and self._keymap.shown(action.id)]
+        while wanted and sum(self._width(action) + GAP for action in wanted) > self.size.width:
+            wanted.remove(next((action for action in reversed(wanted) if not action.fixed), wanted[-1]))
+        placed, column = [], 1
+        for action in wanted:
+            placed.append((column, action))
+            column += self._width(action) + GAP
+        return placed
+
+    def _width(self, action: Action) -> int:
+        return cell_len(f"{self._keymap.shown(action.id)} {action.label}")
+
+    def render(self) -> Content:
+        """The line at its present width."""
+        pieces: list[Content | str] = [" "]
+        for _, action in self._fitting():
+            pieces += [Content.styled(self._keymap.shown(action.id), "bold $key"), f" {action.label}", " " * GAP]
+        return Content.assemble(*pieces)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a key does what the key does."""
+        for column, action in self._fitting():
+            if column <= event.x < column + self._width(action):
+                self.post_message(ActionRequested(action.id))
