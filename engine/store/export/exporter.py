@@ -1,0 +1,196 @@
+"""Exports: a selection of what was measured, in a form for another tool, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TextIO
+
+from engine.errors import StoreError, UsageError
+from engine.store import reading
+from engine.store.errors import StoreFullError, explain
+from engine.store.export.llama_bench import Dialect, rows_of_turns, write_llama_bench
+from engine.store.export.page import write_html, write_markdown
+from engine.store.export.rowformats import write_csv, write_json, write_jsonl
+from engine.store.export.tables import Row, Selection, Table, What, open_table
+from engine.store.opening import open_reader
+
+PROGRESS_ROWS = 5_000
+"""Rows between two reports of progress."""
+
+CACHE_KIB = 8_192
+"""Page cache of an export: it reads every page once."""
+
+Progress = Callable[[int, int], None]
+"""Called now and then with the rows written and the rows there are; what it raises ends the export and leaves no file."""
+
+
+class Format(StrEnum):
+    """The forms there are."""
+
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+    MD = "md"
+    """A text with run cards."""
+    HTML = "html"
+    """One page with run cards and charts."""
+    LLAMA_BENCH_CSV = "llama-bench-csv"
+    """Two rows per turn, with the field names of llama-bench; so are the next three."""
+    LLAMA_BENCH_JSON = "llama-bench-json"
+    LLAMA_BENCH_JSONL = "llama-bench-jsonl"
+    LLAMA_BENCH_SQL = "llama-bench-sql"
+
+    @classmethod
+    def parse(cls, text: str, target: Path | None = None) -> Format:
+        """The format a person means; `llama-bench` takes its form from the ending of the target, else CSV.
+
+        Raises:
+            UsageError: There is no such format.
+        """
+        if text == "llama-bench":
+            ending = target.suffix[1:].lower() if target else ""
+            return cls(f"llama-bench-{ending if ending in set(Dialect) else Dialect.CSV}")
+        try:
+            return cls(text)
+        except ValueError:
+            raise UsageError(
+                f"There is no export format {text!r}", f"There are {', '.join(cls)}, llama-bench.", "Name one of them."
+            ) from None
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """The form of llama-bench that it is, if it is one."""
+        return Dialect(self.rpartition("-")[2]) if self.startswith("llama-bench") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What is wanted."""
+
+    what: What
+    format: Format
+    selection: Selection
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that mean nothing."""
+        if self.format.dialect is not None and self.what is not What.TURNS:
+            raise UsageError(
+                f"{self.format} has no {self.what}", "llama-bench's rows are made of turns.", "Use `--what turns`, or another format."
+            )
+
+    def default_name(self) -> str:
+        """The file that an export goes to when nobody says where."""
+        ids = self.selection.sessions
+        part = "all" if ids is None else f"session-{ids[0]}" if len(ids) == 1 else f"{len(ids)}-sessions"
+        return f"xchat-{part}-{self.what}.{self.format.rpartition('-')[2]}"
+
+
+def export_to_file(database: Path, export: Export, target: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Path:
+    """Write an export to `target`, for its owner only, and return the absolute path.
+
+    The file appears whole under its name or not at all; one that is there already is kept until then.
+
+    Raises:
+        UsageError: There is something at `target` already, and `overwrite` wasn't said.
+        StoreError: The database can't be read or the file can't be written; a missing session is a SessionMissingError.
+    """
+    target = target.expanduser().absolute()
+    if target.is_dir():
+        raise StoreError(f"{target} is a folder", "An export is one file.", f"Write it to {target / export.default_name()}, for example.")
+    if not overwrite and (target.exists() or target.is_symlink()):
+        raise UsageError(f"{target} exists already", "", "Name another file, or allow it to be overwritten.")
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)
+        temporary = Path(name)
+        with open(handle, "w", encoding="utf-8", newline="", errors="replace") as out:
+            export_to_stream(database, export, out, progress=progress)
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(target)
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+        if isinstance(error, OSError):
+            raise _refused(target, error) from error
+        raise
+    return target
+
+
+def export_to_stream(database: Path, export: Export, out: TextIO, *, progress: Progress | None = None) -> None:
+    """Write an export to an open text stream, reading as it writes.
+
+    Raises:
+        StoreError: The database can't be read; a missing session is a SessionMissingError.
+        OSError: The stream can't be written.
+    """
+    with closing(open_reader(database)) as db:
+        try:
+            # Mapped pages would count as memory of this process, and every page is read only once.
+            db.execute("PRAGMA mmap_size = 0")
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            # One moment of the database for everything in the file, however long the writing takes.
+            db.execute("BEGIN")
+            heading = _heading(db, export)
+            dialect = export.format.dialect
+            if dialect is not None:
+                write_llama_bench(out, dialect, rows_of_turns(db, export.selection))
+                return
+            table = open_table(db, export.what, export.selection)
+            if progress is not None:
+                table = replace(table, rows=_counted(table, progress))
+            _write(out, db, table, export, heading)
+        except sqlite3.Error as error:
+            raise explain(error, database) from error
+
+
+def _write(out: TextIO, db: sqlite3.Connection, table: Table, export: Export, heading: str) -> None:
+    match export.format:
+        case Format.CSV:
+            write_csv(out, table.columns, table.rows)
+        case Format.JSON:
+            write_json(out, table.columns, table.rows)
+        case Format.JSONL:
+            write_jsonl(out, table.columns, table.rows)
+        case Format.MD:
+            write_markdown(out, db, table, export.selection, heading)
+        case _:
+            write_html(out, db, table, export.selection, heading)
+
+
+def _heading(db: sqlite3.Connection, export: Export) -> str:
+    ids = export.selection.sessions
+    if ids is None:
+        return f"xchat: {export.what} of all sessions"
+    infos = [reading.session_info(db, session_id) for session_id in ids]
+    if len(infos) == 1:
+        return f"xchat: {export.what} of session {ids[0]}" + (f", {infos[0].title}" if export.selection.texts else "")
+    return f"xchat: {export.what} of {len(ids)} sessions"
+
+
+def _counted(table: Table, progress: Progress) -> Iterator[Row]:
+    progress(0, table.count)
+    number = 0
+    for number, row in enumerate(table.rows, start=1):
+        yield row
+        if number % PROGRESS_ROWS == 0:
+            progress(number, table.count)
+    progress(number, table.count)
+
+
+def _refused(target: Path, error: OSError) -> StoreError:
+    reason = error.strerror or str(error)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return StoreFullError(f"There is no room left for {target}", reason, "Free some disk space, or export less.")
+    if isinstance(error, FileNotFoundError):
+        return StoreError(f"{target} can't be written", f"There is no folder {target.parent}.", "Make it first, or name another file.")
+    return StoreError(f"{target} can't be written", reason, "Name another file, or give yourself write permission.")

@@ -1,0 +1,203 @@
+"""Turns and measurements as rows of llama-bench, for whatever reads its output.
+
+A turn makes two rows: its prefill as `pp` (prompt tokens evaluated, at the depth that came from the cache) and its decoding as `tg`.
+Unlike llama-bench's own, the decoding of a turn contains the sampling. What xchat doesn't know is empty in CSV and null elsewhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TextIO
+
+from engine.store.export.tables import Selection, where
+
+# fmt: off
+FIELDS = (
+    "build_commit", "build_number", "cpu_info", "gpu_info", "backends", "model_filename", "model_type", "model_size",
+    "model_n_params", "n_batch", "n_ubatch", "n_threads", "cpu_mask", "cpu_strict", "poll", "type_k", "type_v", "n_gpu_layers",
+    "n_cpu_moe", "split_mode", "main_gpu", "no_kv_offload", "flash_attn", "devices", "tensor_split", "tensor_buft_overrides",
+    "load_mode", "lazy_mode", "embeddings", "no_op_offload", "no_host", "repack", "fit_target", "fit_min_ctx", "n_prompt", "n_gen",
+    "n_depth", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts",
+)
+# fmt: on
+"""Its field names, in its order."""
+
+SAMPLE_FIELDS = ("samples_ns", "samples_ts")
+"""The single repetitions, in its JSON only."""
+
+# fmt: off
+_INTEGERS = frozenset({
+    "build_number", "n_batch", "n_ubatch", "n_threads", "poll", "model_size", "model_n_params", "n_gpu_layers", "main_gpu",
+    "n_prompt", "n_gen", "n_depth", "avg_ns", "stddev_ns", "no_op_offload", "n_cpu_moe", "fit_target", "fit_min_ctx", "flash_attn",
+    "no_kv_offload", "cpu_strict", "embeddings", "no_host", "repack",
+})
+# fmt: on
+_REALS = frozenset({"avg_ts", "stddev_ts"})
+
+_FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
+
+BenchRow = Mapping[str, Any]
+"""Values by field name; a field that is missing is unknown."""
+
+
+class Dialect(StrEnum):
+    """The forms that llama-bench writes and xchat too."""
+
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+    SQL = "sql"
+
+
+def rows_of_turns(db: sqlite3.Connection, selection: Selection) -> Iterator[BenchRow]:
+    """Two rows for each turn that evaluated and generated something, one if it did only one of both."""
+    condition, values = where(selection)
+    cursor = db.execute(
+        "SELECT started_ms / 1000, cpu, llama_cpp_version, model, quant, model_path, preset_json, threads, threads_batch, "
+        f"cache_n, prompt_n, prompt_ms, predicted_n, predicted_ms FROM v_turns WHERE {condition} ORDER BY session_id, turn_id",
+        values,
+    )
+    for (
+        started,
+        cpu,
+        version,
+        model,
+        quant,
+        path,
+        preset_json,
+        threads,
+        threads_batch,
+        cache_n,
+        prompt_n,
+        prompt_ms,
+        predicted_n,
+        predicted_ms,
+    ) in cursor:
+        number, commit = build_of(version or "")
+        common = {
+            "build_commit": commit,
+            "build_number": number,
+            "cpu_info": cpu,
+            "gpu_info": "",
+            "backends": "CPU",
+            "model_filename": path,
+            "model_type": f"{model} {quant}".strip(),
+            "n_gpu_layers": 0,
+            "test_time": datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            **settings_of(preset_json),
+        }
+        if prompt_n and prompt_ms > 0:
+            yield common | _figures(prompt_n, 0, cache_n, prompt_ms) | {"n_threads": threads_batch}
+        if predicted_n and predicted_ms > 0:
+            yield common | _figures(0, predicted_n, cache_n + prompt_n, predicted_ms) | {"n_threads": threads}
+
+
+def settings_of(preset_json: str) -> dict[str, Any]:
+    """What of a preset has a field in llama-bench; `auto` is unknown."""
+    try:
+        preset = json.loads(preset_json)
+    except ValueError:
+        return {}
+    if not isinstance(preset, dict):
+        return {}
+    return {
+        "n_batch": _number(preset.get("n_batch", 512)),
+        "n_ubatch": _number(preset.get("n_ubatch")),
+        "type_k": preset.get("type_k", "f16"),
+        "type_v": preset.get("type_v", "f16"),
+        "flash_attn": _FLASH_ATTENTION.get(preset.get("flash_attn", "auto")),
+        "repack": bool(preset.get("repack", True)),
+        "load_mode": "mmap" if preset.get("mmap", True) else None,
+    }
+
+
+def build_of(version: str) -> tuple[int | None, str | None]:
+    """The build number and commit in a version such as `0.3.36, llama.cpp b6789 (0a1b2c3d)`, as far as they are in it."""
+    number = re.search(r"\bb(\d{3,6})\b", version)
+    commit = re.search(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b", version)
+    return (int(number[1]) if number else None), (commit[0] if commit else None)
+
+
+def command_line(*, model_path: str, preset_json: str, threads: int, n_prompt: int, n_gen: int, n_depth: int) -> str:
+    """The llama-bench call that measures the same again; tell prefill and decoding apart by its `pp` and `tg` rows."""
+    settings = settings_of(preset_json)
+    words: list[object] = ["llama-bench", "-m", model_path, "-p", n_prompt, "-n", n_gen]
+    if n_depth:
+        words += ["-d", n_depth]
+    words += ["-t", threads]
+    flags = {"-b": "n_batch", "-ub": "n_ubatch", "-ctk": "type_k", "-ctv": "type_v"}
+    for flag, field in flags.items():
+        if settings.get(field) is not None:
+            words += [flag, settings[field]]
+    words += [word for name, value in _FLASH_ATTENTION.items() if settings.get("flash_attn") == value for word in ("-fa", name)]
+    return shlex.join(str(word) for word in words)
+
+
+def write_llama_bench(out: TextIO, dialect: Dialect, rows: Iterable[BenchRow]) -> None:
+    """Rows in one of llama-bench's forms."""
+    match dialect:
+        case Dialect.CSV:
+            writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
+            out.write(",".join(FIELDS) + "\n")
+            writer.writerows([_plain(row.get(field)) for field in FIELDS] for row in rows)
+        case Dialect.JSON:
+            separator = "["
+            for row in rows:
+                out.write(separator + "\n" + json.dumps(_whole(row), indent=2, ensure_ascii=False))
+                separator = ","
+            out.write("[]\n" if separator == "[" else "\n]\n")
+        case Dialect.JSONL:
+            for row in rows:
+                out.write(json.dumps(_whole(row), ensure_ascii=False) + "\n")
+        case Dialect.SQL:
+            columns = ",\n".join(
+                f"  {field} {'INTEGER' if field in _INTEGERS else 'REAL' if field in _REALS else 'TEXT'}" for field in FIELDS
+            )
+            out.write(f"CREATE TABLE IF NOT EXISTS llama_bench (\n{columns}\n);\n\n")
+            for row in rows:
+                out.write(
+                    f"INSERT INTO llama_bench ({', '.join(FIELDS)}) VALUES ({', '.join(_literal(row.get(field)) for field in FIELDS)});\n"
+                )
+
+
+def _figures(n_prompt: int, n_gen: int, n_depth: int, took_ms: float) -> dict[str, Any]:
+    took_ns = round(took_ms * 1e6)
+    speed = (n_prompt + n_gen) * 1e9 / took_ns
+    return {
+        "n_prompt": n_prompt,
+        "n_gen": n_gen,
+        "n_depth": n_depth,
+        "avg_ns": took_ns,
+        "stddev_ns": 0,
+        "avg_ts": speed,
+        "stddev_ts": 0.0,
+        "samples_ns": [took_ns],
+        "samples_ts": [speed],
+    }
+
+
+def _whole(row: BenchRow) -> dict[str, Any]:
+    return {field: row.get(field) for field in (*FIELDS, *SAMPLE_FIELDS)}
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _plain(value: object) -> object:
+    return int(value) if isinstance(value, bool) else value
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, int | float):
+        return repr(_plain(value))
+    return "'" + str(value).replace("\0", "").replace("'", "''") + "'"

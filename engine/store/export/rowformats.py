@@ -1,0 +1,49 @@
+"""Streams of rows as CSV, JSON, JSON lines and a Markdown table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from engine.store.export.harmless import markdown_cell, spreadsheet_cell
+
+Row = Sequence[Any]
+
+
+def write_csv(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """RFC 4180 with a heading; None is an empty cell."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([spreadsheet_cell(value) for value in row])
+
+
+def write_json(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """One array of objects, a line each."""
+    separator = "[\n"
+    for row in rows:
+        out.write(separator)
+        out.write(_object(columns, row))
+        separator = ",\n"
+    out.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def write_jsonl(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """An object per line."""
+    for row in rows:
+        out.write(_object(columns, row))
+        out.write("\n")
+
+
+def write_markdown_table(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """A table; None is an empty cell, fractions have three decimals."""
+    out.write(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n")
+    for row in rows:
+        cells = " | ".join("" if value is None else f"{value:.3f}" if isinstance(value, float) else markdown_cell(value) for value in row)
+        out.write(f"| {cells} |\n")
+
+
+def _object(columns: Sequence[str], row: Row) -> str:
+    return json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False)

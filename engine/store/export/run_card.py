@@ -1,0 +1,130 @@
+"""The run card: everything that decides whether somebody else's numbers can be compared with these."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.store.export.llama_bench import command_line
+from engine.store.export.tables import Selection, where, without_texts
+from engine.store.host import Host
+
+MOST_CARDS = 50
+"""Combinations that a page shows, the ones with the most turns first."""
+
+GOVERNOR_KIND = "governor"
+"""Kind of the events that say what the thread governor decided."""
+
+_MOST_DECISIONS = 20
+
+_HOST_COLUMNS = "p.host, p.kernel, p.cpu, p.cpu_flags, p.cores, p.memory_bytes, p.xchat_version, p.llama_cpp_version"
+_SETTING_COLUMNS = "t.model, t.model_path, t.model_fingerprint, t.quant, t.preset, t.preset_json, t.n_ctx, t.threads, t.threads_batch"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCard:
+    """Turns that were measured under the same circumstances."""
+
+    host: Host | None
+    """None when nobody noted it."""
+    model: str
+    model_path: str
+    model_fingerprint: str
+    quant: str
+    preset: str
+    preset_json: str
+    """Whole, or without its system prompt."""
+    n_ctx: int
+    threads: int
+    threads_batch: int
+    turns: int
+    noise: tuple[tuple[str, int], ...]
+    """Why turns are not to be compared, and how many for each reason."""
+    decisions: tuple[str, ...]
+    """What the thread governor decided meanwhile."""
+    repeat: str
+    """The llama-bench command line that measures the same again."""
+
+    @property
+    def clean_turns(self) -> int:
+        """Turns whose figures can be compared."""
+        return self.turns - sum(count for _, count in self.noise)
+
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """The card as headings and values, in the order people look for them."""
+        host = self.host
+        noise = ", ".join(f"{reason} ({count})" for reason, count in self.noise) or "none noticed"
+        settings = json.loads(self.preset_json or "{}")
+        shown = ", ".join(
+            f"{key}={value}" for key, value in settings.items() if key not in {"name", "description"} and value not in (None, "")
+        )
+        return (
+            ("Host", host.name if host else "unknown"),
+            ("CPU", f"{host.cpu}, {host.cores} cores" if host else "unknown"),
+            ("CPU flags", (host.cpu_flags if host else "") or "unknown"),
+            ("Memory", f"{host.memory_bytes / 2**30:.1f} GiB" if host else "unknown"),
+            ("Kernel", host.kernel if host else "unknown"),
+            ("llama.cpp", (host.llama_cpp_version if host else "") or "unknown"),
+            ("xchat", host.xchat_version if host else "unknown"),
+            ("Model", f"{self.model} {self.quant}".strip()),
+            ("Model file", self.model_path),
+            ("Model hash", self.model_fingerprint),
+            ("Preset", f"{self.preset}: {shown}"),
+            ("Threads", f"{self.threads} decoding, {self.threads_batch} prefilling"),
+            ("Context window", f"{self.n_ctx} tokens"),
+            ("Governor", "; ".join(self.decisions) or "no decisions noted"),
+            ("Turns", f"{self.turns}, of which {self.clean_turns} clean"),
+            ("Noise", noise),
+            ("Repeat with", self.repeat),
+        )
+
+
+def run_cards(db: sqlite3.Connection, selection: Selection) -> tuple[RunCard, ...]:
+    """A card for each combination of host, versions, model, preset and threads among the turns selected."""
+    condition, values = where(selection, "t.session_id")
+    cursor = db.execute(
+        f"""
+        SELECT {_HOST_COLUMNS}, {_SETTING_COLUMNS}, count(*),
+            json_group_array(coalesce(t.noisy, CASE t.stop_reason WHEN 'error' THEN 'failed' END)),
+            CAST(avg(t.prompt_n) AS INTEGER), CAST(avg(t.predicted_n) AS INTEGER), CAST(avg(t.cache_n) AS INTEGER)
+        FROM turns AS t LEFT JOIN processes AS p ON p.id = t.process_id
+        WHERE {condition}
+        GROUP BY {_HOST_COLUMNS}, {_SETTING_COLUMNS} ORDER BY count(*) DESC, max(t.id) DESC LIMIT {MOST_CARDS}
+        """,
+        values,
+    )
+    decisions = _decisions(db, selection)
+    return tuple(_card(row, selection, decisions) for row in cursor)
+
+
+def _card(row: Sequence[Any], selection: Selection, decisions: tuple[str, ...]) -> RunCard:
+    host, settings, (turns, noise, n_prompt, n_gen, n_depth) = row[:8], row[8:17], row[17:]
+    model, path, fingerprint, quant, preset, preset_json, n_ctx, threads, threads_batch = settings
+    return RunCard(
+        host=None if host[0] is None else Host(*host),
+        model=model,
+        model_path=path,
+        model_fingerprint=fingerprint,
+        quant=quant,
+        preset=preset,
+        preset_json=preset_json if selection.texts else without_texts(preset_json),
+        n_ctx=n_ctx,
+        threads=threads,
+        threads_batch=threads_batch,
+        turns=turns,
+        noise=tuple(sorted(Counter(reason for reason in json.loads(noise) if reason is not None).items())),
+        decisions=decisions,
+        repeat=command_line(model_path=path, preset_json=preset_json, threads=threads, n_prompt=n_prompt, n_gen=n_gen, n_depth=n_depth),
+    )
+
+
+def _decisions(db: sqlite3.Connection, selection: Selection) -> tuple[str, ...]:
+    condition, values = where(selection)
+    cursor = db.execute(
+        f"SELECT DISTINCT text FROM events WHERE kind = '{GOVERNOR_KIND}' AND {condition} ORDER BY id DESC LIMIT {_MOST_DECISIONS}", values
+    )
+    return tuple(text for (text,) in cursor)[::-1]

@@ -1,0 +1,177 @@
+"""What can be exported, each as named columns and a stream of rows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any
+
+from engine.metrics.clock import NS_PER_MS
+from engine.metrics.timings import STALL_FACTOR
+from engine.store.token_blob import unpack_times
+
+Row = Sequence[Any]
+
+
+class What(StrEnum):
+    """The tables there are."""
+
+    TURNS = "turns"
+    """One row per turn, as the view `v_turns` has it."""
+    SAMPLES = "samples"
+    """The machine once a second or so, as the view `v_samples` has it."""
+    TOKENS = "tokens"
+    """One row per generated token: when it came, and the gap before it."""
+    EVENTS = "events"
+    """Marks on the time line: preset changes, stalls, captures, alerts."""
+    CHAT = "chat"
+    """The messages themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which sessions, and whether what people and models wrote comes along."""
+
+    sessions: tuple[int, ...] | None
+    """Their ids; None for all, and for what belongs to no session."""
+    texts: bool = False
+    """Titles, messages, system prompts. The table of messages has its texts in any case: it was asked for by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table, ready to be streamed."""
+
+    columns: tuple[str, ...]
+    count: int
+    """How many rows there will be, for progress."""
+    rows: Iterator[Row]
+
+
+# fmt: off
+TURN_COLUMNS = (
+    "turn_id", "session_id", "started", "started_ms", "host", "model", "quant", "preset", "n_ctx", "threads", "threads_batch",
+    "stream_batch", "stop_reason", "cache_n", "prompt_n", "prompt_ms", "prompt_per_second", "predicted_n", "predicted_ms",
+    "predicted_per_second", "thinking_n", "context_used", "ttft_ms", "first_visible_ms", "first_paint_ms", "itl_p50_ms", "itl_p95_ms",
+    "itl_p99_ms", "itl_max_ms", "queue_ms", "template_ms", "tokenize_ms", "paint_ms", "diverged_at", "left_out", "rss_peak_bytes",
+    "noisy", "clean", "error", "model_path", "model_fingerprint", "cpu", "kernel", "xchat_version", "llama_cpp_version",
+    "preset_json",
+)
+# fmt: on
+
+# fmt: off
+SAMPLE_COLUMNS = (
+    "sample_id", "at", "wall_ms", "session_id", "turn_id", "model", "quant", "preset", "tokens_per_second", "prompt_per_second",
+    "context_used", "cpu_process_pct", "cpu_machine_pct", "steal_pct", "rss_bytes", "available_bytes", "swap_bytes", "major_faults",
+    "freq_mhz", "temperature_c", "power_w", "threads", "loop_lag_ms", "tty_bytes_per_s",
+)
+# fmt: on
+
+TOKEN_COLUMNS = ("turn_id", "session_id", "model", "quant", "preset", "token", "since_first_ms", "itl_ms", "stall")
+
+EVENT_COLUMNS = ("at", "wall_ms", "session_id", "turn_id", "kind", "text")
+
+CHAT_COLUMNS = ("message_id", "session_id", "parent_id", "role", "status", "created", "created_ms", "thinking", "text")
+
+_ISO = "strftime('%Y-%m-%dT%H:%M:%fZ', {} / 1000.0, 'unixepoch')"
+
+
+def open_table(db: sqlite3.Connection, what: What, selection: Selection) -> Table:
+    """The rows of a table in the order of sessions and time, read as they are taken."""
+    return _TABLES[what](db, selection)
+
+
+def without_texts(preset_json: str) -> str:
+    """A preset as it was used, but for its system prompt."""
+    try:
+        preset = json.loads(preset_json)
+    except ValueError:
+        return "{}"
+    if isinstance(preset, dict) and preset.get("system") is not None:
+        preset["system"] = None
+        return json.dumps(preset, ensure_ascii=False, separators=(",", ":"))
+    return preset_json
+
+
+def where(selection: Selection, column: str = "session_id") -> tuple[str, tuple[int, ...]]:
+    """The condition for the sessions selected, and its values."""
+    if selection.sessions is None:
+        return "1", ()
+    return f"{column} IN ({', '.join('?' * len(selection.sessions))})", selection.sessions
+
+
+def _turns(db: sqlite3.Connection, selection: Selection) -> Table:
+    condition, values = where(selection)
+    columns = (*TURN_COLUMNS, "title") if selection.texts else TURN_COLUMNS
+    cursor = db.execute(f"SELECT {', '.join(columns)} FROM v_turns WHERE {condition} ORDER BY session_id, turn_id", values)
+    preset = columns.index("preset_json")
+    rows: Iterator[Row] = cursor
+    if not selection.texts:
+        rows = ((*row[:preset], without_texts(row[preset]), *row[preset + 1 :]) for row in cursor)
+    return Table(columns, _count(db, "turns", selection), rows)
+
+
+def _samples(db: sqlite3.Connection, selection: Selection) -> Table:
+    condition, values = where(selection)
+    # Samples have ids in the order they were taken; asking for the order of sessions would sort all of them first.
+    order = "sample_id" if selection.sessions is None else "session_id, sample_id"
+    cursor = db.execute(f"SELECT {', '.join(SAMPLE_COLUMNS)} FROM v_samples WHERE {condition} ORDER BY {order}", values)
+    return Table(SAMPLE_COLUMNS, _count(db, "samples", selection), cursor)
+
+
+def _tokens(db: sqlite3.Connection, selection: Selection) -> Table:
+    condition, values = where(selection)
+    (count,) = db.execute(f"SELECT coalesce(sum(predicted_n), 0) FROM turns WHERE {condition}", values).fetchone()
+    turns = db.execute(
+        f"SELECT id, session_id, model, quant, preset, itl_p50_ms, token_times FROM turns WHERE {condition} ORDER BY session_id, id", values
+    )
+    return Table(TOKEN_COLUMNS, count, (row for turn in turns for row in _tokens_of(turn)))
+
+
+def _tokens_of(turn: Row) -> Iterator[Row]:
+    *head, median, blob = turn
+    times = unpack_times(blob)
+    if times:
+        yield (*head, 1, 0.0, None, None)
+    for number, (before, at) in enumerate(pairwise(times), start=2):
+        gap = (at - before) / NS_PER_MS
+        yield (*head, number, (at - times[0]) / NS_PER_MS, gap, None if median is None else int(gap > STALL_FACTOR * median))
+
+
+def _events(db: sqlite3.Connection, selection: Selection) -> Table:
+    condition, values = where(selection)
+    at = _ISO.format("wall_ms")
+    cursor = db.execute(
+        f"SELECT {at}, wall_ms, session_id, turn_id, kind, text FROM events WHERE {condition} ORDER BY session_id, id", values
+    )
+    return Table(EVENT_COLUMNS, _count(db, "events", selection), cursor)
+
+
+def _chat(db: sqlite3.Connection, selection: Selection) -> Table:
+    condition, values = where(selection)
+    created = _ISO.format("created_ms")
+    cursor = db.execute(
+        f"SELECT id, session_id, parent_id, role, status, {created}, created_ms, thinking, text FROM messages "
+        f"WHERE {condition} ORDER BY session_id, id",
+        values,
+    )
+    return Table(CHAT_COLUMNS, _count(db, "messages", selection), cursor)
+
+
+def _count(db: sqlite3.Connection, table: str, selection: Selection) -> int:
+    condition, values = where(selection)
+    (count,) = db.execute(f"SELECT count(*) FROM {table} WHERE {condition}", values).fetchone()
+    return int(count)
+
+
+_TABLES: Mapping[What, Callable[[sqlite3.Connection, Selection], Table]] = {
+    What.TURNS: _turns,
+    What.SAMPLES: _samples,
+    What.TOKENS: _tokens,
+    What.EVENTS: _events,
+    What.CHAT: _chat,
+}
