@@ -101,6 +101,8 @@ class Session:
         self._tree = ConversationTree()
         self._prompts = PromptCache()
         self._first_kept = 0
+        self._told: set[str] = set()
+        """What had to be adapted for this model's template, so that each sentence is said once."""
         self._logged: LoggedSession | None = None
         self._turn: Turn | None = None
         self._idle = asyncio.Event()
@@ -253,6 +255,7 @@ class Session:
             self._emit(ModelFailed(path, EngineError("The load was cancelled"), self.engine))
             raise
         self._first_kept = 0
+        self._told.clear()
         if preset is not None:
             self._set_preset(preset)
         self._emit(ModelReady(self.engine))
@@ -451,7 +454,9 @@ class Session:
             self._first_kept = event.prompt.first_kept
             self.last_prompt = event.prompt.text
             for sentence in event.prompt.notices:
-                self._emit(Notice("warning", sentence))
+                if sentence not in self._told:
+                    self._told.add(sentence)
+                    self._emit(Notice("warning", sentence))
             self._emit_prefill(turn, event, 0, len(event.prompt.tokens) - event.cache_n, 0.0, None)
         elif isinstance(event, PrefillProgressed) and turn.prompt is not None:
             self._emit_prefill(turn, turn.prompt, event.processed, event.total, event.elapsed_ms, event.eta_ms)
