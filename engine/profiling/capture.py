@@ -182,6 +182,7 @@ class Capture:
             mode=recording.mode,
             seconds=round((recording.end_ns - recording.start_ns) / NS_PER_S, 3),
             rate=self.request.rate,
+            samples=recording.stacks.total,
             stacks=recording.stacks,
             failures=recording.failures,
             behind_s=recording.behind_s,

@@ -1,4 +1,4 @@
-"""Two captures side by side: what grew and what shrank, per token where both made some, else per second of recording."""
+"""Two captures side by side: what grew and what shrank, per token where both made some."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Measure:
 
     def words(self, unit: str) -> str:
         """The figures in a sentence, such as `4.2 → 5.1 ms per token, grew by 0.9 (+21 %)`."""
-        figures = f"{_figure(self.before)} → {_figure(self.after)} {unit}"
+        figures = f"{figure(self.before)} → {figure(self.after)} {unit}"
         if self.equal:
             return f"{figures}, the same"
         if not self.before:
@@ -48,7 +48,7 @@ class Measure:
         if not self.after:
             return f"{figures}, gone"
         verb = "grew" if self.change > 0 else "shrank"
-        return f"{figures}, {verb} by {_figure(abs(self.change))} ({self.change / self.before * 100:+.0f} %)"
+        return f"{figures}, {verb} by {figure(abs(self.change))} ({self.change / self.before * 100:+.0f} %)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,14 @@ class DiffTree:
 
     Attributes:
         tree: The shape. Its weights are widths: of each stack the larger of both sides, so that nothing that vanished is hidden.
-        unit: What the figures are, `ms per token` or `ms per second`.
+        unit: What the figures are: `ms per token`, `ms per second` or `‰ of the samples`, the first that both captures allow.
     """
 
     def __init__(self, before: CaptureRecord, after: CaptureRecord, *, thread: str | None = None, hide_idle: bool = False) -> None:
-        per_token = bool(before.tokens and after.tokens)
-        self.unit = "ms per token" if per_token else "ms per second"
+        self.unit, amounts = _basis(before, after)
         merged: dict[Stack, list[int]] = {}
-        for side, capture in enumerate((before, after)):
-            scale = _milliseconds_per_sample(capture, per_token=per_token) / _STEP_MS
+        for side, (capture, amount) in enumerate(zip((before, after), amounts, strict=True)):
+            scale = 1000.0 / (capture.rate or 1) / amount / _STEP_MS
             for frames, count in frames_of(capture.stacks, thread=thread, hide_idle=hide_idle):
                 merged.setdefault(frames, [0, 0])[side] += round(count * scale)
         self._stacks = sorted(merged.items())
@@ -88,6 +87,16 @@ class DiffTree:
         """Time with the node as the last frame."""
         kids = self.tree.children(node)
         return _measure([sums[node.end] - sums[node.first] - sum(sums[kid.end] - sums[kid.first] for kid in kids) for sums in self._sums])
+
+    def matching(self, text: str) -> Measure:
+        """Time with at least one frame on the stack that contains `text`, in any case."""
+        wanted = text.casefold()
+        sums = [0, 0]
+        for frames, figures in self._stacks:
+            if wanted and any(wanted in frame.casefold() for frame in frames):
+                sums[0] += figures[0]
+                sums[1] += figures[1]
+        return _measure(sums)
 
     def functions(self) -> list[FunctionChange]:
         """Every function in both captures, the largest change of own time first."""
@@ -111,11 +120,15 @@ def _measure(steps: list[int]) -> Measure:
     return Measure(steps[0] * _STEP_MS, steps[1] * _STEP_MS)
 
 
-def _milliseconds_per_sample(capture: CaptureRecord, *, per_token: bool) -> float:
-    """What one sample stands for after normalising."""
-    amount = capture.tokens if per_token else capture.seconds
-    return 1000.0 / capture.rate / amount if amount else 0.0
+def _basis(before: CaptureRecord, after: CaptureRecord) -> tuple[str, tuple[float, float]]:
+    """The unit, and what the seconds of each side are divided by."""
+    if before.tokens and after.tokens and before.rate and after.rate:
+        return "ms per token", (before.tokens, after.tokens)
+    if before.seconds and after.seconds and before.rate and after.rate:
+        return "ms per second", (before.seconds, after.seconds)
+    return "‰ of the samples", (max(before.samples, 1) / (before.rate or 1), max(after.samples, 1) / (after.rate or 1))
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """Three significant digits."""
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"

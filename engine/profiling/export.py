@@ -34,10 +34,11 @@ SUFFIXES: dict[ExportFormat, str] = {
 
 def export_bytes(capture: CaptureRecord, form: ExportFormat) -> bytes:
     """The capture in a format."""
-    title = f"{capture.title}: {MODE_TEXTS[capture.mode].label.lower()}, {capture.seconds:.1f} s"
+    length = f", {capture.seconds:.1f} s" if capture.seconds else ""
+    title = f"{capture.title}: {MODE_TEXTS[capture.mode].label.lower()}{length}"
     match form:
         case ExportFormat.SVG:
-            return svg_document(FlameTree(frames_of(capture.stacks)), rate=capture.rate, title=title)
+            return svg_document(FlameTree(frames_of(capture.stacks)), time=capture.time, title=title)
         case ExportFormat.SPEEDSCOPE:
             return speedscope_document(capture.stacks, rate=capture.rate, name=title)
         case ExportFormat.FOLDED:

@@ -28,8 +28,21 @@ _ADDRESS = re.compile(r"^0x[0-9A-Fa-f]+(?= \()")
 
 _IDLE_FUNCTIONS = frozenset(
     (
-        *("wait", "_wait", "wait_for", "_wait_for_tstate_lock", "acquire", "select", "poll", "accept", "recv", "recv_into", "sleep"),
-        *("epoll_wait", "epoll_pwait", "__poll", "ppoll", "pselect", "clock_nanosleep", "nanosleep", "sigwait", "sem_wait"),
+        *(
+            "wait",
+            "_wait",
+            "wait_for",
+            "_wait_for_tstate_lock",
+            "acquire",
+            "select",
+            "poll",
+            "accept",
+            "recv",
+            "recv_into",
+            "sleep",
+            "_do_waitpid",
+        ),
+        *("epoll_wait", "epoll_pwait", "__poll", "ppoll", "pselect", "clock_nanosleep", "nanosleep", "sigwait", "sem_wait", "wait4"),
         *("sem_timedwait", "futex_wait", "do_futex_wait", "__futex_abstimed_wait_common", "pthread_cond_wait", "pthread_cond_timedwait"),
     )
 )

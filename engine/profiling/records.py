@@ -22,6 +22,8 @@ class CaptureMode(StrEnum):
     """py-spy, Python frames of all threads, waiting ones too."""
     IN_PROCESS = "in-process"
     """A thread of the program itself looks at the others; used when py-spy may not."""
+    FILE = "file"
+    """Folded text from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ MODE_TEXTS: Mapping[CaptureMode, ModeText] = {
         "From inside the program",
         "Python frames of all threads that don't wait; needs no permission.",
         "No native frames, and moments in which the sampling thread itself has to wait for the GIL are missed.",
+    ),
+    CaptureMode.FILE: ModeText(
+        "From a file",
+        "What another tool recorded.",
+        "The rate isn't in the file, so samples are shown instead of seconds, and there is no order in time.",
     ),
 }
 """One entry per mode. Compute threads of llama.cpp never run Python: the CPU lanes of a capture show them instead."""
@@ -118,8 +125,11 @@ class CaptureRecord:
     seconds: float
     """How long it really sampled."""
     rate: int
-    """Samples per second asked for."""
+    """Samples per second asked for; 0 when it isn't known."""
+    samples: int
+    """Samples over all threads."""
     stacks: FoldedStacks
+    """Empty in lists of captures."""
     failures: int = 0
     """Samples that could not be read."""
     behind_s: float = 0.0
@@ -136,15 +146,21 @@ class CaptureRecord:
     """Tokens generated meanwhile; None when nobody counted."""
     overhead: Overhead = Overhead()
     lanes: tuple[ThreadLane, ...] = ()
+    name: str = ""
+    """The file it came from, empty for a capture made here."""
     id: int | None = None
     """The database's number, None before it is saved or when it came from a file."""
 
     @property
-    def samples(self) -> int:
-        """Samples over all threads."""
-        return self.stacks.total
-
-    @property
     def title(self) -> str:
         """How lists and headings call it."""
-        return f"Capture {self.id}" if self.id is not None else "Capture"
+        return self.name or (f"Capture {self.id}" if self.id is not None else "Capture")
+
+    def time(self, samples: int) -> str:
+        """What a number of samples stands for: seconds, or samples where the rate isn't known."""
+        return f"{samples / self.rate:.2f} s" if self.rate else f"{samples:,} samples"
+
+
+def record_of_file(name: str, stacks: FoldedStacks, started_ms: int = 0) -> CaptureRecord:
+    """Folded stacks from a file, as a record that was never made here; `started_ms` is the file's age."""
+    return CaptureRecord(started_ms, CaptureMode.FILE, 0.0, 0, stacks.total, stacks, name=name)

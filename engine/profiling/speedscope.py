@@ -67,7 +67,7 @@ def speedscope_document(stacks: FoldedStacks, *, rate: int, name: str) -> bytes:
 
     Args:
         stacks: The profile.
-        rate: Samples per second it was recorded with.
+        rate: Samples per second it was recorded with, 0 when it isn't known.
         name: Title shown there.
     """
     frames: dict[str, int] = {}
@@ -76,12 +76,12 @@ def speedscope_document(stacks: FoldedStacks, *, rate: int, name: str) -> bytes:
         indices, weights = [], []
         for stack, count in samples:
             indices.append([frames.setdefault(frame, len(frames)) for frame in stack])
-            weights.append(round(count / rate, 6))
+            weights.append(round(count / (rate or 1), 6))
         profiles.append(
             {
                 "type": "sampled",
                 "name": thread,
-                "unit": "seconds",
+                "unit": "seconds" if rate else "none",
                 "startValue": 0,
                 "endValue": round(sum(weights), 6),
                 "samples": indices,

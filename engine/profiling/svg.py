@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 
 from engine.profiling.frames import Module, harmless, module_of
@@ -32,12 +32,12 @@ HUES: dict[Module, tuple[int, int]] = {
 """Hue and saturation of each part; the file stands outside the program, so a theme's colours don't reach it."""
 
 
-def svg_document(tree: FlameTree, *, rate: int, title: str) -> bytes:
+def svg_document(tree: FlameTree, *, time: Callable[[int], str], title: str) -> bytes:
     """The tree with its root on top, widths in proportion to samples.
 
     Args:
         tree: What to draw.
-        rate: Samples per second, to say seconds.
+        time: Says what a number of samples stands for.
         title: Heading of the picture.
     """
     blocks = list(_blocks(tree))
@@ -55,7 +55,7 @@ def svg_document(tree: FlameTree, *, rate: int, title: str) -> bytes:
     for node, level, x, width in blocks:
         label = tree.label(node)
         y = HEAD + level * ROW
-        share = f"{tree.total(node) / rate:.2f} s, {tree.total(node) / whole:.1%}; own {tree.own(node) / rate:.2f} s"
+        share = f"{time(tree.total(node))}, {tree.total(node) / whole * 100:.1f} %; own {time(tree.own(node))}"
         shown = _cut(label, int((width - 4) / CHARACTER))
         parts.append(
             f"<g><title>{_text(label)}: {share}</title>"

@@ -1,0 +1,380 @@
+"""The viewer of captures: flamegraph, functions, callers and callees, threads; filters, search and export."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.events import Resize
+from textual.reactive import var
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+
+from engine.errors import CaptureError
+from engine.profiling.export import ExportFormat, default_name, write_export
+from engine.profiling.records import MODE_TEXTS, CaptureRecord
+from engine.profiling.tree import Node, Order
+from tui.cells import drawable
+from tui.screens.flame_dialogs import ChooseOne, FlameHelp
+from tui.widgets.flame import Icicle
+from tui.widgets.flame_subject import CaptureSubject, DiffSubject, Filter, SortKey, Subject, frame_of, next_thread
+from tui.widgets.flame_table import RowTable
+
+WIDE = 140
+"""Columns from which on the table of functions stands beside the flamegraph."""
+
+PickCapture = Callable[[], Awaitable[CaptureRecord | None]]
+"""Lets the person pick another capture, to compare with."""
+
+_EXPORTS = {
+    ExportFormat.SVG: "A picture for a browser (SVG)",
+    ExportFormat.SPEEDSCOPE: "A file for speedscope (JSON)",
+    ExportFormat.FOLDED: "Folded text, for every flamegraph tool",
+}
+_SORT_OF_COLUMN = (SortKey.OWN, SortKey.OWN, SortKey.TOTAL, SortKey.TOTAL, SortKey.NAME)
+_COLUMN_OF_SORT = {SortKey.OWN: 0, SortKey.TOTAL: 2, SortKey.NAME: 4}
+_COLUMN_OF_CHANGE = {SortKey.OWN: 2, SortKey.TOTAL: 3, SortKey.NAME: 4}
+
+
+class FlameScreen(Screen[None]):
+    """Shows one capture, or the difference of two."""
+
+    HELP = """\
+A flamegraph shows where samples were taken. Each row is one level of calls, a block is a function, and its width is its share.
+
+- 1 flamegraph, 2 functions, 3 threads; s callers and callees of the selected function, Tab goes between them
+- / searches, n and N go to the next and previous match, Escape ends the search
+- t one thread after the other, i hides waiting, v tells lines apart
+- o changes the order: heaviest left, or as it happened. Time order follows the samples of each thread; moments in which a thread \
+waited are left out, unless the capture's mode takes waiting threads too
+- d compares with another capture: red grew, blue shrank, per token generated
+- e exports, y copies the path of the export, Escape goes back
+
+py-spy sees threads that run Python. llama.cpp's compute threads don't, so their work shows only under 3.
+"""
+    BINDING_GROUP_TITLE = "Profile"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "back", "Back"),
+        Binding("1", "view('flame')", "Flame"),
+        Binding("2", "view('functions')", "Functions"),
+        Binding("3", "view('threads')", "Threads"),
+        Binding("slash", "search", "Search"),
+        Binding("question_mark", "explain", "Help"),
+        Binding("s", "sandwich", "Callers"),
+        Binding("t", "thread", "Thread"),
+        Binding("i", "idle", "Idle"),
+        Binding("o", "order", "Order"),
+        Binding("v", "lines", "Lines"),
+        Binding("d", "diff", "Compare"),
+        Binding("e", "export", "Export"),
+        Binding("y", "copy_path", "Copy path", show=False),
+        Binding("c", "sort", "Sort", show=False),
+        Binding("n", "match(1)", "Next match", show=False),
+        Binding("N", "match(-1)", "Previous match", show=False),
+    ]
+    DEFAULT_CSS = """
+    FlameScreen { layout: vertical; }
+    FlameScreen .line { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    FlameScreen #heading { text-style: bold; }
+    FlameScreen #notes { height: auto; max-height: 3; padding: 0 1; color: $text-warning; }
+    FlameScreen #views { height: 1fr; }
+    FlameScreen #views > * { display: none; width: 1fr; }
+    FlameScreen.-flame #icicle, FlameScreen.-functions #functions, FlameScreen.-threads #threads,
+    FlameScreen.-sandwich #sandwich { display: block; }
+    FlameScreen.-flame.-wide #functions { display: block; width: 70; }
+    FlameScreen #callee-heading { text-style: bold; }
+    FlameScreen #search { display: none; height: 1; border: none; padding: 0 1; }
+    FlameScreen #search.-open { display: block; }
+    """
+
+    view: var[str] = var("flame")
+    """`flame`, `functions`, `threads` or `sandwich`."""
+
+    def __init__(self, subject: Subject, *, pick: PickCapture | None = None) -> None:
+        super().__init__()
+        self._subject = subject
+        self._pick = pick
+        self._sort = SortKey.OWN
+        self._search = ""
+        self._before_sandwich = "flame"
+        self._table_is_stale = True
+        self._exported: str | None = None
+
+    def compose(self) -> ComposeResult:
+        """Heading, views, details."""
+        yield Static(id="heading", classes="line", markup=False)
+        yield Static(id="figures", classes="line", markup=False)
+        yield Static(id="filter", classes="line", markup=False)
+        yield Static(id="notes", markup=False)
+        with Horizontal(id="views"):
+            yield Icicle(id="icicle")
+            yield RowTable(id="functions")
+            with VerticalScroll(id="threads"):
+                yield Static(id="lanes", markup=False)
+            with Vertical(id="sandwich"):
+                yield Icicle(id="callers", upwards=True)
+                yield Static(id="callee-heading", classes="line", markup=False)
+                yield Icicle(id="callees")
+        yield Static(id="frame", classes="line", markup=False)
+        yield Static(id="detail", classes="line", markup=False)
+        yield Input(id="search", placeholder="Search frames", compact=True)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        """Fill in what doesn't change."""
+        subject = self._subject
+        self._line("#heading", subject.heading)
+        self._line("#figures", subject.figures)
+        notes = self.query_one("#notes", Static)
+        notes.update("\n".join(drawable(note) for note in _notes(subject)))
+        notes.display = bool(_notes(subject))
+        self.query_one("#lanes", Static).update("\n".join(subject.lanes()))
+        self._rebuilt()
+        self._show_view()
+
+    def on_resize(self, event: Resize) -> None:
+        """A wide screen has room for the table beside the flamegraph."""
+        self.set_class(event.size.width >= WIDE, "-wide")
+        self._fill_table()
+
+    @on(Icicle.Selected, "#icicle")
+    def _block_selected(self, event: Icicle.Selected) -> None:
+        self._describe(event.node)
+
+    @on(Icicle.Selected, "#callers,#callees")
+    def _neighbour_selected(self, event: Icicle.Selected) -> None:
+        tree = event.icicle.flame
+        share = tree.total(event.node) / (tree.total(tree.root) or 1)
+        self._line("#frame", tree.label(event.node))
+        self._line("#detail", f"{share * 100:.1f} % of {tree.label(tree.root)}")
+
+    @on(RowTable.Moved)
+    def _row_selected(self, event: RowTable.Moved) -> None:
+        if isinstance(self.focused, RowTable):
+            self._describe_frame(event.key)
+
+    @on(RowTable.Chosen)
+    def _row_chosen(self, event: RowTable.Chosen) -> None:
+        self._show_sandwich(event.key)
+
+    @on(RowTable.HeadingClicked)
+    def _heading_clicked(self, event: RowTable.HeadingClicked) -> None:
+        self._sort_by(_SORT_OF_COLUMN[event.column])
+
+    @on(Input.Changed, "#search")
+    def _search_changed(self, event: Input.Changed) -> None:
+        self._search_for(event.value)
+
+    @on(Input.Submitted, "#search")
+    def _search_entered(self) -> None:
+        self._close_search()
+        self.action_match(1)
+
+    def watch_view(self) -> None:
+        """Show the chosen view."""
+        if self.is_mounted:
+            self._show_view()
+
+    def action_view(self, view: str) -> None:
+        """Choose a view."""
+        self.view = view
+
+    def action_search(self) -> None:
+        """Open the search line."""
+        search = self.query_one("#search", Input)
+        search.add_class("-open")
+        search.focus()
+
+    def action_match(self, step: int) -> None:
+        """Go to the next or previous match."""
+        focused = self.focused
+        if isinstance(focused, Icicle | RowTable):
+            focused.select_match(step)
+
+    def action_thread(self) -> None:
+        """The next thread alone, then all again."""
+        if not self._subject.threads:
+            self.notify("The stacks of this profile don't say which thread they belong to", severity="warning")
+            return
+        self._narrow(next_thread(self._subject))
+
+    def action_idle(self) -> None:
+        """Hide waiting, or show it again."""
+        self._narrow(replace(self._subject.filter, hide_idle=not self._subject.filter.hide_idle))
+
+    def action_order(self) -> None:
+        """Heaviest left, or as it happened."""
+        order = Order.HEAVY if self._subject.filter.order is Order.TIME else Order.TIME
+        self._narrow(replace(self._subject.filter, order=order))
+
+    def action_lines(self) -> None:
+        """Tell the lines of a function apart, or not."""
+        self._narrow(replace(self._subject.filter, lines=not self._subject.filter.lines))
+
+    def action_sort(self) -> None:
+        """Sort the table by the next key."""
+        keys = list(SortKey)
+        self._sort_by(keys[(keys.index(self._sort) + 1) % len(keys)])
+
+    def action_sandwich(self) -> None:
+        """Callers and callees of the selected function."""
+        if self.view == "functions":
+            frame = self.query_one(RowTable).key
+        else:
+            icicle = self.focused if isinstance(self.focused, Icicle) else self.query_one("#icicle", Icicle)
+            frame = frame_of(icicle.flame, icicle.cursor)
+        if frame is not None:
+            self._show_sandwich(frame)
+
+    async def action_diff(self) -> None:
+        """Compare with another capture."""
+        subject = self._subject
+        if not isinstance(subject, CaptureSubject) or self._pick is None:
+            self.notify("A difference can't be compared again")
+            return
+        self.run_worker(self._compare(subject, self._pick), group="compare", exclusive=True)
+
+    def action_export(self) -> None:
+        """Write the capture to a file."""
+        if isinstance(self._subject, CaptureSubject):
+            self.run_worker(self._export(self._subject.capture), group="export", exclusive=True)
+        else:
+            self.notify("Export the two captures one by one; their difference has no file format")
+
+    def action_copy_path(self) -> None:
+        """Copy the path of the last export."""
+        if self._exported is not None:
+            self.app.copy_to_clipboard(self._exported)
+            self.notify("Path copied")
+
+    def action_explain(self) -> None:
+        """Say what can be done here, and what the capture's mode can and can't see."""
+        subject = self._subject
+        mode = MODE_TEXTS[subject.capture.mode] if isinstance(subject, CaptureSubject) else None
+        about = f"\n\n**{mode.label}.** {mode.sees} {mode.blind}" if mode else ""
+        self.app.push_screen(FlameHelp(f"{self.HELP}{about}"))
+
+    def action_back(self) -> None:
+        """End the search, leave the sandwich, zoom out, or leave."""
+        icicle = self.query_one("#icicle", Icicle)
+        if self.query_one("#search", Input).has_class("-open"):
+            self._search_for("")
+            self._close_search()
+        elif self.view == "sandwich":
+            self.view = self._before_sandwich
+        elif self._search:
+            self._search_for("")
+        elif self.view == "flame" and icicle.top.depth:
+            icicle.action_zoom_reset()
+        else:
+            self.dismiss()
+
+    def _line(self, selector: str, text: str) -> None:
+        self.query_one(selector, Static).update(drawable(text))
+
+    def _show_view(self) -> None:
+        for view in ("flame", "functions", "threads", "sandwich"):
+            self.set_class(self.view == view, f"-{view}")
+        self._fill_table()
+        target = {"flame": "#icicle", "functions": "#functions", "threads": "#threads", "sandwich": "#callees"}[self.view]
+        self.query_one(target).focus()
+        if self.view == "flame":
+            self._describe(self.query_one("#icicle", Icicle).cursor)
+        elif self.view == "functions":
+            self._describe_frame(self.query_one(RowTable).key)
+
+    def _narrow(self, wanted: Filter) -> None:
+        problem = self._subject.narrow(wanted)
+        if problem is not None:
+            self.notify(problem, severity="warning")
+            return
+        self._rebuilt()
+
+    def _rebuilt(self) -> None:
+        """Show the subject's tree after it has changed."""
+        self.query_one("#icicle", Icicle).show(self._subject.tree, self._subject.tint)
+        self._table_is_stale = True
+        self._fill_table()
+        self._show_filter()
+
+    def _fill_table(self) -> None:
+        """The table is made when it is first seen: it needs a pass over all stacks."""
+        shown = self.view == "functions" or (self.view == "flame" and self.has_class("-wide"))
+        if not shown or not self._table_is_stale:
+            return
+        self._table_is_stale = False
+        columns = _COLUMN_OF_SORT if isinstance(self._subject, CaptureSubject) else _COLUMN_OF_CHANGE
+        table = self.query_one(RowTable)
+        table.show(self._subject.columns, self._subject.rows(self._sort), sorted_by=columns[self._sort])
+
+    def _sort_by(self, key: SortKey) -> None:
+        self._sort = key
+        self._table_is_stale = True
+        self._fill_table()
+
+    def _describe(self, node: Node) -> None:
+        self._line("#frame", self._subject.tree.label(node))
+        self._line("#detail", self._subject.describe(node))
+
+    def _describe_frame(self, frame: str | None) -> None:
+        self._line("#frame", frame or "")
+        self._line("#detail", self._subject.describe_frame(frame) if frame else "")
+
+    def _show_filter(self) -> None:
+        parts = [self._subject.filter.words()]
+        if self._search:
+            parts.append(f"“{self._search}” {self._subject.found(self._search)}")
+        self._line("#filter", " · ".join(parts))
+
+    def _search_for(self, text: str) -> None:
+        self._search = text
+        for icicle in self.query(Icicle):
+            icicle.highlight(text)
+        self.query_one(RowTable).highlight(text)
+        self._show_filter()
+
+    def _close_search(self) -> None:
+        self.query_one("#search", Input).remove_class("-open")
+        self._show_view()
+
+    def _show_sandwich(self, frame: str) -> None:
+        callers, callees = self._subject.around(frame)
+        if self.view != "sandwich":
+            self._before_sandwich = self.view
+        self._line("#callee-heading", f"▲ callers   {frame}   ▼ callees")
+        for selector, tree in (("#callers", callers), ("#callees", callees)):
+            icicle = self.query_one(selector, Icicle)
+            icicle.show(tree, lambda node, tree=tree: self._subject.tint_frame(tree.label(node)))  # type: ignore[misc]
+        self.view = "sandwich"
+
+    async def _compare(self, subject: CaptureSubject, pick: PickCapture) -> None:
+        other = await pick()
+        if other is not None:
+            before, after = sorted((other, subject.capture), key=lambda capture: capture.started_ms)
+            await self.app.push_screen(FlameScreen(DiffSubject(before, after)))
+
+    async def _export(self, capture: CaptureRecord) -> None:
+        forms = list(_EXPORTS)
+        index = await self.app.push_screen_wait(ChooseOne("Export as", [_EXPORTS[form] for form in forms]))
+        if index is not None:
+            await self._write(capture, forms[index])
+
+    async def _write(self, capture: CaptureRecord, form: ExportFormat) -> None:
+        try:
+            path = await asyncio.to_thread(write_export, capture, form, Path.cwd() / default_name(capture, form))
+        except CaptureError as error:
+            self.notify(f"{error.detail} {error.hint}".strip(), title=error.title, severity="error", markup=False)
+            return
+        self._exported = str(path)
+        self.notify(f"{path}\ny copies the path", title="Exported", markup=False)
+
+
+def _notes(subject: Subject) -> tuple[str, ...]:
+    return subject.capture.notes if isinstance(subject, CaptureSubject) else ()

@@ -1,0 +1,373 @@
+"""What the flame viewer shows: one capture, or the difference of two. Pure: trees, colours, rows and sentences, no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from engine.profiling.diff import DiffTree, figure
+from engine.profiling.frames import Module, is_idle, module_of, thread_name
+from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord
+from engine.profiling.tree import FlameTree, FunctionRow, Node, Order, callees_of, callers_of, frames_of
+from tui.cells import drawable
+from tui.widgets.flame_look import Tint, tint_of_change
+from tui.widgets.flame_table import Column, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which part of a profile is shown, and how."""
+
+    thread: str | None = None
+    hide_idle: bool = False
+    lines: bool = False
+    """Lines of one function apart."""
+    order: Order = Order.HEAVY
+
+    def words(self) -> str:
+        """The filter in a phrase."""
+        parts = [f"thread {drawable(self.thread)}" if self.thread else "all threads"]
+        parts.append("in order of time" if self.order is Order.TIME else "heaviest left")
+        parts += ["idle hidden"] * self.hide_idle + ["by line"] * self.lines
+        return ", ".join(parts)
+
+
+class SortKey(StrEnum):
+    """What the table of functions is sorted by."""
+
+    OWN = "own"
+    TOTAL = "total"
+    NAME = "name"
+
+
+class Subject(Protocol):
+    """What the viewer asks of what it shows."""
+
+    @property
+    def heading(self) -> str:
+        """One line: what it is, most important first."""
+
+    @property
+    def figures(self) -> str:
+        """One line: how it was measured."""
+
+    @property
+    def threads(self) -> Sequence[str]:
+        """Threads that can be shown alone."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Headings of the table."""
+
+    @property
+    def filter(self) -> Filter:
+        """What is shown now."""
+
+    def narrow(self, wanted: Filter) -> str | None:
+        """Show another part; returns a sentence if that can't be done, and then changes nothing."""
+
+    @property
+    def tree(self) -> FlameTree:
+        """The flame tree of what is shown."""
+
+    def tint(self, node: Node) -> Tint:
+        """The colour of a block."""
+
+    def describe(self, node: Node) -> str:
+        """The figures of a block in a sentence."""
+
+    def describe_frame(self, frame: str) -> str:
+        """The figures of a function in a sentence."""
+
+    def rows(self, key: SortKey) -> list[Row]:
+        """The table of functions."""
+
+    def found(self, text: str) -> str:
+        """What a search found, in a phrase."""
+
+    def around(self, frame: str) -> tuple[FlameTree, FlameTree]:
+        """Callers and callees of a function."""
+
+    def tint_frame(self, frame: str) -> Tint:
+        """The colour of a function outside the tree."""
+
+    def lanes(self) -> list[str]:
+        """How busy each thread was, one line each."""
+
+
+class CaptureSubject:
+    """One capture."""
+
+    def __init__(self, capture: CaptureRecord) -> None:
+        self.capture = capture
+        self.threads = capture.stacks.threads
+        self.filter = Filter()
+        self.tree = FlameTree(frames_of(capture.stacks))
+        if capture.mode is CaptureMode.NATIVE:
+            # A program that is stopped to be looked at has no idle threads any more: py-spy then reports those that wait, too.
+            self.narrow(Filter(hide_idle=True))
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Own and total time, as shares and in seconds."""
+        unit = "s" if self.capture.rate else "n"
+        return (Column("own", 7), Column(f"own {unit}", 8), Column("total", 7), Column(f"total {unit}", 8), Column("function"))
+
+    @property
+    def heading(self) -> str:
+        """Number, what was running, and the mode."""
+        capture = self.capture
+        running = " ".join(part for part in (capture.model, capture.quant) if part)
+        preset = f"preset {capture.preset}" if capture.preset else ""
+        return " · ".join(drawable(part) for part in (capture.title, MODE_TEXTS[capture.mode].label, running, preset) if part)
+
+    @property
+    def figures(self) -> str:
+        """Length, samples, failures, tokens and cost."""
+        capture = self.capture
+        tokens = capture.tokens
+        parts = (
+            f"{capture.seconds:.1f} s at {capture.rate}/s" if capture.rate else "",
+            f"{capture.samples:,} samples",
+            f"{capture.failures:,} failed" if capture.failures else "",
+            f"{capture.behind_s:.1f} s behind" if capture.behind_s else "",
+            f"{capture.stacks.malformed:,} lines unreadable" if capture.stacks.malformed else "",
+            f"{tokens:,} tokens" if tokens is not None else "",
+            f"cost {capture.overhead.words()}" if capture.mode is not CaptureMode.FILE else "",
+        )
+        return " · ".join(part for part in parts if part)
+
+    def narrow(self, wanted: Filter) -> str | None:
+        """Show another part of the capture."""
+        if wanted.order is Order.TIME and not self.capture.stacks.runs:
+            return "This profile has no order in time: its stacks were summed up before they came here"
+        tree = FlameTree(
+            frames_of(self.capture.stacks, thread=wanted.thread, hide_idle=wanted.hide_idle, lines=wanted.lines, order=wanted.order),
+            order=wanted.order,
+        )
+        if not tree.total(tree.root):
+            return "Nothing is left with this filter"
+        self.tree, self.filter = tree, wanted
+        return None
+
+    def tint(self, node: Node) -> Tint:
+        """The part of the program."""
+        return self.tint_frame(self.tree.label(node)) if node.depth else Tint.THREAD
+
+    def tint_frame(self, frame: str) -> Tint:
+        """The part of the program; waiting has a colour of its own."""
+        return Tint(Module.IDLE if is_idle(frame) else module_of(frame))
+
+    def describe(self, node: Node) -> str:
+        """Seconds and shares."""
+        return self._sentence(self.tree.total(node), self.tree.own(node))
+
+    def _sentence(self, total: int, own: int) -> str:
+        whole, time = self.tree.total(self.tree.root), self.capture.time
+        return f"total {time(total)} ({_percent(total, whole)}), own {time(own)} ({_percent(own, whole)})"
+
+    def describe_frame(self, frame: str) -> str:
+        """Seconds and shares."""
+        row = next((row for row in self.tree.functions() if row.frame == frame), FunctionRow(frame, 0, 0))
+        return self._sentence(row.total, row.own)
+
+    def rows(self, key: SortKey) -> list[Row]:
+        """Own and total time of each function."""
+        rate = self.capture.rate or 1
+        whole = self.tree.total(self.tree.root)
+        functions = self.tree.functions()
+        functions.sort(key=_ORDERS[key])
+        return [
+            Row(
+                row.frame,
+                (_percent(row.own, whole), f"{row.own / rate:.2f}", _percent(row.total, whole), f"{row.total / rate:.2f}", row.frame),
+                self.tint_frame(row.frame),
+            )
+            for row in functions
+        ]
+
+    def found(self, text: str) -> str:
+        """The share of samples that a search covers."""
+        weight = self.tree.matching(text)
+        if not weight:
+            return "found nowhere"
+        return f"in {_percent(weight, self.tree.total(self.tree.root))} of the samples, {self.capture.time(weight)}"
+
+    def around(self, frame: str) -> tuple[FlameTree, FlameTree]:
+        """Callers and callees of a function in what is shown."""
+        entries = list(self.tree.entries())
+        return callers_of(entries, frame), callees_of(entries, frame)
+
+    def lanes(self) -> list[str]:
+        """One line per thread: average, then its course."""
+        if not self.capture.lanes:
+            return ["This capture has no record of the threads' CPU time."]
+        return [
+            f"{lane.mean_pct:5.1f} %  {_sparkline(lane.cpu_pct)}  {drawable(lane.name)}{'' if lane.python else NATIVE_LANE}"
+            for lane in self.capture.lanes
+        ]
+
+
+class DiffSubject:
+    """What changed from one capture to another."""
+
+    def __init__(self, before: CaptureRecord, after: CaptureRecord) -> None:
+        self.before, self.after = before, after
+        self.threads = tuple(dict.fromkeys((*after.stacks.threads, *before.stacks.threads)))
+        self.filter = Filter()
+        self._diff = DiffTree(before, after)
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Own time before and after, and the changes."""
+        return (Column("own was", 8), Column("own is", 8), Column("own ±", 8), Column("total ±", 8), Column("function"))
+
+    @property
+    def tree(self) -> FlameTree:
+        """The merged tree; blocks are as wide as the larger side."""
+        return self._diff.tree
+
+    @property
+    def heading(self) -> str:
+        """Which two."""
+        return f"{_name(self.before)} → {_name(self.after)}"
+
+    @property
+    def figures(self) -> str:
+        """How the two were made comparable, and the whole."""
+        root = self._diff.total(self.tree.root)
+        if self._diff.unit == "ms per token":
+            basis = f"{self.before.tokens:,} and {self.after.tokens:,} tokens"
+        else:
+            basis = "per second, since not both made tokens"
+        return f"{root.words(self._diff.unit)} · {basis}"
+
+    def narrow(self, wanted: Filter) -> str | None:
+        """Show another part of both."""
+        if wanted.order is Order.TIME:
+            return "Two captures can't be laid over each other in time"
+        if wanted.lines:
+            return "Two captures are compared by function, since lines move when code changes"
+        diff = DiffTree(self.before, self.after, thread=wanted.thread, hide_idle=wanted.hide_idle)
+        if not diff.tree.total(diff.tree.root):
+            return "Nothing is left with this filter"
+        self._diff, self.filter = diff, wanted
+        return None
+
+    def tint(self, node: Node) -> Tint:
+        """Grew or shrank."""
+        return tint_of_change(self._diff.total(node))
+
+    def tint_frame(self, frame: str) -> Tint:
+        """Grew or shrank, in its own time."""
+        changes = {change.frame: change for change in self._diff.functions()}
+        return tint_of_change(changes[frame].total) if frame in changes else Tint.SAME
+
+    def describe(self, node: Node) -> str:
+        """Both figures and the change, in words."""
+        return f"total {self._diff.total(node).words(self._diff.unit)}; own {self._diff.own(node).words(self._diff.unit)}"
+
+    def describe_frame(self, frame: str) -> str:
+        """Both figures and the change, in words."""
+        change = next((change for change in self._diff.functions() if change.frame == frame), None)
+        return f"total {change.total.words(self._diff.unit)}; own {change.own.words(self._diff.unit)}" if change else ""
+
+    def rows(self, key: SortKey) -> list[Row]:
+        """What grew and what shrank, the largest change first."""
+        changes = self._diff.functions()
+        if key is SortKey.TOTAL:
+            changes.sort(key=lambda change: -abs(change.total.change))
+        elif key is SortKey.NAME:
+            changes.sort(key=lambda change: change.frame)
+        return [
+            Row(
+                change.frame,
+                (
+                    figure(change.own.before),
+                    figure(change.own.after),
+                    _signed(change.own.change),
+                    _signed(change.total.change),
+                    change.frame,
+                ),
+                tint_of_change(change.own if key is SortKey.OWN else change.total),
+            )
+            for change in changes
+        ]
+
+    def found(self, text: str) -> str:
+        """The change of all stacks that a search covers."""
+        measure = self._diff.matching(text)
+        return measure.words(self._diff.unit) if measure.before or measure.after else "found nowhere"
+
+    def around(self, frame: str) -> tuple[FlameTree, FlameTree]:
+        """Callers and callees in the merged tree."""
+        entries = list(self.tree.entries())
+        return callers_of(entries, frame), callees_of(entries, frame)
+
+    def lanes(self) -> list[str]:
+        """Average use of a core by thread name, before and after."""
+        sides: list[dict[str, float]] = []
+        for capture in (self.before, self.after):
+            means: dict[str, float] = {}
+            for lane in capture.lanes:
+                means[lane.name] = means.get(lane.name, 0.0) + lane.mean_pct
+            sides.append(means)
+        names = sorted({*sides[0], *sides[1]}, key=lambda name: -max(side.get(name, 0.0) for side in sides))
+        if not names:
+            return ["These captures have no record of the threads' CPU time."]
+        return [f"{sides[0].get(name, 0.0):5.1f} → {sides[1].get(name, 0.0):5.1f} %  {drawable(name)}" for name in names]
+
+
+def next_thread(subject: Subject) -> Filter:
+    """The filter with the next thread alone; after the last one, all."""
+    choices = [None, *subject.threads]
+    place = choices.index(subject.filter.thread) if subject.filter.thread in choices else 0
+    return replace(subject.filter, thread=choices[(place + 1) % len(choices)])
+
+
+def capture_line(capture: CaptureRecord) -> str:
+    """One capture in a list: number, when, mode, length, what was running, tokens."""
+    when = datetime.fromtimestamp(capture.started_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+    running = " ".join(part for part in (capture.model, capture.quant, capture.preset) if part)
+    tokens = f"{capture.tokens:,} tokens" if capture.tokens is not None else ""
+    parts = (capture.title, when, capture.mode, f"{capture.seconds:.0f} s", f"{capture.samples:,} samples", tokens, running)
+    return "  ".join(drawable(part) for part in parts if part)
+
+
+def frame_of(tree: FlameTree, node: Node) -> str | None:
+    """The function of a block, None for the root and for a thread's."""
+    frame = tree.label(node) if node.depth else None
+    return frame if frame is not None and thread_name(frame) is None else None
+
+
+NATIVE_LANE = "  (native: not in the stacks)"
+
+_ORDERS: Mapping[SortKey, Callable[[FunctionRow], Any]] = {
+    SortKey.OWN: lambda row: (-row.own, -row.total),
+    SortKey.TOTAL: lambda row: (-row.total, -row.own),
+    SortKey.NAME: lambda row: row.frame,
+}
+
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def _sparkline(percentages: Sequence[float], width: int = 30) -> str:
+    """The course of a lane, 100 % being a whole cell, in at most `width` cells."""
+    step = max(1, -(-len(percentages) // width))
+    means = [sum(part) / len(part) for part in (percentages[index : index + step] for index in range(0, len(percentages), step))]
+    return "".join(_BARS[min(len(_BARS) - 1, round(mean / 100 * (len(_BARS) - 1)))] for mean in means)
+
+
+def _signed(change: float) -> str:
+    return f"{'+' if change > 0 else '−'}{figure(abs(change))}" if change else "0"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{part / whole * 100:.1f} %" if whole else "0 %"
+
+
+def _name(capture: CaptureRecord) -> str:
+    return drawable(" ".join(part for part in (capture.title, capture.preset, capture.quant) if part))
