@@ -14,12 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine.atomic import write_atomically
 from engine.errors import EngineError
 from engine.metrics.clock import wall_ms
 from engine.metrics.roofline import HostLimits
@@ -116,10 +118,8 @@ def _load(path: Path) -> _Stored:
 def _remember(limits: HostLimits, path: Path) -> None:
     hosts = dict(_load(path).hosts)
     hosts[host_key()] = hosts.get(host_key(), {}) | {str(limits.threads): limits}
-    fresh = path.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_bytes(msgspec.json.encode(_Stored(hosts)))
-    fresh.replace(path)
+    with suppress(OSError):  # not kept: measured again the next time
+        write_atomically(path, msgspec.json.encode(_Stored(hosts)))
 
 
 def measure_here(threads: int) -> HostLimits:

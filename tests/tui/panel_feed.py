@@ -109,7 +109,12 @@ class ScriptedSession:
             self.meter.painted(self.now_ns - 3 * NS_PER_MS, 3 * NS_PER_MS)
             yield
         timings = compute_timings(
-            cache_n=cached, prompt_n=total, submitted_ns=submitted, prefill_start_ns=submitted, prefill_end_ns=prefilled, token_ns=times
+            cache_n=cached,
+            prompt_n=total,
+            submitted_ns=submitted,
+            prefill_start_ns=submitted + 3_800_000,
+            prefill_end_ns=prefilled,
+            token_ns=times,
         )
         self.meter.handle(TurnFinished(answer, turn_record(answer.id, timings_of=timings, token_ns=tuple(times))))
         for _ in range(6):

@@ -84,6 +84,18 @@ async def test_space_holds_the_panes_while_the_first_row_goes_on() -> None:
         assert (await text(pilot)).splitlines()[1:] != before[1:]
 
 
+async def test_on_a_slow_line_the_panes_are_drawn_every_two_seconds_while_the_first_row_goes_on() -> None:
+    app = PanelApp()
+    async with app.run_test(size=(100, 40)) as pilot:
+        app.panel.sweep = True
+        app.step(4)
+        pictures = []
+        for _ in range(8):
+            app.step()
+            pictures.append(tuple((await text(pilot)).splitlines()[1:]))
+        assert len(set(pictures)) in (2, 3)
+
+
 async def test_w_looks_further_back() -> None:
     app = PanelApp()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -145,7 +157,8 @@ async def test_a_broken_memory_of_arrangements_does_no_harm(tmp_path: Path, cont
 
 
 async def test_an_arrangement_that_cannot_be_kept_is_said_and_used_all_the_same(tmp_path: Path) -> None:
-    app = PanelApp(tmp_path / "missing" / "panel.json")
+    (tmp_path / "file").touch()
+    app = PanelApp(tmp_path / "file" / "panel.json")
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("a")
         assert "answer" in (await text(pilot)).splitlines()[0]

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sessions": ("tui.cli.sessions", "list, show, search, rename and delete saved conversations"),
     "models": ("tui.cli.models", "list, show, add and remove model files"),
     "presets": ("tui.cli.presets", "list, show, make, change, compare and choose presets"),
+    "stats": ("tui.cli.stats", "print the numbers of the running xchat, or of the last session"),
     "keys": ("tui.cli.keys", "show what this terminal delivers for each key, or list the actions"),
     "locate": ("tui.cli.locate", "print where xchat keeps its files"),
 }

@@ -37,6 +37,9 @@ PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREA
 
 HEAD_ROWS = 1
 
+CALM_NS = 2_000_000_000
+"""On a slow line the panes are drawn anew this often; the first row keeps the pace of `show`."""
+
 
 class Panel(Widget, can_focus=True):
     """Live figures and charts, fed by `show` with one frozen snapshot per tick."""
@@ -71,15 +74,17 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
-        """`sweep` draws charts that never scroll, for slow lines; `memory` is the file that keeps the arrangement between starts."""
+        """`sweep` is for slow lines, see the attribute; `memory` is the file that keeps the arrangement between starts."""
         super().__init__(id=id, classes=classes)
         self.glyphs = glyphs
         self.sweep = sweep
+        """For slow lines: charts never scroll, and the panes are drawn every two seconds only. May change at any time."""
         self.drawn_ms: float | None = None
         """What composing the last picture cost."""
         self._snapshot = EMPTY
-        self._held: Snapshot | None = None
-        """What the panes show while they are paused."""
+        self._in_panes = EMPTY
+        """What the panes show: the newest, or what they showed when they were paused."""
+        self._paused = False
         self._arrangements = Arrangements(memory)
         self._selected = PANES[0]
         self._expanded = False
@@ -128,6 +133,8 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
     def show(self, snapshot: Snapshot) -> None:
         """Show these numbers. Costs nothing while the panel is hidden."""
         self._snapshot = snapshot
+        if not self._paused and not (self.sweep and 0 <= snapshot.at_ns - self._in_panes.at_ns < CALM_NS):
+            self._in_panes = snapshot
         if self.is_on_screen:
             self._draw()
 
@@ -153,7 +160,9 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     def action_pause_panel(self) -> None:
         """Hold the panes, or let them go on; the first row always goes on."""
-        self._held = self._snapshot if self._held is None else None
+        self._paused = not self._paused
+        if not self._paused:
+            self._in_panes = self._snapshot
         self._draw()
 
     def action_panel_density(self) -> None:
@@ -198,13 +207,13 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
             self.notify(f"{pane.title} has no chart.", severity="warning", markup=False)
             return
         window = self._arrangements.window
-        self.app.push_screen(ChartScreen(pane.title, pane.chart, lambda: self._held or self._snapshot, window=window, glyphs=self.glyphs))
+        self.app.push_screen(ChartScreen(pane.title, pane.chart, lambda: self._in_panes, window=window, glyphs=self.glyphs))
 
     def action_explain(self) -> None:
         """Explain the selected pane's numbers."""
         from tui.screens.explain import ExplainScreen
 
-        self.app.push_screen(ExplainScreen(self._selected, self._held or self._snapshot))
+        self.app.push_screen(ExplainScreen(self._selected, self._in_panes))
 
     def _step(self, step: int) -> None:
         shown = [placed.pane for placed in self._layout_now.placed] if not self._expanded else list(self.panes)
@@ -298,7 +307,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         return columns
 
     def _pane(self, placed: Placed, width: int) -> list[Row]:
-        pane, now = placed.pane, self._held or self._snapshot
+        pane, now = placed.pane, self._in_panes
         rows = [self._title(pane, now, width), *pane.rows(now, width, placed.density)]
         if pane.chart is not None and placed.chart_height:
             how = ChartLook(self._arrangements.window, self.glyphs, self.sweep)
@@ -315,7 +324,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
     def _head(self, width: int) -> Row:
         left_out, current = self._layout_now.left_out, self._arrangements.current
         notes = (
-            *(("paused",) if self._held is not None else ()),
+            *(("paused",) if self._paused else ()),
             *((f"{left_out} more",) if left_out else ()),
             *((current.density.name.lower(),) if current.density is not None else ()),
             current.name,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.atomic import write_atomically
 from engine.errors import XchatError
 from engine.metrics.history import Window
 from tui.widgets.panel_pane import Density
@@ -85,10 +86,7 @@ class Arrangements:
         """
         if self._path is None:
             return
-        fresh = self._path.with_suffix(".new")
         try:
-            fresh.touch(mode=0o600)
-            fresh.write_bytes(msgspec.json.encode(_File(self.current, self._own, self.window)))
-            fresh.replace(self._path)
+            write_atomically(self._path, msgspec.json.encode(_File(self.current, self._own, self.window)))
         except OSError as error:
             raise XchatError("The panel's arrangement could not be kept", str(error)) from error

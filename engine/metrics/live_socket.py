@@ -1,0 +1,126 @@
+"""The running program's numbers for other programs of the same person: a Unix socket that answers each connection with one JSON line.
+
+It lies in a folder that only its owner can enter, and is itself readable by the owner only. Nothing is read from who connects, so
+nothing can be asked for but the numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import XchatError
+from engine.metrics.report import Report, report
+from engine.metrics.snapshot import Snapshot
+from engine.paths import state_dir
+
+LONGEST_NAME = 100
+"""Bytes of a socket's path; the kernel takes 107, some systems fewer."""
+
+ANSWER_TIMEOUT_S = 2.0
+
+
+def live_dir() -> Path:
+    """Where the sockets of running programs lie."""
+    folder = state_dir() / "live"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _reachable(path: Path) -> Iterator[str]:
+    """The socket's path, short enough for the kernel."""
+    if len(os.fsencode(path)) <= LONGEST_NAME:
+        yield str(path)
+    elif sys.platform.startswith("linux"):
+        folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{folder}/{path.name}"
+        finally:
+            os.close(folder)
+    else:
+        raise OSError(f"the path {path} is too long for a socket")
+
+
+class SnapshotServer:
+    """Answers with the newest snapshot for as long as it is open. Lives on the event loop."""
+
+    def __init__(self, newest: Callable[[], Snapshot | None], folder: Path | None = None) -> None:
+        """`newest` is asked for each connection; None means that nothing was measured yet."""
+        self._newest = newest
+        self._path = (folder or live_dir()) / f"{os.getpid()}.sock"
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        """Open the socket.
+
+        Raises:
+            XchatError: It can't be opened; the program works without it.
+
+        """
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._path.unlink(missing_ok=True)
+            with _reachable(self._path) as name:
+                before = os.umask(0o177)
+                try:
+                    listener.bind(name)
+                finally:
+                    os.umask(before)
+            self._server = await asyncio.start_unix_server(self._answer, sock=listener)
+        except OSError as error:
+            listener.close()
+            raise XchatError("The figures can't be read by `xchat stats`", str(error)) from error
+
+    async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        now = self._newest()
+        with contextlib.suppress(OSError):
+            if now is not None:
+                writer.write(msgspec.json.encode(report(now)) + b"\n")
+            writer.close()
+            await writer.wait_closed()
+
+    async def close(self) -> None:
+        """Close and remove the socket; safe to call twice."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self._path.unlink(missing_ok=True)
+
+
+def running(folder: Path | None = None) -> list[Report]:
+    """What every running xchat of this person says, the one started last first; sockets of programs that are gone are removed."""
+    reports = []
+    for path in sorted((folder or live_dir()).glob("*.sock"), key=_age, reverse=True):
+        try:
+            reports.append(_ask(path))
+        except ConnectionRefusedError:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        except (OSError, msgspec.DecodeError):
+            continue
+    return reports
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _ask(path: Path) -> Report:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking, _reachable(path) as name:
+        asking.settimeout(ANSWER_TIMEOUT_S)
+        asking.connect(name)
+        parts = []
+        while part := asking.recv(65536):
+            parts.append(part)
+    return msgspec.json.decode(b"".join(parts), type=Report)

@@ -1,0 +1,136 @@
+"""The running program's numbers reach other programs of the same person, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UsageError, XchatError
+from engine.metrics import live_socket
+from engine.metrics.live_socket import SnapshotServer, running
+from engine.metrics.prometheus import HOST, PrometheusEndpoint
+from engine.metrics.report import report
+from engine.metrics.samples import sample_of
+from engine.metrics.snapshot import EMPTY, Snapshot
+from tests.tui.panel_feed import ScriptedSession
+
+linux_or_mac = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
+
+
+@pytest.fixture(scope="module")
+def busy() -> Snapshot:
+    session = ScriptedSession()
+    return [session.step() for _ in range(60)][-1]
+
+
+def test_a_report_has_llama_servers_names_and_says_what_is_unavailable(busy: Snapshot) -> None:
+    found = report(busy)
+    assert found["predicted_per_second"] == pytest.approx(busy.speed.mean)
+    assert found["context"]["cache_n"] == busy.context.cache_n
+    assert found["host"]["rss_bytes"] == 0.7e9
+    assert found["host"]["freq_mhz"] == {"unavailable": "no such sensor here"}
+    assert found["host"]["weights_resident_bytes"] == 380_000_000
+    assert sum(length for length in found["waterfall_ms"].values()) == pytest.approx(found["ttft_ms"])
+
+
+def test_a_report_before_anything_was_measured_is_whole() -> None:
+    assert report(EMPTY).keys() == report(ScriptedSession().step()).keys()
+
+
+def test_a_sample_for_the_log_has_the_snapshots_figures(busy: Snapshot) -> None:
+    sample = sample_of(busy, session_id=3, turn_id=4)
+    assert (sample.session_id, sample.turn_id) == (3, 4)
+    assert sample.rss_bytes == 700_000_000
+    assert sample.tokens_per_second == busy.speed.now
+    assert sample.freq_mhz is None
+    assert sample_of(EMPTY, session_id=None, turn_id=None).rss_bytes is None
+
+
+@linux_or_mac
+async def test_another_program_reads_the_newest_numbers_through_a_private_socket(tmp_path: Path, busy: Snapshot) -> None:
+    server = SnapshotServer(lambda: busy, tmp_path)
+    await server.start()
+    path = tmp_path / f"{os.getpid()}.sock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    (found,) = await asyncio.to_thread(running, tmp_path)
+    assert found["tokens_per_second"] == pytest.approx(busy.speed.now)
+    await server.close()
+    await server.close()
+    assert not path.exists()
+
+
+@linux_or_mac
+async def test_a_program_that_measured_nothing_yet_is_not_listed(tmp_path: Path) -> None:
+    server = SnapshotServer(lambda: None, tmp_path)
+    await server.start()
+    assert await asyncio.to_thread(running, tmp_path) == []
+    await server.close()
+
+
+@linux_or_mac
+def test_the_socket_of_a_program_that_was_killed_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "4711.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left_behind:
+        left_behind.bind(str(path))
+    assert running(tmp_path) == []
+    assert not path.exists()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only Linux has a way around the limit")
+async def test_a_folder_with_a_long_path_works_all_the_same(tmp_path: Path, busy: Snapshot) -> None:
+    folder = tmp_path / ("deep" * 20) / ("er" * 20)
+    folder.mkdir(parents=True)
+    server = SnapshotServer(lambda: busy, folder)
+    await server.start()
+    assert len(await asyncio.to_thread(running, folder)) == 1
+    await server.close()
+
+
+async def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(XchatError, match="can't be read"):
+        await SnapshotServer(lambda: None, tmp_path / "missing").start()
+
+
+def test_the_folder_of_sockets_is_its_owners_alone() -> None:
+    assert stat.S_IMODE(live_socket.live_dir().stat().st_mode) == 0o700
+
+
+def scrape(port: int) -> str:
+    with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=5) as answer:
+        return answer.read().decode()
+
+
+def test_prometheus_reads_llama_servers_names_on_the_loopback_interface(busy: Snapshot) -> None:
+    endpoint = PrometheusEndpoint(lambda: busy)
+    port = endpoint.start(0)
+    text = scrape(port)
+    endpoint.stop()
+    endpoint.stop()
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(lines["llamacpp:tokens_predicted_total"]) == busy.totals.predicted_n
+    assert float(lines["llamacpp:prompt_tokens_cached_total"]) == busy.totals.cache_n
+    assert float(lines["xchat_resident_memory_bytes"]) == 0.7e9
+    assert 'xchat_inter_token_latency_seconds{quantile="0.99"}' in lines
+    assert not any(line.startswith("python_") for line in lines)
+    with pytest.raises(OSError, match="refused"):
+        scrape(port)
+
+
+def test_before_anything_was_measured_prometheus_gets_an_empty_page() -> None:
+    endpoint = PrometheusEndpoint(lambda: None)
+    assert scrape(endpoint.start(0)) == ""
+    endpoint.stop()
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    with socket.socket() as holder:
+        holder.bind((HOST, 0))
+        holder.listen()
+        with pytest.raises(UsageError, match="prometheus_port"):
+            PrometheusEndpoint(lambda: None).start(holder.getsockname()[1])

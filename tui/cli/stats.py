@@ -1,0 +1,214 @@
+"""`xchat stats`: the numbers of the running program, or of the last session when none runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from engine.errors import UsageError
+from engine.metrics.live_socket import running
+from engine.metrics.report import Report
+from engine.paths import database_path
+from engine.records import SessionInfo, TurnRecord
+from engine.store.queries import Reader
+from tui.cli.output import write_json
+from tui.sanitize import visible
+
+EXAMPLES = """\
+examples:
+  xchat stats                        the running xchat, else the last session
+  xchat stats --watch                a line every second while it runs
+  xchat stats --json | jq .predicted_per_second
+"""
+
+WATCH_S = 1.0
+HEAD_EVERY = 20
+"""Lines after which --watch repeats its heading."""
+
+UNKNOWN = "-"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `stats` to the command line."""
+    parser = subparsers.add_parser(
+        "stats",
+        help="the numbers of the running xchat, or of the last session",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one object; with --watch one per line")
+    parser.add_argument("--watch", action="store_true", help="go on until Ctrl+C, or until the running xchat ends")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is running, else what ran last."""
+    reports = running()
+    if options.watch:
+        if not reports:
+            raise UsageError("No xchat is running", "", "Start one in another terminal, or leave out --watch.")
+        return watch(as_json=options.json)
+    if reports:
+        write_json(reports[0]) if options.json else sys.stdout.write(describe(reports[0]))
+        return 0
+    return asyncio.run(last_session(as_json=options.json))
+
+
+def watch(*, as_json: bool) -> int:
+    """A line every second, as vmstat does."""
+    line = 0
+    while reports := running():
+        if as_json:
+            sys.stdout.write(msgspec.json.encode(reports[0]).decode() + "\n")
+        else:
+            if line % HEAD_EVERY == 0:
+                sys.stdout.write(" ".join(f"{name:>{width}}" for name, width in COLUMNS) + "\n")
+            values = one_line(reports[0])
+            sys.stdout.write(" ".join(f"{value:>{width}}" for value, (_, width) in zip(values, COLUMNS, strict=True)) + "\n")
+        sys.stdout.flush()
+        line += 1
+        time.sleep(WATCH_S)
+    return 0
+
+
+COLUMNS = (
+    ("phase", 9),
+    ("t/s", 7),
+    ("mean", 7),
+    ("prefill", 8),
+    ("context", 8),
+    ("p50 ms", 7),
+    ("p99 ms", 7),
+    ("stalls", 6),
+    ("RSS MB", 8),
+    ("xchat %", 7),
+    ("others %", 8),
+)
+"""Headings and widths of --watch."""
+
+
+def one_line(report: Report) -> tuple[str, ...]:
+    """The values of one line of --watch."""
+    host = report["host"] or {}
+    return (
+        str(report["phase"]),
+        number(report["tokens_per_second"]),
+        number(report["predicted_per_second"]),
+        number(report["prompt_per_second"]),
+        number(report["context"]["used"], 0),
+        number(report["itl_p50_ms"]),
+        number(report["itl_p99_ms"]),
+        str(report["totals"]["stalls"]),
+        number(host.get("rss_bytes"), 0, 1e-6),
+        number(host.get("cpu_process_pct"), 0),
+        number(host.get("cpu_others_pct"), 0),
+    )
+
+
+def number(value: object, decimals: int = 1, factor: float = 1.0) -> str:
+    """A figure of a report; a hyphen where there is none."""
+    return f"{value * factor:.{decimals}f}" if isinstance(value, int | float) else UNKNOWN
+
+
+def figure(value: object, unit: str, decimals: int = 1, factor: float = 1.0) -> str:
+    """A figure with its unit, or the reason why there is none."""
+    if isinstance(value, Mapping):
+        return f"unavailable ({value['unavailable']})"
+    return f"{value * factor:,.{decimals}f} {unit}" if isinstance(value, int | float) else UNKNOWN
+
+
+def describe(report: Report) -> str:
+    """A report for people."""
+    host: Mapping[str, Any] = report["host"] or {}
+    context, totals = report["context"], report["totals"]
+    model = f"{report['model']} {report['quant']}" if report["model"] else "no model"
+    gaps = f"p50 {number(report['itl_p50_ms'])} ms, p99 {number(report['itl_p99_ms'])} ms, longest {number(report['itl_max_ms'])} ms"
+    resident, available = (figure(host.get(name), "MB", 0, 1e-6) for name in ("rss_bytes", "available_bytes"))
+    own, others = figure(host.get("cpu_process_pct"), "% of a core", 0), figure(host.get("cpu_others_pct"), "%", 0)
+    rows = [
+        ("xchat", f"process {report['pid']}, {report['phase']}, {model}, preset {report['preset'] or UNKNOWN}"),
+        ("speed", f"{number(report['tokens_per_second'])} t/s now, {number(report['predicted_per_second'])} t/s in the mean of the turn"),
+        ("prefill", figure(report["prompt_per_second"], "t/s")),
+        ("latency", gaps),
+        ("first token", figure(report["ttft_ms"], "ms", 0)),
+        ("context", f"{context['used']:,} of {number(context['n_ctx'], 0)} tokens, {context['cache_n']:,} of the prompt reused"),
+        ("memory", f"{resident} resident, {available} available"),
+        ("processor", f"xchat {own}, others {others}"),
+        ("temperature", figure(host.get("temperature_c"), "°C", 0)),
+        ("bandwidth", f"{number(report['bandwidth_gb_s'])} GB/s, {report['bound'] or 'known while tokens flow'}"),
+        ("turns", f"{totals['turns']} finished, {totals['failed']} failed, {totals['stalls']} stalls"),
+        ("noisy", report["noisy"] or "no"),
+        *(("alert", sentence) for sentence in report["alerts"]),
+    ]
+    return "".join(f"{name:<12} {visible(str(text))}\n" for name, text in rows)
+
+
+async def last_session(*, as_json: bool) -> int:
+    """Print the figures of the session changed last."""
+    reader = await Reader.open(database_path())
+    try:
+        info = await reader.last()
+        turns = await reader.turns(info.id) if info is not None else ()
+    finally:
+        await reader.close()
+    if info is None:
+        raise UsageError("Nothing is running, and no session is saved", "", "Start a chat with `xchat`.")
+    found = summary(info, turns)
+    if as_json:
+        write_json(found)
+    else:
+        sys.stdout.write(describe_session(found))
+    return 0
+
+
+def summary(info: SessionInfo, turns: Sequence[TurnRecord]) -> dict[str, Any]:
+    """Medians over the turns of a session; noisy turns are counted and left out."""
+    quiet = [turn for turn in turns if turn.noisy is None]
+    timings = [turn.timings for turn in quiet]
+    return {
+        "session": info.id,
+        "title": info.title,
+        "model": info.model,
+        "quant": info.quant,
+        "preset": info.preset,
+        "turns": len(turns),
+        "noisy_turns": len(turns) - len(quiet),
+        "prompt_per_second": median([each.prompt_per_second for each in timings]),
+        "predicted_per_second": median([each.predicted_per_second for each in timings]),
+        "ttft_ms": median([each.ttft_ms for each in timings]),
+        "itl_p50_ms": median([each.itl_p50_ms for each in timings]),
+        "itl_p99_ms": median([each.itl_p99_ms for each in timings]),
+        "predicted_n": sum(turn.timings.predicted_n for turn in turns),
+        "prompt_n": sum(turn.timings.prompt_n for turn in turns),
+        "cache_n": sum(turn.timings.cache_n for turn in turns),
+        "last_turn": turns[-1].timings.as_dict() if turns else None,
+    }
+
+
+def median(values: Sequence[float | None]) -> float | None:
+    """The median of what is known."""
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def describe_session(found: Mapping[str, Any]) -> str:
+    """A summary for people."""
+    noisy = f", {found['noisy_turns']} noisy and left out" if found["noisy_turns"] else ""
+    rows = [
+        ("session", f"{found['session']}, {found['title']}"),
+        ("model", f"{found['model'] or UNKNOWN} {found['quant'] or ''}, preset {found['preset'] or UNKNOWN}"),
+        ("turns", f"{found['turns']}{noisy}; medians follow"),
+        ("speed", figure(found["predicted_per_second"], "t/s")),
+        ("prefill", figure(found["prompt_per_second"], "t/s")),
+        ("first token", figure(found["ttft_ms"], "ms", 0)),
+        ("latency", f"p50 {number(found['itl_p50_ms'])} ms, p99 {number(found['itl_p99_ms'])} ms"),
+        ("tokens", f"{found['predicted_n']:,} generated, {found['prompt_n']:,} read, {found['cache_n']:,} reused"),
+    ]
+    return "".join(f"{name:<12} {visible(str(text))}\n" for name, text in rows)
