@@ -314,6 +314,38 @@ FROM samples AS a
 LEFT JOIN turns AS t ON t.id = a.turn_id
 """
 
+# A capture may outlive its turn, so turn_id is no foreign key. Stacks stand apart: lists of captures never read them.
+_CAPTURES = """
+CREATE TABLE captures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    started_ms INTEGER NOT NULL,
+    mode TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    rate INTEGER NOT NULL,
+    samples INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    behind_s REAL NOT NULL,
+    turn_id INTEGER,
+    model TEXT NOT NULL,
+    quant TEXT NOT NULL,
+    preset TEXT NOT NULL,
+    tokens INTEGER,
+    sampler_cpu_pct REAL,
+    speed_outside REAL,
+    speed_during REAL,
+    notes TEXT NOT NULL,
+    lanes TEXT NOT NULL
+) STRICT
+"""
+
+_CAPTURE_STACKS = """
+CREATE TABLE capture_stacks (
+    capture_id INTEGER PRIMARY KEY REFERENCES captures (id) ON DELETE CASCADE,
+    folded BLOB NOT NULL,
+    runs BLOB NOT NULL
+) STRICT
+"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         "Sessions, messages, turns, samples, events, search and views",
@@ -333,6 +365,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             _V_SAMPLES,
         ),
     ),
+    Migration("Captures of the profiler and their stacks", (_CAPTURES, _CAPTURE_STACKS)),
 )
 
 VERSION = len(MIGRATIONS)

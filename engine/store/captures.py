@@ -1,0 +1,184 @@
+"""Captures of the profiler: rows with what was measured, and the stacks packed beside them.
+
+Plain functions, each with a connection of its own, for a worker thread or the command line: a capture is some hundred kilobytes, now
+and then, and must not stand in the way of the writer of turns.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import zlib
+from array import array
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine.errors import CaptureError, StoreError, UsageError
+from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
+from engine.profiling.stacks import MAX_BYTES, FoldedStacks, parse_folded
+from engine.store.errors import explain
+from engine.store.opening import open_reader, open_writer
+from engine.store.transaction import transaction
+
+_COLUMNS = (
+    "id, started_ms, mode, seconds, rate, samples, failures, behind_s, turn_id, model, quant, preset, tokens, sampler_cpu_pct, "
+    "speed_outside, speed_during, notes, lanes"
+)
+_NO_STACKS = FoldedStacks((), ())
+
+Result = TypeVar("Result")
+
+
+def save_capture(path: Path, capture: CaptureRecord) -> int:
+    """Save a capture into the database at `path` and return its id.
+
+    Raises:
+        StoreError: The database can't be written; nothing of it was saved.
+    """
+    values = (
+        capture.started_ms,
+        capture.mode,
+        capture.seconds,
+        capture.rate,
+        capture.samples,
+        capture.failures,
+        capture.behind_s,
+        capture.turn_id,
+        capture.model,
+        capture.quant,
+        capture.preset,
+        capture.tokens,
+        capture.overhead.sampler_cpu_pct,
+        capture.overhead.speed_outside,
+        capture.overhead.speed_during,
+        msgspec.json.encode(capture.notes).decode(),
+        msgspec.json.encode(capture.lanes).decode(),
+    )
+    folded, runs = zlib.compress(capture.stacks.text().encode()), zlib.compress(_pack_runs(capture.stacks.runs))
+
+    def save(db: sqlite3.Connection) -> int:
+        with transaction(db):
+            places = ", ".join("?" * (len(values) + 1))
+            capture_id = db.execute(f"INSERT INTO captures ({_COLUMNS}) VALUES ({places})", (None, *values)).lastrowid
+            db.execute("INSERT INTO capture_stacks (capture_id, folded, runs) VALUES (?, ?, ?)", (capture_id, folded, runs))
+        assert capture_id is not None
+        return capture_id
+
+    return _on(open_writer, path, save)
+
+
+def list_captures(path: Path, limit: int = 200) -> tuple[CaptureRecord, ...]:
+    """The newest captures first, without their stacks."""
+
+    def read(db: sqlite3.Connection) -> tuple[CaptureRecord, ...]:
+        rows = db.execute(f"SELECT {_COLUMNS} FROM captures ORDER BY id DESC LIMIT ?", (limit,))
+        return tuple(_record(row, _NO_STACKS) for row in rows)
+
+    return _on(open_reader, path, read)
+
+
+def load_capture(path: Path, capture_id: int) -> CaptureRecord:
+    """One capture with its stacks.
+
+    Raises:
+        UsageError: There is none with this id.
+        CaptureError: Its stacks are damaged.
+        StoreError: The database can't be read.
+    """
+
+    def read(db: sqlite3.Connection) -> tuple[Any, ...] | None:
+        query = f"SELECT {_COLUMNS}, folded, runs FROM captures JOIN capture_stacks ON capture_id = id WHERE id = ?"
+        return db.execute(query, (capture_id,)).fetchone()  # type: ignore[no-any-return]
+
+    row = _on(open_reader, path, read)
+    if row is None:
+        raise _missing(capture_id)
+    return _record(row[:-2], _stacks(capture_id, row[-2], row[-1]))
+
+
+def delete_capture(path: Path, capture_id: int) -> None:
+    """Delete one capture with its stacks; raises UsageError when there is none with this id."""
+
+    def delete(db: sqlite3.Connection) -> int:
+        with transaction(db):
+            db.execute("DELETE FROM capture_stacks WHERE capture_id = ?", (capture_id,))
+            return db.execute("DELETE FROM captures WHERE id = ?", (capture_id,)).rowcount
+
+    if not _on(open_writer, path, delete):
+        raise _missing(capture_id)
+
+
+def _on(connect: Callable[[Path], sqlite3.Connection], path: Path, job: Callable[[sqlite3.Connection], Result]) -> Result:
+    with closing(connect(path)) as db:
+        try:
+            return job(db)
+        except sqlite3.Error as error:
+            raise explain(error, path) from error
+
+
+def _missing(capture_id: int) -> UsageError:
+    return UsageError(f"There is no capture {capture_id}", "", "`xchat profile list` shows them.")
+
+
+def _record(row: tuple[Any, ...], stacks: FoldedStacks) -> CaptureRecord:
+    (capture_id, started_ms, mode, seconds, rate, samples, failures, behind_s, turn_id, model, quant, preset, tokens) = row[:13]
+    sampler_cpu_pct, speed_outside, speed_during, notes, lanes = row[13:]
+    try:
+        return CaptureRecord(
+            started_ms=started_ms,
+            mode=CaptureMode(mode),
+            seconds=seconds,
+            rate=rate,
+            samples=samples,
+            stacks=stacks,
+            failures=failures,
+            behind_s=behind_s,
+            notes=msgspec.json.decode(notes, type=tuple[str, ...]),
+            turn_id=turn_id,
+            model=model,
+            quant=quant,
+            preset=preset,
+            tokens=tokens,
+            overhead=Overhead(sampler_cpu_pct, speed_outside, speed_during),
+            lanes=msgspec.json.decode(lanes, type=tuple[ThreadLane, ...]),
+            id=capture_id,
+        )
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise StoreError(f"Capture {capture_id} can't be read", str(error), "`xchat db check` looks for damage.") from error
+
+
+def _stacks(capture_id: int, folded: bytes, runs: bytes) -> FoldedStacks:
+    try:
+        # Parsed as a file from elsewhere would be: a database is a file that people copy around.
+        stacks = parse_folded(_unpack(folded).splitlines())
+        order = _unpack_runs(_unpack(runs))
+    except zlib.error as error:
+        raise CaptureError(f"The stacks of capture {capture_id} are damaged", str(error)) from error
+    if order and max(index for index, _ in order) >= len(stacks.stacks):
+        order = ()
+    return FoldedStacks(stacks.stacks, stacks.counts, order, stacks.malformed)
+
+
+def _unpack(blob: bytes) -> bytes:
+    """The content, at most MAX_BYTES of it: a few kilobytes can be made to unpack into gigabytes."""
+    return zlib.decompressobj().decompress(blob, MAX_BYTES)
+
+
+def _pack_runs(runs: tuple[tuple[int, int], ...]) -> bytes:
+    """Pairs of 32-bit numbers, least significant byte first."""
+    values = array("I", (value for run in runs for value in run))
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tobytes()
+
+
+def _unpack_runs(packed: bytes) -> tuple[tuple[int, int], ...]:
+    values = array("I")
+    values.frombytes(packed[: len(packed) // 8 * 8])
+    if sys.byteorder == "big":
+        values.byteswap()
+    return tuple(zip(values[::2], values[1::2], strict=True))
