@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
@@ -27,13 +26,15 @@ from engine.llama.verdicts import Verdicts
 from engine.presets.preset import Cost, Preset
 from engine.presets.topology import read_topology
 
-NICENESS: Final = 5
-"""How far the compute threads step back, so that a key press is echoed while every core computes."""
 _PROGRESS_STEP: Final = 0.01
 
 
 class Compute:
-    """Owns everything native. Made and run on the compute thread; `info`, `log` and `cut_short` may be used from others."""
+    """Owns everything native. Made and run on the compute thread; `info`, `log` and `cut_short` may be used from others.
+
+    The thread keeps its normal priority: stepping back by 5 costs half to nine tenths of the speed as soon as any other process is busy,
+    and a thread that sleeps most of the time, like the screen's, is woken within 10 ms (p99) either way.
+    """
 
     def __init__(
         self,
@@ -47,7 +48,6 @@ class Compute:
         concluded: Callable[[Ticket], None],
         died: Callable[[XchatError], None],
     ) -> None:
-        _step_back()
         self.log = NativeLog(log_path)
         self.log.listen()
         on_native_death(self._native_death)
@@ -247,11 +247,3 @@ class _Watch:
         if fraction - self._told >= _PROGRESS_STEP or (fraction >= 1.0 > self._told):
             self._told = fraction
             self._command.on_event(LoadProgressed(self._command.path, min(fraction, 1.0)))
-
-
-def _step_back() -> None:
-    """Lower this thread's priority; it must come before its first decode, because the library's worker threads inherit it."""
-    if sys.platform.startswith("linux"):
-        thread = threading.get_native_id()
-        current = os.getpriority(os.PRIO_PROCESS, thread)
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, max(current, NICENESS)))

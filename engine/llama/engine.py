@@ -38,11 +38,11 @@ class LlamaBackend:
         Args:
             n_slots: Sequences that can be generated side by side, each with a context window of its own.
             trusted: Says whether a file is known to be harmless, so that it is loaded without trying it in a child process first.
-            log_path: Where the native log is written; by default nowhere but to memory.
+            log_path: Where the native log is appended; by default to the program's log.
         """
         self._n_slots = n_slots
         self._trusted = trusted or (lambda _path: False)
-        self._log_path = log_path
+        self._log_path = log_path if log_path is not None else paths.log_path()
         self._verdicts_path = paths.cache_dir() / "probed.json"
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._lock = threading.Lock()

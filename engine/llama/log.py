@@ -25,6 +25,9 @@ RING_LINES: Final = 1_000
 MAX_LINE: Final = 2_000
 """Characters kept of one line: metadata such as a chat template is printed whole otherwise."""
 
+MAX_FILE: Final = 4 << 20
+"""Bytes after which a log file is put aside (one is kept) when it is opened."""
+
 _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
@@ -51,7 +54,7 @@ class NativeLog:
         self._level = INFO
         self._file: int | None = None
         if path is not None:
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = _open(path)
         self._callback = lib.llama_log_callback(self._receive)
 
     def listen(self) -> None:
@@ -88,6 +91,17 @@ class NativeLog:
         except OSError as error:
             self._file = None
             print(f"the native log can't be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+
+
+def _open(path: Path) -> int | None:
+    """Open a log for appending; one that has grown large makes room first. None when the disk does not allow it."""
+    try:
+        if path.exists() and path.stat().st_size > MAX_FILE:
+            path.replace(path.with_name(f"{path.name}.1"))
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        print(f"the native log can't be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return None
 
 
 def _harmless(text: str) -> str:

@@ -20,9 +20,15 @@ from engine.metrics.clock import NS_PER_MS, NS_PER_S, now_ns
 CALL_NS: Final = 250 * NS_PER_MS
 """How long one decode call of a prefill should take: the pace of its progress."""
 FIRST_CHUNK: Final = 32
-"""Prompt tokens in a call as long as the speed is unknown; longer calls are made of multiples."""
+"""Prompt tokens in a call as long as the speed is unknown."""
 LEAST_CHUNK: Final = 64
-"""Fewest prompt tokens in a call once the speed is known: each call reads all weights, and below this that costs over a tenth."""
+"""Prompt tokens in a call of a slow model: each call reads all weights, and with fewer tokens that costs over a tenth."""
+CHUNK_STEP: Final = 8
+"""Calls have a multiple of so many prompt tokens, and at least so many."""
+NODE_NS: Final = 25 * NS_PER_MS
+"""Longest that one node of the compute graph may take: a stop takes hold between nodes, and half of its 50 ms is kept for bad moments."""
+WIDEST_SHARE: Final = 0.3
+"""Share of a layer's time in its slowest node, a matrix of the feed-forward, when the context is short."""
 SLOW_TOKEN_NS: Final = 25 * NS_PER_MS
 """A token that takes longer is aborted on stop instead of finished."""
 CHECKPOINT_EVERY: Final = 1024
@@ -57,7 +63,10 @@ class Scheduler:
         ]
         self._turns: list[Turn] = []
         self._abortable = False
+        self._n_layer = max(1, model.file.facts.n_layer)
         self._prompt_rate = 0.0
+        """Tokens per second of the last call with a piece of prompt in it."""
+        self._best_prompt_rate = 0.0
         self._token_ns = 0.0
 
     @property
@@ -171,17 +180,25 @@ class Scheduler:
         return parts, in_batch
 
     def _chunk(self, room: int) -> int:
-        """Prompt tokens of the next call, so that it takes about CALL_NS."""
-        affordable = int(self._prompt_rate * CALL_NS / NS_PER_S) // FIRST_CHUNK * FIRST_CHUNK
-        chunk = max(affordable, LEAST_CHUNK) if self._prompt_rate else FIRST_CHUNK
-        return max(1, min(chunk, room))
+        """Prompt tokens of the next call: so many that it takes about CALL_NS, and so few that each of its nodes stays below NODE_NS.
+
+        What a call takes longer than at the best of times is attention, one node per layer, that has a long text to look back at.
+        """
+        if not self._prompt_rate:
+            return min(FIRST_CHUNK, room)
+        per_second = max(self._prompt_rate * CALL_NS / NS_PER_S, LEAST_CHUNK)
+        attention = 1.0 - (1.0 - WIDEST_SHARE) * self._prompt_rate / self._best_prompt_rate
+        per_node = self._prompt_rate * NODE_NS / NS_PER_S * self._n_layer / attention
+        chunk = int(min(per_second, per_node)) // CHUNK_STEP * CHUNK_STEP
+        return max(1, min(max(chunk, CHUNK_STEP), room))
 
     def _learn_speed(self, parts: Sequence[Part], took_ns: int, *, single: bool) -> None:
         tokens = sum(len(part.tokens) for part in parts)
         if single:
             self._token_ns = took_ns
-        elif tokens >= FIRST_CHUNK:
+        elif tokens >= CHUNK_STEP:
             self._prompt_rate = tokens * NS_PER_S / max(took_ns, 1)
+            self._best_prompt_rate = max(self._best_prompt_rate, self._prompt_rate)
 
     def _advance(self, parts: Sequence[Part], in_batch: Sequence[Turn]) -> None:
         """Take over what a successful call has evaluated, and sample where it is complete."""

@@ -156,6 +156,7 @@ def stop_latency(driver: Driver, repeats: int, *, depth: int, decoding: bool) ->
 
 
 def second_turn(driver: Driver) -> None:
+    """What of a second turn is evaluated."""
     prompt = prompt_of(400, seed=99)
     first = driver.ask(token_prompt(prompt), max_tokens=32)
     more = prompt_of(40, seed=98)
@@ -186,9 +187,9 @@ def long_answer(backend: LlamaBackend, driver: Driver, tokens: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=10, help="of decoding, engine and bare; 0 for none")
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--stops", type=int, default=20)
+    parser.add_argument("--stops", type=int, default=20, help="per depth; 0 for none")
     parser.add_argument("--long", type=int, default=0, help="length of the long answer, such as 4000")
     parser.add_argument("--threads", type=int, help="1 makes the CPU time a fair measure: more threads spin while they wait")
     parser.add_argument("--n-ctx", type=int, default=8192)
@@ -204,10 +205,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         again = backend.load(options.model, Preset(n_ctx=options.n_ctx // 2), lambda _event: None).result()
         backend.load(options.model, preset, lambda _event: None).result()
         say(f"context rebuilt in {again.load_ms:.0f} ms")
-        decode_ratio(backend, driver, options.rounds, options.tokens)
-        for depth in (PROMPT_TOKENS, info.n_ctx // 2, info.n_ctx - 1024):
-            for decoding in (True, False):
-                stop_latency(driver, options.stops, depth=depth, decoding=decoding)
+        if options.rounds:
+            decode_ratio(backend, driver, options.rounds, options.tokens)
+        if options.stops:
+            for depth in (PROMPT_TOKENS, info.n_ctx // 2, info.n_ctx - 1024):
+                for decoding in (True, False):
+                    stop_latency(driver, options.stops, depth=depth, decoding=decoding)
         second_turn(driver)
         if options.long:
             long_answer(backend, driver, options.long)
