@@ -25,7 +25,6 @@ from engine.events import (
 )
 from engine.metrics.alerts import Alerts
 from engine.metrics.clock import NS_PER_S, now_ns, wall_ms
-from engine.metrics.history import Track, Window
 from engine.metrics.host import HostSample
 from engine.metrics.latency import GapMeter, Gaps, Surroundings, TokenRate, likely_cause
 from engine.metrics.looking import ByteRate, CollectorPauses, LoopLag, Painting, Price
@@ -34,31 +33,12 @@ from engine.metrics.reading import known
 from engine.metrics.roofline import HostLimits, ModelTraffic, roofline
 from engine.metrics.snapshot import Alert, Context, EngineFigures, Marker, MarkerKind, Phase, Prefill, Snapshot, Speed, Totals
 from engine.metrics.threads import ThreadGroup
+from engine.metrics.tracks import Tracks
 from engine.metrics.waterfall import Waterfall, waterfall
 from engine.presets.preset import Preset
 
 MARKERS_KEPT = 512
 """Older marks are in the log."""
-
-TRACKS: Mapping[str, bool] = {
-    "tokens_per_second": False,
-    "on_screen_per_second": False,
-    "prompt_per_second": False,
-    "itl_ms": True,
-    "context_used": False,
-    "rss_bytes": False,
-    "available_bytes": False,
-    "cpu_machine_pct": False,
-    "cpu_own_pct": False,
-    "bandwidth_gb_s": False,
-    "temperature_c": True,
-    "freq_mhz": False,
-    "power_w": False,
-    "loop_lag_ms": True,
-    "tty_bytes_per_s": False,
-    "major_faults": True,
-}
-"""Figures with a history, and whether a bucket keeps the greatest value instead of the mean."""
 
 
 class Meter:
@@ -69,7 +49,7 @@ class Meter:
         self._clock = clock
         self._started_ns = clock()
         self._alerts = Alerts(alert_limits)
-        self._tracks = {name: Track(fold="max" if peak else "mean") for name, peak in TRACKS.items()}
+        self._tracks = Tracks()
         self._markers: deque[Marker] = deque(maxlen=MARKERS_KEPT)
         self._stall_ends: deque[int] = deque(maxlen=MARKERS_KEPT)
         self.noise = NoiseWatch()
@@ -144,6 +124,8 @@ class Meter:
         self._auto = preset.stream_batch == "auto"
         if preset.stream_batch != "auto":
             self._stream_batch, self._pacing = preset.stream_batch, ""
+        if self._engine is not None and preset.threads != "auto":
+            self._engine = replace(self._engine, threads=preset.threads)
         if mark:
             self.mark(MarkerKind.PRESET, preset.name)
 
@@ -199,6 +181,7 @@ class Meter:
         turn.prompt_per_second = timings.prompt_per_second or turn.prompt_per_second
         turn.context = replace(turn.context, used=timings.context_used, cache_n=timings.cache_n, prompt_n=timings.prompt_n)
         self._waterfall = waterfall(event.turn)
+        self.noise.end()
         seconds = (timings.ttft_ms or timings.prompt_ms) / 1e3 + timings.predicted_ms / 1e3
         self._alerts.turn(failed=failed, seconds=seconds)
         if self._phase is not Phase.DEAD:
@@ -286,8 +269,9 @@ class Meter:
             traces={},
             totals=self._totals,
         )
-        self._remember(snapshot)
-        return replace(snapshot, traces={window: {name: track.trace(window) for name, track in self._tracks.items()} for window in Window})
+        since_start_ns = at_ns - self._started_ns
+        self._tracks.push(snapshot, since_start_ns, longest_gap_ms=turn.gaps.longest_new(), longest_lag_ms=self.lag.longest_new())
+        return replace(snapshot, traces=self._tracks.freeze())
 
     def _speed(self, at_ns: int) -> Speed:
         turn = self._turn
@@ -336,33 +320,6 @@ class Meter:
     def _mark_alerts(self, raised: tuple[Alert, ...]) -> None:
         for alert in raised:
             self.mark(MarkerKind.ALERT, alert.sentence)
-
-    def _remember(self, snapshot: Snapshot) -> None:
-        host, since = snapshot.host, snapshot.at_ns - self._started_ns
-        values: dict[str, float | None] = {
-            "tokens_per_second": snapshot.speed.now,
-            "on_screen_per_second": snapshot.speed.on_screen,
-            "prompt_per_second": snapshot.speed.prompt_per_second if snapshot.phase is Phase.PREFILL else None,
-            "itl_ms": self._turn.gaps.longest_new(),
-            "context_used": float(snapshot.context.used),
-            "bandwidth_gb_s": snapshot.roofline.bandwidth_gb_s if snapshot.roofline and snapshot.speed.now is not None else None,
-            "loop_lag_ms": self.lag.longest_new(),
-            "tty_bytes_per_s": snapshot.price.tty_bytes_per_s,
-        }
-        if host is not None:
-            own = known(host.cpu.process_pct)
-            values |= {
-                "rss_bytes": known(host.memory.rss),
-                "available_bytes": known(host.memory.available),
-                "cpu_machine_pct": known(host.cpu.machine_pct),
-                "cpu_own_pct": own if own is None else own / max(1, len(host.cpu.cores_pct)),
-                "temperature_c": known(host.cpu.temperature_c),
-                "freq_mhz": known(host.cpu.freq_mhz),
-                "power_w": known(host.power_w),
-                "major_faults": known(host.major_faults),
-            }
-        for name, track in self._tracks.items():
-            track.push(since, values.get(name))
 
 
 class _LiveTurn:

@@ -42,11 +42,12 @@ class _Mean:
 
 
 class NoiseWatch:
-    """Collects evidence while a turn runs. `begin` with each turn, `look` at each sample, `verdict` at the end."""
+    """Collects evidence while a turn runs: `begin` with each turn, `look` at each sample, `end`, and `verdict` until the next begins."""
 
     def __init__(self) -> None:
         self._capturing = False
         self.begin()
+        self.end()
 
     def begin(self) -> None:
         """A turn begins: forget what was before, except a capture that goes on."""
@@ -54,16 +55,21 @@ class NoiseWatch:
         self._frequencies: tuple[float, float] | None = None
         self._hottest = 0.0
         self._captured = self._capturing
+        self._in_turn = True
+
+    def end(self) -> None:
+        """The turn is over: what happens from now on says nothing about it."""
+        self._in_turn = False
 
     def capture(self, on: bool) -> None:
         """A py-spy capture began or ended; it pauses threads, so a turn that overlaps it is noisy."""
         self._capturing = on
-        self._captured = self._captured or on
+        self._captured = self._captured or (on and self._in_turn)
 
     def look(self, sample: HostSample) -> None:
         """Take a sample of the machine into account."""
         seconds = sample.interval_s
-        if not seconds:
+        if not seconds or not self._in_turn:
             return
         self._others.add(known(sample.cpu.others_pct), seconds)
         self._steal.add(known(sample.cpu.steal_pct), seconds)

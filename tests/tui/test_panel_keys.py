@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from engine.metrics import bandwidth
 from engine.metrics.definitions import BY_ID
 from engine.metrics.history import Window
+from engine.metrics.roofline import HostLimits
+from engine.metrics.snapshot import Phase
 from tests.tui.panel_feed import ScriptedSession
 from tests.tui.test_panel import screen_text
 from tui.keys import ACTIONS, Scope
@@ -94,6 +98,46 @@ async def test_on_a_slow_line_the_panes_are_drawn_every_two_seconds_while_the_fi
             app.step()
             pictures.append(tuple((await text(pilot)).splitlines()[1:]))
         assert len(set(pictures)) in (2, 3)
+
+
+async def test_a_line_that_falls_behind_makes_the_panel_calm_for_a_while() -> None:
+    app = PanelApp()
+    async with app.run_test(size=(100, 40)) as pilot:
+        now = app.session.step()
+        app.panel.show(replace(now, price=replace(now.price, link_busy=True)))
+        before = (await text(pilot)).splitlines()[1:]
+        app.step(2)
+        assert (await text(pilot)).splitlines()[1:] == before
+        app.step(2)
+        assert (await text(pilot)).splitlines()[1:] != before
+
+
+async def test_measuring_waits_for_the_end_of_the_answer() -> None:
+    app = PanelApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("m")
+        assert any("end of the answer" in notice.message for notice in app._notifications)
+        assert not app.workers
+
+
+async def test_what_was_measured_is_told_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Panel, "on_panel_host_measured", lambda _, event: measured.append(event.limits), raising=False)
+    measured: list[HostLimits] = []
+
+    async def quickly(threads: int) -> HostLimits:
+        return HostLimits(threads, 12.5, 50.0)
+
+    monkeypatch.setattr(bandwidth, "measure", quickly)
+    app = PanelApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        while app.session.step().phase is not Phase.IDLE:
+            pass
+        app.step(0)
+        app.panel.show(app.session.meter.tick())
+        await pilot.press("m")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+    assert measured == [HostLimits(2, 12.5, 50.0)]
 
 
 async def test_w_looks_further_back() -> None:

@@ -21,8 +21,8 @@ from tui.cli import stats
 MS = 1_000_000
 
 
-def options(**flags: bool) -> argparse.Namespace:
-    return argparse.Namespace(**({"json": False, "watch": False} | flags))
+def options(**flags: bool | int) -> argparse.Namespace:
+    return argparse.Namespace(**({"json": False, "watch": False, "measure": None} | flags))
 
 
 async def served(printed: argparse.Namespace, capsys: pytest.CaptureFixture[str]) -> str:
@@ -69,6 +69,11 @@ def test_nothing_to_watch_is_said() -> None:
 def test_nothing_at_all_is_said() -> None:
     with pytest.raises(UsageError, match="no session is saved"):
         stats.run(options())
+
+
+def test_more_threads_than_there_are_cores_are_not_measured() -> None:
+    with pytest.raises(UsageError, match="100000 threads"):
+        stats.run(options(measure=100_000))
 
 
 async def saved_session() -> None:

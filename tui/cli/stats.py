@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import UsageError
+from engine.metrics.bandwidth import measure
 from engine.metrics.live_socket import running
 from engine.metrics.report import Report
 from engine.paths import database_path
@@ -25,6 +27,7 @@ EXAMPLES = """\
 examples:
   xchat stats                        the running xchat, else the last session
   xchat stats --watch                a line every second while it runs
+  xchat stats --measure              what this machine's memory can do, for the roofline
   xchat stats --json | jq .predicted_per_second
 """
 
@@ -45,11 +48,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--json", action="store_true", help="print one object; with --watch one per line")
     parser.add_argument("--watch", action="store_true", help="go on until Ctrl+C, or until the running xchat ends")
+    parser.add_argument(
+        "--measure",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="THREADS",
+        help="measure what memory and cores of this machine can do with so many threads (all cores), for the roofline, and remember it",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what is running, else what ran last."""
+    if options.measure is not None:
+        return asyncio.run(measure_host(options.measure, as_json=options.json))
     reports = running()
     if options.watch:
         if not reports:
@@ -59,6 +72,20 @@ def run(options: argparse.Namespace) -> int:
         write_json(reports[0]) if options.json else sys.stdout.write(describe(reports[0]))
         return 0
     return asyncio.run(last_session(as_json=options.json))
+
+
+async def measure_host(threads: int, *, as_json: bool) -> int:
+    """Measure read bandwidth and arithmetic of this machine."""
+    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not 0 <= threads <= most:
+        raise UsageError(f"{threads} threads can't be measured", f"This process may use {most}", f"Give 1 to {most}.")
+    limits = await measure(threads or most)
+    if as_json:
+        write_json(limits)
+    else:
+        flops = figure(limits.gflop_s, "GFLOP/s", 0)
+        sys.stdout.write(f"{limits.threads} threads read {limits.read_gb_s:.1f} GB/s and multiply at {flops}\n")
+    return 0
 
 
 def watch(*, as_json: bool) -> int:

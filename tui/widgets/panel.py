@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
 from typing import ClassVar
@@ -12,11 +13,13 @@ from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.errors import XchatError
 from engine.metrics.history import Window
+from engine.metrics.roofline import HostLimits
 from engine.metrics.snapshot import EMPTY, Snapshot
 from tui.bindings import bindings_for
 from tui.keys import Scope
@@ -40,6 +43,9 @@ HEAD_ROWS = 1
 CALM_NS = 2_000_000_000
 """On a slow line the panes are drawn anew this often; the first row keeps the pace of `show`."""
 
+STAY_CALM_NS = 30_000_000_000
+"""So long after the line was last seen to fall behind it counts as slow."""
+
 
 class Panel(Widget, can_focus=True):
     """Live figures and charts, fed by `show` with one frozen snapshot per tick."""
@@ -54,6 +60,8 @@ Space holds the panes; the first row goes on. `w` looks back one minute, five mi
 pane is shown, or leaves it to the size. 1 to 9 show and hide single panes, `a` turns to the next arrangement, `s` keeps the present
 one as your own.
 
+`m` measures what memory and cores of this machine can do at the present number of threads: the roofline is drawn against that.
+
 Below the charts T is a turn, P another preset, S a stall, C a capture, A an alert.
 """
     BINDING_GROUP_TITLE = "Panel"
@@ -61,6 +69,13 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         *bindings_for(Scope.PANEL, leave_out={"toggle_pane"}),
         *(Binding(str(place), f"toggle_pane({place})", show=False) for place in range(1, len(PANES) + 1)),
     ]
+
+    @dataclass
+    class HostMeasured(Message):
+        """What this machine can do was measured; it is remembered for the next start."""
+
+        limits: HostLimits
+
     DEFAULT_CSS = """
     Panel { width: 1fr; height: 1fr; }
     """
@@ -85,6 +100,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self._in_panes = EMPTY
         """What the panes show: the newest, or what they showed when they were paused."""
         self._paused = False
+        self._calm_until_ns = 0
         self._arrangements = Arrangements(memory)
         self._selected = PANES[0]
         self._expanded = False
@@ -133,7 +149,10 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
     def show(self, snapshot: Snapshot) -> None:
         """Show these numbers. Costs nothing while the panel is hidden."""
         self._snapshot = snapshot
-        if not self._paused and not (self.sweep and 0 <= snapshot.at_ns - self._in_panes.at_ns < CALM_NS):
+        if snapshot.price.link_busy:
+            self._calm_until_ns = snapshot.at_ns + STAY_CALM_NS
+        calm = self.sweep or snapshot.at_ns < self._calm_until_ns
+        if not self._paused and not (calm and 0 <= snapshot.at_ns - self._in_panes.at_ns < CALM_NS):
             self._in_panes = snapshot
         if self.is_on_screen:
             self._draw()
@@ -214,6 +233,26 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         from tui.screens.explain import ExplainScreen
 
         self.app.push_screen(ExplainScreen(self._selected, self._in_panes))
+
+    def action_measure_host(self) -> None:
+        """Measure what this machine can do at the present number of threads; not while an answer is made, which would suffer."""
+        engine = self._snapshot.engine
+        if engine is None or self._snapshot.phase.in_turn:
+            self.notify("Load a model and wait for the end of the answer.", title="Not now", severity="warning", markup=False)
+            return
+        self.notify(f"Reading memory with {engine.threads} threads for some seconds.", title="Measuring", markup=False)
+        self.run_worker(self._measure(engine.threads), group="measure", exclusive=True)
+
+    async def _measure(self, threads: int) -> None:
+        from engine.metrics.bandwidth import measure
+
+        try:
+            limits = await measure(threads)
+        except XchatError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.notify(f"{threads} threads read {limits.read_gb_s:.1f} GB/s.", title="Measured", markup=False)
+        self.post_message(self.HostMeasured(limits))
 
     def _step(self, step: int) -> None:
         shown = [placed.pane for placed in self._layout_now.placed] if not self._expanded else list(self.panes)

@@ -21,6 +21,7 @@ QUIET = host_sample(0)
 
 def noisy(*samples: HostSample) -> str | None:
     watch = NoiseWatch()
+    watch.begin()
     for sample in samples:
         watch.look(sample)
     return watch.verdict()
@@ -62,6 +63,17 @@ def test_sensors_that_are_missing_make_no_noise() -> None:
 
 def test_the_first_sample_of_a_program_says_nothing() -> None:
     assert noisy(replace(with_cpu(others_pct=90.0), interval_s=None)) is None
+
+
+def test_what_happens_between_two_turns_makes_neither_noisy() -> None:
+    watch = NoiseWatch()
+    watch.look(with_cpu(others_pct=90.0))
+    watch.begin()
+    watch.look(QUIET)
+    watch.end()
+    watch.look(with_cpu(others_pct=90.0))
+    watch.capture(True)
+    assert watch.verdict() is None
 
 
 def test_a_turn_that_overlaps_a_capture_is_noisy_and_the_next_is_not() -> None:
