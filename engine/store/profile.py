@@ -146,8 +146,6 @@ class Profile:
     name: str
     sentence: str
     """What it is for."""
-    can_lose: str
-    """What a crash or a power cut may take away under it."""
     values: Mapping[str, Value]
 
     @classmethod
@@ -186,6 +184,20 @@ class Profile:
         return in_force(db)
 
 
+def can_lose(values: Mapping[str, Value]) -> str:
+    """What a killed process and a power cut may take away under these values, in a sentence."""
+    match values.get("synchronous"), values.get("journal_mode"):
+        case "OFF", _:
+            cut = "possibly the whole file"
+        case "NORMAL", "WAL":
+            cut = "possibly the last commits, never the file"
+        case "NORMAL", _:
+            cut = "possibly the last commits, very rarely the file"
+        case _:
+            cut = "nothing that was committed"
+    return f"Killed process: nothing that was committed. Power cut: {cut}."
+
+
 def in_force(db: sqlite3.Connection) -> Mapping[str, Value]:
     """The value of every known pragma on a connection."""
     return {name: pragma.read(db) for name, pragma in PRAGMAS.items()}
@@ -197,25 +209,21 @@ PROFILES: Mapping[str, Profile] = {
         Profile(
             "balanced",
             "Fast enough that no frame waits for the disk, and safe against whatever kills the process.",
-            "Killed process: nothing that was committed. Power cut: possibly the last commits, never the file.",
             _BALANCED,
         ),
         Profile(
             "safe",
             "A rollback journal, every commit synced to the disk.",
-            "Killed process: nothing that was committed. Power cut: nothing that was committed.",
             _DEFAULTS | {"busy_timeout": 5000, "synchronous": "FULL", "foreign_keys": "ON"},
         ),
         Profile(
             "fast",
             "Leaves syncing to the operating system; for logs that can be made again.",
-            "Killed process: nothing that was committed. Power cut: possibly the whole file.",
             _BALANCED | {"synchronous": "OFF", "cache_size": -256_000, "mmap_size": 1_073_741_824, "wal_autocheckpoint": 10_000},
         ),
         Profile(
             "sqlite",
             "SQLite's own defaults for everything.",
-            "Killed process: nothing that was committed. Power cut: nothing that was committed. A lock by another program fails at once.",
             _DEFAULTS,
         ),
     )

@@ -8,8 +8,13 @@ from pathlib import Path
 from engine.records import Message, SessionInfo, TurnRecord
 from engine.store import reading
 from engine.store.connection import Connection
+from engine.store.export.chart import Chart
+from engine.store.export.charts import charts_of
+from engine.store.export.run_card import RunCard, run_cards
+from engine.store.export.tables import Selection
 from engine.store.opening import open_reader
 from engine.store.reading import PAGE, FilterChoices, Hit, SessionFilter, StoredSession
+from engine.store.regression import Regression, find_regressions
 
 __all__ = ["FilterChoices", "Hit", "Reader", "SessionFilter", "StoredSession"]
 
@@ -65,6 +70,18 @@ class Reader:
     async def turns(self, session_id: int) -> tuple[TurnRecord, ...]:
         """The turns of a session, oldest first."""
         return await self._connection.run(lambda db: tuple(reading.iter_turns(db, session_id)))
+
+    async def regressions(self, turn: TurnRecord) -> tuple[Regression, ...]:
+        """What was clearly slower in a stored turn than in its host's own clean turns before it; nothing for a noisy turn."""
+        return await self._connection.run(lambda db: find_regressions(db, turn))
+
+    async def run_cards(self, session_ids: tuple[int, ...]) -> tuple[RunCard, ...]:
+        """A run card for each set of circumstances that the turns of these sessions were measured under, without system prompts."""
+        return await self._connection.run(lambda db: run_cards(db, Selection(session_ids)))
+
+    async def charts(self, session_ids: tuple[int, ...]) -> tuple[Chart, ...]:
+        """The charts of these sessions, folded to at most 400 points, for a view of one or several side by side."""
+        return await self._connection.run(lambda db: charts_of(db, Selection(session_ids)))
 
     async def close(self) -> None:
         """Close the connection; safe to call twice."""

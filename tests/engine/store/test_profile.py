@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import UsageError
 from engine.store.opening import open_writer
-from engine.store.profile import PRAGMAS, PROFILES, Profile, Value, in_force
+from engine.store.profile import PRAGMAS, PROFILES, Profile, Value, can_lose, in_force
 
 ARCHITECTURE = {
     "journal_mode": "WAL",
@@ -82,4 +82,17 @@ def test_a_value_that_cannot_be_meant_is_a_usage_error(pragmas: dict[str, object
 
 def test_every_pragma_and_profile_says_why() -> None:
     assert all(pragma.reason for pragma in PRAGMAS.values())
-    assert all(profile.sentence and profile.can_lose and profile.values.keys() == PRAGMAS.keys() for profile in PROFILES.values())
+    assert all(profile.sentence and profile.values.keys() == PRAGMAS.keys() for profile in PROFILES.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("safe", "Power cut: nothing"),
+        ("balanced", "the last commits, never the file"),
+        ("fast", "the whole file"),
+        ("sqlite", "Power cut: nothing"),
+    ],
+)
+def test_what_a_profile_can_lose_follows_from_its_values(name: str, words: str) -> None:
+    assert words in can_lose(PROFILES[name].values)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,29 @@ async def test_v_samples_shows_every_figure_with_the_turn_it_belongs_to(store: S
     row = dict(db.execute("SELECT * FROM v_samples").fetchone())
     assert {field.name: row[field.name] for field in fields(Sample)} == {field.name: getattr(taken, field.name) for field in fields(Sample)}
     assert (row["at"], row["model"], row["preset"]) == ("1970-01-01T00:00:05.000Z", "Tiny 0.6B", "daily")
+
+
+class TestDocumentation:
+    TEXT = files("engine.store").joinpath("VIEWS.md").read_text("utf-8")
+
+    @pytest.mark.parametrize("view", ["v_turns", "v_itl", "v_samples"])
+    def test_every_column_is_documented_and_no_other(self, db: sqlite3.Connection, view: str) -> None:
+        section = self.TEXT.split(f"## `{view}`")[1].split("\n## ")[0]
+        documented = re.findall(r"^\| `(\w+)` \| .+ \|$", section, flags=re.M)
+        assert set(documented) == {row["name"] for row in db.execute(f"PRAGMA table_info ({view})")}
+
+    def test_there_are_ten_queries(self) -> None:
+        assert len(self.queries()) == 10
+
+    async def test_every_query_runs_and_finds_something(self, store: Store, session_id: int, db: sqlite3.Connection) -> None:
+        said = answer()
+        record = turn(session_id, said)
+        stalled = replace(record, token_ns=(*record.token_ns, record.token_ns[-1] + 900_000_000))
+        await store.save_turn(stalled, said)
+        store.put_sample(sample(session_id, 5_000, said.id))
+        await store.flush()
+        for query in self.queries():
+            assert db.execute(query).fetchall(), query
+
+    def queries(self) -> list[str]:
+        return re.findall(r"```sql\n(.*?)```", self.TEXT, flags=re.S)

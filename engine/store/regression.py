@@ -1,0 +1,98 @@
+"""Whether a turn was slower than this host usually is with the same model, quant and preset."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from engine.records import TurnRecord
+from engine.store import reading
+
+HISTORY = 100
+"""How many clean turns are looked back at."""
+FEWEST = 8
+"""Fewer comparable turns say nothing."""
+DEVIATIONS = 4.0
+"""How many robust standard deviations a figure must be off,"""
+SMALLEST_SHARE = 0.05
+"""and how much of the median: on a quiet host the deviations alone are tiny."""
+MAD_TO_SIGMA = 1.4826
+"""A normal distribution's standard deviation over its median absolute deviation."""
+FEWEST_TOKENS = 16
+"""Speeds over fewer tokens are mostly chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A figure of a clean turn that fell clearly below the history."""
+
+    figure: str
+    """`predicted_per_second` or `prompt_per_second`."""
+    value: float
+    usual: float
+    """Median of the history."""
+    deviation: float
+    """Median absolute deviation of the history."""
+    turns: int
+    """How many turns the history had."""
+
+    @property
+    def share(self) -> float:
+        """How much slower than usual, from 0 to 1."""
+        return 1.0 - self.value / self.usual
+
+    @property
+    def sentence(self) -> str:
+        """What to tell the person."""
+        what = "Decoding" if self.figure == "predicted_per_second" else "Prefill"
+        return (
+            f"{what} was {self.share:.0%} slower than usual here: {self.value:.1f} tokens/s, "
+            f"where {self.turns} earlier turns had a median of {self.usual:.1f} (± {self.deviation:.1f})"
+        )
+
+
+Speed = Callable[[TurnRecord], float | None]
+
+
+def find_regressions(db: sqlite3.Connection, turn: TurnRecord) -> tuple[Regression, ...]:
+    """What was clearly slower in a stored turn than in the clean turns before it, on its host and with the same settings."""
+    host = reading.host_of_turn(db, turn.id)
+    if host is None:
+        return ()
+    return compare(turn, reading.clean_history(db, turn, host.name, HISTORY))
+
+
+def compare(turn: TurnRecord, history: Sequence[TurnRecord]) -> tuple[Regression, ...]:
+    """What was clearly slower in a turn than in its history. A noisy or failed turn is compared with nothing."""
+    if turn.noisy is not None or turn.error is not None:
+        return ()
+    found = (_fallen(name, speed, turn, history) for name, speed in (("predicted_per_second", _decode), ("prompt_per_second", _prefill)))
+    return tuple(regression for regression in found if regression is not None)
+
+
+def _fallen(name: str, speed: Speed, turn: TurnRecord, history: Sequence[TurnRecord]) -> Regression | None:
+    value = speed(turn)
+    usual = [past for earlier in history if _comparable(earlier, turn) and (past := speed(earlier)) is not None]
+    if value is None or len(usual) < FEWEST:
+        return None
+    middle = median(usual)
+    deviation = median(abs(past - middle) for past in usual)
+    if middle - value <= max(DEVIATIONS * MAD_TO_SIGMA * deviation, SMALLEST_SHARE * middle):
+        return None
+    return Regression(name, value, middle, deviation, len(usual))
+
+
+def _comparable(earlier: TurnRecord, turn: TurnRecord) -> bool:
+    """Speed falls as the context fills: only turns of about the same depth, and with the same threads, say something about this one."""
+    shallow, deep = sorted((earlier.timings.context_used, turn.timings.context_used))
+    return deep <= max(2 * shallow, shallow + 512) and (earlier.threads, earlier.threads_batch) == (turn.threads, turn.threads_batch)
+
+
+def _decode(turn: TurnRecord) -> float | None:
+    return turn.timings.predicted_per_second if turn.timings.predicted_n >= FEWEST_TOKENS else None
+
+
+def _prefill(turn: TurnRecord) -> float | None:
+    return turn.timings.prompt_per_second if turn.timings.prompt_n >= FEWEST_TOKENS else None
