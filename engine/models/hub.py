@@ -1,0 +1,189 @@
+"""What huggingface_hub knows of remote files: addresses, digests, the token, the layout of its cache, and what its errors mean.
+
+It is imported only when a pull begins: that takes half a second.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from engine.errors import ModelError, UsageError, XchatError
+from engine.models.references import HubReference, Reference, UrlReference, choose_files
+from engine.models.untrusted import printable
+from engine.paths import models_dir
+
+TIMEOUT_S = 20.0
+"""Longest silence of a server."""
+
+
+class PullCancelled(Exception):  # noqa: N818
+    """The pull was ended on request; what came so far is kept and the next pull goes on from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file to fetch."""
+
+    name: str
+    """As the repository calls it, folders included."""
+    url: str
+    size: int | None
+    """Bytes; None when the server does not say."""
+    sha256: str
+    """Empty when the server does not say."""
+    blob: Path
+    """Where the bytes go."""
+    have: int
+    """Bytes that are here already."""
+
+    @property
+    def part(self) -> Path:
+        """Where bytes are gathered until all are there."""
+        return self.blob.with_name(f"{self.blob.name}.xchat.incomplete")
+
+
+class Hub:
+    """One hub and one cache folder."""
+
+    def __init__(self, endpoint: str | None, cache: Path | None) -> None:
+        """Those of huggingface_hub (and its variables) unless they are given."""
+        self._given_endpoint = endpoint
+        self._given_cache = cache
+
+    @property
+    def endpoint(self) -> str:
+        """Where the hub is."""
+        from huggingface_hub import constants
+
+        return (self._given_endpoint or constants.ENDPOINT).rstrip("/")
+
+    @property
+    def cache(self) -> Path:
+        """The folder that holds repositories."""
+        from huggingface_hub import constants
+
+        return self._given_cache or Path(constants.HF_HUB_CACHE)
+
+    def look_up(self, reference: Reference) -> tuple[tuple[RemoteFile, ...], str]:
+        """The files that are meant, and the commit they are of (empty for an address)."""
+        return ((self._at(reference),), "") if isinstance(reference, UrlReference) else self._in_repository(reference)
+
+    def _in_repository(self, reference: HubReference) -> tuple[tuple[RemoteFile, ...], str]:
+        from huggingface_hub import HfApi, constants, hf_hub_url
+        from huggingface_hub.hf_api import RepoFile
+
+        if constants.HF_HUB_OFFLINE:
+            raise ModelError(f"{reference} can't be pulled", "HF_HUB_OFFLINE forbids the network", "Unset it to pull")
+        api = HfApi(endpoint=self.endpoint)
+        commit = api.model_info(reference.repository, revision=reference.revision).sha or reference.revision
+        tree = api.list_repo_tree(reference.repository, recursive=True, revision=commit)
+        there = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+        files = []
+        for name in choose_files(reference, there):
+            if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+                raise ModelError(
+                    f"{reference} can't be pulled", f"{printable(name)} would be written outside of its folder", "Do not trust it"
+                )
+            entry = there[name]
+            # The hub's cache names a blob by its digest: SHA-256 for large files, git's own for small ones.
+            sha256 = entry.lfs.sha256 if entry.lfs is not None else ""
+            blob = self._repository(reference) / "blobs" / _digest(sha256 or entry.blob_id)
+            url = hf_hub_url(reference.repository, name, revision=commit, endpoint=self.endpoint)
+            files.append(_with_what_is_here(RemoteFile(name, url, entry.size, sha256, blob, 0)))
+        return tuple(files), _digest(commit)
+
+    def _at(self, reference: UrlReference) -> RemoteFile:
+        from huggingface_hub import get_session, hf_raise_for_status
+
+        response = get_session().head(reference.url, timeout=TIMEOUT_S, follow_redirects=True, headers={"Accept-Encoding": "identity"})
+        hf_raise_for_status(response)
+        length = response.headers.get("Content-Length", "")
+        target = models_dir() / reference.file
+        if target.exists():
+            raise UsageError(f"{printable(reference.file)} is there already", f"In {printable(str(target.parent), 300)}", "Remove it first")
+        return _with_what_is_here(RemoteFile(reference.file, reference.url, int(length) if length.isdecimal() else None, "", target, 0))
+
+    def headers_for(self, url: str) -> Mapping[str, str]:
+        """The token goes to the hub and to nobody else."""
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+        return dict(build_hf_headers()) if url.startswith(f"{self.endpoint}/") else {}
+
+    def lock_of(self, file: RemoteFile) -> Path:
+        """The lock that huggingface_hub takes while it fetches this file."""
+        repository = file.blob.parent.parent.name
+        hub = file.blob.parent.name == "blobs"
+        lock = self.cache / ".locks" / repository / f"{file.blob.name}.lock" if hub else file.blob.with_name(f".{file.blob.name}.lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        return lock
+
+    def link(self, reference: Reference, files: Sequence[RemoteFile], revision: str) -> Path:
+        """Put the names in place that tools look for; returns the first file's."""
+        if isinstance(reference, UrlReference):
+            return files[0].blob
+        repository = self._repository(reference)
+        snapshot = repository / "snapshots" / revision
+        paths: list[Path] = []
+        for file in files:
+            path = snapshot.joinpath(*PurePosixPath(file.name).parts)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.unlink(missing_ok=True)
+                path.symlink_to(os.path.relpath(file.blob, path.parent))
+            paths.append(path)
+        ref = repository / "refs" / reference.revision
+        if ref.resolve().is_relative_to((repository / "refs").resolve()):
+            ref.parent.mkdir(parents=True, exist_ok=True)
+            ref.write_text(revision)
+        return paths[0]
+
+    def _repository(self, reference: HubReference) -> Path:
+        return self.cache / f"models--{reference.repository.replace('/', '--')}"
+
+
+def _with_what_is_here(file: RemoteFile) -> RemoteFile:
+    here = file.blob if file.blob.exists() else file.part
+    have = here.stat().st_size if here.exists() else 0
+    return replace(file, have=have)
+
+
+def _digest(text: str) -> str:
+    """A digest or commit that the server sent, held to letters and digits: it becomes a file's name."""
+    if not text.isascii() or not text.isalnum():
+        raise ModelError("The hub answered something strange", f"{printable(text, 60)} is no digest", "Try again later")
+    return text
+
+
+@contextmanager
+def understood(reference: Reference) -> Iterator[None]:
+    """Turn what the network and the disk do into errors that a person understands."""
+    try:
+        yield
+    except (XchatError, PullCancelled):
+        raise
+    except Exception as error:  # huggingface_hub and its HTTP client have dozens of errors without a common root
+        raise _explained(reference, error) from error
+
+
+def _explained(reference: Reference, error: Exception) -> ModelError:
+    from huggingface_hub import errors
+
+    title = f"{reference} can't be pulled"
+    status: Any = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ModelError(title, "The disk is full", "Free some space and pull again: it goes on where it stopped")
+    if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EROFS}:
+        return ModelError(title, printable(str(error)), "Check the permissions of the folder")
+    if isinstance(error, errors.GatedRepoError):
+        return ModelError(title, "Its owner wants to be asked first", "Ask for access on its page, then set HF_TOKEN")
+    if isinstance(error, (errors.RepositoryNotFoundError, errors.EntryNotFoundError, errors.RevisionNotFoundError)) or status == 404:
+        return ModelError(title, "There is no such model, or it is private", "Check the spelling; for a private one set HF_TOKEN")
+    if status is not None:
+        return ModelError(title, f"The server answered {status}", "Try again later")
+    return ModelError(title, printable(str(error)) or type(error).__name__, "Check the network and try again")

@@ -1,0 +1,203 @@
+"""Fetch models: into the Hugging Face cache where every tool finds them, or a file at an address into xchat's own folder.
+
+huggingface_hub knows the addresses, the token and the layout of its cache. The bytes are fetched here, because its own download
+starts anew after every interruption: a pull goes on where it stopped, is checked against the hub's digest, and can be ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import ModelError
+from engine.models.fit import gib
+from engine.models.hub import TIMEOUT_S, Hub, PullCancelled, RemoteFile, understood
+from engine.models.references import Reference
+from engine.models.untrusted import printable
+
+__all__ = ["Pull", "PullCancelled", "PullPlan", "PullProgress"]
+
+SPARE_BYTES = 256 << 20
+"""Left free on the disk."""
+_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Between attempts after the network broke; attempts count anew once bytes came."""
+_LOCK_POLL_S = 0.2
+_DAMAGED = "What was fetched does not match the digest of the hub"
+
+
+@dataclass(frozen=True, slots=True)
+class PullPlan:
+    """What is going to be fetched, to be shown before it is."""
+
+    reference: Reference
+    files: tuple[RemoteFile, ...]
+    revision: str
+    """Commit of the repository; empty for an address."""
+    free_bytes: int
+    """Left on the disk now."""
+
+    @property
+    def total_bytes(self) -> int:
+        """All files together, as far as known."""
+        return sum(file.size or 0 for file in self.files)
+
+    @property
+    def missing_bytes(self) -> int:
+        """What is still to be fetched."""
+        return sum(max(0, (file.size or 0) - file.have) for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """How far it is."""
+
+    file: str
+    done_bytes: int
+    """Of all files."""
+    total_bytes: int
+    waiting: bool = False
+    """Another program fetches the same file; this one waits for it."""
+
+
+class Pull:
+    """One pull. `plan` and `run` block and belong on a worker thread; `cancel` may be called from any other."""
+
+    def __init__(
+        self, reference: Reference, *, endpoint: str | None = None, cache: Path | None = None, pauses_s: tuple[float, ...] = _PAUSES_S
+    ) -> None:
+        """Pull `reference`; `endpoint` and `cache` are those of huggingface_hub unless they are given."""
+        self._reference = reference
+        self._pauses_s = pauses_s
+        self._cancelled = threading.Event()
+        self._hub = Hub(endpoint, cache)
+
+    def cancel(self) -> None:
+        """End it; `run` raises PullCancelled soon after."""
+        self._cancelled.set()
+
+    def plan(self) -> PullPlan:
+        """Ask what there is and whether it fits on the disk.
+
+        Raises:
+            ModelError: There is no such model or quant, no permission, no network, or no room.
+        """
+        with understood(self._reference):
+            files, revision = self._hub.look_up(self._reference)
+        folder = files[0].blob.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = PullPlan(self._reference, files, revision, shutil.disk_usage(folder).free)
+        if plan.missing_bytes + SPARE_BYTES > plan.free_bytes:
+            detail = f"{gib(plan.missing_bytes)} are to be fetched, and {gib(plan.free_bytes)} are left in {printable(str(folder), 300)}"
+            raise ModelError(f"The disk has no room for {self._reference}", detail, "Free some space, or pick a smaller quant")
+        return plan
+
+    def run(self, plan: PullPlan, on_progress: Callable[[PullProgress], None] = lambda _progress: None) -> Path:
+        """Fetch what the plan says. Returns the model's file, the first part of a split one.
+
+        Raises:
+            ModelError: The network broke for good, the disk became full, or the digest is wrong.
+            PullCancelled: After `cancel`.
+        """
+        done = 0
+        for file in plan.files:
+            before = done
+
+            def tell(have: int, waiting: bool = False, *, file: RemoteFile = file, before: int = before) -> None:
+                on_progress(PullProgress(file.name, before + have, plan.total_bytes, waiting))
+
+            with understood(self._reference), self._alone(file, tell):
+                if not file.blob.exists():
+                    self._fetch(file, tell)
+            tell(file.size or 0)
+            done += file.size or 0
+        with understood(self._reference):
+            return self._hub.link(plan.reference, plan.files, plan.revision)
+
+    @contextmanager
+    def _alone(self, file: RemoteFile, tell: Callable[[int, bool], None]) -> Iterator[None]:
+        """Hold the lock that huggingface_hub takes for this file, too, so that two programs do not fetch it both."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self._hub.lock_of(file))
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                break
+            except Timeout:
+                tell(file.part.stat().st_size if file.part.exists() else 0, True)
+                if self._cancelled.wait(_LOCK_POLL_S):
+                    raise PullCancelled from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _fetch(self, file: RemoteFile, tell: Callable[[int], None]) -> None:
+        import httpx2
+
+        failures = 0
+        while True:
+            before = file.part.stat().st_size if file.part.exists() else 0
+            try:
+                self._receive(file, tell)
+                break
+            except (httpx2.TransportError, _ShortError) as error:
+                have = file.part.stat().st_size if file.part.exists() else 0
+                failures = 0 if have > before else failures + 1
+                if failures >= len(self._pauses_s) or not self._pauses_s:
+                    detail = printable(str(error)) or type(error).__name__
+                    hint = f"{gib(have)} are kept: pull again to go on from there"
+                    raise ModelError(f"The network broke while fetching {printable(file.name)}", detail, hint) from error
+                if self._cancelled.wait(self._pauses_s[failures]):
+                    raise PullCancelled from None
+        self._check(file)
+        file.part.replace(file.blob)
+
+    def _receive(self, file: RemoteFile, tell: Callable[[int], None]) -> None:
+        """Append what is missing; raises when the connection breaks, and the bytes so far stay."""
+        from huggingface_hub import get_session, hf_raise_for_status
+
+        with file.part.open("ab") as part:
+            have = part.tell()
+            if file.size is not None and have >= file.size:
+                return
+            headers = {**self._hub.headers_for(file.url), **({"Range": f"bytes={have}-"} if have else {}), "Accept-Encoding": "identity"}
+            with get_session().stream("GET", file.url, headers=headers, timeout=TIMEOUT_S, follow_redirects=True) as response:
+                if response.status_code == 416:
+                    part.truncate(0)
+                    raise _ShortError("The server does not know the rest of the file")
+                hf_raise_for_status(response)
+                if have and response.status_code != 206:
+                    part.truncate(0)
+                    have = 0
+                for chunk in response.iter_bytes():
+                    if self._cancelled.is_set():
+                        raise PullCancelled
+                    part.write(chunk)
+                    have += len(chunk)
+                    tell(have)
+            part.flush()
+            os.fsync(part.fileno())
+        if file.size is not None and have < file.size:
+            raise _ShortError(f"The connection closed after {have:,} of {file.size:,} bytes")
+
+    def _check(self, file: RemoteFile) -> None:
+        """Compare size and digest; a part that is wrong is of no use and goes."""
+        size = file.part.stat().st_size
+        wrong = f"It has {size:,} bytes instead of {file.size:,}" if file.size is not None and size != file.size else ""
+        if not wrong and file.sha256:
+            with file.part.open("rb") as part:
+                wrong = "" if hashlib.file_digest(part, "sha256").hexdigest() == file.sha256 else _DAMAGED
+        if wrong:
+            file.part.unlink(missing_ok=True)
+            raise ModelError(f"{printable(file.name)} was damaged on its way", wrong, "Pull it again")
+
+
+class _ShortError(Exception):
+    """The server ended early."""

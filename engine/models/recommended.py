@@ -1,0 +1,53 @@
+"""Models worth trying first, chosen by what fits this machine. Nothing here is fetched unless a person asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.presets.topology import Room
+
+GB = 10**9
+OVERHEAD = 1.15
+"""Repacked leftovers and compute buffers beside the file, roughly."""
+CACHE_BYTES = GB
+"""KV cache of a usual window."""
+SHARE = 0.75
+"""Of the memory, the rest is for other programs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One model."""
+
+    name: str
+    reference: str
+    """What `pull` understands."""
+    file_bytes: int
+    """About; the exact size is known when the pull is planned."""
+    note: str
+    """What it is good for, in a few words."""
+
+    def fits(self, room: Room) -> bool:
+        """Whether it runs well in this machine's memory."""
+        return self.file_bytes * OVERHEAD + CACHE_BYTES <= room.total * SHARE
+
+
+RECOMMENDED = (
+    Recommendation("SmolLM2 360M Instruct", "hf:HuggingFaceTB/SmolLM2-360M-Instruct-GGUF:Q8_0", 386_000_000, "tiny and quick; simple talk"),
+    Recommendation("Qwen3 0.6B", "hf:Qwen/Qwen3-0.6B-GGUF:Q8_0", 639_000_000, "small, thinks, many languages"),
+    Recommendation("Gemma 3 1B", "hf:ggml-org/gemma-3-1b-it-GGUF:Q4_K_M", 806_000_000, "small, good prose"),
+    Recommendation("Qwen3 1.7B", "hf:Qwen/Qwen3-1.7B-GGUF:Q8_0", 1_834_000_000, "thinks; good on small machines"),
+    Recommendation("Gemma 3 4B", "hf:ggml-org/gemma-3-4b-it-GGUF:Q4_K_M", 2_490_000_000, "good prose, many languages"),
+    Recommendation("Qwen3 4B", "hf:Qwen/Qwen3-4B-GGUF:Q4_K_M", 2_500_000_000, "thinks; the usual choice for 8 GB"),
+    Recommendation("Qwen3 8B", "hf:Qwen/Qwen3-8B-GGUF:Q4_K_M", 5_030_000_000, "thinks; the usual choice for 16 GB"),
+    Recommendation("Qwen3 14B", "hf:Qwen/Qwen3-14B-GGUF:Q4_K_M", 9_000_000_000, "strong, slow on a CPU"),
+    Recommendation("gpt-oss 20B", "hf:ggml-org/gpt-oss-20b-GGUF:MXFP4", 12_110_000_000, "mixture of experts: quick for its size"),
+    Recommendation("Qwen3 30B-A3B", "hf:Qwen/Qwen3-30B-A3B-GGUF:Q4_K_M", 18_560_000_000, "mixture of experts: quick for its size, strong"),
+)
+"""From small to large."""
+
+
+def recommended(room: Room, most: int = 5) -> tuple[Recommendation, ...]:
+    """The largest ones that fit, the largest first; the smallest of all when none does."""
+    fitting = [model for model in reversed(RECOMMENDED) if model.fits(room)]
+    return tuple(fitting[:most]) or RECOMMENDED[:1]
