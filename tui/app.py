@@ -9,28 +9,29 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
 
 from engine.errors import XchatError
-from engine.events import Notice
 from engine.paths import state_dir
 from engine.remembered import recall, remember
-from tui.bindings import bindings_for, resolve
+from tui.bindings import OF_THE_APP, bindings_for, resolve
 from tui.commands import Command, action_commands, theme_commands
 from tui.driver import AsciiDriver, SafeLinuxDriver
 from tui.keys import Scope
 from tui.options import AppOptions
 from tui.pacing import Line
-from tui.screens.chat import OF_THE_APP, ChatScreen
+from tui.screens.first import FirstScreen
 from tui.terminal import Terminal
 from tui.theming import load_themes, theme_for, variable_defaults
 
 if TYPE_CHECKING:
     from engine.config import Config
+    from engine.events import Notice
     from engine.session import Session
+    from tui.screens.chat import ChatScreen
 
 HANG_UP_S = 3.0
 """After a hang-up or SIGTERM the program is gone within this time, whatever still holds it."""
@@ -71,6 +72,7 @@ class XchatApp(App[None], inherit_bindings=False):
         self._alerts = dict(alerts or {})
         self._watchdog = watchdog
         self._leaving = False
+        self._chat: ChatScreen | None = None
         for theme in self.themes.themes.values():
             self.register_theme(theme)
         self.theme = self._first_theme()
@@ -86,18 +88,17 @@ class XchatApp(App[None], inherit_bindings=False):
         """Xchat's own colours, for themes that do not set them."""
         return variable_defaults(self.current_theme)
 
-    def get_default_screen(self) -> ChatScreen:
-        """The chat."""
-        remote = self.terminal.remote or self.options.low_bandwidth
-        return ChatScreen(self, open_session=self._open_session, remote=remote, alerts=self._alerts)
+    def get_default_screen(self) -> FirstScreen:
+        """What stands before anything slow is imported."""
+        return FirstScreen(self.keymap)
 
     @property
-    def chat(self) -> ChatScreen:
-        """The chat screen, whatever lies on top of it."""
-        return cast(ChatScreen, self.screen_stack[0])
+    def chat(self) -> ChatScreen | None:
+        """The chat screen, whatever lies on top of it; None until it is there."""
+        return self._chat
 
     def on_mount(self) -> None:
-        """Take over the signals that end programs, and say what was wrong with the config."""
+        """Take over the signals that end programs; go on when the first frame is out."""
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM):
@@ -105,12 +106,32 @@ class XchatApp(App[None], inherit_bindings=False):
         self.call_after_refresh(self._after_first_frame)
 
     def _after_first_frame(self) -> None:
+        self.run_worker(self._furnish(), group="furnish")
+
+    async def _furnish(self) -> None:
+        """Put the chat screen in the place of the first one, with what was typed meanwhile."""
+        chat_screen = await asyncio.to_thread(_import_chat)
+        first = self.screen
+        assert isinstance(first, FirstScreen)
+        self._chat = chat_screen(
+            self,
+            open_session=self._open_session,
+            remote=self.terminal.remote or self.options.low_bandwidth,
+            alerts=self._alerts,
+            typed=first.prompt.text,
+            submitted=first.submitted,
+        )
+        first.heir = self._chat.take_over
+        await self.push_screen(self._chat)
         for notice in self._notices():
             self.tell(notice)
+        gc.enable()
         gc.collect()
         gc.freeze()
 
     def _notices(self) -> list[Notice]:
+        from engine.events import Notice
+
         notices = [*self.options.notices, *(Notice("warning", "Keys", problem) for problem in self.keymap.problems)]
         notices += [Notice("warning", error.title, error.detail, error.hint) for error in self.themes.failures]
         wanted = self.options.theme
@@ -145,6 +166,7 @@ class XchatApp(App[None], inherit_bindings=False):
 
     async def copy(self, text: str) -> None:
         """Copy, and say which way it went."""
+        from engine.events import Notice
         from tui.clipboard import copy
 
         driver = self._driver
@@ -161,11 +183,13 @@ class XchatApp(App[None], inherit_bindings=False):
             self.theme = name
             remember(theme=name)
         else:
+            from engine.events import Notice
+
             self.tell(Notice("warning", f"There is no theme {name!r}", "", f"Known: {', '.join(self.themes.themes)}."))
 
     def do(self, action_id: str) -> None:
         """Do an action of the registry, wherever it lives."""
-        owner = self if action_id in OF_THE_APP else self.chat
+        owner = self if action_id in OF_THE_APP else self._chat
         self.run_worker(self.run_action(action_id, owner), group="action", exit_on_error=True)
 
     # Actions that work on every screen
@@ -176,7 +200,7 @@ class XchatApp(App[None], inherit_bindings=False):
 
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss()
-        else:
+        elif self._chat is not None:
             self.push_screen(HelpScreen(help_for(self.screen.focused or self.screen), self.keymap))
 
     def action_palette(self) -> None:
@@ -194,7 +218,7 @@ class XchatApp(App[None], inherit_bindings=False):
             if chosen is not None:
                 chosen()
 
-        if not isinstance(self.screen, Palette):
+        if self._chat is not None and not isinstance(self.screen, Palette):
             self.push_screen(Palette(title, commands), run)
 
     def action_suspend(self) -> None:
@@ -213,9 +237,10 @@ class XchatApp(App[None], inherit_bindings=False):
         if self._leaving:
             return
         self._leaving = True
-        session = self.chat.session
-        if session is not None:
-            self.chat.say(activity="saving")
+        chat = self._chat
+        session = chat.session if chat is not None else None
+        if chat is not None and session is not None:
+            chat.say(activity="saving")
             try:
                 await session.close()
             except XchatError as error:
@@ -232,9 +257,11 @@ class XchatApp(App[None], inherit_bindings=False):
     async def restart(self) -> None:
         """Save everything and become a fresh program on the same session."""
         if not self.options.restart:
+            from engine.events import Notice
+
             self.tell(Notice("warning", "xchat can't start itself again here", "", "Leave it and start it with --resume."))
             return
-        session = self.chat.session
+        session = self._chat.session if self._chat is not None else None
         resume = ["--resume", str(session.info.id)] if session is not None and session.info is not None else []
         model = [str(session.engine.model.path)] if session is not None and session.engine is not None else []
         self.restart_command = [*self.options.restart, *model, *resume]
@@ -265,6 +292,7 @@ class Watchdog:
 
 def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions, terminal: Terminal, *, alerts: Mapping[str, float]) -> int:
     """Run the screen until the person leaves; returns the exit code, or becomes another program when a restart was asked for."""
+    gc.disable()  # until the chat screen stands: what is made before then stays anyway
     watchdog = Watchdog()
     app = XchatApp(open_session, options, terminal, alerts=alerts, watchdog=watchdog.arm)
     app.run(mouse=options.mouse)
@@ -284,6 +312,13 @@ def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, log: 
         return await start(Preset(), config, log=log)
 
     return run_app(open_session, options, terminal, alerts=config.alerts)
+
+
+def _import_chat() -> type[ChatScreen]:
+    """The chat screen with the engine's side of it, loaded on a thread."""
+    from tui.screens.chat import ChatScreen
+
+    return ChatScreen
 
 
 def _import_start() -> Callable[..., Awaitable[Session]]:

@@ -10,6 +10,9 @@ from textual.keys import KEY_ALIASES, Keys
 
 from tui.keys import ACTIONS, BY_ID, Action, Scope, display_key
 
+OF_THE_APP = frozenset({"quit", "help", "palette", "theme", "suspend"})
+"""Actions that work on every screen; the others that work anywhere are the chat screen's."""
+
 UNSAFE = {
     "ctrl+b": "tmux takes it as its prefix",
     "ctrl+a": "screen takes it as its prefix",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.events import Notice
 from engine.paths import log_path
+
+if TYPE_CHECKING:
+    from engine.events import Notice
 
 LOG_BYTES = 64_000
 """So much of the log's end is shown."""

@@ -6,11 +6,11 @@ import argparse
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 from engine.config import load_config
-from engine.errors import ModelError, UsageError
-from engine.events import Notice
+from engine.errors import UsageError
 
 NEWEST = "newest"
 """What `--resume` means without a session."""
@@ -21,12 +21,16 @@ TMUX_SESSION = "xchat"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the screen."""
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a GGUF file, or `builtin`; without it, the one used last")
-    parser.add_argument("--resume", nargs="?", const=NEWEST, metavar="SESSION", help="go on with a session, by its number; without one, the newest")
+    parser.add_argument(
+        "--resume", nargs="?", const=NEWEST, metavar="SESSION", help="go on with a session, by its number; without one, the newest"
+    )
     parser.add_argument("--theme", metavar="NAME", help="a theme of xchat's, or of your own themes folder")
     parser.add_argument("--no-log", action="store_true", help="do not save this conversation")
     parser.add_argument("--no-mouse", action="store_true", help="leave the mouse, and with it selecting text, to the terminal")
     parser.add_argument("--low-bandwidth", action="store_true", help="spend few bytes: calmer charts, no animation")
-    parser.add_argument("--tmux", action="store_true", help="run inside a tmux session that survives a dropped line; attaches again when it is there")
+    parser.add_argument(
+        "--tmux", action="store_true", help="run inside a tmux session that survives a dropped line; attaches again when it is there"
+    )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parser.set_defaults(run=run)
 
@@ -46,15 +50,13 @@ def run(options: argparse.Namespace) -> int:
 
     from tui.options import AppOptions
 
-    notices: list[Notice] = []
     app_options = AppOptions(
-        model=model_to_load(options.model, notices),
+        model=partial(model_to_load, options.model),
         resume=session_number(options.resume),
         theme=options.theme or config.theme,
         mouse=config.mouse and not options.no_mouse,
         low_bandwidth=low_bandwidth,
         keys=config.keys,
-        notices=tuple(notices),
         restart=restart_command(),
     )
 
@@ -63,17 +65,15 @@ def run(options: argparse.Namespace) -> int:
     return run_screen(app_options, config, terminal, log=not options.no_log)
 
 
-def model_to_load(asked: str | None, notices: list[Notice]) -> Path | None:
-    """The model to start with; None, with a notice, when the installation has lost its built-in one and there is no other."""
+def model_to_load(asked: str | None) -> Path:
+    """The model to start with. Called on a thread once the first frame is out, since the engine's modules take their time to load.
+
+    Raises:
+        ModelError: The file asked for isn't there, or the installation has lost its built-in one and there is no other.
+    """
     from engine.start import first_model
 
-    try:
-        return first_model(asked, load_config())
-    except ModelError as error:
-        if asked is not None:
-            raise
-        notices.append(Notice("error", error.title, error.detail, error.hint))
-        return None
+    return first_model(asked, load_config())
 
 
 def session_number(resume: str | None) -> int | None:

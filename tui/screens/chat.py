@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -35,13 +35,14 @@ from engine.metrics.snapshot import Snapshot
 from engine.remembered import remember
 from engine.session import Session
 from tui import wording
-from tui.bindings import bindings_for
+from tui.bindings import OF_THE_APP, bindings_for
 from tui.keys import Scope
 from tui.messages import ActionRequested, SessionSpoke
 from tui.pacing import Pacer
 from tui.screens.chat_base import Program
 from tui.screens.chat_library import LibraryActions
 from tui.screens.chat_read import ReadActions
+from tui.screens.room import BELOW_ROWS, BESIDE_COLUMNS, ROOM_CSS, arrange, welcome
 from tui.stream import AnswerStream, Painted
 from tui.widgets.transcript import Extras
 
@@ -49,40 +50,28 @@ if TYPE_CHECKING:
     from tui.metering import Metering
     from tui.widgets.panel import Panel
 
-OF_THE_APP = frozenset({"quit", "help", "palette", "theme", "suspend"})
-"""Actions that work on every screen."""
-
-BESIDE_COLUMNS = 100
-"""From this width on the panel stands beside the conversation."""
-BELOW_ROWS = 26
-"""Narrower, it stands below from this height on; else there is no room for it."""
-SHORT_ROWS = 16
-"""Lower than this, the prompt goes without a frame."""
-QUIET_COLUMNS = 36
-"""Narrower than this there is no panel."""
-
 
 class ChatScreen(ReadActions, LibraryActions):
     """Follows the session: every event becomes a change of a widget here, and nowhere else."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, leave_out=OF_THE_APP)]
     AUTO_FOCUS = "#prompt"
-    DEFAULT_CSS = """
-    ChatScreen {
-        background: $background;
+    DEFAULT_CSS = f"ChatScreen {{ {ROOM_CSS} }}"
 
-        #desk { height: 1fr; layout: vertical; }
-        #panel-place { display: none; }
-        &.-beside #desk { layout: horizontal; }
-        &.-beside #panel-place { display: block; width: 38%; max-width: 74; border-left: solid $rule; padding: 0 1; }
-        &.-below #panel-place { display: block; height: 8; border-top: solid $rule; padding: 0 1; }
-        &.-short Prompt { border: none; min-height: 1; max-height: 3; &:focus { border: none; } }
-        &.-short KeyBar { display: none; }
-    }
-    """
-
-    def __init__(self, program: Program, *, open_session: Callable[[], Awaitable[Session]], remote: bool, alerts: dict[str, float]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        *,
+        open_session: Callable[[], Awaitable[Session]],
+        remote: bool,
+        alerts: Mapping[str, float],
+        typed: str = "",
+        submitted: str | None = None,
+    ) -> None:
+        """`typed` and `submitted` are what the person did before this screen was there."""
         super().__init__(program)
+        self._typed = typed
+        self.waiting = submitted
         self._open_session = open_session
         self._alerts = alerts
         self._pacer = Pacer(remote=remote)
@@ -109,18 +98,15 @@ class ChatScreen(ReadActions, LibraryActions):
         yield self.key_bar
 
     def on_mount(self) -> None:
-        """Everything that takes time begins after the first frame."""
+        """Take over from the first frame, and start."""
         keymap = self.program.keymap
         self.key_bar.use(keymap)
         self.prompt.send_keys = frozenset(keymap.keys["send"])
         self.transcript.jump = 8 if self._remote else 1
-        hints = {"help": "help", "palette": "commands", "sessions": "sessions", "models": "models"}
-        keys = "   ".join(f"{keymap.shown(action)} {word}" for action, word in hints.items() if keymap.shown(action))
-        self.transcript.welcome = ("Write a message and press Enter.", "", keys)
+        self.transcript.welcome = welcome(keymap)
         self.say(activity="starting")
-        self.call_after_refresh(self._begin)
-
-    def _begin(self) -> None:
+        if self._typed:
+            self.prompt.put(self._typed)
         self.run_worker(self._start(), group="start", exit_on_error=True)
 
     async def _start(self) -> None:
@@ -139,6 +125,9 @@ class ChatScreen(ReadActions, LibraryActions):
         path = await self._find_model()
         if path is not None:
             self.begin_load(path)
+        else:
+            self.starting = False
+            self.give_back_waiting()
         await asyncio.to_thread(_import_slow_parts)
         await self._furnish()
 
@@ -186,21 +175,12 @@ class ChatScreen(ReadActions, LibraryActions):
 
     def on_resize(self) -> None:
         """Place the panel by the room there is."""
-        self._arrange()
-
-    def _arrange(self) -> None:
-        columns, rows = self.size
-        beside = self._panel_wanted and columns >= BESIDE_COLUMNS
-        below = self._panel_wanted and not beside and rows >= BELOW_ROWS and columns >= QUIET_COLUMNS
-        self.set_class(beside, "-beside")
-        self.set_class(below, "-below")
-        self.set_class(rows < SHORT_ROWS, "-short")
+        arrange(self, panel=self._panel_wanted)
 
     def action_toggle_panel(self) -> None:
         """Show or hide the panel."""
         self._panel_wanted = not self._panel_wanted
-        self._arrange()
-        if self._panel_wanted and not (self.has_class("-beside") or self.has_class("-below")):
+        if not arrange(self, panel=self._panel_wanted) and self._panel_wanted:
             self.tell("There is no room for the panel", f"It needs {BESIDE_COLUMNS} columns, or {BELOW_ROWS} rows")
 
     # Numbers
@@ -289,10 +269,12 @@ class ChatScreen(ReadActions, LibraryActions):
             model = event.engine.model
             self.say(activity="", model=model.name, quant=model.quant)
             remember(model=str(model.path))
+            self.send_waiting()
         elif isinstance(event, ModelFailed):
             engine = event.engine
             self.say(activity="", model=engine.model.name if engine else "", quant=engine.model.quant if engine else "")
             self.report(event.error)
+            self.give_back_waiting()
         else:
             self._offer_restart(event.error)
 

@@ -52,6 +52,12 @@ _WORDS: dict[str, bool | None] = {"none": None, "off": False, "false": False, "o
 class TalkActions(ChatBase):
     """What goes from the person to the model."""
 
+    starting = True
+    """The first model has not been looked for yet."""
+    loading_model = False
+    """A model is being loaded."""
+    waiting: str | None = None
+    """A message that was sent before there was a model to answer it."""
     continued: tuple[str, str] | None = None
     """Text and thinking that the answer about to start goes on from."""
 
@@ -65,11 +71,40 @@ class TalkActions(ChatBase):
         if isinstance(meant, Unknown):
             self.report(UsageError(f"There is no command /{meant.name}", "", meant.sentence))
         elif isinstance(meant, Say):
-            if self.attempt(lambda: self.live().send(meant.text)):
-                self.prompt.sent()
+            self._send(meant.text)
         else:
             self.prompt.sent()
             await self._do(meant)
+
+    def take_over(self, text: str) -> None:
+        """Send what was typed before this screen was there."""
+        self.prompt.put(text)
+        self.prompt.action_send()
+
+    def _send(self, text: str) -> None:
+        if self.waiting is None and self._first_model_is_coming():
+            self.waiting = text
+            self.prompt.sent()
+            self.tell("Your message waits for the model", "It is sent as soon as the model is loaded")
+        elif self.attempt(lambda: self.live().send(text)):
+            self.prompt.sent()
+
+    def _first_model_is_coming(self) -> bool:
+        return self.session is None or (self.session.engine is None and (self.starting or self.loading_model))
+
+    def send_waiting(self) -> None:
+        """The model is there: send what was waiting for it."""
+        self.starting = False
+        text, self.waiting = self.waiting, None
+        if text is not None and not self.attempt(lambda: self.live().send(text)):
+            self.prompt.put(text)
+
+    def give_back_waiting(self) -> None:
+        """No model came: what was waiting goes back into the prompt."""
+        self.starting = False
+        text, self.waiting = self.waiting, None
+        if text is not None and not self.prompt.text:
+            self.prompt.put(text)
 
     def _send_edit(self, message_id: int, text: str) -> None:
         if self.attempt(lambda: self.live().edit(message_id, text)):
@@ -164,9 +199,6 @@ class TalkActions(ChatBase):
             self.prompt.focus()
             if not self.prompt.text:
                 self.say(activity=f"{self.program.keymap.shown('quit')} leaves xchat")
-
-    loading_model = False
-    """A model is being loaded."""
 
     def action_regenerate(self) -> None:
         """Answer the last message again."""

@@ -47,7 +47,16 @@ class Picker(ModalScreen[Picked | None], Generic[Picked]):
         }
         Input { border: none; height: 1; padding: 0 1; background: $surface; &:focus { border: none; } }
         .rule { height: 1; color: $rule; }
-        OptionList { text-wrap: nowrap; text-overflow: ellipsis; height: 1fr; border: none; background: $surface; padding: 0; scrollbar-size-vertical: 1; &:focus { border: none; } }
+        OptionList {
+            height: 1fr;
+            padding: 0;
+            border: none;
+            background: $surface;
+            text-wrap: nowrap;
+            text-overflow: ellipsis;
+            scrollbar-size-vertical: 1;
+            &:focus { border: none; }
+        }
         .empty { height: 1fr; padding: 1; color: $muted; display: none; }
         &.-empty OptionList { display: none; }
         &.-empty .empty { display: block; }
