@@ -89,10 +89,13 @@ def test_a_pane_keeps_its_number_of_rows_whatever_the_numbers(pane: Pane, densit
     assert len(heights) == 1
 
 
-async def test_the_panel_survives_any_size() -> None:
+@pytest.mark.parametrize("expanded", [False, True])
+async def test_the_panel_survives_any_size(expanded: bool) -> None:
     app, session = PanelApp(), ScriptedSession()
     async with app.run_test(size=(80, 24)) as pilot:
         panel = app.query_one(Panel)
+        if expanded:
+            panel.action_expand_pane()
         for width, height in [(1, 1), (0, 5), (3, 2), (200, 1), (7, 60), (80, 24)]:
             panel.styles.width, panel.styles.height = width, height
             await pilot.pause()

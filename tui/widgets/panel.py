@@ -343,7 +343,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
             columns[placed.column] += [fit(row, width) for row in self._pane(placed, width)]
         for width, column in zip(layout.widths, columns, strict=True):
             column.extend([fit((), width)] * (height - len(column)))
-        return columns
+        return [column[:height] for column in columns]
 
     def _pane(self, placed: Placed, width: int) -> list[Row]:
         pane, now = placed.pane, self._in_panes

@@ -18,6 +18,8 @@ GAP = 2
 CORE_PANES = 4
 """So many of the first panes get their charts before the others are shown at all."""
 
+HEIGHT_OF_TITLE = 1
+
 TALLEST_CHART = 14
 """Charts don't grow beyond this; a pane that is expanded does."""
 
@@ -56,7 +58,7 @@ def figure_rows(pane: Pane, density: Density) -> int:
 
 
 def _least(pane: Pane, density: Density) -> int:
-    return 1 + figure_rows(pane, density) + pane.chart_rows_at(density)
+    return HEIGHT_OF_TITLE + figure_rows(pane, density) + pane.chart_rows_at(density)
 
 
 def arrange(panes: Sequence[Pane], width: int, height: int, density: Density | None = None) -> Layout:
@@ -126,7 +128,7 @@ def _place(panes: Sequence[Pane], chosen: Mapping[Pane, Density], column: int, h
         if tall:
             more = min(spare // (len(charts) - charts.index(pane)), TALLEST_CHART - tall)
             tall, spare = tall + more, spare - more
-        rows = 1 + figure_rows(pane, chosen[pane]) + tall
+        rows = HEIGHT_OF_TITLE + figure_rows(pane, chosen[pane]) + tall
         yield Placed(pane, chosen[pane], column, top, rows, tall)
         top += rows
 
@@ -136,5 +138,6 @@ def expand(pane: Pane, width: int, height: int) -> Layout:
     if width <= 0 or height <= 0:
         return Layout((), (), 1)
     density = next((density for density in reversed(Density) if _least(pane, density) <= height), Density.COMPACT)
-    chart = height - 1 - figure_rows(pane, density) if pane.chart else 0
-    return Layout((width,), (Placed(pane, density, 0, 0, height, max(0, chart)),), 0)
+    figures = HEIGHT_OF_TITLE + figure_rows(pane, density)
+    chart = max(0, height - figures) if pane.chart else 0
+    return Layout((width,), (Placed(pane, density, 0, 0, figures + chart, chart),), 0)
