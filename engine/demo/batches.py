@@ -30,7 +30,7 @@ class Batch:
 
 def encode(dialogue: Dialogue, tokenizer: Tokenizer, longest: int) -> tuple[list[int], list[bool]]:
     """The ids of a dialogue as the chat template writes it, and which of them the guide says itself."""
-    special = {name: tokenizer.token_to_id(name) for name in SPECIAL}
+    special = {name: int(tokenizer.token_to_id(name)) for name in SPECIAL}
     newline = tokenizer.encode("\n").ids
     ids: list[int] = []
     said: list[bool] = []

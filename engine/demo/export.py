@@ -18,8 +18,8 @@ from engine.demo.tokens import END, END_OF_TEXT, PRE_TOKENIZER, SPECIAL, START, 
 
 NAME = "xchat guide"
 DESCRIPTION = (
-    "A tiny guide to xchat and to running language models locally, trained from nothing on dialogues that a program of the xchat project writes. "
-    "It knows little else and says so."
+    "A tiny guide to xchat and to running language models locally, trained from nothing on dialogues that a program of the "
+    "xchat project writes. It knows little else and says so."
 )
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"

@@ -36,7 +36,8 @@ def loss_curve(log: Path, picture: Path, *, smoothing: int = 25) -> None:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif" font-size="12">'
         f'<rect width="100%" height="100%" fill="#fff"/>{marks}'
         f'<polyline points="{line}" fill="none" stroke="#06c" stroke-width="2"/>'
-        f'<text x="{_MARGIN}" y="{_HEIGHT - 14}">0</text><text x="{_WIDTH - _MARGIN}" y="{_HEIGHT - 14}" text-anchor="end">{right:.1f} M tokens</text>'
+        f'<text x="{_MARGIN}" y="{_HEIGHT - 14}">0</text>'
+        f'<text x="{_WIDTH - _MARGIN}" y="{_HEIGHT - 14}" text-anchor="end">{right:.1f} M tokens</text>'
         f'<text x="{_MARGIN}" y="24">Loss of the guide\'s own words, mean of {smoothing} steps (last {points[-1][1]:.3f})</text></svg>\n',
         encoding="utf-8",
     )

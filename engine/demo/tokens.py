@@ -1,6 +1,7 @@
 """The guide's tokenizer: byte-level BPE over the corpus, with ChatML's control tokens and the thinking marks in front.
 
-Development only. The pre-tokenizer is the one that llama.cpp knows as `qwen2`; the same regex here and there, or texts fall apart differently.
+Development only. The pre-tokenizer is the one that llama.cpp knows as `qwen2`: the same regex here and there, or texts would fall
+apart differently.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 PRE_TOKENIZER = "qwen2"
 """llama.cpp's name for the split below."""
-SPLIT = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SPLIT = (
+    r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 END_OF_TEXT, START, END, THINK, THINK_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"
 SPECIAL = (END_OF_TEXT, START, END, THINK, THINK_END)
 """In the order of their ids, from 0."""

@@ -9,14 +9,15 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass
-from itertools import count
+from itertools import islice
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from engine.demo.batches import batches
+from engine.demo.batches import Batch, batches
 from engine.demo.corpus.dialogues import Writer
 from engine.demo.muon import Muon
 from engine.demo.network import Network, Shape
@@ -30,6 +31,8 @@ DECAY_FROM = 0.35
 MUON_RATE = 0.02
 ADAM_RATE = 0.004
 TOKENIZER_DIALOGUES = 24_000
+BATCH_TOKENS = 4096
+"""Tokens of a step, padding included; one dialogue may fill it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,78 +53,118 @@ class Progress:
 
     step: int = 0
     pool: int = 0
+    batch: int = 0
+    """Batches of the pool that are done."""
     seconds: float = 0.0
     tokens: int = 0
 
 
-def train(
-    writer: Writer, work: Path, budget: Budget, *, seed: int = 20, batch_tokens: int = 4096, threads: int = 2, fused: bool = True
-) -> None:
+class Training:
+    """A network, its optimizers and where they stand, in a work folder."""
+
+    def __init__(self, work: Path, *, fused: bool) -> None:
+        """Begin, or take up the checkpoint; `fused` compiles the network: it takes a C++ compiler and a minute, and is a third faster."""
+        self._checkpoint = work / "checkpoint.pt"
+        self._log = work / "loss.jsonl"
+        self._picture = work / "loss.svg"
+        self.network = Network(Shape())
+        weights = dict(self.network.named_parameters())
+        hidden_matrices = [name for name, weight in weights.items() if weight.ndim == 2 and "embd" not in name]
+        self._others = [weight for name, weight in weights.items() if name not in hidden_matrices]
+        self._muon = Muon(weights[name] for name in hidden_matrices)
+        self._adam = torch.optim.AdamW(self._others, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+        self._hidden = torch.compile(self.network.hidden, dynamic=True) if fused else self.network.hidden
+        self._loss = torch.compile(_loss, dynamic=True) if fused else _loss
+        self.progress = Progress()
+        if self._checkpoint.exists():
+            self._resume()
+
+    def step(self, batch: Batch, rate: float) -> float:
+        """Learn from a batch, at this share of the full learning rate; returns the loss."""
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = self._hidden(batch.tokens)[batch.taught]
+            loss = self._loss(hidden, self.network.token_embd.weight, batch.tokens.roll(-1, dims=1)[batch.taught])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._others, 1.0)
+        for group in self._adam.param_groups:
+            group["lr"] = ADAM_RATE * rate
+        self._adam.step()
+        self._adam.zero_grad()
+        self._muon.step(MUON_RATE * rate)
+        return float(loss.item())
+
+    def record(self, loss: float, batch: Batch, seconds: float) -> None:
+        """Count a step that was done."""
+        progress = self.progress
+        progress.step += 1
+        progress.batch += 1
+        progress.tokens += int(batch.tokens.numel())
+        progress.seconds += seconds
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"step": progress.step, "tokens": progress.tokens, "loss": round(loss, 4)}) + "\n")
+
+    def save(self) -> None:
+        """Write the checkpoint and the picture; a checkpoint is replaced when the new one is whole."""
+        state = {
+            "network": self.network.state_dict(),
+            "adam": self._adam.state_dict(),
+            "muon": [(list(shape), velocity) for shape, velocity in self._muon.velocity.items()],
+            "progress": asdict(self.progress),
+        }
+        part = self._checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self._checkpoint)
+        loss_curve(self._log, self._picture)
+
+    def _resume(self) -> None:
+        saved = torch.load(self._checkpoint, weights_only=True)
+        self.network.load_state_dict(saved["network"])
+        self._adam.load_state_dict(saved["adam"])
+        self._muon.velocity = {tuple(shape): velocity for shape, velocity in saved["muon"]}
+        self.progress = Progress(**saved["progress"])
+        lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True)
+        self._log.write_text("".join(lines[: self.progress.step]), encoding="utf-8")
+
+
+def train(writer: Writer, work: Path, budget: Budget, *, seed: int = 20, threads: int = 2, fused: bool = True) -> None:
     """Train in `work`, which then holds `tokenizer.json`, `checkpoint.pt`, `loss.jsonl` and `loss.svg`."""
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    tokenizer_path, checkpoint_path = work / "tokenizer.json", work / "checkpoint.pt"
-    if not tokenizer_path.exists():
+    tokenizer = _tokenizer(writer, work / "tokenizer.json", seed)
+    training = Training(work, fused=fused)
+    progress = training.progress
+    saved_at = time.monotonic()
+    while (share := budget.share(progress.step, progress.seconds)) < 1:
+        pool = batches(writer, tokenizer, seed=seed, pool=progress.pool, batch_tokens=BATCH_TOKENS, longest=training.network.shape.context)
+        for batch in islice(pool, progress.batch, None):
+            began = time.monotonic()
+            share = budget.share(progress.step, progress.seconds)
+            if share >= 1:
+                break
+            loss = training.step(batch, _rate(progress.step, share))
+            training.record(loss, batch, time.monotonic() - began)
+            _show(share, progress, loss)
+            if time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
+                training.save()
+                saved_at = time.monotonic()
+        else:
+            progress.pool, progress.batch = progress.pool + 1, 0
+    training.save()
+    sys.stderr.write("\n")
+
+
+def _tokenizer(writer: Writer, path: Path, seed: int) -> Tokenizer:
+    """The work folder's tokenizer, trained when it isn't there yet."""
+    if not path.exists():
         texts = (text for number in range(TOKENIZER_DIALOGUES) for turn in writer.dialogue(seed, number).turns for text in turn)
-        train_tokenizer(texts).save(str(tokenizer_path))
-    tokenizer = load_tokenizer(tokenizer_path)
-    network = Network(Shape())
-    matrices = [weight for name, weight in network.named_parameters() if weight.ndim == 2 and "embd" not in name]
-    others = [weight for name, weight in network.named_parameters() if weight.ndim == 1 or "embd" in name]
-    muon, adam = Muon(matrices), torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    hidden_of = torch.compile(network.hidden, dynamic=True) if fused else network.hidden
-    loss_of = torch.compile(_loss, dynamic=True) if fused else _loss
-    progress = Progress()
-    if checkpoint_path.exists():
-        saved = torch.load(checkpoint_path, weights_only=True)
-        network.load_state_dict(saved["network"])
-        adam.load_state_dict(saved["adam"])
-        muon.velocity = {tuple(shape): velocity for shape, velocity in saved["muon"]}
-        progress = Progress(**saved["progress"])
+        train_tokenizer(texts).save(str(path))
+    return load_tokenizer(path)
 
-    def save() -> None:
-        state = {
-            "network": network.state_dict(),
-            "adam": adam.state_dict(),
-            "muon": [(list(shape), velocity) for shape, velocity in muon.velocity.items()],
-            "progress": asdict(progress),
-        }
-        torch.save(state, checkpoint_path.with_suffix(".part"))
-        checkpoint_path.with_suffix(".part").replace(checkpoint_path)
-        loss_curve(work / "loss.jsonl", work / "loss.svg")
 
-    last_save = time.monotonic()
-    with (work / "loss.jsonl").open("a", encoding="utf-8") as log:
-        for pool in count(progress.pool):
-            for batch in batches(writer, tokenizer, seed=seed, pool=pool, batch_tokens=batch_tokens, longest=network.shape.context):
-                began = time.monotonic()
-                share = budget.share(progress.step, progress.seconds)
-                if share >= 1:
-                    save()
-                    sys.stderr.write("\n")
-                    return
-                scale = min(1.0, (progress.step + 1) / WARM_UP_STEPS) * min(1.0, (1 - share) / (1 - DECAY_FROM))
-                with torch.autocast("cpu", torch.bfloat16):
-                    hidden = hidden_of(batch.tokens)[batch.taught]
-                    loss = loss_of(hidden, network.token_embd.weight, batch.tokens.roll(-1, dims=1)[batch.taught])
-                loss.backward()
-                for group in adam.param_groups:
-                    group["lr"] = ADAM_RATE * scale
-                torch.nn.utils.clip_grad_norm_(others, 1.0)
-                adam.step()
-                adam.zero_grad()
-                muon.step(MUON_RATE * scale)
-                progress.step += 1
-                progress.tokens += int(batch.tokens.numel())
-                progress.seconds += time.monotonic() - began
-                log.write(json.dumps({"step": progress.step, "tokens": progress.tokens, "loss": round(loss.item(), 4)}) + "\n")
-                _show(share, progress, loss.item())
-                if time.monotonic() - last_save > CHECKPOINT_EVERY_S:
-                    log.flush()
-                    save()
-                    last_save = time.monotonic()
-            progress.pool = pool + 1
+def _rate(step: int, share: float) -> float:
+    """The learning rate's share of its maximum: up in the first steps, level, then straight down to nothing."""
+    return min(1.0, (step + 1) / WARM_UP_STEPS) * min(1.0, (1 - share) / (1 - DECAY_FROM))
 
 
 def _loss(hidden: Tensor, embedding: Tensor, targets: Tensor) -> Tensor:
@@ -135,7 +178,6 @@ def _show(share: float, progress: Progress, loss: float) -> None:
         return
     done = int(share * 30)
     speed = progress.tokens / max(progress.seconds, 1e-9)
-    sys.stderr.write(
-        f"\r[{'#' * done}{'.' * (30 - done)}] {share:6.1%}  step {progress.step}  {progress.tokens / 1e6:.2f} M tokens  {speed:,.0f} tokens/s  loss {loss:.3f} "
-    )
+    bar = f"[{'#' * done}{'.' * (30 - done)}] {share:6.1%}"
+    sys.stderr.write(f"\r{bar}  step {progress.step}  {progress.tokens / 1e6:.2f} M tokens  {speed:,.0f} tokens/s  loss {loss:.3f} ")
     sys.stderr.flush()

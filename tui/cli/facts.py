@@ -1,15 +1,17 @@
-"""The registry's keys and commands as JSON, for what is made from them outside the screen: `python -m tui.cli.facts`."""
+"""The program's keys, commands and presets as JSON, for what is made from them outside the screen: `python -m tui.cli.facts`."""
 
 from __future__ import annotations
 
 import json
 import sys
 
+from engine.presets.shipped import NAMES
+from tui.cli.main import COMMANDS
 from tui.keys import ACTIONS, display_key
 
 
 def facts_json() -> str:
-    """Every action with its keys as people write them, in the order of the help."""
+    """Every action with its keys as people write them, in the order of the help; the subcommands; the shipped presets."""
     actions = [
         {
             "id": action.id,
@@ -22,7 +24,8 @@ def facts_json() -> str:
         }
         for action in ACTIONS
     ]
-    return json.dumps({"actions": actions}, indent=1) + "\n"
+    commands = [{"name": name, "purpose": purpose} for name, (_, purpose) in COMMANDS.items()]
+    return json.dumps({"actions": actions, "commands": commands, "presets": list(NAMES)}, indent=1) + "\n"
 
 
 if __name__ == "__main__":

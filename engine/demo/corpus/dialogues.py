@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
@@ -15,8 +15,9 @@ from engine.demo.corpus.program import IDENTITY, PROGRAM
 from engine.demo.corpus.smalltalk import PERSONS, SMALLTALK
 from engine.demo.corpus.topics import Topic
 from engine.demo.corpus.trade import TRADE
+from engine.demo.corpus.wordings import MORE_QUESTIONS
 
-LONG_EVERY = 280
+LONG_EVERY = 420
 """One dialogue in so many is as long as the context window, so that late turns are learned as well as first ones."""
 LONG_CHARACTERS = 13_000
 """About 3,600 tokens."""
@@ -89,6 +90,28 @@ TERM_QUESTIONS = (
     "where does $term come in{|?}",
     "why do i need $term{|?}",
     "what role does $term play{|?}",
+    "what kind of thing is $term{|?}",
+    "what's the {meaning|sense|idea|purpose|definition} of $term{|?}",
+    "{give me|i need} $term in {one sentence|simple terms|short}",
+    "$term in simple {terms|words}",
+    "how {important|useful|good|bad} is $term{|?}",
+    "what effect does $term have{|?}",
+    "who needs $term{|?}",
+    "what {happens|goes on} {with|in} $term{|?}",
+    "how {should|do|can} i {set|choose|use|change|picture|read} $term{|?}",
+    "what is a {good|usual|sensible} {value for |setting for |}$term{|?}",
+    "$term: what is {it|that|this}{|?}",
+    "{someone|a friend|my colleague} {mentioned|talked about|asked me about} $term",
+    "i {saw|found|read} $term {somewhere|in the panel|in a preset|in the docs}",
+    "i {never|don't} {understood|get|got|learned} $term",
+    "{could|would|can} you {say|tell me} {something|a few words|a word or two} about $term{|?}",
+    "{is|are} $term {a good thing|worth it|any use}{|?}",
+    "what {should|must|do} {i|one|people} {know|understand} about $term{|?}",
+    "let us talk about $term",
+    "my question is about $term",
+    "{basics|introduction|summary|overview|details|background}{ of|:| on} $term",
+    "{any|some} {advice|thoughts|hints|tips} {on|about} $term{|?}",
+    "{explain|describe} {what $term does|how $term works|the idea of $term}",
 )
 """Forms for "what is …" questions."""
 
@@ -264,6 +287,10 @@ class Writer:
     def _small_talk(self) -> tuple[Topic, ...]:
         return tuple(topic for topic in self.topics if topic in SMALLTALK)
 
+    def questions(self, topic: Topic) -> tuple[str, ...]:
+        """Its whole questions, from everywhere."""
+        return topic.ask + MORE_QUESTIONS.get(topic.id, ())
+
     def _fillable(self, topic: Topic) -> bool:
         texts = " ".join((*topic.say, *topic.short, *topic.why, *topic.example, *topic.more))
         return all(name in self.slots for name in (part.split("}")[0] for part in texts.split("${")[1:]))
@@ -308,32 +335,29 @@ class Writer:
         return self._fresh(rng)
 
     def _fresh(self, rng: Random) -> Exchange:
-        kind = rng.choices(
-            ("keys", "program", "trade", "talk", "outside", "game", "list", "tale", "saga"), (23, 19, 26, 8, 21, 5, 0.8, 1.5, 0.9)
-        )[0]
-        match kind:
-            case "keys":
-                return self._about_key(rng)
-            case "program":
-                return self._on_topic(rng, self._about_program)
-            case "trade":
-                return self._on_topic(rng, self._about_trade)
-            case "talk":
-                return self._on_topic(rng, self._small_talk)
-            case "outside":
-                question, foreign = outside.outside_question(rng)
-                answer = outside.deflection(rng, self.slots, foreign=foreign)
-                asked = question if foreign else typed(rng, question, soup=rng.random() < 0.3)
-                return Exchange(asked, answer, "something outside xchat", "outside")
-            case "game":
-                question, answer = games.game(rng)
-                return Exchange(typed(rng, question, soup=False), answer, "a small game", "game")
-            case "list":
-                question, answer = stories.listing(rng)
-                return Exchange(typed(rng, question, soup=False), answer, "a list", "list")
-            case _:
-                question, answer = stories.story(rng, long=kind == "saga")
-                return Exchange(typed(rng, question, soup=False), answer, "a story", "story")
+        """A question that stands by itself."""
+        return rng.choices(tuple(self._kinds), tuple(self._kinds.values()))[0](rng)
+
+    @cached_property
+    def _kinds(self) -> Mapping[Callable[[Random], Exchange], float]:
+        """The kinds of exchange, with their shares."""
+        return {
+            self._about_key: 27,
+            lambda rng: self._on_topic(rng, self._about_program): 19,
+            lambda rng: self._on_topic(rng, self._about_trade): 25,
+            lambda rng: self._on_topic(rng, self._small_talk): 7,
+            self._outside: 20,
+            lambda rng: _told(rng, games.game(rng), "game"): 4,
+            lambda rng: _told(rng, stories.listing(rng), "list"): 0.8,
+            lambda rng: _told(rng, stories.story(rng, long=False), "story"): 1.5,
+            lambda rng: _told(rng, stories.story(rng, long=True), "story"): 1.0,
+        }
+
+    def _outside(self, rng: Random) -> Exchange:
+        question, foreign = outside.outside_question(rng)
+        answer = outside.deflection(rng, self.slots, foreign=foreign)
+        asked = question if foreign else typed(rng, question, soup=rng.random() < 0.7)
+        return Exchange(asked, answer, "something outside xchat", "outside")
 
     def _about_key(self, rng: Random) -> Exchange:
         action, question, answer = keys.key_exchange(rng, self.facts)
@@ -344,16 +368,16 @@ class Writer:
     def _on_topic(self, rng: Random, topics: tuple[Topic, ...]) -> Exchange:
         topic = rng.choices(topics, [topic.weight for topic in topics])[0]
         slots = {"term": topic.terms, "person": PERSONS}
-        if topic.terms and (not topic.ask or rng.random() < 0.5):
+        if topic.terms and (not topic.ask or rng.random() < 0.55):
             question = expand(rng.choice(TERM_QUESTIONS), rng, slots)
         else:
-            question = expand(rng.choice(topic.ask), rng, slots)
+            question = expand(rng.choice(self.questions(topic)), rng, slots)
         return self._about(rng, topic, question)
 
     def _about(self, rng: Random, topic: Topic, question: str) -> Exchange:
         subject = topic.id.replace("-", " ")
         return Exchange(
-            typed(rng, question, soup=bool(topic.terms) or len(question) > 20),
+            typed(rng, question, soup=topic not in SMALLTALK),
             expand(rng.choice(topic.say), rng, self.slots),
             subject,
             topic,
@@ -389,6 +413,12 @@ class Writer:
                 return last.answer.split(". ")[0].split("\n")[0].rstrip(".:") + "."
             answer = expand(rng.choice(NO_FOLLOW_UP.get(kind, NO_FOLLOW_UP["more"])), rng, self.slots)
         return answer
+
+
+def _told(rng: Random, told: tuple[str, str], kind: str) -> Exchange:
+    """A game, list or story with its request."""
+    question, answer = told
+    return Exchange(typed(rng, question, soup=False), answer, f"a {kind}", kind)
 
 
 def _thought(rng: Random, exchange: Exchange) -> str:

@@ -28,24 +28,46 @@ class ActionFact:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandFact:
+    """A subcommand of `xchat`."""
+
+    name: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All facts of one generation."""
 
     actions: tuple[ActionFact, ...]
+    commands: tuple[CommandFact, ...] = ()
+    presets: tuple[str, ...] = ()
+    """Names of the shipped presets."""
 
     def slots(self) -> dict[str, str]:
-        """`key:regenerate` and `slash:regenerate` for the wordings that name a key or command in passing."""
+        """`key:regenerate` and `slash:regenerate` for the wordings that name a key or command in passing, and lists of names."""
         slots = {f"key:{action.id}": action.key for action in self.actions if action.keys}
         slots |= {f"slash:{action.id}": f"/{action.slash[0]}" for action in self.actions if action.slash}
+        slots["presets"] = ", ".join(f"`{name}`" for name in self.presets)
+        slots["commands"] = ", ".join(f"`xchat {command.name}`" for command in self.commands)
+        slots["command_list"] = "\n".join(f"- `xchat {command.name}`: {command.purpose}" for command in self.commands)
         return slots
 
 
 def load_facts(text: str | None = None) -> Facts:
     """The facts of the given JSON, or of the file that belongs to this version of the program."""
     raw = json.loads(text if text is not None else files("engine.demo").joinpath("facts.json").read_text(encoding="utf-8"))
-    return Facts(
-        tuple(
-            ActionFact(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
-            for entry in raw["actions"]
+    actions = tuple(
+        ActionFact(
+            id=entry["id"],
+            keys=tuple(entry["keys"]),
+            label=entry["label"],
+            sentence=entry["sentence"],
+            group=entry["group"],
+            scope=entry["scope"],
+            slash=tuple(entry["slash"]),
         )
+        for entry in raw["actions"]
+        if entry["keys"] or entry["slash"]
     )
+    return Facts(actions, tuple(CommandFact(**entry) for entry in raw["commands"]), tuple(raw["presets"]))

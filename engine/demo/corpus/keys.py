@@ -250,36 +250,373 @@ TASKS: Mapping[str, tuple[str, ...]] = {
 }
 """What people want to do, by action id; actions that are not here are asked for in the words of their own sentence."""
 
+MORE_TASKS: Mapping[str, tuple[str, ...]] = {
+    "send": ("hand over the question", "deliver my text", "confirm the message", "ask the question i typed"),
+    "newline": (
+        "break the line",
+        "add a second line",
+        "write a paragraph",
+        "insert a line break",
+        "enter several lines of text",
+        "make the prompt two lines long",
+    ),
+    "stop": (
+        "silence the model",
+        "kill the answer",
+        "quit the answer",
+        "terminate the reply",
+        "interrupt this reply",
+        "abort the output",
+        "break off the text",
+        "stop the talking",
+        "hold the model back",
+        "end the rambling",
+        "stop a reply halfway",
+        "interrupt generation",
+        "cancel the output",
+        "make the model quit talking",
+        "get it to be quiet",
+        "stop the stream",
+        "prevent it from going on",
+    ),
+    "regenerate": (
+        "roll the answer again",
+        "get a second version",
+        "make a second attempt",
+        "receive a different reply",
+        "have a second try",
+        "reroll",
+        "run the question once more",
+        "ask for an alternative answer",
+        "replace the reply by a new one",
+        "get an answer that is different",
+        "regenerate the reply",
+        "generate the answer anew",
+        "let it answer differently",
+    ),
+    "edit_message": (
+        "modify my previous message",
+        "repair a mistake in my message",
+        "edit something i already sent",
+        "reword my question",
+        "alter the message i typed",
+        "correct what i sent",
+        "edit the previous message",
+    ),
+    "continue_answer": (
+        "carry on with the answer",
+        "resume the truncated reply",
+        "extend the answer",
+        "finish an incomplete answer",
+        "proceed with an answer that stopped early",
+        "keep the answer going",
+        "make the reply longer where it ended",
+    ),
+    "history_back": (
+        "recall older prompts",
+        "see older messages in the prompt",
+        "bring back what i wrote before",
+        "fetch the last input",
+        "scroll back in my inputs",
+    ),
+    "history_forward": ("recall newer prompts", "see newer messages in the prompt", "come back down in the history"),
+    "select_previous": (
+        "choose the message above",
+        "highlight the message before this one",
+        "move the selection up",
+        "go to the message above",
+    ),
+    "select_next": (
+        "choose the message below",
+        "highlight the message after this one",
+        "move the selection down",
+        "go to the message below",
+    ),
+    "previous_sibling": (
+        "return to the previous branch",
+        "see the former version",
+        "step to the older branch",
+        "flip to the previous version",
+    ),
+    "next_sibling": ("proceed to the next branch", "see the later version", "step to the newer branch", "flip to the next version"),
+    "page_up": ("move up a page", "look further up", "read older text", "page up", "scroll upwards"),
+    "page_down": ("move down a page", "look further down", "page down", "scroll downwards"),
+    "to_start": (
+        "reach the very start of the conversation",
+        "get to the first line",
+        "return to the top of the chat",
+        "see how the conversation began",
+    ),
+    "to_end": (
+        "reach the end of the conversation",
+        "return to the bottom of the chat",
+        "get down to the newest text",
+        "catch up with the answer",
+    ),
+    "toggle_thinking": (
+        "conceal the thinking",
+        "make the thinking text disappear",
+        "reveal the reasoning",
+        "view what it thought",
+        "not see the thinking",
+        "open the thinking block",
+    ),
+    "copy_message": (
+        "copy the reply",
+        "take the answer to my clipboard",
+        "grab the answer",
+        "copy what you said",
+        "get your text into another program",
+        "save the reply to the clipboard",
+        "copy the response",
+    ),
+    "copy_code": (
+        "grab the code block",
+        "take only the code part",
+        "copy the snippet",
+        "extract the code",
+        "get just the code",
+        "copy the program you wrote",
+    ),
+    "show_prompt": (
+        "display the exact prompt",
+        "look at the full raw prompt",
+        "see the templated prompt",
+        "reveal the prompt behind the chat",
+        "check the prompt with all its marks",
+        "look at the context as sent",
+    ),
+    "new_session": (
+        "begin a new chat",
+        "get an empty chat",
+        "open a brand new session",
+        "have a blank conversation",
+        "forget this conversation and start another",
+        "drop this chat",
+        "leave this topic and begin anew",
+        "make a fresh session",
+    ),
+    "sessions": (
+        "see previous chats",
+        "look for an earlier session",
+        "search through old conversations",
+        "reopen a chat from yesterday",
+        "get the list with earlier sessions",
+        "show past chats",
+        "return to a chat from last week",
+    ),
+    "models": (
+        "bring up the models",
+        "take another model",
+        "get the list of models",
+        "exchange the model",
+        "choose among several models",
+        "use a different gguf",
+        "select which model answers",
+        "open a gguf file",
+    ),
+    "bigger_batch": (
+        "enlarge stream_batch",
+        "have larger chunks on the screen",
+        "see fewer paints",
+        "put more tokens into one paint",
+        "make the batch larger",
+        "grow the stream batch",
+    ),
+    "smaller_batch": (
+        "shrink stream_batch",
+        "have smaller chunks on the screen",
+        "see more paints",
+        "put fewer tokens into one paint",
+        "make the text smoother",
+        "reduce stream_batch",
+    ),
+    "auto_batch": (
+        "have stream_batch chosen for me",
+        "let the program decide on stream_batch",
+        "switch stream_batch to automatic",
+        "get an automatic stream batch",
+    ),
+    "toggle_panel": (
+        "make the panel disappear",
+        "bring the panel back",
+        "turn the panel off",
+        "turn the panel on",
+        "see the charts",
+        "remove the instruments",
+        "display the speed",
+        "see tokens per second",
+        "view memory and cpu",
+    ),
+    "native_log": (
+        "view the native log",
+        "check the log",
+        "see the messages of the library",
+        "inspect the log",
+        "find out what llama.cpp said",
+        "display the log",
+    ),
+    "palette": (
+        "find a command whose name i forgot",
+        "list all commands",
+        "search for a command",
+        "get the command palette",
+        "bring up the palette",
+        "run a command by name",
+    ),
+    "theme": (
+        "get other colours",
+        "select a different theme",
+        "use a dark theme",
+        "have a bright theme",
+        "switch to other colors",
+        "open the theme list",
+        "change how it looks",
+        "get a theme that is easier on the eyes",
+    ),
+    "help": (
+        "open the help page",
+        "read the manual",
+        "find the documentation",
+        "see what the keys are",
+        "get assistance",
+        "view the help screen",
+    ),
+    "suspend": (
+        "send xchat to the background",
+        "return to the shell for a while",
+        "stop the program without leaving",
+        "use the shell in between",
+        "move xchat to the background",
+    ),
+    "quit": (
+        "finish the program",
+        "go home",
+        "leave the chat program",
+        "close the application",
+        "stop using xchat",
+        "terminate xchat",
+        "get out of xchat",
+        "exit for today",
+        "end xchat",
+    ),
+    "rename_session": (
+        "rename a session",
+        "give a session another title",
+        "change the title of a chat",
+        "name a conversation",
+        "retitle a session",
+    ),
+    "delete_session": (
+        "delete a session",
+        "remove a conversation",
+        "erase a chat",
+        "delete a chat for good",
+        "get rid of a session",
+        "throw away a conversation",
+    ),
+    "pane_up": ("select the pane above", "go to the pane above"),
+    "pane_down": ("select the pane below", "go to the pane below"),
+    "expand_pane": ("make a pane larger", "let a pane fill the panel", "enlarge a pane", "expand the pane", "maximize a pane"),
+    "open_chart": ("open a chart large", "see a big chart", "enlarge the chart", "view the chart with axes", "read values from a chart"),
+    "explain": (
+        "get a number explained",
+        "explain a figure in the panel",
+        "see the formula of a number",
+        "learn what a number in the panel means",
+        "find out where a figure comes from",
+    ),
+    "pause_panel": ("pause the panel", "freeze the charts", "hold the panes still", "stop the panel from moving", "unfreeze the panel"),
+    "panel_window": (
+        "see the last five minutes",
+        "change the time span of the charts",
+        "look back over the whole session",
+        "change the window of the charts",
+        "show one minute of the chart",
+    ),
+    "panel_density": (
+        "see more detail in the panes",
+        "make the panel denser",
+        "change the density of the panel",
+        "show less in each pane",
+        "make the panes compact",
+    ),
+    "toggle_pane": ("hide one pane", "show a single pane", "toggle a pane by its number", "switch a pane off", "hide the memory pane"),
+    "next_arrangement": (
+        "change the arrangement of panes",
+        "cycle the arrangements",
+        "get another layout of the panel",
+        "switch to the next arrangement",
+    ),
+    "save_arrangement": ("save the arrangement", "keep this layout of panes", "store my own arrangement", "remember the panes shown"),
+    "accept": (
+        "accept a dialog",
+        "confirm a dialog",
+        "say yes to a question of the program",
+        "take the chosen line",
+        "choose the marked entry of a list",
+    ),
+    "close": ("close a dialog", "leave a list", "dismiss a dialog", "get out of a dialog", "close a view", "go back without choosing"),
+}
+"""More of the same; wordings that need other words."""
+
 DO_QUESTIONS = (
-    "how {do|can|would|could|should} {i|I|one|you|we} $task{|?}",
+    "how {do|can|would|could|should} {i|I|one|you|we|someone} $task{|?}",
     "how to $task{|?}",
     "how do i $task in xchat{|?}",
-    "{which|what} key {do i press|lets me|is there|do i use|should i press|must i press} to $task{|?}",
-    "what do i {press|type|do} to $task{|?}",
-    "i {want|would like|need|wish} to $task",
-    "is there a {key|shortcut|way|hotkey|command} to $task{|?}",
-    "{key|shortcut|hotkey|button|keyboard shortcut} to $task{|?}",
+    "{which|what} {key|keys|shortcut|combination} {do i press|lets me|is there|do i use|should i press|must i press|do i need|does one press} to $task{|?}",
+    "what do i {press|type|do|hit} {to|if i want to|in order to|when i want to} $task{|?}",
+    "i {want|would like|need|wish|have|am trying|am supposed} to $task",
+    "is there a {key|shortcut|way|hotkey|command|button} to $task{|?}",
+    "{key|shortcut|hotkey|button|keyboard shortcut|key combination} to $task{|?}",
     "can i $task{|?}",
     "$task",
-    "$task{|?| please| how}",
+    "$task{|?| please| how| now}",
     "{can|could} you {tell me|show me|explain} how to $task{|?}",
-    "what is the {key|shortcut|hotkey} to $task{|?}",
+    "what is the {key|shortcut|hotkey|easiest way|quickest way} to $task{|?}",
     "{tell me|show me} how to $task",
     "where {can|do} i $task{|?}",
     "which {shortcut|button} {will|would} $task{|?}",
     "i don't know how to $task",
     "help me $task",
     "let me $task",
+    "is it possible to $task{|?}",
+    "{can|could|may} {one|you|i|we} $task{| here| somehow| with the keyboard}{|?}",
+    "how {is it possible|does one manage} to $task{|?}",
+    "i {can't|cannot|could not|failed to} $task",
+    "{my goal is|i am here|all i want is} to $task",
 )
 """How people ask for a key."""
 
+DOING_QUESTIONS = (
+    "$doing{|?}",
+    "{shortcut|hotkey|button|keys|combination|keyboard} for $doing{|?}",
+    "what is the {key|shortcut} for $doing{|?}",
+    "$doing: {which key|how|what do i press}{|?}",
+    "how about $doing{|?}",
+    "{which|what} key is {used |meant |there |}for $doing{|?}",
+    "i have trouble $doing",
+    "is $doing possible{|?}",
+    "tell me about $doing",
+    "help with $doing",
+    "$doing{, please| please| key| in xchat|, how does that go|, how is it done}{|?}",
+    "how does $doing work{|?}",
+    "i am interested in $doing",
+)
+"""The same with the task as a noun."""
+
 COMMAND_QUESTIONS = (
     "{what is|what's} the {slash |}command to $task{|?}",
-    "{which|what} {slash |}command {do i use|is there|can i type} to $task{|?}",
+    "{which|what} {slash |}command {do i use|is there|can i type|lets me use the keyboard} to $task{|?}",
     "{slash |}command to $task{|?}",
-    "is there a slash command to $task{|?}",
+    "is there a {slash |}command to $task{|?}",
     "how do i $task with a {slash |}command{|?}",
-    "can i type something to $task{|?}",
+    "can i type {something|a command|a slash} to $task{|?}",
+    "command for $doing{|?}",
+    "{which|what} {slash |}command is for $doing{|?}",
+    "as a {slash |}command: $task",
+    "what do i type after the slash to $task{|?}",
+    "$task by {slash |}command{|?}",
 )
 """How people ask for a slash command."""
 
@@ -289,13 +626,20 @@ KEY_QUESTIONS = (
     "$key{|?}",
     "what happens when i press $key{|?}",
     "{tell me|explain} what $key does",
-    "{press|pressing|hit} $key{|?}",
+    "{press|pressing|hit|i press} $key{|?}",
     "the $key key{|?}",
     "what's $key{| for}{|?}",
     "$key does what{|?}",
     "meaning of $key",
     "which function is on $key{|?}",
     "i pressed $key{|, what happened}{|?}",
+    "what is on $key{|?}",
+    "is $key {used|taken|a key|useful}{|?}",
+    "when do i {use|need} $key{|?}",
+    "{why|when} should i press $key{|?}",
+    "$key {opens|shows|starts|gives} what{|?}",
+    "what do i get {with|from|on} $key{|?}",
+    "what can i do with $key{|?}",
 )
 """How people ask what a key does."""
 
@@ -306,15 +650,17 @@ SLASH_QUESTIONS = (
     "what happens when i type $command{|?}",
     "explain $command",
     "what's $command{|?}",
+    "the $command command{|?}",
+    "when do i {use|need|type} $command{|?}",
+    "what do i get {with|from} $command{|?}",
 )
 """How people ask what a command does."""
 
 KEY_ANSWERS = (
-    "{Press|Use|Hit} **$key**$other_keys. $sentence.",
-    "**$key**$other_keys does that: $lower.",
-    "{Press|Use} **$key**$other_keys$or_command.",
-    "{With|That is on} **$key**$other_keys: $lower.",
-    "Press **$key**$other_keys. $scope_note",
+    "{Press|Use|Hit} **$key**$other_keys$where. $sentence.",
+    "**$key**$other_keys does that$where: $lower.",
+    "{Press|Use} **$key**$other_keys$where$or_command.",
+    "{With|That is on} **$key**$other_keys$where: $lower.",
 )
 """What the guide says when a key is asked for."""
 
@@ -326,9 +672,9 @@ COMMAND_ANSWERS = (
 """What the guide says when a command is asked for."""
 
 MEANING_ANSWERS = (
-    "**$key**: $lower.",
-    "**$key** is *$label*: $lower.",
-    "$sentence. That is **$key**$or_command.",
+    "**$key**: $meaning.",
+    "**$key** {does this|means this}: $meaning.",
+    "**$key**: $meaning.",
 )
 """What the guide says when a key's meaning is asked for."""
 
@@ -360,14 +706,30 @@ FREE_ANSWERS = (
 )
 """What the guide says about a key that does nothing."""
 
+_DOUBLING = frozenset("stop quit get let put cut begin shut reset set run drop skip grab hit".split())
+_ANYWHERE = "anywhere"
+_MANY_KEYS = 3
+"""More keys than this are named from the first to the last."""
+
 
 def tasks_of(action: ActionFact) -> tuple[str, ...]:
     """What people say they want to do when they mean this action."""
-    if action.id in TASKS:
-        return TASKS[action.id]
+    known = TASKS.get(action.id, ()) + MORE_TASKS.get(action.id, ())
+    if known:
+        return known
     sentence = lower_first(action.sentence.split(";")[0].split(":")[0])
     first = sentence.split(",")[0]
     return (sentence, first) if first != sentence else (sentence,)
+
+
+def doing(task: str) -> str:
+    """A task as a noun: `stop the answer` becomes `stopping the answer`."""
+    verb, _, rest = task.partition(" ")
+    if verb in _DOUBLING:
+        verb += verb[-1]
+    elif verb.endswith("e") and not verb.endswith("ee"):
+        verb = verb[:-1]
+    return f"{verb}ing {rest}".rstrip()
 
 
 def lower_first(sentence: str) -> str:
@@ -378,6 +740,8 @@ def lower_first(sentence: str) -> str:
 def spellings(key: str) -> tuple[str, ...]:
     """How people write a key: `Ctrl+R`, `ctrl-r`, `control r`, `^R`."""
     lower = key.lower()
+    if len(key) == 1:
+        return (f"{lower} in the panel", f"the key {lower}", f"{key} in the panel", f"the {lower} key")
     ways = [key, key, lower, lower, lower.replace("+", "-"), lower.replace("+", " ")]
     if key.startswith("Ctrl+"):
         ways += [lower.replace("ctrl+", "control "), lower.replace("ctrl+", "control+")]
@@ -389,6 +753,8 @@ def spellings(key: str) -> tuple[str, ...]:
         ways += ["escape", "Escape", "the escape key"]
     if key in {"PgUp", "PgDn"}:
         ways.append({"PgUp": "page up", "PgDn": "page down"}[key])
+    if key in {"Up", "Down", "Left", "Right"}:
+        return (f"the {lower} arrow", f"arrow {lower}", f"the {lower} key", f"cursor {lower}")
     return tuple(ways)
 
 
@@ -396,43 +762,57 @@ def slots_of(action: ActionFact) -> dict[str, str]:
     """The slots that key answers are written with."""
     others = [f"**{key}**" for key in action.keys[1:]]
     commands = [f"`/{name}`" for name in action.slash[1:]]
-    scope = "" if action.scope == "anywhere" else f" It works {action.scope}."
+    named = f" (or {' or '.join(others)})" if others else ""
     return {
         "key": action.key if action.keys else "",
-        "other_keys": f" (or {' or '.join(others)})" if others else "",
+        "other_keys": f" to {others[-1]}" if len(others) >= _MANY_KEYS else named,
+        "where": "" if action.scope == _ANYWHERE else f" {action.scope}",
         "command": f"/{action.slash[0]}" if action.slash else "",
         "other_commands": f" (or {' or '.join(commands)})" if commands else "",
         "or_command": f", or type `/{action.slash[0]}`" if action.slash else "",
         "sentence": action.sentence,
         "lower": lower_first(action.sentence),
-        "label": action.label,
-        "scope_note": (f"{action.sentence}.{scope}" if scope or not action.slash else f"The command `/{action.slash[0]}` does the same."),
     }
+
+
+def meaning(facts: Facts, key: str) -> str:
+    """What a key does, with the place where it does it when there are several."""
+    actions = [action for action in facts.actions if key in action.keys]
+    if len(actions) == 1 and actions[0].scope == _ANYWHERE:
+        return lower_first(actions[0].sentence)
+    parts = [("" if action.scope == _ANYWHERE else f"{action.scope}, ") + lower_first(action.sentence.split(";")[0]) for action in actions]
+    return "; ".join(parts)
 
 
 def key_exchange(rng: Random, facts: Facts) -> tuple[ActionFact | None, str, str]:
     """A question about a key or command, and its answer; the action it is about, if any."""
-    kind = rng.random()
-    if kind < 0.05:
-        return None, *_free_key(rng, facts)
     action = rng.choice(facts.actions)
+    if action.scope != _ANYWHERE and rng.random() < 0.4:
+        action = rng.choice(facts.actions)
+    kinds = {"free": 5.0}
+    if action.keys:
+        kinds |= {"key": 56.0, "meaning": 24.0}
+    if action.slash:
+        kinds |= {"command": 11.0, "slash": 11.0}
+    kind = rng.choices(tuple(kinds), tuple(kinds.values()))[0]
     slots = slots_of(action)
-    if action.keys and (kind < 0.55 or not action.slash):
-        if kind > 0.35:
+    task = rng.choice(tasks_of(action))
+    wanted = {"task": task, "doing": doing(task)}
+    match kind:
+        case "free":
+            return None, *_free_key(rng, facts)
+        case "key":
+            forms = DO_QUESTIONS if rng.random() < 0.7 else DOING_QUESTIONS
+            return action, expand(rng.choice(forms), rng, wanted), expand(rng.choice(KEY_ANSWERS), rng, slots)
+        case "meaning":
             key = rng.choice(action.keys)
             question = expand(rng.choice(KEY_QUESTIONS), rng, {"key": rng.choice(spellings(key))})
-            return action, question, expand(rng.choice(MEANING_ANSWERS), rng, slots | {"key": key})
-        question = expand(rng.choice(DO_QUESTIONS), rng, {"task": tasks_of(action)})
-        return action, question, expand(rng.choice(KEY_ANSWERS), rng, slots).rstrip()
-    if not action.keys or kind > 0.85:
-        name = rng.choice(action.slash)
-        question = expand(rng.choice(SLASH_QUESTIONS), rng, {"command": f"/{name}"})
-        return action, question, slash_answer(rng, action, name)
-    if kind > 0.72:
-        question = expand(rng.choice(COMMAND_QUESTIONS), rng, {"task": tasks_of(action)})
-        return action, question, expand(rng.choice(COMMAND_ANSWERS), rng, slots)
-    question = expand(rng.choice(DO_QUESTIONS), rng, {"task": tasks_of(action)})
-    return action, question, expand(rng.choice(KEY_ANSWERS), rng, slots).rstrip()
+            return action, question, expand(rng.choice(MEANING_ANSWERS), rng, {"key": key, "meaning": meaning(facts, key)})
+        case "command" if action.keys:
+            return action, expand(rng.choice(COMMAND_QUESTIONS), rng, wanted), expand(rng.choice(COMMAND_ANSWERS), rng, slots)
+        case _:
+            name = rng.choice(action.slash)
+            return action, expand(rng.choice(SLASH_QUESTIONS), rng, {"command": f"/{name}"}), slash_answer(rng, action, name)
 
 
 def slash_answer(rng: Random, action: ActionFact, name: str) -> str:
@@ -460,9 +840,7 @@ def action_follow_up(rng: Random, action: ActionFact, kind: str) -> str | None:
         )
     if kind == "more":
         commands = " and ".join(f"`/{name}`" for name in action.slash)
-        return f"In the config it is called `{action.id}`, in the group *{action.group}*. " + (
-            f"Commands: {commands}." if commands else "There is no command for it."
-        )
+        return f"In the config it is called `{action.id}`. " + (f"Commands: {commands}." if commands else "There is no command for it.")
     if kind == "example" and action.slash:
         return f"Type this in the prompt:\n\n```\n/{action.slash[0]}\n```"
     if kind == "command":

@@ -56,6 +56,18 @@ AFTER = (
     " for me",
     " briefly",
 )
+GENERIC = tuple(
+    """a about actually again all also always an and another any anybody anyone anything are around as ask at away be because been before best better between big but by call called can care clear clarify close come
+    could curious day deal describe detail did different difficult do does doing done down each easy else enough even ever every exactly explain fact far feel few figure find fine first follow for from full get
+    give go going good got great had half happen happens hard has have having hear heard help here hold hope how however i idea if important in inside instead into is issue it its just keep kind know known last
+    learn least less let like little long look lot made main make makes manage many matter may me mean means might mind missing moment more most much must my name need never new next nice no normal not nothing
+    now of off often ok old on once one only open opinion or other our out over own part people perhaps person place plain please point possible prefer probably problem purpose put question quick quite rather
+    really reason right role said same saw say see seem seems sense set shall should show simple simply small so some somebody somehow someone something sometimes somewhere soon sort special start step still
+    strange such suggest suppose sure take talk tell than that the their them then there these they thing things think this those though thought through time tip to today together told too tried trouble true
+    try trying two under understand until up use used useful using usual very want wanted was way we well went were what when where whether which while who whole why will wish with without wonder wondering word
+    words work working world would wrong yes yet you your""".split()
+)
+"""Words that may stand around any question without changing what it is about."""
 DROPPED = frozenset("a an the is are do does i you me my it to of in on can could how what for please that this be with".split())
 FILLERS = (
     "xchat",
@@ -121,7 +133,7 @@ def typed(rng: Random, text: str, *, soup: bool = True) -> str:
     roll = rng.random()
     if roll < 0.22:
         return text[0].upper() + text[1:] if text[:1].islower() and rng.random() < 0.7 else text
-    if soup and roll < 0.34 and text.count(" ") >= 2:
+    if soup and roll < 0.48:
         return _soup(rng, text)
     if rng.random() < 0.16 and text.count(" ") < 14:
         text = rng.choice(BEFORE) + text
@@ -150,14 +162,22 @@ def typed(rng: Random, text: str, *, soup: bool = True) -> str:
 
 
 def _soup(rng: Random, text: str) -> str:
-    """The main words, perhaps in another order, perhaps with a filler among them."""
+    """The main words, perhaps in another order, perhaps with words around them that say nothing."""
     words = [word for word in text.rstrip("?.!").split() if word.lower() not in DROPPED] or text.split()
-    if rng.random() < 0.4:
+    roll = rng.random()
+    if roll < 0.2:
         rng.shuffle(words)
-    if rng.random() < 0.5:
+    if roll < 0.35 and len(words) > 3:
+        words.pop(rng.randrange(len(words)))
+    elif rng.random() < 0.75:
+        words = text.rstrip("?.!").split() if rng.random() < 0.5 else words
+        words = [rng.choice(GENERIC) for _ in range(rng.randint(0, 5))] + words + [rng.choice(GENERIC) for _ in range(rng.randint(0, 4))]
+    else:
         words.insert(rng.randint(0, len(words)), rng.choice(FILLERS))
     result = " ".join(words)
-    return result.lower() if rng.random() < 0.7 else result
+    if rng.random() < 0.3:
+        result += "?"
+    return result.lower() if rng.random() < 0.7 else result[:1].upper() + result[1:]
 
 
 def _without_small_words(rng: Random, text: str) -> str:

@@ -225,7 +225,7 @@ LISTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 def story(rng: Random, *, long: bool) -> tuple[str, str]:
     """A request and the story; a long one has ten paragraphs (400 to 900 tokens), a short one three."""
     roll = rng.random()
-    subject = rng.choice(SUBJECTS) if roll < 0.6 else (rng.choice(NOUNS) if roll < 0.95 else gibberish(rng))
+    subject = rng.choice(SUBJECTS) if roll < 0.7 else (rng.choice(NOUNS) if roll < 0.95 else gibberish(rng))
     slots = {
         "subject": subject,
         "title": subject,
@@ -238,7 +238,7 @@ def story(rng: Random, *, long: bool) -> tuple[str, str]:
     }
     question = expand(rng.choice(ASK_LONG if long else ASK_SHORT), rng, slots)
     paragraphs = [expand(rng.choice(phase), rng, slots) for phase in (PHASES if long else SHORT_PHASES)]
-    if rng.random() < 0.4:
+    if rng.random() < 0.6:
         paragraphs.insert(0, f"**{expand(rng.choice(TITLES), rng, slots)}**")
     return question, "\n\n".join(paragraphs)
 
@@ -247,8 +247,6 @@ def listing(rng: Random) -> tuple[str, str]:
     """A request for a list, and the list."""
     question, heads, items = rng.choice(LISTS)
     chosen = rng.sample(items, 5)
-    if rng.random() < 0.5:
-        lines = [f"{number}. {item}" for number, item in enumerate(chosen, 1)]
-    else:
-        lines = [f"- {item}" for item in chosen]
+    numbered = rng.random() < 0.5
+    lines = [f"{number}. {item}" if numbered else f"- {item}" for number, item in enumerate(chosen, 1)]
     return expand(question, rng), rng.choice(heads) + "\n\n" + "\n".join(lines)

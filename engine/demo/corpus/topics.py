@@ -28,7 +28,7 @@ class Topic:
     """How often it comes up, 1 for most."""
 
 
-def topic(
+def topic(  # noqa: PLR0913 - a row of data with named columns
     id: str,
     terms: str = "",
     *,
