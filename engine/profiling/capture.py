@@ -112,6 +112,7 @@ class Capture:
         self._program = program
         self._started_ns: int | None = None
         self._started_wall_ms = wall_ms()
+        self._began = asyncio.Event()
         self._stopping = asyncio.Event()
         self._stopped_ns: int | None = None
         self._cancelled = False
@@ -128,6 +129,12 @@ class Capture:
         if self._started_ns is None:
             return float(self.request.seconds)
         return max(0.0, self.request.seconds - (now_ns() - self._started_ns) / NS_PER_S)
+
+    async def wait_until_sampling(self) -> None:
+        """Return when samples are being taken, or the capture is over without any."""
+        began = asyncio.create_task(self._began.wait())
+        await asyncio.wait({began, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        began.cancel()
 
     def stop_early(self) -> None:
         """End the sampling now and keep what there is."""
@@ -203,6 +210,7 @@ class Capture:
     def _begin_sampling(self) -> int:
         self._started_ns = now_ns()
         self._started_wall_ms = wall_ms()
+        self._began.set()
         return self._started_ns
 
     async def _with_py_spy(self) -> _Recording:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 
+from engine.atomic import write_atomically
 from engine.errors import CaptureError
 from engine.profiling.records import MODE_TEXTS, CaptureRecord
 from engine.profiling.speedscope import speedscope_document
@@ -58,17 +57,8 @@ def write_export(capture: CaptureRecord, form: ExportFormat, path: Path) -> Path
         CaptureError: The file can't be written; what was there before is untouched.
     """
     path = path.expanduser().absolute()
-    temporary = None
     try:
-        # mkstemp makes the file with mode 0600.
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(export_bytes(capture, form))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_atomically(path, export_bytes(capture, form))
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise CaptureError(f"{path} can't be written", error.strerror or str(error), "Name another file.") from error
     return path

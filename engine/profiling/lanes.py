@@ -22,9 +22,11 @@ class LaneRecorder:
         self._times = ThreadTimes(proc)
         self._looks = 0
         self._lanes: dict[int, tuple[str, list[float]]] = {}
+        self._python: set[int | None] = set()
 
     def look(self, now_ns: int) -> None:
         """Take the figures since the last look; the first one only begins."""
+        self._python |= {thread.native_id for thread in threading.enumerate()}
         shares = self._times.read(now_ns)
         if not shares:
             return
@@ -38,6 +40,5 @@ class LaneRecorder:
     def finish(self) -> tuple[ThreadLane, ...]:
         """The busiest lanes first; ends the recording."""
         self._times.close()
-        python = {thread.native_id for thread in threading.enumerate()}
-        lanes = [ThreadLane(tid, name, tid in python, tuple(figures)) for tid, (name, figures) in self._lanes.items()]
+        lanes = [ThreadLane(tid, name, tid in self._python, tuple(figures)) for tid, (name, figures) in self._lanes.items()]
         return tuple(sorted(lanes, key=lambda lane: -lane.mean_pct)[:MOST_LANES])

@@ -32,6 +32,8 @@ COMPLAINTS_KEPT = 5
 
 _TALLY = re.compile(r"Samples: \d+ Errors: (?P<errors>\d+)")
 _BEHIND = re.compile(r"(?P<seconds>\d+(?:\.\d+)?)s behind in sampling")
+_LOG_PREFIX = re.compile(r"^\[[^\]]*\]\s*")
+_LONG_NUMBER = re.compile(r"\d{6,}")
 _REFUSED = re.compile(r"permission denied|operation not permitted|EPERM|os error 1\b|os error 13\b", re.IGNORECASE)
 
 
@@ -103,7 +105,7 @@ class Report:
 
 def read_report(stdout: str, stderr: str) -> Report:
     """The figures in what py-spy printed; without its tally, each line of standard error is taken for a failure."""
-    lines = [line for line in (harmless(line.strip()) for line in stderr.splitlines()) if line]
+    lines = [line for line in map(_complaint, stderr.splitlines()) if line]
     tally = _TALLY.search(stdout) or _TALLY.search(stderr)
     behind = [float(match["seconds"]) for match in _BEHIND.finditer(stdout + stderr)]
     return Report(
@@ -112,3 +114,8 @@ def read_report(stdout: str, stderr: str) -> Report:
         complaints=tuple(dict.fromkeys(lines))[:COMPLAINTS_KEPT],
         refused=tally is None and bool(_REFUSED.search(stderr)),
     )
+
+
+def _complaint(line: str) -> str:
+    """One line of the log without its time, and without the addresses that make equal complaints look different."""
+    return _LONG_NUMBER.sub("…", _LOG_PREFIX.sub("", harmless(line.strip())))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from engine.profiling.diff import DiffTree, figure
 from engine.profiling.frames import Module, is_idle, module_of, thread_name
-from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord
+from engine.profiling.records import CaptureMode, CaptureRecord
 from engine.profiling.tree import FlameTree, FunctionRow, Node, Order, callees_of, callers_of, frames_of
+from tui import capture_text
+from tui.capture_text import percent, short_name
 from tui.cells import drawable
 from tui.widgets.flame_look import Tint, tint_of_change
 from tui.widgets.flame_table import Column, Row
@@ -119,26 +120,12 @@ class CaptureSubject:
     @property
     def heading(self) -> str:
         """Number, what was running, and the mode."""
-        capture = self.capture
-        running = " ".join(part for part in (capture.model, capture.quant) if part)
-        preset = f"preset {capture.preset}" if capture.preset else ""
-        return " · ".join(drawable(part) for part in (capture.title, MODE_TEXTS[capture.mode].label, running, preset) if part)
+        return capture_text.heading(self.capture)
 
     @property
     def figures(self) -> str:
         """Length, samples, failures, tokens and cost."""
-        capture = self.capture
-        tokens = capture.tokens
-        parts = (
-            f"{capture.seconds:.1f} s at {capture.rate}/s" if capture.rate else "",
-            f"{capture.samples:,} samples",
-            f"{capture.failures:,} failed" if capture.failures else "",
-            f"{capture.behind_s:.1f} s behind" if capture.behind_s else "",
-            f"{capture.stacks.malformed:,} lines unreadable" if capture.stacks.malformed else "",
-            f"{tokens:,} tokens" if tokens is not None else "",
-            f"cost {capture.overhead.words()}" if capture.mode is not CaptureMode.FILE else "",
-        )
-        return " · ".join(part for part in parts if part)
+        return capture_text.figures(self.capture)
 
     def narrow(self, wanted: Filter) -> str | None:
         """Show another part of the capture."""
@@ -167,7 +154,7 @@ class CaptureSubject:
 
     def _sentence(self, total: int, own: int) -> str:
         whole, time = self.tree.total(self.tree.root), self.capture.time
-        return f"total {time(total)} ({_percent(total, whole)}), own {time(own)} ({_percent(own, whole)})"
+        return f"total {time(total)} ({percent(total, whole)}), own {time(own)} ({percent(own, whole)})"
 
     def describe_frame(self, frame: str) -> str:
         """Seconds and shares."""
@@ -183,7 +170,7 @@ class CaptureSubject:
         return [
             Row(
                 row.frame,
-                (_percent(row.own, whole), f"{row.own / rate:.2f}", _percent(row.total, whole), f"{row.total / rate:.2f}", row.frame),
+                (percent(row.own, whole), f"{row.own / rate:.2f}", percent(row.total, whole), f"{row.total / rate:.2f}", row.frame),
                 self.tint_frame(row.frame),
             )
             for row in functions
@@ -194,7 +181,7 @@ class CaptureSubject:
         weight = self.tree.matching(text)
         if not weight:
             return "found nowhere"
-        return f"in {_percent(weight, self.tree.total(self.tree.root))} of the samples, {self.capture.time(weight)}"
+        return f"in {percent(weight, self.tree.total(self.tree.root))} of the samples, {self.capture.time(weight)}"
 
     def around(self, frame: str) -> tuple[FlameTree, FlameTree]:
         """Callers and callees of a function in what is shown."""
@@ -203,12 +190,7 @@ class CaptureSubject:
 
     def lanes(self) -> list[str]:
         """One line per thread: average, then its course."""
-        if not self.capture.lanes:
-            return ["This capture has no record of the threads' CPU time."]
-        return [
-            f"{lane.mean_pct:5.1f} %  {_sparkline(lane.cpu_pct)}  {drawable(lane.name)}{'' if lane.python else NATIVE_LANE}"
-            for lane in self.capture.lanes
-        ]
+        return capture_text.lane_lines(self.capture) or ["This capture has no record of the threads' CPU time."]
 
 
 class DiffSubject:
@@ -233,7 +215,7 @@ class DiffSubject:
     @property
     def heading(self) -> str:
         """Which two."""
-        return f"{_name(self.before)} → {_name(self.after)}"
+        return f"{short_name(self.before)} → {short_name(self.after)}"
 
     @property
     def figures(self) -> str:
@@ -328,22 +310,11 @@ def next_thread(subject: Subject) -> Filter:
     return replace(subject.filter, thread=choices[(place + 1) % len(choices)])
 
 
-def capture_line(capture: CaptureRecord) -> str:
-    """One capture in a list: number, when, mode, length, what was running, tokens."""
-    when = datetime.fromtimestamp(capture.started_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
-    running = " ".join(part for part in (capture.model, capture.quant, capture.preset) if part)
-    tokens = f"{capture.tokens:,} tokens" if capture.tokens is not None else ""
-    parts = (capture.title, when, capture.mode, f"{capture.seconds:.0f} s", f"{capture.samples:,} samples", tokens, running)
-    return "  ".join(drawable(part) for part in parts if part)
-
-
 def frame_of(tree: FlameTree, node: Node) -> str | None:
     """The function of a block, None for the root and for a thread's."""
     frame = tree.label(node) if node.depth else None
     return frame if frame is not None and thread_name(frame) is None else None
 
-
-NATIVE_LANE = "  (native: not in the stacks)"
 
 _ORDERS: Mapping[SortKey, Callable[[FunctionRow], Any]] = {
     SortKey.OWN: lambda row: (-row.own, -row.total),
@@ -351,23 +322,6 @@ _ORDERS: Mapping[SortKey, Callable[[FunctionRow], Any]] = {
     SortKey.NAME: lambda row: row.frame,
 }
 
-_BARS = " ▁▂▃▄▅▆▇█"
-
-
-def _sparkline(percentages: Sequence[float], width: int = 30) -> str:
-    """The course of a lane, 100 % being a whole cell, in at most `width` cells."""
-    step = max(1, -(-len(percentages) // width))
-    means = [sum(part) / len(part) for part in (percentages[index : index + step] for index in range(0, len(percentages), step))]
-    return "".join(_BARS[min(len(_BARS) - 1, round(mean / 100 * (len(_BARS) - 1)))] for mean in means)
-
 
 def _signed(change: float) -> str:
     return f"{'+' if change > 0 else '−'}{figure(abs(change))}" if change else "0"
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{part / whole * 100:.1f} %" if whole else "0 %"
-
-
-def _name(capture: CaptureRecord) -> str:
-    return drawable(" ".join(part for part in (capture.title, capture.preset, capture.quant) if part))

@@ -1,0 +1,269 @@
+"""`xchat profile`: record a run, and list, show, compare and export captures."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from engine.config import load_config
+from engine.errors import CaptureError, StoreError, UsageError
+from engine.metrics.clock import NS_PER_MS, now_ns
+from engine.paths import database_path
+from engine.profiling.capture import DEFAULT_RATE, LONGEST_SECONDS, Capture, CaptureRequest
+from engine.profiling.diff import DiffTree
+from engine.profiling.export import ExportFormat, default_name, export_bytes, write_export
+from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord, record_of_file
+from engine.profiling.stacks import read_folded
+from engine.profiling.tokens import TokenLog
+from engine.profiling.tree import FlameTree, frames_of
+from engine.records import TurnRecord
+from engine.store.captures import delete_capture, list_captures, load_capture, save_capture
+from engine.store.queries import Reader
+from tui.capture_text import capture_line, figures, heading, lane_lines, percent, short_name
+from tui.sanitize import visible
+
+EXAMPLES = """\
+examples:
+  xchat profile record -- ask "Tell a story" -n 200
+  xchat profile list
+  xchat profile show 3
+  xchat profile diff 3 4
+  xchat profile export 3 --format speedscope -o three.speedscope.json
+"""
+
+TOP = 25
+"""Functions that the text form of a capture lists."""
+
+STANDARD_OUTPUT = "-"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `profile` to the command line."""
+    parser = subparsers.add_parser(
+        "profile",
+        help="record, list, show, compare and export captures of the profiler",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(required=True, metavar="record|list|show|diff|export|delete")
+    recording = verbs.add_parser("record", help="run a command of xchat and record it")
+    recording.add_argument("--seconds", type=int, default=None, metavar="N", help="stop recording after N seconds; else at the end")
+    recording.add_argument("--rate", type=int, default=DEFAULT_RATE, metavar="N", help=f"samples a second ({DEFAULT_RATE})")
+    mode = recording.add_mutually_exclusive_group()
+    for choice in (CaptureMode.NATIVE, CaptureMode.GIL, CaptureMode.IDLE):
+        mode.add_argument(f"--{choice}", dest="mode", action="store_const", const=choice, help=MODE_TEXTS[choice].sees.rstrip("."))
+    recording.add_argument("command", nargs=argparse.REMAINDER, metavar="-- ask …", help="the command, after two dashes")
+    recording.set_defaults(run=record, mode=CaptureMode.PYTHON)
+    listing = verbs.add_parser("list", help="the newest first")
+    listing.set_defaults(run=list_them)
+    showing = verbs.add_parser("show", help="a capture, or a folded file")
+    showing.add_argument("which", metavar="ID", help="its number, or a file of folded stacks")
+    showing.add_argument("--text", action="store_true", help="print a table, in a terminal too")
+    showing.set_defaults(run=show)
+    comparing = verbs.add_parser("diff", help="what grew and what shrank from A to B")
+    comparing.add_argument("before", metavar="A")
+    comparing.add_argument("after", metavar="B")
+    comparing.add_argument("--text", action="store_true", help="print a table, in a terminal too")
+    comparing.set_defaults(run=diff)
+    exporting = verbs.add_parser("export", help="a file for other tools")
+    exporting.add_argument("which", metavar="ID")
+    exporting.add_argument("--format", choices=list(ExportFormat), type=ExportFormat, required=True)
+    exporting.add_argument("-o", "--output", metavar="FILE", help="where to; `-` is standard output")
+    exporting.set_defaults(run=export)
+    deleting = verbs.add_parser("delete", help="forget a capture")
+    deleting.add_argument("which", type=int, metavar="ID")
+    deleting.set_defaults(run=delete)
+
+
+def list_them(_options: argparse.Namespace) -> int:
+    """Print the captures."""
+    for capture in list_captures(database_path()):
+        _say(capture_line(capture))
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Open the viewer, or print the functions."""
+    capture = find(options.which)
+    if sys.stdout.isatty() and not options.text:
+        return _view(capture)
+    _say(heading(capture))
+    _say(figures(capture))
+    for note in capture.notes:
+        _say(visible(note))
+    tree = FlameTree(frames_of(capture.stacks))
+    whole = tree.total(tree.root)
+    _say("\n    own   total  function")
+    for row in sorted(tree.functions(), key=lambda row: (-row.own, -row.total))[:TOP]:
+        _say(f"{percent(row.own, whole):>7} {percent(row.total, whole):>7}  {row.frame}")
+    if capture.lanes:
+        _say("\nCPU of each thread, in per cent of one core")
+        for line in lane_lines(capture):
+            _say(line)
+    return 0
+
+
+def diff(options: argparse.Namespace) -> int:
+    """Open the viewer on the difference, or print what changed most."""
+    before, after = find(options.before), find(options.after)
+    if sys.stdout.isatty() and not options.text:
+        return _view(before, after)
+    changes = DiffTree(before, after)
+    _say(f"{short_name(before)} → {short_name(after)}")
+    _say(changes.total(changes.tree.root).words(changes.unit))
+    _say("\nOwn time of each function")
+    for change in changes.functions()[:TOP]:
+        if not change.own.equal:
+            _say(f"{change.frame}\n    {change.own.words(changes.unit)}")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a capture for other tools; prints the path."""
+    capture = find(options.which)
+    if options.output == STANDARD_OUTPUT:
+        sys.stdout.buffer.write(export_bytes(capture, options.format))
+        sys.stdout.buffer.flush()
+        return 0
+    path = Path(options.output) if options.output else Path.cwd() / default_name(capture, options.format)
+    _say(str(write_export(capture, options.format, path)))
+    return 0
+
+
+def delete(options: argparse.Namespace) -> int:
+    """Forget a capture."""
+    delete_capture(database_path(), options.which)
+    return 0
+
+
+def find(which: str) -> CaptureRecord:
+    """The capture with this number, or the one in this file.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if which.isdecimal():
+        return load_capture(database_path(), int(which))
+    path = Path(which).expanduser()
+    if not path.exists():
+        raise UsageError(f"{which} is neither the number of a capture nor a file", "", "`xchat profile list` shows the numbers.")
+    return record_of_file(path.name, read_folded(path), int(path.stat().st_mtime * 1000))
+
+
+def record(options: argparse.Namespace) -> int:
+    """Run a command of xchat in this process, record it, save the capture; returns the command's exit code."""
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if command[:1] != ["ask"]:
+        raise UsageError("There is nothing to record", "", 'Say `xchat profile record -- ask "…"`.')
+    request = CaptureRequest(options.seconds or LONGEST_SECONDS, options.rate, options.mode)
+    recorder = Recorder(request)
+    recorder.start()
+    from tui.cli.main import main
+
+    try:
+        code = main(command)
+    finally:
+        capture = recorder.finish()
+    capture = with_turn(capture, asyncio.run(latest_turn()))
+    number = save_capture(database_path(), capture)
+    saved = replace(capture, id=number)
+    for line in (figures(saved), *map(visible, saved.notes), f"Saved as capture {number}; `xchat profile show {number}` shows it."):
+        sys.stderr.write(f"xchat: {line}\n")
+    return code
+
+
+class Recorder:
+    """A capture on a thread with an event loop of its own, beside a command that has the main thread to itself."""
+
+    def __init__(self, request: CaptureRequest) -> None:
+        self._request = request
+        self._sampling = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._capture: Capture | None = None
+        self._record: CaptureRecord | None = None
+        self._error: CaptureError | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="recorder")
+
+    def start(self) -> None:
+        """Begin; returns when samples are being taken, or never will be."""
+        self._thread.start()
+        self._sampling.wait()
+
+    def finish(self) -> CaptureRecord:
+        """End the recording and return it.
+
+        Raises:
+            CaptureError: Nothing was recorded, and why.
+        """
+        if self._loop is not None and self._capture is not None:
+            # The loop is closed when the recording ended by itself.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._capture.stop_early)
+        self._thread.join()
+        if self._record is None:
+            raise self._error or CaptureError("Nothing was recorded")
+        return self._record
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._capture = capture = Capture(self._request)
+        try:
+            await capture.wait_until_sampling()
+            self._sampling.set()
+            self._record = await capture.result()
+        except CaptureError as error:
+            self._error = error
+        finally:
+            self._sampling.set()
+
+
+async def latest_turn() -> TurnRecord | None:
+    """The turn that was logged last."""
+    try:
+        reader = await Reader.open(database_path())
+    except StoreError:
+        return None
+    try:
+        newest = await reader.last()
+        turns = await reader.turns(newest.id) if newest is not None else ()
+    except StoreError:
+        return None
+    finally:
+        await reader.close()
+    return turns[-1] if turns else None
+
+
+def with_turn(capture: CaptureRecord, turn: TurnRecord | None) -> CaptureRecord:
+    """The capture with what its turn generated meanwhile, if this process made the turn."""
+    if turn is None or turn.started_ms < capture.started_ms:
+        return capture
+    start_ns = now_ns() - time.time_ns() + capture.started_ms * NS_PER_MS
+    log = TokenLog()
+    log.feed(turn.id, turn.token_ns)
+    work = log.between(start_ns, start_ns + round(capture.seconds * 1e9))
+    return replace(capture, turn_id=turn.id, model=turn.model, quant=turn.quant, preset=turn.preset, tokens=work.tokens)
+
+
+def _view(*captures: CaptureRecord) -> int:
+    from tui.terminal import prepare_environment
+
+    config = load_config()
+    terminal = prepare_environment(os.environ, low_bandwidth=config.low_bandwidth is True)
+
+    from tui.profile_viewer import ProfileViewer
+    from tui.widgets.flame_subject import CaptureSubject, DiffSubject
+
+    subject = DiffSubject(*captures) if len(captures) == 2 else CaptureSubject(captures[0])
+    ProfileViewer(subject, terminal, config.theme).run(mouse=config.mouse)
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")

@@ -1,0 +1,116 @@
+"""A capture while it runs, and the choice of what the next one looks at."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+
+from engine.profiling.capture import Capture, CaptureRequest
+from engine.profiling.records import MODE_TEXTS, CaptureMode
+
+SECONDS = (5, 10, 20, 30, 60, 120, 300)
+"""Lengths to choose from."""
+
+MODES = (CaptureMode.PYTHON, CaptureMode.NATIVE, CaptureMode.GIL, CaptureMode.IDLE)
+"""Modes to choose from; the others come by themselves."""
+
+NOT_IN_STACKS = "llama.cpp's compute threads appear in no mode; their CPU time is recorded beside the stacks."
+
+TICK_S = 0.5
+"""How often the countdown is drawn: often enough for seconds, seldom enough not to be seen in the capture."""
+
+
+class CaptureOverlay(Static):
+    """Counts a capture down, in two lines above the conversation."""
+
+    DEFAULT_CSS = """
+    CaptureOverlay {
+        dock: top; height: 2; padding: 0 1; background: $surface; color: $foreground; text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    """
+
+    def __init__(self, capture: Capture, *, end_key: str, cancel_key: str) -> None:
+        super().__init__(markup=False)
+        self._capture = capture
+        self._keys = f"{end_key} ends it now, {cancel_key} cancels"
+
+    def on_mount(self) -> None:
+        """Start counting."""
+        self.set_interval(TICK_S, self._count)
+        self._count()
+
+    def _count(self) -> None:
+        request = self._capture.request
+        left = f"{self._capture.remaining_s:.0f} s left" if self._capture.sampling else "py-spy is starting"
+        mode = MODE_TEXTS[request.mode].label
+        self.update(f"● Recording · {left} of {request.seconds} s · {request.rate}/s · {mode}\n  {self._keys}")
+
+
+class CaptureDialog(ModalScreen[CaptureRequest | None]):
+    """Chooses mode and length; dismissed with the request, or None after Escape."""
+
+    HELP = """\
+Chooses what a capture looks at and how long. Up and Down choose the mode, Left and Right the length, Enter starts.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "length(-1)", "Shorter"),
+        Binding("right", "length(1)", "Longer"),
+        Binding("escape", "dismiss(None)", "Close"),
+    ]
+    DEFAULT_CSS = """
+    CaptureDialog { align: center middle; }
+    CaptureDialog > Vertical {
+        width: 78; max-width: 96%; height: auto; max-height: 96%; border: round $primary; background: $surface; padding: 0 1;
+    }
+    CaptureDialog OptionList { height: auto; border: none; background: $surface; margin: 1 0; }
+    CaptureDialog .title { text-style: bold; }
+    CaptureDialog #about { height: 5; }
+    """
+
+    def __init__(self, last: CaptureRequest) -> None:
+        super().__init__()
+        self._mode = last.mode
+        self._seconds = last.seconds
+        self._rate = last.rate
+
+    def compose(self) -> ComposeResult:
+        """Length, modes, and what the chosen mode sees."""
+        with Vertical():
+            yield Static(id="length", classes="title", markup=False)
+            yield OptionList(*(MODE_TEXTS[mode].label for mode in MODES), markup=False)
+            yield Static(id="about", markup=False)
+            yield Static(NOT_IN_STACKS, markup=False)
+            yield Static("Enter starts   Left and Right change the length   Esc closes", markup=False)
+
+    def on_mount(self) -> None:
+        """Begin with what was chosen last."""
+        options = self.query_one(OptionList)
+        options.highlighted = MODES.index(self._mode) if self._mode in MODES else 0
+        options.focus()
+        self._show_length()
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        self._mode = MODES[event.option_index]
+        text = MODE_TEXTS[self._mode]
+        self.query_one("#about", Static).update(f"Sees: {text.sees}\nDoesn't see: {text.blind}")
+
+    @on(OptionList.OptionSelected)
+    def _selected(self) -> None:
+        self.dismiss(CaptureRequest(self._seconds, self._rate, self._mode))
+
+    def action_length(self, step: int) -> None:
+        """A shorter or longer capture."""
+        longer = [seconds for seconds in SECONDS if (seconds > self._seconds if step > 0 else seconds < self._seconds)]
+        if longer:
+            self._seconds = longer[0] if step > 0 else longer[-1]
+        self._show_length()
+
+    def _show_length(self) -> None:
+        self.query_one("#length", Static).update(f"Record for {self._seconds} s, {self._rate} samples a second")
