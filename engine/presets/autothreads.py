@@ -68,17 +68,23 @@ class AutoThreads:
     ) -> None:
         self._topology = topology
         self._others = others if others is not None else OthersLoad().since_last
-        now = topology()
+        self._decode: Governor | None = None
+        self._prefill: Governor | None = None
+        self._looked_ns = 0
+        self._looks = 0
+        self.use(preset)
+
+    def use(self, preset: Preset) -> None:
+        """Put the counts of another preset in force; what is `auto` before and after goes on with what it has found."""
+        now = self._limits = self._topology()
         facts = CpuFacts(now.most_threads, now.usable)
-        self._decode = Governor(now.start_threads, facts, DECODE) if preset.threads == "auto" else None
-        self._prefill = Governor(now.start_threads, facts, PREFILL) if preset.threads_batch == "auto" else None
+        decode, prefill = self._decode, self._prefill
+        self._decode = (decode or Governor(now.start_threads, facts, DECODE)) if preset.threads == "auto" else None
+        self._prefill = (prefill or Governor(now.start_threads, facts, PREFILL)) if preset.threads_batch == "auto" else None
         self._fixed = tuple(
             min(count, now.most_threads) if isinstance(count, int) else now.start_threads
             for count in (preset.threads, preset.threads_batch)
         )
-        self._looked_ns = 0
-        self._looks = 0
-        self._limits = now
 
     @property
     def threads(self) -> tuple[int, int]:
