@@ -33,7 +33,7 @@ from engine.metrics.reading import known
 from engine.metrics.roofline import HostLimits, ModelTraffic, roofline
 from engine.metrics.snapshot import Alert, Context, EngineFigures, Marker, MarkerKind, Phase, Prefill, Snapshot, Speed, Totals
 from engine.metrics.threads import ThreadGroup
-from engine.metrics.tracks import Tracks
+from engine.metrics.tracks import Between, Tracks
 from engine.metrics.waterfall import Waterfall, waterfall
 from engine.presets.preset import Preset
 
@@ -78,6 +78,7 @@ class Meter:
         self._on_screen = TokenRate()
         self._waterfall: Waterfall | None = None
         self._totals = Totals()
+        self._finished_per_second: float | None = None
 
     # Facts from the session
 
@@ -177,7 +178,7 @@ class Meter:
             timings.itl_max_ms,
             turn.gaps.figures().histogram,
         )
-        turn.mean = timings.predicted_per_second
+        turn.mean = self._finished_per_second = timings.predicted_per_second
         turn.prompt_per_second = timings.prompt_per_second or turn.prompt_per_second
         turn.context = replace(turn.context, used=timings.context_used, cache_n=timings.cache_n, prompt_n=timings.prompt_n)
         self._waterfall = waterfall(event.turn)
@@ -270,7 +271,8 @@ class Meter:
             totals=self._totals,
         )
         since_start_ns = at_ns - self._started_ns
-        self._tracks.push(snapshot, since_start_ns, longest_gap_ms=turn.gaps.longest_new(), longest_lag_ms=self.lag.longest_new())
+        self._tracks.push(snapshot, since_start_ns, Between(turn.gaps.longest_new(), self.lag.longest_new(), self._finished_per_second))
+        self._finished_per_second = None
         return replace(snapshot, traces=self._tracks.freeze())
 
     def _speed(self, at_ns: int) -> Speed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from engine.metrics.history import Fold, Trace, Track, Window
 from engine.metrics.reading import known
@@ -29,15 +30,27 @@ FOLDS: Mapping[str, Fold] = {
 """Every figure with a history, and what becomes of several values in one bucket."""
 
 
+@dataclass(frozen=True, slots=True)
+class Between:
+    """What happened between two snapshots and is in neither."""
+
+    longest_gap_ms: float | None = None
+    longest_lag_ms: float | None = None
+    finished_per_second: float | None = None
+    """Mean speed of a turn that ended: a quick one may begin and end between two looks."""
+
+
 class Tracks:
     """All histories of a program run."""
 
     def __init__(self) -> None:
         self._tracks = {name: Track(fold=fold) for name, fold in FOLDS.items()}
 
-    def push(self, now: Snapshot, since_start_ns: int, *, longest_gap_ms: float | None, longest_lag_ms: float | None) -> None:
-        """Add a snapshot; gaps and lags are the longest since the snapshot before."""
-        values = _values(now) | {"itl_ms": longest_gap_ms, "loop_lag_ms": longest_lag_ms}
+    def push(self, now: Snapshot, since_start_ns: int, since: Between) -> None:
+        """Add a snapshot, with what happened since the one before."""
+        values = _values(now) | {"itl_ms": since.longest_gap_ms, "loop_lag_ms": since.longest_lag_ms}
+        if values["tokens_per_second"] is None:
+            values["tokens_per_second"] = since.finished_per_second
         for name, track in self._tracks.items():
             track.push(since_start_ns, values.get(name))
 

@@ -12,18 +12,25 @@ PULSE_POINTS = 10
 
 
 def head(now: Snapshot, width: int, *, window: Window, notes: tuple[str, ...], glyphs: Glyphs) -> Row:
-    """Phase, speed and pulse on the left; notes and the window on the right, as far as there is room."""
+    """Phase, speed and pulse on the left; notes, the most important first, and the window on the right."""
     runs: list[Run] = [(f"{_phase(now):<9}", Role.GOOD if now.phase.in_turn else Role.LABEL)]
-    runs.append((f"{number(now.speed.now if now.speed.now is not None else now.speed.prompt_per_second):>6} t/s ", Role.VALUE))
+    runs.append((f"{number(_speed(now)):>6} t/s ", Role.VALUE))
     if width >= 48:
         runs.append((_pulse(now, glyphs), Role.FIRST))
     if now.alerts:
-        runs.append((f" ! {len(now.alerts)}", Role.BAD))
+        runs.append((f" {len(now.alerts)} alert{'s' if len(now.alerts) > 1 else ''}", Role.BAD))
     left = tuple(runs)
-    right = "  ".join((*notes, window.value))
     room = width - len(text_of(left)) - 1
-    shown = cut(right, room)
-    return (*left, (" " * max(0, width - len(text_of(left)) - len(shown)), Role.TEXT), (shown, Role.LABEL))
+    choices = ["  ".join((*notes[:kept], window.value)) for kept in range(len(notes), -1, -1)]
+    right = cut(next((choice for choice in choices if len(choice) <= room), choices[-1]), room)
+    return (*left, (" " * max(0, width - len(text_of(left)) - len(right)), Role.TEXT), (right, Role.LABEL))
+
+
+def _speed(now: Snapshot) -> float | None:
+    """Of what goes on: decoding, reading the prompt, or the last turn's mean."""
+    if now.speed.now is not None:
+        return now.speed.now
+    return now.speed.prompt_per_second if now.phase is Phase.PREFILL else now.speed.mean
 
 
 def _phase(now: Snapshot) -> str:

@@ -266,6 +266,18 @@ def test_figures_have_a_history(meter: Meter, clock: Clock) -> None:
     assert now.traces[Window.SESSION]["rss_bytes"].latest == 0.7e9
 
 
+def test_a_turn_between_two_looks_leaves_its_speed_in_the_history(meter: Meter, clock: Clock) -> None:
+    meter.tick()
+    submitted = clock.ns
+    start(meter, clock)
+    prefilled = clock.forward(10)
+    times = grow(meter, clock, 20, 5)
+    finish(meter, times, submitted_ns=submitted, prefilled_ns=prefilled)
+    assert meter.tick().traces[Window.MINUTE]["tokens_per_second"].latest == pytest.approx(200)
+    clock.forward(1000)
+    assert meter.tick().traces[Window.MINUTE]["tokens_per_second"].latest is None
+
+
 def test_a_day_of_turns_and_samples_leaves_the_rings_bounded() -> None:
     session = ScriptedSession(rate=10)
     for _ in range(24 * 60):
