@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -27,16 +27,27 @@ class ThreadGroup(StrEnum):
     OTHER = "other"
 
 
-GROUP_PREFIXES: Mapping[str, ThreadGroup] = {
-    "MainThread": ThreadGroup.UI,
-    "textual": ThreadGroup.UI,
-    "compute": ThreadGroup.COMPUTE,
-    "xchat-compute": ThreadGroup.COMPUTE,
-    "llama": ThreadGroup.COMPUTE,
-    "aiosqlite": ThreadGroup.DATABASE,
-    "store": ThreadGroup.DATABASE,
+@dataclass(frozen=True, slots=True)
+class ThreadRole:
+    """What a thread is called on the screen, and what it is for."""
+
+    name: str
+    group: ThreadGroup
+
+
+ROLES: Mapping[str, ThreadRole] = {
+    "MainThread": ThreadRole("event loop", ThreadGroup.UI),
+    "textual-output": ThreadRole("terminal out", ThreadGroup.UI),
+    "textual-input": ThreadRole("terminal in", ThreadGroup.UI),
+    "xchat-compute": ThreadRole("compute", ThreadGroup.COMPUTE),
+    "_connection_worker_thread": ThreadRole("database", ThreadGroup.DATABASE),
 }
-"""Beginnings of Python thread names."""
+"""By a part of the Python thread's name; the last is what aiosqlite 0.22 runs."""
+
+
+def role_of(python_name: str) -> ThreadRole:
+    """What a Python thread is. Threads without a Python name were started by the native library: compute workers."""
+    return next((role for part, role in ROLES.items() if part in python_name), ThreadRole(python_name, ThreadGroup.OTHER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +65,9 @@ class ThreadShare:
 @dataclass(slots=True)
 class _Watched:
     schedstat: KernelFile
-    name: str
-    group: ThreadGroup
-    before: tuple[int, int] | None = field(default=None)
+    python_name: str | None
+    role: ThreadRole
+    before: tuple[int, int] | None = None
 
 
 class ThreadTimes:
@@ -90,8 +101,8 @@ class ThreadTimes:
         watched = self._watched.get(tid)
         if watched is None:
             watched = self._watch(tid, python_name)
-        elif python_name is not None and python_name != watched.name:
-            watched.name, watched.group = python_name, group_of(python_name)
+        elif python_name is not None and python_name != watched.python_name:
+            watched.python_name, watched.role = python_name, role_of(python_name)
         text = watched.schedstat.read()
         times = text.split() if text is not None else []
         if len(times) < 2:
@@ -101,7 +112,7 @@ class ThreadTimes:
         if before is None or elapsed_ns <= 0:
             return None
         running, waiting = ((new - old) / elapsed_ns * 100 for old, new in zip(before, now, strict=True))
-        return ThreadShare(tid, watched.name, watched.group, min(100.0, max(0.0, running)), min(100.0, max(0.0, waiting)))
+        return ThreadShare(tid, watched.role.name, watched.role.group, min(100.0, max(0.0, running)), min(100.0, max(0.0, waiting)))
 
     def _watch(self, tid: int, python_name: str | None) -> _Watched:
         folder = self._tasks / str(tid)
@@ -109,10 +120,10 @@ class ThreadTimes:
             native = ""
             with contextlib.suppress(OSError):
                 native = (folder / "comm").read_text("utf-8", "replace").strip()
-            name, group = f"worker {tid} ({native})" if native else f"worker {tid}", ThreadGroup.COMPUTE
+            role = ThreadRole(f"worker {tid} ({native})" if native else f"worker {tid}", ThreadGroup.COMPUTE)
         else:
-            name, group = python_name, group_of(python_name)
-        watched = self._watched[tid] = _Watched(KernelFile(folder / "schedstat"), name, group)
+            role = role_of(python_name)
+        watched = self._watched[tid] = _Watched(KernelFile(folder / "schedstat"), python_name, role)
         return watched
 
     def close(self) -> None:
@@ -120,8 +131,3 @@ class ThreadTimes:
         for watched in self._watched.values():
             watched.schedstat.close()
         self._watched.clear()
-
-
-def group_of(python_name: str) -> ThreadGroup:
-    """What a Python thread is for, by its name. Threads without one were started by the native library: compute workers."""
-    return next((group for prefix, group in GROUP_PREFIXES.items() if python_name.startswith(prefix)), ThreadGroup.OTHER)

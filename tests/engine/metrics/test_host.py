@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
+import sqlite3
 import sys
 import threading
 import time
 from pathlib import Path
 
+import aiosqlite
 import psutil
 import pytest
 
@@ -20,7 +22,7 @@ from engine.metrics.host import LinuxSampler, PortableSampler
 from engine.metrics.kernelfile import KernelFile
 from engine.metrics.memory import Residency, file_residency
 from engine.metrics.reading import Unavailable, known
-from engine.metrics.threads import ThreadGroup, ThreadTimes, group_of
+from engine.metrics.threads import ThreadGroup, ThreadTimes, role_of
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's /proc")
 
@@ -122,11 +124,11 @@ def test_closing_gives_every_descriptor_back() -> None:
 def test_threads_that_end_are_forgotten() -> None:
     times = ThreadTimes(Path("/proc"))
     stay = threading.Event()
-    thread = threading.Thread(target=stay.wait, name="aiosqlite-1")
+    thread = threading.Thread(target=stay.wait, name="Thread-9 (_connection_worker_thread)")
     thread.start()
     times.read(1)
     shares = times.read(NS_PER_S)
-    assert any(share.name == "aiosqlite-1" and share.group is ThreadGroup.DATABASE for share in shares)
+    assert any(share.name == "database" and share.group is ThreadGroup.DATABASE for share in shares)
     stay.set()
     thread.join()
     assert all(share.tid != thread.native_id for share in times.read(2 * NS_PER_S))
@@ -134,17 +136,22 @@ def test_threads_that_end_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "group"),
+    ("python_name", "name", "group"),
     [
-        ("MainThread", ThreadGroup.UI),
-        ("textual-output", ThreadGroup.UI),
-        ("compute", ThreadGroup.COMPUTE),
-        ("store", ThreadGroup.DATABASE),
-        ("Thread-7", ThreadGroup.OTHER),
+        ("MainThread", "event loop", ThreadGroup.UI),
+        ("textual-output", "terminal out", ThreadGroup.UI),
+        ("xchat-compute", "compute", ThreadGroup.COMPUTE),
+        ("Thread-3 (_connection_worker_thread)", "database", ThreadGroup.DATABASE),
+        ("Thread-7", "Thread-7", ThreadGroup.OTHER),
     ],
 )
-def test_python_threads_are_told_apart_by_their_names(name: str, group: ThreadGroup) -> None:
-    assert group_of(name) is group
+def test_python_threads_are_told_apart_by_their_names(python_name: str, name: str, group: ThreadGroup) -> None:
+    assert (role_of(python_name).name, role_of(python_name).group) == (name, group)
+
+
+def test_the_database_drivers_thread_is_recognised() -> None:
+    connection = aiosqlite.Connection(lambda: sqlite3.connect(":memory:"), iter_chunk_size=64)
+    assert role_of(connection._thread.name).group is ThreadGroup.DATABASE
 
 
 def test_busy_shares_come_from_the_difference_of_two_looks(tmp_path: Path) -> None:
