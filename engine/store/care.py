@@ -26,7 +26,7 @@ BACKUP_PAGES = 256
 MOST_PROBLEMS = 100
 """Problems that a check lists before it stops."""
 
-TABLES = ("sessions", "messages", "turns", "samples", "events", "processes")
+TABLES = ("sessions", "messages", "turns", "samples", "events", "captures", "processes")
 
 Progress = Callable[[int, int], None]
 """Called now and then with the amount done and the whole amount; what it raises ends the work."""

@@ -26,6 +26,9 @@ from engine.store.search import HIT_END, HIT_START, fts_query, like_pattern, nee
 PAGE = 200
 """Messages of a page, sessions of a list."""
 
+RANKED = 2_000
+"""Newest matches among which a search looks for the best."""
+
 _SNIPPET_WORDS = 24
 
 _LAST_TURN = "LEFT JOIN turns AS t ON t.id = (SELECT max(id) FROM turns WHERE session_id = s.id)"
@@ -93,7 +96,7 @@ def list_sessions(db: sqlite3.Connection, wanted: SessionFilter, limit: int = PA
 
 
 def search_messages(db: sqlite3.Connection, wanted: SessionFilter, limit: int = 50) -> tuple[Hit, ...]:
-    """The messages that match `wanted.search` best, with the words around the hit."""
+    """The messages that match `wanted.search` best among the newest that do, with the words around the hit."""
     conditions, values = _conditions(wanted)
     query = fts_query(wanted.search)
     if query is None and not needs_scan(wanted.search):
@@ -102,20 +105,7 @@ def search_messages(db: sqlite3.Connection, wanted: SessionFilter, limit: int = 
     if needs_scan(wanted.search):
         found = _scan(db, wanted.search.strip(), where, values, limit)
     else:
-        # The best are picked by rank alone; their snippets, which cost more, are made only for those.
-        found = db.execute(
-            f"""
-            WITH best (id, rank) AS (
-                SELECT f.rowid, f.rank FROM messages_fts AS f JOIN messages AS m ON m.id = f.rowid JOIN sessions AS s ON s.id = m.session_id
-                WHERE f.messages_fts MATCH ?{where} ORDER BY f.rank LIMIT ?
-            )
-            SELECT f.rowid, m.session_id, snippet(messages_fts, 0, ?, ?, '…', {_SNIPPET_WORDS})
-            FROM messages_fts AS f JOIN messages AS m ON m.id = f.rowid
-            WHERE f.messages_fts MATCH ? AND f.rowid IN (SELECT id FROM best)
-            ORDER BY f.rank
-            """,
-            (query, *values, limit, HIT_START, HIT_END, query),
-        ).fetchall()
+        found = _best_matches(db, query or "", where, values, limit)
     infos = {info.id: info for info in _sessions_by_id(db, {session_id for _, session_id, _ in found})}
     return tuple(Hit(infos[session_id], message_id, snippet) for message_id, session_id, snippet in found)
 
@@ -255,6 +245,32 @@ def _sessions_by_id(db: sqlite3.Connection, ids: set[int]) -> Sequence[SessionIn
         session_of(row)
         for row in db.execute(f"SELECT {SESSION_COLUMNS} FROM sessions AS s {_LAST_TURN} WHERE s.id IN ({places})", tuple(ids))
     ]
+
+
+def _best_matches(db: sqlite3.Connection, query: str, where: str, values: Sequence[str | int], limit: int) -> list[tuple[int, int, str]]:
+    """Message, session and snippet of the best among the newest RANKED matches.
+
+    Ranking costs time for every match, and a common word has most messages of the database. Snippets cost more still, so they are
+    made one by one for the few that are shown.
+    """
+    matches = "FROM messages_fts AS f"
+    if where:
+        matches += " JOIN messages AS m ON m.id = f.rowid JOIN sessions AS s ON s.id = m.session_id"
+    oldest = db.execute(
+        f"SELECT min(id) FROM (SELECT f.rowid AS id {matches} WHERE f.messages_fts MATCH ?{where} ORDER BY f.rowid DESC LIMIT ?)",
+        (query, *values, RANKED),
+    ).fetchone()[0]
+    if oldest is None:
+        return []
+    best = db.execute(
+        f"SELECT f.rowid {matches} WHERE f.messages_fts MATCH ? AND f.rowid >= ?{where} ORDER BY f.rank LIMIT ?",
+        (query, oldest, *values, limit),
+    ).fetchall()
+    shown = (
+        "SELECT f.rowid, m.session_id, snippet(messages_fts, 0, ?, ?, '…', ?) "
+        "FROM messages_fts AS f JOIN messages AS m ON m.id = f.rowid WHERE f.messages_fts MATCH ? AND f.rowid = ?"
+    )
+    return [db.execute(shown, (HIT_START, HIT_END, _SNIPPET_WORDS, query, message_id)).fetchone() for (message_id,) in best]
 
 
 def _scan(db: sqlite3.Connection, text: str, where: str, values: Sequence[str | int], limit: int) -> list[tuple[int, int, str]]:

@@ -17,7 +17,7 @@ from engine.store.errors import explain
 from engine.store.opening import open_writer, wal_path
 from engine.store.transaction import transaction
 
-ORDER = ("processes", "sessions", "messages", "turns", "samples", "events")
+ORDER = ("processes", "sessions", "messages", "turns", "samples", "events", "captures", "capture_stacks")
 """Tables as they are copied: what others point to comes first."""
 
 MOST_ATTEMPTS = 2_000

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
+
+import msgspec
 
 from engine.store.export.harmless import markdown_cell, spreadsheet_cell
 
 Row = Sequence[Any]
 
+_ENCODER = msgspec.json.Encoder()
 
-def write_csv(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """RFC 4180 with a heading; None is an empty cell."""
+
+def write_csv(out: TextIO, columns: Sequence[str], rows: Iterable[Row], figures: frozenset[str] = frozenset()) -> None:
+    """RFC 4180 with a heading; None is an empty cell. The columns named in `figures` hold numbers only and are not looked at."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
+    texts = [index for index, column in enumerate(columns) if column not in figures]
     for row in rows:
-        writer.writerow([spreadsheet_cell(value) for value in row])
+        cells = list(row)
+        for index in texts:
+            cells[index] = spreadsheet_cell(cells[index])
+        writer.writerow(cells)
 
 
 def write_json(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -46,4 +53,4 @@ def write_markdown_table(out: TextIO, columns: Sequence[str], rows: Iterable[Row
 
 
 def _object(columns: Sequence[str], row: Row) -> str:
-    return json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False)
+    return _ENCODER.encode(dict(zip(columns, row, strict=True))).decode()

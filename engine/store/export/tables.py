@@ -77,6 +77,13 @@ EVENT_COLUMNS = ("at", "wall_ms", "session_id", "turn_id", "kind", "text")
 
 CHAT_COLUMNS = ("message_id", "session_id", "parent_id", "role", "status", "created", "created_ms", "thinking", "text")
 
+FIGURES = frozenset(
+    name
+    for name in (*TURN_COLUMNS, *SAMPLE_COLUMNS, *TOKEN_COLUMNS)
+    if name.endswith(("_n", "_ms", "_id", "_pct", "_bytes", "_per_second", "_per_s"))
+) | {"context_used", "major_faults", "freq_mhz", "temperature_c", "power_w", "threads"}
+"""Columns that hold numbers only, in whichever table they are."""
+
 _ISO = "strftime('%Y-%m-%dT%H:%M:%fZ', {} / 1000.0, 'unixepoch')"
 
 
