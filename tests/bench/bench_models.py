@@ -85,7 +85,7 @@ def bench_prediction(path: Path) -> None:
     from engine.presets.topology import cpu_features
     from tests.engine.models.test_memory import loaded
 
-    NativeLog(None).install()
+    NativeLog(None).listen()
     facts = read_facts([path])
     for preset in (Preset(), Preset(n_ctx=2048, type_k="q8_0", type_v="q8_0"), Preset(n_ctx=4096, flash_attn="off"), Preset(repack=False)):
         estimate = predict(facts, preset, features=cpu_features())

@@ -160,8 +160,15 @@ def test_facts_of_a_dense_model(tmp_path: Path) -> None:
     assert facts.bits_per_weight == pytest.approx(32)
     assert facts.has_template
     assert [(group.layers, group.k_width, group.head_k) for group in facts.kv] == [(2, 128, 64)]
-    assert facts.tied_output == "f32"
-    assert facts.token_bytes == facts.weight_bytes
+
+
+def test_an_embedding_that_is_the_output_too_is_read_for_every_token(tmp_path: Path) -> None:
+    tied = facts_of(read_header(raw_gguf.write(tmp_path / "tied.gguf")))
+    own = facts_of(
+        read_header(raw_gguf.write(tmp_path / "own.gguf", tensors=[*raw_gguf.TENSORS, ("output.weight", (64, 300), raw_gguf.Q8_0)]))
+    )
+    assert (tied.tied_output, own.tied_output) == ("q8_0", "")
+    assert tied.token_bytes == own.token_bytes == tied.weight_bytes
 
 
 def test_experts_count_by_the_share_that_is_used(tmp_path: Path) -> None:

@@ -215,6 +215,21 @@ def test_both_counts_are_told_when_one_changes() -> None:
     assert threads.threads == (1, 2)
 
 
+def test_another_preset_is_followed_and_what_was_learnt_is_kept() -> None:
+    threads = auto(Preset(), most=2)
+    machine = Machine(2, tells_others=False)
+    machine.neighbours = 1
+    for _ in range(100):
+        threads.decoded(machine.token_ns(threads.threads[0]), machine.now_ns)
+    assert threads.threads[0] == 1
+    threads.use(Preset(threads_batch=1))
+    assert threads.threads == (1, 1)
+    threads.use(Preset(threads=2))
+    assert threads.threads == (2, 2)
+    threads.use(Preset())
+    assert threads.threads == (2, 2)
+
+
 def test_observing_costs_less_than_five_microseconds() -> None:
     governor = Governor(2, CpuFacts(2, 2), DECODE)
     begin = time.process_time_ns()
