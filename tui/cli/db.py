@@ -1,0 +1,175 @@
+"""`xchat db`: care of the database."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from engine.config import load_config
+from engine.errors import UsageError
+from engine.metrics.clock import wall_ms
+from engine.paths import data_dir, database_path
+from engine.store import care, retention, salvage
+from engine.store.bench import BenchFigures, run_bench
+from engine.store.profile import Profile
+from engine.store.retention import RetentionRule
+from tui.cli.output import confirmed, write_json
+from tui.cli.progress import Progress
+from tui.sanitize import visible
+
+EXAMPLES = """\
+examples:
+  xchat db stats
+  xchat db backup ~/xchat-backup.db
+  xchat db retain --max-age-days 180          show what would go
+  xchat db retain --max-age-days 180 --apply
+  xchat db bench
+"""
+
+DAMAGED = 1
+"""Exit code of a check that found something."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `db` to the command line."""
+    parser = subparsers.add_parser("db", help="care of the database", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(required=True, metavar="stats|check|backup|vacuum|repair|retain|bench")
+    counting = verbs.add_parser("stats", help="size, rows and age")
+    counting.add_argument("--json", action="store_true", help="print one object")
+    counting.set_defaults(run=stats)
+    checking = verbs.add_parser("check", help="look for damage")
+    checking.add_argument("--quick", action="store_true", help="pages only, not every index entry")
+    checking.set_defaults(run=check)
+    saving = verbs.add_parser("backup", help="copy it while it is in use")
+    saving.add_argument("target", type=Path, metavar="FILE")
+    saving.add_argument("--force", action="store_true", help="overwrite the file")
+    saving.set_defaults(run=backup)
+    verbs.add_parser("vacuum", help="give the space of deleted sessions back to the disk").set_defaults(run=vacuum)
+    mending = verbs.add_parser("repair", help="save what can be read of a damaged file into a new one, with a report")
+    mending.add_argument("--output", type=Path, metavar="FILE", help="write the new file there and leave the damaged one in its place")
+    mending.set_defaults(run=repair)
+    keeping = verbs.add_parser("retain", help="delete old sessions by age or size; shows what would go unless --apply is given")
+    keeping.add_argument("--max-age-days", type=int, metavar="N", help="sessions not changed for longer")
+    keeping.add_argument("--max-size-mb", type=int, metavar="N", help="the oldest sessions, until the others fit")
+    keeping.add_argument("--apply", action="store_true", help="delete them")
+    keeping.add_argument("--yes", action="store_true", help="do not ask")
+    keeping.set_defaults(run=retain)
+    measuring = verbs.add_parser("bench", help="measure the tuning profiles, and each pragma alone, on this disk")
+    measuring.add_argument("--json", action="store_true", help="print one array")
+    measuring.set_defaults(run=bench)
+
+
+def profile() -> Profile:
+    """The profile of the config."""
+    config = load_config().database
+    return Profile.of(config.profile, config.pragmas)
+
+
+def stats(options: argparse.Namespace) -> int:
+    """Print sizes and numbers of rows."""
+    found = care.stats(database_path())
+    if options.json:
+        write_json(msgspec.to_builtins(found, enc_hook=str))
+        return 0
+    lines = {
+        "file": str(found.path),
+        "size": f"{found.file_bytes:,} bytes, of them {found.free_bytes:,} free; write-ahead log {found.log_bytes:,} bytes",
+        "schema": f"version {found.schema_version}, journal mode {found.journal_mode}",
+        "rows": ", ".join(f"{count:,} {table}" for table, count in found.rows.items()),
+        "sessions": f"from {day(found.oldest_ms)} to {day(found.newest_ms)}",
+    }
+    sys.stdout.writelines(f"{name:<10}{value}\n" for name, value in lines.items())
+    for table, size in (found.table_bytes or {}).items():
+        sys.stdout.write(f"{'':<10}{table:<12}{size:>14,} bytes\n")
+    return 0
+
+
+def day(unix_ms: int | None) -> str:
+    """A date, or that there is none."""
+    return "never" if unix_ms is None else f"{datetime.fromtimestamp(unix_ms / 1000).astimezone():%Y-%m-%d}"
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print what is wrong; the exit code tells whether anything is."""
+    report = care.check(database_path(), quick=options.quick)
+    sys.stdout.writelines(f"{visible(problem)}\n" for problem in report.problems)
+    sys.stdout.write("whole\n" if report.whole else "damaged; `xchat db repair` saves what can be read\n")
+    return 0 if report.whole else DAMAGED
+
+
+def backup(options: argparse.Namespace) -> int:
+    """Copy the database."""
+    with Progress("copying", "pages") as progress:
+        target = care.backup(database_path(), options.target, overwrite=options.force, progress=progress.show)
+    sys.stdout.write(f"{target}\n")
+    return 0
+
+
+def vacuum(_: argparse.Namespace) -> int:
+    """Rewrite the file without its gaps."""
+    before, after = care.vacuum(database_path(), profile())
+    sys.stdout.write(f"{before:,} bytes before, {after:,} after\n")
+    return 0
+
+
+def repair(options: argparse.Namespace) -> int:
+    """Salvage, report, and unless told otherwise put the new file in the old one's place."""
+    path = database_path()
+    target = options.output or path.with_name(f"{path.name}.repaired")
+    report = salvage.repair(path, target)
+    for table in report.tables:
+        refused = f", {table.refused:,} made no sense" if table.refused else ""
+        sys.stdout.write(f"{table.name:<12}{table.saved:>10,} rows saved{refused}\n")
+        sys.stdout.writelines(f"{'':<12}{visible(sentence)}\n" for sentence in table.unreadable)
+    if report.adopted_sessions:
+        sys.stdout.write(f"{report.adopted_sessions:,} sessions were made up again for messages whose own were lost\n")
+    if options.output is None:
+        sys.stdout.write(f"the damaged file is now {salvage.put_in_place(path, target)}\n")
+    sys.stdout.write("everything could be read\n" if report.complete else "not everything could be read\n")
+    return 0
+
+
+def retain(options: argparse.Namespace) -> int:
+    """Show what would go, and delete it when that was asked for."""
+    config = load_config().retention
+    rule = RetentionRule(options.max_age_days or config.max_age_days, options.max_size_mb or config.max_size_mb)
+    if rule == RetentionRule():
+        raise UsageError("There is no rule", "", "Say --max-age-days or --max-size-mb, or set them under [retention] in the config.")
+    plan = retention.preview(database_path(), rule, wall_ms())
+    for candidate in plan.candidates:
+        sys.stdout.write(f"{candidate.info.id:>5}  {candidate.bytes:>12,} bytes  {visible(candidate.info.title)}  {candidate.reason}\n")
+    summary = f"{len(plan.candidates):,} sessions, about {plan.freed_bytes:,} bytes; {plan.kept_sessions:,} stay"
+    if not options.apply or not plan.candidates:
+        sys.stdout.write(f"{summary}\n")
+        return 0
+    if not options.yes and not confirmed(f"Delete {summary}?"):
+        return 1
+    with Progress("deleting", "sessions") as progress:
+        deleted = retention.apply(database_path(), plan, profile(), progress=progress.show)
+    sys.stdout.write(f"{deleted:,} sessions deleted\n")
+    return 0
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Measure, and print a table."""
+    with Progress("measuring", "runs") as progress:
+        figures = run_bench(data_dir(), progress=progress.show)
+    if options.json:
+        write_json(figures)
+        return 0
+    width = max(len(one.name) for one in figures)
+    sys.stdout.write(f"{'':<{width}}  turn p50  turn p99   samples/s    list  search    open  can lose\n")
+    sys.stdout.writelines(line_of(one, width) for one in figures)
+    return 0
+
+
+def line_of(one: BenchFigures, width: int) -> str:
+    """A profile in a line; times are milliseconds."""
+    return (
+        f"{one.name:<{width}}  {one.commit_p50_ms:>8.2f}  {one.commit_p99_ms:>8.2f}  {one.rows_per_s:>10,.0f}"
+        f"  {one.list_ms:>6.2f}  {one.search_ms:>6.2f}  {one.open_ms:>6.2f}  {one.can_lose}\n"
+    )
