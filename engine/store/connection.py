@@ -57,6 +57,8 @@ class Connection:
             return cast(Result, await self._db._execute(job, self._db._conn))  # type: ignore[no-untyped-call]
         except (sqlite3.Error, OSError) as error:
             raise explain(error, self._path) from error
+        except OverflowError as error:
+            raise StoreError(f"A number is too large for {self._path}", str(error)) from error
         except ValueError as error:
             # aiosqlite's way to say that the connection is closed.
             raise StoreError(f"{self._path} is closed", str(error)) from error

@@ -152,6 +152,9 @@ def insert(table: str, columns: Sequence[str], suffix: str = "") -> str:
 
 
 def upsert(table: str, columns: Sequence[str]) -> str:
-    """An INSERT that overwrites the row with the same id, so that saving twice is the same as saving once."""
+    """An INSERT that overwrites the row with the same id, so that saving twice is the same as saving once.
+
+    A row of another session is never overwritten; then no row changes.
+    """
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "id")
-    return insert(table, columns, f"ON CONFLICT (id) DO UPDATE SET {changes}")
+    return insert(table, columns, f"ON CONFLICT (id) DO UPDATE SET {changes} WHERE session_id = excluded.session_id")

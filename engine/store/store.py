@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,9 @@ LOG_BOUND_BYTES = 64 * 2**20
 
 REMEMBERED_COMMITS = 512
 """How many of the last commits the latency figures are made of."""
+
+_SENSELESS = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError)
+"""Errors that the rows themselves cause: trying them again would keep every later row from being written."""
 
 Result = TypeVar("Result")
 
@@ -70,7 +73,7 @@ class Store:
         self.interrupted: tuple[int, ...] = ()
         """The sessions in which it was answering."""
         self.batch_error: StoreError | None = None
-        """Why the last batch could not be written; its rows are kept and tried again."""
+        """Why the last batch could not be written; its rows are kept and tried again, unless they made no sense."""
         self._connection = connection
         self._interval_s = interval_s
         self._process_id: int | None = None
@@ -119,6 +122,17 @@ class Store:
     async def create_session(self, title: str, created_ms: int) -> int:
         """Make a session and return its id; the title becomes one line of at most 200 characters."""
         return await self._commit(lambda db: writing.insert_session(db, title, created_ms))
+
+    async def import_session(self, title: str, created_ms: int, messages: Sequence[Message]) -> int:
+        """Make a session of messages that came from elsewhere, all in one transaction, and return its id; the last is its head."""
+
+        def write(db: sqlite3.Connection) -> int:
+            session_id = writing.insert_session(db, title, created_ms)
+            for message in messages:
+                writing.insert_message(db, session_id, message)
+            return session_id
+
+        return await self._commit(write)
 
     async def rename(self, session_id: int, title: str) -> None:
         """Give a session another title."""
@@ -192,7 +206,7 @@ class Store:
         """Write the queued samples and events now.
 
         Raises:
-            StoreError: The disk refused; they are back in the queue.
+            StoreError: The disk refused, and they are back in the queue; or they made no sense, and count as dropped.
         """
         async with self._flushing:
             # Shielded: the rows must be counted or given back whatever happens to the task that asked.
@@ -267,9 +281,12 @@ class Store:
         try:
             await self._commit(lambda db: writing.insert_batch(db, batch))
         except StoreError as error:
-            self._waiting.put_back(batch)
-            self._arrived.set()
             self.batch_error = error
+            if isinstance(error.__cause__, _SENSELESS):
+                self._waiting.dropped += len(batch)
+            else:
+                self._waiting.put_back(batch)
+                self._arrived.set()
             raise
         self.batch_error = None
         self._rows += len(batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import astuple
 
+from engine.errors import StoreError
 from engine.metrics.clock import wall_ms
 from engine.records import Message, TurnRecord
 from engine.store.batch import Batch
@@ -17,6 +18,7 @@ from engine.store.rows import (
     TURN_COLUMNS,
     clean_title,
     event_row,
+    insert,
     message_row,
     sample_row,
     turn_row,
@@ -28,6 +30,7 @@ _PROCESS_COLUMNS = (
 )
 
 _SAVE_MESSAGE = upsert("messages", MESSAGE_COLUMNS)
+_ADD_MESSAGE = insert("messages", MESSAGE_COLUMNS)
 _SAVE_TURN = upsert("turns", (*TURN_COLUMNS, "process_id"))
 
 
@@ -95,7 +98,14 @@ def insert_session(db: sqlite3.Connection, title: str, created_ms: int) -> int:
 def upsert_message(db: sqlite3.Connection, session_id: int, message: Message) -> None:
     """A message that is new, or longer than it was."""
     _touch(db, session_id, message)
-    db.execute(_SAVE_MESSAGE, message_row(session_id, message))
+    if not db.execute(_SAVE_MESSAGE, message_row(session_id, message)).rowcount:
+        raise StoreError(f"Message {message.id} can't be saved", "A message of another session has the same id.", "Send it again.")
+
+
+def insert_message(db: sqlite3.Connection, session_id: int, message: Message) -> None:
+    """A message that must be new."""
+    _touch(db, session_id, message)
+    db.execute(_ADD_MESSAGE, message_row(session_id, message))
 
 
 def upsert_turn(db: sqlite3.Connection, turn: TurnRecord, answer: Message, process_id: int | None) -> None:

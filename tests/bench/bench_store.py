@@ -31,7 +31,7 @@ from engine.store.rows import MESSAGE_COLUMNS, SAMPLE_COLUMNS, TURN_COLUMNS, ins
 from engine.store.store import Store
 from engine.store.transaction import transaction
 from tests.engine.store.kill_rounds import run as kill_rounds
-from tests.engine.store.records import sample, turn
+from tests.engine.store.records import next_id, sample, turn
 
 SESSIONS = 2_000
 MESSAGES = 200_000
@@ -91,11 +91,9 @@ def _conversation(session_id: int, length: int, created: int, words: Words) -> t
     turns = []
     parent = None
     for position in range(0, length, 2):
-        asked = Message(new_message_id(), parent, Role.USER, words.text(WORDS_OF_A_MESSAGE // 4), created_ms=created + position)
+        asked = Message(next_id(), parent, Role.USER, words.text(WORDS_OF_A_MESSAGE // 4), created_ms=created + position)
         text = words.text(WORDS_OF_A_MESSAGE * 2 - WORDS_OF_A_MESSAGE // 4)
-        answer = Message(new_message_id(), asked.id, Role.ASSISTANT, text, created_ms=created + position + 1)
-        # Ascending within a session, whatever the random bits say.
-        asked, answer = sorted((asked, answer), key=lambda message: message.created_ms)
+        answer = Message(next_id(), asked.id, Role.ASSISTANT, text, created_ms=created + position + 1)
         messages += [asked, answer]
         turns.append(turn(session_id, answer, asked=asked, tokens=100))
         parent = answer.id

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TextIO
 
-from engine.store.export.tables import Selection, where
+from engine.store.export.tables import Selection, preset_settings, where
 
 # fmt: off
 FIELDS = (
@@ -101,12 +101,7 @@ def rows_of_turns(db: sqlite3.Connection, selection: Selection) -> Iterator[Benc
 
 def settings_of(preset_json: str) -> dict[str, Any]:
     """What of a preset has a field in llama-bench; `auto` is unknown."""
-    try:
-        preset = json.loads(preset_json)
-    except ValueError:
-        return {}
-    if not isinstance(preset, dict):
-        return {}
+    preset = preset_settings(preset_json)
     return {
         "n_batch": _number(preset.get("n_batch", 512)),
         "n_ubatch": _number(preset.get("n_ubatch")),

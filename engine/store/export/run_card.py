@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.store.export.llama_bench import command_line
-from engine.store.export.tables import Selection, where, without_texts
+from engine.store.export.tables import Selection, preset_settings, where, without_texts
 from engine.store.host import Host
 
 MOST_CARDS = 50
@@ -58,7 +58,7 @@ class RunCard:
         """The card as headings and values, in the order people look for them."""
         host = self.host
         noise = ", ".join(f"{reason} ({count})" for reason, count in self.noise) or "none noticed"
-        settings = json.loads(self.preset_json or "{}")
+        settings = preset_settings(self.preset_json)
         shown = ", ".join(
             f"{key}={value}" for key, value in settings.items() if key not in {"name", "description"} and value not in (None, "")
         )

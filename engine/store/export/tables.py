@@ -92,16 +92,18 @@ def open_table(db: sqlite3.Connection, what: What, selection: Selection) -> Tabl
     return _TABLES[what](db, selection)
 
 
-def without_texts(preset_json: str) -> str:
-    """A preset as it was used, but for its system prompt."""
+def preset_settings(preset_json: str) -> dict[str, Any]:
+    """The settings of a preset as it was stored; empty for a text that is none."""
     try:
         preset = json.loads(preset_json)
     except ValueError:
-        return "{}"
-    if isinstance(preset, dict) and preset.get("system") is not None:
-        preset["system"] = None
-        return json.dumps(preset, ensure_ascii=False, separators=(",", ":"))
-    return preset_json
+        return {}
+    return preset if isinstance(preset, dict) else {}
+
+
+def without_texts(preset_json: str) -> str:
+    """A preset as it was used, but for its system prompt."""
+    return json.dumps(preset_settings(preset_json) | {"system": None}, ensure_ascii=False, separators=(",", ":"))
 
 
 def where(selection: Selection, column: str = "session_id") -> tuple[str, tuple[int, ...]]:

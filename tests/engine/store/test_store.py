@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from engine.errors import StoreError
-from engine.records import MessageStatus
+from engine.records import MessageStatus, Sample
 from engine.store import writing
 from engine.store.errors import SessionMissingError
 from engine.store.opening import open_reader, open_writer, wal_path
@@ -184,6 +185,39 @@ async def test_a_full_queue_drops_the_oldest_samples_and_counts_them(path: Path)
     await store.close()
     assert (figures.waiting, figures.dropped) == (30, 10)
     assert outside(path, "SELECT min(wall_ms), max(wall_ms) FROM samples") == [(10, 39)]
+
+
+@pytest.mark.parametrize("senseless", [replace(sample(), rss_bytes=1 << 70), replace(sample(), threads=cast(int, "many"))])
+async def test_a_sample_that_makes_no_sense_does_not_hold_up_the_ones_after_it(store: Store, path: Path, senseless: Sample) -> None:
+    store.put_sample(senseless)
+    with pytest.raises(StoreError):
+        await store.flush()
+    store.put_sample(sample())
+    await store.flush()
+    assert (store.figures().rows, store.figures().dropped, store.figures().waiting) == (1, 1, 0)
+    assert outside(path, "SELECT count(*) FROM samples") == [(1,)]
+
+
+async def test_a_conversation_from_elsewhere_is_stored_whole_or_not_at_all(store: Store, reader: Reader) -> None:
+    asked = user("Imported", created_ms=5)
+    said = answer("Yes", asked.id, created_ms=6)
+    session_id = await store.import_session("From elsewhere", 5, [asked, said])
+    stored = await reader.session(session_id)
+    assert (stored.messages, stored.info.head_id, stored.info.updated_ms) == ((asked, said), said.id, 6)
+    with pytest.raises(StoreError):
+        await store.import_session("Broken", 5, [user(), replace(said, id=1 << 70)])
+    with pytest.raises(StoreError):
+        await store.import_session("The same twice", 5, [asked, said])
+    assert len(await reader.sessions()) == 1
+
+
+async def test_a_message_never_takes_the_place_of_one_in_another_session(store: Store, reader: Reader) -> None:
+    first, second = [await store.create_session("", 1) for _ in range(2)]
+    said = answer("mine")
+    await store.save_message(first, said)
+    with pytest.raises(StoreError, match="can't be saved"):
+        await store.save_message(second, replace(said, text="stolen"))
+    assert (await reader.session(first)).messages == (said,)
 
 
 async def test_the_figures_say_what_a_commit_costs(store: Store) -> None:
