@@ -81,6 +81,20 @@ class EngineInfo:
     """The CPU features that the native library was built with and found."""
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadsNow:
+    """The thread counts in force at this moment, and why."""
+
+    threads: int
+    """While decoding."""
+    threads_batch: int
+    """While prefilling."""
+    reason: str
+    """Why that many decode, in a sentence."""
+    reason_batch: str
+    """Why that many prefill, in a sentence."""
+
+
 class Vocabulary(Protocol):
     """Text to tokens and back, for one loaded model. Safe to call from the backend's thread only."""
 
@@ -229,6 +243,10 @@ class GenerationFinished:
     tail: str = ""
     """Text that was held back and belongs to the answer after the last chunk."""
     error: XchatError | None = None
+    threads: int | None = None
+    """Threads that decoded most of the answer; None when nothing was decoded."""
+    threads_batch: int | None = None
+    """Threads that evaluated most of the prompt; None when nothing was evaluated."""
 
 
 BackendEvent = LoadProgressed | PromptReady | PrefillProgressed | TokensDecoded | GenerationFinished
@@ -245,11 +263,16 @@ class Backend(Protocol):
     def loaded(self) -> EngineInfo | None:
         """What is loaded now; None before the first load and after a failed one that could not bring the old model back."""
 
-    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None]) -> Future[EngineInfo]:
+    @property
+    def threads_now(self) -> ThreadsNow | None:
+        """The thread counts in force now, which `auto` changes between two tokens; None when nothing is loaded."""
+
+    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.
 
-        The old model is freed first when both can't be held. The future raises ModelError for a file that can't be used (the
-        backend is then empty or back on the old model), EngineError when the engine is dead, CancelledError after `cancel_load`.
+        The old model is freed first when both can't be held, and loaded again when the new one fails then. `force` loads also what
+        the memory of this machine is predicted not to hold. The future raises ModelError for a file that can't be used (TooLargeError
+        when it can't be held), EngineError when the engine is dead, CancelledError after `cancel_load`.
         """
 
     def cancel_load(self) -> None:

@@ -21,11 +21,13 @@ from engine.backend import (
     PreparedPrompt,
     PromptReady,
     StopReason,
+    ThreadsNow,
     TokensDecoded,
 )
 from engine.errors import EngineError, XchatError
 from engine.metrics.clock import now_ns
 from engine.metrics.timings import compute_timings
+from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset
 
 CHATML = (
@@ -97,10 +99,13 @@ class FakeBackend:
     prompts: list[PreparedPrompt] = field(default_factory=list)
     stream_batch: int = 1
     hot: list[Preset] = field(default_factory=list)
+    loads: list[tuple[Path, Preset, bool]] = field(default_factory=list)
+    """Path, preset, force."""
 
     def __post_init__(self) -> None:
         self.dead: XchatError | None = None
         self.loaded: EngineInfo | None = None
+        self.threads_now: ThreadsNow | None = None
         self.load_gate = threading.Event()
         self.load_gate.set()
         self.prefill_gate = threading.Event()
@@ -124,13 +129,14 @@ class FakeBackend:
 
     # Backend
 
-    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None]) -> Future[EngineInfo]:
+    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
+        self.loads.append((path, preset, force))
         future: Future[EngineInfo] = Future()
 
         def job() -> None:
             on_event(LoadProgressed(path, 0.5))
             self.load_gate.wait()
-            if self.load_error is not None:
+            if self.load_error is not None and not (force and isinstance(self.load_error, TooLargeError)):
                 future.set_exception(self.load_error)
                 return
             self.loaded = EngineInfo(
@@ -145,6 +151,7 @@ class FakeBackend:
                 memory={"weights": 400_000_000, "kv": 50_000_000, "compute": 2_000_000},
                 system_info="AVX2 = 1",
             )
+            self._count(preset)
             future.set_result(self.loaded)
 
         self._jobs.put(job)
@@ -165,6 +172,15 @@ class FakeBackend:
 
     def apply_hot(self, preset: Preset) -> None:
         self.hot.append(preset)
+        self._count(preset)
+
+    def _count(self, preset: Preset) -> None:
+        """Four CPUs, of which two are the first guess."""
+        counts = [2 if count == "auto" else min(count, 4) for count in (preset.threads, preset.threads_batch)]
+        reasons = [
+            "2 threads to begin with" if count == "auto" else "Set by the preset" for count in (preset.threads, preset.threads_batch)
+        ]
+        self.threads_now = ThreadsNow(counts[0], counts[1], reasons[0], reasons[1])
 
     def set_stream_batch(self, tokens: int) -> None:
         self.stream_batch = tokens
@@ -251,6 +267,8 @@ class FakeBackend:
                 prompt_tokens=total,
                 token_ns=tuple(times),
                 error=error,
+                threads=self.threads_now.threads if self.threads_now and times else None,
+                threads_batch=self.threads_now.threads_batch if self.threads_now else None,
             )
         )
 

@@ -20,6 +20,8 @@ class Load:
     preset: Preset
     on_event: Callable[[BackendEvent], None]
     future: Future[EngineInfo]
+    force: bool
+    """Load also what memory is predicted not to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +32,8 @@ class ApplyHot:
 
 
 @dataclass(frozen=True, slots=True)
-class SetThreads:
-    """Use that many threads."""
-
-    decode: int
-    batch: int
-
-
-@dataclass(frozen=True, slots=True)
 class Close:
     """Free everything and end."""
 
 
-Command = Load | ApplyHot | SetThreads | Close | Ticket
+Command = Load | ApplyHot | Close | Ticket

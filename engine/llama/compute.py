@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
@@ -12,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from engine.backend import EngineInfo, LoadProgressed, StopReason
+from engine.backend import EngineInfo, LoadProgressed, StopReason, ThreadsNow
 from engine.errors import EngineError, ModelError, XchatError
-from engine.llama.commands import ApplyHot, Close, Command, Load, SetThreads
+from engine.llama.commands import ApplyHot, Close, Command, Load
 from engine.llama.delivery import AUTO_STREAM_BATCH, Pace
-from engine.llama.loader import Loaded, Loader, threads_of
+from engine.llama.loader import Loaded, Loader
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled
 from engine.llama.native import on_native_death
@@ -24,7 +25,6 @@ from engine.llama.ticket import Ticket, conclude_unstarted
 from engine.llama.turn import Turn
 from engine.llama.verdicts import Verdicts
 from engine.presets.preset import Cost, Preset
-from engine.presets.topology import read_topology
 
 _PROGRESS_STEP: Final = 0.01
 
@@ -85,6 +85,12 @@ class Compute:
             loaded.scheduler.abort_if_it_helps()
 
     @property
+    def threads_now(self) -> ThreadsNow | None:
+        """The thread counts in force; from any thread."""
+        loaded = self._loaded
+        return loaded.threads.now if loaded is not None else None
+
+    @property
     def _busy(self) -> bool:
         return self._loaded is not None and self._loaded.scheduler.busy
 
@@ -95,8 +101,6 @@ class Compute:
             match self._commands.get():
                 case ApplyHot(preset):
                     self._apply_hot(preset)
-                case SetThreads(decode, batch):
-                    self._set_threads(decode, batch)
                 case command:
                     self._waiting.append(command)
         if self._waiting:
@@ -150,12 +154,12 @@ class Compute:
         loaded = self._loaded
         cost = Cost.RELOAD if loaded is None else self._loader.fits(loaded, path, preset)
         if loaded is None or cost is Cost.RELOAD:
-            fresh = self._loader.load(path, preset, _Watch(command, self._stay_responsive), loaded, self._unload)
+            fresh = self._load_or_go_back(command, loaded)
             self._unload()
             self._keep(fresh)
         elif cost is Cost.REBUILD:
             try:
-                fresh, failure = self._loader.rebuild(loaded, preset)
+                fresh, failure = self._loader.rebuild(loaded, preset, force=command.force)
             except EngineError:
                 self._loaded = self.info = None
                 raise
@@ -168,6 +172,19 @@ class Compute:
         self._preset = preset
         assert self.info is not None
         return self.info
+
+    def _load_or_go_back(self, command: Load, old: Loaded | None) -> Loaded:
+        """Load; when that fails after the old model had to make room, the old one is loaded again before the failure is told."""
+        before = old.info if old is not None else None
+        try:
+            return self._loader.load(
+                command.path, command.preset, _Watch(command, self._stay_responsive), old, self._unload, force=command.force
+            )
+        except (XchatError, LoadCancelled):
+            if before is not None and self._loaded is None:
+                with contextlib.suppress(XchatError):
+                    self._keep(self._loader.load(before.model.path, before.preset, _NOBODY, None, lambda: None, force=True))
+            raise
 
     def _stay_responsive(self) -> None:
         """What has to go on while a model is read."""
@@ -182,16 +199,10 @@ class Compute:
             loaded.close()
 
     def _apply_hot(self, preset: Preset) -> None:
-        before = self._preset
         if self.info is not None and self._loaded is not None:
-            before = self.info.preset
-            decode, batch = threads_of(preset)
-            if preset.threads == "auto" == before.threads:
-                decode = self.info.threads
-            if preset.threads_batch == "auto" == before.threads_batch:
-                batch = self.info.threads_batch
-            self._set_threads(decode, batch)
-            self.info = self._loaded.info = replace(self.info, preset=preset)
+            self._loaded.threads.use(preset)
+            now = self._loaded.threads.now
+            self.info = self._loaded.info = replace(self.info, preset=preset, threads=now.threads, threads_batch=now.threads_batch)
         self._set_pace(preset)
         self._preset = preset
 
@@ -200,14 +211,6 @@ class Compute:
             self._pace.stream_batch = preset.stream_batch
         elif self._preset.stream_batch != "auto":
             self._pace.stream_batch = AUTO_STREAM_BATCH
-
-    def _set_threads(self, decode: int, batch: int) -> None:
-        if self._loaded is None or self.info is None:
-            return
-        most = read_topology().most_threads
-        decode, batch = max(1, min(decode, most)), max(1, min(batch, most))
-        self._loaded.context.set_threads(decode, batch)
-        self.info = self._loaded.info = replace(self.info, threads=decode, threads_batch=batch)
 
     def _close(self) -> None:
         if self._loaded is not None:
@@ -229,6 +232,19 @@ class Compute:
         self._died(error)
         while True:
             threading.Event().wait()
+
+
+class _Nobody:
+    """Nobody waits for this load."""
+
+    def cancelled(self) -> bool:
+        return False
+
+    def progressed(self, fraction: float) -> None:
+        pass
+
+
+_NOBODY: Final = _Nobody()
 
 
 class _Watch:

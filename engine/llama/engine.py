@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine import paths
-from engine.backend import BackendEvent, EngineInfo, GenerateRequest, StopReason
+from engine.backend import BackendEvent, EngineInfo, GenerateRequest, StopReason, ThreadsNow
 from engine.errors import EngineError, XchatError
-from engine.llama.commands import ApplyHot, Close, Command, Load, SetThreads
+from engine.llama.commands import ApplyHot, Close, Command, Load
 from engine.llama.delivery import Pace
 from engine.llama.ticket import Ticket, conclude_unstarted
 from engine.presets.preset import Preset
@@ -76,10 +76,17 @@ class LlamaBackend:
         compute = self._compute
         return compute.log.lines() if compute is not None else ()
 
-    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None]) -> Future[EngineInfo]:
+    @property
+    def threads_now(self) -> ThreadsNow | None:
+        """The thread counts in force now, which `auto` changes between two tokens; None when nothing is loaded."""
+        compute = self._compute
+        return compute.threads_now if compute is not None else None
+
+    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.
 
-        Turns submitted before it end first; turns submitted after it run on the new model.
+        Turns submitted before it end first; turns submitted after it run on the new model. `force` loads also what the memory of
+        this machine is predicted not to hold.
         """
         future: Future[EngineInfo] = Future()
         with self._lock:
@@ -87,7 +94,7 @@ class LlamaBackend:
             if refusal is None:
                 self._loads = [pending for pending in self._loads if not pending.done()]
                 self._loads.append(future)
-                self._commands.put(Load(path, preset, on_event, future))
+                self._commands.put(Load(path, preset, on_event, future, force))
         if refusal is not None:
             future.set_exception(refusal)
         return future
@@ -121,10 +128,6 @@ class LlamaBackend:
     def apply_hot(self, preset: Preset) -> None:
         """Put the hot settings of a preset in force from the next token on: threads, threads_batch, stream_batch."""
         self._commands.put(ApplyHot(preset))
-
-    def set_threads(self, decode: int, batch: int) -> None:
-        """Use that many threads from the next token on, within the usable CPUs: how a governor puts `auto` in force."""
-        self._commands.put(SetThreads(decode, batch))
 
     def set_stream_batch(self, tokens: int) -> None:
         """Deliver that many tokens together from now on; how `auto` and a pace chosen from outside are put in force."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backend import EngineInfo
-from engine.errors import EngineError, ModelError
+from engine.errors import EngineError
 from engine.llama.context import Context
 from engine.llama.files import ModelFile, examine, identity_of, read_ahead
 from engine.llama.kv import SequenceCache
@@ -20,13 +20,15 @@ from engine.llama.model import LoadCancelled, Model
 from engine.llama.native import system_info, trim_heap
 from engine.llama.probe import Probe
 from engine.llama.scheduler import Scheduler
+from engine.llama.threads import ContextThreads
 from engine.llama.verdicts import Verdicts
 from engine.metrics.clock import NS_PER_MS, now_ns
-from engine.models.fit import fit
+from engine.models.fit import TooLargeError, fit
 from engine.models.memory import predict
 from engine.models.untrusted import file_name
+from engine.presets.autothreads import AutoThreads
 from engine.presets.preset import COSTS, Cost, Preset
-from engine.presets.topology import Room, cpu_features, read_room, read_topology
+from engine.presets.topology import Room, cpu_features, read_room
 
 _READING: Final = 0.8
 """Share of the progress that reading the file makes up; the rest is the native load."""
@@ -50,6 +52,7 @@ class Loaded:
     model: Model
     context: Context
     scheduler: Scheduler
+    threads: ContextThreads
     info: EngineInfo
 
     def close(self) -> None:
@@ -81,19 +84,23 @@ class Loader:
             return Cost.RELOAD
         return next((cost for cost in (Cost.REBUILD, Cost.HOT) if cost in changed), None)
 
-    def load(self, path: Path, preset: Preset, watch: Watch, old: Loaded | None, free_old: Callable[[], None]) -> Loaded:
-        """Load a model file.
+    def load(
+        self, path: Path, preset: Preset, watch: Watch, old: Loaded | None, free_old: Callable[[], None], *, force: bool = False
+    ) -> Loaded:
+        """Load a model file; with `force`, also one that is too large for this machine.
 
         `free_old` is called, when nothing can be found wrong with the file any more, if the model does not fit beside the old one.
 
         Raises:
-            ModelError: when the file can't be used or is too large for this machine.
+            ModelError: when the file can't be used.
+            TooLargeError: when it is too large for this machine.
             EngineError: when the context can't be made.
             LoadCancelled: when `watch` wants no more of it.
         """
         began = now_ns()
         file = examine(path)
-        _refuse_what_can_not_fit(file, preset, self._n_slots, _freed_by(old))
+        if not force:
+            _refuse_what_can_not_fit(file, preset, self._n_slots, _freed_by(old))
 
         def reading(fraction: float) -> bool:
             watch.progressed(fraction * _READING)
@@ -118,32 +125,35 @@ class Loader:
             free_old()
         model = Model(file, mmap=preset.mmap, repack=preset.repack, log=self._log, progressed=loading)
         try:
-            return self._with_context(model, preset, began)
+            return self._with_context(model, preset, began, AutoThreads(preset))
         except EngineError:
             model.close()
             trim_heap()
             raise
 
-    def rebuild(self, loaded: Loaded, preset: Preset) -> tuple[Loaded, EngineError | None]:
+    def rebuild(self, loaded: Loaded, preset: Preset, *, force: bool = False) -> tuple[Loaded, EngineError | None]:
         """Make another context on a loaded model and carry over what its KV cache holds, where that is compatible.
 
-        When the new context can't be made, the old settings are put in force again and the error is returned beside them.
+        When the new context can't be made, the old settings are put in force again and the error is returned beside them. Thread
+        counts that are `auto` before and after go on with what they have found.
 
         Raises:
-            ModelError: when the new context can't fit into memory; nothing has changed then.
+            TooLargeError: when the new context can't fit into memory (and no `force` is used); nothing has changed then.
             EngineError: when the old context can't be made again either; the model is closed then.
         """
         began = now_ns()
-        _refuse_what_can_not_fit(loaded.model.file, preset, self._n_slots, _freed_by(loaded))
+        if not force:
+            _refuse_what_can_not_fit(loaded.model.file, preset, self._n_slots, _freed_by(loaded))
+        auto = loaded.threads.auto
         carried = [(list(cache.tokens), cache.save()) for cache in loaded.scheduler.caches]
         loaded.context.close()
         failure = None
         try:
-            fresh = self._with_context(loaded.model, preset, began)
+            fresh = self._with_context(loaded.model, preset, began, auto)
         except EngineError as error:
             failure = error
             try:
-                fresh = self._with_context(loaded.model, loaded.info.preset, began)
+                fresh = self._with_context(loaded.model, loaded.info.preset, began, auto)
             except EngineError:
                 loaded.model.close()
                 raise
@@ -151,8 +161,9 @@ class Loader:
         trim_heap()
         return fresh, failure
 
-    def _with_context(self, model: Model, preset: Preset, began: int) -> Loaded:
-        threads, threads_batch = threads_of(preset)
+    def _with_context(self, model: Model, preset: Preset, began: int, auto: AutoThreads) -> Loaded:
+        auto.use(preset)
+        threads, threads_batch = auto.threads
         context = Context(model, preset, n_seq=self._n_slots, threads=threads, threads_batch=threads_batch, log=self._log)
         context.warm_up()
         info = EngineInfo(
@@ -167,18 +178,11 @@ class Loader:
             memory=context.memory_use(),
             system_info=system_info(),
         )
-        return Loaded(model, context, Scheduler(context, checkpoint_budget()), info)
+        counts = ContextThreads(context, auto)
+        return Loaded(model, context, Scheduler(context, counts, checkpoint_budget()), counts, info)
 
     def _harmless(self, file: ModelFile) -> bool:
         return self._verdicts.passed(file) or self._trusted(file.path)
-
-
-def threads_of(preset: Preset) -> tuple[int, int]:
-    """Threads for decoding and for prefill: what the preset says within the usable CPUs, else one per physical core."""
-    topology = read_topology()
-    decode = topology.start_threads if preset.threads == "auto" else preset.threads
-    batch = topology.start_threads if preset.threads_batch == "auto" else preset.threads_batch
-    return min(decode, topology.most_threads), min(batch, topology.most_threads)
 
 
 def checkpoint_budget() -> int:
@@ -194,7 +198,7 @@ def _freed_by(loaded: Loaded | None) -> int:
 
 
 def _refuse_what_can_not_fit(file: ModelFile, preset: Preset, n_seq: int, freed: int) -> None:
-    """Raise ModelError for a load that would end in swapping or at the hands of the kernel, rather than in an answer.
+    """Raise TooLargeError for a load that would end in swapping or at the hands of the kernel, rather than in an answer.
 
     Mapped weights beyond the memory that is free now are slow but possible, so only what must stay in memory is held against that.
     """
@@ -205,9 +209,7 @@ def _refuse_what_can_not_fit(file: ModelFile, preset: Preset, n_seq: int, freed:
     pinned = estimate.total - (estimate.weights if preset.mmap else 0)
     if pinned <= room.available and estimate.needed <= room.total:
         return
-    verdict = fit(file.facts, preset, room, features=features, n_seq=n_seq)
-    hint = verdict.remedies[0].sentence if verdict.remedies else "Choose a smaller model, or a smaller quant of it."
-    raise ModelError(f"{file_name(file.path)} is too large for this machine", verdict.sentence, hint)
+    raise TooLargeError(file_name(file.path), fit(file.facts, preset, room, features=features, n_seq=n_seq))
 
 
 def _carry_over(carried: Sequence[tuple[list[int], NDArray[np.uint8] | None]], caches: Sequence[SequenceCache], n_ctx: int) -> None:

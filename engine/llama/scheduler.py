@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.backend import StopReason
+from engine.backend import MemoryKind, StopReason
 from engine.errors import EngineError, XchatError
 from engine.llama.context import ABORTED, DECODED, NO_ROOM, Context, Part
 from engine.llama.kv import SequenceCache
+from engine.llama.threads import ContextThreads
 from engine.llama.turn import Turn
 from engine.metrics.clock import NS_PER_MS, NS_PER_S, now_ns
 
@@ -30,7 +31,7 @@ NODE_NS: Final = 25 * NS_PER_MS
 WIDEST_SHARE: Final = 0.3
 """Share of a layer's time in its slowest node, a matrix of the feed-forward, when the context is short."""
 SLOW_TOKEN_NS: Final = 25 * NS_PER_MS
-"""A token that takes longer is aborted on stop instead of finished."""
+"""A token that takes longer is aborted on stop instead of finished, even where the state is lost with it and a checkpoint has to serve."""
 CHECKPOINT_EVERY: Final = 1024
 """Tokens of a long prompt between two checkpoints."""
 CHECKPOINT_APART: Final = 64
@@ -49,9 +50,10 @@ class _Slot:
 class Scheduler:
     """Runs turns on one context. For the compute thread only, except `abort_if_it_helps`."""
 
-    def __init__(self, context: Context, checkpoint_bytes: int) -> None:
+    def __init__(self, context: Context, threads: ContextThreads, checkpoint_bytes: int) -> None:
         model = context.model
         self._context = context
+        self._threads = threads
         self._slots = [
             _Slot(
                 seq,
@@ -62,7 +64,10 @@ class Scheduler:
             for seq in range(context.n_seq)
         ]
         self._turns: list[Turn] = []
+        self._chosen: list[Turn] | None = None
+        """The turns of the last call, as long as no turn came, ended or is to end: most calls are for one token, and this saves a tenth."""
         self._abortable = False
+        self._abort_is_free = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self._n_layer = max(1, model.file.facts.n_layer)
         self._prompt_rate = 0.0
         """Tokens per second of the last call with a piece of prompt in it."""
@@ -83,16 +88,18 @@ class Scheduler:
         """Queue a turn."""
         if 0 <= turn.request.slot < len(self._slots):
             self._turns.append(turn)
+            self._chosen = None
         else:
             turn.conclude(StopReason.ERROR, EngineError(f"There is no slot {turn.request.slot}", f"the engine has {len(self._slots)}"))
 
     def abort_if_it_helps(self) -> None:
-        """Cut the call under way short, from any thread, unless it is a decode of single tokens that ends sooner by itself."""
+        """Cut the call under way short, from any thread, unless it ends soon by itself and a cut would cost the state of the sequence."""
         if self._abortable:
             self._context.request_abort()
 
     def end_all(self, reason: StopReason, error: XchatError | None = None) -> None:
         """End every turn, without touching anything native."""
+        self._chosen = None
         for turn in self._turns:
             turn.conclude(reason, error)
 
@@ -104,14 +111,18 @@ class Scheduler:
             return
         self._context.clear_abort()
         single = all(len(part.tokens) == 1 for part in parts)
-        self._abortable = not single or self._token_ns > SLOW_TOKEN_NS
+        self._abortable = not single or self._abort_is_free or self._token_ns > SLOW_TOKEN_NS
         if any(turn.cancelled for turn in in_batch):
             return
         begin = now_ns()
         result = self._context.decode(parts)
         self._abortable = False
         if result == DECODED:
-            self._learn_speed(parts, now_ns() - begin, single=single)
+            end = now_ns()
+            self._learn_speed(parts, end - begin, single=single)
+            threads = self._threads.computed(sum(len(part.tokens) for part in parts), end - begin, end)
+            for part, turn in zip(parts, in_batch, strict=True):
+                turn.computed(len(part.tokens), threads)
             self._advance(parts, in_batch)
         elif result == ABORTED:
             self._context.settle()
@@ -126,6 +137,8 @@ class Scheduler:
 
     def _next_turns(self) -> list[Turn]:
         """The turns of the next call, at most one per slot: those a person waits for, or the background ones when there are none."""
+        if self._chosen is not None and not any(turn.cancelled for turn in self._turns):
+            return self._chosen
         for turn in self._turns:
             if turn.cancelled:
                 turn.conclude(StopReason.CANCELLED)
@@ -136,6 +149,7 @@ class Scheduler:
             chosen.setdefault(turn.request.slot, turn)
         ready = [turn for turn in chosen.values() if self._ready(turn)]
         self._drop_finished()
+        self._chosen = ready if len(ready) == len(chosen) else None
         return ready
 
     def _ready(self, turn: Turn) -> bool:
@@ -228,6 +242,7 @@ class Scheduler:
         if not finished:
             return
         self._turns = [turn for turn in self._turns if not turn.done]
+        self._chosen = None
         for turn in finished:
             turn.close()
         for slot in self._slots:

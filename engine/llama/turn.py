@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -55,6 +55,9 @@ class Turn:
         self._progress_ns = 0
         self._cached = 0
         self._evaluated = 0
+        self._decoded_by: dict[int, int] = {}
+        """Tokens of the answer by the number of threads that made them."""
+        self._prefilled_by: dict[int, int] = {}
 
     @property
     def decoding(self) -> bool:
@@ -128,6 +131,11 @@ class Turn:
         )
         self._prefill_start_ns = now_ns()
 
+    def computed(self, tokens: int, threads: int) -> None:
+        """Note how many threads evaluated the next tokens; before `prefilled` and `next_token`."""
+        by = self._decoded_by if self.decoding else self._prefilled_by
+        by[threads] = by.get(threads, 0) + tokens
+
     def prefilled(self, held: int) -> None:
         """Note that the KV cache now holds the first `held` tokens, and tell about it now and then."""
         if self.decoding or self._prefill_start_ns is None:
@@ -196,6 +204,8 @@ class Turn:
                 token_ns=tuple(self._token_ns),
                 tail=tail,
                 error=error,
+                threads=_most(self._decoded_by),
+                threads_batch=_most(self._prefilled_by),
             ),
         )
 
@@ -203,3 +213,8 @@ class Turn:
         """Free what is native; on the compute thread, never while native code has failed."""
         if self._sampler is not None:
             self._sampler.close()
+
+
+def _most(by: Mapping[int, int]) -> int | None:
+    """The number of threads that evaluated most tokens."""
+    return max(by, key=by.__getitem__, default=None)

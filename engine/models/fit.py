@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from engine.errors import ModelError
 from engine.models.facts import ModelFacts
 from engine.models.memory import KV_PAD, Exact, MemoryEstimate, kv_misfit, predict, row_bytes, window_of
 from engine.presets.preset import Preset
@@ -51,6 +52,22 @@ class Fit:
         verb = "needs" if self.fits else "does not fit: it needs"
         middle = f"{gib(self.room.available)} {whose}" if not self.room.limited else f"{whose} {gib(self.room.available)}"
         return f"{verb} {gib(self.estimate.needed)}, {middle} of {gib(self.room.total)}"
+
+
+class TooLargeError(ModelError):
+    """A model that the memory of this machine can't hold; the hint names the changes that would make it fit.
+
+    Attributes:
+        verdict: The numbers and the remedies.
+    """
+
+    def __init__(self, name: str, verdict: Fit) -> None:
+        """`name` is the file's, safe to print."""
+        ways = "; ".join(f"{number}. {remedy.sentence}" for number, remedy in enumerate(verdict.remedies, 1))
+        super().__init__(
+            f"{name} is too large for this machine", verdict.sentence, ways or "Choose a smaller model, or a smaller quant of it"
+        )
+        self.verdict = verdict
 
 
 def fit(

@@ -1,0 +1,112 @@
+"""Thread counts while a model computes: those of the preset, and those that the governor puts in force between two tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.backend import BackendEvent, EngineInfo, TokensDecoded
+from engine.llama.threads import ContextThreads
+from engine.presets.autothreads import AutoThreads
+from engine.presets.preset import Preset
+from engine.presets.topology import Topology
+from tests.engine.llama.driver import SMALL, Driver, text_prompt, token_prompt
+
+Load = Callable[..., EngineInfo]
+MS = 1_000_000
+TWO_CPUS = Topology(usable=2, cores=2, fast_cores=2, quota=None)
+AUTO = Preset(n_ctx=1024)
+
+
+class Counts:
+    """Stands for a context: remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int]] = []
+
+    def set_threads(self, decode: int, batch: int) -> None:
+        self.told.append((decode, batch))
+
+
+def governed(preset: Preset) -> tuple[ContextThreads, Counts]:
+    context = Counts()
+    auto = AutoThreads(preset, topology=lambda: TWO_CPUS, others=lambda: None)
+    return ContextThreads(context, auto), context  # type: ignore[arg-type]
+
+
+def decode(threads: ContextThreads, tokens: int, cost_ms: Callable[[int], float]) -> list[int]:
+    """How many threads made each token."""
+    used, now = [], 0
+    for _ in range(tokens):
+        cost = int(cost_ms(threads.now.threads) * MS)
+        now += cost
+        used.append(threads.computed(1, cost, now))
+    return used
+
+
+def test_auto_leaves_a_count_that_a_busy_neighbour_has_made_slow() -> None:
+    threads, context = governed(AUTO)
+    used = decode(threads, 60, lambda count: 50.0 if count == 2 else 18.0)
+    assert used[0] == 2
+    assert used[-1] == 1
+    assert context.told[-1] == (1, 2)
+    assert threads.now.threads == 1
+    assert "18.0 ms per token against 50.0 with 2" in threads.now.reason
+
+
+def test_a_count_of_the_preset_stays_whatever_it_costs() -> None:
+    threads, context = governed(Preset(threads=2, threads_batch=1))
+    assert set(decode(threads, 60, lambda count: 50.0)) == {2}
+    assert context.told == []
+    assert threads.now.reason == "Set by the preset"
+
+
+def test_short_pieces_of_a_prompt_do_not_count_for_the_choice() -> None:
+    threads, context = governed(AUTO)
+    for call in range(50):
+        assert threads.computed(8, 400 * MS, call * 400 * MS) == 2
+    assert context.told == []
+
+
+def test_another_preset_keeps_what_the_governor_has_found() -> None:
+    threads, context = governed(AUTO)
+    decode(threads, 60, lambda count: 50.0 if count == 2 else 18.0)
+    threads.use(Preset(n_ctx=1024, threads_batch=1))
+    assert context.told[-1] == (1, 1)
+    threads.use(Preset(threads=2, threads_batch=1))
+    assert context.told[-1] == (2, 1)
+    assert threads.now.reason == "Set by the preset"
+
+
+class TestOnAModel:
+    def test_a_turn_tells_how_many_threads_worked_on_it(self, load: Load, driver: Driver) -> None:
+        load("scripted")
+        finished = driver.ask(text_prompt("hello\n")).finished
+        assert (finished.threads, finished.threads_batch) == (1, 1)
+
+    def test_a_prompt_that_is_all_reused_but_its_last_token_was_not_prefilled_by_many(self, load: Load, driver: Driver) -> None:
+        load("dense")
+        driver.ask(token_prompt([40, 41, 42]), max_tokens=1)
+        assert driver.ask(token_prompt([40, 41, 42]), max_tokens=1).finished.threads is None, "the only token came with the prompt"
+
+    def test_counts_and_reasons_can_be_read_while_tokens_flow(self, load: Load, driver: Driver) -> None:
+        load("dense", AUTO)
+        talk = driver.start(token_prompt([40, 41]), max_tokens=200)
+        talk.wait_for(TokensDecoded)
+        now = driver.backend.threads_now
+        assert now is not None
+        assert now.threads >= 1
+        assert now.reason
+        talk.finish()
+
+    def test_a_hot_change_counts_from_the_next_token_on(self, load: Load, driver: Driver) -> None:
+        two = Preset(n_ctx=1024, threads=2, threads_batch=1)
+        can_do = load("dense", two).threads
+        load("dense", SMALL)
+
+        def on_first_token(event: BackendEvent) -> None:
+            if isinstance(event, TokensDecoded) and len(event.tokens) == 1:
+                driver.backend.apply_hot(two)
+
+        finished = driver.ask(token_prompt([40, 41]), max_tokens=50, on_event=on_first_token).finished
+        assert finished.threads == can_do
+        load("dense", SMALL)
