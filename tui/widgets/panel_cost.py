@@ -47,7 +47,10 @@ def _price_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
         ]
     if density >= Density.FULL:
         paint = UNKNOWN if price.paint_pct is None else f"{price.paint_pct:.1f} %"
-        rows.append(cells(width, ("painting", paint), ("paints", f"{price.paints_per_s:.1f}/s")))
+        rows += [
+            cells(width, ("painting", paint), ("paints", f"{price.paints_per_s:.1f}/s")),
+            cells(width, ("batch", f"{now.stream_batch} tokens"), ("lag p50", milliseconds(price.lag_p50_ms))),
+        ]
     return rows
 
 

@@ -131,7 +131,7 @@ def _cpu_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     if density >= Density.FULL:
         per_token = f", {now.joules_per_token:.2f} J per token" if now.joules_per_token else ""
         rows += [
-            reading(width, "frequency", cpu.freq_mhz, "{:,.0f} MHz".format),
+            reading(width, "frequency", cpu.freq_mhz, lambda mhz: f"{mhz:,.0f} of {known(cpu.freq_max_mhz) or mhz:,.0f} MHz"),
             reading(width, "governor", cpu.governor),
             reading(width, "temperature", cpu.temperature_c, "{:.0f} °C".format),
             reading(width, "quota", cpu.quota_cores, "{:.2f} cores".format),
