@@ -113,7 +113,7 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self.preset = preset
         self.engine: EngineInfo | None = None
-        self.info: SessionInfo | None = None
+        self._info: SessionInfo | None = None
         self.stream_batch = AUTO_STREAM_BATCH if preset.stream_batch == "auto" else preset.stream_batch
         self.last_prompt = ""
         self.logging_error = logging_error
@@ -129,6 +129,14 @@ class Session:
     def branch(self) -> tuple[Message, ...]:
         """The messages shown, oldest first; while an answer grows it ends with the message being answered."""
         return self._tree.branch()
+
+    @property
+    def info(self) -> SessionInfo | None:
+        """The conversation as the log knows it; None until its first message is there, and when it isn't logged."""
+        logged = self._logged
+        if self._info is None and logged is not None and logged.id is not None:
+            self._info = SessionInfo(logged.id, logged.title, logged.created_ms, logged.created_ms, None)
+        return self._info
 
     @property
     def busy(self) -> bool:
@@ -333,7 +341,7 @@ class Session:
         """Give a saved conversation another title."""
         await self._journal.run(lambda store: store.rename(session_id, title))
         if self.info is not None and self.info.id == session_id:
-            self.info = replace(self.info, title=title)
+            self._info = replace(self.info, title=title)
         if self._logged is not None and self._logged.id == session_id:
             self._logged.title = title
 
@@ -535,7 +543,7 @@ class Session:
     def _open(self, tree: ConversationTree, info: SessionInfo | None) -> None:
         self._tree = tree
         self._first_kept = 0
-        self.info = info
+        self._info = info
         self._logged = LoggedSession(info.title, info.created_ms, info.id) if info is not None else None
         self.last_prompt = ""
         self._emit(SessionOpened(info, self.branch))

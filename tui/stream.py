@@ -58,6 +58,7 @@ class AnswerStream:
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._in_thinking = False
+        self._anew = False
         self._timer: Timer | None = None
         self._flushed_s = 0.0
         self._costs = Costs(0.0, 0.0, 0.0)
@@ -76,6 +77,7 @@ class AnswerStream:
         self._batch = batch
         self._text.clear()
         self._thinking.clear()
+        self._anew = False
         self._token_ns = None
         self._repaced_s = time.monotonic()
 
@@ -83,6 +85,10 @@ class AnswerStream:
         """More arrived: paint it when it is due."""
         if event.answer_id != self._answer_id:
             return
+        if event.moved:
+            self._anew = True
+            self._text.clear()
+            self._thinking.clear()
         self._text.append(event.text)
         self._thinking.append(event.thinking)
         self._in_thinking = event.in_thinking
@@ -113,7 +119,8 @@ class AnswerStream:
         self._flushed_s = time.monotonic()
         self._bytes_before = self._bytes_written()
         began_ns = time.thread_time_ns()
-        self._transcript.grow(self._answer_id, text, thinking, in_thinking=self._in_thinking)
+        self._transcript.grow(self._answer_id, text, thinking, in_thinking=self._in_thinking, anew=self._anew)
+        self._anew = False
         self._transcript.call_after_refresh(self._after_paint, self._answer_id, began_ns)
 
     def _after_paint(self, answer_id: int, began_ns: int) -> None:

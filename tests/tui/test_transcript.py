@@ -166,6 +166,20 @@ async def test_thinking_is_folded_to_one_line_and_unfolds() -> None:
         assert "│ yes" in screen_text(app)
 
 
+async def test_an_answer_that_turns_out_to_have_been_thinking_is_shown_as_that() -> None:
+    transcript = Transcript()
+    app = Host(transcript)
+    async with app.run_test(size=(80, 14)) as pilot:
+        transcript.begin_answer(99)
+        transcript.grow(99, "hmm let me see", "", in_thinking=False)
+        transcript.grow(99, "It is four.", "hmm let me see", in_thinking=False, anew=True)
+        await pilot.pause()
+        text = screen_text(app)
+        assert "Thought, 4 words" in text
+        assert "It is four." in text
+        assert "hmm" not in text
+
+
 async def test_messages_are_picked_with_the_keyboard_and_marked() -> None:
     transcript = Transcript()
     app = Host(transcript)

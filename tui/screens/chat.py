@@ -194,6 +194,12 @@ class ChatScreen(ReadActions, LibraryActions):
             if self._metering is not None and self._panel.drawn_ms is not None:
                 self._metering.meter.drawn(self._panel.drawn_ms)
         self.say(slow_line=self._pacer.slowed)
+        self._show_title()
+
+    def _show_title(self) -> None:
+        """The title of a new conversation is there once its row is in the database."""
+        info = self.session.info if self.session is not None else None
+        self.say(session=(info.title if info is not None else "") or "new session")
 
     def _painted(self, painted: Painted) -> None:
         if self.session is not None:
@@ -257,8 +263,8 @@ class ChatScreen(ReadActions, LibraryActions):
         self.extras[answer.id] = replace(known, note=wording.timing_line(event.turn), failure=failure)
         self.transcript.finish(answer, self.extras[answer.id])
         self.show_branch()
-        info = self.live().info
-        self.say(activity="", left_out=event.turn.left_out, session=info.title if info is not None and info.title else "new session")
+        self.say(activity="", left_out=event.turn.left_out)
+        self._show_title()
         if event.error is not None:
             self.report(event.error)
 
@@ -283,8 +289,8 @@ class ChatScreen(ReadActions, LibraryActions):
             self.editing = None
             self.prompt.border_title = ""
             self.show_branch()
-            title = event.info.title if event.info is not None else ""
-            self.say(session=title or "new session", left_out=0)
+            self.say(left_out=0)
+            self._show_title()
         elif isinstance(event, BranchChanged):
             self.show_branch()
         elif isinstance(event, PresetChanged):

@@ -152,7 +152,11 @@ class TalkActions(ChatBase):
         session = self.live()
         if not words:
             raise UsageError("/set needs a setting and a value", "", "For example: /set temperature 0.2")
-        session.use_preset(with_setting(session.preset, words))
+        preset = with_setting(session.preset, words)
+        if preset.stream_batch != session.preset.stream_batch:
+            session.set_stream_batch(preset.stream_batch)
+        else:
+            session.use_preset(preset)
         self.tell("Changed", words)
 
     async def _read(self, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -64,6 +64,12 @@ class Confirm(ModalScreen[bool]):
         """Start on the answer that does no harm."""
         self.query_one("#yes" if self._safe else "#no").focus()
 
+    def on_key(self, event: events.Key) -> None:
+        """Arrows move between the answers, as Tab does."""
+        if event.key in {"left", "right"}:
+            event.stop()
+            (self.focus_previous if event.key == "left" else self.focus_next)()
+
     @on(Button.Pressed)
     def _answer(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "yes")
@@ -88,7 +94,7 @@ class AskText(ModalScreen[str | None]):
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(drawable(self._title))
             dialog.border_subtitle = "Enter takes it, Esc leaves it"
-            yield Input(self._text)
+            yield Input(self._text, select_on_focus=False)
 
     @on(Input.Submitted)
     def _answer(self, event: Input.Submitted) -> None:

@@ -55,9 +55,8 @@ def row(info: SessionInfo, now_ms: int, current: int | None) -> Content:
     return Content.assemble(
         Content.styled(f"{info.id:>5}  ", "$muted"),
         title,
-        "  ",
-        Content.styled("  ".join(facts), "$muted"),
         Content.styled(f"  {shown}" if shown else "", "$warning"),
+        Content.styled("  " + "  ".join(facts), "$muted"),
     )
 
 

@@ -38,7 +38,7 @@ class KeyBar(Widget):
         """Column and action of each key that fits; help and quit are the last to go."""
         wanted = [action for action in ACTIONS if action.footer and action.scope is Scope.APP and self._keymap.shown(action.id)]
         while wanted and sum(self._width(action) + GAP for action in wanted) > self.size.width:
-            wanted.remove(next((action for action in reversed(wanted) if not action.fixed), wanted[-1]))
+            wanted.remove(next((action for action in reversed(wanted) if not action.fixed), wanted[0]))
         placed, column = [], 1
         for action in wanted:
             placed.append((column, action))

@@ -193,11 +193,13 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         self._add(Entry.streaming(answer_id, label=label))
         self._arrange()
 
-    def grow(self, answer_id: int, text: str, thinking: str, *, in_thinking: bool) -> None:
-        """More of the answer arrived."""
+    def grow(self, answer_id: int, text: str, thinking: str, *, in_thinking: bool, anew: bool = False) -> None:
+        """More of the answer arrived; `anew` when this is all of it, and what was shown before was taken for something else."""
         index = self._index(answer_id)
         if index is None:
             return
+        if anew:
+            self._layout.entries[index].begin_anew()
         self._layout.entries[index].grow(text, thinking, in_thinking=in_thinking)
         self._layout.pages.touch(index)
         if not self._following and not self._unseen:

@@ -90,6 +90,12 @@ class Entry:
             self.body += [Block(Kind.MARKDOWN, piece.source, gap=int(piece.closed)) for piece in rest]
         self._head_thinking(under_way=in_thinking)
 
+    def begin_anew(self) -> None:
+        """Forget what a live answer showed so far."""
+        self.text = self.thinking = ""
+        self.thought, self.thought_head = [], None
+        self.body = [Block(Kind.MARKDOWN, "", gap=1)]
+
     def finish(self, message: Message) -> None:
         """Take the authoritative text of a finished answer; what was shown while it grew is replaced."""
         self.text, self.thinking, self.live, self.opened = message.text, message.thinking, False, False

@@ -1,0 +1,100 @@
+"""The whole program on the fake backend, headless."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from engine.presets.preset import Preset
+from engine.session import Session
+from engine.store.profile import Profile
+from engine.store.queries import Reader
+from engine.store.store import Store
+from tests.fake_backend import FakeBackend
+from tests.tui.host import screen_text, wait_until
+from tui.app import XchatApp
+from tui.options import AppOptions
+from tui.screens.chat import ChatScreen
+from tui.terminal import look_at_terminal
+
+MODEL = Path("/models/fake-Q4_K_M.gguf")
+
+
+class Running:
+    """A running program and what tests ask of it."""
+
+    def __init__(self, app: XchatApp, pilot: Pilot[None], backend: FakeBackend) -> None:
+        self.app = app
+        self.pilot = pilot
+        self.backend = backend
+
+    @property
+    def chat(self) -> ChatScreen:
+        chat = self.app.chat
+        assert chat is not None
+        return chat
+
+    @property
+    def session(self) -> Session:
+        return self.chat.live()
+
+    @property
+    def text(self) -> str:
+        return screen_text(self.app)
+
+    @property
+    def notices(self) -> str:
+        return "\n".join(f"{notice.title}: {notice.message}" for notice in self.app._notifications)
+
+    async def until(self, shown: str) -> None:
+        """Wait until this is on the screen."""
+        await wait_until(self.pilot, lambda: shown in self.text, f"{shown!r} on\n{self.text}")
+
+    async def until_noticed(self, said: str) -> None:
+        """Wait until a notice says this."""
+        await wait_until(self.pilot, lambda: said in self.notices, f"notice {said!r} among\n{self.notices}")
+
+    async def send(self, text: str) -> None:
+        """Type and send."""
+        self.chat.prompt.put(text)
+        self.chat.prompt.action_send()
+        await self.pilot.pause()
+
+    async def answered(self) -> None:
+        """Wait until no turn is under way and the screen knows."""
+        await self.session.wait_idle()
+        await wait_until(self.pilot, lambda: self.chat.status_line.status.activity == "", "the answer is shown")
+
+
+@asynccontextmanager
+async def program(
+    backend: FakeBackend | None = None,
+    *,
+    size: tuple[int, int] = (120, 36),
+    database: Path | None = None,
+    ready: bool = True,
+    **options: Any,
+) -> AsyncIterator[Running]:
+    """Run the program; with `ready`, once its model is loaded."""
+    backend = backend or FakeBackend()
+
+    async def open_session() -> Session:
+        if database is None:
+            return Session(backend, preset=Preset())
+        store = await Store.open(database, Profile.of("balanced", {}))
+        return Session(backend, preset=Preset(), store=store, reader=await Reader.open(database))
+
+    app = XchatApp(open_session, AppOptions(**({"model": MODEL} | options)), look_at_terminal({"TERM": "xterm-256color"}, encoding="utf-8"))
+    async with app.run_test(size=size, notifications=True) as pilot:
+        running = Running(app, pilot, backend)
+        await wait_until(pilot, lambda: app.chat is not None and app.chat.session is not None, "the session is open")
+        if ready:
+            await wait_until(pilot, lambda: running.session.engine is not None and not running.chat.starting, "the model is loaded")
+        try:
+            yield running
+        finally:
+            await running.session.close()
