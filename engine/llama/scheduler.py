@@ -65,7 +65,7 @@ class Scheduler:
         ]
         self._turns: list[Turn] = []
         self._chosen: list[Turn] | None = None
-        """The turns of the last call, as long as no turn came, ended or is to end: most calls are for one token, and this saves a tenth."""
+        """The turns of the last call, as long as no turn came, ended or is to end: most calls are for one token."""
         self._abortable = False
         self._abort_is_free = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self._n_layer = max(1, model.file.facts.n_layer)

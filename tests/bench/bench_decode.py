@@ -35,8 +35,8 @@ def say(line: str) -> None:
 
 
 def prompt_of(count: int, seed: int = 7) -> list[int]:
-    """Tokens that no earlier prompt begins with."""
-    return [1000 + (seed * 7919 + index * 31) % 20_000 for index in range(count)]
+    """Tokens that every vocabulary has, and that no prompt of another seed begins with."""
+    return [32 + (seed * 7919 + index * 31) % 211 for index in range(count)]
 
 
 class Bare:
