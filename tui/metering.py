@@ -1,17 +1,27 @@
-"""Feeds the panel: samples the machine, ticks the meter, and hands one frozen snapshot to whoever shows it."""
+"""Feeds the panel and the log: samples the machine, ticks the meter, and hands one frozen snapshot to whoever shows it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from engine.events import Event, ModelReady
+from engine.backend import EngineInfo
+from engine.errors import XchatError
+from engine.events import Event, Notice
+from engine.metrics.bandwidth import remembered
 from engine.metrics.host import host_sampler
 from engine.metrics.live import Meter
+from engine.metrics.live_socket import SnapshotServer
 from engine.metrics.pacing import Choice
-from engine.metrics.snapshot import Snapshot
+from engine.metrics.prometheus import PrometheusEndpoint
+from engine.metrics.roofline import HostLimits
+from engine.metrics.samples import sample_of
+from engine.metrics.snapshot import MarkerKind, Snapshot
+from engine.models.check import parts_of
+from engine.models.facts_cache import FactsCache
+from engine.models.memory import traffic_of
+from engine.session import Session
 from tui.stream import Painted
 
 TICK_S = 0.5
@@ -25,37 +35,73 @@ REST_S = 5.0
 class Metering:
     """Lives as long as the chat screen. Imported after the first frame: what it measures with takes its time to load."""
 
-    def __init__(self, *, alerts: Mapping[str, float], show: Callable[[Snapshot], None], terminal: Callable[[], tuple[int, bool]]) -> None:
-        """`terminal` says how many bytes were sent so far, and whether the line is behind."""
+    def __init__(
+        self,
+        session: Session,
+        *,
+        alerts: Mapping[str, float],
+        show: Callable[[Snapshot], None],
+        tell: Callable[[Notice], None],
+        terminal: Callable[[], tuple[int, bool]],
+    ) -> None:
+        """`terminal` says how many bytes were sent so far, and whether the line is behind; `tell` shows an alert, once."""
         self.meter = Meter(alert_limits=alerts)
+        self._session = session
         self._sampler = host_sampler()
         self._show = show
+        self._tell = tell
         self._terminal = terminal
+        self._newest: Snapshot | None = None
+        self._server = SnapshotServer(lambda: self._newest)
+        self._prometheus = PrometheusEndpoint(lambda: self._newest)
         self._sampling = False
+        self._logged_s = 0.0
         self._busy_s = time.monotonic()
         self._shown_s = 0.0
 
-    def start(self) -> None:
-        """Begin to watch the event loop and the garbage collector."""
+    async def start(self, prometheus_port: int | None) -> None:
+        """Begin to watch the event loop and the garbage collector, and let other programs of this person read the figures."""
         self.meter.lag.start(asyncio.get_running_loop())
         self.meter.collections.start()
+        try:
+            await self._server.start()
+            if prometheus_port is not None:
+                self._prometheus.start(prometheus_port)
+        except XchatError as error:
+            self._tell(Notice("warning", error.title, error.detail, error.hint))
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End all watching."""
         self.meter.lag.stop()
         self.meter.collections.stop()
         self._sampler.close()
+        self._prometheus.stop()
+        await self._server.close()
 
     def handle(self, event: Event) -> None:
         """Take an event of the session."""
         self.meter.handle(event)
         self._busy_s = time.monotonic()
-        if isinstance(event, ModelReady):
-            self.watch_model(event.engine.model.path)
 
-    def watch_model(self, path: Path) -> None:
-        """Watch how much of this file is in memory."""
+    async def watch_model(self, engine: EngineInfo) -> None:
+        """Watch how much of this model is in memory, and hold its speed against what the machine can read."""
+        path = engine.model.path
         self._sampler.watch_model(path)
+        self.meter.limits = remembered(engine.threads)
+        try:
+            facts = await asyncio.to_thread(lambda: FactsCache().facts(parts_of(path)))
+        except XchatError:
+            self.meter.traffic = None  # the file is gone or was replaced since it was loaded; the panel says what it lacks
+            return
+        self.meter.traffic = traffic_of(facts, engine.preset)
+
+    def measured(self, limits: HostLimits) -> None:
+        """What this machine can do has just been measured."""
+        self.meter.limits = limits
+
+    def capture(self, on: bool) -> None:
+        """A py-spy capture began or ended: turns measured meanwhile are not to be compared."""
+        self.meter.capture(on)
 
     def painted(self, painted: Painted) -> None:
         """Text is on the screen."""
@@ -81,4 +127,19 @@ class Metering:
             self._sampling = False
         sent, behind = self._terminal()
         self.meter.terminal(sent, busy=behind)
-        self._show(self.meter.tick(sample))
+        self._newest = snapshot = self.meter.tick(sample)
+        self._log(snapshot)
+        self._show(snapshot)
+
+    def _log(self, snapshot: Snapshot) -> None:
+        session = self._session
+        session.log_sample(sample_of(snapshot, session_id=None, turn_id=session.answer_id))
+        if session.busy and (cause := self.meter.noise.verdict()) is not None:
+            session.flag_noisy(cause)
+        for alert in snapshot.raised:
+            self._tell(Notice("warning", alert.sentence))
+        for marker in snapshot.markers:
+            if marker.seconds > self._logged_s and marker.kind is not MarkerKind.TURN:
+                session.log_mark(marker.kind, marker.text)
+        if snapshot.markers:
+            self._logged_s = max(self._logged_s, snapshot.markers[-1].seconds)

@@ -58,5 +58,7 @@ class AppOptions:
     """Asked each time the models screen opens; may read files, and runs on a thread."""
     native_log: Callable[[], Sequence[str]] = tail_of_log
     """The last lines of the native library's log, oldest first."""
+    prometheus_port: int | None = None
+    """Serve figures to Prometheus on this port of the loopback interface; none serves nothing."""
     restart: Sequence[str] = ()
     """The command that starts this program again, without session; empty when it can't be restarted."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from engine.config import load_config
 from engine.errors import UsageError
+from engine.llama.output import redirect_native_output
+from engine.paths import log_path
 
 NEWEST = "newest"
 """What `--resume` means without a session."""
@@ -57,12 +59,17 @@ def run(options: argparse.Namespace) -> int:
         mouse=config.mouse and not options.no_mouse,
         low_bandwidth=low_bandwidth,
         keys=config.keys,
+        prometheus_port=config.metrics.prometheus_port,
         restart=restart_command(),
     )
 
     from tui.app import run_screen
 
-    return run_screen(app_options, config, terminal, log=not options.no_log)
+    real = redirect_native_output(log_path())
+    try:
+        return run_screen(app_options, config, terminal, log=not options.no_log)
+    finally:
+        real.restore()
 
 
 def model_to_load(asked: str | None) -> Path:

@@ -32,6 +32,7 @@ from engine.events import (
 )
 from engine.metrics.pacing import Choice
 from engine.metrics.snapshot import Snapshot
+from engine.paths import state_dir
 from engine.remembered import remember
 from engine.session import Session
 from tui import wording
@@ -49,6 +50,10 @@ from tui.widgets.transcript import Extras
 if TYPE_CHECKING:
     from tui.metering import Metering
     from tui.widgets.panel import Panel
+
+
+PANEL_FILE = "panel.json"
+"""Where the panel's arrangement is kept, in the state folder."""
 
 
 class ChatScreen(ReadActions, LibraryActions):
@@ -155,21 +160,35 @@ class ChatScreen(ReadActions, LibraryActions):
 
     async def _furnish(self) -> None:
         from tui.metering import REMOTE_TICK_S, TICK_S, Metering
+        from tui.widgets.braille import glyphs_for
         from tui.widgets.panel import Panel
 
-        self._metering = Metering(alerts=self._alerts, show=self._show_numbers, terminal=self._terminal_figures)
-        self._metering.start()
         session = self.live()
+        options, terminal = self.program.options, self.program.terminal
+        metering = Metering(session, alerts=self._alerts, show=self._show_numbers, tell=self.program.tell, terminal=self._terminal_figures)
+        await metering.start(options.prometheus_port)
+        self._metering = metering
         if session.engine is not None:
-            self._metering.handle(ModelReady(session.engine))
-        self._panel = Panel(sweep=self.program.options.low_bandwidth, id="panel")
+            metering.handle(ModelReady(session.engine))
+            await metering.watch_model(session.engine)
+        self._panel = Panel(
+            glyphs=glyphs_for(braille=terminal.braille, unicode=terminal.unicode),
+            sweep=options.low_bandwidth,
+            memory=state_dir() / PANEL_FILE,
+            id="panel",
+        )
         await self.query_one("#panel-place").mount(self._panel)
         self.set_interval(REMOTE_TICK_S if self._remote else TICK_S, self._metering.tick)
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         """Stop watching."""
         if self._metering is not None:
-            self._metering.stop()
+            await self._metering.stop()
+
+    def on_panel_host_measured(self, event: Panel.HostMeasured) -> None:
+        """What this machine can do was measured from the panel."""
+        if self._metering is not None:
+            self._metering.measured(event.limits)
 
     # Room
 
@@ -275,6 +294,8 @@ class ChatScreen(ReadActions, LibraryActions):
             model = event.engine.model
             self.say(activity="", model=model.name, quant=model.quant)
             remember(model=str(model.path))
+            if self._metering is not None:
+                self.run_worker(self._metering.watch_model(event.engine), group="watch", exclusive=True)
             self.send_waiting()
         elif isinstance(event, ModelFailed):
             engine = event.engine

@@ -16,6 +16,7 @@ from engine.session import Session
 from tui.bindings import Keymap
 from tui.options import AppOptions
 from tui.pacing import Line
+from tui.terminal import Terminal
 from tui.widgets.footer import KeyBar
 from tui.widgets.prompt import Prompt
 from tui.widgets.status import StatusLine
@@ -27,6 +28,7 @@ class Program(Protocol):
 
     options: AppOptions
     keymap: Keymap
+    terminal: Terminal
 
     def tell(self, notice: Notice) -> None:
         """Show a notice."""
