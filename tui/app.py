@@ -6,9 +6,8 @@ import asyncio
 import gc
 import os
 import signal
-import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
@@ -21,11 +20,12 @@ from tui.bindings import OF_THE_APP, bindings_for, resolve
 from tui.commands import Command, action_commands, theme_commands
 from tui.driver import AsciiDriver, SafeLinuxDriver
 from tui.keys import Scope
-from tui.options import AppOptions
+from tui.options import AppOptions, KnownModel
 from tui.pacing import Line
 from tui.screens.first import FirstScreen
 from tui.terminal import Terminal
 from tui.theming import load_themes, theme_for, variable_defaults
+from tui.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from engine.config import Config
@@ -269,27 +269,6 @@ class XchatApp(App[None], inherit_bindings=False):
         await self.leave(0)
 
 
-@dataclass
-class Watchdog:
-    """Ends the process when its orderly end takes too long: a terminal that takes nothing, a thread that hangs."""
-
-    _timer: threading.Timer | None = None
-
-    def arm(self, seconds: float, code: int) -> None:
-        """End the process with `code` after so many seconds; the shortest time asked for counts."""
-        timer = threading.Timer(seconds, os._exit, (code,))
-        timer.daemon = True
-        if self._timer is None or seconds < self._timer.interval:
-            self.rest()
-            self._timer = timer
-            timer.start()
-
-    def rest(self) -> None:
-        """The end came in time."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-
 def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions, terminal: Terminal, *, alerts: Mapping[str, float]) -> int:
     """Run the screen until the person leaves; returns the exit code, or becomes another program when a restart was asked for."""
     gc.disable()  # until the chat screen stands: what is made before then stays anyway
@@ -311,7 +290,12 @@ def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, log: 
 
         return await start(Preset(), config, log=log)
 
-    return run_app(open_session, options, terminal, alerts=config.alerts)
+    def models() -> Sequence[KnownModel]:
+        from tui.known_models import known_models
+
+        return known_models(config.models.folders)
+
+    return run_app(open_session, replace(options, known_models=models), terminal, alerts=config.alerts)
 
 
 def _import_chat() -> type[ChatScreen]:

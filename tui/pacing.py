@@ -48,6 +48,12 @@ class Pacer:
         """Whether the line forces longer pauses than usual."""
         return self._backoff_s > self.floor_s
 
+    def be_remote(self, *, remote: bool) -> None:
+        """Take the pace of a remote line, or of a local one."""
+        at_usual = self.floor_s == self.usual_s
+        self.usual_s = REMOTE_S if remote else LOCAL_S
+        self.floor_s = self.usual_s if at_usual else self.floor_s
+
     def due(self, line: Line) -> bool:
         """Whether to flush now. Otherwise the terminal is behind: look again after `pause`."""
         if line.behind:
@@ -59,3 +65,28 @@ class Pacer:
     def pause(self, cost_s: float = 0.0) -> float:
         """Seconds until the next flush, after one that cost `cost_s` of processor time."""
         return max(self.floor_s, self._backoff_s, min(LONGEST_REST_S, cost_s / DUTY))
+
+
+SLOW_AFTER_S = 5.0
+"""A line that has been behind for so long is a slow line."""
+WELL_AFTER_S = 30.0
+"""A line that has kept up for so long is well again."""
+
+
+class LineWatch:
+    """Notices that a line is slow, and that it is well again; not at every wobble."""
+
+    def __init__(self, *, slow: bool) -> None:
+        self.slow = slow
+        self._since_s: float | None = None
+
+    def look(self, *, slowed: bool, now_s: float) -> bool:
+        """Take what the pacer sees at `now_s` (any monotonic clock); returns whether `slow` has changed."""
+        if slowed == self.slow:
+            self._since_s = None
+            return False
+        self._since_s = now_s if self._since_s is None else self._since_s
+        if now_s - self._since_s < (SLOW_AFTER_S if slowed else WELL_AFTER_S):
+            return False
+        self.slow, self._since_s = slowed, None
+        return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui.pacing import LONGEST_S, Line, Pacer
+from tui.pacing import LONGEST_S, SLOW_AFTER_S, WELL_AFTER_S, Line, LineWatch, Pacer
 
 FREE = Line(backlog=0, stalled_s=0.0)
 BEHIND = Line(backlog=3, stalled_s=0.0)
@@ -45,3 +45,24 @@ def test_when_the_line_is_free_again_the_pace_comes_back_step_by_step() -> None:
 def test_dear_painting_takes_at_most_a_tenth_of_a_core() -> None:
     assert Pacer(remote=False).pause(0.05) == pytest.approx(0.5)
     assert Pacer(remote=False).pause(5.0) == pytest.approx(1.0)
+
+
+def test_a_slow_line_is_noticed_and_a_wobble_is_not() -> None:
+    watch = LineWatch(slow=False)
+    assert not watch.look(slowed=True, now_s=0.0)
+    assert not watch.look(slowed=False, now_s=4.0)
+    assert not watch.look(slowed=True, now_s=5.0)
+    assert watch.look(slowed=True, now_s=5.0 + SLOW_AFTER_S)
+    assert watch.slow
+    assert not watch.look(slowed=False, now_s=20.0)
+    assert watch.look(slowed=False, now_s=20.0 + WELL_AFTER_S)
+    assert not watch.slow
+
+
+def test_a_fixed_batch_keeps_its_pace_when_the_line_changes() -> None:
+    pacer = Pacer(remote=False)
+    pacer.be_remote(remote=True)
+    assert pacer.pause() == pytest.approx(0.25)
+    pacer.floor_s = 0.02
+    pacer.be_remote(remote=False)
+    assert pacer.pause() == pytest.approx(0.02)

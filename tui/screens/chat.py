@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -30,33 +30,22 @@ from engine.events import (
     TurnFinished,
     TurnStarted,
 )
-from engine.metrics.pacing import Choice
-from engine.metrics.snapshot import Snapshot
-from engine.paths import state_dir
 from engine.remembered import remember
 from engine.session import Session
 from tui import wording
 from tui.bindings import OF_THE_APP, bindings_for
 from tui.keys import Scope
 from tui.messages import ActionRequested, SessionSpoke
-from tui.pacing import Pacer
 from tui.screens.chat_base import Program
 from tui.screens.chat_library import LibraryActions
+from tui.screens.chat_numbers import Numbers
 from tui.screens.chat_read import ReadActions
-from tui.screens.room import BELOW_ROWS, BESIDE_COLUMNS, ROOM_CSS, arrange, welcome
-from tui.stream import AnswerStream, Painted
+from tui.screens.room import ROOM_CSS, welcome
+from tui.stream import AnswerStream
 from tui.widgets.transcript import Extras
 
-if TYPE_CHECKING:
-    from tui.metering import Metering
-    from tui.widgets.panel import Panel
 
-
-PANEL_FILE = "panel.json"
-"""Where the panel's arrangement is kept, in the state folder."""
-
-
-class ChatScreen(ReadActions, LibraryActions):
+class ChatScreen(ReadActions, LibraryActions, Numbers):
     """Follows the session: every event becomes a change of a widget here, and nowhere else."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, leave_out=OF_THE_APP)]
@@ -78,20 +67,15 @@ class ChatScreen(ReadActions, LibraryActions):
         self._typed = typed
         self.waiting = submitted
         self._open_session = open_session
-        self._alerts = alerts
-        self._pacer = Pacer(remote=remote)
+        self.prepare_numbers(remote=remote, low_bandwidth=program.options.low_bandwidth, alerts=alerts)
         self._stream = AnswerStream(
             self.transcript,
-            pacer=self._pacer,
+            pacer=self.pacer,
             line=program.line,
             bytes_written=program.bytes_written,
-            painted=self._painted,
-            choose=self._paced,
+            painted=self.note_painted,
+            choose=self.note_paced,
         )
-        self._metering: Metering | None = None
-        self._panel: Panel | None = None
-        self._panel_wanted = True
-        self._remote = remote
 
     def compose(self) -> ComposeResult:
         """Conversation and panel, prompt, status, keys."""
@@ -107,7 +91,6 @@ class ChatScreen(ReadActions, LibraryActions):
         keymap = self.program.keymap
         self.key_bar.use(keymap)
         self.prompt.send_keys = frozenset(keymap.keys["send"])
-        self.transcript.jump = 8 if self._remote else 1
         self.transcript.welcome = welcome(keymap)
         self.say(activity="starting")
         if self._typed:
@@ -134,7 +117,7 @@ class ChatScreen(ReadActions, LibraryActions):
             self.starting = False
             self.give_back_waiting()
         await asyncio.to_thread(_import_slow_parts)
-        await self._furnish()
+        await self.furnish_panel()
 
     def _hear(self, event: Event) -> None:
         self.post_message(SessionSpoke(event))
@@ -158,83 +141,6 @@ class ChatScreen(ReadActions, LibraryActions):
             key = self.program.keymap.shown("sessions")
             self.tell("The last conversation was cut off", f"“{info.title}” is saved up to where it stopped", f"{key} goes on with it.")
 
-    async def _furnish(self) -> None:
-        from tui.metering import REMOTE_TICK_S, TICK_S, Metering
-        from tui.widgets.braille import glyphs_for
-        from tui.widgets.panel import Panel
-
-        session = self.live()
-        options, terminal = self.program.options, self.program.terminal
-        metering = Metering(session, alerts=self._alerts, show=self._show_numbers, tell=self.program.tell, terminal=self._terminal_figures)
-        await metering.start(options.prometheus_port)
-        self._metering = metering
-        if session.engine is not None:
-            metering.handle(ModelReady(session.engine))
-            await metering.watch_model(session.engine)
-        self._panel = Panel(
-            glyphs=glyphs_for(braille=terminal.braille, unicode=terminal.unicode),
-            sweep=options.low_bandwidth,
-            memory=state_dir() / PANEL_FILE,
-            id="panel",
-        )
-        await self.query_one("#panel-place").mount(self._panel)
-        self.set_interval(REMOTE_TICK_S if self._remote else TICK_S, self._metering.tick)
-
-    async def on_unmount(self) -> None:
-        """Stop watching."""
-        if self._metering is not None:
-            await self._metering.stop()
-
-    def on_panel_host_measured(self, event: Panel.HostMeasured) -> None:
-        """What this machine can do was measured from the panel."""
-        if self._metering is not None:
-            self._metering.measured(event.limits)
-
-    # Room
-
-    def on_resize(self) -> None:
-        """Place the panel by the room there is."""
-        arrange(self, panel=self._panel_wanted)
-
-    def action_toggle_panel(self) -> None:
-        """Show or hide the panel."""
-        self._panel_wanted = not self._panel_wanted
-        if not arrange(self, panel=self._panel_wanted) and self._panel_wanted:
-            self.tell("There is no room for the panel", f"It needs {BESIDE_COLUMNS} columns, or {BELOW_ROWS} rows")
-
-    # Numbers
-
-    def _terminal_figures(self) -> tuple[int, bool]:
-        return self.program.bytes_written(), self._pacer.slowed
-
-    def _show_numbers(self, snapshot: Snapshot) -> None:
-        if self._panel is not None and self._panel.is_attached:
-            self._panel.show(snapshot)
-            if self._metering is not None and self._panel.drawn_ms is not None:
-                self._metering.meter.drawn(self._panel.drawn_ms)
-        self.say(slow_line=self._pacer.slowed)
-        self._show_title()
-
-    def _show_title(self) -> None:
-        """The title of a new conversation is there once its row is in the database."""
-        info = self.session.info if self.session is not None else None
-        self.say(session=(info.title if info is not None else "") or "new session")
-
-    def _painted(self, painted: Painted) -> None:
-        if self.session is not None:
-            self.session.painted(painted.answer_id, painted.painted_ns, painted.paint_ns)
-        if self._metering is not None:
-            self._metering.painted(painted)
-
-    def _paced(self, choice: Choice) -> None:
-        session = self.session
-        if session is None or session.preset.stream_batch != "auto":
-            return
-        session.pace(choice.batch)
-        self.say(batch=wording.batch(session.preset, choice.batch))
-        if self._metering is not None:
-            self._metering.paced(choice)
-
     # The session
 
     @on(ActionRequested)
@@ -244,8 +150,7 @@ class ChatScreen(ReadActions, LibraryActions):
     def on_session_spoke(self, message: SessionSpoke) -> None:
         """Something happened in the session."""
         event = message.event
-        if self._metering is not None:
-            self._metering.handle(event)
+        self.note_event(event)
         if isinstance(event, AnswerGrew):
             self._stream.add(event)
             self.say(activity="thinking" if event.in_thinking else "answering")
@@ -283,7 +188,7 @@ class ChatScreen(ReadActions, LibraryActions):
         self.transcript.finish(answer, self.extras[answer.id])
         self.show_branch()
         self.say(activity="", left_out=event.turn.left_out)
-        self._show_title()
+        self.show_title()
         if event.error is not None:
             self.report(event.error)
 
@@ -294,8 +199,7 @@ class ChatScreen(ReadActions, LibraryActions):
             model = event.engine.model
             self.say(activity="", model=model.name, quant=model.quant)
             remember(model=str(model.path))
-            if self._metering is not None:
-                self.run_worker(self._metering.watch_model(event.engine), group="watch", exclusive=True)
+            self.note_model(event.engine)
             self.send_waiting()
         elif isinstance(event, ModelFailed):
             engine = event.engine
@@ -311,7 +215,7 @@ class ChatScreen(ReadActions, LibraryActions):
             self.prompt.border_title = ""
             self.show_branch()
             self.say(left_out=0)
-            self._show_title()
+            self.show_title()
         elif isinstance(event, BranchChanged):
             self.show_branch()
         elif isinstance(event, PresetChanged):

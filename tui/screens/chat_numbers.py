@@ -1,0 +1,145 @@
+"""The panel's side of the chat screen: its place, its numbers, and what they mean for the pace of painting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from engine.backend import EngineInfo
+from engine.events import Event, ModelReady
+from engine.metrics.pacing import Choice
+from engine.metrics.snapshot import Snapshot
+from engine.paths import state_dir
+from tui import wording
+from tui.pacing import LineWatch, Pacer
+from tui.screens.chat_base import ChatBase
+from tui.screens.room import BELOW_ROWS, BESIDE_COLUMNS, arrange
+from tui.stream import Painted
+
+if TYPE_CHECKING:
+    from tui.metering import Metering
+    from tui.widgets.panel import Panel
+
+REMOTE_JUMP = 8
+"""Lines that the conversation moves at once over a line where each move costs a whole picture."""
+
+PANEL_FILE = "panel.json"
+"""Where the panel's arrangement is kept, in the state folder."""
+
+
+class Numbers(ChatBase):
+    """Feeds the panel, and watches the line."""
+
+    def prepare_numbers(self, *, remote: bool, low_bandwidth: bool, alerts: Mapping[str, float]) -> None:
+        """Set the pace; the panel itself comes later."""
+        self.pacer = Pacer(remote=remote)
+        self._alerts = alerts
+        self._remote = remote
+        self._asked_for_few_bytes = low_bandwidth
+        self._line_watch = LineWatch(slow=low_bandwidth)
+        self._metering: Metering | None = None
+        self._panel: Panel | None = None
+        self._panel_wanted = True
+        self.transcript.jump = REMOTE_JUMP if remote else 1
+
+    async def furnish_panel(self) -> None:
+        """Put the panel in its place and begin to measure."""
+        from tui.metering import REMOTE_TICK_S, TICK_S, Metering
+        from tui.widgets.braille import glyphs_for
+        from tui.widgets.panel import Panel
+
+        session, program = self.live(), self.program
+        metering = Metering(session, alerts=self._alerts, show=self._show_numbers, tell=program.tell, terminal=self._terminal_figures)
+        await metering.start(program.options.prometheus_port)
+        self._metering = metering
+        if session.engine is not None:
+            metering.handle(ModelReady(session.engine))
+            await metering.watch_model(session.engine)
+        self._panel = Panel(
+            glyphs=glyphs_for(braille=program.terminal.braille, unicode=program.terminal.unicode),
+            sweep=self._line_watch.slow,
+            memory=state_dir() / PANEL_FILE,
+            id="panel",
+        )
+        await self.query_one("#panel-place").mount(self._panel)
+        self.set_interval(REMOTE_TICK_S if self._remote else TICK_S, metering.tick)
+
+    async def on_unmount(self) -> None:
+        """Stop measuring."""
+        if self._metering is not None:
+            await self._metering.stop()
+
+    def on_resize(self) -> None:
+        """Place the panel by the room there is."""
+        arrange(self, panel=self._panel_wanted)
+
+    def on_panel_host_measured(self, event: Panel.HostMeasured) -> None:
+        """What this machine can do was measured from the panel."""
+        if self._metering is not None:
+            self._metering.measured(event.limits)
+
+    def action_toggle_panel(self) -> None:
+        """Show or hide the panel."""
+        self._panel_wanted = not self._panel_wanted
+        if not arrange(self, panel=self._panel_wanted) and self._panel_wanted:
+            self.tell("There is no room for the panel", f"It needs {BESIDE_COLUMNS} columns, or {BELOW_ROWS} rows")
+
+    def note_event(self, event: Event) -> None:
+        """The session spoke."""
+        if self._metering is not None:
+            self._metering.handle(event)
+
+    def note_model(self, engine: EngineInfo) -> None:
+        """Another model is loaded."""
+        if self._metering is not None:
+            self.run_worker(self._metering.watch_model(engine), group="watch", exclusive=True)
+
+    def note_painted(self, painted: Painted) -> None:
+        """Text is on the screen."""
+        if self.session is not None:
+            self.session.painted(painted.answer_id, painted.painted_ns, painted.paint_ns)
+        if self._metering is not None:
+            self._metering.painted(painted)
+
+    def note_paced(self, choice: Choice) -> None:
+        """`auto` chose another batch."""
+        session = self.session
+        if session is None or session.preset.stream_batch != "auto":
+            return
+        session.pace(choice.batch)
+        self.say(batch=wording.batch(session.preset, choice.batch))
+        if self._metering is not None:
+            self._metering.paced(choice)
+
+    def show_title(self) -> None:
+        """The title of a new conversation is there once its row is in the database."""
+        info = self.session.info if self.session is not None else None
+        self.say(session=(info.title if info is not None else "") or "new session")
+
+    def _terminal_figures(self) -> tuple[int, bool]:
+        return self.program.bytes_written(), self.pacer.slowed
+
+    def _show_numbers(self, snapshot: Snapshot) -> None:
+        if self._panel is not None and self._panel.is_attached:
+            self._panel.show(snapshot)
+            if self._metering is not None and self._panel.drawn_ms is not None:
+                self._metering.meter.drawn(self._panel.drawn_ms)
+        self.show_title()
+        self._look_at_line()
+
+    def _look_at_line(self) -> None:
+        """Spend few bytes while the line is slow, unless that was asked for anyway."""
+        if self._asked_for_few_bytes or not self._line_watch.look(slowed=self.pacer.slowed, now_s=time.monotonic()):
+            return
+        slow = self._line_watch.slow
+        remote = slow or self._remote
+        self.pacer.be_remote(remote=remote)
+        self.transcript.jump = REMOTE_JUMP if remote else 1
+        if self._panel is not None:
+            self._panel.sweep = slow
+        self.say(slow_line=slow)
+        if slow:
+            self.tell("The line is slow", "Text comes first, charts repaint less.", "Start with --low-bandwidth, or use ssh -C.")
+        else:
+            self.tell("The line is well again", "Everything is painted as before.")
