@@ -234,8 +234,7 @@ class Capture:
     async def _attend(self, process: asyncio.subprocess.Process, program: Path) -> _Attended:
         """Open the gate, and stay with py-spy until it has ended."""
         began = asyncio.Event()
-        stdout = asyncio.create_task(_read_output(process.stdout, began))
-        stderr = asyncio.create_task(_read_output(process.stderr))
+        stdout, stderr = _Output(process.stdout, began), _Output(process.stderr)
         lanes = LaneRecorder()
         cpu = _ProcessTime(process.pid)
         try:
@@ -245,7 +244,7 @@ class Capture:
                 await self._accompany(process, lanes, cpu)
         finally:
             await _end(process)
-            said = await asyncio.gather(stdout, stderr)
+            said = [await output.whole() for output in (stdout, stderr)]
             recorded_lanes = lanes.finish()
         report = read_report(*said)
         if not began.is_set():
@@ -385,14 +384,27 @@ async def _open_gate(process: asyncio.subprocess.Process) -> None:
         process.stdin.close()
 
 
-async def _read_output(stream: asyncio.StreamReader | None, began: asyncio.Event | None = None) -> str:
+class _Output:
     """What the child prints, the last KEPT_OUTPUT characters of it; `began` is set when it says that it samples."""
-    text = ""
-    while stream is not None and (chunk := await stream.read(4096)):
-        text = (text + chunk.decode("utf-8", "replace"))[-KEPT_OUTPUT:]
-        if began is not None and SAMPLING in text:
-            began.set()
-    return text
+
+    def __init__(self, stream: asyncio.StreamReader | None, began: asyncio.Event | None = None) -> None:
+        self._text = ""
+        self._began = began
+        self._reader = asyncio.create_task(self._read(stream))
+
+    async def whole(self) -> str:
+        """All of it, once the child has ended; a grandchild that holds the pipe open is not waited for."""
+        await asyncio.wait({self._reader}, timeout=LAST_WORDS_S)
+        self._reader.cancel()
+        return self._text
+
+    async def _read(self, stream: asyncio.StreamReader | None) -> None:
+        while stream is not None and (chunk := await stream.read(4096)):
+            self._text += chunk.decode("utf-8", "replace")
+            if len(self._text) > KEPT_OUTPUT:
+                self._text = self._text[-KEPT_OUTPUT:].partition("\n")[2]
+            if self._began is not None and SAMPLING in self._text:
+                self._began.set()
 
 
 async def _first(*waits: Coroutine[Any, Any, Any], limit_s: float) -> None:
@@ -412,7 +424,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         try:
             await asyncio.wait_for(process.wait(), LAST_WORDS_S)
         except TimeoutError:
-            _signal(process, signal.SIGKILL)
+            # Its session is its own: nothing that it may have started stays either.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-from engine.profiling.frames import thread_name
-from engine.profiling.records import CaptureRecord
+from engine.profiling.frames import is_native, thread_name
+from engine.profiling.records import CaptureMode, CaptureRecord
 from engine.profiling.tree import FlameTree, Node, Stack, frames_of
 
 NEUTRAL = 0.02
@@ -65,16 +65,19 @@ class DiffTree:
 
     Attributes:
         tree: The shape. Its weights are widths: of each stack the larger of both sides, so that nothing that vanished is hidden.
+        python_only: Native frames were left out, since only one of the two captures has them.
         unit: What the figures are: `ms per token`, `ms per second` or `‰ of the samples`, the first that both captures allow.
     """
 
     def __init__(self, before: CaptureRecord, after: CaptureRecord, *, thread: str | None = None, hide_idle: bool = False) -> None:
         self.unit, amounts = _basis(before, after)
+        self.python_only = (before.mode is CaptureMode.NATIVE) != (after.mode is CaptureMode.NATIVE)
         merged: dict[Stack, list[int]] = {}
         for side, (capture, amount) in enumerate(zip((before, after), amounts, strict=True)):
             scale = 1000.0 / (capture.rate or 1) / amount / _STEP_MS
             for frames, count in frames_of(capture.stacks, thread=thread, hide_idle=hide_idle):
-                merged.setdefault(frames, [0, 0])[side] += round(count * scale)
+                stack = tuple(frame for frame in frames if not is_native(frame)) if self.python_only else frames
+                merged.setdefault(stack, [0, 0])[side] += round(count * scale)
         self._stacks = sorted(merged.items())
         self.tree = FlameTree((frames, max(figures)) for frames, figures in self._stacks)
         self._sums = [list(accumulate((figures[side] for _, figures in self._stacks), initial=0)) for side in (0, 1)]
@@ -103,7 +106,7 @@ class DiffTree:
         own: dict[str, list[int]] = {}
         total: dict[str, list[int]] = {}
         for frames, figures in self._stacks:
-            for sums, touched in ((own, {frames[-1]}), (total, set(frames))):
+            for sums, touched in ((own, frames[-1:]), (total, set(frames))):
                 for frame in touched:
                     row = sums.setdefault(frame, [0, 0])
                     row[0] += figures[0]

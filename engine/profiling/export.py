@@ -57,6 +57,8 @@ def write_export(capture: CaptureRecord, form: ExportFormat, path: Path) -> Path
         CaptureError: The file can't be written; what was there before is untouched.
     """
     path = path.expanduser().absolute()
+    if not path.parent.is_dir():
+        raise CaptureError(f"{path} can't be written", "There is no such folder.", "Name another file.")
     try:
         write_atomically(path, export_bytes(capture, form))
     except OSError as error:

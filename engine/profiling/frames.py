@@ -103,6 +103,18 @@ def thread_name(frame: str) -> str | None:
     return match["name"] if match else None
 
 
+def split_frame(frame: str) -> tuple[str, str, int]:
+    """Function, file and line of a frame; empty and 0 where it doesn't say."""
+    match = _FRAME.match(frame)
+    return (match["function"], match["file"], int(match["line"] or 0)) if match else (frame, "", 0)
+
+
+def is_native(frame: str) -> bool:
+    """Whether a frame is machine code of a library, not Python."""
+    _, file, _ = split_frame(frame)
+    return bool(_SHARED_LIBRARY.search(file) or (file and not _PYTHON_FILE.search(file)))
+
+
 def without_line(frame: str) -> str:
     """The frame of the whole function: `decode (engine/llama/loop.py:123)` becomes `decode (engine/llama/loop.py)`."""
     return _LINE.sub(")", frame) if frame.endswith(")") else frame
@@ -126,11 +138,10 @@ def module_of(frame: str) -> Module:
     """The part of the program that a frame belongs to, as far as its file tells."""
     if thread_name(frame) is not None:
         return Module.THREAD
-    match = _FRAME.match(frame)
-    file = match["file"] if match else ""
     if is_idle(frame):
         return Module.IDLE
-    if _SHARED_LIBRARY.search(file) or (file and not _PYTHON_FILE.search(file)):
+    _, file, _ = split_frame(frame)
+    if is_native(frame):
         return Module.GGML if _GGML.search(file) else Module.NATIVE
     package = file.split("/", 1)[0]
     if package in ("engine", "llama_cpp"):
@@ -143,8 +154,6 @@ def module_of(frame: str) -> Module:
 @lru_cache(maxsize=65_536)
 def is_idle(frame: str) -> bool:
     """Whether a thread whose last frame this is waits, as far as the name tells."""
-    match = _FRAME.match(frame)
-    function = (match["function"] if match else frame).rpartition(".")[2].partition("@")[0]
-    if function in _IDLE_FUNCTIONS:
-        return True
-    return match is not None and (function, match["file"].rpartition("/")[2]) in _WAITING_LEAVES
+    name, file, _ = split_frame(frame)
+    function = name.rpartition(".")[2].partition("@")[0]
+    return function in _IDLE_FUNCTIONS or (function, file.rpartition("/")[2]) in _WAITING_LEAVES

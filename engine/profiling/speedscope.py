@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from engine.errors import CaptureError
-from engine.profiling.frames import frame_text, harmless, shorten, thread_name
+from engine.profiling.frames import frame_text, harmless, shorten, split_frame, thread_name
 from engine.profiling.stacks import FoldedStacks, StackCounter
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
@@ -93,10 +93,15 @@ def speedscope_document(stacks: FoldedStacks, *, rate: int, name: str) -> bytes:
         "name": harmless(name),
         "exporter": "xchat",
         "activeProfileIndex": 0,
-        "shared": {"frames": [{"name": frame} for frame in frames]},
+        "shared": {"frames": [_frame(frame) for frame in frames]},
         "profiles": profiles,
     }
     return msgspec.json.encode(document)
+
+
+def _frame(text: str) -> dict[str, str | int]:
+    function, file, line = split_frame(text)
+    return {"name": function, **({"file": file} if file else {}), **({"line": line} if line else {})}
 
 
 def _by_thread(stacks: FoldedStacks) -> Iterator[tuple[str, list[tuple[list[str], int]]]]:

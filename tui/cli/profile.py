@@ -118,6 +118,8 @@ def diff(options: argparse.Namespace) -> int:
     changes = DiffTree(before, after)
     _say(f"{short_name(before)} → {short_name(after)}")
     _say(changes.total(changes.tree.root).words(changes.unit))
+    if changes.python_only:
+        _say("Native frames are left out, since only one of the two captures has them.")
     _say("\nOwn time of each function")
     for change in changes.functions()[:TOP]:
         if not change.own.equal:
@@ -162,7 +164,7 @@ def record(options: argparse.Namespace) -> int:
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if command[:1] != ["ask"]:
         raise UsageError("There is nothing to record", "", 'Say `xchat profile record -- ask "…"`.')
-    request = CaptureRequest(options.seconds or LONGEST_SECONDS, options.rate, options.mode)
+    request = CaptureRequest(LONGEST_SECONDS if options.seconds is None else options.seconds, options.rate, options.mode)
     recorder = Recorder(request)
     recorder.start()
     from tui.cli.main import main

@@ -15,6 +15,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.events import Resize
 from textual.reactive import var
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Footer, Input, Static
 
 from engine.errors import CaptureError
@@ -194,9 +195,9 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
 
     def action_match(self, step: int) -> None:
         """Go to the next or previous match."""
-        focused = self.focused
-        if isinstance(focused, Icicle | RowTable):
-            focused.select_match(step)
+        shown = self.focused if isinstance(self.focused, Icicle | RowTable) else self._main_widget()
+        if isinstance(shown, Icicle | RowTable):
+            shown.select_match(step)
 
     def action_thread(self) -> None:
         """The next thread alone, then all again."""
@@ -283,12 +284,15 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         for view in ("flame", "functions", "threads", "sandwich"):
             self.set_class(self.view == view, f"-{view}")
         self._fill_table()
-        target = {"flame": "#icicle", "functions": "#functions", "threads": "#threads", "sandwich": "#callees"}[self.view]
-        self.query_one(target).focus()
+        self._main_widget().focus()
         if self.view == "flame":
             self._describe(self.query_one("#icicle", Icicle).cursor)
         elif self.view == "functions":
             self._describe_frame(self.query_one(RowTable).key)
+
+    def _main_widget(self) -> Widget:
+        """What has the keys in this view."""
+        return self.query_one({"flame": "#icicle", "functions": "#functions", "threads": "#threads", "sandwich": "#callees"}[self.view])
 
     def _narrow(self, wanted: Filter) -> None:
         problem = self._subject.narrow(wanted)

@@ -225,7 +225,8 @@ class DiffSubject:
             basis = f"{self.before.tokens:,} and {self.after.tokens:,} tokens"
         else:
             basis = "per second, since not both made tokens"
-        return f"{root.words(self._diff.unit)} · {basis}"
+        left_out = " · native frames left out, only one has them" if self._diff.python_only else ""
+        return f"{root.words(self._diff.unit)} · {basis}{left_out}"
 
     def narrow(self, wanted: Filter) -> str | None:
         """Show another part of both."""

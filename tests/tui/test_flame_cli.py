@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from engine.backend import StopReason
+from engine.errors import CaptureError, UsageError
+from engine.metrics.clock import now_ns, wall_ms
+from engine.metrics.timings import compute_timings
+from engine.paths import database_path
+from engine.profiling.capture import CaptureRequest
+from engine.records import TurnRecord
+from engine.store.captures import list_captures, save_capture
+from tests.engine.profiling.captures import FOLDED, record
+from tui.cli import profile
+from tui.cli.profile import Recorder, with_turn
+
+
+def xchat(*arguments: str) -> int:
+    parser = argparse.ArgumentParser(prog="xchat")
+    profile.add_parser(parser.add_subparsers(required=True))
+    options = parser.parse_args(["profile", *arguments])
+    return int(options.run(options))
+
+
+def turn(started_ms: int, token_ns: tuple[int, ...]) -> TurnRecord:
+    first = token_ns[0]
+    timings = compute_timings(cache_n=0, prompt_n=1, submitted_ns=first, prefill_start_ns=first, prefill_end_ns=first, token_ns=token_ns)
+    return TurnRecord(
+        id=9,
+        session_id=1,
+        user_message_id=None,
+        started_ms=started_ms,
+        model="tiny",
+        model_path="tiny.gguf",
+        model_fingerprint="f",
+        quant="Q4",
+        preset="daily",
+        preset_json="{}",
+        n_ctx=512,
+        threads=1,
+        threads_batch=1,
+        stream_batch=1,
+        stop_reason=StopReason.EOG,
+        timings=timings,
+        token_ns=token_ns,
+    )
+
+
+@pytest.fixture
+def saved() -> int:
+    return save_capture(database_path(), record(tokens=120, preset="daily"))
+
+
+def test_captures_are_listed(saved: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert xchat("list") == 0
+    line = capsys.readouterr().out
+    assert f"Capture {saved}" in line
+    assert "120 tokens" in line
+
+
+def test_a_pipe_gets_the_functions_as_text(saved: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert xchat("show", str(saved)) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1].startswith("2.0 s at 50/s · 100 samples · 120 tokens")
+    assert shown[4].split() == ["40.0", "%", "40.0", "%", "llama_decode", "(libllama.so)"]
+
+
+def test_a_folded_file_can_stand_for_a_capture(saved: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "elsewhere.folded"
+    path.write_bytes(FOLDED + b"\x1b[31mevil 5\n")
+    assert xchat("diff", str(saved), str(path)) == 0
+    shown = capsys.readouterr().out
+    assert "Capture 1 daily → elsewhere.folded" in shown
+    assert "\x1b" not in shown
+    assert "␛[31mevil" in shown
+
+
+def test_exports_go_where_they_are_sent(saved: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "out.svg"
+    assert xchat("export", str(saved), "--format", "svg", "-o", str(path)) == 0
+    assert capsys.readouterr().out.strip() == str(path)
+    assert path.read_bytes().startswith(b"<?xml")
+    with pytest.raises(SystemExit):
+        xchat("export", str(saved), "--format", "pdf")
+
+
+def test_a_capture_can_be_forgotten(saved: int) -> None:
+    assert xchat("delete", str(saved)) == 0
+    assert list_captures(database_path()) == ()
+
+
+@pytest.mark.parametrize("arguments", [("show", "99"), ("show", "nope.folded"), ("record", "--", "list"), ("record",)])
+def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError):
+        xchat(*arguments)
+
+
+def test_a_recorder_records_the_thread_that_works_meanwhile() -> None:
+    recorder = Recorder(CaptureRequest(60, 200))
+    recorder.start()
+    sum(number * number for number in range(300_000))
+    capture = recorder.finish()
+    assert "MainThread" in capture.stacks.threads
+
+
+def test_a_recorder_that_cannot_record_says_why() -> None:
+    recorder = Recorder(CaptureRequest(1, pid=2**22 - 1))
+    recorder.start()
+    with pytest.raises(CaptureError):
+        recorder.finish()
+
+
+def test_the_turn_of_the_run_gives_the_capture_its_tokens() -> None:
+    began = now_ns()
+    capture = record(seconds=60.0, started_ms=wall_ms())
+    named = with_turn(capture, turn(wall_ms() + 1, tuple(range(began + 10**9, began + 11 * 10**9, 10**9))))
+    assert (named.tokens, named.turn_id, named.model, named.preset) == (10, 9, "tiny", "daily")
+
+
+def test_an_older_turn_is_not_taken_for_it() -> None:
+    capture = record(started_ms=wall_ms())
+    assert with_turn(capture, turn(capture.started_ms - 1000, (1,))) is capture
+    assert with_turn(capture, None) is capture
