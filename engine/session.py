@@ -26,12 +26,14 @@ from engine.backend import (
     LoadProgressed,
     PrefillProgressed,
     PromptReady,
+    ThreadsNow,
     TokensDecoded,
 )
 from engine.chat.prompt import PromptBuilder, PromptCache
 from engine.chat.thinking import Split
 from engine.chat.titles import session_title
 from engine.chat.tree import ConversationTree
+from engine.choosing import ModelFinder
 from engine.errors import EngineError, StoreError, UsageError, XchatError
 from engine.events import (
     AnswerGrew,
@@ -51,10 +53,12 @@ from engine.events import (
 )
 from engine.journal import Journal, LoggedSession
 from engine.metrics.clock import now_ns, wall_ms
-from engine.presets.preset import Cost, Preset, cost_of_change
+from engine.models.fit import TooLargeError
+from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, new_message_id
 from engine.store.queries import Reader
 from engine.store.store import Store
+from engine.switching import Switching, of_no_model
 from engine.turn import Turn
 
 AUTO_STREAM_BATCH = 4
@@ -80,7 +84,7 @@ class Session:
         store: Store | None = None,
         reader: Reader | None = None,
         logging_error: XchatError | None = None,
-        find_model: Callable[[Preset, Path | None], Path | None] = lambda _, current: current,
+        finder: ModelFinder | None = None,
     ) -> None:
         """Must be called on the running event loop.
 
@@ -90,7 +94,7 @@ class Session:
             store: Where turns are logged; without one they are not.
             reader: Where saved sessions are read; without one none are listed.
             logging_error: Why there is no store, if that is not by choice.
-            find_model: Tells which file a preset means, given the file in use; None when it is not here.
+            finder: Tells which files presets and quants mean; by default among all models of this machine.
         """
         self._backend = backend
         self._loop = asyncio.get_running_loop()
@@ -107,10 +111,10 @@ class Session:
         self._turn: Turn | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self._waiting_preset: Preset | None = None
+        self._loads = 0
         self._closed = False
-        self._find_model = find_model
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._finder = finder or ModelFinder()
+        self.switching = Switching(self, finder=self._finder)
         self.preset = preset
         self.engine: EngineInfo | None = None
         self._info: SessionInfo | None = None
@@ -142,6 +146,16 @@ class Session:
     def busy(self) -> bool:
         """Whether a turn is under way."""
         return self._turn is not None
+
+    @property
+    def loading(self) -> bool:
+        """Whether a model is being loaded, or a context made."""
+        return self._loads > 0
+
+    @property
+    def threads_now(self) -> ThreadsNow | None:
+        """The thread counts in force and why; None when nothing is loaded."""
+        return self._backend.threads_now
 
     @property
     def answer_id(self) -> int | None:
@@ -240,20 +254,28 @@ class Session:
 
     # Model and settings
 
-    async def load(self, path: Path, preset: Preset | None = None) -> EngineInfo:
-        """Load a model (under `preset`, else the one in force); the conversation stays.
+    async def load(self, path: Path, preset: Preset | None = None, *, force: bool = False) -> EngineInfo:
+        """Load a model (under `preset`, else the one in force with this file as its model); the conversation stays.
 
         Raises:
             UsageError: A turn is under way.
             ModelError: The file can't be used; what is loaded afterwards is in `engine`.
+            TooLargeError: The memory of this machine can't hold it, and no `force` is used.
             EngineError: The engine is dead, or there is no memory for the context.
             asyncio.CancelledError: `cancel_load` was called.
         """
         if self.busy:
             raise UsageError("An answer is being written", "", "Stop it before loading another model.")
+        preset = preset or of_no_model(self.preset)
+        self._loads += 1
         self._emit(ModelLoading(path, 0.0))
         try:
-            self.engine = await asyncio.wrap_future(self._backend.load(path, preset or self.preset, self._arrive))
+            self.engine = await asyncio.wrap_future(self._backend.load(path, preset, self._arrive, force=force))
+        except TooLargeError as error:
+            known = await asyncio.to_thread(self._finder.with_smaller_quants, error, path, preset)
+            self.engine = self._backend.loaded
+            self._emit(ModelFailed(path, known, self.engine))
+            raise known from error
         except XchatError as error:
             self.engine = self._backend.loaded
             self._emit(ModelFailed(path, error, self.engine))
@@ -262,9 +284,11 @@ class Session:
             self.engine = self._backend.loaded
             self._emit(ModelFailed(path, EngineError("The load was cancelled"), self.engine))
             raise
+        finally:
+            self._loads -= 1
         self._first_kept = 0
         self._told.clear()
-        if preset is not None:
+        if preset != self.preset:
             self._set_preset(preset)
         self._emit(ModelReady(self.engine))
         return self.engine
@@ -275,31 +299,16 @@ class Session:
 
     def use_preset(self, preset: Preset) -> None:
         """Put a preset in force: hot settings from the next token on, the others with a rebuild or reload after the turn under way."""
-        cost = cost_of_change(self.preset, preset)
-        if cost in (Cost.REBUILD, Cost.RELOAD) and self.engine is not None:
-            if self.busy:
-                self._waiting_preset = preset
-                self._emit(
-                    Notice("information", f"Preset {preset.name} waits for the end of the answer", "", "Stop the answer to switch now.")
-                )
-            else:
-                self._reload(preset)
-            return
+        self.switching.use(preset)
+
+    def put_in_force(self, preset: Preset) -> None:
+        """Let a preset that differs in hot settings only count from the next token on."""
         self._backend.apply_hot(preset)
         self._set_preset(preset)
 
-    def _reload(self, preset: Preset) -> None:
-        path = self._find_model(preset, self.engine.model.path if self.engine else None)
-        if path is None:
-            self._emit(Notice("warning", f"Preset {preset.name} names no model that is here", "", "Pick one with F3."))
-            return
-        task = asyncio.create_task(self._load_reporting(path, preset))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _load_reporting(self, path: Path, preset: Preset) -> None:
-        with contextlib.suppress(XchatError):  # ModelFailed has told it
-            await self.load(path, preset)
+    def tell(self, notice: Notice) -> None:
+        """Tell whoever watches something that concerns this session."""
+        self._emit(notice)
 
     def set_stream_batch(self, value: int | Literal["auto"]) -> None:
         """Turn the knob: tokens that travel together to the screen, also while they flow."""
@@ -378,6 +387,7 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        await self.switching.close()
         self.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), CLOSE_STOP_S)
@@ -392,6 +402,8 @@ class Session:
         self._refuse_while_busy()
         if self._backend.dead is not None:
             raise self._backend.dead
+        if self.loading:
+            raise EngineError("A model is being loaded", "", "Send it again when it is ready.")
         if self.engine is None:
             raise EngineError("No model is loaded", "", "Pick one with F3, or start with `xchat MODEL.gguf`.")
         return self.engine
@@ -513,9 +525,6 @@ class Session:
         self._emit(TurnFinished(answer, record, end.error))
         if self._backend.dead is not None:
             self._emit(EngineDied(self._backend.dead))
-        elif self._waiting_preset is not None:
-            waiting, self._waiting_preset = self._waiting_preset, None
-            self.use_preset(waiting)
 
     # The log
 
@@ -549,9 +558,12 @@ class Session:
         self._emit(SessionOpened(info, self.branch))
 
     def _set_preset(self, preset: Preset) -> None:
+        if preset.stream_batch != self.preset.stream_batch:
+            self.stream_batch = AUTO_STREAM_BATCH if preset.stream_batch == "auto" else preset.stream_batch
         self.preset = preset
         self._emit(PresetChanged(preset))
 
     def _emit(self, event: Event) -> None:
         for listener in tuple(self._listeners):
             listener(event)
+        self.switching.heard(event)

@@ -13,6 +13,8 @@ from engine.paths import cache_dir
 
 FILE: Final = "xchat-guide-F16.gguf"
 """The shipped file's name; `FILE.sha256` beside it holds its digest."""
+SHIPPED_QUANT: Final = "F16"
+"""The shipped file's own."""
 QUANTS: Final = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
 """What can be made from it, largest first."""
 
@@ -41,10 +43,10 @@ def quant_path(quant: str) -> Path:
     Raises:
         ModelError: for a quant that isn't offered, and when the shipped file is broken or the cache can't be written.
     """
-    if quant == "F16":
+    if quant == SHIPPED_QUANT:
         return path()
     if quant not in QUANTS:
-        raise ModelError(f"The built-in model has no quant {quant}", hint=f"Choose one of F16, {', '.join(QUANTS)}.")
+        raise ModelError(f"The built-in model has no quant {quant}", hint=f"Choose one of {SHIPPED_QUANT}, {', '.join(QUANTS)}.")
     target = _cached(quant)
     if not target.is_file():
         from engine.llama.quantize import quantize
@@ -56,6 +58,19 @@ def quant_path(quant: str) -> Path:
             raise ModelError("The built-in model's quants can't be kept", f"{error.filename}: {error.strerror}") from None
         quantize(source, target, quant)
     return target
+
+
+def quant_name(model: Path) -> str | None:
+    """Which quant of the built-in model a path is; None for every other file."""
+    if model == _shipped():
+        return SHIPPED_QUANT
+    return next((quant for quant in QUANTS if model == _cached(quant)), None)
+
+
+def made(quant: str) -> Path | None:
+    """The file of a quant that is there already."""
+    file = _shipped() if quant == SHIPPED_QUANT else _cached(quant)
+    return file if file.is_file() else None
 
 
 def is_ours(model: Path) -> bool:
