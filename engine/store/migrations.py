@@ -346,6 +346,8 @@ CREATE TABLE capture_stacks (
 ) STRICT
 """
 
+_SESSION_OF_MESSAGE = "CREATE INDEX messages_session_of ON messages (id, session_id)"
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         "Sessions, messages, turns, samples, events, search and views",
@@ -366,6 +368,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration("Captures of the profiler and their stacks", (_CAPTURES, _CAPTURE_STACKS)),
+    Migration("Which session a message belongs to, without reading the message", (_SESSION_OF_MESSAGE,)),
 )
 
 VERSION = len(MIGRATIONS)

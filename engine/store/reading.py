@@ -83,7 +83,6 @@ def list_sessions(db: sqlite3.Connection, wanted: SessionFilter, limit: int = PA
     """Sessions, pinned ones first, then the one changed last."""
     conditions, values = _conditions(wanted)
     if wanted.search.strip():
-        # A CTE that is spelled out once: the search runs one time, not once per session.
         found, found_values = _sessions_with(wanted.search)
         conditions.append(f"(s.id IN ({found}) OR s.title LIKE ? ESCAPE '\\')")
         values += [*found_values, like_pattern(wanted.search.strip())]
@@ -153,20 +152,16 @@ def page_of_branch(db: sqlite3.Connection, session_id: int, end_id: int | None =
     """
     if end_id is None:
         end_id = session_info(db, session_id).head_id
-    columns = ", ".join(f"m.{name}" for name in MESSAGE_COLUMNS)
-    rows = db.execute(
-        f"""
-        WITH RECURSIVE branch (id, parent_id, depth) AS (
-            SELECT id, parent_id, 1 FROM messages WHERE id = ? AND session_id = ?
-            UNION ALL
-            SELECT m.id, m.parent_id, depth + 1 FROM branch AS b JOIN messages AS m ON m.id = b.parent_id AND m.session_id = ?
-            WHERE depth < ?
-        )
-        SELECT {columns} FROM branch AS b JOIN messages AS m ON m.id = b.id ORDER BY b.depth DESC
-        """,
-        (end_id, session_id, session_id, limit),
-    )
-    return tuple(message_of(row) for row in rows)
+    # A recursive query would be one statement, but SQLite then reads all messages for a Bloom filter over their ids.
+    query = f"SELECT {', '.join(MESSAGE_COLUMNS)} FROM messages WHERE id = ? AND +session_id = ?"
+    newest_first: list[Message] = []
+    while end_id is not None and len(newest_first) < limit:
+        row = db.execute(query, (end_id, session_id)).fetchone()
+        if row is None:
+            break
+        newest_first.append(message_of(row))
+        end_id = newest_first[-1].parent_id
+    return tuple(reversed(newest_first))
 
 
 def iter_turns(db: sqlite3.Connection, session_id: int) -> Iterator[TurnRecord]:
@@ -236,7 +231,12 @@ def _sessions_with(text: str) -> tuple[str, list[str]]:
     query = fts_query(text)
     if query is None:
         return "SELECT NULL", []
-    return "SELECT m.session_id FROM messages_fts AS f JOIN messages AS m ON m.id = f.rowid WHERE f.messages_fts MATCH ?", [query]
+    # Left to itself SQLite would read every message that matches, for nothing but the number of its session.
+    return (
+        "SELECT m.session_id FROM messages_fts AS f JOIN messages AS m INDEXED BY messages_session_of ON m.id = f.rowid "
+        "WHERE f.messages_fts MATCH ?",
+        [query],
+    )
 
 
 def _sessions_by_id(db: sqlite3.Connection, ids: set[int]) -> Sequence[SessionInfo]:
@@ -251,7 +251,7 @@ def _best_matches(db: sqlite3.Connection, query: str, where: str, values: Sequen
     """Message, session and snippet of the best among the newest RANKED matches.
 
     Ranking costs time for every match, and a common word has most messages of the database. Snippets cost more still, so they are
-    made one by one for the few that are shown.
+    made only for the few that are shown.
     """
     matches = "FROM messages_fts AS f"
     if where:
@@ -266,11 +266,15 @@ def _best_matches(db: sqlite3.Connection, query: str, where: str, values: Sequen
         f"SELECT f.rowid {matches} WHERE f.messages_fts MATCH ? AND f.rowid >= ?{where} ORDER BY f.rank LIMIT ?",
         (query, oldest, *values, limit),
     ).fetchall()
-    shown = (
-        "SELECT f.rowid, m.session_id, snippet(messages_fts, 0, ?, ?, '…', ?) "
-        "FROM messages_fts AS f JOIN messages AS m ON m.id = f.rowid WHERE f.messages_fts MATCH ? AND f.rowid = ?"
+    order = {message_id: place for place, (message_id,) in enumerate(best)}
+    # The plus keeps the ids from being looked up one by one, each with a search of its own.
+    shown = db.execute(
+        f"SELECT f.rowid, m.session_id, snippet(messages_fts, 0, ?, ?, '…', {_SNIPPET_WORDS}) "
+        "FROM messages_fts AS f CROSS JOIN messages AS m ON m.id = f.rowid "
+        f"WHERE f.messages_fts MATCH ? AND f.rowid >= ? AND +f.rowid IN ({', '.join('?' * len(order))})",
+        (HIT_START, HIT_END, query, min(order), *order),
     )
-    return [db.execute(shown, (HIT_START, HIT_END, _SNIPPET_WORDS, query, message_id)).fetchone() for (message_id,) in best]
+    return sorted(shown, key=lambda row: order[row[0]])
 
 
 def _scan(db: sqlite3.Connection, text: str, where: str, values: Sequence[str | int], limit: int) -> list[tuple[int, int, str]]:

@@ -9,6 +9,9 @@ HIT_END = "\x03"
 """Marks around each hit in a snippet. Control characters, because a message may contain any printable ones; text of the message that
 happens to hold them is cleaned, so a mark is always ours."""
 
+SHORTEST_BEGINNING = 2
+"""Letters from which on an unfinished word is completed: a single one stands for a twentieth of all words, and takes as long."""
+
 _WORD = re.compile(r'"([^"]*)"|(\S+)')
 
 
@@ -22,7 +25,7 @@ def fts_query(text: str) -> str | None:
     if not terms:
         return None
     quoted = [f'"{term}"' for term, _ in terms]
-    if terms[-1][1] and not text.endswith((" ", '"')):
+    if terms[-1][1] and len(terms[-1][0]) >= SHORTEST_BEGINNING and not text.endswith((" ", '"')):
         quoted[-1] += "*"
     return " ".join(quoted)
 

@@ -80,6 +80,8 @@ async def test_search_marks_the_hits_and_puts_the_best_message_first(store: Stor
         ('"quick fox"', False),
         ('"quick brown"', True),
         ("qui", True),
+        ("qu", True),
+        ("q", False),
         ("qui ", False),
         ("brown dog", False),
         ("cafe", True),
@@ -127,7 +129,7 @@ FTS.execute("CREATE VIRTUAL TABLE f USING fts5 (text)")
 
 
 def test_operators_of_the_index_are_plain_words() -> None:
-    assert fts_query('NEAR(a b) text:x "c') == '"NEAR(a" "b)" "text:x" "c"*'
+    assert fts_query('NEAR(a b) text:x "cd') == '"NEAR(a" "b)" "text:x" "cd"*'
     assert fts_query(" ?! ") is None
 
 
