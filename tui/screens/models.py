@@ -53,11 +53,10 @@ class ModelsScreen(Picker[Path]):
         """Show the models whose name or file has all the words typed."""
         words = self.typed.lower().split()
         shown = [model for model in self._models if all(word in f"{model.name} {model.detail} {model.path}".lower() for word in words)]
-        empty = (
-            f"Enter loads {drawable(self.typed)}"
-            if looks_like_path(self.typed)
-            else "No model of this name was found. Type the path of a GGUF file."
-        )
+        if looks_like_path(self.typed):
+            empty = f"Enter loads {drawable(self.typed)}"
+        else:
+            empty = "No model of this name was found. Type the path of a GGUF file." if words else "Type the path of a GGUF file."
         self.fill([(str(index), row(model, self._current)) for index, model in enumerate(self._models) if model in shown], empty)
 
     def take(self) -> None:

@@ -56,6 +56,11 @@ class Picker(ModalScreen[Picked | None], Generic[Picked]):
             text-overflow: ellipsis;
             scrollbar-size-vertical: 1;
             &:focus { border: none; }
+            & > .option-list--option-highlighted {
+                color: $block-cursor-foreground;
+                background: $block-cursor-background;
+                text-style: $block-cursor-text-style;
+            }
         }
         .empty { height: 1fr; padding: 1; color: $muted; display: none; }
         &.-empty OptionList { display: none; }

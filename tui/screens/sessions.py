@@ -18,7 +18,7 @@ from tui.keys import Scope
 from tui.screens.confirm import AskText, Confirm
 from tui.screens.picker import Picker
 
-TITLE_CELLS = 44
+TITLE_CELLS = 36
 
 
 class Sessions(Protocol):
