@@ -28,11 +28,11 @@ CHECKPOINT_EVERY_S = 120.0
 WARM_UP_STEPS = 40
 DECAY_FROM = 0.35
 """Share of the training after which the learning rate falls, straight down to nothing."""
-MUON_RATE = 0.02
-ADAM_RATE = 0.004
+MUON_RATE = 0.015
+ADAM_RATE = 0.003
 TOKENIZER_DIALOGUES = 24_000
-BATCH_TOKENS = 4096
-"""Tokens of a step, padding included; one dialogue may fill it."""
+BATCH_TOKENS = 2048
+"""Tokens of a step, padding included; a dialogue that is longer is a step of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -542,6 +542,38 @@ MORE_TASKS: Mapping[str, tuple[str, ...]] = {
         "make the panes compact",
     ),
     "toggle_pane": ("hide one pane", "show a single pane", "toggle a pane by its number", "switch a pane off", "hide the memory pane"),
+    "measure_host": (
+        "measure the memory bandwidth",
+        "measure this machine",
+        "find out what my memory can do",
+        "test the bandwidth of my ram",
+        "measure the host",
+    ),
+    "capture": (
+        "record a flamegraph",
+        "profile the program",
+        "capture a profile",
+        "make a flamegraph",
+        "see where the time goes",
+        "start py-spy",
+        "start a capture",
+    ),
+    "profile": (
+        "record a flamegraph",
+        "profile the program",
+        "capture a profile",
+        "make a flamegraph",
+        "see where the time goes",
+        "start py-spy",
+        "start a capture",
+    ),
+    "export": (
+        "export the performance logs",
+        "save the measurements to a file",
+        "export this session",
+        "get the numbers as csv",
+        "write the turns to a file",
+    ),
     "next_arrangement": (
         "change the arrangement of panes",
         "cycle the arrangements",
@@ -706,7 +738,7 @@ FREE_ANSWERS = (
 )
 """What the guide says about a key that does nothing."""
 
-_DOUBLING = frozenset("stop quit get let put cut begin shut reset set run drop skip grab hit".split())
+_DOUBLING = frozenset("stop quit get let put cut begin shut reset set run drop skip grab hit flip forget step submit cancel".split())
 _ANYWHERE = "anywhere"
 _MANY_KEYS = 3
 """More keys than this are named from the first to the last."""
@@ -718,8 +750,7 @@ def tasks_of(action: ActionFact) -> tuple[str, ...]:
     if known:
         return known
     sentence = lower_first(action.sentence.split(";")[0].split(":")[0])
-    first = sentence.split(",")[0]
-    return (sentence, first) if first != sentence else (sentence,)
+    return tuple(dict.fromkeys((sentence, sentence.split(",")[0], sentence.split(" of ")[0], f"use {action.label.lower()}")))
 
 
 def doing(task: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from engine.demo import builtin
 from engine.errors import ModelError
+from engine.llama.quantize import quantize
 
 GGUF_MAGIC = b"GGUF"
 
@@ -82,3 +83,17 @@ def test_a_broken_original_makes_no_quant(elsewhere: Path) -> None:
     elsewhere.write_bytes(b"GGUFbroken")
     with pytest.raises(ModelError, match="damaged"):
         builtin.quant_path("Q8_0")
+
+
+def test_a_source_that_is_no_model_leaves_nothing_behind(tmp_path: Path) -> None:
+    source, target = tmp_path / "source.gguf", tmp_path / "out" / "target.gguf"
+    source.write_bytes(b"GGUFbroken")
+    target.parent.mkdir()
+    with pytest.raises(ModelError, match="can't be quantized to Q4_K_M"):
+        quantize(source, target, "Q4_K_M")
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_quant_that_the_library_does_not_know_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="Q9_9"):
+        quantize(builtin.path(), tmp_path / "target.gguf", "Q9_9")
