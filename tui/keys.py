@@ -145,6 +145,16 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "auto_batch", ("alt+a",), "Auto batch", "Let xchat choose stream_batch from what painting costs now", Group.TUNE, slash=("auto",)
     ),
+    Action("presets", ("f4",), "Presets", "Pick a preset, with what it would change and cost", Group.TUNE, slash=("preset", "presets")),
+    Action("next_preset", ("alt+j",), "Next preset", "Take the next preset of the list", Group.TUNE, slash=("next-preset",)),
+    Action("previous_preset", ("alt+k",), "Last preset", "Take the previous preset of the list", Group.TUNE, slash=("previous-preset",)),
+    Action(
+        "previous_quant", ("f5",), "Larger quant", "Take the next larger quant of the model in use", Group.TUNE, slash=("larger-quant",)
+    ),
+    Action("next_quant", ("f6",), "Smaller quant", "Take the next smaller quant of the model in use", Group.TUNE, slash=("smaller-quant",)),
+    Action("fewer_threads", ("f7",), "Fewer threads", "Decode with one thread fewer", Group.TUNE, slash=("fewer",)),
+    Action("more_threads", ("f8",), "More threads", "Decode with one thread more", Group.TUNE, slash=("more",)),
+    Action("switch_back", ("alt+z",), "Switch back", "Go back to the settings and the model before", Group.TUNE, slash=("back",)),
     Action("toggle_panel", ("ctrl+g",), "Panel", "Show or hide the instrument panel", Group.MEASURE, slash=("panel", "stats"), footer=True),
     Action("pane_up", ("up",), "Pane up", "Select the pane above", Group.MEASURE, Scope.PANEL),
     Action("pane_down", ("down",), "Pane down", "Select the pane below", Group.MEASURE, Scope.PANEL),
@@ -179,6 +189,16 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("next_arrangement", ("a",), "Arrange", "Turn to the next arrangement of panes", Group.MEASURE, Scope.PANEL),
     Action("save_arrangement", ("s",), "Keep", "Keep the panes shown as your own arrangement", Group.MEASURE, Scope.PANEL),
+    Action("capture", ("f9",), "Profile", "Record where the time goes; once more ends it early", Group.MEASURE, slash=("profile",)),
+    Action(
+        "capture_mode",
+        ("alt+p",),
+        "Profile how",
+        "Choose what is recorded and how long, and begin",
+        Group.MEASURE,
+        slash=("profile-mode",),
+    ),
+    Action("flame", ("alt+f",), "Flamegraph", "Look at what was recorded, and compare", Group.MEASURE, slash=("flame",)),
     Action("native_log", ("alt+l",), "Log", "Show what the native library logged", Group.MEASURE, slash=("log",)),
     Action("palette", ("ctrl+p",), "Commands", "Find any command by its name", Group.PROGRAM, slash=("commands",), footer=True),
     Action("theme", ("alt+t",), "Theme", "Pick a theme", Group.PROGRAM, slash=("theme",)),

@@ -33,7 +33,7 @@ class ProfileActions(TalkActions):
         if self._profiler is None:
             from engine.profiling.profiler import Profiler
 
-            self._profiler = Profiler(self._capture_changed)
+            self._profiler = Profiler(self.capture_changed)
         return self._profiler
 
     async def on_unmount(self) -> None:
@@ -171,11 +171,10 @@ class ProfileActions(TalkActions):
             self.report(error)
             return None
 
-    def _capture_changed(self, on: bool) -> None:
-        """A capture began or ended: the turn under way and the time line of the log know it."""
-        if self.session is not None:
+    def capture_changed(self, on: bool) -> None:
+        """A capture began or ended: the turn under way is kept out of comparisons."""
+        if on:
             self._flag_turn()
-            self.session.log_mark("capture", "begins" if on else "ends")
 
     def _flag_turn(self) -> None:
         from engine.profiling.profiler import NOISE

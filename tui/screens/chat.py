@@ -30,22 +30,25 @@ from engine.events import (
     TurnFinished,
     TurnStarted,
 )
-from engine.remembered import remember
+from engine.models.fit import TooLargeError
+from engine.remembered import recall, remember
 from engine.session import Session
 from tui import wording
 from tui.bindings import OF_THE_APP, bindings_for
 from tui.keys import Scope
 from tui.messages import ActionRequested, SessionSpoke
+from tui.profiling_actions import ProfileActions
 from tui.screens.chat_base import Program
 from tui.screens.chat_library import LibraryActions
 from tui.screens.chat_numbers import Numbers
 from tui.screens.chat_read import ReadActions
 from tui.screens.room import ROOM_CSS, welcome
 from tui.stream import AnswerStream
+from tui.switching import SwitchActions
 from tui.widgets.transcript import Extras
 
 
-class ChatScreen(ReadActions, LibraryActions, Numbers):
+class ChatScreen(ProfileActions, SwitchActions, ReadActions, LibraryActions, Numbers):
     """Follows the session: every event becomes a change of a widget here, and nowhere else."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, leave_out=OF_THE_APP)]
@@ -151,6 +154,7 @@ class ChatScreen(ReadActions, LibraryActions, Numbers):
         """Something happened in the session."""
         event = message.event
         self.note_event(event)
+        self.note_for_profiler(event)
         if isinstance(event, AnswerGrew):
             self._stream.add(event)
             self.say(activity="thinking" if event.in_thinking else "answering")
@@ -164,6 +168,12 @@ class ChatScreen(ReadActions, LibraryActions, Numbers):
             self._model_spoke(event)
         else:
             self._conversation_spoke(event)
+
+    def capture_changed(self, on: bool) -> None:
+        """A capture of the profiler began or ended: the panel marks it, and figures measured meanwhile are noisy."""
+        super().capture_changed(on)
+        if self._metering is not None:
+            self._metering.capture(on)
 
     def _turn_started(self, event: TurnStarted) -> None:
         session = self.live()
@@ -198,13 +208,17 @@ class ChatScreen(ReadActions, LibraryActions, Numbers):
         elif isinstance(event, ModelReady):
             model = event.engine.model
             self.say(activity="", model=model.name, quant=model.quant)
-            remember(model=str(model.path))
+            remember(model=str(model.path), preset=event.engine.preset.name)
+            self.show_threads()
             self.note_model(event.engine)
             self.send_waiting()
         elif isinstance(event, ModelFailed):
             engine = event.engine
             self.say(activity="", model=engine.model.name if engine else "", quant=engine.model.quant if engine else "")
-            self.report(event.error)
+            if isinstance(event.error, TooLargeError):
+                self.offer_what_fits(event, event.error)
+            else:
+                self.report(event.error)
             self.give_back_waiting()
         else:
             self._offer_restart(event.error)
@@ -222,6 +236,9 @@ class ChatScreen(ReadActions, LibraryActions, Numbers):
             session = self.live()
             self._stream.use_batch(event.preset.stream_batch)
             self.say(preset=event.preset.name, batch=wording.batch(event.preset, session.stream_batch))
+            self.show_threads()
+            if session.engine is not None and event.preset.name != recall().preset:
+                remember(preset=event.preset.name)
         elif isinstance(event, LoggingChanged):
             self.say(logged=event.on)
             if event.error is not None:

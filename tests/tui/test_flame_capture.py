@@ -1,0 +1,137 @@
+"""One key from the chat to the flamegraph, with the real py-spy on the test process."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.errors import CaptureError
+from engine.paths import database_path
+from engine.profiling import capture as capture_module
+from engine.profiling.capture import CaptureRequest
+from engine.profiling.records import CaptureMode
+from engine.store.captures import list_captures
+from tests.engine.profiling.test_capture import busy_thread
+from tests.fake_backend import FakeBackend
+from tests.tui.host import Host, screen_text, wait_until
+from tests.tui.program import Running, program
+from tui.screens.capture import CaptureDialog, CaptureOverlay
+from tui.screens.flame import FlameScreen
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="py-spy needs root elsewhere")
+
+
+@pytest.fixture(autouse=True)
+def something_to_see() -> Iterator[None]:
+    with busy_thread("spinner"):
+        yield
+
+
+async def recording(run: Running) -> None:
+    """Press the key and wait until samples are taken."""
+    await run.pilot.press("f9")
+    await wait_until(run.pilot, lambda: run.chat.profiler.active is not None and run.chat.profiler.active.sampling, "py-spy samples")
+
+
+async def test_one_key_records_while_the_answer_goes_on_and_the_same_key_ends_it() -> None:
+    backend = FakeBackend(script=["one ", "two ", "three"], gated=True)
+    async with program(backend, database=database_path()) as run:
+        await run.send("Count")
+        backend.release(1)
+        await recording(run)
+        assert run.chat.query_one(CaptureOverlay)
+        await run.until("F9 ends it now, Esc cancels")
+        backend.release(1)
+        await run.until("two")
+        await run.pilot.press("f9")
+        await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph")
+        assert "spinner" in run.text
+        assert not run.chat.query(CaptureOverlay)
+        (saved,) = list_captures(database_path())
+        assert (saved.mode, saved.preset, saved.model) == (CaptureMode.PYTHON, "daily", "fake-Q4_K_M")
+        await run.pilot.press("escape")
+        backend.release(1)
+        await run.answered()
+    with sqlite3.connect(database_path()) as db:
+        ((noisy,),) = db.execute("SELECT noisy FROM turns").fetchall()
+    assert "capture" in noisy
+
+
+async def test_escape_cancels_the_capture_and_not_the_answer() -> None:
+    backend = FakeBackend(script=["one ", "two"], gated=True)
+    async with program(backend, database=database_path()) as run:
+        await run.send("Count")
+        backend.release(1)
+        await recording(run)
+        await run.pilot.press("escape")
+        await run.until_noticed("The capture was cancelled")
+        assert run.session.busy
+        assert list_captures(database_path()) == ()
+        backend.release(1)
+        await run.until("two")
+
+
+async def test_a_program_that_does_not_log_still_shows_its_last_capture() -> None:
+    async with program() as run:
+        await recording(run)
+        await run.pilot.press("f9")
+        await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph")
+        await run.pilot.press("escape", "alt+f")
+        await run.until("Captures")
+        await run.pilot.press("enter")
+        await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph again")
+        assert list_captures(database_path()) == ()
+
+
+async def test_without_captures_the_viewer_says_how_to_make_one() -> None:
+    async with program() as run:
+        await run.pilot.press("alt+f")
+        await run.until_noticed("F9 records one")
+
+
+async def test_the_reason_for_sampling_from_inside_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        raise CaptureError("py-spy is missing", "", "Install it.")
+
+    monkeypatch.setattr(capture_module.Capture.__init__, "__kwdefaults__", {"tokens": None, "setting": None, "program": missing})
+    async with program() as run:
+        await recording(run)
+        assert run.chat.profiler.active is not None
+        await wait_until(run.pilot, lambda: run.chat.profiler.active is not None and run.chat.profiler.active.remaining_s < 9.8, "samples")
+        await run.pilot.press("f9")
+        await run.until_noticed("since py-spy could not")
+        await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph")
+        assert "py-spy is missing" in run.text
+
+
+async def test_leaving_the_program_ends_the_capture() -> None:
+    async with program() as run:
+        await recording(run)
+        active = run.chat.profiler.active
+    assert active is not None
+    assert await active.result() is None
+
+
+async def test_the_dialog_says_what_each_mode_sees_and_remembers_the_choice() -> None:
+    chosen: list[CaptureRequest | None] = []
+    async with Host().run_test(size=(80, 24)) as pilot:
+        await pilot.app.push_screen(CaptureDialog(CaptureRequest()), chosen.append)
+        await pilot.pause()
+        assert "Record for 10 s, 50 samples a second" in screen_text(pilot.app)
+        assert "compute threads appear in no mode" in screen_text(pilot.app)
+        await pilot.press("down", "right")
+        assert "Also the functions inside llama.cpp" in screen_text(pilot.app)
+        await pilot.press("enter")
+    assert chosen == [CaptureRequest(20, 50, CaptureMode.NATIVE)]
+
+
+async def test_the_dialog_closes_without_a_capture() -> None:
+    chosen: list[CaptureRequest | None] = []
+    async with Host().run_test(size=(80, 24)) as pilot:
+        await pilot.app.push_screen(CaptureDialog(CaptureRequest()), chosen.append)
+        await pilot.press("escape")
+    assert chosen == [None]
