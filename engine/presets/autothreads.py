@@ -72,6 +72,7 @@ class AutoThreads:
         self._prefill: Governor | None = None
         self._looked_ns = 0
         self._looks = 0
+        self._busy: float | None = None
         self.use(preset)
 
     def use(self, preset: Preset) -> None:
@@ -115,6 +116,9 @@ class AutoThreads:
             self._looks += 1
             if self._looks % _LIMITS_EVERY == 0:
                 self._limits = self._topology()
-            facts = CpuFacts(self._limits.most_threads, self._limits.usable, self._others())
+            others = self._others()
+            # Right after a pause nothing is known of now; what was known before it is the better guess for half a second.
+            self._busy = others if others is not None else self._busy
+            facts = CpuFacts(self._limits.most_threads, self._limits.usable, self._busy)
         changed = governor.observe(duration_ns, tokens, facts)
         return self.threads if changed is not None else None

@@ -22,7 +22,7 @@ from engine.presets.autothreads import AutoThreads, OthersLoad
 from engine.presets.preset import Preset
 from engine.presets.topology import read_topology
 
-ROUNDS = 4
+ROUNDS = 8
 DEPTH = 64
 TARGET = 0.95
 _BUSY = "while True: pass"
@@ -51,11 +51,16 @@ class Decoder:
         self._context.logits(0)
         self._position += 1
 
+    def warm_up(self) -> None:
+        """Let the threads of a new count wake up."""
+        for _ in range(3):
+            self.token()
+
 
 def fixed_round(decoder: Decoder, threads: int, seconds: float) -> float:
     """Tokens per second with one count."""
     decoder.use(threads)
-    decoder.token()
+    decoder.warm_up()
     begin, tokens = time.perf_counter_ns(), 0
     while (elapsed := time.perf_counter_ns() - begin) < seconds * 1e9:
         decoder.token()
@@ -66,7 +71,7 @@ def fixed_round(decoder: Decoder, threads: int, seconds: float) -> float:
 def governed_round(decoder: Decoder, auto: AutoThreads, seconds: float) -> float:
     """Tokens per second with the governor."""
     decoder.use(auto.threads[0])
-    decoder.token()
+    decoder.warm_up()
     begin, tokens = time.perf_counter_ns(), 0
     before = begin
     while before - begin < seconds * 1e9:
@@ -89,10 +94,14 @@ def compare(decoder: Decoder, neighbours: int, seconds: float) -> float:
         governed_round(decoder, auto, seconds)
         load = OthersLoad(longest_s=3600)
         speeds: dict[str, list[float]] = {}
-        for _ in range(ROUNDS):
-            for count in counts:
-                speeds.setdefault(f"{count} fixed", []).append(fixed_round(decoder, count, seconds))
-            speeds.setdefault("governor", []).append(governed_round(decoder, auto, seconds))
+        for turn in range(ROUNDS):
+            # The scheduler makes whoever comes after a greedy round pay for it, so every second turn runs backwards.
+            contenders = [*counts, 0]
+            for count in contenders[:: 1 if turn % 2 else -1]:
+                if count:
+                    speeds.setdefault(f"{count} fixed", []).append(fixed_round(decoder, count, seconds))
+                else:
+                    speeds.setdefault("governor", []).append(governed_round(decoder, auto, seconds))
     finally:
         for process in busy:
             process.kill()
@@ -128,7 +137,7 @@ def notice(decoder: Decoder, seconds: float) -> None:
 def main() -> None:
     """Run everything."""
     decoder = Decoder(Path(sys.argv[1]))
-    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 3.0
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 1.0
     for neighbours in range(3):
         compare(decoder, neighbours, seconds)
     notice(decoder, seconds)

@@ -215,6 +215,16 @@ def test_both_counts_are_told_when_one_changes() -> None:
     assert threads.threads == (1, 2)
 
 
+def test_a_pause_does_not_make_a_crowded_machine_look_free() -> None:
+    looks = iter([1.0, 1.0, None, 1.0, None] * 100)
+    threads = auto(Preset(), others=lambda: next(looks), most=2)
+    for number in range(500):
+        threads.decoded((17 if threads.threads[0] == 1 else 60) * MS, number * 20 * MS)
+    assert threads.threads[0] == 1
+    faster = [threads.decoded(10 * MS, (500 + number) * 20 * MS) for number in range(500)]
+    assert set(faster) == {None}
+
+
 def test_another_preset_is_followed_and_what_was_learnt_is_kept() -> None:
     threads = auto(Preset(), most=2)
     machine = Machine(2, tells_others=False)
