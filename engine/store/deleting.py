@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from engine.store.errors import session_missing
 from engine.store.transaction import transaction
@@ -12,6 +13,26 @@ MERGE_PAGES = 500
 """Pages of the search index rewritten in one go; some milliseconds, after which other writers get their turn."""
 
 _BY_SESSION = ("events", "samples", "turns", "messages")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """How much goes when a session is deleted."""
+
+    messages: int
+    """Of all branches, with their words in the search index."""
+    turns: int
+    samples: int
+    events: int
+
+
+def contents_of(db: sqlite3.Connection, session_id: int) -> Contents:
+    """What belongs to a session; all zero for one that does not exist."""
+    counts = (
+        db.execute(f"SELECT count(*) FROM {table} WHERE session_id = ?", (session_id,)).fetchone()[0]
+        for table in ("messages", "turns", "samples", "events")
+    )
+    return Contents(*counts)
 
 
 def delete_sessions(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:
@@ -37,7 +58,12 @@ def merge_search_index(db: sqlite3.Connection) -> bool:
     before = db.total_changes
     with transaction(db):
         db.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('merge', ?)", (-MERGE_PAGES,))
-    return db.total_changes - before >= 2
+    if db.total_changes - before >= 2:
+        return True
+    # Merging in portions may stop with a small segment left over. This costs nothing when there is none.
+    with transaction(db):
+        db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('optimize')")
+    return False
 
 
 def empty_log(db: sqlite3.Connection) -> bool:

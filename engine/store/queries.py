@@ -8,15 +8,16 @@ from pathlib import Path
 from engine.records import Message, SessionInfo, TurnRecord
 from engine.store import reading
 from engine.store.connection import Connection
+from engine.store.deleting import Contents, contents_of
 from engine.store.export.chart import Chart
 from engine.store.export.charts import charts_of
 from engine.store.export.run_card import RunCard, run_cards
 from engine.store.export.tables import Selection
 from engine.store.opening import open_reader
-from engine.store.reading import PAGE, FilterChoices, Hit, SessionFilter, StoredSession
+from engine.store.reading import PAGE, FilterChoices, Hit, SessionFilter, StoredSession, Variant
 from engine.store.regression import Regression, find_regressions
 
-__all__ = ["FilterChoices", "Hit", "Reader", "SessionFilter", "StoredSession"]
+__all__ = ["Contents", "FilterChoices", "Hit", "Reader", "SessionFilter", "StoredSession", "Variant"]
 
 
 class Reader:
@@ -70,6 +71,18 @@ class Reader:
     async def turns(self, session_id: int) -> tuple[TurnRecord, ...]:
         """The turns of a session, oldest first."""
         return await self._connection.run(lambda db: tuple(reading.iter_turns(db, session_id)))
+
+    async def contents(self, session_id: int) -> Contents:
+        """How much goes when this session is deleted."""
+        return await self._connection.run(lambda db: contents_of(db, session_id))
+
+    async def variants(self, model: str) -> tuple[Variant, ...]:
+        """The quants and presets that a model was used with, most used first."""
+        return await self._connection.run(lambda db: reading.variants_of(db, model))
+
+    async def variant_turns(self, model: str, quant: str, preset: str) -> tuple[TurnRecord, ...]:
+        """The newest turns of a model with a quant and a preset, in any session, oldest first."""
+        return await self._connection.run(lambda db: reading.turns_of_variant(db, model, quant, preset))
 
     async def regressions(self, turn: TurnRecord) -> tuple[Regression, ...]:
         """What was clearly slower in a stored turn than in its host's own clean turns before it; nothing for a noisy turn."""

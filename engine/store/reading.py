@@ -47,6 +47,8 @@ class SessionFilter:
     """Last changed at this Unix time or later."""
     until_ms: int | None = None
     """Last changed before this Unix time."""
+    title: str = ""
+    """Text that occurs in its title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,15 @@ class Hit:
     message_id: int
     snippet: str
     """The words around the best place, each hit between `search.HIT_START` and `search.HIT_END`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A quant of a model under a preset, and how many turns there are of it."""
+
+    quant: str
+    preset: str
+    turns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +181,21 @@ def iter_turns(db: sqlite3.Connection, session_id: int) -> Iterator[TurnRecord]:
         yield turn_of(row)
 
 
+def variants_of(db: sqlite3.Connection, model: str) -> tuple[Variant, ...]:
+    """The quants and presets that a model was used with, most used first."""
+    rows = db.execute("SELECT quant, preset, count(*) FROM turns WHERE model = ? GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2", (model,))
+    return tuple(Variant(*row) for row in rows)
+
+
+def turns_of_variant(db: sqlite3.Connection, model: str, quant: str, preset: str, limit: int = PAGE) -> tuple[TurnRecord, ...]:
+    """The last `limit` turns of a model with a quant and a preset, in any session, oldest first."""
+    rows = db.execute(
+        f"SELECT {', '.join(TURN_COLUMNS)} FROM turns WHERE model = ? AND quant = ? AND preset = ? ORDER BY id DESC LIMIT ?",
+        (model, quant, preset, limit),
+    )
+    return tuple(reversed([turn_of(row) for row in rows]))
+
+
 def clean_history(db: sqlite3.Connection, turn: TurnRecord, host: str, limit: int) -> tuple[TurnRecord, ...]:
     """The last `limit` clean turns of the same model file, quant and preset on that host before `turn`, newest first."""
     columns = ", ".join(f"t.{name}" for name in TURN_COLUMNS)
@@ -221,6 +247,9 @@ def _conditions(wanted: SessionFilter) -> tuple[list[str], list[str | int]]:
     if wanted.until_ms is not None:
         conditions.append("s.updated_ms < ?")
         values.append(wanted.until_ms)
+    if wanted.title:
+        conditions.append("s.title LIKE ? ESCAPE '\\'")
+        values.append(like_pattern(wanted.title))
     return conditions, values
 
 

@@ -313,6 +313,18 @@ class TestDeleting:
         for table in ("messages", "turns", "samples", "events"):
             assert outside(path, f"SELECT count(*) FROM {table} WHERE session_id = {doomed}") == [(0,)]
 
+    async def test_no_word_is_left_whatever_segments_of_the_index_it_was_in(self, store: Store, path: Path) -> None:
+        words = ["gryllotalpa", "velociraptor", "opisthocomus", "hypsilophodon", "zalambdalestes", "microbrachius"]
+        ids = [await conversation(store, f"zq{word} {' '.join(words[:number])}") for number, word in enumerate(reversed(words))]
+        for session_id, word in zip(ids, reversed(words), strict=True):
+            for _ in range(7):
+                await conversation(store, "something else")
+            others = b"".join(file.read_bytes() for file in path.parent.iterdir()).count(f"zq{word}".encode())
+            assert others > 0
+            await store.delete_session(session_id)
+            left = b"".join(file.read_bytes() for file in path.parent.iterdir())
+            assert f"q{word}".encode() not in left
+
     async def test_the_search_index_stays_true_to_the_messages(self, store: Store, path: Path) -> None:
         ids = [await conversation(store, f"word{index} common") for index in range(30)]
         for session_id in ids[::2]:
