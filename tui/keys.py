@@ -198,7 +198,7 @@ ACTIONS: tuple[Action, ...] = (
         Group.MEASURE,
         slash=("profile-mode",),
     ),
-    Action("flame", ("alt+f",), "Flamegraph", "Look at what was recorded, and compare", Group.MEASURE, slash=("flame",)),
+    Action("flame", ("alt+v", "alt+f"), "Flamegraph", "Look at what was recorded, and compare", Group.MEASURE, slash=("flame",)),
     Action("native_log", ("alt+l",), "Log", "Show what the native library logged", Group.MEASURE, slash=("log",)),
     Action("palette", ("ctrl+p",), "Commands", "Find any command by its name", Group.PROGRAM, slash=("commands",), footer=True),
     Action("theme", ("alt+t",), "Theme", "Pick a theme", Group.PROGRAM, slash=("theme",)),

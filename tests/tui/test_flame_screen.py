@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
-from engine.profiling.records import CaptureRecord, ThreadLane
+from engine.profiling.records import CaptureMode, CaptureRecord, ThreadLane
 from tests.engine.profiling.captures import record, timed
 from tests.tui.host import Host, screen_lines, screen_text, wait_until
 from tui.screens.flame import FlameScreen
@@ -184,5 +184,7 @@ async def test_escape_leaves_after_everything_else_is_closed() -> None:
 
 async def test_the_reason_for_a_fallback_stands_on_the_screen() -> None:
     async with Host().run_test(size=(100, 24)) as pilot:
-        await opened(pilot, CaptureSubject(replace(CAPTURE, notes=("py-spy may not look. Run `sudo [red]py-spy`.",))))
+        await opened(
+            pilot, CaptureSubject(replace(CAPTURE, mode=CaptureMode.IN_PROCESS, notes=("py-spy may not look. Run `sudo [red]py-spy`.",)))
+        )
         assert "Run `sudo [red]py-spy`." in screen_text(pilot.app)

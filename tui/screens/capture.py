@@ -68,7 +68,7 @@ Chooses what a capture looks at and how long. Up and Down choose the mode, Left 
     CaptureDialog > Vertical {
         width: 78; max-width: 96%; height: auto; max-height: 96%; border: round $primary; background: $surface; padding: 0 1;
     }
-    CaptureDialog OptionList { height: auto; border: none; background: $surface; margin: 1 0; }
+    CaptureDialog OptionList { height: auto; border: none; background: $surface; margin: 1 0; &:focus { border: none; } }
     CaptureDialog .title { text-style: bold; }
     CaptureDialog #about { height: 5; }
     """

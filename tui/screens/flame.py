@@ -20,7 +20,7 @@ from textual.widgets import Footer, Input, Static
 
 from engine.errors import CaptureError
 from engine.profiling.export import ExportFormat, default_name, write_export
-from engine.profiling.records import MODE_TEXTS, CaptureRecord
+from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord
 from engine.profiling.tree import Node, Order
 from tui.cells import drawable
 from tui.screens.flame_dialogs import ChooseOne, FlameHelp
@@ -259,8 +259,10 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         """Say what can be done here, and what the capture's mode can and can't see."""
         subject = self._subject
         mode = MODE_TEXTS[subject.capture.mode] if isinstance(subject, CaptureSubject) else None
-        about = f"\n\n**{mode.label}.** {mode.sees} {mode.blind}" if mode else ""
-        self.app.push_screen(FlameHelp(f"{self.HELP}{about}"))
+        about = f"\n\n{mode.label}. {mode.sees} {mode.blind}" if mode else ""
+        said = subject.capture.notes if isinstance(subject, CaptureSubject) else ()
+        complaints = "".join(f"\n\npy-spy said: {drawable(note)}" for note in said)
+        self.app.push_screen(FlameHelp(f"{self.HELP}{about}{complaints}"))
 
     def action_back(self) -> None:
         """End the search, leave the sandwich, zoom out, or leave."""
@@ -381,4 +383,6 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
 
 
 def _notes(subject: Subject) -> tuple[str, ...]:
-    return subject.capture.notes if isinstance(subject, CaptureSubject) else ()
+    """What must be known before looking: why py-spy was not used. Its complaints about single samples are counted, and stand in the help."""
+    fallen_back = isinstance(subject, CaptureSubject) and subject.capture.mode is CaptureMode.IN_PROCESS
+    return subject.capture.notes if fallen_back else ()

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Markdown, OptionList, Static
+from textual.widgets import OptionList, Static
 
 from tui.cells import drawable
 
@@ -33,7 +33,7 @@ class FlameHelp(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """The page."""
         with VerticalScroll():
-            yield Markdown(self._text, open_links=False)
+            yield Static(self._text, markup=False)
 
 
 class ChooseOne(ModalScreen[int | None]):
@@ -45,7 +45,7 @@ class ChooseOne(ModalScreen[int | None]):
     ChooseOne > Vertical {
         width: 100; max-width: 96%; height: auto; max-height: 80%; border: round $primary; background: $surface; padding: 0 1;
     }
-    ChooseOne OptionList { height: auto; max-height: 100%; border: none; background: $surface; }
+    ChooseOne OptionList { height: auto; max-height: 100%; border: none; background: $surface; &:focus { border: none; } }
     ChooseOne Static { text-style: bold; }
     """
 
