@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -28,7 +28,7 @@ from engine.models.untrusted import file_name, printable
 from engine.presets.folder import PresetFolder, Shelf
 from engine.presets.preset import Cost, Preset, cost_of_change
 from engine.presets.price import Price, PriceHistory, kv_carries_over, price_of
-from engine.presets.settings import difference, shown
+from engine.presets.settings import difference, shown, with_values
 from engine.presets.topology import read_topology
 from engine.records import TurnRecord
 
@@ -167,11 +167,25 @@ class Switching:
         before = self._past.pop()
         self._ask(lambda _here: before, "back", undoes=True)
 
-    def force(self) -> None:
-        """Load after all what was refused for the memory it needs."""
+    def force(self, path: Path) -> None:
+        """Load after all a file that was refused for the memory it needs, as it was meant then."""
+        refused = self._take_refused(path)
+        self._ask(lambda _here: refused, f"force {path}", force=True)
+
+    def amend(self, path: Path, changes: Mapping[str, Any]) -> None:
+        """Load a file that was refused for the memory it needs with settings changed: those of a remedy.
+
+        Raises:
+            UsageError: The settings can't be, together with the others.
+        """
+        refused = self._take_refused(path)
+        quant = changes.get("quant")
+        preset = with_values(refused.preset, changes)
+        self._ask(lambda _here: Point(preset, path if quant is None else self._finder.quant(path, quant)), f"amend {path} {changes}")
+
+    def _take_refused(self, path: Path) -> Point:
         refused, self._refused = self._refused, None
-        if refused is not None:
-            self._ask(lambda _here: refused, "force", force=True)
+        return refused if refused is not None and refused.path == path else Point(of_no_model(self._session.preset), path)
 
     async def offers(self) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
         """All presets with the price of each from here, and the files that are no presets."""
@@ -267,7 +281,7 @@ class Switching:
         if cost is None or cost is Cost.HOT:
             self._apply_hot(goal.preset, undoes=last.undoes)
         elif goal.path is None:
-            self._session.tell(Notice("warning", f"There is no model for {describe(here, goal)}", "It names none", "Pick one with F3."))
+            self._apply_hot(goal.preset, undoes=last.undoes)  # nothing is loaded: it counts from the first model on
         else:
             done = await self._load(here, goal, cost, force=last.force)
             if done != last.undoes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.backend import EngineInfo, StopReason
+from engine.backend import EngineInfo, StopReason, ThreadsNow
 from engine.errors import XchatError
 from engine.events import ModelLoading, Notice, PromptEvaluated
 from engine.presets.preset import Preset
@@ -68,6 +68,11 @@ def loading(event: ModelLoading) -> str:
 def batch(preset: Preset, in_force: int) -> str:
     """The knob, as the status line shows it."""
     return f"{in_force} auto" if preset.stream_batch == "auto" else str(preset.stream_batch)
+
+
+def threads(preset: Preset, now: ThreadsNow) -> str:
+    """How many threads decode, as the status line shows it."""
+    return count(now.threads, "thread") + (" auto" if preset.threads == "auto" else "")
 
 
 def loaded(engine: EngineInfo) -> str:

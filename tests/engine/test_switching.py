@@ -328,10 +328,21 @@ class TestTooLarge:
         bench.switching.next_quant(-1)
         await bench.switching.settled()
         assert bench.session.preset.quant is None
-        bench.switching.force()
+        bench.switching.force(bench.files["F16"])
         await bench.switching.settled()
         assert bench.backend.loads[-1][2]
         assert bench.session.preset.quant == "F16"
+
+    async def test_a_remedy_is_taken_with_its_settings_or_its_quant(self, bench: Bench, too_large: TooLargeError) -> None:
+        bench.switching.next_quant(-1)
+        await bench.switching.settled()
+        bench.backend.load_error = None
+        bench.switching.amend(bench.files["F16"], {"n_ctx": 1024, "repack": False})
+        await bench.switching.settled()
+        assert bench.last == ("tiny-F16.gguf", Preset(quant="F16", n_ctx=1024, repack=False))
+        bench.switching.amend(bench.files["F16"], {"quant": "Q4_0"})
+        await bench.switching.settled()
+        assert bench.last == ("tiny-Q4_0.gguf", Preset(quant="Q4_0", n_ctx=1024, repack=False))
 
 
 async def test_a_message_sent_while_a_model_loads_is_refused_and_not_answered_by_either(bench: Bench) -> None:

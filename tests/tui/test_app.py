@@ -144,7 +144,7 @@ async def test_commands_change_theme_settings_and_system_prompt(tmp_path: Path) 
         assert run.session.preset.sampling.temperature == 0.2
         assert run.session.stream_batch == 16
         await run.send("/set temperature hot")
-        await run.until_noticed("temperature can't be 'hot'")
+        await run.until_noticed("sampling.temperature can't be hot")
         await run.send("/set warmth 3")
         await run.until_noticed("There is no setting 'warmth'")
         await run.send(f"/read {notes}")

@@ -44,7 +44,7 @@ def test_every_slash_command_of_the_registry_is_understood() -> None:
 
 
 def test_commands_that_match_what_is_typed_so_far_are_offered() -> None:
-    assert [name for name, _ in matching("/th")] == ["/thinking", "/theme"]
+    assert [name for name, _ in matching("/th")] == ["/thinking", "/theme", "/threads"]
     assert matching("/theme light") == []
     assert matching("th") == []
     assert all(sentence for _, sentence in matching("/", limit=99))

@@ -70,8 +70,10 @@ class LibraryActions(TalkActions):
 
     async def _load(self, path: Path) -> None:
         session = self.live()
-        if session.busy or self.loading_model:
-            self.attempt(session.new_session if session.busy else lambda: None)
+        if session.engine is not None:
+            session.switching.use_file(path)
+            return
+        if self.loading_model:
             return
         self.loading_model = True
         try:

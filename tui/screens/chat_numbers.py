@@ -117,6 +117,13 @@ class Numbers(ChatBase):
         info = self.session.info if self.session is not None else None
         self.say(session=(info.title if info is not None else "") or "new session")
 
+    def show_threads(self) -> None:
+        """How many threads decode; `auto` changes that while tokens flow."""
+        session = self.session
+        now = session.threads_now if session is not None else None
+        if session is not None and now is not None:
+            self.say(threads=wording.threads(session.preset, now))
+
     def _terminal_figures(self) -> tuple[int, bool]:
         return self.program.bytes_written(), self.pacer.slowed
 
@@ -126,6 +133,7 @@ class Numbers(ChatBase):
             if self._metering is not None and self._panel.drawn_ms is not None:
                 self._metering.meter.drawn(self._panel.drawn_ms)
         self.show_title()
+        self.show_threads()
         self._look_at_line()
 
     def _look_at_line(self) -> None:

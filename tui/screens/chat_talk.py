@@ -10,7 +10,7 @@ from textual import on
 from textual.widgets import TextArea
 
 from engine.errors import UsageError, XchatError
-from engine.presets.preset import Preset, Sampling
+from engine.presets.settings import key_named, with_text
 from engine.records import Role
 from tui.screens.chat_base import ChatBase
 from tui.slash import Do, Say, Unknown, matching, parse
@@ -20,33 +20,6 @@ READ_LIMIT = 4_000_000
 """Bytes that `/read` takes at most."""
 
 _EDIT_TITLE = "Another version of an earlier message"
-
-
-def with_setting(preset: Preset, words: str) -> Preset:
-    """`preset` with one setting changed, as in `temperature 0.2`.
-
-    Raises:
-        UsageError: There is no such setting, or it can't have this value.
-
-    """
-    key, _, value = words.partition(" ")
-    values = msgspec.to_builtins(preset)
-    place = values["sampling"] if key in Sampling.__struct_fields__ else values
-    if key not in place or key in {"name", "sampling"}:
-        known = ", ".join([*Preset.__struct_fields__[2:-1], *Sampling.__struct_fields__])
-        raise UsageError(f"There is no setting {key!r}", "", f"Settings: {known}.")
-    text = value.strip()
-    choices = [text] if text.lower() not in {"none", "off", "true", "false", "on"} else [text.lower(), _WORDS.get(text.lower(), text)]
-    for choice in choices:
-        place[key] = choice
-        try:
-            return msgspec.convert(values, Preset, strict=False)
-        except msgspec.ValidationError as error:
-            reason = str(error)
-    raise UsageError(f"{key} can't be {text!r}", reason)
-
-
-_WORDS: dict[str, bool | None] = {"none": None, "off": False, "false": False, "on": True, "true": True}
 
 
 class TalkActions(ChatBase):
@@ -90,7 +63,8 @@ class TalkActions(ChatBase):
             self.prompt.sent()
 
     def _first_model_is_coming(self) -> bool:
-        return self.session is None or (self.session.engine is None and (self.starting or self.loading_model))
+        session = self.session
+        return session is None or session.loading or (session.engine is None and (self.starting or self.loading_model))
 
     def send_waiting(self) -> None:
         """The model is there: send what was waiting for it."""
@@ -125,6 +99,8 @@ class TalkActions(ChatBase):
                 self.program.use_theme(words)
             elif command.name == "system":
                 self._system(words)
+            elif command.name in {"preset", "quant", "threads"}:
+                self.switch_by_command(command.name, words)
             elif command.name == "set":
                 self._set(words)
             elif command.name == "read":
@@ -140,6 +116,10 @@ class TalkActions(ChatBase):
         """Load a model in the background."""
         raise NotImplementedError
 
+    def switch_by_command(self, name: str, words: str) -> None:
+        """Switch to what the words of a command say."""
+        raise NotImplementedError
+
     def _system(self, text: str) -> None:
         session = self.live()
         if not text:
@@ -152,12 +132,11 @@ class TalkActions(ChatBase):
         session = self.live()
         if not words:
             raise UsageError("/set needs a setting and a value", "", "For example: /set temperature 0.2")
-        preset = with_setting(session.preset, words)
-        if preset.stream_batch != session.preset.stream_batch:
-            session.set_stream_batch(preset.stream_batch)
-        else:
-            session.use_preset(preset)
-        self.tell("Changed", words)
+        key, _, value = words.partition(" ")
+        preset = with_text(session.preset, {key_named(key): value.strip()})
+        session.use_preset(preset)
+        if session.preset == preset:
+            self.tell("Changed", words)
 
     async def _read(self, path: Path) -> None:
         def content() -> str:
@@ -197,7 +176,7 @@ class TalkActions(ChatBase):
             self._leave_editing()
         elif self.session is not None and self.session.busy:
             self.session.stop()
-        elif self.loading_model and self.session is not None:
+        elif self.session is not None and self.session.loading:
             self.session.cancel_load()
         else:
             self.prompt.focus()

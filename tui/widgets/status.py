@@ -23,6 +23,8 @@ class Status:
     preset: str = ""
     batch: str = ""
     """`stream_batch`, as in `4 auto`."""
+    threads: str = ""
+    """How many decode, as in `2 threads auto`."""
     logged: bool = True
     activity: str = ""
     """What is going on: loading, reading the prompt, answering."""
@@ -43,6 +45,7 @@ class Status:
             (5, "plain", self.session),
             (4, "plain", self.preset),
             (3, "plain", f"batch {self.batch}" if self.batch else ""),
+            (7, "plain", self.threads),
             (6, "plain", "slow line" if self.slow_line else ""),
         ]
 

@@ -133,7 +133,7 @@ async def test_a_model_too_large_for_the_machine_is_refused_with_numbers(talk: T
     assert talk.session.engine is not None
     assert talk.session.engine.model.name == "tiny dense"
 
-    talk.session.switching.force()
+    talk.session.switching.force(models("spm"))
     await talk.session.switching.settled()
     assert talk.session.engine.model.name == "tiny spm"
 
