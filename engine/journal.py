@@ -34,6 +34,8 @@ class Journal:
     def __init__(self, store: Store | None, on_failure: Callable[[XchatError], None]) -> None:
         self._store = store
         self._on_failure = on_failure
+        self.unclean_end = store is not None and store.unclean_end
+        """An xchat before this one ended without closing the database."""
         self._jobs: asyncio.Queue[Callable[[Store], Awaitable[None]]] = asyncio.Queue()
         self._worker = asyncio.create_task(self._work(), name="journal") if store is not None else None
 

@@ -55,8 +55,9 @@ from engine.journal import Journal, LoggedSession
 from engine.metrics.clock import now_ns, wall_ms
 from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset
-from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, new_message_id
+from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, TurnRecord, new_message_id
 from engine.store.queries import Reader
+from engine.store.regression import Regression
 from engine.store.store import Store
 from engine.switching import Switching, of_no_model
 from engine.turn import Turn
@@ -247,10 +248,13 @@ class Session:
             raise UsageError("An answer is being written", "", "Stop it before moving to another branch.")
         versions, index = self._tree.siblings(message_id)
         if 0 <= index + step < len(versions):
-            self._tree.switch(versions[index + step].id)
-            self._first_kept = 0
-            self._remember_head()
-            self._emit(BranchChanged(self.branch))
+            self._show_branch_of(versions[index + step].id)
+
+    def _show_branch_of(self, message_id: int) -> None:
+        self._tree.switch(message_id)
+        self._first_kept = 0
+        self._remember_head()
+        self._emit(BranchChanged(self.branch))
 
     # Model and settings
 
@@ -342,6 +346,39 @@ class Session:
         """Saved conversations, pinned and newest first; with `search`, those in which the words occur."""
         return await self._read().sessions(search=search, limit=limit)
 
+    @property
+    def reader(self) -> Reader:
+        """Answers questions about what is saved.
+
+        Raises:
+            StoreError: There is no database to read.
+        """
+        return self._read()
+
+    @property
+    def unclean_end(self) -> bool:
+        """Whether an xchat before this one ended without closing the database."""
+        return self._journal.unclean_end
+
+    def show_message(self, message_id: int) -> None:
+        """Show the newest branch that a message is in; nothing happens when it is shown already, or unknown.
+
+        Raises:
+            UsageError: A turn is under way.
+        """
+        self._refuse_while_busy()
+        if message_id in self._tree and all(message.id != message_id for message in self.branch):
+            self._show_branch_of(message_id)
+
+    async def regressions(self, turn: TurnRecord) -> tuple[Regression, ...]:
+        """What was clearly slower in a finished turn than in this host's own clean turns before it.
+
+        Raises:
+            StoreError: The database can't be read.
+        """
+        await self._journal.drain()
+        return await self._read().regressions(turn)
+
     async def interrupted(self) -> SessionInfo | None:
         """The newest conversation whose answer was cut by the end of the program."""
         return next((info for info in await self.sessions(limit=20) if info.interrupted), None)
@@ -353,6 +390,10 @@ class Session:
             self._info = replace(self.info, title=title)
         if self._logged is not None and self._logged.id == session_id:
             self._logged.title = title
+
+    async def pin(self, session_id: int, pinned: bool) -> None:
+        """Keep a saved conversation at the top of the list, or no longer."""
+        await self._journal.run(lambda store: store.pin(session_id, pinned))
 
     async def delete(self, session_id: int) -> None:
         """Delete a saved conversation for good; if it is the current one, a new one begins."""

@@ -338,3 +338,38 @@ class TestSettings:
         await watched.answered(answer_id)
         await watched.until(lambda event: isinstance(event, ModelReady))
         assert watched.session.preset.n_ctx == 512
+
+
+class TestLookingThroughWhatIsSaved:
+    async def test_a_message_of_another_branch_brings_that_branch_and_it_is_remembered(self, watched: Watched) -> None:
+        session = watched.session
+        first = session.send("Hi")
+        await watched.answered(first)
+        second = session.regenerate()
+        await watched.answered(second)
+        session.show_message(second)
+        assert session.branch[-1].id == second
+        session.show_message(first)
+        assert session.branch[-1].id == first
+        session.show_message(12345)
+        assert session.branch[-1].id == first
+        number = session.session_id
+        assert number is not None
+        await session.rename(number, "Settled")
+        await session.resume(number)
+        assert session.branch[-1].id == first
+
+    async def test_a_pinned_session_stays_on_top(self, watched: Watched) -> None:
+        session = watched.session
+        for text in ("Older", "Newer"):
+            session.new_session()
+            await watched.answered(session.send(text))
+        older = next(info for info in await session.sessions() if info.title == "Older")
+        await session.pin(older.id, True)
+        assert [info.title for info in await session.sessions()] == ["Older", "Newer"]
+        await session.pin(older.id, False)
+        assert [info.title for info in await session.sessions()] == ["Newer", "Older"]
+
+    async def test_a_turn_is_compared_as_soon_as_it_has_finished(self, watched: Watched) -> None:
+        finished = await watched.answered(watched.session.send("Hi"))
+        assert await watched.session.regressions(finished.turn) == ()

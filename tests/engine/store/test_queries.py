@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from engine.records import Message
 from engine.store.errors import SessionMissingError
-from engine.store.queries import Reader, SessionFilter
+from engine.store.queries import Contents, Reader, SessionFilter, Variant
 from engine.store.search import HIT_END, HIT_START, fts_query
 from engine.store.store import Store
-from tests.engine.store.records import answer, turn, user
+from tests.engine.store.records import answer, sample, turn, user
 
 
 async def add(store: Store, text: str, *, at_ms: int = 1_000, model: str = "Tiny", quant: str = "Q4_K_M", preset: str = "daily") -> int:
@@ -175,3 +175,30 @@ async def test_a_session_that_is_not_there_is_said_so(reader: Reader) -> None:
         await reader.session(7)
     with pytest.raises(SessionMissingError):
         await reader.page(7)
+
+
+async def test_titles_are_searched_alone(store: Store, reader: Reader) -> None:
+    named = await add(store, "100% about llamas")
+    await add(store, "100 about others")
+    assert await ids(reader, SessionFilter(title="0% ABOUT")) == [named]
+
+
+async def test_what_goes_with_a_session_is_counted_before(store: Store, reader: Reader) -> None:
+    gone, stays = await add(store, "x"), await add(store, "y")
+    store.put_sample(sample(gone))
+    store.put_event(wall_ms=1, session_id=gone, turn_id=None, kind="stall", text="x")
+    await store.flush()
+    assert await reader.contents(gone) == Contents(messages=2, turns=1, samples=1, events=1)
+    await store.delete_session(gone)
+    assert await reader.contents(gone) == Contents(0, 0, 0, 0)
+    assert (await reader.contents(stays)).messages == 2
+
+
+async def test_the_turns_of_a_quant_and_preset_are_found_in_all_sessions(store: Store, reader: Reader) -> None:
+    for preset in ("daily", "daily", "fast"):
+        await add(store, "x", preset=preset)
+    await add(store, "x", model="Other")
+    assert await reader.variants("Tiny") == (Variant("Q4_K_M", "daily", 2), Variant("Q4_K_M", "fast", 1))
+    turns = await reader.variant_turns("Tiny", "Q4_K_M", "daily")
+    assert [turn.preset for turn in turns] == ["daily", "daily"]
+    assert turns[0].id < turns[1].id

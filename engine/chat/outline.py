@@ -1,0 +1,102 @@
+"""A conversation with all its branches as rows: straight runs stay at their depth, each version of a message goes one deeper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from engine.chat.tree import ConversationTree
+from engine.records import Message
+
+SHORTEST_FOLD = 4
+"""Fewer messages in a row that have no other version are shown one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineRow:
+    """A message, or a straight run of them folded into one row."""
+
+    messages: tuple[Message, ...]
+    depth: int
+    version: int
+    """Which version of itself the first message is, from 1."""
+    versions: int
+    shown: bool
+    """Whether it is on the branch that is looked at."""
+
+    @property
+    def message(self) -> Message:
+        """The first message."""
+        return self.messages[0]
+
+    @property
+    def folded(self) -> bool:
+        """Whether it stands for more than one message."""
+        return len(self.messages) > 1
+
+
+def outline(messages: Iterable[Message], head_id: int | None, unfolded: frozenset[int] = frozenset()) -> tuple[OutlineRow, ...]:
+    """The rows of a conversation, parents before children, versions in order of age.
+
+    Runs of messages without another version are folded, but for those whose first message is in `unfolded`. The message before a
+    choice and the last one of a branch always have a row of their own.
+    """
+    tree = ConversationTree(messages, head_id)
+    shown = {message.id for message in tree.branch()}
+    rows: list[OutlineRow] = []
+    depths: dict[int | None, int] = {}
+    for message in tree.messages():
+        versions, index = tree.siblings(message.id)
+        depth = depths[message.id] = depths.get(message.parent_id, 0) + (len(versions) > 1)
+        rows.append(OutlineRow((message,), depth, index + 1, len(versions), message.id in shown))
+    return tuple(row for run in _runs(rows) for row in _folded(run, unfolded))
+
+
+def branch_count(messages: Iterable[Message]) -> int:
+    """How many ends a conversation has."""
+    found = tuple(messages)
+    parents = {message.parent_id for message in found}
+    return sum(message.id not in parents for message in found)
+
+
+def sibling_row(rows: Sequence[OutlineRow], at: int, step: int) -> int | None:
+    """The row of the previous (-1) or next (+1) version of what row `at` belongs to: of itself, or of the nearest row above with others."""
+    for place in range(at, -1, -1):
+        row = rows[place]
+        if row.versions > 1 and row.depth <= rows[at].depth:
+            wanted = row.version + step
+            places = range(place + 1, len(rows)) if step > 0 else range(place - 1, -1, -1)
+            for other in places:
+                if rows[other].depth < row.depth:
+                    return None
+                if rows[other].depth == row.depth and rows[other].version == wanted and rows[other].versions > 1:
+                    return other
+            return None
+    return None
+
+
+def _runs(rows: Sequence[OutlineRow]) -> Iterable[list[OutlineRow]]:
+    """Neighbouring rows that may be folded together, and the others alone."""
+    numbered = list(enumerate(rows))
+    for plain, group in groupby(numbered, key=lambda row: (_is_plain(rows, row[0]), row[1].depth, row[1].shown)):
+        run = [row for _, row in group]
+        if plain[0]:
+            yield run
+        else:
+            yield from ([row] for row in run)
+
+
+def _is_plain(rows: Sequence[OutlineRow], at: int) -> bool:
+    row = rows[at]
+    if row.versions > 1 or at == 0 or at + 1 == len(rows):
+        return False
+    following = rows[at + 1]
+    return following.message.parent_id == row.message.id and following.versions == 1
+
+
+def _folded(run: Sequence[OutlineRow], unfolded: frozenset[int]) -> Sequence[OutlineRow]:
+    first = run[0]
+    if len(run) < SHORTEST_FOLD or first.message.id in unfolded:
+        return run
+    return [OutlineRow(tuple(row.message for row in run), first.depth, first.version, first.versions, first.shown)]

@@ -1,0 +1,99 @@
+"""The turns of two sessions, or of two settings, in figures that can be held against each other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from engine.records import TurnRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Something that is measured in every turn."""
+
+    name: str
+    unit: str
+    of: Callable[[TurnRecord], float | None]
+    less_is_better: bool | None = None
+    """None for figures that say what was done, not how well."""
+
+
+FIGURES: tuple[Figure, ...] = (
+    Figure("Decode speed", "tokens/s", lambda turn: turn.timings.predicted_per_second, False),
+    Figure("Prefill speed", "tokens/s", lambda turn: turn.timings.prompt_per_second, False),
+    Figure("Time to first token", "ms", lambda turn: turn.timings.ttft_ms, True),
+    Figure("Inter-token p50", "ms", lambda turn: turn.timings.itl_p50_ms, True),
+    Figure("Inter-token p99", "ms", lambda turn: turn.timings.itl_p99_ms, True),
+    Figure("Prompt evaluated", "tokens", lambda turn: turn.timings.prompt_n),
+    Figure("Prompt reused", "tokens", lambda turn: turn.timings.cache_n),
+    Figure("Generated", "tokens", lambda turn: turn.timings.predicted_n),
+    Figure("Memory peak", "MiB", lambda turn: None if turn.rss_peak_bytes is None else turn.rss_peak_bytes / 2**20, True),
+)
+"""What is compared, the most asked-for first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Middle:
+    """The middle of a figure over some turns."""
+
+    median: float
+    deviation: float
+    """Median absolute deviation."""
+    turns: int
+    """How many turns had the figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Some turns under one name."""
+
+    name: str
+    turns: tuple[TurnRecord, ...]
+    """Oldest first."""
+
+    @property
+    def clean(self) -> tuple[TurnRecord, ...]:
+        """Turns whose figures can be compared: neither noisy nor failed."""
+        return tuple(turn for turn in self.turns if turn.noisy is None and turn.error is None)
+
+    def middle(self, figure: Figure) -> Middle | None:
+        """The middle of a figure over the clean turns; None when none of them has it."""
+        values = [value for turn in self.clean if (value := figure.of(turn)) is not None]
+        if not values:
+            return None
+        centre = median(values)
+        return Middle(centre, median(abs(value - centre) for value in values), len(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A figure on both sides."""
+
+    figure: Figure
+    left: Middle | None
+    right: Middle | None
+
+    @property
+    def change(self) -> float | None:
+        """How much more the right side has, as a share of the left one; None when that can't be said."""
+        if self.left is None or self.right is None or self.left.median == 0:
+            return None
+        return self.right.median / self.left.median - 1.0
+
+    @property
+    def better(self) -> bool | None:
+        """Whether the right side is better by more than both sides vary by themselves; None when that can't be said."""
+        if self.left is None or self.right is None or self.figure.less_is_better is None:
+            return None
+        step = self.right.median - self.left.median
+        if abs(step) <= max(self.left.deviation, self.right.deviation):
+            return None
+        return (step < 0) == self.figure.less_is_better
+
+
+def side_by_side(left: Side, right: Side) -> tuple[Difference, ...]:
+    """Every figure that at least one side has."""
+    pairs = (Difference(figure, left.middle(figure), right.middle(figure)) for figure in FIGURES)
+    return tuple(pair for pair in pairs if pair.left is not None or pair.right is not None)

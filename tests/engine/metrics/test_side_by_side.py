@@ -1,0 +1,45 @@
+"""Two sets of turns held against each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.metrics.side_by_side import FIGURES, Side, side_by_side
+from engine.records import TurnRecord
+from tests.tui.turns import turn_record
+
+
+def turn(milliseconds: float, noisy: str | None = None) -> TurnRecord:
+    record = turn_record()
+    return replace(record, noisy=noisy, timings=replace(record.timings, predicted_n=100, predicted_ms=milliseconds))
+
+
+def test_the_change_of_the_medians_is_told_and_which_way_is_better() -> None:
+    slow = Side("slow", tuple(turn(ms) for ms in (2000, 2010, 1990)))
+    fast = Side("fast", tuple(turn(ms) for ms in (1000, 1005, 995)))
+    decode = side_by_side(slow, fast)[0]
+    assert decode.figure.name == "Decode speed"
+    assert decode.change == pytest.approx(1.0)
+    assert decode.better is True
+    assert side_by_side(fast, slow)[0].better is False
+
+
+def test_noisy_turns_do_not_count() -> None:
+    side = Side("one", (turn(1000), turn(9000, noisy="a busy neighbour")))
+    middle = side.middle(FIGURES[0])
+    assert middle is not None
+    assert (middle.median, middle.turns) == (100.0, 1)
+    assert side.middle(FIGURES[-1]) is None
+
+
+def test_a_difference_within_what_both_vary_by_is_no_verdict() -> None:
+    one = Side("one", tuple(turn(ms) for ms in (900, 1000, 1100)))
+    other = Side("other", tuple(turn(ms) for ms in (910, 1010, 1110)))
+    assert side_by_side(one, other)[0].better is None
+
+
+def test_a_figure_of_one_side_only_is_shown_without_a_change() -> None:
+    decode = side_by_side(Side("empty", ()), Side("one", (turn(1000),)))[0]
+    assert (decode.left, decode.change, decode.better) == (None, None, None)
