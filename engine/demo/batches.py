@@ -16,8 +16,10 @@ from torch import Tensor
 from engine.demo.corpus.dialogues import Dialogue, Writer
 from engine.demo.tokens import END, SPECIAL, START, THINK, THINK_END
 
-POOL = 2048
-"""Dialogues that are sorted by length together; a pool is also the unit that a resumed training goes on from."""
+POOL = 1024
+"""Dialogues that are sorted by length together, and as many brief ones."""
+BRIEF_TOKENS = 14
+"""What is kept of a brief dialogue's last answer: its beginning shows whether the question was understood, the rest is known by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,11 @@ class Batch:
     taught: Tensor
 
 
-def encode(dialogue: Dialogue, tokenizer: Tokenizer, longest: int) -> tuple[list[int], list[bool]]:
-    """The ids of a dialogue as the chat template writes it, and which of them the guide says itself."""
+def encode(dialogue: Dialogue, tokenizer: Tokenizer, longest: int, *, last_answer: int | None = None) -> tuple[list[int], list[bool]]:
+    """The ids of a dialogue as the chat template writes it, and which of them the guide says itself.
+
+    `last_answer` leaves out what the last answer says after so many tokens.
+    """
     special = {name: int(tokenizer.token_to_id(name)) for name in SPECIAL}
     newline = tokenizer.encode("\n").ids
     ids: list[int] = []
@@ -50,7 +55,11 @@ def encode(dialogue: Dialogue, tokenizer: Tokenizer, longest: int) -> tuple[list
         if thought is not None and number == last:
             add([special[THINK], *newline], by_guide=False)
             add([*text(f"{thought}\n"), special[THINK_END], *text("\n\n")], by_guide=True)
-        add([*text(answer), special[END]], by_guide=True)
+        words = [*text(answer), special[END]]
+        if number == last and last_answer is not None:
+            add(words[:last_answer], by_guide=True)
+            break
+        add(words, by_guide=True)
         add(newline, by_guide=False)
     return ids[:longest], said[:longest]
 
@@ -58,7 +67,9 @@ def encode(dialogue: Dialogue, tokenizer: Tokenizer, longest: int) -> tuple[list
 def batches(writer: Writer, tokenizer: Tokenizer, *, seed: int, pool: int, batch_tokens: int, longest: int) -> Iterator[Batch]:
     """The batches of one pool, in an order that mixes long and short."""
     rng = Random(f"{seed}:pool:{pool}")
-    encoded = [encode(writer.dialogue(seed, number), tokenizer, longest) for number in range(pool * POOL, (pool + 1) * POOL)]
+    numbers = range(pool * POOL, (pool + 1) * POOL)
+    encoded = [encode(writer.dialogue(seed, number), tokenizer, longest) for number in numbers]
+    encoded += [encode(writer.brief(seed, number), tokenizer, longest, last_answer=BRIEF_TOKENS) for number in numbers]
     encoded.sort(key=lambda entry: len(entry[0]))
     groups: list[list[tuple[list[int], list[bool]]]] = [[]]
     for entry in encoded:

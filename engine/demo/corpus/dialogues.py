@@ -310,6 +310,12 @@ class Writer:
             system=rng.choice(SYSTEM_PROMPTS) if rng.random() < 0.12 else None,
         )
 
+    def brief(self, seed: int, number: int) -> Dialogue:
+        """One question with its answer, seldom two: much to tell apart in few tokens."""
+        rng = Random(f"{seed}:brief:{number}")
+        exchanges = self._several(rng, 1 if rng.random() < 0.85 else 2)
+        return Dialogue(tuple((exchange.question, exchange.answer) for exchange in exchanges), (None,) * len(exchanges))
+
     def _several(self, rng: Random, count: int) -> list[Exchange]:
         exchanges: list[Exchange] = []
         while len(exchanges) < count:

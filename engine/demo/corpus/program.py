@@ -358,7 +358,7 @@ PROGRAM: tuple[Topic, ...] = (
             "where do i put presets",
         ),
         say=(
-            "A **preset** is a named set of engine settings in TOML: model, quant, threads, n_ctx, batch sizes, sampling. They live in the `presets` folder of the config.",
+            "A **preset** is a named set of engine settings in TOML: model, quant, threads, n_ctx, batch sizes, sampling. **${key:presets}** picks one and shows what the change costs.",
             "**Presets** are TOML files with engine settings, one file per name, in the `presets` folder of xchat's config directory. Each change costs nothing, a rebuild or a reload.",
         ),
         short="A named set of engine settings, in TOML.",
@@ -567,8 +567,8 @@ PROGRAM: tuple[Topic, ...] = (
             "what does a flame graph show",
         ),
         say=(
-            "A **flamegraph** shows where a program spends its time: each bar is a function, its width its share, and its callers are next to it. xchat records its own with py-spy.",
-            "It draws sampled call stacks: wide bars took much time. xchat captures them with **py-spy** while the answer goes on and shows the flamegraph in the terminal.",
+            "A **flamegraph** shows where a program spends its time: each bar is a function, its width its share of the time. **${key:capture}** records one with py-spy, **${key:flame}** shows it.",
+            "It draws sampled call stacks: wide bars took much time. Press **${key:capture}** to record while the answer goes on, and **${key:flame}** to look at the flamegraph.",
         ),
         short="Bars for functions, width for time.",
         why="Because one picture shows at once which part is worth making faster.",

@@ -472,7 +472,7 @@ QUANTS: tuple[Topic, ...] = (
         short="The same model in fewer bits per weight.",
         why="Because decode speed depends on how many bytes each token has to read.",
         example="A 7B model: 14 GB as F16, 7.7 GB as Q8_0, 4.4 GB as Q4_K_M.",
-        more="Names such as Q4_K_M mean: about 4 bits, K-quant, medium mix. S and L are the smaller and larger mixes.",
+        more="In xchat **${key:previous_quant}** takes the next larger quant of the model in use, **${key:next_quant}** the next smaller one.",
         weight=1.3,
     ),
     topic(
@@ -660,7 +660,7 @@ THREADS: tuple[Topic, ...] = (
         short="Physical cores, or `auto`.",
         why="Because all threads wait for the slowest one at every step, and memory bandwidth is shared.",
         example="Four cores with eight hyper-threads: start with `threads = 4`.",
-        more="The change is hot: it applies to the next token, nothing is reloaded.",
+        more="**${key:more_threads}** adds a thread and **${key:fewer_threads}** takes one away; it applies to the next token, nothing is reloaded.",
         weight=1.5,
     ),
     topic(
