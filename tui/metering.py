@@ -55,6 +55,7 @@ class Metering:
         self._server = SnapshotServer(lambda: self._newest)
         self._prometheus = PrometheusEndpoint(lambda: self._newest)
         self._sampling = False
+        self._threads: int | None = None
         self._logged_s = 0.0
         self._busy_s = time.monotonic()
         self._shown_s = 0.0
@@ -87,6 +88,7 @@ class Metering:
         """Watch how much of this model is in memory, and hold its speed against what the machine can read."""
         path = engine.model.path
         self._sampler.watch_model(path)
+        self._threads = engine.threads
         self.meter.limits = remembered(engine.threads)
         try:
             facts = await asyncio.to_thread(lambda: FactsCache().facts(parts_of(path)))
@@ -111,6 +113,14 @@ class Metering:
         """`auto` chose another batch."""
         self.meter.paced(choice.batch, choice.sentence)
 
+    def _look_at_threads(self) -> None:
+        """Take over how many threads compute now, and what the machine can do with so many."""
+        now = self._session.threads_now
+        self.meter.threads(now)
+        if now is not None and now.threads != self._threads:
+            self._threads = now.threads
+            self.meter.limits = remembered(now.threads)
+
     async def tick(self) -> None:
         """Sample the machine on a thread, make the numbers, show them.
 
@@ -127,6 +137,7 @@ class Metering:
             self._sampling = False
         sent, behind = self._terminal()
         self.meter.terminal(sent, busy=behind)
+        self._look_at_threads()
         self._newest = snapshot = self.meter.tick(sample)
         self._log(snapshot)
         self._show(snapshot)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from engine.backend import EngineInfo, StopReason
+from engine.backend import EngineInfo, StopReason, ThreadsNow
 from engine.events import (
     AnswerGrew,
     EngineDied,
@@ -119,6 +119,17 @@ class Meter:
             engine.model.name, engine.model.quant, engine.n_ctx, engine.threads, engine.threads_batch, engine.load_ms, dict(engine.memory)
         )
         self._use_preset(engine.preset, mark=False)
+
+    def threads(self, now: ThreadsNow | None) -> None:
+        """The thread counts in force: `auto` changes them while tokens flow."""
+        if self._engine is not None and now is not None:
+            self._engine = replace(
+                self._engine,
+                threads=now.threads,
+                threads_batch=now.threads_batch,
+                threads_reason=now.reason,
+                threads_batch_reason=now.reason_batch,
+            )
 
     def _use_preset(self, preset: Preset, *, mark: bool = True) -> None:
         self._preset = preset.name

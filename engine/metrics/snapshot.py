@@ -74,6 +74,10 @@ class EngineFigures:
     load_ms: float
     memory: Mapping[str, int]
     """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`."""
+    threads_reason: str = ""
+    """Why so many threads decode, in a sentence."""
+    threads_batch_reason: str = ""
+    """Why so many threads prefill, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

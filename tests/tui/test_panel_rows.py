@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from engine.metrics.reading import Unavailable
+from engine.metrics.snapshot import EMPTY, EngineFigures
 from tui.widgets.panel import PANES
 from tui.widgets.panel_layout import HEIGHT_OF_TITLE, arrange, expand, figure_rows
+from tui.widgets.panel_machine import THREADS
 from tui.widgets.panel_pane import Density
 from tui.widgets.panel_rows import Role, Row, bar, cells, changed_span, cut, fit, labelled_bar, milliseconds, number, reading, size, text_of
 
@@ -134,3 +138,10 @@ def test_an_expanded_pane_fills_the_panel(pane: object, size: tuple[int, int]) -
     for placed in layout.placed:
         assert placed.height <= max(size[1], HEIGHT_OF_TITLE + figure_rows(placed.pane, Density.COMPACT))
         assert layout.widths == (size[0],)
+
+
+def test_the_threads_pane_says_how_many_compute_and_why() -> None:
+    engine = EngineFigures("tiny", "Q4_K_M", 8192, 1, 2, 812.0, {}, "1 thread: others keep 1.0 CPUs busy", "2 threads to begin with")
+    shown = [text_of(line) for line in THREADS.rows(replace(EMPTY, engine=engine), 60, Density.FULL)]
+    assert "decode 1 thread: others keep 1.0 CPUs busy" in shown
+    assert "prefill 2 threads to begin with" in shown

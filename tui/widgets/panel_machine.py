@@ -171,6 +171,10 @@ def _threads_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     sums = {group: sum(share.running_pct for share in threads if share.group is group) for group in ThreadGroup}
     groups = [(f"{label} ", f"{sums[group]:3.0f} %" if threads else f"{UNKNOWN:>5}") for label, group in _GROUPS]
     rows: list[Row] = [tuple(run for label, value in groups for run in ((label, Role.LABEL), (f"{value} ", Role.VALUE)))]
+    if density >= Density.NORMAL:
+        rows.append(_why(width, "decode", now.engine.threads_reason if now.engine else ""))
+    if density >= Density.FULL:
+        rows.append(_why(width, "prefill", now.engine.threads_batch_reason if now.engine else ""))
     name_width = min(24, max(8, width // 3))
     for place in range(THREAD_ROWS[density]):
         if place >= len(threads):
@@ -182,6 +186,11 @@ def _threads_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
         room = width - name_width - len(value) - 1
         rows.append(((f"{name:<{name_width}} ", Role.LABEL), *bar(share.running_pct / 100, room), (value, Role.VALUE)))
     return rows
+
+
+def _why(width: int, label: str, reason: str) -> Row:
+    """How many threads compute and why, as far as it fits."""
+    return ((f"{label} ", Role.LABEL), (cut(reason or UNKNOWN, max(0, width - len(label) - 1)), Role.VALUE))
 
 
 _GROUPS = (("compute", ThreadGroup.COMPUTE), ("UI", ThreadGroup.UI), ("db", ThreadGroup.DATABASE))

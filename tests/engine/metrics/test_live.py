@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.backend import StopReason
+from engine.backend import StopReason, ThreadsNow
 from engine.errors import EngineError, UsageError
 from engine.events import (
     AnswerGrew,
@@ -227,6 +227,15 @@ def test_limits_of_another_thread_count_are_not_compared_with(meter: Meter, cloc
         roof = meter.tick().roofline
         assert roof is not None
         assert roof.bandwidth_share == expected
+
+
+def test_the_threads_are_those_in_force_now_with_their_reasons(meter: Meter, clock: Clock) -> None:
+    start(meter, clock)
+    meter.threads(ThreadsNow(1, 2, "1 thread: others keep 1.0 CPUs busy", "2 threads to begin with"))
+    engine = meter.tick().engine
+    assert engine is not None
+    assert (engine.threads, engine.threads_batch) == (1, 2)
+    assert (engine.threads_reason, engine.threads_batch_reason) == ("1 thread: others keep 1.0 CPUs busy", "2 threads to begin with")
 
 
 def test_the_engine_that_dies_or_never_loads_is_said(meter: Meter) -> None:
