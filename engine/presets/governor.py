@@ -93,7 +93,7 @@ class Governor:
         self.reason = f"{_threads(self.threads)} to begin with: physical cores within the limits of this process"
         """Why this count, in a sentence for the panel."""
         self._window: deque[float] = deque(maxlen=tuning.window)
-        self._skip = tuning.skip
+        self._skip = 0
         self._reference: float | None = None
         self._clock_ns = 0
         self._in_use_ns = 0
@@ -143,9 +143,11 @@ class Governor:
         """Settled: has the machine changed, or is it time to look around?"""
         window, reference = self._window, self._reference
         cost = sum(window) / len(window)
-        full = len(window) == self._tuning.window
+        # Slow tokens fill no window in time; where there are known to be too few free CPUs, one of them is enough.
+        few = 1 if self._facts.others is not None and self._home > self._facts.free else _SUDDEN_SAMPLES
+        full = len(window) == self._tuning.window or (len(window) >= few and self._in_use_ns >= _FIRST_LOOK_NS)
         if reference is None:
-            if not full and (len(window) < _SUDDEN_SAMPLES or self._in_use_ns < _FIRST_LOOK_NS):
+            if not full:
                 return None
             self._reference = cost
             return self._look_around(cost, _FIRST) if not self._looked_ns else None
@@ -187,7 +189,7 @@ class Governor:
     def _lasting(self, reference: float) -> bool:
         """Whether more than one or two samples are slow: a single hiccup is no reason to do anything."""
         slow = sum(1 for sample in self._window if sample > reference * (1 + self._tuning.trigger / 2))
-        return slow >= min(3, self._tuning.window)
+        return slow >= min(3, len(self._window))
 
     def _look_around(self, cost: float, why: str) -> int | None:
         self._looked_ns = self._clock_ns
