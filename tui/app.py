@@ -30,6 +30,7 @@ from tui.watchdog import Watchdog
 if TYPE_CHECKING:
     from engine.config import Config
     from engine.events import Notice
+    from engine.presets.preset import Preset
     from engine.session import Session
     from tui.screens.chat import ChatScreen
 
@@ -281,14 +282,12 @@ def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions,
     return app.return_code or 0
 
 
-def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, log: bool) -> int:
+def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, preset: Preset, log: bool) -> int:
     """Run the screen on the engine of this process."""
 
     async def open_session() -> Session:
         start = await asyncio.to_thread(_import_start)
-        from engine.presets.preset import Preset
-
-        return await start(Preset(), config, log=log)
+        return await start(preset, config, log=log)
 
     def models() -> Sequence[KnownModel]:
         from tui.known_models import known_models

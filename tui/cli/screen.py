@@ -13,6 +13,7 @@ from engine.config import load_config
 from engine.errors import UsageError
 from engine.llama.output import redirect_native_output
 from engine.paths import log_path
+from tui.cli.preset_flags import add_preset_flags, preset_of
 
 NEWEST = "newest"
 """What `--resume` means without a session."""
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tmux", action="store_true", help="run inside a tmux session that survives a dropped line; attaches again when it is there"
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_preset_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -47,13 +49,14 @@ def run(options: argparse.Namespace) -> int:
     from tui.terminal import prepare_environment
 
     config = load_config()
+    preset = preset_of(options, config)
     low_bandwidth = options.low_bandwidth or config.low_bandwidth is True
     terminal = prepare_environment(os.environ, low_bandwidth=low_bandwidth)
 
     from tui.options import AppOptions
 
     app_options = AppOptions(
-        model=partial(model_to_load, options.model),
+        model=partial(model_to_load, options.model or preset.model),
         resume=session_number(options.resume),
         theme=options.theme or config.theme,
         mouse=config.mouse and not options.no_mouse,
@@ -67,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
 
     real = redirect_native_output(log_path())
     try:
-        return run_screen(app_options, config, terminal, log=not options.no_log)
+        return run_screen(app_options, config, terminal, preset=preset, log=not options.no_log)
     finally:
         real.restore()
 
