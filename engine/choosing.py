@@ -54,8 +54,8 @@ class ModelFinder:
         if named == BUILTIN:
             loaded = builtin.quant_name(current) if current is not None else None
             return builtin.quant_path(quant or loaded or builtin.SHIPPED_QUANT)
-        if looks_like_path(named):
-            path = Path(named).expanduser()
+        path = Path(named).expanduser()
+        if looks_like_path(named) or path.is_file():
             return path if quant is None else self.quant(path, quant)
         return self._of_family(named, quant, current)
 

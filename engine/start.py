@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from engine.backend import Backend
+from engine.choosing import BUILTIN, ModelFinder
 from engine.config import Config
 from engine.errors import StoreError
+from engine.models.catalog import list_models
 from engine.paths import database_path
 from engine.presets.preset import Preset
 from engine.remembered import recall
@@ -15,25 +20,28 @@ from engine.store.profile import Profile
 from engine.store.queries import Reader
 from engine.store.store import Store
 
-BUILTIN = "builtin"
-"""How the model that xchat carries is named on the command line and in presets."""
 
+def first_model(asked: str | None, config: Config, preset: Preset | None = None) -> Path:
+    """The model to start with: what was asked for, else what the preset names, the config, the last one used, the built-in one.
 
-def first_model(asked: str | None, config: Config) -> Path:
-    """The model to start with: what was asked for, else what the config names, else the last one used, else the built-in one.
+    A file, a family or `builtin` can be asked for; with a preset, in the quant it says. Reads files, so it belongs on a thread.
 
     Raises:
-        ModelError: The file asked for isn't there, or the built-in one is missing from the installation.
+        ModelError: What was asked for isn't here, or the built-in model is missing from the installation.
     """
-    from engine.demo import builtin
-
-    named = asked or config.model
-    if named is not None:
-        return builtin.path() if named == BUILTIN else Path(named).expanduser()
+    preset = preset or Preset()
+    named = asked or preset.model or config.model
     last = recall().model
-    if last is not None and Path(last).is_file():
-        return Path(last)
-    return builtin.path()
+    used = Path(last) if last is not None and Path(last).is_file() else None
+    meant = msgspec.structs.replace(preset, model=named if named is not None or used is not None else BUILTIN)
+    path = model_finder(config).find(meant, used)
+    assert path is not None, "something is named when nothing was used before"
+    return path
+
+
+def model_finder(config: Config) -> ModelFinder:
+    """Finds models in all places of this machine, those of the config included."""
+    return ModelFinder(partial(list_models, config.models.folders))
 
 
 def make_backend() -> Backend:
@@ -47,14 +55,15 @@ def make_backend() -> Backend:
 async def open_session(preset: Preset, config: Config, *, backend: Backend | None = None, log: bool = True) -> Session:
     """A session on the database of this person, or an unlogged one when the database can't be used (`logging_error` says why)."""
     backend = backend or make_backend()
+    finder = model_finder(config)
     if not log:
-        return Session(backend, preset=preset)
+        return Session(backend, preset=preset, finder=finder)
     path = database_path()
     try:
         store = await Store.open(path, Profile.of(config.database.profile, config.database.pragmas))
     except StoreError as error:
-        return Session(backend, preset=preset, reader=await _reader_or_none(path), logging_error=error)
-    return Session(backend, preset=preset, store=store, reader=await Reader.open(path))
+        return Session(backend, preset=preset, reader=await _reader_or_none(path), logging_error=error, finder=finder)
+    return Session(backend, preset=preset, store=store, reader=await Reader.open(path), finder=finder)
 
 
 async def _reader_or_none(path: Path) -> Reader | None:

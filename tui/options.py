@@ -31,10 +31,15 @@ def tail_of_log() -> list[str]:
 class KnownModel:
     """A model that the models screen offers."""
 
-    path: Path
+    path: Path | None
+    """None when there is nothing to load."""
     name: str
     detail: str = ""
     """Quant, size, memory: one short line."""
+    fits: bool = True
+    """Whether the memory that is free holds it."""
+    problem: str = ""
+    """Why it can't be used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,18 @@ from tui.screens.picker import Picker
 NAME_CELLS = 44
 
 
+def one_line(text: str) -> str:
+    """Text that strangers wrote, drawable on one line."""
+    return " ".join(drawable(text).split("\n"))
+
+
 def row(model: KnownModel, current: Path | None) -> Content:
     """A model as one line of the list."""
-    name = drawable(model.name)
+    name = one_line(model.name)
     name = set_cell_size(name, NAME_CELLS) if cell_len(name) <= NAME_CELLS else set_cell_size(name, NAME_CELLS - 1) + "…"
-    mark = "  loaded" if model.path == current else ""
-    return Content.assemble(name, "  ", Content.styled(drawable(model.detail), "$muted"), Content.styled(mark, "$success"))
+    mark = "  loaded" if model.path is not None and model.path == current else ""
+    about = Content.styled(one_line(model.problem or model.detail), "$muted" if model.fits and not model.problem else "$warning")
+    return Content.assemble(name, "  ", about, Content.styled(mark, "$success"))
 
 
 def looks_like_path(text: str) -> bool:
@@ -52,7 +58,11 @@ class ModelsScreen(Picker[Path]):
     async def narrow(self) -> None:
         """Show the models whose name or file has all the words typed."""
         words = self.typed.lower().split()
-        shown = [model for model in self._models if all(word in f"{model.name} {model.detail} {model.path}".lower() for word in words)]
+        shown = [
+            model
+            for model in self._models
+            if all(word in f"{model.name} {model.detail} {model.problem} {model.path}".lower() for word in words)
+        ]
         if looks_like_path(self.typed):
             empty = f"Enter loads {drawable(self.typed)}"
         else:
@@ -65,4 +75,6 @@ class ModelsScreen(Picker[Path]):
         if looks_like_path(typed):
             self.dismiss(Path(typed).expanduser())
         elif self.chosen_id is not None:
-            self.dismiss(self._models[int(self.chosen_id)].path)
+            path = self._models[int(self.chosen_id)].path
+            if path is not None:
+                self.dismiss(path)

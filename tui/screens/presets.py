@@ -12,6 +12,7 @@ from engine.errors import XchatError
 from engine.session import Session
 from engine.switching import Offer
 from tui.cells import drawable
+from tui.screens.models import one_line
 from tui.screens.picker import Picker
 
 NAME_CELLS = 18
@@ -21,10 +22,10 @@ WRAP_CELLS = 86
 
 def row(offer: Offer, current: str) -> Content:
     """A preset in the list: name and purpose, below them what changes and what that costs."""
-    name = drawable(offer.preset.name)
+    name = one_line(offer.preset.name)
     name = set_cell_size(name, NAME_CELLS) if cell_len(name) <= NAME_CELLS else set_cell_size(name, NAME_CELLS - 1) + "…"
     mark = "  in force" if offer.preset.name == current else ""
-    lines = [Content.assemble(name, "  ", Content.styled(drawable(offer.preset.description), "$muted"), Content.styled(mark, "$success"))]
+    lines = [Content.assemble(name, "  ", Content.styled(one_line(offer.preset.description), "$muted"), Content.styled(mark, "$success"))]
     if offer.problem:
         lines += [Content.styled(f"{INDENT}{line}", "$warning") for line in wrap(drawable(offer.problem), WRAP_CELLS)]
     elif offer.price is not None and offer.price.changes:
