@@ -48,6 +48,8 @@ class AppOptions:
 
     model: Path | Callable[[], Path | None] | None = None
     """The model to load after the first frame, or how to find it (asked on a thread, may raise XchatError); none loads none."""
+    force: bool = False
+    """Load the first model also when it is predicted not to fit into memory."""
     resume: int | None = None
     """The session to open; 0 is the newest."""
     theme: str | None = None

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -69,11 +68,11 @@ def read_prompt(words: list[str]) -> str:
 async def answer(options: argparse.Namespace, prompt: str) -> int:
     """Load, send, stream, report."""
     config = load_config()
-    path = first_model(options.model, config)
     preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
+    path = first_model(None, config, preset)
     session = await open_session(preset, config, log=not options.no_log)
     try:
-        await session.load(Path(path))
+        await session.load(path, preset, force=options.force)
         return await converse(session, prompt, as_json=options.json)
     finally:
         await session.close()

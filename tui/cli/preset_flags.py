@@ -25,6 +25,7 @@ def add_preset_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags; their values stay text until they are put over a preset."""
     group = parser.add_argument_group("preset", "settings of the engine; flags go over the preset")
     group.add_argument("--preset", metavar="NAME", help="start from this preset (`xchat presets list`)")
+    group.add_argument("--force", action="store_true", help="load also a model that is predicted not to fit into memory")
     for key in KEYS:
         if key not in OWN_FLAGS:
             field = key.rpartition(".")[2]
@@ -32,7 +33,7 @@ def add_preset_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def preset_of(options: argparse.Namespace, config: Config) -> Preset:
-    """The preset that was asked for, else the config's, else the one used last, with the flags over it.
+    """The preset that was asked for, else the config's, else the one used last, with the flags (and the model asked for) over it.
 
     Raises:
         UsageError: There is no such preset, or a flag has a value it can't have.
@@ -42,6 +43,8 @@ def preset_of(options: argparse.Namespace, config: Config) -> Preset:
     usual = shelf.presets.get(recall().preset or DEFAULT, shelf.presets[DEFAULT])
     preset = usual if asked is None else shelf.get(asked)
     flags = {key: value for key in KEYS if (value := getattr(options, f"preset:{key}", None)) is not None}
+    if options.model is not None:
+        flags["model"] = options.model
     try:
         return with_text(preset, flags)
     except UsageError as error:

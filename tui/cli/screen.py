@@ -13,6 +13,7 @@ from engine.config import load_config
 from engine.errors import UsageError
 from engine.llama.output import redirect_native_output
 from engine.paths import log_path
+from engine.presets.preset import Preset
 from tui.cli.preset_flags import add_preset_flags, preset_of
 
 NEWEST = "newest"
@@ -56,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
     from tui.options import AppOptions
 
     app_options = AppOptions(
-        model=partial(model_to_load, options.model or preset.model),
+        model=partial(model_to_load, preset),
+        force=options.force,
         resume=session_number(options.resume),
         theme=options.theme or config.theme,
         mouse=config.mouse and not options.no_mouse,
@@ -75,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         real.restore()
 
 
-def model_to_load(asked: str | None) -> Path:
+def model_to_load(preset: Preset) -> Path:
     """The model to start with. Called on a thread once the first frame is out, since the engine's modules take their time to load.
 
     Raises:
@@ -83,7 +85,7 @@ def model_to_load(asked: str | None) -> Path:
     """
     from engine.start import first_model
 
-    return first_model(asked, load_config())
+    return first_model(None, load_config(), preset)
 
 
 def session_number(resume: str | None) -> int | None:

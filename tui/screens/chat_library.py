@@ -77,7 +77,8 @@ class LibraryActions(TalkActions):
             return
         self.loading_model = True
         try:
-            await session.load(path)
+            first = self.starting
+            await session.load(path, session.preset if first else None, force=first and self.program.options.force)
         except XchatError:
             pass  # ModelFailed has told it
         except asyncio.CancelledError:
