@@ -18,6 +18,7 @@ from engine.models.fit import Fit, fit, gib
 from engine.paths import models_dir
 from engine.presets.preset import Preset
 from engine.presets.topology import cpu_features, read_room
+from tui.cli.models_make import add_pull, add_quantize
 from tui.cli.output import confirmed, write_json
 from tui.sanitize import visible
 
@@ -25,6 +26,9 @@ EXAMPLES = """\
 examples:
   xchat models list
   xchat models show qwen3-4b
+  xchat models pull
+  xchat models pull hf:Qwen/Qwen3-4B-GGUF:Q4_K_M
+  xchat models quantize builtin Q4_K_M
   xchat models add ~/Downloads/model-Q4_K_M.gguf
 """
 
@@ -34,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "models", help="model files of this machine", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(required=True, metavar="list|show|add|remove")
+    verbs = parser.add_subparsers(required=True, metavar="list|show|pull|quantize|add|remove")
     listing = verbs.add_parser("list", help="families and their quants, with what each needs in memory")
     listing.add_argument("--json", action="store_true", help="print one object")
     listing.set_defaults(run=list_all)
@@ -42,6 +46,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     showing.add_argument("model", metavar="MODEL", help="a path, or the name of a family")
     showing.add_argument("--json", action="store_true", help="print one object")
     showing.set_defaults(run=show)
+    add_pull(verbs)
+    add_quantize(verbs)
     adding = verbs.add_parser("add", help="link a file into xchat's own folder")
     adding.add_argument("path", type=Path, metavar="PATH")
     adding.add_argument("--copy", action="store_true", help="copy it instead")

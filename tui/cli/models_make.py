@@ -1,0 +1,181 @@
+"""`xchat models pull` and `xchat models quantize`: models that are not here yet."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from engine.config import load_config
+from engine.demo import builtin
+from engine.errors import ModelError
+from engine.models.catalog import list_models
+from engine.models.check import CheckedModel, check_model
+from engine.models.fit import fit, gib
+from engine.models.pull import Pull, PullCancelled, PullPlan
+from engine.models.quantize import Quantization, QuantizeCancelled, QuantizePlan, plan, predict_sizes
+from engine.models.recommended import recommended
+from engine.models.references import parse_reference
+from engine.presets.preset import Preset
+from engine.presets.topology import cpu_features, read_room
+from tui.cli.output import confirmed, write_json
+from tui.cli.progress import Progress
+from tui.sanitize import visible
+
+INTERRUPTED = 130
+
+
+def add_pull(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `pull`."""
+    parser = verbs.add_parser("pull", help="fetch a model, or go on with a pull that was cut off")
+    parser.add_argument(
+        "reference", nargs="?", metavar="MODEL", help="hf:ORG/REPOSITORY:QUANT, or an address; without it, models that suit this machine"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be fetched")
+    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.set_defaults(run=pull)
+
+
+def add_quantize(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `quantize`."""
+    parser = verbs.add_parser("quantize", help="make another quant of a model")
+    parser.add_argument("model", metavar="MODEL", help="a path, the name of a family, or `builtin`")
+    parser.add_argument("quant", nargs="?", metavar="QUANT", help="such as Q4_K_M; without it, what each quant would come to")
+    parser.add_argument("--replace", action="store_true", help="replace a file of the same name")
+    parser.add_argument("--yes", action="store_true", help="do not ask, even if the source is quantized already")
+    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.set_defaults(run=quantize)
+
+
+def pull(options: argparse.Namespace) -> int:
+    """Fetch a model, and print where it is; what came before an interruption is kept."""
+    if options.reference is None:
+        return suggest(as_json=options.json)
+    fetching = Pull(parse_reference(options.reference))
+    try:
+        with on_interrupt(fetching.cancel), Progress("fetching", "bytes") as progress:
+            meant = fetching.plan()
+            if options.dry_run:
+                write_plan(meant, as_json=options.json)
+                return 0
+            write_plan(meant, as_json=False)
+            path = fetching.run(meant, lambda made: progress.show(made.done_bytes, made.total_bytes))
+    except PullCancelled:
+        sys.stderr.write("xchat: stopped; the same command goes on from there\n")
+        return INTERRUPTED
+    checked = check_model(path)
+    fitting = fit(checked.facts, Preset(), read_room(), features=cpu_features())
+    if options.json:
+        write_json({"path": str(path), "quant": checked.facts.quant, "needed_bytes": fitting.estimate.needed, "fits": fitting.fits})
+    else:
+        sys.stdout.write(f"{visible(str(path))}\n")
+        sys.stderr.write(f"{fitting.sentence}\n")
+    return 0
+
+
+def suggest(*, as_json: bool) -> int:
+    """Print models that run well on this machine."""
+    models = recommended(read_room())
+    if as_json:
+        write_json([{"name": model.name, "pull": model.reference, "bytes": model.file_bytes, "note": model.note} for model in models])
+        return 0
+    for model in models:
+        sys.stdout.write(f"{model.name:<24}{gib(model.file_bytes):>10}  {model.note}\n    xchat models pull {model.reference}\n")
+    return 0
+
+
+def write_plan(meant: PullPlan, *, as_json: bool) -> None:
+    """What is going to be fetched; beside the answer, on standard error."""
+    if as_json:
+        write_json(
+            {
+                "reference": str(meant.reference),
+                "files": [{"name": file.name, "bytes": file.size, "have": file.have} for file in meant.files],
+                "missing_bytes": meant.missing_bytes,
+                "free_bytes": meant.free_bytes,
+            }
+        )
+        return
+    for file in meant.files:
+        have = f", {gib(file.have)} of it are here" if file.have else ""
+        sys.stderr.write(f"{visible(file.name)}: {gib(file.size) if file.size is not None else 'size unknown'}{have}\n")
+    sys.stderr.write(f"to fetch: {gib(meant.missing_bytes)}; free on the disk: {gib(meant.free_bytes)}\n")
+
+
+def quantize(options: argparse.Namespace) -> int:
+    """Make a quant, and print where it is; without one, print what each would come to."""
+    source = source_of(options.model)
+    if options.quant is None:
+        return write_sizes(source, as_json=options.json)
+    meant = plan(source, options.quant, replace=options.replace)
+    if not options.json:
+        describe(meant)
+    despite = options.yes
+    if meant.warning and not despite and sys.stdin.isatty():
+        despite = confirmed("Make it despite that?")
+        if not despite:
+            return 1
+    making = Quantization(meant, despite_warning=despite)
+    try:
+        with on_interrupt(making.cancel), Progress("quantizing", "tensors") as progress:
+            path = making.run(progress.show)
+    except QuantizeCancelled:
+        sys.stderr.write("xchat: stopped; nothing was left behind\n")
+        return INTERRUPTED
+    if options.json:
+        write_json({"path": str(path), "quant": meant.quant, "bytes": path.stat().st_size})
+    else:
+        sys.stdout.write(f"{visible(str(path))}\n")
+    return 0
+
+
+def describe(meant: QuantizePlan) -> None:
+    """What is going to be made; beside the answer, on standard error."""
+    sys.stderr.write(f"{meant.quant}: about {gib(meant.file_bytes)}; free on the disk: {gib(meant.free_bytes)}\n")
+    if meant.warning:
+        sys.stderr.write(f"warning: {meant.warning}\n")
+
+
+def write_sizes(source: CheckedModel, *, as_json: bool) -> int:
+    """Print what each quant of a model would come to."""
+    sizes = predict_sizes(source)
+    if as_json:
+        write_json([{"quant": size.quant, "bytes": size.file_bytes, "bits_per_weight": round(size.bits_per_weight, 3)} for size in sizes])
+        return 0
+    sys.stdout.writelines(f"{size.quant:<10}{gib(size.file_bytes):>10}{size.bits_per_weight:>7.2f} bpw\n" for size in sizes)
+    return 0
+
+
+def source_of(name: str) -> CheckedModel:
+    """The file to make quants of: of a family, the largest.
+
+    Raises:
+        ModelError: There is none of this name, or it can't be used.
+    """
+    if name == "builtin":
+        return check_model(builtin.path())
+    path = Path(name).expanduser()
+    if path.exists():
+        return check_model(path)
+    family = list_models(load_config().models.folders).find(name)
+    if family is None:
+        raise ModelError(f"There is no model {visible(name)}", "", "`xchat models list` shows what is here.")
+    return check_model(family.entries[0].path)
+
+
+@contextmanager
+def on_interrupt(cancel: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl+C end the work in good order."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        cancel()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
