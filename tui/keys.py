@@ -19,6 +19,7 @@ class Scope(StrEnum):
     TRANSCRIPT = "in the transcript"
     PANEL = "in the panel"
     LIST = "in a list"
+    TURNS = "in the performance view"
     DIALOG = "in a dialog"
 
 
@@ -130,6 +131,21 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("rename_session", ("alt+n",), "Rename", "Give the chosen session another title", Group.SESSIONS, Scope.LIST),
     Action("delete_session", ("alt+d",), "Delete", "Delete the chosen session for good", Group.SESSIONS, Scope.LIST),
+    Action("pin_session", ("alt+i",), "Pin", "Keep the chosen session on top of the list, or no longer", Group.SESSIONS, Scope.LIST),
+    Action("branches", ("alt+g",), "Branches", "Show all branches of the chosen session", Group.SESSIONS, Scope.LIST),
+    Action("filter_model", ("alt+o",), "Model", "List sessions with the next model only", Group.SESSIONS, Scope.LIST),
+    Action("filter_quant", ("alt+q",), "Quant", "List sessions with the next quant only", Group.SESSIONS, Scope.LIST),
+    Action("filter_preset", ("alt+u",), "Preset", "List sessions with the next preset only", Group.SESSIONS, Scope.LIST),
+    Action("filter_date", ("alt+w",), "When", "List sessions of another span of time only", Group.SESSIONS, Scope.LIST),
+    Action("clear_filters", ("alt+h",), "All", "List sessions of all models, quants, presets and dates again", Group.SESSIONS, Scope.LIST),
+    Action(
+        "export",
+        ("alt+x",),
+        "Export",
+        "Write the measurements of this session, or of the chosen one, to a file",
+        Group.SESSIONS,
+        slash=("export",),
+    ),
     Action("models", ("f3", "ctrl+l"), "Models", "Pick a model or type a path", Group.TUNE, slash=("model", "load"), footer=True),
     Action(
         "bigger_batch", ("alt+b",), "Bigger batch", "Send more tokens to the screen at a time (stream_batch)", Group.TUNE, slash=("bigger",)
@@ -199,6 +215,17 @@ ACTIONS: tuple[Action, ...] = (
         slash=("profile-mode",),
     ),
     Action("flame", ("alt+v", "alt+f"), "Flamegraph", "Look at what was recorded, and compare", Group.MEASURE, slash=("flame",)),
+    Action(
+        "performance",
+        ("alt+m",),
+        "Performance",
+        "Show the turns of this session, or of the chosen one, with their charts",
+        Group.MEASURE,
+        slash=("performance",),
+    ),
+    Action("turn_charts", ("c",), "Charts", "Open the charts large, with axes and a cursor", Group.MEASURE, Scope.TURNS),
+    Action("compare_session", ("o",), "Other session", "Put another session beside this one", Group.MEASURE, Scope.TURNS),
+    Action("compare_settings", ("p",), "Other settings", "Put another quant or preset beside this one's", Group.MEASURE, Scope.TURNS),
     Action("native_log", ("alt+l",), "Log", "Show what the native library logged", Group.MEASURE, slash=("log",)),
     Action("palette", ("ctrl+p",), "Commands", "Find any command by its name", Group.PROGRAM, slash=("commands",), footer=True),
     Action("theme", ("alt+t",), "Theme", "Pick a theme", Group.PROGRAM, slash=("theme",)),

@@ -28,9 +28,10 @@ ARGUMENTS: Mapping[str, Taking] = {
     "threads": Taking("N|auto", "Decode with this many threads, or let xchat find out; without a word, say why so many"),
     "set": Taking("KEY VALUE", "Change one setting of the preset, such as `temperature 0.2` or `threads 6`"),
     "read": Taking("FILE", "Put the text of a file into the prompt"),
+    "export": Taking("FORMAT [FILE]", "Write the measurements of this session: csv, json, jsonl, md, html or llama-bench"),
     "title": Taking("TEXT", "Give this session another title"),
 }
-"""Commands with words; `model` and `theme` open their lists without any."""
+"""Commands with words; `model`, `theme` and `export` open their lists without any."""
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z?][A-Za-z-]*|\?)(?:\s+(?P<rest>.*))?\Z", re.DOTALL)
 

@@ -35,12 +35,13 @@ _PLOTEXT_MARKERS = {Glyphs.BRAILLE: "braille", Glyphs.BLOCKS: "hd", Glyphs.HALVE
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What is to be drawn. Times are seconds before now, so they are negative."""
+    """What is to be drawn, over seconds before now (so they are negative), or over turns."""
 
     lines: tuple[tuple[tuple[float, float], ...], ...]
     """Pieces of lines without a gap: points of time and value, with the number of the line in `inks`."""
     inks: tuple[int, ...]
-    span_s: float
+    start: float
+    end: float
     top: float
     marks: tuple[float, ...]
     cursor: float | None
@@ -54,7 +55,7 @@ def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
     plotext.theme("clear")
     plotext.limitsize(False, False)
     plotext.plotsize(width, height)
-    plotext.xlim(-what.span_s, 0)
+    plotext.xlim(what.start, what.end)
     plotext.ylim(0, what.top)
     plotext.xfrequency(max(2, min(9, width // 14)))
     plotext.yfrequency(max(2, min(9, height // 3)))
@@ -68,6 +69,17 @@ def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
     picture = Text.from_ansi(plotext.build())
     plotext.clear_figure()
     return picture
+
+
+def inked(picture: Text, styles: Mapping[Role, Style]) -> Text:
+    """The theme's colours in place of plotext's numbers."""
+    shown = Text(picture.plain, styles[Role.LABEL])
+    for span in picture.spans:
+        style = span.style if isinstance(span.style, Style) else Style.null()
+        role = _INKS.get(style.color.number or 0) if style.color is not None else None
+        if role is not None:
+            shown.stylize(styles[role], span.start, span.end)
+    return shown
 
 
 def plot_of(traces: Sequence[Trace], divisor: float, markers: Sequence[Marker], uptime_s: float, cursor: int | None) -> Plot:
@@ -88,7 +100,7 @@ def plot_of(traces: Sequence[Trace], divisor: float, markers: Sequence[Marker], 
     span = traces[0].span_s if traces else 60.0
     marks = tuple(when for marker in markers if -span <= (when := marker.seconds - uptime_s) <= 0)
     at = _seconds(traces[0], cursor, uptime_s) if traces and cursor is not None else None
-    return Plot(tuple(lines), tuple(inks), span, nice_ceiling(highest * 1.05), marks, at)
+    return Plot(tuple(lines), tuple(inks), -span, 0.0, nice_ceiling(highest * 1.05), marks, at)
 
 
 def _seconds(trace: Trace, place: int, uptime_s: float) -> float:
@@ -180,7 +192,7 @@ class ChartScreen(ModalScreen[None]):
             return
         place = self._place(traces[0])
         what = plot_of(traces, self._spec.divisor, now.markers, now.uptime_s, None if self._bucket is None else place)
-        picture.update(self._inked(plot(what, width, height, self._glyphs), picture.rich_style))
+        picture.update(inked(plot(what, width, height, self._glyphs), look(self.app.theme_variables, picture.rich_style)))
         self.query_one("#value", Static).update(self._reading(traces, place, now))
 
     def _place(self, trace: Trace) -> int:
@@ -196,14 +208,3 @@ class ChartScreen(ModalScreen[None]):
         seconds = _seconds(traces[0], place, now.uptime_s)
         near = [marker.text for marker in now.markers if abs(marker.seconds - now.uptime_s - seconds) <= traces[0].bucket_s]
         return cut(f"{-seconds:,.1f} s ago   {'   '.join(values)}{'   ' + '; '.join(near) if near else ''}", max(0, self.size.width - 2))
-
-    def _inked(self, picture: Text, base: Style) -> Text:
-        """The theme's colours in place of plotext's numbers."""
-        styles = look(self.app.theme_variables, base)
-        inked = Text(picture.plain, styles[Role.LABEL])
-        for span in picture.spans:
-            style = span.style if isinstance(span.style, Style) else Style.null()
-            role = _INKS.get(style.color.number or 0) if style.color is not None else None
-            if role is not None:
-                inked.stylize(styles[role], span.start, span.end)
-        return inked

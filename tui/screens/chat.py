@@ -42,13 +42,14 @@ from tui.screens.chat_base import Program
 from tui.screens.chat_library import LibraryActions
 from tui.screens.chat_numbers import Numbers
 from tui.screens.chat_read import ReadActions
+from tui.screens.chat_sessions import SessionActions
 from tui.screens.room import ROOM_CSS, welcome
 from tui.stream import AnswerStream
 from tui.switching import SwitchActions
 from tui.widgets.transcript import Extras
 
 
-class ChatScreen(ProfileActions, SwitchActions, ReadActions, LibraryActions, Numbers):
+class ChatScreen(ProfileActions, SwitchActions, SessionActions, ReadActions, LibraryActions, Numbers):
     """Follows the session: every event becomes a change of a widget here, and nowhere else."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, leave_out=OF_THE_APP)]
@@ -108,6 +109,7 @@ class ChatScreen(ProfileActions, SwitchActions, ReadActions, LibraryActions, Num
         self._stream.use_batch(session.preset.stream_batch)
         if session.logging_error is not None:
             self.report(session.logging_error)
+        self.run_worker(self.look_for_damage(), group="care")
         options = self.program.options
         if options.resume is not None:
             await self.resume(options.resume)
@@ -199,6 +201,7 @@ class ChatScreen(ProfileActions, SwitchActions, ReadActions, LibraryActions, Num
         self.show_branch()
         self.say(activity="", left_out=event.turn.left_out)
         self.show_title()
+        self.note_turn(event)
         if event.error is not None:
             self.report(event.error)
 

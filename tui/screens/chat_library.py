@@ -1,4 +1,4 @@
-"""Sessions, models and the knob: what one talks in, with whom, and how fast it comes."""
+"""Models and the knob: with whom one talks, and how fast it comes."""
 
 from __future__ import annotations
 
@@ -16,41 +16,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class LibraryActions(TalkActions):
-    """Opening other conversations and models."""
-
-    def action_new_session(self) -> None:
-        """Begin another conversation."""
-        if self.attempt(lambda: self.live().new_session()):
-            self.prompt.focus()
-
-    def action_sessions(self) -> None:
-        """Find a conversation and go on with it."""
-        from tui.screens.sessions import SessionsScreen
-
-        session = self.session
-        if session is None:
-            return
-
-        def go_on(session_id: int | None) -> None:
-            if session_id is not None:
-                self.run_worker(self.resume(session_id), group="resume", exclusive=True, exit_on_error=True)
-
-        current = session.info.id if session.info is not None else None
-        self.app.push_screen(SessionsScreen(session, keymap=self.program.keymap, current=current, report=self.report), go_on)
-
-    async def resume(self, session_id: int) -> None:
-        """Go on with a saved conversation; 0 is the newest."""
-        session = self.live()
-        try:
-            if session_id == 0:
-                newest = next(iter(await session.sessions(limit=1)), None)
-                if newest is None:
-                    self.tell("There is no session to go on with", "This is a new one.")
-                    return
-                session_id = newest.id
-            await session.resume(session_id)
-        except XchatError as error:
-            self.report(error)
+    """Loading other models, and turning the knob."""
 
     def action_models(self) -> None:
         """Pick a model."""

@@ -105,6 +105,8 @@ class TalkActions(ChatBase):
                 self._set(words)
             elif command.name == "read":
                 await self._read(Path(words).expanduser())
+            elif command.name == "export" and words:
+                self.export_as(words)
             elif command.name == "title":
                 await self._title(words)
             else:
@@ -118,6 +120,10 @@ class TalkActions(ChatBase):
 
     def switch_by_command(self, name: str, words: str) -> None:
         """Switch to what the words of a command say."""
+        raise NotImplementedError
+
+    def export_as(self, words: str) -> None:
+        """Export this session in a format, to a file if one is named."""
         raise NotImplementedError
 
     def _system(self, text: str) -> None:
