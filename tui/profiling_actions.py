@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 class ProfileActions(TalkActions):
     """Captures of this program run. Comes before the other actions among the bases: while a capture runs, `stop` cancels it first."""
 
+    DEFAULT_CSS = """
+    ProfileActions { layers: default capture; }
+    """
+
     _request: CaptureRequest | None = None
     """What the key records: what was chosen last."""
     _last: CaptureRecord | None = None

@@ -112,7 +112,8 @@ def split_frame(frame: str) -> tuple[str, str, int]:
 def is_native(frame: str) -> bool:
     """Whether a frame is machine code of a library, not Python."""
     _, file, _ = split_frame(frame)
-    return bool(_SHARED_LIBRARY.search(file) or (file and not _PYTHON_FILE.search(file)))
+    native = _SHARED_LIBRARY.search(file) or (file and not _PYTHON_FILE.search(file))
+    return bool(native) and thread_name(frame) is None
 
 
 def without_line(frame: str) -> str:

@@ -43,7 +43,8 @@ async def test_one_key_records_while_the_answer_goes_on_and_the_same_key_ends_it
         await run.send("Count")
         backend.release(1)
         await recording(run)
-        assert run.chat.query_one(CaptureOverlay)
+        assert run.chat.query_one(CaptureOverlay).region.y == 0
+        assert run.chat.query_one("#desk").region.y == 0
         await run.until("F9 ends it now, Esc cancels")
         backend.release(1)
         await run.until("two")

@@ -27,11 +27,12 @@ TICK_S = 0.5
 
 
 class CaptureOverlay(Static):
-    """Counts a capture down, in two lines above the conversation."""
+    """Counts a capture down in two lines that float over the conversation, which must not move for it."""
 
     DEFAULT_CSS = """
     CaptureOverlay {
-        dock: top; height: 2; padding: 0 1; background: $surface; color: $foreground; text-wrap: nowrap; text-overflow: ellipsis;
+        layer: capture; dock: top; height: 2; padding: 0 1;
+        background: $surface; color: $foreground; text-wrap: nowrap; text-overflow: ellipsis;
     }
     """
 

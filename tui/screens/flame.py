@@ -383,6 +383,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
 
 
 def _notes(subject: Subject) -> tuple[str, ...]:
-    """What must be known before looking: why py-spy was not used. Its complaints about single samples are counted, and stand in the help."""
-    fallen_back = isinstance(subject, CaptureSubject) and subject.capture.mode is CaptureMode.IN_PROCESS
-    return subject.capture.notes if fallen_back else ()
+    """What must be known before looking: why py-spy was not used. What it complained about is counted, and stands in the help."""
+    if isinstance(subject, CaptureSubject) and subject.capture.mode is CaptureMode.IN_PROCESS:
+        return subject.capture.notes
+    return ()

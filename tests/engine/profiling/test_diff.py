@@ -44,8 +44,8 @@ def test_files_of_unknown_rate_are_compared_by_shares() -> None:
 
 
 def test_native_frames_of_one_side_only_are_left_out() -> None:
-    native = record(b"decode (engine/a.py:1);llama_decode (libllama.so) 10", tokens=10, mode=CaptureMode.NATIVE)
-    diff = DiffTree(record(b"decode (engine/a.py:1) 10", tokens=10), native)
+    native = record(b"thread: Thread-1 (work);decode (engine/a.py:1);llama_decode (libllama.so) 10", tokens=10, mode=CaptureMode.NATIVE)
+    diff = DiffTree(record(b"thread: Thread-1 (work);decode (engine/a.py:1) 10", tokens=10), native)
     assert diff.python_only
     assert [change.frame for change in diff.functions()] == ["decode (engine/a.py)"]
     assert diff.functions()[0].own.equal
