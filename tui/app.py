@@ -8,10 +8,12 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.binding import BindingType
+from textual.screen import Screen
 
 from engine.errors import XchatError
 from engine.paths import state_dir
@@ -22,6 +24,7 @@ from tui.driver import AsciiDriver, SafeLinuxDriver
 from tui.keys import Scope
 from tui.options import AppOptions, KnownModel
 from tui.pacing import Line
+from tui.picture import Difference
 from tui.screens.first import FirstScreen
 from tui.terminal import Terminal
 from tui.theming import load_themes, theme_for, variable_defaults
@@ -142,6 +145,25 @@ class XchatApp(App[None], inherit_bindings=False):
             )
         return notices
 
+    # Painting
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        """Send what differs from what the terminal shows, and ask it when it has drawn that."""
+        driver = self._driver
+        if not isinstance(driver, SafeLinuxDriver):
+            super()._display(screen, renderable)
+            return
+        if isinstance(renderable, LayoutUpdate | ChopsUpdate):
+            renderable = Difference(driver.picture, renderable)
+        super()._display(screen, renderable)
+        driver.ask()
+
+    def on_resize(self) -> None:
+        """Paint everything: the terminal may have dropped cells even when it has its old size again."""
+        if isinstance(driver := self._driver, SafeLinuxDriver):
+            driver.picture.forget()
+            self.refresh()
+
     # What screens ask of the program
 
     def tell(self, notice: Notice) -> None:
@@ -158,7 +180,10 @@ class XchatApp(App[None], inherit_bindings=False):
     def line(self) -> Line:
         """How the terminal is doing; free where there is none."""
         driver = self._driver
-        return Line(driver.backlog, driver.tty.stalled_s) if isinstance(driver, SafeLinuxDriver) else Line(0, 0.0)
+        if not isinstance(driver, SafeLinuxDriver):
+            return Line(0, 0.0)
+        tty, trip = driver.tty, driver.round_trip
+        return Line(driver.backlog, tty.stalled_s, busy=trip.behind, round_trip_s=trip.newest_s, blocked_s=tty.blocked_s)
 
     def bytes_written(self) -> int:
         """Bytes sent to the terminal so far."""

@@ -2,7 +2,7 @@
 
 Stock Textual 8.2 deadlocks when the terminal is gone (the writer thread dies, its queue fills, the event loop blocks in `put`) and
 spins on a closed input. It leans on these private parts of Textual, each held by a test: `LinuxDriver._file`,
-`LinuxDriver._writer_thread`, `WriterThread._queue`, `textual._xterm_parser.XTermParser`.
+`LinuxDriver._writer_thread`, `WriterThread._queue`, `textual._xterm_parser.XTermParser`, `textual._ansi_sequences.SYNC_START`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ import signal
 import threading
 import time
 from codecs import getincrementaldecoder
+from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from textual import events
+from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 from tui.ascii import ASCII_DRAWING
 from tui.pastes import Pasted, PasteSplitter, Typed
+from tui.picture import Picture
+from tui.round_trip import HOLD_S, RoundTrip
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -97,6 +101,11 @@ class TtyFile:
             self.blocked_s += time.monotonic() - started
 
 
+def erases(environ: Mapping[str, str]) -> bool:
+    """Whether this terminal erases cells to the colour of the moment, as all do but GNU screen."""
+    return not environ.get("TERM", "").startswith("screen") or bool(environ.get("TMUX"))
+
+
 class SafeLinuxDriver(LinuxDriver):
     """A LinuxDriver that survives what happens to terminals over SSH, and says how the line is doing."""
 
@@ -107,6 +116,12 @@ class SafeLinuxDriver(LinuxDriver):
         assert self._file is not None, "without standard error there is no terminal to draw on"
         self.tty = TtyFile(self._file, ascii_only=self.ascii_only)
         self._file = self.tty  # type: ignore[assignment]
+        self.picture = Picture(erases=erases(os.environ), ascii_only=self.ascii_only)
+        """What the terminal shows."""
+        self.round_trip = RoundTrip()
+        """How long it takes to show what is sent."""
+        self._frame: list[str] = []
+        """A frame that has begun and is sent in one piece, since each write is a packet of its own."""
 
     @property
     def backlog(self) -> int:
@@ -115,9 +130,25 @@ class SafeLinuxDriver(LinuxDriver):
         return 0 if writer is None else writer._queue.qsize()
 
     def write(self, data: str) -> None:
-        """Queue output; dropped once the terminal is gone, so that nobody waits for it."""
+        """Queue output, a frame in one piece; dropped once the terminal is gone, so that nobody waits for it."""
+        if self._frame or data == SYNC_START:
+            self._frame.append(data)
+            if data != SYNC_END:
+                return
+            data = "".join(self._frame)
+            self._frame.clear()
         if not self.tty.gone.is_set():
             super().write(data)
+
+    def ask(self) -> None:
+        """Have the terminal say when it has drawn everything up to here."""
+        if self.input_tty and self._writer_thread is not None and (query := self.round_trip.ask()):
+            self.write(query)
+
+    def start_application_mode(self) -> None:
+        """Take the terminal, at the start and after `fg`: nobody knows what it shows."""
+        self.picture.forget()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def run_input_thread(self) -> None:
         """Read input until told to stop; a closed terminal becomes one SIGHUP instead of a spinning thread."""
@@ -131,7 +162,7 @@ class SafeLinuxDriver(LinuxDriver):
         decode = getincrementaldecoder("utf-8")("replace").decode
         splitter = PasteSplitter()
         while not self.exit_event.is_set():
-            ready, _, _ = select.select([self.fileno], [], [], POLL_S)
+            ready, _, _ = select.select([self.fileno], [], [], HOLD_S / 4 if self.round_trip.holding else POLL_S)
             if self.exit_event.is_set():
                 break
             now = time.monotonic()
@@ -141,8 +172,11 @@ class SafeLinuxDriver(LinuxDriver):
                 if not data:
                     self._hang_up()
                     return
-                if text := decode(data):
-                    found += splitter.feed(text, now)
+                text = self.round_trip.without_answers(decode(data))
+            else:
+                text = self.round_trip.tick()
+            if text:
+                found += splitter.feed(text, now)
             self._deliver(found, parser)
 
     def _deliver(self, found: list[Typed | Pasted], parser: XTermParser) -> None:

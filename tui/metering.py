@@ -22,6 +22,7 @@ from engine.models.check import parts_of
 from engine.models.facts_cache import FactsCache
 from engine.models.memory import traffic_of
 from engine.session import Session
+from tui.pacing import Line
 from tui.stream import Painted
 
 TICK_S = 0.5
@@ -42,9 +43,12 @@ class Metering:
         alerts: Mapping[str, float],
         show: Callable[[Snapshot], None],
         tell: Callable[[Notice], None],
-        terminal: Callable[[], tuple[int, bool]],
+        terminal: Callable[[], tuple[int, bool, Line]],
     ) -> None:
-        """`terminal` says how many bytes were sent so far, and whether the line is behind; `tell` shows an alert, once."""
+        """`terminal` says how many bytes were sent so far, whether that is too much for the line, and how the line is doing now.
+
+        `tell` shows an alert, once.
+        """
         self.meter = Meter(alert_limits=alerts)
         self._session = session
         self._sampler = host_sampler()
@@ -135,8 +139,8 @@ class Metering:
             sample = await asyncio.to_thread(self._sampler.sample)
         finally:
             self._sampling = False
-        sent, behind = self._terminal()
-        self.meter.terminal(sent, busy=behind)
+        sent, slowed, line = self._terminal()
+        self.meter.terminal(sent, busy=slowed, blocked_s=line.blocked_s, round_trip_s=line.round_trip_s)
         self._look_at_threads()
         self._newest = snapshot = self.meter.tick(sample)
         self._log(snapshot)

@@ -27,11 +27,17 @@ class Line:
     """Writes that wait."""
     stalled_s: float
     """For how long the write under way has been waiting."""
+    busy: bool = False
+    """The terminal has not yet drawn what was sent before: its answer to a query is late."""
+    round_trip_s: float | None = None
+    """How long its newest answer took; None when it has never answered."""
+    blocked_s: float = 0.0
+    """How long writes have waited for the terminal in all."""
 
     @property
     def behind(self) -> bool:
         """Whether the terminal has not taken what was sent last."""
-        return self.backlog > 0 or self.stalled_s > STALL_S
+        return self.busy or self.backlog > 0 or self.stalled_s > STALL_S
 
 
 class Pacer:

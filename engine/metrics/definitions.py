@@ -410,6 +410,23 @@ DEFINITIONS: tuple[Definition, ...] = (
         "The terminal driver.",
         "--low-bandwidth, stream_batch, `ssh -C`, hiding the panel.",
     ),
+    Definition(
+        "tty_blocked_pct",
+        "Blocked",
+        "%",
+        "Time that writes to the terminal waited since the last look / time.",
+        "The terminal driver.",
+        "--low-bandwidth, `ssh -C`, hiding the panel.",
+    ),
+    Definition(
+        "round_trip_ms",
+        "Round trip",
+        "ms",
+        "From a question to the terminal (its device attributes) to its answer, after everything sent before was drawn. Inside tmux "
+        "it is tmux that answers.",
+        "The terminal driver.",
+        "the line to the terminal, and what is sent over it.",
+    ),
     Definition("panel_ms", "Drawing the panel", "ms", "Composing one picture of the panel.", "The panel.", "fewer panes, a lower density."),
     Definition("sample_ms", "Sampling the machine", "ms", "Reading /proc and /sys once.", "The sampler.", "fewer threads."),
     # Trust

@@ -64,6 +64,9 @@ class Meter:
         self._tty = ByteRate()
         self._tty_bytes: int | None = None
         self._link_busy = False
+        self._blocked = ByteRate()
+        self._blocked_s: float | None = None
+        self._round_trip_s: float | None = None
         self._panel_ms: float | None = None
         self._capturing = False
         self._phase = Phase.EMPTY
@@ -209,9 +212,10 @@ class Meter:
             self._on_screen.add_together(painted_ns, fresh)
             self._painted_tokens = self._turn.predicted_n
 
-    def terminal(self, total_bytes: int, *, busy: bool) -> None:
-        """How many bytes went to the terminal so far, and whether it falls behind."""
+    def terminal(self, total_bytes: int, *, busy: bool, blocked_s: float | None = None, round_trip_s: float | None = None) -> None:
+        """How many bytes went to the terminal and how long writes waited for it so far, its newest answer, and whether it falls behind."""
         self._tty_bytes, self._link_busy = total_bytes, busy
+        self._blocked_s, self._round_trip_s = blocked_s, round_trip_s
 
     def drawn(self, panel_ms: float) -> None:
         """Drawing the panel took this long."""
@@ -315,10 +319,16 @@ class Meter:
             lag_max_ms=longest,
             tty_bytes_per_s=None if self._tty_bytes is None else self._tty.at(at_ns, self._tty_bytes),
             link_busy=self._link_busy,
+            tty_blocked_pct=self._blocked_pct(at_ns),
+            round_trip_ms=None if self._round_trip_s is None else self._round_trip_s * 1e3,
             ui_pct=ui,
             panel_ms=self._panel_ms,
             sample_ms=host.cost_ms if host is not None else None,
         )
+
+    def _blocked_pct(self, at_ns: int) -> float | None:
+        per_s = None if self._blocked_s is None else self._blocked.at(at_ns, self._blocked_s)
+        return None if per_s is None else per_s * 100
 
     def _explain_stalls(self, host: HostSample | None) -> None:
         stalls = self._turn.gaps.new_stalls()

@@ -44,6 +44,10 @@ class Price:
     tty_bytes_per_s: float | None = None
     link_busy: bool = False
     """The terminal takes bytes more slowly than they are made."""
+    tty_blocked_pct: float | None = None
+    """Share of the time that writes waited for the terminal."""
+    round_trip_ms: float | None = None
+    """From a question to the terminal to its answer, the last time; None when it has never answered."""
     ui_pct: float | None = None
     """CPU of the event loop's and the terminal's threads, in per cent of one core."""
     panel_ms: float | None = None
@@ -137,15 +141,15 @@ class CollectorPauses:
 
 
 class ByteRate:
-    """Bytes per second from a running total."""
+    """Bytes (or anything else that adds up) per second from a running total."""
 
     def __init__(self) -> None:
-        self._before: tuple[int, int] | None = None
+        self._before: tuple[int, float] | None = None
         self._rate: float | None = None
 
-    def at(self, at_ns: int, total: int) -> float | None:
+    def at(self, at_ns: int, total: float) -> float | None:
         """The rate since the last call."""
         if self._before is not None and at_ns > self._before[0]:
-            self._rate = max(0, total - self._before[1]) * NS_PER_S / (at_ns - self._before[0])
+            self._rate = max(0.0, total - self._before[1]) * NS_PER_S / (at_ns - self._before[0])
         self._before = (at_ns, total)
         return self._rate

@@ -12,7 +12,7 @@ from engine.metrics.pacing import Choice
 from engine.metrics.snapshot import Snapshot
 from engine.paths import state_dir
 from tui import wording
-from tui.pacing import LineWatch, Pacer
+from tui.pacing import Line, LineWatch, Pacer
 from tui.screens.chat_base import ChatBase
 from tui.screens.room import BELOW_ROWS, BESIDE_COLUMNS, arrange
 from tui.stream import Painted
@@ -124,8 +124,8 @@ class Numbers(ChatBase):
         if session is not None and now is not None:
             self.say(threads=wording.threads(session.preset, now))
 
-    def _terminal_figures(self) -> tuple[int, bool]:
-        return self.program.bytes_written(), self.pacer.slowed
+    def _terminal_figures(self) -> tuple[int, bool, Line]:
+        return self.program.bytes_written(), self.pacer.slowed, self.program.line()
 
     def _show_numbers(self, snapshot: Snapshot) -> None:
         if self._panel is not None and self._panel.is_attached:

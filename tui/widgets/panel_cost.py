@@ -42,12 +42,14 @@ def _price_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
         busy = " (slow)" if price.link_busy else ""
         rate = UNKNOWN if price.tty_bytes_per_s is None else f"{price.tty_bytes_per_s / 1e3:.1f} kB/s"
         rows += [
-            cells(width, ("terminal", rate + busy), ("lag max", milliseconds(price.lag_max_ms))),
+            cells(width, ("terminal", rate + busy), ("round trip", milliseconds(price.round_trip_ms))),
             cells(width, ("panel", milliseconds(price.panel_ms)), ("sampling", milliseconds(price.sample_ms))),
         ]
     if density >= Density.FULL:
         paint = UNKNOWN if price.paint_pct is None else f"{price.paint_pct:.1f} %"
+        blocked = UNKNOWN if price.tty_blocked_pct is None else f"{price.tty_blocked_pct:.1f} %"
         rows += [
+            cells(width, ("blocked", blocked), ("lag max", milliseconds(price.lag_max_ms))),
             cells(width, ("painting", paint), ("paints", f"{price.paints_per_s:.1f}/s")),
             cells(width, ("batch", f"{now.stream_batch} tokens"), ("lag p50", milliseconds(price.lag_p50_ms))),
         ]
@@ -63,7 +65,7 @@ PRICE = Pane(
     "Price of looking",
     _price_headline,
     _price_rows,
-    ("ui_pct", "paint_ms", "loop_lag_p99_ms", "tty_bytes_per_s", "panel_ms", "sample_ms"),
+    ("ui_pct", "paint_ms", "loop_lag_p99_ms", "tty_bytes_per_s", "round_trip_ms", "tty_blocked_pct", "panel_ms", "sample_ms"),
     ChartSpec(("loop_lag_ms",), "longest lag, ms", floor=10.0),
 )
 

@@ -1,0 +1,276 @@
+"""What the terminal shows, cell by cell, so that only what differs is sent.
+
+Textual paints whole widgets: a key in the prompt repaints its box, a screen that takes the place of another repaints everything. Held
+against what stands there already, most of it is the same. What is sent then is sent with few words: colours only where they change,
+runs of blanks as one erasure.
+
+Leans on these private parts of Textual 8.2, each held by a test: `textual._compositor` (`CompositorUpdate`, `LayoutUpdate`,
+`ChopsUpdate`) and `App._display`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rich.cells import split_graphemes
+from rich.color import Color, ColorSystem
+from rich.console import Console
+from rich.style import Style
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.strip import Strip
+
+from tui.ascii import ASCII_DRAWING
+
+NEAR = 10
+"""Cells that did not change but stand between two that did are sent too, up to so many: moving the cursor costs as much."""
+
+ERASE_FROM = 12
+"""Blanks in a row that are erased instead of written."""
+
+RESET = "\x1b[0m"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a cell is drawn, without what can't be seen: links, metadata, the ink of a blank."""
+
+    attributes: str = ""
+    """SGR numbers of bold, underline and the like."""
+    ink: Color | None = None
+    paper: Color | None = None
+
+
+_PLAIN = Look()
+_BLANK = " "
+_SECOND = ""
+"""The text of a cell that is covered by the wide character before it."""
+
+_ATTRIBUTES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "21", "51", "52", "53")
+"""SGR numbers in the order of Rich's attribute bits."""
+_SEEN_ON_BLANKS = 0b1_1111_0100_1000
+"""Attribute bits that show on a blank: underlines, overline and strike, reverse, frames."""
+
+_ONE_COLUMN = re.compile("[ -\u02ff\u2010-\u2e7f]*")
+"""Characters that every terminal draws one column wide, as far as each has a cell of its own."""
+
+_Cell = tuple[str, Look]
+_Row = list[_Cell | None]
+"""None is a cell of which nobody knows what it shows."""
+
+
+@lru_cache(maxsize=1024)
+def _one(attributes: str, ink: Color | None, paper: Color | None) -> Look:
+    """One object for each look, so that cells are compared quickly."""
+    return Look(attributes, ink, paper)
+
+
+def _look(style: Style | None, *, blank: bool) -> Look:
+    if style is None:
+        return _PLAIN
+    bits = style._attributes & style._set_attributes
+    if blank and not bits & _SEEN_ON_BLANKS:
+        return _one("", None, style.bgcolor)
+    numbers = ";".join(number for place, number in enumerate(_ATTRIBUTES) if bits >> place & 1)
+    return _one(numbers, style.color, style.bgcolor)
+
+
+@lru_cache(maxsize=2048)
+def _texts(text: str, *, ascii_only: bool) -> tuple[str, ...]:
+    """The text of each cell; combining marks stand with the character that they belong to."""
+    if text.isascii():
+        return tuple(text)
+    cells: list[str] = []
+    for start, end, width in split_graphemes(text)[0]:
+        if width:
+            cells += [text[start:end], *[_SECOND] * (width - 1)]
+        elif cells:
+            cells[-1] += text[start:end]
+    if ascii_only:
+        cells = [cell if cell.isascii() and cell else "?" for cell in (cell.translate(ASCII_DRAWING) for cell in cells)]
+    return tuple(cells)
+
+
+@lru_cache(maxsize=4096)
+def _cells(text: str, style: Style | None, *, ascii_only: bool) -> tuple[_Cell, ...]:
+    ink, blank = _look(style, blank=False), _look(style, blank=True)
+    return tuple((cell, blank if cell == _BLANK else ink) for cell in _texts(text, ascii_only=ascii_only))
+
+
+def _is_plain(row: _Row) -> bool:
+    text = "".join([cell[0] if cell is not None else _BLANK for cell in row])
+    return len(text) == len(row) and (text.isascii() or _ONE_COLUMN.fullmatch(text) is not None)
+
+
+@lru_cache(maxsize=1024)
+def _colour(colour: Color | None, depth: ColorSystem, *, ink: bool) -> str:
+    if colour is None:
+        return "39" if ink else "49"
+    return ";".join(colour.downgrade(depth).get_ansi_codes(ink))
+
+
+@lru_cache(maxsize=4096)
+def _turn(pen: Look, look: Look, depth: ColorSystem) -> str:
+    """The sequence that turns the pen from one look to another."""
+    if pen == look:
+        return ""
+    if look == _PLAIN:
+        return RESET
+    codes = [look.attributes] if look.attributes and pen.attributes != look.attributes else []
+    reset = bool(pen.attributes) and pen.attributes != look.attributes
+    before = _PLAIN if reset else pen
+    if before.ink != look.ink:
+        codes.append(_colour(look.ink, depth, ink=True))
+    if before.paper != look.paper:
+        codes.append(_colour(look.paper, depth, ink=False))
+    return f"\x1b[{';'.join(['0', *codes] if reset else codes)}m"
+
+
+class Picture:
+    """What the terminal shows, as far as it is known."""
+
+    def __init__(self, *, erases: bool = True, ascii_only: bool = False) -> None:
+        """`erases` says whether the terminal erases cells to the colour of the moment; GNU screen doesn't."""
+        self.coarse = False
+        """Send at most 256 colours: half the bytes of exact ones. Cells that are shown already stay as they are."""
+        self._erases = erases
+        self._ascii_only = ascii_only
+        self._rows: list[_Row] = []
+        self._width = 0
+
+    def forget(self) -> None:
+        """The terminal may show anything now: it was resized, or another program had it."""
+        self._rows = []
+        self._width = 0
+
+    def changes(self, update: LayoutUpdate | ChopsUpdate, depth: ColorSystem) -> str:
+        """What to send so that the terminal shows this update; empty when it does already."""
+        if self.coarse and depth is ColorSystem.TRUECOLOR:
+            depth = ColorSystem.EIGHT_BIT
+        if isinstance(update, LayoutUpdate):
+            self._fit(update.region.right, update.region.bottom)
+        wanted: dict[int, _Row] = {}
+        for y, x, strip in _painted(update):
+            if y not in wanted:
+                wanted[y] = list(self._row(y))
+            self._paint(wanted[y], x, strip)
+        sent = "".join(self._sent(y, row, depth) for y, row in wanted.items())
+        for y, row in wanted.items():
+            self._rows[y] = row
+        return sent and sent + RESET
+
+    def _fit(self, width: int, height: int) -> None:
+        if (width, height) != (self._width, len(self._rows)):
+            self._width = width
+            self._rows = [[None] * width for _ in range(height)]
+
+    def _row(self, y: int) -> _Row:
+        while y >= len(self._rows):
+            self._rows.append([None] * self._width)
+        return self._rows[y]
+
+    def _paint(self, row: _Row, x: int, strip: Strip) -> None:
+        for text, style, control in strip:
+            if control:
+                continue
+            cells = _cells(text, style, ascii_only=self._ascii_only)
+            end = x + len(cells)
+            if end > len(row):
+                row.extend([None] * (end - len(row)))
+            _halve(row, x)
+            _halve(row, end)
+            row[x:end] = cells
+            x = end
+
+    def _sent(self, y: int, row: _Row, depth: ColorSystem) -> str:
+        before = self._rows[y]
+        if row == before:
+            return ""
+        sent: list[str] = []
+        pen = _PLAIN
+        for start, end in _runs(before, row):
+            sent.append(f"\x1b[{y + 1};{start + 1}H")
+            run, pen = self._run(row[start:end], pen, depth)
+            sent.append(run)
+        if pen != _PLAIN:
+            sent.append(RESET)
+        return "".join(sent)
+
+    def _run(self, cells: Sequence[_Cell | None], pen: Look, depth: ColorSystem) -> tuple[str, Look]:
+        sent: list[str] = []
+        place = 0
+        while place < len(cells):
+            text, look = cells[place] or (_BLANK, _PLAIN)
+            erasable = self._erases and not look.attributes
+            length = 1
+            if text == _BLANK:
+                while place + length < len(cells) and cells[place + length] == cells[place]:
+                    length += 1
+                if look.paper == pen.paper and not look.attributes and not _shows_on_blanks(pen):
+                    look = pen
+            sent.append(_turn(pen, look, depth))
+            pen = look
+            if length >= ERASE_FROM and erasable and text == _BLANK:
+                sent.append(f"\x1b[{length}X" if place + length == len(cells) else f"\x1b[{length}X\x1b[{length}C")
+            else:
+                sent.append(text * length)
+            place += length
+        return "".join(sent), pen
+
+
+def _shows_on_blanks(pen: Look) -> bool:
+    return bool(pen.attributes) and any(_SEEN_ON_BLANKS >> _ATTRIBUTES.index(number) & 1 for number in pen.attributes.split(";"))
+
+
+def _halve(row: _Row, x: int) -> None:
+    """Something will be drawn up to `x` or from there: of a wide character that it cuts, the rest is a blank."""
+    if x < len(row) and (cell := row[x]) is not None and cell[0] == _SECOND:
+        row[x - 1], row[x] = (_BLANK, cell[1]), (_BLANK, cell[1])
+
+
+def _runs(before: _Row, row: _Row) -> Iterator[tuple[int, int]]:
+    """Where a row must be sent: from, up to. A row with characters that terminals may draw at another width is sent whole."""
+    if not _is_plain(before) or not _is_plain(row):
+        yield 0, len(row)
+        return
+    start = end = -1
+    for place, cell in enumerate(row):
+        if place < len(before) and cell == before[place]:
+            continue
+        if start < 0:
+            start = place
+        elif place - end > NEAR:
+            yield start, end
+            start = place
+        end = place + 1
+    if start >= 0:
+        yield start, end
+
+
+def _painted(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
+    """The strips of an update with the place of their first cell: y, x."""
+    if isinstance(update, LayoutUpdate):
+        for y, strips in enumerate(update.strips, update.region.y):
+            x = update.region.x
+            for strip in strips:
+                yield y, x, strip
+                x += strip.cell_length
+        return
+    for y, x1, x2 in update.spans:
+        for end, (x, chop) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if chop is not None and x <= x2 and end > x1:
+                yield y, x, chop if end <= x2 else chop.crop(0, x2 - x)
+
+
+class Difference(CompositorUpdate):
+    """An update of Textual's that sends only what the terminal does not show yet. Rendered at the moment it is sent, or never."""
+
+    def __init__(self, picture: Picture, update: LayoutUpdate | ChopsUpdate) -> None:
+        self._picture = picture
+        self._update = update
+
+    def render_segments(self, console: Console) -> str:
+        """The sequence to send."""
+        return self._picture.changes(self._update, console._color_system or ColorSystem.TRUECOLOR)
