@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from engine.profiling.capture import Capture, CaptureRequest, Setting
     from engine.profiling.profiler import Profiler
     from engine.profiling.records import CaptureRecord
-    from tui.screens.flame import FlameScreen
 
 
 class ProfileActions(TalkActions):
@@ -126,7 +125,7 @@ class ProfileActions(TalkActions):
         if record.mode is CaptureMode.IN_PROCESS:
             self.tell(f"Recorded {MODE_TEXTS[record.mode].label.lower()}, since py-spy could not", "\n".join(record.notes))
         self._last = await self._saved(record)
-        await self.app.push_screen(self._viewer(self._last))
+        await self._view(self._last)
 
     async def _saved(self, record: CaptureRecord) -> CaptureRecord:
         """The record with its number, if this program logs."""
@@ -143,13 +142,15 @@ class ProfileActions(TalkActions):
     async def _look_at_one(self) -> None:
         record = await self._pick()
         if record is not None:
-            await self.app.push_screen(self._viewer(record))
+            await self._view(record)
 
-    def _viewer(self, record: CaptureRecord) -> FlameScreen:
+    async def _view(self, record: CaptureRecord) -> None:
         from tui.screens.flame import FlameScreen
         from tui.widgets.flame_subject import CaptureSubject
 
-        return FlameScreen(CaptureSubject(record), pick=self._pick)
+        # On a thread: the tree of a large profile takes longer than a key may wait for its echo.
+        subject = await asyncio.to_thread(CaptureSubject, record)
+        await self.app.push_screen(FlameScreen(subject, pick=self._pick))
 
     async def _pick(self) -> CaptureRecord | None:
         """Let the person choose one of the captures there are."""

@@ -6,6 +6,7 @@ node is a range of neighbours that begin alike, found when somebody looks at it,
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -96,13 +97,13 @@ class FlameTree:
 
     def functions(self) -> list[FunctionRow]:
         """Own and total weight of every function, the threads' roots left out; recursion counts once per stack."""
-        own: dict[str, int] = {}
-        total: dict[str, int] = {}
+        own: defaultdict[str, int] = defaultdict(int)
+        total: defaultdict[str, int] = defaultdict(int)
         for frames, weight in self.entries():
             if frames:
-                own[frames[-1]] = own.get(frames[-1], 0) + weight
+                own[frames[-1]] += weight
             for frame in set(frames):
-                total[frame] = total.get(frame, 0) + weight
+                total[frame] += weight
         return [FunctionRow(frame, own.get(frame, 0), weight) for frame, weight in total.items() if thread_name(frame) is None]
 
     def entries(self) -> Iterator[tuple[Stack, int]]:

@@ -143,7 +143,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
     def on_resize(self, event: Resize) -> None:
         """A wide screen has room for the table beside the flamegraph."""
         self.set_class(event.size.width >= WIDE, "-wide")
-        self._fill_table()
+        self.call_after_refresh(self._fill_table)
 
     @on(Icicle.Selected, "#icicle")
     def _block_selected(self, event: Icicle.Selected) -> None:
@@ -307,7 +307,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         """Show the subject's tree after it has changed."""
         self.query_one("#icicle", Icicle).show(self._subject.tree, self._subject.tint)
         self._table_is_stale = True
-        self._fill_table()
+        self.call_after_refresh(self._fill_table)
         self._show_filter()
 
     def _fill_table(self) -> None:

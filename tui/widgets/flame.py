@@ -243,12 +243,12 @@ Each row is one level of calls, each block a function; its width is its share of
         self.post_message(self.Selected(self, self._cursor))
 
     def _select(self, node: Node) -> None:
-        for level in (self._place(self._cursor)[0], self._place(node)[0]):
-            self._strips.pop(level, None)
+        levels = {self._place(self._cursor)[0], self._place(node)[0]}
         self._cursor = node
-        level = self._place(node)[0]
-        self.scroll_to_region(Region(0, self._line(level), 1, 1), animate=False, x_axis=False)
-        self.refresh()
+        for level in levels:
+            self._strips.pop(level, None)
+            self.refresh_line(self._line(level))
+        self.scroll_to_region(Region(0, self._line(self._place(node)[0]), 1, 1), animate=False, x_axis=False)
         self.post_message(self.Selected(self, node))
 
     def _place(self, node: Node) -> tuple[int, int]:

@@ -209,6 +209,7 @@ Own time is spent in the function itself, total time also in what it calls.
             return
         for index in (self._cursor, max(0, min(row, len(self._rows) - 1))):
             self._strips.pop(index, None)
+            self.refresh_line(index + 1)
             self._cursor = index
         self._follow()
         self.post_message(self.Moved(self._rows[self._cursor].key))
@@ -220,4 +221,3 @@ Own time is spent in the function itself, total time also in what it calls.
             self.scroll_to(y=self._cursor, animate=False, immediate=True)
         elif self._cursor >= top + height:
             self.scroll_to(y=self._cursor - height + 1, animate=False, immediate=True)
-        self.refresh()
