@@ -28,15 +28,24 @@ class Terminal:
     """A program on a pty of its own."""
 
     def __init__(
-        self, command: Sequence[str] = XCHAT, *, columns: int = 120, rows: int = 36, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str] = XCHAT,
+        *,
+        columns: int = 120,
+        rows: int = 36,
+        environment: Mapping[str, str | None] | None = None,
+        answers: Sequence[tuple[bytes, bytes]] = ANSWERS,
     ) -> None:
+        """A variable of `environment` that is None is unset; `answers` are what the terminal says to queries."""
         self.raw = bytearray()
+        self._answers = answers
+        self._looked_at = 0
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             variables = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(environment or {})}
-            os.execvpe(command[0], list(command), variables)
+            os.execvpe(command[0], list(command), {name: value for name, value in variables.items() if value is not None})
         self.resize(columns, rows)
         self.exit_code: int | None = None
 
@@ -112,9 +121,10 @@ class Terminal:
             data = os.read(self._fd, 65536)
         except OSError:
             return False
-        for query, answer in ANSWERS:
-            if query in data:
-                os.write(self._fd, answer)
         self.raw += data
+        for query, answer in self._answers:
+            if query in self.raw[max(0, self._looked_at - len(query) + 1) :]:
+                os.write(self._fd, answer)
+        self._looked_at = len(self.raw)
         self._stream.feed(data)
         return bool(data)
