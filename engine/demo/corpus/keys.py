@@ -654,7 +654,34 @@ MORE_TASKS: Mapping[str, tuple[str, ...]] = {
         "export this session",
         "get the numbers as csv",
         "write the turns to a file",
+        "export the measurements",
+        "export my data",
+        "write an export",
+        "put the figures into a spreadsheet",
     ),
+    "performance": (
+        "see the turns of this session",
+        "open the performance view",
+        "view the performance of a session",
+        "see how fast each turn was",
+        "look at the charts of a session",
+        "show the performance",
+    ),
+    "turn_charts": ("open the charts of the turns", "see the session's charts large", "enlarge the charts in the performance view"),
+    "compare_session": ("compare with another session", "put two sessions side by side", "compare two sessions"),
+    "compare_settings": (
+        "compare two quants",
+        "compare two presets",
+        "put another preset beside this one",
+        "compare settings in the performance view",
+    ),
+    "pin_session": ("pin a session", "keep a session on top", "unpin a session", "fix a session at the top of the list"),
+    "branches": ("see all branches of a session", "show the branches", "list the branches of a conversation"),
+    "filter_model": ("list sessions of one model", "filter sessions by model", "see only sessions with this model"),
+    "filter_quant": ("list sessions of one quant", "filter sessions by quant"),
+    "filter_preset": ("list sessions of one preset", "filter sessions by preset"),
+    "filter_date": ("list sessions of last week", "filter sessions by date", "see only sessions from today"),
+    "clear_filters": ("clear the filters", "list all sessions again", "remove the filter of the list", "see every session again"),
     "next_arrangement": (
         "change the arrangement of panes",
         "cycle the arrangements",
@@ -791,26 +818,7 @@ MEANING_ANSWERS = (
 )
 """What the guide says when a key's meaning is asked for."""
 
-FREE_KEYS = (
-    "Ctrl+K",
-    "Ctrl+U",
-    "Ctrl+W",
-    "Ctrl+X",
-    "Ctrl+V",
-    "Ctrl+F",
-    "Ctrl+E",
-    "Ctrl+D",
-    "Alt+Q",
-    "Alt+W",
-    "Alt+Z",
-    "Alt+X",
-    "F11",
-    "F12",
-    "Alt+J",
-    "Alt+K",
-    "Ctrl+1",
-    "Alt+9",
-)
+FREE_KEYS = ("Ctrl+K", "Ctrl+U", "Ctrl+W", "Ctrl+X", "Ctrl+V", "Ctrl+F", "Ctrl+E", "Ctrl+D", "F11", "F12", "Ctrl+1", "Alt+9")
 """Keys to ask about that do nothing, as long as the registry leaves them free."""
 
 FREE_ANSWERS = (

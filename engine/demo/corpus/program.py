@@ -602,8 +602,8 @@ PROGRAM: tuple[Topic, ...] = (
             "save the chat to a file",
         ),
         say=(
-            "Performance logs can be **exported** as CSV, JSON and other formats; message texts are left out unless you ask for them. The database is open to other tools, too.",
-            "You can **export** turns and samples, as CSV or JSON for example. And everything is in an SQLite file, `xchat.db`, that any tool can read.",
+            "**${key:export}** or `${slash:export}` **exports** the measurements of a session to a file, as CSV, JSON and other formats; message texts are left out unless you ask for them.",
+            "Press **${key:export}** to **export** a session's measurements, or use `xchat export` in a shell: CSV, JSON, Markdown and more.",
         ),
         short="CSV, JSON and more.",
     ),
