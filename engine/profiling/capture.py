@@ -36,6 +36,8 @@ END_LIMIT_S = 30.0
 """How long py-spy may take to write its output after the last sample."""
 SETTLE_S = 0.15
 """py-spy says that it samples just before it listens to the signal that ends it early."""
+NICENESS = 19
+"""Where py-spy only looks, it lets the model compute first. Where it stops the program, it must be quick to let it go on."""
 LAST_WORDS_S = 1.0
 """How long a cancelled py-spy has to let go of the program by itself."""
 KEPT_OUTPUT = 65_536
@@ -222,7 +224,7 @@ class Capture:
         with tempfile.TemporaryFile() as output:
             descriptor = output.fileno()
             command = self._command(program, f"/dev/fd/{descriptor}")
-            process = await _spawn(command, descriptor)
+            process = await _spawn(command, descriptor, 0 if self.request.mode is CaptureMode.NATIVE else NICENESS)
             with allowed_tracer(process.pid) if self._own_process else contextlib.nullcontext():
                 attended = await self._attend(process, program)
             return self._read(attended, output)
@@ -359,11 +361,11 @@ class _ProcessTime:
         return (last_s - first_s) / ((last_ns - first_ns) / NS_PER_S) * 100
 
 
-async def _spawn(command: list[str], descriptor: int) -> asyncio.subprocess.Process:
+async def _spawn(command: list[str], descriptor: int, niceness: int) -> asyncio.subprocess.Process:
     """Start the gate to `command`, in a session of its own so that no key of the terminal reaches it."""
     try:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", gate.__file__, str(os.getpid())),
+            *(sys.executable, "-I", "-S", gate.__file__, str(os.getpid()), str(niceness)),
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

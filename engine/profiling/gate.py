@@ -1,7 +1,7 @@
 """Becomes another program, but not before its parent said so, and not beyond its parent's life.
 
-Run as a script, `python -I -S gate.py PARENT PROGRAM ARGUMENT…`: it ties its life to PARENT (a pid), waits for a line on standard
-input, and turns into PROGRAM under the same pid. So the parent knows the pid, and can allow it to trace, before the program begins.
+Run as a script, `python -I -S gate.py PARENT NICENESS PROGRAM ARGUMENT…`: it ties its life to PARENT (a pid), steps back in the queue
+for the processor, waits for a line on standard input, and turns into PROGRAM under the same pid. So the parent knows the pid, and can allow it to trace, before the program begins.
 An end of file instead of the line means that the parent changed its mind. Imports nothing of xchat: it has to start in milliseconds.
 """
 
@@ -25,9 +25,10 @@ def tie_life_to(parent: int) -> None:
 def main() -> None:
     """Wait, then be the program."""
     tie_life_to(int(sys.argv[1]))
+    os.nice(int(sys.argv[2]))
     if not sys.stdin.buffer.readline():
         sys.exit(0)
-    os.execv(sys.argv[2], sys.argv[2:])
+    os.execv(sys.argv[3], sys.argv[3:])
 
 
 if __name__ == "__main__":
