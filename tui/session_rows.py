@@ -135,7 +135,7 @@ def preview(info: SessionInfo, messages: Sequence[Message], words: str = "") -> 
     head = Content.assemble(
         Content.styled(one_line(info.title) or "untitled", "bold $heading"),
         "\n",
-        Content.styled(one_line("  ·  ".join(filter(None, facts))), "$muted"),
+        Content.styled(one_line(" · ".join(filter(None, facts))), "$muted"),
     )
     return Content("\n\n").join([head, *(message_text(message, words) for message in messages)])
 

@@ -104,7 +104,7 @@ def side_layout(width: int) -> SideLayout:
     """What fits into a width."""
     if width >= 92:
         return SideLayout(29, 20, True)
-    return SideLayout(29, 11, False) if width >= 74 else SideLayout(19, 9, False)
+    return SideLayout(24, 14, False) if width >= 73 else SideLayout(20, 10, False)
 
 
 def side_heading(left: Side, right: Side, layout: SideLayout) -> tuple[str, str]:

@@ -58,8 +58,8 @@ were folded.
         #places { height: 1fr; layout: vertical; }
         OptionList {
             height: 3fr; width: 1fr; padding: 0; border: none; background: $surface; text-wrap: nowrap; text-overflow: ellipsis;
-            scrollbar-size-vertical: 1;
-            &:focus { border: none; }
+            scrollbar-size-vertical: 1; scrollbar-gutter: stable;
+            &:focus { border: none; background-tint: transparent; }
             & > .option-list--option-highlighted {
                 color: $block-cursor-foreground; background: $block-cursor-background; text-style: $block-cursor-text-style;
             }
@@ -138,7 +138,7 @@ were folded.
         indent = "  " * min(row.depth, DEEPEST)
         mark = Content.styled("● " if row.shown else "○ ", "$accent" if row.shown else "$faint")
         if row.folded:
-            return Content.assemble(indent, mark, Content.styled(f"⋮ {count(len(row.messages), 'message')}", "$muted"))
+            return Content.assemble(indent, mark, Content.styled(f"… {count(len(row.messages), 'message')}", "$muted"))
         message = row.message
         version = f" {row.version}/{row.versions}" if row.versions > 1 else ""
         turn = self._turns.get(message.id)

@@ -98,7 +98,10 @@ the right side is the dotted line.
         layout = side_layout(width)
         names, turns = side_heading(self._left, self._right, layout)
         rows = [Content.styled(difference_row(row, layout), _style(row)) for row in side_by_side(self._left, self._right)]
-        return Content("\n").join([Content.styled(names, "bold"), Content.styled(turns, "$muted"), Content(""), *rows])
+        name, side = layout.name + 2, layout.side
+        inks = ("bold $chart-1", "bold $chart-2")
+        heads = Content(names).stylize(inks[0], name, name + side).stylize(inks[1], name + side + 2, name + 2 * side + 2)
+        return Content("\n").join([heads, Content.styled(turns, "$muted"), Content(""), *rows])
 
     def action_charts(self) -> None:
         """The charts, large."""

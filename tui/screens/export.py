@@ -88,6 +88,7 @@ titles and system prompts stay out unless texts are asked for. The file is for y
         self._own_name = True
         """The file's name follows what is chosen, until the person changes it."""
         self._target: Path | None = None
+        self._choice: tuple[str, str] | None = None
 
     def compose(self) -> ComposeResult:
         """The questions, the progress, the result; one of them is shown."""
@@ -124,6 +125,7 @@ titles and system prompts stay out unless texts are asked for. The file is for y
         form = order.format if order is not None and order.format in FORMATS else Format.HTML
         self.query_one("#what", OptionList).highlighted = 0
         self.query_one("#format", OptionList).highlighted = FORMATS.index(form)
+        self._choice = self._chosen("what"), self._chosen("format")
         self._suggest()
         if order is not None and order.file:
             self._own_name = False
@@ -164,7 +166,10 @@ titles and system prompts stay out unless texts are asked for. The file is for y
 
     @on(OptionList.OptionHighlighted)
     def _choice_moved(self) -> None:
-        self._suggest()
+        choice = self._chosen("what"), self._chosen("format")
+        if choice != self._choice:
+            self._choice = choice
+            self._suggest()
 
     @on(OptionList.OptionSelected)
     def _choice_taken(self) -> None:

@@ -60,8 +60,9 @@ was clearly slower than this host's own clean turns with the same model, quant a
         #titles { color: $muted; }
         #remark { color: $warning; height: auto; max-height: 2; text-wrap: wrap; }
         OptionList {
-            height: 1fr; padding: 0; border: none; background: $surface; text-wrap: nowrap; scrollbar-size-vertical: 1;
-            &:focus { border: none; }
+            height: 1fr; padding: 0; border: none; background: $surface; text-wrap: nowrap;
+            scrollbar-size-vertical: 1; scrollbar-gutter: stable;
+            &:focus { border: none; background-tint: transparent; }
             & > .option-list--option-highlighted {
                 color: $block-cursor-foreground; background: $block-cursor-background; text-style: $block-cursor-text-style;
             }

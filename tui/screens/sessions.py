@@ -31,7 +31,7 @@ PAGE = 200
 NEAR_END = 20
 """The next page is read when the cursor is this near to the end of the list."""
 MOST_HITS = 50
-MOST_TITLES = 10
+MOST_TITLES = 3
 """Sessions that a search lists for their title only, before the messages in which the words occur."""
 PREVIEW_MESSAGES = 6
 HIT_MESSAGES = 2
@@ -106,6 +106,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         #filters { color: $muted; }
         #places { height: 1fr; layout: vertical; }
         #list { height: 3fr; width: 1fr; }
+        OptionList { scrollbar-gutter: stable; background-tint: transparent; }
         #preview { display: none; height: 2fr; border-top: solid $rule; scrollbar-size-vertical: 1; }
         #preview Static { padding: 0 1; }
         &.-tall #preview { display: block; }

@@ -44,9 +44,10 @@ def chart_rows(chart: Chart, width: int, rows: int, glyphs: Glyphs, styles: Mapp
     top = top_of(chart)
     heading = Text(f"{chart.title} ", styles[Role.TITLE])
     heading.append(f"{chart.unit}, to {top:g}", styles[Role.LABEL])
-    if len(chart.lines) > 1:
-        for ink, line in zip(LINES, chart.lines, strict=False):
-            heading.append(f"  {cut(line.name, 24)}", styles[ink])
+    names = [f"  {cut(line.name, 24)}" for line in chart.lines] if len(chart.lines) > 1 else []
+    if heading.cell_len + sum(map(cell_len, names)) <= width:
+        for ink, name in zip(LINES, names, strict=False):
+            heading.append(name, styles[ink])
     heading.truncate(width, overflow="ellipsis", pad=True)
     canvas = draw(
         [spread(line.values, width * DOTS_ACROSS) for line in chart.lines], low=0.0, high=top, width=width, height=rows, glyphs=glyphs
