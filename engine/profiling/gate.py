@@ -1,8 +1,9 @@
 """Becomes another program, but not before its parent said so, and not beyond its parent's life.
 
 Run as a script, `python -I -S gate.py PARENT NICENESS PROGRAM ARGUMENT…`: it ties its life to PARENT (a pid), steps back in the queue
-for the processor, waits for a line on standard input, and turns into PROGRAM under the same pid. So the parent knows the pid, and can allow it to trace, before the program begins.
-An end of file instead of the line means that the parent changed its mind. Imports nothing of xchat: it has to start in milliseconds.
+for the processor, waits for a line on standard input, and turns into PROGRAM under the same pid. So the parent knows the pid, and can
+allow it to trace, before the program begins. An end of file instead of the line means that the parent changed its mind. Imports nothing
+of xchat: it has to start in milliseconds.
 """
 
 import os
