@@ -92,7 +92,7 @@ class AnswerGrew:
     """Engine timestamps of the chunk's tokens."""
     context_used: int
     moved: bool = False
-    """A closing marker showed that all that was handed out as answer before was thinking: `text` and `thinking` are whole, from the start."""
+    """A closing marker showed that what was handed out as answer before was thinking: `text` and `thinking` are whole, from the start."""
 
 
 @dataclass(frozen=True, slots=True)

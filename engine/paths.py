@@ -41,7 +41,7 @@ def database_path() -> Path:
 
 
 def models_dir() -> Path:
-    """xchat's own folder of GGUF files."""
+    """The folder of GGUF files that is xchat's own."""
     return _private(data_dir() / "models")
 
 

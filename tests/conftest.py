@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ XDG = {
 
 
 @pytest.fixture(autouse=True)
-def isolated_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def isolated_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point HOME and the XDG folders below tmp_path and drop variables that would change behaviour."""
     home = tmp_path / "home"
     home.mkdir()
@@ -32,4 +31,4 @@ def isolated_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
             "SSH_CONNECTION",
         }:
             monkeypatch.delenv(variable)
-    yield home
+    return home
