@@ -26,6 +26,8 @@ _INSTALLED = re.compile(r"^.*/(?:site|dist)-packages/")
 _STANDARD_LIBRARY = re.compile(r"^.*/lib(?:64)?/python\d+\.\d+/")
 _ADDRESS = re.compile(r"^0x[0-9A-Fa-f]+(?= \()")
 
+_UNNAMED = "unnamed ("
+
 _IDLE_FUNCTIONS = frozenset(
     (
         *(
@@ -43,7 +45,16 @@ _IDLE_FUNCTIONS = frozenset(
             "_do_waitpid",
         ),
         *("epoll_wait", "epoll_pwait", "__poll", "ppoll", "pselect", "clock_nanosleep", "nanosleep", "sigwait", "sem_wait", "wait4"),
-        *("sem_timedwait", "futex_wait", "do_futex_wait", "__futex_abstimed_wait_common", "pthread_cond_wait", "pthread_cond_timedwait"),
+        *(
+            "PyThread_acquire_lock_timed",
+            "sem_clockwait",
+            "sem_timedwait",
+            "futex_wait",
+            "do_futex_wait",
+            "__futex_abstimed_wait_common",
+            "pthread_cond_wait",
+            "pthread_cond_timedwait",
+        ),
     )
 )
 """Last frames in which a thread waits; C names are those of glibc."""
@@ -89,7 +100,7 @@ def clean_frame(text: str) -> str:
 
     A native function without a name comes as its address, which differs in each run; it is named after its library instead.
     """
-    return _ADDRESS.sub("unnamed", harmless(text)).replace(";", ",") or "?"
+    return _ADDRESS.sub(_UNNAMED.removesuffix(" ("), harmless(text)).replace(";", ",") or "?"
 
 
 def thread_text(name: str, number: int = 1) -> str:
@@ -158,3 +169,9 @@ def is_idle(frame: str) -> bool:
     name, file, _ = split_frame(frame)
     function = name.rpartition(".")[2].partition("@")[0]
     return function in _IDLE_FUNCTIONS or (function, file.rpartition("/")[2]) in _WAITING_LEAVES
+
+
+def waits(frames: list[str]) -> bool:
+    """Whether a stack ends in waiting; native functions without a name at its end are looked through."""
+    last = next((frame for frame in reversed(frames) if not frame.startswith(_UNNAMED)), frames[-1])
+    return is_idle(last)

@@ -14,7 +14,7 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import NamedTuple
 
-from engine.profiling.frames import is_idle, thread_name, without_line
+from engine.profiling.frames import thread_name, waits, without_line
 from engine.profiling.stacks import FoldedStacks
 
 Stack = tuple[str, ...]
@@ -146,7 +146,7 @@ def frames_of(
     Args:
         stacks: The profile.
         thread: Only this one.
-        hide_idle: Leave out stacks whose last frame waits.
+        hide_idle: Leave out stacks that end in waiting.
         lines: Keep the line that ran apart from other lines of the same function.
         order: Time order gives one entry per run; it needs `stacks.runs`.
     """
@@ -154,7 +154,7 @@ def frames_of(
     split: list[Stack | None] = []
     for stack in stacks.stacks:
         frames = stack.split(";")
-        keep = (thread is None or thread_name(frames[0]) == thread) and not (hide_idle and is_idle(frames[-1]))
+        keep = (thread is None or thread_name(frames[0]) == thread) and not (hide_idle and waits(frames))
         split.append(tuple([texts[frame] for frame in frames]) if keep else None)
     entries = stacks.runs if order is Order.TIME and stacks.runs else enumerate(stacks.counts)
     for index, count in entries:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.profiling.frames import MAX_FRAME, Module, clean_frame, harmless, is_idle, module_of, shorten, thread_name, without_line
+from engine.profiling.frames import MAX_FRAME, Module, clean_frame, harmless, is_idle, module_of, shorten, thread_name, waits, without_line
 
 
 def test_escape_sequences_and_direction_overrides_become_visible_signs() -> None:
@@ -71,3 +71,10 @@ def test_a_thread_loses_its_id_but_not_its_name() -> None:
 def test_lines_of_one_function_can_be_joined() -> None:
     assert without_line("run (tui/app.py:10)") == "run (tui/app.py)"
     assert without_line("llama_decode (libllama.so)") == "llama_decode (libllama.so)"
+
+
+def test_nameless_functions_at_the_end_do_not_hide_that_a_thread_waits() -> None:
+    lock = ["thread: t", "get (queue.py)", "PyThread_acquire_lock_timed (libpython3.11.so)", "unnamed (libc.so.6)"]
+    assert waits(lock)
+    assert not waits(["llama_decode (libllama.so)", "unnamed (libgomp.so)"])
+    assert not waits(["unnamed (libc.so.6)"])
