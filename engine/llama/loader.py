@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ class Loaded:
         """Free the context, then the model (that order), and give the memory back."""
         self.context.close()
         self.model.close()
+        gc.collect()  # a vocabulary and its pieces hold each other: without this their pages stay in use, among those given back
         trim_heap()
 
 
