@@ -107,6 +107,7 @@ class XchatApp(App[None], inherit_bindings=False):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM):
                 loop.add_signal_handler(number, self._hang_up, number)
+        self.spend_few_bytes(self.options.low_bandwidth)
         self.call_after_refresh(self._after_first_frame)
 
     def _after_first_frame(self) -> None:
@@ -189,6 +190,11 @@ class XchatApp(App[None], inherit_bindings=False):
         """Bytes sent to the terminal so far."""
         driver = self._driver
         return driver.tty.bytes_written if isinstance(driver, SafeLinuxDriver) else 0
+
+    def spend_few_bytes(self, few: bool) -> None:
+        """Send at most 256 colours, or all of them again."""
+        if isinstance(driver := self._driver, SafeLinuxDriver):
+            driver.picture.coarse = few
 
     async def copy(self, text: str) -> None:
         """Copy, and say which way it went."""

@@ -86,9 +86,12 @@ class LineWatch:
         self.slow = slow
         self._since_s: float | None = None
 
-    def look(self, *, slowed: bool, now_s: float) -> bool:
-        """Take what the pacer sees at `now_s` (any monotonic clock); returns whether `slow` has changed."""
-        if slowed == self.slow:
+    def look(self, *, slowed: bool | None, now_s: float) -> bool:
+        """Take what the pacer sees at `now_s` (any monotonic clock); returns whether `slow` has changed.
+
+        None stands for a time in which nothing is painted, so that nothing can be learnt about the line.
+        """
+        if slowed is None or slowed == self.slow:
             self._since_s = None
             return False
         self._since_s = now_s if self._since_s is None else self._since_s

@@ -39,6 +39,9 @@ class Program(Protocol):
     def bytes_written(self) -> int:
         """Bytes sent to the terminal so far."""
 
+    def spend_few_bytes(self, few: bool) -> None:
+        """Send at most 256 colours, or all of them again."""
+
     async def copy(self, text: str) -> None:
         """Copy, and say which way it went."""
 

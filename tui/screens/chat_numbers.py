@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 REMOTE_JUMP = 8
 """Lines that the conversation moves at once over a line where each move costs a whole picture."""
 
+CHARTS_WAIT_S = 4.0
+"""So long the panel stands back while the line is busy with text."""
+
 PANEL_FILE = "panel.json"
 """Where the panel's arrangement is kept, in the state folder."""
 
@@ -41,6 +44,7 @@ class Numbers(ChatBase):
         self._metering: Metering | None = None
         self._panel: Panel | None = None
         self._panel_wanted = True
+        self._panel_fed_s = 0.0
         self.transcript.jump = REMOTE_JUMP if remote else 1
 
     async def furnish_panel(self) -> None:
@@ -128,19 +132,26 @@ class Numbers(ChatBase):
         return self.program.bytes_written(), self.pacer.slowed, self.program.line()
 
     def _show_numbers(self, snapshot: Snapshot) -> None:
-        if self._panel is not None and self._panel.is_attached:
+        now_s = time.monotonic()
+        if self._panel is not None and self._panel.is_attached and not self._text_comes_first(now_s):
+            self._panel_fed_s = now_s
             self._panel.show(snapshot)
             if self._metering is not None and self._panel.drawn_ms is not None:
                 self._metering.meter.drawn(self._panel.drawn_ms)
         self.show_title()
         self.show_threads()
-        self._look_at_line()
+        self._look_at_line(now_s)
 
-    def _look_at_line(self) -> None:
+    def _text_comes_first(self, now_s: float) -> bool:
+        return self.program.line().behind and now_s - self._panel_fed_s < CHARTS_WAIT_S
+
+    def _look_at_line(self, now_s: float) -> None:
         """Spend few bytes while the line is slow, unless that was asked for anyway."""
-        if self._asked_for_few_bytes or not self._line_watch.look(slowed=self.pacer.slowed, now_s=time.monotonic()):
+        slowed = self.pacer.slowed if self.session is not None and self.session.busy else None
+        if self._asked_for_few_bytes or not self._line_watch.look(slowed=slowed, now_s=now_s):
             return
         slow = self._line_watch.slow
+        self.program.spend_few_bytes(slow)
         remote = slow or self._remote
         self.pacer.be_remote(remote=remote)
         self.transcript.jump = REMOTE_JUMP if remote else 1
@@ -148,6 +159,10 @@ class Numbers(ChatBase):
             self._panel.sweep = slow
         self.say(slow_line=slow)
         if slow:
-            self.tell("The line is slow", "Text comes first, charts repaint less.", "Start with --low-bandwidth, or use ssh -C.")
+            self.tell(
+                "The line is slow",
+                "Text comes first, charts repaint less, with fewer colours.",
+                "Start with --low-bandwidth, or use ssh -C.",
+            )
         else:
             self.tell("The line is well again", "Everything is painted as before.")
