@@ -6,16 +6,15 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from engine.errors import CaptureError, UsageError
 from engine.metrics.clock import NS_PER_S, now_ns, wall_ms
-from engine.profiling import gate
+from engine.profiling import child
 from engine.profiling.lanes import LANE_INTERVAL_S, LaneRecorder
 from engine.profiling.permission import allowed_tracer, obstacle, surroundings
 from engine.profiling.pyspy import Report, command_line, find_py_spy, read_report
@@ -38,10 +37,6 @@ SETTLE_S = 0.15
 """py-spy says that it samples just before it listens to the signal that ends it early."""
 NICENESS = 19
 """Where py-spy only looks, it lets the model compute first. Where it stops the program, it must be quick to let it go on."""
-LAST_WORDS_S = 1.0
-"""How long a cancelled py-spy has to let go of the program by itself."""
-KEPT_OUTPUT = 65_536
-"""Characters of py-spy's messages that are kept."""
 SAMPLING = "Sampling process"
 """py-spy's message when it has found everything and begins."""
 
@@ -222,30 +217,34 @@ class Capture:
             raise _UnusableError(error.title, error.detail, error.hint) from error
         # The output is a file without a name: private, and gone with the last process that holds it.
         with tempfile.TemporaryFile() as output:
-            descriptor = output.fileno()
-            command = self._command(program, f"/dev/fd/{descriptor}")
-            process = await _spawn(command, descriptor, 0 if self.request.mode is CaptureMode.NATIVE else NICENESS)
+            process = await self._start(program, output.fileno())
             with allowed_tracer(process.pid) if self._own_process else contextlib.nullcontext():
                 attended = await self._attend(process, program)
             return self._read(attended, output)
 
-    def _command(self, program: Path, output: str) -> list[str]:
+    async def _start(self, program: Path, descriptor: int) -> asyncio.subprocess.Process:
         request = self.request
-        return command_line(program, pid=self._pid, seconds=request.seconds, rate=request.rate, mode=request.mode, output=output)
+        command = command_line(
+            program, pid=self._pid, seconds=request.seconds, rate=request.rate, mode=request.mode, output=f"/dev/fd/{descriptor}"
+        )
+        try:
+            return await child.spawn(command, descriptor, 0 if request.mode is CaptureMode.NATIVE else NICENESS)
+        except OSError as error:
+            raise _UnusableError("py-spy could not start", error.strerror or str(error)) from error
 
     async def _attend(self, process: asyncio.subprocess.Process, program: Path) -> _Attended:
         """Open the gate, and stay with py-spy until it has ended."""
         began = asyncio.Event()
-        stdout, stderr = _Output(process.stdout, began), _Output(process.stderr)
+        stdout, stderr = child.Output(process.stdout, began, SAMPLING), child.Output(process.stderr)
         lanes = LaneRecorder()
-        cpu = _ProcessTime(process.pid)
+        cpu = child.ProcessTime(process.pid)
         try:
-            await _open_gate(process)
-            await _first(began.wait(), process.wait(), limit_s=START_LIMIT_S)
+            await child.open_gate(process)
+            await child.first_of(began.wait(), process.wait(), limit_s=START_LIMIT_S)
             if began.is_set():
                 await self._accompany(process, lanes, cpu)
         finally:
-            await _end(process)
+            await child.end(process)
             said = [await output.whole() for output in (stdout, stderr)]
             recorded_lanes = lanes.finish()
         report = read_report(*said)
@@ -255,7 +254,7 @@ class Capture:
             raise CaptureError("The capture was lost", _how_it_ended(process.returncode, report), "Start another one.")
         return _Attended(report, recorded_lanes if self._own_process else (), cpu.percent)
 
-    async def _accompany(self, process: asyncio.subprocess.Process, lanes: LaneRecorder, cpu: _ProcessTime) -> None:
+    async def _accompany(self, process: asyncio.subprocess.Process, lanes: LaneRecorder, cpu: child.ProcessTime) -> None:
         """Look at the threads while py-spy samples, and end it when asked to."""
         started_ns = self._begin_sampling()
         ended = asyncio.create_task(process.wait())
@@ -270,7 +269,7 @@ class Capture:
                     self._stopped_ns = now_ns()
                     lanes.look(self._stopped_ns)
                     cpu.look(self._stopped_ns)
-                    _signal(process, signal.SIGINT)
+                    child.send(process, signal.SIGINT)
                     await asyncio.wait({ended}, timeout=END_LIMIT_S)
                     return
                 if (now_ns() - started_ns) / NS_PER_S > self.request.seconds + END_LIMIT_S:
@@ -337,104 +336,6 @@ class _Attended:
     report: Report
     lanes: tuple[ThreadLane, ...]
     cpu_pct: float | None
-
-
-class _ProcessTime:
-    """CPU time of a child, read from /proc while it lives; unknown elsewhere."""
-
-    def __init__(self, pid: int) -> None:
-        self._stat = Path(f"/proc/{pid}/stat")
-        self._looks: list[tuple[int, float]] = []
-
-    def look(self, at_ns: int) -> None:
-        """Remember how much it has used."""
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = self._stat.read_bytes().rpartition(b")")[2].split()
-            self._looks.append((at_ns, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")))
-
-    @property
-    def percent(self) -> float | None:
-        """Per cent of one core between the first and the last look."""
-        if len(self._looks) < 2:
-            return None
-        (first_ns, first_s), (last_ns, last_s) = self._looks[0], self._looks[-1]
-        return (last_s - first_s) / ((last_ns - first_ns) / NS_PER_S) * 100
-
-
-async def _spawn(command: list[str], descriptor: int, niceness: int) -> asyncio.subprocess.Process:
-    """Start the gate to `command`, in a session of its own so that no key of the terminal reaches it."""
-    try:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", gate.__file__, str(os.getpid()), str(niceness)),
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            pass_fds=(descriptor,),
-            start_new_session=True,
-            env={**os.environ, "RUST_BACKTRACE": "0", "RUST_LOG": "warn"},
-        )
-    except OSError as error:
-        raise _UnusableError("py-spy could not start", error.strerror or str(error)) from error
-
-
-async def _open_gate(process: asyncio.subprocess.Process) -> None:
-    if process.stdin is not None:
-        with contextlib.suppress(ConnectionError):
-            process.stdin.write(b"\n")
-            await process.stdin.drain()
-        process.stdin.close()
-
-
-class _Output:
-    """What the child prints, the last KEPT_OUTPUT characters of it; `began` is set when it says that it samples."""
-
-    def __init__(self, stream: asyncio.StreamReader | None, began: asyncio.Event | None = None) -> None:
-        self._text = ""
-        self._began = began
-        self._reader = asyncio.create_task(self._read(stream))
-
-    async def whole(self) -> str:
-        """All of it, once the child has ended; a grandchild that holds the pipe open is not waited for."""
-        await asyncio.wait({self._reader}, timeout=LAST_WORDS_S)
-        self._reader.cancel()
-        return self._text
-
-    async def _read(self, stream: asyncio.StreamReader | None) -> None:
-        while stream is not None and (chunk := await stream.read(4096)):
-            self._text += chunk.decode("utf-8", "replace")
-            if len(self._text) > KEPT_OUTPUT:
-                self._text = self._text[-KEPT_OUTPUT:].partition("\n")[2]
-            if self._began is not None and SAMPLING in self._text:
-                self._began.set()
-
-
-async def _first(*waits: Coroutine[Any, Any, Any], limit_s: float) -> None:
-    """Return when one of `waits` has ended, or the time is over."""
-    tasks = {asyncio.ensure_future(wait) for wait in waits}
-    try:
-        await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Let py-spy detach by itself, then make sure that it is gone."""
-    if process.returncode is None:
-        _signal(process, signal.SIGINT)
-        try:
-            await asyncio.wait_for(process.wait(), LAST_WORDS_S)
-        except TimeoutError:
-            # Its session is its own: nothing that it may have started stays either.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-
-
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)
 
 
 def _how_it_ended(code: int | None, report: Report) -> str:
