@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rich.cells import cell_len, get_character_cell_size, set_cell_size
+from rich.cells import cell_len, get_character_cell_size
 from textual.content import Content
 
 from engine.records import Message, MessageStatus, SessionInfo
-from engine.store.queries import Contents, Hit
+from engine.store.queries import Hit
 from engine.store.search import HIT_END, HIT_START
 from tui.cells import drawable
+from tui.lines import cut, one_line
 from tui.wording import count
 
 HIT_STYLE = "bold $warning"
@@ -53,16 +54,6 @@ def ago(then_ms: int, now_ms: int) -> str:
             number = seconds // size
             return f"{number} {unit}{'' if number == 1 else 's'} ago"
     return "just now"
-
-
-def one_line(text: str) -> str:
-    """Text of a message or title as one line of cells."""
-    return drawable(" ".join(text.split()))
-
-
-def cut(text: str, cells: int) -> str:
-    """`text` in exactly `cells` cells."""
-    return set_cell_size(text, cells) if cell_len(text) <= cells else set_cell_size(text, max(0, cells - 1)) + "…"
 
 
 def session_row(info: SessionInfo, now_ms: int, current: int | None, width: int) -> Content:
@@ -171,13 +162,3 @@ def _highlighted(text: str, pattern: re.Pattern[str] | None) -> Iterable[Content
         yield Content.styled(match[0], HIT_STYLE)
         at = match.end()
     yield Content(text[at:])
-
-
-# Deleting
-
-
-def what_goes(info: SessionInfo, contents: Contents) -> str:
-    """What deleting takes along."""
-    messages = f"{count(contents.messages, 'message')} of all branches"
-    measured = f"{count(contents.turns, 'turn')}, {count(contents.samples, 'sample')} and {count(contents.events, 'event')}"
-    return f"“{info.title}” goes with its {messages}, {measured}, and its words in the search index. This can't be undone."

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from engine.metrics.side_by_side import Difference, Middle, Side
 from engine.records import TurnRecord
-from tui.session_rows import cut, one_line
+from tui.lines import cut, one_line
 
 UNKNOWN = "–"
 GAP = 2

@@ -6,7 +6,8 @@ from engine.backend import EngineInfo, StopReason, ThreadsNow
 from engine.errors import XchatError
 from engine.events import ModelLoading, Notice, PromptEvaluated
 from engine.presets.preset import Preset
-from engine.records import Message, MessageStatus, TurnRecord
+from engine.records import Message, MessageStatus, SessionInfo, TurnRecord
+from engine.store.deleting import Contents
 
 
 def count(number: int, one: str) -> str:
@@ -83,3 +84,10 @@ def loaded(engine: EngineInfo) -> str:
 def notice_of(error: XchatError, *, severity: str = "error") -> Notice:
     """An error as something to show."""
     return Notice("warning" if severity == "warning" else "error", error.title, error.detail, error.hint)
+
+
+def what_goes(info: SessionInfo, contents: Contents) -> str:
+    """What deleting a session takes along."""
+    messages = f"{count(contents.messages, 'message')} of all branches"
+    measured = f"{count(contents.turns, 'turn')}, {count(contents.samples, 'sample')} and {count(contents.events, 'event')}"
+    return f"“{info.title}” goes with its {messages}, {measured}, and its words in the search index. This can't be undone."

@@ -30,6 +30,8 @@ RANKED = 2_000
 """Newest matches among which a search looks for the best."""
 
 _SNIPPET_WORDS = 24
+_LONGEST_SNIPPET = 600
+"""Characters; a word may be a whole file without a space in it."""
 
 _LAST_TURN = "LEFT JOIN turns AS t ON t.id = (SELECT max(id) FROM turns WHERE session_id = s.id)"
 
@@ -295,6 +297,8 @@ def _best_matches(db: sqlite3.Connection, query: str, where: str, values: Sequen
         f"SELECT f.rowid {matches} WHERE f.messages_fts MATCH ? AND f.rowid >= ?{where} ORDER BY f.rank LIMIT ?",
         (query, oldest, *values, limit),
     ).fetchall()
+    if not best:
+        return []
     order = {message_id: place for place, (message_id,) in enumerate(best)}
     # The plus keeps the ids from being looked up one by one, each with a search of its own.
     shown = db.execute(
@@ -303,7 +307,17 @@ def _best_matches(db: sqlite3.Connection, query: str, where: str, values: Sequen
         f"WHERE f.messages_fts MATCH ? AND f.rowid >= ? AND +f.rowid IN ({', '.join('?' * len(order))})",
         (HIT_START, HIT_END, query, min(order), *order),
     )
-    return sorted(shown, key=lambda row: order[row[0]])
+    return [(message, session, _bounded(snippet)) for message, session, snippet in sorted(shown, key=lambda row: order[row[0]])]
+
+
+def _bounded(snippet: str) -> str:
+    """The snippet around its first hit."""
+    if len(snippet) <= _LONGEST_SNIPPET:
+        return snippet
+    begin = max(0, snippet.find(HIT_START) - _LONGEST_SNIPPET // 4)
+    piece = snippet[begin : begin + _LONGEST_SNIPPET]
+    open_hit = piece.count(HIT_START) > piece.count(HIT_END)
+    return f"{'…' if begin else ''}{piece}{HIT_END if open_hit else ''}…"
 
 
 def _scan(db: sqlite3.Connection, text: str, where: str, values: Sequence[str | int], limit: int) -> list[tuple[int, int, str]]:

@@ -9,7 +9,8 @@ from rich.cells import cell_len
 from engine.records import Message, MessageStatus, Role, SessionInfo
 from engine.store.queries import Contents, Hit
 from engine.store.search import HIT_END, HIT_START
-from tui.session_rows import HIT_STYLE, SPANS, ago, hit_row, message_text, preview, session_row, what_goes
+from tui.session_rows import HIT_STYLE, SPANS, ago, hit_row, message_text, preview, session_row
+from tui.wording import what_goes
 
 INFO = SessionInfo(7, "On caches", 0, 0, None, model="Tiny 0.6B", quant="Q4_K_M", preset="daily", n_messages=4, n_turns=2)
 MESSAGE = Message(1, None, Role.ASSISTANT, "The cache grows.")

@@ -14,7 +14,7 @@ from engine.errors import XchatError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("tui.cli.ask", "answer one prompt on standard output"),
-    "sessions": ("tui.cli.sessions", "list, show, search, rename and delete saved conversations"),
+    "sessions": ("tui.cli.sessions", "list, show, search, compare, rename, pin, delete and import saved conversations"),
     "models": ("tui.cli.models", "list, show, pull, quantize, add and remove model files"),
     "presets": ("tui.cli.presets", "list, show, make, change, compare and choose presets"),
     "stats": ("tui.cli.stats", "print the numbers of the running xchat, or of the last session"),

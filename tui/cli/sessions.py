@@ -1,19 +1,24 @@
-"""`xchat sessions`: find saved conversations, read them, rename and delete them."""
+"""`xchat sessions`: find saved conversations, read them, hold them against each other, change them, and import others."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import re
+import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from engine.chat.importing import read_conversations
+from engine.chat.outline import OutlineRow, outline
 from engine.config import load_config
 from engine.errors import StoreError, UsageError
+from engine.metrics.side_by_side import Side, side_by_side
 from engine.paths import database_path
 from engine.records import Message, SessionInfo, TurnRecord
 from engine.store.profile import Profile
@@ -21,17 +26,34 @@ from engine.store.queries import Reader, SessionFilter
 from engine.store.search import HIT_END, HIT_START
 from engine.store.store import Store
 from tui.cli.output import confirmed, write_json
+from tui.cli.progress import Progress
+from tui.lines import one_line
 from tui.sanitize import visible
+from tui.turn_table import columns_for, difference_row, heading, side_heading, side_layout, turn_row
+from tui.wording import what_goes
 
 EXAMPLES = """\
 examples:
   xchat sessions list --search "kv cache"
   xchat sessions show 12
   xchat sessions show last --json | jq '.turns[].predicted_per_second'
+  xchat sessions performance last --beside 12
+  xchat sessions import conversations.json
   xchat sessions delete 12
 """
 
+IMPORTED = """\
+Makes sessions of the conversations in FILE. xchat reads its own chat exports (`export --what chat` as json or jsonl, `sessions show
+--json`, and the Markdown of `export --chat --format md`, which has no branches), the export of the llama.cpp web UI, and ChatGPT's
+conversations.json. What tools said, and pictures, are left out.
+"""
+
 LAST = "last"
+
+OUTLINE_CHARACTERS = 200
+"""So much of a message stands in an outline."""
+TURNS_COMPARED = 20
+"""The newest clean turns that are held against this host's history; each takes a query of its own."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,7 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "sessions", help="saved conversations", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(required=True, metavar="list|show|search|rename|delete")
+    verbs = parser.add_subparsers(required=True, metavar="list|show|search|performance|rename|pin|unpin|delete|import")
     listing = verbs.add_parser("list", help="the newest first")
     add_filter(listing)
     listing.add_argument("--search", default="", metavar="WORDS", help="only those in which the words occur")
@@ -48,6 +70,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     listing.set_defaults(run=runner(list_sessions))
     showing = verbs.add_parser("show", help="one conversation")
     showing.add_argument("id", metavar="ID", help="its number, or `last`")
+    showing.add_argument("--branches", action="store_true", help="print an outline of all branches instead of the texts")
     showing.add_argument("--json", action="store_true", help="print one object, with the timings of every turn")
     showing.set_defaults(run=runner(show_session))
     searching = verbs.add_parser("search", help="the messages that match best")
@@ -56,10 +79,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     searching.add_argument("--limit", type=int, default=20, metavar="N", help="at most N (20)")
     searching.add_argument("--json", action="store_true", help="print one array")
     searching.set_defaults(run=runner(search))
+    measuring = verbs.add_parser("performance", help="the turns of one, as a table, and what fell below this host's history")
+    measuring.add_argument("id", metavar="ID", help="its number, or `last`")
+    measuring.add_argument("--beside", metavar="ID", help="compare it with this session")
+    measuring.set_defaults(run=runner(performance))
     renaming = verbs.add_parser("rename", help="give it another title")
     renaming.add_argument("id", metavar="ID")
     renaming.add_argument("title", metavar="TITLE")
     renaming.set_defaults(run=runner(rename))
+    for name, pinned in (("pin", True), ("unpin", False)):
+        pinning = verbs.add_parser(name, help="keep it on top of the list" if pinned else "let it take its place in the list again")
+        pinning.add_argument("id", metavar="ID")
+        pinning.set_defaults(run=runner(pin), pinned=pinned)
+    importing = verbs.add_parser("import", help="conversations from a file", description=IMPORTED)
+    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.set_defaults(run=runner(import_sessions))
     deleting = verbs.add_parser("delete", help="delete for good: messages, turns, samples and search index")
     deleting.add_argument("id", metavar="ID")
     deleting.add_argument("--yes", action="store_true", help="do not ask")
@@ -161,11 +195,26 @@ async def show_session(options: argparse.Namespace) -> int:
         return 0
     turns = {turn.id: turn for turn in stored.turns}
     sys.stdout.write(line_of(stored.info))
+    if options.branches:
+        sys.stdout.writelines(outline_line(row, turns) for row in outline(stored.messages, stored.info.head_id))
+        return 0
     for message in branch:
         sys.stdout.write(f"\n{message.role.capitalize()}{status_of(message)}:\n{visible(message.text)}\n")
         if message.id in turns:
             sys.stdout.write(f"[{figures_of(turns[message.id])}]\n")
     return 0
+
+
+def outline_line(row: OutlineRow, turns: Mapping[int, TurnRecord]) -> str:
+    """A message, or a run of them, in a line; `*` marks the branch that was looked at last."""
+    indent = f"{'*' if row.shown else ' '} {'  ' * row.depth}"
+    if row.folded:
+        return f"{indent}… {len(row.messages):,} messages\n"
+    version = f" {row.version}/{row.versions}" if row.versions > 1 else ""
+    turn = turns.get(row.message.id)
+    speed = turn.timings.predicted_per_second if turn is not None else None
+    text = one_line((row.message.text or row.message.thinking)[:OUTLINE_CHARACTERS])
+    return f"{indent}{row.message.role.capitalize()}{version}{f' [{speed:.1f} tokens/s]' if speed else ''}: {text}\n"
 
 
 def as_object(message: Message) -> dict[str, Any]:
@@ -220,35 +269,93 @@ async def search(options: argparse.Namespace) -> int:
     return 0
 
 
+async def performance(options: argparse.Namespace) -> int:
+    """Print the turns of a session, or two sessions side by side."""
+    reader = await Reader.open(database_path())
+    try:
+        one = await side_of(reader, options.id)
+        if options.beside is not None:
+            write_comparison(one, await side_of(reader, options.beside))
+            return 0
+        slow = {turn.id: found for turn in one.clean[-TURNS_COMPARED:] if (found := await reader.regressions(turn))}
+    finally:
+        await reader.close()
+    columns = columns_for(shutil.get_terminal_size().columns)
+    sys.stdout.write(f"{one.name}\n{heading(columns)}\n")
+    sys.stdout.writelines(f"{turn_row(columns, number, turn)}\n" for number, turn in enumerate(one.turns, start=1))
+    for number, turn in enumerate(one.turns, start=1):
+        sys.stdout.writelines(f"turn {number:,}: {found.sentence}\n" for found in slow.get(turn.id, ()))
+    return 0
+
+
+async def side_of(reader: Reader, session: str) -> Side:
+    """The turns of a session under its number and title."""
+    info = await reader.info(await session_id_of(reader, session))
+    return Side(f"{info.id}: {one_line(info.title)}", await reader.turns(info.id))
+
+
+def write_comparison(left: Side, right: Side) -> None:
+    """Print the medians of both sides."""
+    layout = side_layout(shutil.get_terminal_size().columns)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in side_heading(left, right, layout))
+    sys.stdout.writelines(f"{difference_row(row, layout)}\n" for row in side_by_side(left, right))
+
+
 async def rename(options: argparse.Namespace) -> int:
     """Give a session another title."""
     return await change(options.id, lambda store, session_id: store.rename(session_id, options.title))
+
+
+async def pin(options: argparse.Namespace) -> int:
+    """Keep a session on top of the list, or no longer."""
+    return await change(options.id, lambda store, session_id: store.pin(session_id, options.pinned))
+
+
+async def import_sessions(options: argparse.Namespace) -> int:
+    """Make sessions of the conversations in a file, and print a line for each."""
+    sessions = await asyncio.to_thread(read_conversations, options.file.expanduser())
+    store = await open_store()
+    try:
+        with Progress("importing", "sessions") as progress:
+            for number, session in enumerate(sessions, start=1):
+                session_id = await store.import_session(session.title, session.created_ms, session.messages)
+                left_out = f", {session.left_out:,} left out" if session.left_out else ""
+                sys.stdout.write(f"{session_id:>5}  {one_line(session.title)}  {len(session.messages):,} messages{left_out}\n")
+                progress.show(number, len(sessions))
+    finally:
+        await store.close()
+    return 0
 
 
 async def delete(options: argparse.Namespace) -> int:
     """Delete a session after saying what goes."""
     reader = await Reader.open(database_path())
     try:
-        stored = await reader.session(await session_id_of(reader, options.id))
+        info = await reader.info(await session_id_of(reader, options.id))
+        contents = await reader.contents(info.id)
     finally:
         await reader.close()
-    what = f"{len(stored.messages)} messages and {len(stored.turns)} turns"
-    if not options.yes and not confirmed(f"Delete session {stored.info.id}, {stored.info.title} ({what}) for good?"):
+    if not options.yes and not confirmed(f"{what_goes(info, contents)} Delete session {info.id}?"):
         return 1
-    return await change(str(stored.info.id), lambda store, session_id: store.delete_session(session_id))
+    return await change(str(info.id), lambda store, session_id: store.delete_session(session_id))
 
 
 async def change(session: str, job: Callable[[Store, int], Awaitable[None]]) -> int:
     """Do something to one stored session."""
-    config = load_config()
     reader = await Reader.open(database_path())
     try:
         info = await reader.info(await session_id_of(reader, session))
     finally:
         await reader.close()
-    store = await Store.open(database_path(), Profile.of(config.database.profile, config.database.pragmas))
+    store = await open_store()
     try:
         await job(store, info.id)
     finally:
         await store.close()
     return 0
+
+
+async def open_store() -> Store:
+    """The database, tuned as the config says."""
+    config = load_config().database
+    return await Store.open(database_path(), Profile.of(config.profile, config.pragmas))

@@ -21,7 +21,8 @@ from engine.store.queries import Reader, StoredSession
 from tui.bindings import bindings_for
 from tui.hints import key_line
 from tui.keys import Scope
-from tui.session_rows import message_text, one_line
+from tui.lines import one_line
+from tui.session_rows import message_text
 from tui.wording import count, timing_line
 
 WIDE_COLUMNS = 110

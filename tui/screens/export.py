@@ -23,8 +23,8 @@ from engine.store.export.tables import Selection, What
 from tui.bindings import bindings_for
 from tui.cells import drawable
 from tui.keys import Scope
+from tui.lines import one_line
 from tui.screens.confirm import DIALOG_CSS
-from tui.session_rows import one_line
 
 FORMATS = (*(form for form in Format if form.dialect is None), "llama-bench")
 """As the command line names them; llama-bench's own form is chosen by the file's ending."""

@@ -23,8 +23,8 @@ from tui.bindings import Keymap, bindings_for
 from tui.commands import Command
 from tui.hints import key_line
 from tui.keys import Scope
+from tui.lines import one_line
 from tui.screens.sessions import Chosen, Library, SessionsScreen
-from tui.session_rows import one_line
 from tui.turn_table import Column, columns_for, heading, turn_row
 from tui.widgets.braille import Glyphs
 from tui.widgets.logged_charts import LoggedCharts

@@ -22,9 +22,11 @@ from engine.store.queries import FilterChoices, Hit, Reader, SessionFilter
 from tui.bindings import Keymap, bindings_for
 from tui.hints import key_line
 from tui.keys import Scope
+from tui.lines import cut, one_line
 from tui.screens.confirm import AskText, Confirm
 from tui.screens.picker import Picker
-from tui.session_rows import SPANS, cut, hit_row, one_line, preview, session_row, what_goes
+from tui.session_rows import SPANS, hit_row, preview, session_row
+from tui.wording import what_goes
 
 PAGE = 200
 """Sessions that are read at a time."""
