@@ -123,7 +123,7 @@ class XchatApp(App[None], inherit_bindings=False):
             open_session=self._open_session,
             remote=self.terminal.remote or self.options.low_bandwidth,
             alerts=self._alerts,
-            typed=first.prompt.text,
+            typed=first.prompt.whole,
             submitted=first.submitted,
         )
         first.heir = self._chat.take_over

@@ -85,6 +85,24 @@ async def test_pieces_of_a_burst_join_to_one_text(app: PromptHost) -> None:
         assert app.submitted == []
 
 
+@pytest.mark.parametrize("paste", [events.Paste, Burst])
+async def test_a_line_too_long_to_edit_is_shown_as_a_word_and_sent_in_full(app: PromptHost, paste: type[events.Paste]) -> None:
+    long = "x" * 300_000
+    async with app.run_test() as pilot:
+        app.prompt.put("see: ")
+        for start in range(0, len(long), 100_000):
+            app.prompt.post_message(paste(long[start : start + 100_000]))
+        app.prompt.post_message(events.Paste("\nand this"))
+        await wait_until(pilot, lambda: app.prompt.text.endswith("and this"))
+        assert len(app.prompt.text) < 200
+        assert "characters" in app.prompt.text
+        app.prompt.action_send()
+        await wait_until(pilot, lambda: app.submitted == [f"see: {long}\nand this"])
+        await pilot.press("up")
+        assert app.prompt.whole == f"see: {long}\nand this"
+        assert len(app.prompt.text) < 200
+
+
 async def test_control_characters_in_a_paste_are_visible_and_inert(app: PromptHost) -> None:
     async with app.run_test() as pilot:
         app.prompt.post_message(events.Paste("a\x1b[31mb\x07\x00c\r\nd"))

@@ -19,6 +19,9 @@ from tui.sanitize import visible
 from tui.widgets.enter_rule import WAIT_S, EnterRule, Verdict
 from tui.widgets.prompt_history import PromptHistory
 
+LONGEST_LINE = 10_000
+"""A longer line is kept aside and shown as one word: wrapping it anew for each key would take longer than the key."""
+
 
 def as_input(text: str) -> str:
     """Pasted text as it goes to the model: line ends are newlines, control characters are visible symbols."""
@@ -34,8 +37,10 @@ class Prompt(TextArea):
 Enter sends, Ctrl+J starts a new line (Shift+Enter too, where the terminal tells the difference). Up on the first line brings back
 older messages, Down on the last line newer ones.
 
-A pasted text arrives as it is, whatever its length, and is not sent before you press Enter. A line that begins with `/` is a
-command, such as `/theme light`; begin with `//` to send a slash.
+A pasted text arrives as it is, whatever its length, and is not sent before you press Enter. A single line of more than 10,000
+characters is shown as `[line of … characters]`, and sent in full as long as you leave those words as they are.
+
+A line that begins with `/` is a command, such as `/theme light`; begin with `//` to send a slash.
 """
     BINDING_GROUP_TITLE = "Message"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PROMPT, leave_out={"send"})]
@@ -72,16 +77,45 @@ command, such as `/theme light`; begin with `//` to send a slash.
         self._history = PromptHistory(history)
         self._rule = EnterRule()
         self._waiting: Timer | None = None
+        self._aside: dict[str, str] = {}
+        """Lines too long to be edited, by the words that stand for them."""
+
+    @property
+    def whole(self) -> str:
+        """The message as it is sent: with the lines that are kept aside."""
+        return self._unfolded(self.text)
 
     def sent(self) -> None:
         """The text was taken: remember it and start afresh."""
-        self._history.add(self.text)
+        self._history.add(self.whole)
         self.clear()
 
     def put(self, text: str) -> None:
         """Replace the text, the cursor at its end."""
-        self.load_text(text)
+        self.load_text(self._folded(text))
         self.move_cursor(self.document.end)
+
+    def _folded(self, text: str) -> str:
+        if len(text) <= LONGEST_LINE:
+            return text
+        return "\n".join(line if len(line) <= LONGEST_LINE else self._put_aside(line) for line in text.split("\n"))
+
+    def _unfolded(self, text: str) -> str:
+        for words, line in self._aside.items():
+            text = text.replace(words, line)
+        return text
+
+    def _put_aside(self, line: str) -> str:
+        line = self._unfolded(line)
+        words = f"[line of {len(line):,} characters, {len(self._aside) + 1}]"
+        self._aside[words] = line
+        return words
+
+    def _fold_line_at_cursor(self) -> None:
+        row = self.cursor_location[0]
+        line = self.document.get_line(row)
+        if len(line) > LONGEST_LINE:
+            self._replace_via_keyboard(self._put_aside(line), (row, 0), (row, len(line)))
 
     async def _on_key(self, event: events.Key) -> None:
         self._more_follows()
@@ -112,8 +146,9 @@ command, such as `/theme light`; begin with `//` to send a slash.
             self._rule.burst(event.text, event.time)
         else:
             self._rule.bracketed()
-        if text := as_input(event.text):
+        if text := self._folded(as_input(event.text)):
             self._replace_via_keyboard(text, *self.selection)
+            self._fold_line_at_cursor()
 
     def _more_follows(self) -> None:
         """Something came right after an Enter that waited: it was a line end."""
@@ -130,7 +165,7 @@ command, such as `/theme light`; begin with `//` to send a slash.
     def action_send(self) -> None:
         """Hand the text over, unless there is none."""
         if self.text.strip():
-            self.post_message(self.Submitted(self.text))
+            self.post_message(self.Submitted(self.whole))
 
     def action_newline(self) -> None:
         """Start a new line."""
@@ -140,7 +175,7 @@ command, such as `/theme light`; begin with `//` to send a slash.
         """Up: a line, or from the first one to the message before."""
         if not self.navigator.is_first_wrapped_line(self.cursor_location):
             self.action_cursor_up()
-        elif (text := self._history.back(self.text)) is not None:
+        elif (text := self._history.back(self.whole)) is not None:
             self.put(text)
 
     def action_history_forward(self) -> None:
