@@ -59,7 +59,7 @@ def main() -> None:
             prompt = PromptBuilder(branch, template, cache)(vocabulary, n_ctx)
             again = _ms(lambda template=template, cache=cache: PromptBuilder(branch, template, cache)(vocabulary, n_ctx))  # type: ignore[misc]
             whole = _ms(lambda prompt=prompt: vocabulary.tokenize(prompt.text, parse_special=True))  # type: ignore[misc]
-            print(  # noqa: T201
+            print(
                 f"{name:8} {TURNS} turns, {len(prompt.tokens):,} tokens: first {first:6.1f} ms, next turn {again:6.1f} ms "
                 f"= {again / whole:.2f} of tokenizing the whole text ({whole:.1f} ms)"
             )
@@ -67,7 +67,7 @@ def main() -> None:
         cache, kept = PromptCache(), 0
         kept = PromptBuilder(branch[:-2], templates.QWEN3, cache)(vocabulary, 16_384).first_kept
         full = _ms(lambda: PromptBuilder(branch, templates.QWEN3, cache, first_kept=kept)(vocabulary, 16_384))
-        print(f"full window of 16,384, oldest turns left out: next turn {full:6.1f} ms")  # noqa: T201
+        print(f"full window of 16,384, oldest turns left out: next turn {full:6.1f} ms")
 
         large = (Message(1, None, Role.USER, "some words of a large paste " * 75_000),)
 
@@ -80,7 +80,7 @@ def main() -> None:
 
         refusal = _ms(refused)
         taken = _ms(lambda: PromptBuilder(large, templates.QWEN3, PromptCache())(vocabulary, 4_000_000), 1)
-        print(f"2 MB message: refused in {refusal:6.1f} ms, taken in {taken:6.1f} ms")  # noqa: T201
+        print(f"2 MB message: refused in {refusal:6.1f} ms, taken in {taken:6.1f} ms")
 
         pieces = ["<think>", *(["word ", "and\n"] * 1000), "</think>", "\n\n", *(["word ", "and\n"] * 1000)]
 
@@ -90,7 +90,7 @@ def main() -> None:
                 parser.feed(piece)
             parser.finish()
 
-        print(f"thinking parser: {_ms(parse) / len(pieces) * 1e3:.2f} us per token")  # noqa: T201
+        print(f"thinking parser: {_ms(parse) / len(pieces) * 1e3:.2f} us per token")
         lib.llama_model_free(model)
 
 

@@ -110,8 +110,8 @@ def compare(decoder: Decoder, neighbours: int, seconds: float) -> float:
     ratio = means.pop("governor") / max(means.values())
     beside = max(0.0, (load.since_last() or 0.0) - neighbours)
     figures = ", ".join(f"{name} {mean:.1f}" for name, mean in means.items())
-    print(f"{neighbours} busy neighbours: governor / best fixed {ratio:.3f} (target {TARGET}); tokens/s: {figures}")  # noqa: T201
-    print(f"    strangers kept {beside:.1f} CPUs busy besides; {auto.reasons[0]}")  # noqa: T201
+    print(f"{neighbours} busy neighbours: governor / best fixed {ratio:.3f} (target {TARGET}); tokens/s: {figures}")
+    print(f"    strangers kept {beside:.1f} CPUs busy besides; {auto.reasons[0]}")
     return ratio
 
 
@@ -131,7 +131,7 @@ def notice(decoder: Decoder, seconds: float) -> None:
         while auto.threads[0] == before and time.perf_counter() - begin < 10:
             governed_round(decoder, auto, 0.1)
         took = time.perf_counter() - begin
-        print(f"a neighbour {what}: {before} -> {auto.threads[0]} threads after {took:.2f} s (target 2; {start} at first)")  # noqa: T201
+        print(f"a neighbour {what}: {before} -> {auto.threads[0]} threads after {took:.2f} s (target 2; {start} at first)")
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ FILES = 200
 
 def _line(what: str, value: float, unit: str, target: float) -> None:
     verdict = "ok" if value <= target else "MISSED"
-    print(f"{what:58} {value:9.2f} {unit:4} target {target:g}  {verdict}")  # noqa: T201
+    print(f"{what:58} {value:9.2f} {unit:4} target {target:g}  {verdict}")
 
 
 def _ms(work: Callable[[], object]) -> float:

@@ -107,7 +107,7 @@ def _samples(session_id: int, count: int, created: int, turns: list[TurnRecord])
 
 def report(name: str, value: float, unit: str, target: float | None = None) -> None:
     verdict = "" if target is None else f"  target {target:g} {unit}, {value / target:.2f} of it{'' if value <= target else '  MISSED'}"
-    print(f"{name:44} {value:10.2f} {unit}{verdict}", flush=True)  # noqa: T201
+    print(f"{name:44} {value:10.2f} {unit}{verdict}", flush=True)
 
 
 async def timed_ms(job: Callable[[], Awaitable[object]], repeats: int = 5) -> tuple[float, float]:
@@ -235,12 +235,12 @@ def main() -> None:
             make(path, given.scale)
             report("making the database", time.perf_counter() - began, "s")
         stats = care.stats(path)
-        print(f"{stats.file_bytes / 1e6:.0f} MB, rows: {dict(stats.rows)}, bytes: {dict(stats.table_bytes or {})}", flush=True)  # noqa: T201
+        print(f"{stats.file_bytes / 1e6:.0f} MB, rows: {dict(stats.rows)}, bytes: {dict(stats.table_bytes or {})}", flush=True)
         asyncio.run(reading(path))
         exporting(path, stats.rows["sessions"], stats.rows["samples"])
         asyncio.run(logging_cost(path))
         outcome = kill_rounds(Path(temporary) / "killed" / "load.db", given.kill_rounds)
-        print(f"kill -9: {asdict(outcome)}")  # noqa: T201
+        print(f"kill -9: {asdict(outcome)}")
 
 
 if __name__ == "__main__":
