@@ -15,6 +15,7 @@ from typing import Protocol
 
 from engine.errors import XchatError
 from engine.metrics.timings import Timings
+from engine.models.kv_files import StateKey
 from engine.presets.preset import Preset, Sampling
 
 
@@ -93,6 +94,15 @@ class ThreadsNow:
     """Why that many decode, in a sentence."""
     reason_batch: str
     """Why that many prefill, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldState:
+    """What the KV cache holds of a conversation, as bytes that only the same library, model and settings can take back."""
+
+    key: StateKey
+    tokens: tuple[int, ...]
+    state: memoryview
 
 
 class Vocabulary(Protocol):
@@ -283,6 +293,22 @@ class Backend(Protocol):
 
     def stop(self, turn: int | None = None) -> None:
         """End a turn (all, without a number) within 50 ms, in a prefill too. The next turn is right afterwards."""
+
+    @property
+    def state_key(self) -> StateKey | None:
+        """What a saved state must be of to be put back now; None when nothing is loaded."""
+
+    def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:
+        """Copy what the first slot holds, after the turns submitted before and ahead of everything asked for later.
+
+        None when it holds fewer tokens, would take more bytes, or can't be trusted.
+        """
+
+    def put_state(self, held: HeldState) -> Future[int]:
+        """Let the first slot hold a saved state, in its turn like `take_state`; returns how many of its tokens the slot holds then.
+
+        What the slot holds already is left alone, and a state of another model or of other settings is not taken (0).
+        """
 
     def apply_hot(self, preset: Preset) -> None:
         """Put the hot settings of a preset in force from the next token on: threads, threads_batch, stream_batch."""

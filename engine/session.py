@@ -52,6 +52,7 @@ from engine.events import (
     TurnStarted,
 )
 from engine.journal import Journal, LoggedSession
+from engine.kv_keeping import KvKeeping
 from engine.metrics.clock import now_ns, wall_ms
 from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset
@@ -116,6 +117,7 @@ class Session:
         self._closed = False
         self._finder = finder or ModelFinder()
         self.switching = Switching(self, finder=self._finder)
+        self._states = KvKeeping(backend)
         self.preset = preset
         self.engine: EngineInfo | None = None
         self._info: SessionInfo | None = None
@@ -271,10 +273,15 @@ class Session:
         if self.busy:
             raise UsageError("An answer is being written", "", "Stop it before loading another model.")
         preset = preset or of_no_model(self.preset)
+        before = self.engine
+        if before is not None and before.model.path != path:
+            self._keep_state()
         self._loads += 1
         self._emit(ModelLoading(path, 0.0))
         try:
             self.engine = await asyncio.wrap_future(self._backend.load(path, preset, self._arrive, force=force))
+            if before is None or before.model.fingerprint != self.engine.model.fingerprint:
+                await self._put_back_state()
         except TooLargeError as error:
             known = await asyncio.to_thread(self._finder.with_smaller_quants, error, path, preset)
             self.engine = self._backend.loaded
@@ -296,6 +303,19 @@ class Session:
             self._set_preset(preset)
         self._emit(ModelReady(self.engine))
         return self.engine
+
+    def _keep_state(self) -> None:
+        """Keep the engine's state of this conversation, if there is one that is worth it."""
+        session_id, engine = self.session_id, self.engine
+        if session_id is not None and engine is not None and self.switching.held and not self.busy:
+            self._states.keep(session_id, self.switching.prefill_speed(engine.model.path))
+
+    async def _put_back_state(self) -> None:
+        session_id = self.session_id
+        if session_id is not None and self.engine is not None and not self.busy:
+            held = await self._states.put_back(session_id)
+            if held and session_id == self.session_id:
+                self.switching.holds(held)
 
     def cancel_load(self) -> None:
         """Give up the load under way."""
@@ -341,6 +361,7 @@ class Session:
         self._refuse_while_busy()
         stored = await self._read().session(session_id)
         self._open(ConversationTree(stored.messages, stored.info.head_id), stored.info)
+        await self._put_back_state()
 
     async def sessions(self, *, search: str = "", limit: int = 200) -> Sequence[SessionInfo]:
         """Saved conversations, pinned and newest first; with `search`, those in which the words occur."""
@@ -400,6 +421,7 @@ class Session:
         if self._logged is not None and self._logged.id == session_id:
             self.new_session()
         await self._journal.run(lambda store: store.delete_session(session_id))
+        await self._states.forget(session_id)
 
     # From the screen
 
@@ -423,8 +445,12 @@ class Session:
         if self._turn is not None:
             self._turn.noisy = cause
 
-    async def close(self) -> None:
-        """Stop, save the partial answer, close the database and free the model. Safe to call twice."""
+    async def close(self, *, keep_state: bool = False) -> None:
+        """Stop, save the partial answer, close the database and free the model. Safe to call twice.
+
+        With `keep_state` the engine's state of the conversation is kept on the disk, if that is cheaper than prefilling it again:
+        it can take seconds.
+        """
         if self._closed:
             return
         self._closed = True
@@ -432,9 +458,14 @@ class Session:
         self.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), CLOSE_STOP_S)
-        if self._reader is not None:
-            await self._reader.close()
         await self._journal.close()
+        if keep_state:
+            self._keep_state()
+            await self._states.written()
+        if self._reader is not None:
+            if keep_state:
+                await self._states.forget_missing(self._reader.exists)
+            await self._reader.close()
         await asyncio.to_thread(self._backend.close)
 
     # One path for every turn
@@ -591,6 +622,7 @@ class Session:
     # Small things
 
     def _open(self, tree: ConversationTree, info: SessionInfo | None) -> None:
+        self._keep_state()
         self._tree = tree
         self._first_kept = 0
         self._info = info

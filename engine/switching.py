@@ -207,6 +207,19 @@ class Switching:
 
     # From the session
 
+    @property
+    def held(self) -> int:
+        """Tokens of the conversation that the engine was last known to hold."""
+        return self._held
+
+    def holds(self, tokens: int) -> None:
+        """The engine was given a saved state of the conversation."""
+        self._held = max(self._held, tokens)
+
+    def prefill_speed(self, path: Path) -> float | None:
+        """Tokens per second that a model was last seen to prefill here."""
+        return self._prices.prefill_speed(str(path))
+
     def heard(self, event: Event) -> None:
         """Something happened in the session, and all others know it already."""
         if isinstance(event, AnswerGrew):

@@ -14,6 +14,7 @@ from engine.backend import (
     EngineInfo,
     GenerateRequest,
     GenerationFinished,
+    HeldState,
     LoadProgressed,
     MemoryKind,
     ModelInfo,
@@ -28,6 +29,7 @@ from engine.errors import EngineError, XchatError
 from engine.metrics.clock import now_ns
 from engine.metrics.timings import compute_timings
 from engine.models.fit import TooLargeError
+from engine.models.kv_files import StateKey
 from engine.presets.preset import Preset
 
 CHATML = (
@@ -106,6 +108,9 @@ class FakeBackend:
         self.dead: XchatError | None = None
         self.loaded: EngineInfo | None = None
         self.threads_now: ThreadsNow | None = None
+        self.held: HeldState | None = None
+        self.most_bytes = 0
+        self.given: list[HeldState] = []
         self.load_gate = threading.Event()
         self.load_gate.set()
         self.prefill_gate = threading.Event()
@@ -169,6 +174,23 @@ class FakeBackend:
         self._stopped.set()
         self.prefill_gate.set()
         self._tokens.release()
+
+    @property
+    def state_key(self) -> StateKey | None:
+        return StateKey(self.loaded.model.fingerprint, "f16 f16 on 1", "fake") if self.loaded is not None else None
+
+    def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:
+        self.most_bytes = most_bytes
+        future: Future[HeldState | None] = Future()
+        held = self.held if self.held is not None and len(self.held.tokens) >= least_tokens else None
+        future.set_result(held if held is None or len(held.state) <= most_bytes else None)
+        return future
+
+    def put_state(self, held: HeldState) -> Future[int]:
+        future: Future[int] = Future()
+        self.given.append(held)
+        future.set_result(len(held.tokens))
+        return future
 
     def apply_hot(self, preset: Preset) -> None:
         self.hot.append(preset)

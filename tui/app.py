@@ -274,7 +274,7 @@ class XchatApp(App[None], inherit_bindings=False):
         if chat is not None and session is not None:
             chat.say(activity="saving")
             try:
-                await session.close()
+                await session.close(keep_state=code == 0)
             except XchatError as error:
                 self.exit(return_code=error.exit_code, message=str(error))
                 return

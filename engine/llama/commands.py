@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.backend import BackendEvent, EngineInfo
+from engine.backend import BackendEvent, EngineInfo, HeldState
 from engine.llama.ticket import Ticket
 from engine.presets.preset import Preset
 
@@ -25,6 +25,33 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeState:
+    """Copy what the first slot holds."""
+
+    least_tokens: int
+    most_bytes: int
+    future: Future[HeldState | None]
+
+    def give_up(self) -> None:
+        """Answer that there is none."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class PutState:
+    """Let the first slot hold this."""
+
+    held: HeldState
+    future: Future[int]
+
+    def give_up(self) -> None:
+        """Answer that nothing was taken."""
+        if not self.future.done():
+            self.future.set_result(0)
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyHot:
     """Put the hot settings of a preset in force."""
 
@@ -36,4 +63,4 @@ class Close:
     """Free everything and end."""
 
 
-Command = Load | ApplyHot | Close | Ticket
+Command = Load | TakeState | PutState | ApplyHot | Close | Ticket

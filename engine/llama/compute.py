@@ -13,10 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from engine.backend import EngineInfo, LoadProgressed, StopReason, ThreadsNow
+import numpy as np
+
+from engine.backend import EngineInfo, HeldState, LoadProgressed, StopReason, ThreadsNow
 from engine.errors import EngineError, ModelError, XchatError
-from engine.llama.commands import ApplyHot, Close, Command, Load
+from engine.llama.commands import ApplyHot, Close, Command, Load, PutState, TakeState
 from engine.llama.delivery import AUTO_STREAM_BATCH, Pace
+from engine.llama.kv import common_prefix
 from engine.llama.loader import Loaded, Loader
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled
@@ -24,6 +27,7 @@ from engine.llama.native import on_native_death
 from engine.llama.ticket import Ticket, conclude_unstarted
 from engine.llama.turn import Turn
 from engine.llama.verdicts import Verdicts
+from engine.models.kv_files import StateKey
 from engine.presets.preset import Cost, Preset
 
 _PROGRESS_STEP: Final = 0.01
@@ -56,7 +60,7 @@ class Compute:
         self._commands = commands
         self._concluded = concluded
         self._died = died
-        self._waiting: deque[Load | Close | Ticket] = deque()
+        self._waiting: deque[Load | TakeState | PutState | Close | Ticket] = deque()
         self._loaded: Loaded | None = None
         self._preset = Preset()
         self.info: EngineInfo | None = None
@@ -66,17 +70,27 @@ class Compute:
         """Serve commands until Close."""
         while True:
             self._receive(wait=not self._waiting and not self._busy)
-            while self._waiting and not (self._busy and isinstance(self._waiting[0], Load)):
+            while self._waiting and not (self._busy and isinstance(self._waiting[0], Load | TakeState | PutState)):
                 command = self._waiting.popleft()
                 if isinstance(command, Close):
                     self._close()
                     return
                 if isinstance(command, Load):
                     self._load(command)
+                elif isinstance(command, TakeState):
+                    self._take_state(command)
+                elif isinstance(command, PutState):
+                    self._put_state(command)
                 else:
                     self._start(command)
             if self._loaded is not None and self._busy:
                 self._step(self._loaded)
+
+    @property
+    def state_key(self) -> StateKey | None:
+        """What a saved state must be of to be put back now; from any thread."""
+        loaded = self._loaded
+        return loaded.state_key if loaded is not None else None
 
     def cut_short(self) -> None:
         """Make cancelled turns end soon; from any thread."""
@@ -120,6 +134,27 @@ class Compute:
             self._conclude(ticket, StopReason.ERROR, ModelError("No model is loaded", hint="Choose a model."))
         else:
             self._loaded.scheduler.add(Turn(ticket, self._pace, self._concluded))
+
+    def _take_state(self, command: TakeState) -> None:
+        loaded, held = self._loaded, None
+        if loaded is not None:
+            cache = loaded.scheduler.caches[0]
+            with contextlib.suppress(MemoryError):
+                if len(cache.tokens) >= command.least_tokens and (state := cache.save(command.most_bytes)) is not None:
+                    held = HeldState(loaded.state_key, tuple(cache.tokens), state.data)
+        if not command.future.done():
+            command.future.set_result(held)
+
+    def _put_state(self, command: PutState) -> None:
+        loaded, held, taken = self._loaded, command.held, 0
+        if loaded is not None and held.key == loaded.state_key and 0 < len(held.tokens) < loaded.context.n_ctx:
+            cache = loaded.scheduler.caches[0]
+            if common_prefix(cache.tokens, held.tokens) == len(held.tokens) or cache.replace(
+                held.tokens, np.frombuffer(held.state, np.uint8)
+            ):
+                taken = len(held.tokens)
+        if not command.future.done():
+            command.future.set_result(taken)
 
     def _step(self, loaded: Loaded) -> None:
         try:
@@ -221,6 +256,8 @@ class Compute:
                 self._conclude(command, StopReason.CANCELLED)
             elif isinstance(command, Load):
                 command.future.cancel()
+            elif isinstance(command, TakeState | PutState):
+                command.give_up()
         self._unload()
 
     def _native_death(self, reason: str) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine import paths
-from engine.backend import BackendEvent, EngineInfo, GenerateRequest, StopReason, ThreadsNow
+from engine.backend import BackendEvent, EngineInfo, GenerateRequest, HeldState, StopReason, ThreadsNow
 from engine.errors import EngineError, XchatError
-from engine.llama.commands import ApplyHot, Close, Command, Load
+from engine.llama.commands import ApplyHot, Close, Command, Load, PutState, TakeState
 from engine.llama.delivery import Pace
 from engine.llama.ticket import Ticket, conclude_unstarted
+from engine.models.kv_files import StateKey
 from engine.presets.preset import Preset
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class LlamaBackend:
         self._lock = threading.Lock()
         self._tickets: dict[int, Ticket] = {}
         self._loads: list[Future[EngineInfo]] = []
+        self._states: list[TakeState | PutState] = []
         self._dead: XchatError | None = None
         self._closed = False
         self._pace = Pace()
@@ -125,6 +127,33 @@ class LlamaBackend:
         if tickets and self._compute is not None:
             self._compute.cut_short()
 
+    @property
+    def state_key(self) -> StateKey | None:
+        """What a saved state must be of to be put back now; None when nothing is loaded."""
+        compute = self._compute
+        return compute.state_key if compute is not None else None
+
+    def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:
+        """Copy what the first slot holds, after the turns submitted before and ahead of everything asked for later."""
+        command = TakeState(least_tokens, most_bytes, Future())
+        self._ask(command)
+        return command.future
+
+    def put_state(self, held: HeldState) -> Future[int]:
+        """Let the first slot hold a saved state, in its turn like `take_state`; returns how many of its tokens the slot holds then."""
+        command = PutState(held, Future())
+        self._ask(command)
+        return command.future
+
+    def _ask(self, command: TakeState | PutState) -> None:
+        with self._lock:
+            if self._refusal() is None:
+                self._states = [pending for pending in self._states if not pending.future.done()]
+                self._states.append(command)
+                self._commands.put(command)
+                return
+        command.give_up()
+
     def apply_hot(self, preset: Preset) -> None:
         """Put the hot settings of a preset in force from the next token on: threads, threads_batch, stream_batch."""
         self._commands.put(ApplyHot(preset))
@@ -177,6 +206,9 @@ class LlamaBackend:
             self._dead = error
             tickets, self._tickets = list(self._tickets.values()), {}
             loads, self._loads = self._loads, []
+            states, self._states = self._states, []
+        for command in states:
+            command.give_up()
         for ticket in tickets:
             conclude_unstarted(ticket.request, StopReason.ERROR, error)
         for future in loads:

@@ -99,9 +99,18 @@ class SequenceCache:
         self.tokens = []
         self._trusted = True
 
-    def save(self) -> NDArray[np.uint8] | None:
-        """The whole state, to carry it into another context; None when there is nothing that can be trusted."""
-        return self._memory.save(self._seq, partial=False) if self.tokens and self._trusted else None
+    def save(self, most_bytes: int | None = None) -> NDArray[np.uint8] | None:
+        """The whole state, to carry it into another context; None when there is nothing that can be trusted, or it is too large."""
+        if not self.tokens or not self._trusted:
+            return None
+        if most_bytes is not None and self._memory.saved_size(self._seq, partial=False) > most_bytes:
+            return None
+        return self._memory.save(self._seq, partial=False)
+
+    def replace(self, tokens: Sequence[int], state: NDArray[np.uint8]) -> bool:
+        """Forget what is held and take over a saved state instead; False (and the sequence is empty) when that does not fit this one."""
+        self.clear()
+        return self.adopt(tokens, state)
 
     def adopt(self, tokens: Sequence[int], state: NDArray[np.uint8]) -> bool:
         """Take over what another context held; False (and the sequence is empty) when that does not fit this one."""

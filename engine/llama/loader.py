@@ -18,13 +18,14 @@ from engine.llama.files import ModelFile, examine, identity_of, read_ahead
 from engine.llama.kv import SequenceCache
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled, Model
-from engine.llama.native import system_info, trim_heap
+from engine.llama.native import library_version, system_info, trim_heap
 from engine.llama.probe import Probe
 from engine.llama.scheduler import Scheduler
 from engine.llama.threads import ContextThreads
 from engine.llama.verdicts import Verdicts
 from engine.metrics.clock import NS_PER_MS, now_ns
 from engine.models.fit import TooLargeError, fit
+from engine.models.kv_files import StateKey
 from engine.models.memory import predict
 from engine.models.untrusted import file_name
 from engine.presets.autothreads import AutoThreads
@@ -55,6 +56,13 @@ class Loaded:
     scheduler: Scheduler
     threads: ContextThreads
     info: EngineInfo
+
+    @property
+    def state_key(self) -> StateKey:
+        """What a saved KV state must be of to be put into this context."""
+        preset = self.info.preset
+        flash = "off" if preset.flash_attn == "off" else "on"
+        return StateKey(self.info.model.fingerprint, f"{preset.type_k} {preset.type_v} {flash} {self.context.n_seq}", library_version())
 
     def close(self) -> None:
         """Free the context, then the model (that order), and give the memory back."""

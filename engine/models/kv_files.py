@@ -123,6 +123,10 @@ class KvFolder:
         with suppress(OSError):
             self._path(name).unlink()
 
+    def names(self) -> tuple[str, ...]:
+        """The conversations that have a state."""
+        return tuple(path.stem for path, _, _ in self._files() if path.suffix == _SUFFIX)
+
     def clear(self) -> None:
         """Forget all."""
         for path, _, _ in self._files():

@@ -9,6 +9,7 @@ from engine.records import Message, SessionInfo, TurnRecord
 from engine.store import reading
 from engine.store.connection import Connection
 from engine.store.deleting import Contents, contents_of
+from engine.store.errors import SessionMissingError
 from engine.store.export.chart import Chart
 from engine.store.export.charts import charts_of
 from engine.store.export.run_card import RunCard, run_cards
@@ -55,6 +56,14 @@ class Reader:
     async def info(self, session_id: int) -> SessionInfo:
         """One session as the list shows it; raises SessionMissingError."""
         return await self._connection.run(lambda db: reading.session_info(db, session_id))
+
+    async def exists(self, session_id: int) -> bool:
+        """Whether there is such a session."""
+        try:
+            await self.info(session_id)
+        except SessionMissingError:
+            return False
+        return True
 
     async def last(self) -> SessionInfo | None:
         """The session changed last, if there is any."""

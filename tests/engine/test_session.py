@@ -84,6 +84,7 @@ async def reopened(session_id: int) -> Session:
 
 
 async def only_session_id(session: Session) -> int:
+    await session._journal.drain()
     (info,) = await session.sessions()
     return info.id
 

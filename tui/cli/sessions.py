@@ -18,7 +18,9 @@ from engine.chat.importing import read_conversations
 from engine.chat.outline import OutlineRow, outline
 from engine.config import load_config
 from engine.errors import StoreError, UsageError
+from engine.kv_keeping import forget_states
 from engine.metrics.side_by_side import Side, side_by_side
+from engine.models.kv_files import KvFolder
 from engine.paths import database_path
 from engine.records import Message, SessionInfo, TurnRecord
 from engine.store.profile import Profile
@@ -337,7 +339,9 @@ async def delete(options: argparse.Namespace) -> int:
         await reader.close()
     if not options.yes and not confirmed(f"{what_goes(info, contents)} Delete session {info.id}?"):
         return 1
-    return await change(str(info.id), lambda store, session_id: store.delete_session(session_id))
+    done = await change(str(info.id), lambda store, session_id: store.delete_session(session_id))
+    forget_states(info.id, KvFolder())
+    return done
 
 
 async def change(session: str, job: Callable[[Store, int], Awaitable[None]]) -> int:

@@ -15,6 +15,7 @@ from engine.llama.files import examine
 from engine.llama.kv import SequenceCache
 from engine.llama.log import NativeLog
 from engine.llama.model import Model
+from engine.models.kv_files import KvFolder, StateKey
 from engine.presets.preset import Preset
 from tests import ggufs
 
@@ -215,3 +216,21 @@ def test_the_whole_state_moves_to_another_context(bench: Bench, models: Callable
         same(other.logits(len(ANSWER) - 1).copy(), bench.from_scratch(longer))
     finally:
         other.close()
+
+
+def test_the_whole_state_comes_back_from_the_disk(bench: Bench, tmp_path: Path) -> None:
+    key = StateKey(bench.model.fingerprint, "f32 f32 off 1", "this")
+    folder = KvFolder(tmp_path / "kv")
+    bench.evaluate(PROMPT, MARKS)
+    state = bench.cache.save()
+    assert state is not None
+    assert folder.save("1", key, bench.cache.tokens, state.data)
+    assert bench.cache.save(most_bytes=state.size - 1) is None
+
+    bench.evaluate(words(9, 40))
+    saved = folder.load("1", key)
+    assert saved is not None
+    assert bench.cache.replace(saved.tokens, np.frombuffer(saved.state, np.uint8))
+    longer = [*PROMPT, *ANSWER]
+    assert bench.cache.reuse(longer).cached == len(PROMPT)
+    same(bench.evaluate(longer), bench.from_scratch(longer))
