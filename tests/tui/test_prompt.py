@@ -153,3 +153,16 @@ def test_a_history_that_cannot_be_written_is_kept_in_memory(tmp_path: Path) -> N
     history = PromptHistory(tmp_path / "no-such-folder" / "prompts.jsonl")
     history.add("text")
     assert history.back("") == "text"
+
+
+async def test_what_is_typed_while_a_message_is_being_taken_stays(app: PromptHost) -> None:
+    async with app.run_test() as pilot:
+        for character in "hi":
+            await pilot.press(character)
+        app.prompt.action_send()
+        app.prompt.insert("§")
+        await wait_until(pilot, lambda: app.submitted == ["hi"])
+        assert app.prompt.text == "§"
+        app.prompt.action_send()
+        await wait_until(pilot, lambda: app.submitted == ["hi", "§"])
+        assert app.prompt.text == ""

@@ -307,9 +307,10 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
             return
         began = perf_counter_ns()
         columns = [[fit(self._head(width), width)], *self._compose_columns(height - HEAD_ROWS)]
-        if self._columns:
+        if [len(column) for column in self._columns] == [len(column) for column in columns] and len(self._strips) == height:
             self._repaint(columns, width)
         else:
+            # Nothing is drawn yet, or the size has changed and its Resize event is still on the way.
             self._columns = columns
             self._strips = [self._strip(y, width) for y in range(height)]
         self.drawn_ms = (perf_counter_ns() - began) / 1e6

@@ -77,6 +77,8 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         self._history = PromptHistory(history)
         self._rule = EnterRule()
         self._waiting: Timer | None = None
+        self._handed_over = ""
+        """What was submitted last."""
         self._aside: dict[str, str] = {}
         """Lines too long to be edited, by the words that stand for them."""
 
@@ -86,9 +88,12 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         return self._unfolded(self.text)
 
     def sent(self) -> None:
-        """The text was taken: remember it and start afresh."""
-        self._history.add(self.whole)
-        self.clear()
+        """The text was taken: remember it, and keep only what was typed since it was handed over."""
+        taken = self._handed_over if self._handed_over and self.text.startswith(self._handed_over) else self.text
+        since = self.text.removeprefix(taken)
+        self._handed_over = ""
+        self._history.add(self._unfolded(taken))
+        self.put(since)
 
     def put(self, text: str) -> None:
         """Replace the text, the cursor at its end."""
@@ -165,6 +170,7 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
     def action_send(self) -> None:
         """Hand the text over, unless there is none."""
         if self.text.strip():
+            self._handed_over = self.text
             self.post_message(self.Submitted(self.whole))
 
     def action_newline(self) -> None:
