@@ -140,6 +140,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self._title = title
         self._entries: list[_Entry] = []
         self._more = False
+        self._drawn_width = 0
         self._wanted = SessionFilter()
         self._span = 0
         self._choices: FilterChoices | None = None
@@ -184,7 +185,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self.set_class(wide, "-wide")
         self.set_class(not wide and event.size.height >= TALL_ROWS, "-tall")
         self.query_one("#hints", Static).update(key_line(self._hints(), event.size.width - 6))
-        self.call_after_refresh(self._redraw)
+        self.call_after_refresh(self._fit)
 
     def _hints(self) -> Sequence[tuple[str, str]]:
         words = {
@@ -199,10 +200,9 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
             "filter_preset": "preset",
             "filter_date": "when",
             "clear_filters": "all",
-            "help": "help",
         }
         keys = [(self._keymap.shown(action), word) for action, word in words.items() if word]
-        return [("Enter", "go on"), ("Esc", "close"), *keys]
+        return [("Enter", "go on"), ("Esc", "close"), (self._keymap.shown("help"), "help"), *keys]
 
     # The list
 
@@ -227,16 +227,24 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self._redraw()
         self._preview_asked.set()
 
+    def _fit(self) -> None:
+        """Draw the rows again if they are of another width than the list."""
+        if self.is_mounted and self._width != self._drawn_width:
+            self._redraw()
+            self._preview_asked.set()
+
+    @property
+    def _width(self) -> int:
+        return max(20, self.options.scrollable_content_region.width)
+
     def _redraw(self) -> None:
-        if not self.is_mounted:
-            return
+        self._drawn_width = self._width
         self.fill(self._rows(self._entries), self._nothing())
         shown = len(self._entries)
         self.frame.border_subtitle = "" if not shown else f"{shown:,}{'+' if self._more else ''}"
 
     def _rows(self, entries: Sequence[_Entry]) -> list[tuple[str, Content]]:
-        width = max(20, self.options.scrollable_content_region.width)
-        now = wall_ms()
+        width, now = self._drawn_width, wall_ms()
         return [
             (
                 entry.row_id,
@@ -297,7 +305,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         messages = await self._library.reader.page(entry.info.id, hit.message_id if hit is not None else None, limit=limit)
         if self._chosen() is entry:
             text.update(preview(entry.info, messages, words if hit is not None else ""))
-            (place.scroll_end if hit is None else place.scroll_home)(animate=False)
+            self.call_after_refresh(place.scroll_end if hit is None else place.scroll_home, animate=False)
 
     # Filters
 
