@@ -68,7 +68,7 @@ def test_every_action_has_a_key_that_survives_ssh_and_tmux(action: object) -> No
 
 def survives(key: str) -> bool:
     """Whether a legacy terminal, tmux 3.3a and screen deliver this key as itself."""
-    if key in {"ctrl+a", "ctrl+b", "ctrl+s", "ctrl+i", "ctrl+m", "ctrl+h", "f11"}:
+    if key in {"ctrl+a", "ctrl+b", "ctrl+s", "ctrl+i", "ctrl+m", "ctrl+h", "f11", "alt+b", "alt+f"}:
         return False
     return not re.search(r"(ctrl|alt)\+\d|(ctrl|shift|alt)\+enter|shift\+f\d|ctrl\+tab", key)
 

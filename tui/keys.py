@@ -148,7 +148,12 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("models", ("f3", "ctrl+l"), "Models", "Pick a model or type a path", Group.TUNE, slash=("model", "load"), footer=True),
     Action(
-        "bigger_batch", ("alt+b",), "Bigger batch", "Send more tokens to the screen at a time (stream_batch)", Group.TUNE, slash=("bigger",)
+        "bigger_batch",
+        ("f12", "alt+b"),
+        "Bigger batch",
+        "Send more tokens to the screen at a time (stream_batch)",
+        Group.TUNE,
+        slash=("bigger",),
     ),
     Action(
         "smaller_batch",
