@@ -1,8 +1,8 @@
-"""What switching costs: how late a hot change is, a rebuild beside a prefill, and what reloads leave behind in memory.
+"""What switching costs: how late a hot change is, a rebuild and a resume beside a prefill, and what reloads leave behind in memory.
 
-    python -m tests.bench.bench_switch --model FILE.gguf [hot] [rebuild] [reloads]
+    python -m tests.bench.bench_switch --model FILE.gguf [hot] [rebuild] [resume] [reloads]
 
-Without a name all three are measured. Ratios are of one run, so that a busy machine meets both sides.
+Without a name all are measured. Ratios are of one run, so that a busy machine meets both sides.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -17,8 +18,9 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from engine.backend import BackendEvent, TokensDecoded
+from engine.backend import BackendEvent, HeldState, TokensDecoded
 from engine.llama.engine import LlamaBackend
+from engine.models.kv_files import KvFolder
 from engine.presets.preset import Preset
 from tests.engine.llama.driver import Driver, token_prompt
 
@@ -29,6 +31,7 @@ REBUILDS = 3
 """Pairs of rebuilds, there and back."""
 LATE_TARGET = 1
 REBUILD_TARGET = 0.1
+RESUME_TARGET = 0.2
 RSS_TARGET = 0.03
 
 
@@ -94,6 +97,38 @@ def rebuild(backend: LlamaBackend, path: Path) -> None:
     )
 
 
+def resume(backend: LlamaBackend, path: Path) -> None:
+    """Reading a conversation's state back from the disk, as a share of prefilling it."""
+    preset = Preset(n_ctx=4096)
+    driver = Driver(backend)
+    for count in (TOKENS // 2, TOKENS):
+        load(backend, path, msgspec.structs.replace(preset, repack=False))
+        load(backend, path, preset)
+        prompt = prompt_of(count)
+        prefill_s = driver.ask(token_prompt(prompt), max_tokens=1).finished.timings.prompt_ms / 1e3
+        held = backend.take_state(least_tokens=1, most_bytes=1 << 40).result()
+        key = backend.state_key
+        assert held is not None
+        assert key is not None
+        with tempfile.TemporaryDirectory() as folder:
+            kept = KvFolder(Path(folder))
+            began = time.perf_counter()
+            assert kept.save("bench", key, held.tokens, held.state)
+            save_s = time.perf_counter() - began
+            load(backend, path, msgspec.structs.replace(preset, repack=False))
+            load(backend, path, preset)
+            began = time.perf_counter()
+            saved = kept.load("bench", key)
+            assert saved is not None
+            assert backend.put_state(HeldState(key, saved.tokens, saved.state)).result() == len(held.tokens)
+            resume_s = time.perf_counter() - began
+        assert driver.ask(token_prompt([*prompt, 1000]), max_tokens=1).ready.cache_n >= count
+        say(
+            f"resume of {count:,} tokens from the disk / prefilling them: {resume_s / prefill_s:.4f} (target {RESUME_TARGET}); "
+            f"{resume_s:.2f} s against {prefill_s:.2f} s; {len(held.state) / 1e6:,.0f} MB written in {save_s:.2f} s"
+        )
+
+
 def reloads(backend: LlamaBackend, path: Path) -> None:
     """Memory of the process after each of many reloads, beside the first one."""
     plain = Preset(n_ctx=1024)
@@ -115,10 +150,10 @@ def main() -> None:
     """Measure what was named, or everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("parts", nargs="*", choices=["hot", "rebuild", "reloads", []], default=[])
+    parser.add_argument("parts", nargs="*", choices=["hot", "rebuild", "resume", "reloads", []], default=[])
     options = parser.parse_args()
     backend = LlamaBackend(trusted=lambda _path: True)
-    for part in (hot, rebuild, reloads):
+    for part in (hot, rebuild, resume, reloads):
         if not options.parts or part.__name__ in options.parts:
             part(backend, options.model)
     backend.close()
