@@ -360,6 +360,9 @@ class Session:
         """
         self._refuse_while_busy()
         stored = await self._read().session(session_id)
+        if stored.info.interrupted and self.logging:
+            # Whoever goes on with it has seen where it was cut.
+            await self._journal.run(lambda store: store.clear_interrupted(session_id))
         self._open(ConversationTree(stored.messages, stored.info.head_id), stored.info)
         await self._put_back_state()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from engine.events import (
     TurnFinished,
     TurnStarted,
 )
+from engine.paths import database_path
 from engine.presets.preset import Preset
 from engine.records import MessageStatus, Role
 from engine.session import Session
@@ -364,7 +367,8 @@ class TestLookingThroughWhatIsSaved:
         session = watched.session
         for text in ("Older", "Newer"):
             session.new_session()
-            await watched.answered(session.send(text))
+            finished = await watched.answered(session.send(text))
+            await session.regressions(finished.turn)  # which waits for the log
         older = next(info for info in await session.sessions() if info.title == "Older")
         await session.pin(older.id, True)
         assert [info.title for info in await session.sessions()] == ["Older", "Newer"]
@@ -374,3 +378,17 @@ class TestLookingThroughWhatIsSaved:
     async def test_a_turn_is_compared_as_soon_as_it_has_finished(self, watched: Watched) -> None:
         finished = await watched.answered(watched.session.send("Hi"))
         assert await watched.session.regressions(finished.turn) == ()
+
+    async def test_a_cut_off_session_is_offered_until_somebody_goes_on_with_it(self, watched: Watched, isolated_machine: Path) -> None:
+        session = watched.session
+        await watched.answered(session.send("Hi"))
+        number = session.session_id
+        assert number is not None
+        await session.rename(number, "Hi")
+        with closing(sqlite3.connect(database_path())) as db:
+            db.execute("UPDATE sessions SET interrupted = 1")
+            db.commit()
+        cut = await session.interrupted()
+        assert cut is not None
+        await session.resume(cut.id)
+        assert await session.interrupted() is None
