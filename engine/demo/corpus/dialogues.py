@@ -353,10 +353,10 @@ class Writer:
             lambda rng: self._on_topic(rng, self._about_trade): 25,
             lambda rng: self._on_topic(rng, self._small_talk): 7,
             self._outside: 20,
-            lambda rng: _told(rng, games.game(rng), "game"): 4,
+            lambda rng: _told(rng, games.game(rng), "game"): 6,
             lambda rng: _told(rng, stories.listing(rng), "list"): 0.8,
             lambda rng: _told(rng, stories.story(rng, long=False), "story"): 1.5,
-            lambda rng: _told(rng, stories.story(rng, long=True), "story"): 1.0,
+            lambda rng: _told(rng, stories.story(rng, long=True), "story"): 1.5,
         }
 
     def _outside(self, rng: Random) -> Exchange:
