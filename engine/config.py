@@ -6,7 +6,6 @@ Precedence, strongest first: a flag of the command, `XCHAT_*`, `config.toml`, wh
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -86,15 +85,20 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
     path = path or config_path()
     values: dict[str, Any] = {}
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
     except FileNotFoundError:
-        pass
+        text = ""
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read", str(error), "Mend or remove it.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(
-            f"{path} is not valid TOML", str(error), "Mend the line, or remove the file to go back to the defaults."
-        ) from error
+    if text:
+        import tomllib  # 10 ms that nobody without a config file need wait for
+
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(
+                f"{path} is not valid TOML", str(error), "Mend the line, or remove the file to go back to the defaults."
+            ) from error
     config = _convert(values, str(path))
     over = {field: environ[PREFIX + field.upper()] for field in _SCALARS if PREFIX + field.upper() in environ}
     if not over:

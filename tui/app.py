@@ -209,6 +209,10 @@ class XchatApp(App[None], inherit_bindings=False):
         else:
             self.tell(Notice("information", "Copied", copied.sentence))
 
+    def copy_to_clipboard(self, text: str) -> None:
+        """Textual's widgets copy the same way."""
+        self.run_worker(self.copy(text), group="copy")
+
     def use_theme(self, name: str) -> None:
         """Switch to a theme and remember it."""
         if name in self.themes.themes:
@@ -313,12 +317,12 @@ def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions,
     return app.return_code or 0
 
 
-def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, preset: Preset, log: bool) -> int:
+def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, preset: Callable[[], Preset], log: bool) -> int:
     """Run the screen on the engine of this process."""
 
     async def open_session() -> Session:
         start = await asyncio.to_thread(_import_start)
-        return await start(preset, config, log=log)
+        return await start(await asyncio.to_thread(preset), config, log=log)
 
     def models() -> Sequence[KnownModel]:
         from tui.known_models import known_models

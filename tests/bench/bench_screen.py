@@ -61,7 +61,7 @@ def first_frame(model: str, rounds: int) -> None:
     for _ in range(rounds):
         hello.append(first_frame_s([sys.executable, "-c", HELLO], "Hello"))
         ours.append(first_frame_s([*XCHAT, "--no-log", model], "Message"))
-        ready.append(first_frame_s([*XCHAT, "--no-log", "builtin"], "ready"))
+        ready.append(first_frame_s([*XCHAT, "--no-log", "builtin"], "xchat guide"))
     ratio = statistics.median(ours) / statistics.median(hello)
     print(
         f"first frame: {ratio:.2f} x hello world ({statistics.median(ours) * 1e3:.0f} ms against {statistics.median(hello) * 1e3:.0f} ms)"
@@ -84,25 +84,29 @@ def last_turn() -> dict[str, object]:
 
 
 def with_screen(model: str, tokens: int, *, echo: list[float] | None = None) -> tuple[float, float, float]:
-    """Decode tokens/s with the screen live; bytes/s and CPU s/s of the whole program meanwhile. Appends echo times if asked to."""
+    """Decode tokens/s with the screen live; bytes/s and CPU s/s of the whole program meanwhile. Appends echo times in s if asked to."""
     terminal = Terminal([*XCHAT, model, "--max-tokens", str(tokens)])
     try:
-        terminal.wait_for("ready")
-        terminal.type("Tell me a story.\r")
+        terminal.wait_for(lambda text: "threads" in text and "loading" not in text)
+        terminal.type("Tell me a story.")
+        terminal.wait_for("a story.")
+        terminal.type("\r")
+        terminal.wait_for("t/s")
         process = psutil.Process(terminal.pid)
         cpu, size, began = sum(process.cpu_times()[:2]), len(terminal.raw), time.perf_counter()
         number = 0
-        while "tok" not in terminal.text.rsplit("\n", 1)[-1] and process.is_running() and time.perf_counter() - began < 600:
-            if echo is not None:
-                character = RARE[number % len(RARE)]
-                typed = time.perf_counter()
-                terminal.type(character)
-                terminal.wait_for(character)
-                echo.append(time.perf_counter() - typed)
-                terminal.type("\x7f")
-                number += 1
-            elif not terminal._read(0.5):
-                break
+        while "first token after" not in terminal.text:
+            if echo is None:
+                terminal.wait_for_news()
+                continue
+            character = RARE[number % len(RARE)]
+            number += 1
+            typed = time.perf_counter()
+            terminal.type(character)
+            terminal.wait_for(character)
+            echo.append(time.perf_counter() - typed)
+            terminal.type("\x7f")
+            terminal.wait_for(lambda text, gone=character: gone not in text)
         elapsed = time.perf_counter() - began
         rates = (len(terminal.raw) - size) / elapsed, (sum(process.cpu_times()[:2]) - cpu) / elapsed
         terminal.type("\x11")
@@ -128,6 +132,11 @@ def main() -> None:
         speed = statistics.median(rate for rate, _, _ in live)
         print(f"decode with the screen: {speed / statistics.median(bare):.3f} of headless ({speed:.1f} tokens/s)")
         print(f"to the terminal: {statistics.median(size for _, size, _ in live) / 1e3:.1f} KB/s")
+        echoes: list[float] = []
+        with_screen(options.model, options.tokens, echo=echoes)
+        echoes.sort()
+        p99 = echoes[int(len(echoes) * 0.99)]
+        print(f"echo while generating: p50 {statistics.median(echoes) * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms over {len(echoes)} keys")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,11 @@ class Terminal:
                 raise AssertionError(f"never on the screen: {wanted!r}\n{self.text}")
         return self.text
 
+    def wait_for_news(self, timeout: float = TIMEOUT_S) -> None:
+        """Read until the program has written something."""
+        if not self._read(timeout):
+            raise AssertionError(f"nothing was written any more\n{self.text}")
+
     def wait_for_exit(self, timeout: float = TIMEOUT_S) -> int:
         """Read until the program has ended; returns its exit code (negative: the signal that killed it)."""
         deadline = time.monotonic() + timeout

@@ -6,7 +6,6 @@ import argparse
 
 from engine.config import Config
 from engine.errors import UsageError
-from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
 from engine.presets.settings import KEYS, allowed, with_text
 from engine.remembered import recall
@@ -32,12 +31,21 @@ def add_preset_flags(parser: argparse.ArgumentParser) -> None:
             group.add_argument(*SHORT.get(key, ()), f"--{field.replace('_', '-')}", dest=f"preset:{key}", metavar="X", help=allowed(key))
 
 
+def asks_for_settings(options: argparse.Namespace, config: Config) -> bool:
+    """Whether a preset or a flag was named, which may be wrong and is then told before anything starts."""
+    named = options.preset or config.preset
+    return named is not None or any(getattr(options, f"preset:{key}", None) is not None for key in KEYS)
+
+
 def preset_of(options: argparse.Namespace, config: Config) -> Preset:
     """The preset that was asked for, else the config's, else the one used last, with the flags (and the model asked for) over it.
 
     Raises:
         UsageError: There is no such preset, or a flag has a value it can't have.
     """
+    # Looking at the machine for the shipped presets takes 10 ms that a first frame need not wait for.
+    from engine.presets.folder import PresetFolder
+
     shelf = PresetFolder().load()
     asked = options.preset or config.preset
     usual = shelf.presets.get(recall().preset or DEFAULT, shelf.presets[DEFAULT])

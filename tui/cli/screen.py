@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from engine.errors import UsageError
 from engine.llama.output import redirect_native_output
 from engine.paths import log_path
 from engine.presets.preset import Preset
-from tui.cli.preset_flags import add_preset_flags, preset_of
+from tui.cli.preset_flags import add_preset_flags, asks_for_settings, preset_of
 
 NEWEST = "newest"
 """What `--resume` means without a session."""
@@ -50,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
     from tui.terminal import prepare_environment
 
     config = load_config()
-    preset = preset_of(options, config)
+    preset = partial(preset_of, options, config)
+    if asks_for_settings(options, config):
+        preset()
     low_bandwidth = options.low_bandwidth or config.low_bandwidth is True
     terminal = prepare_environment(os.environ, low_bandwidth=low_bandwidth)
 
@@ -77,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         real.restore()
 
 
-def model_to_load(preset: Preset) -> Path:
+def model_to_load(preset: Callable[[], Preset]) -> Path:
     """The model to start with. Called on a thread once the first frame is out, since the engine's modules take their time to load.
 
     Raises:
@@ -85,7 +88,7 @@ def model_to_load(preset: Preset) -> Path:
     """
     from engine.start import first_model
 
-    return first_model(None, load_config(), preset)
+    return first_model(None, load_config(), preset())
 
 
 def session_number(resume: str | None) -> int | None:
