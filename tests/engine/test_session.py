@@ -350,16 +350,16 @@ class TestLookingThroughWhatIsSaved:
         first = session.send("Hi")
         await watched.answered(first)
         second = session.regenerate()
-        await watched.answered(second)
+        finished = await watched.answered(second)
         session.show_message(second)
         assert session.branch[-1].id == second
         session.show_message(first)
         assert session.branch[-1].id == first
         session.show_message(12345)
         assert session.branch[-1].id == first
+        await session.regressions(finished.turn)  # which waits for the log
         number = session.session_id
         assert number is not None
-        await session.rename(number, "Settled")
         await session.resume(number)
         assert session.branch[-1].id == first
 
@@ -381,10 +381,8 @@ class TestLookingThroughWhatIsSaved:
 
     async def test_a_cut_off_session_is_offered_until_somebody_goes_on_with_it(self, watched: Watched, isolated_machine: Path) -> None:
         session = watched.session
-        await watched.answered(session.send("Hi"))
-        number = session.session_id
-        assert number is not None
-        await session.rename(number, "Hi")
+        finished = await watched.answered(session.send("Hi"))
+        await session.regressions(finished.turn)  # which waits for the log
         with closing(sqlite3.connect(database_path())) as db:
             db.execute("UPDATE sessions SET interrupted = 1")
             db.commit()
