@@ -22,7 +22,7 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 from tui.ascii import ASCII_DRAWING
-from tui.pastes import Pasted, PasteSplitter, Typed
+from tui.pastes import Part, Pasted, PasteSplitter, Withdrawn
 from tui.picture import Picture
 from tui.round_trip import HOLD_S, RoundTrip
 
@@ -166,7 +166,7 @@ class SafeLinuxDriver(LinuxDriver):
             if self.exit_event.is_set():
                 break
             now = time.monotonic()
-            found: list[Typed | Pasted] = splitter.tick(now)
+            found: list[Part] = splitter.tick(now)
             if ready:
                 data = os.read(self.fileno, READ_BYTES)
                 if not data:
@@ -177,17 +177,29 @@ class SafeLinuxDriver(LinuxDriver):
                 text = self.round_trip.tick()
             if text:
                 found += splitter.feed(text, now)
-            self._deliver(found, parser)
+            parser = self._deliver(found, parser)
 
-    def _deliver(self, found: list[Typed | Pasted], parser: XTermParser) -> None:
+    def _deliver(self, found: list[Part], parser: XTermParser) -> XTermParser:
+        """Hand out what came; returns the parser to go on with."""
         for part in found:
-            if isinstance(part, Pasted):
+            if isinstance(part, Withdrawn):
+                parser = self._renewed(parser)
+            elif isinstance(part, Pasted):
                 self.process_message(events.Paste(part.text) if part.bracketed else Burst(part.text))
             else:
                 for event in parser.feed(part.text):
                     self.process_message(event)
         for event in parser.tick():
             self.process_message(event)
+        return parser
+
+    def _renewed(self, parser: XTermParser) -> XTermParser:
+        """A parser that knows what this one has learnt about the terminal, and nothing of the sequence it is in."""
+        fresh = XTermParser(self._debug)
+        fresh.mouse_pixels = parser.mouse_pixels
+        fresh.terminal_size = parser.terminal_size
+        fresh.terminal_pixel_size = parser.terminal_pixel_size
+        return fresh
 
     def _hang_up(self) -> None:
         self.tty.gone.set()

@@ -35,11 +35,17 @@ class Pasted:
     """The terminal said so; otherwise it was guessed from how much came at once, and more of it may follow."""
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The sequence handed out last, as typed and unfinished, was the beginning of a paste's marker: the parser is to forget it."""
+
+
+Part = Typed | Pasted | Withdrawn
+
+
 class _Mode(Enum):
     TYPING = auto()
     PASTE = auto()
-    PASTE_IN_PARSER = auto()
-    """The start marker came torn apart, and its first piece went to the parser: the parser sees this paste through."""
 
 
 def _is_burst(text: str) -> bool:
@@ -57,36 +63,30 @@ class PasteSplitter:
         self._paste_pieces: list[str] = []
         self._last_s = 0.0
 
-    def feed(self, text: str, now_s: float) -> list[Typed | Pasted]:
+    def feed(self, text: str, now_s: float) -> list[Part]:
         """Take what was read at `now_s` (any monotonic clock) and say what it was."""
         self._last_s = now_s
-        found: list[Typed | Pasted] = []
+        found: list[Part] = []
         while text:
-            if self._mode is _Mode.PASTE:
-                text = self._in_paste(text, found)
-            elif self._mode is _Mode.PASTE_IN_PARSER:
-                joined = self._tail + text
-                self._hand_to_parser(text, found)
-                if END in joined:
-                    self._mode = _Mode.TYPING
-                text = ""
-            else:
-                text = self._typing(text, found)
+            text = self._in_paste(text, found) if self._mode is _Mode.PASTE else self._typing(text, found)
         return found
 
-    def tick(self, now_s: float) -> list[Typed | Pasted]:
+    def tick(self, now_s: float) -> list[Part]:
         """Called now and then: gives out a paste whose end was lost on the way."""
         if self._mode is not _Mode.PASTE or now_s - self._last_s < LOST_END_S:
             return []
         self._mode = _Mode.TYPING
         return [Pasted(self._take_paste())]
 
-    def _typing(self, text: str, found: list[Typed | Pasted]) -> str:
+    def _typing(self, text: str, found: list[Part]) -> str:
         torn = (self._tail + text).find(START)
         start = text.find(START)
         if 0 <= torn < len(self._tail):
-            self._mode = _Mode.PASTE_IN_PARSER
-            return text
+            rest = (self._tail + text)[torn + len(START) :]
+            self._mode = _Mode.PASTE
+            self._tail = ""
+            found.append(Withdrawn())
+            return rest
         if start < 0:
             if "\x1b" not in self._tail and _is_burst(text):
                 self._take_burst(text, found)
@@ -99,7 +99,7 @@ class PasteSplitter:
         self._tail = ""
         return text[start + len(START) :]
 
-    def _take_burst(self, text: str, found: list[Typed | Pasted]) -> None:
+    def _take_burst(self, text: str, found: list[Part]) -> None:
         """A single line that ends with Enter is a message sent in one go; line ends inside are part of a paste."""
         if "\r" not in text[:-1] and "\n" not in text:
             body = text.removesuffix("\r")
@@ -109,7 +109,7 @@ class PasteSplitter:
         else:
             found.append(Pasted(text, bracketed=False))
 
-    def _in_paste(self, text: str, found: list[Typed | Pasted]) -> str:
+    def _in_paste(self, text: str, found: list[Part]) -> str:
         joined = self._paste + text
         end = joined.find(END)
         if end < 0:
@@ -128,6 +128,6 @@ class PasteSplitter:
         self._paste = ""
         return text
 
-    def _hand_to_parser(self, text: str, found: list[Typed | Pasted]) -> None:
+    def _hand_to_parser(self, text: str, found: list[Part]) -> None:
         self._tail = (self._tail + text)[-(len(START) - 1) :]
         found.append(Typed(text))

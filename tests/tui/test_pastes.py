@@ -7,10 +7,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.pastes import END, LOST_END_S, START, Pasted, PasteSplitter, Typed
+from tui.pastes import END, LOST_END_S, START, Part, Pasted, PasteSplitter, Typed, Withdrawn
 
 
-def split(*reads: str) -> list[Typed | Pasted]:
+def split(*reads: str) -> list[Part]:
     splitter = PasteSplitter()
     return [part for number, read in enumerate(reads) for part in splitter.feed(read, number * 0.001)]
 
@@ -31,8 +31,15 @@ def test_a_paste_whose_end_is_torn_anywhere_arrives_whole(cuts: list[int]) -> No
     assert split(START, *reads) == [Pasted("some \x1b[31m text")]
 
 
-def test_a_start_marker_torn_apart_is_left_to_the_parser() -> None:
-    assert split("\x1b[2", "00~text" + "y" * 99, END, "z") == [Typed("\x1b[2"), Typed("00~text" + "y" * 99), Typed(END), Typed("z")]
+@given(st.integers(1, len(START) - 1), st.booleans())
+def test_a_paste_whose_start_is_torn_arrives_whole(cut: int, bytewise: bool) -> None:
+    stream = f"{START}some \x1b[31m\rtext{END}z"
+    reads = list(stream) if bytewise else [stream[:cut], stream[cut:]]
+    parts = split("x", *reads)
+    assert [part for part in parts if isinstance(part, Pasted)] == [Pasted("some \x1b[31m\rtext")]
+    before = parts[: parts.index(Withdrawn())]
+    assert START.startswith("".join(part.text for part in before if isinstance(part, Typed)).removeprefix("x"))
+    assert parts[-1] == Typed("z")
 
 
 def test_many_lines_at_once_without_brackets_are_a_paste() -> None:

@@ -42,6 +42,7 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `xchat ARGV`; returns the exit code: 0, 1 other errors, 2 usage, 3 model, 4 engine, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    open_closed_streams()
     debug = "--debug" in arguments
     try:
         options = parse(arguments)
@@ -57,6 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`xchat … | head`): nothing is left to tell it, not even at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INTERRUPTED
+
+
+def open_closed_streams() -> None:
+    """Where standard input, output or error was closed before the start, take the null device for it.
+
+    Python has None there, and the next file opened, such as the database, would take the stream's number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
