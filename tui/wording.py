@@ -90,4 +90,5 @@ def what_goes(info: SessionInfo, contents: Contents) -> str:
     """What deleting a session takes along."""
     messages = f"{count(contents.messages, 'message')} of all branches"
     measured = f"{count(contents.turns, 'turn')}, {count(contents.samples, 'sample')} and {count(contents.events, 'event')}"
-    return f"“{info.title}” goes with its {messages}, {measured}, its words in the search index and its kept KV state. This can't be undone."
+    kept = "its words in the search index and its kept KV state"
+    return f"“{info.title}” goes with its {messages}, {measured}, {kept}. This can't be undone."
