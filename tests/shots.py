@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,15 @@ def _rgb(colour: Color | None, default: Rgb) -> Rgb:
 
 
 class _Painter:
-    def __init__(self, columns: int, rows: int) -> None:
-        self.image = Image.new("RGB", (columns * CELL[0], rows * CELL[1]), BACKGROUND)
+    def __init__(self, columns: int, rows: int, background: Rgb) -> None:
+        self._background = background
+        self.image = Image.new("RGB", (columns * CELL[0], rows * CELL[1]), background)
         self._draw = ImageDraw.Draw(self.image)
         self._fonts = {(bold, italic): _font(bold, italic) for bold in (False, True) for italic in (False, True)}
 
     def text(self, column: int, row: int, text: str, style: Style) -> int:
         """Draw a run of one style; returns the column after it."""
-        ink, paper = _rgb(style.color, FOREGROUND), _rgb(style.bgcolor, BACKGROUND)
+        ink, paper = _rgb(style.color, FOREGROUND), _rgb(style.bgcolor, self._background)
         if style.reverse:
             ink, paper = paper, ink
         if style.dim:
@@ -106,8 +108,11 @@ class _Painter:
 
 def draw(rows: Sequence[Iterable[Segment]], columns: int) -> Image.Image:
     """A picture of rows of styled text."""
-    painter = _Painter(columns, len(rows))
-    for row, segments in enumerate(rows):
+    lines = [list(segments) for segments in rows]
+    # What was erased instead of written is missing in a capture: it has the paper that most of the screen has.
+    papers = Counter(style.bgcolor for line in lines for text, style, _ in line if style and style.bgcolor for _cell in text)
+    painter = _Painter(columns, len(lines), _rgb(papers.most_common(1)[0][0], BACKGROUND) if papers else BACKGROUND)
+    for row, segments in enumerate(lines):
         column = 0
         for text, style, control in segments:
             if not control:
