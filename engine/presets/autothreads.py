@@ -70,16 +70,18 @@ class AutoThreads:
         self._others = others if others is not None else OthersLoad().since_last
         self._decode: Governor | None = None
         self._prefill: Governor | None = None
+        self._at_rest: tuple[Governor | None, Governor | None] = (None, None)
+        """Those of before, while a preset sets the counts: what they found is a better start than a guess."""
         self._looked_ns = 0
         self._looks = 0
         self._busy: float | None = None
         self.use(preset)
 
     def use(self, preset: Preset) -> None:
-        """Put the counts of another preset in force; what is `auto` before and after goes on with what it has found."""
+        """Put the counts of another preset in force; what was `auto` before and is again goes on with what it has found."""
         now = self._limits = self._topology()
         facts = CpuFacts(now.most_threads, now.usable)
-        decode, prefill = self._decode, self._prefill
+        decode, prefill = self._at_rest = (self._decode or self._at_rest[0], self._prefill or self._at_rest[1])
         self._decode = (decode or Governor(now.start_threads, facts, DECODE)) if preset.threads == "auto" else None
         self._prefill = (prefill or Governor(now.start_threads, facts, PREFILL)) if preset.threads_batch == "auto" else None
         self._fixed = tuple(

@@ -75,6 +75,8 @@ def test_another_preset_keeps_what_the_governor_has_found() -> None:
     threads.use(Preset(threads=2, threads_batch=1))
     assert context.told[-1] == (2, 1)
     assert threads.now.reason == "Set by the preset"
+    threads.use(Preset(threads_batch=1))
+    assert context.told[-1] == (1, 1), "back to auto: no new guess"
 
 
 class TestOnAModel:

@@ -243,7 +243,7 @@ def test_another_preset_is_followed_and_what_was_learnt_is_kept() -> None:
     threads.use(Preset(threads=2))
     assert threads.threads == (2, 2)
     threads.use(Preset())
-    assert threads.threads == (2, 2)
+    assert threads.threads == (1, 2)
 
 
 def test_observing_costs_less_than_five_microseconds() -> None:
