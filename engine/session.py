@@ -60,7 +60,8 @@ from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, Tu
 from engine.store.queries import Reader
 from engine.store.regression import Regression
 from engine.store.store import Store
-from engine.switching import Switching, of_no_model
+from engine.switch_points import of_no_model
+from engine.switching import Switching
 from engine.turn import Turn
 
 AUTO_STREAM_BATCH = 4
