@@ -14,6 +14,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.timer import Timer
 
 from engine.errors import XchatError
 from engine.paths import state_dir
@@ -23,7 +24,7 @@ from tui.commands import Command, action_commands, theme_commands
 from tui.driver import AsciiDriver, SafeLinuxDriver
 from tui.keys import Scope
 from tui.options import AppOptions, KnownModel
-from tui.pacing import Line
+from tui.pacing import CATCH_UP_S, SMALL, Line
 from tui.picture import Difference
 from tui.screens.first import FirstScreen
 from tui.terminal import Terminal
@@ -76,6 +77,7 @@ class XchatApp(App[None], inherit_bindings=False):
         self._alerts = dict(alerts or {})
         self._watchdog = watchdog
         self._leaving = False
+        self._catching_up: Timer | None = None
         self._chat: ChatScreen | None = None
         for theme in self.themes.themes.values():
             self.register_theme(theme)
@@ -155,9 +157,20 @@ class XchatApp(App[None], inherit_bindings=False):
             super()._display(screen, renderable)
             return
         if isinstance(renderable, LayoutUpdate | ChopsUpdate):
-            renderable = Difference(driver.picture, renderable)
+            renderable = Difference(driver.picture, renderable, at_most=SMALL if self.line().jammed else None)
         super()._display(screen, renderable)
         driver.ask()
+        if driver.picture.owing and self._catching_up is None:
+            self._catching_up = self.set_timer(CATCH_UP_S, self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Paint what a jammed line could not take, once it can: only where it all came to in the end."""
+        self._catching_up = None
+        if self.line().jammed:
+            self._catching_up = self.set_timer(CATCH_UP_S, self._catch_up)
+        elif isinstance(driver := self._driver, SafeLinuxDriver):
+            driver.picture.owing = False
+            self.refresh()
 
     def on_resize(self) -> None:
         """Paint everything: the terminal may have dropped cells even when it has its old size again."""

@@ -14,6 +14,10 @@ LONGEST_S = 2.0
 """Longest pause while the terminal is behind."""
 STALL_S = 0.05
 """A write that has waited this long means that the terminal is behind."""
+SMALL = 400
+"""Characters of a frame that is sent into a jammed line all the same: the echo of a key."""
+CATCH_UP_S = 0.1
+"""Between two looks whether a jammed line can take a large frame."""
 DUTY = 0.10
 """Largest share of one core that painting text may take."""
 LONGEST_REST_S = 1.0
@@ -35,9 +39,14 @@ class Line:
     """How long writes have waited for the terminal in all."""
 
     @property
+    def jammed(self) -> bool:
+        """Whether anything large sent now would only wait."""
+        return self.busy or self.stalled_s > STALL_S
+
+    @property
     def behind(self) -> bool:
         """Whether the terminal has not taken what was sent last."""
-        return self.busy or self.backlog > 0 or self.stalled_s > STALL_S
+        return self.jammed or self.backlog > 0
 
 
 class Pacer:

@@ -135,6 +135,8 @@ class Picture:
         """`erases` says whether the terminal erases cells to the colour of the moment; GNU screen doesn't."""
         self.coarse = False
         """Send at most 256 colours: half the bytes of exact ones. Cells that are shown already stay as they are."""
+        self.owing = False
+        """The terminal lacks an update that was more than the line could take: the whole screen is to be painted when it can."""
         self._erases = erases
         self._ascii_only = ascii_only
         self._rows: list[_Row] = []
@@ -145,8 +147,11 @@ class Picture:
         self._rows = []
         self._width = 0
 
-    def changes(self, update: LayoutUpdate | ChopsUpdate, depth: ColorSystem) -> str:
-        """What to send so that the terminal shows this update; empty when it does already."""
+    def changes(self, update: LayoutUpdate | ChopsUpdate, depth: ColorSystem, *, at_most: int | None = None) -> str:
+        """What to send so that the terminal shows this update; empty when it does already.
+
+        When that is more than `at_most` characters, nothing is sent and the update is owed.
+        """
         if self.coarse and depth is ColorSystem.TRUECOLOR:
             depth = ColorSystem.EIGHT_BIT
         if isinstance(update, LayoutUpdate):
@@ -157,6 +162,9 @@ class Picture:
                 wanted[y] = list(self._row(y))
             self._paint(wanted[y], x, strip)
         sent = "".join(self._sent(y, row, depth) for y, row in wanted.items())
+        if at_most is not None and len(sent) > at_most:
+            self.owing = True
+            return ""
         for y, row in wanted.items():
             self._rows[y] = row
         return sent and sent + RESET
@@ -267,10 +275,11 @@ def _painted(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Str
 class Difference(CompositorUpdate):
     """An update of Textual's that sends only what the terminal does not show yet. Rendered at the moment it is sent, or never."""
 
-    def __init__(self, picture: Picture, update: LayoutUpdate | ChopsUpdate) -> None:
+    def __init__(self, picture: Picture, update: LayoutUpdate | ChopsUpdate, *, at_most: int | None = None) -> None:
         self._picture = picture
         self._update = update
+        self._at_most = at_most
 
     def render_segments(self, console: Console) -> str:
         """The sequence to send."""
-        return self._picture.changes(self._update, console._color_system or ColorSystem.TRUECOLOR)
+        return self._picture.changes(self._update, console._color_system or ColorSystem.TRUECOLOR, at_most=self._at_most)

@@ -17,8 +17,8 @@ ColourDepth = Literal["16", "256", "truecolor"]
 
 _TEXTUAL_NAMES: dict[ColourDepth, str] = {"16": "standard", "256": "256", "truecolor": "truecolor"}
 _SIXTEEN = frozenset({"linux", "vt100", "vt102", "vt220", "ansi", "cygwin", "rxvt", "xterm-16color", "screen.linux"})
-_REMOTE_SETTINGS = {"TEXTUAL_FPS": "20", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "ESCDELAY": "200"}
-"""Over a line with a delay: fewer frames, no animation, and patience with escape sequences that arrive in two pieces."""
+_REMOTE_SETTINGS = {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "ESCDELAY": "200"}
+"""Over a line with a delay: no animation, and patience with escape sequences that arrive in two pieces."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import re
 import sqlite3
@@ -43,7 +44,7 @@ def say(text: str) -> None:
 
 def percentile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else float("nan")
 
 
 class Person(Terminal):
@@ -166,7 +167,7 @@ def stream(wrap: Wrap, words: Path, passed_on: Sequence[str], seconds: float) ->
         def look() -> None:
             now, found = time.time(), [int(number) for number in re.findall(r"word(\d+)\b", person.text)]
             if found:
-                seen.extend([(now, seen[-1][1])] * bool(seen))  # what stood there up to now
+                seen.extend((now, word) for _, word in seen[-1:])  # what stood there up to now
                 seen.append((now, max(found)))
 
         person.watch(seconds, look)
@@ -202,8 +203,9 @@ def measure(host: ssh.Host, model: str, words: Path, passed_on: Sequence[str], o
     with ssh.slow_line(host, round_trip_ms=80) as line:
         local, far = first_frame(host.command, options.rounds), first_frame(line.host.command, options.rounds)
         say(f"first frame: {far * 1e3:.0f} ms over 80 ms, {local * 1e3:.0f} ms over none: {(far - local) / 0.08:.1f} round trips more (4)")
-        times, _ = echo_while_generating(line.host.command, model, passed_on, options.keys)
-        say(f"echo over 80 ms: p50 {percentile(times, 0.5) * 1e3:.0f} ms, p99 {percentile(times, 0.99) * 1e3:.0f} ms (140)")
+        for name, wrap in (("without SSH", list), ("over 0 ms", host.command), ("over 80 ms (140)", line.host.command)):
+            times, _ = echo_while_generating(wrap, model, passed_on, options.keys)
+            say(f"echo {name}: p50 {percentile(times, 0.5) * 1e3:.0f} ms, p99 {percentile(times, 0.99) * 1e3:.0f} ms")
 
     with ssh.slow_line(host, round_trip_ms=160, bytes_per_s=8000) as line:
         times, _ = echo_while_generating(line.host.command, model, passed_on, options.keys)

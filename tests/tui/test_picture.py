@@ -184,3 +184,12 @@ def test_textual_still_paints_through_what_is_taken_over() -> None:
     assert callable(App._display)
     assert issubclass(LayoutUpdate, CompositorUpdate)
     assert issubclass(ChopsUpdate, CompositorUpdate)
+
+
+def test_a_large_update_is_owed_to_a_line_that_cannot_take_it_and_a_small_one_is_sent() -> None:
+    picture = Picture()
+    sent(picture, row("some text"))
+    assert picture.changes(row("something else"), ColorSystem.TRUECOLOR, at_most=5) == ""
+    assert picture.owing
+    assert picture.changes(row("some text."), ColorSystem.TRUECOLOR, at_most=30) == "\x1b[1;10H.\x1b[0m"
+    assert "thing else" in sent(picture, row("something else"))

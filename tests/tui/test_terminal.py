@@ -42,11 +42,11 @@ def test_the_linux_console_has_no_braille_and_a_locale_without_utf8_no_lines() -
 
 
 def test_over_ssh_textual_is_told_to_be_calm_but_the_persons_own_settings_stay() -> None:
-    environ = {"TERM": "xterm-256color", "SSH_CONNECTION": "1 2 3 4", "TEXTUAL_FPS": "30"}
+    environ = {"TERM": "xterm-256color", "SSH_CONNECTION": "1 2 3 4", "TEXTUAL_ANIMATIONS": "full"}
     terminal = prepare_environment(environ, encoding="utf-8")
     assert terminal.remote
-    assert environ["TEXTUAL_FPS"] == "30"
-    assert environ["TEXTUAL_ANIMATIONS"] == "none"
+    assert environ["TEXTUAL_ANIMATIONS"] == "full"
+    assert environ["TEXTUAL_SMOOTH_SCROLL"] == "0"
     assert environ["TEXTUAL_COLOR_SYSTEM"] == "256"
 
 
