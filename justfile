@@ -33,7 +33,7 @@ bench MODEL *ARGS:
 
 # Make the README's pictures from the program itself (needs tmux)
 shots:
-    python -m tests.shots docs/xchat.png --columns 132 --rows 38 --type 'What is the KV cache?' --type '\r' --type 'Which quant should I take?' --type '\r' --wait 4 -- xchat --no-log builtin --temp 0
+    python -m tests.shots docs/xchat.png --columns 132 --rows 38 --type 'What is the KV cache?' --type '\r' --type '' --type '' --type 'Which quant should I take?' --type '\r' --wait 4 -- xchat --no-log builtin --temp 0
 
 # Make the built-in model from nothing: corpus, tokenizer, training, evaluation (at most 90 minutes on two cores)
 demo-model *ARGS:
