@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.demo import builtin
@@ -15,12 +15,16 @@ from engine.errors import ModelError
 from engine.models.catalog import Catalog, Entry, Family, list_models
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
+from engine.models.references import HubReference, parse_reference
 from engine.models.untrusted import file_name, printable
 from engine.presets.preset import Preset
 from engine.presets.topology import cpu_features, read_room
 
 BUILTIN = "builtin"
 """How the model that xchat carries is named on the command line and in presets."""
+
+HUB_PREFIX = "hf:"
+"""How the name of a model of the hub begins."""
 
 BEST_START = "Q4_K_M"
 """The quant that most people mean when they name a family only."""
@@ -54,6 +58,8 @@ class ModelFinder:
         if named == BUILTIN:
             loaded = builtin.quant_name(current) if current is not None else None
             return builtin.quant_path(quant or loaded or builtin.SHIPPED_QUANT)
+        if named.startswith(HUB_PREFIX):
+            return self._of_hub(named, quant)
         path = Path(named).expanduser()
         if looks_like_path(named) or path.is_file():
             return path if quant is None else self.quant(path, quant)
@@ -123,6 +129,20 @@ class ModelFinder:
         if current is not None and any(_same(entry.path, current) for entry in family.entries):
             return current
         return _usual(family).path
+
+    def _of_hub(self, named: str, quant: str | None) -> Path:
+        reference = parse_reference(named)
+        assert isinstance(reference, HubReference)
+        folder = f"models--{reference.repository.replace('/', '--')}"
+        wanted = quant or reference.wanted
+        here = [family for family in self._catalog().families if any(folder in entry.path.parts for entry in family.entries)]
+        for family in here:
+            fetched = replace(family, entries=tuple(entry for entry in family.entries if folder in entry.path.parts))
+            entry = next((entry for entry in fetched.entries if entry.path.name == wanted), None) or fetched.quant(wanted or BEST_START)
+            if entry is not None or not wanted:
+                return entry.path if entry is not None else _usual(fetched).path
+        asked = replace(reference, wanted=wanted)
+        raise ModelError(f"{printable(str(asked))} is not on this machine", "", f"`xchat models pull {printable(str(asked))}` fetches it.")
 
     def _family(self, path: Path) -> Family | None:
         return self._catalog().family_of(path)

@@ -10,9 +10,10 @@ import msgspec
 from engine.backend import Backend
 from engine.choosing import BUILTIN, ModelFinder
 from engine.config import Config
-from engine.errors import StoreError
+from engine.errors import ModelError, StoreError
 from engine.models.catalog import list_models
 from engine.paths import database_path
+from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
 from engine.remembered import recall
 from engine.session import Session
@@ -34,7 +35,15 @@ def first_model(asked: str | None, config: Config, preset: Preset | None = None)
     last = recall().model
     used = Path(last) if last is not None and Path(last).is_file() else None
     meant = msgspec.structs.replace(preset, model=named if named is not None or used is not None else BUILTIN)
-    path = model_finder(config).find(meant, used)
+    try:
+        path = model_finder(config).find(meant, used)
+    except ModelError as error:
+        own = PresetFolder().load().presets.get(preset.name) if asked is None else None
+        if own is None or named is None or own.model != named:
+            raise
+        raise ModelError(
+            error.title, f"Preset {preset.name!r} names it", f"{error.hint} `--preset NAME` takes another preset.".strip()
+        ) from error
     assert path is not None, "something is named when nothing was used before"
     return path
 

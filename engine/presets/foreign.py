@@ -47,6 +47,8 @@ _SETTINGS = {
 _SHORT = {"m": "model", "hf": "hf_repo", "t": "threads", "tb": "threads_batch", "c": "ctx_size", "b": "batch_size", "ub": "ubatch_size"}
 _SHORT |= {"ctk": "cache_type_k", "ctv": "cache_type_v", "fa": "flash_attn", "n": "n_predict", "s": "seed"}
 _SWITCHES = {"mmap": ("mmap", "true"), "no_mmap": ("mmap", "false"), "repack": ("repack", "true"), "no_repack": ("repack", "false")}
+_FORMAT_KEY = "version"
+"""Says how an INI file is written, and is no setting."""
 _OFF = {"0", "false", "off", "disabled", "no"}
 _ON = {"1", "true", "on", "enabled", "yes", ""}
 
@@ -88,6 +90,8 @@ def from_ini(path: Path) -> tuple[Imported, ...]:
     for section in parser.sections():
         flags, spelled = dict[str, str](), dict[str, str]()
         for key, value in parser.items(section):
+            if key.lower() == _FORMAT_KEY:
+                continue
             flag = key.lower().removeprefix(VARIABLE_PREFIX.lower()).lstrip("-").replace("-", "_")
             flags[flag], spelled[flag] = value or "", key
         if "/" in section and "model" not in flags and "hf_repo" not in flags:
@@ -108,7 +112,7 @@ def _import(name: str, flags: Mapping[str, str], spelled: Mapping[str, str], whe
         elif long in _SETTINGS:
             key = _SETTINGS[long]
             if (value := _translated(key, text)) is not None:
-                values[key] = value
+                values[key] = f"hf:{value}" if long == "hf_repo" and not value.startswith("hf:") else value
         else:
             left_out.append(spelled[flag])
     preset = msgspec.structs.replace(Preset(), name=name, description="Imported from llama.cpp's settings")

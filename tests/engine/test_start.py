@@ -11,6 +11,7 @@ from engine.demo import builtin
 from engine.errors import ModelError
 from engine.models.check import check_model
 from engine.paths import models_dir
+from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
 from engine.remembered import remember
 from engine.start import first_model
@@ -53,3 +54,24 @@ def test_a_file_without_the_usual_ending_is_a_file(tmp_path: Path, monkeypatch: 
     raw_gguf.write(tmp_path / "blob")
     monkeypatch.chdir(tmp_path)
     assert first_model("blob", Config()) == Path("blob")
+
+
+def test_a_model_of_the_hub_is_found_by_its_name_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    file = raw_gguf.write(tmp_path / "models--org--tiny-GGUF" / "snapshots" / "1" / "tiny-Q8_0.gguf")
+    assert first_model("hf:org/tiny-GGUF", Config()) == file
+    assert first_model("hf:org/tiny-GGUF:q8_0", Config()) == file
+    assert first_model("hf:org/tiny-GGUF:tiny-Q8_0.gguf", Config()) == file
+    with pytest.raises(ModelError, match="hf:org/tiny-GGUF:Q4_K_M is not on this machine") as failed:
+        first_model("hf:org/tiny-GGUF:Q4_K_M", Config())
+    assert "xchat models pull hf:org/tiny-GGUF:Q4_K_M" in failed.value.hint
+
+
+def test_a_missing_model_is_said_to_come_from_the_preset_that_names_it() -> None:
+    PresetFolder().save(Preset(name="mine", model="nowhere"))
+    with pytest.raises(ModelError) as failed:
+        first_model(None, Config(), Preset(name="mine", model="nowhere"))
+    assert failed.value.detail == "Preset 'mine' names it"
+    with pytest.raises(ModelError) as failed:
+        first_model("elsewhere", Config(), Preset(name="mine", model="nowhere"))
+    assert "mine" not in str(failed.value)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from engine.errors import UsageError
 from engine.presets.folder import PresetFolder, Shelf
+from engine.presets.foreign import VARIABLE_PREFIX, Imported, from_ini, from_variables
 from engine.presets.preset import Preset
 from engine.presets.settings import KEYS, cost_of, difference, get, parse_assignments, shown, with_text
 from engine.remembered import recall, remember
@@ -24,7 +29,25 @@ examples:
   xchat presets set mine sampling.temperature=0.2
   xchat presets diff daily mine
   xchat presets use mine
+  xchat presets import models.ini    every preset of a llama-server INI file
+  xchat presets import               the LLAMA_ARG_* variables of this shell
 """
+
+
+class WordsAnywhere(argparse.ArgumentParser):
+    """Takes its words before and after its options, as in `new NAME --from OTHER KEY=VALUE`."""
+
+    _within = False
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """What a parser of subcommands calls; argparse's own way to mix words and options calls it again for each."""
+        if self._within:
+            return super().parse_known_args(args, namespace)
+        self._within = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._within = False
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "presets", help="named settings of the engine", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(required=True, metavar="list|show|new|set|delete|use|diff")
+    verbs = parser.add_subparsers(required=True, metavar="list|show|new|set|delete|use|diff|import", parser_class=WordsAnywhere)
     listing = verbs.add_parser("list", help="all presets")
     listing.set_defaults(run=list_all)
     showing = verbs.add_parser("show", help="every setting, and what changing it costs")
@@ -57,6 +80,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     comparing.add_argument("before", metavar="A")
     comparing.add_argument("after", metavar="B")
     comparing.set_defaults(run=diff)
+    importing = verbs.add_parser(
+        "import",
+        help="make presets of what llama.cpp's programs are set up with",
+        description=f"Make presets of a llama-server INI file, one for each section, or of the {VARIABLE_PREFIX}* variables of this shell.",
+    )
+    importing.add_argument("path", nargs="?", type=Path, metavar="FILE", help="the INI file; without one, the variables")
+    importing.add_argument("--name", default="imported", metavar="NAME", help="what the preset of the variables is called (imported)")
+    importing.add_argument("--replace", action="store_true", help="replace presets of the same name")
+    importing.set_defaults(run=import_foreign)
     for verb in (listing, showing, comparing):
         verb.add_argument("--json", action="store_true", help="print JSON")
 
@@ -140,3 +172,27 @@ def diff(options: argparse.Namespace) -> int:
     if not changes:
         sys.stdout.write("nothing differs\n")
     return 0
+
+
+def import_foreign(options: argparse.Namespace) -> int:
+    """Make presets of another program's settings: all of them, or none when one can't be; what means nothing here is told."""
+    found = shelf()
+    imported = from_ini(options.path.expanduser()) if options.path is not None else (variables(options.name),)
+    names = Counter(one.preset.name for one in imported)
+    for name, times in names.items():
+        if times > 1:
+            raise UsageError(f"Two sections would both be called {name!r}", "", "Rename one of them in the file.")
+        if name in found.presets and not options.replace:
+            raise UsageError(f"There is a preset {name!r} already", "", "Say --replace, or give the imported one another name.")
+    for one in imported:
+        save(one.preset)
+        if one.left_out:
+            sys.stderr.write(f"xchat: {visible(one.preset.name)}: there is no such setting here: {visible(', '.join(one.left_out))}\n")
+    return 0
+
+
+def variables(name: str) -> Imported:
+    """The preset of this shell's variables. Raises UsageError when there are none."""
+    if not any(key.startswith(VARIABLE_PREFIX) for key in os.environ):
+        raise UsageError(f"There are no {VARIABLE_PREFIX}* variables here", "", "Name the INI file of llama-server that is to be imported.")
+    return from_variables(os.environ, name)

@@ -246,7 +246,7 @@ def test_an_ini_file_of_llama_server_becomes_presets(tmp_path: Path) -> None:
         "models.ini",
     )
     first, second = from_ini(path)
-    assert (first.preset.name, first.preset.model, first.preset.n_ctx) == ("org-repo-Q8_0", "org/repo:Q8_0", 4096)
+    assert (first.preset.name, first.preset.model, first.preset.n_ctx) == ("org-repo-Q8_0", "hf:org/repo:Q8_0", 4096)
     assert first.preset.sampling.temperature == 0.5
     assert (second.preset.name, second.preset.model, second.preset.mmap) == ("my-model", "/m.gguf", False)
     assert "load-on-startup" in second.left_out

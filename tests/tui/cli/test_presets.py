@@ -1,0 +1,68 @@
+"""`xchat presets` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.presets.folder import PresetFolder
+from engine.remembered import recall
+from tests.tui.cli.conftest import Run
+from tui.cli.presets import EXAMPLES
+
+
+def own() -> set[str]:
+    return set(PresetFolder().load().own)
+
+
+def test_every_example_of_the_help_works(xchat: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models.ini").write_text("[small]\nthreads = 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLAMA_ARG_THREADS", "2")
+    for line in EXAMPLES.splitlines()[1:]:
+        words = line.split("  ")[1].split()[1:]
+        assert (words, xchat(*words).code) == (words, 0)
+    assert own() == {"mine", "small", "imported"}
+    assert recall().preset == "mine"
+    assert PresetFolder().load().get("mine").n_ctx == 8192
+
+
+def test_what_can_not_be_is_named_with_what_may(xchat: Run) -> None:
+    assert "Did you mean threads?" in xchat("presets", "set", "daily", "threds=2").err
+    assert "from 1 to 1,024, or auto" in xchat("presets", "set", "daily", "threads=0").err
+    assert "Did you mean daily?" in xchat("presets", "use", "dayly").err
+    assert xchat("presets", "new", "fast").code == 2
+    assert xchat("presets", "new", "../evil").code == 2
+    assert own() == set()
+
+
+def test_a_preset_of_ones_own_is_deleted_and_the_shipped_one_comes_forth(xchat: Run) -> None:
+    xchat("presets", "set", "fast", "threads=1")
+    assert json.loads(xchat("presets", "diff", "daily", "fast", "--json").out)[0]["key"] == "threads"
+    assert xchat("presets", "delete", "fast").code == 0
+    assert "comes with xchat" in xchat("presets", "delete", "fast").err
+
+
+class TestImport:
+    def test_a_file_of_llama_server_is_imported_whole_or_not_at_all(self, xchat: Run, tmp_path: Path) -> None:
+        file = tmp_path / "models.ini"
+        file.write_text("version = 1\n[*]\nc = 4096\n[org/repo:Q8_0]\nn-gpu-layers = 9\n[fast]\nt = 1\n")
+        assert "'fast' already" in xchat("presets", "import", file).err
+        assert own() == set()
+        ran = xchat("presets", "import", file, "--replace")
+        assert (ran.code, own()) == (0, {"org-repo-Q8_0", "fast"})
+        assert ran.err == "xchat: org-repo-Q8_0: there is no such setting here: n-gpu-layers\n"
+        assert PresetFolder().load().get("org-repo-Q8_0").model == "hf:org/repo:Q8_0"
+
+    def test_two_sections_of_one_name_are_refused(self, xchat: Run, tmp_path: Path) -> None:
+        file = tmp_path / "models.ini"
+        file.write_text("[a b]\nt = 1\n[a/b]\nt = 2\n")
+        assert "'a-b'" in xchat("presets", "import", file).err
+
+    def test_variables_become_one_preset(self, xchat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert "no LLAMA_ARG_* variables" in xchat("presets", "import").err
+        monkeypatch.setenv("LLAMA_ARG_CTX_SIZE", "2048")
+        assert xchat("presets", "import", "--name", "shell").code == 0
+        assert PresetFolder().load().get("shell").n_ctx == 2048
