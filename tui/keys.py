@@ -51,7 +51,7 @@ class Action:
     slash: tuple[str, ...] = ()
     """Slash commands that do the same, without the slash; the first is the one shown."""
     footer: bool = False
-    """Shown in the footer of a wide terminal."""
+    """Shown in the footer of a wide terminal, where the action's keys are listened to."""
     fixed: bool = False
     """Can't be unbound: the way out and the way to help are never lost."""
 
@@ -179,8 +179,24 @@ ACTIONS: tuple[Action, ...] = (
     Action("toggle_panel", ("ctrl+g",), "Panel", "Show or hide the instrument panel", Group.MEASURE, slash=("panel", "stats"), footer=True),
     Action("pane_up", ("up",), "Pane up", "Select the pane above", Group.MEASURE, Scope.PANEL),
     Action("pane_down", ("down",), "Pane down", "Select the pane below", Group.MEASURE, Scope.PANEL),
-    Action("expand_pane", ("enter",), "Expand", "Let the selected pane fill the panel, and put it back", Group.MEASURE, Scope.PANEL),
-    Action("open_chart", ("c",), "Chart", "Open the selected pane's chart large, with axes and a cursor", Group.MEASURE, Scope.PANEL),
+    Action(
+        "expand_pane",
+        ("enter",),
+        "Expand",
+        "Let the selected pane fill the panel, and put it back",
+        Group.MEASURE,
+        Scope.PANEL,
+        footer=True,
+    ),
+    Action(
+        "open_chart",
+        ("c",),
+        "Chart",
+        "Open the selected pane's chart large, with axes and a cursor",
+        Group.MEASURE,
+        Scope.PANEL,
+        footer=True,
+    ),
     Action(
         "explain",
         ("question_mark",),
@@ -188,10 +204,21 @@ ACTIONS: tuple[Action, ...] = (
         "Explain the selected pane's numbers: formula, source, and what would change them",
         Group.MEASURE,
         Scope.PANEL,
+        footer=True,
     ),
-    Action("pause_panel", ("space",), "Pause", "Hold the panes, or let them go on; the first row always does", Group.MEASURE, Scope.PANEL),
-    Action("panel_window", ("w",), "Window", "Look back one minute, five minutes or over the session", Group.MEASURE, Scope.PANEL),
-    Action("panel_density", ("d",), "Density", "Show less or more of each pane", Group.MEASURE, Scope.PANEL),
+    Action(
+        "pause_panel",
+        ("space",),
+        "Pause",
+        "Hold the panes, or let them go on; the first row always does",
+        Group.MEASURE,
+        Scope.PANEL,
+        footer=True,
+    ),
+    Action(
+        "panel_window", ("w",), "Window", "Look back one minute, five minutes or over the session", Group.MEASURE, Scope.PANEL, footer=True
+    ),
+    Action("panel_density", ("d",), "Density", "Show less or more of each pane", Group.MEASURE, Scope.PANEL, footer=True),
     Action(
         "toggle_pane",
         ("1", "2", "3", "4", "5", "6", "7", "8", "9"),
@@ -207,9 +234,10 @@ ACTIONS: tuple[Action, ...] = (
         "Measure what memory and cores of this machine can do, for the roofline; takes some seconds",
         Group.MEASURE,
         Scope.PANEL,
+        footer=True,
     ),
-    Action("next_arrangement", ("a",), "Arrange", "Turn to the next arrangement of panes", Group.MEASURE, Scope.PANEL),
-    Action("save_arrangement", ("s",), "Keep", "Keep the panes shown as your own arrangement", Group.MEASURE, Scope.PANEL),
+    Action("next_arrangement", ("a",), "Arrange", "Turn to the next arrangement of panes", Group.MEASURE, Scope.PANEL, footer=True),
+    Action("save_arrangement", ("s",), "Keep", "Keep the panes shown as your own arrangement", Group.MEASURE, Scope.PANEL, footer=True),
     Action("capture", ("f9",), "Profile", "Record where the time goes; once more ends it early", Group.MEASURE, slash=("profile",)),
     Action(
         "capture_mode",

@@ -47,7 +47,7 @@ class Metering:
     ) -> None:
         """`terminal` says how many bytes were sent so far, whether that is too much for the line, and how the line is doing now.
 
-        `tell` shows an alert, once.
+        `tell` shows an alert, each kind once.
         """
         self.meter = Meter(alert_limits=alerts)
         self._session = session
@@ -59,6 +59,8 @@ class Metering:
         self._server = SnapshotServer(lambda: self._newest)
         self._prometheus = PrometheusEndpoint(lambda: self._newest)
         self._sampling = False
+        self._told: set[str] = set()
+        """Alerts that were shown; crossed again, they are marked and logged only."""
         self._threads: int | None = None
         self._logged_s = 0.0
         self._busy_s = time.monotonic()
@@ -142,6 +144,7 @@ class Metering:
         sent, slowed, line = self._terminal()
         self.meter.terminal(sent, busy=slowed, blocked_s=line.blocked_s, round_trip_s=line.round_trip_s)
         self._look_at_threads()
+        self.meter.batch(self._session.stream_batch)
         self._newest = snapshot = self.meter.tick(sample)
         self._log(snapshot)
         self._show(snapshot)
@@ -152,7 +155,11 @@ class Metering:
         if session.busy and (cause := self.meter.noise.verdict()) is not None:
             session.flag_noisy(cause)
         for alert in snapshot.raised:
-            self._tell(Notice("warning", alert.sentence))
+            if alert.id not in self._told:
+                self._told.add(alert.id)
+                self._tell(
+                    Notice("warning", alert.sentence, "", f"{alert.id} under [alerts] in config.toml sets the limit; 0 switches it off.")
+                )
         for marker in snapshot.markers:
             if marker.seconds > self._logged_s and marker.kind is not MarkerKind.TURN:
                 session.log_mark(marker.kind, marker.text)

@@ -89,7 +89,7 @@ class Frequency:
 
     def read(self) -> tuple[Reading, Reading, str | Unavailable]:
         """Current and highest frequency in MHz, and the governor."""
-        missing = Unavailable("the kernel offers no cpufreq here, as in most virtual machines and containers")
+        missing = Unavailable("no cpufreq here, as in most virtual machines and containers")
         if not self._policies:
             return missing, missing, missing
         now = [value / 1000 for file in self._current if (value := file.read_int())]
@@ -131,7 +131,7 @@ class Temperature:
     def read(self) -> Reading:
         """Degrees Celsius of the hottest sensor."""
         values = [value / 1000 for file in self._files if (value := file.read_int()) is not None]
-        return max(values) if values else Unavailable("no temperature sensor of the processor is readable")
+        return max(values) if values else Unavailable("no readable sensor of the processor")
 
     def close(self) -> None:
         """Give the descriptors back."""

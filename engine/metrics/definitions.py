@@ -265,10 +265,10 @@ DEFINITIONS: tuple[Definition, ...] = (
         "threads, neighbours.",
     ),
     Definition(
-        "cpu_process_pct",
+        "cpu_own_pct",
         "CPU, xchat",
-        "% of one core",
-        "User and system time of this process / time since the last look; 200 is two cores.",
+        "% of all cores",
+        "User and system time of this process / time since the last look / number of cores; with the others it makes the whole machine.",
         "getrusage().",
         "threads, stream_batch, hiding the panel.",
     ),

@@ -34,7 +34,7 @@ class Energy:
     def read(self, now_ns: int) -> Reading:
         """Watts since the last call, all packages together."""
         if not self._packages:
-            return Unavailable("this machine has no RAPL energy counter, as most virtual machines")
+            return Unavailable("no RAPL energy counter here, as in most virtual machines")
         before_ns, self._before_ns = self._before_ns, now_ns
         used = 0
         complete = True

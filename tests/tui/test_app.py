@@ -371,13 +371,6 @@ async def test_resizing_at_any_moment_loses_nothing() -> None:
         await run.until("w29")
 
 
-async def test_the_panel_hides_and_says_when_there_is_no_room() -> None:
-    async with program(size=(60, 20)) as run:
-        await run.pilot.press("ctrl+g")
-        await run.pilot.press("ctrl+g")
-        await run.until_noticed("no room for the panel")
-
-
 async def test_bad_keys_themes_and_options_are_told_and_the_program_starts() -> None:
     async with program(keys={"quit": "", "fly": "f9"}, theme="neon") as run:
         for said in ("can't be left without a key", "There is no action 'fly'", "There is no theme 'neon'"):

@@ -57,6 +57,9 @@ class Program(Protocol):
 
 HISTORY_FILE = "prompts.jsonl"
 
+NOTICES = "textual-toastrack"
+"""Textual's name for the place of its notices."""
+
 
 class ChatBase(Screen[None]):
     """Widgets and session of the chat screen."""
@@ -73,6 +76,14 @@ class ChatBase(Screen[None]):
         """What stands beside and below messages, by their id; kept while branches come and go."""
         self.editing: int | None = None
         """The message that the prompt will replace."""
+
+    def on_mount(self) -> None:
+        """Notices stand above the message, however tall it grows."""
+        self.screen_layout_refresh_signal.subscribe(self, lambda _: self._place_notices())
+
+    def _place_notices(self) -> None:
+        for rack in self.query(f"#{NOTICES}"):
+            rack.styles.margin = (0, 0, max(1, self.size.height - self.prompt.region.y), 0)
 
     def live(self) -> Session:
         """The session.

@@ -14,7 +14,7 @@ from engine.paths import state_dir
 from tui import wording
 from tui.pacing import Line, LineWatch, Pacer
 from tui.screens.chat_base import ChatBase
-from tui.screens.room import BELOW_ROWS, BESIDE_COLUMNS, arrange
+from tui.screens.room import arrange
 from tui.stream import Painted
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Numbers(ChatBase):
         self._metering: Metering | None = None
         self._panel: Panel | None = None
         self._panel_wanted = True
+        self._panel_over = False
         self._panel_fed_s = 0.0
         self.transcript.jump = REMOTE_JUMP if remote else 1
 
@@ -76,7 +77,10 @@ class Numbers(ChatBase):
 
     def on_resize(self) -> None:
         """Place the panel by the room there is."""
-        arrange(self, panel=self._panel_wanted)
+        self._place_panel()
+
+    def _place_panel(self) -> bool:
+        return arrange(self, panel=self._panel_wanted, over=self._panel_over)
 
     def on_panel_host_measured(self, event: Panel.HostMeasured) -> None:
         """What this machine can do was measured from the panel."""
@@ -84,10 +88,16 @@ class Numbers(ChatBase):
             self._metering.measured(event.limits)
 
     def action_toggle_panel(self) -> None:
-        """Show or hide the panel."""
-        self._panel_wanted = not self._panel_wanted
-        if not arrange(self, panel=self._panel_wanted) and self._panel_wanted:
-            self.tell("There is no room for the panel", f"It needs {BESIDE_COLUMNS} columns, or {BELOW_ROWS} rows")
+        """Show or hide the panel; on a small screen it takes the conversation's place, and the keys, until it goes again."""
+        if self._place_panel():
+            self._panel_wanted = not self._panel_wanted
+            self._place_panel()
+            return
+        self._panel_over = not self._panel_over
+        self._place_panel()
+        target = self._panel if self._panel_over else self.prompt
+        if target is not None:
+            target.focus()
 
     def note_event(self, event: Event) -> None:
         """The session spoke."""

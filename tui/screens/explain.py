@@ -17,8 +17,11 @@ from tui.widgets.panel_look import look
 from tui.widgets.panel_pane import Density, Pane
 from tui.widgets.panel_rows import fit
 
-VALUES_WIDTH = 60
-"""Cells of the rows with the present values."""
+VALUES_WIDTH = 78
+"""Cells of the rows with the present values, on a screen that has them."""
+
+AROUND = 6
+"""Cells of the page's frame, padding and scroll bar."""
 
 
 class ExplainScreen(ModalScreen[None]):
@@ -51,8 +54,9 @@ class ExplainScreen(ModalScreen[None]):
         """The page is styled only now, so the values can take its colours."""
         values = self.query_one("#values", Static)
         styles = look(self.app.theme_variables, values.rich_style)
-        rows = self._pane.rows(self._snapshot, VALUES_WIDTH, Density.FULL)
-        lines = [Text.assemble(*((text, styles[role]) for text, role in fit(row, VALUES_WIDTH))) for row in rows]
+        width = max(1, min(VALUES_WIDTH, int(self.app.size.width * 0.96) - AROUND))
+        rows = self._pane.rows(self._snapshot, width, Density.FULL)
+        lines = [Text.assemble(*((text, styles[role]) for text, role in fit(row, width))) for row in rows]
         values.update(Text("\n").join(lines))
         self.query_one(VerticalScroll).focus()
 

@@ -62,9 +62,12 @@ one as your own.
 
 `m` measures what memory and cores of this machine can do at the present number of threads: the roofline is drawn against that.
 
+Esc or Tab goes back to the message. Shift+Tab comes from the message to the panel, Tab by way of the conversation.
+
 Below the charts T is a turn, P another preset, S a stall, C a capture, A an alert.
 """
     BINDING_GROUP_TITLE = "Panel"
+    KEY_SCOPE: ClassVar[Scope] = Scope.PANEL
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for(Scope.PANEL, leave_out={"toggle_pane"}),
         *(Binding(str(place), f"toggle_pane({place})", show=False) for place in range(1, len(PANES) + 1)),

@@ -12,7 +12,8 @@ from tui.widgets.panel_rows import UNKNOWN, Role, Row, cells, labelled_bar, mill
 def _roofline_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     roof = now.roofline
     share = roof.bandwidth_share if roof else None
-    rows = [labelled_bar(width, "of measured", share, UNKNOWN if share is None else f"{share * 100:3.0f} %")]
+    lacking = UNKNOWN if roof is None else "not measured: m"
+    rows = [labelled_bar(width, "of measured", share, lacking if share is None else f"{share * 100:3.0f} %")]
     if density >= Density.NORMAL:
         ceiling = number(roof.ceiling_tokens_per_second if roof else None)
         rows.append(cells(width, ("per token", size(roof.bytes_per_token if roof else None)), ("ceiling", f"{ceiling} t/s")))

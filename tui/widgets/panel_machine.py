@@ -118,9 +118,15 @@ def _pct(value: Reading) -> str:
     return UNKNOWN if isinstance(value, Unavailable) else f"{value:.0f} %"
 
 
+def own_share(cpu: CpuFigures) -> Reading:
+    """What this process uses, in per cent of all cores, as the whole machine and the others are given."""
+    own = cpu.process_pct
+    return own if isinstance(own, Unavailable) or not cpu.cores_pct else own / len(cpu.cores_pct)
+
+
 def _cpu_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     cpu = now.host.cpu if now.host else _NO_CPU
-    rows = [cells(width, ("xchat", _pct(cpu.process_pct)), ("others", _pct(cpu.others_pct)))]
+    rows = [cells(width, ("┅ xchat", _pct(own_share(cpu)), Role.SECOND), ("others", _pct(cpu.others_pct)))]
     if density >= Density.NORMAL:
         shown = spark(list(cpu.cores_pct), high=100.0, glyphs=Glyphs.BLOCKS)[: max(0, width - 12)]
         count = str(len(cpu.cores_pct)) if cpu.cores_pct else UNKNOWN
@@ -148,7 +154,7 @@ CPU = Pane(
     _cpu_rows,
     (
         "cpu_machine_pct",
-        "cpu_process_pct",
+        "cpu_own_pct",
         "cpu_others_pct",
         "steal_pct",
         "throttled_pct",

@@ -152,9 +152,11 @@ def sentence(width: int, label: str, text: str, role: Role = Role.TEXT) -> Row:
 
 
 def reading(width: int, label: str, value: float | str | Unavailable, show: Callable[[float], str] = str) -> Row:
-    """A figure in a row of its own, or that it is unavailable and why."""
+    """A figure in a row of its own, or that it is unavailable and why; where that doesn't fit, the reason stands after the sign alone."""
     if isinstance(value, Unavailable):
-        return sentence(width, label, f"unavailable: {value.reason}", Role.LABEL)
+        told = f"unavailable: {value.reason}"
+        fits = len(label) + 1 + len(told) <= width
+        return sentence(width, label, told if fits else f"{UNKNOWN} {value.reason}", Role.LABEL)
     return sentence(width, label, value if isinstance(value, str) else show(value), Role.VALUE)
 
 

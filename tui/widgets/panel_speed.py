@@ -31,7 +31,7 @@ def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     if density >= Density.FULL:
         rows += [
             cells(width, ("prefill", f"{number(speed.prompt_per_second)} t/s"), ("batch", _batch(now))),
-            sentence(width, "auto", now.pacing or UNKNOWN),
+            sentence(width, "auto", now.pacing or ("chooses once painting is measured" if now.stream_batch_auto else "off")),
         ]
     return rows
 

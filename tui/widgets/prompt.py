@@ -40,6 +40,9 @@ older messages, Down on the last line newer ones.
 A pasted text arrives as it is, whatever its length, and is not sent before you press Enter. A single line of more than 10,000
 characters is shown as `[line of … characters]`, and sent in full as long as you leave those words as they are.
 
+Shift+Tab goes to the instrument panel, whose keys then stand in the last line, and Tab to the conversation; Esc comes back. Ctrl+G
+shows and hides the panel.
+
 A line that begins with `/` is a command, such as `/theme light`; begin with `//` to send a slash.
 """
     BINDING_GROUP_TITLE = "Message"
@@ -154,6 +157,8 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         if text := self._folded(as_input(event.text)):
             self._replace_via_keyboard(text, *self.selection)
             self._fold_line_at_cursor()
+            # Textual 8 scrolls to the cursor before it knows how tall the new text makes the prompt.
+            self.call_after_refresh(self.scroll_cursor_visible)
 
     def _more_follows(self) -> None:
         """Something came right after an Enter that waited: it was a line end."""
