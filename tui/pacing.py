@@ -12,6 +12,8 @@ FASTEST_S = 1 / 60
 """Between two flushes when the person asked for small chunks."""
 LONGEST_S = 2.0
 """Longest pause while the terminal is behind."""
+LOOK_AGAIN_S = 0.1
+"""Between two looks whether the terminal is still behind."""
 STALL_S = 0.05
 """A write that has waited this long means that the terminal is behind."""
 SMALL = 400
@@ -57,11 +59,13 @@ class Pacer:
         self.floor_s = self.usual_s
         """The pause while all is well; smaller when the person asked for small chunks."""
         self._backoff_s = 0.0
+        self._behind_s: float | None = None
+        """When the line was first seen to be behind with the last flush."""
 
     @property
     def slowed(self) -> bool:
         """Whether the line forces longer pauses than usual."""
-        return self._backoff_s > self.floor_s
+        return self._behind_s is not None or self._backoff_s > self.floor_s
 
     def be_remote(self, *, remote: bool) -> None:
         """Take the pace of a remote line, or of a local one."""
@@ -69,12 +73,19 @@ class Pacer:
         self.usual_s = REMOTE_S if remote else LOCAL_S
         self.floor_s = self.usual_s if at_usual else self.floor_s
 
-    def due(self, line: Line) -> bool:
-        """Whether to flush now. Otherwise the terminal is behind: look again after `pause`."""
+    def due(self, line: Line, now_s: float) -> bool:
+        """Whether to flush at `now_s` (any monotonic clock). Otherwise the terminal is behind: look again after `LOOK_AGAIN_S`.
+
+        The next pause is as long as the line needed for the last flush, and then a little shorter each time.
+        """
         if line.behind:
-            self._backoff_s = min(LONGEST_S, max(self._backoff_s, self.floor_s) * 1.5)
+            self._behind_s = now_s if self._behind_s is None else self._behind_s
             return False
-        self._backoff_s = self._backoff_s * 0.9 if self._backoff_s * 0.9 > self.floor_s else 0.0
+        if self._behind_s is not None:
+            self._backoff_s = min(LONGEST_S, self.pause() + now_s - self._behind_s)
+            self._behind_s = None
+        else:
+            self._backoff_s = self._backoff_s * 0.9 if self._backoff_s * 0.9 > self.floor_s else 0.0
         return True
 
     def pause(self, cost_s: float = 0.0) -> float:

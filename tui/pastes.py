@@ -6,6 +6,7 @@ brackets (tmux's `paste-buffer`, some terminals) would arrive as thousands of ke
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -14,6 +15,9 @@ END = "\x1b[201~"
 
 BURST = 64
 """So many plain characters delivered at once were not typed, not even into a line that stood still for a second."""
+
+BURST_GAP_S = 0.03
+"""What comes so soon after a piece of a burst belongs to it, however short it is."""
 
 LOST_END_S = 1.0
 """A bracketed paste whose end does not come within this time after its last character is taken as ended."""
@@ -48,8 +52,16 @@ class _Mode(Enum):
     PASTE = auto()
 
 
-def _is_burst(text: str) -> bool:
-    return len(text) >= BURST and all(character.isprintable() or character in "\r\n\t" for character in text)
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|\Z)")
+"""Keys and mouse reports that come as escape sequences."""
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*|O)?\Z")
+
+
+def _is_burst(text: str, *, at_least: int) -> bool:
+    """Whether so much came at once that nobody typed it: keys that repeat and mouse reports do not count."""
+    typed = _SEQUENCE.sub("", text)
+    plain = sum(character.isprintable() or character in "\r\n\t" for character in typed)
+    return plain >= at_least and plain >= len(typed) * 0.8
 
 
 class PasteSplitter:
@@ -62,6 +74,7 @@ class PasteSplitter:
         self._paste = ""
         self._paste_pieces: list[str] = []
         self._last_s = 0.0
+        self._burst_s = -BURST_GAP_S
 
     def feed(self, text: str, now_s: float) -> list[Part]:
         """Take what was read at `now_s` (any monotonic clock) and say what it was."""
@@ -88,7 +101,9 @@ class PasteSplitter:
             found.append(Withdrawn())
             return rest
         if start < 0:
-            if "\x1b" not in self._tail and _is_burst(text):
+            at_least = 1 if self._last_s - self._burst_s < BURST_GAP_S else BURST
+            if not _UNFINISHED.search(self._tail) and _is_burst(text, at_least=at_least):
+                self._burst_s = self._last_s
                 self._take_burst(text, found)
             else:
                 self._hand_to_parser(text, found)

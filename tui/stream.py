@@ -12,7 +12,7 @@ from textual.timer import Timer
 from engine.events import AnswerGrew
 from engine.metrics.clock import now_ns
 from engine.metrics.pacing import Choice, Costs, smallest_batch
-from tui.pacing import FASTEST_S, Line, Pacer
+from tui.pacing import FASTEST_S, LOOK_AGAIN_S, Line, Pacer
 from tui.widgets.transcript import Transcript
 
 SMOOTHING = 0.2
@@ -110,13 +110,14 @@ class AnswerStream:
         self._timer = None
         if self._answer_id is None:
             return
-        if not self.pacer.due(self._line()):
-            self._arm(self.pacer.pause())
+        now = time.monotonic()
+        if not self.pacer.due(self._line(), now):
+            self._arm(LOOK_AGAIN_S)
             return
         text, thinking = "".join(self._text), "".join(self._thinking)
         self._text.clear()
         self._thinking.clear()
-        self._flushed_s = time.monotonic()
+        self._flushed_s = now
         self._bytes_before = self._bytes_written()
         began_ns = time.thread_time_ns()
         self._transcript.grow(self._answer_id, text, thinking, in_thinking=self._in_thinking, anew=self._anew)

@@ -15,29 +15,39 @@ def test_a_free_local_line_is_painted_ten_times_a_second_and_a_remote_one_four_t
     assert Pacer(remote=True).pause() == pytest.approx(0.25)
 
 
-def test_while_the_terminal_is_behind_nothing_is_painted_and_the_pauses_grow_to_a_limit() -> None:
+def test_while_the_terminal_is_behind_nothing_is_painted() -> None:
     pacer = Pacer(remote=False)
-    pauses = []
-    for _ in range(20):
-        assert not pacer.due(BEHIND)
-        pauses.append(pacer.pause())
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_S
+    assert not any(pacer.due(BEHIND, at / 10) for at in range(20))
     assert pacer.slowed
 
 
+def test_the_next_pause_is_as_long_as_the_line_needed_within_a_limit() -> None:
+    pacer = Pacer(remote=False)
+    pacer.due(BEHIND, 5.0)
+    pacer.due(BEHIND, 5.1)
+    assert pacer.due(FREE, 5.3)
+    assert pacer.pause() == pytest.approx(0.1 + 0.3)
+    pacer.due(BEHIND, 6.0)
+    pacer.due(FREE, 60.0)
+    assert pacer.pause() == LONGEST_S
+
+
 def test_a_write_that_stands_still_counts_as_behind() -> None:
-    assert not Pacer(remote=False).due(Line(backlog=0, stalled_s=0.2))
+    assert not Pacer(remote=False).due(Line(backlog=0, stalled_s=0.2), 0.0)
+
+
+def test_a_late_answer_of_the_terminal_counts_as_behind() -> None:
+    assert not Pacer(remote=False).due(Line(backlog=0, stalled_s=0.0, busy=True), 0.0)
 
 
 def test_when_the_line_is_free_again_the_pace_comes_back_step_by_step() -> None:
     pacer = Pacer(remote=False)
-    for _ in range(20):
-        pacer.due(BEHIND)
-    pacer.due(FREE)
+    pacer.due(BEHIND, 0.0)
+    pacer.due(FREE, 9.0)
+    pacer.due(FREE, 10.0)
     assert 1.0 < pacer.pause() < LONGEST_S
-    for _ in range(60):
-        pacer.due(FREE)
+    for at in range(60):
+        pacer.due(FREE, 11.0 + at)
     assert pacer.pause() == pytest.approx(0.1)
     assert not pacer.slowed
 

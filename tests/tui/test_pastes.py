@@ -63,3 +63,28 @@ def test_a_paste_whose_end_is_lost_does_not_swallow_the_keyboard() -> None:
     assert splitter.tick(LOST_END_S / 2) == []
     assert splitter.tick(LOST_END_S) == [Pasted("half")]
     assert splitter.feed("k", 2.0) == [Typed("k")]
+
+
+def test_control_characters_in_a_burst_are_text() -> None:
+    text = "a line \x1b[31m with \x11 and \x03\r" * 5
+    assert split(text) == [Pasted(text, bracketed=False)]
+
+
+def test_the_short_end_of_a_burst_belongs_to_it() -> None:
+    text = "a line\r" * 40
+    assert split(text, "\x11 the end") == [Pasted(text, bracketed=False), Pasted("\x11 the end", bracketed=False)]
+
+
+def test_a_burst_after_an_arrow_key_is_a_burst() -> None:
+    text = "a line\r" * 40
+    assert split("\x1b[A", text) == [Typed("\x1b[A"), Pasted(text, bracketed=False)]
+
+
+def test_mouse_reports_and_keys_that_repeat_are_never_a_burst() -> None:
+    reports = "\x1b[<35;10;10M" * 20 + "\x1bOP" * 20 + "\x1b[97;5u" * 20
+    assert split(reports) == [Typed(reports)]
+
+
+def test_keys_right_after_a_burst_are_keys() -> None:
+    text = "a line\r" * 40
+    assert split(text, "\x1b[A") == [Pasted(text, bracketed=False), Typed("\x1b[A")]

@@ -20,14 +20,14 @@ async def test_a_slow_line_is_spared_and_a_line_that_is_well_again_is_not() -> N
         assert (chat.transcript.jump, panel.sweep, chat.pacer.usual_s) == (1, False, LOCAL_S)
 
         for now_s in (0.0, SLOW_AFTER_S):
-            chat.pacer.due(BEHIND)
+            chat.pacer.due(BEHIND, now_s)
             chat._look_at_line(now_s)
         assert (chat.transcript.jump, panel.sweep, chat.pacer.usual_s) == (REMOTE_JUMP, True, REMOTE_S)
         assert chat.status_line.status.slow_line
         await run.until_noticed("The line is slow")
 
         while chat.pacer.slowed:
-            chat.pacer.due(FREE)
+            chat.pacer.due(FREE, 10.0)
         for now_s in (20.0, 20.0 + WELL_AFTER_S):
             chat._look_at_line(now_s)
         assert (chat.transcript.jump, panel.sweep, chat.pacer.usual_s) == (1, False, LOCAL_S)
@@ -38,7 +38,7 @@ async def test_a_slow_line_is_spared_and_a_line_that_is_well_again_is_not() -> N
 async def test_nothing_is_learnt_about_the_line_while_nothing_is_painted() -> None:
     async with program() as run:
         chat = run.chat
-        chat.pacer.due(BEHIND)
+        chat.pacer.due(BEHIND, 0.0)
         assert chat.pacer.slowed
         for now_s in (0.0, SLOW_AFTER_S, 10 * SLOW_AFTER_S):
             chat._look_at_line(now_s)
