@@ -15,6 +15,7 @@ from engine.errors import ModelError
 from engine.models.catalog import Catalog, Entry, Family, list_models
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
+from engine.models.places import Place
 from engine.models.references import HubReference, parse_reference
 from engine.models.untrusted import file_name, printable
 from engine.presets.preset import Preset
@@ -37,6 +38,17 @@ class QuantChoice:
     quant: str
     path: Path | None
     """Its file; none when it is made when asked for."""
+
+
+def built_in_family() -> Family:
+    """The model that xchat carries, in the quants that are there; `builtin.QUANTS` names those that are made when they are asked for.
+
+    Raises:
+        ModelError: It is missing from the installation, or damaged.
+    """
+    files = (builtin.path(), *(file for quant in builtin.QUANTS if (file := builtin.made(quant)) is not None))
+    entries = tuple(Entry((file,), Place.BUILT_IN, file_name(file), check_model(file).facts) for file in files)
+    return Family(entries[0].facts.family_key, entries[0].facts.family_name, entries)
 
 
 class ModelFinder:

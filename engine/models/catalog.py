@@ -45,6 +45,11 @@ class Broken:
     label: str
     error: ModelError
 
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The file, as `Entry.parts`."""
+        return (self.path,)
+
 
 @dataclass(frozen=True, slots=True)
 class Family:

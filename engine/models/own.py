@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import ModelError, UsageError
-from engine.models.catalog import Entry
+from engine.models.catalog import Broken, Entry
 from engine.models.check import CheckedModel
 from engine.models.places import Place
 from engine.models.untrusted import file_name, printable
 from engine.paths import models_dir
 
 
-def add(model: CheckedModel) -> tuple[Path, ...]:
-    """Link a model (all its parts) into xchat's own folder; nothing is copied or moved.
+def add(model: CheckedModel, *, copy: bool = False) -> tuple[Path, ...]:
+    """Link a model (all its parts) into xchat's own folder, or copy it there; the original stays where it is.
 
     Raises:
         UsageError: A file of that name is there already, or the model lies there.
@@ -31,7 +32,10 @@ def add(model: CheckedModel) -> tuple[Path, ...]:
     made: list[Path] = []
     try:
         for part, link in zip(model.parts, links, strict=True):
-            link.symlink_to(part.resolve())
+            if copy:
+                _copy(part, link)
+            else:
+                link.symlink_to(part.resolve())
             made.append(link)
     except OSError as error:
         for link in made:
@@ -40,7 +44,7 @@ def add(model: CheckedModel) -> tuple[Path, ...]:
     return links
 
 
-def removal(entry: Entry) -> tuple[Path, ...]:
+def removal(entry: Entry | Broken) -> tuple[Path, ...]:
     """The files that removing a model would delete: its links and, in the Hugging Face cache, blobs that nothing else names.
 
     Raises:
@@ -56,7 +60,7 @@ def removal(entry: Entry) -> tuple[Path, ...]:
     return tuple(path for part in entry.parts for path in (part, *_lonely_blob(part)))
 
 
-def remove(entry: Entry) -> int:
+def remove(entry: Entry | Broken) -> int:
     """Delete what `removal` names; returns the bytes that became free. Raises UsageError as it does, ModelError when the disk refuses."""
     freed = 0
     for path in removal(entry):
@@ -67,6 +71,16 @@ def remove(entry: Entry) -> int:
         except OSError as error:
             raise ModelError(f"{file_name(path)} can't be deleted", printable(str(error)), "Check the permissions") from error
     return freed
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Let the copy appear when it is whole."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(source, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _lonely_blob(link: Path) -> tuple[Path, ...]:

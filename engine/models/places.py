@@ -29,6 +29,7 @@ _OLLAMA_KINDS = {
 class Place(StrEnum):
     """Whose folder it is."""
 
+    BUILT_IN = "comes with xchat"
     OWN = "xchat"
     FOLDER = "folder"
     HUGGING_FACE = "hugging face"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+from engine.choosing import BUILTIN, built_in_family
 from engine.config import load_config
-from engine.errors import ModelError, UsageError
-from engine.models.catalog import Catalog, Entry, Family, list_models
+from engine.demo import builtin
+from engine.errors import ModelError, StoreError, UsageError
+from engine.models.catalog import Broken, Catalog, Entry, Family, list_models
 from engine.models.check import check_model
 from engine.models.facts import size_label
 from engine.models.fit import Fit, fit, gib
+from engine.models.own import add as add_model
+from engine.models.own import removal
+from engine.models.own import remove as remove_model
+from engine.models.places import Place
 from engine.paths import models_dir
 from engine.presets.preset import Preset
 from engine.presets.topology import cpu_features, read_room
+from engine.store.speeds import MeasuredSpeeds, measured_speeds
 from tui.cli.models_make import add_pull, add_quantize
 from tui.cli.output import confirmed, write_json
 from tui.sanitize import visible
@@ -52,7 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     adding.add_argument("path", type=Path, metavar="PATH")
     adding.add_argument("--copy", action="store_true", help="copy it instead")
     adding.set_defaults(run=add)
-    removing = verbs.add_parser("remove", help="delete a file from xchat's own folder")
+    removing = verbs.add_parser("remove", help="delete a model from xchat's own folder or the Hugging Face cache")
     removing.add_argument("path", type=Path, metavar="PATH")
     removing.add_argument("--yes", action="store_true", help="do not ask")
     removing.set_defaults(run=remove)
@@ -63,6 +68,31 @@ def catalog() -> Catalog:
     return list_models(load_config().models.folders)
 
 
+def speeds() -> MeasuredSpeeds:
+    """What this host measured; nothing, told on standard error, when the database can't be read."""
+    try:
+        return measured_speeds()
+    except StoreError as error:
+        sys.stderr.write(f"xchat: measured speeds are not known: {visible(str(error))}\n")
+        return MeasuredSpeeds({})
+
+
+def families(found: Catalog) -> tuple[Family, ...]:
+    """The built-in model, then what was found; a built-in model that is broken is told on standard error."""
+    try:
+        return built_in_family(), *found.families
+    except ModelError as error:
+        sys.stderr.write(f"xchat: {visible(str(error))}\n")
+        return found.families
+
+
+def not_made(family: Family) -> list[str]:
+    """Quants of the built-in model that are made when they are first asked for."""
+    if family.entries[0].place is not Place.BUILT_IN:
+        return []
+    return [quant for quant in builtin.QUANTS if family.quant(quant) is None]
+
+
 def fit_of(entry: Entry, family: Family | None = None) -> Fit:
     """What an entry needs under the default preset, beside what is free."""
     siblings = {other.facts.quant: other.facts for other in family.entries} if family else None
@@ -71,12 +101,17 @@ def fit_of(entry: Entry, family: Family | None = None) -> Fit:
 
 def list_all(options: argparse.Namespace) -> int:
     """Print every family with its quants; what can't be used comes last, with its reason."""
-    found = catalog()
+    found, measured = catalog(), speeds()
     if options.json:
         write_json(
             {
                 "families": [
-                    {"name": family.name, "quants": [entry_object(entry) for entry in family.entries]} for family in found.families
+                    {
+                        "name": family.name,
+                        "quants": [entry_object(entry, measured) for entry in family.entries],
+                        "made_when_asked_for": not_made(family),
+                    }
+                    for family in families(found)
                 ],
                 "companions": [str(entry.path) for entry in found.companions],
                 "broken": [{"path": str(broken.path), "reason": str(broken.error)} for broken in found.broken],
@@ -84,11 +119,13 @@ def list_all(options: argparse.Namespace) -> int:
             }
         )
         return 0
-    for family in found.families:
+    for family in families(found):
         sys.stdout.write(f"{visible(family.name)}\n")
-        sys.stdout.writelines(f"  {line_of(entry)}\n" for entry in family.entries)
-    if not found.families:
-        sys.stdout.write("no models here; `xchat` brings a small one of its own\n")
+        sys.stdout.writelines(f"  {line_of(entry, measured)}\n" for entry in family.entries)
+        if not_made(family):
+            sys.stdout.write(f"  made when first asked for: {', '.join(not_made(family))}\n")
+    for entry in found.companions:
+        sys.stdout.write(f"goes with a model ({entry.facts.kind}): {visible(str(entry.path))}\n")
     for broken in found.broken:
         sys.stdout.write(f"broken: {visible(str(broken.error))}\n")
     for folder in found.unreadable:
@@ -96,19 +133,19 @@ def list_all(options: argparse.Namespace) -> int:
     return 0
 
 
-def line_of(entry: Entry) -> str:
-    """A file in a line: quant, size, real bits per weight, what it needs."""
-    facts = entry.facts
-    fitting = fit_of(entry)
+def line_of(entry: Entry, measured: MeasuredSpeeds) -> str:
+    """A file in a line: quant, size, real bits per weight, what it needs, how fast it was here."""
+    facts, fitting, speed = entry.facts, fit_of(entry), measured.of(entry.path)
     verdict = "" if fitting.fits else "  does not fit"
+    decoding = f"{speed.predicted_per_second:.1f}" if speed is not None and speed.predicted_per_second is not None else "-"
     return (
         f"{facts.quant:<10}{gib(facts.file_bytes):>10}{facts.bits_per_weight:>6.2f} bpw  needs {gib(fitting.estimate.needed):>9}{verdict}"
-        f"  {entry.place}  {visible(str(entry.path))}"
+        f"  {decoding:>6} tokens/s  {entry.place}  {visible(str(entry.path))}"
     )
 
 
-def entry_object(entry: Entry) -> dict[str, Any]:
-    """A file for JSON."""
+def entry_object(entry: Entry, measured: MeasuredSpeeds) -> dict[str, Any]:
+    """A file for JSON; `measured` is null where this host never ran it."""
     facts = entry.facts
     fitting = fit_of(entry)
     return {
@@ -125,35 +162,47 @@ def entry_object(entry: Entry) -> dict[str, Any]:
         "chat_template": facts.has_template,
         "needed_bytes": fitting.estimate.needed,
         "fits": fitting.fits,
+        "measured": measured.of(entry.path),
     }
 
 
 def show(options: argparse.Namespace) -> int:
     """Print all that is known of a file or a family."""
-    path = Path(options.model).expanduser()
-    found = catalog()
-    if path.exists():
-        check_model(path)
-        family = found.family_of(path.resolve()) or found.family_of(path)
-        entries = [entry for entry in family.entries if path.samefile(entry.path)] if family else []
-        if family is None or not entries:
-            found = list_models([path.parent])
-            family = found.family_of(path)
-            entries = [entry for entry in family.entries if path.samefile(entry.path)] if family else []
-    else:
-        family = found.find(options.model)
-        entries = list(family.entries) if family else []
-    if family is None or not entries:
-        raise ModelError(f"There is no model {options.model}", "", "`xchat models list` shows what is here.")
+    family, entries = named(options.model)
+    measured = speeds()
     if options.json:
-        write_json([entry_object(entry) for entry in entries])
+        write_json([entry_object(entry, measured) for entry in entries])
         return 0
     for entry in entries:
-        write_facts(entry, family)
+        write_facts(entry, family, measured)
     return 0
 
 
-def write_facts(entry: Entry, family: Family) -> None:
+def named(name: str) -> tuple[Family, list[Entry]]:
+    """The family that a name or a path means, and which of its files.
+
+    Raises:
+        ModelError: There is none, or the file can't be used.
+    """
+    if name == BUILTIN:
+        family = built_in_family()
+        return family, list(family.entries)
+    path, found = Path(name).expanduser(), catalog()
+    if not path.exists():
+        known = found.find(name)
+        if known is None:
+            raise ModelError(f"There is no model {visible(name)}", "", "`xchat models list` shows what is here.")
+        return known, list(known.entries)
+    checked = check_model(path)
+    of_file = found.family_of(path.resolve()) or found.family_of(path)
+    entries = [entry for entry in of_file.entries if path.samefile(entry.path)] if of_file is not None else []
+    if of_file is None or not entries:
+        entry = Entry(checked.parts, Place.FOLDER, path.name, checked.facts)
+        return Family(checked.facts.family_key, checked.facts.family_name, (entry,)), [entry]
+    return of_file, entries
+
+
+def write_facts(entry: Entry, family: Family, measured: MeasuredSpeeds) -> None:
     """A file as a block of lines."""
     facts = entry.facts
     fitting = fit_of(entry, family)
@@ -168,38 +217,62 @@ def write_facts(entry: Entry, family: Family) -> None:
         "template": "yes" if facts.has_template else "none; a plain format is used",
         "licence": facts.licence or "not said",
         "memory": fitting.sentence,
+        "speed": speed_sentence(entry, measured),
     }
     sys.stdout.writelines(f"{name:<14}{visible(value)}\n" for name, value in lines.items())
     sys.stdout.writelines(f"{'':<14}{remedy.sentence}\n" for remedy in fitting.remedies)
     sys.stdout.write("\n")
 
 
+def speed_sentence(entry: Entry, measured: MeasuredSpeeds) -> str:
+    """How fast a file was on this host."""
+    speed = measured.of(entry.path)
+    if speed is None:
+        return "not measured on this host yet"
+    figures = {"decoding": speed.predicted_per_second, "prefilling": speed.prompt_per_second}
+    told = ", ".join(f"{value:.1f} tokens/s {what}" for what, value in figures.items() if value is not None)
+    return f"{told} (median of {speed.turns} clean turns on this host)" if speed.turns > 1 else f"{told} (one clean turn on this host)"
+
+
 def add(options: argparse.Namespace) -> int:
     """Link or copy a file (all parts of a split one) into xchat's own folder, after looking whether it is a model."""
-    checked = check_model(options.path.expanduser())
-    for part in checked.parts:
-        target = models_dir() / part.name
-        if target.exists() or target.is_symlink():
-            raise UsageError(f"{target} is there already", "", "Remove it first, or rename the file.")
-        if options.copy:
-            shutil.copyfile(part, target)
-        else:
-            os.symlink(part.resolve(), target)
-        sys.stdout.write(f"{target}\n")
+    for link in add_model(check_model(options.path.expanduser()), copy=options.copy):
+        sys.stdout.write(f"{link}\n")
     return 0
 
 
 def remove(options: argparse.Namespace) -> int:
-    """Delete a file of xchat's own folder; files of others are never touched."""
+    """Delete a model from xchat's own folder or the Hugging Face cache; what other programs put elsewhere is never touched."""
     path = options.path.expanduser()
     path = path if path.is_absolute() or path.exists() else models_dir() / path
-    if path.parent.resolve() != models_dir().resolve():
-        raise UsageError(
-            f"{path} is not in xchat's own folder", "xchat deletes only there", "Delete it with the program that put it there."
-        )
     if not path.is_symlink() and not path.exists():
         raise ModelError(f"There is no file {path}", "", "`xchat models list` shows what is here.")
-    if not options.yes and not confirmed(f"Delete {'the link ' if path.is_symlink() else ''}{path}?"):
+    entry = entry_at(path)
+    going = removal(entry)
+    if not options.yes and not confirmed(f"Delete {', '.join(f'the link {one}' if one.is_symlink() else str(one) for one in going)}?"):
         return 1
-    path.unlink()
+    freed = remove_model(entry)
+    if freed:
+        sys.stderr.write(f"{gib(freed)} are free again\n")
     return 0
+
+
+def entry_at(path: Path) -> Entry | Broken:
+    """What a file is in the catalog, broken ones too.
+
+    Raises:
+        UsageError: It is in none of the places where models are looked for.
+    """
+    found = catalog()
+    where = path.parent.resolve() / path.name
+    models = (entry for family in found.families for entry in family.entries)
+    known: tuple[Entry | Broken, ...] = (*models, *found.companions, *found.broken)
+    for entry in known:
+        if where in places_of(entry):
+            return entry
+    raise UsageError(f"{path} is not in xchat's own folder", "xchat deletes only there", "Delete it with the program that put it there.")
+
+
+def places_of(entry: Entry | Broken) -> set[Path]:
+    """Where its files lie; a link's own place and not that of what it leads to."""
+    return {part.parent.resolve() / part.name for part in entry.parts}

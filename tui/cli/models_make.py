@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from engine.choosing import BUILTIN
 from engine.config import load_config
 from engine.demo import builtin
 from engine.errors import ModelError
@@ -156,7 +157,7 @@ def source_of(name: str) -> CheckedModel:
     Raises:
         ModelError: There is none of this name, or it can't be used.
     """
-    if name == "builtin":
+    if name == BUILTIN:
         return check_model(builtin.path())
     path = Path(name).expanduser()
     if path.exists():

@@ -1,0 +1,110 @@
+"""How fast each model file ran on this host: what lists of models show beside it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from engine.metrics.clock import NS_PER_MS
+from engine.paths import database_path
+from engine.store.errors import explain
+from engine.store.opening import open_reader
+
+LOOKED_AT = 2_000
+"""Newest clean turns of this host that are looked at."""
+NEWEST = 20
+"""So many turns of a file make its figures: an average over years says nothing of now."""
+FEWEST_DECODED = 16
+FEWEST_PREFILLED = 64
+"""Speeds over fewer tokens are mostly chance."""
+
+_QUERY = f"""
+    SELECT t.model_path, t.model_fingerprint, t.started_ms, t.predicted_n, t.predicted_ms, t.prompt_n, t.prompt_ms
+    FROM turns AS t JOIN processes AS p ON p.id = t.process_id
+    WHERE p.host = ? AND t.noisy IS NULL AND t.stop_reason <> 'error'
+    ORDER BY t.id DESC LIMIT {LOOKED_AT}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSpeed:
+    """Medians over the newest clean turns of a model file on this host, whatever the settings were."""
+
+    predicted_per_second: float | None
+    """While decoding; None when no turn was long enough to tell."""
+    prompt_per_second: float | None
+    """While prefilling; None when no prompt was long enough to tell."""
+    turns: int
+    last_ms: int
+    """When the newest of them began, in Unix time."""
+
+
+@dataclass(slots=True)
+class _Turns:
+    fingerprint: str
+    last_ms: int
+    decoding: list[float]
+    prefilling: list[float]
+    count: int = 0
+
+
+class MeasuredSpeeds:
+    """What is known of the files of this machine."""
+
+    def __init__(self, by_file: Mapping[str, MeasuredSpeed]) -> None:
+        """`by_file` has the paths that the turns were logged with."""
+        self._by_file = {os.path.realpath(path): speed for path, speed in reversed(list(by_file.items()))}
+
+    def of(self, path: Path) -> MeasuredSpeed | None:
+        """What is known of a file; None when nothing is, or when the file was written since."""
+        known = self._by_file.get(os.path.realpath(path))
+        try:
+            written_ms = path.stat().st_mtime_ns // NS_PER_MS
+        except OSError:
+            return None
+        return known if known is not None and written_ms <= known.last_ms else None
+
+
+def measured_speeds(path: Path | None = None, *, host: str | None = None) -> MeasuredSpeeds:
+    """Read what is known from the database of this person; nothing when there is none. Blocks for some milliseconds.
+
+    Raises:
+        StoreError: The database can't be read.
+    """
+    path = path if path is not None else database_path()
+    if not path.exists():
+        return MeasuredSpeeds({})
+    with closing(open_reader(path)) as db:
+        try:
+            return MeasuredSpeeds(speeds_by_file(db, host if host is not None else socket.gethostname()))
+        except sqlite3.Error as error:
+            raise explain(error, path) from error
+
+
+def speeds_by_file(db: sqlite3.Connection, host: str) -> dict[str, MeasuredSpeed]:
+    """By the path of the model file, the one used last first. Turns of other weights under the same path do not count."""
+    files: dict[str, _Turns] = {}
+    for file, fingerprint, started_ms, predicted_n, predicted_ms, prompt_n, prompt_ms in db.execute(_QUERY, (host,)):
+        turns = files.setdefault(file, _Turns(fingerprint, started_ms, [], []))
+        if turns.fingerprint != fingerprint or turns.count == NEWEST:
+            continue
+        turns.count += 1
+        if predicted_n >= FEWEST_DECODED and predicted_ms > 0:
+            turns.decoding.append(predicted_n / predicted_ms * 1e3)
+        if prompt_n >= FEWEST_PREFILLED and prompt_ms > 0:
+            turns.prefilling.append(prompt_n / prompt_ms * 1e3)
+    return {
+        file: MeasuredSpeed(_median(turns.decoding), _median(turns.prefilling), turns.count, turns.last_ms)
+        for file, turns in files.items()
+        if turns.decoding or turns.prefilling
+    }
+
+
+def _median(speeds: list[float]) -> float | None:
+    return median(speeds) if speeds else None

@@ -1,0 +1,64 @@
+"""`xchat models` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.demo import builtin
+from engine.paths import models_dir
+from tests.engine.models import raw_gguf
+from tests.tui.cli.conftest import Run, save
+
+
+def quants(xchat: Run) -> dict[str, list[dict[str, Any]]]:
+    return {family["name"]: family["quants"] for family in json.loads(xchat("models", "list", "--json").out)["families"]}
+
+
+@pytest.fixture
+def tiny() -> Path:
+    return raw_gguf.write(models_dir() / "tiny-Q8_0.gguf")
+
+
+def test_the_built_in_model_is_listed_with_the_quants_it_can_be_had_in(xchat: Run) -> None:
+    (guide,) = quants(xchat)["xchat guide"]
+    assert (guide["path"], guide["quant"]) == (str(builtin.path()), "F16")
+    assert "made when first asked for: Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q2_K" in xchat("models", "list").out
+    assert "xchat guide" in xchat("models", "show", "builtin").out
+
+
+def test_the_speed_measured_on_this_host_stands_beside_the_file(xchat: Run, tiny: Path) -> None:
+    assert quants(xchat)["Tiny Test"][0]["measured"] is None
+    assert "not measured on this host yet" in xchat("models", "show", "tiny").out
+    save("Hello", at_ms=tiny.stat().st_mtime_ns // 1_000_000 + 1, model_path=str(tiny))
+    measured = quants(xchat)["Tiny Test"][0]["measured"]
+    assert measured["predicted_per_second"] == pytest.approx(62.5, rel=0.1)
+    assert f"{measured['predicted_per_second']:.1f} tokens/s" in xchat("models", "list").out
+    assert "tokens/s decoding (one clean turn on this host)" in xchat("models", "show", str(tiny)).out
+
+
+def test_a_file_anywhere_can_be_shown_added_and_removed(xchat: Run, tmp_path: Path) -> None:
+    path = raw_gguf.write(tmp_path / "elsewhere" / "m.gguf")
+    assert json.loads(xchat("models", "show", str(path), "--json").out)[0]["path"] == str(path)
+    assert xchat("models", "remove", path, "--yes").code == 2
+    link = Path(xchat("models", "add", path).out.strip())
+    assert link.is_symlink()
+    assert "there already" in xchat("models", "add", path).err
+    assert xchat("models", "remove", link.name, "--yes").code == 0
+    assert Path(xchat("models", "add", path, "--copy").out.strip()).read_bytes() == path.read_bytes()
+    assert path.exists()
+    assert [one.name for one in models_dir().iterdir()] == ["m.gguf"]
+
+
+def test_what_is_broken_is_told_with_its_reason_and_can_be_removed(xchat: Run) -> None:
+    (models_dir() / "bad.gguf").write_bytes(b"GGU")
+    (models_dir() / "lost.gguf").symlink_to("/nowhere.gguf")
+    out = xchat("models", "list").out
+    assert "broken: bad.gguf" in out
+    assert "broken: lost.gguf" in out
+    for name in ("bad.gguf", "lost.gguf"):
+        assert xchat("models", "remove", name, "--yes").code == 0
+    assert "broken" not in xchat("models", "list").out
