@@ -94,6 +94,8 @@ class ThreadsNow:
     """Why that many decode, in a sentence."""
     reason_batch: str
     """Why that many prefill, in a sentence."""
+    moves: tuple[str, ...] = ()
+    """What `auto` decided last, a sentence for each kind of work, the same until the count moves again."""
 
 
 @dataclass(frozen=True, slots=True)

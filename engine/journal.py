@@ -91,9 +91,12 @@ class Journal:
         self._add(save)
 
     def event(self, session: LoggedSession | None, turn_id: int | None, wall_ms: int, kind: str, text: str) -> None:
-        """A mark on the time line: a preset change, a stall, a capture, an alert."""
-        if self._store is not None:
-            self._store.put_event(wall_ms=wall_ms, session_id=session.id if session else None, turn_id=turn_id, kind=kind, text=text)
+        """A mark on the time line: a preset change, a move of the thread governor, a stall, a capture, an alert."""
+
+        async def put(store: Store) -> None:
+            store.put_event(wall_ms=wall_ms, session_id=session.id if session else None, turn_id=turn_id, kind=kind, text=text)
+
+        self._add(put)
 
     def sample(self, session: LoggedSession | None, sample: Sample) -> None:
         """The machine at one moment; never waits."""

@@ -57,6 +57,7 @@ from engine.metrics.clock import now_ns, wall_ms
 from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, TurnRecord, new_message_id
+from engine.store.export.run_card import GOVERNOR_KIND
 from engine.store.queries import Reader
 from engine.store.regression import Regression
 from engine.store.store import Store
@@ -108,6 +109,8 @@ class Session:
         self._tree = ConversationTree()
         self._prompts = PromptCache()
         self._first_kept = 0
+        self._moves: tuple[str, ...] = ()
+        """What the thread governors had decided when they were last asked."""
         self._told: set[str] = set()
         """What had to be adapted for this model's template, so that each sentence is said once."""
         self._logged: LoggedSession | None = None
@@ -541,9 +544,11 @@ class Session:
         turn = self._turn
         if isinstance(event, LoadProgressed):
             self._emit(ModelLoading(event.path, event.fraction))
-        elif turn is None or event.turn != turn.answer.id:
             return
-        elif isinstance(event, TokensDecoded):
+        if turn is None or event.turn != turn.answer.id:
+            return
+        self._log_moves()
+        if isinstance(event, TokensDecoded):
             self._emit_growth(turn, turn.grow(event), event.token_ns)
         elif isinstance(event, PromptReady):
             turn.prompt_ready(event)
@@ -610,6 +615,16 @@ class Session:
         self._journal.message(self._logged, user)
         self._journal.answering(self._logged, True)
 
+    def _log_moves(self) -> None:
+        """Put what the thread governors decided since the last event of a turn on the time line, for the run card."""
+        now = self._backend.threads_now
+        if now is None or now.moves == self._moves:
+            return
+        for move in now.moves:
+            if move not in self._moves:
+                self.log_mark(GOVERNOR_KIND, move)
+        self._moves = now.moves
+
     def _remember_head(self) -> None:
         if self._logged is not None:
             self._journal.head(self._logged, self._tree.head.id if self._tree.head else None)
@@ -629,6 +644,7 @@ class Session:
         self._keep_state()
         self._tree = tree
         self._first_kept = 0
+        self._moves = ()
         self._info = info
         self._logged = LoggedSession(info.title, info.created_ms, info.id) if info is not None else None
         self.last_prompt = ""

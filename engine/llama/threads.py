@@ -24,7 +24,7 @@ class ContextThreads:
     @property
     def now(self) -> ThreadsNow:
         """What is in force, and why; from any thread."""
-        return ThreadsNow(*self.auto.threads, *self.auto.reasons)
+        return ThreadsNow(*self.auto.threads, *self.auto.reasons, self.auto.moves)
 
     def use(self, preset: Preset) -> None:
         """Put the counts of another preset in force from the next call on."""

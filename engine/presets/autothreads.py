@@ -101,6 +101,12 @@ class AutoThreads:
         fixed = "Set by the preset"
         return (self._decode.reason if self._decode else fixed), (self._prefill.reason if self._prefill else fixed)
 
+    @property
+    def moves(self) -> tuple[str, ...]:
+        """What the governors decided last, a sentence each; none for a count that the preset sets."""
+        governors = (("Decoding", self._decode), ("Prefilling", self._prefill))
+        return tuple(f"{what} with {governor.move}" for what, governor in governors if governor is not None and governor.move)
+
     def decoded(self, duration_ns: int, now_ns: int) -> tuple[int, int] | None:
         """One decode call that made one token per sequence took that long; returns both counts when they should change now."""
         return self._feed(self._decode, duration_ns, 1, now_ns)

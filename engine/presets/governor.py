@@ -92,6 +92,8 @@ class Governor:
         """The count in use, tried ones included."""
         self.reason = f"{_threads(self.threads)} to begin with: physical cores within the limits of this process"
         """Why this count, in a sentence for the panel."""
+        self.move = ""
+        """What was decided when the count was first measured or last changed; unlike `reason` not renewed by every check."""
         self._window: deque[float] = deque(maxlen=tuning.window)
         self._skip = 0
         self._reference: float | None = None
@@ -247,6 +249,8 @@ class Governor:
         self._looked_ns = self._clock_ns
         self._others = self._facts.others
         self.reason = self._sentence(best)
+        if moved or self._why == _FIRST:
+            self.move = self.reason
         return self._switch(best)
 
     def _obey_limit(self) -> int:
@@ -255,7 +259,7 @@ class Governor:
         self._home = min(self._home, limit)
         self._to_try = []
         self._reference = None
-        self.reason = f"{_threads(self._home)}: this process may use no more CPUs now"
+        self.reason = self.move = f"{_threads(self._home)}: this process may use no more CPUs now"
         return self._switch(self._home) or self.threads
 
     def _switch(self, count: int) -> int | None:

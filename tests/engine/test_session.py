@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -390,3 +391,32 @@ class TestLookingThroughWhatIsSaved:
         assert cut is not None
         await session.resume(cut.id)
         assert await session.interrupted() is None
+
+
+async def test_what_the_thread_governor_decides_is_logged_once_for_each_session(watched: Watched) -> None:
+    session, backend = watched.session, watched.backend
+
+    def decided(*moves: str) -> None:
+        assert backend.threads_now is not None
+        backend.threads_now = replace(backend.threads_now, moves=moves)
+
+    async def logged() -> list[tuple[int, str]]:
+        await session._journal.drain()
+        await session._journal.run(lambda store: store.flush())
+        with closing(sqlite3.connect(database_path())) as db:
+            return db.execute("SELECT session_id, text FROM events WHERE kind = 'governor' ORDER BY id").fetchall()
+
+    decided("Decoding with 2 threads")
+    await watched.answered(session.send("Hi"))
+    await watched.answered(session.send("Hi again"))
+    decided("Decoding with 1 thread", "Prefilling with 2 threads")
+    await watched.answered(session.send("And again"))
+    session.new_session()
+    await watched.answered(session.send("Hello"))
+    one, two = "Decoding with 1 thread", "Prefilling with 2 threads"
+    assert [text for _, text in await logged()] == ["Decoding with 2 threads", one, two, one, two]
+    assert len({session_id for session_id, _ in await logged()}) == 2
+    await asyncio.sleep(0)
+    assert session.info is not None
+    (card,) = await session.reader.run_cards((session.info.id,))
+    assert card.decisions == (one, two)

@@ -138,6 +138,21 @@ def test_where_others_can_not_be_known_it_looks_again_by_itself() -> None:
     assert governor.threads == 2
 
 
+def test_a_move_is_told_once_and_a_check_that_changes_nothing_is_none() -> None:
+    machine = Machine()
+    governor = governor_for(machine)
+    assert governor.move == ""
+    run(machine, governor, 1)
+    first = governor.move
+    assert first.endswith("(measured at the start)")
+    run(machine, governor, 10)
+    assert governor.reason != governor.move == first
+    machine.neighbours = 1.0
+    run(machine, governor, 2)
+    assert governor.move == governor.reason != first
+    assert governor.move.startswith("1 thread")
+
+
 def test_it_climbs_from_a_poor_start() -> None:
     machine = Machine(8)
     governor = governor_for(machine, start=1)
