@@ -35,6 +35,12 @@ END_LIMIT_S = 30.0
 """How long py-spy may take to write its output after the last sample."""
 SETTLE_S = 0.15
 """py-spy says that it samples just before it listens to the signal that ends it early."""
+FEWEST_SAMPLES = 2
+"""Samples that a capture is given before it ends early; a processor that is busy elsewhere may keep the first one back."""
+FEWEST_LIMIT_S = 5.0
+"""How long it is given for them."""
+LOOK_S = 0.01
+"""Time between two looks for the first samples."""
 NICENESS = 19
 """Where py-spy only looks, it lets the model compute first. Where it stops the program, it must be quick to let it go on."""
 SAMPLING = "Sampling process"
@@ -113,12 +119,18 @@ class Capture:
         self._stopping = asyncio.Event()
         self._stopped_ns: int | None = None
         self._cancelled = False
+        self._count: Callable[[], int | None] = lambda: 0
         self._task = asyncio.create_task(self._run(), name="capture")
 
     @property
     def sampling(self) -> bool:
         """Whether samples are being taken, after py-spy has found its way into the process."""
         return self._started_ns is not None and not self._task.done()
+
+    @property
+    def taken(self) -> int | None:
+        """Samples so far, failed ones included; from any thread. None where py-spy can't be watched. The record has the exact number."""
+        return self._count()
 
     @property
     def remaining_s(self) -> float:
@@ -256,6 +268,8 @@ class Capture:
 
     async def _accompany(self, process: asyncio.subprocess.Process, lanes: LaneRecorder, cpu: child.ProcessTime) -> None:
         """Look at the threads while py-spy samples, and end it when asked to."""
+        wakings = child.Wakings(process.pid)
+        self._count = lambda: wakings.count
         started_ns = self._begin_sampling()
         ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(self._stopping.wait())
@@ -265,7 +279,7 @@ class Capture:
                 cpu.look(now_ns())
                 await asyncio.wait({ended, stopping}, timeout=LANE_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
-                    await asyncio.wait({ended}, timeout=max(0.0, SETTLE_S - (now_ns() - started_ns) / NS_PER_S))
+                    await self._settle(ended, started_ns)
                     self._stopped_ns = now_ns()
                     lanes.look(self._stopped_ns)
                     cpu.look(self._stopped_ns)
@@ -277,6 +291,15 @@ class Capture:
         finally:
             stopping.cancel()
             ended.cancel()
+
+    async def _settle(self, ended: asyncio.Task[int], started_ns: int) -> None:
+        """Give py-spy what it needs to be ended with something in its hands."""
+        await asyncio.wait({ended}, timeout=max(0.0, SETTLE_S - (now_ns() - started_ns) / NS_PER_S))
+        while not ended.done() and (now_ns() - started_ns) / NS_PER_S < FEWEST_LIMIT_S:
+            taken = self.taken
+            if taken is None or taken >= FEWEST_SAMPLES:
+                return
+            await asyncio.wait({ended}, timeout=LOOK_S)
 
     def _unusable(self, report: Report, program: Path) -> _UnusableError:
         if report.refused:
@@ -308,6 +331,7 @@ class Capture:
     async def _in_process(self, reason: CaptureError) -> _Recording:
         sampler = InProcessSampler(self.request.rate, idle=self.request.mode is CaptureMode.IDLE)
         lanes = LaneRecorder()
+        self._count = lambda: sampler.taken
         start_ns = self._begin_sampling()
         sampler.start()
         try:

@@ -29,6 +29,8 @@ class InProcessSampler:
         """CPU time that sampling took; final after `stop`."""
         self.missed = 0
         """Samples that were not taken because the thread had to wait for the GIL longer than an interval."""
+        self.taken = 0
+        """Samples so far."""
 
     def start(self) -> None:
         """Begin."""
@@ -53,6 +55,7 @@ class InProcessSampler:
                 self.cpu_s = time.thread_time()
                 return
             self._sample()
+            self.taken += 1
 
     def _sample(self) -> None:
         names = {thread.ident: thread for thread in threading.enumerate()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from engine.profiling import capture as capture_module
 from engine.profiling.capture import CaptureRequest
 from engine.profiling.records import CaptureMode
 from engine.store.captures import list_captures
-from tests.engine.profiling.test_capture import busy_thread
+from tests.engine.profiling.test_capture import busy_thread, enough_samples
 from tests.fake_backend import FakeBackend
 from tests.tui.host import Host, screen_text, wait_until
 from tests.tui.program import Running, program
@@ -25,16 +24,13 @@ from tui.screens.flame import FlameScreen
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="py-spy needs root elsewhere")
 
 
-@pytest.fixture(autouse=True)
-def something_to_see() -> Iterator[None]:
-    with busy_thread("spinner"):
-        yield
-
-
 async def recording(run: Running) -> None:
-    """Press the key and wait until samples are taken."""
+    """Press the key and wait for samples of a busy thread, which is not busy for longer: the pilot waits for idleness."""
     await run.pilot.press("f9")
-    await wait_until(run.pilot, lambda: run.chat.profiler.active is not None and run.chat.profiler.active.sampling, "py-spy samples")
+    await wait_until(run.pilot, lambda: run.chat.profiler.active is not None)
+    assert run.chat.profiler.active is not None
+    with busy_thread("spinner"):
+        await enough_samples(run.chat.profiler.active)
 
 
 async def test_one_key_records_while_the_answer_goes_on_and_the_same_key_ends_it() -> None:
@@ -101,8 +97,6 @@ async def test_the_reason_for_sampling_from_inside_is_told(monkeypatch: pytest.M
     monkeypatch.setattr(capture_module.Capture.__init__, "__kwdefaults__", {"tokens": None, "setting": None, "program": missing})
     async with program() as run:
         await recording(run)
-        assert run.chat.profiler.active is not None
-        await wait_until(run.pilot, lambda: run.chat.profiler.active is not None and run.chat.profiler.active.remaining_s < 9.8, "samples")
         await run.pilot.press("f9")
         await run.until_noticed("since py-spy could not")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph")

@@ -14,6 +14,7 @@ from engine.profiling.capture import CaptureRequest
 from engine.records import TurnRecord
 from engine.store.captures import list_captures, save_capture
 from tests.engine.profiling.captures import FOLDED, record
+from tests.engine.profiling.test_capture import ENOUGH, linux
 from tui.cli import profile
 from tui.cli.profile import Recorder, with_turn
 
@@ -98,10 +99,12 @@ def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...]) -> None:
         xchat(*arguments)
 
 
+@linux
 def test_a_recorder_records_the_thread_that_works_meanwhile() -> None:
     recorder = Recorder(CaptureRequest(60, 200))
     recorder.start()
-    sum(number * number for number in range(300_000))
+    while recorder.sampling and recorder.taken < ENOUGH:
+        sum(range(500))
     capture = recorder.finish()
     assert "MainThread" in capture.stacks.threads
 

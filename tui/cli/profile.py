@@ -198,6 +198,16 @@ class Recorder:
         self._thread.start()
         self._sampling.wait()
 
+    @property
+    def sampling(self) -> bool:
+        """Whether samples are being taken."""
+        return self._capture is not None and self._capture.sampling
+
+    @property
+    def taken(self) -> int:
+        """Samples so far, 0 where they can't be counted."""
+        return (self._capture.taken or 0) if self._capture is not None else 0
+
     def finish(self) -> CaptureRecord:
         """End the recording and return it.
 

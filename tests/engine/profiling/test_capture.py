@@ -23,8 +23,10 @@ from engine.profiling.profiler import NOISE, Profiler
 from engine.profiling.records import CaptureMode
 from engine.profiling.tokens import TokenLog
 
-RECORDING_S = 0.1
-"""What the sampler inside the program gets to record: twenty samples."""
+ENOUGH = 20
+"""Samples after which a thread that is never idle has been seen for sure."""
+
+SWITCH_S = 0.0005
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,8 +35,10 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="py-spy needs root el
 
 @contextmanager
 def busy_thread(name: str) -> Iterator[None]:
-    """A Python thread that is never idle."""
+    """A Python thread that is never idle, and doesn't keep the others from the GIL for long."""
     enough = threading.Event()
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
 
     def spin_until_enough() -> None:
         while not enough.is_set():
@@ -47,6 +51,14 @@ def busy_thread(name: str) -> Iterator[None]:
     finally:
         enough.set()
         thread.join()
+        sys.setswitchinterval(interval_s)
+
+
+async def enough_samples(capture: Capture) -> None:
+    """Return when ENOUGH samples were taken, however long this machine needs for them."""
+    await capture.wait_until_sampling()
+    while capture.sampling and (capture.taken or 0) < ENOUGH:
+        await asyncio.sleep(0.005)
 
 
 def script(folder: Path, body: str) -> Path:
@@ -74,7 +86,7 @@ async def test_a_busy_thread_is_seen_and_ending_early_keeps_what_there_is(mode: 
     tokens = TokenLog()
     capture = Capture(CaptureRequest(60, 200, mode), tokens=tokens, setting=Setting("model", "Q4", "daily"))
     with busy_thread("spinner"):
-        await capture.wait_until_sampling()
+        await enough_samples(capture)
         capture.stop_early()
         record = await capture.result()
     assert record is not None
@@ -85,6 +97,27 @@ async def test_a_busy_thread_is_seen_and_ending_early_keeps_what_there_is(mode: 
     assert 0 < record.seconds < 30
     assert any(lane.name == "spinner" and lane.python for lane in record.lanes)
     assert record.overhead.sampler_cpu_pct is not None
+
+
+@linux
+async def test_ended_at_once_it_still_has_samples() -> None:
+    capture = Capture(CaptureRequest(60, 5, CaptureMode.IDLE))
+    await capture.wait_until_sampling()
+    capture.stop_early()
+    record = await capture.result()
+    assert record is not None
+    assert record.samples > 0
+
+
+@linux
+async def test_the_samples_so_far_are_those_that_the_record_has() -> None:
+    capture = Capture(CaptureRequest(60, 100, CaptureMode.IDLE))
+    assert capture.taken == 0
+    await enough_samples(capture)
+    capture.stop_early()
+    record = await capture.result()
+    assert record is not None
+    assert record.samples + record.failures >= ENOUGH
 
 
 @linux
@@ -158,8 +191,7 @@ async def test_where_py_spy_cannot_begin_the_program_samples_itself_and_says_why
     program = script(tmp_path, body)
     capture = Capture(CaptureRequest(60, 200), program=lambda: program)
     with busy_thread("spinner"):
-        await capture.wait_until_sampling()
-        await asyncio.sleep(RECORDING_S)
+        await enough_samples(capture)
         capture.stop_early()
         record = await capture.result()
     assert record is not None
@@ -175,8 +207,7 @@ async def test_without_py_spy_the_program_samples_itself(tmp_path: Path) -> None
 
     capture = Capture(CaptureRequest(60, 200, CaptureMode.IDLE), program=missing)
     with busy_thread("spinner"):
-        await capture.wait_until_sampling()
-        await asyncio.sleep(RECORDING_S)
+        await enough_samples(capture)
         capture.stop_early()
         record = await capture.result()
     assert record is not None
