@@ -406,3 +406,17 @@ async def test_a_turn_that_fails_says_why_and_the_next_one_works() -> None:
         backend.error, backend.reason = None, StopReason.EOG
         await run.send("Again")
         await run.until("1 token ")
+
+
+async def test_a_window_that_was_tiny_for_a_moment_still_follows_a_long_answer() -> None:
+    backend = FakeBackend(script=[f" word{number}" for number in range(600)], gated=True)
+    async with program(backend) as run:
+        await run.send("Go")
+        backend.release(300)
+        await run.until("word299")
+        for size in ((8, 3), (120, 40), (1, 1), (37, 60), (120, 36)):
+            await run.pilot.resize_terminal(*size)
+            assert run.chat.transcript.following
+        backend.release(300)
+        await run.answered()
+        await run.until("word599")

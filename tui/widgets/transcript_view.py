@@ -137,8 +137,9 @@ class TranscriptView(ScrollView, can_focus=True):
         self._move_by(WHEEL_LINES)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """The scroll bar was moved, or we moved."""
-        if not self._moving and round(old_value) != round(new_value):
+        """The scroll bar was moved, or we moved; or the window grew past the end, and then a resize that arranges things is on its way."""
+        resized = self.scrollable_content_region.height != self._layout.rows
+        if not self._moving and not resized and round(old_value) != round(new_value):
             self._move_by(round(new_value) - round(old_value), origin=round(old_value))
 
     # Textual's hooks
