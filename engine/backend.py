@@ -80,6 +80,8 @@ class EngineInfo:
     """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`."""
     system_info: str
     """The CPU features that the native library was built with and found."""
+    library: str = ""
+    """Version and build of the native library; empty where nothing native computes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,14 @@ class Journal:
         """Whether what happens now will be in the database."""
         return self._store is not None
 
+    def engine(self, library: str) -> None:
+        """Which native library computes, for the run cards of what this process measures."""
+
+        async def describe(store: Store) -> None:
+            await store.describe_engine(library)
+
+        self._add(describe)
+
     def begin(self, title: str, created_ms: int) -> LoggedSession:
         """A new session; its row is made before anything that is logged for it."""
         session = LoggedSession(title, created_ms)

@@ -301,6 +301,8 @@ class Session:
             raise
         finally:
             self._loads -= 1
+        if self.engine.library and (before is None or before.library != self.engine.library):
+            self._journal.engine(self.engine.library)
         self._first_kept = 0
         self._told.clear()
         if preset != self.preset:

@@ -155,6 +155,7 @@ class FakeBackend:
                 load_ms=12.0,
                 memory={"weights": 400_000_000, "kv": 50_000_000, "compute": 2_000_000},
                 system_info="AVX2 = 1",
+                library="0.5.0, build 0a1b2c3",
             )
             self._count(preset)
             future.set_result(self.loaded)

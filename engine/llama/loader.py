@@ -18,7 +18,7 @@ from engine.llama.files import ModelFile, examine, identity_of, read_ahead
 from engine.llama.kv import SequenceCache
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled, Model
-from engine.llama.native import library_version, system_info, trim_heap
+from engine.llama.native import library_name, library_version, system_info, trim_heap
 from engine.llama.probe import Probe
 from engine.llama.scheduler import Scheduler
 from engine.llama.threads import ContextThreads
@@ -187,6 +187,7 @@ class Loader:
             load_ms=(now_ns() - began) / NS_PER_MS,
             memory=context.memory_use(),
             system_info=system_info(),
+            library=library_name(),
         )
         counts = ContextThreads(context, auto)
         return Loaded(model, context, Scheduler(context, counts, checkpoint_budget()), counts, info)

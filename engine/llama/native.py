@@ -12,12 +12,13 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from engine.errors import EngineError
 
-__all__ = ["ABORT_IF_SET", "lib", "library_version", "memory_by_buffer", "on_native_death", "system_info", "trim_heap"]
+__all__ = ["ABORT_IF_SET", "lib", "library_name", "library_version", "memory_by_buffer", "on_native_death", "system_info", "trim_heap"]
 
 os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 """Without it a failed assertion forks and runs a debugger."""
@@ -117,6 +118,17 @@ def library_version() -> str:
     library = Path(lib._lib._name)
     stat = library.stat()
     return f"{lib.llama_version().decode()}-{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def library_name() -> str:
+    """Version and build of the native library for people, as far as it says, and of the bindings that brought it."""
+    build = [lib.llama_version().decode(errors="replace")]
+    for what in ("commit", "version"):
+        tell = getattr(_ggml_base, f"ggml_{what}", None)
+        if tell is not None:
+            tell.restype = ctypes.c_char_p
+            build.append(f"{'build' if what == 'commit' else 'ggml'} {(tell() or b'unknown').decode(errors='replace')}")
+    return ", ".join([*build, f"llama-cpp-python {version('llama-cpp-python')}"])
 
 
 def system_info() -> str:

@@ -393,6 +393,14 @@ class TestLookingThroughWhatIsSaved:
         assert await session.interrupted() is None
 
 
+async def test_run_cards_name_the_native_library(watched: Watched) -> None:
+    await watched.answered(watched.session.send("Hi"))
+    session_id = await only_session_id(watched.session)
+    (card,) = await watched.session.reader.run_cards((session_id,))
+    assert card.host is not None
+    assert card.host.llama_cpp_version == "0.5.0, build 0a1b2c3"
+
+
 async def test_what_the_thread_governor_decides_is_logged_once_for_each_session(watched: Watched) -> None:
     session, backend = watched.session, watched.backend
 

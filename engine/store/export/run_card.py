@@ -21,6 +21,10 @@ GOVERNOR_KIND = "governor"
 
 _MOST_DECISIONS = 20
 
+_Decision = tuple[str, str | None, str | None]
+"""A sentence, and model and preset of the turn it was said in."""
+_OF_NO_TURN = (None, None)
+
 _HOST_COLUMNS = "p.host, p.kernel, p.cpu, p.cpu_flags, p.cores, p.memory_bytes, p.xchat_version, p.llama_cpp_version"
 _SETTING_COLUMNS = "t.model, t.model_path, t.model_fingerprint, t.quant, t.preset, t.preset_json, t.n_ctx, t.threads, t.threads_batch"
 
@@ -45,7 +49,7 @@ class RunCard:
     noise: tuple[tuple[str, int], ...]
     """Why turns are not to be compared, and how many for each reason."""
     decisions: tuple[str, ...]
-    """What the thread governor decided meanwhile."""
+    """What the thread governor decided under this model and preset, the last ones."""
     repeat: str
     """The llama-bench command line that measures the same again."""
 
@@ -101,7 +105,7 @@ def run_cards(db: sqlite3.Connection, selection: Selection) -> tuple[RunCard, ..
     return tuple(_card(row, selection, decisions) for row in cursor)
 
 
-def _card(row: Sequence[Any], selection: Selection, decisions: tuple[str, ...]) -> RunCard:
+def _card(row: Sequence[Any], selection: Selection, decisions: Sequence[_Decision]) -> RunCard:
     host, settings, (turns, noise, n_prompt, n_gen, n_depth) = row[:8], row[8:17], row[17:]
     model, path, fingerprint, quant, preset, preset_json, n_ctx, threads, threads_batch = settings
     return RunCard(
@@ -117,14 +121,19 @@ def _card(row: Sequence[Any], selection: Selection, decisions: tuple[str, ...]) 
         threads_batch=threads_batch,
         turns=turns,
         noise=tuple(sorted(Counter(reason for reason in json.loads(noise) if reason is not None).items())),
-        decisions=decisions,
+        decisions=tuple(text for text, *under in decisions if tuple(under) in {(fingerprint, preset_json), _OF_NO_TURN})[-_MOST_DECISIONS:],
         repeat=command_line(model_path=path, preset_json=preset_json, threads=threads, n_prompt=n_prompt, n_gen=n_gen, n_depth=n_depth),
     )
 
 
-def _decisions(db: sqlite3.Connection, selection: Selection) -> tuple[str, ...]:
-    condition, values = where(selection)
+def _decisions(db: sqlite3.Connection, selection: Selection) -> Sequence[_Decision]:
+    """The oldest first, each once."""
+    condition, values = where(selection, "e.session_id")
     cursor = db.execute(
-        f"SELECT DISTINCT text FROM events WHERE kind = '{GOVERNOR_KIND}' AND {condition} ORDER BY id DESC LIMIT {_MOST_DECISIONS}", values
+        f"""
+        SELECT e.text, t.model_fingerprint, t.preset_json FROM events AS e LEFT JOIN turns AS t ON t.id = e.turn_id
+        WHERE e.kind = '{GOVERNOR_KIND}' AND {condition} GROUP BY 1, 2, 3 ORDER BY max(e.id) DESC LIMIT {MOST_CARDS * _MOST_DECISIONS}
+        """,
+        values,
     )
-    return tuple(text for (text,) in cursor)[::-1]
+    return tuple(cursor)[::-1]

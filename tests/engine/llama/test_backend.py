@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
@@ -320,6 +321,7 @@ class TestLoad:
         assert info.memory["weights"] > 10_000_000
         assert info.memory["kv"] > 0
         assert info.load_ms > 0
+        assert re.fullmatch(r"\S+, build \S+, ggml \S+, llama-cpp-python \S+", info.library)
 
     def test_progress_reaches_the_end(self, models: Callable[[str], Path], backend: LlamaBackend) -> None:
         seen: list[BackendEvent] = []

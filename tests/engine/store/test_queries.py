@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.records import Message
 from engine.store.errors import SessionMissingError
+from engine.store.export.run_card import GOVERNOR_KIND
 from engine.store.queries import Contents, Reader, SessionFilter, Variant
 from engine.store.search import HIT_END, HIT_START, fts_query
 from engine.store.store import Store
@@ -202,3 +203,16 @@ async def test_the_turns_of_a_quant_and_preset_are_found_in_all_sessions(store: 
     turns = await reader.variant_turns("Tiny", "Q4_K_M", "daily")
     assert [turn.preset for turn in turns] == ["daily", "daily"]
     assert turns[0].id < turns[1].id
+
+
+async def test_a_run_card_has_what_the_governor_decided_under_its_own_model_and_preset(store: Store, reader: Reader) -> None:
+    session_id = await store.create_session("x", 1)
+    for preset, decided in (("auto", "2 threads"), ("auto", "2 threads"), ("fixed", None)):
+        said = answer()
+        await store.save_turn(replace(turn(session_id, said), preset=preset, preset_json=f'{{"name":"{preset}"}}'), said)
+        if decided:
+            store.put_event(wall_ms=1, session_id=session_id, turn_id=said.id, kind=GOVERNOR_KIND, text=decided)
+    await store.flush()
+    cards = {card.preset: card for card in await reader.run_cards((session_id,))}
+    assert cards["auto"].decisions == ("2 threads",)
+    assert cards["fixed"].decisions == ()
