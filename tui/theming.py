@@ -45,9 +45,17 @@ VARIABLES: Mapping[str, str] = {
     "chart-3": "warning",
     "chart-4": "secondary",
     "chart-grid": "panel",
+    "flame-thread": "panel",
+    "flame-engine": "success",
+    "flame-tui": "accent",
+    "flame-textual": "secondary",
     "flame-python": "warning",
+    "flame-ggml": "error",
     "flame-native": "primary",
-    "flame-kernel": "error",
+    "flame-idle": "surface",
+    "flame-grew": "error",
+    "flame-shrank": "primary",
+    "flame-match": "foreground",
 }
 """xchat's own colours, each with the palette colour that a theme without it falls back to."""
 

@@ -10,6 +10,7 @@ from textual.color import Color, ColorParseError
 
 from engine.profiling.diff import Measure
 from engine.profiling.frames import Module
+from tui.theming import VARIABLES
 
 
 class Tint(StrEnum):
@@ -32,21 +33,6 @@ class Tint(StrEnum):
 
 MUCH = 1.5
 """A figure that became this many times larger or smaller changed much."""
-
-FLAME_VARIABLES: Mapping[str, str] = {
-    "flame-thread": "panel",
-    "flame-engine": "success",
-    "flame-tui": "accent",
-    "flame-textual": "secondary",
-    "flame-python": "warning",
-    "flame-ggml": "error",
-    "flame-native": "primary",
-    "flame-idle": "surface",
-    "flame-grew": "error",
-    "flame-shrank": "primary",
-    "flame-match": "foreground",
-}
-"""Theme variables of the viewer, each with the palette colour that a theme without it falls back to."""
 
 _VARIABLE: Mapping[Tint, str] = {
     **{Tint(module): f"flame-{module}" for module in Module},
@@ -106,7 +92,7 @@ class FlameLook:
 
     def _make(self, tint: Tint, shade: int) -> Style:
         variable = _VARIABLE[tint]
-        colour = _colour(self._variables, variable, FLAME_VARIABLES[variable])
+        colour = _colour(self._variables, variable, VARIABLES[variable])
         if colour is None:
             return Style(reverse=True)
         ink = _ink(colour)
