@@ -78,6 +78,12 @@ class Terminal:
         if not self._read(timeout):
             raise AssertionError(f"nothing was written any more\n{self.text}")
 
+    def drain(self, seconds: float) -> None:
+        """Take what the program writes for so long without looking at it: the screen is right again after the next full picture."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._take(left)
+
     def wait_for_exit(self, timeout: float = TIMEOUT_S) -> int:
         """Read until the program has ended; returns its exit code (negative: the signal that killed it)."""
         deadline = time.monotonic() + timeout
@@ -118,18 +124,23 @@ class Terminal:
             select.select([], [], [], 0.02)
 
     def _read(self, timeout: float) -> bool:
-        """Take what the program wrote; False when nothing came in time or the program closed the terminal."""
+        """Show what the program wrote; False when nothing came in time or the program closed the terminal."""
+        data = self._take(timeout)
+        self._stream.feed(data)
+        return bool(data)
+
+    def _take(self, timeout: float) -> bytes:
+        """What the program wrote, its queries answered; nothing when nothing came in time or the program closed the terminal."""
         ready, _, _ = select.select([self._fd], [], [], timeout)
         if not ready:
-            return False
+            return b""
         try:
             data = os.read(self._fd, 65536)
         except OSError:
-            return False
+            return b""
         self.raw += data
         for query, answer in self._answers:
             if query in self.raw[max(0, self._looked_at - len(query) + 1) :]:
                 os.write(self._fd, answer)
         self._looked_at = len(self.raw)
-        self._stream.feed(data)
-        return bool(data)
+        return data
