@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 
+import tui.cli
 from engine.backend import StopReason
 from engine.errors import CaptureError, UsageError
 from engine.metrics.clock import now_ns, wall_ms
@@ -15,14 +15,12 @@ from engine.records import TurnRecord
 from engine.store.captures import list_captures, save_capture
 from tests.engine.profiling.captures import FOLDED, record
 from tests.engine.profiling.test_capture import ENOUGH, linux
-from tui.cli import profile
+from tui.cli.main import COMMANDS, parse
 from tui.cli.profile import Recorder, with_turn
 
 
 def xchat(*arguments: str) -> int:
-    parser = argparse.ArgumentParser(prog="xchat")
-    profile.add_parser(parser.add_subparsers(required=True))
-    options = parser.parse_args(["profile", *arguments])
+    options = parse(["profile", *arguments])
     return int(options.run(options))
 
 
@@ -48,6 +46,11 @@ def turn(started_ms: int, token_ns: tuple[int, ...]) -> TurnRecord:
         timings=timings,
         token_ns=token_ns,
     )
+
+
+def test_every_module_with_a_command_is_found_by_the_program() -> None:
+    modules = {f"tui.cli.{path.stem}" for path in Path(tui.cli.__file__).parent.glob("*.py") if "def add_parser(" in path.read_text()}
+    assert modules == {module for module, _ in COMMANDS.values()}
 
 
 @pytest.fixture

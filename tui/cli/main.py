@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("tui.cli.models", "list, show, pull, quantize, add and remove model files"),
     "presets": ("tui.cli.presets", "list, show, make, change, compare and choose presets"),
     "stats": ("tui.cli.stats", "print the numbers of the running xchat, or of the last session"),
+    "profile": ("tui.cli.profile", "record a run; list, show, compare, export and delete captures"),
     "export": ("tui.cli.export", "write performance logs as csv, json, jsonl, md, html or llama-bench rows"),
     "db": ("tui.cli.db", "look after the database: stats, check, backup, vacuum, repair, retain, bench"),
     "keys": ("tui.cli.keys", "show what this terminal delivers for each key, or list the actions"),
