@@ -16,7 +16,7 @@ from engine.models.catalog import Catalog, Entry, Family, list_models
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
 from engine.models.places import Place
-from engine.models.references import HubReference, parse_reference
+from engine.models.references import HubReference, cache_folder, parse_reference
 from engine.models.untrusted import file_name, printable
 from engine.presets.preset import Preset
 from engine.presets.topology import cpu_features, read_room
@@ -145,7 +145,7 @@ class ModelFinder:
     def _of_hub(self, named: str, quant: str | None) -> Path:
         reference = parse_reference(named)
         assert isinstance(reference, HubReference)
-        folder = f"models--{reference.repository.replace('/', '--')}"
+        folder = cache_folder(reference.repository)
         wanted = quant or reference.wanted
         here = [family for family in self._catalog().families if any(folder in entry.path.parts for entry in family.entries)]
         for family in here:

@@ -28,6 +28,39 @@ def tail_of_log() -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class BuiltInQuant:
+    """A quant of the built-in model, made when it is first loaded."""
+
+    quant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A model elsewhere."""
+
+    reference: str
+    """As `xchat models pull` takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherQuant:
+    """A quant of a model that is yet to be picked, and made."""
+
+    source: Path
+    there: frozenset[str]
+    """Quants of the model that are here already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Look at the model that is on its way."""
+
+
+Choice = Path | BuiltInQuant | Fetch | OtherQuant | Watch
+"""What can be chosen in the models screen."""
+
+
+@dataclass(frozen=True, slots=True)
 class KnownModel:
     """A model that the models screen offers."""
 
@@ -40,6 +73,13 @@ class KnownModel:
     """Whether the memory that is free holds it."""
     problem: str = ""
     """Why it can't be used."""
+    instead: BuiltInQuant | Fetch | OtherQuant | Watch | None = None
+    """What choosing it does when there is no file yet."""
+
+    @property
+    def choice(self) -> Choice | None:
+        """What choosing it means; None when it can't be used."""
+        return self.path if self.path is not None else self.instead
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.errors import ModelError, UsageError, XchatError
-from engine.models.references import HubReference, Reference, UrlReference, choose_files
+from engine.models.references import HubReference, Reference, UrlReference, cache_folder, choose_files
 from engine.models.untrusted import printable
 from engine.paths import models_dir
 
@@ -144,7 +144,7 @@ class Hub:
         return paths[0]
 
     def _repository(self, reference: HubReference) -> Path:
-        return self.cache / f"models--{reference.repository.replace('/', '--')}"
+        return self.cache / cache_folder(reference.repository)
 
 
 def _with_what_is_here(file: RemoteFile) -> RemoteFile:

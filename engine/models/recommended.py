@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.models.references import cache_folder
 from engine.presets.topology import Room
 
 GB = 10**9
@@ -26,6 +27,11 @@ class Recommendation:
     """About; the exact size is known when the pull is planned."""
     note: str
     """What it is good for, in a few words."""
+
+    @property
+    def cache_folder(self) -> str:
+        """What its repository's folder in the hub's cache is called."""
+        return cache_folder(self.reference.removeprefix("hf:").partition(":")[0])
 
     def fits(self, room: Room) -> bool:
         """Whether it runs well in this machine's memory."""

@@ -55,6 +55,11 @@ class UrlReference:
 Reference = HubReference | UrlReference
 
 
+def cache_folder(repository: str) -> str:
+    """What the folder of a repository (`org/name`) in the hub's cache is called."""
+    return f"models--{repository.replace('/', '--')}"
+
+
 def parse_reference(name: str) -> Reference:
     """Understand what a person wants pulled. Raises UsageError with an example."""
     text = name.strip()

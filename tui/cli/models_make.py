@@ -64,7 +64,7 @@ def pull(options: argparse.Namespace) -> int:
                 write_plan(meant, as_json=options.json)
                 return 0
             write_plan(meant, as_json=False)
-            path = fetching.run(meant, lambda made: progress.show(made.done_bytes, made.total_bytes))
+            path = fetching.run(meant, lambda made: progress.show(made.done_bytes, made.total_bytes, waiting=made.waiting))
     except PullCancelled:
         sys.stderr.write("xchat: stopped; the same command goes on from there\n")
         return INTERRUPTED

@@ -29,13 +29,15 @@ class Progress:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 
-    def show(self, done: int, whole: int) -> None:
-        """So much of so much."""
+    def show(self, done: int, whole: int, *, waiting: bool = False) -> None:
+        """So much of so much; `waiting` for another program that does the same."""
         now = time.monotonic()
         if now - self._began < PATIENCE_S or now - self._shown_at < EVERY_S or not sys.stderr.isatty():
             return
         self._shown_at = now
         share = done / whole if whole else 1.0
         bar = "#" * round(share * 24)
-        sys.stderr.write(f"\r\x1b[K{self._verb} [{bar:<24}] {share:4.0%}  {done:,} of {whole:,} {self._unit}")
+        sys.stderr.write(
+            f"\r\x1b[K{self._verb} [{bar:<24}] {share:4.0%}  {done:,} of {whole:,} {self._unit}{', by another program' if waiting else ''}"
+        )
         sys.stderr.flush()

@@ -94,7 +94,7 @@ class TalkActions(ChatBase):
         words = command.rest
         try:
             if command.name == "model":
-                self.begin_load(Path(words).expanduser())
+                self.load_by_command(words)
             elif command.name == "theme":
                 self.program.use_theme(words)
             elif command.name == "system":
@@ -114,8 +114,8 @@ class TalkActions(ChatBase):
         except XchatError as error:
             self.report(error)
 
-    def begin_load(self, path: Path) -> None:
-        """Load a model in the background."""
+    def load_by_command(self, words: str) -> None:
+        """Load the model that the words of a command name."""
         raise NotImplementedError
 
     def switch_by_command(self, name: str, words: str) -> None:
