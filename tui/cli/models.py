@@ -56,10 +56,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     adding = verbs.add_parser("add", help="link a file into xchat's own folder")
     adding.add_argument("path", type=Path, metavar="PATH")
     adding.add_argument("--copy", action="store_true", help="copy it instead")
+    adding.add_argument("--json", action="store_true", help="print one object")
     adding.set_defaults(run=add)
     removing = verbs.add_parser("remove", help="delete a model from xchat's own folder or the Hugging Face cache")
     removing.add_argument("path", type=Path, metavar="PATH")
     removing.add_argument("--yes", action="store_true", help="do not ask")
+    removing.add_argument("--json", action="store_true", help="print one object")
     removing.set_defaults(run=remove)
 
 
@@ -236,8 +238,11 @@ def speed_sentence(entry: Entry, measured: MeasuredSpeeds) -> str:
 
 def add(options: argparse.Namespace) -> int:
     """Link or copy a file (all parts of a split one) into xchat's own folder, after looking whether it is a model."""
-    for link in add_model(check_model(options.path.expanduser()), copy=options.copy):
-        sys.stdout.write(f"{link}\n")
+    links = add_model(check_model(options.path.expanduser()), copy=options.copy)
+    if options.json:
+        write_json({"paths": [str(link) for link in links]})
+    else:
+        sys.stdout.writelines(f"{link}\n" for link in links)
     return 0
 
 
@@ -252,7 +257,9 @@ def remove(options: argparse.Namespace) -> int:
     if not options.yes and not confirmed(f"Delete {', '.join(f'the link {one}' if one.is_symlink() else str(one) for one in going)}?"):
         return 1
     freed = remove_model(entry)
-    if freed:
+    if options.json:
+        write_json({"removed": [str(one) for one in going], "freed_bytes": freed})
+    elif freed:
         sys.stderr.write(f"{gib(freed)} are free again\n")
     return 0
 

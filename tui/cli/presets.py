@@ -89,7 +89,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     importing.add_argument("--name", default="imported", metavar="NAME", help="what the preset of the variables is called (imported)")
     importing.add_argument("--replace", action="store_true", help="replace presets of the same name")
     importing.set_defaults(run=import_foreign)
-    for verb in (listing, showing, comparing):
+    for verb in (listing, showing, making, setting, deleting, using, comparing, importing):
         verb.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -128,10 +128,14 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
-def save(preset: Preset) -> int:
-    """Write a preset and say where."""
-    path: Path = PresetFolder().save(preset)
-    sys.stdout.write(f"{path}\n")
+def save(presets: Sequence[Preset], *, as_json: bool) -> int:
+    """Write presets and say where; as JSON, what they are now."""
+    folder = PresetFolder()
+    paths = [folder.save(preset) for preset in presets]
+    if as_json:
+        write_json([{"path": str(path), "preset": preset} for path, preset in zip(paths, presets, strict=True)])
+    else:
+        sys.stdout.writelines(f"{path}\n" for path in paths)
     return 0
 
 
@@ -141,23 +145,28 @@ def new(options: argparse.Namespace) -> int:
     if options.name in found.presets:
         raise UsageError(f"There is a preset {options.name!r} already", "", f"Change it with `xchat presets set {options.name} KEY=VALUE`.")
     origin = msgspec.structs.replace(found.get(options.origin), name=options.name, description="")
-    return save(with_text(origin, parse_assignments(options.settings)))
+    return save([with_text(origin, parse_assignments(options.settings))], as_json=options.json)
 
 
 def change(options: argparse.Namespace) -> int:
     """Change settings; of a shipped preset an own copy is made."""
-    return save(with_text(shelf().get(options.name), parse_assignments(options.settings)))
+    return save([with_text(shelf().get(options.name), parse_assignments(options.settings))], as_json=options.json)
 
 
 def delete(options: argparse.Namespace) -> int:
     """Delete a preset's file."""
     PresetFolder().delete(options.name)
+    if options.json:
+        write_json({"deleted": options.name})
     return 0
 
 
 def use(options: argparse.Namespace) -> int:
     """Remember a preset for the next start."""
-    remember(preset=shelf().get(options.name).name)
+    chosen = shelf().get(options.name)
+    remember(preset=chosen.name)
+    if options.json:
+        write_json(chosen)
     return 0
 
 
@@ -184,8 +193,8 @@ def import_foreign(options: argparse.Namespace) -> int:
             raise UsageError(f"Two sections would both be called {name!r}", "", "Rename one of them in the file.")
         if name in found.presets and not options.replace:
             raise UsageError(f"There is a preset {name!r} already", "", "Say --replace, or give the imported one another name.")
+    save([one.preset for one in imported], as_json=options.json)
     for one in imported:
-        save(one.preset)
         if one.left_out:
             sys.stderr.write(f"xchat: {visible(one.preset.name)}: there is no such setting here: {visible(', '.join(one.left_out))}\n")
     return 0

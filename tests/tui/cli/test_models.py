@@ -51,6 +51,9 @@ def test_a_file_anywhere_can_be_shown_added_and_removed(xchat: Run, tmp_path: Pa
     assert Path(xchat("models", "add", path, "--copy").out.strip()).read_bytes() == path.read_bytes()
     assert path.exists()
     assert [one.name for one in models_dir().iterdir()] == ["m.gguf"]
+    removed = json.loads(xchat("models", "remove", "m.gguf", "--yes", "--json").out)
+    assert removed == {"removed": [str(models_dir() / "m.gguf")], "freed_bytes": path.stat().st_size}
+    assert json.loads(xchat("models", "add", path, "--json").out) == {"paths": [str(models_dir() / "m.gguf")]}
 
 
 def test_what_is_broken_is_told_with_its_reason_and_can_be_removed(xchat: Run) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.paths import config_dir
 from engine.presets.folder import PresetFolder
 from engine.remembered import recall
 from tests.tui.cli.conftest import Run
@@ -27,6 +28,15 @@ def test_every_example_of_the_help_works(xchat: Run, tmp_path: Path, monkeypatch
     assert own() == {"mine", "small", "imported"}
     assert recall().preset == "mine"
     assert PresetFolder().load().get("mine").n_ctx == 8192
+
+
+def test_every_verb_answers_in_json(xchat: Run) -> None:
+    (made,) = json.loads(xchat("presets", "new", "mine", "threads=2", "--json").out)
+    assert (made["path"], made["preset"]["threads"]) == (str(config_dir() / "presets" / "mine.toml"), 2)
+    (changed,) = json.loads(xchat("presets", "set", "mine", "threads=3", "--json").out)
+    assert changed["preset"] == json.loads(xchat("presets", "show", "mine", "--json").out)
+    assert json.loads(xchat("presets", "use", "mine", "--json").out)["threads"] == 3
+    assert json.loads(xchat("presets", "delete", "mine", "--json").out) == {"deleted": "mine"}
 
 
 def test_what_can_not_be_is_named_with_what_may(xchat: Run) -> None:
