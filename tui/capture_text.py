@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from engine.profiling.frames import is_native, without_template_arguments
 from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord
 from tui.sanitize import visible
 
@@ -47,6 +48,11 @@ def figures(capture: CaptureRecord) -> str:
 def short_name(capture: CaptureRecord) -> str:
     """What tells a capture from another one."""
     return visible(" ".join(part for part in (capture.title, capture.preset, capture.quant) if part))
+
+
+def readable(frame: str) -> str:
+    """A frame for a list: the arguments of C++ templates are often longer than the name."""
+    return without_template_arguments(frame) if is_native(frame) else frame
 
 
 def lane_lines(capture: CaptureRecord) -> list[str]:

@@ -66,16 +66,18 @@ class DiffTree:
     Attributes:
         tree: The shape. Its weights are widths: of each stack the larger of both sides, so that nothing that vanished is hidden.
         python_only: Native frames were left out, since only one of the two captures has them.
+        alike: Both captures were made in the same mode; where they were not, waiting is left out, since each mode reports another part.
         unit: What the figures are: `ms per token`, `ms per second` or `‰ of the samples`, the first that both captures allow.
     """
 
     def __init__(self, before: CaptureRecord, after: CaptureRecord, *, thread: str | None = None, hide_idle: bool = False) -> None:
         self.unit, amounts = _basis(before, after)
         self.python_only = (before.mode is CaptureMode.NATIVE) != (after.mode is CaptureMode.NATIVE)
+        self.alike = before.mode is after.mode
         merged: dict[Stack, list[int]] = {}
         for side, (capture, amount) in enumerate(zip((before, after), amounts, strict=True)):
             scale = 1000.0 / (capture.rate or 1) / amount / _STEP_MS
-            for frames, count in frames_of(capture.stacks, thread=thread, hide_idle=hide_idle):
+            for frames, count in frames_of(capture.stacks, thread=thread, hide_idle=hide_idle or not self.alike):
                 stack = tuple(frame for frame in frames if not is_native(frame)) if self.python_only else frames
                 merged.setdefault(stack, [0, 0])[side] += round(count * scale)
         self._stacks = sorted(merged.items())

@@ -26,6 +26,8 @@ _INSTALLED = re.compile(r"^.*/(?:site|dist)-packages/")
 _STANDARD_LIBRARY = re.compile(r"^.*/lib(?:64)?/python\d+\.\d+/")
 _ADDRESS = re.compile(r"^0x[0-9A-Fa-f]+(?= \()")
 
+_BRACKETS = re.compile(r"(operator(?:<=>|<<=?|>>=?|->\*?|[<>]=?)|->|[<>])")
+
 _UNNAMED = "unnamed ("
 
 _IDLE_FUNCTIONS = frozenset(
@@ -100,7 +102,32 @@ def clean_frame(text: str) -> str:
 
     A native function without a name comes as its address, which differs in each run; it is named after its library instead.
     """
-    return _ADDRESS.sub(_UNNAMED.removesuffix(" ("), harmless(text)).replace(";", ",") or "?"
+    return _ADDRESS.sub(_UNNAMED.removesuffix(" ("), harmless(_bounded(text))).replace(";", ",") or "?"
+
+
+def without_template_arguments(frame: str) -> str:
+    """A C++ name with `<…>` for what stands between each pair of angle brackets; operators such as `<<` keep theirs."""
+    kept: list[str] = []
+    depth = 0
+    for part in _BRACKETS.split(frame):
+        if part == "<":
+            depth += 1
+        elif part == ">" and depth:
+            depth -= 1
+            kept += ["<…>"] * (not depth)
+        elif not depth:
+            kept.append(part)
+    return frame if depth else "".join(kept)
+
+
+def _bounded(frame: str) -> str:
+    """A frame of at most MAX_FRAME characters that keeps its file, which decides what kind of frame it is."""
+    name, _, where = frame.rpartition(" (")
+    if len(frame) <= MAX_FRAME or not where.endswith(")") or len(where) > MAX_FRAME // 2:
+        return frame
+    room = MAX_FRAME - len(where) - 2
+    name = without_template_arguments(name)
+    return f"{name if len(name) <= room else f'{name[: room - 1]}…'} ({where}"
 
 
 def thread_text(name: str, number: int = 1) -> str:

@@ -152,6 +152,14 @@ class CaptureRecord:
     """The database's number, None before it is saved or when it came from a file."""
 
     @property
+    def hides_waiting(self) -> bool:
+        """Whether waiting is left out until somebody asks for it.
+
+        A program that is stopped to be looked at has no idle threads any more, so py-spy then reports those that wait, too.
+        """
+        return self.mode is CaptureMode.NATIVE
+
+    @property
     def title(self) -> str:
         """How lists and headings call it."""
         return self.name or (f"Capture {self.id}" if self.id is not None else "Capture")

@@ -11,6 +11,7 @@ from engine.metrics.clock import now_ns, wall_ms
 from engine.metrics.timings import compute_timings
 from engine.paths import database_path
 from engine.profiling.capture import CaptureRequest
+from engine.profiling.records import CaptureMode
 from engine.records import TurnRecord
 from engine.store.captures import list_captures, save_capture
 from tests.engine.profiling.captures import FOLDED, record
@@ -80,6 +81,21 @@ def test_a_folded_file_can_stand_for_a_capture(saved: int, tmp_path: Path, capsy
     assert "Capture 1 daily → elsewhere.folded" in shown
     assert "\x1b" not in shown
     assert "␛[31mevil" in shown
+
+
+def test_of_native_frames_the_waiting_ones_are_left_out_and_template_arguments_too(capsys: pytest.CaptureFixture[str]) -> None:
+    folded = b"thread: t;work (a.py:1);std::map<int, std::less<int> >::find (libllama.so) 30\nthread: t;epoll_wait (libc.so.6) 70"
+    saved = save_capture(database_path(), record(folded, mode=CaptureMode.NATIVE))
+    assert xchat("show", str(saved)) == 0
+    shown = capsys.readouterr().out
+    assert "Waiting is left out: 70.0 % of the samples." in shown
+    assert "100.0 % 100.0 %  std::map<…>::find (libllama.so)" in shown
+    assert "epoll_wait" not in shown
+    other = save_capture(database_path(), record(b"thread: t;work (a.py:1) 30", tokens=10))
+    assert xchat("diff", str(saved), str(other)) == 0
+    shown = capsys.readouterr().out
+    assert "Waiting is left out, since not every mode reports it." in shown
+    assert "epoll_wait" not in shown
 
 
 def test_exports_go_where_they_are_sent(saved: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from engine.profiling.tree import FlameTree, frames_of
 from engine.records import TurnRecord
 from engine.store.captures import delete_capture, list_captures, load_capture, save_capture
 from engine.store.queries import Reader
-from tui.capture_text import capture_line, figures, heading, lane_lines, percent, short_name
+from tui.capture_text import capture_line, figures, heading, lane_lines, percent, readable, short_name
 from tui.sanitize import visible
 
 EXAMPLES = """\
@@ -98,11 +98,13 @@ def show(options: argparse.Namespace) -> int:
     _say(figures(capture))
     for note in capture.notes:
         _say(visible(note))
-    tree = FlameTree(frames_of(capture.stacks))
+    tree = FlameTree(frames_of(capture.stacks, hide_idle=capture.hides_waiting))
     whole = tree.total(tree.root)
+    if capture.hides_waiting:
+        _say(f"Waiting is left out: {percent(capture.stacks.total - whole, capture.stacks.total)} of the samples.")
     _say("\n    own   total  function")
     for row in sorted(tree.functions(), key=lambda row: (-row.own, -row.total))[:TOP]:
-        _say(f"{percent(row.own, whole):>7} {percent(row.total, whole):>7}  {row.frame}")
+        _say(f"{percent(row.own, whole):>7} {percent(row.total, whole):>7}  {readable(row.frame)}")
     if capture.lanes:
         _say("\nCPU of each thread, in per cent of one core")
         for line in lane_lines(capture):
@@ -115,15 +117,18 @@ def diff(options: argparse.Namespace) -> int:
     before, after = find(options.before), find(options.after)
     if sys.stdout.isatty() and not options.text:
         return _view(before, after)
-    changes = DiffTree(before, after)
+    hide_idle = before.hides_waiting or after.hides_waiting
+    changes = DiffTree(before, after, hide_idle=hide_idle)
     _say(f"{short_name(before)} → {short_name(after)}")
     _say(changes.total(changes.tree.root).words(changes.unit))
     if changes.python_only:
         _say("Native frames are left out, since only one of the two captures has them.")
+    if hide_idle or not changes.alike:
+        _say("Waiting is left out, since not every mode reports it.")
     _say("\nOwn time of each function")
     for change in changes.functions()[:TOP]:
         if not change.own.equal:
-            _say(f"{change.frame}\n    {change.own.words(changes.unit)}")
+            _say(f"{readable(change.frame)}\n    {change.own.words(changes.unit)}")
     return 0
 
 

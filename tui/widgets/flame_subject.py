@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from engine.profiling.diff import DiffTree, figure
 from engine.profiling.frames import Module, is_idle, module_of, thread_name
-from engine.profiling.records import CaptureMode, CaptureRecord
+from engine.profiling.records import CaptureRecord
 from engine.profiling.tree import FlameTree, FunctionRow, Node, Order, callees_of, callers_of, frames_of
 from tui import capture_text
-from tui.capture_text import percent, short_name
+from tui.capture_text import percent, readable, short_name
 from tui.cells import drawable
 from tui.widgets.flame_look import Tint, tint_of_change
 from tui.widgets.flame_table import Column, Row
@@ -107,8 +107,7 @@ class CaptureSubject:
         self.threads = capture.stacks.threads
         self.filter = Filter()
         self.tree = FlameTree(frames_of(capture.stacks))
-        if capture.mode is CaptureMode.NATIVE:
-            # A program that is stopped to be looked at has no idle threads any more: py-spy then reports those that wait, too.
+        if capture.hides_waiting:
             self.narrow(Filter(hide_idle=True))
 
     @property
@@ -170,7 +169,13 @@ class CaptureSubject:
         return [
             Row(
                 row.frame,
-                (percent(row.own, whole), f"{row.own / rate:.2f}", percent(row.total, whole), f"{row.total / rate:.2f}", row.frame),
+                (
+                    percent(row.own, whole),
+                    f"{row.own / rate:.2f}",
+                    percent(row.total, whole),
+                    f"{row.total / rate:.2f}",
+                    readable(row.frame),
+                ),
                 self.tint_frame(row.frame),
             )
             for row in functions
@@ -199,8 +204,8 @@ class DiffSubject:
     def __init__(self, before: CaptureRecord, after: CaptureRecord) -> None:
         self.before, self.after = before, after
         self.threads = tuple(dict.fromkeys((*after.stacks.threads, *before.stacks.threads)))
-        self.filter = Filter()
-        self._diff = DiffTree(before, after)
+        self.filter = Filter(hide_idle=before.hides_waiting or after.hides_waiting or before.mode is not after.mode)
+        self._diff = DiffTree(before, after, hide_idle=self.filter.hide_idle)
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -234,6 +239,8 @@ class DiffSubject:
             return "Two captures can't be laid over each other in time"
         if wanted.lines:
             return "Two captures are compared by function, since lines move when code changes"
+        if not self._diff.alike and not wanted.hide_idle:
+            return "Two modes report waiting differently, so it stays hidden"
         diff = DiffTree(self.before, self.after, thread=wanted.thread, hide_idle=wanted.hide_idle)
         if not diff.tree.total(diff.tree.root):
             return "Nothing is left with this filter"
@@ -273,7 +280,7 @@ class DiffSubject:
                     figure(change.own.after),
                     _signed(change.own.change),
                     _signed(change.total.change),
-                    change.frame,
+                    readable(change.frame),
                 ),
                 tint_of_change(change.own if key is SortKey.OWN else change.total),
             )

@@ -51,6 +51,16 @@ def test_native_frames_of_one_side_only_are_left_out() -> None:
     assert diff.functions()[0].own.equal
 
 
+def test_two_modes_are_compared_without_waiting_which_each_reports_differently() -> None:
+    waiting = b"thread: t;run (a.py:1);select (selectors.py:1) 10\nthread: t;run (a.py:1) 5"
+    diff = DiffTree(record(b"thread: t;run (a.py:1) 5", tokens=10), record(waiting, tokens=10, mode=CaptureMode.IDLE))
+    assert not diff.alike
+    assert diff.total(diff.tree.root).equal
+    same = DiffTree(record(waiting, tokens=10, mode=CaptureMode.IDLE), record(waiting, tokens=10, mode=CaptureMode.IDLE))
+    assert same.alike
+    assert "select (selectors.py)" in [change.frame for change in same.functions()]
+
+
 @pytest.mark.parametrize(
     ("measure", "words"),
     [

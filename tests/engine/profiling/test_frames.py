@@ -2,7 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from engine.profiling.frames import MAX_FRAME, Module, clean_frame, harmless, is_idle, module_of, shorten, thread_name, waits, without_line
+from engine.profiling.frames import (
+    MAX_FRAME,
+    Module,
+    clean_frame,
+    harmless,
+    is_idle,
+    is_native,
+    module_of,
+    shorten,
+    thread_name,
+    waits,
+    without_line,
+    without_template_arguments,
+)
 
 
 def test_escape_sequences_and_direction_overrides_become_visible_signs() -> None:
@@ -13,6 +26,28 @@ def test_a_frame_is_cut_and_cannot_split_a_stack() -> None:
     assert clean_frame("a;b") == "a,b"
     assert len(clean_frame("x" * 10_000)) == MAX_FRAME
     assert clean_frame("") == "?"
+
+
+def test_a_long_native_name_keeps_its_library() -> None:
+    frame = clean_frame(f"std::map<{'std::string, ' * 100}int>::find (libllama.so)")
+    assert frame == "std::map<…>::find (libllama.so)"
+    assert is_native(clean_frame(f"{'x' * 1_000} (libc.so.6)"))
+    assert len(clean_frame(f"{'x' * 1_000} (libc.so.6)")) == MAX_FRAME
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("std::vector<int, std::allocator<int> >::push_back", "std::vector<…>::push_back"),
+        ("std::operator<< <std::char_traits<char> >", "std::operator<< <…>"),
+        ("llama::operator<", "llama::operator<"),
+        ("T::operator->", "T::operator->"),
+        ("a<b", "a<b"),
+        ("plain", "plain"),
+    ],
+)
+def test_template_arguments_give_way_to_the_name(name: str, short: str) -> None:
+    assert without_template_arguments(name) == short
 
 
 def test_a_native_address_is_named_after_its_library() -> None:
