@@ -78,13 +78,16 @@ class ModelFinder:
         return self._of_family(named, quant, current)
 
     def quants(self, path: Path) -> tuple[QuantChoice, ...]:
-        """The quants of a file's family, the largest first; only the file itself when nothing is known of it."""
+        """The quants of a file's family, the largest first and each once; only the file itself when nothing is known of it."""
         if builtin.quant_name(path) is not None:
             return tuple(QuantChoice(quant, builtin.made(quant)) for quant in (builtin.SHIPPED_QUANT, *builtin.QUANTS))
         family = self._family(path)
         if family is None:
             return (QuantChoice(_quant_of(path), path),)
-        return tuple(QuantChoice(entry.facts.quant, entry.path) for entry in family.entries)
+        own = next((entry for entry in family.entries if _same(entry.path, path)), None)
+        first = {entry.facts.quant: entry for entry in reversed(family.entries)}
+        kept = first if own is None else {**first, own.facts.quant: own}
+        return tuple(QuantChoice(entry.facts.quant, entry.path) for entry in family.entries if kept[entry.facts.quant] is entry)
 
     def quant(self, path: Path, name: str) -> Path:
         """The file of another quant of a file's family; one of the built-in model is made when it isn't there yet.
@@ -190,7 +193,7 @@ def _same(one: Path | None, other: Path) -> bool:
 
 
 def _no_quant(quant: str, of: str, family: Family | None) -> Path:
-    there = ", ".join(entry.facts.quant for entry in family.entries) if family is not None else ""
+    there = ", ".join(dict.fromkeys(entry.facts.quant for entry in family.entries)) if family is not None else ""
     raise ModelError(
         f"There is no quant {printable(quant)} of {of} here", f"Here are: {there}" if there else "", "`xchat models quantize` makes more."
     )

@@ -145,7 +145,9 @@ class Switching:
         now = self._session.threads_now
         if now is None:
             raise UsageError("No model is loaded", "", "Pick one with F3.")
-        self.use_threads(now.threads + step)
+        asked = self._session.preset.threads
+        # What was asked for a moment ago is in force only from the next call of the library on.
+        self.use_threads((now.threads if asked == "auto" else min(asked, read_topology().most_threads)) + step)
 
     def back(self) -> None:
         """Go back to the settings and the model before the last switch.

@@ -14,6 +14,7 @@ from engine.config import Config
 from engine.demo import builtin
 from engine.errors import EngineError, ModelError, UsageError
 from engine.events import Event, ModelFailed, Notice, PresetChanged, TurnFinished
+from engine.models.catalog import list_models
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
 from engine.paths import models_dir
@@ -108,6 +109,13 @@ class TestHot:
             bench.switching.more_threads(-1)
         with pytest.raises(UsageError, match="may use 4"):
             bench.switching.use_threads(9)
+
+    async def test_two_quick_steps_are_two_also_before_the_first_is_in_force(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("engine.switching.read_topology", lambda: FOUR_CPUS)
+        monkeypatch.setattr(bench.backend, "_count", lambda _preset: None)
+        bench.switching.more_threads(1)
+        bench.switching.more_threads(1)
+        assert bench.session.preset.threads == 4
 
     async def test_the_next_turn_tells_the_speed_before_and_after(self, bench: Bench) -> None:
         bench.backend.script = ["word "] * 40
@@ -376,6 +384,18 @@ class TestFinder:
 
     async def test_a_path_with_a_quant_is_another_file_of_its_family(self, bench: Bench) -> None:
         assert ModelFinder().find(Preset(model=str(bench.files["F16"]), quant="q4_0"), None) == bench.files["Q4_0"]
+
+    def test_a_quant_that_is_here_twice_is_one_place_in_the_row(self, bench: Bench, tmp_path: Path) -> None:
+        copy = tmp_path / "copies" / "tiny-copy.gguf"
+        copy.parent.mkdir()
+        copy.write_bytes(bench.files["Q8_0"].read_bytes())
+        finder = ModelFinder(lambda: list_models([copy.parent]))
+        for path in (bench.files["Q8_0"], copy):
+            assert [choice.quant for choice in finder.quants(path)] == ["F16", "Q8_0", "Q4_0"]
+            assert finder.neighbour(path, 1) == ("Q4_0", bench.files["Q4_0"])
+        with pytest.raises(ModelError) as failed:
+            finder.quant(copy, "Q2_K")
+        assert failed.value.detail == "Here are: F16, Q8_0, Q4_0"
 
     def test_the_built_in_model_has_all_its_quants_before_they_are_made(self) -> None:
         finder = ModelFinder()
