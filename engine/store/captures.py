@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.errors import CaptureError, StoreError, UsageError
+from engine.profiling.profiler import NOISE
 from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
 from engine.profiling.stacks import MAX_BYTES, FoldedStacks, parse_folded
 from engine.store.errors import explain
@@ -34,7 +35,7 @@ Result = TypeVar("Result")
 
 
 def save_capture(path: Path, capture: CaptureRecord) -> int:
-    """Save a capture into the database at `path` and return its id.
+    """Save a capture into the database at `path` and return its id. The figures of its turn are from now on not to be compared.
 
     Raises:
         StoreError: The database can't be written; nothing of it was saved.
@@ -65,6 +66,7 @@ def save_capture(path: Path, capture: CaptureRecord) -> int:
             places = ", ".join("?" * (len(values) + 1))
             capture_id = db.execute(f"INSERT INTO captures ({_COLUMNS}) VALUES ({places})", (None, *values)).lastrowid
             db.execute("INSERT INTO capture_stacks (capture_id, folded, runs) VALUES (?, ?, ?)", (capture_id, folded, runs))
+            db.execute("UPDATE turns SET noisy = ? WHERE id = ? AND noisy IS NULL", (NOISE, capture.turn_id))
         assert capture_id is not None
         return capture_id
 

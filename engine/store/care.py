@@ -13,9 +13,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import StoreError, UsageError
+from engine.errors import StoreError
 from engine.store.deleting import empty_log
-from engine.store.errors import explain
+from engine.store.errors import TargetExistsError, explain
 from engine.store.migrations import version_of
 from engine.store.opening import open_reader, open_writer, wal_path
 from engine.store.profile import BALANCED, Profile
@@ -117,7 +117,7 @@ def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progr
     The copy is for its owner only, and appears whole or not at all.
 
     Raises:
-        UsageError: There is something at `target` already, and `overwrite` wasn't said.
+        TargetExistsError: There is something at `target` already, and `overwrite` wasn't said.
         StoreError: The database can't be read, or the copy can't be written.
     """
     target = target.expanduser().absolute()
@@ -126,7 +126,7 @@ def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progr
     if target.exists() and not target.is_file():
         raise StoreError(f"{target} is not a regular file", "A backup takes the place of the file it is written to.", "Name a file.")
     if not overwrite and target.exists():
-        raise UsageError(f"{target} exists already", "", "Name another file, or allow it to be overwritten.")
+        raise TargetExistsError(target)
     if not path.exists():
         raise StoreError(f"{path} can't be copied", "There is no such file.", "It is made when the first session is saved.")
     temporary: Path | None = None

@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from pathlib import Path
 
-from engine.errors import StoreError
+from engine.errors import StoreError, UsageError
 
 SCHEMA_TOO_NEW = "The chat can go on, but it is not logged. Use the newer xchat, or point XDG_DATA_HOME at another folder."
 REPAIR = "Run `xchat db repair` to save what can be read into a new file."
@@ -34,6 +34,14 @@ class StoreDamagedError(StoreError):
 
 class StoreUnusableError(StoreError):
     """There is no xchat database at that path: a folder, another program's file, something that is not SQLite."""
+
+
+class TargetExistsError(UsageError):
+    """There is a file already where another is to be written, and nobody said that it may be overwritten."""
+
+    def __init__(self, target: Path) -> None:
+        super().__init__(f"{target} exists already", "", "Name another file, or add --force to overwrite it.")
+        self.target = target
 
 
 class SessionMissingError(StoreError):

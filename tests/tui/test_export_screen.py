@@ -78,6 +78,22 @@ async def test_texts_come_along_when_asked_for(database: Path) -> None:
         assert "Top secret" in Path(f"xchat-session-{session_id}-turns.html").read_text("utf-8")
 
 
+async def test_a_file_in_the_way_is_overwritten_when_that_is_asked_for_once_more(database: Path) -> None:
+    session_id, _, _ = await save_session(database, "Hello")
+    taken = Path(f"xchat-session-{session_id}-turns.html")
+    taken.write_text("mine", encoding="utf-8")
+    async with program(database=database, resume=session_id) as run:
+        await run.until("Answer 0")
+        await run.pilot.press("alt+x")
+        await opened(run)
+        await run.pilot.press("enter")
+        await run.until("Export once more to overwrite it")
+        assert taken.read_text("utf-8") == "mine"
+        await run.pilot.press("enter")
+        await run.until("Exported to")
+        assert taken.read_text("utf-8").startswith("<!doctype html>")
+
+
 async def test_a_refusal_stands_in_the_dialog_and_another_name_works(database: Path) -> None:
     session_id, _, _ = await save_session(database, "Hello")
     taken = Path(f"xchat-session-{session_id}-turns.html")

@@ -20,6 +20,7 @@ from engine.store.retention import RetentionRule
 from tui.cli.output import confirmed, write_json
 from tui.cli.progress import Progress
 from tui.sanitize import visible
+from tui.wording import count
 
 EXAMPLES = """\
 examples:
@@ -79,12 +80,14 @@ def stats(options: argparse.Namespace) -> int:
         "file": str(found.path),
         "size": f"{found.file_bytes:,} bytes, of them {found.free_bytes:,} free; write-ahead log {found.log_bytes:,} bytes",
         "schema": f"version {found.schema_version}, journal mode {found.journal_mode}",
-        "rows": ", ".join(f"{count:,} {table}" for table, count in found.rows.items()),
+        "rows": ", ".join(f"{number:,} {table}" for table, number in found.rows.items()),
         "sessions": f"from {day(found.oldest_ms)} to {day(found.newest_ms)}",
     }
     sys.stdout.writelines(f"{name:<10}{value}\n" for name, value in lines.items())
-    for table, size in (found.table_bytes or {}).items():
-        sys.stdout.write(f"{'':<10}{table:<12}{size:>14,} bytes\n")
+    sizes = found.table_bytes or {}
+    width = max(map(len, sizes), default=0)
+    for table, size in sorted(sizes.items(), key=lambda one: -one[1]):
+        sys.stdout.write(f"{'':<10}{table:<{width}}{size:>16,} bytes\n")
     return 0
 
 
@@ -121,12 +124,13 @@ def repair(options: argparse.Namespace) -> int:
     path = database_path()
     target = options.output or path.with_name(f"{path.name}.repaired")
     report = salvage.repair(path, target)
+    width = max((len(table.name) for table in report.tables), default=0)
     for table in report.tables:
         refused = f", {table.refused:,} made no sense" if table.refused else ""
-        sys.stdout.write(f"{table.name:<12}{table.saved:>10,} rows saved{refused}\n")
-        sys.stdout.writelines(f"{'':<12}{visible(sentence)}\n" for sentence in table.unreadable)
+        sys.stdout.write(f"{table.name:<{width}}{table.saved:>12,} rows saved{refused}\n")
+        sys.stdout.writelines(f"{'':<{width}}  {visible(sentence)}\n" for sentence in table.unreadable)
     if report.adopted_sessions:
-        sys.stdout.write(f"{report.adopted_sessions:,} sessions were made up again for messages whose own were lost\n")
+        sys.stdout.write(f"{count(report.adopted_sessions, 'session')} made up again for messages whose own was lost\n")
     if options.output is None:
         sys.stdout.write(f"the damaged file is now {salvage.put_in_place(path, target)}\n")
     sys.stdout.write("everything could be read\n" if report.complete else "not everything could be read\n")
@@ -142,7 +146,7 @@ def retain(options: argparse.Namespace) -> int:
     plan = retention.preview(database_path(), rule, wall_ms())
     for candidate in plan.candidates:
         sys.stdout.write(f"{candidate.info.id:>5}  {candidate.bytes:>12,} bytes  {visible(candidate.info.title)}  {candidate.reason}\n")
-    summary = f"{len(plan.candidates):,} sessions, about {plan.freed_bytes:,} bytes; {plan.kept_sessions:,} stay"
+    summary = f"{count(len(plan.candidates), 'session')}, about {plan.freed_bytes:,} bytes; {plan.kept_sessions:,} stay"
     if not options.apply or not plan.candidates:
         sys.stdout.write(f"{summary}\n")
         return 0
@@ -150,7 +154,7 @@ def retain(options: argparse.Namespace) -> int:
         return 1
     with Progress("deleting", "sessions") as progress:
         deleted = retention.apply(database_path(), plan, profile(), progress=progress.show)
-    sys.stdout.write(f"{deleted:,} sessions deleted\n")
+    sys.stdout.write(f"{count(deleted, 'session')} deleted\n")
     return 0
 
 

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from engine.errors import UsageError
+from engine.errors import StoreError, UsageError
 from engine.paths import database_path
 from engine.store.export.exporter import Export, Format, export_to_file, export_to_stream
 from engine.store.export.tables import Selection, What
@@ -44,7 +44,13 @@ def run(options: argparse.Namespace) -> int:
     """Write the export."""
     export = Export(What(options.what), Format.parse(options.format, options.output), asyncio.run(selection_of(options)))
     if options.output is None:
-        export_to_stream(database_path(), export, sys.stdout)
+        try:
+            export_to_stream(database_path(), export, sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StoreError("Standard output can't be written", error.strerror or str(error)) from error
         return 0
     with Progress("exporting", "rows") as progress:
         target = export_to_file(database_path(), export, options.output, overwrite=options.force, progress=progress.show)

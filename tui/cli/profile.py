@@ -258,14 +258,18 @@ async def latest_turn() -> TurnRecord | None:
 
 
 def with_turn(capture: CaptureRecord, turn: TurnRecord | None) -> CaptureRecord:
-    """The capture with what its turn generated meanwhile, if this process made the turn."""
+    """The capture with what its turn generated meanwhile, if this process made the turn.
+
+    A turn that began after the last sample still says what was loaded.
+    """
     if turn is None or turn.started_ms < capture.started_ms:
         return capture
     start_ns = now_ns() - time.time_ns() + capture.started_ms * NS_PER_MS
     log = TokenLog()
     log.feed(turn.id, turn.token_ns)
     work = log.between(start_ns, start_ns + round(capture.seconds * 1e9))
-    return replace(capture, turn_id=turn.id, model=turn.model, quant=turn.quant, preset=turn.preset, tokens=work.tokens)
+    met = turn.id if turn.started_ms < capture.started_ms + capture.seconds * 1e3 else None
+    return replace(capture, turn_id=met, model=turn.model, quant=turn.quant, preset=turn.preset, tokens=work.tokens)
 
 
 def _view(*captures: CaptureRecord) -> int:

@@ -32,7 +32,7 @@ from tui.cli.progress import Progress
 from tui.lines import one_line
 from tui.sanitize import visible
 from tui.turn_table import columns_for, difference_row, heading, side_heading, side_layout, turn_row
-from tui.wording import what_goes
+from tui.wording import count, what_goes
 
 EXAMPLES = """\
 examples:
@@ -158,7 +158,9 @@ def line_of(session: SessionInfo) -> str:
     when = datetime.fromtimestamp(session.updated_ms / 1000).astimezone()
     model = " ".join(filter(None, (session.model, session.quant)))
     marks = "".join((" (pinned)" if session.pinned else "", " (interrupted)" if session.interrupted else ""))
-    return f"{session.id:>5}  {when:%Y-%m-%d %H:%M}  {session.n_turns:>3} turns  {visible(session.title)}{marks}  {visible(model)}\n"
+    return (
+        f"{session.id:>5}  {when:%Y-%m-%d %H:%M}  {count(session.n_turns, 'turn'):>9}  {visible(session.title)}{marks}  {visible(model)}\n"
+    )
 
 
 async def session_id_of(reader: Reader, text: str) -> int:

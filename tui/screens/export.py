@@ -18,6 +18,7 @@ from textual.worker import get_current_worker
 
 from engine.errors import UsageError, XchatError
 from engine.records import SessionInfo
+from engine.store.errors import TargetExistsError
 from engine.store.export.exporter import Export, Format, export_to_file
 from engine.store.export.tables import Selection, What
 from tui.bindings import bindings_for
@@ -88,6 +89,8 @@ titles and system prompts stay out unless texts are asked for. The file is for y
         self._own_name = True
         """The file's name follows what is chosen, until the person changes it."""
         self._target: Path | None = None
+        self._in_the_way: Path | None = None
+        """The file that the last try met; asking for it once more overwrites it."""
         self._choice: tuple[str, str] | None = None
 
     def compose(self) -> ComposeResult:
@@ -211,9 +214,10 @@ titles and system prompts stay out unless texts are asked for. The file is for y
             return
         self.add_class("-working")
         self.query_one("#stop").focus()
-        self.run_worker(lambda: self._write(export, target), group="export", exclusive=True, thread=True)
+        overwrite, self._in_the_way = target == self._in_the_way, None
+        self.run_worker(lambda: self._write(export, target, overwrite), group="export", exclusive=True, thread=True)
 
-    def _write(self, export: Export, target: Path) -> None:
+    def _write(self, export: Export, target: Path, overwrite: bool) -> None:
         """On a thread."""
         worker = get_current_worker()
 
@@ -223,13 +227,20 @@ titles and system prompts stay out unless texts are asked for. The file is for y
             self.app.call_from_thread(self._advance, done, whole)
 
         try:
-            written = export_to_file(self._database, export, target, progress=progress)
+            written = export_to_file(self._database, export, target, overwrite=overwrite, progress=progress)
         except _CancelledError:
             return
+        except TargetExistsError as error:
+            self.app.call_from_thread(self._meet, target, error)
         except XchatError as error:
             self.app.call_from_thread(self._refuse, error)
         else:
             self.app.call_from_thread(self._finish, written)
+
+    def _meet(self, target: Path, error: TargetExistsError) -> None:
+        """A file is in the way."""
+        self._refuse(UsageError(error.title, "", "Export once more to overwrite it, or name another file."))
+        self._in_the_way = target
 
     def _advance(self, done: int, whole: int) -> None:
         self.query_one("#rows", Static).update(f"Writing {done:,} of {whole:,} rows")

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from engine.errors import StoreError, UsageError
 from engine.store import reading
-from engine.store.errors import StoreFullError, explain
+from engine.store.errors import StoreFullError, TargetExistsError, explain
 from engine.store.export.llama_bench import Dialect, rows_of_turns, write_llama_bench
 from engine.store.export.page import write_html, write_markdown
 from engine.store.export.rowformats import write_csv, write_json, write_jsonl
@@ -99,7 +99,7 @@ def export_to_file(database: Path, export: Export, target: Path, *, overwrite: b
     The file appears whole under its name or not at all; one that is there already is kept until then.
 
     Raises:
-        UsageError: There is something at `target` already, and `overwrite` wasn't said.
+        TargetExistsError: There is something at `target` already, and `overwrite` wasn't said.
         StoreError: The database can't be read or the file can't be written; a missing session is a SessionMissingError.
     """
     target = target.expanduser().absolute()
@@ -108,7 +108,7 @@ def export_to_file(database: Path, export: Export, target: Path, *, overwrite: b
     if target.exists() and not target.is_file():
         raise StoreError(f"{target} is not a regular file", "An export takes the place of the file it is written to.", "Name a file.")
     if not overwrite and (target.exists() or target.is_symlink()):
-        raise UsageError(f"{target} exists already", "", "Name another file, or allow it to be overwritten.")
+        raise TargetExistsError(target)
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)

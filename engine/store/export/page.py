@@ -43,11 +43,17 @@ _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 """Nothing is loaded, nothing runs, and the one style is the one above."""
 
+ON_CARDS = frozenset(
+    {"cpu", "kernel", "xchat_version", "llama_cpp_version", "model_path", "model_fingerprint", "preset_json", "started_ms"}
+)
+"""Columns that a page's table is spared: its run cards say the same once."""
+
 Message = tuple[str, str, str, str]
 
 
 def write_html(out: TextIO, db: sqlite3.Connection, table: Table, selection: Selection, heading: str) -> None:
     """The page."""
+    table = table.without(ON_CARDS)
     title = escape(visible(heading))
     out.write(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -84,6 +90,7 @@ def write_html(out: TextIO, db: sqlite3.Connection, table: Table, selection: Sel
 
 def write_markdown(out: TextIO, db: sqlite3.Connection, table: Table, selection: Selection, heading: str) -> None:
     """The same as text; charts are left to the table."""
+    table = table.without(ON_CARDS)
     out.write(f"# {markdown_cell(heading)}\n")
     for card in run_cards(db, selection):
         out.write("\n## Run card\n\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -50,6 +50,12 @@ class Table:
     count: int
     """How many rows there will be, for progress."""
     rows: Iterator[Row]
+
+    def without(self, columns: Container[str]) -> Table:
+        """The same rows with fewer columns."""
+        kept = [place for place, column in enumerate(self.columns) if column not in columns]
+        rows = ([row[place] for place in kept] for row in self.rows)
+        return Table(tuple(self.columns[place] for place in kept), self.count, rows)
 
 
 # fmt: off

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from engine.errors import CaptureError, UsageError
 from engine.profiling.records import CaptureMode, Overhead, ThreadLane
 from engine.store.captures import delete_capture, list_captures, load_capture, save_capture
+from engine.store.store import Store
 from tests.engine.profiling.captures import record, timed
+from tests.engine.store.records import answer, turn
 
 FULL = record(
     stacks=timed(),
@@ -45,6 +48,18 @@ def test_the_list_has_the_newest_first_and_no_stacks(path: Path) -> None:
     assert [capture.id for capture in listed] == [second, first]
     assert listed[0].stacks.stacks == ()
     assert listed[0].samples == FULL.samples
+
+
+async def test_the_turn_of_a_capture_is_kept_out_of_comparisons(path: Path) -> None:
+    store = await Store.open(path)
+    session_id = await store.create_session("x", 1)
+    met, other = answer(), answer()
+    for said in (met, other):
+        await store.save_turn(turn(session_id, said), said)
+    await store.close()
+    save_capture(path, replace(FULL, turn_id=met.id))
+    with closing(sqlite3.connect(path)) as db:
+        assert dict(db.execute("SELECT turn_id, noisy FROM v_turns")) == {met.id: "capture", other.id: None}
 
 
 def test_a_database_without_captures_has_an_empty_list(path: Path) -> None:

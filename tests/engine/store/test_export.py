@@ -213,6 +213,7 @@ class TestPage:
         ):
             assert chart in page.text, chart
         assert page.elements.count("article") == 6
+        assert page.text.count("f00d") == 1, "what the card says is not said again in each row"
         assert page.elements.count("tr") == 4
 
     @pytest.mark.parametrize("what", What)

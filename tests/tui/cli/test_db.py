@@ -77,7 +77,7 @@ def test_retention_shows_before_it_acts(xchat: Run) -> None:
     ran = xchat("db", "retain", "--max-age-days", "1")
     assert ran.code == 0
     assert not set(ran.out) & {"\x1b", "\x07", "\u202e"}
-    assert "1 sessions" in ran.out
+    assert "1 session," in ran.out
     assert len(json.loads(xchat("sessions", "list", "--json").out)) == 1
     assert xchat("db", "retain", "--max-age-days", "1", "--apply").code == 2
     assert xchat("db", "retain", "--max-age-days", "1", "--apply", "--yes").code == 0

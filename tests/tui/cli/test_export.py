@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import resource
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,17 @@ def test_every_table_comes_in_every_form(xchat: Run, tmp_path: Path, what: str, 
 def test_without_a_file_it_goes_to_standard_output(xchat: Run) -> None:
     save("Hello")
     assert xchat("export", "last").out.startswith("turn_id,session_id")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_full_disk_behind_standard_output_is_told(xchat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    save("Hello")
+    with contextlib.suppress(OSError), open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        ran = xchat("export", "last")
+        monkeypatch.undo()
+    assert ran.code == 1
+    assert ran.err.startswith("xchat: Standard output can't be written: No space left")
 
 
 def test_texts_stay_out_unless_asked_for(xchat: Run) -> None:
