@@ -112,6 +112,18 @@ async def test_the_list_shows_what_a_preset_changes_and_costs_and_takes_the_one_
         await run.pilot.press("escape")
 
 
+async def test_what_a_preset_changes_is_wrapped_to_the_list_and_never_cut() -> None:
+    async with program(model=quants()[0], size=(60, 30)) as run:
+        for width in (60, 90):
+            await run.pilot.resize_terminal(width, 30)
+            await run.pilot.press("f4")
+            await run.until("stream_batch:")
+            changes = [line.strip(" │╭╰▎").rstrip("│ ") for line in run.text.splitlines() if "rebuild" in line]
+            assert changes
+            assert not [line for line in changes if "…" in line]
+            await run.pilot.press("escape")
+
+
 async def test_commands_name_presets_and_quants() -> None:
     async with chatting() as run:
         await run.send("/preset low-memory")

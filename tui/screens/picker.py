@@ -87,6 +87,11 @@ class Picker(ModalScreen[Picked | None], Generic[Picked]):
         return self.query_one(OptionList)
 
     @property
+    def row_cells(self) -> int:
+        """Width of a row of the list, its padding and the scrollbar left out."""
+        return self.options.content_size.width - self.options.scrollbar_size_vertical - 2
+
+    @property
     def typed(self) -> str:
         """What was typed to narrow down."""
         return self.query_one(Input).value

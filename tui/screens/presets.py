@@ -17,21 +17,22 @@ from tui.screens.picker import Picker
 
 NAME_CELLS = 18
 INDENT = " " * 4
-WRAP_CELLS = 86
+NARROWEST_CELLS = 30
 
 
-def row(offer: Offer, current: str) -> Content:
-    """A preset in the list: name and purpose, below them what changes and what that costs."""
+def row(offer: Offer, current: str, cells: int) -> Content:
+    """A preset in a list of so many cells: name and purpose, below them what changes and what that costs."""
     name = one_line(offer.preset.name)
     name = set_cell_size(name, NAME_CELLS) if cell_len(name) <= NAME_CELLS else set_cell_size(name, NAME_CELLS - 1) + "…"
     mark = "  in force" if offer.preset.name == current else ""
+    inside = max(NARROWEST_CELLS, cells - len(INDENT))
     lines = [Content.assemble(name, "  ", Content.styled(one_line(offer.preset.description), "$muted"), Content.styled(mark, "$success"))]
     if offer.problem:
-        lines += [Content.styled(f"{INDENT}{line}", "$warning") for line in wrap(drawable(offer.problem), WRAP_CELLS)]
+        lines += [Content.styled(f"{INDENT}{line}", "$warning") for line in wrap(drawable(offer.problem), inside)]
     elif offer.price is not None and offer.price.changes:
         changes = ", ".join(str(change) for change in offer.price.changes)
-        lines += [Content(f"{INDENT}{line}") for line in wrap(drawable(changes), WRAP_CELLS)]
-        lines.append(Content.styled(f"{INDENT}{drawable(offer.price.sentence)}", "$muted"))
+        lines += [Content(f"{INDENT}{line}") for line in wrap(drawable(changes), inside)]
+        lines += [Content.styled(f"{INDENT}{line}", "$muted") for line in wrap(drawable(offer.price.sentence), inside)]
     return Content("\n").join(lines)
 
 
@@ -68,7 +69,12 @@ class PresetsScreen(Picker[str]):
         shown = [
             offer for offer in self._offers if all(word in f"{offer.preset.name} {offer.preset.description}".lower() for word in words)
         ]
-        self.fill([(offer.preset.name, row(offer, current)) for offer in shown], "No preset of this name.")
+        self.fill([(offer.preset.name, row(offer, current, self.row_cells)) for offer in shown], "No preset of this name.")
+
+    async def on_resize(self) -> None:
+        """Wrap the rows anew."""
+        if self._offers:
+            await self.narrow()
 
     def take(self) -> None:
         """Use what is chosen."""
