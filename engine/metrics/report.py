@@ -67,6 +67,8 @@ def report(now: Snapshot) -> Report:
         "bound": now.roofline.words if now.roofline else None,
         "paint_ms": now.price.paint_ms,
         "loop_lag_p99_ms": now.price.lag_p99_ms,
+        "loop_lag_max_ms": now.price.lag_max_ms,
+        "ui_pct": now.price.ui_pct,
         "tty_bytes_per_s": now.price.tty_bytes_per_s,
         "noisy": now.noisy,
         "alerts": [alert.sentence for alert in now.alerts],

@@ -17,6 +17,8 @@ BENCHES: dict[str, tuple[str, ...]] = {
     "switch": ("--model", "{model}"),
     "profile": ("{model}",),
     "line": ("{model}",),
+    "looking": ("{model}",),
+    "fidelity": ("{model}",),
     "models": ("{model}",),
     "chat": (),
     "panel": (),

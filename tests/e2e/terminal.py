@@ -27,6 +27,9 @@ ANSWERS = ((b"\x1b[6n", b"\x1b[1;1R"), (b"\x1b[c", b"\x1b[?62;c"), (b"\x1b[?2026
 class Terminal:
     """A program on a pty of its own."""
 
+    at_most = 65_536
+    """Bytes taken at a time."""
+
     def __init__(
         self,
         command: Sequence[str] = XCHAT,
@@ -40,6 +43,7 @@ class Terminal:
         self.raw = bytearray()
         self._answers = answers
         self._looked_at = 0
+        self._unseen = b""
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.pid, self._fd = pty.fork()
@@ -50,7 +54,8 @@ class Terminal:
         self.exit_code: int | None = None
 
     def resize(self, columns: int, rows: int) -> None:
-        """Change the window size, as a person dragging its corner does."""
+        """Change the window size, as a person dragging its corner does; a full picture follows, so what was not seen yet is forgotten."""
+        self._unseen = b""
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._screen.resize(rows, columns)
 
@@ -79,10 +84,10 @@ class Terminal:
             raise AssertionError(f"nothing was written any more\n{self.text}")
 
     def drain(self, seconds: float) -> None:
-        """Take what the program writes for so long without looking at it: the screen is right again after the next full picture."""
+        """Take what the program writes for so long, and look at it later: looking costs more processor time than the program does."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            self._take(left)
+            self._unseen += self._take(left)
 
     def wait_for_exit(self, timeout: float = TIMEOUT_S) -> int:
         """Read until the program has ended; returns its exit code (negative: the signal that killed it)."""
@@ -126,7 +131,8 @@ class Terminal:
     def _read(self, timeout: float) -> bool:
         """Show what the program wrote; False when nothing came in time or the program closed the terminal."""
         data = self._take(timeout)
-        self._stream.feed(data)
+        self._stream.feed(self._unseen + data)
+        self._unseen = b""
         return bool(data)
 
     def _take(self, timeout: float) -> bytes:
@@ -135,7 +141,7 @@ class Terminal:
         if not ready:
             return b""
         try:
-            data = os.read(self._fd, 65536)
+            data = os.read(self._fd, self.at_most)
         except OSError:
             return b""
         self.raw += data

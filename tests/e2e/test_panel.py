@@ -18,15 +18,15 @@ pytestmark = pytest.mark.e2e
 Start = Callable[..., Terminal]
 
 CTRL_G, CTRL_Q, ENTER, ESCAPE, SHIFT_TAB = "\x07", "\x11", "\r", "\x1b", "\x1b[Z"
-WORDS = [f" word{number}" for number in range(1500)]
+WORDS = [f" word{number}" for number in range(1000)]
 RESIZES_PER_S = 40
 SIZES = ((200, 50), (81, 25), (120, 36), (40, 10), (99, 41), (8, 3), (160, 20), (37, 60), (100, 26), (1, 1))
 
 
 @pytest.fixture
 def wordy(tmp_path: Path) -> Path:
-    """A model that goes on for 1,500 words, some hundreds a second."""
-    return ggufs.scripted(tmp_path / "scripted.gguf", WORDS, layers=16)
+    """A model that goes on for 1,000 words, some hundreds a second."""
+    return ggufs.scripted(tmp_path / "scripted.gguf", WORDS, layers=12)
 
 
 def ready(program: Terminal) -> None:
@@ -66,7 +66,7 @@ def test_a_window_resized_forty_times_a_second_stays_responsive_and_loses_nothin
         assert resize_until(lambda key=key, sent=sent: key.encode() in program.raw[sent:]), "no echo while the window changes"  # type: ignore[misc]
 
     program.resize(120, 40)
-    program.wait_for(lambda text: "word1499" in text and "first token after" in text and "§¶¤" in text and "1 Speed" in text)
+    program.wait_for(lambda text: "word999" in text and "first token after" in text and "§¶¤" in text and "1 Speed" in text)
     leave(program)
     (logged,) = json.loads(xchat("sessions", "show", "last", "--json").stdout)["turns"]
     assert (logged["predicted_n"], logged["stop_reason"]) == (len(WORDS), "eog")

@@ -139,7 +139,9 @@ class Numbers(ChatBase):
             self.say(threads=wording.threads(session.preset, now))
 
     def _terminal_figures(self) -> tuple[int, bool, Line]:
-        return self.program.bytes_written(), self.pacer.slowed, self.program.line()
+        """While nothing is painted, nothing is learnt about the line."""
+        slowed = self.pacer.slowed and self.session is not None and self.session.busy
+        return self.program.bytes_written(), slowed, self.program.line()
 
     def _show_numbers(self, snapshot: Snapshot) -> None:
         now_s = time.monotonic()

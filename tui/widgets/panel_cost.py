@@ -40,10 +40,10 @@ def _price_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     price = now.price
     rows = [cells(width, ("paint", milliseconds(price.paint_ms)), ("lag p99", milliseconds(price.lag_p99_ms)))]
     if density >= Density.NORMAL:
-        busy = " (slow)" if price.link_busy else ""
+        line = ("slow line", Role.WARNING) if price.link_busy else ("terminal", Role.LABEL)
         rate = UNKNOWN if price.tty_bytes_per_s is None else f"{price.tty_bytes_per_s / 1e3:.1f} kB/s"
         rows += [
-            cells(width, ("terminal", rate + busy), ("round trip", milliseconds(price.round_trip_ms))),
+            cells(width, (line[0], rate, line[1]), ("round trip", milliseconds(price.round_trip_ms))),
             cells(width, ("panel", milliseconds(price.panel_ms)), ("sampling", milliseconds(price.sample_ms))),
         ]
     if density >= Density.FULL:
