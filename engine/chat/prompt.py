@@ -32,17 +32,22 @@ class PromptCache:
     """
 
     def __init__(self) -> None:
-        self._model: tuple[str, str | None] | None = None
+        self._vocabulary: Vocabulary | None = None
+        self._template: str | None = None
         self._ready: tuple[ChatFormat, Stretches] | None = None
 
     def ready_for(self, vocabulary: Vocabulary, template: str | None) -> tuple[ChatFormat, Stretches]:
-        """The format and the tokenizer of a model; made anew when the model is another than last time."""
+        """The format and the tokenizer of a model; made anew when the model is another than last time, or was loaded again.
+
+        Models are told apart by their vocabularies themselves: that of a model which was freed must never be asked again, not even when
+        the same file was loaded afterwards.
+        """
         from engine.chat.template import ChatFormat  # 25 ms of Jinja that the first frame needs not wait for
 
-        model = (vocabulary.fingerprint, template)
-        if self._ready is None or self._model != model:
+        if self._ready is None or self._vocabulary is not vocabulary or self._template != template:
             chat_format = ChatFormat(template, vocabulary)
-            self._ready, self._model = (chat_format, Stretches(vocabulary, chat_format.literals)), model
+            self._ready = chat_format, Stretches(vocabulary, chat_format.literals)
+            self._vocabulary, self._template = vocabulary, template
         return self._ready
 
 

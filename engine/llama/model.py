@@ -59,12 +59,13 @@ class Model:
         self.mmap = mmap
         self.repack = repack
         self._pointer: lib.llama_model_p | None = pointer
+        self._vocabulary: LlamaVocabulary | None = None
         self.fingerprint = fingerprint(file)
         vocab = lib.llama_model_get_vocab(pointer)
         if not vocab or lib.llama_vocab_n_tokens(vocab) <= 0:
             self.close()
             raise ModelError(f"{file_name(file.path)} has no vocabulary", hint="Choose a chat model.")
-        self.vocabulary = LlamaVocabulary(vocab, self.fingerprint)
+        self.vocabulary = self._vocabulary = LlamaVocabulary(vocab, self.fingerprint)
         self.vocabulary.prepare()
         self.n_swa = int(lib.llama_model_n_swa(pointer))
         self.memory_kind = self._memory_kind()
@@ -81,6 +82,8 @@ class Model:
         """Free the weights; safe to call twice."""
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
+            if self._vocabulary is not None:
+                self._vocabulary.close()
             lib.llama_model_free(pointer)
 
     def _memory_kind(self) -> MemoryKind:

@@ -19,7 +19,7 @@ class LlamaVocabulary:
     """An `engine.backend.Vocabulary` on llama.cpp's. For the compute thread only, and only while its model is loaded."""
 
     def __init__(self, vocab: lib.llama_vocab_p, fingerprint: str) -> None:
-        self._vocab = vocab
+        self._vocab: lib.llama_vocab_p | None = vocab
         self._fingerprint = fingerprint
         self._buffer = ctypes.create_string_buffer(_PIECE_BYTES)
         self.n_vocab = lib.llama_vocab_n_tokens(vocab)
@@ -30,6 +30,16 @@ class LlamaVocabulary:
         _ = self.eog, self.special_texts
 
     @property
+    def _native(self) -> lib.llama_vocab_p:
+        if self._vocab is None:
+            raise EngineError("The model of this vocabulary is not loaded any more")
+        return self._vocab
+
+    def close(self) -> None:
+        """The model is about to be freed: whoever asks from now on gets an error, where the native library would end the process."""
+        self._vocab = None
+
+    @property
     def fingerprint(self) -> str:
         """The `ModelInfo.fingerprint` of its model."""
         return self._fingerprint
@@ -37,13 +47,13 @@ class LlamaVocabulary:
     @cached_property
     def bos(self) -> int | None:
         """The begin-of-sequence token, if the model has one."""
-        token = int(lib.llama_vocab_bos(self._vocab))
+        token = int(lib.llama_vocab_bos(self._native))
         return token if token >= 0 else None
 
     @cached_property
     def add_bos(self) -> bool:
         """Whether prompts of this model begin with `bos`."""
-        return self.bos is not None and bool(lib.llama_vocab_get_add_bos(self._vocab))
+        return self.bos is not None and bool(lib.llama_vocab_get_add_bos(self._native))
 
     @cached_property
     def bos_text(self) -> str:
@@ -53,7 +63,7 @@ class LlamaVocabulary:
     @cached_property
     def eos_text(self) -> str:
         """The text of the end-of-sequence token, empty without one."""
-        token = int(lib.llama_vocab_eos(self._vocab))
+        token = int(lib.llama_vocab_eos(self._native))
         return self._special_text(token if token >= 0 else None)
 
     @cached_property
@@ -64,14 +74,14 @@ class LlamaVocabulary:
     @cached_property
     def eog(self) -> frozenset[int]:
         """Tokens that end a generation."""
-        candidates = {*self._special_tokens, int(lib.llama_vocab_eos(self._vocab)), int(lib.llama_vocab_eot(self._vocab))}
-        return frozenset(token for token in candidates if token >= 0 and lib.llama_vocab_is_eog(self._vocab, token))
+        candidates = {*self._special_tokens, int(lib.llama_vocab_eos(self._native)), int(lib.llama_vocab_eot(self._native))}
+        return frozenset(token for token in candidates if token >= 0 and lib.llama_vocab_is_eog(self._native, token))
 
     @cached_property
     def suppressed(self) -> tuple[int, ...]:
         """Tokens that the model's file says must never be generated."""
         count = ctypes.c_int32(0)
-        tokens = lib.llama_vocab_get_suppress_tokens(self._vocab, ctypes.byref(count))
+        tokens = lib.llama_vocab_get_suppress_tokens(self._native, ctypes.byref(count))
         return tuple(int(tokens[i]) for i in range(count.value)) if tokens else ()
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
@@ -82,7 +92,7 @@ class LlamaVocabulary:
         room = len(data) // 3 + 16
         while True:
             tokens = (lib.llama_token * room)()
-            count = lib.llama_tokenize(self._vocab, data, len(data), tokens, room, False, parse_special)
+            count = lib.llama_tokenize(self._native, data, len(data), tokens, room, False, parse_special)
             if count >= 0:
                 return tokens[:count]
             if -count <= room:
@@ -101,7 +111,7 @@ class LlamaVocabulary:
     def _special_tokens(self) -> tuple[int, ...]:
         """Ids of control and user-defined tokens."""
         special = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_USER_DEFINED
-        attributes = map(lib.llama_vocab_get_attr, repeat(self._vocab), range(self.n_vocab))
+        attributes = map(lib.llama_vocab_get_attr, repeat(self._native), range(self.n_vocab))
         return tuple(token for token, attribute in enumerate(attributes) if attribute & special)
 
     def _special_text(self, token: int | None) -> str:
@@ -110,8 +120,8 @@ class LlamaVocabulary:
     def _piece(self, token: int, *, special: bool = False) -> bytes:
         if not 0 <= token < self.n_vocab:
             raise EngineError(f"Token {token} is not in the vocabulary")
-        size = lib.llama_token_to_piece(self._vocab, token, self._buffer, len(self._buffer), 0, special)
+        size = lib.llama_token_to_piece(self._native, token, self._buffer, len(self._buffer), 0, special)
         if size < 0:
             self._buffer = ctypes.create_string_buffer(-size)
-            size = lib.llama_token_to_piece(self._vocab, token, self._buffer, len(self._buffer), 0, special)
+            size = lib.llama_token_to_piece(self._native, token, self._buffer, len(self._buffer), 0, special)
         return self._buffer.raw[: max(size, 0)]

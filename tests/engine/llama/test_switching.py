@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.backend import EngineInfo
@@ -153,3 +154,15 @@ def test_the_old_model_comes_back_when_the_new_one_fails_after_it_had_to_go(
 
 def loaded(future: Future[EngineInfo]) -> EngineInfo:
     return future.result(PATIENCE_S)
+
+
+async def test_the_same_file_loaded_again_answers_with_its_own_vocabulary(talk: Talk) -> None:
+    """A freed model's vocabulary may only be remembered, never asked: that ended the process."""
+    await talk.ask("hello")
+    for repack in (False, True):
+        before = talk.session._prompts._vocabulary
+        await talk.use(msgspec.structs.replace(talk.session.preset, repack=repack))
+        assert (await talk.ask(f"and again, a text that is new: {repack}")).error is None
+        assert before is not talk.session._prompts._vocabulary
+        with pytest.raises(EngineError, match="not loaded any more"):
+            before.tokenize("x", parse_special=False)
