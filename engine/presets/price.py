@@ -36,13 +36,18 @@ class Price:
         """The price in words."""
         if self.cost is None:
             return "Nothing changes"
-        text = _WHAT[self.cost]
+        same_file = not any(change.key in {"model", "quant"} for change in self.changes)
+        text = "Loads the file again" if self.cost is Cost.RELOAD and same_file else _WHAT[self.cost]
         if self.cost is not Cost.HOT:
-            text += f": {self.seconds:.1f} s last time" if self.seconds is not None else ": not timed here yet"
+            text += f": {_shown(self.seconds)} last time" if self.seconds is not None else ": not timed here yet"
         if self.tokens:
             text += f", then {self.tokens:,} tokens to prefill again"
-            text += f" (about {self.prefill_seconds:.1f} s)" if self.prefill_seconds is not None else ""
+            text += f" (about {_shown(self.prefill_seconds)})" if self.prefill_seconds is not None else ""
         return text
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2f} s"
 
 
 class _Stored(msgspec.Struct):

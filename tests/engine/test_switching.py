@@ -185,7 +185,7 @@ class TestQuants:
         await bench.switching.settled()
         bench.switching.next_quant(1)
         await bench.switching.settled()
-        assert bench.notices[-2].detail.startswith("Loads another file: 0.0 s last time")
+        assert bench.notices[-2].detail.startswith("Loads another file: 0.00 s last time")
 
 
 class TestPresets:

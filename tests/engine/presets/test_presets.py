@@ -269,6 +269,8 @@ def test_prices_are_known_from_the_last_time(tmp_path: Path) -> None:
     assert (reload.cost, reload.seconds, reload.tokens, reload.prefill_seconds) == (Cost.RELOAD, 1.25, 1000, 5.0)
     assert "1.2 s last time" in reload.sentence
     assert "1,000 tokens" in reload.sentence
+    again = price_of(before, Preset(repack=False), history, model="/m.gguf", context_used=0, carried_over=True)
+    assert again.sentence == "Loads the file again: 1.2 s last time"
     rebuild = price_of(before, Preset(n_ctx=512), history, model="/m.gguf", context_used=1000, carried_over=True)
     assert (rebuild.cost, rebuild.tokens) == (Cost.REBUILD, 0)
     assert "not timed" in rebuild.sentence
