@@ -84,10 +84,12 @@ class Loader:
     def fits(self, loaded: Loaded, path: Path, preset: Preset) -> Cost | None:
         """What it takes to get from what is loaded to `path` with `preset`: None when it is that already.
 
+        A loaded model outlives its file: one that was deleted can still get another context.
+
         Raises:
-            ModelError: when the file is gone.
+            ModelError: when another file is gone.
         """
-        if identity_of(path) != loaded.model.file.identity:
+        if _is_another_file(path, loaded.model.file):
             return Cost.RELOAD
         changed = {cost for key, cost in COSTS.items() if getattr(loaded.info.preset, key) != getattr(preset, key)}
         if preset.mmap != loaded.model.mmap or preset.repack != loaded.model.repack:
@@ -194,6 +196,13 @@ class Loader:
 
     def _harmless(self, file: ModelFile) -> bool:
         return self._verdicts.passed(file) or self._trusted(file.path)
+
+
+def _is_another_file(path: Path, loaded: ModelFile) -> bool:
+    """Whether `path` is something else than what was loaded from there, or from elsewhere."""
+    if path == loaded.path and not path.exists():
+        return False
+    return identity_of(path) != loaded.identity
 
 
 def checkpoint_budget() -> int:

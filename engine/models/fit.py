@@ -143,8 +143,10 @@ class _Search:
         return predict(facts, changed, features=self._features, n_seq=self._n_seq).needed
 
     def _with_smaller_window(self, changes: Mapping[str, Any], facts: ModelFacts) -> Remedy | None:
-        """These changes with the largest window that fits, or None when none does."""
+        """These changes with the largest window that fits and that the model was trained for, or None when none does."""
         low, high = SMALLEST_CONTEXT // KV_PAD, window_of(self._preset, facts) // KV_PAD
+        if facts.n_ctx_train:
+            high = min(high, facts.n_ctx_train // KV_PAD + 1)
         if high <= low or self.remedy({**changes, "n_ctx": low * KV_PAD}, facts) is None:
             return None
         while low + 1 < high:

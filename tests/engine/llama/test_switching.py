@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -166,3 +167,35 @@ async def test_the_same_file_loaded_again_answers_with_its_own_vocabulary(talk: 
         assert before is not talk.session._prompts._vocabulary
         with pytest.raises(EngineError, match="not loaded any more"):
             before.tokenize("x", parse_special=False)
+
+
+async def test_a_model_whose_file_was_deleted_goes_on_and_gets_another_window(
+    talk: Talk, models: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "gone.gguf"
+    shutil.copyfile(models("dense"), path)
+    await talk.session.load(path, TALK)
+    await talk.ask("hello")
+    path.unlink()
+    assert (await talk.ask("and again")).error is None
+    await talk.use(msgspec.structs.replace(TALK, n_ctx=2048))
+    assert talk.session.engine is not None
+    assert talk.session.engine.n_ctx == 2048
+    await talk.use(msgspec.structs.replace(TALK, n_ctx=2048, repack=False))
+    assert talk.failures[-1].path == path
+    assert (await talk.ask("still there?")).error is None
+
+
+async def test_a_file_that_was_replaced_is_another_model_from_the_next_load_on(
+    talk: Talk, models: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "changing.gguf"
+    shutil.copyfile(models("dense"), path)
+    await talk.session.load(path, TALK)
+    await talk.ask("hello")
+    fresh = tmp_path / "fresh.gguf"
+    shutil.copyfile(models("spm"), fresh)
+    fresh.replace(path)
+    assert (await talk.ask("and again")).turn.model == "tiny dense"
+    await talk.use(msgspec.structs.replace(TALK, n_ctx=2048))
+    assert (await talk.ask("and now")).turn.model == "tiny spm"
