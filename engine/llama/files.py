@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -71,6 +71,29 @@ def _identity(shards: tuple[Path, ...]) -> tuple[int, str]:
         raise ModelError(f"{file_name(shards[0])} can't be read", error.strerror or "", "Check the path.") from error
     size = sum(stat.st_size for stat in stats)
     return size, f"{shards[0]}|{size}|{max(stat.st_mtime_ns for stat in stats)}"
+
+
+Stamp = tuple[int, int, int, int]
+"""Device, inode, size and time of the last change of a file."""
+
+
+def stamps_of(shards: Sequence[Path]) -> tuple[Stamp | None, ...]:
+    """What tells whether these files are changed later; None for one that can't be seen."""
+    return tuple(map(_stamp, shards))
+
+
+def overwritten(shards: Sequence[Path], before: Sequence[Stamp | None]) -> bool:
+    """Whether one of the files was changed in place since; another file under the same name is no change of the one before."""
+    pairs = ((old, _stamp(shard)) for shard, old in zip(shards, before, strict=False))
+    return any(old is not None and now is not None and old[:2] == now[:2] and old != now for old, now in pairs)
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def read_ahead(file: ModelFile, progressed: Callable[[float], bool]) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from engine.backend import MemoryKind, ModelInfo
-from engine.errors import ModelError
-from engine.llama.files import ModelFile, fingerprint
+from engine.errors import EngineError, ModelError
+from engine.llama.files import ModelFile, fingerprint, overwritten, stamps_of
 from engine.llama.log import NativeLog, last_reason
 from engine.llama.native import lib
 from engine.llama.vocab import LlamaVocabulary
@@ -56,6 +56,7 @@ class Model:
                 raise LoadCancelled
             raise refused(file.path, log.errors())
         self.file = file
+        self._stamps = stamps_of(file.shards) if mmap else ()
         self.mmap = mmap
         self.repack = repack
         self._pointer: lib.llama_model_p | None = pointer
@@ -77,6 +78,19 @@ class Model:
         if self._pointer is None:
             raise ModelError("The model is not loaded")
         return self._pointer
+
+    def refuse_if_overwritten(self) -> None:
+        """Look whether a mapped file was changed where it lies: its weights are not those that were loaded, and may end the process.
+
+        Raises:
+            EngineError: when it was. A file that was deleted, or replaced by another one, is still there for whoever mapped it.
+        """
+        if overwritten(self.file.shards, self._stamps):
+            raise EngineError(
+                f"{file_name(self.file.path)} was overwritten while it was loaded",
+                "Its weights are read from the file and are not the same any more",
+                "Load it again with F3, or another model.",
+            )
 
     def close(self) -> None:
         """Free the weights; safe to call twice."""

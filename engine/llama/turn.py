@@ -81,6 +81,7 @@ class Turn:
             XchatError: when the prompt can't be made or does not fit.
         """
         self._started_ns = now_ns()
+        context.model.refuse_if_overwritten()
         vocabulary = context.model.vocabulary
         try:
             prompt = self.request.prepare(vocabulary, context.n_ctx)

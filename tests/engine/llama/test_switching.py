@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
@@ -199,3 +200,20 @@ async def test_a_file_that_was_replaced_is_another_model_from_the_next_load_on(
     assert (await talk.ask("and again")).turn.model == "tiny dense"
     await talk.use(msgspec.structs.replace(TALK, n_ctx=2048))
     assert (await talk.ask("and now")).turn.model == "tiny spm"
+
+
+async def test_a_file_that_was_overwritten_where_it_lies_is_refused_until_it_is_loaded_again(
+    talk: Talk, models: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "mapped.gguf"
+    shutil.copyfile(models("dense"), path)
+    await talk.session.load(path, TALK)
+    await talk.ask("hello")
+    os.truncate(path, 4096)
+    refused = await talk.ask("reading the weights would end the process now")
+    assert "was overwritten while it was loaded" in str(refused.error)
+    await talk.use(msgspec.structs.replace(TALK, n_ctx=2048))
+    assert talk.failures[-1].path == path
+    shutil.copyfile(models("dense"), path)
+    await talk.session.load(path, TALK)
+    assert (await talk.ask("and again")).error is None
