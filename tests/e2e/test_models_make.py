@@ -30,7 +30,8 @@ def test_a_pulled_model_is_printed_and_a_dry_run_fetches_nothing(xchat: Run, tmp
         assert path.read_bytes() == data
         assert b"to fetch: " in done.stderr
         listed = json.loads(xchat("models", "list", "--json").stdout)
-        assert [quant["path"] for family in listed["families"] for quant in family["quants"]] == [str(path)]
+        fetched = [quant["path"] for family in listed["families"] for quant in family["quants"] if quant["place"] == "hugging face"]
+        assert fetched == [str(path)]
 
 
 def test_a_pull_of_nothing_suggests_models_and_an_unknown_one_is_a_model_error(xchat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
