@@ -20,6 +20,7 @@ from textual import events
 from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
 
 from tui.ascii import ASCII_DRAWING
 from tui.pastes import Part, Pasted, PasteSplitter, Withdrawn
@@ -106,6 +107,13 @@ def erases(environ: Mapping[str, str]) -> bool:
     return not environ.get("TERM", "").startswith("screen") or bool(environ.get("TMUX"))
 
 
+def chord(message: Message) -> Message:
+    """The same message, but a letter with Alt is no text: Textual's input fields would type it in place of what it is bound to."""
+    if isinstance(message, events.Key) and message.key.startswith("alt+"):
+        return events.Key(message.key, None)
+    return message
+
+
 class SafeLinuxDriver(LinuxDriver):
     """A LinuxDriver that survives what happens to terminals over SSH, and says how the line is doing."""
 
@@ -188,9 +196,9 @@ class SafeLinuxDriver(LinuxDriver):
                 self.process_message(events.Paste(part.text) if part.bracketed else Burst(part.text))
             else:
                 for event in parser.feed(part.text):
-                    self.process_message(event)
+                    self.process_message(chord(event))
         for event in parser.tick():
-            self.process_message(event)
+            self.process_message(chord(event))
         return parser
 
     def _renewed(self, parser: XTermParser) -> XTermParser:

@@ -239,3 +239,17 @@ def test_every_size_shows_the_answer_and_the_prompt(terminal: Start, scripted: P
         os.kill(program.pid, signal.SIGWINCH)
         program.wait_for("Message")
     leave(program)
+
+
+def test_alt_keys_work_while_a_search_field_has_the_focus(terminal: Start, scripted: Path) -> None:
+    program = terminal(str(scripted))
+    ready(program, "scripted")
+    ask(program, "A question about branches")
+    answered(program)
+    program.type("\x1bOQ")
+    program.wait_for("Search all messages and titles")
+    program.wait_for("1 turn")
+    program.type("\x1bi")
+    program.wait_for("pinned")
+    program.type("\x1bg")
+    program.wait_for("1 branch")

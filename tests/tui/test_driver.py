@@ -125,6 +125,11 @@ def test_keys_pastes_and_bursts_are_told_apart(driver: Heard) -> None:
     assert isinstance(heard[2], Burst)
 
 
+def test_a_letter_with_alt_is_a_key_and_no_text(driver: Heard) -> None:
+    heard = [message for message in hear(driver, b"\x1bgg", 2) if isinstance(message, events.Key)]
+    assert [(key.key, key.is_printable) for key in heard] == [("alt+g", False), ("g", True)]
+
+
 def test_bytes_that_are_no_utf8_do_not_end_the_input(driver: Heard) -> None:
     heard = hear(driver, b"\xff\xfea", 3)
     assert isinstance(heard[-1], events.Key)
