@@ -8,7 +8,8 @@ from engine.profiling.frames import is_native, without_template_arguments
 from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord
 from tui.sanitize import visible
 
-NATIVE_LANE = "(native: not in the stacks)"
+NATIVE_LANE = "· native"
+NO_STACKS = "Threads marked as native never run Python, so no stack shows them."
 
 _BARS = " ▁▂▃▄▅▆▇█"
 
@@ -31,16 +32,16 @@ def heading(capture: CaptureRecord) -> str:
 
 
 def figures(capture: CaptureRecord) -> str:
-    """Length, samples, failures, tokens and cost."""
+    """Length, tokens, cost, failures and samples, the most asked-for first: a narrow screen cuts the end."""
     tokens = capture.tokens
     parts = (
         f"{capture.seconds:.1f} s at {capture.rate}/s" if capture.rate else "",
-        f"{capture.samples:,} samples",
+        f"{tokens:,} tokens" if tokens is not None else "",
+        capture.overhead.words() if capture.mode is not CaptureMode.FILE else "",
         f"{capture.failures:,} failed" if capture.failures else "",
+        f"{capture.samples:,} samples",
         f"{capture.behind_s:.1f} s behind" if capture.behind_s else "",
         f"{capture.stacks.malformed:,} lines unreadable" if capture.stacks.malformed else "",
-        f"{tokens:,} tokens" if tokens is not None else "",
-        f"cost {capture.overhead.words()}" if capture.mode is not CaptureMode.FILE else "",
     )
     return " · ".join(part for part in parts if part)
 
@@ -56,11 +57,12 @@ def readable(frame: str) -> str:
 
 
 def lane_lines(capture: CaptureRecord) -> list[str]:
-    """One line per thread: its average use of a core, the course of it, its name."""
-    return [
-        f"{lane.mean_pct:5.1f} %  {sparkline(lane.cpu_pct):<30}  {visible(lane.name)}  {'' if lane.python else NATIVE_LANE}".rstrip()
+    """One line per thread: its average use of a core, the course of it, its name; and what the mark means, if any has it."""
+    lines = [
+        f"{lane.mean_pct:5.1f} %  {sparkline(lane.cpu_pct):<30}  {visible(lane.name)} {'' if lane.python else NATIVE_LANE}".rstrip()
         for lane in capture.lanes
     ]
+    return lines if all(lane.python for lane in capture.lanes) else [*lines, "", NO_STACKS]
 
 
 def sparkline(percentages: tuple[float, ...], width: int = 30) -> str:

@@ -19,7 +19,7 @@ from tui.wording import count
 
 HIT_STYLE = "bold $warning"
 
-AGO_CELLS = 13
+AGO_CELLS = 14
 TURNS_CELLS = 9
 MODEL_CELLS = 26
 NUMBER_CELLS = 7

@@ -50,6 +50,11 @@ class Measure:
         verb = "grew" if self.change > 0 else "shrank"
         return f"{figures}, {verb} by {figure(abs(self.change))} ({self.change / self.before * 100:+.0f} %)"
 
+    def short(self) -> str:
+        """The same where the unit has just been said: `4.2 → 5.1 (+21 %)`."""
+        figures = f"{figure(self.before)} → {figure(self.after)}"
+        return figures if self.equal or not self.before else f"{figures} ({self.change / self.before * 100:+.0f} %)"
+
 
 @dataclass(frozen=True, slots=True)
 class FunctionChange:

@@ -22,11 +22,11 @@ class LaneRecorder:
         self._times = ThreadTimes(proc)
         self._looks = 0
         self._lanes: dict[int, tuple[str, list[float]]] = {}
-        self._python: set[int | None] = set()
+        self._python: dict[int | None, str] = {}
 
     def look(self, now_ns: int) -> None:
         """Take the figures since the last look; the first one only begins."""
-        self._python |= {thread.native_id for thread in threading.enumerate()}
+        self._python |= {thread.native_id: thread.name for thread in threading.enumerate()}
         shares = self._times.read(now_ns)
         if not shares:
             return
@@ -38,7 +38,8 @@ class LaneRecorder:
             figures.extend([0.0] * (self._looks - len(figures)))
 
     def finish(self) -> tuple[ThreadLane, ...]:
-        """The busiest lanes first; ends the recording."""
+        """The busiest lanes first, threads of Python under the names that the stacks give them; ends the recording."""
         self._times.close()
-        lanes = [ThreadLane(tid, name, tid in self._python, tuple(figures)) for tid, (name, figures) in self._lanes.items()]
+        named = self._python
+        lanes = [ThreadLane(tid, named.get(tid, name), tid in named, tuple(figures)) for tid, (name, figures) in self._lanes.items()]
         return tuple(sorted(lanes, key=lambda lane: -lane.mean_pct)[:MOST_LANES])

@@ -106,13 +106,13 @@ class Overhead:
         return 1.0 - self.speed_during / self.speed_outside
 
     def words(self) -> str:
-        """The cost in a phrase."""
+        """The cost in a phrase: what the sampler used, and what became of the speed meanwhile, which others may have slowed down, too."""
+        used = "cost unknown" if self.sampler_cpu_pct is None else f"cost {self.sampler_cpu_pct:.1f} % of a core"
         slowdown = self.slowdown
-        if slowdown is not None:
-            return f"{max(slowdown, 0.0):.1%} of tokens/s".replace("%", " %")
-        if self.sampler_cpu_pct is not None:
-            return f"{self.sampler_cpu_pct:.1f} % of one core"
-        return "unknown"
+        if slowdown is None:
+            return used
+        change = round(-slowdown * 100)
+        return f"{used}, tokens/s {'unchanged' if not change else f'{change:+} %'.replace('-', '−')}"
 
 
 @dataclass(frozen=True, slots=True)

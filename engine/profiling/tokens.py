@@ -15,6 +15,9 @@ REMEMBERED = 8192
 FEWEST_GAPS = 8
 """A speed from fewer inter-token gaps than this is not a speed."""
 
+SHORTEST_ASIDE_NS = 2 * NS_PER_S
+"""The least that is looked at before and after a span: the further away, the more has changed by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -26,7 +29,7 @@ class Work:
     speed_during: float | None
     """Tokens per second inside the span."""
     speed_outside: float | None
-    """Tokens per second of the same turns outside the span."""
+    """Tokens per second of the same turns beside the span, as long before and after it as it is itself."""
 
 
 class TokenLog:
@@ -43,6 +46,7 @@ class TokenLog:
         """What happened from `start_ns` to `end_ns`, of the monotonic clock."""
         inside = [(turn, at_ns) for turn, at_ns in self._tokens if start_ns <= at_ns <= end_ns]
         turns = {turn for turn, _ in inside}
+        span = max(end_ns - start_ns, SHORTEST_ASIDE_NS)
         during: list[int] = []
         outside: list[int] = []
         for (turn, early), (next_turn, late) in pairwise(self._tokens):
@@ -50,7 +54,7 @@ class TokenLog:
                 continue
             if start_ns <= early and late <= end_ns:
                 during.append(late - early)
-            elif late < start_ns or early > end_ns:
+            elif (start_ns - span <= early and late < start_ns) or (end_ns < early and late <= end_ns + span):
                 outside.append(late - early)
         return Work(len(inside), inside[-1][0] if inside else None, _speed(during), _speed(outside))
 

@@ -69,7 +69,7 @@ def test_captures_are_listed(saved: int, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_pipe_gets_the_functions_as_text(saved: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert xchat("show", str(saved)) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[1].startswith("2.0 s at 50/s · 100 samples · 120 tokens")
+    assert shown[1].startswith("2.0 s at 50/s · 120 tokens · cost unknown · 100 samples")
     assert shown[4].split() == ["40.0", "%", "40.0", "%", "llama_decode", "(libllama.so)"]
 
 

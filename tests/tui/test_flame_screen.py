@@ -38,7 +38,7 @@ async def test_everything_that_matters_is_said_at_80x24() -> None:
         await opened(pilot)
         lines = screen_lines(pilot.app)
         assert "Capture 1 · Python frames, without pausing · tiny Q4 · preset daily" in lines[0]
-        assert "2.0 s at 50/s · 100 samples · 3 failed · 120 tokens" in lines[1]
+        assert "2.0 s at 50/s · 120 tokens · cost unknown · 3 failed · 100 samples" in lines[1]
         assert "all threads, heaviest left" in lines[2]
         assert lines[3].strip("▏ ") == "all"
         assert "total 1.00 s (50.0 %), own 0.00 s (0.0 %)" in lines[-2]
@@ -120,7 +120,8 @@ async def test_threads_that_the_stacks_miss_are_listed() -> None:
         await opened(pilot)
         await pilot.press("3")
         assert "55.0 %" in screen_text(pilot.app)
-        assert "worker 2  (native: not in the stacks)" in screen_text(pilot.app)
+        assert "worker 2 · native" in screen_text(pilot.app)
+        assert "no stack shows them" in screen_text(pilot.app)
 
 
 async def test_an_export_is_written_and_its_path_shown_and_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

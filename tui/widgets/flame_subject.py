@@ -226,11 +226,9 @@ class DiffSubject:
     def figures(self) -> str:
         """How the two were made comparable, and the whole."""
         root = self._diff.total(self.tree.root)
-        if self._diff.unit == "ms per token":
-            basis = f"{self.before.tokens:,} and {self.after.tokens:,} tokens"
-        else:
-            basis = "per second, since not both made tokens"
-        left_out = " · native frames left out, only one has them" if self._diff.python_only else ""
+        per_token = self._diff.unit == "ms per token"
+        basis = f"{self.before.tokens:,} and {self.after.tokens:,} tokens" if per_token else "not both made tokens"
+        left_out = " · without native frames, only one has them" if self._diff.python_only else ""
         return f"{root.words(self._diff.unit)} · {basis}{left_out}"
 
     def narrow(self, wanted: Filter) -> str | None:
@@ -258,12 +256,12 @@ class DiffSubject:
 
     def describe(self, node: Node) -> str:
         """Both figures and the change, in words."""
-        return f"total {self._diff.total(node).words(self._diff.unit)}; own {self._diff.own(node).words(self._diff.unit)}"
+        return f"total {self._diff.total(node).words(self._diff.unit)}; own {self._diff.own(node).short()}"
 
     def describe_frame(self, frame: str) -> str:
         """Both figures and the change, in words."""
         change = next((change for change in self._diff.functions() if change.frame == frame), None)
-        return f"total {change.total.words(self._diff.unit)}; own {change.own.words(self._diff.unit)}" if change else ""
+        return f"total {change.total.words(self._diff.unit)}; own {change.own.short()}" if change else ""
 
     def rows(self, key: SortKey) -> list[Row]:
         """What grew and what shrank, the largest change first."""

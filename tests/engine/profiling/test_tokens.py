@@ -16,7 +16,7 @@ def test_speed_during_a_capture_is_compared_with_the_same_turn_around_it() -> No
     assert (work.tokens, work.turn_id) == (20, 1)
     assert work.speed_during == pytest.approx(5.0)
     assert work.speed_outside == pytest.approx(10.0)
-    assert Overhead(1.0, work.speed_outside, work.speed_during).words() == "50.0 % of tokens/s"
+    assert Overhead(1.0, work.speed_outside, work.speed_during).words() == "cost 1.0 % of a core, tokens/s −50 %"
 
 
 def test_gaps_between_turns_and_other_turns_do_not_count() -> None:
@@ -32,9 +32,18 @@ def test_too_few_tokens_are_no_speed() -> None:
     log = TokenLog()
     log.feed(1, [1, 2, 3])
     assert log.between(0, 10) == Work(3, 1, None, None)
-    assert Overhead(2.5).words() == "2.5 % of one core"
-    assert Overhead().words() == "unknown"
+    assert Overhead(2.5).words() == "cost 2.5 % of a core"
+    assert Overhead().words() == "cost unknown"
 
 
-def test_a_capture_that_seems_to_speed_up_costs_nothing() -> None:
-    assert Overhead(None, 10.0, 11.0).words() == "0.0 % of tokens/s"
+def test_only_what_is_near_is_compared_with() -> None:
+    log = TokenLog()
+    log.feed(1, range(0, 100 * S, S))
+    log.feed(1, range(100 * S, 110 * S, S // 10))
+    work = log.between(105 * S, 110 * S)
+    assert work.speed_outside == pytest.approx(10.0)
+
+
+def test_speed_that_changed_by_chance_is_said_as_it_was() -> None:
+    assert Overhead(1.0, 10.0, 11.0).words() == "cost 1.0 % of a core, tokens/s +10 %"
+    assert Overhead(1.0, 10.0, 9.99).words() == "cost 1.0 % of a core, tokens/s unchanged"
