@@ -537,10 +537,15 @@ class Session:
                 self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
+        """Take what waits. An event leaves the queue when it is done with, so that `_arrive` need not wake a loop that is awake."""
         while self._arrived:
-            event = self._arrived[0]
-            self._take(event)
-            self._arrived.popleft()
+            try:
+                self._take(self._arrived[0])
+            except Exception:
+                self._loop.call_soon(self._drain)  # a listener's fault must not keep the rest of the answer back
+                raise
+            finally:
+                self._arrived.popleft()
 
     def _take(self, event: BackendEvent) -> None:
         turn = self._turn

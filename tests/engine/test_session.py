@@ -124,6 +124,20 @@ class TestTalking:
         assert end.turn.timings.ttft_ms is not None
         assert end.turn.first_visible_ms > end.turn.timings.ttft_ms
 
+    async def test_a_listener_that_fails_does_not_hold_the_rest_of_the_answer_back(self, watched: Watched) -> None:
+        faults: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
+
+        def fail_once(event: Event) -> None:
+            if isinstance(event, AnswerGrew) and not faults:
+                raise ValueError("a fault of the screen")
+
+        watched.session.subscribe(fail_once)
+        end = await watched.answered(watched.session.send("Hi"))
+
+        assert end.answer.text == "Hello there."
+        assert [str(fault) for fault in faults] == ["a fault of the screen"]
+
     async def test_a_stopped_answer_keeps_what_came(self, watched: Watched) -> None:
         watched.backend.gated = True
         answer_id = watched.session.send("Hi")

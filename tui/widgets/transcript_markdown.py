@@ -110,10 +110,16 @@ class _Markdown(Markdown):
     }
 
     def __init__(self, source: str, look: Look) -> None:
-        super().__init__("", hyperlinks=False)
+        # rich 15 makes a parser for each Markdown: 0.4 ms, a tenth of a paint while text streams.
+        vars(self).update(vars(_blank()))
         self.look = look
         self.parsed = _parser().parse(drawable(source))
         _fit_to_draw(self.parsed)
+
+
+@cache
+def _blank() -> Markdown:
+    return Markdown("", hyperlinks=False)
 
 
 @lru_cache(maxsize=64)
