@@ -59,13 +59,13 @@ def readable(frame: str) -> str:
 def lane_lines(capture: CaptureRecord) -> list[str]:
     """One line per thread: its average use of a core, the course of it, its name; and what the mark means, if any has it."""
     lines = [
-        f"{lane.mean_pct:5.1f} %  {sparkline(lane.cpu_pct):<30}  {visible(lane.name)} {'' if lane.python else NATIVE_LANE}".rstrip()
+        f"{lane.mean_pct:5.1f} %  {sparkline(lane.cpu_pct):<24}  {visible(lane.name)} {'' if lane.python else NATIVE_LANE}".rstrip()
         for lane in capture.lanes
     ]
     return lines if all(lane.python for lane in capture.lanes) else [*lines, "", NO_STACKS]
 
 
-def sparkline(percentages: tuple[float, ...], width: int = 30) -> str:
+def sparkline(percentages: tuple[float, ...], width: int = 24) -> str:
     """The course of a lane in at most `width` cells; a full cell is a whole core."""
     step = max(1, -(-len(percentages) // width))
     means = [sum(part) / len(part) for part in (percentages[index : index + step] for index in range(0, len(percentages), step))]

@@ -39,7 +39,7 @@ MODE_TEXTS: Mapping[CaptureMode, ModeText] = {
     CaptureMode.PYTHON: ModeText(
         "Python frames, without pausing",
         "What Python code runs: painting, the session, and how long the engine is inside llama.cpp.",
-        "llama.cpp is one block without an inside, its compute threads don't appear, and a sample read in the middle of a change fails.",
+        "llama.cpp is one block; its compute threads and single lines don't appear; a sample read in the middle of a change fails.",
     ),
     CaptureMode.NATIVE: ModeText(
         "With native frames",
@@ -150,6 +150,11 @@ class CaptureRecord:
     """The file it came from, empty for a capture made here."""
     id: int | None = None
     """The database's number, None before it is saved or when it came from a file."""
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether frames say which line ran, not only where their function begins."""
+        return self.mode is not CaptureMode.PYTHON
 
     @property
     def hides_waiting(self) -> bool:

@@ -102,6 +102,17 @@ async def test_time_order_where_there_is_one_and_a_sentence_where_not() -> None:
         assert "in order of time" in screen_lines(pilot.app)[2]
 
 
+async def test_lines_are_told_apart_where_the_mode_has_them() -> None:
+    async with Host().run_test(size=(100, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("v")
+        await wait_until(pilot, lambda: "leaves lines out" in said(pilot))
+        await pilot.press("escape")
+        await opened(pilot, CaptureSubject(replace(CAPTURE, mode=CaptureMode.IDLE)))
+        await pilot.press("v")
+        assert "by line" in screen_lines(pilot.app)[2]
+
+
 async def test_callers_and_callees_of_the_selected_function() -> None:
     async with Host().run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot)

@@ -130,6 +130,8 @@ class CaptureSubject:
         """Show another part of the capture."""
         if wanted.order is Order.TIME and not self.capture.stacks.runs:
             return "This profile has no order in time: its stacks were summed up before they came here"
+        if wanted.lines and not self.capture.has_lines:
+            return "The default mode leaves lines out, which makes it cheaper; the others have them"
         tree = FlameTree(
             frames_of(self.capture.stacks, thread=wanted.thread, hide_idle=wanted.hide_idle, lines=wanted.lines, order=wanted.order),
             order=wanted.order,

@@ -43,7 +43,8 @@ def test_the_default_never_stops_the_program_and_native_frames_have_to() -> None
         mode: command_line(Path("spy"), pid=1, seconds=10, rate=50, mode=mode, output="o")
         for mode in (CaptureMode.PYTHON, CaptureMode.NATIVE, CaptureMode.GIL, CaptureMode.IDLE)
     }
-    assert "--nonblocking" in flags[CaptureMode.PYTHON]
+    assert {"--nonblocking", "--function"} <= set(flags[CaptureMode.PYTHON])
+    assert "--function" not in flags[CaptureMode.IDLE]
     assert "--native" in flags[CaptureMode.NATIVE]
     assert "--nonblocking" not in flags[CaptureMode.NATIVE]
     assert {"--gil", "--nonblocking"} <= set(flags[CaptureMode.GIL])
