@@ -308,7 +308,14 @@ class Session:
         if preset != self.preset:
             self._set_preset(preset)
         self._emit(ModelReady(self.engine))
+        self._tell_fewer_threads()
         return self.engine
+
+    def _tell_fewer_threads(self) -> None:
+        """Say it when the preset asks for more threads than this process may use: a speed must not be laid to the wrong count."""
+        asked, now = self.preset.threads, self.threads_now
+        if isinstance(asked, int) and now is not None and now.threads < asked:
+            self._emit(Notice("warning", f"{asked} threads were asked for, but this process may use {now.threads}: that many decode"))
 
     def _keep_state(self) -> None:
         """Keep the engine's state of this conversation, if there is one that is worth it."""

@@ -84,10 +84,8 @@ class AutoThreads:
         decode, prefill = self._at_rest = (self._decode or self._at_rest[0], self._prefill or self._at_rest[1])
         self._decode = (decode or Governor(now.start_threads, facts, DECODE)) if preset.threads == "auto" else None
         self._prefill = (prefill or Governor(now.start_threads, facts, PREFILL)) if preset.threads_batch == "auto" else None
-        self._fixed = tuple(
-            min(count, now.most_threads) if isinstance(count, int) else now.start_threads
-            for count in (preset.threads, preset.threads_batch)
-        )
+        self._asked = tuple(count if isinstance(count, int) else now.start_threads for count in (preset.threads, preset.threads_batch))
+        self._fixed = tuple(min(count, now.most_threads) for count in self._asked)
 
     @property
     def threads(self) -> tuple[int, int]:
@@ -98,8 +96,11 @@ class AutoThreads:
     @property
     def reasons(self) -> tuple[str, str]:
         """Why these counts, a sentence each."""
-        fixed = "Set by the preset"
-        return (self._decode.reason if self._decode else fixed), (self._prefill.reason if self._prefill else fixed)
+        decode, batch = (
+            "Set by the preset" if asked == given else f"The preset asks for {asked}; this process may use {given}"
+            for asked, given in zip(self._asked, self._fixed, strict=True)
+        )
+        return (self._decode.reason if self._decode else decode), (self._prefill.reason if self._prefill else batch)
 
     @property
     def moves(self) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
     preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
     path = first_model(None, config, preset)
     session = await open_session(preset, config, log=not options.no_log)
+    session.subscribe(complain)
     try:
         await session.load(path, preset, force=options.force)
         return await converse(session, prompt, as_json=options.json)
@@ -87,8 +88,6 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
         if isinstance(event, AnswerGrew) and event.text and not as_json:
             sys.stdout.write(visible(event.text) if terminal else event.text)
             sys.stdout.flush()
-        elif isinstance(event, Notice | LoggingChanged):
-            complain(event)
         elif isinstance(event, TurnFinished):
             finished.set_result(event)
 
@@ -120,11 +119,11 @@ def as_object(end: TurnFinished) -> dict[str, Any]:
     }
 
 
-def complain(event: Notice | LoggingChanged) -> None:
-    """A notice on standard error."""
+def complain(event: Event) -> None:
+    """Tell of what a person should know, on standard error."""
     if isinstance(event, LoggingChanged):
         if event.error is not None:
             sys.stderr.write(f"xchat: this answer is not logged: {event.error}\n")
-    else:
+    elif isinstance(event, Notice):
         error = XchatError(event.title, event.detail, event.hint)
         sys.stderr.write(f"xchat: {error}\n")

@@ -224,7 +224,7 @@ def test_counts_set_by_a_preset_stay() -> None:
     threads = auto(Preset(threads=3, threads_batch=64))
     assert threads.threads == (3, 4)
     assert all(threads.decoded(50 * MS, number * 50 * MS) is None for number in range(500))
-    assert threads.reasons == ("Set by the preset", "Set by the preset")
+    assert threads.reasons == ("Set by the preset", "The preset asks for 64; this process may use 4")
 
 
 def test_both_counts_are_told_when_one_changes() -> None:
