@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -167,14 +166,13 @@ async def test_escape_sequences_in_a_frame_reach_no_cell() -> None:
         assert not any("\x1b" in line or "\x07" in line for line in screen_lines(pilot.app))
 
 
-async def test_ten_thousand_distinct_stacks_are_laid_out_in_a_moment() -> None:
+async def test_of_ten_thousand_distinct_stacks_only_what_is_seen_is_looked_at() -> None:
     folded = FlameTree([((*(f"f{number % (depth + 2)}_{depth}" for depth in range(20)), f"leaf{number}"), 1) for number in range(10_000)])
     icicle = Icicle()
     async with Host(icicle).run_test(size=(200, 50)) as pilot:
-        began = time.process_time()
         icicle.show(folded, lambda _: Tint.PYTHON)
         await pilot.pause()
-        assert time.process_time() - began < 2.0
+        assert 0 < len(folded._children) < 500
 
 
 async def test_a_table_scrolls_sorts_and_chooses() -> None:
