@@ -20,6 +20,8 @@ _TORN = re.compile(r"\x1b(\[(\?[0-9;]{0,32})?)?$")
 ASK_EVERY_S = 0.25
 PATIENCE_S = 5.0
 """An answer that has not come by then was lost; a terminal that has never answered is not asked again."""
+LATE_S = 60.0
+"""So long after a question its answer may still come, given up or not."""
 HOLD_S = 0.1
 """So long the beginning of what may become an answer is kept back; a lone Esc among it."""
 SLACK_S = 0.1
@@ -39,6 +41,8 @@ class RoundTrip:
         self._asked_s: float | None = None
         self._asked_last_s = -ASK_EVERY_S
         self._mute = False
+        self._owed_until_s = float("-inf")
+        """Until when an answer that was given up may still come."""
         self._held = ""
         self._held_s = 0.0
 
@@ -46,6 +50,7 @@ class RoundTrip:
         """What to send after a frame; empty while an answer is under way, or too soon after the last."""
         now = self._clock()
         if self._asked_s is not None and now - self._asked_s > PATIENCE_S:
+            self._owed_until_s = self._asked_s + LATE_S
             self._asked_s, self._mute = None, self.newest_s is None
         if self._mute or self._asked_s is not None or now - self._asked_last_s < ASK_EVERY_S:
             return ""
@@ -70,7 +75,8 @@ class RoundTrip:
         if answers:
             self._answered()
         torn = _TORN.search(rest)
-        if torn is not None and (self._asked_s is not None or torn.group(2)):
+        expected = self._asked_s is not None or self._clock() < self._owed_until_s
+        if torn is not None and (expected or torn.group(2)):
             self._held, rest = torn.group(), rest[: torn.start()]
             self._held_s = self._clock()
         return rest
@@ -89,6 +95,7 @@ class RoundTrip:
 
     def _answered(self) -> None:
         self._mute = False
+        self._owed_until_s = float("-inf")
         if self._asked_s is None:
             return
         took = self._clock() - self._asked_s

@@ -61,8 +61,20 @@ def said(text: str, model: str) -> str:
 
 
 def stop_in_mid_answer(terminal: Terminal) -> None:
-    """Stop the built-in model while it tells a story. Hundreds of words a second: a short one may be over first; then another."""
-    for hero in ("a lighthouse", "a clockmaker", "a fox", "the sea", "a baker", "an owl"):
+    """Stop the built-in model while it tells a story. Hundreds of words a second: a story may be over first; then another."""
+    for hero in (
+        "a lighthouse",
+        "a clockmaker",
+        "a fox",
+        "the sea",
+        "a baker",
+        "an owl",
+        "a tower",
+        "a boat",
+        "a garden",
+        "a king",
+        "a bell",
+    ):
         ask(terminal, f"Tell me a long story about {hero}")
         terminal.wait_for(lambda text: len(said(text, "xchat guide").split()) > 3)
         terminal.type(CTRL_C)
@@ -86,7 +98,7 @@ def turns(xchat: Run, session: str = "last") -> list[dict[str, object]]:
 
 
 def test_a_person_chats_with_the_built_in_model(terminal: Start, xchat: Run) -> None:
-    program = terminal(rows=100)
+    program = terminal("--stream-batch", "1", rows=100)
     ready(program, "xchat guide")
     stop_in_mid_answer(program)
 

@@ -95,6 +95,14 @@ def test_a_late_answer_is_no_key_and_the_terminal_is_asked_again(clock: Clock) -
     assert trip.ask() == QUERY
 
 
+def test_a_late_answer_may_be_torn_as_well(clock: Clock) -> None:
+    trip = RoundTrip(clock)
+    trip.ask()
+    clock.now += 2 * PATIENCE_S
+    trip.ask()
+    assert "".join(trip.without_answers(piece) for piece in ("he", "\x1b", "[", "?6", "2;2c", "llo")) == "hello"
+
+
 @given(st.text("abc\x1b[?0R~;", max_size=20), st.text("xyz", max_size=5), st.data())
 def test_an_answer_torn_anywhere_is_taken_out_of_the_typing(before: str, after: str, data: st.DataObject) -> None:
     before = before.replace("\x1b[?", "").rstrip("\x1b[?0;")
