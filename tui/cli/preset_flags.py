@@ -19,6 +19,32 @@ SHORT = {"n_ctx": ("--ctx",), "max_tokens": ("-n",), "sampling.temperature": ("-
 OWN_FLAGS = frozenset({"model", "description"})
 """Settings that are no flags: the model is an argument of every command."""
 
+MEANINGS = {
+    "quant": "quant of the model's family, such as Q4_K_M",
+    "threads": "threads that decode, one token at a time",
+    "threads_batch": "threads that prefill",
+    "n_ctx": "size of the context window in tokens",
+    "n_batch": "most prompt tokens in one decode call",
+    "n_ubatch": "most tokens in one compute graph: smaller stops sooner, larger prefills faster",
+    "type_k": "type of the K half of the KV cache",
+    "type_v": "type of the V half of the KV cache",
+    "flash_attn": "fused attention kernels",
+    "mmap": "map the file instead of reading it into memory",
+    "repack": "keep a rearranged copy of the weights: faster prefill, more memory",
+    "stream_batch": "tokens that travel together to the screen",
+    "max_tokens": "longest answer in tokens",
+    "system": "system prompt",
+    "thinking": "ask the model to think, or not to",
+    "sampling.temperature": "0 is greedy, higher is more adventurous",
+    "sampling.top_k": "keep so many of the most likely tokens, 0 all",
+    "sampling.top_p": "keep the most likely tokens up to this probability, 1 all",
+    "sampling.min_p": "drop tokens less likely than this share of the likeliest",
+    "sampling.repeat_penalty": "make recent tokens less likely, 1 is off",
+    "sampling.repeat_last_n": "tokens that the penalty looks at",
+    "sampling.seed": "the same seed gives the same answer",
+}
+"""What each flag is for, in the help."""
+
 
 def add_preset_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags; their values stay text until they are put over a preset."""
@@ -27,8 +53,8 @@ def add_preset_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--force", action="store_true", help="load also a model that is predicted not to fit into memory")
     for key in KEYS:
         if key not in OWN_FLAGS:
-            field = key.rpartition(".")[2]
-            group.add_argument(*SHORT.get(key, ()), f"--{field.replace('_', '-')}", dest=f"preset:{key}", metavar="X", help=allowed(key))
+            names = (*SHORT.get(key, ()), f"--{key.rpartition('.')[2].replace('_', '-')}")
+            group.add_argument(*names, dest=f"preset:{key}", metavar="X", help=f"{MEANINGS[key]}: {allowed(key)}")
 
 
 def asks_for_settings(options: argparse.Namespace, config: Config) -> bool:
