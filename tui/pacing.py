@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.metrics.pacing import UI_SHARE
+
 LOCAL_S = 0.1
 """Between two flushes on a local terminal."""
 REMOTE_S = 0.25
@@ -20,9 +22,10 @@ SMALL = 400
 """Characters of a frame that is sent into a jammed line all the same: the echo of a key."""
 CATCH_UP_S = 0.1
 """Between two looks whether a jammed line can take a large frame."""
-DUTY = 0.10
-"""Largest share of one core that painting text may take."""
-LONGEST_REST_S = 1.0
+ASKED_SHARE = 0.10
+"""Largest share of one core that painting text may take when the person asked for small chunks; otherwise it is `UI_SHARE`."""
+LONGEST_REST_S = 0.5
+"""Longest pause for the sake of the processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Pacer:
         self.usual_s = REMOTE_S if remote else LOCAL_S
         self.floor_s = self.usual_s
         """The pause while all is well; smaller when the person asked for small chunks."""
+        self.share = UI_SHARE
+        """Of one core, for painting text."""
         self._backoff_s = 0.0
         self._behind_s: float | None = None
         """When the line was first seen to be behind with the last flush."""
@@ -90,7 +95,7 @@ class Pacer:
 
     def pause(self, cost_s: float = 0.0) -> float:
         """Seconds until the next flush, after one that cost `cost_s` of processor time."""
-        return max(self.floor_s, self._backoff_s, min(LONGEST_REST_S, cost_s / DUTY))
+        return max(self.floor_s, self._backoff_s, min(LONGEST_REST_S, cost_s / self.share))
 
 
 SLOW_AFTER_S = 5.0

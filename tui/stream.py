@@ -11,8 +11,8 @@ from textual.timer import Timer
 
 from engine.events import AnswerGrew
 from engine.metrics.clock import now_ns
-from engine.metrics.pacing import Choice, Costs, smallest_batch
-from tui.pacing import FASTEST_S, LOOK_AGAIN_S, Line, Pacer
+from engine.metrics.pacing import UI_SHARE, Choice, Costs, smallest_batch
+from tui.pacing import ASKED_SHARE, FASTEST_S, LOOK_AGAIN_S, Line, Pacer
 from tui.widgets.transcript import Transcript
 
 SMOOTHING = 0.2
@@ -70,6 +70,7 @@ class AnswerStream:
         """Follow the knob: a fixed batch is painted as it comes, as far as the line allows; `auto` at the usual pace."""
         self._auto = batch == "auto"
         self.pacer.floor_s = self.pacer.usual_s if self._auto else FASTEST_S
+        self.pacer.share = UI_SHARE if self._auto else ASKED_SHARE
 
     def begin(self, answer_id: int, batch: int) -> None:
         """An answer starts; `batch` tokens come together at first."""
@@ -127,13 +128,14 @@ class AnswerStream:
     def _after_paint(self, answer_id: int, began_ns: int) -> None:
         paint_ns = time.thread_time_ns() - began_ns
         self._painted(Painted(answer_id, now_ns(), paint_ns))
-        self._flushed_s = max(self._flushed_s, time.monotonic() - self.pacer.pause() + self.pacer.pause(paint_ns / 1e9))
         sent = self._bytes_written() - self._bytes_before
         self._costs = replace(
             self._costs,
             paint_ms=_blend(self._costs.paint_ms, paint_ns / 1e6),
             chunk_bytes=_blend(self._costs.chunk_bytes, sent),
         )
+        rest_s = self.pacer.pause(self._costs.paint_ms / 1e3) - self.pacer.pause()
+        self._flushed_s = max(self._flushed_s, time.monotonic() + rest_s)
         self._repace()
 
     def _repace(self) -> None:

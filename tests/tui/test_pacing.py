@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui.pacing import LONGEST_S, SLOW_AFTER_S, WELL_AFTER_S, Line, LineWatch, Pacer
+from tui.pacing import ASKED_SHARE, LONGEST_S, SLOW_AFTER_S, WELL_AFTER_S, Line, LineWatch, Pacer
 
 FREE = Line(backlog=0, stalled_s=0.0)
 BEHIND = Line(backlog=3, stalled_s=0.0)
@@ -52,9 +52,12 @@ def test_when_the_line_is_free_again_the_pace_comes_back_step_by_step() -> None:
     assert not pacer.slowed
 
 
-def test_dear_painting_takes_at_most_a_tenth_of_a_core() -> None:
-    assert Pacer(remote=False).pause(0.05) == pytest.approx(0.5)
-    assert Pacer(remote=False).pause(5.0) == pytest.approx(1.0)
+def test_painting_keeps_to_its_share_of_a_core_and_text_never_waits_longer_than_half_a_second_for_it() -> None:
+    pacer = Pacer(remote=False)
+    assert pacer.pause(0.005) == pytest.approx(0.25)
+    assert pacer.pause(5.0) == pytest.approx(0.5)
+    pacer.share = ASKED_SHARE
+    assert pacer.pause(0.02) == pytest.approx(0.2)
 
 
 def test_a_slow_line_is_noticed_and_a_wobble_is_not() -> None:
