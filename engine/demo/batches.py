@@ -17,7 +17,9 @@ from engine.demo.corpus.dialogues import Dialogue, Writer
 from engine.demo.tokens import END, SPECIAL, START, THINK, THINK_END
 
 POOL = 1024
-"""Dialogues that are sorted by length together, and as many brief ones."""
+"""Dialogues that are sorted by length together, with the brief ones."""
+BRIEF_EACH = 2
+"""Brief dialogues for each whole one: telling questions apart is learned last, and these teach little else."""
 BRIEF_TOKENS = 14
 """What is kept of a brief dialogue's last answer: its beginning shows whether the question was understood, the rest is known by then."""
 
@@ -69,7 +71,8 @@ def batches(writer: Writer, tokenizer: Tokenizer, *, seed: int, pool: int, batch
     rng = Random(f"{seed}:pool:{pool}")
     numbers = range(pool * POOL, (pool + 1) * POOL)
     encoded = [encode(writer.dialogue(seed, number), tokenizer, longest) for number in numbers]
-    encoded += [encode(writer.brief(seed, number), tokenizer, longest, last_answer=BRIEF_TOKENS) for number in numbers]
+    brief = range(pool * POOL * BRIEF_EACH, (pool + 1) * POOL * BRIEF_EACH)
+    encoded += [encode(writer.brief(seed, number), tokenizer, longest, last_answer=BRIEF_TOKENS) for number in brief]
     encoded.sort(key=lambda entry: len(entry[0]))
     groups: list[list[tuple[list[int], list[bool]]]] = [[]]
     for entry in encoded:

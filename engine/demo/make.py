@@ -37,7 +37,7 @@ def main() -> int:
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="train this long; the result depends on the machine's speed")
     budget.add_argument(
-        "--steps", type=int, default=6000, help="train this many steps of 2,048 tokens; the result depends on the seed alone"
+        "--steps", type=int, default=14_000, help="train this many steps of 2,048 tokens; the result depends on the seed alone"
     )
     options = parser.parse_args()
     os.nice(19 - os.nice(0))

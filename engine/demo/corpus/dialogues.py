@@ -13,6 +13,7 @@ from engine.demo.corpus.grammar import expand
 from engine.demo.corpus.noise import typed
 from engine.demo.corpus.program import IDENTITY, PROGRAM
 from engine.demo.corpus.smalltalk import PERSONS, SMALLTALK
+from engine.demo.corpus.synonyms import reworded
 from engine.demo.corpus.topics import Topic
 from engine.demo.corpus.trade import TRADE
 from engine.demo.corpus.wordings import MORE_QUESTIONS
@@ -21,6 +22,8 @@ LONG_EVERY = 420
 """One dialogue in so many is as long as the context window, so that late turns are learned as well as first ones."""
 LONG_CHARACTERS = 13_000
 """About 3,600 tokens."""
+REWORDED = 0.4
+"""Share of questions that are said with other words than the wordings have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,14 @@ FOLLOW_UPS: Mapping[str, tuple[str, ...]] = {
         "and why",
         "explain why",
         "how so",
+        "what makes it so",
+        "what is behind that",
+        "any reason",
+        "reasons please",
+        "can you justify that",
+        "why do you say so",
+        "and the reason is",
+        "what is the cause",
     ),
     "short": (
         "shorter please",
@@ -160,6 +171,22 @@ FOLLOW_UPS: Mapping[str, tuple[str, ...]] = {
         "just the essence",
         "keep it short",
         "in a few words",
+        "a shorter answer please",
+        "shorten it",
+        "condense that",
+        "fewer words",
+        "keep it brief",
+        "as short as possible",
+        "one line please",
+        "the short form",
+        "compress that",
+        "that was long",
+        "less text please",
+        "boil it down",
+        "short please",
+        "say it in one line",
+        "can you be brief",
+        "sum that up in a line",
     ),
     "again": (
         "say that again",
@@ -173,6 +200,15 @@ FOLLOW_UPS: Mapping[str, tuple[str, ...]] = {
         "one more time",
         "i missed that",
         "repeat your answer",
+        "come again",
+        "say that once more",
+        "could you repeat it",
+        "repeat what you said",
+        "sorry, again",
+        "pardon",
+        "tell me that again",
+        "what was that again",
+        "the same again please",
     ),
     "example": (
         "an example?",
@@ -185,6 +221,19 @@ FOLLOW_UPS: Mapping[str, tuple[str, ...]] = {
         "like what",
         "an example would help",
         "what would that look like",
+        "an example of that",
+        "is there an example",
+        "show one",
+        "let me see one",
+        "give me one",
+        "an illustration please",
+        "do you have an example",
+        "what does that look like",
+        "one example",
+        "for instance",
+        "an example would be nice",
+        "can i see one",
+        "demonstrate it",
     ),
     "more": (
         "tell me more",
@@ -199,6 +248,15 @@ FOLLOW_UPS: Mapping[str, tuple[str, ...]] = {
         "explain more",
         "elaborate",
         "anything else about it",
+        "go deeper",
+        "in more detail",
+        "what more is there",
+        "keep going",
+        "expand on that",
+        "add to that",
+        "the rest please",
+        "more on that",
+        "further details",
     ),
     "command": (
         "is there a command for it",
@@ -208,6 +266,13 @@ FOLLOW_UPS: Mapping[str, tuple[str, ...]] = {
         "as a command",
         "can i type that",
         "is there a slash command for that",
+        "its command",
+        "the command for it please",
+        "what do i type for it",
+        "does it have a command",
+        "can it be typed",
+        "by command",
+        "the slash command for that",
     ),
 }
 """Follow-ups that only make sense after an answer."""
@@ -349,27 +414,27 @@ class Writer:
         """The kinds of exchange, with their shares."""
         return {
             self._about_key: 27,
-            lambda rng: self._on_topic(rng, self._about_program): 19,
+            lambda rng: self._on_topic(rng, self._about_program): 24,
             lambda rng: self._on_topic(rng, self._about_trade): 25,
             lambda rng: self._on_topic(rng, self._small_talk): 7,
-            self._outside: 20,
+            self._outside: 24,
             lambda rng: _told(rng, games.game(rng), "game"): 6,
             lambda rng: _told(rng, stories.listing(rng), "list"): 0.8,
             lambda rng: _told(rng, stories.story(rng, long=False), "story"): 1.5,
-            lambda rng: _told(rng, stories.story(rng, long=True), "story"): 1.5,
+            lambda rng: _told(rng, stories.story(rng, long=True), "story"): 2.5,
         }
 
     def _outside(self, rng: Random) -> Exchange:
         question, foreign = outside.outside_question(rng)
         answer = outside.deflection(rng, self.slots, foreign=foreign)
-        asked = question if foreign else typed(rng, question, soup=rng.random() < 0.7)
+        asked = question if foreign else _said(rng, question, soup=rng.random() < 0.7)
         return Exchange(asked, answer, "something outside xchat", "outside")
 
     def _about_key(self, rng: Random) -> Exchange:
         action, question, answer = keys.key_exchange(rng, self.facts)
         if action is None:
             return Exchange(typed(rng, question, soup=False), answer, "a key that does nothing", "free key")
-        return Exchange(typed(rng, question), answer, f"a key or command: {action.label.lower()}", action)
+        return Exchange(_said(rng, question), answer, f"a key or command: {action.label.lower()}", action)
 
     def _on_topic(self, rng: Random, topics: tuple[Topic, ...]) -> Exchange:
         topic = rng.choices(topics, [topic.weight for topic in topics])[0]
@@ -383,7 +448,7 @@ class Writer:
     def _about(self, rng: Random, topic: Topic, question: str) -> Exchange:
         subject = topic.id.replace("-", " ")
         return Exchange(
-            typed(rng, question, soup=topic not in SMALLTALK),
+            _said(rng, question, soup=topic not in SMALLTALK),
             expand(rng.choice(topic.say), rng, self.slots),
             subject,
             topic,
@@ -393,7 +458,7 @@ class Writer:
         kind = rng.choice(tuple(FOLLOW_UPS))
         if kind == "command" and not isinstance(last.subject, ActionFact) and rng.random() < 0.8:
             kind = rng.choice(("why", "short", "more"))
-        question = typed(rng, rng.choice(FOLLOW_UPS[kind]), soup=False)
+        question = _said(rng, rng.choice(FOLLOW_UPS[kind]), soup=False)
         return Exchange(question, self._follow_up_answer(rng, last, kind), last.about, last.subject)
 
     def _follow_up_answer(self, rng: Random, last: Exchange, kind: str) -> str:
@@ -419,6 +484,11 @@ class Writer:
                 return last.answer.split(". ")[0].split("\n")[0].rstrip(".:") + "."
             answer = expand(rng.choice(NO_FOLLOW_UP.get(kind, NO_FOLLOW_UP["more"])), rng, self.slots)
         return answer
+
+
+def _said(rng: Random, question: str, *, soup: bool = True) -> str:
+    """The question as somebody words and types it."""
+    return typed(rng, reworded(rng, question) if rng.random() < REWORDED else question, soup=soup)
 
 
 def _told(rng: Random, told: tuple[str, str], kind: str) -> Exchange:

@@ -15,6 +15,8 @@ WORDS = tuple(
 )
 """Words to spell and reverse; a small model learns the letters of each by heart."""
 
+MOST = 30
+"""The guide counts to this by itself."""
 NUMBER_WORDS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split()
 
 
@@ -28,10 +30,12 @@ def _numbers(numbers: range) -> str:
 
 
 def _count(rng: Random) -> tuple[str, str]:
-    end = rng.choice((3, 5, 10, 10, 12, 15, 20, 20, 25, 30, 40, 50)) if rng.random() < 0.6 else rng.randint(2, 50)
+    end = rng.choice((3, 5, 10, 10, 12, 15, 20, 20, 25, 30)) if rng.random() < 0.5 else rng.randint(2, MOST)
     spoken = NUMBER_WORDS[end - 1] if end <= 20 and rng.random() < 0.4 else str(end)
     question = expand(
-        "{count to $n|please count to $n|can you count to $n|count up to $n|count from 1 to $n|count from one to $n|numbers from 1 to $n|count till $n}",
+        "{count to $n|please count to $n|can you count to $n|count up to $n|count from 1 to $n|count from one to $n|numbers from 1 to $n|count till $n"
+        "|the numbers up to $n|start counting and end at $n|give me the numbers from one to $n|{one|1} to $n please|numbers until $n"
+        "|{let us|let's} count to $n|i want you to count to $n|count{,| please,} {up |}to $n|list {all |the |}numbers to $n}",
         rng,
         {"n": spoken},
     )
@@ -42,8 +46,8 @@ def _count(rng: Random) -> tuple[str, str]:
 
 
 def _count_range(rng: Random) -> tuple[str, str]:
-    start = rng.randint(1, 60)
-    end = start + rng.randint(2, 20)
+    start = rng.randint(1, MOST)
+    end = start + rng.randint(2, 12)
     return expand(
         "{count from $a to $b|list the numbers from $a to $b|numbers from $a to $b|count $a to $b}", rng, {"a": str(start), "b": str(end)}
     ), _numbers(range(start, end + 1))
@@ -52,7 +56,9 @@ def _count_range(rng: Random) -> tuple[str, str]:
 def _spell(rng: Random) -> tuple[str, str]:
     word = rng.choice(WORDS)
     question = expand(
-        "{spell $w|spell the word $w|how do you spell $w|can you spell $w|please spell $w|spell out $w|what are the letters of $w}",
+        "{spell $w|spell the word $w|how do you spell $w|can you spell $w|please spell $w|spell out $w|what are the letters of $w"
+        "|the letters of {the word |}$w|$w, one letter at a time|spelling of $w|how is $w spelled|spell me $w|spell: $w"
+        "|{which|what} letters {are in|does one need for|make up} $w|{break|split} $w into {its |}letters|$w in {single |}letters}",
         rng,
         {"w": rng.choice((word, f'"{word}"', f"'{word}'", word))},
     )
@@ -62,7 +68,9 @@ def _spell(rng: Random) -> tuple[str, str]:
 def _reverse(rng: Random) -> tuple[str, str]:
     word = rng.choice([word for word in WORDS if len(word) <= 6])
     question = expand(
-        "{reverse $w|reverse the word $w|spell $w backwards|write $w backwards|what is $w backwards|$w backwards|say $w in reverse|$w in reverse}",
+        "{reverse $w|reverse the word $w|spell $w backwards|write $w backwards|what is $w backwards|$w backwards|say $w in reverse|$w in reverse"
+        "|flip $w|$w the other way round|mirror {the word |}$w|{read|type|say} $w from {back|end} to {front|start}|$w reversed|reversed $w"
+        "|the reverse of {the word |}$w|put the letters of $w in reverse order|$w from the {back|end}}",
         rng,
         {"w": rng.choice((word, f'"{word}"', word))},
     )

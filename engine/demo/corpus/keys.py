@@ -725,6 +725,18 @@ DO_QUESTIONS = (
     "how {is it possible|does one manage} to $task{|?}",
     "i {can't|cannot|could not|failed to} $task",
     "{my goal is|i am here|all i want is} to $task",
+    "what would be the {key|way|command|quickest key} to $task{|?}",
+    "{i'd|i would} like to $task, {what now|how|what do i do|please}{|?}",
+    "{show|teach|remind} me how {to|i can|one can} $task",
+    "{where|which} is the {key|button|shortcut} to $task{|?}",
+    "{any|some} {way|chance|trick|key|shortcut} to $task{|?}",
+    "{what|how} if i {want|have|need} to $task{|?}",
+    "suppose i {want|need} to $task",
+    "it is time to $task",
+    "{xchat|guide}, $task",
+    "{i forgot|i don't remember|no idea} how to $task",
+    "{what|which} {function|feature|action} {lets|helps} me $task{|?}",
+    "when i {want|need} to $task, what {helps|then}{|?}",
 )
 """How people ask for a key."""
 
@@ -742,6 +754,14 @@ DOING_QUESTIONS = (
     "$doing{, please| please| key| in xchat|, how does that go|, how is it done}{|?}",
     "how does $doing work{|?}",
     "i am interested in $doing",
+    "{the|a} {key|way|function|shortcut} for $doing{|?}",
+    "{who|what} helps {me |}with $doing{|?}",
+    "where do i find $doing{|?}",
+    "{quick|fast|easy} $doing{|?}",
+    "what about $doing{| here| with a key}{|?}",
+    "$doing {isn't|is not} {clear|obvious|easy}{ to me|}",
+    "$doing with {the keyboard|a key|one key}{|?}",
+    "i struggle with $doing",
 )
 """The same with the task as a noun."""
 
@@ -780,6 +800,18 @@ KEY_QUESTIONS = (
     "$key {opens|shows|starts|gives} what{|?}",
     "what do i get {with|from|on} $key{|?}",
     "what can i do with $key{|?}",
+    "{the|a} {function|job|role|task|point} of $key{|?}",
+    "what did i just do with $key{|?}",
+    "$key{ -|,|:} what {was|is} that {again|}{|?}",
+    "what should i expect from $key{|?}",
+    "i keep forgetting {what |}$key{ does|}",
+    "does $key {stop|copy|open|change|start} {something|anything}{|?}",
+    "$key on {my|the} keyboard{|?}",
+    "what {did|will|would} $key {do|change|start}{|?}",
+    "{somebody|the help|the footer} {mentioned|says|lists} $key{|, why|, what for}{|?}",
+    "what comes up {after|with} $key{|?}",
+    "how {do|can} i use $key{|?}",
+    "{what|which} {action|command|screen|view|thing} {has|belongs to|comes with|sits on} $key{|?}",
 )
 """How people ask what a key does."""
 
@@ -793,6 +825,14 @@ SLASH_QUESTIONS = (
     "the $command command{|?}",
     "when do i {use|need|type} $command{|?}",
     "what do i get {with|from} $command{|?}",
+    "{the|a} {function|job|role|task|point} of $command{|?}",
+    "how {do|can} i use $command{|?}",
+    "$command{ -|,|:} what {was|is} that {again|}{|?}",
+    "what {will|did} $command {do|change|start|open}{|?}",
+    "{typing|entering|sending} $command{ does what|, what then|}{|?}",
+    "i {typed|saw|found} $command{|, what is it|, what does it do}{|?}",
+    "does $command {stop|copy|open|change|start} {something|anything}{|?}",
+    "meaning of $command",
 )
 """How people ask what a command does."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from engine.demo.corpus.grammar import Slot, expand
+from engine.demo.corpus.keys import doing
 
 NOUNS = tuple(
     """apple bread bridge castle dolphin eagle elephant engine forest galaxy garden giraffe glacier gold guitar hammer harbour honey horse
@@ -83,6 +84,17 @@ CHORES = tuple(
         ";"
     )
 )
+WORKS = tuple(
+    name.strip()
+    for name in """the Starry Night; Hamlet; Macbeth; the Odyssey; the Magic Flute; the Ninth Symphony; Star Wars; Titanic; the Lord of the Rings; Don Quixote; Faust; Guernica; the Scream; the Sistine Chapel; Swan Lake; Carmen;
+    War and Peace; Moby Dick; Frankenstein; Dracula; the Godfather; Yesterday; Imagine; Bohemian Rhapsody; the Thinker; the Last Supper; the Nutcracker; Jane Eyre; Ulysses; the Iliad""".split(
+        ";"
+    )
+)
+"""Works of art."""
+BODY = "head back neck shoulder arm elbow hand finger stomach hip leg ankle foot toe tooth eye ear nose throat chest skin".split()
+SPORTS = "football soccer basketball baseball hockey tennis golf cricket rugby boxing cycling swimming formula-one volleyball handball chess darts skiing".split()
+
 FOREIGN = tuple(
     """Wie geht es dir?|Was ist die Hauptstadt von Frankreich?|Erzähl mir einen Witz|Ich verstehe das nicht|Kannst du Deutsch?|Wie spät ist es?|Wo wohnst du?|Was kannst du?|Schreib mir ein Gedicht|Guten Tag, ich habe eine Frage
     Warum ist der Himmel blau?|Wie lade ich ein Modell?|Wer bist du?|Ich möchte ein Brot kaufen|Das ist mir egal|Hilf mir bitte|Was machst du gerade?|Wie wird das Wetter morgen?|Ich heiße Peter|Danke schön
@@ -218,6 +230,26 @@ QUESTIONS: tuple[tuple[float, tuple[str, ...]], ...] = (
             "why is $person famous{|?}",
             "$person",
             "what would $person say{|?}",
+            "who is the {author|painter|composer|director|maker|creator} of $work{|?}",
+            "$work was {made|written|painted|composed} by whom{|?}",
+            "what is $work about{|?}",
+            "when was $work {made|written|painted|published}{|?}",
+            "$work: {author|year|plot|meaning}{|?}",
+            "is $work {any good|worth it|famous}{|?}",
+        ),
+    ),
+    (
+        1.0,
+        (
+            "{pain in my $body|my $body itches|my $body aches|my $body is sore|a broken $body|a swollen $body}{|, what now|, help}{|?}",
+            "{what helps against|is it bad to have} a sore $body{|?}",
+            "{$sport scores|$sport rules|$sport news|the $sport league|who won at $sport}{| today| yesterday}{|?}",
+            "{bus|ferry|flight|tram|ship} {to|for|from} $place{| at noon| tonight| at $num}{|?}",
+            "{$choring|$choring for beginners|$choring is hard|tips for $choring|$choring at home}{|?}",
+            "{please $chore|$chore for me|$chore today|let us $chore}",
+            "{the dead|heaven|hell|the soul|angels|ghosts|heaven and hell|life after this one}{|: what do you believe}{|?}",
+            "my {cat|dog|hamster|child|boss|neighbour|husband|wife|plant} {is angry|won't eat|sleeps all day|does not listen|is ill|looks tired|ran away}",
+            "i {feel|am} {sick|tired of work|lonely|dizzy|in love|hungry|bored at work}{|, what should i do}{|?}",
         ),
     ),
     (
@@ -241,6 +273,11 @@ QUESTIONS: tuple[tuple[float, tuple[str, ...]], ...] = (
             "if i have $num $noun{s|} and eat $num, how many are left{|?}",
             "a train leaves $place at $num km/h, when does it arrive{|?}",
             "what's the area of a circle with radius $num",
+            "name {all the|the first $num|some} primes{ under $num|}",
+            "is there a prime {number |}between $num and $num{|?}",
+            "the {next|smallest|largest} prime {after|above|under} $num",
+            "$num {over|by|of|modulo|to the power of} $num{|?}",
+            "how {heavy|fast|hot|far|high|loud} in {km|kg|degrees|miles|decibels} {is|was} {a|the} $noun{|?}",
         ),
     ),
     (
@@ -259,6 +296,14 @@ QUESTIONS: tuple[tuple[float, tuple[str, ...]], ...] = (
             "what does this code do{|: x = [i for i in y]|: while (1);|: SELECT 1}",
             "how do i use {git|docker|kubernetes|vim|emacs|excel|photoshop|word|nginx|aws}{|?}",
             "def foo(): return",
+            "INSERT INTO {users|orders} VALUES ({1|$num})",
+            "UPDATE {users|orders} SET name = 'x'",
+            "DROP TABLE {users|students}",
+            "import {os|sys|numpy as np|math}",
+            "git {push|rebase|commit -m fix}",
+            "for (int i = 0; i < $num; i++)",
+            "{a|the} {monad|closure|functor|trait|mutex|pointer|lambda} in $codelang{|, please explain| for beginners}{|?}",
+            "$codelang {example|tutorial|cheat sheet|syntax}",
             "console.log('hi')",
             "print('hello')",
             "<html><body></body></html>",
@@ -437,6 +482,10 @@ SLOTS: dict[str, Slot] = {
     "codelang": CODE_LANGUAGES,
     "codetask": CODE_TASKS,
     "writing": WRITING,
+    "work": WORKS,
+    "body": BODY,
+    "sport": SPORTS,
+    "choring": lambda rng: doing(rng.choice(CHORES)),
     "chore": CHORES,
     "language": LANGUAGES,
     "foreign": lambda rng: rng.choice(FOREIGN).replace("$", ""),

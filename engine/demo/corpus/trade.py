@@ -855,7 +855,7 @@ SAMPLING: tuple[Topic, ...] = (
     ),
     topic(
         "seed",
-        "seed; a seed; the seed; random seed",
+        "seed; a seed; random seed",
         ask=(
             "how do i get the same answer again",
             "how do i make answers reproducible",

@@ -10,6 +10,7 @@ from engine.demo.corpus import keys
 from engine.demo.corpus.dialogues import LONG_EVERY, TERM_QUESTIONS, Writer
 from engine.demo.corpus.facts import load_facts
 from engine.demo.corpus.grammar import expand
+from engine.demo.corpus.synonyms import reworded
 from engine.demo.heldout import IN_SCOPE, OUTSIDE
 from tui.cli.facts import facts_json
 
@@ -39,6 +40,17 @@ def test_a_wording_with_an_unknown_slot_is_not_written() -> None:
 def test_unbalanced_braces_are_an_error() -> None:
     with pytest.raises(ValueError, match="unbalanced"):
         expand("{a|b", Random(1))
+
+
+def test_questions_are_said_with_other_words() -> None:
+    said = {reworded(Random(seed), "how do i stop the answer") for seed in range(200)}
+    assert {"how do i stop the answer", "how do i stop the reply", "how would i stop the answer"} <= said
+    assert len(said) > 50
+
+
+@pytest.mark.parametrize("text", ["/stop", "`open`", "ctrl+end", "end-to-end", "self-help"])
+def test_keys_commands_and_parts_of_words_keep_their_name(text: str) -> None:
+    assert {reworded(Random(seed), text) for seed in range(40)} == {text}
 
 
 def test_the_same_seed_and_number_give_the_same_dialogue(writer: Writer) -> None:

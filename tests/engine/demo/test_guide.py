@@ -20,7 +20,7 @@ KEY_QUESTIONS = {
     "toggle_panel": "how do I show the panel?",
     "palette": "How do I find a command?",
     "theme": "how do I change the theme",
-    "help": "Which key shows the help?",
+    "help": "How do I get help?",
     "quit": "How do I quit?",
     "bigger_batch": "how do I increase stream_batch?",
 }
@@ -36,7 +36,7 @@ def guide() -> Iterator[Speaker]:
 @pytest.mark.parametrize(("action", "question"), KEY_QUESTIONS.items(), ids=KEY_QUESTIONS)
 def test_it_names_a_key_of_the_registry(guide: Speaker, action: str, question: str) -> None:
     text = guide.ask(question).text
-    assert any(f"**{display_key(key)}**" in text for key in BY_ID[action].keys), text
+    assert f"**{display_key(BY_ID[action].keys[0])}**" in text, text
 
 
 @pytest.mark.parametrize(("command", "question"), COMMAND_QUESTIONS.items(), ids=COMMAND_QUESTIONS)
@@ -63,7 +63,7 @@ def test_its_answers_end_by_themselves(guide: Speaker) -> None:
 def test_a_story_is_about_what_was_asked_for_and_ends(guide: Speaker) -> None:
     story = guide.ask("tell me a long story about a lighthouse", max_tokens=1500)
     assert story.ended_itself
-    assert 100 <= story.tokens <= 900
+    assert 400 <= story.tokens <= 900
     assert "lighthouse" in story.text
 
 
