@@ -95,6 +95,8 @@ def with_screen(model: str, tokens: int, *, echo: list[float] | None = None) -> 
         process = psutil.Process(terminal.pid)
         cpu, size, began = sum(process.cpu_times()[:2]), len(terminal.raw), time.perf_counter()
         number = 0
+        while echo is None and b"token after" not in terminal.raw[size:]:
+            terminal.drain(0.2)
         while "first token after" not in terminal.text:
             if echo is None:
                 terminal.wait_for_news()
