@@ -141,5 +141,5 @@ def test_facts_taught_to_the_shipped_guide_still_hold() -> None:
     now = {action["id"]: action for action in json.loads(facts_json())["actions"]}
     for taught in load_facts().actions:
         assert taught.id in now, f"{taught.id} is gone; train the guide again"
-        assert set(taught.keys) <= set(now[taught.id]["keys"]), f"{taught.id} lost a key; train the guide again"
-        assert set(taught.slash) <= set(now[taught.id]["slash"]), f"{taught.id} lost a command; train the guide again"
+        assert list(taught.keys) == now[taught.id]["keys"], f"{taught.id} has other keys; train the guide again"
+        assert list(taught.slash) == now[taught.id]["slash"], f"{taught.id} has other commands; train the guide again"
