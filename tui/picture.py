@@ -45,6 +45,7 @@ class Look:
 
 _PLAIN = Look()
 _BLANK = " "
+_UNKNOWN = (_BLANK, _PLAIN)
 _SECOND = ""
 """The text of a cell that is covered by the wide character before it."""
 
@@ -57,8 +58,16 @@ _ONE_COLUMN = re.compile("[ -\u02ff\u2010-\u2e7f]*")
 """Characters that every terminal draws one column wide, as far as each has a cell of its own."""
 
 _Cell = tuple[str, Look]
-_Row = list[_Cell | None]
-"""None is a cell of which nobody knows what it shows."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """A row of the terminal."""
+
+    cells: list[_Cell | None]
+    """None is a cell of which nobody knows what it shows."""
+    plain: bool = True
+    """Whether every terminal draws each of its characters in one column."""
 
 
 @lru_cache(maxsize=1024)
@@ -94,14 +103,16 @@ def _texts(text: str, *, ascii_only: bool) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _cells(text: str, style: Style | None, *, ascii_only: bool) -> tuple[_Cell, ...]:
+def _cells(text: str, style: Style | None, ascii_only: bool) -> tuple[tuple[_Cell, ...], bool]:
+    """The cells of a text, and whether they are plain."""
     ink, blank = _look(style, blank=False), _look(style, blank=True)
-    return tuple((cell, blank if cell == _BLANK else ink) for cell in _texts(text, ascii_only=ascii_only))
+    cells = tuple([(cell, blank if cell == _BLANK else ink) for cell in _texts(text, ascii_only=ascii_only)])
+    return cells, _is_plain(cells)
 
 
-def _is_plain(row: _Row) -> bool:
-    text = "".join([cell[0] if cell is not None else _BLANK for cell in row])
-    return len(text) == len(row) and (text.isascii() or _ONE_COLUMN.fullmatch(text) is not None)
+def _is_plain(cells: Sequence[_Cell | None]) -> bool:
+    text = "".join([cell[0] if cell is not None else _BLANK for cell in cells])
+    return len(text) == len(cells) and (text.isascii() or _ONE_COLUMN.fullmatch(text) is not None)
 
 
 @lru_cache(maxsize=1024)
@@ -159,7 +170,8 @@ class Picture:
         wanted: dict[int, _Row] = {}
         for y, x, strip in _painted(update):
             if y not in wanted:
-                wanted[y] = list(self._row(y))
+                before = self._row(y)
+                wanted[y] = _Row(list(before.cells), before.plain)
             self._paint(wanted[y], x, strip)
         sent = "".join(self._sent(y, row, depth) for y, row in wanted.items())
         if at_most is not None and len(sent) > at_most:
@@ -172,35 +184,39 @@ class Picture:
     def _fit(self, width: int, height: int) -> None:
         if (width, height) != (self._width, len(self._rows)):
             self._width = width
-            self._rows = [[None] * width for _ in range(height)]
+            self._rows = [_Row([None] * width) for _ in range(height)]
 
     def _row(self, y: int) -> _Row:
         while y >= len(self._rows):
-            self._rows.append([None] * self._width)
+            self._rows.append(_Row([None] * self._width))
         return self._rows[y]
 
     def _paint(self, row: _Row, x: int, strip: Strip) -> None:
+        all_plain = row.plain
         for text, style, control in strip:
             if control:
                 continue
-            cells = _cells(text, style, ascii_only=self._ascii_only)
+            cells, plain = _cells(text, style, self._ascii_only)
             end = x + len(cells)
-            if end > len(row):
-                row.extend([None] * (end - len(row)))
-            _halve(row, x)
-            _halve(row, end)
-            row[x:end] = cells
+            if end > len(row.cells):
+                row.cells.extend([None] * (end - len(row.cells)))
+            if not row.plain:
+                _halve(row.cells, x)
+                _halve(row.cells, end)
+            row.cells[x:end] = cells
+            all_plain = all_plain and plain
             x = end
+        row.plain = all_plain or _is_plain(row.cells)
 
     def _sent(self, y: int, row: _Row, depth: ColorSystem) -> str:
         before = self._rows[y]
-        if row == before:
+        if row.cells == before.cells:
             return ""
         sent: list[str] = []
         pen = _PLAIN
         for start, end in _runs(before, row):
             sent.append(f"\x1b[{y + 1};{start + 1}H")
-            run, pen = self._run(row[start:end], pen, depth)
+            run, pen = self._run(row.cells[start:end], pen, depth)
             sent.append(run)
         if pen != _PLAIN:
             sent.append(RESET)
@@ -209,21 +225,25 @@ class Picture:
     def _run(self, cells: Sequence[_Cell | None], pen: Look, depth: ColorSystem) -> tuple[str, Look]:
         sent: list[str] = []
         place = 0
-        while place < len(cells):
-            text, look = cells[place] or (_BLANK, _PLAIN)
-            erasable = self._erases and not look.attributes
+        count = len(cells)
+        while place < count:
+            cell = cells[place]
+            text, look = cell or _UNKNOWN
             length = 1
             if text == _BLANK:
-                while place + length < len(cells) and cells[place + length] == cells[place]:
+                while place + length < count and cells[place + length] == cell:
                     length += 1
-                if look.paper == pen.paper and not look.attributes and not _shows_on_blanks(pen):
+                erasable = length >= ERASE_FROM and self._erases and not look.attributes
+                if look is not pen and look.paper == pen.paper and not look.attributes and not _shows_on_blanks(pen):
                     look = pen
-            sent.append(_turn(pen, look, depth))
-            pen = look
-            if length >= ERASE_FROM and erasable and text == _BLANK:
-                sent.append(f"\x1b[{length}X" if place + length == len(cells) else f"\x1b[{length}X\x1b[{length}C")
-            else:
-                sent.append(text * length)
+                if erasable:
+                    text = f"\x1b[{length}X" if place + length == count else f"\x1b[{length}X\x1b[{length}C"
+                else:
+                    text *= length
+            if look is not pen:
+                sent.append(_turn(pen, look, depth))
+                pen = look
+            sent.append(text)
             place += length
         return "".join(sent), pen
 
@@ -232,7 +252,7 @@ def _shows_on_blanks(pen: Look) -> bool:
     return bool(pen.attributes) and any(_SEEN_ON_BLANKS >> _ATTRIBUTES.index(number) & 1 for number in pen.attributes.split(";"))
 
 
-def _halve(row: _Row, x: int) -> None:
+def _halve(row: list[_Cell | None], x: int) -> None:
     """Something will be drawn up to `x` or from there: of a wide character that it cuts, the rest is a blank."""
     if x < len(row) and (cell := row[x]) is not None and cell[0] == _SECOND:
         row[x - 1], row[x] = (_BLANK, cell[1]), (_BLANK, cell[1])
@@ -240,21 +260,19 @@ def _halve(row: _Row, x: int) -> None:
 
 def _runs(before: _Row, row: _Row) -> Iterator[tuple[int, int]]:
     """Where a row must be sent: from, up to. A row with characters that terminals may draw at another width is sent whole."""
-    if not _is_plain(before) or not _is_plain(row):
-        yield 0, len(row)
+    if not before.plain or not row.plain:
+        yield 0, len(row.cells)
         return
-    start = end = -1
-    for place, cell in enumerate(row):
-        if place < len(before) and cell == before[place]:
-            continue
-        if start < 0:
-            start = place
-        elif place - end > NEAR:
+    pairs = enumerate(zip(row.cells, before.cells, strict=False))
+    differing = [place for place, (cell, old) in pairs if cell is not old and cell != old]
+    differing += range(len(before.cells), len(row.cells))
+    start = end = differing[0]
+    for place in differing:
+        if place - end > NEAR:
             yield start, end
             start = place
         end = place + 1
-    if start >= 0:
-        yield start, end
+    yield start, end
 
 
 def _painted(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:

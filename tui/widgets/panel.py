@@ -15,7 +15,6 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from engine.errors import XchatError
 from engine.metrics.history import Window
@@ -25,6 +24,7 @@ from tui.bindings import bindings_for
 from tui.keys import Scope
 from tui.widgets.braille import Glyphs
 from tui.widgets.chart import Chart, Scale
+from tui.widgets.lines import ReadyLines
 from tui.widgets.panel_arrangements import Arrangements
 from tui.widgets.panel_cost import EVENTS, PRICE, ROOFLINE
 from tui.widgets.panel_head import head
@@ -47,7 +47,7 @@ STAY_CALM_NS = 30_000_000_000
 """So long after the line was last seen to fall behind it counts as slow."""
 
 
-class Panel(Widget, can_focus=True):
+class Panel(ReadyLines, can_focus=True):
     """Live figures and charts, fed by `show` with one frozen snapshot per tick."""
 
     HELP = """\

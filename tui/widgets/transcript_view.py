@@ -15,6 +15,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.widgets.lines import ReadyLines
 from tui.widgets.transcript_layout import NO_KEY, Layout
 from tui.widgets.transcript_look import Look
 from tui.widgets.transcript_messages import Place
@@ -23,7 +24,7 @@ from tui.widgets.transcript_select import extract, highlight
 WHEEL_LINES = 3
 
 
-class TranscriptView(ScrollView, can_focus=True):
+class TranscriptView(ScrollView, ReadyLines, can_focus=True):
     """Shows a layout, whatever fills it. Follows its end until the person scrolls up."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = set(Look.COMPONENTS)
@@ -157,14 +158,18 @@ class TranscriptView(ScrollView, can_focus=True):
             self._arrange()
 
     def render_line(self, y: int) -> Strip:
+        """One line of the window, with the marks by which Textual finds what the mouse points at."""
+        strip = self.ready_line(y)
+        return strip.apply_offsets(0, self._shown_keys[y]) if y < len(self._shown) and self._shown_keys[y] != NO_KEY else strip
+
+    def ready_line(self, y: int) -> Strip:
         """One line of the window, with the selection on it."""
         if y >= len(self._shown):
             return Strip.blank(self.size.width, self.rich_style)
-        strip, key = self._shown[y], self._shown_keys[y]
         selection = self.text_selection
-        if selection is not None and (span := selection.get_span(key)) is not None:
-            strip = highlight(strip, span, self.screen.get_component_rich_style("screen--selection"))
-        return strip.apply_offsets(0, key) if key != NO_KEY else strip
+        if selection is not None and (span := selection.get_span(self._shown_keys[y])) is not None:
+            return highlight(self._shown[y], span, self.screen.get_component_rich_style("screen--selection"))
+        return self._shown[y]
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """The text under the mouse's selection, as it is drawn, without the gutter."""
