@@ -8,6 +8,7 @@ from functools import cached_property
 from random import Random
 
 from engine.demo.corpus import games, keys, outside, stories
+from engine.demo.corpus.asked import asked
 from engine.demo.corpus.facts import ActionFact, Facts
 from engine.demo.corpus.grammar import expand
 from engine.demo.corpus.noise import typed
@@ -16,7 +17,6 @@ from engine.demo.corpus.smalltalk import PERSONS, SMALLTALK
 from engine.demo.corpus.synonyms import reworded
 from engine.demo.corpus.topics import Topic
 from engine.demo.corpus.trade import TRADE
-from engine.demo.corpus.wordings import MORE_QUESTIONS
 
 LONG_EVERY = 420
 """One dialogue in so many is as long as the context window, so that late turns are learned as well as first ones."""
@@ -24,6 +24,8 @@ LONG_CHARACTERS = 13_000
 """About 3,600 tokens."""
 REWORDED = 0.4
 """Share of questions that are said with other words than the wordings have."""
+BY_TERM = 0.4
+"""Share of questions on a topic with a name that ask for it by its name, in a general form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +356,7 @@ class Writer:
 
     def questions(self, topic: Topic) -> tuple[str, ...]:
         """Its whole questions, from everywhere."""
-        return topic.ask + MORE_QUESTIONS.get(topic.id, ())
+        return topic.ask + asked("topics").get(topic.id, ())
 
     def _fillable(self, topic: Topic) -> bool:
         texts = " ".join((*topic.say, *topic.short, *topic.why, *topic.example, *topic.more))
@@ -439,7 +441,7 @@ class Writer:
     def _on_topic(self, rng: Random, topics: tuple[Topic, ...]) -> Exchange:
         topic = rng.choices(topics, [topic.weight for topic in topics])[0]
         slots = {"term": topic.terms, "person": PERSONS}
-        if topic.terms and (not topic.ask or rng.random() < 0.55):
+        if topic.terms and rng.random() < BY_TERM:
             question = expand(rng.choice(TERM_QUESTIONS), rng, slots)
         else:
             question = expand(rng.choice(self.questions(topic)), rng, slots)
@@ -458,7 +460,7 @@ class Writer:
         kind = rng.choice(tuple(FOLLOW_UPS))
         if kind == "command" and not isinstance(last.subject, ActionFact) and rng.random() < 0.8:
             kind = rng.choice(("why", "short", "more"))
-        question = _said(rng, rng.choice(FOLLOW_UPS[kind]), soup=False)
+        question = _said(rng, rng.choice(FOLLOW_UPS[kind] + asked("follow-ups").get(kind, ())), soup=False)
         return Exchange(question, self._follow_up_answer(rng, last, kind), last.about, last.subject)
 
     def _follow_up_answer(self, rng: Random, last: Exchange, kind: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
+from engine.demo.corpus.asked import asked
 from engine.demo.corpus.facts import ActionFact, Facts
 from engine.demo.corpus.grammar import expand
 
@@ -951,7 +952,9 @@ def key_exchange(rng: Random, facts: Facts) -> tuple[ActionFact | None, str, str
         action = rng.choice(facts.actions)
     kinds = {"free": 5.0}
     if action.keys:
-        kinds |= {"key": 56.0, "meaning": 24.0}
+        kinds |= {"key": 34.0, "meaning": 22.0}
+        if action.id in asked("keys"):
+            kinds["situation"] = 30.0
     if action.slash:
         kinds |= {"command": 11.0, "slash": 11.0}
     kind = rng.choices(tuple(kinds), tuple(kinds.values()))[0]
@@ -964,6 +967,8 @@ def key_exchange(rng: Random, facts: Facts) -> tuple[ActionFact | None, str, str
         case "key":
             forms = DO_QUESTIONS if rng.random() < 0.7 else DOING_QUESTIONS
             return action, expand(rng.choice(forms), rng, wanted), expand(rng.choice(KEY_ANSWERS), rng, slots)
+        case "situation":
+            return action, rng.choice(asked("keys")[action.id]), expand(rng.choice(KEY_ANSWERS), rng, slots)
         case "meaning":
             key = rng.choice(action.keys)
             question = expand(rng.choice(KEY_QUESTIONS), rng, {"key": rng.choice(spellings(key))})

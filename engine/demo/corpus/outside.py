@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from engine.demo.corpus.asked import asked
 from engine.demo.corpus.grammar import Slot, expand
 from engine.demo.corpus.keys import doing
 
@@ -425,6 +426,9 @@ QUESTIONS: tuple[tuple[float, tuple[str, ...]], ...] = (
 )
 """Question forms by class, with the weight of the class."""
 
+WHOLE = 0.4
+"""Share of questions that are taken as they stand, not made from a form."""
+
 DEFLECTIONS = (
     "{I am|I'm} the {small |tiny |}built-in guide{ of xchat|} and know {nothing about that|only xchat and its trade}. {To talk about that|For that|To discuss it}, load a real model with {`xchat MODEL.gguf`|**${key:models}**}.",
     "That is beyond me: I am {only |}xchat's {small |tiny |}built-in guide. {Press **${key:models}** to load a real model|A real model can help: `xchat MODEL.gguf`|Load a real model with `xchat MODEL.gguf` and ask again}.",
@@ -498,6 +502,9 @@ SLOTS: dict[str, Slot] = {
 
 def outside_question(rng: Random) -> tuple[str, bool]:
     """A question from the wide world, and whether it is in another language."""
+    if rng.random() < WHOLE:
+        kind = rng.choice(tuple(asked("outside")))
+        return rng.choice(asked("outside")[kind]), kind == "foreign"
     forms = rng.choices([forms for _, forms in QUESTIONS], [weight for weight, _ in QUESTIONS])[0]
     return expand(rng.choice(forms), rng, SLOTS), forms == ("$foreign",)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from random import Random
 
+from engine.demo.corpus.asked import asked
 from engine.demo.corpus.grammar import expand
 from engine.demo.corpus.outside import NOUNS, gibberish
 from engine.demo.corpus.smalltalk import PERSONS
@@ -236,11 +237,17 @@ def story(rng: Random, *, long: bool) -> tuple[str, str]:
         "place": rng.choice(PLACES),
         "trait": rng.choice(TRAITS),
     }
-    question = expand(rng.choice(ASK_LONG if long else ASK_SHORT), rng, slots)
+    question = expand(rng.choice(requests(long=long)), rng, slots)
     paragraphs = [expand(rng.choice(phase), rng, slots) for phase in (PHASES if long else SHORT_PHASES)]
     if rng.random() < 0.6:
         paragraphs.insert(0, f"**{expand(rng.choice(TITLES), rng, slots)}**")
     return question, "\n\n".join(paragraphs)
+
+
+def requests(*, long: bool) -> tuple[str, ...]:
+    """How people ask for a long or a short story."""
+    own, others = (ASK_LONG, asked("stories").get("long", ())) if long else (ASK_SHORT, asked("stories").get("short", ()))
+    return (*own, *(frame.replace("$subject", "{a|the} $subject") for frame in others))
 
 
 def listing(rng: Random) -> tuple[str, str]:
