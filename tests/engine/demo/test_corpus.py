@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain
 from random import Random
 
 import pytest
 
 from engine.demo.corpus import keys
-from engine.demo.corpus.dialogues import LONG_EVERY, TERM_QUESTIONS, Writer
+from engine.demo.corpus.asked import asked
+from engine.demo.corpus.dialogues import FOLLOW_UPS, LONG_EVERY, TERM_QUESTIONS, Writer
 from engine.demo.corpus.facts import load_facts
 from engine.demo.corpus.grammar import expand
+from engine.demo.corpus.program import IDENTITY, PROGRAM
+from engine.demo.corpus.smalltalk import SMALLTALK
 from engine.demo.corpus.synonyms import reworded
+from engine.demo.corpus.trade import TRADE
 from engine.demo.heldout import IN_SCOPE, OUTSIDE
 from tui.cli.facts import facts_json
 
@@ -96,8 +101,8 @@ def test_keys_named_as_free_are_free(writer: Writer) -> None:
 
 def test_no_held_out_question_is_in_the_corpus(writer: Writer) -> None:
     held_out = {plain(question.said[-1]) for question in IN_SCOPE + OUTSIDE}
-    asked = {plain(question) for number in range(4000) for question, _ in writer.dialogue(20, number).turns}
-    assert held_out.isdisjoint(asked)
+    said = {plain(question) for number in range(4000) for question, _ in writer.dialogue(20, number).turns}
+    assert held_out.isdisjoint(said)
 
 
 def test_no_held_out_question_is_a_training_template(writer: Writer) -> None:
@@ -124,10 +129,23 @@ def test_no_held_out_question_is_a_training_template(writer: Writer) -> None:
 
 
 def test_no_whole_question_of_the_corpus_is_part_of_a_held_out_one(writer: Writer) -> None:
-    asked = {plain(expand(ask, Random(1), writer.slots | {"person": "x"})) for topic in writer.topics for ask in writer.questions(topic)}
+    questions = [*(ask for topic in writer.topics for ask in writer.questions(topic)), *chain(*asked("keys").values())]
+    known = {plain(expand(ask, Random(1), writer.slots | {"person": "x"})) for ask in questions}
     for question in IN_SCOPE:
         text = f" {plain(question.said[-1])} "
-        assert not [ask for ask in asked if (ask.count(" ") >= 2 and f" {ask} " in text) or text in f" {ask} "], text
+        assert not [ask for ask in known if (ask.count(" ") >= 2 and f" {ask} " in text) or text in f" {ask} "], text
+
+
+def test_no_whole_question_from_outside_is_a_held_out_one() -> None:
+    known = {plain(ask) for ask in chain(*asked("outside").values())}
+    assert known.isdisjoint({plain(question.said[-1]) for question in OUTSIDE})
+
+
+def test_every_wording_belongs_to_something_the_guide_knows(writer: Writer) -> None:
+    assert set(asked("topics")) <= {topic.id for topic in IDENTITY + PROGRAM + TRADE + SMALLTALK}
+    assert set(asked("keys")) <= {action.id for action in writer.facts.actions}
+    assert set(asked("follow-ups")) == set(FOLLOW_UPS)
+    assert set(asked("stories")) == {"long", "short"}
 
 
 def test_every_held_out_criterion_can_be_filled(writer: Writer) -> None:
