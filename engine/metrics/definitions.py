@@ -349,7 +349,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "bandwidth_share",
         "Share of measured bandwidth",
         "%",
-        "Bandwidth reached / read bandwidth of this host, measured with a sweep over 256 MB at the same thread count.",
+        "Bandwidth reached / read bandwidth of this host: a sweep over 256 MB with as many threads, the best of the last five.",
         "`engine.metrics.bandwidth`, once on request, kept per host.",
         "threads; when it is near 100 %, only a smaller quant or faster memory helps.",
     ),

@@ -53,6 +53,14 @@ class HostLimits:
     """When, Unix time."""
 
 
+def sentence(newest: HostLimits, best: HostLimits) -> str:
+    """What a measurement found, and what counts when an earlier one was better: neighbours can only take away."""
+    found = f"{newest.threads} threads read {newest.read_gb_s:.1f} GB/s"
+    if best.read_gb_s <= newest.read_gb_s:
+        return f"{found}."
+    return f"{found} now; {best.read_gb_s:.1f} GB/s counts, the best of the last measurements."
+
+
 @dataclass(frozen=True, slots=True)
 class Roofline:
     """Where decoding stands under the roof."""

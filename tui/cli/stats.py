@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from engine.errors import UsageError
-from engine.metrics.bandwidth import measure
+from engine.metrics.bandwidth import measure, remembered
 from engine.metrics.live_socket import running
 from engine.metrics.report import Report
+from engine.metrics.roofline import sentence
 from engine.paths import database_path
 from engine.records import SessionInfo, TurnRecord
 from engine.store.queries import Reader
@@ -79,12 +80,13 @@ async def measure_host(threads: int, *, as_json: bool) -> int:
     most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not 0 <= threads <= most:
         raise UsageError(f"{threads} threads can't be measured", f"This process may use {most}", f"Give 1 to {most}.")
-    limits = await measure(threads or most)
+    newest = await measure(threads or most)
     if as_json:
-        write_json(limits)
+        write_json(newest)
     else:
-        flops = figure(limits.gflop_s, "GFLOP/s", 0)
-        sys.stdout.write(f"{limits.threads} threads read {limits.read_gb_s:.1f} GB/s and multiply at {flops}\n")
+        sys.stdout.write(
+            f"{sentence(newest, remembered(newest.threads) or newest)} They multiply at {figure(newest.gflop_s, 'GFLOP/s', 0)}.\n"
+        )
     return 0
 
 

@@ -18,7 +18,7 @@ from textual.strip import Strip
 
 from engine.errors import XchatError
 from engine.metrics.history import Window
-from engine.metrics.roofline import HostLimits
+from engine.metrics.roofline import HostLimits, sentence
 from engine.metrics.snapshot import EMPTY, Snapshot
 from tui.bindings import bindings_for
 from tui.keys import Scope
@@ -247,14 +247,15 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self.run_worker(self._measure(engine.threads), group="measure", exclusive=True)
 
     async def _measure(self, threads: int) -> None:
-        from engine.metrics.bandwidth import measure
+        from engine.metrics.bandwidth import measure, remembered
 
         try:
-            limits = await measure(threads)
+            newest = await measure(threads)
         except XchatError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        self.notify(f"{threads} threads read {limits.read_gb_s:.1f} GB/s.", title="Measured", markup=False)
+        limits = remembered(threads) or newest
+        self.notify(sentence(newest, limits), title="Measured", markup=False)
         self.post_message(self.HostMeasured(limits))
 
     def _step(self, step: int) -> None:

@@ -16,7 +16,8 @@ from engine.metrics.roofline import HostLimits
 
 
 def test_a_short_measurement_gives_plausible_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bandwidth, "ROUNDS", 2)
+    monkeypatch.setattr(bandwidth, "READ_ROUNDS", 2)
+    monkeypatch.setattr(bandwidth, "MULTIPLY_ROUNDS", 2)
     monkeypatch.setattr(bandwidth, "ROUND_S", 0.01)
     monkeypatch.setattr(bandwidth, "BUFFER_BYTES", 8 << 20)
     limits = measure_here(1)
@@ -36,14 +37,24 @@ def test_results_are_kept_per_host_and_thread_count(tmp_path: Path) -> None:
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
+def test_the_best_of_the_last_measurements_counts(tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    for number, (read, multiplied) in enumerate(((20.0, 90.0), (33.0, None), (25.0, 100.0))):
+        bandwidth._remember(HostLimits(2, read, multiplied, number), path)
+    assert remembered(2, path) == HostLimits(2, 33.0, 100.0, 2)
+    for number in range(bandwidth.KEPT):
+        bandwidth._remember(HostLimits(2, 21.0, 80.0, 10 + number), path)
+    assert remembered(2, path) == HostLimits(2, 21.0, 80.0, 9 + bandwidth.KEPT)
+
+
 def test_results_of_another_host_are_not_taken(tmp_path: Path) -> None:
     path = tmp_path / "limits.json"
-    path.write_text(json.dumps({"hosts": {"elsewhere": {"2": {"threads": 2, "read_gb_s": 99.0}}}}))
+    path.write_text(json.dumps({"hosts": {"elsewhere": {"2": [{"threads": 2, "read_gb_s": 99.0}]}}}))
     assert remembered(2, path) is None
     assert "elsewhere" not in host_key()
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"hosts": 7}', '{"hosts": {"x": {"2": {}}}}'])
+@pytest.mark.parametrize("content", ["", "{", '{"hosts": 7}', '{"hosts": {"x": {"2": {}}}}', '{"hosts": {"x": {"2": [{}]}}}'])
 def test_a_broken_file_of_results_is_as_good_as_none(tmp_path: Path, content: str) -> None:
     path = tmp_path / "limits.json"
     path.write_text(content)
