@@ -68,8 +68,8 @@ class NativeLog:
         return tuple(self._lines)
 
     def errors(self) -> list[str]:
-        """Texts of the warnings and errors among the latest lines, oldest first."""
-        return [line.text for line in self._lines if line.level >= WARN]
+        """Texts of the errors among the latest lines, oldest first; of the warnings when there is no error."""
+        return [line.text for line in self._lines if line.level == ERROR] or [line.text for line in self._lines if line.level == WARN]
 
     def _receive(self, level: int, text: bytes | None, _data: object) -> None:
         if level == CONTINUED:
@@ -111,7 +111,11 @@ def _harmless(text: str) -> str:
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in _ACTING else char for char in text)
 
 
-def last_reason(lines: Iterable[str], prefixes: tuple[str, ...] = ("llama_model_load: ", "llama_model_load_from_file_impl: ")) -> str:
+LOADING: Final = ("llama_model_load: ", "llama_model_load_from_file_impl: ", "error loading model: ")
+"""What the native library puts before the reason why a model isn't loaded."""
+
+
+def last_reason(lines: Iterable[str], prefixes: tuple[str, ...] = LOADING) -> str:
     """The most telling of some error lines: the first one (later ones only say that the caller gave up), without its function's name."""
     for line in lines:
         text = line

@@ -141,7 +141,9 @@ def refused(path: Path, errors: list[str]) -> ModelError:
     name = file_name(path)
     reason = last_reason(errors) or "the native library gives no reason"
     if "unknown model architecture" in reason:
-        return ModelError(f"{name} is of an architecture that this build of llama.cpp does not know", reason, "Choose another model.")
+        return ModelError(
+            f"{name} is of an architecture that this build of llama.cpp does not know", reason, "Update xchat, or choose another model."
+        )
     if "CLIP cannot be used" in reason:
         return ModelError(f"{name} is the vision part of a model", "it can't answer by itself", "Choose the model file beside it.")
     if "file bounds" in reason or "corrupted or incomplete" in reason:

@@ -114,6 +114,7 @@ def try_file(path: Path) -> None:
     from engine.llama.native import lib
 
     log = NativeLog()
+    log.listen()
     model_params = lib.llama_model_default_params()
     model_params.no_alloc = True
     model_params.load_mode = lib.LLAMA_LOAD_MODE_NONE

@@ -73,6 +73,12 @@ def test_a_file_larger_than_all_memory(tmp_path: Path, wary: LlamaBackend) -> No
     assert "too large" in str(refusal(wary, path))
 
 
+def test_an_architecture_that_the_build_does_not_know_is_said_to_be_the_reason(tmp_path: Path, wary: LlamaBackend) -> None:
+    error = refusal(wary, ggufs.unknown_architecture(tmp_path / "future.gguf"))
+    assert "does not know" in error.title
+    assert error.detail == "unknown model architecture: 'xchatformer'"
+
+
 def test_an_abort_in_the_probe_is_told_in_the_library_s_words(tmp_path: Path, wary: LlamaBackend) -> None:
     error = refusal(wary, ggufs.duplicate_tokens(tmp_path / "twins.gguf"))
     assert "GGML_ASSERT" in error.detail
