@@ -146,6 +146,59 @@ def test_control_c_keeps_what_came(tmp_path: Path) -> None:
     assert b"word1499" not in rest
 
 
+def test_a_reader_that_leaves_ends_the_answer(tmp_path: Path, xchat: Run) -> None:
+    model = ggufs.scripted(tmp_path / "long.gguf", [f" word{number}" for number in range(1500)], n_ctx=2048)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tui.cli.main", "ask", "hi", "-m", str(model), "--temp", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    os.read(process.stdout.fileno(), 5)
+    process.stdout.close()
+    assert process.wait(30) == 130
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    session = json.loads(xchat("sessions", "show", "last", "--json").stdout)
+    assert session["turns"][0]["stop_reason"] == "cancelled"
+    assert "word1499" not in session["messages"][-1]["text"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
+@pytest.mark.parametrize("arguments", [("ask", "hi", "--temp", "0"), ("ask", "hi", "--json"), ("locate",), ("sessions", "list")])
+def test_a_full_disk_is_told_in_a_sentence(scripted: Path, arguments: tuple[str, ...]) -> None:
+    model = ["-m", str(scripted)] if arguments[0] == "ask" else []
+    ask = [sys.executable, "-m", "tui.cli.main", "ask", "hi", "-m", str(scripted)]
+    subprocess.run(ask, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "tui.cli.main", *arguments, *model]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("xchat: No space left on device.")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("ask", "hi", "--nope"), "unrecognized arguments: --nope. `xchat ask --help`"),
+        (("sessions", "show"), "required: ID. `xchat sessions show --help`"),
+        (("--nope",), "unrecognized arguments: --nope. `xchat --help`"),
+    ],
+)
+def test_a_usage_error_is_one_sentence_and_where_to_look(xchat: Run, arguments: tuple[str, ...], words: str) -> None:
+    done = xchat(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [("--debug", "ask", "hi"), ("ask", "hi", "--debug")])
+def test_a_traceback_is_shown_when_it_is_asked_for_and_where(xchat: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = xchat(*arguments, "-m", str(tmp_path / "missing.gguf"))
+    assert done.returncode == 3
+    assert b"Traceback" in done.stderr
+
+
 def test_locate_names_the_places(xchat: Run, isolated_machine: Path) -> None:
     assert xchat("locate", "db").stdout.decode().strip() == str(isolated_machine / "data" / "xchat" / "xchat.db")
     assert len(xchat("locate").stdout.splitlines()) == 5

@@ -103,7 +103,7 @@ def test_exports_go_where_they_are_sent(saved: int, tmp_path: Path, capsys: pyte
     assert xchat("export", str(saved), "--format", "svg", "-o", str(path)) == 0
     assert capsys.readouterr().out.strip() == str(path)
     assert path.read_bytes().startswith(b"<?xml")
-    with pytest.raises(SystemExit):
+    with pytest.raises(UsageError, match="pdf"):
         xchat("export", str(saved), "--format", "pdf")
 
 

@@ -80,14 +80,24 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
 
 
 async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
-    """Send `prompt` and write the answer as it grows; Ctrl+C stops it and keeps what came."""
+    """Send `prompt` and write the answer as it grows; Ctrl+C stops it and keeps what came, and so does an output that takes no more.
+
+    Raises:
+        OSError: The output took no more: its reader has gone, or the disk is full.
+    """
     finished: asyncio.Future[TurnFinished] = asyncio.get_running_loop().create_future()
     terminal = sys.stdout.isatty()
+    unwritten: OSError | None = None
 
     def listen(event: Event) -> None:
-        if isinstance(event, AnswerGrew) and event.text and not as_json:
-            sys.stdout.write(visible(event.text) if terminal else event.text)
-            sys.stdout.flush()
+        nonlocal unwritten
+        if isinstance(event, AnswerGrew) and event.text and not as_json and unwritten is None:
+            try:
+                sys.stdout.write(visible(event.text) if terminal else event.text)
+                sys.stdout.flush()
+            except OSError as error:
+                unwritten = error
+                session.stop()
         elif isinstance(event, TurnFinished):
             finished.set_result(event)
 
@@ -97,6 +107,8 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, session.stop)
     session.send(prompt)
     end = await finished
+    if unwritten is not None:
+        raise unwritten
     if as_json:
         sys.stdout.write(msgspec.json.encode(as_object(end)).decode() + "\n")
     elif end.answer.text and not end.answer.text.endswith("\n"):

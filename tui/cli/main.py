@@ -8,9 +8,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from engine import __version__
-from engine.errors import XchatError
+from engine.errors import UsageError, XchatError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("tui.cli.ask", "answer one prompt on standard output"),
@@ -42,23 +43,51 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `xchat ARGV`; returns the exit code: 0, 1 other errors, 2 usage, 3 model, 4 engine, 130 interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments, debug = without_debug(list(sys.argv[1:] if argv is None else argv))
     open_closed_streams()
-    debug = "--debug" in arguments
     try:
         options = parse(arguments)
-        return int(options.run(options))
-    except XchatError as error:
-        if debug:
-            traceback.print_exc()
-        sys.stderr.write(f"xchat: {error}\n")
-        return error.exit_code
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`xchat … | head`): nothing is left to tell it, not even at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has gone (`xchat … | head`): nothing is left to tell it.
+        give_up_output()
         return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last stop: what nobody foresaw is told in a sentence too
+        if debug:
+            traceback.print_exc()
+        told = in_words(error)
+        give_up_output()
+        sys.stderr.write(f"xchat: {told}\n")
+        return told.exit_code
+
+
+def without_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """The arguments without `--debug`, which may stand anywhere among the flags, and whether it was there."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    flags = [argument for argument in arguments[:end] if argument != "--debug"]
+    return flags + arguments[end:], len(flags) < end
+
+
+def in_words(error: Exception) -> XchatError:
+    """An error as a person gets to read it, without a traceback."""
+    if isinstance(error, XchatError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return XchatError(f"{error.strerror}{where}", "", "`--debug` shows what was being read or written.")
+    return XchatError(f"An error of xchat's own: {type(error).__name__}", str(error), "`--debug` shows where it happened.")
+
+
+def give_up_output() -> None:
+    """Write what can still be written, else let go of it, so that the interpreter does not fail on it once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def open_closed_streams() -> None:
@@ -71,13 +100,24 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line, and what to do next, as all errors are said here."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError instead of printing the usage, which is longer than a screen for some commands."""
+        raise UsageError(message, "", f"`{self.prog} --help` shows what can be said.")
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options of a command line; `run` is what to call with them. Leaves the process on `--help` and usage errors."""
-    command = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if command in COMMANDS and arguments[0] in (command, "--debug"):
-        parser = argparse.ArgumentParser(prog="xchat", allow_abbrev=False)
-        parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
-        subparsers = parser.add_subparsers(required=True)
+    """The options of a command line; `run` is what to call with them. Leaves the process on `--help`.
+
+    Raises:
+        UsageError: The command line says something that can't be meant.
+    """
+    command = arguments[0] if arguments else None
+    if command in COMMANDS:
+        parser = Parser(prog=f"xchat {command}", allow_abbrev=False)
+        subparsers = parser.add_subparsers(required=True, prog="xchat")
         importlib.import_module(COMMANDS[command][0]).add_parser(subparsers)
         return parser.parse_args(arguments)
     return screen_parser().parse_args(arguments)
@@ -89,13 +129,14 @@ def screen_parser() -> argparse.ArgumentParser:
 
     width = max(map(len, COMMANDS))
     commands = "\n".join(f"  {name:<{width}}  {purpose}" for name, (_, purpose) in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="xchat",
         allow_abbrev=False,
         description="Chat with a local language model in the terminal, with the engine's instrument panel beside it.",
         epilog=EPILOG.format(commands=commands),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks; understood by every command")
     parser.add_argument("--version", action="version", version=f"xchat {__version__}")
     screen.add_arguments(parser)
     return parser

@@ -36,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tmux", action="store_true", help="run inside a tmux session that survives a dropped line; attaches again when it is there"
     )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     add_preset_flags(parser)
     parser.set_defaults(run=run)
 
