@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
@@ -282,9 +282,13 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     def render_line(self, y: int) -> Strip:
         """One row of the last picture."""
-        if y < len(self._strips):
-            return self._strips[y]
-        return Strip.blank(self.size.width, self.rich_style)
+        return self.ready_lines(range(y, y + 1))[0]
+
+    def ready_lines(self, rows: range) -> Sequence[Strip]:
+        """Rows of the last picture."""
+        lines = self._strips[rows.start : rows.stop]
+        missing = len(rows) - len(lines)
+        return lines + [Strip.blank(self.size.width, self.rich_style)] * missing if missing else lines
 
     def _place(self) -> None:
         width, height = self.size

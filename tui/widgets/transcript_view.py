@@ -159,17 +159,18 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line of the window, with the marks by which Textual finds what the mouse points at."""
-        strip = self.ready_line(y)
+        strip = self.ready_lines(range(y, y + 1))[0]
         return strip.apply_offsets(0, self._shown_keys[y]) if y < len(self._shown) and self._shown_keys[y] != NO_KEY else strip
 
-    def ready_line(self, y: int) -> Strip:
-        """One line of the window, with the selection on it."""
-        if y >= len(self._shown):
-            return Strip.blank(self.size.width, self.rich_style)
-        selection = self.text_selection
-        if selection is not None and (span := selection.get_span(self._shown_keys[y])) is not None:
-            return highlight(self._shown[y], span, self.screen.get_component_rich_style("screen--selection"))
-        return self._shown[y]
+    def ready_lines(self, rows: range) -> Sequence[Strip]:
+        """Lines of the window, with the selection on them."""
+        lines = self._shown[rows.start : rows.stop]
+        if (selection := self.text_selection) is not None:
+            style = self.screen.get_component_rich_style("screen--selection")
+            spans = [selection.get_span(key) for key in self._shown_keys[rows.start : rows.stop]]
+            lines = [highlight(line, span, style) if span is not None else line for line, span in zip(lines, spans, strict=True)]
+        missing = len(rows) - len(lines)
+        return lines + [Strip.blank(self.size.width, self.rich_style)] * missing if missing else lines
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """The text under the mouse's selection, as it is drawn, without the gutter."""
