@@ -132,18 +132,21 @@ def test_an_empty_and_a_huge_prompt_get_a_clear_word(xchat: Run, scripted: Path)
     assert b"2,048" in done.stderr or b"2048" in done.stderr
 
 
-def test_control_c_keeps_what_came(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_keeps_what_came(tmp_path: Path, xchat: Run, number: signal.Signals) -> None:
     model = ggufs.scripted(tmp_path / "long.gguf", [f" word{number}" for number in range(1500)], n_ctx=2048)
     process = subprocess.Popen(
         [sys.executable, "-m", "tui.cli.main", "ask", "hi", "-m", str(model), "--temp", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout is not None
     first = os.read(process.stdout.fileno(), 5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     rest, errors = process.communicate(timeout=30)
     assert first
     assert process.returncode == 130, errors
     assert b"word1499" not in rest
+    answer = json.loads(xchat("sessions", "show", "last", "--json").stdout)["messages"][-1]["text"]
+    assert answer == (first + rest).decode().rstrip("\n")
 
 
 def test_a_reader_that_leaves_ends_the_answer(tmp_path: Path, xchat: Run) -> None:

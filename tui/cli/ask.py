@@ -80,7 +80,9 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
 
 
 async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
-    """Send `prompt` and write the answer as it grows; Ctrl+C stops it and keeps what came, and so does an output that takes no more.
+    """Send `prompt` and write the answer as it grows; Ctrl+C stops it and keeps what came.
+
+    So do SIGTERM, SIGHUP and an output that takes no more; a signal that is ignored, as SIGHUP is under nohup, stays ignored.
 
     Raises:
         OSError: The output took no more: its reader has gone, or the disk is full.
@@ -104,7 +106,9 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
     if session.logging_error is not None:
         complain(LoggingChanged(False, session.logging_error))
     session.subscribe(listen)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, session.stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, session.stop)
     session.send(prompt)
     end = await finished
     if unwritten is not None:
