@@ -66,7 +66,8 @@ class XchatApp(App[None], inherit_bindings=False):
         watchdog: Callable[[float, int], None] = lambda _seconds, _code: None,
     ) -> None:
         """`open_session` is called after the first frame. `watchdog` must end the process with a code after so many seconds."""
-        super().__init__(driver_class=SafeLinuxDriver if terminal.unicode else AsciiDriver)
+        # Textual turns the colours of a theme in the terminal's own sixteen to black on black for NO_COLOR, unless it is told of them here.
+        super().__init__(driver_class=SafeLinuxDriver if terminal.unicode else AsciiDriver, ansi_color=True if terminal.no_color else None)
         self.options = options
         self.terminal = terminal
         self.keymap = resolve(options.keys)
