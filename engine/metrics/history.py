@@ -62,7 +62,7 @@ class _Ring:
         self._count = 0
         self._frozen: Trace | None = None
 
-    def push(self, seconds: float, value: float | None) -> None:
+    def push(self, seconds: float, value: float | None, covers_s: float) -> None:
         bucket = max(int(seconds / self.bucket_s), self._last)
         if bucket > self._last:
             bucket = self._open(bucket)
@@ -72,7 +72,16 @@ class _Ring:
             else:
                 self._sum, self._count = self._sum + value, self._count + 1
             self._values[-1] = self._sum / self._count
+            if covers_s > 0:
+                self._fill(seconds - covers_s, value)
         self._frozen = None
+
+    def _fill(self, begin_s: float, value: float) -> None:
+        """Put the value also into the empty buckets before the newest that begin after `begin_s`."""
+        for back in range(2, len(self._values) + 1):
+            if (self._last - back + 1) * self.bucket_s < begin_s or self._values[-back] is not None:
+                break
+            self._values[-back] = value
 
     def _open(self, bucket: int) -> int:
         """Begin a new bucket; the ones skipped stay empty."""
@@ -123,10 +132,13 @@ class Track:
             Window.SESSION: _Ring(0.5, SESSION_BUCKETS, fold, widens=True),
         }
 
-    def push(self, since_start_ns: int, value: float | None) -> None:
-        """Note the value at a moment of the monotonic clock, counted from the meter's start; None is a gap."""
+    def push(self, since_start_ns: int, value: float | None, *, covers_s: float = 0.0) -> None:
+        """Note the value at a moment of the monotonic clock, counted from the meter's start; None is a gap.
+
+        `covers_s` is how long before that moment the value also stands for.
+        """
         for ring in self._rings.values():
-            ring.push(since_start_ns / NS_PER_S, value)
+            ring.push(since_start_ns / NS_PER_S, value, covers_s)
 
     def trace(self, window: Window) -> Trace:
         """The history in one window, frozen."""

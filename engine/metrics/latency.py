@@ -74,6 +74,8 @@ class GapMeter:
         self._last_ns: int | None = None
         self._median: float | None = None
         self._suspects: list[tuple[int, float]] = []
+        self._early: list[tuple[int, float]] = []
+        """The first gaps, until there is a median to hold them against."""
 
     def add(self, token_ns: Iterable[int]) -> None:
         """Tokens came."""
@@ -83,7 +85,9 @@ class GapMeter:
             self._last_ns = at_ns
 
     def _gap(self, end_ns: int, gap_ms: float) -> None:
-        if self._median is not None and gap_ms > max(STALL_FLOOR_MS, STALL_FACTOR * self._median):
+        if self._median is None:
+            self._early.append((end_ns, gap_ms))
+        elif self._stalled(gap_ms, self._median):
             self._suspects.append((end_ns, gap_ms))
         self._recent.append(gap_ms)
         self._histogram[histogram_bin(gap_ms)] += 1
@@ -91,7 +95,14 @@ class GapMeter:
         self._max = max(self._max, gap_ms)
         self._longest_new = max(self._longest_new or 0.0, gap_ms)
         if self._count in (STALL_AFTER, 4 * STALL_AFTER):
-            self._median = percentile(sorted(self._recent), 0.5)
+            self._median = median = percentile(sorted(self._recent), 0.5)
+            if median is not None:
+                self._suspects += [early for early in self._early if self._stalled(early[1], median)]
+                self._early.clear()
+
+    @staticmethod
+    def _stalled(gap_ms: float, median_ms: float) -> bool:
+        return gap_ms > max(STALL_FLOOR_MS, STALL_FACTOR * median_ms)
 
     def figures(self) -> Gaps:
         """The gaps so far; also renews the median that stalls are measured with."""

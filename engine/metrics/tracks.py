@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.metrics.clock import NS_PER_S
 from engine.metrics.history import Fold, Trace, Track, Window
 from engine.metrics.reading import known
 from engine.metrics.snapshot import Phase, Snapshot
@@ -29,6 +30,12 @@ FOLDS: Mapping[str, Fold] = {
 }
 """Every figure with a history, and what becomes of several values in one bucket."""
 
+OF_THE_LAST_SECOND = frozenset({"tokens_per_second", "on_screen_per_second", "prompt_per_second", "itl_ms", "bandwidth_gb_s"})
+"""Figures of what flows. The others stand for all the time since the look before: at rest looks are seconds apart."""
+
+LONGEST_LOOK_NS = 10 * NS_PER_S
+"""A longer pause between two looks is one in which the program stood still: a gap."""
+
 
 @dataclass(frozen=True, slots=True)
 class Between:
@@ -45,14 +52,18 @@ class Tracks:
 
     def __init__(self) -> None:
         self._tracks = {name: Track(fold=fold) for name, fold in FOLDS.items()}
+        self._before_ns: int | None = None
 
     def push(self, now: Snapshot, since_start_ns: int, since: Between) -> None:
         """Add a snapshot, with what happened since the one before."""
         values = _values(now) | {"itl_ms": since.longest_gap_ms, "loop_lag_ms": since.longest_lag_ms}
         if values["tokens_per_second"] is None:
             values["tokens_per_second"] = since.finished_per_second
+        passed_ns = 0 if self._before_ns is None else since_start_ns - self._before_ns
+        self._before_ns = since_start_ns
+        covers_s = passed_ns / NS_PER_S if 0 < passed_ns <= LONGEST_LOOK_NS else 0.0
         for name, track in self._tracks.items():
-            track.push(since_start_ns, values.get(name))
+            track.push(since_start_ns, values.get(name), covers_s=min(covers_s, 1.0) if name in OF_THE_LAST_SECOND else covers_s)
 
     def freeze(self) -> Mapping[Window, Mapping[str, Trace]]:
         """All histories in every window."""

@@ -14,7 +14,7 @@ from engine.metrics.snapshot import EMPTY, EngineFigures
 from tui.widgets.panel import PANES
 from tui.widgets.panel_layout import HEIGHT_OF_TITLE, arrange, expand, figure_rows
 from tui.widgets.panel_machine import THREADS
-from tui.widgets.panel_pane import Density
+from tui.widgets.panel_pane import Density, axis_label
 from tui.widgets.panel_rows import Role, Row, bar, cells, changed_span, cut, fit, labelled_bar, milliseconds, number, reading, size, text_of
 
 texts = st.text(st.sampled_from("ab 1.─█⡇漢字é\n\t\x1b"), max_size=12)
@@ -82,6 +82,13 @@ def test_another_split_of_the_same_row_is_no_change() -> None:
 )
 def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.15, "0.15"), (0.2, "0.2"), (1.5, "1.5"), (3.0, "3"), (60.0, "60"), (800.0, "800"), (15_000.0, "15k")]
+)
+def test_the_end_of_a_scale_is_given_exactly(value: float, expected: str) -> None:
+    assert axis_label(value) == expected
 
 
 def test_what_is_unavailable_says_why() -> None:

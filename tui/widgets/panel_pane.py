@@ -74,7 +74,9 @@ def axis_label(value: float) -> str:
     """A number for the scale, at most five cells."""
     if value >= 9_999.5:
         return f"{value / 1e3:.0f}k"
-    return f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+    if value >= 10 or value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.2f}".removesuffix("0")
 
 
 @dataclass(frozen=True, slots=True)

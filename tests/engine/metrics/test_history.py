@@ -42,6 +42,14 @@ def test_a_gap_in_the_data_is_a_gap_in_the_history() -> None:
     assert track.trace(Window.MINUTE).values == (1.0, None, None, None, None, None, 4.0)
 
 
+def test_a_value_that_stands_for_the_time_before_it_leaves_no_hole() -> None:
+    track = Track()
+    track.push(0, 1.0)
+    track.push(3 * NS_PER_S, 4.0, covers_s=3.0)
+    track.push(6 * NS_PER_S, 5.0, covers_s=1.0)
+    assert track.trace(Window.MINUTE).values == (1.0, *(4.0,) * 6, *(None,) * 3, *(5.0,) * 3)
+
+
 def test_the_session_is_held_whole_and_its_buckets_widen() -> None:
     trace = fed(range(0, 3600)).trace(Window.SESSION)
     assert trace.first == 0

@@ -74,6 +74,14 @@ def test_the_first_tokens_of_a_turn_are_no_measure_for_a_stall() -> None:
     assert meter.new_stalls() == []
 
 
+def test_a_stall_among_the_first_tokens_is_told_as_soon_as_there_is_a_median() -> None:
+    meter = GapMeter()
+    first, second, *rest = steady(12, 1)
+    meter.add([first, second, *(at_ns + 600 * NS_PER_MS for at_ns in rest)])
+    assert meter.new_stalls() == [(rest[0] + 600 * NS_PER_MS, 601.0)]
+    assert meter.new_stalls() == []
+
+
 def test_memory_of_an_endless_answer_is_bounded() -> None:
     meter = GapMeter()
     meter.add(steady(20 * RECENT_GAPS, 10))

@@ -275,6 +275,16 @@ def test_figures_have_a_history(meter: Meter, clock: Clock) -> None:
     assert now.traces[Window.SESSION]["rss_bytes"].latest == 0.7e9
 
 
+def test_at_rest_the_machines_figures_have_no_holes_and_a_standstill_is_one(meter: Meter, clock: Clock) -> None:
+    meter.tick(host_sample(clock.ns))
+    clock.forward(5_000)
+    now = meter.tick(host_sample(clock.ns, 5.0, busy=40.0)).traces[Window.MINUTE]
+    assert now["cpu_machine_pct"].values[1:] == (40.0,) * 10
+    assert set(now["tokens_per_second"].values) == {None}
+    clock.forward(30_000)
+    assert meter.tick(host_sample(clock.ns, 30.0)).traces[Window.MINUTE]["rss_bytes"].values[11:-1] == (None,) * 59
+
+
 def test_a_turn_between_two_looks_leaves_its_speed_in_the_history(meter: Meter, clock: Clock) -> None:
     meter.tick()
     submitted = clock.ns
