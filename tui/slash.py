@@ -73,6 +73,8 @@ def parse(text: str) -> Say | Do | Unknown:
     if match is None:
         return Say(text)
     name, rest = match["name"].lower(), (match["rest"] or "").strip()
+    if rest and name in BY_SLASH:
+        name = BY_SLASH[name].slash[0]
     if name in ARGUMENTS and (rest or name not in BY_SLASH):
         return Do(name, rest)
     if name in BY_SLASH:

@@ -13,7 +13,7 @@ from typing import Final
 from engine.errors import ModelError
 from engine.models.check import check_model, parts_of
 from engine.models.facts import ModelFacts
-from engine.models.untrusted import file_name
+from engine.models.untrusted import file_name, printable
 
 _CHUNK: Final = 4 << 20
 """Bytes read between two looks at the cancel flag."""
@@ -68,7 +68,8 @@ def _identity(shards: tuple[Path, ...]) -> tuple[int, str]:
     try:
         stats = [shard.stat() for shard in shards]
     except OSError as error:
-        raise ModelError(f"{file_name(shards[0])} can't be read", error.strerror or "", "Check the path.") from error
+        reason = f"{error.strerror or 'It is not there'}: {printable(str(error.filename or shards[0]), 300)}"
+        raise ModelError(f"{file_name(shards[0])} can't be read", reason, "Check the path.") from error
     size = sum(stat.st_size for stat in stats)
     return size, f"{shards[0]}|{size}|{max(stat.st_mtime_ns for stat in stats)}"
 

@@ -20,6 +20,8 @@ from tui.slash import ARGUMENTS, Do, Say, Unknown, matching, parse
         ("/?", Do("help")),
         ("/model", Do("models")),
         ("/model ~/my model.gguf", Do("model", "~/my model.gguf")),
+        ("/load ~/my model.gguf", Do("model", "~/my model.gguf")),
+        ("/presets quiet", Do("preset", "quiet")),
         ("/theme light", Do("theme", "light")),
         ("/theme", Do("theme")),
         ("/set temperature 0.2", Do("set", "temperature 0.2")),
