@@ -24,6 +24,7 @@ from tui.screens.chart import ChartScreen
 from tui.screens.explain import ExplainScreen
 from tui.widgets.braille import Glyphs
 from tui.widgets.panel import PANES, Panel
+from tui.widgets.panel_machine import CPU
 
 
 class PanelApp(App[None]):
@@ -233,15 +234,30 @@ async def test_c_opens_the_chart_large_and_the_cursor_reads_values() -> None:
         newest = str(value.content)
         await pilot.press("left", "left")
         assert str(value.content) != newest
-        assert "tokens per second" in str(value.content)
+        assert "━ engine" in str(value.content)
+        assert "t/s   • screen" in str(value.content)
+        assert "Esc closes" in await text(pilot)
         await pilot.press("home")
-        assert "19.2 s ago" in str(value.content)
+        assert "17.8 s ago   ━ engine 60.00 t/s" in str(value.content), "the oldest value, not the oldest moment"
         await pilot.press("end")
         assert str(value.content) == newest
         await pilot.press("w")
         assert "5 min" in await text(pilot)
         await pilot.press("q")
         assert not isinstance(app.screen, ChartScreen)
+
+
+async def test_the_large_chart_of_shares_ends_at_a_hundred_and_its_axes_have_round_numbers() -> None:
+    app = PanelApp()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.panel._select(CPU)
+        await pilot.press("c")
+        shown = await text(pilot)
+    scale = [line.split("┤")[0].strip() for line in shown.splitlines() if "┤" in line]
+    assert scale == ["100", "80", "60", "40", "20", "0"]
+    assert [*shown.splitlines()[-2].split()] == ["-60", "s", "-50", "s", "-40", "s", "-30", "s", "-20", "s", "-10", "s", "now"]
+    assert "0.0 s ago   ━ machine" in shown
+    assert "-0.0" not in shown
 
 
 @pytest.mark.parametrize("glyphs", list(Glyphs))

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from engine.metrics.reading import Unavailable
-from engine.metrics.snapshot import EMPTY, EngineFigures
+from engine.metrics.snapshot import EMPTY, EngineFigures, Marker, MarkerKind
 from tui.widgets.panel import PANES
+from tui.widgets.panel_cost import EVENTS
 from tui.widgets.panel_layout import HEIGHT_OF_TITLE, arrange, expand, figure_rows
 from tui.widgets.panel_machine import THREADS
 from tui.widgets.panel_pane import Density, axis_label
@@ -89,6 +90,12 @@ def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
 )
 def test_the_end_of_a_scale_is_given_exactly(value: float, expected: str) -> None:
     assert axis_label(value) == expected
+
+
+def test_an_event_that_names_its_kind_does_not_say_it_twice() -> None:
+    markers = (Marker(1.0, 0, MarkerKind.PRESET, "daily"), Marker(2.0, 1_000, MarkerKind.TURN, "turn 3"))
+    _, newest, older, *_ = (text_of(row)[len("00:00:00") :] for row in EVENTS.rows(replace(EMPTY, markers=markers), 40, Density.NORMAL))
+    assert (newest, older) == (" turn 3", " preset daily")
 
 
 def test_what_is_unavailable_says_why() -> None:

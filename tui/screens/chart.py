@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from engine.metrics.history import Trace, Window
 from engine.metrics.snapshot import Marker, Snapshot
-from tui.screens.large_chart import LargeChartScreen, Plot
+from tui.screens.large_chart import LargeChartScreen, Plot, line_sign
 from tui.widgets.braille import Glyphs
 from tui.widgets.chart import nice_ceiling
 from tui.widgets.panel_pane import ChartSpec
@@ -19,7 +20,7 @@ REFRESH_S = 1.0
 """plotext takes some ten milliseconds for a picture, so it is drawn once a second."""
 
 
-def plot_of(traces: Sequence[Trace], divisor: float, markers: Sequence[Marker], uptime_s: float, cursor: int | None) -> Plot:
+def plot_of(traces: Sequence[Trace], spec: ChartSpec, markers: Sequence[Marker], uptime_s: float, cursor: int | None) -> Plot:
     """From histories to points: gaps split a line, and moments become seconds before now."""
     lines: list[tuple[tuple[float, float], ...]] = []
     inks: list[int] = []
@@ -28,8 +29,8 @@ def plot_of(traces: Sequence[Trace], divisor: float, markers: Sequence[Marker], 
         piece: list[tuple[float, float]] = []
         for place, value in enumerate((*trace.values, None)):
             if value is not None:
-                piece.append((_seconds(trace, place, uptime_s), value / divisor))
-                highest = max(highest, value / divisor)
+                piece.append((_seconds(trace, place, uptime_s), value / spec.divisor))
+                highest = max(highest, value / spec.divisor)
             elif piece:
                 lines.append(tuple(piece))
                 inks.append(min(line + 1, len(LINES)))
@@ -37,7 +38,8 @@ def plot_of(traces: Sequence[Trace], divisor: float, markers: Sequence[Marker], 
     span = traces[0].span_s if traces else 60.0
     marks = tuple(when for marker in markers if -span <= (when := marker.seconds - uptime_s) <= 0)
     at = _seconds(traces[0], cursor, uptime_s) if traces and cursor is not None else None
-    return Plot(tuple(lines), tuple(inks), -span, 0.0, nice_ceiling(highest * 1.05), marks, at)
+    top = spec.top or max(spec.floor / spec.divisor, nice_ceiling(highest * 1.05))
+    return Plot(tuple(lines), tuple(inks), -span, 0.0, top, marks, at, times=True)
 
 
 def _seconds(trace: Trace, place: int, uptime_s: float) -> float:
@@ -48,6 +50,7 @@ def _seconds(trace: Trace, place: int, uptime_s: float) -> float:
 class ChartScreen(LargeChartScreen):
     """Shows a chart of the panel large, and goes on measuring."""
 
+    KEYS_TOLD = "Left Right read  w window  Esc closes"
     HELP = "Left and right read values, Home and End jump, w changes how far back the chart looks, Esc closes."
     BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "window", "Window")]
 
@@ -65,18 +68,20 @@ class ChartScreen(LargeChartScreen):
         self.set_interval(REFRESH_S, self.draw)
 
     def action_move(self, steps: int) -> None:
-        """Move the cursor by measured values."""
-        trace = self._traces()[0] if self._traces() else None
-        if trace is None or not trace.values:
+        """Move the cursor by measured values; buckets without one are passed over."""
+        traces = self._traces()
+        measured = sorted({trace.first + place for trace in traces for place, value in enumerate(trace.values) if value is not None})
+        if not measured:
             return
-        bucket = (trace.last if self._bucket is None else self._bucket) + steps
-        self._bucket = min(trace.last, max(trace.first, bucket))
+        here = bisect_left(measured, traces[0].last if self._bucket is None else self._bucket)
+        self._bucket = measured[min(len(measured) - 1, max(0, here + steps))]
         self.draw()
 
     def action_jump(self, place: int) -> None:
         """To the oldest value, or to the newest and follow it."""
-        traces = self._traces()
-        self._bucket = traces[0].first if traces and place == 0 else None
+        self._bucket = None
+        if place == 0:
+            self.action_move(-sum(len(trace.values) for trace in self._traces()))
         self.draw()
 
     def action_window(self) -> None:
@@ -95,10 +100,11 @@ class ChartScreen(LargeChartScreen):
         now, traces = self._source(), self._traces()
         heading = f"{self._title}: {self._spec.label}, {self._window.value}"
         if not traces or all(value is None for trace in traces for value in trace.values):
-            self.show(heading, "Nothing was measured in this window yet.", "")
+            further = "." if self._window is Window.SESSION else "; w looks further back."
+            self.show(heading, f"Nothing was measured in this window{further}", "")
             return
         place = self._place(traces[0])
-        what = plot_of(traces, self._spec.divisor, now.markers, now.uptime_s, None if self._bucket is None else place)
+        what = plot_of(traces, self._spec, now.markers, now.uptime_s, None if self._bucket is None else place)
         self.show(heading, what, self._reading(traces, place, now))
 
     def _place(self, trace: Trace) -> int:
@@ -107,10 +113,12 @@ class ChartScreen(LargeChartScreen):
 
     def _reading(self, traces: Sequence[Trace], place: int, now: Snapshot) -> str:
         values = []
-        for name, trace in zip(self._spec.traces, traces, strict=False):
+        for line, (name, trace) in enumerate(zip(self._spec.names, traces, strict=False)):
             value = trace.values[place] if place < len(trace.values) else None
             shown = UNKNOWN if value is None else number(value / self._spec.divisor, 2)
-            values.append(f"{name.replace('_', ' ')} {shown}")
+            values.append(f"{line_sign(line, self._glyphs)} {name} {shown} {self._spec.unit}")
         seconds = _seconds(traces[0], place, now.uptime_s)
         near = [marker.text for marker in now.markers if abs(marker.seconds - now.uptime_s - seconds) <= traces[0].bucket_s]
-        return cut(f"{-seconds:,.1f} s ago   {'   '.join(values)}{'   ' + '; '.join(near) if near else ''}", max(0, self.size.width - 2))
+        return cut(
+            f"{max(0.0, -seconds):,.1f} s ago   {'   '.join(values)}{'   ' + '; '.join(near) if near else ''}", max(0, self.size.width - 2)
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -24,6 +25,41 @@ _MARK_INK, _CURSOR_INK = 3, 4
 
 _PLOTEXT_MARKERS = {Glyphs.BRAILLE: "braille", Glyphs.BLOCKS: "hd", Glyphs.HALVES: "█", Glyphs.ASCII: "*"}
 
+_SECOND_MARKERS = {Glyphs.ASCII: "."}
+_SECOND_MARKER = "•"
+"""The second line is made of dots, to be told from the first without colours."""
+
+_STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
+_PARTS = {1.0: 5, 1.5: 3, 2.0: 4, 3.0: 3, 4.0: 4, 5.0: 5, 6.0: 3, 8.0: 4}
+"""Into how many round parts an axis is divided whose end begins with these digits, see `nice_ceiling`."""
+
+_CELLS_PER_TICK = 14
+
+
+def line_sign(number: int, glyphs: Glyphs) -> str:
+    """Stands before the name of a line, and looks as the line does."""
+    if number == 0:
+        return "*" if glyphs is Glyphs.ASCII else "━"
+    return _SECOND_MARKERS.get(glyphs, _SECOND_MARKER)
+
+
+def time_ticks(span_s: float, most: int) -> dict[float, str]:
+    """Round moments of the last `span_s` seconds, as seconds before now, with what stands below them."""
+    step = next((step for step in _STEPS_S if span_s / step <= most), math.ceil(span_s / max(1, most)))
+    ticks: dict[float, str] = {}
+    for number in range(int(span_s / step) + 1):
+        ago = number * step
+        unit, name = (3_600, "h") if step >= 3_600 else (60, "min") if step >= 60 else (1, "s")
+        ticks[float(-ago)] = f"-{ago / unit:g} {name}" if ago else "now"
+    return ticks
+
+
+def value_ticks(top: float) -> list[float]:
+    """Round values from zero to the end of an axis."""
+    digits = round(top / 10.0 ** math.floor(math.log10(top)), 6) if top > 0 else 1.0
+    parts = _PARTS.get(digits, 4)
+    return [top * part / parts for part in range(parts + 1)]
+
 
 @dataclass(frozen=True, slots=True)
 class Plot:
@@ -37,6 +73,8 @@ class Plot:
     top: float
     marks: tuple[float, ...]
     cursor: float | None
+    times: bool = False
+    """The axis below is in seconds before now."""
 
 
 def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
@@ -49,15 +87,22 @@ def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
     plotext.plotsize(width, height)
     plotext.xlim(what.start, what.end)
     plotext.ylim(0, what.top)
-    plotext.xfrequency(max(2, min(9, width // 14)))
-    plotext.yfrequency(max(2, min(9, height // 3)))
+    most = max(2, width // _CELLS_PER_TICK)
+    if what.times:
+        ticks = time_ticks(what.end - what.start, most)
+        plotext.xticks(list(ticks), list(ticks.values()))
+    else:
+        plotext.xfrequency(min(9, most))
+    scale = value_ticks(what.top)
+    plotext.yticks(scale, [f"{value:,g}" for value in scale])
     for mark in what.marks:
         plotext.vertical_line(mark, color=_MARK_INK)
     if what.cursor is not None:
         plotext.vertical_line(what.cursor, color=_CURSOR_INK)
     for ink, points in sorted(zip(what.inks, what.lines, strict=True), key=lambda line: -line[0]):  # the first line lies on top
         times, values = zip(*points, strict=True)
-        plotext.plot(times, values, marker=_PLOTEXT_MARKERS[glyphs], color=ink)
+        marker = _PLOTEXT_MARKERS[glyphs] if ink == 1 else _SECOND_MARKERS.get(glyphs, _SECOND_MARKER)
+        plotext.plot(times, values, marker=marker, color=ink)
     picture = Text.from_ansi(plotext.build())
     plotext.clear_figure()
     return picture
@@ -77,6 +122,8 @@ def inked(picture: Text, styles: Mapping[Role, Style]) -> Text:
 class LargeChartScreen(ModalScreen[None]):
     """A heading, a picture, and the value under a cursor that left and right move. Subclasses draw, and take `move` and `jump`."""
 
+    KEYS_TOLD: ClassVar[str] = "Left Right read  Esc closes"
+    """Stands at the end of the heading where there is room."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1)", "Left"),
         Binding("right", "move(1)", "Right"),
@@ -114,7 +161,8 @@ class LargeChartScreen(ModalScreen[None]):
 
     def show(self, heading: str, chart: Plot | str, value: str) -> None:
         """Put this on the screen; a sentence stands where there is no chart."""
-        self.query_one("#heading", Static).update(heading)
+        room = self.size.width - len(heading) - len(self.KEYS_TOLD) - 2
+        self.query_one("#heading", Static).update(heading + (" " * room + self.KEYS_TOLD if room >= 2 else ""))
         self.query_one("#value", Static).update(value)
         picture = self.query_one("#picture", Static)
         width, height = picture.size

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from engine.store.export.chart import Chart
-from tui.screens.large_chart import LargeChartScreen, Plot
+from tui.screens.large_chart import LargeChartScreen, Plot, line_sign
 from tui.widgets.braille import Glyphs
 from tui.widgets.logged_charts import top_of
 from tui.widgets.panel_rows import LINES, UNKNOWN, number
@@ -34,6 +34,7 @@ def plot_of(chart: Chart, cursor: int | None) -> Plot:
 class LoggedChartScreen(LargeChartScreen):
     """Turns through charts with Tab."""
 
+    KEYS_TOLD = "Left Right read  Tab next  Esc closes"
     HELP = "Left and right read values, Home and End jump, Tab shows the next chart, Esc closes."
     BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "turn(1)", "Next chart"), Binding("shift+tab", "turn(-1)", "Chart before")]
 
@@ -72,10 +73,14 @@ class LoggedChartScreen(LargeChartScreen):
 
     def _reading(self, chart: Chart) -> str:
         if self._cursor is None:
-            return "   ".join(line.name for line in chart.lines)
-        place = self._cursor
+            return "   ".join(self._named(place, chart) for place in range(len(chart.lines)))
+        at = self._cursor
         values = [
-            f"{line.name} {UNKNOWN if place >= len(line.values) or (value := line.values[place]) is None else number(value, 2).strip()}"
-            for line in chart.lines
+            f"{self._named(place, chart)} {UNKNOWN if at >= len(line.values) or (value := line.values[at]) is None else number(value, 2)}"
+            for place, line in enumerate(chart.lines)
         ]
-        return f"{place + 1:,} of {self._length:,}   {'   '.join(values)}"
+        return f"{at + 1:,} of {self._length:,}   {'   '.join(values)}"
+
+    def _named(self, place: int, chart: Chart) -> str:
+        name = chart.lines[place].name
+        return f"{line_sign(place, self._glyphs)} {name}" if len(chart.lines) > 1 else name

@@ -32,7 +32,7 @@ ROOFLINE = Pane(
     lambda now: f"{number(now.roofline.bandwidth_gb_s if now.roofline else None)} GB/s",
     _roofline_rows,
     ("bandwidth_gb_s", "bandwidth_share", "bytes_per_token", "ceiling_tokens_per_second", "compute_share"),
-    ChartSpec(("bandwidth_gb_s",), "read, GB/s", floor=1.0),
+    ChartSpec(("bandwidth_gb_s",), "read, GB/s", ("read",), "GB/s", floor=1.0),
 )
 
 
@@ -67,7 +67,7 @@ PRICE = Pane(
     _price_headline,
     _price_rows,
     ("ui_pct", "paint_ms", "loop_lag_p99_ms", "tty_bytes_per_s", "round_trip_ms", "tty_blocked_pct", "panel_ms", "sample_ms"),
-    ChartSpec(("loop_lag_ms",), "longest lag, ms", floor=10.0),
+    ChartSpec(("loop_lag_ms",), "longest lag, ms", ("longest lag",), "ms", floor=10.0),
 )
 
 EVENT_ROWS = {Density.COMPACT: 1, Density.NORMAL: 3, Density.FULL: 8}
@@ -86,7 +86,8 @@ def _event_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
         marker = newest[place]
         at = datetime.fromtimestamp(marker.wall_ms / 1e3).astimezone()
         role = Role.BAD if marker.kind in (MarkerKind.STALL, MarkerKind.ALERT) else Role.TEXT
-        rows.append(sentence(width, f"{at:%H:%M:%S} {marker.kind.value}", marker.text, role))
+        kind = "" if marker.text.startswith(marker.kind.value) else f" {marker.kind.value}"
+        rows.append(sentence(width, f"{at:%H:%M:%S}{kind}", marker.text, role))
     return rows
 
 

@@ -110,7 +110,7 @@ MEMORY = Pane(
         "swap_bytes",
         "major_faults",
     ),
-    ChartSpec(("rss_bytes",), "RSS, GB", divisor=1e9, floor=1e8),
+    ChartSpec(("rss_bytes",), "RSS, GB", ("RSS",), "GB", divisor=1e9, floor=1e8),
 )
 
 
@@ -165,7 +165,7 @@ CPU = Pane(
         "power_w",
         "joules_per_token",
     ),
-    ChartSpec(("cpu_machine_pct", "cpu_own_pct"), "% of all cores", top=100.0),
+    ChartSpec(("cpu_machine_pct", "cpu_own_pct"), "% of all cores", ("machine", "xchat"), "%", top=100.0),
 )
 
 THREAD_ROWS = {Density.COMPACT: 0, Density.NORMAL: 4, Density.FULL: 8}

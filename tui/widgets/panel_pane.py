@@ -41,6 +41,9 @@ class ChartSpec:
     """Figures drawn, the most important first."""
     label: str
     """What the chart shows, with its unit."""
+    names: tuple[str, ...]
+    """What each figure is called beside its value."""
+    unit: str
     divisor: float = 1.0
     """Values are shown divided by this, such as 1e9 for GB."""
     floor: float = 1.0
