@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from engine.backend import EngineInfo
 from engine.errors import XchatError
-from engine.events import Event, Notice
+from engine.events import Event, Notice, TurnStarted
 from engine.metrics.bandwidth import remembered
 from engine.metrics.host import host_sampler
 from engine.metrics.live import Meter
@@ -31,6 +31,8 @@ SETTLE_S = 5.0
 """So long after the last event the panel still follows every tick."""
 REST_S = 5.0
 """Between two looks while nothing goes on."""
+EARLY_S = 0.15
+"""The machine is looked at when a turn begins, and again so long after: a short turn, too, is held against what else ran."""
 
 
 class Metering:
@@ -65,6 +67,7 @@ class Metering:
         self._logged_s = 0.0
         self._busy_s = time.monotonic()
         self._shown_s = 0.0
+        self._early: asyncio.Task[None] | None = None
 
     async def start(self, prometheus_port: int | None) -> None:
         """Begin to watch the event loop and the garbage collector, and let other programs of this person read the figures."""
@@ -79,6 +82,8 @@ class Metering:
 
     async def stop(self) -> None:
         """End all watching."""
+        if self._early is not None:
+            self._early.cancel()
         self.meter.lag.stop()
         self.meter.collections.stop()
         self._sampler.close()
@@ -86,9 +91,16 @@ class Metering:
         await self._server.close()
 
     def handle(self, event: Event) -> None:
-        """Take an event of the session."""
+        """Take an event of the session; call it on the event loop."""
         self.meter.handle(event)
         self._busy_s = time.monotonic()
+        if isinstance(event, TurnStarted):
+            self._early = asyncio.create_task(self._look_early())
+
+    async def _look_early(self) -> None:
+        await self.tick()
+        await asyncio.sleep(EARLY_S)
+        await self.tick()
 
     async def watch_model(self, engine: EngineInfo) -> None:
         """Watch how much of this model is in memory, and hold its speed against what the machine can read."""

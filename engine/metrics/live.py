@@ -95,7 +95,7 @@ class Meter:
             self._turn = _LiveTurn()
             self._on_screen.clear()
             self._painted_tokens = 0
-            self.noise.begin()
+            self.noise.begin(self._clock())
             self._phase = Phase.WAITING
             self.mark(MarkerKind.TURN, f"turn {self._totals.turns + 1}")
         elif isinstance(event, TurnFinished):
@@ -288,6 +288,7 @@ class Meter:
             markers=tuple(self._markers),
             traces={},
             totals=self._totals,
+            judged=self.noise.judged,
         )
         since_start_ns = at_ns - self._started_ns
         self._tracks.push(snapshot, since_start_ns, Between(turn.gaps.longest_new(), self.lag.longest_new(), self._finished_per_second))

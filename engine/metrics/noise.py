@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.metrics.clock import NS_PER_S
 from engine.metrics.host import HostSample
 from engine.metrics.reading import known
 
@@ -49,12 +50,14 @@ class NoiseWatch:
         self.begin()
         self.end()
 
-    def begin(self) -> None:
-        """A turn begins: forget what was before, except a capture that goes on."""
+    def begin(self, at_ns: int | None = None) -> None:
+        """A turn begins: forget what was before, except a capture that goes on. `at_ns` is when, on the one clock."""
         self._others, self._steal, self._throttled, self._faults, self._swapped = _Mean(), _Mean(), _Mean(), _Mean(), _Mean()
         self._frequencies: tuple[float, float] | None = None
         self._hottest = 0.0
+        self._seconds = 0.0
         self._captured = self._capturing
+        self._began_ns = at_ns
         self._in_turn = True
 
     def end(self) -> None:
@@ -67,21 +70,30 @@ class NoiseWatch:
         self._captured = self._captured or (on and self._in_turn)
 
     def look(self, sample: HostSample) -> None:
-        """Take a sample of the machine into account."""
-        seconds = sample.interval_s
-        if not seconds or not self._in_turn:
+        """Take a sample of the machine into account, unless it is mostly about the time before the turn."""
+        covered = sample.interval_s
+        if not covered or not self._in_turn:
             return
+        seconds = covered if self._began_ns is None else min(covered, (sample.at_ns - self._began_ns) / NS_PER_S)
+        if seconds < covered / 2:
+            return
+        self._seconds += seconds
         self._others.add(known(sample.cpu.others_pct), seconds)
         self._steal.add(known(sample.cpu.steal_pct), seconds)
         self._throttled.add(known(sample.cpu.throttled_pct), seconds)
         faults, swapped = known(sample.major_faults), known(sample.swapped_in)
-        self._faults.add(None if faults is None else faults / seconds, seconds)
-        self._swapped.add(None if swapped is None else swapped / seconds, seconds)
+        self._faults.add(None if faults is None else faults / covered, seconds)
+        self._swapped.add(None if swapped is None else swapped / covered, seconds)
         frequency = known(sample.cpu.freq_mhz)
         if frequency is not None:
             low, high = self._frequencies or (frequency, frequency)
             self._frequencies = (min(low, frequency), max(high, frequency))
         self._hottest = max(self._hottest, known(sample.cpu.temperature_c) or 0.0)
+
+    @property
+    def judged(self) -> bool:
+        """Whether anything is known about the turn: a short one may be over before the machine was looked at."""
+        return self._captured or self._seconds > 0
 
     def verdict(self) -> str | None:
         """Why the figures of this turn are not to be compared, worst cause first; None when nothing was found."""

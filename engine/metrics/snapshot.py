@@ -188,6 +188,8 @@ class Snapshot:
     traces: Mapping[Window, Mapping[str, Trace]]
     """History by window and figure."""
     totals: Totals
+    judged: bool = False
+    """Whether the machine was looked at during that turn; before, `noisy` says nothing."""
 
 
 EMPTY = Snapshot(

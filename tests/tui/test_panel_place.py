@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from textual.css.query import NoMatches
 
 from engine.backend import ThreadsNow
 from engine.metrics import bandwidth
+from engine.metrics.clock import NS_PER_S, now_ns
+from engine.metrics.host import HostSample
 from engine.metrics.roofline import HostLimits
 from engine.metrics.snapshot import Alert
 from tests.fake_backend import FakeBackend
 from tests.tui.host import wait_until
+from tests.tui.panel_feed import host_sample
 from tests.tui.program import Running, program
 from tui import metering as metering_module
 from tui.metering import Metering
@@ -143,6 +147,39 @@ async def test_the_batch_in_force_is_shown_before_anything_was_painted() -> None
         await metering.tick()
         assert metering._newest is not None
         assert metering._newest.stream_batch == run.session.stream_batch > 0
+
+
+class BusyNeighbour:
+    """A machine on which others take 80 % of the cores."""
+
+    def __init__(self) -> None:
+        self._before_ns = now_ns()
+
+    def watch_model(self, path: Path | None) -> None:
+        """Not looked at."""
+
+    def sample(self) -> HostSample:
+        at_ns, before_ns = now_ns(), self._before_ns
+        self._before_ns = at_ns
+        return host_sample(at_ns, (at_ns - before_ns) / NS_PER_S, others=80.0)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+async def test_a_turn_shorter_than_a_tick_is_held_against_the_machine_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metering_module, "TICK_S", 3_600.0)
+    async with program(FakeBackend(gated=True)) as run:
+        await panel_of(run)
+        metering = metering_of(run)
+        metering._sampler = BusyNeighbour()
+        await run.send("go")
+        await wait_until(run.pilot, lambda: metering.meter.noise.judged, "the machine is looked at during the turn")
+        turn = run.session._turn
+        assert turn is not None
+        assert turn.noisy == "Other processes used 80 % of the cores"
+        run.backend.release(1_000)
+        await run.answered()
 
 
 class TestAlerts:

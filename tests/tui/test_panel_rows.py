@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from engine.metrics.reading import Unavailable
-from engine.metrics.snapshot import EMPTY, EngineFigures, Marker, MarkerKind
+from engine.metrics.snapshot import EMPTY, EngineFigures, Marker, MarkerKind, Totals
 from tui.widgets.panel import PANES
 from tui.widgets.panel_cost import EVENTS
 from tui.widgets.panel_layout import HEIGHT_OF_TITLE, arrange, expand, figure_rows
@@ -90,6 +90,12 @@ def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
 )
 def test_the_end_of_a_scale_is_given_exactly(value: float, expected: str) -> None:
     assert axis_label(value) == expected
+
+
+def test_a_turn_that_nobody_could_judge_is_not_called_quiet() -> None:
+    finished = replace(EMPTY, totals=Totals(turns=1))
+    said = [text_of(EVENTS.rows(now, 40, Density.NORMAL)[0]) for now in (EMPTY, finished, replace(finished, judged=True))]
+    assert said == ["no turn yet", "too short a turn to be judged", "quiet: figures can be compared"]
 
 
 def test_an_event_that_names_its_kind_does_not_say_it_twice() -> None:

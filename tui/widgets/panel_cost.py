@@ -75,8 +75,12 @@ EVENT_ROWS = {Density.COMPACT: 1, Density.NORMAL: 3, Density.FULL: 8}
 
 
 def _event_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
-    quiet = sentence(width, "", "quiet: figures can be compared", Role.GOOD)
-    rows = [sentence(width, "noisy:", now.noisy, Role.WARNING) if now.noisy else quiet]
+    if now.noisy:
+        rows = [sentence(width, "noisy:", now.noisy, Role.WARNING)]
+    elif now.judged:
+        rows = [sentence(width, "", "quiet: figures can be compared", Role.GOOD)]
+    else:
+        rows = [sentence(width, "", "too short a turn to be judged" if now.totals.turns else "no turn yet")]
     count = EVENT_ROWS[density]
     newest = list(now.markers)[-count:][::-1]
     for place in range(count):

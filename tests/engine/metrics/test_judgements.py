@@ -8,6 +8,7 @@ import pytest
 
 from engine.errors import UsageError
 from engine.metrics.alerts import THRESHOLDS, Alerts
+from engine.metrics.clock import NS_PER_S
 from engine.metrics.definitions import DEFINITIONS
 from engine.metrics.host import HostSample
 from engine.metrics.noise import NoiseWatch
@@ -74,6 +75,16 @@ def test_what_happens_between_two_turns_makes_neither_noisy() -> None:
     watch.look(with_cpu(others_pct=90.0))
     watch.capture(True)
     assert watch.verdict() is None
+
+
+def test_a_sample_mostly_about_the_time_before_the_turn_says_nothing_about_it() -> None:
+    watch = NoiseWatch()
+    watch.begin(10 * NS_PER_S)
+    watch.look(replace(with_cpu(others_pct=90.0), at_ns=10 * NS_PER_S + 1, interval_s=5.0))
+    assert (watch.judged, watch.verdict()) == (False, None)
+    watch.look(replace(with_cpu(others_pct=40.0), at_ns=10 * NS_PER_S + NS_PER_S // 4, interval_s=0.25))
+    assert watch.judged
+    assert watch.verdict() == "Other processes used 40 % of the cores"
 
 
 def test_a_turn_that_overlaps_a_capture_is_noisy_and_the_next_is_not() -> None:
