@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
 
+from engine.paths import state_dir
 from engine.remembered import recall
 from tui.bindings import bindings_for
+from tui.clipboard import copy
 from tui.driver import AsciiDriver, SafeLinuxDriver
 from tui.keys import Scope
 from tui.screens.flame import FlameScreen
@@ -35,6 +38,19 @@ class ProfileViewer(App[None], inherit_bindings=False):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Xchat's own colours, for themes that do not set them."""
         return variable_defaults(self.current_theme)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy as the chat does, through tmux and over SSH."""
+        self.run_worker(self._copy(text), group="copy")
+
+    async def _copy(self, text: str) -> None:
+        driver = self._driver
+        try:
+            copied = await copy(text, write=driver.write if driver is not None else lambda _: None, folder=state_dir(), environ=os.environ)
+        except OSError as error:
+            self.notify(str(error), title="The path could not be copied", severity="error", markup=False)
+        else:
+            self.notify(copied.sentence, title="Copied", markup=False)
 
     def on_mount(self) -> None:
         """Show it."""

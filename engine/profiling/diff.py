@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 from engine.profiling.frames import is_native, thread_name
@@ -110,6 +111,15 @@ class DiffTree:
 
     def functions(self) -> list[FunctionChange]:
         """Every function in both captures, the largest change of own time first."""
+        return list(self._changes.values())
+
+    def function(self, frame: str) -> FunctionChange | None:
+        """One function in both captures, None when it is in neither."""
+        return self._changes.get(frame)
+
+    @cached_property
+    def _changes(self) -> dict[str, FunctionChange]:
+        """By frame, in the order of `functions`; it takes a pass over all frames, so it is made once."""
         own: dict[str, list[int]] = {}
         total: dict[str, list[int]] = {}
         for frames, figures in self._stacks:
@@ -123,7 +133,7 @@ class DiffTree:
             for frame, whole in total.items()
             if thread_name(frame) is None
         ]
-        return sorted(changes, key=lambda change: -abs(change.own.change))
+        return {change.frame: change for change in sorted(changes, key=lambda change: -abs(change.own.change))}
 
 
 def _measure(steps: list[int]) -> Measure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 
@@ -198,7 +199,7 @@ def is_idle(frame: str) -> bool:
     return function in _IDLE_FUNCTIONS or (function, file.rpartition("/")[2]) in _WAITING_LEAVES
 
 
-def waits(frames: list[str]) -> bool:
+def waits(frames: Sequence[str]) -> bool:
     """Whether a stack ends in waiting; native functions without a name at its end are looked through."""
     last = next((frame for frame in reversed(frames) if not frame.startswith(_UNNAMED)), frames[-1])
     return is_idle(last)

@@ -6,6 +6,7 @@ order beside it where the source has one (py-spy's speedscope output does, folde
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def parse_folded(lines: Iterable[bytes]) -> FoldedStacks:
     if not counts:
         raise CaptureError(
             "The file holds no folded stacks",
-            f"{malformed:,} lines were read and none has the form `frame;frame COUNT`.",
+            f"Of the {malformed:,} lines that were read, none has the form `frame;frame COUNT`." if malformed else "It is empty.",
             "Record one with `py-spy record --format raw`.",
         )
     return FoldedStacks(tuple(counts), tuple(counts.values()), malformed=malformed)
@@ -132,8 +133,9 @@ def read_folded(path: Path) -> FoldedStacks:
         CaptureError: The file can't be read, is no regular file, is larger than MAX_BYTES or holds no folded stacks.
     """
     try:
-        with path.open("rb") as file:
-            status = path.stat()
+        # Without waiting: opening a pipe that nobody writes to would never return.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise CaptureError(f"{harmless(str(path))} can't be read", "It is no regular file.")
             if status.st_size > MAX_BYTES:

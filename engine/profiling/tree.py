@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import accumulate
 from operator import itemgetter
 from typing import NamedTuple
@@ -97,6 +98,15 @@ class FlameTree:
 
     def functions(self) -> list[FunctionRow]:
         """Own and total weight of every function, the threads' roots left out; recursion counts once per stack."""
+        return list(self._functions.values())
+
+    def function(self, frame: str) -> FunctionRow:
+        """Own and total weight of one function, 0 when it is not in the tree."""
+        return self._functions.get(frame) or FunctionRow(frame, 0, 0)
+
+    @cached_property
+    def _functions(self) -> dict[str, FunctionRow]:
+        """By frame; it takes a pass over all frames, so it is made once."""
         own: defaultdict[str, int] = defaultdict(int)
         total: defaultdict[str, int] = defaultdict(int)
         for frames, weight in self.entries():
@@ -104,7 +114,7 @@ class FlameTree:
                 own[frames[-1]] += weight
             for frame in set(frames):
                 total[frame] += weight
-        return [FunctionRow(frame, own.get(frame, 0), weight) for frame, weight in total.items() if thread_name(frame) is None]
+        return {frame: FunctionRow(frame, own.get(frame, 0), weight) for frame, weight in total.items() if thread_name(frame) is None}
 
     def entries(self) -> Iterator[tuple[Stack, int]]:
         """The stacks and their weights."""
@@ -150,17 +160,35 @@ def frames_of(
         lines: Keep the line that ran apart from other lines of the same function.
         order: Time order gives one entry per run; it needs `stacks.runs`.
     """
-    texts = _FrameTexts(lines)
-    split: list[Stack | None] = []
-    for stack in stacks.stacks:
-        frames = stack.split(";")
-        keep = (thread is None or thread_name(frames[0]) == thread) and not (hide_idle and waits(frames))
-        split.append(tuple([texts[frame] for frame in frames]) if keep else None)
-    entries = stacks.runs if order is Order.TIME and stacks.runs else enumerate(stacks.counts)
-    for index, count in entries:
-        kept = split[index]
-        if kept is not None:
-            yield kept, count
+    return TakenApart(stacks, lines=lines).entries(thread=thread, hide_idle=hide_idle, order=order)
+
+
+class TakenApart:
+    """A profile whose stacks were taken apart into frames, which costs more than a tree: once for all trees that are made of it."""
+
+    def __init__(self, stacks: FoldedStacks, *, lines: bool = False) -> None:
+        """`lines` keeps the line that ran apart from other lines of the same function."""
+        texts = _FrameTexts(lines)
+        self._profile = stacks
+        self._stacks: list[Stack] = [tuple([texts[frame] for frame in stack.split(";")]) for stack in stacks.stacks]
+
+    def entries(self, *, thread: str | None = None, hide_idle: bool = False, order: Order = Order.HEAVY) -> Iterator[tuple[Stack, int]]:
+        """What `frames_of` gives, for these choices."""
+        profile = self._profile
+        pairs = profile.runs if order is Order.TIME and profile.runs else enumerate(profile.counts)
+        for index, count in pairs:
+            if (thread is None or self._threads[index] == thread) and not (hide_idle and self._waits[index]):
+                yield self._stacks[index], count
+
+    @cached_property
+    def _threads(self) -> list[str | None]:
+        """The thread of each stack."""
+        return [thread_name(stack.partition(";")[0]) for stack in self._profile.stacks]
+
+    @cached_property
+    def _waits(self) -> list[bool]:
+        """Whether each stack ends in waiting."""
+        return [waits(frames) for frames in self._stacks]
 
 
 class _FrameTexts(dict[str, str]):

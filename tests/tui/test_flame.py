@@ -137,6 +137,17 @@ async def test_a_click_selects_and_a_second_one_zooms() -> None:
         assert icicle.top == icicle.flame.root
 
 
+async def test_zooming_out_stays_on_the_block_one_comes_from() -> None:
+    icicle = Icicle()
+    async with Host(icicle).run_test(size=(80, 12)) as pilot:
+        icicle.show(FlameTree(frames_of(stacks())), lambda _: Tint.PYTHON)
+        icicle.focus()
+        await pilot.press("right", "down", "enter", "down", "enter", "backspace")
+        assert icicle.flame.label(icicle.cursor) == "decode (engine/llama/context.py)"
+        await pilot.press("0")
+        assert icicle.flame.label(icicle.cursor) == "step (engine/llama/compute.py)"
+
+
 async def test_callers_stand_on_their_head() -> None:
     icicle = Icicle(upwards=True)
     async with Host(icicle).run_test(size=(60, 6)) as pilot:
@@ -173,6 +184,16 @@ async def test_of_ten_thousand_distinct_stacks_only_what_is_seen_is_looked_at() 
         icicle.show(folded, lambda _: Tint.PYTHON)
         await pilot.pause()
         assert 0 < len(folded._children) < 500
+
+
+async def test_a_name_that_is_cut_ends_in_an_ellipsis() -> None:
+    table = RowTable()
+    async with Host(table).run_test(size=(24, 4)) as pilot:
+        rows = [Row("f", ("1", "a_function_with_a_long_name"), Tint.PYTHON), Row("g", ("1", "short"), Tint.PYTHON)]
+        table.show((Column("own", 5), Column("function")), rows, sorted_by=0)
+        await pilot.pause()
+        assert screen_lines(pilot.app)[1].endswith(" a_function_wi…")
+        assert screen_lines(pilot.app)[2].endswith(" short")
 
 
 async def test_a_table_scrolls_sorts_and_chooses() -> None:

@@ -103,7 +103,7 @@ def test_exports_go_where_they_are_sent(saved: int, tmp_path: Path, capsys: pyte
     assert xchat("export", str(saved), "--format", "svg", "-o", str(path)) == 0
     assert capsys.readouterr().out.strip() == str(path)
     assert path.read_bytes().startswith(b"<?xml")
-    with pytest.raises(UsageError, match="pdf"):
+    with pytest.raises(UsageError, match=r"pdf.*choose from .?svg"):
         xchat("export", str(saved), "--format", "pdf")
 
 
@@ -116,6 +116,11 @@ def test_a_capture_can_be_forgotten(saved: int) -> None:
 def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
         xchat(*arguments)
+
+
+def test_another_command_than_ask_is_named_as_the_reason() -> None:
+    with pytest.raises(UsageError, match="Only `ask` can be recorded"):
+        xchat("record", "--", "models")
 
 
 @linux

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from engine.profiling.records import CaptureMode, CaptureRecord, ThreadLane
 from tests.engine.profiling.captures import record, timed
@@ -16,6 +17,7 @@ from tui.screens.flame import FlameScreen
 from tui.widgets.flame import Icicle
 from tui.widgets.flame_subject import CaptureSubject, DiffSubject, Subject
 from tui.widgets.flame_table import RowTable
+from tui.widgets.key_line import KeyLine
 
 LANES = (ThreadLane(1, "compute", True, (95.0, 100.0)), ThreadLane(2, "worker 2", False, (50.0, 60.0)))
 CAPTURE = record(model="tiny", quant="Q4", preset="daily", tokens=120, failures=3, lanes=LANES)
@@ -124,6 +126,79 @@ async def test_callers_and_callees_of_the_selected_function() -> None:
         assert "llama_decode" in "".join(lines[heading:])
         await pilot.press("escape")
         assert screen.view == "flame"
+
+
+async def test_callers_begin_with_the_nearest() -> None:
+    deep = record(b"thread: t;" + b";".join(b"f%d (engine/x.py:1)" % depth for depth in range(40)) + b" 10")
+    async with Host().run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, CaptureSubject(deep))
+        await pilot.press("2", "end", "enter")
+        await pilot.pause()
+        chosen = screen.query_one(RowTable).key or ""
+        lines = screen_lines(pilot.app)
+        heading = next(number for number, line in enumerate(lines) if "▲ callers" in line)
+        assert chosen in lines[heading]
+        assert chosen in lines[heading - 1]
+
+
+async def test_filters_reach_callers_and_callees() -> None:
+    both = record(b"thread: one;work (engine/x.py:1) 20\nthread: two;work (engine/x.py:1) 10")
+    async with Host().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, CaptureSubject(both))
+        await pilot.press("down", "s")
+        await pilot.pause()
+        assert "▏two" in screen_text(pilot.app)
+        await pilot.press("t")
+        await pilot.pause()
+        assert "thread one" in screen_lines(pilot.app)[2]
+        assert "▏two" not in screen_text(pilot.app)
+        assert "100.0 % of work" in screen_lines(pilot.app)[-2]
+
+
+async def test_a_filter_leaves_the_figures_with_the_chosen_function() -> None:
+    async with Host().run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("2", "t", "t")
+        await wait_until(pilot, lambda: "llama_decode (libllama.so)" in screen_lines(pilot.app)[-3])
+        assert "total 0.80 s (80.0 %)" in screen_lines(pilot.app)[-2]
+
+
+async def test_beside_the_flamegraph_the_table_has_its_own_callers() -> None:
+    async with Host().run_test(size=(160, 30)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("tab", "down")
+        chosen = screen.query_one(RowTable).key or ""
+        await pilot.press("s")
+        await pilot.pause()
+        assert any("▲ callers" in line and chosen in line for line in screen_lines(pilot.app))
+
+
+async def test_a_search_typed_at_once_loses_no_letter() -> None:
+    async with Host().run_test(size=(100, 24)) as pilot:
+        screen = await opened(pilot)
+        for key in ("slash", *"decode"):
+            pilot.app.post_message(Key(key, "/" if key == "slash" else key))
+        await wait_until(pilot, lambda: screen.query_one("#search", Input).value == "decode")
+        assert pilot.app.screen is screen
+
+
+async def test_the_last_line_names_the_keys_and_takes_clicks() -> None:
+    async with Host().run_test(size=(60, 20)) as pilot:
+        screen = await opened(pilot)
+        last = screen_lines(pilot.app)[-1]
+        assert last == " Esc Back  1 Flame  2 Functions  3 Threads  / Search  ? Help"
+        await pilot.click(KeyLine, offset=(last.index("3 Threads") + 3, 0))
+        await wait_until(pilot, lambda: screen.view == "threads")
+        await pilot.press("slash")
+        await wait_until(pilot, lambda: "Esc End the search" in screen_lines(pilot.app)[-1])
+
+
+async def test_what_cannot_be_done_here_says_what_to_do_instead() -> None:
+    async with Host().run_test(size=(100, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("y", "d")
+        await wait_until(pilot, lambda: "`xchat profile diff A B`" in said(pilot))
+        assert "Nothing was exported yet" in said(pilot)
 
 
 async def test_threads_that_the_stacks_miss_are_listed() -> None:

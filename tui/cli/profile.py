@@ -74,7 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     comparing.set_defaults(run=diff)
     exporting = verbs.add_parser("export", help="a file for other tools")
     exporting.add_argument("which", metavar="ID")
-    exporting.add_argument("--format", choices=list(ExportFormat), type=ExportFormat, required=True)
+    exporting.add_argument("--format", choices=[str(form) for form in ExportFormat], required=True)
     exporting.add_argument("-o", "--output", metavar="FILE", help="where to; `-` is standard output")
     exporting.set_defaults(run=export)
     deleting = verbs.add_parser("delete", help="forget a capture")
@@ -134,13 +134,13 @@ def diff(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """Write a capture for other tools; prints the path."""
-    capture = find(options.which)
+    capture, form = find(options.which), ExportFormat(options.format)
     if options.output == STANDARD_OUTPUT:
-        sys.stdout.buffer.write(export_bytes(capture, options.format))
+        sys.stdout.buffer.write(export_bytes(capture, form))
         sys.stdout.buffer.flush()
         return 0
-    path = Path(options.output) if options.output else Path.cwd() / default_name(capture, options.format)
-    _say(str(write_export(capture, options.format, path)))
+    path = Path(options.output) if options.output else Path.cwd() / default_name(capture, form)
+    _say(str(write_export(capture, form, path)))
     return 0
 
 
@@ -168,7 +168,8 @@ def record(options: argparse.Namespace) -> int:
     """Run a command of xchat in this process, record it, save the capture; returns the command's exit code."""
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if command[:1] != ["ask"]:
-        raise UsageError("There is nothing to record", "", 'Say `xchat profile record -- ask "…"`.')
+        title = "Only `ask` can be recorded" if command else "There is nothing to record"
+        raise UsageError(title, "", 'Say `xchat profile record -- ask "…"`.')
     request = CaptureRequest(LONGEST_SECONDS if options.seconds is None else options.seconds, options.rate, options.mode)
     recorder = Recorder(request)
     recorder.start()

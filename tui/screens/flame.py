@@ -12,11 +12,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.reactive import var
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from engine.errors import CaptureError
 from engine.profiling.export import ExportFormat, default_name, write_export
@@ -27,9 +27,12 @@ from tui.screens.flame_dialogs import ChooseOne, FlameHelp
 from tui.widgets.flame import Icicle
 from tui.widgets.flame_subject import CaptureSubject, DiffSubject, Filter, SortKey, Subject, frame_of, next_thread
 from tui.widgets.flame_table import RowTable
+from tui.widgets.key_line import KeyLine
 
 WIDE = 140
 """Columns from which on the table of functions stands beside the flamegraph."""
+TABLE_WIDTH = 70
+"""Columns that it has there."""
 
 PickCapture = Callable[[], Awaitable[CaptureRecord | None]]
 """Lets the person pick another capture, to compare with."""
@@ -39,9 +42,33 @@ _EXPORTS = {
     ExportFormat.SPEEDSCOPE: "A file for speedscope (JSON)",
     ExportFormat.FOLDED: "Folded text, for every flamegraph tool",
 }
+_WIDGETS = {"flame": "#icicle", "functions": "#functions", "threads": "#threads", "sandwich": "#sandwich"}
+"""What each view shows."""
 _SORT_OF_COLUMN = (SortKey.OWN, SortKey.OWN, SortKey.TOTAL, SortKey.TOTAL, SortKey.NAME)
 _COLUMN_OF_SORT = {SortKey.OWN: 0, SortKey.TOTAL: 2, SortKey.NAME: 4}
 _COLUMN_OF_CHANGE = {SortKey.OWN: 2, SortKey.TOTAL: 3, SortKey.NAME: 4}
+
+_KEYS = (
+    Binding("escape,q", "back", "Back"),
+    Binding("1", "view('flame')", "Flame"),
+    Binding("2", "view('functions')", "Functions"),
+    Binding("3", "view('threads')", "Threads"),
+    Binding("slash", "search", "Search"),
+    Binding("question_mark", "explain", "Help"),
+    Binding("s", "sandwich", "Callers"),
+    Binding("t", "thread", "Thread"),
+    Binding("i", "idle", "Idle"),
+    Binding("o", "order", "Order"),
+    Binding("v", "lines", "Lines"),
+    Binding("d", "diff", "Compare"),
+    Binding("e", "export", "Export"),
+    Binding("y", "copy_path", "Copy path", show=False),
+    Binding("c", "sort", "Sort", show=False),
+    Binding("n", "match(1)", "Next match", show=False),
+    Binding("N", "match(-1)", "Previous match", show=False),
+)
+"""What the screen listens to, in the order in which the last line shows it."""
+_SEARCH_KEYS = (Binding("enter", "match_first", "First match"), Binding("escape", "back", "End the search"))
 
 
 class FlameScreen(Screen[None]):
@@ -61,25 +88,7 @@ waited are left out, unless the capture's mode takes waiting threads too
 py-spy sees threads that run Python. llama.cpp's compute threads don't, so their work shows only under 3.
 """
     BINDING_GROUP_TITLE = "Profile"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "back", "Back"),
-        Binding("1", "view('flame')", "Flame"),
-        Binding("2", "view('functions')", "Functions"),
-        Binding("3", "view('threads')", "Threads"),
-        Binding("slash", "search", "Search"),
-        Binding("question_mark", "explain", "Help"),
-        Binding("s", "sandwich", "Callers"),
-        Binding("t", "thread", "Thread"),
-        Binding("i", "idle", "Idle"),
-        Binding("o", "order", "Order"),
-        Binding("v", "lines", "Lines"),
-        Binding("d", "diff", "Compare"),
-        Binding("e", "export", "Export"),
-        Binding("y", "copy_path", "Copy path", show=False),
-        Binding("c", "sort", "Sort", show=False),
-        Binding("n", "match(1)", "Next match", show=False),
-        Binding("N", "match(-1)", "Previous match", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*_KEYS]
     DEFAULT_CSS = """
     FlameScreen { layout: vertical; }
     FlameScreen .line { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -87,9 +96,6 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
     FlameScreen #notes { height: auto; max-height: 3; padding: 0 1; color: $text-warning; }
     FlameScreen #views { height: 1fr; }
     FlameScreen #views > * { display: none; width: 1fr; }
-    FlameScreen.-flame #icicle, FlameScreen.-functions #functions, FlameScreen.-threads #threads,
-    FlameScreen.-sandwich #sandwich { display: block; }
-    FlameScreen.-flame.-wide #functions { display: block; width: 70; }
     FlameScreen #callee-heading { text-style: bold; }
     FlameScreen #search { display: none; height: 1; border: none; padding: 0 1; }
     FlameScreen #search.-open { display: block; }
@@ -105,6 +111,8 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         self._sort = SortKey.OWN
         self._search = ""
         self._before_sandwich = "flame"
+        self._around: str | None = None
+        self._wide = False
         self._table_is_stale = True
         self._exported: str | None = None
 
@@ -126,7 +134,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         yield Static(id="frame", classes="line", markup=False)
         yield Static(id="detail", classes="line", markup=False)
         yield Input(id="search", placeholder="Search frames", compact=True)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyLine(_KEYS)
 
     def on_mount(self) -> None:
         """Fill in what doesn't change."""
@@ -142,12 +150,14 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
 
     def on_resize(self, event: Resize) -> None:
         """A wide screen has room for the table beside the flamegraph."""
-        self.set_class(event.size.width >= WIDE, "-wide")
+        self._wide = event.size.width >= WIDE
+        self._show_widgets()
         self.call_after_refresh(self._fill_table)
 
     @on(Icicle.Selected, "#icicle")
     def _block_selected(self, event: Icicle.Selected) -> None:
-        self._describe(event.node)
+        if self.view == "flame":
+            self._describe(event.node)
 
     @on(Icicle.Selected, "#callers,#callees")
     def _neighbour_selected(self, event: Icicle.Selected) -> None:
@@ -174,9 +184,21 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         self._search_for(event.value)
 
     @on(Input.Submitted, "#search")
-    def _search_entered(self) -> None:
+    def action_match_first(self) -> None:
+        """Leave the search line for the first match."""
         self._close_search()
         self.action_match(1)
+
+    def on_key(self, event: Key) -> None:
+        """Open the search, and take the text that comes before the focus has moved: a slow line brings several keys at once."""
+        if self._searching and self.focused is not self._search_line and event.is_printable and event.character is not None:
+            self._search_line.insert_text_at_cursor(event.character)
+        elif event.key == "slash" and not self._searching:
+            self.action_search()
+        else:
+            return
+        event.stop()
+        event.prevent_default()
 
     def watch_view(self) -> None:
         """Show the chosen view."""
@@ -189,9 +211,11 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
 
     def action_search(self) -> None:
         """Open the search line."""
-        search = self.query_one("#search", Input)
-        search.add_class("-open")
-        search.focus()
+        self._search_line.add_class("-open")
+        # In its place, so that nothing above has to move.
+        self.query_one("#detail").display = False
+        self._search_line.focus()
+        self.query_one(KeyLine).use(_SEARCH_KEYS)
 
     def action_match(self, step: int) -> None:
         """Go to the next or previous match."""
@@ -226,7 +250,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
 
     def action_sandwich(self) -> None:
         """Callers and callees of the selected function."""
-        if self.view == "functions":
+        if self.view == "functions" or isinstance(self.focused, RowTable):
             frame = self.query_one(RowTable).key
         else:
             icicle = self.focused if isinstance(self.focused, Icicle) else self.query_one("#icicle", Icicle)
@@ -237,10 +261,12 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
     async def action_diff(self) -> None:
         """Compare with another capture."""
         subject = self._subject
-        if not isinstance(subject, CaptureSubject) or self._pick is None:
+        if not isinstance(subject, CaptureSubject):
             self.notify("A difference can't be compared again")
-            return
-        self.run_worker(self._compare(subject, self._pick), group="compare", exclusive=True)
+        elif self._pick is None:
+            self.notify("`xchat profile diff A B` compares two captures", markup=False)
+        else:
+            self.run_worker(self._compare(subject, self._pick), group="compare", exclusive=True)
 
     def action_export(self) -> None:
         """Write the capture to a file."""
@@ -253,7 +279,8 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         """Copy the path of the last export."""
         if self._exported is not None:
             self.app.copy_to_clipboard(self._exported)
-            self.notify("Path copied")
+        else:
+            self.notify("Nothing was exported yet; e does", severity="warning")
 
     def action_explain(self) -> None:
         """Say what can be done here, and what the capture's mode can and can't see."""
@@ -267,7 +294,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
     def action_back(self) -> None:
         """End the search, leave the sandwich, zoom out, or leave."""
         icicle = self.query_one("#icicle", Icicle)
-        if self.query_one("#search", Input).has_class("-open"):
+        if self._searching:
             self._search_for("")
             self._close_search()
         elif self.view == "sandwich":
@@ -279,12 +306,19 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         else:
             self.dismiss()
 
+    @property
+    def _search_line(self) -> Input:
+        return self.query_one("#search", Input)
+
+    @property
+    def _searching(self) -> bool:
+        return self._search_line.has_class("-open")
+
     def _line(self, selector: str, text: str) -> None:
         self.query_one(selector, Static).update(drawable(text))
 
     def _show_view(self) -> None:
-        for view in ("flame", "functions", "threads", "sandwich"):
-            self.set_class(self.view == view, f"-{view}")
+        self._show_widgets()
         self._fill_table()
         self._main_widget().focus()
         if self.view == "flame":
@@ -292,9 +326,22 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         elif self.view == "functions":
             self._describe_frame(self.query_one(RowTable).key)
 
+    def _show_widgets(self) -> None:
+        """Show what belongs to the view. Not by classes of the screen, which would have every widget's style made anew."""
+        for view, selector in _WIDGETS.items():
+            self.query_one(selector).display = view == self.view
+        if self._table_beside:
+            self.query_one("#functions").display = True
+        self.query_one("#functions").styles.width = TABLE_WIDTH if self._table_beside else "1fr"
+
+    @property
+    def _table_beside(self) -> bool:
+        """Whether the table of functions stands beside the flamegraph."""
+        return self.view == "flame" and self._wide
+
     def _main_widget(self) -> Widget:
         """What has the keys in this view."""
-        return self.query_one({"flame": "#icicle", "functions": "#functions", "threads": "#threads", "sandwich": "#callees"}[self.view])
+        return self.query_one("#callees" if self.view == "sandwich" else _WIDGETS[self.view])
 
     def _narrow(self, wanted: Filter) -> None:
         problem = self._subject.narrow(wanted)
@@ -308,17 +355,20 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         self.query_one("#icicle", Icicle).show(self._subject.tree, self._subject.tint)
         self._table_is_stale = True
         self.call_after_refresh(self._fill_table)
+        if self.view == "sandwich" and self._around is not None:
+            self._show_sandwich(self._around)
         self._show_filter()
 
     def _fill_table(self) -> None:
         """The table is made when it is first seen: it needs a pass over all stacks."""
-        shown = self.view == "functions" or (self.view == "flame" and self.has_class("-wide"))
-        if not shown or not self._table_is_stale:
+        if not (self.view == "functions" or self._table_beside) or not self._table_is_stale:
             return
         self._table_is_stale = False
         columns = _COLUMN_OF_SORT if isinstance(self._subject, CaptureSubject) else _COLUMN_OF_CHANGE
         table = self.query_one(RowTable)
         table.show(self._subject.columns, self._subject.rows(self._sort), sorted_by=columns[self._sort])
+        if self.view == "functions":
+            self._describe_frame(table.key)
 
     def _sort_by(self, key: SortKey) -> None:
         self._sort = key
@@ -347,11 +397,14 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         self._show_filter()
 
     def _close_search(self) -> None:
-        self.query_one("#search", Input).remove_class("-open")
+        self._search_line.remove_class("-open")
+        self.query_one("#detail").display = True
+        self.query_one(KeyLine).use(_KEYS)
         self._show_view()
 
     def _show_sandwich(self, frame: str) -> None:
         callers, callees = self._subject.around(frame)
+        self._around = frame
         if self.view != "sandwich":
             self._before_sandwich = self.view
         self._line("#callee-heading", f"▲ callers   {frame}   ▼ callees")

@@ -147,19 +147,19 @@ Each row is one level of calls, each block a function; its width is its share of
         """Give the selected block the whole width."""
         if self._cursor != self.top:
             self._zooms.append(self._cursor)
-            self._zoomed()
+            self._zoomed(self._cursor)
 
     def action_zoom_out(self) -> None:
-        """Back to the zoom before."""
+        """Back to the zoom before; the cursor stays on the block that filled the width."""
         if len(self._zooms) > 1:
-            self._zooms.pop()
-            self._zoomed()
+            self._zoomed(self._zooms.pop())
 
     def action_zoom_reset(self) -> None:
-        """Show everything."""
+        """Show everything; the cursor goes to the block that was zoomed into first."""
         if len(self._zooms) > 1:
+            first = self._zooms[1]
             del self._zooms[1:]
-            self._zoomed()
+            self._zoomed(first)
 
     def show(self, tree: FlameTree, tint: Callable[[Node], Tint]) -> None:
         """Show another tree, from its root; the cursor stands on the heaviest block below the root."""
@@ -233,12 +233,14 @@ Each row is one level of calls, each block a function; its width is its share of
         self._strips.clear()
         self.virtual_size = Size(size.width, len(self._rows))
         if self.upwards:
-            self.scroll_to(y=len(self._rows), animate=False, immediate=True)
+            # Forced, since the bar that allows scrolling comes only with the next layout.
+            self.scroll_to(y=len(self._rows), animate=False, force=True, immediate=True)
         self.refresh()
 
-    def _zoomed(self) -> None:
-        self._cursor = self.top
+    def _zoomed(self, cursor: Node) -> None:
+        self._cursor = cursor
         self._lay_out()
+        self._follow()
         self.post_message(self.Zoomed(self, self.top))
         self.post_message(self.Selected(self, self._cursor))
 
@@ -248,8 +250,12 @@ Each row is one level of calls, each block a function; its width is its share of
         for level in levels:
             self._strips.pop(level, None)
             self.refresh_line(self._line(level))
-        self.scroll_to_region(Region(0, self._line(self._place(node)[0]), 1, 1), animate=False, x_axis=False)
+        self._follow()
         self.post_message(self.Selected(self, node))
+
+    def _follow(self) -> None:
+        """Scroll until the cursor is in sight."""
+        self.scroll_to_region(Region(0, self._line(self._place(self._cursor)[0]), 1, 1), animate=False, x_axis=False)
 
     def _place(self, node: Node) -> tuple[int, int]:
         """Row and index of a node's block; the root's when the node isn't shown."""

@@ -81,6 +81,8 @@ def _children(tree: FlameTree, top: Node, parent: Block, index: int, scale: floa
 
 def short_label(frame: str, room: int) -> str:
     """As much of a frame as fits into `room` cells: with its file, without, or only the end of its qualified name."""
+    if room < 1:
+        return ""
     name = thread_name(frame)
     text = drawable(name if name is not None else frame)
     if cell_len(text) <= room:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from engine.profiling.diff import DiffTree, figure
 from engine.profiling.frames import Module, is_idle, module_of, thread_name
 from engine.profiling.records import CaptureRecord
-from engine.profiling.tree import FlameTree, FunctionRow, Node, Order, callees_of, callers_of, frames_of
+from engine.profiling.tree import FlameTree, FunctionRow, Node, Order, TakenApart, callees_of, callers_of
 from tui import capture_text
 from tui.capture_text import percent, readable, short_name
 from tui.cells import drawable
@@ -106,7 +106,8 @@ class CaptureSubject:
         self.capture = capture
         self.threads = capture.stacks.threads
         self.filter = Filter()
-        self.tree = FlameTree(frames_of(capture.stacks))
+        self._apart: dict[bool, TakenApart] = {}
+        self.tree = FlameTree(self._taken_apart(lines=False).entries())
         if capture.hides_waiting:
             self.narrow(Filter(hide_idle=True))
 
@@ -132,14 +133,19 @@ class CaptureSubject:
             return "This profile has no order in time: its stacks were summed up before they came here"
         if wanted.lines and not self.capture.has_lines:
             return "The default mode leaves lines out, which makes it cheaper; the others have them"
-        tree = FlameTree(
-            frames_of(self.capture.stacks, thread=wanted.thread, hide_idle=wanted.hide_idle, lines=wanted.lines, order=wanted.order),
-            order=wanted.order,
-        )
+        apart = self._taken_apart(lines=wanted.lines)
+        tree = FlameTree(apart.entries(thread=wanted.thread, hide_idle=wanted.hide_idle, order=wanted.order), order=wanted.order)
         if not tree.total(tree.root):
             return "Nothing is left with this filter"
         self.tree, self.filter = tree, wanted
         return None
+
+    def _taken_apart(self, *, lines: bool) -> TakenApart:
+        """The capture's stacks with or without lines, kept: every key that changes the filter asks for them."""
+        apart = self._apart.get(lines)
+        if apart is None:
+            apart = self._apart[lines] = TakenApart(self.capture.stacks, lines=lines)
+        return apart
 
     def tint(self, node: Node) -> Tint:
         """The part of the program."""
@@ -159,7 +165,7 @@ class CaptureSubject:
 
     def describe_frame(self, frame: str) -> str:
         """Seconds and shares."""
-        row = next((row for row in self.tree.functions() if row.frame == frame), FunctionRow(frame, 0, 0))
+        row = self.tree.function(frame)
         return self._sentence(row.total, row.own)
 
     def rows(self, key: SortKey) -> list[Row]:
@@ -252,9 +258,9 @@ class DiffSubject:
         return tint_of_change(self._diff.total(node))
 
     def tint_frame(self, frame: str) -> Tint:
-        """Grew or shrank, in its own time."""
-        changes = {change.frame: change for change in self._diff.functions()}
-        return tint_of_change(changes[frame].total) if frame in changes else Tint.SAME
+        """Grew or shrank."""
+        change = self._diff.function(frame)
+        return tint_of_change(change.total) if change else Tint.SAME
 
     def describe(self, node: Node) -> str:
         """Both figures and the change, in words."""
@@ -262,7 +268,7 @@ class DiffSubject:
 
     def describe_frame(self, frame: str) -> str:
         """Both figures and the change, in words."""
-        change = next((change for change in self._diff.functions() if change.frame == frame), None)
+        change = self._diff.function(frame)
         return f"total {change.total.words(self._diff.unit)}; own {change.own.short()}" if change else ""
 
     def rows(self, key: SortKey) -> list[Row]:

@@ -186,7 +186,7 @@ Own time is spent in the function itself, total time also in what it calls.
             if column.width:
                 parts.append(" " * (column.width - cell_len(text)) + set_cell_size(text, min(column.width, cell_len(text))))
             else:
-                parts.append(set_cell_size(text, max(1, room - GAP)))
+                parts.append(_fitted(text, max(1, room - GAP)))
         return (" " * GAP) + (" " * GAP).join(parts)
 
     def _matches(self, row: Row) -> bool:
@@ -221,3 +221,8 @@ Own time is spent in the function itself, total time also in what it calls.
             self.scroll_to(y=self._cursor, animate=False, immediate=True)
         elif self._cursor >= top + height:
             self.scroll_to(y=self._cursor - height + 1, animate=False, immediate=True)
+
+
+def _fitted(text: str, cells: int) -> str:
+    """`text` in exactly so many cells; an ellipsis says that there is more."""
+    return set_cell_size(text, cells) if cell_len(text) <= cells else f"{set_cell_size(text, cells - 1)}…"

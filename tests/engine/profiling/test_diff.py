@@ -75,6 +75,12 @@ def test_changes_are_said_in_words(measure: Measure, words: str) -> None:
     assert measure.words("ms") == words
 
 
+def test_one_function_is_found_without_counting_all_again() -> None:
+    diff = DiffTree(record(b"f (engine/a.py:1) 10", tokens=10), record(b"f (engine/a.py:1) 20", tokens=10))
+    assert diff.function("f (engine/a.py)") is diff.functions()[0]
+    assert diff.function("g (engine/a.py)") is None
+
+
 def test_a_search_sums_both_sides() -> None:
     diff = DiffTree(record(BEFORE, tokens=100), record(AFTER, tokens=200))
     assert diff.matching("SAME") == Measure(pytest.approx(4.0), pytest.approx(4.0))

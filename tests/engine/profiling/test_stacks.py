@@ -73,6 +73,13 @@ def test_what_is_no_readable_file_is_refused(tmp_path: Path, path: str) -> None:
         read_folded(tmp_path / path)
 
 
+def test_a_pipe_that_nobody_writes_to_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(CaptureError, match="no regular file"):
+        read_folded(pipe)
+
+
 def test_samples_keep_their_order_thread_by_thread() -> None:
     counter = StackCounter()
     for thread, frame in ((1, "a"), (2, "x"), (1, "a"), (1, "b"), (1, "a")):

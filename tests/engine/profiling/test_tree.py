@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.profiling.tree import FlameTree, Node, Order, callees_of, callers_of, frames_of
+import pytest
+
+from engine.profiling.tree import FlameTree, Node, Order, Stack, callees_of, callers_of, frames_of
 from tests.engine.profiling.captures import stacks, timed
 
 
@@ -54,6 +56,21 @@ def test_time_order_shows_a_function_as_often_as_it_ran() -> None:
 def test_recursion_counts_once_in_the_table() -> None:
     tree = FlameTree([(("f", "g", "f"), 4), (("f",), 1)])
     assert {(row.frame, row.own, row.total) for row in tree.functions()} == {("f", 5, 5), ("g", 0, 4)}
+
+
+def test_functions_are_counted_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[FlameTree] = []
+    entries = FlameTree.entries
+
+    def counted(tree: FlameTree) -> Iterator[tuple[Stack, int]]:
+        passes.append(tree)
+        return entries(tree)
+
+    monkeypatch.setattr(FlameTree, "entries", counted)
+    tree = FlameTree([(("f", "g"), 2)])
+    assert [tree.function(frame).total for frame in ("f", "g", "h")] == [2, 2, 0]
+    tree.functions()
+    assert len(passes) == 1
 
 
 def test_the_table_leaves_threads_out() -> None:
