@@ -31,7 +31,7 @@ def timing_line(turn: TurnRecord) -> str:
     parts = [count(timings.predicted_n, "token")]
     if turn.thinking_n:
         parts[0] += f" ({turn.thinking_n:,} thinking)"
-    if timings.predicted_per_second:
+    if timings.predicted_per_second and timings.predicted_n > 1:
         parts.append(f"{timings.predicted_per_second:.1f} tokens/s")
     if timings.ttft_ms is not None:
         parts.append(f"first token after {duration(timings.ttft_ms)}")

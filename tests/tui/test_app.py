@@ -15,6 +15,7 @@ from engine.paths import state_dir
 from tests.fake_backend import ENGINE_DIED, FakeBackend
 from tests.tui.host import wait_until
 from tests.tui.program import program
+from tests.tui.saved import save_session
 from tui.keys import ACTIONS, Scope
 from tui.options import KnownModel
 from tui.screens.confirm import Confirm
@@ -208,6 +209,28 @@ async def test_a_long_conversation_resumes_at_its_end(tmp_path: Path) -> None:
     async with program(database=database, resume=0) as run:
         await run.until("Question 2")
         assert [message.text for message in run.session.branch][::2] == ["Question 0", "Question 1", "Question 2"]
+
+
+async def test_a_resumed_conversation_says_who_answered_how_fast_and_why_it_ended(tmp_path: Path) -> None:
+    backend = FakeBackend(script=["half ", "never"], gated=True)
+    database = tmp_path / "chat.db"
+    async with program(backend, database=database) as run:
+        await run.send("Hi")
+        backend.release(1)
+        await run.until("half")
+        await run.pilot.press("escape")
+        await run.until("first token after")
+        label, note = (next(line for line in run.text.splitlines() if words in line) for words in ("fake", "first token after"))
+    async with program(database=database, resume=0) as run:
+        await run.until("Stopped. Alt+C goes on.")
+        assert note in run.text
+        assert label in run.text
+
+
+async def test_an_answer_that_failed_still_says_why_when_it_is_resumed(tmp_path: Path) -> None:
+    session_id, _, _ = await save_session(tmp_path / "chat.db", "Hi", error="The window is full. Shorten it.", stop_reason=StopReason.ERROR)
+    async with program(database=tmp_path / "chat.db", resume=session_id) as run:
+        await run.until("The window is full. Shorten it.")
 
 
 async def test_a_model_is_picked_from_the_list_or_by_its_path(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from engine.backend import StopReason
@@ -21,6 +23,11 @@ def test_durations(ms: float, said: str) -> None:
 def test_the_small_print_has_tokens_speed_and_time_to_the_first_token() -> None:
     line = wording.timing_line(turn_record(thinking_n=3))
     assert line == "10 tokens (3 thinking)  ·  50.0 tokens/s  ·  first token after 0.30 s  ·  5 of 25 prompt tokens reused"
+
+
+def test_the_speed_of_a_single_token_is_not_told() -> None:
+    turn = turn_record()
+    assert "tokens/s" not in wording.timing_line(replace(turn, timings=replace(turn.timings, predicted_n=1)))
 
 
 def message(status: MessageStatus) -> Message:

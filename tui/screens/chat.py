@@ -229,8 +229,11 @@ class ChatScreen(ProfileActions, SwitchActions, SessionActions, ReadActions, Lib
     def _conversation_spoke(self, event: Event) -> None:
         if isinstance(event, SessionOpened):
             self.editing = None
+            self.logged = None
             self.prompt.border_title = ""
             self.show_branch()
+            if event.info is not None:
+                self.run_worker(self.recall_turns(event.info), group="recall", exclusive=True)
             self.say(left_out=0)
             self.show_title()
         elif isinstance(event, BranchChanged):

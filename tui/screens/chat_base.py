@@ -11,8 +11,9 @@ from textual.screen import Screen
 from engine.errors import EngineError, XchatError
 from engine.events import Notice
 from engine.paths import state_dir
-from engine.records import Message
+from engine.records import Message, Role, TurnRecord
 from engine.session import Session
+from tui import wording
 from tui.bindings import Keymap
 from tui.options import AppOptions
 from tui.pacing import Line
@@ -74,6 +75,8 @@ class ChatBase(Screen[None]):
         self.key_bar = KeyBar(id="keys")
         self.extras: dict[int, Extras] = {}
         """What stands beside and below messages, by their id; kept while branches come and go."""
+        self.logged: Mapping[int, TurnRecord] | None = None
+        """Turns of the open session as they were logged, by their answer's id; None until they are read."""
         self.editing: int | None = None
         """The message that the prompt will replace."""
 
@@ -129,10 +132,21 @@ class ChatBase(Screen[None]):
             return {}
         found: dict[int, Extras] = {}
         for message in session.branch:
-            extra = self.extras.get(message.id, NO_EXTRAS)
+            extra = self.extras.get(message.id) or self._recalled(message)
             index, versions = session.siblings(message.id)
             found[message.id] = replace(extra, aside=f"{index + 1}/{versions}") if versions > 1 else extra
         return found
+
+    def _recalled(self, message: Message) -> Extras:
+        """What the log knows of an answer that this process has not seen grow."""
+        if self.logged is None or message.role is not Role.ASSISTANT:
+            return NO_EXTRAS
+        turn = self.logged.get(message.id)
+        error = XchatError(turn.error) if turn is not None and turn.error else None
+        failure = wording.ending(message, turn, error, continue_key=self.program.keymap.shown("continue_answer"))
+        known = Extras(failure=failure) if turn is None else Extras(label=turn.model, note=wording.timing_line(turn), failure=failure)
+        self.extras[message.id] = known
+        return known
 
     def branch_message(self, message_id: int | None) -> Message | None:
         """A message of the branch."""

@@ -67,6 +67,16 @@ class SessionActions(TalkActions):
         except XchatError as error:
             self.report(error)
 
+    async def recall_turns(self, info: SessionInfo) -> None:
+        """Show beside the answers of a saved conversation what the log knows of them: who answered, how fast, and why one ended early."""
+        try:
+            turns = await self.live().reader.turns(info.id)
+        except XchatError:
+            return  # the conversation is there; a database that fails is told by the log itself
+        if self.live().session_id == info.id:
+            self.logged = {turn.id: turn for turn in turns}
+            self.transcript.decorate(self.all_extras())
+
     def _choose_message(self, message_id: int) -> None:
         place = next((place for place, message in enumerate(self.live().branch) if message.id == message_id), None)
         if place is not None:
