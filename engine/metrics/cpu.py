@@ -44,6 +44,12 @@ class CpuFigures:
     """Runnable tasks, mean of the last minute."""
 
 
+def own_share(cpu: CpuFigures) -> Reading:
+    """What this process uses, in per cent of all cores, as the whole machine and the others are given."""
+    own = cpu.process_pct
+    return own if isinstance(own, Unavailable) or not cpu.cores_pct else own / len(cpu.cores_pct)
+
+
 class CoreTimes:
     """Busy shares from /proc/stat."""
 

@@ -60,6 +60,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         "threads_batch, n_ubatch, repacked weights (`repack`), another quant.",
     ),
     Definition(
+        "prefill_share",
+        "Prompt read",
+        "%",
+        "Prompt tokens evaluated so far / prompt tokens to evaluate in this turn; ETA is what is left at the mean speed so far.",
+        "The engine's clock around its prefill calls.",
+        "a prompt that begins like the one before, and all that changes the prefill speed.",
+    ),
+    Definition(
         "predicted_n",
         "Tokens generated",
         "tokens",
@@ -105,6 +113,15 @@ DEFINITIONS: tuple[Definition, ...] = (
         "itl_max_ms", "Longest gap", "ms", "The longest gap between two tokens of the turn.", _TOKENS, "what caused the stall, see events."
     ),
     Definition(
+        "itl_histogram",
+        "Gaps",
+        "ms",
+        "How many gaps between tokens of the turn lie in each half octave (a step is 1.41 times the one before), from the shortest to the "
+        "longest that there was.",
+        _TOKENS,
+        "what changes the median moves it whole; stalls stand apart on the right.",
+    ),
+    Definition(
         "stalls",
         "Stalls per minute",
         "1/min",
@@ -120,6 +137,16 @@ DEFINITIONS: tuple[Definition, ...] = (
         "From sending the message to the first token in the engine: queue + template + tokenize + reuse + prefill + first sample.",
         "The engine's clock at each step.",
         "a prompt that begins like the one before (it is reused), prefill speed, a shorter system prompt.",
+    ),
+    Definition(
+        "waterfall",
+        "Steps to the first token",
+        "ms",
+        "queue: waiting for the compute thread. template: making the prompt's text. tokenize: text to tokens. reuse: comparing with the "
+        "KV cache and restoring from it, what the other steps leave of the whole. prefill: evaluating the prompt. first sample: from "
+        "there to the first token.",
+        "The engine's clock at each step of the last finished turn.",
+        "queue: other work of the engine. prefill: a prompt that begins like the one before.",
     ),
     Definition(
         "first_visible_ms",
@@ -229,6 +256,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         "long sessions, open captures.",
     ),
     Definition(
+        "weights_repacked",
+        "Repacked weights",
+        "bytes",
+        "Weights that llama.cpp copied into an order that its fastest arithmetic reads; private, beside the mapped file.",
+        "The engine, when the model was loaded.",
+        "repack = false (less memory, slower prefill), the quant.",
+    ),
+    Definition(
         "others_bytes",
         "Others",
         "bytes",
@@ -243,6 +278,15 @@ DEFINITIONS: tuple[Definition, ...] = (
         "What can be had without swapping, droppable file pages included.",
         "/proc/meminfo, MemAvailable.",
         "closing other programs, a smaller quant.",
+    ),
+    Definition("total_bytes", "Total", "bytes", "RAM of the machine.", "/proc/meminfo, MemTotal.", "another machine."),
+    Definition(
+        "limit_bytes",
+        "Limit",
+        "bytes",
+        "What the control group allows this process and those beside it.",
+        "memory.max or memory.limit_in_bytes.",
+        "the container's limits.",
     ),
     Definition(
         "swap_bytes", "Own swap", "bytes", "Memory of this process that is swapped out.", "/proc/self/status, VmSwap.", "more free memory."
@@ -261,6 +305,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         "CPU, whole machine",
         "% of all cores",
         "Busy time (user, nice, system, interrupts, steal) / all time since the last look.",
+        "/proc/stat.",
+        "threads, neighbours.",
+    ),
+    Definition(
+        "cores_pct",
+        "Cores",
+        "% of one core",
+        "Number of cores, and a bar with the busy share of each since the last look; a full bar is 100 %.",
         "/proc/stat.",
         "threads, neighbours.",
     ),
@@ -299,6 +351,14 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "freq_mhz", "Frequency", "MHz", "Mean over the first cores.", "cpufreq in /sys.", "the governor, cooling, fewer busy cores."
     ),
+    Definition(
+        "governor",
+        "Governor",
+        "",
+        "The rule by which the kernel picks the frequency.",
+        "scaling_governor in /sys.",
+        "`cpupower frequency-set`, the power profile of the desktop.",
+    ),
     Definition("temperature_c", "Temperature", "°C", "Hottest sensor of the processor.", "hwmon or thermal zones in /sys.", "cooling."),
     Definition(
         "quota_cores", "Quota", "cores", "Quota / period of the control group.", "cpu.max or cpu.cfs_quota_us.", "the container's limits."
@@ -335,6 +395,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         "Time ready to run while no core was free / time since the last look.",
         "/proc/self/task/*/schedstat.",
         "one thread fewer, fewer neighbours.",
+    ),
+    Definition(
+        "threads_chosen",
+        "Threads that decode and prefill",
+        "threads",
+        "How many compute, and why: set by the preset, or chosen by `auto` from what was measured.",
+        "The preset and the thread governor.",
+        "F7 and F8, `threads` and `threads_batch` in the preset.",
     ),
     # Roofline
     Definition(
@@ -395,10 +463,18 @@ DEFINITIONS: tuple[Definition, ...] = (
         "stream_batch, the width of the terminal.",
     ),
     Definition(
+        "paint_pct",
+        "Painting",
+        "% of one core",
+        "Time spent on painting chunks / time, over the last five seconds; paints is how many there were a second.",
+        "The transcript.",
+        "stream_batch, the width of the terminal.",
+    ),
+    Definition(
         "loop_lag_p99_ms",
         "Event-loop lag, p99",
         "ms",
-        "How late a timer of the event loop wakes up, ten times a second, over the last minute.",
+        "How late a timer of the event loop wakes up, ten times a second, over the last minute; p50 and max are of the same.",
         "The event loop.",
         "one compute thread fewer than cores.",
     ),

@@ -92,7 +92,9 @@ class Meter:
         elif isinstance(event, PromptEvaluated):
             self._evaluated(event)
         elif isinstance(event, TurnStarted):
+            held = self._turn.context.used
             self._turn = _LiveTurn()
+            self._turn.context = Context(used=held)  # the window stays as full as it was until the prompt is compared with it
             self._on_screen.clear()
             self._painted_tokens = 0
             self.noise.begin(self._clock())
@@ -146,7 +148,7 @@ class Meter:
 
     def _evaluated(self, event: PromptEvaluated) -> None:
         turn = self._turn
-        turn.prefill = Prefill(event.processed, event.total, event.elapsed_ms, event.eta_ms)
+        turn.prefill = Prefill(event.processed, event.total, event.elapsed_ms, event.eta_ms if event.processed else None)
         turn.context = Context(
             used=event.cache_n + event.processed,
             cache_n=event.cache_n,

@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict
 from typing import Any
 
+from engine.metrics.cpu import own_share
 from engine.metrics.host import HostSample
 from engine.metrics.memory import Residency
 from engine.metrics.reading import Unavailable
@@ -50,6 +51,8 @@ def report(now: Snapshot) -> Report:
         "itl_max_ms": now.gaps.max_ms,
         "stalls_per_minute": now.stalls_per_minute,
         "ttft_ms": now.waterfall.ttft_ms if now.waterfall else None,
+        "first_visible_ms": now.waterfall.first_visible_ms if now.waterfall else None,
+        "first_paint_ms": now.waterfall.first_paint_ms if now.waterfall else None,
         "waterfall_ms": dict(now.waterfall.steps) if now.waterfall else None,
         "context": {
             "used": now.context.used,
@@ -64,6 +67,9 @@ def report(now: Snapshot) -> Report:
         "joules_per_token": now.joules_per_token,
         "bandwidth_gb_s": now.roofline.bandwidth_gb_s if now.roofline else None,
         "bandwidth_share": now.roofline.bandwidth_share if now.roofline else None,
+        "bytes_per_token": now.roofline.bytes_per_token if now.roofline else None,
+        "ceiling_tokens_per_second": now.roofline.ceiling_tokens_per_second if now.roofline else None,
+        "compute_share": now.roofline.compute_share if now.roofline else None,
         "bound": now.roofline.words if now.roofline else None,
         "paint_ms": now.price.paint_ms,
         "loop_lag_p99_ms": now.price.lag_p99_ms,
@@ -99,6 +105,7 @@ def _host(host: HostSample) -> Report:
         "cpu_machine_pct": plain(cpu.machine_pct),
         "cpu_cores_pct": [round(share, 1) for share in cpu.cores_pct],
         "cpu_process_pct": plain(cpu.process_pct),
+        "cpu_own_pct": plain(own_share(cpu)),
         "cpu_others_pct": plain(cpu.others_pct),
         "steal_pct": plain(cpu.steal_pct),
         "throttled_pct": plain(cpu.throttled_pct),

@@ -224,6 +224,21 @@ async def test_a_question_mark_explains_the_pane_with_its_present_numbers() -> N
         assert not isinstance(app.screen, ExplainScreen)
 
 
+async def test_the_explanation_says_why_a_figure_is_unavailable_here() -> None:
+    app = PanelApp()
+    async with app.run_test(size=(100, 90)) as pilot:
+        app.panel._select(CPU)
+        await pilot.press("question_mark")
+        await pilot.pause()
+        lines = [line.strip(" │") for line in (await text(pilot)).splitlines()]
+    assert lines[next(place for place, line in enumerate(lines) if "Governor" in line) + 1].endswith(
+        "Unavailable here: no such sensor here"
+    )
+    assert lines[next(place for place, line in enumerate(lines) if "Temperature (°C)" in line) + 1].endswith(
+        "How: Hottest sensor of the processor."
+    )
+
+
 async def test_c_opens_the_chart_large_and_the_cursor_reads_values() -> None:
     app = PanelApp()
     async with app.run_test(size=(100, 30)) as pilot:

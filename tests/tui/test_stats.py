@@ -42,6 +42,7 @@ async def test_the_running_program_is_described_in_words(capsys: pytest.CaptureF
     assert "decoding, tiny Q4_K_M, preset daily" in shown
     assert "435.0 t/s" in shown
     assert "700 MB resident" in shown
+    assert "xchat 75 %, others 3 % of all cores" in shown, "one measure for both, as in the panel"
     assert "61 °C" in shown
 
 

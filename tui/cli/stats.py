@@ -136,7 +136,7 @@ def one_line(report: Report) -> tuple[str, ...]:
         number(report["itl_p99_ms"]),
         str(report["totals"]["stalls"]),
         number(host.get("rss_bytes"), 0, 1e-6),
-        number(host.get("cpu_process_pct"), 0),
+        number(host.get("cpu_own_pct"), 0),
         number(host.get("cpu_others_pct"), 0),
     )
 
@@ -160,14 +160,14 @@ def describe(report: Report) -> str:
     model = f"{report['model']} {report['quant']}" if report["model"] else "no model"
     gaps = f"p50 {number(report['itl_p50_ms'])} ms, p99 {number(report['itl_p99_ms'])} ms, longest {number(report['itl_max_ms'])} ms"
     resident, available = (figure(host.get(name), "MB", 0, 1e-6) for name in ("rss_bytes", "available_bytes"))
-    own, others = figure(host.get("cpu_process_pct"), "% of a core", 0), figure(host.get("cpu_others_pct"), "%", 0)
+    own, others = figure(host.get("cpu_own_pct"), "%", 0), figure(host.get("cpu_others_pct"), "% of all cores", 0)
     rows = [
         ("xchat", f"process {report['pid']}, {report['phase']}, {model}, preset {report['preset'] or UNKNOWN}"),
         ("speed", f"{number(report['tokens_per_second'])} t/s now, {number(report['predicted_per_second'])} t/s in the mean of the turn"),
         ("prefill", figure(report["prompt_per_second"], "t/s")),
         ("latency", gaps),
         ("first token", figure(report["ttft_ms"], "ms", 0)),
-        ("context", f"{context['used']:,} of {number(context['n_ctx'], 0)} tokens, {context['cache_n']:,} of the prompt reused"),
+        ("context", f"{context['used']:,} of {figure(context['n_ctx'], 'tokens', 0)}, {context['cache_n']:,} of the prompt reused"),
         ("memory", f"{resident} resident, {available} available"),
         ("processor", f"xchat {own}, others {others}"),
         ("temperature", figure(host.get("temperature_c"), "°C", 0)),

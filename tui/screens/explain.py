@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.metrics.definitions import BY_ID, Definition
+from engine.metrics.lacking import lacking
 from engine.metrics.snapshot import Snapshot
 from tui.widgets.panel_look import look
 from tui.widgets.panel_pane import Density, Pane
@@ -47,8 +48,9 @@ class ExplainScreen(ModalScreen[None]):
             page.border_title = f"{self._pane.title}: what these numbers are"
             page.border_subtitle = "Esc closes"
             yield Static(id="values")
+            reasons = lacking(self._snapshot)
             for name in self._pane.figures:
-                yield Static(_block(BY_ID[name]), classes="figure")
+                yield Static(_block(BY_ID[name], reasons.get(name)), classes="figure")
 
     def on_mount(self) -> None:
         """The page is styled only now, so the values can take its colours."""
@@ -61,10 +63,12 @@ class ExplainScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).focus()
 
 
-def _block(figure: Definition) -> Text:
+def _block(figure: Definition, reason: str | None) -> Text:
     unit = f" ({figure.unit})" if figure.unit else ""
     block = Text()
     block.append(f"{figure.name}{unit}\n", "bold")
+    if reason is not None:
+        block.append(f"Unavailable here: {reason}\n", "italic")
     for label, text in (("How", figure.formula), ("From", figure.source), ("Changes with", figure.levers)):
         block.append(f"{label}: ", "dim")
         block.append(f"{text}\n" if label != "Changes with" else text)

@@ -12,7 +12,7 @@ from tui.widgets.panel_rows import UNKNOWN, Role, Row, cells, labelled_bar, mill
 def _roofline_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     roof = now.roofline
     share = roof.bandwidth_share if roof else None
-    lacking = UNKNOWN if roof is None else "not measured: m"
+    lacking = UNKNOWN if roof is None else "press m to measure"
     rows = [labelled_bar(width, "of measured", share, lacking if share is None else f"{share * 100:3.0f} %")]
     if density >= Density.NORMAL:
         ceiling = number(roof.ceiling_tokens_per_second if roof else None)
@@ -66,7 +66,7 @@ PRICE = Pane(
     "Price of looking",
     _price_headline,
     _price_rows,
-    ("ui_pct", "paint_ms", "loop_lag_p99_ms", "tty_bytes_per_s", "round_trip_ms", "tty_blocked_pct", "panel_ms", "sample_ms"),
+    ("ui_pct", "paint_ms", "paint_pct", "loop_lag_p99_ms", "tty_bytes_per_s", "round_trip_ms", "tty_blocked_pct", "panel_ms", "sample_ms"),
     ChartSpec(("loop_lag_ms",), "longest lag, ms", ("longest lag",), "ms", floor=10.0),
 )
 

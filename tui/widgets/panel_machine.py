@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.metrics.cpu import CpuFigures
+from engine.metrics.cpu import CpuFigures, own_share
 from engine.metrics.host import HostSample
 from engine.metrics.reading import Reading, Unavailable, known
 from engine.metrics.snapshot import Snapshot
@@ -36,7 +36,7 @@ def _memory_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     host = now.host
     total, available = (known(host.memory.total), known(host.memory.available)) if host else (None, None)
     used = 1 - available / total if total and available is not None else None
-    rows = [labelled_bar(width, "machine", used, f"{size(available)} free", level(used, 0.8, 0.95))]
+    rows = [labelled_bar(width, "machine", used, f"{size(available)} available", level(used, 0.8, 0.95))]
     if density >= Density.NORMAL:
         anon, file = (known(host.memory.anon), known(host.memory.file)) if host else (None, None)
         rows += [
@@ -104,9 +104,12 @@ MEMORY = Pane(
         "file_bytes",
         "weights_resident",
         "kv_bytes",
+        "weights_repacked",
         "python_bytes",
         "others_bytes",
         "available_bytes",
+        "total_bytes",
+        "limit_bytes",
         "swap_bytes",
         "major_faults",
     ),
@@ -116,12 +119,6 @@ MEMORY = Pane(
 
 def _pct(value: Reading) -> str:
     return UNKNOWN if isinstance(value, Unavailable) else f"{value:.0f} %"
-
-
-def own_share(cpu: CpuFigures) -> Reading:
-    """What this process uses, in per cent of all cores, as the whole machine and the others are given."""
-    own = cpu.process_pct
-    return own if isinstance(own, Unavailable) or not cpu.cores_pct else own / len(cpu.cores_pct)
 
 
 def _cpu_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
@@ -156,9 +153,11 @@ CPU = Pane(
         "cpu_machine_pct",
         "cpu_own_pct",
         "cpu_others_pct",
+        "cores_pct",
         "steal_pct",
         "throttled_pct",
         "freq_mhz",
+        "governor",
         "temperature_c",
         "quota_cores",
         "load",
@@ -208,4 +207,4 @@ def _threads_headline(now: Snapshot) -> str:
     return f"{len(now.host.threads)} threads"
 
 
-THREADS = Pane("threads", "Threads", _threads_headline, _threads_rows, ("thread_running_pct", "thread_waiting_pct"))
+THREADS = Pane("threads", "Threads", _threads_headline, _threads_rows, ("thread_running_pct", "thread_waiting_pct", "threads_chosen"))

@@ -45,7 +45,15 @@ SPEED = Pane(
     "Speed",
     _speed_headline,
     _speed_rows,
-    ("tokens_per_second", "predicted_per_second", "on_screen_per_second", "prompt_per_second", "predicted_n", "stream_batch"),
+    (
+        "tokens_per_second",
+        "predicted_per_second",
+        "on_screen_per_second",
+        "prompt_per_second",
+        "prefill_share",
+        "predicted_n",
+        "stream_batch",
+    ),
     ChartSpec(("tokens_per_second", "on_screen_per_second"), "tokens/s", ("engine", "screen"), "t/s", floor=5.0),
 )
 
@@ -110,7 +118,18 @@ LATENCY = Pane(
     "Latency",
     lambda now: f"p50 {milliseconds(now.gaps.p50_ms)}",
     _latency_rows,
-    ("itl_p50_ms", "itl_p95_ms", "itl_p99_ms", "itl_max_ms", "stalls", "ttft_ms", "first_visible_ms", "first_paint_ms"),
+    (
+        "itl_p50_ms",
+        "itl_p95_ms",
+        "itl_p99_ms",
+        "itl_max_ms",
+        "itl_histogram",
+        "stalls",
+        "ttft_ms",
+        "waterfall",
+        "first_visible_ms",
+        "first_paint_ms",
+    ),
     ChartSpec(("itl_ms",), "longest gap, ms", ("longest gap",), "ms", floor=10.0),
 )
 

@@ -112,6 +112,22 @@ def test_prefill_has_speed_share_and_rest(meter: Meter, clock: Clock) -> None:
     assert (now.context.cache_n, now.context.prompt_n, now.context.diverged_at, now.context.left_out) == (200, 1000, 228, 1)
 
 
+def test_before_anything_is_read_there_is_no_rest_to_tell(meter: Meter, clock: Clock) -> None:
+    start(meter, clock)
+    meter.handle(replace(evaluated(0), eta_ms=0.0))
+    assert meter.tick().prefill.eta_ms is None
+
+
+def test_the_window_stays_as_full_while_the_next_turn_waits(meter: Meter, clock: Clock) -> None:
+    submitted = clock.ns
+    start(meter, clock)
+    times = grow(meter, clock, 20, 5)
+    finish(meter, times, submitted_ns=submitted, prefilled_ns=times[0] - NS_PER_MS)
+    used = meter.tick().context.used
+    start(meter, clock)
+    assert meter.tick().context.used == used == 1220
+
+
 def test_speed_while_tokens_flow(meter: Meter, clock: Clock) -> None:
     start(meter, clock)
     grow(meter, clock, 100, 20)
