@@ -220,7 +220,8 @@ async def test_a_resumed_conversation_says_who_answered_how_fast_and_why_it_ende
         await run.until("half")
         await run.pilot.press("escape")
         await run.until("first token after")
-        label, note = (next(line for line in run.text.splitlines() if words in line) for words in ("fake", "first token after"))
+        shown = [line.partition("│")[0].strip() for line in run.text.splitlines()]
+        label, note = (next(line for line in shown if words in line) for words in ("fake", "first token after"))
     async with program(database=database, resume=0) as run:
         await run.until("Stopped. Alt+C goes on.")
         assert note in run.text
