@@ -42,7 +42,7 @@ class PrometheusEndpoint:
             self._server, self._thread = start_http_server(port, addr=HOST, registry=registry)
         except OSError as error:
             raise UsageError(
-                f"Port {port} can't be used for Prometheus", str(error), "Choose another `prometheus_port` in config.toml."
+                f"Port {port} can't be used for Prometheus", str(error), "Choose another `prometheus_port` under [metrics] in config.toml."
             ) from error
         return self._server.server_port
 

@@ -59,6 +59,8 @@ class Tracks:
         values = _values(now) | {"itl_ms": since.longest_gap_ms, "loop_lag_ms": since.longest_lag_ms}
         if values["tokens_per_second"] is None:
             values["tokens_per_second"] = since.finished_per_second
+            if since.finished_per_second is not None and now.roofline is not None:
+                values["bandwidth_gb_s"] = now.roofline.bandwidth_gb_s
         passed_ns = 0 if self._before_ns is None else since_start_ns - self._before_ns
         self._before_ns = since_start_ns
         covers_s = passed_ns / NS_PER_S if 0 < passed_ns <= LONGEST_LOOK_NS else 0.0

@@ -144,6 +144,8 @@ def test_threads_that_end_are_forgotten() -> None:
         ("textual-output", "terminal out", ThreadGroup.UI),
         ("xchat-compute", "compute", ThreadGroup.COMPUTE),
         ("Thread-3 (_connection_worker_thread)", "database", ThreadGroup.DATABASE),
+        ("Thread-4 (serve_forever)", "Prometheus", ThreadGroup.OTHER),
+        ("asyncio_0", "pool", ThreadGroup.OTHER),
         ("Thread-7", "Thread-7", ThreadGroup.OTHER),
     ],
 )

@@ -308,7 +308,11 @@ def test_a_turn_between_two_looks_leaves_its_speed_in_the_history(meter: Meter, 
     prefilled = clock.forward(10)
     times = grow(meter, clock, 20, 5)
     finish(meter, times, submitted_ns=submitted, prefilled_ns=prefilled)
-    assert meter.tick().traces[Window.MINUTE]["tokens_per_second"].latest == pytest.approx(200)
+    meter.traffic = ModelTraffic(380_000_000, 114_688, 600_000_000)
+    now = meter.tick()
+    assert now.traces[Window.MINUTE]["tokens_per_second"].latest == pytest.approx(200)
+    assert now.roofline is not None
+    assert now.traces[Window.MINUTE]["bandwidth_gb_s"].latest == now.roofline.bandwidth_gb_s
     clock.forward(1000)
     assert meter.tick().traces[Window.MINUTE]["tokens_per_second"].latest is None
 
