@@ -7,21 +7,24 @@ import threading
 import time
 from types import FrameType
 
+from engine.metrics.clock import now_ns
 from engine.profiling.frames import frame_text, is_idle, shorten
+from engine.profiling.resting import Resting
 from engine.profiling.stacks import FoldedStacks, StackCounter
 
 
 class InProcessSampler:
     """Samples `sys._current_frames()` at a steady rate on its own thread, from `start` to `stop`.
 
-    One sample costs about 17 µs with six threads, and needs the GIL. Waiting threads are left out as far as their last frame tells,
-    unless `idle` asks for them.
+    One sample costs about 17 µs with six threads, and needs the GIL. Waiting threads are left out, as far as their last frame
+    or the kernel tells, unless `idle` asks for them.
     """
 
     def __init__(self, rate: int, *, idle: bool) -> None:
         self._interval_s = 1.0 / rate
         self._idle = idle
         self._counter = StackCounter()
+        self._resting = Resting()
         self._frames: dict[tuple[str, str, int], str] = {}
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, name="profiler", daemon=True)
@@ -40,10 +43,12 @@ class InProcessSampler:
         """End, and return what was seen; may be empty."""
         self._enough.set()
         self._thread.join()
+        self._resting.close()
         return self._counter.folded()
 
     def _run(self) -> None:
         due = time.perf_counter()
+        self._resting.look(threading.enumerate(), now_ns())
         while True:
             due += self._interval_s
             late = time.perf_counter() - due
@@ -59,9 +64,11 @@ class InProcessSampler:
 
     def _sample(self) -> None:
         names = {thread.ident: thread for thread in threading.enumerate()}
-        own = threading.get_ident()
+        left_out = {threading.get_ident()}
+        if not self._idle:
+            left_out |= self._resting.look(names.values(), now_ns())
         for ident, frame in sys._current_frames().items():
-            if ident == own:
+            if ident in left_out:
                 continue
             frames = self._stack(frame)
             if frames and (self._idle or not is_idle(frames[-1])):

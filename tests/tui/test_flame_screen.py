@@ -196,8 +196,9 @@ async def test_the_last_line_names_the_keys_and_takes_clicks() -> None:
 async def test_what_cannot_be_done_here_says_what_to_do_instead() -> None:
     async with Host().run_test(size=(100, 24)) as pilot:
         await opened(pilot)
-        await pilot.press("y", "d")
+        await pilot.press("y", "s", "d")
         await wait_until(pilot, lambda: "`xchat profile diff A B`" in said(pilot))
+        assert "Select a function first" in said(pilot)
         assert "Nothing was exported yet" in said(pilot)
 
 
@@ -275,3 +276,12 @@ async def test_the_reason_for_a_fallback_stands_on_the_screen() -> None:
             pilot, CaptureSubject(replace(CAPTURE, mode=CaptureMode.IN_PROCESS, notes=("py-spy may not look. Run `sudo [red]py-spy`.",)))
         )
         assert "Run `sudo [red]py-spy`." in screen_text(pilot.app)
+
+
+async def test_the_command_to_run_instead_is_shown_whole_at_80x24() -> None:
+    command = "sudo /home/somebody/.local/share/pipx/venvs/xchat/bin/py-spy record --pid 12345 --duration 10 --rate 50 --format raw"
+    reason = "py-spy may not look into the program: The process belongs to somebody else, or a security policy forbids tracing it."
+    note = f"{reason} Run `{command} --threads --nonblocking --output capture.folded`, then `xchat profile show capture.folded`."
+    async with Host().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, CaptureSubject(replace(CAPTURE, mode=CaptureMode.IN_PROCESS, notes=(note,))))
+        assert "".join(note.split()) in "".join(screen_text(pilot.app).split())

@@ -93,7 +93,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
     FlameScreen { layout: vertical; }
     FlameScreen .line { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     FlameScreen #heading { text-style: bold; }
-    FlameScreen #notes { height: auto; max-height: 3; padding: 0 1; color: $text-warning; }
+    FlameScreen #notes { height: auto; max-height: 6; padding: 0 1; color: $text-warning; }
     FlameScreen #views { height: 1fr; }
     FlameScreen #views > * { display: none; width: 1fr; }
     FlameScreen #callee-heading { text-style: bold; }
@@ -257,6 +257,8 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
             frame = frame_of(icicle.flame, icicle.cursor)
         if frame is not None:
             self._show_sandwich(frame)
+        else:
+            self.notify("Select a function first")
 
     async def action_diff(self) -> None:
         """Compare with another capture."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -199,6 +200,30 @@ async def test_where_py_spy_cannot_begin_the_program_samples_itself_and_says_why
     assert "spinner" in record.stacks.threads
     assert "profiler" not in record.stacks.threads
     assert said in record.notes[0]
+
+
+@linux
+async def test_a_thread_that_waits_in_native_code_is_not_taken_for_busy(tmp_path: Path) -> None:
+    program = script(tmp_path, 'echo "Permission denied" >&2; exit 1')
+    nothing: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def take_from_native_queue() -> None:
+        nothing.get()
+
+    waiter = threading.Thread(target=take_from_native_queue, name="waiter")
+    waiter.start()
+    try:
+        capture = Capture(CaptureRequest(60, 50), program=lambda: program)
+        with busy_thread("spinner"):
+            await enough_samples(capture)
+            capture.stop_early()
+            record = await capture.result()
+    finally:
+        nothing.put(None)
+        waiter.join()
+    assert record is not None
+    assert "spinner" in record.stacks.threads
+    assert "waiter" not in record.stacks.threads
 
 
 async def test_without_py_spy_the_program_samples_itself(tmp_path: Path) -> None:
