@@ -15,7 +15,7 @@ from tui.widgets.panel import PANES
 from tui.widgets.panel_cost import EVENTS
 from tui.widgets.panel_layout import HEIGHT_OF_TITLE, arrange, expand, figure_rows
 from tui.widgets.panel_machine import THREADS
-from tui.widgets.panel_pane import Density, axis_label
+from tui.widgets.panel_pane import Density, axis_label, bytes_label
 from tui.widgets.panel_rows import Role, Row, bar, cells, changed_span, cut, fit, labelled_bar, milliseconds, number, reading, size, text_of
 
 texts = st.text(st.sampled_from("ab 1.─█⡇漢字é\n\t\x1b"), max_size=12)
@@ -90,6 +90,11 @@ def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
 )
 def test_the_end_of_a_scale_is_given_exactly(value: float, expected: str) -> None:
     assert axis_label(value) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1.5e8, "150M"), (8e8, "800M"), (1.5e9, "1.5G"), (2e9, "2G"), (1e11, "100G")])
+def test_the_scale_of_memory_has_a_unit(value: float, expected: str) -> None:
+    assert bytes_label(value) == expected
 
 
 def test_a_turn_that_nobody_could_judge_is_not_called_quiet() -> None:

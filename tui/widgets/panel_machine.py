@@ -8,7 +8,7 @@ from engine.metrics.reading import Reading, Unavailable, known
 from engine.metrics.snapshot import Snapshot
 from engine.metrics.threads import ThreadGroup
 from tui.widgets.braille import Glyphs, spark
-from tui.widgets.panel_pane import ChartSpec, Density, Pane
+from tui.widgets.panel_pane import ChartSpec, Density, Pane, bytes_label
 from tui.widgets.panel_rows import UNKNOWN, Role, Row, bar, cells, cut, labelled_bar, level, reading, size
 
 _NO_SAMPLE = Unavailable("not sampled yet")
@@ -113,7 +113,7 @@ MEMORY = Pane(
         "swap_bytes",
         "major_faults",
     ),
-    ChartSpec(("rss_bytes",), "RSS, GB", ("RSS",), "GB", divisor=1e9, floor=1e8),
+    ChartSpec(("rss_bytes",), "RSS, GB", ("RSS",), "GB", divisor=1e9, scale=bytes_label, floor=1e8),
 )
 
 

@@ -33,6 +33,20 @@ AXIS_WIDTH = 6
 NARROWEST_WITH_AXIS = 24
 
 
+def axis_label(value: float) -> str:
+    """A number for the scale, at most five cells."""
+    if value >= 9_999.5:
+        return f"{value / 1e3:.0f}k"
+    if value >= 10 or value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.2f}".removesuffix("0")
+
+
+def bytes_label(value: float) -> str:
+    """Bytes for the scale, at most five cells: `150M`, `1.5G`."""
+    return f"{axis_label(value / 1e9)}G" if value >= 1e9 else f"{axis_label(value / 1e6)}M"
+
+
 @dataclass(frozen=True, slots=True)
 class ChartSpec:
     """A chart that a pane has."""
@@ -46,6 +60,8 @@ class ChartSpec:
     unit: str
     divisor: float = 1.0
     """Values are shown divided by this, such as 1e9 for GB."""
+    scale: Callable[[float], str] = axis_label
+    """What stands at the upper end of the small chart's scale; bytes are not divided there but have a unit of their own."""
     floor: float = 1.0
     """The scale's top is at least this."""
     top: float | None = None
@@ -73,15 +89,6 @@ class Pane:
         return CHART_ROWS[density] if self.chart is not None and density >= self.chart_from else 0
 
 
-def axis_label(value: float) -> str:
-    """A number for the scale, at most five cells."""
-    if value >= 9_999.5:
-        return f"{value / 1e3:.0f}k"
-    if value >= 10 or value == int(value):
-        return f"{value:.0f}"
-    return f"{value:.2f}".removesuffix("0")
-
-
 @dataclass(frozen=True, slots=True)
 class ChartLook:
     """How charts are drawn, and how far back they look."""
@@ -99,10 +106,9 @@ def chart_rows(spec: ChartSpec, chart: Chart, snapshot: Snapshot, width: int, he
     if not traces or down <= 0 or not across:
         return [()] * height
     canvas = chart.draw(traces, across, down, glyphs=how.glyphs, sweep=how.sweep)
-    top = chart.top / spec.divisor
     rows: list[Row] = []
     for number in range(down):
-        label = axis_label(top) if number == 0 else "0" if number == down - 1 else ""
+        label = spec.scale(chart.top) if number == 0 else "0" if number == down - 1 else ""
         head: Row = ((f"{label:>{axis - 1}}", Role.LABEL), ("┤" if label else "│", Role.GRID)) if axis else ()
         rows.append(head + _canvas_row(canvas, number))
     marks = _marks(snapshot.markers, across, view_of(traces[0], across, sweep=how.sweep).cell_at)
