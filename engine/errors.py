@@ -28,7 +28,8 @@ class XchatError(Exception):
     def __str__(self) -> str:
         """The one or two sentences that go to standard error."""
         head = f"{self.title}: {self.detail}" if self.detail else self.title
-        return f"{head.rstrip('.')}. {self.hint}".rstrip()
+        text = f"{head.rstrip('.')}. {self.hint}".rstrip()
+        return text if text.endswith((".", "?")) else f"{text}."
 
 
 class UsageError(XchatError):
