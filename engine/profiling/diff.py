@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from engine.profiling.frames import is_native, thread_name
 from engine.profiling.records import CaptureMode, CaptureRecord
-from engine.profiling.tree import FlameTree, Node, Stack, frames_of
+from engine.profiling.tree import FlameTree, Node, Stack, TakenApart
 
 NEUTRAL = 0.02
 """A change smaller than this share of the larger side is called equal: sampling can't tell it from chance."""
@@ -76,14 +76,24 @@ class DiffTree:
         unit: What the figures are: `ms per token`, `ms per second` or `‰ of the samples`, the first that both captures allow.
     """
 
-    def __init__(self, before: CaptureRecord, after: CaptureRecord, *, thread: str | None = None, hide_idle: bool = False) -> None:
+    def __init__(
+        self,
+        before: CaptureRecord,
+        after: CaptureRecord,
+        *,
+        thread: str | None = None,
+        hide_idle: bool = False,
+        apart: tuple[TakenApart, TakenApart] | None = None,
+    ) -> None:
+        """`apart` are the stacks of both, for who compares them more than once."""
+        apart = apart or (TakenApart(before.stacks), TakenApart(after.stacks))
         self.unit, amounts = _basis(before, after)
         self.python_only = (before.mode is CaptureMode.NATIVE) != (after.mode is CaptureMode.NATIVE)
         self.alike = before.mode is after.mode
         merged: dict[Stack, list[int]] = {}
         for side, (capture, amount) in enumerate(zip((before, after), amounts, strict=True)):
             scale = 1000.0 / (capture.rate or 1) / amount / _STEP_MS
-            for frames, count in frames_of(capture.stacks, thread=thread, hide_idle=hide_idle or not self.alike):
+            for frames, count in apart[side].entries(thread=thread, hide_idle=hide_idle or not self.alike):
                 stack = tuple(frame for frame in frames if not is_native(frame)) if self.python_only else frames
                 merged.setdefault(stack, [0, 0])[side] += round(count * scale)
         self._stacks = sorted(merged.items())

@@ -291,7 +291,8 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         about = f"\n\n{mode.label}. {mode.sees} {mode.blind}" if mode else ""
         said = subject.capture.notes if isinstance(subject, CaptureSubject) else ()
         complaints = "".join(f"\n\npy-spy said: {drawable(note)}" for note in said)
-        self.app.push_screen(FlameHelp(f"{self.HELP}{about}{complaints}"))
+        here = getattr(self._main_widget(), "HELP", None) or ""
+        self.app.push_screen(FlameHelp("\n\n".join(part.strip() for part in (self.HELP, here, about, complaints) if part.strip())))
 
     def action_back(self) -> None:
         """End the search, leave the sandwich, zoom out, or leave."""

@@ -213,7 +213,8 @@ class DiffSubject:
         self.before, self.after = before, after
         self.threads = tuple(dict.fromkeys((*after.stacks.threads, *before.stacks.threads)))
         self.filter = Filter(hide_idle=before.hides_waiting or after.hides_waiting or before.mode is not after.mode)
-        self._diff = DiffTree(before, after, hide_idle=self.filter.hide_idle)
+        self._apart = TakenApart(before.stacks), TakenApart(after.stacks)
+        self._diff = DiffTree(before, after, hide_idle=self.filter.hide_idle, apart=self._apart)
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -247,7 +248,7 @@ class DiffSubject:
             return "Two captures are compared by function, since lines move when code changes"
         if not self._diff.alike and not wanted.hide_idle:
             return "Two modes report waiting differently, so it stays hidden"
-        diff = DiffTree(self.before, self.after, thread=wanted.thread, hide_idle=wanted.hide_idle)
+        diff = DiffTree(self.before, self.after, thread=wanted.thread, hide_idle=wanted.hide_idle, apart=self._apart)
         if not diff.tree.total(diff.tree.root):
             return "Nothing is left with this filter"
         self._diff, self.filter = diff, wanted
