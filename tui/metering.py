@@ -10,7 +10,7 @@ from engine.backend import EngineInfo
 from engine.errors import XchatError
 from engine.events import Event, Notice, TurnStarted
 from engine.metrics.bandwidth import remembered
-from engine.metrics.host import host_sampler
+from engine.metrics.host import HostSample, host_sampler
 from engine.metrics.live import Meter
 from engine.metrics.live_socket import SnapshotServer
 from engine.metrics.pacing import Choice
@@ -60,7 +60,8 @@ class Metering:
         self._newest: Snapshot | None = None
         self._server = SnapshotServer(lambda: self._newest)
         self._prometheus = PrometheusEndpoint(lambda: self._newest)
-        self._sampling = False
+        self._under_way: asyncio.Future[HostSample] | None = None
+        """The sampling on its thread; it goes on there when the tick that waits for it is cancelled."""
         self._told: set[str] = set()
         """Alerts that were shown; crossed again, they are marked and logged only."""
         self._threads: int | None = None
@@ -86,6 +87,8 @@ class Metering:
             self._early.cancel()
         self.meter.lag.stop()
         self.meter.collections.stop()
+        if self._under_way is not None:
+            await asyncio.wait([self._under_way])
         self._sampler.close()
         self._prometheus.stop()
         await self._server.close()
@@ -145,14 +148,11 @@ class Metering:
         A tick that comes while one is under way is dropped, and most of those while nothing goes on: at rest the line stays quiet.
         """
         now = time.monotonic()
-        if self._sampling or (now - self._busy_s > SETTLE_S and now - self._shown_s < REST_S):
+        if (self._under_way is not None and not self._under_way.done()) or (now - self._busy_s > SETTLE_S and now - self._shown_s < REST_S):
             return
         self._shown_s = now
-        self._sampling = True
-        try:
-            sample = await asyncio.to_thread(self._sampler.sample)
-        finally:
-            self._sampling = False
+        self._under_way = asyncio.ensure_future(asyncio.to_thread(self._sampler.sample))
+        sample = await asyncio.shield(self._under_way)
         sent, slowed, line = self._terminal()
         self.meter.terminal(sent, busy=slowed, blocked_s=line.blocked_s, round_trip_s=line.round_trip_s)
         self._look_at_threads()

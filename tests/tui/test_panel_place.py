@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,6 +183,41 @@ async def test_a_turn_shorter_than_a_tick_is_held_against_the_machine_too(monkey
         assert turn.noisy == "Other processes used 80 % of the cores"
         run.backend.release(1_000)
         await run.answered()
+
+
+class SlowMachine(BusyNeighbour):
+    """A machine that takes its time to be looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looking, self.go_on = threading.Event(), threading.Event()
+        self.seen: list[str] = []
+
+    def sample(self) -> HostSample:
+        self.looking.set()
+        self.go_on.wait(5)
+        self.seen.append("looked")
+        return super().sample()
+
+    def close(self) -> None:
+        self.seen.append("closed")
+
+
+async def test_a_look_at_the_machine_ends_before_its_files_are_closed() -> None:
+    async with program() as run:
+        await panel_of(run)
+        metering, machine = metering_of(run), SlowMachine()
+        await wait_until(run.pilot, lambda: metering._under_way is None or metering._under_way.done(), "nothing is looked at")
+        metering._sampler = machine
+        metering._busy_s = time.monotonic()
+        tick = asyncio.create_task(metering.tick())
+        await asyncio.to_thread(machine.looking.wait, 5)
+        tick.cancel()
+        stop = asyncio.create_task(metering.stop())
+        await run.pilot.pause()
+        machine.go_on.set()
+        await stop
+        assert machine.seen == ["looked", "closed"]
 
 
 class TestAlerts:
