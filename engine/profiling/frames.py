@@ -62,7 +62,12 @@ _IDLE_FUNCTIONS = frozenset(
 )
 """Last frames in which a thread waits; C names are those of glibc."""
 
-_WAITING_LEAVES = frozenset({("_worker", "thread.py"), ("get", "queue.py")})
+_WAITING_LEAVES = frozenset(
+    {
+        *(("_worker", "thread.py"), ("get", "queue.py"), ("_connection_worker_thread", "core.py")),
+        *(("_receive", "compute.py"), ("_read_input", "driver.py")),
+    }
+)
 """Python functions whose wait happens in C called from there, by function and file."""
 
 

@@ -148,6 +148,14 @@ async def test_zooming_out_stays_on_the_block_one_comes_from() -> None:
         assert icicle.flame.label(icicle.cursor) == "step (engine/llama/compute.py)"
 
 
+async def test_in_order_of_time_the_cursor_begins_on_a_block_that_can_be_seen() -> None:
+    icicle = Icicle()
+    async with Host(icicle).run_test(size=(40, 6)) as pilot:
+        icicle.show(FlameTree([(("narrow",), 1), (("wide",), 500)], order=Order.TIME), lambda _: Tint.PYTHON)
+        await pilot.pause()
+        assert icicle.flame.label(icicle.cursor) == "wide"
+
+
 async def test_callers_stand_on_their_head() -> None:
     icicle = Icicle(upwards=True)
     async with Host(icicle).run_test(size=(60, 6)) as pilot:

@@ -165,7 +165,7 @@ Each row is one level of calls, each block a function; its width is its share of
         """Show another tree, from its root; the cursor stands on the heaviest block below the root."""
         self._tree, self._tint = tree, tint
         self._zooms = [tree.root]
-        self._cursor = next(iter(tree.children(tree.root)), tree.root)
+        self._cursor = max(tree.children(tree.root), key=tree.total, default=tree.root)
         self._lay_out()
         self.post_message(self.Selected(self, self._cursor))
 

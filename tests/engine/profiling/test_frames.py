@@ -91,7 +91,14 @@ def test_a_frame_belongs_to_a_part_of_the_program(frame: str, module: Module) ->
     assert module_of(frame) is module
 
 
-@pytest.mark.parametrize("frame", ["EpollSelector.select (selectors.py:468)", "Condition.wait (threading.py)", "wait4 (libc.so.6)"])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *("EpollSelector.select (selectors.py:468)", "Condition.wait (threading.py)", "wait4 (libc.so.6)"),
+        *("Compute._receive (engine/llama/compute.py)", "SafeLinuxDriver._read_input (tui/driver.py:173)"),
+        "_connection_worker_thread (aiosqlite/core.py:59)",
+    ],
+)
 def test_waiting_is_known_by_the_last_frame(frame: str) -> None:
     assert is_idle(frame)
     assert not is_idle("wait_longer (mine.py)")
