@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-UI_SHARE = 0.02
-"""Painting text may take this share of one core. With the panel, which takes about as much, decoding then stays near 0.97 of headless
-even when every core is in use."""
+UI_SHARE = 0.01
+"""Painting text may take this share of one core: three or four frames a second on a slow core. Events, echo and panel take twice as much
+again, and where every core decodes, what the screen takes is what decoding loses."""
 
 BIGGEST = 64
 """More tokens at a time than this look like no stream at all."""
