@@ -21,7 +21,8 @@ from engine.demo.corpus.outside import FOREIGN, gibberish, number, symbols
 from engine.demo.network import Network
 from engine.llama.native import lib
 
-LOGITS_TOLERANCE = 1e-2
+LOGITS_TOLERANCE = 2e-2
+"""F16 keeps 11 bits of each weight; logits reach 30."""
 _MODEL_WIDE = 512
 
 

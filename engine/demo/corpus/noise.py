@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 BEFORE = (
@@ -102,6 +103,8 @@ CONTRACTIONS = (
     ("the ", ""),
     ("what's", "wat is"),
 )
+_SHORT_FORMS = re.compile(r"\b(ttft|kv|gguf|cpu|ram|ssh|llm|moe|eta|osc|itl|gb|wal|json|csv|mit|eos|bpe|rss)\b")
+"""Written in capitals as often as not; to the tokenizer that is another word."""
 _NEIGHBOURS = {
     "a": "s",
     "b": "v",
@@ -131,6 +134,7 @@ _NEIGHBOURS = {
 def typed(rng: Random, text: str, *, soup: bool = True) -> str:
     """The question as one person might type it. `soup` allows to keep only its main words, in any order."""
     roll = rng.random()
+    text = _SHORT_FORMS.sub(lambda match: match[0].upper() if rng.random() < 0.3 else match[0], text)
     if roll < 0.22:
         return text[0].upper() + text[1:] if text[:1].islower() and rng.random() < 0.7 else text
     if soup and roll < 0.48:
@@ -147,7 +151,7 @@ def typed(rng: Random, text: str, *, soup: bool = True) -> str:
     if rng.random() < 0.16:
         text = _typo(rng, text)
     case = rng.random()
-    if case < 0.45:
+    if case < 0.30:
         text = text.lower()
     elif case < 0.49:
         text = text.upper()
