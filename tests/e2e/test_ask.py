@@ -132,9 +132,17 @@ def test_an_empty_and_a_huge_prompt_get_a_clear_word(xchat: Run, scripted: Path)
     assert b"2,048" in done.stderr or b"2048" in done.stderr
 
 
+LAST_WORD = "word7499"
+
+
+def endless(folder: Path) -> Path:
+    """A model whose answer takes longer than any of these tests."""
+    return ggufs.scripted(folder / "long.gguf", [f" word{number}" for number in range(7500)], layers=60, n_ctx=8192)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_keeps_what_came(tmp_path: Path, xchat: Run, number: signal.Signals) -> None:
-    model = ggufs.scripted(tmp_path / "long.gguf", [f" word{number}" for number in range(1500)], n_ctx=2048)
+    model = endless(tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-m", "tui.cli.main", "ask", "hi", "-m", str(model), "--temp", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -144,13 +152,13 @@ def test_a_signal_keeps_what_came(tmp_path: Path, xchat: Run, number: signal.Sig
     rest, errors = process.communicate(timeout=30)
     assert first
     assert process.returncode == 130, errors
-    assert b"word1499" not in rest
+    assert LAST_WORD.encode() not in rest
     answer = json.loads(xchat("sessions", "show", "last", "--json").stdout)["messages"][-1]["text"]
     assert answer == (first + rest).decode().rstrip("\n")
 
 
 def test_a_reader_that_leaves_ends_the_answer(tmp_path: Path, xchat: Run) -> None:
-    model = ggufs.scripted(tmp_path / "long.gguf", [f" word{number}" for number in range(1500)], n_ctx=2048)
+    model = endless(tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-m", "tui.cli.main", "ask", "hi", "-m", str(model), "--temp", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -163,7 +171,7 @@ def test_a_reader_that_leaves_ends_the_answer(tmp_path: Path, xchat: Run) -> Non
     process.stderr.close()
     session = json.loads(xchat("sessions", "show", "last", "--json").stdout)
     assert session["turns"][0]["stop_reason"] == "cancelled"
-    assert "word1499" not in session["messages"][-1]["text"]
+    assert LAST_WORD not in session["messages"][-1]["text"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to write to")
@@ -215,7 +223,7 @@ def test_the_screen_needs_a_terminal(xchat: Run) -> None:
 
 def test_finished_turns_survive_kill_9(tmp_path: Path, xchat: Run, scripted: Path) -> None:
     xchat("ask", "finished", "-m", str(scripted))
-    model = ggufs.scripted(tmp_path / "long.gguf", [f" word{number}" for number in range(1500)], n_ctx=2048)
+    model = endless(tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-m", "tui.cli.main", "ask", "cut", "-m", str(model), "--temp", "0"],
         stdout=subprocess.PIPE,
