@@ -143,9 +143,11 @@ def endless(folder: Path) -> Path:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_keeps_what_came(tmp_path: Path, xchat: Run, number: signal.Signals) -> None:
     model = endless(tmp_path)
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup SIGHUP is ignored, by children too
     process = subprocess.Popen(
         [sys.executable, "-m", "tui.cli.main", "ask", "hi", "-m", str(model), "--temp", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
+    signal.signal(number, before)
     assert process.stdout is not None
     first = os.read(process.stdout.fileno(), 5)
     process.send_signal(number)
