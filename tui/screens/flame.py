@@ -62,6 +62,7 @@ _KEYS = (
     Binding("v", "lines", "Lines"),
     Binding("d", "diff", "Compare"),
     Binding("e", "export", "Export"),
+    Binding("f1", "explain", "Help", show=False),
     Binding("y", "copy_path", "Copy path", show=False),
     Binding("c", "sort", "Sort", show=False),
     Binding("n", "match(1)", "Next match", show=False),
