@@ -118,8 +118,7 @@ def largest_logit_difference(native: Native, network: Network, tokenizer: Tokeni
     exact.load_state_dict({name: weight.half().float() if weight.ndim == 2 else weight for name, weight in network.state_dict().items()})
     worst = 0.0
     for index in range(prompts):
-        ids, _ = encode(writer.dialogue(11, index), tokenizer, 700)
-        ids = ids[: 8 + index * 7]
+        ids = encode(writer.dialogue(11, index), tokenizer, 700).ids[: 8 + index * 7]
         ours = exact.logits(exact.hidden(torch.tensor([ids]))[0, -1]).numpy()
         worst = max(worst, float(np.abs(ours - native.logits(ids)).max()))
     return worst

@@ -13,7 +13,9 @@ import torch
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, TokenType
 from tokenizers import Tokenizer
 
-from engine.demo.network import Network, Shape
+from engine.demo.network import Network
+from engine.demo.shape import Shape
+from engine.demo.template import CHAT_TEMPLATE
 from engine.demo.tokens import END, END_OF_TEXT, PRE_TOKENIZER, SPECIAL, START, THINK, THINK_END
 
 NAME = "xchat guide"
@@ -21,20 +23,6 @@ DESCRIPTION = (
     "A tiny guide to xchat and to running language models locally, trained from nothing on dialogues that a program of the "
     "xchat project writes. It knows little else and says so."
 )
-CHAT_TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{%- if message.role == 'assistant' and '</think>' in message.content -%}"
-    "{{- '<|im_start|>assistant\\n' + message.content.split('</think>')[-1].lstrip('\\n') + '<|im_end|>\\n' -}}"
-    "{%- else -%}"
-    "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}"
-    "{{- '<|im_start|>assistant\\n' -}}"
-    "{%- if enable_thinking is defined and enable_thinking -%}{{- '<think>\\n' -}}{%- endif -%}"
-    "{%- endif -%}"
-)
-"""ChatML. Thinking of earlier turns is left out; `enable_thinking` opens a thinking block."""
 
 
 def load_network(checkpoint: Path) -> Network:
@@ -58,7 +46,7 @@ def export(network: Network, tokenizer: Tokenizer, target: Path) -> None:
     writer.add_license_name("MIT License")
     writer.add_languages(["en"])
     writer.add_tags(["chat", "guide", "xchat"])
-    writer.add_size_label("5.8M")
+    writer.add_size_label(f"{shape.parameters / 1e6:.1f}M")
     writer.add_file_type(LlamaFileType.MOSTLY_F16)
     writer.add_quantization_version(2)
     writer.add_vocab_size(shape.vocabulary)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from engine.demo.peers import Peers
+
 _COEFFICIENTS = (
     (4.0848, -6.8946, 2.9270),
     (3.9505, -6.3029, 2.6377),
@@ -22,7 +24,7 @@ _COEFFICIENTS = (
 
 
 def orthogonalized(stack: Tensor) -> Tensor:
-    """Each matrix of the stack with its singular values moved near 1."""
+    """Each matrix of the stack with its singular values moved near 1, in 16 bits."""
     x = stack.bfloat16()
     tall = x.shape[-2] > x.shape[-1]
     if tall:
@@ -31,7 +33,7 @@ def orthogonalized(stack: Tensor) -> Tensor:
     for a, b, c in _COEFFICIENTS:
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).float()
+    return x.mT if tall else x
 
 
 class Muon:
@@ -46,12 +48,12 @@ class Muon:
         self.weight_decay = weight_decay
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """One update from the gradients, which are cleared."""
+    def step(self, rate: float, peers: Peers) -> None:
+        """One update from the gradients, which are the same everywhere; each process makes its share of the matrices orthogonal."""
         for shape, group in self.groups.items():
             gradient = torch.stack([matrix.grad for matrix in group])
             velocity = self.velocity[shape].lerp_(gradient, 1 - self.momentum)
-            update = orthogonalized(gradient.lerp(velocity, self.momentum)) * max(1.0, shape[0] / shape[1]) ** 0.5
+            share = orthogonalized(peers.share(gradient.lerp(velocity, self.momentum)))
+            update = peers.gathered(share).float() * max(1.0, shape[0] / shape[1]) ** 0.5
             for matrix, change in zip(group, update, strict=True):
                 matrix.mul_(1 - rate * self.weight_decay).add_(change, alpha=-rate)
-                matrix.grad = None

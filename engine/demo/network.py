@@ -5,27 +5,11 @@ Development only. Every row length is a multiple of 256, so that every K-quant c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The sizes of a network."""
-
-    vocabulary: int = 4096
-    width: int = 256
-    layers: int = 6
-    feed_forward: int = 768
-    heads: int = 4
-    kv_heads: int = 2
-    head_size: int = 64
-    context: int = 4096
-    rope_base: float = 10_000.0
-    epsilon: float = 1e-6
+from engine.demo.shape import Shape
 
 
 class RMSNorm(nn.Module):
@@ -103,14 +87,18 @@ class Network(nn.Module):
                 last = name.endswith(("attn_output.weight", "ffn_down.weight"))
                 nn.init.normal_(weight, std=0.02 / (2 * shape.layers) ** 0.5 if last else 0.02 if "embd" in name else shape.width**-0.5)
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """The last layer's normed output for a batch of sequences (sequences, positions)."""
+    def states(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """What a batch of sequences (sequences, positions) is before the last layer, and the last layer's normed output."""
         length = tokens.shape[1]
         cos, sin = self.cos[:length], self.sin[:length]
-        x = self.token_embd(tokens)
+        x = before = self.token_embd(tokens)
         for block in self.blk:
-            x = block(x, cos, sin)
-        return self.output_norm(x)
+            before, x = x, block(x, cos, sin)
+        return before, self.output_norm(x)
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """The last layer's normed output."""
+        return self.states(tokens)[1]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of all tokens, with the embedding as output matrix."""

@@ -38,6 +38,17 @@ class Exchange:
     """A few words on the subject, for the thinking block."""
     subject: Topic | ActionFact | str
 
+    @property
+    def subject_id(self) -> str:
+        """The subject as one of `Writer.subjects`."""
+        if isinstance(self.subject, ActionFact):
+            return f"action {self.subject.id}"
+        return f"topic {self.subject.id}" if isinstance(self.subject, Topic) else self.subject
+
+
+KINDS = ("outside", "free key", "game", "list", "story")
+"""Subjects that are neither a topic nor an action."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
@@ -48,6 +59,8 @@ class Dialogue:
     thoughts: tuple[str | None, ...]
     """For each turn, what the guide thinks before it answers, or None when it is not asked to think."""
     system: str | None = None
+    subjects: tuple[str, ...] = ()
+    """For each turn, what it is about: one of `Writer.subjects`."""
 
 
 TERM_QUESTIONS = (
@@ -299,7 +312,7 @@ NO_FOLLOW_UP: Mapping[str, tuple[str, ...]] = {
 }
 OUTSIDE_FOLLOW_UP: Mapping[str, tuple[str, ...]] = {
     "why": (
-        "Because I am {tiny|very small}: 6 million parameters, trained on xchat only. A real model, loaded with **${key:models}**, knows more.",
+        "Because I am {tiny|very small}: $million million parameters, trained on xchat only. A real model, loaded with **${key:models}**, knows more.",
         "My training had nothing but xchat and its trade in it. For the rest there is `xchat MODEL.gguf`.",
     ),
     "short": ("Load a real model: **${key:models}**.", "I don't know; `xchat MODEL.gguf` loads a model that may."),
@@ -343,6 +356,12 @@ class Writer:
         return tuple(topic for topic in IDENTITY + PROGRAM + TRADE + SMALLTALK if self._fillable(topic))
 
     @cached_property
+    def subjects(self) -> tuple[str, ...]:
+        """All that a question can be about."""
+        actions = tuple(f"action {action.id}" for action in self.facts.actions)
+        return (*KINDS, *actions, *(f"topic {topic.id}" for topic in self.topics))
+
+    @cached_property
     def _about_program(self) -> tuple[Topic, ...]:
         return tuple(topic for topic in self.topics if topic in IDENTITY + PROGRAM)
 
@@ -375,13 +394,18 @@ class Writer:
             turns=tuple((exchange.question, exchange.answer) for exchange in exchanges),
             thoughts=tuple(_thought(rng, exchange) if thinks else None for exchange in exchanges),
             system=rng.choice(SYSTEM_PROMPTS) if rng.random() < 0.12 else None,
+            subjects=tuple(exchange.subject_id for exchange in exchanges),
         )
 
     def brief(self, seed: int, number: int) -> Dialogue:
         """One question with its answer, seldom two: much to tell apart in few tokens."""
         rng = Random(f"{seed}:brief:{number}")
         exchanges = self._several(rng, 1 if rng.random() < 0.85 else 2)
-        return Dialogue(tuple((exchange.question, exchange.answer) for exchange in exchanges), (None,) * len(exchanges))
+        return Dialogue(
+            turns=tuple((exchange.question, exchange.answer) for exchange in exchanges),
+            thoughts=(None,) * len(exchanges),
+            subjects=tuple(exchange.subject_id for exchange in exchanges),
+        )
 
     def _several(self, rng: Random, count: int) -> list[Exchange]:
         exchanges: list[Exchange] = []
@@ -415,7 +439,7 @@ class Writer:
     def _kinds(self) -> Mapping[Callable[[Random], Exchange], float]:
         """The kinds of exchange, with their shares."""
         return {
-            self._about_key: 27,
+            self._about_key: 35,
             lambda rng: self._on_topic(rng, self._about_program): 24,
             lambda rng: self._on_topic(rng, self._about_trade): 25,
             lambda rng: self._on_topic(rng, self._small_talk): 7,

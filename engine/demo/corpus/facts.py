@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 
+from engine.demo.shape import Shape
+
 
 @dataclass(frozen=True, slots=True)
 class ActionFact:
@@ -45,8 +47,9 @@ class Facts:
     """Names of the shipped presets."""
 
     def slots(self) -> dict[str, str]:
-        """`key:regenerate` and `slash:regenerate` for the wordings that name a key or command in passing, and lists of names."""
-        slots = {f"key:{action.id}": action.key for action in self.actions if action.keys}
+        """`key:regenerate` and `slash:regenerate` for the wordings that name a key or command in passing, lists of names, and its own size."""
+        slots = Shape().slots()
+        slots |= {f"key:{action.id}": action.key for action in self.actions if action.keys}
         slots |= {f"slash:{action.id}": f"/{action.slash[0]}" for action in self.actions if action.slash}
         slots["presets"] = ", ".join(f"`{name}`" for name in self.presets)
         slots["commands"] = ", ".join(f"`xchat {command.name}`" for command in self.commands)

@@ -952,9 +952,9 @@ def key_exchange(rng: Random, facts: Facts) -> tuple[ActionFact | None, str, str
         action = rng.choice(facts.actions)
     kinds = {"free": 5.0}
     if action.keys:
-        kinds |= {"key": 34.0, "meaning": 22.0}
+        kinds |= {"key": 30.0, "meaning": 16.0}
         if action.id in asked("keys"):
-            kinds["situation"] = 30.0
+            kinds["situation"] = 55.0
     if action.slash:
         kinds |= {"command": 11.0, "slash": 11.0}
     kind = rng.choices(tuple(kinds), tuple(kinds.values()))[0]

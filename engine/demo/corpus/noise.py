@@ -1,8 +1,7 @@
-"""How people really type: no capitals, no punctuation, typos, a hello in front, only the words that matter."""
+"""How people really type: no punctuation, typos, a hello in front, only the words that matter."""
 
 from __future__ import annotations
 
-import re
 from random import Random
 
 BEFORE = (
@@ -103,8 +102,6 @@ CONTRACTIONS = (
     ("the ", ""),
     ("what's", "wat is"),
 )
-_SHORT_FORMS = re.compile(r"\b(ttft|kv|gguf|cpu|ram|ssh|llm|moe|eta|osc|itl|gb|wal|json|csv|mit|eos|bpe|rss)\b")
-"""Written in capitals as often as not; to the tokenizer that is another word."""
 _NEIGHBOURS = {
     "a": "s",
     "b": "v",
@@ -132,11 +129,13 @@ _NEIGHBOURS = {
 
 
 def typed(rng: Random, text: str, *, soup: bool = True) -> str:
-    """The question as one person might type it. `soup` allows to keep only its main words, in any order."""
+    """The question as one person might type it. `soup` allows to keep only its main words, in any order.
+
+    Capitals are not written: the guide's template takes them away.
+    """
     roll = rng.random()
-    text = _SHORT_FORMS.sub(lambda match: match[0].upper() if rng.random() < 0.3 else match[0], text)
     if roll < 0.22:
-        return text[0].upper() + text[1:] if text[:1].islower() and rng.random() < 0.7 else text
+        return text
     if soup and roll < 0.48:
         return _soup(rng, text)
     if rng.random() < 0.16 and text.count(" ") < 14:
@@ -150,13 +149,6 @@ def typed(rng: Random, text: str, *, soup: bool = True) -> str:
         text = _without_small_words(rng, text)
     if rng.random() < 0.16:
         text = _typo(rng, text)
-    case = rng.random()
-    if case < 0.30:
-        text = text.lower()
-    elif case < 0.49:
-        text = text.upper()
-    elif case < 0.80:
-        text = text[:1].upper() + text[1:]
     end = rng.random()
     if end < 0.35:
         text = text.rstrip("?.!")
@@ -179,9 +171,7 @@ def _soup(rng: Random, text: str) -> str:
     else:
         words.insert(rng.randint(0, len(words)), rng.choice(FILLERS))
     result = " ".join(words)
-    if rng.random() < 0.3:
-        result += "?"
-    return result.lower() if rng.random() < 0.7 else result[:1].upper() + result[1:]
+    return f"{result}?" if rng.random() < 0.3 else result
 
 
 def _without_small_words(rng: Random, text: str) -> str:

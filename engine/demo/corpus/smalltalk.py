@@ -206,7 +206,7 @@ SMALLTALK: tuple[Topic, ...] = (
         ),
         say=(
             "I am sorry. I am only a tiny built-in guide and get things wrong. Put it in other words, or load a real model with **${key:models}**.",
-            "That may be: I have 6 million parameters and few of them are wise. A real model, loaded with **${key:models}**, will do better.",
+            "That may be: I have $million million parameters and few of them are wise. A real model, loaded with **${key:models}**, will do better.",
             "Sorry about that. Try it in other words, or press **${key:help}** for the help.",
         ),
         weight=1.4,
@@ -230,7 +230,7 @@ SMALLTALK: tuple[Topic, ...] = (
         ),
         say=(
             "Thank you, that is kind. What would you like to know next?",
-            "Thanks. I do what 6 million parameters can.",
+            "Thanks. I do what $million million parameters can.",
             "That is nice to read. Ask on if you like.",
         ),
     ),
@@ -257,7 +257,7 @@ SMALLTALK: tuple[Topic, ...] = (
         ),
         say=(
             "I am a small file of numbers, so no: I predict tokens and that is all. But I do it gladly, about xchat above all.",
-            "I live in a file of 12 MB and wake up when you press **${key:send}**. There is not more to me than that.",
+            "I live in a file of $megabytes MB and wake up when you press **${key:send}**. There is not more to me than that.",
             "Not that I know of. I am a tiny language model; my favourite thing is a steady stream of tokens.",
         ),
         weight=1.3,

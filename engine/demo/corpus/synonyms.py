@@ -1,153 +1,48 @@
-"""Other words for the same: a question may be worded anew, word by word, before it is typed."""
+"""Other words for the same: a question may be worded anew, word by word, before it is typed.
+
+`synonyms.toml` has words and phrases, each with what may stand in its place: close enough for a question, not always the same.
+"""
 
 from __future__ import annotations
 
 import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from random import Random
 
-PHRASES = (
-    ("how do i", "how would i", "how can one", "how might i", "what lets me", "what must i press to", "what would i use to", "the way to"),
-    ("how to", "ways to", "the trick to", "the best way to", "the steps to", "the method to"),
-    ("i want to", "i'd like to", "i wish to", "i plan to", "i have to", "time to", "i'd love to", "i must"),
-    ("can i", "could i", "may i", "am i able to", "is there any chance to", "is it possible to", "would it be possible to"),
-    ("is there", "do you have", "does xchat have", "have you got", "do we have", "would there be"),
-    ("what is", "what's", "what would be", "what do you call", "so what is", "what exactly is"),
-    ("tell me", "let me know", "inform me", "say", "enlighten me", "remind me"),
-    ("which key", "what button", "what shortcut", "which hotkey", "which keystroke", "what combo", "which binding"),
-    ("go to", "get to", "move to", "head to", "take me to", "bring me to", "reach"),
-    ("look at", "view", "inspect", "check", "have a look at", "examine", "glance at"),
-    ("get rid of", "remove", "drop", "lose", "do away with", "dispose of"),
-    ("at a time", "at once", "in one go", "together", "per step"),
-    ("on my machine", "on this computer", "on my box", "on this laptop", "locally", "on my pc", "on my server"),
-    ("right now", "currently", "at the moment", "now", "at present"),
-    ("a lot of", "much", "plenty of", "loads of", "lots of", "so much"),
-)
-WORDS = (
-    ("key", "button", "shortcut", "hotkey", "keystroke", "combo", "keybinding", "combination"),
-    ("show", "display", "reveal", "bring up", "present", "print"),
-    ("see", "view", "look at", "inspect", "have a look at", "check", "observe"),
-    ("open", "bring up", "call up", "get", "launch", "pull up", "access"),
-    ("hide", "put away", "conceal", "remove", "turn off", "close"),
-    ("stop", "halt", "interrupt", "abort", "cancel", "break off", "quit", "kill", "freeze", "silence"),
-    ("answer", "reply", "response", "output", "text", "message"),
-    ("question", "query", "prompt", "request", "message"),
-    ("message", "prompt", "text", "line", "question", "entry"),
-    ("conversation", "chat", "dialogue", "discussion", "talk", "thread"),
-    ("chat", "conversation", "dialogue", "talk", "discussion"),
-    ("session", "chat", "conversation"),
-    ("model", "llm", "language model", "ai", "network", "gguf"),
-    ("program", "app", "application", "software", "tool"),
-    ("leave", "exit", "quit", "get out of", "close", "terminate", "end"),
-    ("change", "alter", "switch", "modify", "adjust", "vary", "swap", "replace", "set"),
-    ("edit", "modify", "correct", "revise", "amend", "fix", "rewrite", "rework"),
-    ("more", "additional", "extra", "further", "a larger number of"),
-    ("fewer", "less", "a smaller number of", "not so many"),
-    ("bigger", "larger", "higher", "greater"),
-    ("smaller", "lower", "tinier", "lesser"),
-    ("increase", "raise", "grow", "bump up", "enlarge", "turn up"),
-    ("decrease", "lower", "reduce", "shrink", "cut", "turn down"),
-    ("reduce", "lower", "cut", "shrink", "decrease", "save", "bring down", "limit"),
-    ("fast", "quick", "speedy", "rapid", "swift"),
-    ("faster", "quicker", "speedier", "more quickly", "at a higher speed"),
-    ("slow", "sluggish", "lame", "crawling", "lagging", "tardy", "not fast"),
-    ("speed", "pace", "rate", "performance", "velocity"),
-    ("good", "decent", "fine", "sensible", "reasonable", "ok", "proper"),
-    ("best", "ideal", "optimal", "right", "recommended", "most suitable"),
-    ("important", "relevant", "crucial", "significant", "of interest"),
-    ("mean", "stand for", "signify", "refer to", "indicate"),
-    ("means", "stands for", "signifies", "refers to", "says"),
-    ("explain", "describe", "clarify", "shed light on", "go over", "break down", "walk me through", "elaborate on"),
-    ("use", "employ", "take", "apply", "utilise", "make use of"),
-    ("make", "create", "produce", "generate", "build", "prepare"),
-    ("save", "store", "keep", "write down", "preserve", "record"),
-    ("saved", "stored", "kept", "preserved", "recorded", "written"),
-    ("delete", "erase", "remove", "wipe", "destroy", "discard", "clear"),
-    ("find", "locate", "discover", "spot", "look up", "search for"),
-    ("search", "look through", "browse", "go through", "scan"),
-    ("list", "overview", "table", "catalogue", "collection"),
-    ("choose", "pick", "select", "decide on", "opt for", "go for"),
-    ("pick", "choose", "select", "take", "grab"),
-    ("select", "choose", "pick", "mark", "highlight"),
-    ("copy", "yank", "grab", "take over", "clip", "duplicate"),
-    ("clipboard", "copy buffer", "paste buffer"),
-    ("previous", "earlier", "former", "prior", "older", "last"),
-    ("older", "earlier", "previous", "past", "former"),
-    ("next", "following", "subsequent", "later"),
-    ("start", "begin", "launch", "kick off", "run", "set off"),
-    ("end", "finish", "bottom", "close", "conclusion"),
-    ("beginning", "start", "top", "opening", "outset"),
-    ("jump", "go", "move", "skip", "hop", "leap"),
-    ("again", "once more", "anew", "another time", "over"),
-    ("another", "a different", "one more", "a second", "some other", "an alternative"),
-    ("different", "other", "another", "alternative", "new"),
-    ("new", "fresh", "blank", "empty", "brand new"),
-    ("continue", "carry on", "go on", "proceed", "keep going", "resume"),
-    ("resume", "continue", "pick up", "take up", "return to", "come back to"),
-    ("window", "span", "range", "period"),
-    ("memory", "ram", "main memory"),
-    ("ram", "memory", "main memory"),
-    ("computer", "machine", "box", "laptop", "pc", "server"),
-    ("need", "require", "take", "want", "call for"),
-    ("needs", "requires", "takes", "wants", "calls for"),
-    ("size", "bulk", "dimension", "footprint", "extent"),
-    ("file", "document", "data file"),
-    ("folder", "directory", "location", "path", "place"),
-    ("settings", "options", "parameters", "configuration", "values", "knobs"),
-    ("setting", "option", "parameter", "value", "knob"),
-    ("theme", "colour scheme", "palette of colours", "look", "skin", "appearance"),
-    ("colours", "colors", "look", "appearance", "hues"),
-    ("panel", "side panel", "instruments", "dashboard", "gauges"),
-    ("numbers", "figures", "values", "readings", "measurements", "statistics"),
-    ("number", "figure", "value", "reading", "metric"),
-    ("wrong", "broken", "off", "not right", "faulty"),
-    ("why", "for what reason", "how come", "what is the reason that", "what makes it that"),
-    ("wait", "delay", "pause", "waiting time", "lag"),
-    ("help", "assistance", "support", "guidance", "instructions"),
-    ("difference", "distinction", "contrast", "gap"),
-    ("commands", "instructions", "orders", "directives"),
-    ("private", "confidential", "secret", "safe"),
-    ("internet", "network", "web", "connection", "wifi", "cloud"),
-    ("online", "on the net", "in the cloud", "connected"),
-    ("lost", "gone", "forgotten", "missing", "erased"),
-    ("allowed", "permitted", "possible", "ok", "fine"),
-    ("free", "gratis", "without charge", "no cost", "at no price"),
-    ("version", "release", "edition", "build"),
-    ("license", "licence", "terms", "legal terms"),
-    ("crash", "failure", "breakdown", "power cut", "abort"),
-    ("hear", "read", "notice", "find out", "learn"),
-    ("happens", "occurs", "takes place", "goes on", "follows", "results"),
-    ("big", "large", "huge", "massive", "great"),
-    ("small", "little", "tiny", "compact", "modest"),
-    ("write", "compose", "type", "put down", "enter", "produce"),
-    ("read", "go through", "take in", "process", "look through"),
-    ("run", "execute", "operate", "start", "use", "work with"),
-    ("install", "set up", "get", "put on my machine"),
-    ("load", "open", "bring in", "start", "read in", "use"),
-    ("compare", "contrast", "weigh", "put side by side", "measure against each other"),
-    ("measure", "gauge", "determine", "quantify", "time"),
-    ("like", "enjoy", "prefer", "favour", "fancy"),
-    ("buy", "purchase", "get", "order", "shop for"),
-    ("famous", "well known", "renowned", "celebrated"),
-    ("expensive", "costly", "pricey", "dear"),
-    ("dangerous", "risky", "harmful", "hazardous", "unsafe"),
-    ("invented", "created", "discovered", "devised", "developed"),
-    ("live", "reside", "dwell", "stay"),
-    ("old", "aged", "ancient"),
-    ("word", "term", "expression"),
-)
-"""Groups whose first member may be said as any other; close enough for a question, not always the same."""
-
-_OTHERS: dict[str, tuple[str, ...]] = {group[0]: group[1:] for group in (*PHRASES, *WORDS)}
-_KNOWN = re.compile(
-    r"(?<![\w/`'+-])(" + "|".join(sorted(map(re.escape, _OTHERS), key=lambda text: -len(text))) + r")(?![\w`'+-])", re.IGNORECASE
-)
+_WORD = re.compile(r"[\w'+/`-]+")
+"""Keys, commands, code and compounds are words of their own, so that no part of them is replaced."""
 _EACH = 0.5
+"""Share of the known words that are replaced."""
+
+
+@cache
+def synonyms() -> Mapping[str, tuple[str, ...]]:
+    """The alternatives of each known word or phrase."""
+    table = tomllib.loads(files("engine.demo.corpus").joinpath("synonyms.toml").read_text(encoding="utf-8"))
+    return {head: tuple(others) for head, others in table["words"].items()}
+
+
+@cache
+def _longest() -> int:
+    return max(head.count(" ") + 1 for head in synonyms())
 
 
 def reworded(rng: Random, text: str) -> str:
-    """The question with about half of the words that have a synonym said by one."""
-
-    def other(match: re.Match[str]) -> str:
-        return rng.choice(_OTHERS[match[1].lower()]) if rng.random() < _EACH else match[1]
-
-    return _KNOWN.sub(other, text)
+    """The question with about half of the words and phrases that are known said otherwise; the longest phrase goes first."""
+    spans = [match.span() for match in _WORD.finditer(text)]
+    parts: list[str] = []
+    written = index = 0
+    while index < len(spans):
+        start = spans[index][0]
+        for last in range(min(index + _longest(), len(spans)) - 1, index - 1, -1):
+            end = spans[last][1]
+            others = synonyms().get(text[start:end].lower())
+            if others:
+                parts += [text[written:start], rng.choice(others) if rng.random() < _EACH else text[start:end]]
+                written, index = end, last
+                break
+        index += 1
+    return "".join(parts) + text[written:]

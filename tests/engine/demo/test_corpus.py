@@ -14,7 +14,7 @@ from engine.demo.corpus.facts import load_facts
 from engine.demo.corpus.grammar import expand
 from engine.demo.corpus.program import IDENTITY, PROGRAM
 from engine.demo.corpus.smalltalk import SMALLTALK
-from engine.demo.corpus.synonyms import reworded
+from engine.demo.corpus.synonyms import reworded, synonyms
 from engine.demo.corpus.trade import TRADE
 from engine.demo.heldout import IN_SCOPE, OUTSIDE
 from tui.cli.facts import facts_json
@@ -53,6 +53,19 @@ def test_questions_are_said_with_other_words() -> None:
     assert len(said) > 50
 
 
+def test_the_longest_phrase_is_replaced_as_a_whole() -> None:
+    said = {reworded(Random(seed), "how do i leave") for seed in range(200)}
+    assert any(text.startswith("what lets me ") for text in said)
+    assert not any(text.startswith("what lets me do") for text in said)
+
+
+def test_every_synonym_has_alternatives_and_is_written_in_small_letters() -> None:
+    for head, others in synonyms().items():
+        assert others, head
+        assert head == head.lower().strip(), head
+        assert head not in others, head
+
+
 @pytest.mark.parametrize("text", ["/stop", "`open`", "ctrl+end", "end-to-end", "self-help"])
 def test_keys_commands_and_parts_of_words_keep_their_name(text: str) -> None:
     assert {reworded(Random(seed), text) for seed in range(40)} == {text}
@@ -62,6 +75,12 @@ def test_the_same_seed_and_number_give_the_same_dialogue(writer: Writer) -> None
     again = Writer(load_facts(facts_json()))
     assert [writer.dialogue(3, number) for number in range(50)] == [again.dialogue(3, number) for number in range(50)]
     assert writer.dialogue(3, 1) != writer.dialogue(4, 1)
+
+
+def test_every_turn_is_about_something_that_can_be_named(writer: Writer) -> None:
+    for dialogue in (*(writer.dialogue(3, number) for number in range(300)), *(writer.brief(3, number) for number in range(300))):
+        assert len(dialogue.subjects) == len(dialogue.turns)
+        assert set(dialogue.subjects) <= set(writer.subjects)
 
 
 def test_some_dialogues_fill_the_context(writer: Writer) -> None:

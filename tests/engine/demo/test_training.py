@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
 
-from engine.demo.batches import encode  # noqa: E402 - only where the group is installed
-from engine.demo.corpus.dialogues import Dialogue  # noqa: E402
+from engine.demo.batches import Encoded, batches, encode  # noqa: E402 - only where the group is installed
+from engine.demo.corpus.dialogues import Dialogue, Writer  # noqa: E402
+from engine.demo.corpus.facts import load_facts  # noqa: E402
 from engine.demo.muon import orthogonalized  # noqa: E402
-from engine.demo.network import Network, Shape  # noqa: E402
+from engine.demo.network import Network  # noqa: E402
 from engine.demo.picture import loss_curve  # noqa: E402
+from engine.demo.shape import Shape  # noqa: E402
 from engine.demo.tokens import SPECIAL, train_tokenizer  # noqa: E402
 
 TINY = Shape(vocabulary=300, layers=1, context=64)
@@ -25,18 +28,39 @@ def tokenizer() -> object:
     return train_tokenizer(["hello there", "how are you", "fine"])
 
 
+def learned(encoded: Encoded, tokenizer: object) -> str:
+    said = [number for number, by_guide in zip(encoded.ids, encoded.said, strict=True) if by_guide]
+    return tokenizer.decode(said, skip_special_tokens=False)  # type: ignore[attr-defined, no-any-return]
+
+
 def test_only_what_the_guide_says_is_learned(tokenizer: object) -> None:
     dialogue = Dialogue((("hello", "there"), ("how are you", "fine")), (None, None), system="you")
-    ids, said = encode(dialogue, tokenizer, 999)  # type: ignore[arg-type]
-    learned = tokenizer.decode([number for number, by_guide in zip(ids, said, strict=True) if by_guide], skip_special_tokens=False)  # type: ignore[attr-defined]
-    assert learned == "there<|im_end|>fine<|im_end|>"
+    encoded = encode(dialogue, tokenizer, 999)  # type: ignore[arg-type]
+    assert learned(encoded, tokenizer) == "there<|im_end|>fine<|im_end|>"
 
 
 def test_thinking_is_learned_with_the_last_answer(tokenizer: object) -> None:
     dialogue = Dialogue((("hello", "there"), ("how are you", "fine")), ("hello", "hello"))
-    ids, said = encode(dialogue, tokenizer, 999)  # type: ignore[arg-type]
-    learned = tokenizer.decode([number for number, by_guide in zip(ids, said, strict=True) if by_guide], skip_special_tokens=False)  # type: ignore[attr-defined]
-    assert learned == "there<|im_end|>hello\n</think>\n\nfine<|im_end|>"
+    encoded = encode(dialogue, tokenizer, 999)  # type: ignore[arg-type]
+    assert learned(encoded, tokenizer) == "there<|im_end|>hello\n</think>\n\nfine<|im_end|>"
+
+
+def test_subjects_are_named_where_the_questions_end(tokenizer: object) -> None:
+    dialogue = Dialogue((("hello", "there"), ("how are you", "fine")), (None, None), subjects=("greeting", "feelings"))
+    encoded = encode(dialogue, tokenizer, 999)  # type: ignore[arg-type]
+    ends = [tokenizer.decode(encoded.ids[: at + 1], skip_special_tokens=False) for at, _ in encoded.asked]  # type: ignore[attr-defined]
+    assert [end.endswith("<|im_start|>assistant\n") for end in ends] == [True, True]
+    assert ["there" in end for end in ends] == [False, True]
+    assert [subject for _, subject in encoded.asked] == ["greeting", "feelings"]
+
+
+def test_a_batch_points_at_the_ends_of_its_questions(tokenizer: object) -> None:
+    writer = Writer(load_facts())
+    newline = tokenizer.encode("\n").ids[0]  # type: ignore[attr-defined]
+    for batch in islice(batches(writer, tokenizer, seed=1, pool=0, batch_tokens=2048, longest=4096), 30):  # type: ignore[arg-type]
+        assert len(batch.asked) >= len(batch.tokens)
+        assert set(batch.tokens.flatten()[batch.asked].tolist()) == {newline}
+        assert int(batch.subjects.max()) < len(writer.subjects)
 
 
 def test_control_tokens_come_first(tokenizer: object) -> None:
@@ -51,6 +75,12 @@ def test_later_tokens_do_not_change_earlier_scores() -> None:
     changed[0, 15:] = 7
     with torch.no_grad():
         torch.testing.assert_close(network.hidden(tokens)[0, :15], network.hidden(changed)[0, :15])
+
+
+def test_the_guide_tells_its_true_size() -> None:
+    network = Network(Shape())
+    assert Shape().parameters == sum(weight.numel() for weight in network.parameters())
+    assert Shape().slots()["million"] == str(round(Shape().parameters / 1e6))
 
 
 def test_rows_of_the_shipped_shape_fit_k_quants() -> None:
