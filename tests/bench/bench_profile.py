@@ -1,11 +1,19 @@
 """What a capture costs: tokens per second while it runs, as a ratio to the same model just before and after it.
 
-    python -m tests.bench.bench_profile MODEL.gguf [--seconds 3] [--rounds 16] [--modes python native] [--chat-rounds 3]
+    python -m tests.bench.bench_profile MODEL.gguf [--seconds 10] [--rounds 8] [--modes python native] [--chat-rounds 3]
 
-Answers are generated one after the other, on a fixed number of threads. Their time is cut into windows, without and with a capture in turn,
-and each window with one is compared with the mean of its two neighbours, so that the growing context and a slow drift of the machine cancel
-out. Two ratios come of it: of the median gap between two tokens, which a neighbour's burst hardly moves while a sampler that looks at every
-token does, and of the mean. Beside them stands how late the event loop was (p99), and how long it took from the end of sampling to a tree.
+Answers are generated one after the other, on a fixed number of threads. Their time is cut into windows, without and with a capture in turn
+(from the call that starts py-spy to the record), and two figures are made of it.
+
+By token: py-spy samples at random moments, so between some tokens it ran and between others it did not. How long a token takes is held
+against the processor time that py-spy and the event loop used meanwhile (both in milliseconds, a token's against the median of its
+neighbours, so that the growing context and a slow drift of the machine cancel out). The slope is how much later a token comes for each
+millisecond of theirs; times what a capture used in all, py-spy's start included, it is the share of speed that the capture took. Its
+standard error is a fraction of a per cent where windows are blurred by several.
+
+By window: each window with a capture against the mean of its two neighbours, for the eye. On a machine that nobody shares both agree.
+
+Beside them stands how late the event loop was (p99), and how long it took from the end of sampling to a tree.
 
 Then the same in the real program on a terminal of its own, while an answer grows: how late the echo of a key is during a capture and
 without one, and how long after the key that ends the capture the flamegraph is on the screen.
@@ -15,22 +23,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
 
+import numpy as np
 import psutil
 
 from engine.backend import BackendEvent, GenerateRequest, GenerationFinished, PreparedPrompt, StopReason, TokensDecoded, Vocabulary
 from engine.llama.engine import LlamaBackend
 from engine.metrics.clock import NS_PER_MS, NS_PER_S, now_ns
+from engine.metrics.kernelfile import KernelFile
 from engine.metrics.timings import percentile
 from engine.presets.preset import Preset, Sampling
-from engine.profiling.capture import CaptureRequest
+from engine.profiling.capture import DEFAULT_SECONDS, CaptureRequest
 from engine.profiling.profiler import Profiler
 from engine.profiling.records import CaptureMode
 from engine.profiling.tree import FlameTree, frames_of
@@ -43,23 +55,66 @@ LAG_TARGET_MS = 50.0
 READY_TARGET_MS = 1000.0
 TICK_S = 0.01
 LONGEST = 1000
+NEIGHBOURS = 15
+"""Tokens before and after one that say what is usual."""
+LONGEST_GAP = 3.0
+"""A gap counts as so many usual ones at most: what stops a shared machine for longer is not py-spy."""
 F9 = "\x1b[20~"
 KEYS = 60
 """Keys that are typed in each round with a capture, and as many without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token's arrival in the engine, and the processor time that had been used by then for looking."""
+
+    turn: int
+    at_ns: int
+    event_loop_ns: int
+    sampler_ns: int | None
+    """None while py-spy does not sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The time between two tokens of a turn, and the processor time that was used for looking in it, relative to a usual token's time."""
+
+    length: float
+    looking: float
 
 
 @dataclass
 class Result:
     """What was measured of one mode."""
 
+    gaps: list[Gap] = field(default_factory=list)
+    used_ns: int = 0
+    """Processor time that py-spy and the event loop used during the captures, from py-spy's start."""
+    beside_ns: int = 0
+    """What the event loop used in as many windows without a capture."""
+    lasted_ns: int = 0
     ratios: list[float] = field(default_factory=list)
-    """Of the median gaps."""
-    mean_ratios: list[float] = field(default_factory=list)
+    """Of the windows' mean speeds."""
     lags_ms: list[float] = field(default_factory=list)
     ready_ms: list[float] = field(default_factory=list)
     samples: int = 0
     failures: int = 0
     cpu_pct: list[float] = field(default_factory=list)
+
+    @property
+    def delay(self) -> tuple[float, float]:
+        """How much later a token comes for each unit of processor time used for looking, and the standard error."""
+        length, looking = np.array([(gap.length, gap.looking) for gap in self.gaps]).T
+        x, y = looking - looking.mean(), length - length.mean()
+        slope = float((x * y).sum() / (x * x).sum())
+        return slope, float(np.sqrt(((y - slope * x) ** 2).mean() / (x * x).sum()))
+
+    @property
+    def kept(self) -> tuple[float, float]:
+        """The share of speed that is left during a capture, and the standard error, by token."""
+        used = (self.used_ns - self.beside_ns) / self.lasted_ns
+        slope, error = self.delay
+        return 1 - slope * used, error * used
 
 
 def prompt(vocabulary: Vocabulary, _n_ctx: int) -> PreparedPrompt:
@@ -69,15 +124,15 @@ def prompt(vocabulary: Vocabulary, _n_ctx: int) -> PreparedPrompt:
 
 
 @contextmanager
-def lag_meter() -> Iterator[list[float]]:
-    """Collects how many milliseconds late the event loop called back."""
+def lag_meter() -> Iterator[list[tuple[int, float]]]:
+    """Collects when the event loop called back, and how many milliseconds late."""
     loop = asyncio.get_running_loop()
-    late: list[float] = []
+    late: list[tuple[int, float]] = []
     due = loop.time() + TICK_S
 
     def tick() -> None:
         nonlocal due, handle
-        late.append((loop.time() - due) * 1e3)
+        late.append((now_ns(), (loop.time() - due) * 1e3))
         due = loop.time() + TICK_S
         handle = loop.call_at(due, tick)
 
@@ -88,33 +143,52 @@ def lag_meter() -> Iterator[list[float]]:
         handle.cancel()
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Tokens per second."""
+class ProcessorTime:
+    """How long threads have run, in nanoseconds, from their schedstat: cheap enough to be read at each token."""
 
-    typical: float
-    """By the median gap."""
-    mean: float
+    def __init__(self, pid: int, tids: Iterable[int]) -> None:
+        self._files = [KernelFile(Path(f"/proc/{pid}/task/{tid}/schedstat")) for tid in tids]
 
-
-Tokens = list[tuple[int, int]]
-"""Turn and timestamp of each token."""
+    def read(self) -> int:
+        """All of them together; a thread that has gone counts nothing."""
+        return sum(int(text.split()[0]) for file in self._files if (text := file.read()))
 
 
-async def speed(tokens: Tokens, seconds: float) -> Speed:
-    """Speed over the next seconds."""
-    start = now_ns()
-    await asyncio.sleep(seconds)
-    return rate(tokens, start, now_ns())
+class Watch:
+    """What runs for the sake of looking: the event loop always, py-spy while it samples."""
+
+    def __init__(self) -> None:
+        """To be made on the event loop's thread."""
+        self.event_loop = ProcessorTime(os.getpid(), [threading.get_native_id()])
+        self.sampler: ProcessorTime | None = None
+
+    def token(self, turn: int, at_ns: int) -> Token:
+        """What there is to say of a token at its arrival."""
+        sampler = self.sampler
+        return Token(turn, at_ns, self.event_loop.read(), sampler.read() if sampler is not None else None)
 
 
-def rate(tokens: Tokens, start_ns: int, end_ns: int) -> Speed:
-    """Speed between two moments, from the gaps between neighbours of one turn."""
-    inside = [(turn, at) for turn, at in tokens if start_ns <= at <= end_ns]
-    gaps = [late - early for (turn, early), (same, late) in pairwise(inside) if turn == same]
+Tokens = list[Token]
+
+
+def rate(tokens: Tokens, start_ns: int, end_ns: int) -> float:
+    """Tokens per second between two moments, from the gaps between neighbours of one turn."""
+    inside = [token for token in tokens if start_ns <= token.at_ns <= end_ns]
+    gaps = [late.at_ns - early.at_ns for early, late in pairwise(inside) if early.turn == late.turn]
     if not gaps:
         raise SystemExit("No tokens came in a whole window: the machine is too busy to measure on, or --seconds is too short.")
-    return Speed(NS_PER_S / median(gaps), len(gaps) / sum(gaps) * NS_PER_S)
+    return len(gaps) / sum(gaps) * NS_PER_S
+
+
+def gaps_between(tokens: Tokens) -> list[Gap]:
+    """The gaps while py-spy sampled."""
+    lengths, looking = [], []
+    for early, late in pairwise(tokens):
+        if early.turn == late.turn and early.sampler_ns is not None and late.sampler_ns is not None:
+            lengths.append(float(late.at_ns - early.at_ns))
+            looking.append(late.sampler_ns - early.sampler_ns + late.event_loop_ns - early.event_loop_ns)
+    usual = [median(lengths[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]) for at in range(len(lengths))]
+    return [Gap(min(length / normal, LONGEST_GAP), used / normal) for length, used, normal in zip(lengths, looking, usual, strict=True)]
 
 
 async def measure(options: argparse.Namespace) -> dict[CaptureMode, Result]:
@@ -122,16 +196,13 @@ async def measure(options: argparse.Namespace) -> dict[CaptureMode, Result]:
     loop = asyncio.get_running_loop()
     profiler = Profiler()
     backend = LlamaBackend(trusted=lambda _: True)
+    watch = Watch()
     tokens: Tokens = []
     results = {CaptureMode(mode): Result() for mode in options.modes}
 
-    def arrived(event: TokensDecoded) -> None:
-        tokens.extend((event.turn, at) for at in event.token_ns)
-        profiler.tokens.feed(event.turn, event.token_ns)
-
     def listen(event: BackendEvent) -> None:
         if isinstance(event, TokensDecoded):
-            loop.call_soon_threadsafe(arrived, event)
+            tokens.append(watch.token(event.turn, event.token_ns[-1]))
         elif isinstance(event, GenerationFinished) and event.reason is not StopReason.CANCELLED:
             loop.call_soon_threadsafe(generate, event.turn + 1)
 
@@ -140,18 +211,20 @@ async def measure(options: argparse.Namespace) -> dict[CaptureMode, Result]:
         backend.submit(GenerateRequest(turn, prompt, sampling, listen, now_ns(), max_tokens=LONGEST))
 
     try:
-        preset = Preset(stream_batch=4, threads=options.threads, n_ctx=8192)
+        # One token at a time: each is to have its own figures.
+        preset = Preset(stream_batch=1, threads=options.threads, n_ctx=8192)
         await asyncio.wrap_future(backend.load(options.model, preset, lambda _: None))
         generate(1)
         while len(tokens) < 20:
             await asyncio.sleep(0.05)
-        before = await speed(tokens, options.seconds)
-        for _ in range(options.rounds):
-            for mode, result in results.items():
-                during = await capture(profiler, mode, options.seconds, tokens, result)
-                after = await speed(tokens, options.seconds)
-                result.ratios.append(during.typical / ((before.typical + after.typical) / 2))
-                result.mean_ratios.append(during.mean / ((before.mean + after.mean) / 2))
+        with lag_meter() as late:
+            before, beside_ns = await quiet(options.seconds, tokens, watch)
+            for mode, result in [*results.items()] * options.rounds:
+                during = await capture(profiler, CaptureRequest(options.seconds, mode=mode), tokens, watch, result)
+                result.beside_ns += beside_ns
+                result.lags_ms += [ms for at, ms in late if at >= now_ns() - options.seconds * NS_PER_S]
+                after, beside_ns = await quiet(options.seconds, tokens, watch)
+                result.ratios.append(during / ((before + after) / 2))
                 before = after
     finally:
         backend.stop()
@@ -159,17 +232,32 @@ async def measure(options: argparse.Namespace) -> dict[CaptureMode, Result]:
     return results
 
 
-async def capture(profiler: Profiler, mode: CaptureMode, seconds: int, tokens: Tokens, result: Result) -> Speed:
-    """Speed during one capture, from py-spy's start to its end."""
-    start = now_ns()
-    with lag_meter() as late:
-        record = await profiler.start(CaptureRequest(seconds, mode=mode)).result()
+async def quiet(seconds: int, tokens: Tokens, watch: Watch) -> tuple[float, int]:
+    """Speed over the next seconds, and the processor time that the event loop used."""
+    start, used = now_ns(), watch.event_loop.read()
+    await asyncio.sleep(seconds)
+    return rate(tokens, start, now_ns()), watch.event_loop.read() - used
+
+
+async def capture(profiler: Profiler, request: CaptureRequest, tokens: Tokens, watch: Watch, result: Result) -> float:
+    """Speed during one capture, from the call that starts py-spy to the record."""
+    start, used = now_ns(), watch.event_loop.read()
+    first = len(tokens)
+    running = profiler.start(request)
+    await running.wait_until_sampling()
+    spy = next(process for process in psutil.Process().children() if "py-spy" in process.name())
+    watch.sampler = ProcessorTime(spy.pid, [thread.id for thread in spy.threads()])
+    record = await running.result()
     end = now_ns()
+    watch.sampler = None
     assert record is not None
+    result.used_ns += watch.event_loop.read() - used
+    result.used_ns += max(token.sampler_ns or 0 for token in tokens[first:])
+    result.lasted_ns += end - start
+    result.gaps += gaps_between(tokens[first:])
     tree = FlameTree(frames_of(record.stacks))
     tree.children(tree.root)
     result.ready_ms.append((now_ns() - start) / NS_PER_MS - record.seconds * 1e3)
-    result.lags_ms += late
     result.samples += record.samples
     result.failures += record.failures
     if record.overhead.sampler_cpu_pct is not None:
@@ -181,18 +269,19 @@ def main() -> int:
     """Measure, print a table, and return 1 when the default mode misses a target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--seconds", type=int, default=DEFAULT_SECONDS)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--chat-rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False) or 1)
     parser.add_argument("--modes", nargs="+", default=["python"], choices=["python", "native", "gil", "idle"])
     options = parser.parse_args()
     results = asyncio.run(measure(options)) if options.rounds else {}
-    sys.stdout.write("mode     typical (quartiles)    mean   loop lag p99   start+end   py-spy CPU   samples  failed\n")
+    sys.stdout.write("mode     by token           by window (quartiles)  loop lag p99   start+end   py-spy CPU   samples  failed\n")
     for mode, result in results.items():
         lag = percentile(sorted(result.lags_ms), 0.99) or 0.0
+        kept, error = result.kept
         sys.stdout.write(
-            f"{mode:<8} {median(result.ratios):.3f} ({_quartiles(result.ratios)})  {median(result.mean_ratios):.3f}  {lag:8.1f} ms  "
+            f"{mode:<8} {kept:.3f} ± {error:.3f}      {median(result.ratios):.3f} ({_quartiles(result.ratios)})    {lag:8.1f} ms  "
             f"{median(result.ready_ms):7.0f} ms  {median(result.cpu_pct or [0.0]):8.1f} %  {result.samples:8}  {result.failures:6}\n"
         )
     chat = in_chat(options.model, options.chat_rounds) if options.chat_rounds else None
@@ -256,7 +345,7 @@ def _reached(result: Result | None) -> bool:
     if result is None:
         return True
     lag = percentile(sorted(result.lags_ms), 0.99) or 0.0
-    return median(result.ratios) >= TARGET and lag <= LAG_TARGET_MS and median(result.ready_ms) <= READY_TARGET_MS
+    return result.kept[0] >= TARGET and lag <= LAG_TARGET_MS and median(result.ready_ms) <= READY_TARGET_MS
 
 
 if __name__ == "__main__":
