@@ -196,6 +196,7 @@ def test_a_full_disk_is_told_in_a_sentence(scripted: Path, arguments: tuple[str,
         (("ask", "hi", "--nope"), "unrecognized arguments: --nope. `xchat ask --help`"),
         (("sessions", "show"), "required: ID. `xchat sessions show --help`"),
         (("--nope",), "unrecognized arguments: --nope. `xchat --help`"),
+        (("modles", "list"), "There is no command modles, and no such file. Did you mean `xchat models`?"),
     ],
 )
 def test_a_usage_error_is_one_sentence_and_where_to_look(xchat: Run, arguments: tuple[str, ...], words: str) -> None:

@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Subcommand, the module that holds it, and what it is for. A module is imported only when its command is used."""
 
 EXIT_INTERRUPTED = 130
+CLOSE = 0.75
+"""How alike a word must be to a command (ratio of `difflib`) to be taken for a slip of the finger rather than for a model."""
 
 EPILOG = """\
 commands:
@@ -120,7 +122,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         subparsers = parser.add_subparsers(required=True, prog="xchat")
         importlib.import_module(COMMANDS[command][0]).add_parser(subparsers)
         return parser.parse_args(arguments)
+    if command and command.isalpha() and not os.path.exists(command) and (meant := nearest_command(command)):
+        raise UsageError(f"There is no command {command}, and no such file", "", f"Did you mean `xchat {meant}`?")
     return screen_parser().parse_args(arguments)
+
+
+def nearest_command(word: str) -> str | None:
+    """The command that somebody may have meant by a word that is none."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, COMMANDS, n=1, cutoff=CLOSE)), None)
 
 
 def screen_parser() -> argparse.ArgumentParser:

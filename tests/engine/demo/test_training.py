@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from gguf import GGUFReader
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("tokenizers")
@@ -14,11 +15,13 @@ pytest.importorskip("tokenizers")
 from engine.demo.batches import Encoded, batches, encode  # noqa: E402 - only where the group is installed
 from engine.demo.corpus.dialogues import Dialogue, Writer  # noqa: E402
 from engine.demo.corpus.facts import load_facts  # noqa: E402
+from engine.demo.export import export, load_network  # noqa: E402
 from engine.demo.muon import orthogonalized  # noqa: E402
 from engine.demo.network import Network  # noqa: E402
 from engine.demo.picture import loss_curve  # noqa: E402
 from engine.demo.shape import Shape  # noqa: E402
-from engine.demo.tokens import SPECIAL, train_tokenizer  # noqa: E402
+from engine.demo.tokens import SPECIAL, load_tokenizer, train_tokenizer  # noqa: E402
+from engine.demo.train import BATCH_TOKENS, Budget, train  # noqa: E402
 
 TINY = Shape(vocabulary=300, layers=1, context=64)
 
@@ -101,3 +104,21 @@ def test_the_loss_curve_is_drawn_from_what_was_logged(tmp_path: Path) -> None:
     loss_curve(log, picture)
     assert picture.read_text().startswith("<svg")
     assert "polyline" in picture.read_text()
+
+
+def test_processes_train_one_network_together_and_go_on_where_they_were(tmp_path: Path) -> None:
+    writer = Writer(load_facts())
+    train(writer, tmp_path, Budget(steps=2), processes=2, fused=False)
+    train(writer, tmp_path, Budget(steps=3), processes=2, fused=False)
+    progress = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["progress"]
+    log = [json.loads(line) for line in (tmp_path / "loss.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [1, 2, 3] == list(range(1, progress["step"] + 1))
+    assert log[-1]["tokens"] == progress["tokens"] > 3 * BATCH_TOKENS
+    assert log[-1]["loss"] < log[0]["loss"]
+    assert export_then_read(tmp_path) == Shape().parameters
+
+
+def export_then_read(work: Path) -> int:
+    """The number of weights in the GGUF that is made of a work folder."""
+    export(load_network(work / "checkpoint.pt"), load_tokenizer(work / "tokenizer.json"), work / "guide.gguf")
+    return sum(int(tensor.n_elements) for tensor in GGUFReader(work / "guide.gguf").tensors)
