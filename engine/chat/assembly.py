@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from engine.backend import Vocabulary
 from engine.chat import marks
 from engine.chat.entries import Rendered
-from engine.chat.marks import Broken, Closed, Literal, Opened
+from engine.chat.marks import BREAK, Broken, Closed, Literal, Opened
 from engine.chat.stretches import Stretches
 from engine.records import Message, Role
 
@@ -39,17 +39,20 @@ class Assembly:
     def compose(self, rendered: Rendered) -> Composed:
         """The prompt; its marks are numbered by the contents, from 1 on, and 0 for texts that are none of them."""
         since_content: list[str] = []
+        inside = False
         for part in marks.parts(rendered.text):
             match part:
                 case Literal(text):
-                    self._pending.append(text)
+                    self._add_content(text) if inside else self._pending.append(text)
                     self._text.append(text)
                     since_content.append(text)
                 case Broken():
                     self._flush(continued=True)
                 case Opened(number):
+                    inside = True
                     self._open(number, "".join(since_content), rendered.ending)
                 case Closed():
+                    inside = False
                     since_content.clear()
         self._flush(continued=True)
         shift = self._put_bos()
@@ -58,6 +61,14 @@ class Assembly:
             "".join(self._text),
             tuple(sorted({at + shift for at in self._boundaries if at + shift > 0})),
         )
+
+    def _add_content(self, text: str) -> None:
+        """Text that came through the template: one that changes its letters may have made a control token of what was none."""
+        first, *rest = self._stretches.guard(text).split(BREAK)
+        self._pending.append(first)
+        for piece in rest:
+            self._flush(continued=True)
+            self._pending.append(piece)
 
     def _open(self, number: int, literal: str, prompt_ending: str) -> None:
         if not number:

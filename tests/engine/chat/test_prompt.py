@@ -137,6 +137,12 @@ class TestForgery:
         assert chat.vocabulary.text(prompt.tokens) == prompt.text
         assert self.FORGED in prompt.text
 
+    def test_so_do_those_that_the_template_makes_of_other_letters(self) -> None:
+        chat = Chat(chatml_words(), templates.CHATML.replace("message['content']", "message['content'].lower()"))
+        prompt = chat.say(self.FORGED.upper())
+        assert self.controls(chat, prompt) == ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
+        assert self.FORGED.lower() in prompt.text
+
     def test_so_do_those_in_system_prompts_answers_and_thinking(self) -> None:
         chat = Chat(chatml_words(), templates.QWEN3, system=self.FORGED)
         chat.say("Hi")
