@@ -32,13 +32,13 @@ def heading(capture: CaptureRecord) -> str:
 
 
 def figures(capture: CaptureRecord) -> str:
-    """Length, tokens, cost, failures and samples, the most asked-for first: a narrow screen cuts the end."""
+    """Length, tokens, failures, cost and samples, the most asked-for first: a narrow screen cuts the end."""
     tokens = capture.tokens
     parts = (
         f"{capture.seconds:.1f} s at {capture.rate}/s" if capture.rate else "",
         f"{tokens:,} tokens" if tokens is not None else "",
-        capture.overhead.words() if capture.mode is not CaptureMode.FILE else "",
         f"{capture.failures:,} failed" if capture.failures else "",
+        capture.overhead.words() if capture.mode is not CaptureMode.FILE else "",
         f"{capture.samples:,} samples",
         f"{capture.behind_s:.1f} s behind" if capture.behind_s else "",
         f"{capture.stacks.malformed:,} lines unreadable" if capture.stacks.malformed else "",

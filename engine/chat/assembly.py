@@ -43,8 +43,7 @@ class Assembly:
         for part in marks.parts(rendered.text):
             match part:
                 case Literal(text):
-                    self._add_content(text) if inside else self._pending.append(text)
-                    self._text.append(text)
+                    self._add(text, by_template=not inside)
                     since_content.append(text)
                 case Broken():
                     self._flush(continued=True)
@@ -62,9 +61,10 @@ class Assembly:
             tuple(sorted({at + shift for at in self._boundaries if at + shift > 0})),
         )
 
-    def _add_content(self, text: str) -> None:
-        """Text that came through the template: one that changes its letters may have made a control token of what was none."""
-        first, *rest = self._stretches.guard(text).split(BREAK)
+    def _add(self, text: str, *, by_template: bool) -> None:
+        """Go on with this text. A template that changes the letters of a content may have made a control text of what was none."""
+        self._text.append(text)
+        first, *rest = [text] if by_template else self._stretches.guard(text).split(BREAK)
         self._pending.append(first)
         for piece in rest:
             self._flush(continued=True)

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from engine.demo.corpus.dialogues import Dialogue, Writer
-from engine.demo.peers import Peers
+from engine.demo.peers import ALONE, Peers
 from engine.demo.template import heard
 from engine.demo.tokens import END, SPECIAL, START, THINK, THINK_END
 
@@ -90,7 +90,7 @@ def encode(dialogue: Dialogue, tokenizer: Tokenizer, longest: int, *, last_answe
 
 
 def batches(
-    writer: Writer, tokenizer: Tokenizer, *, seed: int, pool: int, batch_tokens: int, longest: int, peers: Peers | None = None
+    writer: Writer, tokenizer: Tokenizer, *, seed: int, pool: int, batch_tokens: int, longest: int, peers: Peers = ALONE
 ) -> Iterator[Batch]:
     """The batches of one pool, in an order that mixes long and short; among peers those of this process, as many as each of them has."""
     rng = Random(f"{seed}:pool:{pool}")
@@ -105,8 +105,7 @@ def batches(
             groups.append([])
         groups[-1].append(entry)
     rng.shuffle(groups)
-    if peers is not None:
-        groups = groups[: len(groups) // peers.count * peers.count][peers.rank :: peers.count]
+    groups = groups[: len(groups) // peers.count * peers.count][peers.rank :: peers.count]
     number_of = {subject: number for number, subject in enumerate(writer.subjects)}
     for group in groups:
         longest_here = len(group[-1].ids)

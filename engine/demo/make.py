@@ -12,16 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-"""Threads that wait give their core away; on a busy machine the training is twice as fast so."""
-
-from engine.demo import builtin  # noqa: E402 - the variable above has to come before PyTorch
-from engine.demo.check import LOGITS_TOLERANCE, Native, different_tokenizations, largest_logit_difference  # noqa: E402
-from engine.demo.corpus.dialogues import Writer  # noqa: E402
-from engine.demo.corpus.facts import load_facts  # noqa: E402
-from engine.demo.export import export, load_network  # noqa: E402
-from engine.demo.tokens import load_tokenizer  # noqa: E402
-from engine.demo.train import Budget, train  # noqa: E402
+from engine.demo import builtin
+from engine.demo.check import LOGITS_TOLERANCE, Native, different_tokenizations, largest_logit_difference
+from engine.demo.corpus.dialogues import Writer
+from engine.demo.corpus.facts import load_facts
+from engine.demo.export import export, load_network
+from engine.demo.tokens import load_tokenizer
+from engine.demo.train import Budget, train
 
 HERE = Path(__file__).parent
 
@@ -33,11 +30,14 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("build/demo-model"), help="checkpoints and the loss curve")
     parser.add_argument("--target", type=Path, default=HERE / builtin.FILE)
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--processes", type=int, default=2, help="as many as there are cores; the result depends on it")
+    parser.add_argument("--processes", type=int, choices=(1, 2, 4), default=2, help="one for each core; the result depends on it")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="train this long; the result depends on the machine's speed")
     budget.add_argument(
-        "--steps", type=int, default=8_600, help="train this many steps of 3,072 tokens; the result depends on the seed and the processes"
+        "--steps",
+        type=int,
+        default=8_600,
+        help="train this many steps, of 1,536 tokens for each process; the result depends on the seed and the processes",
     )
     options = parser.parse_args()
     os.nice(19 - os.nice(0))

@@ -53,6 +53,10 @@ class Peers:
         return torch.stack(shares, 1).flatten(0, 1)
 
 
+ALONE = Peers()
+"""One process that trains by itself."""
+
+
 class Gradients:
     """The gradients of all weights in one buffer, so that they are averaged and cleared in one go."""
 

@@ -1,6 +1,7 @@
 """Trains the guide: from a work folder's checkpoint or from nothing, until the steps or the minutes are used up.
 
-Development only. With `steps` the result depends on the seed alone; with `minutes` the learning rate follows the clock.
+Development only. With `steps` the result depends on the seed and the number of processes; with `minutes` the learning rate follows the
+clock.
 """
 
 from __future__ import annotations

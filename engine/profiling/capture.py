@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from engine.errors import CaptureError, UsageError
 from engine.metrics.clock import NS_PER_S, now_ns, wall_ms
@@ -89,6 +88,7 @@ class _Recording:
     end_ns: int
     lanes: tuple[ThreadLane, ...]
     failures: int
+    looks: int
     sampler_cpu_pct: float | None
     behind_s: float = 0.0
     notes: tuple[str, ...] = ()
@@ -113,6 +113,7 @@ class Capture:
         self._tokens = tokens
         self._setting = setting or Setting()
         self._program = program
+        self._asked_ns = now_ns()
         self._started_ns: int | None = None
         self._started_wall_ms = wall_ms()
         self._began = asyncio.Event()
@@ -151,8 +152,9 @@ class Capture:
 
     async def cancel(self) -> None:
         """End and keep nothing; returns when py-spy is gone."""
-        self._cancelled = True
-        self._task.cancel()
+        if not self._cancelled:
+            self._cancelled = True
+            self._task.cancel()
         await asyncio.wait({self._task})
 
     async def result(self) -> CaptureRecord | None:
@@ -192,15 +194,17 @@ class Capture:
         return self._pid == os.getpid()
 
     def _record(self, recording: _Recording) -> CaptureRecord:
-        work = self._tokens.between(recording.start_ns, recording.end_ns) if self._tokens is not None else None
+        tokens, start_ns, end_ns = self._tokens, recording.start_ns, recording.end_ns
+        work = tokens.between(start_ns, end_ns, disturbed_from_ns=self._asked_ns) if tokens is not None else None
         return CaptureRecord(
             started_ms=self._started_wall_ms,
             mode=recording.mode,
-            seconds=round((recording.end_ns - recording.start_ns) / NS_PER_S, 3),
+            seconds=round((end_ns - start_ns) / NS_PER_S, 3),
             rate=self.request.rate,
             samples=recording.stacks.total,
             stacks=recording.stacks,
             failures=recording.failures,
+            looks=recording.looks,
             behind_s=recording.behind_s,
             notes=recording.notes,
             turn_id=work.turn_id if work else None,
@@ -232,7 +236,10 @@ class Capture:
             process = await self._start(program, output.fileno())
             with allowed_tracer(process.pid) if self._own_process else contextlib.nullcontext():
                 attended = await self._attend(process, program)
-            return self._read(attended, output)
+            output.seek(0)
+            # Long captures of many threads have megabytes, and the screen goes on.
+            stacks = await asyncio.to_thread(read_pyspy, output.read())
+        return self._recording(attended, stacks)
 
     async def _start(self, program: Path, descriptor: int) -> asyncio.subprocess.Process:
         request = self.request
@@ -257,6 +264,7 @@ class Capture:
                 await self._accompany(process, lanes, cpu)
         finally:
             await child.end(process)
+            ended_ns = now_ns()
             said = [await output.whole() for output in (stdout, stderr)]
             recorded_lanes = lanes.finish()
         report = read_report(*said)
@@ -264,7 +272,7 @@ class Capture:
             raise self._unusable(report, program)
         if process.returncode != 0:
             raise CaptureError("The capture was lost", _how_it_ended(process.returncode, report), "Start another one.")
-        return _Attended(report, recorded_lanes if self._own_process else (), cpu.percent)
+        return _Attended(report, recorded_lanes if self._own_process else (), cpu.percent, ended_ns)
 
     async def _accompany(self, process: asyncio.subprocess.Process, lanes: LaneRecorder, cpu: child.ProcessTime) -> None:
         """Look at the threads while py-spy samples, and end it when asked to."""
@@ -311,18 +319,21 @@ class Capture:
             return _UnusableError("py-spy may not look into the program", reason, hint)
         return _UnusableError("py-spy could not start", " ".join(report.complaints) or f"{program} ended without a word.")
 
-    def _read(self, attended: _Attended, output: IO[bytes]) -> _Recording:
-        output.seek(0)
-        start_ns = self._started_ns or now_ns()
-        end_ns = min(start_ns + self.request.seconds * NS_PER_S, self._stopped_ns or now_ns())
+    def _recording(self, attended: _Attended, stacks: FoldedStacks) -> _Recording:
+        start_ns = self._started_ns or attended.ended_ns
+        end_ns = self._stopped_ns or attended.ended_ns
         report = attended.report
+        tried = self.request.rate * self.request.seconds
+        if self._stopped_ns is not None:
+            tried = min(tried, self.taken or round(self.request.rate * (end_ns - start_ns) / NS_PER_S))
         return _Recording(
             mode=self.request.mode,
-            stacks=read_pyspy(output.read()),
+            stacks=stacks,
             start_ns=start_ns,
             end_ns=end_ns,
             lanes=attended.lanes,
             failures=report.failures,
+            looks=max(0, tried - report.failures),
             sampler_cpu_pct=attended.cpu_pct,
             behind_s=report.behind_s,
             notes=report.complaints,
@@ -350,6 +361,7 @@ class Capture:
             end_ns=end_ns,
             lanes=recorded_lanes,
             failures=sampler.missed,
+            looks=sampler.taken,
             sampler_cpu_pct=sampler.cpu_s / ((end_ns - start_ns) / NS_PER_S) * 100,
             notes=(str(reason),),
         )
@@ -360,6 +372,7 @@ class _Attended:
     report: Report
     lanes: tuple[ThreadLane, ...]
     cpu_pct: float | None
+    ended_ns: int
 
 
 def _how_it_ended(code: int | None, report: Report) -> str:

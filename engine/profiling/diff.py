@@ -92,7 +92,7 @@ class DiffTree:
         self.alike = before.mode is after.mode
         merged: dict[Stack, list[int]] = {}
         for side, (capture, amount) in enumerate(zip((before, after), amounts, strict=True)):
-            scale = 1000.0 / (capture.rate or 1) / amount / _STEP_MS
+            scale = 1000.0 / (capture.looks_per_second or 1) / amount / _STEP_MS
             for frames, count in apart[side].entries(thread=thread, hide_idle=hide_idle or not self.alike):
                 stack = tuple(frame for frame in frames if not is_native(frame)) if self.python_only else frames
                 merged.setdefault(stack, [0, 0])[side] += round(count * scale)
@@ -156,7 +156,10 @@ def _basis(before: CaptureRecord, after: CaptureRecord) -> tuple[str, tuple[floa
         return "ms per token", (before.tokens, after.tokens)
     if before.seconds and after.seconds and before.rate and after.rate:
         return "ms per second", (before.seconds, after.seconds)
-    return "‰ of the samples", (max(before.samples, 1) / (before.rate or 1), max(after.samples, 1) / (after.rate or 1))
+    return "‰ of the samples", (
+        max(before.samples, 1) / (before.looks_per_second or 1),
+        max(after.samples, 1) / (after.looks_per_second or 1),
+    )
 
 
 def figure(value: float) -> str:

@@ -39,7 +39,7 @@ def export_bytes(capture: CaptureRecord, form: ExportFormat) -> bytes:
         case ExportFormat.SVG:
             return svg_document(FlameTree(frames_of(capture.stacks)), time=capture.time, title=title)
         case ExportFormat.SPEEDSCOPE:
-            return speedscope_document(capture.stacks, rate=capture.rate, name=title)
+            return speedscope_document(capture.stacks, rate=capture.looks_per_second, name=title)
         case ExportFormat.FOLDED:
             return capture.stacks.text().encode()
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 from functools import lru_cache
 
 MAX_FRAME = 400
+LONGEST_NAME = 16 * MAX_FRAME
+"""More of a name than any compiler writes is not even looked at."""
 """Characters of a frame that are kept: mangled C++ names fit, a file made to exhaust memory doesn't."""
 
 _PICTURES = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
@@ -132,7 +134,7 @@ def _bounded(frame: str) -> str:
     if len(frame) <= MAX_FRAME or not where.endswith(")") or len(where) > MAX_FRAME // 2:
         return frame
     room = MAX_FRAME - len(where) - 2
-    name = without_template_arguments(name)
+    name = without_template_arguments(name[:LONGEST_NAME])
     return f"{name if len(name) <= room else f'{name[: room - 1]}…'} ({where}"
 
 

@@ -37,7 +37,7 @@ _TALLY = re.compile(r"Samples: \d+ Errors: (?P<errors>\d+)")
 _BEHIND = re.compile(r"(?P<seconds>\d+(?:\.\d+)?)s behind in sampling")
 _LOG_PREFIX = re.compile(r"^\[[^\]]*\]\s*")
 _LONG_NUMBER = re.compile(r"\d{6,}")
-_REFUSED = re.compile(r"permission denied|operation not permitted|EPERM|os error 1\b|os error 13\b", re.IGNORECASE)
+_REFUSED = re.compile(r"permission denied|operation not permitted|requires root|EPERM|os error 1\b|os error 13\b", re.IGNORECASE)
 
 
 def find_py_spy() -> Path:

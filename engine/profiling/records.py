@@ -132,6 +132,8 @@ class CaptureRecord:
     """Empty in lists of captures."""
     failures: int = 0
     """Samples that could not be read."""
+    looks: int | None = None
+    """How often the stacks of all threads were read; None when nobody counted."""
     behind_s: float = 0.0
     """How far py-spy fell behind its rate, the worst it said."""
     notes: tuple[str, ...] = ()
@@ -169,9 +171,18 @@ class CaptureRecord:
         """How lists and headings call it."""
         return self.name or (f"Capture {self.id}" if self.id is not None else "Capture")
 
+    @property
+    def looks_per_second(self) -> float:
+        """What the samples of a thread are divided by to get seconds; 0 when it isn't known.
+
+        Not the rate that was asked for: failures leave samples out, and py-spy (0.4.3) ends after `rate × seconds` pauses of random length,
+        which take 4 to 5 % more or less than the seconds for 500 of them.
+        """
+        return self.looks / self.seconds if self.looks and self.seconds else float(self.rate)
+
     def time(self, samples: int) -> str:
         """What a number of samples stands for: seconds, or samples where the rate isn't known."""
-        return f"{samples / self.rate:.2f} s" if self.rate else f"{samples:,} samples"
+        return f"{samples / self.looks_per_second:.2f} s" if self.rate else f"{samples:,} samples"
 
 
 def record_of_file(name: str, stacks: FoldedStacks, started_ms: int = 0) -> CaptureRecord:

@@ -52,22 +52,23 @@ def read_pyspy(document: bytes) -> FoldedStacks:
 
 def _fold(file: _File) -> FoldedStacks:
     texts = [frame_text(frame.name, shorten(frame.file or ""), frame.line or 0) for frame in file.shared.frames]
+    threads = {index for index, text in enumerate(texts) if thread_name(text) is not None}
     counter = StackCounter()
     for number, profile in enumerate(file.profiles):
         match = _PROFILE_NAME.match(profile.name)
         thread = int(match["id"], 10 if match["id"].isdecimal() else 16) if match else -1 - number
         name = (match["name"] or match["id"]) if match else profile.name
         for sample in profile.samples:
-            counter.add(thread, name, [texts[index] for index in sample if thread_name(texts[index]) is None])
+            counter.add(thread, name, [texts[index] for index in sample if index not in threads])
     return counter.folded()
 
 
-def speedscope_document(stacks: FoldedStacks, *, rate: int, name: str) -> bytes:
+def speedscope_document(stacks: FoldedStacks, *, rate: float, name: str) -> bytes:
     """The profile as a document that speedscope opens: one sampled profile per thread, in order of time where it is known.
 
     Args:
         stacks: The profile.
-        rate: Samples per second it was recorded with, 0 when it isn't known.
+        rate: Samples per second of a busy thread, 0 when it isn't known.
         name: Title shown there.
     """
     frames: dict[str, int] = {}

@@ -27,7 +27,7 @@ from engine.store.transaction import transaction
 
 _COLUMNS = (
     "id, started_ms, mode, seconds, rate, samples, failures, behind_s, turn_id, model, quant, preset, tokens, sampler_cpu_pct, "
-    "speed_outside, speed_during, notes, lanes"
+    "speed_outside, speed_during, notes, lanes, looks"
 )
 _NO_STACKS = FoldedStacks((), ())
 
@@ -58,6 +58,7 @@ def save_capture(path: Path, capture: CaptureRecord) -> int:
         capture.overhead.speed_during,
         msgspec.json.encode(capture.notes).decode(),
         msgspec.json.encode(capture.lanes).decode(),
+        capture.looks,
     )
     folded, runs = zlib.compress(capture.stacks.text().encode()), zlib.compress(_pack_runs(capture.stacks.runs))
 
@@ -66,11 +67,29 @@ def save_capture(path: Path, capture: CaptureRecord) -> int:
             places = ", ".join("?" * (len(values) + 1))
             capture_id = db.execute(f"INSERT INTO captures ({_COLUMNS}) VALUES ({places})", (None, *values)).lastrowid
             db.execute("INSERT INTO capture_stacks (capture_id, folded, runs) VALUES (?, ?, ?)", (capture_id, folded, runs))
-            db.execute("UPDATE turns SET noisy = ? WHERE id = ? AND noisy IS NULL", (NOISE, capture.turn_id))
+            _flag(db, capture.turn_id)
         assert capture_id is not None
         return capture_id
 
     return _on(open_writer, path, save)
+
+
+def flag_turn(path: Path, turn_id: int) -> None:
+    """Leave the figures of a turn out of comparisons: a capture ran beside it, though nothing of that was kept.
+
+    Raises:
+        StoreError: The database can't be written.
+    """
+
+    def flag(db: sqlite3.Connection) -> None:
+        with transaction(db):
+            _flag(db, turn_id)
+
+    _on(open_writer, path, flag)
+
+
+def _flag(db: sqlite3.Connection, turn_id: int | None) -> None:
+    db.execute("UPDATE turns SET noisy = ? WHERE id = ? AND noisy IS NULL", (NOISE, turn_id))
 
 
 def list_captures(path: Path, limit: int = 200) -> tuple[CaptureRecord, ...]:
@@ -128,7 +147,7 @@ def _missing(capture_id: int) -> UsageError:
 
 def _record(row: tuple[Any, ...], stacks: FoldedStacks) -> CaptureRecord:
     (capture_id, started_ms, mode, seconds, rate, samples, failures, behind_s, turn_id, model, quant, preset, tokens) = row[:13]
-    sampler_cpu_pct, speed_outside, speed_during, notes, lanes = row[13:]
+    sampler_cpu_pct, speed_outside, speed_during, notes, lanes, looks = row[13:]
     try:
         return CaptureRecord(
             started_ms=started_ms,
@@ -138,6 +157,7 @@ def _record(row: tuple[Any, ...], stacks: FoldedStacks) -> CaptureRecord:
             samples=samples,
             stacks=stacks,
             failures=failures,
+            looks=looks,
             behind_s=behind_s,
             notes=msgspec.json.decode(notes, type=tuple[str, ...]),
             turn_id=turn_id,

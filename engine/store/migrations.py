@@ -369,6 +369,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     Migration("Captures of the profiler and their stacks", (_CAPTURES, _CAPTURE_STACKS)),
     Migration("Which session a message belongs to, without reading the message", (_SESSION_OF_MESSAGE,)),
+    Migration("How often a capture looked", ("ALTER TABLE captures ADD COLUMN looks INTEGER",)),
 )
 
 VERSION = len(MIGRATIONS)

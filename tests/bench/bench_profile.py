@@ -5,11 +5,12 @@
 Answers are generated one after the other, on a fixed number of threads. Their time is cut into windows, without and with a capture in turn
 (from the call that starts py-spy to the record), and two figures are made of it.
 
-By token: py-spy samples at random moments, so between some tokens it ran and between others it did not. How long a token takes is held
-against the processor time that py-spy and the event loop used meanwhile (both in milliseconds, a token's against the median of its
-neighbours, so that the growing context and a slow drift of the machine cancel out). The slope is how much later a token comes for each
-millisecond of theirs; times what a capture used in all, py-spy's start included, it is the share of speed that the capture took. Its
-standard error is a fraction of a per cent where windows are blurred by several.
+By token: py-spy samples at random moments (its timer draws exponential pauses), so between some tokens it ran much and between others
+little or not at all. How long a token takes is held against the processor time that py-spy, and apart from it the event loop, used
+meanwhile, all in usual tokens' times (the median of the neighbours, so that the growing context and a slow drift of the machine cancel
+out). The slopes say how much later a token comes for each millisecond of theirs; times what a capture used in all, py-spy's start
+included, they are the share of speed that the capture took. The kernel brings a running thread's time up to date at its ticks, so up to
+a few per cent of it count in the next gap.
 
 By window: each window with a capture against the mean of its two neighbours, for the eye. On a machine that nobody shares both agree.
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import sys
 import threading
@@ -52,9 +54,12 @@ from tests.e2e.terminal import XCHAT, Terminal
 TARGET = 0.97
 """Least share of tokens/s that the default mode must leave."""
 LAG_TARGET_MS = 50.0
+CERTAIN = 0.01
+"""Largest standard error with which the target counts as reached."""
 READY_TARGET_MS = 1000.0
 TICK_S = 0.01
 LONGEST = 1000
+FEWEST_GAPS = 200
 NEIGHBOURS = 15
 """Tokens before and after one that say what is usual."""
 LONGEST_GAP = 3.0
@@ -77,10 +82,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The time between two tokens of a turn, and the processor time that was used for looking in it, relative to a usual token's time."""
+    """The time between two tokens of a turn, and what was used of it for looking, all relative to a usual token's time."""
 
     length: float
-    looking: float
+    sampler: float
+    event_loop: float
 
 
 @dataclass
@@ -88,10 +94,10 @@ class Result:
     """What was measured of one mode."""
 
     gaps: list[Gap] = field(default_factory=list)
-    used_ns: int = 0
-    """Processor time that py-spy and the event loop used during the captures, from py-spy's start."""
-    beside_ns: int = 0
-    """What the event loop used in as many windows without a capture."""
+    sampler_ns: int = 0
+    """Processor time that py-spy used for the captures, from its start."""
+    event_loop_ns: float = 0.0
+    """What the event loop used during them, less what it uses in as much time without one."""
     lasted_ns: int = 0
     ratios: list[float] = field(default_factory=list)
     """Of the windows' mean speeds."""
@@ -102,19 +108,16 @@ class Result:
     cpu_pct: list[float] = field(default_factory=list)
 
     @property
-    def delay(self) -> tuple[float, float]:
-        """How much later a token comes for each unit of processor time used for looking, and the standard error."""
-        length, looking = np.array([(gap.length, gap.looking) for gap in self.gaps]).T
-        x, y = looking - looking.mean(), length - length.mean()
-        slope = float((x * y).sum() / (x * x).sum())
-        return slope, float(np.sqrt(((y - slope * x) ** 2).mean() / (x * x).sum()))
-
-    @property
     def kept(self) -> tuple[float, float]:
-        """The share of speed that is left during a capture, and the standard error, by token."""
-        used = (self.used_ns - self.beside_ns) / self.lasted_ns
-        slope, error = self.delay
-        return 1 - slope * used, error * used
+        """The share of speed that is left during a capture, and its standard error, by token; no number without enough tokens."""
+        if len(self.gaps) < FEWEST_GAPS:
+            return math.nan, math.nan
+        length, *causes = np.array([(gap.length, gap.sampler, gap.event_loop) for gap in self.gaps]).T
+        matrix = np.stack([*causes, np.ones_like(length)], 1)
+        slopes, *_ = np.linalg.lstsq(matrix, length, rcond=None)
+        spread = ((length - matrix @ slopes) ** 2).mean() * np.linalg.pinv(matrix.T @ matrix)
+        used = np.array([self.sampler_ns, self.event_loop_ns, 0.0]) / self.lasted_ns
+        return float(1 - slopes @ used), float(np.sqrt(used @ spread @ used))
 
 
 def prompt(vocabulary: Vocabulary, _n_ctx: int) -> PreparedPrompt:
@@ -147,11 +150,12 @@ class ProcessorTime:
     """How long threads have run, in nanoseconds, from their schedstat: cheap enough to be read at each token."""
 
     def __init__(self, pid: int, tids: Iterable[int]) -> None:
-        self._files = [KernelFile(Path(f"/proc/{pid}/task/{tid}/schedstat")) for tid in tids]
+        self._used = {KernelFile(Path(f"/proc/{pid}/task/{tid}/schedstat")): 0 for tid in tids}
 
     def read(self) -> int:
-        """All of them together; a thread that has gone counts nothing."""
-        return sum(int(text.split()[0]) for file in self._files if (text := file.read()))
+        """All of them together; one that has gone keeps what it had used."""
+        self._used |= {file: int(text.split()[0]) for file in self._used if (text := file.read())}
+        return sum(self._used.values())
 
 
 class Watch:
@@ -182,13 +186,19 @@ def rate(tokens: Tokens, start_ns: int, end_ns: int) -> float:
 
 def gaps_between(tokens: Tokens) -> list[Gap]:
     """The gaps while py-spy sampled."""
-    lengths, looking = [], []
-    for early, late in pairwise(tokens):
-        if early.turn == late.turn and early.sampler_ns is not None and late.sampler_ns is not None:
-            lengths.append(float(late.at_ns - early.at_ns))
-            looking.append(late.sampler_ns - early.sampler_ns + late.event_loop_ns - early.event_loop_ns)
-    usual = [median(lengths[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]) for at in range(len(lengths))]
-    return [Gap(min(length / normal, LONGEST_GAP), used / normal) for length, used, normal in zip(lengths, looking, usual, strict=True)]
+    pairs = [
+        (early, late)
+        for early, late in pairwise(tokens)
+        if early.turn == late.turn and early.sampler_ns is not None and late.sampler_ns is not None
+    ]
+    lengths = [late.at_ns - early.at_ns for early, late in pairs]
+    gaps = []
+    for at, (early, late) in enumerate(pairs):
+        usual = median(lengths[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1])
+        sampler = ((late.sampler_ns or 0) - (early.sampler_ns or 0)) / usual
+        event_loop = (late.event_loop_ns - early.event_loop_ns) / usual
+        gaps.append(Gap(min(lengths[at] / usual, LONGEST_GAP + sampler + event_loop), sampler, event_loop))
+    return gaps
 
 
 async def measure(options: argparse.Namespace) -> dict[CaptureMode, Result]:
@@ -218,12 +228,13 @@ async def measure(options: argparse.Namespace) -> dict[CaptureMode, Result]:
         while len(tokens) < 20:
             await asyncio.sleep(0.05)
         with lag_meter() as late:
-            before, beside_ns = await quiet(options.seconds, tokens, watch)
+            before, beside = await quiet(options.seconds, tokens, watch)
             for mode, result in [*results.items()] * options.rounds:
+                began = now_ns()
                 during = await capture(profiler, CaptureRequest(options.seconds, mode=mode), tokens, watch, result)
-                result.beside_ns += beside_ns
-                result.lags_ms += [ms for at, ms in late if at >= now_ns() - options.seconds * NS_PER_S]
-                after, beside_ns = await quiet(options.seconds, tokens, watch)
+                result.event_loop_ns -= beside * (now_ns() - began)
+                result.lags_ms += [ms for at, ms in late if at >= began]
+                after, beside = await quiet(options.seconds, tokens, watch)
                 result.ratios.append(during / ((before + after) / 2))
                 before = after
     finally:
@@ -232,11 +243,12 @@ async def measure(options: argparse.Namespace) -> dict[CaptureMode, Result]:
     return results
 
 
-async def quiet(seconds: int, tokens: Tokens, watch: Watch) -> tuple[float, int]:
-    """Speed over the next seconds, and the processor time that the event loop used."""
+async def quiet(seconds: int, tokens: Tokens, watch: Watch) -> tuple[float, float]:
+    """Speed over the next seconds, and the share of a core that the event loop used."""
     start, used = now_ns(), watch.event_loop.read()
     await asyncio.sleep(seconds)
-    return rate(tokens, start, now_ns()), watch.event_loop.read() - used
+    end = now_ns()
+    return rate(tokens, start, end), (watch.event_loop.read() - used) / (end - start)
 
 
 async def capture(profiler: Profiler, request: CaptureRequest, tokens: Tokens, watch: Watch, result: Result) -> float:
@@ -245,14 +257,16 @@ async def capture(profiler: Profiler, request: CaptureRequest, tokens: Tokens, w
     first = len(tokens)
     running = profiler.start(request)
     await running.wait_until_sampling()
-    spy = next(process for process in psutil.Process().children() if "py-spy" in process.name())
-    watch.sampler = ProcessorTime(spy.pid, [thread.id for thread in spy.threads()])
+    spies = [process for process in psutil.Process().children() if "py-spy" in process.name()]
+    if spies:
+        watch.sampler = ProcessorTime(spies[0].pid, [thread.id for thread in spies[0].threads()])
     record = await running.result()
     end = now_ns()
+    if watch.sampler is None or record is None:
+        raise SystemExit("py-spy did not run: there is nothing to measure.")
+    result.event_loop_ns += watch.event_loop.read() - used
+    result.sampler_ns += watch.sampler.read()
     watch.sampler = None
-    assert record is not None
-    result.used_ns += watch.event_loop.read() - used
-    result.used_ns += max(token.sampler_ns or 0 for token in tokens[first:])
     result.lasted_ns += end - start
     result.gaps += gaps_between(tokens[first:])
     tree = FlameTree(frames_of(record.stacks))
@@ -345,7 +359,8 @@ def _reached(result: Result | None) -> bool:
     if result is None:
         return True
     lag = percentile(sorted(result.lags_ms), 0.99) or 0.0
-    return result.kept[0] >= TARGET and lag <= LAG_TARGET_MS and median(result.ready_ms) <= READY_TARGET_MS
+    kept, error = result.kept
+    return kept >= TARGET and error <= CERTAIN and lag <= LAG_TARGET_MS and median(result.ready_ms) <= READY_TARGET_MS
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from engine.metrics.clock import now_ns, wall_ms
 from engine.metrics.timings import compute_timings
 from engine.paths import database_path
 from engine.profiling.capture import CaptureRequest
-from engine.profiling.records import CaptureMode
+from engine.profiling.profiler import NOISE
+from engine.profiling.records import CaptureMode, CaptureRecord
 from engine.records import TurnRecord
 from engine.store.captures import list_captures, save_capture
 from tests.engine.profiling.captures import FOLDED, record
@@ -129,15 +132,17 @@ def test_a_recorder_records_the_thread_that_works_meanwhile() -> None:
     recorder.start()
     while recorder.sampling and recorder.taken < ENOUGH:
         sum(range(500))
-    capture = recorder.finish()
+    recorder.stop()
+    capture = recorder.result()
     assert "MainThread" in capture.stacks.threads
 
 
 def test_a_recorder_that_cannot_record_says_why() -> None:
     recorder = Recorder(CaptureRequest(1, pid=2**22 - 1))
     recorder.start()
-    with pytest.raises(CaptureError):
-        recorder.finish()
+    recorder.stop()
+    with pytest.raises(CaptureError, match="py-spy"):
+        recorder.result()
 
 
 def test_the_turn_of_the_run_gives_the_capture_its_tokens() -> None:
@@ -145,6 +150,19 @@ def test_the_turn_of_the_run_gives_the_capture_its_tokens() -> None:
     capture = record(seconds=60.0, started_ms=wall_ms())
     named = with_turn(capture, turn(wall_ms() + 1, tuple(range(began + 10**9, began + 11 * 10**9, 10**9))))
     assert (named.tokens, named.turn_id, named.model, named.preset) == (10, 9, "tiny", "daily")
+    assert named.overhead.speed_during == pytest.approx(1.0)
+
+
+def test_a_turn_whose_capture_was_lost_is_left_out_of_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(_: Recorder) -> CaptureRecord:
+        raise CaptureError("The capture was lost")
+
+    monkeypatch.setattr(Recorder, "result", lose)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    with pytest.raises(CaptureError, match="lost"):
+        xchat("record", "--", "ask", "hello", "-n", "2")
+    with sqlite3.connect(database_path()) as db:
+        assert db.execute("SELECT noisy FROM turns").fetchall() == [(NOISE,)]
 
 
 def test_an_older_turn_is_not_taken_for_it() -> None:

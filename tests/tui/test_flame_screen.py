@@ -10,7 +10,7 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from engine.profiling.records import CaptureMode, CaptureRecord, ThreadLane
+from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
 from tests.engine.profiling.captures import record, timed
 from tests.tui.host import Host, screen_lines, screen_text, wait_until
 from tui.screens.flame import FlameScreen
@@ -40,7 +40,7 @@ async def test_everything_that_matters_is_said_at_80x24() -> None:
         await opened(pilot)
         lines = screen_lines(pilot.app)
         assert "Capture 1 · Python frames, without pausing · tiny Q4 · preset daily" in lines[0]
-        assert "2.0 s at 50/s · 120 tokens · cost unknown · 3 failed · 100 samples" in lines[1]
+        assert "2.0 s at 50/s · 120 tokens · 3 failed · cost unknown · 100 samples" in lines[1]
         assert "all threads, heaviest left" in lines[2]
         assert lines[3].strip("▏ ") == "all"
         assert "total 1.00 s (50.0 %), own 0.00 s (0.0 %)" in lines[-2]
@@ -153,6 +153,26 @@ async def test_filters_reach_callers_and_callees() -> None:
         assert "thread one" in screen_lines(pilot.app)[2]
         assert "▏two" not in screen_text(pilot.app)
         assert "100.0 % of work" in screen_lines(pilot.app)[-2]
+
+
+async def test_threads_that_only_wait_are_passed_over_while_waiting_is_hidden() -> None:
+    busy = b"thread: %b;work (engine/x.py:1) 10"
+    stacks = b"\n".join((busy % b"one", b"thread: two;wait (threading.py:327) 10", busy % b"three"))
+    async with Host().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, CaptureSubject(record(stacks, mode=CaptureMode.NATIVE)))
+        shown = []
+        for _ in range(4):
+            await pilot.press("t")
+            await pilot.pause()
+            shown.append(screen_lines(pilot.app)[2].split(",")[0].strip())
+        assert shown == ["thread one", "thread three", "all threads", "thread one"]
+
+
+async def test_failures_are_not_cut_off_at_80_columns() -> None:
+    overhead = Overhead(3.1, 50.0, 48.5)
+    async with Host().run_test(size=(80, 24)) as pilot:
+        await opened(pilot, CaptureSubject(record(seconds=10.0, tokens=1234, failures=12, overhead=overhead)))
+        assert "12 failed" in screen_lines(pilot.app)[1]
 
 
 async def test_a_filter_leaves_the_figures_with_the_chosen_function() -> None:

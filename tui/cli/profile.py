@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.config import load_config
 from engine.errors import CaptureError, StoreError, UsageError
-from engine.metrics.clock import NS_PER_MS, now_ns
+from engine.metrics.clock import NS_PER_MS, now_ns, wall_ms
 from engine.paths import database_path
 from engine.profiling.capture import DEFAULT_RATE, LONGEST_SECONDS, Capture, CaptureRequest
 from engine.profiling.diff import DiffTree
@@ -24,7 +24,7 @@ from engine.profiling.stacks import read_folded
 from engine.profiling.tokens import TokenLog
 from engine.profiling.tree import FlameTree, frames_of
 from engine.records import TurnRecord
-from engine.store.captures import delete_capture, list_captures, load_capture, save_capture
+from engine.store.captures import delete_capture, flag_turn, list_captures, load_capture, save_capture
 from engine.store.queries import Reader
 from tui.capture_text import capture_line, figures, heading, lane_lines, percent, readable, short_name
 from tui.sanitize import visible
@@ -172,14 +172,21 @@ def record(options: argparse.Namespace) -> int:
         raise UsageError(title, "", 'Say `xchat profile record -- ask "…"`.')
     request = CaptureRequest(LONGEST_SECONDS if options.seconds is None else options.seconds, options.rate, options.mode)
     recorder = Recorder(request)
+    began_ms = wall_ms()
     recorder.start()
     from tui.cli.main import main
 
     try:
         code = main(command)
     finally:
-        capture = recorder.finish()
-    capture = with_turn(capture, asyncio.run(latest_turn()))
+        recorder.stop()
+    turn = asyncio.run(latest_turn())
+    try:
+        capture = with_turn(recorder.result(), turn)
+    except CaptureError:
+        if turn is not None and turn.started_ms >= began_ms:
+            flag_turn(database_path(), turn.id)
+        raise
     number = save_capture(database_path(), capture)
     saved = replace(capture, id=number)
     for line in (figures(saved), *map(visible, saved.notes), f"Saved as capture {number}; `xchat profile show {number}` shows it."):
@@ -197,7 +204,8 @@ class Recorder:
         self._capture: Capture | None = None
         self._record: CaptureRecord | None = None
         self._error: CaptureError | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="recorder")
+        # A daemon: whatever ends the command must not wait for the capture, and py-spy ends with its parent.
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="recorder", daemon=True)
 
     def start(self) -> None:
         """Begin; returns when samples are being taken, or never will be."""
@@ -214,17 +222,20 @@ class Recorder:
         """Samples so far, 0 where they can't be counted."""
         return (self._capture.taken or 0) if self._capture is not None else 0
 
-    def finish(self) -> CaptureRecord:
-        """End the recording and return it.
-
-        Raises:
-            CaptureError: Nothing was recorded, and why.
-        """
+    def stop(self) -> None:
+        """End the recording."""
         if self._loop is not None and self._capture is not None:
             # The loop is closed when the recording ended by itself.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._capture.stop_early)
         self._thread.join()
+
+    def result(self) -> CaptureRecord:
+        """What was recorded.
+
+        Raises:
+            CaptureError: Nothing was, and why.
+        """
         if self._record is None:
             raise self._error or CaptureError("Nothing was recorded")
         return self._record
@@ -269,8 +280,9 @@ def with_turn(capture: CaptureRecord, turn: TurnRecord | None) -> CaptureRecord:
     log = TokenLog()
     log.feed(turn.id, turn.token_ns)
     work = log.between(start_ns, start_ns + round(capture.seconds * 1e9))
+    overhead = replace(capture.overhead, speed_outside=work.speed_outside, speed_during=work.speed_during)
     met = turn.id if turn.started_ms < capture.started_ms + capture.seconds * 1e3 else None
-    return replace(capture, turn_id=met, model=turn.model, quant=turn.quant, preset=turn.preset, tokens=work.tokens)
+    return replace(capture, turn_id=met, model=turn.model, quant=turn.quant, preset=turn.preset, tokens=work.tokens, overhead=overhead)
 
 
 def _view(*captures: CaptureRecord) -> int:

@@ -25,7 +25,7 @@ from engine.profiling.tree import Node, Order
 from tui.cells import drawable
 from tui.screens.flame_dialogs import ChooseOne, FlameHelp
 from tui.widgets.flame import Icicle
-from tui.widgets.flame_subject import CaptureSubject, DiffSubject, Filter, SortKey, Subject, frame_of, next_thread
+from tui.widgets.flame_subject import CaptureSubject, DiffSubject, Filter, SortKey, Subject, frame_of, next_threads
 from tui.widgets.flame_table import RowTable
 from tui.widgets.key_line import KeyLine
 
@@ -229,7 +229,9 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         if not self._subject.threads:
             self.notify("The stacks of this profile don't say which thread they belong to", severity="warning")
             return
-        self._narrow(next_thread(self._subject))
+        # Threads of which the filter leaves nothing, such as those that only wait, are passed over.
+        if any(self._subject.narrow(wanted) is None for wanted in next_threads(self._subject)):
+            self._rebuilt()
 
     def action_idle(self) -> None:
         """Hide waiting, or show it again."""
@@ -421,7 +423,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         other = await pick()
         if other is not None:
             before, after = sorted((other, subject.capture), key=lambda capture: capture.started_ms)
-            await self.app.push_screen(FlameScreen(DiffSubject(before, after)))
+            await self.app.push_screen(FlameScreen(await asyncio.to_thread(DiffSubject, before, after)))
 
     async def _export(self, capture: CaptureRecord) -> None:
         forms = list(_EXPORTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
@@ -318,11 +318,12 @@ class DiffSubject:
         return [f"{sides[0].get(name, 0.0):5.1f} → {sides[1].get(name, 0.0):5.1f} %  {drawable(name)}" for name in names]
 
 
-def next_thread(subject: Subject) -> Filter:
-    """The filter with the next thread alone; after the last one, all."""
+def next_threads(subject: Subject) -> Iterator[Filter]:
+    """The filters with one thread alone, from the one after the present on; after the last one all threads, and then from the first."""
     choices = [None, *subject.threads]
     place = choices.index(subject.filter.thread) if subject.filter.thread in choices else 0
-    return replace(subject.filter, thread=choices[(place + 1) % len(choices)])
+    for thread in (*choices[place + 1 :], *choices[:place]):
+        yield replace(subject.filter, thread=thread)
 
 
 def frame_of(tree: FlameTree, node: Node) -> str | None:

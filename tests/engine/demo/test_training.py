@@ -18,6 +18,7 @@ from engine.demo.corpus.facts import load_facts  # noqa: E402
 from engine.demo.export import export, load_network  # noqa: E402
 from engine.demo.muon import orthogonalized  # noqa: E402
 from engine.demo.network import Network  # noqa: E402
+from engine.demo.peers import Peers  # noqa: E402
 from engine.demo.picture import loss_curve  # noqa: E402
 from engine.demo.shape import Shape  # noqa: E402
 from engine.demo.tokens import SPECIAL, load_tokenizer, train_tokenizer  # noqa: E402
@@ -94,7 +95,7 @@ def test_rows_of_the_shipped_shape_fit_k_quants() -> None:
 
 def test_orthogonalized_matrices_have_singular_values_near_one() -> None:
     torch.manual_seed(1)
-    values = torch.linalg.svdvals(orthogonalized(torch.randn(2, 64, 128)))
+    values = torch.linalg.svdvals(orthogonalized(torch.randn(2, 64, 128)).float())
     assert 0.6 < float(values.min()) <= float(values.max()) < 1.4
 
 
@@ -104,6 +105,20 @@ def test_the_loss_curve_is_drawn_from_what_was_logged(tmp_path: Path) -> None:
     loss_curve(log, picture)
     assert picture.read_text().startswith("<svg")
     assert "polyline" in picture.read_text()
+
+
+def test_peers_share_out_the_work_and_lose_none_of_it(tokenizer: object) -> None:
+    stack = torch.arange(24).view(8, 3)
+    shares = [Peers(rank, 2).share(stack) for rank in range(2)]
+    assert torch.equal(torch.stack(shares, 1).flatten(0, 1), stack)
+    writer = Writer(load_facts())
+
+    def taken(peers: Peers) -> list[list[int]]:
+        pool = batches(writer, tokenizer, seed=1, pool=0, batch_tokens=2048, longest=4096, peers=peers)  # type: ignore[arg-type]
+        return [batch.tokens.flatten().tolist() for batch in islice(pool, 6)]
+
+    both = [batch for pair in zip(taken(Peers(0, 2)), taken(Peers(1, 2)), strict=True) for batch in pair]
+    assert both[:6] == taken(Peers())
 
 
 def test_processes_train_one_network_together_and_go_on_where_they_were(tmp_path: Path) -> None:

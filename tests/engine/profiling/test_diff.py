@@ -21,6 +21,16 @@ def test_two_captures_are_compared_per_token() -> None:
     assert [change.frame for change in diff.functions()][:2] == ["new", "old"]
 
 
+def test_failed_samples_and_a_length_that_came_out_otherwise_make_no_difference() -> None:
+    whole = record(b"thread: t;run 100", tokens=100, looks=100, seconds=2.0)
+    gappy = record(b"thread: t;run 80", tokens=100, looks=80, failures=20, seconds=2.0)
+    shorter = record(b"thread: t;run 100", tokens=90, looks=100, seconds=1.8)
+    for other in (gappy, shorter):
+        diff = DiffTree(whole, other)
+        assert diff.total(diff.tree.root) == Measure(pytest.approx(20.0), pytest.approx(20.0))
+    assert (whole.time(50), gappy.time(40), record().time(50)) == ("1.00 s", "1.00 s", "1.00 s")
+
+
 def test_nothing_that_vanished_is_hidden() -> None:
     tree = DiffTree(record(BEFORE, tokens=100), record(AFTER, tokens=200)).tree
     run = tree.children(tree.children(tree.root)[0])[0]

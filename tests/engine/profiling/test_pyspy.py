@@ -72,6 +72,7 @@ def test_escape_sequences_in_complaints_are_shown() -> None:
 def test_a_refusal_is_recognised() -> None:
     assert read_report("", "Permission Denied: Try running again with elevated permissions").refused
     assert read_report("", "Error: Operation not permitted (os error 1)").refused
+    assert read_report("", "This program requires root on OSX.\nTry running again with elevated permissions by going 'sudo !!'").refused
     assert not read_report("", "Error: Failed to find python version from target process").refused
 
 

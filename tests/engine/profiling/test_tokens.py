@@ -19,6 +19,15 @@ def test_speed_during_a_capture_is_compared_with_the_same_turn_around_it() -> No
     assert Overhead(1.0, work.speed_outside, work.speed_during).words() == "cost 1.0 % of a core, tokens/s −50 %"
 
 
+def test_what_the_preparations_slowed_down_counts_for_neither_speed() -> None:
+    log = TokenLog()
+    log.feed(1, range(0, 3 * S, S // 10))
+    log.feed(1, range(3 * S, 4 * S, S // 3))
+    log.feed(1, range(4 * S, 8 * S, S // 5))
+    assert log.between(4 * S, 8 * S).speed_outside == pytest.approx(8.5, abs=0.5)
+    assert log.between(4 * S, 8 * S, disturbed_from_ns=3 * S).speed_outside == pytest.approx(10.0)
+
+
 def test_gaps_between_turns_and_other_turns_do_not_count() -> None:
     log = TokenLog()
     log.feed(1, range(0, 5 * S, S // 10))
