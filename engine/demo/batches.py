@@ -18,6 +18,8 @@ from engine.demo.peers import ALONE, Peers
 from engine.demo.template import heard
 from engine.demo.tokens import END, SPECIAL, START, THINK, THINK_END
 
+LATE_POOL = 79
+"""Pools from which on the dialogues are late ones: what to leave to a real model is learned last."""
 POOL = 1024
 """Dialogues that are sorted by length together, with the brief ones."""
 BRIEF_EACH = 5
@@ -94,10 +96,11 @@ def batches(
 ) -> Iterator[Batch]:
     """The batches of one pool, in an order that mixes long and short; among peers those of this process, as many as each of them has."""
     rng = Random(f"{seed}:pool:{pool}")
+    late = pool >= LATE_POOL
     numbers = range(pool * POOL, (pool + 1) * POOL)
-    encoded = [encode(writer.dialogue(seed, number), tokenizer, longest) for number in numbers]
+    encoded = [encode(writer.dialogue(seed, number, late=late), tokenizer, longest) for number in numbers]
     brief = range(pool * POOL * BRIEF_EACH, (pool + 1) * POOL * BRIEF_EACH)
-    encoded += [encode(writer.brief(seed, number), tokenizer, longest, last_answer=BRIEF_TOKENS) for number in brief]
+    encoded += [encode(writer.brief(seed, number, late=late), tokenizer, longest, last_answer=BRIEF_TOKENS) for number in brief]
     encoded.sort(key=lambda entry: len(entry.ids))
     groups: list[list[Encoded]] = [[]]
     for entry in encoded:

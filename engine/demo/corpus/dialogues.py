@@ -24,6 +24,8 @@ LONG_CHARACTERS = 13_000
 """About 3,600 tokens."""
 REWORDED = 0.4
 """Share of questions that are said with other words than the wordings have."""
+LATE_OUTSIDE = 0.25
+"""Share of exchanges that, late in the training, come from the wide world instead of from all kinds."""
 BY_TERM = 0.4
 """Share of questions on a topic with a name that ask for it by its name, in a general form."""
 
@@ -381,14 +383,14 @@ class Writer:
         texts = " ".join((*topic.say, *topic.short, *topic.why, *topic.example, *topic.more))
         return all(name in self.slots for name in (part.split("}")[0] for part in texts.split("${")[1:]))
 
-    def dialogue(self, seed: int, number: int) -> Dialogue:
-        """The dialogue of this seed and number."""
+    def dialogue(self, seed: int, number: int, *, late: bool = False) -> Dialogue:
+        """The dialogue of this seed and number; `late` in the training, with more from the wide world."""
         rng = Random(f"{seed}:{number}")
         if number % LONG_EVERY == LONG_EVERY - 1:
-            exchanges = self._until(rng, LONG_CHARACTERS)
+            exchanges = self._until(rng, LONG_CHARACTERS, late=late)
         else:
             count = rng.choices((1, 2, 3, 4, 5, 6), (54, 22, 12, 6, 3, 3))[0]
-            exchanges = self._several(rng, count)
+            exchanges = self._several(rng, count, late=late)
         thinks = rng.random() < 0.06
         return Dialogue(
             turns=tuple((exchange.question, exchange.answer) for exchange in exchanges),
@@ -397,39 +399,39 @@ class Writer:
             subjects=tuple(exchange.subject_id for exchange in exchanges),
         )
 
-    def brief(self, seed: int, number: int) -> Dialogue:
+    def brief(self, seed: int, number: int, *, late: bool = False) -> Dialogue:
         """One question with its answer, seldom two: much to tell apart in few tokens."""
         rng = Random(f"{seed}:brief:{number}")
-        exchanges = self._several(rng, 1 if rng.random() < 0.85 else 2)
+        exchanges = self._several(rng, 1 if rng.random() < 0.85 else 2, late=late)
         return Dialogue(
             turns=tuple((exchange.question, exchange.answer) for exchange in exchanges),
             thoughts=(None,) * len(exchanges),
             subjects=tuple(exchange.subject_id for exchange in exchanges),
         )
 
-    def _several(self, rng: Random, count: int) -> list[Exchange]:
+    def _several(self, rng: Random, count: int, *, late: bool) -> list[Exchange]:
         exchanges: list[Exchange] = []
         while len(exchanges) < count:
-            exchanges.append(self._next(rng, exchanges))
+            exchanges.append(self._next(rng, exchanges, late=late))
         return exchanges
 
-    def _until(self, rng: Random, characters: int) -> list[Exchange]:
+    def _until(self, rng: Random, characters: int, *, late: bool) -> list[Exchange]:
         exchanges: list[Exchange] = []
         length = 0
         while length < characters:
-            exchange = self._next(rng, exchanges)
+            exchange = self._next(rng, exchanges, late=late)
             exchanges.append(exchange)
             length += len(exchange.question) + len(exchange.answer) + 20
         return exchanges
 
-    def _next(self, rng: Random, before: list[Exchange]) -> Exchange:
+    def _next(self, rng: Random, before: list[Exchange], *, late: bool) -> Exchange:
         if before and rng.random() < 0.38:
             return self._follow_up(rng, before[-1])
         if before and rng.random() < 0.22:
             topic = rng.choice([topic for topic in self.topics if topic.terms])
             question = expand(rng.choice(ELLIPTICAL), rng, {"term": topic.terms})
             return self._about(rng, topic, question)
-        return self._fresh(rng)
+        return self._outside(rng) if late and rng.random() < LATE_OUTSIDE else self._fresh(rng)
 
     def _fresh(self, rng: Random) -> Exchange:
         """A question that stands by itself."""
