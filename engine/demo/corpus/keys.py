@@ -945,9 +945,17 @@ def meaning(facts: Facts, key: str) -> str:
     return "; ".join(parts)
 
 
+OFTEN = frozenset("send stop regenerate copy_message new_session sessions models toggle_panel palette theme help quit".split())
+"""What everybody asks for first, by action id."""
+OFTEN_SHARE = 0.4
+"""Share of the questions about keys that are about one of these."""
+
+
 def key_exchange(rng: Random, facts: Facts) -> tuple[ActionFact | None, str, str]:
     """A question about a key or command, and its answer; the action it is about, if any."""
     action = rng.choice(facts.actions)
+    if rng.random() < OFTEN_SHARE:
+        action = rng.choice([action for action in facts.actions if action.id in OFTEN] or facts.actions)
     if action.scope != _ANYWHERE and rng.random() < 0.4:
         action = rng.choice(facts.actions)
     kinds = {"free": 5.0}
