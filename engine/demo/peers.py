@@ -1,7 +1,7 @@
 """The processes that train together, each on a core of its own with batches of its own.
 
-Development only. Two processes with one thread each learn from more tokens a second than one process with two threads: the network's products
-are too small to be worth dividing.
+Development only. Two processes with one thread each learn from more tokens a second than one process with two threads: the network's
+products are too small to be worth dividing.
 """
 
 from __future__ import annotations
