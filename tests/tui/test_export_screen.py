@@ -87,7 +87,7 @@ async def test_a_file_in_the_way_is_overwritten_when_that_is_asked_for_once_more
         await run.pilot.press("alt+x")
         await opened(run)
         await run.pilot.press("enter")
-        await run.until("Export once more to overwrite it")
+        await run.until("overwrite")
         assert taken.read_text("utf-8") == "mine"
         await run.pilot.press("enter")
         await run.until("Exported to")
