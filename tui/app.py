@@ -151,6 +151,13 @@ class XchatApp(App[None], inherit_bindings=False):
 
     # Painting
 
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """The screens that shine through the one on top."""
+        # Textual 8.2 counts the one just below always, and so would paint all of a flamegraph anew for every word of the answer behind it.
+        stack = self._screen_stack
+        return [] if stack and stack[-1].styles.background.a == 1 else super()._background_screens
+
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         """Send what differs from what the terminal shows, and ask it when it has drawn that."""
         driver = self._driver

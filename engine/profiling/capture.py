@@ -15,6 +15,7 @@ from engine.errors import CaptureError, UsageError
 from engine.metrics.clock import NS_PER_S, now_ns, wall_ms
 from engine.profiling import child
 from engine.profiling.lanes import LANE_INTERVAL_S, LaneRecorder
+from engine.profiling.look_cost import affordable_rate
 from engine.profiling.permission import allowed_tracer, obstacle, surroundings
 from engine.profiling.pyspy import Report, command_line, find_py_spy, read_report
 from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
@@ -25,6 +26,7 @@ from engine.profiling.tokens import TokenLog
 
 DEFAULT_SECONDS = 10
 DEFAULT_RATE = 50
+"""Samples per second, unless so many would slow the answer down."""
 LONGEST_SECONDS = 3600
 HIGHEST_RATE = 1000
 
@@ -54,8 +56,8 @@ class CaptureRequest:
     """What to record."""
 
     seconds: int = DEFAULT_SECONDS
-    rate: int = DEFAULT_RATE
-    """Samples per second."""
+    rate: int | None = None
+    """Samples per second; None takes DEFAULT_RATE, or fewer where looking is dear (see `planned_rate`)."""
     mode: CaptureMode = CaptureMode.PYTHON
     pid: int | None = None
     """Another process than this one."""
@@ -63,8 +65,24 @@ class CaptureRequest:
     def __post_init__(self) -> None:
         if not 1 <= self.seconds <= LONGEST_SECONDS:
             raise UsageError(f"A capture of {self.seconds} seconds can't be made", f"It takes 1 to {LONGEST_SECONDS} seconds.")
-        if not 1 <= self.rate <= HIGHEST_RATE:
+        if self.rate is not None and not 1 <= self.rate <= HIGHEST_RATE:
             raise UsageError(f"A rate of {self.rate} can't be recorded", f"It takes 1 to {HIGHEST_RATE} samples a second.")
+
+    @property
+    def own_process(self) -> bool:
+        """Whether this very process is recorded."""
+        return self.pid in {None, os.getpid()}
+
+    def planned_rate(self) -> int:
+        """Samples per second that this request means now.
+
+        Unless it was chosen, it is bounded in the modes that read all threads while they run; the one that holds the GIL is read in a tenth
+        of the time, and the mode with native frames is for those who accept its price.
+        """
+        if self.rate is not None:
+            return self.rate
+        dear = self.own_process and self.mode in {CaptureMode.PYTHON, CaptureMode.IDLE}
+        return affordable_rate(DEFAULT_RATE) if dear else DEFAULT_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +128,8 @@ class Capture:
         program: Callable[[], Path] = find_py_spy,
     ) -> None:
         self.request = request
+        self.rate = request.planned_rate()
+        """Samples per second."""
         self._tokens = tokens
         self._setting = setting or Setting()
         self._program = program
@@ -178,7 +198,7 @@ class Capture:
         try:
             recording = await self._with_py_spy()
         except _UnusableError as reason:
-            if not self._own_process:
+            if not self.request.own_process:
                 raise CaptureError(reason.title, reason.detail, reason.hint) from reason
             recording = await self._in_process(reason)
         if not recording.stacks.total:
@@ -189,10 +209,6 @@ class Capture:
     def _pid(self) -> int:
         return os.getpid() if self.request.pid is None else self.request.pid
 
-    @property
-    def _own_process(self) -> bool:
-        return self._pid == os.getpid()
-
     def _record(self, recording: _Recording) -> CaptureRecord:
         tokens, start_ns, end_ns = self._tokens, recording.start_ns, recording.end_ns
         work = tokens.between(start_ns, end_ns, disturbed_from_ns=self._asked_ns) if tokens is not None else None
@@ -200,7 +216,7 @@ class Capture:
             started_ms=self._started_wall_ms,
             mode=recording.mode,
             seconds=round((end_ns - start_ns) / NS_PER_S, 3),
-            rate=self.request.rate,
+            rate=self.rate,
             samples=recording.stacks.total,
             stacks=recording.stacks,
             failures=recording.failures,
@@ -234,7 +250,7 @@ class Capture:
         # The output is a file without a name: private, and gone with the last process that holds it.
         with tempfile.TemporaryFile() as output:
             process = await self._start(program, output.fileno())
-            with allowed_tracer(process.pid) if self._own_process else contextlib.nullcontext():
+            with allowed_tracer(process.pid) if self.request.own_process else contextlib.nullcontext():
                 attended = await self._attend(process, program)
             output.seek(0)
             # Long captures of many threads have megabytes, and the screen goes on.
@@ -244,7 +260,7 @@ class Capture:
     async def _start(self, program: Path, descriptor: int) -> asyncio.subprocess.Process:
         request = self.request
         command = command_line(
-            program, pid=self._pid, seconds=request.seconds, rate=request.rate, mode=request.mode, output=f"/dev/fd/{descriptor}"
+            program, pid=self._pid, seconds=request.seconds, rate=self.rate, mode=request.mode, output=f"/dev/fd/{descriptor}"
         )
         try:
             return await child.spawn(command, descriptor, 0 if request.mode is CaptureMode.NATIVE else NICENESS)
@@ -272,7 +288,7 @@ class Capture:
             raise self._unusable(report, program)
         if process.returncode != 0:
             raise CaptureError("The capture was lost", _how_it_ended(process.returncode, report), "Start another one.")
-        return _Attended(report, recorded_lanes if self._own_process else (), cpu.percent, ended_ns)
+        return _Attended(report, recorded_lanes if self.request.own_process else (), cpu.percent, ended_ns)
 
     async def _accompany(self, process: asyncio.subprocess.Process, lanes: LaneRecorder, cpu: child.ProcessTime) -> None:
         """Look at the threads while py-spy samples, and end it when asked to."""
@@ -313,7 +329,7 @@ class Capture:
         if report.refused:
             request = self.request
             instead = command_line(
-                program, pid=self._pid, seconds=request.seconds, rate=request.rate, mode=request.mode, output=INSTEAD_FILE, form="raw"
+                program, pid=self._pid, seconds=request.seconds, rate=self.rate, mode=request.mode, output=INSTEAD_FILE, form="raw"
             )
             reason, hint = obstacle(surroundings(), instead, INSTEAD_FILE)
             return _UnusableError("py-spy may not look into the program", reason, hint)
@@ -323,9 +339,9 @@ class Capture:
         start_ns = self._started_ns or attended.ended_ns
         end_ns = self._stopped_ns or attended.ended_ns
         report = attended.report
-        tried = self.request.rate * self.request.seconds
+        tried = self.rate * self.request.seconds
         if self._stopped_ns is not None:
-            tried = min(tried, self.taken or round(self.request.rate * (end_ns - start_ns) / NS_PER_S))
+            tried = min(tried, self.taken or round(self.rate * (end_ns - start_ns) / NS_PER_S))
         return _Recording(
             mode=self.request.mode,
             stacks=stacks,
@@ -340,7 +356,8 @@ class Capture:
         )
 
     async def _in_process(self, reason: CaptureError) -> _Recording:
-        sampler = InProcessSampler(self.request.rate, idle=self.request.mode is CaptureMode.IDLE)
+        self.rate = self.request.rate or DEFAULT_RATE  # from inside, a look is cheap
+        sampler = InProcessSampler(self.rate, idle=self.request.mode is CaptureMode.IDLE)
         lanes = LaneRecorder()
         self._count = lambda: sampler.taken
         start_ns = self._begin_sampling()

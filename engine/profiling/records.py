@@ -94,7 +94,7 @@ class Overhead:
     sampler_cpu_pct: float | None = None
     """CPU time of the sampler, per cent of one core."""
     speed_outside: float | None = None
-    """Tokens per second of the same answer while no capture ran."""
+    """Tokens per second that the same answer would have made without the capture, to go by its tokens beside it."""
     speed_during: float | None = None
     """Tokens per second of the same answer during the capture."""
 

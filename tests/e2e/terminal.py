@@ -72,6 +72,7 @@ class Terminal:
         """Read the terminal until `wanted` is on the screen (or true of it); returns the screen."""
         holds = wanted if callable(wanted) else lambda text: wanted in text
         deadline = time.monotonic() + timeout
+        self._show(b"")
         while not holds(self.text):
             left = deadline - time.monotonic()
             if left <= 0 or not self._read(left):
@@ -131,9 +132,13 @@ class Terminal:
     def _read(self, timeout: float) -> bool:
         """Show what the program wrote; False when nothing came in time or the program closed the terminal."""
         data = self._take(timeout)
+        self._show(data)
+        return bool(data)
+
+    def _show(self, data: bytes) -> None:
+        """Put what was drained, and `data` after it, on the screen."""
         self._stream.feed(self._unseen + data)
         self._unseen = b""
-        return bool(data)
 
     def _take(self, timeout: float) -> bytes:
         """What the program wrote, its queries answered; nothing when nothing came in time or the program closed the terminal."""

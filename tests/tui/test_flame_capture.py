@@ -11,7 +11,9 @@ import pytest
 from engine.errors import CaptureError
 from engine.paths import database_path
 from engine.profiling import capture as capture_module
+from engine.profiling import look_cost
 from engine.profiling.capture import CaptureRequest
+from engine.profiling.look_cost import SHARE
 from engine.profiling.records import CaptureMode
 from engine.store.captures import list_captures
 from tests.engine.profiling.test_capture import busy_thread, enough_samples
@@ -111,7 +113,8 @@ async def test_leaving_the_program_ends_the_capture() -> None:
     assert await active.result() is None
 
 
-async def test_the_dialog_says_what_each_mode_sees_and_remembers_the_choice() -> None:
+async def test_the_dialog_says_what_each_mode_sees_and_remembers_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_cost, "look_cost_s", lambda: SHARE / 50)
     chosen: list[CaptureRequest | None] = []
     async with Host().run_test(size=(80, 24)) as pilot:
         await pilot.app.push_screen(CaptureDialog(CaptureRequest()), chosen.append)
@@ -121,7 +124,54 @@ async def test_the_dialog_says_what_each_mode_sees_and_remembers_the_choice() ->
         await pilot.press("down", "right")
         assert "Also the functions inside llama.cpp" in screen_text(pilot.app)
         await pilot.press("enter")
-    assert chosen == [CaptureRequest(20, 50, CaptureMode.NATIVE)]
+    assert chosen == [CaptureRequest(20, None, CaptureMode.NATIVE)]
+
+
+async def test_the_dialog_says_why_it_takes_fewer_samples_and_lets_one_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_cost, "look_cost_s", lambda: SHARE / 20)
+    chosen: list[CaptureRequest | None] = []
+    async with Host().run_test(size=(80, 24)) as pilot:
+        await pilot.app.push_screen(CaptureDialog(CaptureRequest()), chosen.append)
+        await pilot.pause()
+        assert "Record for 10 s, 20 samples a second: 50 would cost over 3 % of tokens/s" in screen_text(pilot.app)
+        await pilot.press("r", "r")
+        assert "Record for 10 s, 50 samples a second, whatever they cost" in screen_text(pilot.app)
+        await pilot.press("enter")
+    assert chosen == [CaptureRequest(10, 50)]
+
+
+async def test_a_capture_tells_the_rate_it_really_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_cost, "look_cost_s", lambda: SHARE / 20)
+    async with program(database=database_path()) as run:
+        await recording(run)
+        await run.until("20/s")
+        await run.pilot.press("f9")
+        await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph")
+        assert "at 20/s" in run.text
+        (saved,) = list_captures(database_path())
+        assert saved.rate == 20
+
+
+async def test_the_answer_goes_on_behind_the_flamegraph_without_painting_it_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = FakeBackend(script=["one ", "two ", "three"], gated=True)
+    async with program(backend, database=database_path()) as run:
+        await run.send("Count")
+        backend.release(1)
+        await recording(run)
+        await run.pilot.press("f9")
+        await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph")
+        await run.pilot.pause()
+        painted: list[object] = []
+        monkeypatch.setattr(type(run.app), "_display", lambda _app, screen, _renderable: painted.append(screen))
+        backend.release(2)
+        await run.answered()
+        await run.pilot.pause()
+        monkeypatch.undo()
+        assert painted == []
+        await run.pilot.resize_terminal(70, 20)
+        await run.pilot.press("escape")
+        await run.until("one two three")
+        assert run.chat.size == (70, 20)
 
 
 async def test_the_dialog_closes_without_a_capture() -> None:

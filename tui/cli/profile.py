@@ -55,7 +55,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verbs = parser.add_subparsers(required=True, metavar="record|list|show|diff|export|delete")
     recording = verbs.add_parser("record", help="run a command of xchat and record it")
     recording.add_argument("--seconds", type=int, default=None, metavar="N", help="stop recording after N seconds; else at the end")
-    recording.add_argument("--rate", type=int, default=DEFAULT_RATE, metavar="N", help=f"samples a second ({DEFAULT_RATE})")
+    recording.add_argument(
+        "--rate", type=int, default=None, metavar="N", help=f"samples a second; else {DEFAULT_RATE}, or as many as cost 3 %% of tokens/s"
+    )
     mode = recording.add_mutually_exclusive_group()
     for choice in (CaptureMode.NATIVE, CaptureMode.GIL, CaptureMode.IDLE):
         mode.add_argument(f"--{choice}", dest="mode", action="store_const", const=choice, help=MODE_TEXTS[choice].sees.rstrip("."))

@@ -11,11 +11,14 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
-from engine.profiling.capture import Capture, CaptureRequest
+from engine.profiling.capture import DEFAULT_RATE, Capture, CaptureRequest
 from engine.profiling.records import MODE_TEXTS, CaptureMode
 
 SECONDS = (5, 10, 20, 30, 60, 120, 300)
 """Lengths to choose from."""
+
+RATES = (None, 25, 50, 100, 250)
+"""Samples a second to choose from; None leaves it to what they cost."""
 
 MODES = (CaptureMode.PYTHON, CaptureMode.NATIVE, CaptureMode.GIL, CaptureMode.IDLE)
 """Modes to choose from; the others come by themselves."""
@@ -39,6 +42,7 @@ class CaptureOverlay(Static):
     def __init__(self, capture: Capture, *, end_key: str, cancel_key: str) -> None:
         super().__init__(markup=False)
         self._capture = capture
+        self._shown = ""
         self._keys = f"{end_key} ends it now, {cancel_key} cancels"
 
     def on_mount(self) -> None:
@@ -47,21 +51,33 @@ class CaptureOverlay(Static):
         self._count()
 
     def _count(self) -> None:
+        text = self._text()
+        if text != self._shown:
+            self._shown = text
+            # Without a new layout of the whole screen, which its other parts don't need.
+            self.update(text, layout=False)
+
+    def _text(self) -> str:
         request = self._capture.request
         left = f"{self._capture.remaining_s:.0f} s left" if self._capture.sampling else "py-spy is starting"
         mode = MODE_TEXTS[request.mode].label
-        self.update(f"● Recording · {left} of {request.seconds} s · {request.rate}/s · {mode}\n  {self._keys}")
+        return f"● Recording · {left} of {request.seconds} s · {self._capture.rate}/s · {mode}\n  {self._keys}"
 
 
 class CaptureDialog(ModalScreen[CaptureRequest | None]):
     """Chooses mode and length; dismissed with the request, or None after Escape."""
 
     HELP = """\
-Chooses what a capture looks at and how long. Up and Down choose the mode, Left and Right the length, Enter starts.
+Chooses what a capture looks at and how long. Up and Down choose the mode, Left and Right the length, R how many samples a second,
+Enter starts.
+
+Left to itself, a capture takes 50 samples a second, or as many as cost 3 % of tokens/s where every core decodes: what one look costs
+is measured before.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "length(-1)", "Shorter"),
         Binding("right", "length(1)", "Longer"),
+        Binding("r", "rate", "Samples a second"),
         Binding("escape", "dismiss(None)", "Close"),
     ]
     DEFAULT_CSS = """
@@ -87,31 +103,44 @@ Chooses what a capture looks at and how long. Up and Down choose the mode, Left 
             yield OptionList(*(MODE_TEXTS[mode].label for mode in MODES), markup=False)
             yield Static(id="about", markup=False)
             yield Static(NOT_IN_STACKS, markup=False)
-            yield Static("Enter starts   Left and Right change the length   Esc closes", markup=False)
+            yield Static("Enter starts   Left and Right change the length   R the rate   Esc closes", markup=False)
 
     def on_mount(self) -> None:
         """Begin with what was chosen last."""
         options = self.query_one(OptionList)
         options.highlighted = MODES.index(self._mode) if self._mode in MODES else 0
         options.focus()
-        self._show_length()
+        self._show_plan()
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
         self._mode = MODES[event.option_index]
         text = MODE_TEXTS[self._mode]
         self.query_one("#about", Static).update(f"Sees: {text.sees}\nDoesn't see: {text.blind}")
+        self._show_plan()
 
     @on(OptionList.OptionSelected)
     def _selected(self) -> None:
-        self.dismiss(CaptureRequest(self._seconds, self._rate, self._mode))
+        self.dismiss(self._request)
 
     def action_length(self, step: int) -> None:
         """A shorter or longer capture."""
         longer = [seconds for seconds in SECONDS if (seconds > self._seconds if step > 0 else seconds < self._seconds)]
         if longer:
             self._seconds = longer[0] if step > 0 else longer[-1]
-        self._show_length()
+        self._show_plan()
 
-    def _show_length(self) -> None:
-        self.query_one("#length", Static).update(f"Record for {self._seconds} s, {self._rate} samples a second")
+    def action_rate(self) -> None:
+        """The next of RATES."""
+        self._rate = RATES[(RATES.index(self._rate) + 1) % len(RATES)] if self._rate in RATES else None
+        self._show_plan()
+
+    @property
+    def _request(self) -> CaptureRequest:
+        return CaptureRequest(self._seconds, self._rate, self._mode)
+
+    def _show_plan(self) -> None:
+        rate = self._request.planned_rate()
+        why = "" if self._rate is not None or rate == DEFAULT_RATE else f": {DEFAULT_RATE} would cost over 3 % of tokens/s"
+        chosen = "" if self._rate is None else ", whatever they cost"
+        self.query_one("#length", Static).update(f"Record for {self._seconds} s, {rate} samples a second{why}{chosen}")

@@ -170,7 +170,7 @@ class CaptureSubject:
 
     def rows(self, key: SortKey) -> list[Row]:
         """Own and total time of each function."""
-        rate = self.capture.rate or 1
+        rate = self.capture.looks_per_second or 1
         whole = self.tree.total(self.tree.root)
         functions = self.tree.functions()
         functions.sort(key=_ORDERS[key])
