@@ -150,7 +150,7 @@ class Capture:
 
     @property
     def taken(self) -> int | None:
-        """Samples so far, failed ones included; from any thread. None where py-spy can't be watched. The record has the exact number."""
+        """Samples so far, or somewhat fewer; from any thread. None where py-spy can't be watched."""
         return self._count()
 
     @property
@@ -339,9 +339,6 @@ class Capture:
         start_ns = self._started_ns or attended.ended_ns
         end_ns = self._stopped_ns or attended.ended_ns
         report = attended.report
-        tried = self.rate * self.request.seconds
-        if self._stopped_ns is not None:
-            tried = min(tried, self.taken or round(self.rate * (end_ns - start_ns) / NS_PER_S))
         return _Recording(
             mode=self.request.mode,
             stacks=stacks,
@@ -349,11 +346,23 @@ class Capture:
             end_ns=end_ns,
             lanes=attended.lanes,
             failures=report.failures,
-            looks=max(0, tried - report.failures),
+            looks=self._looks(stacks, report.failures, (end_ns - start_ns) / NS_PER_S),
             sampler_cpu_pct=attended.cpu_pct,
             behind_s=report.behind_s,
             notes=report.complaints,
         )
+
+    def _looks(self, stacks: FoldedStacks, failures: int, lasted_s: float) -> int:
+        """How often py-spy (0.4.3) read all stacks, which it doesn't tell.
+
+        Left alone it does so `rate × seconds` times, however long that takes. Ended early it has done so as often as the thread that is in
+        every sample was seen, in the modes that leave none out; in the others as often as its rate says, or the busiest thread.
+        """
+        seen = max(stacks.samples_of_threads.values(), default=0)
+        if self._stopped_ns is not None and self.request.mode in {CaptureMode.IDLE, CaptureMode.NATIVE}:
+            return seen
+        seconds = self.request.seconds if self._stopped_ns is None else min(lasted_s, self.request.seconds)
+        return max(seen, round(self.rate * seconds) - failures)
 
     async def _in_process(self, reason: CaptureError) -> _Recording:
         self.rate = self.request.rate or DEFAULT_RATE  # from inside, a look is cheap

@@ -45,8 +45,8 @@ class ProcessTime:
 class Wakings:
     """How often the first thread of a child has woken up since this was made, read from /proc; unknown elsewhere.
 
-    py-spy reads the stacks on a second thread, and its first one wakes for each result: this counts them while they come, which no
-    output of py-spy tells.
+    py-spy sleeps before each look, so this tells whether it has looked; it is no count of looks, since py-spy waits for other things, too
+    (up to half as often again beside an answer), and does not sleep while it is behind.
     """
 
     def __init__(self, pid: int) -> None:

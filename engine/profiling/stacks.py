@@ -43,14 +43,19 @@ class FoldedStacks:
         return sum(self.counts)
 
     @property
-    def threads(self) -> tuple[str, ...]:
-        """Names of the threads, the busiest first; empty when the stacks don't begin with a thread."""
+    def samples_of_threads(self) -> Mapping[str, int]:
+        """Samples of each thread, by name, the busiest first; empty when the stacks don't begin with a thread."""
         samples: dict[str, int] = {}
         for stack, count in zip(self.stacks, self.counts, strict=True):
             name = thread_name(stack.split(";", 1)[0])
             if name is not None:
                 samples[name] = samples.get(name, 0) + count
-        return tuple(sorted(samples, key=lambda name: -samples[name]))
+        return dict(sorted(samples.items(), key=lambda item: -item[1]))
+
+    @property
+    def threads(self) -> tuple[str, ...]:
+        """Names of the threads, the busiest first."""
+        return tuple(self.samples_of_threads)
 
     def text(self) -> str:
         """The folded text."""

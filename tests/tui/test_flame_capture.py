@@ -48,7 +48,7 @@ async def test_one_key_records_while_the_answer_goes_on_and_the_same_key_ends_it
         await run.until("two")
         await run.pilot.press("f9")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph")
-        assert "spinner" in run.text
+        await run.until("spinner")
         assert not run.chat.query(CaptureOverlay)
         (saved,) = list_captures(database_path())
         assert (saved.mode, saved.preset, saved.model) == (CaptureMode.PYTHON, "daily", "fake-Q4_K_M")
@@ -102,7 +102,7 @@ async def test_the_reason_for_sampling_from_inside_is_told(monkeypatch: pytest.M
         await run.pilot.press("f9")
         await run.until_noticed("since py-spy could not")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph")
-        assert "py-spy is missing" in run.text
+        await run.until("py-spy is missing")
 
 
 async def test_leaving_the_program_ends_the_capture() -> None:
@@ -147,7 +147,7 @@ async def test_a_capture_tells_the_rate_it_really_takes(monkeypatch: pytest.Monk
         await run.until("20/s")
         await run.pilot.press("f9")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph")
-        assert "at 20/s" in run.text
+        await run.until("at 20/s")
         (saved,) = list_captures(database_path())
         assert saved.rate == 20
 

@@ -103,7 +103,7 @@ is measured before.
             yield OptionList(*(MODE_TEXTS[mode].label for mode in MODES), markup=False)
             yield Static(id="about", markup=False)
             yield Static(NOT_IN_STACKS, markup=False)
-            yield Static("Enter starts   Left and Right change the length   R the rate   Esc closes", markup=False)
+            yield Static("Enter starts   Left and Right: length   R: rate   Esc closes", markup=False)
 
     def on_mount(self) -> None:
         """Begin with what was chosen last."""

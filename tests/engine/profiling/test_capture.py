@@ -122,6 +122,23 @@ async def test_the_samples_so_far_are_those_that_the_record_has() -> None:
 
 
 @linux
+@pytest.mark.parametrize("mode", [CaptureMode.IDLE, CaptureMode.PYTHON])
+async def test_ended_early_it_knows_how_often_it_looked(mode: CaptureMode) -> None:
+    capture = Capture(CaptureRequest(60, 100, mode))
+    with busy_thread("spinner"):
+        await enough_samples(capture)
+        capture.stop_early()
+        record = await capture.result()
+    assert record is not None
+    assert record.looks is not None
+    seen = record.stacks.samples_of_threads["spinner"]
+    if mode is CaptureMode.IDLE:
+        assert record.looks == seen
+    else:
+        assert record.looks == max(seen, round(100 * record.seconds) - record.failures)
+
+
+@linux
 async def test_cancelling_leaves_no_child_and_no_record() -> None:
     before = children()
     capture = Capture(CaptureRequest(60))

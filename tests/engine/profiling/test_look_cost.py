@@ -68,7 +68,9 @@ async def test_an_event_loop_counts_as_it_is_while_it_waits(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("cost_s", "rate"), [(None, 50), (SHARE / 1000, 50), (SHARE / 50, 50), (SHARE / 20, 20), (1.0, 1)], ids=["unknown", *["known"] * 4]
+    ("cost_s", "rate"),
+    [(None, 50), (SHARE / 1000, 50), (SHARE / 50, 50), (SHARE / 23.5, 20), (SHARE / 3.5, 3), (1.0, 1)],
+    ids=["unknown", "cheap", "just enough", "steps of five", "below a step", "never none"],
 )
 def test_as_many_samples_as_the_share_pays_for(monkeypatch: pytest.MonkeyPatch, cost_s: float | None, rate: int) -> None:
     monkeypatch.setattr(look_cost, "look_cost_s", lambda: cost_s)
