@@ -60,8 +60,8 @@ AWAY_S = 1.0
 FEWEST_GAPS = 200
 NEIGHBOURS = 15
 """Tokens before and after one that say what is usual."""
-LONGEST_GAP = 3.0
-"""A gap counts as so many usual ones at most: what stops a shared machine for longer is not py-spy."""
+LONGEST_GAP = 1.5
+"""A gap counts as so many usual ones at most, besides what looking used of it: what stops a shared machine for longer is not py-spy."""
 F9, ESCAPE, NEW, QUIT = "\x1b[20~", "\x1b", "\x0e", "\x11"
 VIEWER = "heaviest left"
 """What the flamegraph's viewer shows when it is ready."""
