@@ -12,9 +12,10 @@ from engine.paths import database_path
 from tui.screens.chat_talk import TalkActions
 
 if TYPE_CHECKING:
-    from engine.profiling.capture import Capture, CaptureRequest, Setting
+    from engine.profiling.capture import Capture
     from engine.profiling.profiler import Profiler
     from engine.profiling.records import CaptureRecord
+    from engine.profiling.request import CaptureRequest, Setting
 
 
 class ProfileActions(TalkActions):
@@ -83,12 +84,12 @@ class ProfileActions(TalkActions):
             super().action_stop()
 
     def _chosen_request(self) -> CaptureRequest:
-        from engine.profiling.capture import CaptureRequest
+        from engine.profiling.request import CaptureRequest
 
         return self._request or CaptureRequest()
 
     def _setting(self) -> Setting:
-        from engine.profiling.capture import Setting
+        from engine.profiling.request import Setting
 
         if self.session is None:
             return Setting()

@@ -11,24 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import CaptureError, UsageError
+from engine.errors import CaptureError
 from engine.metrics.clock import NS_PER_S, now_ns, wall_ms
 from engine.profiling import child
 from engine.profiling.lanes import LANE_INTERVAL_S, LaneRecorder
-from engine.profiling.look_cost import affordable_rate
 from engine.profiling.permission import allowed_tracer, obstacle, surroundings
 from engine.profiling.pyspy import Report, command_line, find_py_spy, read_report
 from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
+from engine.profiling.request import DEFAULT_RATE, CaptureRequest, Setting
 from engine.profiling.sampler import InProcessSampler
 from engine.profiling.speedscope import read_pyspy
 from engine.profiling.stacks import FoldedStacks
 from engine.profiling.tokens import TokenLog
-
-DEFAULT_SECONDS = 10
-DEFAULT_RATE = 50
-"""Samples per second, unless so many would slow the answer down."""
-LONGEST_SECONDS = 3600
-HIGHEST_RATE = 1000
 
 START_LIMIT_S = 20.0
 """How long py-spy may take until it samples; reading the symbols of large libraries takes it seconds."""
@@ -49,49 +43,6 @@ SAMPLING = "Sampling process"
 
 INSTEAD_FILE = "capture.folded"
 """The output of the command that a person may have to run."""
-
-
-@dataclass(frozen=True, slots=True)
-class CaptureRequest:
-    """What to record."""
-
-    seconds: int = DEFAULT_SECONDS
-    rate: int | None = None
-    """Samples per second; None takes DEFAULT_RATE, or fewer where looking is dear (see `planned_rate`)."""
-    mode: CaptureMode = CaptureMode.PYTHON
-    pid: int | None = None
-    """Another process than this one."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.seconds <= LONGEST_SECONDS:
-            raise UsageError(f"A capture of {self.seconds} seconds can't be made", f"It takes 1 to {LONGEST_SECONDS} seconds.")
-        if self.rate is not None and not 1 <= self.rate <= HIGHEST_RATE:
-            raise UsageError(f"A rate of {self.rate} can't be recorded", f"It takes 1 to {HIGHEST_RATE} samples a second.")
-
-    @property
-    def own_process(self) -> bool:
-        """Whether this very process is recorded."""
-        return self.pid in {None, os.getpid()}
-
-    def planned_rate(self) -> int:
-        """Samples per second that this request means now.
-
-        Unless it was chosen, it is bounded in the modes that read all threads while they run; the one that holds the GIL is read in a tenth
-        of the time, and the mode with native frames is for those who accept its price.
-        """
-        if self.rate is not None:
-            return self.rate
-        dear = self.own_process and self.mode in {CaptureMode.PYTHON, CaptureMode.IDLE}
-        return affordable_rate(DEFAULT_RATE) if dear else DEFAULT_RATE
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What was in force while a capture ran, as lists show it."""
-
-    model: str = ""
-    quant: str = ""
-    preset: str = ""
 
 
 class _UnusableError(CaptureError):

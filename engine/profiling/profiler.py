@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from engine.errors import CaptureError
 from engine.metrics.clock import now_ns
-from engine.profiling.capture import Capture, CaptureRequest, Setting
+from engine.profiling.capture import Capture
+from engine.profiling.request import CaptureRequest, Setting
 from engine.profiling.tokens import TokenLog
 
 NOISE = "capture"

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 from engine.metrics.clock import NS_PER_MS, NS_PER_S, now_ns
 from engine.metrics.timings import percentile
-from engine.profiling.capture import DEFAULT_SECONDS
+from engine.profiling.request import DEFAULT_SECONDS
 from engine.profiling.tokens import TokenLog
 from tests.bench.bench_screen import RARE, fresh_folders
 from tests.e2e.terminal import XCHAT, Terminal

@@ -12,9 +12,9 @@ from engine.errors import CaptureError
 from engine.paths import database_path
 from engine.profiling import capture as capture_module
 from engine.profiling import look_cost
-from engine.profiling.capture import CaptureRequest
 from engine.profiling.look_cost import SHARE
 from engine.profiling.records import CaptureMode
+from engine.profiling.request import CaptureRequest
 from engine.store.captures import list_captures
 from tests.engine.profiling.test_capture import busy_thread, enough_samples
 from tests.fake_backend import FakeBackend

@@ -12,9 +12,9 @@ from engine.errors import CaptureError, UsageError
 from engine.metrics.clock import now_ns, wall_ms
 from engine.metrics.timings import compute_timings
 from engine.paths import database_path
-from engine.profiling.capture import CaptureRequest
 from engine.profiling.profiler import NOISE
 from engine.profiling.records import CaptureMode, CaptureRecord
+from engine.profiling.request import CaptureRequest
 from engine.records import TurnRecord
 from engine.store.captures import list_captures, save_capture
 from tests.engine.profiling.captures import FOLDED, record

@@ -16,10 +16,11 @@ from engine.config import load_config
 from engine.errors import CaptureError, StoreError, UsageError
 from engine.metrics.clock import NS_PER_MS, now_ns, wall_ms
 from engine.paths import database_path
-from engine.profiling.capture import DEFAULT_RATE, LONGEST_SECONDS, Capture, CaptureRequest
+from engine.profiling.capture import Capture
 from engine.profiling.diff import DiffTree
 from engine.profiling.export import ExportFormat, default_name, export_bytes, write_export
 from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord, record_of_file
+from engine.profiling.request import DEFAULT_RATE, LONGEST_SECONDS, CaptureRequest
 from engine.profiling.stacks import read_folded
 from engine.profiling.tokens import TokenLog
 from engine.profiling.tree import FlameTree, frames_of

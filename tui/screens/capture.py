@@ -11,8 +11,9 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
-from engine.profiling.capture import DEFAULT_RATE, Capture, CaptureRequest
+from engine.profiling.capture import Capture
 from engine.profiling.records import MODE_TEXTS, CaptureMode
+from engine.profiling.request import DEFAULT_RATE, CaptureRequest
 
 SECONDS = (5, 10, 20, 30, 60, 120, 300)
 """Lengths to choose from."""

@@ -19,9 +19,10 @@ import pytest
 from engine.errors import CaptureError, UsageError
 from engine.profiling import capture as capture_module
 from engine.profiling import child, permission
-from engine.profiling.capture import Capture, CaptureRequest, Setting
+from engine.profiling.capture import Capture
 from engine.profiling.profiler import NOISE, Profiler
 from engine.profiling.records import CaptureMode
+from engine.profiling.request import CaptureRequest, Setting
 from engine.profiling.tokens import TokenLog
 
 ENOUGH = 20
@@ -296,7 +297,8 @@ async def test_a_py_spy_that_ignores_the_signal_is_killed(tmp_path: Path, monkey
 def test_nothing_is_left_behind_when_the_program_is_killed() -> None:
     code = """
 import asyncio, psutil, sys
-from engine.profiling.capture import Capture, CaptureRequest
+from engine.profiling.capture import Capture
+from engine.profiling.request import CaptureRequest
 async def main():
     capture = Capture(CaptureRequest(60))
     await capture.wait_until_sampling()

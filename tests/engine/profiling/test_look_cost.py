@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 
 from engine.profiling import look_cost
-from engine.profiling.capture import DEFAULT_RATE, CaptureRequest
 from engine.profiling.look_cost import CALLS_PER_FRAME, CALLS_PER_THREAD, SHARE, affordable_rate, look_cost_s
 from engine.profiling.records import CaptureMode
+from engine.profiling.request import DEFAULT_RATE, CaptureRequest
 
 MICROSECOND = 1e-6
 
