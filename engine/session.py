@@ -407,13 +407,17 @@ class Session:
         if message_id in self._tree and all(message.id != message_id for message in self.branch):
             self._show_branch_of(message_id)
 
+    async def logged(self) -> None:
+        """Wait until everything so far is in the database, for those who read it there."""
+        await self._journal.drain()
+
     async def regressions(self, turn: TurnRecord) -> tuple[Regression, ...]:
         """What was clearly slower in a finished turn than in this host's own clean turns before it.
 
         Raises:
             StoreError: The database can't be read.
         """
-        await self._journal.drain()
+        await self.logged()
         return await self._read().regressions(turn)
 
     async def interrupted(self) -> SessionInfo | None:

@@ -101,7 +101,7 @@ class Capture:
 
     @property
     def taken(self) -> int | None:
-        """Samples so far, or somewhat fewer; from any thread. None where py-spy can't be watched."""
+        """About how often it has looked so far, up to half too often beside an answer; from any thread. None where it can't be watched."""
         return self._count()
 
     @property

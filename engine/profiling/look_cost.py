@@ -1,9 +1,9 @@
 """What a look of py-spy at this process costs, and so how many a second can be afforded.
 
 py-spy (0.4.3) reads a process through `process_vm_readv`, piece by piece: six calls for a frame, and it reads the frames of waiting threads
-before it leaves them out. So a look takes as long as some hundreds of these calls, and those take 0.4 µs on one machine and 1.6 µs on a
-virtual one. Where every core decodes, what py-spy runs is lost to tokens/s. So, like perf (`kernel.perf_cpu_time_max_percent`), a capture
-takes fewer samples where they are dear.
+before it leaves them out. So a look takes as long as some hundreds of these calls, and how long those take depends on the machine: 1.5 to
+1.9 µs on a virtual one (2 vCPU EPYC). Where every core decodes, what py-spy runs is lost to tokens/s. So, like perf
+(`kernel.perf_cpu_time_max_percent`), a capture takes fewer samples where they are dear.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ in all (py-spy 0.4.3, `--nonblocking --function`, Linux 6.18, 2 vCPU EPYC), and 
 """
 
 STEP = 5
+"""Samples per second between two rates that are taken."""
+USUAL_FRAMES, USUAL_THREADS = 45, 7
+"""What there is to read while an answer grows (Python 3.11, Textual 8.2): a capture may begin before the engine stands."""
 
 _CALLS = 40
 _TRIES = 10
@@ -56,8 +59,8 @@ def look_cost_s() -> float | None:
     if call_s is None:
         return None
     stacks = sys._current_frames()
-    frames = sum(_depth(frame) for frame in stacks.values())
-    return call_s * (CALLS_PER_FRAME * frames + CALLS_PER_THREAD * len(stacks) + CALLS_PER_LOOK)
+    frames = max(USUAL_FRAMES, sum(_depth(frame) for frame in stacks.values()))
+    return call_s * (CALLS_PER_FRAME * frames + CALLS_PER_THREAD * max(USUAL_THREADS, len(stacks)) + CALLS_PER_LOOK)
 
 
 def _call_s() -> float | None:

@@ -102,8 +102,8 @@ def watched_answers(model: Path, options: argparse.Namespace) -> tuple[Rows, Row
     """Let the program answer and capture; the tokens and captures that it noted (see `tests.bench.watched`)."""
     with fresh_folders(), tempfile.TemporaryDirectory() as folder:
         notes = Path(folder) / "notes.npz"
-        command = [sys.executable, *options.watched, str(notes), str(model), "--threads", str(options.threads), "--max-tokens", "4000"]
-        terminal = Terminal(command)
+        settings = ["--threads", str(options.threads), "--max-tokens", "4000"]
+        terminal = Terminal([sys.executable, "-m", "tests.bench.watched", str(notes), str(model), *settings])
         try:
             terminal.wait_for(lambda text: " thread" in text and "loading" not in text)
             for _ in range(options.rounds):
@@ -236,7 +236,6 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=8, help="captures to measure the speed in; 0 leaves it out")
     parser.add_argument("--threads", type=int, default=psutil.cpu_count(logical=False) or 1, help="decode threads while it is measured")
     parser.add_argument("--echo-rounds", type=int, default=3, help="captures to type in; 0 leaves it out")
-    parser.add_argument("--watched", nargs="+", default=["-m", "tests.bench.watched"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     reached = True
     if options.rounds:

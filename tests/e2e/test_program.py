@@ -260,7 +260,7 @@ def test_alt_keys_work_while_a_search_field_has_the_focus(terminal: Start, scrip
     answered(program)
     program.type("\x1bOQ")
     program.wait_for("Search all messages and titles")
-    program.wait_for("open now")
+    program.wait_for("1 turn")
     program.type("\x1bi")
     program.wait_for("pinned")
     program.type("\x1bg")

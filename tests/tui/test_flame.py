@@ -10,12 +10,13 @@ from textual.color import Color
 
 from engine.profiling.frames import Module
 from engine.profiling.tree import FlameTree, Node, Order, frames_of
-from tests.engine.profiling.captures import stacks, timed
+from tests.engine.profiling.captures import record, stacks, timed
 from tests.tui.host import Host, screen_lines
 from tui.theming import load_themes, parse_theme, variable_defaults
 from tui.widgets.flame import Icicle
 from tui.widgets.flame_layout import Block, lay_out, short_label
 from tui.widgets.flame_look import FlameLook, Tint
+from tui.widgets.flame_subject import CaptureSubject, SortKey
 from tui.widgets.flame_table import Column, Row, RowTable
 
 
@@ -230,3 +231,11 @@ async def test_a_table_scrolls_sorts_and_chooses() -> None:
         assert table.key == "f2"
         await pilot.click(RowTable, offset=(12, 0))
         assert clicked == [1]
+
+
+def test_seconds_in_the_table_are_those_of_the_looks_that_were_made() -> None:
+    capture = record(looks=50)
+    rows = CaptureSubject(capture).rows(SortKey.OWN)
+    (decode,) = [row for row in rows if row.key.startswith("llama_decode")]
+    assert decode.cells[1] == "1.60"
+    assert capture.time(40) == "1.60 s"

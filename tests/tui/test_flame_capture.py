@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 
 from engine.errors import CaptureError
 from engine.paths import database_path
@@ -113,12 +116,19 @@ async def test_leaving_the_program_ends_the_capture() -> None:
     assert await active.result() is None
 
 
-async def test_the_dialog_says_what_each_mode_sees_and_remembers_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look_cost, "look_cost_s", lambda: SHARE / 50)
+@asynccontextmanager
+async def dialog() -> AsyncIterator[tuple[Pilot[None], list[CaptureRequest | None]]]:
+    """The dialog at 80x24, and what it was left with."""
     chosen: list[CaptureRequest | None] = []
     async with Host().run_test(size=(80, 24)) as pilot:
         await pilot.app.push_screen(CaptureDialog(CaptureRequest()), chosen.append)
         await pilot.pause()
+        yield pilot, chosen
+
+
+async def test_the_dialog_says_what_each_mode_sees_and_remembers_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_cost, "look_cost_s", lambda: SHARE / 50)
+    async with dialog() as (pilot, chosen):
         assert "Record for 10 s, 50 samples a second" in screen_text(pilot.app)
         assert "compute threads appear in no mode" in screen_text(pilot.app)
         await pilot.press("down", "right")
@@ -129,10 +139,7 @@ async def test_the_dialog_says_what_each_mode_sees_and_remembers_the_choice(monk
 
 async def test_the_dialog_says_why_it_takes_fewer_samples_and_lets_one_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(look_cost, "look_cost_s", lambda: SHARE / 20)
-    chosen: list[CaptureRequest | None] = []
-    async with Host().run_test(size=(80, 24)) as pilot:
-        await pilot.app.push_screen(CaptureDialog(CaptureRequest()), chosen.append)
-        await pilot.pause()
+    async with dialog() as (pilot, chosen):
         assert "Record for 10 s, 20 samples a second: 50 would cost over 3 % of tokens/s" in screen_text(pilot.app)
         await pilot.press("r", "r")
         assert "Record for 10 s, 50 samples a second, whatever they cost" in screen_text(pilot.app)
@@ -175,8 +182,6 @@ async def test_the_answer_goes_on_behind_the_flamegraph_without_painting_it_anew
 
 
 async def test_the_dialog_closes_without_a_capture() -> None:
-    chosen: list[CaptureRequest | None] = []
-    async with Host().run_test(size=(80, 24)) as pilot:
-        await pilot.app.push_screen(CaptureDialog(CaptureRequest()), chosen.append)
+    async with dialog() as (pilot, chosen):
         await pilot.press("escape")
     assert chosen == [None]

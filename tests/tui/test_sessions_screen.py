@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from textual.widgets import OptionList
 
+from engine.chat.tree import Message
+from engine.records import TurnRecord
+from engine.store.store import Store
 from tests.tui.host import wait_until
 from tests.tui.program import Running, program
 from tests.tui.saved import save_session
@@ -34,6 +38,23 @@ def count(run: Running) -> int:
 
 async def counted(run: Running, rows: int) -> None:
     await wait_until(run.pilot, lambda: count(run) == rows, f"{rows} rows instead of {count(run)} on\n{run.text}")
+
+
+async def test_the_list_has_a_turn_that_the_screen_showed_before_the_disk_had_it(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_disk, save_turn = asyncio.Event(), Store.save_turn
+
+    async def late(store: Store, turn: TurnRecord, answer: Message) -> None:
+        await on_disk.wait()
+        await save_turn(store, turn, answer)
+
+    monkeypatch.setattr(Store, "save_turn", late)
+    async with program(database=database) as run:
+        await run.send("Question")
+        await run.until("tokens/s")
+        await browse(run)
+        await run.pilot.pause()
+        on_disk.set()
+        await run.until("1 turn")
 
 
 async def test_a_search_shows_the_words_and_goes_on_at_the_message(database: Path) -> None:

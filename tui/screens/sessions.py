@@ -52,6 +52,9 @@ class Library(Protocol):
     def reader(self) -> Reader:
         """Answers questions about what is saved; raises StoreError without a database."""
 
+    async def logged(self) -> None:
+        """Wait until everything so far is there to be read."""
+
     async def rename(self, session_id: int, title: str) -> None:
         """Give a saved conversation another title."""
 
@@ -213,6 +216,8 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
     async def _show_list(self) -> None:
         words, wanted = self.typed.lstrip(), self._wanted
         reader = self._library.reader
+        # The screen shows an answer's end before the disk has it, and the list is not asked again.
+        await self._library.logged()
         if words.strip():
             titled = await reader.sessions(replace(wanted, title=words.strip()), limit=MOST_TITLES)
             hits = await reader.search(replace(wanted, search=words), limit=MOST_HITS)

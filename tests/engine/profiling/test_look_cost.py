@@ -9,7 +9,16 @@ from contextlib import contextmanager
 import pytest
 
 from engine.profiling import look_cost
-from engine.profiling.look_cost import CALLS_PER_FRAME, CALLS_PER_THREAD, SHARE, affordable_rate, look_cost_s
+from engine.profiling.look_cost import (
+    CALLS_PER_FRAME,
+    CALLS_PER_LOOK,
+    CALLS_PER_THREAD,
+    SHARE,
+    USUAL_FRAMES,
+    USUAL_THREADS,
+    affordable_rate,
+    look_cost_s,
+)
 from engine.profiling.records import CaptureMode
 from engine.profiling.request import DEFAULT_RATE, CaptureRequest
 
@@ -50,12 +59,20 @@ def test_a_look_costs_more_than_one_call_and_less_than_a_sample_takes() -> None:
 
 def test_more_threads_and_deeper_stacks_make_a_look_dearer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(look_cost, "_call_s", lambda: MICROSECOND)
-    before = look_cost_s()
-    with waiting_threads(3, depth=20):
-        within = look_cost_s()
+    with waiting_threads(USUAL_THREADS, depth=20):
+        before = look_cost_s()
+        with waiting_threads(3, depth=20):
+            within = look_cost_s()
     assert before is not None
     assert within is not None
     assert within - before > 3 * (20 * CALLS_PER_FRAME + CALLS_PER_THREAD) * MICROSECOND
+
+
+def test_a_program_that_has_not_begun_counts_as_one_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_cost, "_call_s", lambda: MICROSECOND)
+    monkeypatch.setattr(sys, "_current_frames", dict)
+    usual = USUAL_FRAMES * CALLS_PER_FRAME + USUAL_THREADS * CALLS_PER_THREAD + CALLS_PER_LOOK
+    assert look_cost_s() == pytest.approx(usual * MICROSECOND)
 
 
 async def test_an_event_loop_counts_as_it_is_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +81,8 @@ async def test_an_event_loop_counts_as_it_is_while_it_waits(monkeypatch: pytest.
     def deeper(below: int) -> float | None:
         return deeper(below - 1) if below else look_cost_s()
 
-    assert deeper(0) == deeper(50)
+    with waiting_threads(USUAL_THREADS, depth=20):
+        assert deeper(0) == deeper(50)
 
 
 @pytest.mark.parametrize(
