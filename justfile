@@ -37,5 +37,5 @@ shots:
 
 # Make the built-in model from nothing: corpus, tokenizer, training, evaluation (at most 90 minutes on two cores)
 demo-model *ARGS:
-    python -m tui.cli.facts > engine/demo/facts.json
-    python -m engine.demo.make {{ ARGS }}
+    python -m tui.cli.facts > engine/guide/training/facts.json
+    python -m engine.guide.training.make {{ ARGS }}

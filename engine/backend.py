@@ -13,10 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from engine.errors import XchatError
-from engine.metrics.timings import Timings
-from engine.models.kv_files import StateKey
 from engine.presets.preset import Preset, Sampling
+from engine.timings import Timings
 
 
 class MemoryKind(StrEnum):
@@ -98,6 +99,17 @@ class ThreadsNow:
     """Why that many prefill, in a sentence."""
     moves: tuple[str, ...] = ()
     """What `auto` decided last, a sentence for each kind of work, the same until the count moves again."""
+
+
+class StateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a state can be put back into. Nothing of it is checked by the native library itself."""
+
+    model: str
+    """`ModelInfo.fingerprint`."""
+    settings: str
+    """KV types and the layout of V, adapters and rope settings: whatever changes what the bytes mean, in any fixed spelling."""
+    library: str
+    """Version of llama.cpp."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,16 @@ class Notice:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """A flush is on the screen."""
+
+    answer_id: int
+    painted_ns: int
+    paint_ns: int
+    """Processor time of the screen's thread that it took."""
+
+
 Event = (
     SessionOpened
     | BranchChanged

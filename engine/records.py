@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.backend import StopReason
-from engine.metrics.clock import wall_ms
-from engine.metrics.timings import Timings
+from engine.clock import wall_ms
+from engine.timings import Timings
 
 
 class Role(StrEnum):

@@ -21,16 +21,16 @@ from engine.backend import (
     PrefillProgressed,
     PreparedPrompt,
     PromptReady,
+    StateKey,
     StopReason,
     ThreadsNow,
     TokensDecoded,
 )
+from engine.clock import now_ns
 from engine.errors import EngineError, XchatError
-from engine.metrics.clock import now_ns
-from engine.metrics.timings import compute_timings
 from engine.models.fit import TooLargeError
-from engine.models.kv_files import StateKey
 from engine.presets.preset import Preset
+from engine.timings import compute_timings
 
 CHATML = (
     "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}{%- endfor %}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.metrics.clock import NS_PER_MS, NS_PER_S
+from engine.clock import NS_PER_MS, NS_PER_S
 from tests.bench.bench_profile import AWAY_S, QUIET_S, Rows, cost
 
 TOKEN_NS = 25 * NS_PER_MS

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from engine.presets.preset import COSTS, Cost, Preset, Sampling, cost_of_change
+from tui.actions.registry import ACTIONS, BY_SLASH, Scope
 from tui.cli.keys import markdown_table
 from tui.cli.main import COMMANDS
-from tui.keys import ACTIONS, BY_SLASH, Scope
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +33,7 @@ def test_the_engine_loads_no_screen() -> None:
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in sorted((ROOT / "engine").rglob("*.py"))
-        if path.name not in {"__init__.py", "__main__.py"} and "demo" not in path.parts
+        if path.name not in {"__init__.py", "__main__.py"} and "training" not in path.parts
     ]
     loaded = loaded_modules("\n".join(f"import {module}" for module in modules))
     assert not loaded & {"textual", "rich", "plotext", "tui", "torch"}

@@ -17,26 +17,27 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from engine.errors import XchatError
+from engine.last_used import recall, remember
+from engine.metrics.ui_cost import Link
 from engine.paths import state_dir
-from engine.remembered import recall, remember
-from tui.bindings import OF_THE_APP, bindings_for, resolve
-from tui.commands import Command, action_commands, theme_commands
-from tui.driver import AsciiDriver, SafeLinuxDriver
-from tui.keys import Scope
+from tui.actions.bindings import OF_THE_APP, bindings_for, resolve
+from tui.actions.palette import Command, action_commands, theme_commands
+from tui.actions.registry import Scope
+from tui.chat.first_frame import FirstScreen
 from tui.options import AppOptions, KnownModel
-from tui.pacing import CATCH_UP_S, SMALL, Line
-from tui.picture import Difference
-from tui.screens.first import FirstScreen
-from tui.terminal import Terminal
+from tui.terminal.driver import AsciiDriver, SafeLinuxDriver
+from tui.terminal.frame_diff import Difference
+from tui.terminal.link import CATCH_UP_S, SMALL
+from tui.terminal.terminal import Terminal
+from tui.terminal.watchdog import Watchdog
 from tui.theming import load_themes, theme_for, variable_defaults
-from tui.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from engine.config import Config
     from engine.events import Notice
     from engine.presets.preset import Preset
-    from engine.session import Session
-    from tui.screens.chat import ChatScreen
+    from engine.session.session import Session
+    from tui.chat.screen import ChatScreen
 
 HANG_UP_S = 3.0
 """After a hang-up or SIGTERM the program is gone within this time, whatever still holds it."""
@@ -199,13 +200,13 @@ class XchatApp(App[None], inherit_bindings=False):
             markup=False,
         )
 
-    def line(self) -> Line:
+    def line(self) -> Link:
         """How the terminal is doing; free where there is none."""
         driver = self._driver
         if not isinstance(driver, SafeLinuxDriver):
-            return Line(0, 0.0)
+            return Link(0, 0.0)
         tty, trip = driver.tty, driver.round_trip
-        return Line(driver.backlog, tty.stalled_s, busy=trip.behind, round_trip_s=trip.newest_s, blocked_s=tty.blocked_s)
+        return Link(driver.backlog, tty.stalled_s, busy=trip.behind, round_trip_s=trip.newest_s, blocked_s=tty.blocked_s)
 
     def bytes_written(self) -> int:
         """Bytes sent to the terminal so far."""
@@ -220,7 +221,7 @@ class XchatApp(App[None], inherit_bindings=False):
     async def copy(self, text: str) -> None:
         """Copy, and say which way it went."""
         from engine.events import Notice
-        from tui.clipboard import copy
+        from tui.terminal.clipboard import copy
 
         driver = self._driver
         try:
@@ -253,7 +254,7 @@ class XchatApp(App[None], inherit_bindings=False):
 
     def action_help(self) -> None:
         """Help for where one is, and all keys; a second time closes it."""
-        from tui.screens.help import HelpScreen, help_for
+        from tui.dialogs.help import HelpScreen, help_for
 
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss()
@@ -269,7 +270,7 @@ class XchatApp(App[None], inherit_bindings=False):
         self._choose("Themes", theme_commands(self.themes.titles, self.use_theme))
 
     def _choose(self, title: str, commands: Sequence[Command]) -> None:
-        from tui.screens.palette import Palette
+        from tui.dialogs.palette import Palette
 
         def run(chosen: Callable[[], None] | None) -> None:
             if chosen is not None:
@@ -346,7 +347,7 @@ def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, prese
         return await start(await asyncio.to_thread(preset), config, log=log)
 
     def models() -> Sequence[KnownModel]:
-        from tui.known_models import known_models
+        from tui.models.known_models import known_models
 
         return known_models(config.models.folders)
 
@@ -355,13 +356,13 @@ def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, prese
 
 def _import_chat() -> type[ChatScreen]:
     """The chat screen with the engine's side of it, loaded on a thread."""
-    from tui.screens.chat import ChatScreen
+    from tui.chat.screen import ChatScreen
 
     return ChatScreen
 
 
 def _import_start() -> Callable[..., Awaitable[Session]]:
     """The engine's modules, loaded on a thread: the screen stands meanwhile."""
-    from engine.start import open_session
+    from engine.session.open import open_session
 
     return open_session

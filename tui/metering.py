@@ -8,22 +8,20 @@ from collections.abc import Callable, Mapping
 
 from engine.backend import EngineInfo
 from engine.errors import XchatError
-from engine.events import Event, Notice, TurnStarted
-from engine.metrics.bandwidth import remembered
-from engine.metrics.host import HostSample, host_sampler
-from engine.metrics.live import Meter
+from engine.events import Event, Notice, Painted, TurnStarted
+from engine.host.bandwidth import HostLimits, remembered
+from engine.host.sampler import HostSample, host_sampler
 from engine.metrics.live_socket import SnapshotServer
+from engine.metrics.log_row import sample_of
+from engine.metrics.meter import Meter
 from engine.metrics.pacing import Choice
 from engine.metrics.prometheus import PrometheusEndpoint
-from engine.metrics.roofline import HostLimits
-from engine.metrics.samples import sample_of
 from engine.metrics.snapshot import MarkerKind, Snapshot
+from engine.metrics.ui_cost import Link
 from engine.models.check import parts_of
 from engine.models.facts_cache import FactsCache
 from engine.models.memory import traffic_of
-from engine.session import Session
-from tui.pacing import Line
-from tui.stream import Painted
+from engine.session.session import Session
 
 TICK_S = 0.5
 REMOTE_TICK_S = 1.0
@@ -45,7 +43,7 @@ class Metering:
         alerts: Mapping[str, float],
         show: Callable[[Snapshot], None],
         tell: Callable[[Notice], None],
-        terminal: Callable[[], tuple[int, bool, Line]],
+        terminal: Callable[[], tuple[int, bool, Link]],
     ) -> None:
         """`terminal` says how many bytes were sent so far, whether that is too much for the line, and how the line is doing now.
 

@@ -15,7 +15,7 @@ from textual.theme import Theme
 
 from engine.errors import UsageError
 from engine.paths import config_dir
-from tui.terminal import Terminal
+from tui.terminal.terminal import Terminal
 
 VARIABLES: Mapping[str, str] = {
     "muted": "foreground",

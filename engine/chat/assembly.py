@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.backend import Vocabulary
-from engine.chat import marks
-from engine.chat.entries import Rendered
-from engine.chat.marks import BREAK, Broken, Closed, Literal, Opened
-from engine.chat.stretches import Stretches
+from engine.chat import markers
+from engine.chat.markers import BREAK, Broken, Closed, Literal, Opened
+from engine.chat.rendered import Rendered
+from engine.chat.token_cache import Stretches
 from engine.records import Message, Role
 
 
@@ -40,7 +40,7 @@ class Assembly:
         """The prompt; its marks are numbered by the contents, from 1 on, and 0 for texts that are none of them."""
         since_content: list[str] = []
         inside = False
-        for part in marks.parts(rendered.text):
+        for part in markers.parts(rendered.text):
             match part:
                 case Literal(text):
                     self._add(text, by_template=not inside)

@@ -25,8 +25,8 @@ import msgspec
 
 from engine.chat.titles import session_title
 from engine.chat.tree import ConversationTree
+from engine.clock import wall_ms
 from engine.errors import StoreError, UsageError
-from engine.metrics.clock import wall_ms
 from engine.records import Message, MessageStatus, Role, new_message_id
 
 MOST_BYTES = 256 * 2**20

@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from engine.backend import PreparedPrompt, Vocabulary
-from engine.chat import marks
+from engine.chat import markers
 from engine.chat.assembly import Assembly, Composed, generated_ids
-from engine.chat.entries import Entry, Rendered, Thinking
-from engine.chat.stretches import CHARACTERS_PER_TOKEN, Stretches
+from engine.chat.rendered import Entry, Rendered, Thinking
 from engine.chat.thinking_styles import open_style, style_of
+from engine.chat.token_cache import CHARACTERS_PER_TOKEN, Stretches
 from engine.chat.window import Window
+from engine.clock import now_ns
 from engine.errors import EngineError, UsageError
-from engine.metrics.clock import now_ns
 from engine.records import Message, Role
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class _Preparation:
     def _render(self, messages: Sequence[Message]) -> Rendered:
         entries = self._entries(messages)
         if self._system:
-            entries.insert(0, Entry(Role.SYSTEM, marks.marked(0, self._untrusted(self._system))))
+            entries.insert(0, Entry(Role.SYSTEM, markers.marked(0, self._untrusted(self._system))))
         rendered = self._format.render(entries, thinking=self._thinking, now=self._today)
         if self._continued:
             return rendered.followed_by(self._answer_so_far(rendered, self._continued, len(messages) + 1))
@@ -201,8 +201,8 @@ class _Preparation:
         return [
             Entry(
                 message.role,
-                self._content(number, message) if message.role is Role.ASSISTANT else marks.marked(number, self._untrusted(message.text)),
-                marks.marked(0, self._untrusted(message.thinking)),
+                self._content(number, message) if message.role is Role.ASSISTANT else markers.marked(number, self._untrusted(message.text)),
+                markers.marked(0, self._untrusted(message.thinking)),
             )
             for number, message in enumerate(messages, 1)
         ]
@@ -210,9 +210,9 @@ class _Preparation:
     def _content(self, number: int, answer: Message, *, whole: bool = False) -> str:
         """An answer for the template: its text, or the place for its ids; `whole` keeps the template from stripping it."""
         if generated_ids(answer, self._vocabulary) is not None:
-            return marks.wrapped(number, "")
+            return markers.wrapped(number, "")
         text = self._untrusted(answer.text)
-        return marks.wrapped(number, text) if whole else marks.marked(number, text)
+        return markers.wrapped(number, text) if whole else markers.marked(number, text)
 
     def _answer_so_far(self, rendered: Rendered, answer: Message, number: int) -> str:
         """What goes behind the rendered prompt to continue an answer: its thinking and text as the model would have written them."""
@@ -221,7 +221,7 @@ class _Preparation:
         before = ""
         if answer.thinking:
             before = "" if opened else style.opening + style.line
-            before += marks.wrapped(0, self._untrusted(answer.thinking))
+            before += markers.wrapped(0, self._untrusted(answer.thinking))
             if answer.text:
                 before += style.line + style.closing + style.gap
         elif opened and answer.text:
@@ -237,7 +237,7 @@ class _Preparation:
         return open_style(rendered.ending) is not None
 
     def _count(self, text: str) -> int:
-        return self._stretches.count(marks.cleaned(text), self._room)
+        return self._stretches.count(markers.cleaned(text), self._room)
 
     def _untrusted(self, text: str) -> str:
-        return self._stretches.guard(marks.cleaned(text))
+        return self._stretches.guard(markers.cleaned(text))

@@ -9,9 +9,9 @@ from datetime import datetime
 from jinja2 import TemplateError
 
 from engine.backend import Vocabulary
-from engine.chat.entries import Entry, Rendered, Thinking
-from engine.chat.marks import CLOSE, marked, opening, unmarked
-from engine.chat.meter import TemplateLimitError
+from engine.chat.budget import TemplateLimitError
+from engine.chat.markers import CLOSE, marked, opening, unmarked
+from engine.chat.rendered import Entry, Rendered, Thinking
 from engine.chat.sandbox import Sandbox
 from engine.records import Role
 

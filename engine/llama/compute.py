@@ -15,19 +15,18 @@ from typing import Final
 
 import numpy as np
 
-from engine.backend import EngineInfo, HeldState, LoadProgressed, StopReason, ThreadsNow
+from engine.backend import EngineInfo, HeldState, LoadProgressed, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, ModelError, XchatError
+from engine.llama.chunking import AUTO_STREAM_BATCH, Pace
 from engine.llama.commands import ApplyHot, Close, Command, Load, PutState, TakeState
-from engine.llama.delivery import AUTO_STREAM_BATCH, Pace
+from engine.llama.generation import Turn
 from engine.llama.kv import common_prefix
 from engine.llama.loader import Loaded, Loader
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled
 from engine.llama.native import on_native_death
+from engine.llama.probe_cache import Verdicts
 from engine.llama.ticket import Ticket, conclude_unstarted
-from engine.llama.turn import Turn
-from engine.llama.verdicts import Verdicts
-from engine.models.kv_files import StateKey
 from engine.presets.preset import Cost, Preset
 
 _PROGRESS_STEP: Final = 0.01

@@ -11,8 +11,10 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backend import EngineInfo
+from engine.backend import EngineInfo, StateKey
+from engine.clock import NS_PER_MS, now_ns
 from engine.errors import EngineError
+from engine.host.topology import Room, cpu_features, read_room
 from engine.llama.context import Context
 from engine.llama.files import ModelFile, examine, identity_of, read_ahead
 from engine.llama.kv import SequenceCache
@@ -20,17 +22,14 @@ from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled, Model
 from engine.llama.native import library_name, library_version, system_info, trim_heap
 from engine.llama.probe import Probe
+from engine.llama.probe_cache import Verdicts
 from engine.llama.scheduler import Scheduler
-from engine.llama.threads import ContextThreads
-from engine.llama.verdicts import Verdicts
-from engine.metrics.clock import NS_PER_MS, now_ns
+from engine.llama.thread_counts import ContextThreads
 from engine.models.fit import TooLargeError, fit
-from engine.models.kv_files import StateKey
 from engine.models.memory import predict
 from engine.models.untrusted import file_name
-from engine.presets.autothreads import AutoThreads
 from engine.presets.preset import COSTS, Cost, Preset
-from engine.presets.topology import Room, cpu_features, read_room
+from engine.threads.auto import AutoThreads
 
 _READING: Final = 0.8
 """Share of the progress that reading the file makes up; the rest is the native load."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.backend import MemoryKind, StopReason
+from engine.clock import NS_PER_MS, NS_PER_S, now_ns
 from engine.errors import EngineError, XchatError
 from engine.llama.context import ABORTED, DECODED, NO_ROOM, Context, Part
+from engine.llama.generation import Turn
 from engine.llama.kv import SequenceCache
-from engine.llama.threads import ContextThreads
-from engine.llama.turn import Turn
-from engine.metrics.clock import NS_PER_MS, NS_PER_S, now_ns
+from engine.llama.thread_counts import ContextThreads
 
 CALL_NS: Final = 250 * NS_PER_MS
 """How long one decode call of a prefill should take: the pace of its progress."""

@@ -6,9 +6,9 @@ import sys
 import traceback
 
 from engine.backend import BackendEvent, GenerateRequest, GenerationFinished, StopReason
+from engine.clock import now_ns
 from engine.errors import XchatError
-from engine.metrics.clock import now_ns
-from engine.metrics.timings import compute_timings
+from engine.timings import compute_timings
 
 
 class Ticket:

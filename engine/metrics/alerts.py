@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine.errors import UsageError
-from engine.metrics.host import HostSample
-from engine.metrics.reading import known
+from engine.host.sampler import HostSample
+from engine.host.value import known
 from engine.metrics.snapshot import Alert
 
 REARM_SHARE = 0.9

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from engine.metrics.clock import NS_PER_S
+from engine.clock import NS_PER_S
 
 ENOUGH = 32
 """Gaps between tokens after which the speed is told."""

@@ -418,7 +418,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "Share of measured bandwidth",
         "%",
         "Bandwidth reached / read bandwidth of this host: a sweep over 256 MB with as many threads, the best of the last five.",
-        "`engine.metrics.bandwidth`, once on request, kept per host.",
+        "`engine.host.bandwidth`, once on request, kept per host.",
         "threads; when it is near 100 %, only a smaller quant or faster memory helps.",
     ),
     Definition(
@@ -442,7 +442,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "Share of measured arithmetic",
         "%",
         "2 x active weights x tokens per second / measured matrix speed in single precision.",
-        "The model's header; `engine.metrics.bandwidth`.",
+        "The model's header; `engine.host.bandwidth`.",
         "threads.",
     ),
     # The price of looking

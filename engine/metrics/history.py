@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from engine.metrics.clock import NS_PER_S
+from engine.clock import NS_PER_S
 
 
 class Window(StrEnum):

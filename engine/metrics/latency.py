@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from engine.metrics.clock import NS_PER_MS, NS_PER_S
-from engine.metrics.host import HostSample
+from engine.clock import NS_PER_MS, NS_PER_S
+from engine.host.sampler import HostSample
+from engine.host.value import known
 from engine.metrics.noise import OTHERS_PCT, STEAL_PCT
-from engine.metrics.reading import known
-from engine.metrics.timings import STALL_FACTOR, percentile
+from engine.timings import STALL_FACTOR, percentile
 
 RECENT_GAPS = 1024
 """Live percentiles are those of the turn's last gaps; the finished turn's are exact."""

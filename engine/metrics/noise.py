@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.metrics.clock import NS_PER_S
-from engine.metrics.host import HostSample
-from engine.metrics.reading import known
+from engine.clock import NS_PER_S
+from engine.host.sampler import HostSample
+from engine.host.value import known
 
 OTHERS_PCT = 15.0
 """Mean share of all cores that other processes may use."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from engine.errors import UsageError
-from engine.metrics.reading import known
+from engine.host.value import known
 from engine.metrics.snapshot import Phase, Snapshot
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import os
 from dataclasses import asdict
 from typing import Any
 
-from engine.metrics.cpu import own_share
-from engine.metrics.host import HostSample
-from engine.metrics.memory import Residency
-from engine.metrics.reading import Unavailable
+from engine.host.cpu import own_share
+from engine.host.memory import Residency
+from engine.host.sampler import HostSample
+from engine.host.value import Unavailable
 from engine.metrics.snapshot import Snapshot
 
 VERSION = 1

@@ -1,13 +1,15 @@
 """How close decoding comes to what the memory and the cores of this host can do.
 
 A token needs all touched weights and the KV cache of this depth read once. Bytes per token times tokens per second is the bandwidth
-that decoding reaches; what this host can do at the same thread count is measured (`engine.metrics.bandwidth`). Bytes per token come
+that decoding reaches; what this host can do at the same thread count is measured (`engine.host.bandwidth`). Bytes per token come
 from the model's header, so the result is an estimate from a model of the work, not a counter.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from engine.host.bandwidth import HostLimits
 
 KV_PAD = 256
 """The KV cache is read in blocks of this many positions."""
@@ -38,19 +40,6 @@ class ModelTraffic:
     def flops_per_token(self) -> int:
         """Multiplications and additions of one token, attention left out."""
         return 2 * self.active_params
-
-
-@dataclass(frozen=True, slots=True)
-class HostLimits:
-    """What this host was measured to do with a number of threads."""
-
-    threads: int
-    read_gb_s: float
-    """Reading memory in order, 10^9 bytes per second."""
-    gflop_s: float | None = None
-    """Single-precision matrix multiplication, 10^9 operations per second."""
-    measured_ms: int = 0
-    """When, Unix time."""
 
 
 def sentence(newest: HostLimits, best: HostLimits) -> str:

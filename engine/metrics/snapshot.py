@@ -1,4 +1,4 @@
-"""One frozen set of live numbers: what the panel shows, `xchat stats` prints and Prometheus reads. Made by `engine.metrics.live`."""
+"""One frozen set of live numbers: what the panel shows, `xchat stats` prints and Prometheus reads. Made by `engine.metrics.meter`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engine.host.sampler import HostSample
 from engine.metrics.history import Trace, Window
-from engine.metrics.host import HostSample
 from engine.metrics.latency import Gaps
-from engine.metrics.looking import Price
 from engine.metrics.roofline import Roofline
+from engine.metrics.ui_cost import Price
 from engine.metrics.waterfall import Waterfall
 
 

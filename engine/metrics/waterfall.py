@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.metrics.clock import NS_PER_MS
+from engine.clock import NS_PER_MS
 from engine.records import TurnRecord
 
 

@@ -11,7 +11,7 @@ from engine.errors import ModelError
 from engine.models.check import assess, parts_of, whole_parts
 from engine.models.facts import FileKind, ModelFacts
 from engine.models.facts_cache import FactsCache
-from engine.models.places import Found, Place, Unreadable, look_into, places
+from engine.models.locations import Found, Place, Unreadable, look_into, places
 from engine.models.untrusted import file_name
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.atomic import write_atomically
+from engine.atomic_write import write_atomically
 from engine.models.facts import ModelFacts, facts_of
 from engine.models.gguf_header import KnownArrays, join_headers, read_header
 from engine.paths import cache_dir

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from engine.errors import ModelError
+from engine.host.topology import Room
 from engine.models.facts import ModelFacts
 from engine.models.memory import KV_PAD, Exact, MemoryEstimate, kv_misfit, predict, row_bytes, window_of
 from engine.presets.preset import Preset
-from engine.presets.topology import Room
 
 SMALLEST_CONTEXT = 1024
 """A window below this is no remedy: no conversation fits."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.backend import StateKey
 from engine.paths import cache_dir
 
 Bytes = bytes | bytearray | memoryview
@@ -34,17 +35,6 @@ _PREFIX = struct.Struct("<8sII")
 _MOST_HEADER = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SUFFIX = ".kv"
-
-
-class StateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a state can be put back into. Nothing of it is checked by the native library itself."""
-
-    model: str
-    """`ModelInfo.fingerprint`."""
-    settings: str
-    """KV types and the layout of V, adapters and rope settings: whatever changes what the bytes mean, in any fixed spelling."""
-    library: str
-    """Version of llama.cpp."""
 
 
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.host.topology import Room
 from engine.models.references import cache_folder
-from engine.presets.topology import Room
 
 GB = 10**9
 OVERHEAD = 1.15

@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from engine.atomic import write_atomically
+from engine.atomic_write import write_atomically
 from engine.errors import UsageError
+from engine.host.topology import read_room, read_topology
 from engine.paths import config_dir
 from engine.presets.preset import Preset
 from engine.presets.settings import KEYS, SAMPLING, check_value, nearest_hint, with_values
 from engine.presets.shipped import shipped_presets
-from engine.presets.topology import read_room, read_topology
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST_BYTES = 1 << 20

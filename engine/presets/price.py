@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.atomic import write_atomically
+from engine.atomic_write import write_atomically
 from engine.paths import state_dir
 from engine.presets.preset import Cost, Preset, cost_of_change
 from engine.presets.settings import Change, difference

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from engine.host.topology import Room, Topology
 from engine.presets.preset import Preset, Sampling
-from engine.presets.topology import Room, Topology
 
 NAMES = ("daily", "fast", "low-memory", "quality", "long-context")
 

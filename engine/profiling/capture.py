@@ -11,17 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.clock import NS_PER_S, now_ns, wall_ms
 from engine.errors import CaptureError
-from engine.metrics.clock import NS_PER_S, now_ns, wall_ms
-from engine.profiling import child
-from engine.profiling.lanes import LANE_INTERVAL_S, LaneRecorder
+from engine.profiling import pyspy_process
+from engine.profiling.in_process import InProcessSampler
 from engine.profiling.permission import allowed_tracer, obstacle, surroundings
 from engine.profiling.pyspy import Report, command_line, find_py_spy, read_report
 from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
 from engine.profiling.request import DEFAULT_RATE, CaptureRequest, Setting
-from engine.profiling.sampler import InProcessSampler
 from engine.profiling.speedscope import read_pyspy
 from engine.profiling.stacks import FoldedStacks
+from engine.profiling.thread_cpu import LANE_INTERVAL_S, LaneRecorder
 from engine.profiling.tokens import TokenLog
 
 START_LIMIT_S = 20.0
@@ -214,23 +214,23 @@ class Capture:
             program, pid=self._pid, seconds=request.seconds, rate=self.rate, mode=request.mode, output=f"/dev/fd/{descriptor}"
         )
         try:
-            return await child.spawn(command, descriptor, 0 if request.mode is CaptureMode.NATIVE else NICENESS)
+            return await pyspy_process.spawn(command, descriptor, 0 if request.mode is CaptureMode.NATIVE else NICENESS)
         except OSError as error:
             raise _UnusableError("py-spy could not start", error.strerror or str(error)) from error
 
     async def _attend(self, process: asyncio.subprocess.Process, program: Path) -> _Attended:
         """Open the gate, and stay with py-spy until it has ended."""
         began = asyncio.Event()
-        stdout, stderr = child.Output(process.stdout, began, SAMPLING), child.Output(process.stderr)
+        stdout, stderr = pyspy_process.Output(process.stdout, began, SAMPLING), pyspy_process.Output(process.stderr)
         lanes = LaneRecorder()
-        cpu = child.ProcessTime(process.pid)
+        cpu = pyspy_process.ProcessTime(process.pid)
         try:
-            await child.open_gate(process)
-            await child.first_of(began.wait(), process.wait(), limit_s=START_LIMIT_S)
+            await pyspy_process.open_gate(process)
+            await pyspy_process.first_of(began.wait(), process.wait(), limit_s=START_LIMIT_S)
             if began.is_set():
                 await self._accompany(process, lanes, cpu)
         finally:
-            await child.end(process)
+            await pyspy_process.end(process)
             ended_ns = now_ns()
             said = [await output.whole() for output in (stdout, stderr)]
             recorded_lanes = lanes.finish()
@@ -241,9 +241,9 @@ class Capture:
             raise CaptureError("The capture was lost", _how_it_ended(process.returncode, report), "Start another one.")
         return _Attended(report, recorded_lanes if self.request.own_process else (), cpu.percent, ended_ns)
 
-    async def _accompany(self, process: asyncio.subprocess.Process, lanes: LaneRecorder, cpu: child.ProcessTime) -> None:
+    async def _accompany(self, process: asyncio.subprocess.Process, lanes: LaneRecorder, cpu: pyspy_process.ProcessTime) -> None:
         """Look at the threads while py-spy samples, and end it when asked to."""
-        wakings = child.Wakings(process.pid)
+        wakings = pyspy_process.Wakings(process.pid)
         self._count = lambda: wakings.count
         started_ns = self._begin_sampling()
         ended = asyncio.create_task(process.wait())
@@ -258,7 +258,7 @@ class Capture:
                     self._stopped_ns = now_ns()
                     lanes.look(self._stopped_ns)
                     cpu.look(self._stopped_ns)
-                    child.send(process, signal.SIGINT)
+                    pyspy_process.send(process, signal.SIGINT)
                     await asyncio.wait({ended}, timeout=END_LIMIT_S)
                     return
                 if (now_ns() - started_ns) / NS_PER_S > self.request.seconds + END_LIMIT_S:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from engine.atomic import write_atomically
+from engine.atomic_write import write_atomically
 from engine.errors import CaptureError
 from engine.profiling.records import MODE_TEXTS, CaptureRecord
 from engine.profiling.speedscope import speedscope_document

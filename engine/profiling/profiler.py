@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.clock import now_ns
 from engine.errors import CaptureError
-from engine.metrics.clock import now_ns
 from engine.profiling.capture import Capture
 from engine.profiling.request import CaptureRequest, Setting
 from engine.profiling.tokens import TokenLog

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 
 from engine.errors import UsageError
-from engine.profiling.look_cost import affordable_rate
 from engine.profiling.records import CaptureMode
+from engine.profiling.sampling_cost import affordable_rate
 
 DEFAULT_SECONDS = 10
 DEFAULT_RATE = 50

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine.metrics.clock import NS_PER_S
+from engine.clock import NS_PER_S
 
 REMEMBERED = 131_072
 """Tokens of the past that are kept: half an hour at 70 tokens/s, in at most 16 MB."""

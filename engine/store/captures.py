@@ -21,8 +21,8 @@ from engine.errors import CaptureError, StoreError, UsageError
 from engine.profiling.profiler import NOISE
 from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
 from engine.profiling.stacks import MAX_BYTES, FoldedStacks, parse_folded
+from engine.store.connect import open_reader, open_writer
 from engine.store.errors import explain
-from engine.store.opening import open_reader, open_writer
 from engine.store.transaction import transaction
 
 _COLUMNS = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from engine.backend import StopReason
-from engine.metrics.timings import Timings
 from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, TurnRecord
 from engine.store.token_blob import pack_ids, pack_times, unpack_ids, unpack_times
+from engine.timings import Timings
 
 Row = Sequence[Any]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from engine.metrics.clock import NS_PER_MS
+from engine.clock import NS_PER_MS
 from engine.paths import database_path
+from engine.store.connect import open_reader
 from engine.store.errors import explain
-from engine.store.opening import open_reader
 
 LOOKED_AT = 2_000
 """Newest clean turns of this host that are looked at."""

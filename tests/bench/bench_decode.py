@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.backend import BackendEvent, GenerationFinished, PrefillProgressed, PreparedPrompt, StopReason, TokensDecoded, Vocabulary
+from engine.clock import NS_PER_MS, now_ns
+from engine.llama.backend import LlamaBackend
 from engine.llama.context import DECODED, Part
-from engine.llama.engine import LlamaBackend
 from engine.llama.sampling import Sampler
-from engine.metrics.clock import NS_PER_MS, now_ns
-from engine.metrics.timings import inter_token_ms, percentile
 from engine.presets.preset import Preset, Sampling
+from engine.timings import inter_token_ms, percentile
 from tests.engine.llama.driver import Driver, token_prompt
 
 PROMPT_TOKENS = 64

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from engine.config import Config
 from engine.events import AnswerGrew, Event, TurnFinished
-from engine.metrics.bandwidth import measure, remembered
-from engine.metrics.host import LinuxSampler
-from engine.metrics.reading import known
+from engine.host.bandwidth import measure, remembered
+from engine.host.sampler import LinuxSampler
+from engine.host.value import known
 from engine.presets.preset import Preset, Sampling
-from engine.session import Session
-from engine.start import open_session
+from engine.session.open import open_session
+from engine.session.session import Session
 from tests.bench.bench_screen import fresh_folders
 
 TICK_S = 0.5

@@ -19,8 +19,8 @@ from statistics import median
 from engine.profiling.records import record_of_file
 from engine.profiling.stacks import parse_folded
 from tests.tui.host import Host
-from tui.screens.flame import FlameScreen
-from tui.widgets.flame_subject import CaptureSubject
+from tui.flame.screen import FlameScreen
+from tui.flame.subject import CaptureSubject
 
 OPEN_TARGET_MS = 300.0
 MOVE_TARGET_MS = 50.0

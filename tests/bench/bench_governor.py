@@ -14,13 +14,13 @@ import sys
 import time
 from pathlib import Path
 
+from engine.host.topology import read_topology
 from engine.llama.context import Context, Part
 from engine.llama.files import examine
 from engine.llama.log import NativeLog
 from engine.llama.model import Model
-from engine.presets.autothreads import AutoThreads, OthersLoad
 from engine.presets.preset import Preset
-from engine.presets.topology import read_topology
+from engine.threads.auto import AutoThreads, OthersLoad
 
 ROUNDS = 8
 DEPTH = 64

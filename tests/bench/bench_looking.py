@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.host.threads import ThreadGroup
 from engine.metrics.live_socket import running
 from engine.metrics.report import Report
-from engine.metrics.threads import ThreadGroup
 from tests import ggufs
 from tests.bench.bench_screen import fresh_folders
 from tests.e2e.terminal import XCHAT, Terminal

@@ -69,7 +69,8 @@ def bench_catalog(folder: Path, files: int, vocabulary: int, cold_target: float,
 
 def bench_kv(folder: Path) -> None:
     """A state as large as that of 1,000 tokens of a 0.6B model, which takes 2.3 s to prefill on two cores."""
-    from engine.models.kv_files import KvFolder, StateKey
+    from engine.backend import StateKey
+    from engine.models.kv_files import KvFolder
 
     states, key, state = KvFolder(folder / "kv"), StateKey("m", "f16", "1"), os.urandom(112 << 20)
     _line("KV state of 112 MiB, save", _ms(lambda: states.save("s", key, range(1000), state)), "ms", 2300)
@@ -78,11 +79,11 @@ def bench_kv(folder: Path) -> None:
 
 def bench_prediction(path: Path) -> None:
     """Predicted memory beside what the library allocates, per cent apart."""
+    from engine.host.topology import cpu_features
     from engine.llama.log import NativeLog
     from engine.models.facts_cache import read_facts
     from engine.models.memory import predict
     from engine.presets.preset import Preset
-    from engine.presets.topology import cpu_features
     from tests.engine.models.test_memory import loaded
 
     NativeLog(None).listen()

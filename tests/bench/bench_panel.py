@@ -42,10 +42,10 @@ def play(result: Path, *, hidden: bool, sweep: bool) -> None:
     """The app that is measured."""
     from textual.app import App, ComposeResult
 
-    from engine.metrics.host import host_sampler
+    from engine.host.sampler import host_sampler
     from tests.tui.panel_feed import ScriptedSession
+    from tui.panel.panel import Panel
     from tui.theming import load_themes
-    from tui.widgets.panel import Panel
 
     class Played(App[None]):
         def compose(self) -> ComposeResult:

@@ -38,10 +38,10 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from engine.metrics.clock import NS_PER_MS, NS_PER_S, now_ns
-from engine.metrics.timings import percentile
+from engine.clock import NS_PER_MS, NS_PER_S, now_ns
 from engine.profiling.request import DEFAULT_SECONDS
 from engine.profiling.tokens import TokenLog
+from engine.timings import percentile
 from tests.bench.bench_screen import RARE, fresh_folders
 from tests.e2e.terminal import XCHAT, Terminal
 

@@ -20,8 +20,8 @@ from textual.widgets import Input, OptionList
 from tests.bench.bench_store import Words, make
 from tests.tui.host import screen_text
 from tests.tui.program import Running, program
-from tui.screens.chat import ChatScreen
-from tui.screens.sessions import SessionsScreen
+from tui.chat.screen import ChatScreen
+from tui.library.sessions import SessionsScreen
 
 LONG = 1
 """The session of the most messages, and how many it has at least."""

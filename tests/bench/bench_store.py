@@ -24,12 +24,12 @@ from pathlib import Path
 from statistics import median
 
 from engine.records import Message, Role, Sample, TurnRecord, new_message_id
-from engine.store import care
-from engine.store.opening import open_writer
-from engine.store.queries import Reader, SessionFilter
+from engine.store.connect import open_writer
+from engine.store.reader import Reader, SessionFilter
 from engine.store.rows import MESSAGE_COLUMNS, SAMPLE_COLUMNS, TURN_COLUMNS, insert, message_row, sample_row, turn_row
-from engine.store.store import Store
 from engine.store.transaction import transaction
+from engine.store.upkeep import maintenance
+from engine.store.writer import Store
 from tests.engine.store.kill_rounds import run as kill_rounds
 from tests.engine.store.records import next_id, sample, turn
 
@@ -234,7 +234,7 @@ def main() -> None:
             began = time.perf_counter()
             make(path, given.scale)
             report("making the database", time.perf_counter() - began, "s")
-        stats = care.stats(path)
+        stats = maintenance.stats(path)
         print(f"{stats.file_bytes / 1e6:.0f} MB, rows: {dict(stats.rows)}, bytes: {dict(stats.table_bytes or {})}", flush=True)
         asyncio.run(reading(path))
         exporting(path, stats.rows["sessions"], stats.rows["samples"])

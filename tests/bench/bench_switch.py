@@ -19,7 +19,7 @@ import msgspec
 import psutil
 
 from engine.backend import BackendEvent, HeldState, TokensDecoded
-from engine.llama.engine import LlamaBackend
+from engine.llama.backend import LlamaBackend
 from engine.models.kv_files import KvFolder
 from engine.presets.preset import Preset
 from tests.engine.llama.driver import Driver, token_prompt

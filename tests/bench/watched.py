@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.clock import now_ns
+from engine.host.procfs import KernelFile
 from engine.llama.context import Context, Part
-from engine.metrics.clock import now_ns
-from engine.metrics.kernelfile import KernelFile
 from engine.profiling.capture import Capture
 from tui.cli.main import main
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests import ggufs
 from tests.e2e.terminal import XCHAT, Terminal
-from tui.round_trip import HOLD_S
+from tui.terminal.round_trip import HOLD_S
 
 pytestmark = pytest.mark.e2e
 

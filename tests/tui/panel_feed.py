@@ -7,19 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.backend import EngineInfo, MemoryKind, ModelInfo, StopReason
+from engine.clock import NS_PER_MS, NS_PER_S
 from engine.events import AnswerGrew, ModelReady, PromptEvaluated, TurnFinished, TurnStarted
-from engine.metrics.clock import NS_PER_MS, NS_PER_S
-from engine.metrics.cpu import CpuFigures
-from engine.metrics.host import HostSample
-from engine.metrics.live import Meter
-from engine.metrics.memory import MemoryFigures, Residency
-from engine.metrics.reading import Unavailable
-from engine.metrics.roofline import HostLimits, ModelTraffic
+from engine.host.bandwidth import HostLimits
+from engine.host.cpu import CpuFigures
+from engine.host.memory import MemoryFigures, Residency
+from engine.host.sampler import HostSample
+from engine.host.threads import ThreadGroup, ThreadShare
+from engine.host.value import Unavailable
+from engine.metrics.meter import Meter
+from engine.metrics.roofline import ModelTraffic
 from engine.metrics.snapshot import Snapshot
-from engine.metrics.threads import ThreadGroup, ThreadShare
-from engine.metrics.timings import compute_timings
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, Role, TurnRecord
+from engine.timings import compute_timings
 
 TICK_NS = NS_PER_S // 2
 MODEL = Path("/models/tiny-Q4_K_M.gguf")

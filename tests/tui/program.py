@@ -10,16 +10,16 @@ from typing import Any
 from textual.pilot import Pilot
 
 from engine.presets.preset import Preset
-from engine.session import Session
-from engine.store.profile import Profile
-from engine.store.queries import Reader
-from engine.store.store import Store
+from engine.session.session import Session
+from engine.store.pragmas import Profile
+from engine.store.reader import Reader
+from engine.store.writer import Store
 from tests.fake_backend import FakeBackend
 from tests.tui.host import screen_text, wait_until
 from tui.app import XchatApp
+from tui.chat.screen import ChatScreen
 from tui.options import AppOptions
-from tui.screens.chat import ChatScreen
-from tui.terminal import look_at_terminal
+from tui.terminal.terminal import look_at_terminal
 
 MODEL = Path("/models/fake-Q4_K_M.gguf")
 

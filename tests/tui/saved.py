@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.records import Message, TurnRecord
-from engine.store.store import Store
+from engine.store.writer import Store
 from tests.engine.store.records import answer, sample, turn, user
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import tui
 from engine.errors import UsageError
-from tui.terminal import look_at_terminal
+from tui.terminal.terminal import look_at_terminal
 from tui.theming import VARIABLES, ThemeFile, load_themes, parse_theme, theme_for
 
 GOOD = Path(__file__).parents[2].joinpath("themes/dark.toml")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.backend import StopReason
-from engine.metrics.timings import Timings
 from engine.records import TurnRecord
+from engine.timings import Timings
 
 
 def turn_record(reason: StopReason = StopReason.EOG, *, thinking_n: int = 0) -> TurnRecord:

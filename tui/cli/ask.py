@@ -14,12 +14,12 @@ from engine.backend import StopReason
 from engine.config import load_config
 from engine.errors import EngineError, UsageError, XchatError
 from engine.events import AnswerGrew, Event, LoggingChanged, Notice, TurnFinished
-from engine.llama.output import redirect_native_output
+from engine.llama.redirect import redirect_native_output
 from engine.paths import log_path
-from engine.session import Session
-from engine.start import first_model, open_session
+from engine.session.open import first_model, open_session
+from engine.session.session import Session
 from tui.cli.preset_flags import add_preset_flags, preset_of
-from tui.sanitize import visible
+from tui.text.sanitize import visible
 
 EXAMPLES = """\
 examples:

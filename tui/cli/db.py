@@ -9,18 +9,19 @@ from pathlib import Path
 
 import msgspec
 
+from engine.clock import wall_ms
 from engine.config import load_config
 from engine.errors import UsageError
-from engine.metrics.clock import wall_ms
 from engine.paths import data_dir, database_path
-from engine.store import care, retention, salvage
-from engine.store.bench import BenchFigures, run_bench
-from engine.store.profile import Profile
-from engine.store.retention import RetentionRule
+from engine.store.pragmas import Profile
+from engine.store.upkeep import maintenance, retention
+from engine.store.upkeep import repair as salvage
+from engine.store.upkeep.bench import BenchFigures, run_bench
+from engine.store.upkeep.retention import RetentionRule
 from tui.cli.output import confirmed, write_json
 from tui.cli.progress import Progress
-from tui.sanitize import visible
-from tui.wording import count
+from tui.text.sanitize import visible
+from tui.text.wording import count
 
 EXAMPLES = """\
 examples:
@@ -72,7 +73,7 @@ def profile() -> Profile:
 
 def stats(options: argparse.Namespace) -> int:
     """Print sizes and numbers of rows."""
-    found = care.stats(database_path())
+    found = maintenance.stats(database_path())
     if options.json:
         write_json(msgspec.to_builtins(found, enc_hook=str))
         return 0
@@ -98,7 +99,7 @@ def day(unix_ms: int | None) -> str:
 
 def check(options: argparse.Namespace) -> int:
     """Print what is wrong; the exit code tells whether anything is."""
-    report = care.check(database_path(), quick=options.quick)
+    report = maintenance.check(database_path(), quick=options.quick)
     sys.stdout.writelines(f"{visible(problem)}\n" for problem in report.problems)
     sys.stdout.write("whole\n" if report.whole else "damaged; `xchat db repair` saves what can be read\n")
     return 0 if report.whole else DAMAGED
@@ -107,14 +108,14 @@ def check(options: argparse.Namespace) -> int:
 def backup(options: argparse.Namespace) -> int:
     """Copy the database."""
     with Progress("copying", "pages") as progress:
-        target = care.backup(database_path(), options.target, overwrite=options.force, progress=progress.show)
+        target = maintenance.backup(database_path(), options.target, overwrite=options.force, progress=progress.show)
     sys.stdout.write(f"{target}\n")
     return 0
 
 
 def vacuum(_: argparse.Namespace) -> int:
     """Rewrite the file without its gaps."""
-    before, after = care.vacuum(database_path(), profile())
+    before, after = maintenance.vacuum(database_path(), profile())
     sys.stdout.write(f"{before:,} bytes before, {after:,} after\n")
     return 0
 

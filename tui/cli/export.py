@@ -11,7 +11,7 @@ from engine.errors import StoreError, UsageError
 from engine.paths import database_path
 from engine.store.export.exporter import Export, Format, export_to_file, export_to_stream
 from engine.store.export.tables import Selection, What
-from engine.store.queries import Reader
+from engine.store.reader import Reader
 from tui.cli.progress import Progress
 from tui.cli.sessions import session_id_of
 

@@ -6,8 +6,8 @@ import json
 import sys
 
 from engine.presets.shipped import NAMES
+from tui.actions.registry import ACTIONS, display_key
 from tui.cli.main import COMMANDS
-from tui.keys import ACTIONS, display_key
 
 
 def facts_json() -> str:

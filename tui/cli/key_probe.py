@@ -12,7 +12,7 @@ from textual import events
 from textual._xterm_parser import XTermParser
 
 from engine.errors import UsageError
-from tui.keys import ACTIONS, Action
+from tui.actions.registry import ACTIONS, Action
 
 READ_BYTES = 1024
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 
-from tui.keys import ACTIONS, Action, Group, Scope, display_key
+from tui.actions.registry import ACTIONS, Action, Group, Scope, display_key
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -7,25 +7,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from engine.choosing import BUILTIN, built_in_family
 from engine.config import load_config
-from engine.demo import builtin
 from engine.errors import ModelError, StoreError, UsageError
+from engine.guide import builtin
+from engine.host.topology import cpu_features, read_room
 from engine.models.catalog import Broken, Catalog, Entry, Family, list_models
 from engine.models.check import check_model
 from engine.models.facts import size_label
 from engine.models.fit import Fit, fit, gib
-from engine.models.own import add as add_model
-from engine.models.own import removal
-from engine.models.own import remove as remove_model
-from engine.models.places import Place
+from engine.models.local import add as add_model
+from engine.models.local import removal
+from engine.models.local import remove as remove_model
+from engine.models.locations import Place
 from engine.paths import models_dir
 from engine.presets.preset import Preset
-from engine.presets.topology import cpu_features, read_room
+from engine.session.model_finder import BUILTIN, built_in_family
 from engine.store.speeds import MeasuredSpeeds, measured_speeds
 from tui.cli.models_make import add_pull, add_quantize
 from tui.cli.output import confirmed, write_json
-from tui.sanitize import visible
+from tui.text.sanitize import visible
 
 EXAMPLES = """\
 examples:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from engine.choosing import BUILTIN
 from engine.config import load_config
-from engine.demo import builtin
 from engine.errors import ModelError
+from engine.guide import builtin
+from engine.host.topology import cpu_features, read_room
 from engine.models.catalog import list_models
 from engine.models.check import CheckedModel, check_model
 from engine.models.fit import fit, gib
@@ -22,10 +22,10 @@ from engine.models.quantize import Quantization, QuantizeCancelled, QuantizePlan
 from engine.models.recommended import recommended
 from engine.models.references import parse_reference
 from engine.presets.preset import Preset
-from engine.presets.topology import cpu_features, read_room
+from engine.session.model_finder import BUILTIN
 from tui.cli.output import confirmed, write_json
 from tui.cli.progress import Progress
-from tui.sanitize import visible
+from tui.text.sanitize import visible
 
 INTERRUPTED = 130
 

@@ -6,9 +6,9 @@ import argparse
 
 from engine.config import Config
 from engine.errors import UsageError
+from engine.last_used import recall
 from engine.presets.preset import Preset
 from engine.presets.settings import KEYS, allowed, with_text
-from engine.remembered import recall
 
 DEFAULT = "daily"
 """The preset of a first start."""

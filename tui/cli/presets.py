@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 
 from engine.errors import UsageError
+from engine.last_used import recall, remember
 from engine.presets.folder import PresetFolder, Shelf
 from engine.presets.foreign import VARIABLE_PREFIX, Imported, from_ini, from_variables
 from engine.presets.preset import Preset
 from engine.presets.settings import KEYS, cost_of, difference, get, parse_assignments, shown, with_text
-from engine.remembered import recall, remember
 from tui.cli.output import write_json
 from tui.cli.preset_flags import DEFAULT
-from tui.sanitize import visible
+from tui.text.sanitize import visible
 
 EXAMPLES = """\
 examples:

@@ -12,9 +12,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from engine.clock import NS_PER_MS, now_ns, wall_ms
 from engine.config import load_config
 from engine.errors import CaptureError, StoreError, UsageError
-from engine.metrics.clock import NS_PER_MS, now_ns, wall_ms
 from engine.paths import database_path
 from engine.profiling.capture import Capture
 from engine.profiling.diff import DiffTree
@@ -26,9 +26,9 @@ from engine.profiling.tokens import TokenLog
 from engine.profiling.tree import FlameTree, frames_of
 from engine.records import TurnRecord
 from engine.store.captures import delete_capture, flag_turn, list_captures, load_capture, save_capture
-from engine.store.queries import Reader
-from tui.capture_text import capture_line, figures, heading, lane_lines, percent, readable, short_name
-from tui.sanitize import visible
+from engine.store.reader import Reader
+from tui.text.capture_text import capture_line, figures, heading, lane_lines, percent, readable, short_name
+from tui.text.sanitize import visible
 
 EXAMPLES = """\
 examples:
@@ -289,13 +289,13 @@ def with_turn(capture: CaptureRecord, turn: TurnRecord | None) -> CaptureRecord:
 
 
 def _view(*captures: CaptureRecord) -> int:
-    from tui.terminal import prepare_environment
+    from tui.terminal.terminal import prepare_environment
 
     config = load_config()
     terminal = prepare_environment(os.environ, low_bandwidth=config.low_bandwidth is True)
 
-    from tui.profile_viewer import ProfileViewer
-    from tui.widgets.flame_subject import CaptureSubject, DiffSubject
+    from tui.flame.subject import CaptureSubject, DiffSubject
+    from tui.flame.viewer import ProfileViewer
 
     subject = DiffSubject(*captures) if len(captures) == 2 else CaptureSubject(captures[0])
     ProfileViewer(subject, terminal, config.theme).run(mouse=config.mouse)

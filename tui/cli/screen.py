@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engine.config import load_config
 from engine.errors import UsageError
-from engine.llama.output import redirect_native_output
+from engine.llama.redirect import redirect_native_output
 from engine.paths import log_path
 from engine.presets.preset import Preset
 from tui.cli.preset_flags import add_preset_flags, asks_for_settings, preset_of
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if options.tmux and "TMUX" not in os.environ:
         enter_tmux()
 
-    from tui.terminal import prepare_environment
+    from tui.terminal.terminal import prepare_environment
 
     config = load_config()
     preset = partial(preset_of, options, config)
@@ -85,7 +85,7 @@ def model_to_load(preset: Callable[[], Preset]) -> Path:
     Raises:
         ModelError: The file asked for isn't there, or the installation has lost its built-in one and there is no other.
     """
-    from engine.start import first_model
+    from engine.session.open import first_model
 
     return first_model(None, load_config(), preset())
 

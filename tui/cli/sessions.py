@@ -18,21 +18,21 @@ from engine.chat.importing import read_conversations
 from engine.chat.outline import OutlineRow, outline
 from engine.config import load_config
 from engine.errors import StoreError, UsageError
-from engine.kv_keeping import forget_states
 from engine.metrics.side_by_side import Side, side_by_side
 from engine.models.kv_files import KvFolder
 from engine.paths import database_path
 from engine.records import Message, SessionInfo, TurnRecord
-from engine.store.profile import Profile
-from engine.store.queries import Reader, SessionFilter
+from engine.session.kv_states import forget_states
+from engine.store.pragmas import Profile
+from engine.store.reader import Reader, SessionFilter
 from engine.store.search import HIT_END, HIT_START
-from engine.store.store import Store
+from engine.store.writer import Store
 from tui.cli.output import confirmed, write_json
 from tui.cli.progress import Progress
-from tui.lines import one_line
-from tui.sanitize import visible
-from tui.turn_table import columns_for, difference_row, heading, side_heading, side_layout, turn_row
-from tui.wording import count, what_goes
+from tui.text.one_line import one_line
+from tui.text.sanitize import visible
+from tui.text.turn_table import columns_for, difference_row, heading, side_heading, side_layout, turn_row
+from tui.text.wording import count, what_goes
 
 EXAMPLES = """\
 examples:

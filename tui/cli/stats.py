@@ -14,15 +14,15 @@ from typing import Any
 import msgspec
 
 from engine.errors import UsageError
-from engine.metrics.bandwidth import measure, remembered
+from engine.host.bandwidth import measure, remembered
 from engine.metrics.live_socket import running
 from engine.metrics.report import Report
 from engine.metrics.roofline import sentence
 from engine.paths import database_path
 from engine.records import SessionInfo, TurnRecord
-from engine.store.queries import Reader
+from engine.store.reader import Reader
 from tui.cli.output import write_json
-from tui.sanitize import visible
+from tui.text.sanitize import visible
 
 EXAMPLES = """\
 examples:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from engine.store.export.chart import MOST_POINTS, Chart, Line
+from engine.store.export.svg import MOST_POINTS
 from engine.store.export.tables import Selection, where
+from engine.store.series import Chart, Series
 
 _TURN_CHARTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ("Decode speed", "tokens/s", (("tokens/s", "avg(predicted_per_second)"),)),
@@ -54,6 +55,6 @@ def _charts(
         return []
     streams = iter(columns)
     return [
-        Chart(title, unit, f"{label}1", f"{label}{count}", tuple(Line(name, next(streams)) for name, _ in lines))
+        Chart(title, unit, f"{label}1", f"{label}{count}", tuple(Series(name, next(streams)) for name, _ in lines))
         for title, unit, lines in wanted
     ]

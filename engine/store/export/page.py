@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from html import escape
 from typing import TextIO
 
-from engine.store.export.chart import svg
 from engine.store.export.charts import charts_of
-from engine.store.export.harmless import fenced, markdown_cell, visible
+from engine.store.export.escaping import fenced, markdown_cell, visible
 from engine.store.export.rowformats import write_markdown_table
 from engine.store.export.run_card import run_cards
+from engine.store.export.svg import svg
 from engine.store.export.tables import Selection, Table, where
 
 STYLE = """

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from engine.store.export.harmless import markdown_cell, spreadsheet_cell
+from engine.store.export.escaping import markdown_cell, spreadsheet_cell
 
 Row = Sequence[Any]
 

@@ -10,9 +10,9 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from engine.metrics.clock import NS_PER_MS
-from engine.metrics.timings import STALL_FACTOR
+from engine.clock import NS_PER_MS
 from engine.store.token_blob import unpack_times
+from engine.timings import STALL_FACTOR
 
 Row = Sequence[Any]
 

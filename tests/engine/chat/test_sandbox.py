@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from jinja2 import TemplateError
 
-from engine.chat.meter import MAX_STEPS, Meter, TemplateLimitError
+from engine.chat.budget import MAX_STEPS, Meter, TemplateLimitError
 from engine.chat.sandbox import MAX_SOURCE, Sandbox
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.chat.entries import Entry, Rendered, Thinking
-from engine.chat.marks import marked, unmarked
+from engine.chat.markers import marked, unmarked
+from engine.chat.rendered import Entry, Rendered, Thinking
 from engine.chat.template import ROLES_JOINED, SYSTEM_MOVED, ChatFormat
 from engine.records import Role
 from tests.engine.chat import templates

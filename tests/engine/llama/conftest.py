@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.backend import EngineInfo
-from engine.llama.engine import LlamaBackend
+from engine.llama.backend import LlamaBackend
 from engine.presets.preset import Preset
 from tests import ggufs
 from tests.engine.llama.driver import PATIENCE_S, SMALL, Driver

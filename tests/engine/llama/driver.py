@@ -16,8 +16,8 @@ from engine.backend import (
     TokensDecoded,
     Vocabulary,
 )
-from engine.llama.engine import LlamaBackend
-from engine.metrics.clock import now_ns
+from engine.clock import now_ns
+from engine.llama.backend import LlamaBackend
 from engine.presets.preset import Preset, Sampling
 
 PATIENCE_S = 60.0

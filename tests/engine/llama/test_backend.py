@@ -24,7 +24,7 @@ from engine.backend import (
     Vocabulary,
 )
 from engine.errors import EngineError, ModelError
-from engine.llama.engine import LlamaBackend
+from engine.llama.backend import LlamaBackend
 from engine.presets.preset import Preset, Sampling
 from tests import ggufs
 from tests.engine.llama.conftest import SCRIPT

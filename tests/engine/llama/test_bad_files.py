@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ModelError
-from engine.llama.engine import LlamaBackend
+from engine.llama.backend import LlamaBackend
 from engine.llama.probe import Probe
 from engine.paths import cache_dir
 from tests import ggufs

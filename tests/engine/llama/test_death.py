@@ -15,7 +15,7 @@ import os, sys, threading
 from pathlib import Path
 from engine.backend import TokensDecoded
 from engine.errors import EngineError
-from engine.llama.engine import LlamaBackend
+from engine.llama.backend import LlamaBackend
 from tests.engine.llama.driver import SMALL, Driver, text_prompt, token_prompt
 
 backend = LlamaBackend(trusted=lambda path: True)
@@ -90,7 +90,7 @@ def test_native_output_goes_to_the_log_and_ours_to_the_terminal(models: Callable
     log = tmp_path / "native.log"
     script = f"""
     import ctypes
-    from engine.llama.output import redirect_native_output
+    from engine.llama.redirect import redirect_native_output
     real = redirect_native_output(Path({str(log)!r}))
     libc = ctypes.CDLL(None)
     libc.puts(b"native puts")
@@ -113,7 +113,7 @@ def test_native_output_goes_to_the_log_and_ours_to_the_terminal(models: Callable
 
 def test_importing_the_backend_does_not_load_the_native_library(models: Callable[[str], Path]) -> None:
     script = (
-        "import engine.llama.engine, engine.llama.output, sys; sys.exit('llama_cpp.llama_cpp' in sys.modules or 'numpy' in sys.modules)"
+        "import engine.llama.backend, engine.llama.redirect, sys; sys.exit('llama_cpp.llama_cpp' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

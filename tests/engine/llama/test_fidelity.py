@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from engine.events import AnswerGrew, Event, TurnFinished
-from engine.llama.engine import LlamaBackend
-from engine.metrics.live import Meter
+from engine.llama.backend import LlamaBackend
+from engine.metrics.meter import Meter
 from engine.presets.preset import Preset, Sampling
-from engine.session import Session
+from engine.session.session import Session
 from tests import ggufs
 from tests.engine.llama.driver import PATIENCE_S
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engine.backend import StateKey
 from engine.llama.context import ABORTED, DECODED, Context, Part
 from engine.llama.files import examine
 from engine.llama.kv import SequenceCache
 from engine.llama.log import NativeLog
 from engine.llama.model import Model
-from engine.models.kv_files import KvFolder, StateKey
+from engine.models.kv_files import KvFolder
 from engine.presets.preset import Preset
 from tests import ggufs
 

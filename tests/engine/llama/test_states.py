@@ -9,7 +9,7 @@ import pytest
 
 from engine.backend import EngineInfo, HeldState, TokensDecoded
 from engine.errors import EngineError
-from engine.llama.engine import LlamaBackend
+from engine.llama.backend import LlamaBackend
 from engine.presets.preset import Preset, Sampling
 from tests.engine.llama.driver import PATIENCE_S, SMALL, Driver, token_prompt
 

@@ -15,11 +15,11 @@ import pytest
 from engine.backend import EngineInfo
 from engine.errors import EngineError
 from engine.events import Event, ModelFailed, TurnFinished
-from engine.llama.engine import LlamaBackend
+from engine.host.topology import Room
+from engine.llama.backend import LlamaBackend
 from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset, Sampling
-from engine.presets.topology import Room
-from engine.session import Session
+from engine.session.session import Session
 from tests.engine.llama.driver import PATIENCE_S, Driver, text_prompt
 
 TALK = Preset(n_ctx=1024, threads=1, threads_batch=1, max_tokens=12, sampling=Sampling(temperature=0.0))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.backend import BackendEvent, EngineInfo, TokensDecoded
-from engine.llama.threads import ContextThreads
-from engine.presets.autothreads import AutoThreads
+from engine.host.topology import Topology
+from engine.llama.thread_counts import ContextThreads
 from engine.presets.preset import Preset
-from engine.presets.topology import Topology
+from engine.threads.auto import AutoThreads
 from tests.engine.llama.driver import SMALL, Driver, text_prompt, token_prompt
 
 Load = Callable[..., EngineInfo]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from engine.metrics.clock import NS_PER_S
+from engine.clock import NS_PER_S
 from engine.metrics.history import SESSION_BUCKETS, Track, Window
 
 

@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from engine.clock import NS_PER_S
 from engine.errors import UsageError
+from engine.host.bandwidth import HostLimits
+from engine.host.sampler import HostSample
+from engine.host.value import Unavailable
 from engine.metrics.alerts import THRESHOLDS, Alerts
-from engine.metrics.clock import NS_PER_S
 from engine.metrics.definitions import DEFINITIONS
-from engine.metrics.host import HostSample
 from engine.metrics.noise import NoiseWatch
 from engine.metrics.pacing import BIGGEST, Costs, smallest_batch
-from engine.metrics.reading import Unavailable
-from engine.metrics.roofline import HostLimits, ModelTraffic, roofline, verdict
+from engine.metrics.roofline import ModelTraffic, roofline, verdict
 from tests.tui.panel_feed import host_sample
 
 QUIET = host_sample(0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.metrics.clock import NS_PER_MS, NS_PER_S
+from engine.clock import NS_PER_MS, NS_PER_S
+from engine.host.value import Unavailable
 from engine.metrics.latency import (
     HISTOGRAM_BINS,
     RECENT_GAPS,
@@ -15,7 +16,6 @@ from engine.metrics.latency import (
     histogram_edge_ms,
     likely_cause,
 )
-from engine.metrics.reading import Unavailable
 from tests.tui.panel_feed import host_sample
 
 

@@ -14,9 +14,9 @@ import pytest
 from engine.errors import UsageError, XchatError
 from engine.metrics import live_socket
 from engine.metrics.live_socket import SnapshotServer, running
+from engine.metrics.log_row import sample_of
 from engine.metrics.prometheus import HOST, PrometheusEndpoint
 from engine.metrics.report import report
-from engine.metrics.samples import sample_of
 from engine.metrics.snapshot import EMPTY, Snapshot
 from tests.tui.panel_feed import ScriptedSession
 

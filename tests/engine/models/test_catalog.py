@@ -11,7 +11,7 @@ import pytest
 from engine.models import facts_cache
 from engine.models.catalog import Catalog, list_models
 from engine.models.facts import FileKind
-from engine.models.places import Place, places
+from engine.models.locations import Place, places
 from engine.paths import models_dir
 from tests.engine.models import raw_gguf
 from tests.engine.models.test_check import split

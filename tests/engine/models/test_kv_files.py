@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.models.kv_files import KvFolder, StateKey, worth_saving
+from engine.backend import StateKey
+from engine.models.kv_files import KvFolder, worth_saving
 
 KEY = StateKey("model-a", "f16/f16", "b1234")
 TOKENS = tuple(range(-1, 500))

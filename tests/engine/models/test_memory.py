@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engine.host.topology import Room, cpu_features
 from engine.models.facts import ModelFacts
 from engine.models.facts_cache import read_facts
 from engine.models.fit import fit, gib
 from engine.models.memory import MemoryEstimate, kv_misfit, predict, repacked_types, traffic_of
 from engine.presets.preset import Preset
-from engine.presets.topology import Room, cpu_features
 from tests import ggufs
 from tests.engine.models import raw_gguf
 

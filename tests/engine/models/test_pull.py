@@ -13,12 +13,12 @@ from typing import NamedTuple
 import pytest
 
 from engine.errors import ModelError, UsageError
+from engine.host.topology import Room
 from engine.models.catalog import list_models
 from engine.models.pull import Pull, PullCancelled, PullProgress
 from engine.models.recommended import RECOMMENDED, recommended
 from engine.models.references import HubReference, UrlReference, choose_files, parse_reference
 from engine.paths import models_dir
-from engine.presets.topology import Room
 from tests.engine.models import raw_gguf
 from tests.engine.models.hub_server import COMMIT, HubServer
 

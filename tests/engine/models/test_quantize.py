@@ -12,12 +12,12 @@ from typing import NamedTuple
 import pytest
 
 from engine.errors import ModelError, UsageError
+from engine.host.topology import cpu_features
 from engine.models.check import check_model
 from engine.models.memory import predict
 from engine.models.quantize import NEEDS_MATRIX, Quantization, QuantizeCancelled, known_quant, plan, predict_sizes
 from engine.paths import models_dir
 from engine.presets.preset import Preset
-from engine.presets.topology import cpu_features
 from tests import ggufs
 from tests.engine.models.test_memory import loaded, within_5_percent
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import UsageError
+from engine.host.topology import Room, Topology
 from engine.presets.folder import PresetFolder, read_preset, to_toml
 from engine.presets.foreign import from_ini, from_variables
 from engine.presets.preset import COSTS, Cost, Preset, Sampling
 from engine.presets.price import PriceHistory, kv_carries_over, price_of
 from engine.presets.settings import KEYS, allowed, difference, key_named, parse_assignments, with_text
 from engine.presets.shipped import NAMES, shipped_presets
-from engine.presets.topology import Room, Topology
 
 GIB = 1 << 30
 SMALL = Topology(usable=2, cores=2, fast_cores=2, quota=None)

@@ -18,7 +18,7 @@ import pytest
 
 from engine.errors import CaptureError, UsageError
 from engine.profiling import capture as capture_module
-from engine.profiling import child, permission
+from engine.profiling import permission, pyspy_process
 from engine.profiling.capture import Capture
 from engine.profiling.profiler import NOISE, Profiler
 from engine.profiling.records import CaptureMode
@@ -72,7 +72,7 @@ def script(folder: Path, body: str) -> Path:
 
 
 def children() -> list[int]:
-    return [child.pid for child in psutil.Process().children()]
+    return [pyspy_process.pid for child in psutil.Process().children()]
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ async def test_a_flood_of_messages_is_bounded(tmp_path: Path) -> None:
 
 @linux
 async def test_a_py_spy_that_ignores_the_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "LAST_WORDS_S", 0.1)
+    monkeypatch.setattr(pyspy_process, "LAST_WORDS_S", 0.1)
     before = children()
     program = script(tmp_path, "trap '' INT; echo 'Sampling process'; while :; do sleep 60; done")
     capture = Capture(CaptureRequest(60), program=lambda: program)

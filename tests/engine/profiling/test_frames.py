@@ -95,7 +95,7 @@ def test_a_frame_belongs_to_a_part_of_the_program(frame: str, module: Module) ->
     "frame",
     [
         *("EpollSelector.select (selectors.py:468)", "Condition.wait (threading.py)", "wait4 (libc.so.6)"),
-        *("Compute._receive (engine/llama/compute.py)", "SafeLinuxDriver._read_input (tui/driver.py:173)"),
+        *("Compute._receive (engine/llama/compute.py)", "SafeLinuxDriver._read_input (tui/terminal/driver.py:173)"),
         "_connection_worker_thread (aiosqlite/core.py:59)",
     ],
 )

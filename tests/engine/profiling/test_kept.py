@@ -11,7 +11,7 @@ import pytest
 from engine.errors import CaptureError, UsageError
 from engine.profiling.records import CaptureMode, Overhead, ThreadLane
 from engine.store.captures import delete_capture, list_captures, load_capture, save_capture
-from engine.store.store import Store
+from engine.store.writer import Store
 from tests.engine.profiling.captures import record, timed
 from tests.engine.store.records import answer, turn
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.store.host import Host
-from engine.store.queries import Reader
-from engine.store.store import Store
+from engine.store.reader import Reader
+from engine.store.writer import Store
 
 HOST = Host("box", "Linux 6.1", "A CPU", "avx2 fma", 8, 16 * 2**30, "0.1.0", "b1234")
 

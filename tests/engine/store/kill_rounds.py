@@ -18,8 +18,8 @@ from pathlib import Path
 
 from engine.records import new_message_id
 from engine.store.batch import BATCH_ROWS
-from engine.store.opening import open_writer
-from engine.store.store import Store
+from engine.store.connect import open_writer
+from engine.store.writer import Store
 from tests.engine.store.records import answer, sample, turn, user
 
 LONGEST_ROUND_S = 0.15

@@ -15,8 +15,8 @@ import asyncio, sys
 from pathlib import Path
 from tests.engine.store.powerless import drop_capabilities
 drop_capabilities()
-from engine.store.queries import Reader
-from engine.store.store import Store
+from engine.store.reader import Reader
+from engine.store.writer import Store
 
 async def attempt() -> None:
     path = Path(sys.argv[1])

@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import accumulate, count, cycle, islice
 
 from engine.backend import StopReason
-from engine.metrics.timings import compute_timings
 from engine.records import Message, MessageStatus, Role, Sample, TurnRecord
+from engine.timings import compute_timings
 
 _ids = count(1_700_000_000_000 << 20)
 

@@ -21,7 +21,7 @@ from engine.store.export.exporter import Export, Format, export_to_file, export_
 from engine.store.export.llama_bench import FIELDS, SAMPLE_FIELDS, build_of, command_line
 from engine.store.export.page import POLICY
 from engine.store.export.tables import Selection, What
-from engine.store.store import Store
+from engine.store.writer import Store
 from tests.engine.store.records import answer, noisy, sample, turn, user
 
 EVIL = '<script>alert(1)</script>\x1b[31m\n| ~~~~ =cmd|" \u202egnp.exe &amp;'
@@ -106,7 +106,7 @@ def test_tokens_carry_the_gap_before_each_and_its_verdict(exported: Callable[...
 def test_a_cell_that_a_spreadsheet_would_run_is_text(store: Store, exported: Callable[..., str]) -> None:
     rows = list(csv.reader(io.StringIO(exported(What.EVENTS, Format.CSV))))
     assert rows[1][-1] == "4 threads: a neighbour took 2 cores"
-    from engine.store.export.harmless import spreadsheet_cell
+    from engine.store.export.escaping import spreadsheet_cell
 
     assert [spreadsheet_cell(value) for value in ("=1+1", "@x", "-2", -2, 1.5)] == ["'=1+1", "'@x", "'-2", -2, 1.5]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.store.connect import open_reader, open_writer
 from engine.store.errors import StoreNewerError, StoreUnusableError
 from engine.store.migrations import MIGRATIONS, VERSION, Migration, migrate, version_of
-from engine.store.opening import open_reader, open_writer
 
 HERE = Path("test.db")
 

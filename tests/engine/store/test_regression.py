@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from engine.records import TurnRecord
-from engine.store.queries import Reader
+from engine.store.reader import Reader
 from engine.store.regression import FEWEST, compare
-from engine.store.store import Store
+from engine.store.writer import Store
 from tests.engine.store.records import answer, noisy, turn
 
 

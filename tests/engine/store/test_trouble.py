@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import StoreError
+from engine.store.connect import open_reader, open_writer
 from engine.store.errors import (
     StoreDamagedError,
     StoreFullError,
@@ -21,10 +22,9 @@ from engine.store.errors import (
     explain,
 )
 from engine.store.migrations import VERSION
-from engine.store.opening import open_reader, open_writer
-from engine.store.profile import Profile
-from engine.store.queries import Reader
-from engine.store.store import Store
+from engine.store.pragmas import Profile
+from engine.store.reader import Reader
+from engine.store.writer import Store
 from tests.engine.store.powerless import open_without_power
 from tests.engine.store.records import answer, sample, turn, user
 
@@ -186,7 +186,7 @@ class TestFullDisk:
             db.execute(f"PRAGMA max_page_count = {pages + 8}")
             return db
 
-        monkeypatch.setattr("engine.store.store.open_writer", open_cramped)
+        monkeypatch.setattr("engine.store.writer.open_writer", open_cramped)
         store = await Store.open(path, interval_s=3600)
         yield store
         await store.close()

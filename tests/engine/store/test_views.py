@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.metrics.timings import inter_token_ms
 from engine.records import Sample
-from engine.store.opening import open_reader
-from engine.store.store import Store
+from engine.store.connect import open_reader
+from engine.store.writer import Store
+from engine.timings import inter_token_ms
 from tests.engine.store.records import answer, noisy, sample, turn
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.demo import builtin
+from engine.guide import builtin
 from engine.paths import models_dir
 from tests.engine.models import raw_gguf
 from tests.tui.cli.conftest import Run, save

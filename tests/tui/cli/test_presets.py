@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.last_used import recall
 from engine.paths import config_dir
 from engine.presets.folder import PresetFolder
-from engine.remembered import recall
 from tests.tui.cli.conftest import Run
 from tui.cli.presets import EXAMPLES
 

@@ -1,0 +1,122 @@
+"""Text to tokens in stretches: cached, so that a turn tokenizes only what is new, and safe from forged control tokens."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from engine.backend import Vocabulary
+from engine.chat.markers import BREAK
+from engine.chat.thinking_styles import MARKERS
+
+MAX_CACHED_CHARACTERS = 4_000_000
+"""Characters of all tokenized stretches that are kept; the least recently used go first."""
+
+CHARACTERS_PER_TOKEN = 16
+"""No natural text has longer tokens on average; where a text is longer than this, looking at its beginning may be enough."""
+
+
+class SpecialTexts:
+    """Finds texts of special tokens in other texts."""
+
+    def __init__(self, texts: frozenset[str]) -> None:
+        """Blanks, words and single characters are left aside: they can't structure a prompt, and can't be broken in two."""
+        self._texts = frozenset(text for text in texts if len(text) > 1 and not text.isspace() and not text.isalnum())
+        lengths: dict[str, set[int]] = {}
+        for text in self._texts:
+            lengths.setdefault(text[0], set()).add(len(text))
+        self._lengths = {first: sorted(all_lengths, reverse=True) for first, all_lengths in lengths.items()}
+        self._first = re.compile("[" + "".join(map(re.escape, sorted(lengths))) + "]") if lengths else None
+
+    def found(self, text: str) -> Iterator[tuple[int, str]]:
+        """Position and text of every occurrence, overlapping ones too, the longest first at each position."""
+        if self._first is None:
+            return
+        for match in self._first.finditer(text):
+            at = match.start()
+            for length in self._lengths[text[at]]:
+                if (candidate := text[at : at + length]) in self._texts:
+                    yield at, candidate
+
+    def last(self, text: str) -> int | None:
+        """Where the last one begins that is not part of another."""
+        last, end = None, 0
+        for at, special in self.found(text):
+            if at >= end:
+                last, end = at, at + len(special)
+        return last
+
+
+class Stretches:
+    """The tokenizer of one model. Used on the backend's thread only, like the vocabulary it stands on."""
+
+    def __init__(self, vocabulary: Vocabulary, structure: str) -> None:
+        """`structure` is text of the chat template: user-defined tokens in it must not be forged, others are ordinary words."""
+        self._vocabulary = vocabulary
+        self._structure = structure
+        self._guarded: dict[str, bool] = {}
+        self._cache: OrderedDict[tuple[str, bool], array[int]] = OrderedDict()
+        self._cached_characters = 0
+        self._counts: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._line_feed = vocabulary.tokenize("\n", parse_special=False)
+        self._adds_space = vocabulary.text(vocabulary.tokenize("x", parse_special=False)).startswith(" ")
+        self.specials = SpecialTexts(vocabulary.special_texts)
+
+    def guard(self, text: str) -> str:
+        """Untrusted text with a break in everything that would become a control token."""
+        cuts = sorted({at + 1 for at, special in self.specials.found(text) if self._must_guard(special)})
+        if not cuts:
+            return text
+        return BREAK.join(text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True))
+
+    def tokens(self, text: str, *, continued: bool) -> array[int]:
+        """The tokens of a stretch of the prompt; `continued` when it goes on after something that is no control token."""
+        key = (text, continued)
+        if (known := self._cache.get(key)) is not None:
+            self._cache.move_to_end(key)
+            return known
+        tokens = array("i", self._continue(text) if continued and self._adds_space else self._tokenize(text))
+        self._cache[key] = tokens
+        self._cached_characters += len(text)
+        while self._cached_characters > MAX_CACHED_CHARACTERS and len(self._cache) > 1:
+            (dropped, _), _ = self._cache.popitem(last=False)
+            self._cached_characters -= len(dropped)
+        return tokens
+
+    def count(self, text: str, room: int) -> int:
+        """How many tokens `text` has; of a text that is far too long for `room`, only that it has more than that."""
+        beginning = room * CHARACTERS_PER_TOKEN
+        key = (text, room if len(text) > beginning else 0)
+        if (known := self._counts.get(key)) is not None:
+            self._counts.move_to_end(key)
+            return known
+        count = len(self._vocabulary.tokenize(text[:beginning], parse_special=False))
+        if len(text) > beginning and count <= room:
+            count = len(self._vocabulary.tokenize(text, parse_special=False))
+        elif len(text) > beginning:
+            count = count * len(text) // beginning
+        self._counts[key] = count
+        if len(self._counts) > 8192:
+            self._counts.popitem(last=False)
+        return count
+
+    def _tokenize(self, text: str) -> list[int]:
+        return self._vocabulary.tokenize(text, parse_special=True)
+
+    def _continue(self, text: str) -> list[int]:
+        """Tokens without the space that a SentencePiece vocabulary puts before the first word of whatever it is given."""
+        tokens = self._tokenize("\n" + text)
+        if tokens[: len(self._line_feed)] == self._line_feed:
+            return tokens[len(self._line_feed) :]
+        return self._tokenize(text)
+
+    def _must_guard(self, special: str) -> bool:
+        """Control tokens always; user-defined ones, which every tokenizer call makes, when they structure prompts or answers."""
+        known = self._guarded.get(special)
+        if known is None:
+            looks_structural = special in MARKERS or special in self._structure or "|" in special
+            known = looks_structural or self._vocabulary.tokenize(special, parse_special=False) != self._tokenize(special)
+            self._guarded[special] = known
+        return known

@@ -1,0 +1,1 @@
+"""The built-in model. `training` makes it and is not part of the wheel."""

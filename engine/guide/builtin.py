@@ -1,0 +1,118 @@
+"""The model that xchat carries: where its file is, whether it is whole, and its quants, made on this machine when first asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from engine.errors import ModelError
+from engine.paths import cache_dir
+
+FILE: Final = "xchat-guide-F16.gguf"
+"""The shipped file's name; `FILE.sha256` beside it holds its digest."""
+SHIPPED_QUANT: Final = "F16"
+"""The shipped file's own."""
+QUANTS: Final = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
+"""What can be made from it, largest first."""
+
+
+def path() -> Path:
+    """The shipped file, checked.
+
+    Raises:
+        ModelError: when it is missing from the installation or damaged.
+    """
+    file = _shipped()
+    try:
+        whole = _digest(file) == expected_digest()
+    except OSError as error:
+        raise _broken("missing", str(error.strerror or error)) from None
+    if not whole:
+        raise _broken("damaged", "its contents are not what was shipped")
+    return file
+
+
+def quant_path(quant: str) -> Path:
+    """The built-in model in this quant (`F16` is the shipped file), made in the cache directory when it isn't there yet.
+
+    Takes well under two seconds the first time.
+
+    Raises:
+        ModelError: for a quant that isn't offered, and when the shipped file is broken or the cache can't be written.
+    """
+    if quant == SHIPPED_QUANT:
+        return path()
+    if quant not in QUANTS:
+        raise ModelError(f"The built-in model has no quant {quant}", hint=f"Choose one of {SHIPPED_QUANT}, {', '.join(QUANTS)}.")
+    target = _cached(quant)
+    if not target.is_file():
+        from engine.llama.quantize import quantize
+
+        source = path()
+        try:
+            _make_room(target.parent)
+        except OSError as error:
+            raise ModelError("The built-in model's quants can't be kept", f"{error.filename}: {error.strerror}") from None
+        quantize(source, target, quant)
+    return target
+
+
+def quant_name(model: Path) -> str | None:
+    """Which quant of the built-in model a path is; None for every other file."""
+    if model == _shipped():
+        return SHIPPED_QUANT
+    return next((quant for quant in QUANTS if model == _cached(quant)), None)
+
+
+def made(quant: str) -> Path | None:
+    """The file of a quant that is there already."""
+    file = _shipped() if quant == SHIPPED_QUANT else _cached(quant)
+    return file if file.is_file() else None
+
+
+def is_ours(model: Path) -> bool:
+    """Whether this is the shipped file, undamaged, or a quant that was made from it here: nothing that has to be tried out first."""
+    try:
+        if model == _shipped():
+            return _digest(model) == expected_digest()
+        return any(model == _cached(quant) for quant in QUANTS)
+    except OSError:
+        return False
+
+
+def expected_digest() -> str:
+    """The SHA-256 of the file as it was shipped."""
+    return files("engine.guide").joinpath(f"{FILE}.sha256").read_text(encoding="ascii").split()[0]
+
+
+def _shipped() -> Path:
+    return Path(str(files("engine.guide").joinpath(FILE)))
+
+
+def _cached(quant: str) -> Path:
+    """Quants of another version of the shipped file are never mistaken for those of this one."""
+    return cache_dir() / "builtin" / expected_digest()[:12] / f"xchat-guide-{quant}.gguf"
+
+
+def _make_room(folder: Path) -> None:
+    """Make the folder, and remove those of older versions."""
+    for other in folder.parent.glob("*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _broken(how: str, why: str) -> ModelError:
+    return ModelError(
+        f"The built-in model is {how}",
+        f"{_shipped()}: {why}",
+        "Install xchat again to bring it back, or load another model with `xchat MODEL.gguf`.",
+    )

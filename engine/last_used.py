@@ -1,0 +1,37 @@
+"""What xchat remembers between starts without being told to: the last model, preset and theme. Losing it loses nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from engine.atomic_write import write_atomically
+from engine.paths import state_dir
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+    """The choices of the last run."""
+
+    model: str | None = None
+    preset: str | None = None
+    theme: str | None = None
+
+
+def _path() -> Path:
+    return state_dir() / "last.json"
+
+
+def recall() -> Remembered:
+    """What was remembered; the defaults when nothing was, or it can't be read."""
+    try:
+        return msgspec.json.decode(_path().read_bytes(), type=Remembered)
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+        return Remembered()
+
+
+def remember(**changes: str | None) -> None:
+    """Keep these choices for the next start. A folder that can't be written to is no reason to disturb anybody."""
+    with contextlib.suppress(OSError):
+        write_atomically(_path(), msgspec.json.encode(msgspec.structs.replace(recall(), **changes)))

@@ -1,0 +1,215 @@
+"""The backend on llama.cpp: takes requests from any thread and hands them to the one compute thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from engine import paths
+from engine.backend import BackendEvent, EngineInfo, GenerateRequest, HeldState, StateKey, StopReason, ThreadsNow
+from engine.errors import EngineError, XchatError
+from engine.llama.chunking import Pace
+from engine.llama.commands import ApplyHot, Close, Command, Load, PutState, TakeState
+from engine.llama.ticket import Ticket, conclude_unstarted
+from engine.presets.preset import Preset
+
+if TYPE_CHECKING:
+    from engine.llama.compute import Compute
+    from engine.llama.log import LogLine
+
+CLOSE_LIMIT_S: Final = 10.0
+"""How long `close` waits for the compute thread."""
+
+
+class LlamaBackend:
+    """An `engine.backend.Backend` that runs llama.cpp in this process.
+
+    Make one per process and keep it: a second compute thread would halve the speed of the first one. When native code fails, the
+    thread it failed on is parked for good, `dead` says why, and everything else of the program goes on.
+    """
+
+    def __init__(self, *, n_slots: int = 1, trusted: Callable[[Path], bool] | None = None, log_path: Path | None = None) -> None:
+        """Start the compute thread.
+
+        Args:
+            n_slots: Sequences that can be generated side by side, each with a context window of its own.
+            trusted: Says whether a file is known to be harmless, so that it is loaded without trying it in a child process first.
+            log_path: Where the native log is appended; by default to the program's log.
+        """
+        self._n_slots = n_slots
+        self._trusted = trusted or (lambda _path: False)
+        self._log_path = log_path if log_path is not None else paths.log_path()
+        self._verdicts_path = paths.cache_dir() / "probed.json"
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._tickets: dict[int, Ticket] = {}
+        self._loads: list[Future[EngineInfo]] = []
+        self._states: list[TakeState | PutState] = []
+        self._dead: XchatError | None = None
+        self._closed = False
+        self._pace = Pace()
+        self._compute: Compute | None = None
+        self._thread = threading.Thread(target=self._run, name="xchat-compute", daemon=True)
+        self._thread.start()
+
+    @property
+    def dead(self) -> XchatError | None:
+        """Set for good when the native library aborted: nothing but a new process brings the engine back."""
+        return self._dead
+
+    @property
+    def loaded(self) -> EngineInfo | None:
+        """What is loaded now; None before the first load and after a failed one that could not bring the old model back."""
+        compute = self._compute
+        return compute.info if compute is not None else None
+
+    @property
+    def stream_batch(self) -> int:
+        """Tokens that travel together now."""
+        return self._pace.stream_batch
+
+    def native_log(self) -> tuple[LogLine, ...]:
+        """The latest lines of the native log, oldest first."""
+        compute = self._compute
+        return compute.log.lines() if compute is not None else ()
+
+    @property
+    def threads_now(self) -> ThreadsNow | None:
+        """The thread counts in force now, which `auto` changes between two tokens; None when nothing is loaded."""
+        compute = self._compute
+        return compute.threads_now if compute is not None else None
+
+    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
+        """Load a model, or rebuild the context when only that differs from what is loaded.
+
+        Turns submitted before it end first; turns submitted after it run on the new model. `force` loads also what the memory of
+        this machine is predicted not to hold.
+        """
+        future: Future[EngineInfo] = Future()
+        with self._lock:
+            refusal = self._refusal()
+            if refusal is None:
+                self._loads = [pending for pending in self._loads if not pending.done()]
+                self._loads.append(future)
+                self._commands.put(Load(path, preset, on_event, future, force))
+        if refusal is not None:
+            future.set_exception(refusal)
+        return future
+
+    def cancel_load(self) -> None:
+        """Give up a load that is under way, and those that wait."""
+        with self._lock:
+            for future in self._loads:
+                future.cancel()
+
+    def submit(self, request: GenerateRequest) -> None:
+        """Queue a turn; its last event is GenerationFinished, whatever happens."""
+        ticket = Ticket(request)
+        with self._lock:
+            refusal = self._refusal()
+            if refusal is None:
+                self._tickets[request.turn] = ticket
+                self._commands.put(ticket)
+        if refusal is not None:
+            conclude_unstarted(request, StopReason.ERROR, refusal)
+
+    def stop(self, turn: int | None = None) -> None:
+        """End a turn (all, without a number) within 50 ms, in a prefill too. The next turn is right afterwards."""
+        with self._lock:
+            tickets = list(self._tickets.values()) if turn is None else [self._tickets[turn]] if turn in self._tickets else []
+        for ticket in tickets:
+            ticket.cancelled = True
+        if tickets and self._compute is not None:
+            self._compute.cut_short()
+
+    @property
+    def state_key(self) -> StateKey | None:
+        """What a saved state must be of to be put back now; None when nothing is loaded."""
+        compute = self._compute
+        return compute.state_key if compute is not None else None
+
+    def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:
+        """Copy what the first slot holds, after the turns submitted before and ahead of everything asked for later."""
+        command = TakeState(least_tokens, most_bytes, Future())
+        self._ask(command)
+        return command.future
+
+    def put_state(self, held: HeldState) -> Future[int]:
+        """Let the first slot hold a saved state, in its turn like `take_state`; returns how many of its tokens the slot holds then."""
+        command = PutState(held, Future())
+        self._ask(command)
+        return command.future
+
+    def _ask(self, command: TakeState | PutState) -> None:
+        with self._lock:
+            if self._refusal() is None:
+                self._states = [pending for pending in self._states if not pending.future.done()]
+                self._states.append(command)
+                self._commands.put(command)
+                return
+        command.give_up()
+
+    def apply_hot(self, preset: Preset) -> None:
+        """Put the hot settings of a preset in force from the next token on: threads, threads_batch, stream_batch."""
+        self._commands.put(ApplyHot(preset))
+
+    def set_stream_batch(self, tokens: int) -> None:
+        """Deliver that many tokens together from now on; how `auto` and a pace chosen from outside are put in force."""
+        self._pace.stream_batch = max(1, tokens)
+
+    def close(self) -> None:
+        """Stop everything, free the model on the compute thread and end that thread; safe to call twice."""
+        with self._lock:
+            first, self._closed = not self._closed, True
+        if first:
+            self.cancel_load()
+            self.stop()
+            self._commands.put(Close())
+        if self._dead is None and threading.current_thread() is not self._thread:
+            self._thread.join(CLOSE_LIMIT_S)
+
+    def _refusal(self) -> XchatError | None:
+        """Why nothing can be taken on; call it with the lock held."""
+        if self._dead is not None:
+            return self._dead
+        return EngineError("The engine is closed") if self._closed else None
+
+    def _run(self) -> None:
+        """The compute thread."""
+        from engine.llama.compute import Compute
+
+        self._compute = compute = Compute(
+            n_slots=self._n_slots,
+            trusted=self._trusted,
+            verdicts_path=self._verdicts_path,
+            log_path=self._log_path,
+            pace=self._pace,
+            commands=self._commands,
+            concluded=self._concluded,
+            died=self._died,
+        )
+        compute.run()
+
+    def _concluded(self, ticket: Ticket) -> None:
+        with self._lock:
+            if self._tickets.get(ticket.request.turn) is ticket:
+                del self._tickets[ticket.request.turn]
+
+    def _died(self, error: XchatError) -> None:
+        """Take nothing on any more, and answer for everything that was."""
+        with self._lock:
+            self._dead = error
+            tickets, self._tickets = list(self._tickets.values()), {}
+            loads, self._loads = self._loads, []
+            states, self._states = self._states, []
+        for command in states:
+            command.give_up()
+        for ticket in tickets:
+            conclude_unstarted(ticket.request, StopReason.ERROR, error)
+        for future in loads:
+            if not future.done() and future.set_running_or_notify_cancel():
+                future.set_exception(error)

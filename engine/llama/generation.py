@@ -1,0 +1,221 @@
+"""One turn on its way through the engine: its tokens, its text, its timestamps, and the events that tell about them."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from engine.backend import (
+    GenerationFinished,
+    PrefillProgressed,
+    PreparedPrompt,
+    PromptReady,
+    StopReason,
+)
+from engine.clock import NS_PER_MS, now_ns
+from engine.errors import EngineError, XchatError
+from engine.llama.chunking import Delivery, Pace
+from engine.llama.context import Context
+from engine.llama.kv import Reuse
+from engine.llama.sampling import Sampler
+from engine.llama.text import TextStream
+from engine.llama.ticket import Ticket, tell
+from engine.timings import compute_timings
+
+PROGRESS_EVERY_NS: Final = 50 * NS_PER_MS
+"""Prefill progress is told no more often than this."""
+
+
+class Turn:
+    """A request and what has become of it. For the compute thread only."""
+
+    def __init__(self, ticket: Ticket, pace: Pace, concluded: Callable[[Ticket], None]) -> None:
+        request = ticket.request
+        self.request = request
+        self._ticket = ticket
+        self.prompt: PreparedPrompt | None = None
+        self.tokens: list[int] = []
+        """Prompt and answer; what the KV cache does not hold of them is still to be evaluated."""
+        self.n_prompt = 0
+        self.done = False
+        self._concluded = concluded
+        self._delivery = Delivery(request.turn, pace, partial(tell, request))
+        self._sampler: Sampler | None = None
+        self._text: TextStream | None = None
+        self._eog: frozenset[int] = frozenset()
+        self._max_tokens = request.max_tokens
+        self._n_ctx = 0
+        self._token_ns: list[int] = []
+        self._started_ns: int | None = None
+        self._prefill_start_ns: int | None = None
+        self._prefill_end_ns: int | None = None
+        self._progress_ns = 0
+        self._cached = 0
+        self._evaluated = 0
+        self._decoded_by: dict[int, int] = {}
+        """Tokens of the answer by the number of threads that made them."""
+        self._prefilled_by: dict[int, int] = {}
+
+    @property
+    def decoding(self) -> bool:
+        """Whether the prompt is behind it."""
+        return self._prefill_end_ns is not None
+
+    @property
+    def prepared(self) -> bool:
+        """Whether `prepare` has succeeded."""
+        return self._sampler is not None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody wants this turn to end."""
+        return self._ticket.cancelled
+
+    def prepare(self, context: Context) -> None:
+        """Render and tokenize the prompt and set up the sampler.
+
+        Raises:
+            XchatError: when the prompt can't be made or does not fit.
+        """
+        self._started_ns = now_ns()
+        context.model.refuse_if_overwritten()
+        vocabulary = context.model.vocabulary
+        try:
+            prompt = self.request.prepare(vocabulary, context.n_ctx)
+        except XchatError:
+            raise
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            raise EngineError("The prompt can't be made", repr(error), "Send it again, or choose another model.") from error
+        tokens = prompt.tokens
+        if not tokens and vocabulary.bos is not None:
+            tokens = (vocabulary.bos,)
+        if not tokens:
+            raise EngineError("The prompt is empty", hint="Write something.")
+        if not vocabulary.knows(tokens):
+            raise EngineError("The prompt was made for another model", "it has tokens that this model does not know", "Send it again.")
+        if len(tokens) > context.n_ctx - 2:
+            raise EngineError(
+                "The prompt does not fit the context window",
+                f"it has {len(tokens):,} tokens, and the window {context.n_ctx:,}",
+                "Shorten it, or take a larger n_ctx.",
+            )
+        self.prompt = prompt
+        self.tokens = list(tokens)
+        self.n_prompt = len(tokens)
+        self._n_ctx = context.n_ctx
+        self._eog = vocabulary.eog
+        self._text = TextStream(vocabulary.pieces, (*self.request.stop, *prompt.stop))
+        self._sampler = Sampler(context, self.request.sampling, tokens)
+
+    def begin(self, reuse: Reuse) -> None:
+        """Tell that prefill begins with what the KV cache holds already."""
+        assert self.prompt is not None
+        assert self._started_ns is not None
+        self._cached = reuse.cached
+        now = now_ns()
+        self._prefill_start_ns = self._progress_ns = now
+        tell(
+            self.request,
+            PromptReady(
+                turn=self.request.turn,
+                at_ns=now,
+                started_ns=self._started_ns,
+                prompt=self.prompt,
+                cache_n=reuse.cached,
+                diverged_at=reuse.diverged_at,
+                restored_checkpoint=reuse.restored_checkpoint,
+            ),
+        )
+        self._prefill_start_ns = now_ns()
+
+    def computed(self, tokens: int, threads: int) -> None:
+        """Note how many threads evaluated the next tokens; before `prefilled` and `next_token`."""
+        by = self._decoded_by if self.decoding else self._prefilled_by
+        by[threads] = by.get(threads, 0) + tokens
+
+    def prefilled(self, held: int) -> None:
+        """Note that the KV cache now holds the first `held` tokens, and tell about it now and then."""
+        if self.decoding or self._prefill_start_ns is None:
+            return
+        now = now_ns()
+        total = self.n_prompt - self._cached
+        self._evaluated = max(self._evaluated, held - self._cached)
+        complete = held >= self.n_prompt
+        if complete:
+            self._prefill_end_ns = now
+        if complete or now - self._progress_ns >= PROGRESS_EVERY_NS:
+            self._progress_ns = now
+            elapsed_ms = (now - self._prefill_start_ns) / NS_PER_MS
+            eta_ms = elapsed_ms / self._evaluated * (total - self._evaluated) if self._evaluated else 0.0
+            tell(self.request, PrefillProgressed(self.request.turn, now, self._evaluated, total, elapsed_ms, eta_ms))
+
+    def next_token(self, row: int) -> None:
+        """Sample after batch index `row`, deliver the token, and end the turn when it is the last one."""
+        assert self._sampler is not None
+        assert self._text is not None
+        token = self._sampler.sample(row)
+        now = now_ns()
+        if token in self._eog:
+            self.conclude(StopReason.EOG)
+            return
+        self.tokens.append(token)
+        self._token_ns.append(now)
+        decoded = self._text.feed(token)
+        self._delivery.add(decoded.text, token, now)
+        if decoded.stopped:
+            self.conclude(StopReason.STOP_STRING)
+        elif len(self._token_ns) == self._max_tokens or len(self.tokens) >= self._n_ctx - 1:
+            self.conclude(StopReason.LENGTH)
+
+    def conclude(self, reason: StopReason, error: XchatError | None = None) -> None:
+        """Tell that the turn has ended; what comes after the first call counts for nothing."""
+        if self.done:
+            return
+        self.done = True
+        self._delivery.flush()
+        now = now_ns()
+        started = self._started_ns if self._started_ns is not None else now
+        prefill_start = self._prefill_start_ns if self._prefill_start_ns is not None else now
+        prefill_end = self._prefill_end_ns if self._prefill_end_ns is not None else now
+        timings = compute_timings(
+            cache_n=self._cached,
+            prompt_n=self._evaluated,
+            submitted_ns=self.request.submitted_ns,
+            prefill_start_ns=prefill_start,
+            prefill_end_ns=prefill_end,
+            token_ns=self._token_ns,
+        )
+        tail = self._text.finish(stopped=reason is StopReason.STOP_STRING) if self._text is not None else ""
+        self._concluded(self._ticket)
+        tell(
+            self.request,
+            GenerationFinished(
+                turn=self.request.turn,
+                at_ns=now,
+                reason=reason,
+                timings=timings,
+                started_ns=started,
+                prefill_start_ns=prefill_start,
+                prefill_end_ns=prefill_end,
+                prompt_tokens=self.n_prompt,
+                token_ns=tuple(self._token_ns),
+                tail=tail,
+                error=error,
+                threads=_most(self._decoded_by),
+                threads_batch=_most(self._prefilled_by),
+            ),
+        )
+
+    def close(self) -> None:
+        """Free what is native; on the compute thread, never while native code has failed."""
+        if self._sampler is not None:
+            self._sampler.close()
+
+
+def _most(by: Mapping[int, int]) -> int | None:
+    """The number of threads that evaluated most tokens."""
+    return max(by, key=by.__getitem__, default=None)

@@ -1,0 +1,185 @@
+"""The price of looking: what drawing, the event loop and the terminal cost while an answer streams."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from engine.clock import NS_PER_MS, NS_PER_S, now_ns
+from engine.metrics.latency import Span
+from engine.timings import percentile
+
+LAG_EVERY_S = 0.1
+"""How often the loop's lag is looked at."""
+
+LAG_KEPT = 600
+"""One minute of lags."""
+
+SPANS_KEPT = 256
+"""Pauses and paints remembered for explaining stalls."""
+
+PAUSE_FLOOR_NS = NS_PER_MS
+"""Shorter garbage collections explain nothing."""
+
+PAINT_WINDOW_NS = 5 * NS_PER_S
+"""Paint figures are means over this time."""
+
+
+STALL_S = 0.05
+"""A write that has waited this long means that the terminal is behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How the terminal is doing at this moment."""
+
+    backlog: int
+    """Writes that wait."""
+    stalled_s: float
+    """For how long the write under way has been waiting."""
+    busy: bool = False
+    """The terminal has not yet drawn what was sent before: its answer to a query is late."""
+    round_trip_s: float | None = None
+    """How long its newest answer took; None when it has never answered."""
+    blocked_s: float = 0.0
+    """How long writes have waited for the terminal in all."""
+
+    @property
+    def jammed(self) -> bool:
+        """Whether anything large sent now would only wait."""
+        return self.busy or self.stalled_s > STALL_S
+
+    @property
+    def behind(self) -> bool:
+        """Whether the terminal has not taken what was sent last."""
+        return self.jammed or self.backlog > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What the screen costs now; None before it was measured."""
+
+    paint_ms: float | None = None
+    """Mean time to paint one chunk."""
+    paint_pct: float | None = None
+    """Painting's share of one core."""
+    paints_per_s: float = 0.0
+    lag_p50_ms: float | None = None
+    lag_p99_ms: float | None = None
+    lag_max_ms: float | None = None
+    """How late the event loop wakes up, over the last minute."""
+    tty_bytes_per_s: float | None = None
+    link_busy: bool = False
+    """The terminal takes bytes more slowly than they are made."""
+    tty_blocked_pct: float | None = None
+    """Share of the time that writes waited for the terminal."""
+    round_trip_ms: float | None = None
+    """From a question to the terminal to its answer, the last time; None when it has never answered."""
+    ui_pct: float | None = None
+    """CPU of the event loop's and the terminal's threads, in per cent of one core."""
+    panel_ms: float | None = None
+    """Drawing the panel once."""
+    sample_ms: float | None = None
+    """Sampling the machine once."""
+
+
+class Painting:
+    """Paints of chunks, as the screen reports them."""
+
+    def __init__(self) -> None:
+        self.spans: deque[Span] = deque(maxlen=SPANS_KEPT)
+
+    def painted(self, painted_ns: int, paint_ns: int) -> None:
+        """A chunk is on the screen since `painted_ns`; painting took `paint_ns`."""
+        self.spans.append((painted_ns - paint_ns, painted_ns))
+
+    def figures(self, at_ns: int) -> tuple[float | None, float | None, float]:
+        """Mean paint in milliseconds, share of one core in per cent, paints per second; over the last seconds."""
+        recent = [(begin, end) for begin, end in self.spans if end > at_ns - PAINT_WINDOW_NS]
+        if not recent:
+            return None, None, 0.0
+        total = sum(end - begin for begin, end in recent)
+        since = min(PAINT_WINDOW_NS, max(at_ns - recent[0][0], NS_PER_S))
+        return total / len(recent) / NS_PER_MS, total / since * 100, len(recent) / (since / NS_PER_S)
+
+
+class LoopLag:
+    """Wakes up ten times a second and notes how late it was."""
+
+    def __init__(self) -> None:
+        self._lags: deque[float] = deque(maxlen=LAG_KEPT)
+        self._longest_new: float | None = None
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin; call on the loop's own thread."""
+        due = loop.time() + LAG_EVERY_S
+
+        def look() -> None:
+            self.note((loop.time() - due) * 1e3)
+            self.start(loop)
+
+        self._handle = loop.call_at(due, look)
+
+    def note(self, lag_ms: float) -> None:
+        """The loop woke up this late."""
+        self._lags.append(max(0.0, lag_ms))
+        self._longest_new = max(self._longest_new or 0.0, lag_ms)
+
+    def longest_new(self) -> float | None:
+        """The longest lag since the last call, in milliseconds."""
+        longest, self._longest_new = self._longest_new, None
+        return longest
+
+    def figures(self) -> tuple[float | None, float | None, float | None]:
+        """Median, 99th percentile and maximum of the last minute, in milliseconds."""
+        ordered = sorted(self._lags)
+        return percentile(ordered, 0.5), percentile(ordered, 0.99), ordered[-1] if ordered else None
+
+    def stop(self) -> None:
+        """End."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+class CollectorPauses:
+    """Pauses by Python's garbage collector, for explaining stalls."""
+
+    def __init__(self, clock: Callable[[], int] = now_ns) -> None:
+        self.spans: deque[Span] = deque(maxlen=SPANS_KEPT)
+        self._clock = clock
+        self._began_ns = 0
+
+    def start(self) -> None:
+        """Begin to listen."""
+        gc.callbacks.append(self._heard)
+
+    def _heard(self, phase: str, info: Mapping[str, int]) -> None:  # noqa: ARG002 - the interpreter passes it
+        if phase == "start":
+            self._began_ns = self._clock()
+        elif (end := self._clock()) - self._began_ns >= PAUSE_FLOOR_NS:
+            self.spans.append((self._began_ns, end))
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._heard in gc.callbacks:
+            gc.callbacks.remove(self._heard)
+
+
+class ByteRate:
+    """Bytes (or anything else that adds up) per second from a running total."""
+
+    def __init__(self) -> None:
+        self._before: tuple[int, float] | None = None
+        self._rate: float | None = None
+
+    def at(self, at_ns: int, total: float) -> float | None:
+        """The rate since the last call."""
+        if self._before is not None and at_ns > self._before[0]:
+            self._rate = max(0.0, total - self._before[1]) * NS_PER_S / (at_ns - self._before[0])
+        self._before = (at_ns, total)
+        return self._rate

@@ -1,0 +1,88 @@
+"""The fallback where py-spy may not look: a thread of the program reads the Python stacks of the others."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import FrameType
+
+from engine.clock import now_ns
+from engine.profiling.frames import frame_text, is_idle, shorten
+from engine.profiling.idle_threads import Resting
+from engine.profiling.stacks import FoldedStacks, StackCounter
+
+
+class InProcessSampler:
+    """Samples `sys._current_frames()` at a steady rate on its own thread, from `start` to `stop`.
+
+    One sample costs about 17 µs with six threads, and needs the GIL. Waiting threads are left out, as far as their last frame
+    or the kernel tells, unless `idle` asks for them.
+    """
+
+    def __init__(self, rate: int, *, idle: bool) -> None:
+        self._interval_s = 1.0 / rate
+        self._idle = idle
+        self._counter = StackCounter()
+        self._resting = Resting()
+        self._frames: dict[tuple[str, str, int], str] = {}
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="profiler", daemon=True)
+        self.cpu_s = 0.0
+        """CPU time that sampling took; final after `stop`."""
+        self.missed = 0
+        """Samples that were not taken because the thread had to wait for the GIL longer than an interval."""
+        self.taken = 0
+        """Samples so far."""
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> FoldedStacks:
+        """End, and return what was seen; may be empty."""
+        self._enough.set()
+        self._thread.join()
+        self._resting.close()
+        return self._counter.folded()
+
+    def _run(self) -> None:
+        due = time.perf_counter()
+        self._resting.look(threading.enumerate(), now_ns())
+        while True:
+            due += self._interval_s
+            late = time.perf_counter() - due
+            if late > 0:
+                skipped = int(late / self._interval_s)
+                self.missed += skipped
+                due += skipped * self._interval_s
+            if self._enough.wait(max(0.0, due - time.perf_counter())):
+                self.cpu_s = time.thread_time()
+                return
+            self._sample()
+            self.taken += 1
+
+    def _sample(self) -> None:
+        names = {thread.ident: thread for thread in threading.enumerate()}
+        left_out = {threading.get_ident()}
+        if not self._idle:
+            left_out |= self._resting.look(names.values(), now_ns())
+        for ident, frame in sys._current_frames().items():
+            if ident in left_out:
+                continue
+            frames = self._stack(frame)
+            if frames and (self._idle or not is_idle(frames[-1])):
+                thread = names.get(ident)
+                self._counter.add(ident, thread.name if thread else str(ident), frames)
+
+    def _stack(self, frame: FrameType | None) -> list[str]:
+        texts = []
+        while frame is not None:
+            code = frame.f_code
+            key = (code.co_qualname, code.co_filename, frame.f_lineno or 0)
+            text = self._frames.get(key)
+            if text is None:
+                text = self._frames[key] = frame_text(key[0], shorten(key[1]), key[2])
+            texts.append(text)
+            frame = frame.f_back
+        return texts[::-1]

@@ -1,0 +1,152 @@
+"""The child process that py-spy runs in: started behind a gate, listened to, and ended for sure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.clock import NS_PER_S
+from engine.profiling import launcher
+
+LAST_WORDS_S = 1.0
+"""How long a cancelled child has to end by itself."""
+KEPT_OUTPUT = 65_536
+"""Characters of its messages that are kept."""
+
+
+class ProcessTime:
+    """CPU time of a child, read from /proc while it lives; unknown elsewhere."""
+
+    def __init__(self, pid: int) -> None:
+        self._stat = Path(f"/proc/{pid}/stat")
+        self._looks: list[tuple[int, float]] = []
+
+    def look(self, at_ns: int) -> None:
+        """Remember how much it has used."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = self._stat.read_bytes().rpartition(b")")[2].split()
+            self._looks.append((at_ns, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")))
+
+    @property
+    def percent(self) -> float | None:
+        """Per cent of one core between the first and the last look."""
+        if len(self._looks) < 2:
+            return None
+        (first_ns, first_s), (last_ns, last_s) = self._looks[0], self._looks[-1]
+        return (last_s - first_s) / ((last_ns - first_ns) / NS_PER_S) * 100
+
+
+class Wakings:
+    """How often the first thread of a child has woken up since this was made, read from /proc; unknown elsewhere.
+
+    py-spy sleeps before each look, so this tells whether it has looked; it is no count of looks, since py-spy waits for other things, too
+    (up to half as often again beside an answer), and does not sleep while it is behind.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._status = Path(f"/proc/{pid}/task/{pid}/status")
+        self._before = self._switches()
+        self._last = 0
+
+    @property
+    def count(self) -> int | None:
+        """Wakings so far; what was read last when the child is gone."""
+        if self._before is None:
+            return None
+        now = self._switches()
+        if now is not None:
+            self._last = now - self._before
+        return self._last
+
+    def _switches(self) -> int | None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._status.read_bytes().splitlines():
+                if line.startswith(b"voluntary_ctxt_switches:"):
+                    return int(line.split()[1])
+        return None
+
+
+async def spawn(command: Sequence[str], descriptor: int, niceness: int) -> asyncio.subprocess.Process:
+    """Start the gate to `command`, in a session of its own so that no key of the terminal reaches it; it inherits `descriptor`.
+
+    Raises:
+        OSError: No process can be made.
+    """
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), str(niceness)),
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        pass_fds=(descriptor,),
+        start_new_session=True,
+        env={**os.environ, "RUST_BACKTRACE": "0", "RUST_LOG": "warn"},
+    )
+
+
+async def open_gate(process: asyncio.subprocess.Process) -> None:
+    """Let the gate become its program."""
+    if process.stdin is not None:
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(b"\n")
+            await process.stdin.drain()
+        process.stdin.close()
+
+
+class Output:
+    """What the child prints, the last KEPT_OUTPUT characters of it; `began` is set when `sign` is among it."""
+
+    def __init__(self, stream: asyncio.StreamReader | None, began: asyncio.Event | None = None, sign: str = "") -> None:
+        self._text = ""
+        self._sign = sign
+        self._began = began
+        self._reader = asyncio.create_task(self._read(stream))
+
+    async def whole(self) -> str:
+        """All of it, once the child has ended; a grandchild that holds the pipe open is not waited for."""
+        await asyncio.wait({self._reader}, timeout=LAST_WORDS_S)
+        self._reader.cancel()
+        return self._text
+
+    async def _read(self, stream: asyncio.StreamReader | None) -> None:
+        while stream is not None and (chunk := await stream.read(4096)):
+            self._text += chunk.decode("utf-8", "replace")
+            if len(self._text) > KEPT_OUTPUT:
+                self._text = self._text[-KEPT_OUTPUT:].partition("\n")[2]
+            if self._began is not None and self._sign in self._text:
+                self._began.set()
+
+
+async def first_of(*waits: Coroutine[Any, Any, Any], limit_s: float) -> None:
+    """Return when one of `waits` has ended, or the time is over."""
+    tasks = {asyncio.ensure_future(wait) for wait in waits}
+    try:
+        await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Let it end by itself, then make sure that it is gone."""
+    if process.returncode is None:
+        send(process, signal.SIGINT)
+        try:
+            await asyncio.wait_for(process.wait(), LAST_WORDS_S)
+        except TimeoutError:
+            # Its session is its own: nothing that it may have started stays either.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+def send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal, if the child is still there."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)

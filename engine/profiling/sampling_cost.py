@@ -1,0 +1,91 @@
+"""What a look of py-spy at this process costs, and so how many a second can be afforded.
+
+py-spy (0.4.3) reads a process through `process_vm_readv`, piece by piece: six calls for a frame, and it reads the frames of waiting threads
+before it leaves them out. So a look takes as long as some hundreds of these calls, and how long those take depends on the machine: 1.5 to
+1.9 µs on a virtual one (2 vCPU EPYC). Where every core decodes, what py-spy runs is lost to tokens/s. So, like perf
+(`kernel.perf_cpu_time_max_percent`), a capture takes fewer samples where they are dear.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from types import FrameType
+
+from engine.clock import NS_PER_S
+
+SHARE = 0.022
+"""Share of a core that py-spy may take while it samples. With its start, and the countdown on the screen, tokens/s lose at most 0.03."""
+
+CALLS_PER_FRAME, CALLS_PER_THREAD, CALLS_PER_LOOK = 6.0, 25.0, 80.0
+"""The time of a look, in that of one call: for each frame, for each thread, and in any case. Fitted to 1 to 8 threads with 1 to 105 frames
+in all (py-spy 0.4.3, `--nonblocking --function`, Linux 6.18, 2 vCPU EPYC), and for the program beside an answer right within 15 %.
+"""
+
+STEP = 5
+"""Samples per second between two rates that are taken."""
+USUAL_FRAMES, USUAL_THREADS = 45, 7
+"""What there is to read while an answer grows (Python 3.11, Textual 8.2): a capture may begin before the engine stands."""
+
+_CALLS = 40
+_TRIES = 10
+_READ_BYTES = 80
+"""What py-spy reads most often: a frame of Python 3.11."""
+
+
+class _Vector(ctypes.Structure):
+    """`struct iovec`."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+def affordable_rate(most: int) -> int:
+    """Samples per second of this process that stay within SHARE of a core: at most `most`, which it is where none can tell.
+
+    In steps of STEP, so that captures are of one rate although no two measurements agree.
+    """
+    look_s = look_cost_s()
+    if look_s is None:
+        return most
+    rate = int(SHARE / look_s)
+    return max(1, min(most, rate - rate % STEP or rate))
+
+
+def look_cost_s() -> float | None:
+    """Seconds that py-spy is going to need for one look at this process; None elsewhere than on Linux. Takes half a millisecond."""
+    call_s = _call_s()
+    if call_s is None:
+        return None
+    stacks = sys._current_frames()
+    frames = max(USUAL_FRAMES, sum(_depth(frame) for frame in stacks.values()))
+    return call_s * (CALLS_PER_FRAME * frames + CALLS_PER_THREAD * max(USUAL_THREADS, len(stacks)) + CALLS_PER_LOOK)
+
+
+def _call_s() -> float | None:
+    """Seconds for one call, the quickest of some tries: a busy machine is slower, but not for longer than it is busy."""
+    if sys.platform != "linux":
+        return None
+    read = ctypes.CDLL(None).process_vm_readv
+    there, here = ctypes.create_string_buffer(_READ_BYTES), ctypes.create_string_buffer(_READ_BYTES)
+    remote, local = (ctypes.byref(_Vector(ctypes.addressof(buffer), _READ_BYTES)) for buffer in (there, here))
+    pid, length = os.getpid(), ctypes.c_ulong(1)
+    if read(pid, local, length, remote, length, ctypes.c_ulong(0)) != _READ_BYTES:
+        return None
+    quickest = float("inf")
+    for _ in range(_TRIES):
+        started = time.perf_counter_ns()
+        for _ in range(_CALLS):
+            read(pid, local, length, remote, length, ctypes.c_ulong(0))
+        quickest = min(quickest, (time.perf_counter_ns() - started) / _CALLS)
+    return quickest / NS_PER_S
+
+
+def _depth(frame: FrameType | None) -> int:
+    """Frames of a stack; of one that runs an event loop, those that are there while it waits: a look seldom finds more."""
+    depth = 0
+    while frame is not None:
+        depth = 2 if frame.f_code.co_name == "_run_once" else depth + 1
+        frame = frame.f_back
+    return depth

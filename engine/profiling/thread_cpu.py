@@ -1,0 +1,45 @@
+"""How busy each thread of this process was during a capture: the part that py-spy can't see, native compute threads included."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from engine.host.threads import ThreadTimes
+from engine.profiling.records import ThreadLane
+
+LANE_INTERVAL_S = 0.5
+"""Time between two looks, and the length that one figure of a lane stands for."""
+
+MOST_LANES = 64
+"""The busiest threads that are kept."""
+
+
+class LaneRecorder:
+    """Collects lanes, one figure per thread and look."""
+
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        self._times = ThreadTimes(proc)
+        self._looks = 0
+        self._lanes: dict[int, tuple[str, list[float]]] = {}
+        self._python: dict[int | None, str] = {}
+
+    def look(self, now_ns: int) -> None:
+        """Take the figures since the last look; the first one only begins."""
+        self._python |= {thread.native_id: thread.name for thread in threading.enumerate()}
+        shares = self._times.read(now_ns)
+        if not shares:
+            return
+        for share in shares:
+            _, figures = self._lanes.setdefault(share.tid, (share.name, [0.0] * self._looks))
+            figures.append(round(share.running_pct, 1))
+        self._looks += 1
+        for _, figures in self._lanes.values():
+            figures.extend([0.0] * (self._looks - len(figures)))
+
+    def finish(self) -> tuple[ThreadLane, ...]:
+        """The busiest lanes first, threads of Python under the names that the stacks give them; ends the recording."""
+        self._times.close()
+        named = self._python
+        lanes = [ThreadLane(tid, named.get(tid, name), tid in named, tuple(figures)) for tid, (name, figures) in self._lanes.items()]
+        return tuple(sorted(lanes, key=lambda lane: -lane.mean_pct)[:MOST_LANES])

@@ -1,0 +1,1 @@
+"""One conversation with an engine: the session and what it is made of."""

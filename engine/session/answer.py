@@ -1,0 +1,128 @@
+"""One turn as it grows: engine events in, text, thinking and figures out. Owned by the event loop's thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from engine.backend import EngineInfo, GenerationFinished, PromptReady, StopReason, TokensDecoded
+from engine.chat.thinking import Split, ThinkingParser
+from engine.clock import NS_PER_MS
+from engine.presets.preset import Preset
+from engine.records import Message, MessageStatus, TurnRecord
+
+
+@dataclass(slots=True)
+class Turn:
+    """The answer under way."""
+
+    answer: Message
+    """What the answer is so far known to be: its id, parent, and (when continued) the text that was there before."""
+    engine: EngineInfo
+    preset: Preset
+    stream_batch: int
+    submitted_ns: int
+    started_ms: int
+    parser: ThinkingParser = field(default_factory=ThinkingParser)
+    prompt: PromptReady | None = None
+    tokens: list[int] = field(default_factory=list)
+    first_visible_ns: int | None = None
+    first_paint_ns: int | None = None
+    paint_ns: int = 0
+    noisy: str | None = None
+    rss_peak_bytes: int | None = None
+
+    def prompt_ready(self, event: PromptReady) -> None:
+        """The prompt is known: whether the answer begins inside a thinking block depends on it."""
+        self.prompt = event
+        self.parser = ThinkingParser(opens_thinking=event.prompt.opens_thinking)
+
+    def grow(self, chunk: TokensDecoded) -> Split:
+        """Take a chunk; return what it added to the answer and to the thinking."""
+        added: list[Split] = []
+        for piece, token, at_ns in zip(chunk.pieces, chunk.tokens, chunk.token_ns, strict=True):
+            split = self.parser.feed(piece)
+            self.tokens.append(token)
+            if split.answer and self.first_visible_ns is None:
+                self.first_visible_ns = at_ns
+            if split.moved:
+                added.clear()
+            added.append(split)
+        return Split(
+            "".join(split.thinking for split in added),
+            "".join(split.answer for split in added),
+            any(split.moved for split in added),
+        )
+
+    def painted(self, at_ns: int, cost_ns: int) -> None:
+        """A chunk is on the screen."""
+        self.paint_ns += cost_ns
+        if self.first_paint_ns is None:
+            self.first_paint_ns = at_ns
+
+    def finish(self, end: GenerationFinished) -> tuple[Message, TurnRecord, Split]:
+        """The final answer, the record of the turn, and what had been held back until now."""
+        late = self.parser.finish(end.tail)
+        status = {
+            StopReason.EOG: MessageStatus.COMPLETE,
+            StopReason.STOP_STRING: MessageStatus.COMPLETE,
+            StopReason.ERROR: MessageStatus.FAILED,
+        }
+        before = self.answer
+        answer = replace(
+            before,
+            text=before.text + self.parser.answer,
+            thinking=before.thinking + self.parser.thinking,
+            status=status.get(end.reason, MessageStatus.PARTIAL),
+            tokens=self._answer_tokens(end.reason, before),
+            tokens_of=self.engine.model.fingerprint,
+        )
+        return answer, self._record(end), late
+
+    def _answer_tokens(self, reason: StopReason, before: Message) -> tuple[int, ...] | None:
+        """The ids of the answer's text; None where text and ids don't match, because a stop string was cut out of the text."""
+        start = self.parser.answer_from
+        if reason is StopReason.STOP_STRING or start is None:
+            return None
+        fresh = tuple(self.tokens[start:])
+        if not before.text:
+            return fresh
+        return before.tokens + fresh if before.tokens is not None and before.tokens_of == self.engine.model.fingerprint else None
+
+    def _since_submit(self, at_ns: int | None) -> float | None:
+        return None if at_ns is None else (at_ns - self.submitted_ns) / NS_PER_MS
+
+    def _record(self, end: GenerationFinished) -> TurnRecord:
+        prompt = self.prompt
+        return TurnRecord(
+            id=self.answer.id,
+            session_id=None,
+            user_message_id=self.answer.parent_id,
+            started_ms=self.started_ms,
+            model=self.engine.model.name,
+            model_path=str(self.engine.model.path),
+            model_fingerprint=self.engine.model.fingerprint,
+            quant=self.engine.model.quant,
+            preset=self.preset.name,
+            preset_json=msgspec.json.encode(self.preset).decode(),
+            n_ctx=self.engine.n_ctx,
+            threads=end.threads or self.engine.threads,
+            threads_batch=end.threads_batch or self.engine.threads_batch,
+            stream_batch=self.stream_batch,
+            stop_reason=end.reason,
+            timings=end.timings,
+            token_ns=end.token_ns,
+            thinking_n=self.parser.thinking_tokens,
+            queue_ms=self._since_submit(prompt.started_ns) if prompt else None,
+            template_ms=prompt.prompt.template_ns / NS_PER_MS if prompt else None,
+            tokenize_ms=prompt.prompt.tokenize_ns / NS_PER_MS if prompt else None,
+            first_visible_ms=self._since_submit(self.first_visible_ns),
+            first_paint_ms=self._since_submit(self.first_paint_ns),
+            paint_ms=self.paint_ns / NS_PER_MS if self.first_paint_ns is not None else None,
+            diverged_at=prompt.diverged_at if prompt else None,
+            left_out=prompt.prompt.left_out if prompt else 0,
+            noisy=self.noisy,
+            rss_peak_bytes=self.rss_peak_bytes,
+            error=str(end.error) if end.error else None,
+        )

@@ -1,0 +1,104 @@
+"""A conversation's KV state between programs and models: kept when that is cheaper than prefilling again, put back when it fits.
+
+What is put back is only ever a head start: the engine compares its tokens with each prompt, so a state that is stale, or of another
+branch, costs nothing but the time to read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from engine.backend import Backend, HeldState, StateKey
+from engine.host.topology import read_room
+from engine.models.kv_files import KvFolder, worth_saving
+
+LEAST_TOKENS: Final = 256
+"""A shorter conversation is prefilled sooner than a file is found."""
+DISK_BYTES_PER_S: Final = 200e6
+"""What any disk that holds models can do."""
+LONGEST_WRITE_S: Final = 5.0
+"""Nobody waits longer than this for a program to end."""
+MEMORY_SHARE: Final = 4
+"""A state is copied through memory: at most this part of what is free."""
+
+
+class KvKeeping:
+    """Keeps states of the one conversation that the engine holds. Lives on the event loop's thread."""
+
+    def __init__(self, backend: Backend, folder: Callable[[], KvFolder] = KvFolder) -> None:
+        """`folder` is made on a thread, when it is first needed."""
+        self._backend = backend
+        self._make_folder = folder
+        self._writing: set[asyncio.Task[bool]] = set()
+
+    def keep(self, session_id: int, prefill_per_s: float | None) -> None:
+        """Keep what the engine holds now as the state of that conversation, if that pays; written in the background.
+
+        What the engine is asked for afterwards finds it as it was.
+        """
+        if prefill_per_s is None:
+            return
+        most = int(min(LONGEST_WRITE_S * DISK_BYTES_PER_S, read_room().available // MEMORY_SHARE))
+        taken = asyncio.wrap_future(self._backend.take_state(least_tokens=LEAST_TOKENS, most_bytes=most))
+        task = asyncio.create_task(self._write(session_id, taken, prefill_per_s))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def put_back(self, session_id: int) -> int:
+        """Give the engine what was kept of that conversation for the model it has; returns how many tokens it holds of it."""
+        key = self._backend.state_key
+        if key is None:
+            return 0
+        saved = await asyncio.to_thread(lambda: self._make_folder().load(state_name(session_id, key), key))
+        if saved is None:
+            return 0
+        return await asyncio.wrap_future(self._backend.put_state(HeldState(key, saved.tokens, saved.state)))
+
+    async def written(self) -> None:
+        """Return when all that was to be kept is on the disk."""
+        while self._writing:
+            await asyncio.wait(self._writing)
+
+    async def forget(self, session_id: int) -> None:
+        """Remove what was kept of a conversation."""
+        await asyncio.to_thread(forget_states, session_id, self._make_folder())
+
+    async def forget_missing(self, exists: Callable[[int], Awaitable[bool]]) -> None:
+        """Remove what was kept of conversations that are deleted since."""
+        folder = await asyncio.to_thread(self._make_folder)
+        for session_id in {session_of(name) for name in await asyncio.to_thread(folder.names)} - {None}:
+            if session_id is not None and not await exists(session_id):
+                await asyncio.to_thread(forget_states, session_id, folder)
+
+    async def _write(self, session_id: int, taken: asyncio.Future[HeldState | None], prefill_per_s: float) -> bool:
+        held = await taken
+        if held is None or not worth_saving(
+            n_tokens=len(held.tokens),
+            state_bytes=len(held.state),
+            prefill_tokens_per_s=prefill_per_s,
+            disk_bytes_per_s=DISK_BYTES_PER_S,
+        ):
+            return False
+        name = state_name(session_id, held.key)
+        return await asyncio.to_thread(lambda: self._make_folder().save(name, held.key, held.tokens, held.state))
+
+
+def state_name(session_id: int, key: StateKey) -> str:
+    """What a state is called: one for each conversation and model, so that going back to a model finds its own."""
+    return f"{session_id}-{zlib.crc32(key.model.encode()):08x}"
+
+
+def session_of(name: str) -> int | None:
+    """The conversation that a state belongs to."""
+    number, _, model = name.partition("-")
+    return int(number) if model and number.isdecimal() else None
+
+
+def forget_states(session_id: int, folder: KvFolder) -> None:
+    """Remove the states of a deleted conversation, of all models. Blocking."""
+    for name in folder.names():
+        if session_of(name) == session_id:
+            folder.delete(name)

@@ -1,0 +1,199 @@
+"""Which file a preset means, and which quants lie beside the one in use.
+
+Everything here may read files, and make a quant of the built-in model: it belongs on a thread that may wait for the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.errors import ModelError
+from engine.guide import builtin
+from engine.host.topology import cpu_features, read_room
+from engine.models.catalog import Catalog, Entry, Family, list_models
+from engine.models.check import check_model
+from engine.models.fit import TooLargeError, fit
+from engine.models.locations import Place
+from engine.models.references import HubReference, cache_folder, parse_reference
+from engine.models.untrusted import file_name, printable
+from engine.presets.preset import Preset
+
+BUILTIN = "builtin"
+"""How the model that xchat carries is named on the command line and in presets."""
+
+HUB_PREFIX = "hf:"
+"""How the name of a model of the hub begins."""
+
+BEST_START = "Q4_K_M"
+"""The quant that most people mean when they name a family only."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuantChoice:
+    """A quant of a family."""
+
+    quant: str
+    path: Path | None
+    """Its file; none when it is made when asked for."""
+
+
+def built_in_family() -> Family:
+    """The model that xchat carries, in the quants that are there; `builtin.QUANTS` names those that are made when they are asked for.
+
+    Raises:
+        ModelError: It is missing from the installation, or damaged.
+    """
+    files = (builtin.path(), *(file for quant in builtin.QUANTS if (file := builtin.made(quant)) is not None))
+    entries = tuple(Entry((file,), Place.BUILT_IN, file_name(file), check_model(file).facts) for file in files)
+    return Family(entries[0].facts.family_key, entries[0].facts.family_name, entries)
+
+
+class ModelFinder:
+    """Finds files by what presets and keys say."""
+
+    def __init__(self, catalog: Callable[[], Catalog] = list_models) -> None:
+        """`catalog` lists the models of this machine; asked anew each time, since files come and go."""
+        self._catalog = catalog
+
+    def find(self, preset: Preset, current: Path | None) -> Path | None:
+        """The file that a preset means while `current` is loaded; None when it names none and none is loaded.
+
+        Raises:
+            ModelError: There is no such file, family or quant here; the error says which there are.
+        """
+        named, quant = preset.model, preset.quant
+        if named is None:
+            return current if quant is None or current is None else self.quant(current, quant)
+        if named == BUILTIN:
+            loaded = builtin.quant_name(current) if current is not None else None
+            return builtin.quant_path(quant or loaded or builtin.SHIPPED_QUANT)
+        if named.startswith(HUB_PREFIX):
+            return self._of_hub(named, quant)
+        path = Path(named).expanduser()
+        if looks_like_path(named) or path.is_file():
+            return path if quant is None else self.quant(path, quant)
+        return self._of_family(named, quant, current)
+
+    def quants(self, path: Path) -> tuple[QuantChoice, ...]:
+        """The quants of a file's family, the largest first and each once; only the file itself when nothing is known of it."""
+        if builtin.quant_name(path) is not None:
+            return tuple(QuantChoice(quant, builtin.made(quant)) for quant in (builtin.SHIPPED_QUANT, *builtin.QUANTS))
+        family = self._family(path)
+        if family is None:
+            return (QuantChoice(_quant_of(path), path),)
+        own = next((entry for entry in family.entries if _same(entry.path, path)), None)
+        first = {entry.facts.quant: entry for entry in reversed(family.entries)}
+        kept = first if own is None else {**first, own.facts.quant: own}
+        return tuple(QuantChoice(entry.facts.quant, entry.path) for entry in family.entries if kept[entry.facts.quant] is entry)
+
+    def quant(self, path: Path, name: str) -> Path:
+        """The file of another quant of a file's family; one of the built-in model is made when it isn't there yet.
+
+        Raises:
+            ModelError: There is none; the error names those that are there.
+        """
+        if builtin.quant_name(path) is not None:
+            return builtin.quant_path(name.upper())
+        family = self._family(path)
+        entry = family.quant(name) if family is not None else None
+        if entry is None and _quant_of(path).lower() == name.lower():
+            return path
+        return entry.path if entry is not None else _no_quant(name, file_name(path), family)
+
+    def neighbour(self, path: Path, step: int) -> tuple[str, Path]:
+        """The quant that many places after a file's own (smaller ones come after larger ones), and its file, made when need be.
+
+        Raises:
+            ModelError: There is none in that direction.
+        """
+        own = builtin.quant_name(path)
+        choices = self.quants(path)
+        at = next((i for i, choice in enumerate(choices) if choice.quant == own or (own is None and _same(choice.path, path))), 0)
+        if not 0 <= at + step < len(choices):
+            which = "smaller" if step > 0 else "larger"
+            there = ", ".join(choice.quant for choice in choices)
+            raise ModelError(f"There is no {which} quant of {file_name(path)}", f"Here are: {there}", "`xchat models quantize` makes more.")
+        chosen = choices[at + step]
+        return chosen.quant, chosen.path if chosen.path is not None and own is None else self.quant(path, chosen.quant)
+
+    def with_smaller_quants(self, error: TooLargeError, path: Path, preset: Preset) -> TooLargeError:
+        """The same error with remedies that know the other quants of the family."""
+        family = self._family(path)
+        if family is None:
+            return error
+        facts = check_model(path).facts
+        siblings = {entry.facts.quant: entry.facts for entry in family.entries}
+        return TooLargeError(file_name(path), fit(facts, preset, error.verdict.room, features=cpu_features(), siblings=siblings))
+
+    def _of_family(self, name: str, quant: str | None, current: Path | None) -> Path:
+        catalog = self._catalog()
+        family = catalog.find(name)
+        if family is None:
+            known = ", ".join(printable(family.name, 40) for family in catalog.families[:8])
+            raise ModelError(
+                f"There is no model {printable(name)!r} on this machine",
+                f"Here are: {known}" if known else "",
+                "`xchat models list` shows all.",
+            )
+        if quant is not None:
+            entry = family.quant(quant)
+            return entry.path if entry is not None else _no_quant(quant, printable(family.name), family)
+        if current is not None and any(_same(entry.path, current) for entry in family.entries):
+            return current
+        return _usual(family).path
+
+    def _of_hub(self, named: str, quant: str | None) -> Path:
+        reference = parse_reference(named)
+        assert isinstance(reference, HubReference)
+        folder = cache_folder(reference.repository)
+        wanted = quant or reference.wanted
+        here = [family for family in self._catalog().families if any(folder in entry.path.parts for entry in family.entries)]
+        for family in here:
+            fetched = replace(family, entries=tuple(entry for entry in family.entries if folder in entry.path.parts))
+            entry = next((entry for entry in fetched.entries if entry.path.name == wanted), None) or fetched.quant(wanted or BEST_START)
+            if entry is not None or not wanted:
+                return entry.path if entry is not None else _usual(fetched).path
+        asked = replace(reference, wanted=wanted)
+        raise ModelError(f"{printable(str(asked))} is not on this machine", "", f"`xchat models pull {printable(str(asked))}` fetches it.")
+
+    def _family(self, path: Path) -> Family | None:
+        return self._catalog().family_of(path)
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a model's name in a preset is a file's path rather than a family's name."""
+    return os.sep in name or name.startswith("~") or name.lower().endswith(".gguf")
+
+
+def _usual(family: Family) -> Entry:
+    """The quant to take when only the family is named: the usual one, else the largest that fits, else the smallest."""
+    usual = family.quant(BEST_START)
+    if usual is not None:
+        return usual
+    room, features = read_room(), cpu_features()
+    fitting = (entry for entry in family.entries if fit(entry.facts, Preset(), room, features=features).fits)
+    return next(fitting, family.entries[-1])
+
+
+def _quant_of(path: Path) -> str:
+    try:
+        return check_model(path).facts.quant
+    except ModelError:
+        return ""
+
+
+def _same(one: Path | None, other: Path) -> bool:
+    try:
+        return one is not None and (one == other or one.samefile(other))
+    except OSError:
+        return False
+
+
+def _no_quant(quant: str, of: str, family: Family | None) -> Path:
+    there = ", ".join(dict.fromkeys(entry.facts.quant for entry in family.entries)) if family is not None else ""
+    raise ModelError(
+        f"There is no quant {printable(quant)} of {of} here", f"Here are: {there}" if there else "", "`xchat models quantize` makes more."
+    )

@@ -1,0 +1,83 @@
+"""Putting a running program together: the log, the database, the backend, the session, and which model comes first."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from engine.backend import Backend
+from engine.config import Config
+from engine.errors import ModelError, StoreError
+from engine.last_used import recall
+from engine.models.catalog import list_models
+from engine.paths import database_path
+from engine.presets.folder import PresetFolder
+from engine.presets.preset import Preset
+from engine.session.model_finder import BUILTIN, ModelFinder
+from engine.session.session import Session
+from engine.store.pragmas import Profile
+from engine.store.reader import Reader
+from engine.store.writer import Store
+
+
+def first_model(asked: str | None, config: Config, preset: Preset | None = None) -> Path:
+    """The model to start with: what was asked for, else what the preset names, the config, the last one used, the built-in one.
+
+    A file, a family or `builtin` can be asked for; with a preset, in the quant it says. Reads files, so it belongs on a thread.
+
+    Raises:
+        ModelError: What was asked for isn't here, or the built-in model is missing from the installation.
+    """
+    preset = preset or Preset()
+    named = asked or preset.model or config.model
+    last = recall().model
+    used = Path(last) if last is not None and Path(last).is_file() else None
+    meant = msgspec.structs.replace(preset, model=named if named is not None or used is not None else BUILTIN)
+    try:
+        path = model_finder(config).find(meant, used)
+    except ModelError as error:
+        own = PresetFolder().load().presets.get(preset.name) if asked is None else None
+        if own is None or named is None or own.model != named:
+            raise
+        raise ModelError(
+            error.title, f"Preset {preset.name!r} names it", f"{error.hint} `--preset NAME` takes another preset.".strip()
+        ) from error
+    assert path is not None, "something is named when nothing was used before"
+    return path
+
+
+def model_finder(config: Config) -> ModelFinder:
+    """Finds models in all places of this machine, those of the config included."""
+    return ModelFinder(partial(list_models, config.models.folders))
+
+
+def make_backend() -> Backend:
+    """The llama.cpp of this process. Importing it takes a tenth of a second, so nothing imports it before it is needed."""
+    from engine.guide import builtin
+    from engine.llama.backend import LlamaBackend
+
+    return LlamaBackend(trusted=builtin.is_ours)
+
+
+async def open_session(preset: Preset, config: Config, *, backend: Backend | None = None, log: bool = True) -> Session:
+    """A session on the database of this person, or an unlogged one when the database can't be used (`logging_error` says why)."""
+    backend = backend or make_backend()
+    finder = model_finder(config)
+    if not log:
+        return Session(backend, preset=preset, finder=finder)
+    path = database_path()
+    try:
+        store = await Store.open(path, Profile.of(config.database.profile, config.database.pragmas))
+    except StoreError as error:
+        return Session(backend, preset=preset, reader=await _reader_or_none(path), logging_error=error, finder=finder)
+    return Session(backend, preset=preset, store=store, reader=await Reader.open(path), finder=finder)
+
+
+async def _reader_or_none(path: Path) -> Reader | None:
+    """Old sessions can often be read where new ones can't be written."""
+    try:
+        return await Reader.open(path)
+    except StoreError:
+        return None

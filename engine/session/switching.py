@@ -1,0 +1,424 @@
+"""Changing preset, quant, model or threads in the middle of a conversation: the price before, what it cost after, and the way back.
+
+Hot changes are in force at once. The others are worked out on a thread (a preset may name a family, a quant may have to be made), wait
+for the end of the answer under way, and are followed by a load that either succeeds or leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from engine.clock import NS_PER_MS, NS_PER_S, now_ns
+from engine.errors import UsageError, XchatError
+from engine.events import AnswerGrew, Event, Notice, SessionOpened, TurnFinished, TurnStarted
+from engine.host.topology import read_topology
+from engine.metrics.before_after import BeforeAfter
+from engine.models.fit import TooLargeError
+from engine.models.memory import AUTO_CONTEXT
+from engine.presets.folder import PresetFolder, Shelf
+from engine.presets.preset import Cost, Preset, cost_of_change
+from engine.presets.price import Price, PriceHistory, kv_carries_over, price_of
+from engine.presets.settings import difference, with_values
+from engine.records import TurnRecord
+from engine.session.model_finder import ModelFinder
+from engine.session.target import Point, comparable, cost_between, describe, loaded, of_no_model, rebased
+
+if TYPE_CHECKING:
+    from engine.session.session import Session
+
+MOST_STEPS_BACK = 20
+AGAIN_NS = 5 * NS_PER_S
+"""The same key within this time of the notice that a change waits means: do not wait."""
+LEAST_PREFILL = 64
+"""Prompt tokens below which a turn says nothing of how fast the model prefills."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A preset as the picker shows it."""
+
+    preset: Preset
+    price: Price | None
+    """None when it can't be used, or when there is no model yet."""
+    problem: str = ""
+    """Why it can't be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    step: Callable[[Point], Point]
+    """From a point to the one asked for; runs on a thread, may raise XchatError."""
+    by: str
+    """What was asked, in a word that is the same when the same is asked again."""
+    force: bool = False
+    undoes: bool = False
+
+
+class Switching:
+    """What a session does when other settings or another model are asked for. Lives on the event loop's thread."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        finder: ModelFinder,
+        history: PriceHistory | None = None,
+        shelf: Callable[[], Shelf] | None = None,
+        clock: Callable[[], int] = now_ns,
+    ) -> None:
+        """`finder` and `shelf` (all presets of this person by default) are asked on threads."""
+        self._session = session
+        self._finder = finder
+        self._known_prices = history
+        self._shelf = shelf or (lambda: PresetFolder().load())
+        self._clock = clock
+        self._past: deque[Point] = deque(maxlen=MOST_STEPS_BACK)
+        self._asked: list[_Request] = []
+        self._goal: Point | None = None
+        self._news = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+        self._waits_for: tuple[str, int] | None = None
+        self._refused: Point | None = None
+        self._held = 0
+        self._speed = BeforeAfter()
+        self._what = ""
+        self._reads_again = False
+
+    # What a person asks for
+
+    def use(self, preset: Preset) -> None:
+        """Put these settings in force: hot ones now, others as soon as the answer under way has ended."""
+        here = self._session.preset
+        if (preset.model, preset.quant) == (here.model, here.quant) and cost_of_change(here, preset) in (None, Cost.HOT):
+            self._apply_hot(preset)
+        else:
+            self._ask(partial(self._to_settings, preset), f"settings of {preset.name}")
+
+    def use_named(self, name: str) -> None:
+        """Put the preset called `name` in force."""
+        self._ask(partial(self._to_named, name), f"preset {name}")
+
+    def next_preset(self, step: int) -> None:
+        """Go that many places through the list of presets, around its ends."""
+        self._ask(partial(self._to_next_preset, step), f"presets {step:+}")
+
+    def use_quant(self, quant: str) -> None:
+        """Take that quant of the model in use."""
+        self._ask(partial(self._to_quant, quant), f"quant {quant}")
+
+    def next_quant(self, step: int) -> None:
+        """Take a smaller (+1) or larger (-1) quant of the model in use."""
+        self._ask(partial(self._to_next_quant, step), f"quants {step:+}")
+
+    def use_file(self, path: Path, *, force: bool = False) -> None:
+        """Load another file under the settings in force."""
+        self._ask(lambda here: Point(of_no_model(here.preset), path), f"file {path}", force=force)
+
+    def use_threads(self, threads: int | Literal["auto"]) -> None:
+        """Decode with that many threads.
+
+        Raises:
+            UsageError: There are not that many CPUs.
+        """
+        most = read_topology().most_threads
+        if threads != "auto" and not 1 <= threads <= most:
+            raise UsageError(
+                f"{threads} threads can't decode here", f"This process may use {most} of them at most", "`auto` finds the best."
+            )
+        self.use(msgspec.structs.replace(self._session.preset, threads=threads))
+
+    def more_threads(self, step: int) -> None:
+        """Decode with so many threads more (or fewer) than now; that ends `auto`.
+
+        Raises:
+            UsageError: No model is loaded, there are no more CPUs, or no fewer threads than one.
+        """
+        now = self._session.threads_now
+        if now is None:
+            raise UsageError("No model is loaded", "", "Pick one with F3.")
+        asked = self._session.preset.threads
+        # What was asked for a moment ago is in force only from the next call of the library on.
+        self.use_threads((now.threads if asked == "auto" else min(asked, read_topology().most_threads)) + step)
+
+    def back(self) -> None:
+        """Go back to the settings and the model before the last switch.
+
+        Raises:
+            UsageError: Nothing was switched.
+        """
+        if not self._past:
+            raise UsageError("There is nothing to go back to", "Nothing was switched")
+        before = self._past.pop()
+        self._ask(lambda _here: before, "back", undoes=True)
+
+    def force(self, path: Path) -> None:
+        """Load after all a file that was refused for the memory it needs, as it was meant then."""
+        refused = self._take_refused(path)
+        self._ask(lambda _here: refused, f"force {path}", force=True)
+
+    def amend(self, path: Path, changes: Mapping[str, Any]) -> None:
+        """Load a file that was refused for the memory it needs with settings changed: those of a remedy.
+
+        Raises:
+            UsageError: The settings can't be, together with the others.
+        """
+        refused = self._take_refused(path)
+        quant = changes.get("quant")
+        preset = with_values(refused.preset, changes)
+        self._ask(lambda _here: Point(preset, path if quant is None else self._finder.quant(path, quant)), f"amend {path} {changes}")
+
+    def _take_refused(self, path: Path) -> Point:
+        refused, self._refused = self._refused, None
+        return refused if refused is not None and refused.path == path else Point(of_no_model(self._session.preset), path)
+
+    async def offers(self) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
+        """All presets with the price of each from here, and the files that are no presets."""
+        return await asyncio.to_thread(self._offers, self._here())
+
+    async def settled(self) -> None:
+        """Return when nothing that was asked for is still to be done."""
+        while self._worker is not None and not self._worker.done():
+            await asyncio.wait([self._worker])
+
+    async def close(self) -> None:
+        """Give up what is still to be done, and keep what was learned of prices."""
+        if self._worker is not None:
+            self._worker.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._worker
+        if self._known_prices is not None:
+            await asyncio.to_thread(self._known_prices.save)
+
+    # From the session
+
+    @property
+    def held(self) -> int:
+        """Tokens of the conversation that the engine was last known to hold."""
+        return self._held
+
+    def holds(self, tokens: int) -> None:
+        """The engine was given a saved state of the conversation."""
+        self._held = max(self._held, tokens)
+
+    def prefill_speed(self, path: Path) -> float | None:
+        """Tokens per second that a model was last seen to prefill here."""
+        return self._prices.prefill_speed(str(path))
+
+    def heard(self, event: Event) -> None:
+        """Something happened in the session, and all others know it already."""
+        if isinstance(event, AnswerGrew):
+            self._speed.tokens(event.token_ns)
+            if self._speed.ready and not self._reads_again:
+                self._tell_effect(None)
+        elif isinstance(event, TurnStarted):
+            self._speed.began()
+        elif isinstance(event, TurnFinished):
+            self._held = event.turn.timings.context_used
+            self._learn_prefill(event.turn)
+            if self._speed.pending:
+                self._tell_effect(event.turn)
+        elif isinstance(event, SessionOpened):
+            self._held = 0
+            self._speed.began()
+
+    # One request after the other
+
+    def _ask(self, step: Callable[[Point], Point], by: str, *, force: bool = False, undoes: bool = False) -> None:
+        if self._session.busy and self._waits_for is not None:
+            waiting, since = self._waits_for
+            if waiting == by and self._clock() - since <= AGAIN_NS:
+                self._session.stop()
+                return
+        self._asked.append(_Request(step, by, force, undoes))
+        self._news.set()
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+
+    async def _work(self) -> None:
+        """Work out where all that was asked leads, and go there once, when no answer is under way."""
+        last: _Request | None = None
+        while self._asked or (self._goal is not None and last is not None):
+            asked, self._asked = self._asked, []
+            self._news.clear()
+            try:
+                goal = await asyncio.to_thread(_lead, asked, self._goal or self._here())
+            except XchatError as error:
+                self._session.tell(Notice("warning", error.title, error.detail, error.hint))
+                continue
+            self._goal, last = goal, asked[-1] if asked else last
+            assert last is not None
+            if cost_between(self._here(), goal) not in (None, Cost.HOT):
+                await self._wait_for_the_end_of_the_answer(goal, last)
+                if self._asked:
+                    continue
+            await self._go(self._goal, last)
+            self._goal = last = None
+
+    async def _wait_for_the_end_of_the_answer(self, goal: Point, last: _Request) -> None:
+        """Return when no answer is under way, or something else is asked for."""
+        if self._session.busy:
+            here = self._here()
+            self._waits_for = (last.by, self._clock())
+            title = f"Waits for the end of the answer: {describe(here, goal)}"
+            self._session.tell(
+                Notice("information", title, self._price(here, goal).sentence, "The same again stops the answer and switches now.")
+            )
+        while self._session.busy and not self._asked:
+            idle, news = asyncio.ensure_future(self._session.wait_idle()), asyncio.ensure_future(self._news.wait())
+            try:
+                await asyncio.wait([idle, news], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                idle.cancel()
+                news.cancel()
+        self._waits_for = None
+
+    async def _go(self, goal: Point, last: _Request) -> None:
+        here = self._here()
+        cost = cost_between(here, goal)
+        if cost is None or cost is Cost.HOT:
+            self._apply_hot(goal.preset, undoes=last.undoes)
+        elif goal.path is None:
+            self._apply_hot(goal.preset, undoes=last.undoes)  # nothing is loaded: it counts from the first model on
+        else:
+            done = await self._load(here, goal, cost, force=last.force)
+            if done != last.undoes:
+                self._past.append(here if done else goal)
+
+    async def _load(self, here: Point, goal: Point, cost: Cost, *, force: bool) -> bool:
+        """Load what was asked for; False when everything is as it was before."""
+        assert goal.path is not None
+        what = describe(here, goal)
+        price = self._price(here, goal)
+        self._session.tell(Notice("information", f"Switching to {what}", price.sentence))
+        began = self._clock()
+        try:
+            await self._session.load(goal.path, goal.preset, force=force)
+        except TooLargeError:
+            self._refused = goal
+            return False
+        except XchatError:
+            return False  # ModelFailed has told it
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return False
+        seconds = (self._clock() - began) / NS_PER_S
+        if self._goal is not None and self._goal.preset != goal.preset:
+            self._session.put_in_force(self._goal.preset)
+        self._prices.record(cost, str(goal.path), seconds)
+        self._speed.switched()
+        self._what, self._reads_again = what, bool(price.tokens)
+        again = f"; {price.tokens:,} tokens are read again with the next message" if price.tokens else ""
+        self._session.tell(Notice("information", f"In force: {what}", f"It took {seconds:.2f} s{again}"))
+        self._session.log_mark("preset", f"{what}: {cost}, {seconds:.2f} s")
+        await asyncio.to_thread(self._prices.save)
+        return True
+
+    def _apply_hot(self, preset: Preset, *, undoes: bool = False) -> None:
+        here = self._here()
+        if not undoes and difference(here.preset, preset):
+            self._past.append(here)
+        if self._goal is not None:
+            self._goal = replace(self._goal, preset=rebased(self._goal.preset, here.preset, preset))
+        if (here.preset.threads, here.preset.threads_batch) != (preset.threads, preset.threads_batch):
+            self._speed.switched()
+            self._what, self._reads_again = describe(here, Point(preset, here.path)), False
+        self._session.put_in_force(preset)
+
+    # Steps; on a thread
+
+    def _to_settings(self, preset: Preset, here: Point) -> Point:
+        same = (preset.model, preset.quant) == (here.preset.model, here.preset.quant)
+        return Point(preset, here.path if same else self._finder.find(preset, here.path))
+
+    def _to_named(self, name: str, here: Point) -> Point:
+        preset = self._shelf().get(name)
+        return Point(preset, self._finder.find(preset, here.path))
+
+    def _to_next_preset(self, step: int, here: Point) -> Point:
+        presets = self._shelf().presets
+        names = list(presets)
+        at = names.index(here.preset.name) if here.preset.name in names else -1 if step > 0 else 0
+        preset = presets[names[(at + step) % len(names)]]
+        return Point(preset, self._finder.find(preset, here.path))
+
+    def _to_quant(self, quant: str, here: Point) -> Point:
+        path = self._finder.quant(loaded(here), quant)
+        return Point(msgspec.structs.replace(here.preset, quant=quant), path)
+
+    def _to_next_quant(self, step: int, here: Point) -> Point:
+        quant, path = self._finder.neighbour(loaded(here), step)
+        return Point(msgspec.structs.replace(here.preset, quant=quant), path)
+
+    def _offers(self, here: Point) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
+        shelf = self._shelf()
+        offers = []
+        for preset in shelf.presets.values():
+            try:
+                goal = Point(preset, self._finder.find(preset, here.path))
+                offers.append(Offer(preset, self._price(here, goal) if here.path is not None and goal.path is not None else None))
+            except XchatError as error:
+                offers.append(Offer(preset, None, str(error)))
+        return tuple(offers), shelf.problems
+
+    # What it costs
+
+    @property
+    def _prices(self) -> PriceHistory:
+        if self._known_prices is None:
+            self._known_prices = PriceHistory()
+        return self._known_prices
+
+    def _price(self, here: Point, goal: Point) -> Price:
+        before, after = comparable(here, goal)
+        engine = self._session.engine
+        longest = min(engine.model.n_ctx_train or AUTO_CONTEXT, AUTO_CONTEXT) if engine is not None else AUTO_CONTEXT
+        window = longest if after.n_ctx == "auto" else after.n_ctx
+        return price_of(
+            before,
+            after,
+            self._prices,
+            model=str(goal.path),
+            context_used=self._held,
+            carried_over=kv_carries_over(before, after) and self._held < window,
+        )
+
+    def _learn_prefill(self, turn: TurnRecord) -> None:
+        """A noisy turn tells about how fast a model prefills here only as long as no clean one has."""
+        speed = turn.timings.prompt_per_second
+        if speed is None or turn.timings.prompt_n < LEAST_PREFILL:
+            return
+        if turn.noisy is None or self._prices.prefill_speed(turn.model_path) is None:
+            self._prices.record_prefill(turn.model_path, speed)
+
+    def _tell_effect(self, turn: TurnRecord | None) -> None:
+        """Speed before and after, and what reading the conversation again took."""
+        speeds = self._speed.take()
+        if speeds is None:
+            return
+        after, before = speeds
+        text = f"{after:.1f} tokens/s" + (f", {before:.1f} before" if before is not None else "")
+        if self._reads_again and turn is not None:
+            text += f"; read {turn.timings.prompt_n:,} tokens again in {turn.timings.prompt_ms * NS_PER_MS / NS_PER_S:.1f} s"
+        self._reads_again = False
+        self._session.tell(Notice("information", f"After the switch to {self._what}", text))
+
+    def _here(self) -> Point:
+        engine = self._session.engine
+        return Point(self._session.preset, engine.model.path if engine is not None else None)
+
+
+def _lead(requests: Sequence[_Request], start: Point) -> Point:
+    for request in requests:
+        start = request.step(start)
+    return start

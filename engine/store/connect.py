@@ -1,0 +1,134 @@
+"""Opening the file: made private, checked to be ours, tuned, migrated. Plain functions for whichever thread does the work."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from engine.errors import StoreError
+from engine.store.errors import StoreUnusableError, explain
+from engine.store.migrations import VERSION, check_ours, migrate, refuse_newer
+from engine.store.pragmas import BALANCED, Profile
+
+MINIMUM_SQLITE = (3, 37, 0)
+"""STRICT tables."""
+
+_WAIT_S = 5.0
+"""How long readers, and the writer before its profile is applied, wait for a lock."""
+
+
+def open_writer(path: Path, profile: Profile = BALANCED) -> sqlite3.Connection:
+    """A tuned read-write connection to an up-to-date database, which is made if there is none.
+
+    Raises:
+        StoreError: It can't be had; the type says why.
+    """
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old", "xchat needs 3.37.", "Use a Python with a newer SQLite.")
+    try:
+        _make_private(path)
+        timeout = int(profile.values.get("busy_timeout", _WAIT_S * 1e3)) / 1e3
+        db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+        try:
+            refuse_newer(check_ours(db, path), path)
+            profile.apply(db)
+            # What is deleted is overwritten, so that it can't be read from the file's free pages.
+            db.execute("PRAGMA secure_delete = ON")
+            migrate(db, path)
+        except BaseException:
+            db.close()
+            raise
+    except (sqlite3.Error, OSError) as error:
+        raise explain(error, path) from error
+    return db
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection, to a database of a newer xchat too. A missing file reads as an empty database.
+
+    Raises:
+        StoreError: It can't be read; the type says why.
+    """
+    try:
+        if not path.exists():
+            db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            migrate(db, path)
+        else:
+            if path.is_dir():
+                raise IsADirectoryError
+            db = _connect_read_only(path)
+        for name in ("cache_size", "mmap_size", "temp_store"):
+            db.execute(f"PRAGMA {name}={BALANCED.values[name]}")
+        db.execute("PRAGMA query_only=ON")
+    except (sqlite3.Error, OSError) as error:
+        raise explain(error, path) from error
+    return db
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    db = _connect_uri(path, "mode=ro")
+    try:
+        version = check_ours(db, path)
+    except sqlite3.OperationalError as error:
+        db.close()
+        # Reading a database in WAL mode needs its shared memory, which can't be made in a read-only folder. When there is no log
+        # either, the file is all there is, and can be read as it stands.
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} or has_log(path):
+            raise
+        db = _connect_uri(path, "immutable=1")
+        version = check_ours(db, path)
+    except BaseException:
+        db.close()
+        raise
+    if version >= VERSION:
+        return db
+    db.close()
+    open_writer(path).close()
+    return _connect_uri(path, "mode=ro")
+
+
+def _connect_uri(path: Path, query: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?{query}", uri=True, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
+    )
+
+
+def wal_path(path: Path) -> Path:
+    """The write-ahead log beside a database."""
+    return path.with_name(path.name + "-wal")
+
+
+def has_log(path: Path) -> bool:
+    """Whether the write-ahead log beside a database holds anything."""
+    try:
+        return wal_path(path).stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _make_private(path: Path) -> None:
+    """Make the file for its owner only, or take away what others may do; the log and the shared memory inherit that from it.
+
+    A file that exists must not be opened here: closing it would drop the locks of every other connection of this process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError from None
+        if not stat.S_ISREG(mode):
+            raise StoreUnusableError(
+                f"{path} is not a file", "The database is one regular file.", "Move it away, and xchat makes a new one."
+            ) from None
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError from None
+        if mode & 0o077:
+            # Not ours to change when the file belongs to somebody else.
+            with suppress(PermissionError):
+                path.chmod(0o600)

@@ -1,0 +1,58 @@
+"""A line chart as a piece of SVG for a page: shapes, no script, no style of its own but class names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import groupby
+
+from engine.store.export.escaping import visible
+from engine.store.series import Chart, nice_top
+
+WIDTH = 640
+HEIGHT = 200
+LEFT = 56
+BOTTOM = 24
+TOP = 26
+"""Room for the figures of the axes and for the heading."""
+
+MOST_POINTS = 400
+"""Points of a line: more could not be told apart."""
+
+
+def svg(chart: Chart) -> str:
+    """The chart as one `<svg>` element."""
+    top = nice_top(max((value for line in chart.lines for value in line.values if value is not None), default=1.0))
+    heading = escape(visible(f"{chart.title} ({chart.unit})"))
+    parts = [
+        f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" xmlns="http://www.w3.org/2000/svg"><title>{heading}</title>',
+        f'<text class="heading" x="{LEFT}" y="16">{heading}</text>',
+    ]
+    for share in (0.0, 0.5, 1.0):
+        y = _y(share)
+        parts.append(
+            f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH}"/><text class="figure" x="{LEFT - 6}" y="{y + 4:.1f}">{top * share:g}</text>'
+        )
+    parts.append(f'<text class="start" x="{LEFT}" y="{HEIGHT - 6}">{escape(visible(chart.start))}</text>')
+    parts.append(f'<text class="end" x="{WIDTH}" y="{HEIGHT - 6}">{escape(visible(chart.end))}</text>')
+    for number, line in enumerate(chart.lines):
+        parts.append(f'<path class="line line{number}" d="{_path(line.values, top)}"/>')
+        if len(chart.lines) > 1:
+            x = WIDTH - 90 * (len(chart.lines) - number)
+            parts.append(f'<text class="key line{number}" x="{x}" y="16">{escape(visible(line.name))}</text>')
+    return "".join(parts) + "</svg>\n"
+
+
+def _path(values: Sequence[float | None], top: float) -> str:
+    step = (WIDTH - LEFT) / max(len(values) - 1, 1)
+    parts: list[str] = []
+    for measured, run in groupby(enumerate(values), key=lambda point: point[1] is not None):
+        if measured:
+            points = [f"{LEFT + index * step:.1f} {_y((value or 0.0) / top):.1f}" for index, value in run]
+            # A run of one point has no length; the round ends of the stroke make it a dot.
+            parts.append("M" + "L".join(points if len(points) > 1 else points * 2))
+    return "".join(parts)
+
+
+def _y(share: float) -> float:
+    return TOP + (1.0 - share) * (HEIGHT - TOP - BOTTOM)

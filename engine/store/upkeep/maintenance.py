@@ -1,0 +1,212 @@
+"""Care of the database file: what is in it, whether it is whole, a copy of it, and making it small again.
+
+Plain functions with a connection of their own, for the command line or a worker thread; other processes may use the file meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import StoreError
+from engine.store.connect import open_reader, open_writer, wal_path
+from engine.store.erase import empty_log
+from engine.store.errors import TargetExistsError, explain
+from engine.store.migrations import version_of
+from engine.store.pragmas import BALANCED, Profile
+
+BACKUP_PAGES = 256
+"""Pages copied between two reports of progress: 1 MB."""
+
+MOST_PROBLEMS = 100
+"""Problems that a check lists before it stops."""
+
+TABLES = ("sessions", "messages", "turns", "samples", "events", "captures", "processes")
+
+Progress = Callable[[int, int], None]
+"""Called now and then with the amount done and the whole amount; what it raises ends the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStats:
+    """What a database holds and takes."""
+
+    path: Path
+    schema_version: int
+    file_bytes: int
+    log_bytes: int
+    """Write-ahead log."""
+    free_bytes: int
+    """Inside the file, left by what was deleted; a vacuum gives them back."""
+    rows: Mapping[str, int]
+    table_bytes: Mapping[str, int] | None
+    """With the indexes of each table; None when this SQLite can't tell."""
+    oldest_ms: int | None
+    newest_ms: int | None
+    """When the first and the last session were made and changed."""
+    journal_mode: str
+    """As the file says: `wal` or `delete`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Whether a database is whole."""
+
+    problems: tuple[str, ...]
+    """What SQLite found, in its words; empty when nothing is wrong."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def stats(path: Path) -> DatabaseStats:
+    """Sizes and numbers of rows.
+
+    Raises:
+        StoreError: The database can't be read.
+    """
+    with closing(open_reader(path)) as db:
+        try:
+            page_size = _number(db, "PRAGMA page_size")
+            oldest, newest = db.execute("SELECT min(created_ms), max(updated_ms) FROM sessions").fetchone()
+            return DatabaseStats(
+                path=path,
+                schema_version=version_of(db),
+                file_bytes=_size(path),
+                log_bytes=_size(wal_path(path)),
+                free_bytes=_number(db, "PRAGMA freelist_count") * page_size,
+                rows={table: _number(db, f"SELECT count(*) FROM {table}") for table in TABLES},
+                table_bytes=_table_bytes(db),
+                oldest_ms=oldest,
+                newest_ms=newest,
+                journal_mode=str(db.execute("PRAGMA journal_mode").fetchone()[0]),
+            )
+        except sqlite3.Error as error:
+            raise explain(error, path) from error
+
+
+def check(path: Path, *, quick: bool = False) -> CheckReport:
+    """Look for damage: pages, rows against indexes (not when `quick`), rows without their session, and the search index.
+
+    Raises:
+        StoreError: The file can't be opened at all.
+    """
+    problems: list[str] = []
+    with closing(open_reader(path)) as db:
+        try:
+            pragma = "quick_check" if quick else "integrity_check"
+            problems += [text for (text,) in db.execute(f"PRAGMA {pragma} ({MOST_PROBLEMS})") if text != "ok"]
+            problems += [f"{table}: row {row} belongs to no {parent}" for table, row, parent, _ in db.execute("PRAGMA foreign_key_check")]
+        except sqlite3.DatabaseError as error:
+            problems.append(str(error))
+    if not problems and not quick and path.exists():
+        problems += _check_search_index(path)
+    return CheckReport(tuple(problems[:MOST_PROBLEMS]))
+
+
+def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Path:
+    """Copy the database as it is at one moment, while others write to it, and return the absolute path of the copy.
+
+    The copy is for its owner only, and appears whole or not at all.
+
+    Raises:
+        TargetExistsError: There is something at `target` already, and `overwrite` wasn't said.
+        StoreError: The database can't be read, or the copy can't be written.
+    """
+    target = target.expanduser().absolute()
+    if target.is_dir():
+        raise StoreError(f"{target} is a folder", "A backup is one file.", f"Name the file: {target / path.name}, for example.")
+    if target.exists() and not target.is_file():
+        raise StoreError(f"{target} is not a regular file", "A backup takes the place of the file it is written to.", "Name a file.")
+    if not overwrite and target.exists():
+        raise TargetExistsError(target)
+    if not path.exists():
+        raise StoreError(f"{path} can't be copied", "There is no such file.", "It is made when the first session is saved.")
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+        with closing(open_reader(path)) as source, closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
+            # A snapshot that is held: else the copy would begin again each time another process writes.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            source.backup(copy, pages=BACKUP_PAGES, progress=_pages_done(progress))
+            # One file is all there is to carry away.
+            copy.execute("PRAGMA journal_mode = DELETE")
+        temporary.replace(target)
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+        if isinstance(error, sqlite3.Error | OSError):
+            raise explain(error, target) from error
+        raise
+    return target
+
+
+def vacuum(path: Path, profile: Profile = BALANCED) -> tuple[int, int]:
+    """Rewrite the file without its gaps; returns its size in bytes before and after. Needs as much free disk as the file takes.
+
+    Raises:
+        StoreError: The database is in use, or there is no room.
+    """
+    with closing(open_writer(path, profile)) as db:
+        try:
+            empty_log(db)
+            before = _size(path)
+            db.execute("VACUUM")
+            db.execute("PRAGMA optimize")
+            empty_log(db)
+            return before, _size(path)
+        except sqlite3.Error as error:
+            raise explain(error, path) from error
+
+
+def _check_search_index(path: Path) -> list[str]:
+    """The index checks itself through a write, so a file that can't be written is left unchecked."""
+    try:
+        with closing(open_writer(path)) as db:
+            db.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('integrity-check', 1)")
+    except sqlite3.DatabaseError as error:
+        return [f"The search index does not match the messages: {error}"]
+    except StoreError:
+        return []
+    return []
+
+
+def _table_bytes(db: sqlite3.Connection) -> Mapping[str, int] | None:
+    try:
+        rows = db.execute(
+            "SELECT coalesce(m.tbl_name, d.name), sum(d.pgsize) FROM dbstat AS d LEFT JOIN sqlite_master AS m ON m.name = d.name "
+            "WHERE d.aggregate = TRUE GROUP BY 1 ORDER BY 2 DESC"
+        ).fetchall()
+    except sqlite3.OperationalError:
+        return None
+    sizes: dict[str, int] = {}
+    for name, size in rows:
+        table = "search index" if name.startswith("messages_fts") else name
+        sizes[table] = sizes.get(table, 0) + size
+    return sizes
+
+
+def _pages_done(progress: Progress | None) -> Callable[[int, int, int], object] | None:
+    return None if progress is None else lambda _, left, total: progress(total - left, total)
+
+
+def _number(db: sqlite3.Connection, query: str) -> int:
+    return int(db.execute(query).fetchone()[0])
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

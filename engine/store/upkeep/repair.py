@@ -1,0 +1,197 @@
+"""Repair: everything that can still be read from a damaged file, saved into a new one, with a report of what could not."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from heapq import heappop, heappush
+from pathlib import Path
+from typing import Any
+
+from engine.errors import StoreError, UsageError
+from engine.store.connect import open_writer, wal_path
+from engine.store.errors import explain
+from engine.store.transaction import transaction
+
+ORDER = ("processes", "sessions", "messages", "turns", "samples", "events", "captures", "capture_stacks")
+"""Tables as they are copied: what others point to comes first."""
+
+MOST_ATTEMPTS = 2_000
+"""Stretches tried before the rest of a table is given up: damage is a few pages, or everything."""
+
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """What became of one table."""
+
+    name: str
+    saved: int
+    refused: int
+    """Rows that could be read, but made no sense."""
+    unreadable: tuple[str, ...]
+    """Where nothing could be read, in sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair saved, and what it could not."""
+
+    target: Path
+    tables: tuple[TableReport, ...]
+    adopted_sessions: int
+    """Sessions made up again for messages whose own were lost."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything could be read."""
+        return not self.adopted_sessions and not any(table.refused or table.unreadable for table in self.tables)
+
+
+def repair(path: Path, target: Path) -> RepairReport:
+    """Save what can be read of the database at `path` into a new one at `target`. The damaged file is only read.
+
+    Raises:
+        UsageError: There is something at `target` already.
+        StoreError: Nothing can be read, or the new file can't be written.
+    """
+    target = target.expanduser().absolute()
+    if target.exists():
+        raise UsageError(f"{target} exists already", "", "Name a new file.")
+    with closing(_open_damaged(path)) as source:
+        try:
+            with closing(open_writer(target)) as db:
+                db.execute("PRAGMA foreign_keys = OFF")
+                tables = tuple(_salvage(source, db, name) for name in ORDER)
+                adopted = _adopt_orphans(db)
+        except sqlite3.Error as error:
+            raise explain(error, target) from error
+    return RepairReport(target, tables, adopted)
+
+
+def put_in_place(path: Path, repaired: Path) -> Path:
+    """Set the damaged file aside and put the repaired one where it was; returns where the damaged one is now.
+
+    Raises:
+        StoreError: A file can't be renamed.
+    """
+    aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    try:
+        os.replace(path, aside)
+        # The old log belongs to the old file: left where it is, it would be replayed into the new one.
+        for suffix in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.replace(f"{path}{suffix}", f"{aside}{suffix}")
+        os.replace(repaired, path)
+        with suppress(FileNotFoundError):
+            os.replace(wal_path(repaired), wal_path(path))
+    except OSError as error:
+        raise explain(error, path) from error
+    return aside
+
+
+def _open_damaged(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise StoreError(f"{path} can't be repaired", "There is no such file.", "`xchat locate db` shows where the database is.")
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        # Without this SQLite refuses a file that is shorter than its header says.
+        db.execute("PRAGMA writable_schema = ON")
+        # The cells of a page are checked when they are read, so that a broken page is an error and never a wrong row.
+        db.execute("PRAGMA cell_size_check = ON")
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        db.close()
+        raise explain(error, path) from error
+    db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    return db
+
+
+def _salvage(source: sqlite3.Connection, db: sqlite3.Connection, name: str) -> TableReport:
+    columns = [column for column in _columns(db, name) if column in _columns(source, name)]
+    if not columns:
+        return TableReport(name, 0, 0, ("The table is gone.",))
+    insert = f"INSERT OR IGNORE INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    unreadable: list[str] = []
+    saved = refused = 0
+    with transaction(db):
+        for row in _readable(source, name, columns, unreadable):
+            try:
+                taken = db.execute(insert, row).rowcount > 0
+            except (sqlite3.IntegrityError, sqlite3.DataError, OverflowError):
+                taken = False
+            saved += taken
+            refused += not taken
+    return TableReport(name, saved, refused, tuple(unreadable))
+
+
+def _readable(source: sqlite3.Connection, name: str, columns: Sequence[str], unreadable: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Every row that can be read.
+
+    A range of ids is read from both ends until reading fails; what lies between the failures is halved, the widest stretch first,
+    because the damage may be two pages with a good stretch between them.
+    """
+    query = f"SELECT rowid, {', '.join(columns)} FROM {name} WHERE rowid BETWEEN ? AND ? ORDER BY rowid"
+    stretches = [(0, _LOWEST, _HIGHEST)]
+    holes: list[tuple[int, int, str]] = []
+    for _ in range(MOST_ATTEMPTS):
+        if not stretches:
+            break
+        _, low, high = heappop(stretches)
+        try:
+            for rowid, *row in source.execute(query, (low, high)):
+                yield tuple(row)
+                low = rowid + 1
+            continue
+        except sqlite3.DatabaseError as error:
+            reason = str(error)
+        with suppress(sqlite3.DatabaseError):
+            for rowid, *row in source.execute(f"{query} DESC", (low, high)):
+                yield tuple(row)
+                high = rowid - 1
+        if low >= high:
+            # From both ends nothing may be left to miss: then the error was of a page at the edge.
+            holes += [(low, high, reason)] * (low == high)
+            continue
+        middle = (low + high) // 2
+        for start, end in ((low, middle), (middle + 1, high)):
+            heappush(stretches, (start - end, start, end))
+    unreadable += _described([*holes, *((low, high, "too damaged") for _, low, high in stretches)])
+
+
+def _described(holes: list[tuple[int, int, str]]) -> list[str]:
+    """Neighbouring stretches as one, in sentences."""
+    merged: list[tuple[int, int, str]] = []
+    for low, high, reason in sorted(holes):
+        if merged and merged[-1][1] + 1 >= low:
+            merged[-1] = (merged[-1][0], high, merged[-1][2])
+        else:
+            merged.append((low, high, reason))
+    return [f"Rows with ids from {low} to {high}: {reason}." for low, high, reason in merged]
+
+
+def _columns(db: sqlite3.Connection, name: str) -> list[str]:
+    try:
+        return [row[1] for row in db.execute(f"PRAGMA table_info ({name})")]
+    except sqlite3.DatabaseError:
+        return []
+
+
+def _adopt_orphans(db: sqlite3.Connection) -> int:
+    """Give messages whose session was lost a new one with its old id, and drop the figures that belong to nothing."""
+    with transaction(db):
+        adopted = db.execute(
+            "INSERT INTO sessions (id, title, created_ms, updated_ms, head_id) "
+            "SELECT session_id, 'Recovered session ' || session_id, min(created_ms), max(created_ms), max(id) FROM messages "
+            "WHERE session_id NOT IN (SELECT id FROM sessions) GROUP BY session_id"
+        ).rowcount
+        for table in ("turns", "samples", "events"):
+            db.execute(f"DELETE FROM {table} WHERE session_id IS NOT NULL AND session_id NOT IN (SELECT id FROM sessions)")
+        db.execute("UPDATE turns SET process_id = NULL WHERE process_id NOT IN (SELECT id FROM processes)")
+        db.execute("UPDATE sessions SET answering_process = NULL")
+    return adopted

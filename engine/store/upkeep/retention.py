@@ -1,0 +1,152 @@
+"""Deleting old sessions by rule. Off unless somebody sets a rule, and every run can be looked at before it is done."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.records import SessionInfo
+from engine.store import queries
+from engine.store.connect import open_reader, open_writer
+from engine.store.erase import delete_sessions, empty_log, merge_search_index
+from engine.store.errors import explain
+from engine.store.pragmas import BALANCED, Profile
+
+MS_PER_DAY = 86_400_000
+BYTES_PER_MB = 1_000_000
+
+SESSIONS_AT_ONCE = 20
+"""Sessions deleted in one transaction, after which other writers get their turn."""
+
+_SAMPLE_BYTES = 120
+"""What a sample takes, its index entry included; estimated, because adding them up would read all of them."""
+
+Progress = Callable[[int, int], None]
+"""Called now and then with the sessions deleted and those to delete."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRule:
+    """What may go. Pinned sessions, and those in which an answer is under way, never do."""
+
+    max_age_days: int | None = None
+    """Sessions that were not changed for longer."""
+    max_size_mb: int | None = None
+    """The oldest sessions, until the others fit; a megabyte is 1,000,000 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A session that would be deleted."""
+
+    info: SessionInfo
+    bytes: int
+    """What it takes in the file, about."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPlan:
+    """What a rule would delete now."""
+
+    candidates: tuple[Candidate, ...]
+    """Oldest first."""
+    kept_sessions: int
+    used_bytes: int
+    """What the whole database takes without its gaps."""
+
+    @property
+    def freed_bytes(self) -> int:
+        """What would become free, about."""
+        return sum(candidate.bytes for candidate in self.candidates)
+
+
+def preview(path: Path, rule: RetentionRule, now_ms: int) -> RetentionPlan:
+    """What the rule would delete, without deleting it.
+
+    Raises:
+        StoreError: The database can't be read.
+    """
+    with closing(open_reader(path)) as db:
+        try:
+            return _plan(db, rule, now_ms)
+        except sqlite3.Error as error:
+            raise explain(error, path) from error
+
+
+def apply(path: Path, plan: RetentionPlan, profile: Profile = BALANCED, progress: Progress | None = None) -> int:
+    """Delete what the plan says, as far as it is still there, unpinned and unchanged, and give the space back; returns how many went.
+
+    Raises:
+        StoreError: The database can't be written.
+    """
+    with closing(open_writer(path, profile)) as db:
+        try:
+            deleted = 0
+            for start in range(0, len(plan.candidates), SESSIONS_AT_ONCE):
+                portion = [candidate for candidate in plan.candidates[start : start + SESSIONS_AT_ONCE] if _unchanged(db, candidate.info)]
+                delete_sessions(db, [candidate.info.id for candidate in portion])
+                deleted += len(portion)
+                if progress is not None:
+                    progress(deleted, len(plan.candidates))
+            if deleted:
+                while merge_search_index(db):
+                    pass
+                db.execute("VACUUM")
+                empty_log(db)
+            return deleted
+        except sqlite3.Error as error:
+            raise explain(error, path) from error
+
+
+def _plan(db: sqlite3.Connection, rule: RetentionRule, now_ms: int) -> RetentionPlan:
+    (count,) = db.execute("SELECT count(*) FROM sessions").fetchone()
+    infos = sorted(queries.list_sessions(db, queries.SessionFilter(), limit=count), key=lambda info: (info.updated_ms, info.id))
+    sizes = _sizes(db)
+    busy = {session_id for (session_id,) in db.execute("SELECT id FROM sessions WHERE answering_process IS NOT NULL")}
+    removable = [info for info in infos if not info.pinned and info.id not in busy]
+    chosen: list[Candidate] = []
+    left = used = sum(sizes.values())
+    for info in removable:
+        size = sizes.get(info.id, 0)
+        if rule.max_age_days is not None and info.updated_ms < now_ms - rule.max_age_days * MS_PER_DAY:
+            reason = f"not changed for {(now_ms - info.updated_ms) // MS_PER_DAY} days"
+        elif rule.max_size_mb is not None and left > rule.max_size_mb * BYTES_PER_MB:
+            reason = f"one of the oldest, over {rule.max_size_mb} MB"
+        else:
+            continue
+        left -= size
+        chosen.append(Candidate(info, size, reason))
+    return RetentionPlan(tuple(chosen), count - len(chosen), used)
+
+
+def _sizes(db: sqlite3.Connection) -> dict[int, int]:
+    """What each session takes: its own bytes, and its share of what belongs to all (indexes, gaps in pages)."""
+    raw = dict(
+        db.execute(
+            f"""
+            SELECT session_id, sum(bytes) FROM (
+                SELECT session_id, sum(length(CAST(text || thinking AS BLOB)) + coalesce(length(tokens), 0) + 100) AS bytes
+                    FROM messages GROUP BY session_id
+                UNION ALL SELECT session_id, sum(length(preset_json) + length(token_times) + 400) FROM turns GROUP BY session_id
+                UNION ALL SELECT session_id, count(*) * {_SAMPLE_BYTES} FROM samples WHERE session_id IS NOT NULL GROUP BY session_id
+                UNION ALL SELECT session_id, sum(length(text) + 60) FROM events WHERE session_id IS NOT NULL GROUP BY session_id
+            ) GROUP BY session_id
+            """
+        )
+    )
+    used = (_pragma(db, "page_count") - _pragma(db, "freelist_count")) * _pragma(db, "page_size")
+    whole = sum(raw.values())
+    return {session_id: int(size * used / whole) for session_id, size in raw.items()}
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _unchanged(db: sqlite3.Connection, info: SessionInfo) -> bool:
+    query = "SELECT 1 FROM sessions WHERE id = ? AND NOT pinned AND updated_ms = ? AND answering_process IS NULL"
+    return db.execute(query, (info.id, info.updated_ms)).fetchone() is not None

@@ -1,0 +1,337 @@
+"""The writer: one long-lived connection through which everything goes into the database.
+
+Messages and finished turns are committed when the awaited call returns. Samples and events wait in a bounded queue for a batch.
+Saving is by id, so saving again what is already there changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from engine.clock import NS_PER_MS, now_ns
+from engine.errors import StoreError
+from engine.records import Message, Sample, TurnRecord
+from engine.store import erase, statements
+from engine.store.batch import BATCH_INTERVAL_S, BATCH_ROWS, QUEUE_ROWS, Batch, Waiting
+from engine.store.connect import open_writer, wal_path
+from engine.store.connection import Connection
+from engine.store.host import Host, ProcessIdentity
+from engine.store.pragmas import BALANCED, Profile, Value, in_force
+from engine.store.rows import LoggedEvent, clean_title
+from engine.store.transaction import transaction
+from engine.timings import percentile
+
+LOG_BOUND_BYTES = 64 * 2**20
+"""A write-ahead log longer than this is emptied after the next batch: a reader that stays keeps the automatic checkpoints from it."""
+
+REMEMBERED_COMMITS = 512
+"""How many of the last commits the latency figures are made of."""
+
+_SENSELESS = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError)
+"""Errors that the rows themselves cause: trying them again would keep every later row from being written."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class WriterFigures:
+    """What logging costs now. Latencies run from taking the write lock to the end of the commit, over the last 512 commits."""
+
+    commits: int
+    commit_p50_ms: float | None
+    commit_p99_ms: float | None
+    commit_max_ms: float | None
+    rows: int
+    """Samples and events written."""
+    waiting: int
+    """Samples and events not written yet."""
+    dropped: int
+    """Samples and events given up because the disk took too long or refused."""
+    failures: int
+    """Commits that failed."""
+
+
+class Store:
+    """Everything that is written, in order, on a thread of its own. Call it on the event loop it was opened on."""
+
+    def __init__(self, path: Path, profile: Profile, connection: Connection, *, interval_s: float, queue_rows: int) -> None:
+        """Use `open`."""
+        self.path = path
+        self.profile = profile
+        self.pragmas: Mapping[str, Value] = {}
+        """What is in force on the writing connection; differs from the profile where SQLite or the file system refused."""
+        self.unclean_end = False
+        """An xchat before this one ended without closing the database: worth a `check`."""
+        self.interrupted: tuple[int, ...] = ()
+        """The sessions in which it was answering."""
+        self.batch_error: StoreError | None = None
+        """Why the last batch could not be written; its rows are kept and tried again, unless they made no sense."""
+        self._connection = connection
+        self._interval_s = interval_s
+        self._process_id: int | None = None
+        self._waiting = Waiting(queue_rows)
+        self._arrived = asyncio.Event()
+        self._due = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._latencies: deque[int] = deque(maxlen=REMEMBERED_COMMITS)
+        self._commits = 0
+        self._rows = 0
+        self._failures = 0
+        self._closed = False
+        self._batches: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        profile: Profile = BALANCED,
+        *,
+        host: Host | None = None,
+        interval_s: float = BATCH_INTERVAL_S,
+        queue_rows: int = QUEUE_ROWS,
+    ) -> Store:
+        """Open the database, making or migrating it first, and note that this process writes to it.
+
+        Raises:
+        StoreError: It can't be written to; the subclass (`engine.store.errors`) says why.
+        """
+        store = cls(
+            path,
+            profile,
+            await Connection.open(path, partial(open_writer, path, profile)),
+            interval_s=interval_s,
+            queue_rows=queue_rows,
+        )
+        try:
+            await store._begin(host)
+        except BaseException:
+            await store._connection.close()
+            raise
+        return store
+
+    # Sessions
+
+    async def create_session(self, title: str, created_ms: int) -> int:
+        """Make a session and return its id; the title becomes one line of at most 200 characters."""
+        return await self._commit(lambda db: statements.insert_session(db, title, created_ms))
+
+    async def import_session(self, title: str, created_ms: int, messages: Sequence[Message]) -> int:
+        """Make a session of messages that came from elsewhere, all in one transaction, and return its id; the last is its head."""
+
+        def write(db: sqlite3.Connection) -> int:
+            session_id = statements.insert_session(db, title, created_ms)
+            for message in messages:
+                statements.insert_message(db, session_id, message)
+            return session_id
+
+        return await self._commit(write)
+
+    async def rename(self, session_id: int, title: str) -> None:
+        """Give a session another title."""
+        await self._update(session_id, "title", clean_title(title))
+
+    async def pin(self, session_id: int, pinned: bool) -> None:
+        """Keep a session at the top of the list, and out of reach of retention."""
+        await self._update(session_id, "pinned", int(pinned))
+
+    async def set_head(self, session_id: int, message_id: int | None) -> None:
+        """Remember which branch was looked at last, by its last message."""
+        await self._update(session_id, "head_id", message_id)
+
+    async def mark_answering(self, session_id: int, on: bool) -> None:
+        """Note that an answer is under way, or no longer: after a crash the next start finds the note and marks the session."""
+        process_id = self._process_id if on else None
+        await self._commit(lambda db: statements.mark_answering(db, session_id, process_id))
+
+    async def clear_interrupted(self, session_id: int) -> None:
+        """Forget that the last answer of a session was cut by the end of the program."""
+        await self._update(session_id, "interrupted", 0)
+
+    async def delete_session(self, session_id: int) -> None:
+        """Delete a session for good: rows, search index, free pages and log.
+
+        Returns when no trace is left in the file. Other writes get their turn in between.
+        """
+        await self._run(lambda db: erase.delete_sessions(db, [session_id]))
+        while await self._run(erase.merge_search_index):
+            pass
+        await self._run(erase.empty_log)
+
+    # What is said and measured
+
+    async def save_message(self, session_id: int, message: Message) -> None:
+        """Save a message, or its longer version. The session's head and date follow it.
+
+        Raises:
+            SessionMissingError: Another xchat has deleted the session.
+            StoreError: The disk refused; nothing of it was written.
+        """
+        await self._commit(lambda db: statements.upsert_message(db, session_id, message))
+
+    async def save_turn(self, turn: TurnRecord, answer: Message) -> None:
+        """Save a finished turn and its answer in one transaction; the session is no longer marked as being answered.
+
+        Raises as `save_message` does.
+        """
+        process_id = self._process_id
+        await self._commit(lambda db: statements.upsert_turn(db, turn, answer, process_id))
+
+    def put_sample(self, sample: Sample) -> None:
+        """Queue a sample for the next batch; never waits. When the queue is full the oldest is dropped and counted."""
+        self._waiting.add_sample(sample)
+        self._note_arrival()
+
+    def put_event(self, *, wall_ms: int, session_id: int | None, turn_id: int | None, kind: str, text: str) -> None:
+        """Queue a mark on the time line (a preset change, a stall, a capture, an alert) for the next batch; never waits."""
+        self._waiting.add_event(LoggedEvent(wall_ms, session_id, turn_id, kind, text))
+        self._note_arrival()
+
+    async def describe_engine(self, llama_cpp_version: str) -> None:
+        """Note the version of the native library once it is known, for the run cards of this process's turns."""
+        process_id = self._process_id
+        if process_id is not None:
+            await self._commit(lambda db: statements.describe_engine(db, process_id, llama_cpp_version))
+
+    # Care
+
+    async def flush(self) -> None:
+        """Write the queued samples and events now.
+
+        Raises:
+            StoreError: The disk refused, and they are back in the queue; or they made no sense, and count as dropped.
+        """
+        async with self._flushing:
+            # Shielded: the rows must be counted or given back whatever happens to the task that asked.
+            await asyncio.shield(asyncio.ensure_future(self._write_batch(self._waiting.take())))
+
+    def figures(self) -> WriterFigures:
+        """What logging costs now."""
+        ordered = sorted(latency / NS_PER_MS for latency in self._latencies)
+        return WriterFigures(
+            commits=self._commits,
+            commit_p50_ms=percentile(ordered, 0.50),
+            commit_p99_ms=percentile(ordered, 0.99),
+            commit_max_ms=ordered[-1] if ordered else None,
+            rows=self._rows,
+            waiting=len(self._waiting),
+            dropped=self._waiting.dropped,
+            failures=self._failures,
+        )
+
+    async def close(self) -> None:
+        """Write what is queued, note the clean end, empty the log and close the file. Safe to call twice.
+
+        Raises:
+            StoreError: The last rows could not be written; the file is closed all the same.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._batches is not None:
+            self._batches.cancel()
+            await asyncio.wait([self._batches])
+        try:
+            await self.flush()
+            await self._run(partial(_leave, self._process_id))
+        finally:
+            await self._connection.close()
+
+    # Within
+
+    async def _begin(self, host: Host | None) -> None:
+        def begin(db: sqlite3.Connection) -> tuple[Mapping[str, Value], tuple[bool, tuple[int, ...]], int]:
+            with transaction(db):
+                settled = statements.settle_dead_processes(db)
+                return in_force(db), settled, statements.register_process(db, ProcessIdentity.own(), host or Host.here())
+
+        self.pragmas, (self.unclean_end, self.interrupted), self._process_id = await self._run(begin)
+        self._batches = asyncio.create_task(self._write_batches(), name="store batches")
+
+    def _note_arrival(self) -> None:
+        self._arrived.set()
+        if len(self._waiting) >= BATCH_ROWS:
+            self._due.set()
+
+    async def _write_batches(self) -> None:
+        while True:
+            await self._arrived.wait()
+            # After a failure the queue may be full of rows already: then only time makes the next try worthwhile.
+            if self.batch_error is not None:
+                await asyncio.sleep(self._interval_s)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._due.wait(), self._interval_s)
+            self._arrived.clear()
+            self._due.clear()
+            with contextlib.suppress(StoreError):
+                await self.flush()
+                await self._run(partial(_bound_log, wal_path(self.path)))
+
+    async def _write_batch(self, batch: Batch) -> None:
+        if not batch:
+            return
+        try:
+            await self._commit(lambda db: statements.insert_batch(db, batch))
+        except StoreError as error:
+            self.batch_error = error
+            if isinstance(error.__cause__, _SENSELESS):
+                self._waiting.dropped += len(batch)
+            else:
+                self._waiting.put_back(batch)
+                self._arrived.set()
+            raise
+        self.batch_error = None
+        self._rows += len(batch)
+
+    async def _update(self, session_id: int, column: str, value: str | int | None) -> None:
+        await self._commit(lambda db: statements.update_session(db, session_id, column, value))
+
+    async def _commit(self, write: Callable[[sqlite3.Connection], Result]) -> Result:
+        def commit(db: sqlite3.Connection) -> tuple[Result, int]:
+            began = now_ns()
+            with transaction(db):
+                result = write(db)
+            return result, now_ns() - began
+
+        result, took = await self._run(commit)
+        self._latencies.append(took)
+        self._commits += 1
+        return result
+
+    async def _run(self, job: Callable[[sqlite3.Connection], Result]) -> Result:
+        try:
+            return await self._connection.run(job)
+        except StoreError:
+            self._failures += 1
+            raise
+
+
+def _leave(process_id: int | None, db: sqlite3.Connection) -> None:
+    with transaction(db):
+        if process_id is not None:
+            statements.leave_process(db, process_id)
+    db.execute("PRAGMA optimize")
+    # Nobody waits for the end of a program: a log that another process uses just now is left to that process.
+    db.execute("PRAGMA busy_timeout = 0")
+    erase.empty_log(db)
+
+
+def _bound_log(log: Path, db: sqlite3.Connection) -> None:
+    try:
+        size = log.stat().st_size
+    except OSError:
+        return
+    if size > LOG_BOUND_BYTES:
+        # Without waiting: whoever reads just now may go on reading, and the next batch tries again.
+        timeout = db.execute("PRAGMA busy_timeout").fetchone()[0]
+        db.execute("PRAGMA busy_timeout = 0")
+        erase.empty_log(db)
+        db.execute(f"PRAGMA busy_timeout = {timeout}")

@@ -1,0 +1,1 @@
+"""How many threads compute: the governor of `auto`, on facts from `engine.host`."""

@@ -1,0 +1,133 @@
+"""Feeds the thread governors from the compute thread: what each call cost, and what the machine is doing beside it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from engine.host.topology import Topology, read_topology, usable_cpus
+from engine.presets.preset import Preset
+from engine.threads.governor import DECODE, PREFILL, CpuFacts, Governor
+
+_LOOK_EVERY_NS = 500_000_000
+"""How often the load of others is looked at; a look costs 0.1 ms."""
+_LIMITS_EVERY = 8
+"""Every so many looks the limits (affinity, quota) are read anew; that costs 0.2 ms."""
+
+LONGEST_LOOK_S = 3.0
+"""A mean over longer than this says nothing of now: between two turns nobody looked."""
+
+
+class OthersLoad:
+    """How many CPUs programs other than this one keep busy, of those we may use."""
+
+    def __init__(self, stat: Path = Path("/proc/stat"), longest_s: float = LONGEST_LOOK_S) -> None:
+        """Begin to look; a mean over more than `longest_s` seconds is held for unknown."""
+        self._path = stat
+        self._longest_s = longest_s
+        self._before = self._read()
+
+    def since_last(self) -> float | None:
+        """The mean since the last call; None where it can't be known."""
+        before, self._before = self._before, self._read()
+        if before is None or self._before is None:
+            return None
+        elapsed = self._before[0] - before[0]
+        if not 0 < elapsed <= self._longest_s:
+            return None
+        return max(0.0, (self._before[1] - before[1]) / elapsed)
+
+    def _read(self) -> tuple[float, float] | None:
+        """Seconds now, and CPU seconds that others have used of our CPUs (with what a hypervisor gave to other machines)."""
+        mine = usable_cpus()
+        try:
+            text = self._path.read_text("ascii", "replace")
+            tick = os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError):
+            return None
+        busy = 0
+        for line in text.splitlines():
+            if not line.startswith("cpu") or not line[3:4].isdigit():
+                continue
+            words = line.split()
+            with suppress(ValueError, IndexError):
+                if int(words[0][3:]) in mine:
+                    user, nice, system, _idle, _wait, irq, soft, steal = map(int, words[1:9])
+                    busy += user + nice + system + irq + soft + steal
+        return time.monotonic(), busy / tick - time.process_time()
+
+
+class AutoThreads:
+    """The thread counts of a preset while it computes; those that are numbers stay as they are. For the compute thread only."""
+
+    def __init__(
+        self, preset: Preset, *, topology: Callable[[], Topology] = read_topology, others: Callable[[], float | None] | None = None
+    ) -> None:
+        self._topology = topology
+        self._others = others if others is not None else OthersLoad().since_last
+        self._decode: Governor | None = None
+        self._prefill: Governor | None = None
+        self._at_rest: tuple[Governor | None, Governor | None] = (None, None)
+        """Those of before, while a preset sets the counts: what they found is a better start than a guess."""
+        self._looked_ns = 0
+        self._looks = 0
+        self._busy: float | None = None
+        self.use(preset)
+
+    def use(self, preset: Preset) -> None:
+        """Put the counts of another preset in force; what was `auto` before and is again goes on with what it has found."""
+        now = self._limits = self._topology()
+        facts = CpuFacts(now.most_threads, now.usable)
+        decode, prefill = self._at_rest = (self._decode or self._at_rest[0], self._prefill or self._at_rest[1])
+        self._decode = (decode or Governor(now.start_threads, facts, DECODE)) if preset.threads == "auto" else None
+        self._prefill = (prefill or Governor(now.start_threads, facts, PREFILL)) if preset.threads_batch == "auto" else None
+        self._asked = tuple(count if isinstance(count, int) else now.start_threads for count in (preset.threads, preset.threads_batch))
+        self._fixed = tuple(min(count, now.most_threads) for count in self._asked)
+
+    @property
+    def threads(self) -> tuple[int, int]:
+        """The counts for decoding and for prefilling now."""
+        decode, batch = self._fixed
+        return (self._decode.threads if self._decode else decode), (self._prefill.threads if self._prefill else batch)
+
+    @property
+    def reasons(self) -> tuple[str, str]:
+        """Why these counts, a sentence each."""
+        decode, batch = (
+            "Set by the preset" if asked == given else f"The preset asks for {asked}; this process may use {given}"
+            for asked, given in zip(self._asked, self._fixed, strict=True)
+        )
+        return (self._decode.reason if self._decode else decode), (self._prefill.reason if self._prefill else batch)
+
+    @property
+    def moves(self) -> tuple[str, ...]:
+        """What the governors decided last, a sentence each; none for a count that the preset sets."""
+        governors = (("Decoding", self._decode), ("Prefilling", self._prefill))
+        return tuple(f"{what} with {governor.move}" for what, governor in governors if governor is not None and governor.move)
+
+    def decoded(self, duration_ns: int, now_ns: int) -> tuple[int, int] | None:
+        """One decode call that made one token per sequence took that long; returns both counts when they should change now."""
+        return self._feed(self._decode, duration_ns, 1, now_ns)
+
+    def prefilled(self, duration_ns: int, tokens: int, now_ns: int) -> tuple[int, int] | None:
+        """A chunk of a prompt took that long; returns both counts when they should change now."""
+        return self._feed(self._prefill, duration_ns, tokens, now_ns)
+
+    def _feed(self, governor: Governor | None, duration_ns: int, tokens: int, now_ns: int) -> tuple[int, int] | None:
+        if governor is None:
+            return None
+        facts = None
+        if now_ns - self._looked_ns >= _LOOK_EVERY_NS:
+            self._looked_ns = now_ns
+            self._looks += 1
+            if self._looks % _LIMITS_EVERY == 0:
+                self._limits = self._topology()
+            others = self._others()
+            # Right after a pause nothing is known of now; what was known before it is the better guess for half a second.
+            self._busy = others if others is not None else self._busy
+            facts = CpuFacts(self._limits.most_threads, self._limits.usable, self._busy)
+        changed = governor.observe(duration_ns, tokens, facts)
+        return self.threads if changed is not None else None

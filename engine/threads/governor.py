@@ -1,0 +1,289 @@
+"""Chooses how many threads compute, while they compute: what `threads = "auto"` means.
+
+The count that is best on a quiet machine is the worst when another program wakes up: the threads wait for each other at barriers, and one
+that lost its CPU holds all of them up (on two cores: 66 tokens/s quiet, 20 with one busy neighbour, where one thread alone makes 54).
+Changing the count between two tokens costs nothing, so the governor watches what tokens cost, tries neighbouring counts for a few tokens
+when something changed, and keeps what was fastest.
+
+Everything here is arithmetic on what it is told: no clock is read, no thread started. `engine.threads.auto` feeds it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CpuFacts:
+    """What is known of the machine beside the cost of tokens."""
+
+    limit: int
+    """Most threads that make sense: affinity and quota."""
+    usable: int
+    """CPUs that this process may run on."""
+    others: float | None = None
+    """How many CPUs other programs keep busy, of those we may use; None when it can't be known."""
+
+    @property
+    def free(self) -> int:
+        """Threads for which there is a CPU each, beside what others keep busy."""
+        return self.limit if self.others is None else max(1, min(self.limit, round(self.usable - self.others)))
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a governor judges."""
+
+    window: int
+    """Samples whose mean is what a thread count costs."""
+    skip: int
+    """Samples not counted after a change: the first one pays for waking threads."""
+    trigger: float
+    """The machine changed when the cost moved by more than this share."""
+    gain: float
+    """Another count must be cheaper by this share to be taken."""
+    first_check_s: float
+    """Working time after a change until the counts beside it are tried again; doubles each time nothing comes of it."""
+    last_check_s: float
+    """Longest time between such checks."""
+
+
+DECODE = Tuning(window=8, skip=1, trigger=0.2, gain=0.03, first_check_s=2.0, last_check_s=30.0)
+"""One sample is one token."""
+PREFILL = Tuning(window=2, skip=0, trigger=0.25, gain=0.03, first_check_s=4.0, last_check_s=60.0)
+"""One sample is a chunk of the prompt, and a prompt has few."""
+
+_OTHERS_WORK = "other programs went to work"
+_OTHERS_REST = "other programs came to rest"
+_SLOWER = "tokens became slower"
+_FIRST = "measured at the start"
+_CHECK = "checked again"
+
+_SUDDEN = 2.0
+_SUDDEN_SAMPLES = 2
+"""So many samples in a row, each so many times dearer than usual, are a change that needs no full window."""
+_FIRST_LOOK_NS = 3 * NS_PER_S // 10
+"""The first count is a guess: it is compared with others after a window, or after this working time when tokens are slow."""
+
+_HOPELESS = 1.5
+"""A count that costs this much more than the one in use, three samples long, is given up before its window is full."""
+_GIVE_UP = 4.0
+"""A count whose very first sample costs this much more is given up at once."""
+_TRIAL_SHARE = 0.02
+"""Trying more threads may cost this share of the working time: a dear trial is not repeated until it is paid off."""
+_OTHERS_STEP = 0.5
+"""CPUs that others must take or give back for the machine to count as changed."""
+_DRIFT = 0.02
+"""How fast the reference follows slow changes, such as a growing context, per sample."""
+_MIN_GAP_NS = NS_PER_S // 2
+"""Working time between two looks around, unless others changed."""
+
+
+class Governor:
+    """Decides one thread count. For one kind of work (decoding or prefilling) and one thread."""
+
+    def __init__(self, start: int, facts: CpuFacts, tuning: Tuning = DECODE) -> None:
+        self._tuning = tuning
+        self._facts = facts
+        self.threads = max(1, min(start, facts.limit))
+        """The count in use, tried ones included."""
+        self.reason = f"{_threads(self.threads)} to begin with: physical cores within the limits of this process"
+        """Why this count, in a sentence for the panel."""
+        self.move = ""
+        """What was decided when the count was first measured or last changed; unlike `reason` not renewed by every check."""
+        self._window: deque[float] = deque(maxlen=tuning.window)
+        self._skip = 0
+        self._reference: float | None = None
+        self._clock_ns = 0
+        self._in_use_ns = 0
+        self._looked_ns = 0
+        self._check_s = tuning.first_check_s
+        self._others = facts.others
+        self._home = self.threads
+        self._home_cost = 0.0
+        self._found: dict[int, float] = {}
+        self._to_try: list[int] = []
+        self._trial: list[float] = []
+        self._most = facts.limit
+        self._debt_ns = 0.0
+        self._why = ""
+
+    @property
+    def trying(self) -> bool:
+        """Whether the count in use is being tried and not settled on."""
+        return self.threads != self._home
+
+    def observe(self, duration_ns: int, tokens: int = 1, facts: CpuFacts | None = None) -> int | None:
+        """Take in what the last tokens cost, all computed in one call; returns the new count when it should change now.
+
+        Args:
+            duration_ns: How long the call took.
+            tokens: How many tokens it evaluated.
+            facts: The machine, when it was looked at since the last call.
+        """
+        self._clock_ns += duration_ns
+        self._in_use_ns += duration_ns
+        if facts is not None:
+            self._facts = facts
+            if max(self._home, self.threads) > facts.limit:
+                return self._obey_limit()
+        cost = duration_ns / tokens
+        if self.trying:
+            self._debt_ns += duration_ns - self._home_cost * tokens
+        else:
+            self._debt_ns = max(0.0, self._debt_ns - duration_ns * _TRIAL_SHARE)
+        if self._skip:
+            self._skip -= 1
+            return self._end_trial(cost) if self.trying and cost > _GIVE_UP * self._home_cost else None
+        self._window.append(cost)
+        return self._judge_trial() if self.trying else self._watch()
+
+    def _watch(self) -> int | None:
+        """Settled: has the machine changed, or is it time to look around?"""
+        window, reference = self._window, self._reference
+        cost = sum(window) / len(window)
+        # Slow tokens fill no window in time; where there are known to be too few free CPUs, one of them is enough.
+        few = 1 if self._facts.others is not None and self._home > self._facts.free else _SUDDEN_SAMPLES
+        full = len(window) == self._tuning.window or (len(window) >= few and self._in_use_ns >= _FIRST_LOOK_NS)
+        if reference is None:
+            if not full:
+                return None
+            self._reference = cost
+            return self._look_around(cost, _FIRST) if not self._looked_ns else None
+        sudden = self._sudden(reference)
+        if sudden:
+            cost, why = sudden, _SLOWER
+        else:
+            why = self._changed(cost, reference) if full else ""
+        if not why:
+            if full and cost <= reference * (1 + self._tuning.trigger):
+                self._reference = reference + (cost - reference) * _DRIFT
+            return None
+        self._reference = cost
+        return self._look_around(cost, why)
+
+    def _sudden(self, reference: float) -> float:
+        """What the last samples cost when they are all so slow that waiting for more would be the dearer mistake; else 0."""
+        if self._clock_ns - self._looked_ns < _MIN_GAP_NS or len(self._window) < _SUDDEN_SAMPLES:
+            return 0.0
+        last = [self._window[-1 - back] for back in range(_SUDDEN_SAMPLES)]
+        return sum(last) / len(last) if min(last) > _SUDDEN * reference else 0.0
+
+    def _changed(self, cost: float, reference: float) -> str:
+        """What happened to the machine, in words; empty for nothing."""
+        since = self._clock_ns - self._looked_ns
+        if since < _MIN_GAP_NS:
+            return ""
+        others, before = self._facts.others, self._others
+        if others is not None and (before is None or abs(others - before) >= _OTHERS_STEP):
+            self._others = others
+            if before is not None:
+                return _OTHERS_WORK if others > before else _OTHERS_REST
+        if cost > reference * (1 + self._tuning.trigger) and self._lasting(reference):
+            return _SLOWER
+        if cost < reference / (1 + self._tuning.trigger):
+            return "tokens became faster"
+        return _CHECK if since >= self._check_s * NS_PER_S else ""
+
+    def _lasting(self, reference: float) -> bool:
+        """Whether more than one or two samples are slow: a single hiccup is no reason to do anything."""
+        slow = sum(1 for sample in self._window if sample > reference * (1 + self._tuning.trigger / 2))
+        return slow >= min(3, len(self._window))
+
+    def _look_around(self, cost: float, why: str) -> int | None:
+        self._looked_ns = self._clock_ns
+        self._home_cost = cost
+        self._found = {self._home: cost}
+        self._why = why
+        # More threads than there are free CPUs were measured to be the worst choice: tried only when nothing happened for long.
+        rare = why == _CHECK and self._check_s >= self._tuning.last_check_s
+        self._most = self._facts.limit if rare else self._facts.free
+        if self._debt_ns > 0:
+            self._most = min(self._most, self._home)
+        self._to_try = self._candidates()
+        return self._try_next()
+
+    def _candidates(self) -> list[int]:
+        """Counts to try: what others leave free, the neighbours, and a larger step on large machines."""
+        home, leap = self._home, max(1, self._home // 8)
+        around = (
+            [home + 1, home - 1, home + leap, home - leap] if self._why == _OTHERS_REST else [home - 1, home + 1, home - leap, home + leap]
+        )
+        counts = dict.fromkeys([self._facts.free, *around])
+        return [count for count in counts if count != home and (1 <= count < home or home < count <= self._most)]
+
+    def _try_next(self) -> int | None:
+        return self._switch(self._to_try.pop(0)) if self._to_try else self._settle()
+
+    def _judge_trial(self) -> int | None:
+        samples = self._trial
+        samples.append(self._window[-1])
+        spent, home = sum(samples), self._home_cost
+        cost = spent / len(samples)
+        # A count that seems to win must win for twice as long: crowded CPUs are fast until the neighbour's turn comes.
+        enough = self._tuning.window * (2 if cost < min(self._found.values()) else 1)
+        lost = spent > enough * home or (len(samples) >= 3 and cost > _HOPELESS * home)
+        return self._end_trial(cost) if lost or len(samples) >= enough else None
+
+    def _end_trial(self, cost: float) -> int | None:
+        """The count in use has been tried: go on with the next one, or settle."""
+        self._found[self.threads] = cost
+        best = min(self._found, key=lambda count: self._found[count])
+        further = self.threads + (1 if self.threads > self._home else -1)
+        if best == self.threads and not self._to_try and further not in self._found and 1 <= further <= max(self._most, self._home):
+            self._to_try.append(further)
+        return self._try_next()
+
+    def _settle(self) -> int | None:
+        """Keep the cheapest count found; the one in use before stays when nothing is clearly cheaper."""
+        best = min(self._found, key=lambda count: self._found[count])
+        if self._found[best] > self._home_cost * (1 - self._tuning.gain):
+            best = self._home
+        moved = best != self._home
+        self._check_s = self._tuning.first_check_s if moved else min(2 * self._check_s, self._tuning.last_check_s)
+        self._home = best
+        self._reference = self._found[best]
+        self._looked_ns = self._clock_ns
+        self._others = self._facts.others
+        self.reason = self._sentence(best)
+        if moved or self._why == _FIRST:
+            self.move = self.reason
+        return self._switch(best)
+
+    def _obey_limit(self) -> int:
+        """Affinity or quota shrank below the count in use."""
+        limit = self._facts.limit
+        self._home = min(self._home, limit)
+        self._to_try = []
+        self._reference = None
+        self.reason = self.move = f"{_threads(self._home)}: this process may use no more CPUs now"
+        return self._switch(self._home) or self.threads
+
+    def _switch(self, count: int) -> int | None:
+        if count == self.threads:
+            return None
+        self.threads = count
+        self._window.clear()
+        self._trial.clear()
+        self._in_use_ns = 0
+        self._skip = self._tuning.skip
+        return count
+
+    def _sentence(self, best: int) -> str:
+        rivals = {count: cost for count, cost in self._found.items() if count != best}
+        others = self._facts.others
+        busy = f"others keep {others:.1f} CPUs busy" if others is not None and others >= _OTHERS_STEP else ""
+        if not rivals:
+            return f"{_threads(best)}: " + (
+                f"{busy}, and more threads would wait for theirs" if busy else "no other count is worth trying here"
+            )
+        rival = min(rivals, key=lambda count: rivals[count])
+        costs = f"{self._found[best] / 1e6:.1f} ms per token against {rivals[rival] / 1e6:.1f} with {rival}"
+        return f"{_threads(best)}: {costs} ({self._why}{'; ' if busy else ''}{busy})"
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"

@@ -1,0 +1,77 @@
+"""Which model comes first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.config import Config, ModelsConfig
+from engine.errors import ModelError
+from engine.guide import builtin
+from engine.last_used import remember
+from engine.models.check import check_model
+from engine.paths import models_dir
+from engine.presets.folder import PresetFolder
+from engine.presets.preset import Preset
+from engine.session.open import first_model
+from tests.engine.models import raw_gguf
+
+
+def test_the_built_in_model_when_nothing_is_known() -> None:
+    assert first_model(None, Config()) == builtin.path()
+    assert first_model("builtin", Config()) == builtin.path()
+
+
+def test_a_quant_of_the_built_in_model_can_be_asked_for() -> None:
+    assert check_model(first_model("builtin", Config(), Preset(quant="Q8_0"))).facts.quant == "Q8_0"
+
+
+def test_the_last_model_unless_it_is_gone() -> None:
+    own = raw_gguf.write(models_dir() / "tiny-Q8_0.gguf")
+    remember(model=str(own))
+    assert first_model(None, Config()) == own
+    assert first_model(None, Config(), Preset(name="fast")) == own
+    own.unlink()
+    assert first_model(None, Config()) == builtin.path()
+
+
+def test_what_is_asked_for_is_stronger_than_the_preset_and_that_than_the_config(tmp_path: Path) -> None:
+    config = Config(model="/config.gguf")
+    assert first_model("/asked.gguf", config, Preset(model="/preset.gguf")) == Path("/asked.gguf")
+    assert first_model(None, config, Preset(model="/preset.gguf")) == Path("/preset.gguf")
+    assert first_model(None, config, Preset()) == Path("/config.gguf")
+
+
+def test_a_family_in_a_folder_of_the_config(tmp_path: Path) -> None:
+    file = raw_gguf.write(tmp_path / "mine" / "tiny-Q8_0.gguf")
+    assert first_model("tiny", Config(models=ModelsConfig(folders=[str(tmp_path / "mine")]))) == file
+    with pytest.raises(ModelError, match="no model 'huge'"):
+        first_model("huge", Config())
+
+
+def test_a_file_without_the_usual_ending_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw_gguf.write(tmp_path / "blob")
+    monkeypatch.chdir(tmp_path)
+    assert first_model("blob", Config()) == Path("blob")
+
+
+def test_a_model_of_the_hub_is_found_by_its_name_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    file = raw_gguf.write(tmp_path / "models--org--tiny-GGUF" / "snapshots" / "1" / "tiny-Q8_0.gguf")
+    assert first_model("hf:org/tiny-GGUF", Config()) == file
+    assert first_model("hf:org/tiny-GGUF:q8_0", Config()) == file
+    assert first_model("hf:org/tiny-GGUF:tiny-Q8_0.gguf", Config()) == file
+    with pytest.raises(ModelError, match="hf:org/tiny-GGUF:Q4_K_M is not on this machine") as failed:
+        first_model("hf:org/tiny-GGUF:Q4_K_M", Config())
+    assert "xchat models pull hf:org/tiny-GGUF:Q4_K_M" in failed.value.hint
+
+
+def test_a_missing_model_is_said_to_come_from_the_preset_that_names_it() -> None:
+    PresetFolder().save(Preset(name="mine", model="nowhere"))
+    with pytest.raises(ModelError) as failed:
+        first_model(None, Config(), Preset(name="mine", model="nowhere"))
+    assert failed.value.detail == "Preset 'mine' names it"
+    with pytest.raises(ModelError) as failed:
+        first_model("elsewhere", Config(), Preset(name="mine", model="nowhere"))
+    assert "mine" not in str(failed.value)

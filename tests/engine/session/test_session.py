@@ -1,0 +1,444 @@
+"""The facade, on a backend that says a script and a real SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.backend import StopReason
+from engine.config import Config
+from engine.errors import EngineError, ModelError, StoreError, UsageError
+from engine.events import (
+    AnswerGrew,
+    BranchChanged,
+    EngineDied,
+    Event,
+    LoggingChanged,
+    ModelFailed,
+    ModelReady,
+    PromptEvaluated,
+    TurnFinished,
+    TurnStarted,
+)
+from engine.paths import database_path
+from engine.presets.preset import Preset
+from engine.records import MessageStatus, Role
+from engine.session.open import open_session
+from engine.session.session import Session
+from tests.fake_backend import ENGINE_DIED, FakeBackend
+
+MODEL = Path("/models/fake-Q4_K_M.gguf")
+
+
+class Watched:
+    """A session with all it told, and a way to wait for the next thing."""
+
+    def __init__(self, session: Session, backend: FakeBackend) -> None:
+        self.session = session
+        self.backend = backend
+        self.events: list[Event] = []
+        self._news = asyncio.Event()
+        session.subscribe(self._take)
+
+    def _take(self, event: Event) -> None:
+        self.events.append(event)
+        self._news.set()
+
+    async def until(self, holds: Callable[[Event], bool]) -> Event:
+        """The first event, old or new, of which `holds` is true."""
+        seen = 0
+        while True:
+            for event in self.events[seen:]:
+                if holds(event):
+                    return event
+            seen = len(self.events)
+            self._news.clear()
+            await asyncio.wait_for(self._news.wait(), 10)
+
+    async def answered(self, answer_id: int) -> TurnFinished:
+        """The end of that turn."""
+        event = await self.until(lambda event: isinstance(event, TurnFinished) and event.answer.id == answer_id)
+        assert isinstance(event, TurnFinished)
+        return event
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture
+async def watched() -> AsyncIterator[Watched]:
+    backend = FakeBackend()
+    session = await open_session(Preset(), Config(), backend=backend)
+    await session.load(MODEL)
+    yield Watched(session, backend)
+    await session.close()
+
+
+async def reopened(session_id: int) -> Session:
+    session = await open_session(Preset(), Config(), backend=FakeBackend())
+    await session.load(MODEL)
+    await session.resume(session_id)
+    return session
+
+
+async def only_session_id(session: Session) -> int:
+    await session._journal.drain()
+    (info,) = await session.sessions()
+    return info.id
+
+
+class TestTalking:
+    async def test_a_turn_is_told_in_order_and_ends_with_the_whole_answer(self, watched: Watched) -> None:
+        end = await watched.answered(watched.session.send("Hi"))
+
+        kinds = [type(event) for event in watched.events]
+        assert kinds[0] is TurnStarted
+        assert kinds[-1] is TurnFinished
+        assert kinds.index(PromptEvaluated) < kinds.index(AnswerGrew)
+        assert "".join(event.text for event in watched.events if isinstance(event, AnswerGrew)) == end.answer.text == "Hello there."
+        assert [message.role for message in watched.session.branch] == [Role.USER, Role.ASSISTANT]
+        assert end.turn.timings.predicted_n == 3
+        assert end.turn.timings.itl_p50_ms == pytest.approx(20.0)
+
+    async def test_the_model_sees_the_conversation_so_far(self, watched: Watched) -> None:
+        await watched.answered(watched.session.send("First"))
+        await watched.answered(watched.session.send("Second"))
+
+        assert "First" in watched.session.last_prompt
+        assert "Hello there." in watched.session.last_prompt
+        assert watched.session.last_prompt.endswith("<|im_start|>assistant\n")
+
+    async def test_thinking_is_kept_apart_from_the_answer(self, watched: Watched) -> None:
+        watched.backend.script = ("<think>", "hm", "</think>", "\n\n", "Yes")
+        end = await watched.answered(watched.session.send("Hi"))
+
+        assert (end.answer.thinking.strip(), end.answer.text) == ("hm", "Yes")
+        assert end.turn.thinking_n == 4
+        assert end.turn.first_visible_ms is not None
+        assert end.turn.timings.ttft_ms is not None
+        assert end.turn.first_visible_ms > end.turn.timings.ttft_ms
+
+    async def test_a_listener_that_fails_does_not_hold_the_rest_of_the_answer_back(self, watched: Watched) -> None:
+        faults: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
+
+        def fail_once(event: Event) -> None:
+            if isinstance(event, AnswerGrew) and not faults:
+                raise ValueError("a fault of the screen")
+
+        watched.session.subscribe(fail_once)
+        end = await watched.answered(watched.session.send("Hi"))
+
+        assert end.answer.text == "Hello there."
+        assert [str(fault) for fault in faults] == ["a fault of the screen"]
+
+    async def test_a_stopped_answer_keeps_what_came(self, watched: Watched) -> None:
+        watched.backend.gated = True
+        answer_id = watched.session.send("Hi")
+        watched.backend.release(1)
+        await watched.until(lambda event: isinstance(event, AnswerGrew))
+        watched.session.stop()
+        end = await watched.answered(answer_id)
+
+        assert end.turn.stop_reason is StopReason.CANCELLED
+        assert (end.answer.text, end.answer.status) == ("Hello", MessageStatus.PARTIAL)
+
+    async def test_a_second_message_waits_its_turn_with_a_clear_word(self, watched: Watched) -> None:
+        watched.backend.gated = True
+        watched.session.send("Hi")
+        with pytest.raises(UsageError, match="being written"):
+            watched.session.send("And?")
+        with pytest.raises(UsageError, match="being written"):
+            await watched.session.load(MODEL)
+
+    async def test_nothing_empty_is_sent(self, watched: Watched) -> None:
+        with pytest.raises(UsageError, match="empty"):
+            watched.session.send("  \n")
+
+    async def test_a_message_too_long_for_the_window_is_refused_with_the_numbers(self, watched: Watched) -> None:
+        end = await watched.answered(watched.session.send("x" * 50_000))
+        assert end.turn.stop_reason is StopReason.ERROR
+        assert isinstance(end.error, EngineError)
+        assert "4,096" in str(end.error) or "4096" in str(end.error)
+
+    async def test_old_turns_are_left_out_of_the_prompt_but_not_of_the_conversation(self, watched: Watched) -> None:
+        for number in range(4):
+            await watched.answered(watched.session.send(f"message {number} " + "y" * 1200))
+        last = watched.of(PromptEvaluated)[-1]
+        assert isinstance(last, PromptEvaluated)
+        assert last.left_out > 0
+        assert "message 0" not in watched.session.last_prompt
+        assert len(watched.session.branch) == 8
+
+
+class TestBranches:
+    async def test_regenerate_keeps_the_old_answer_as_a_sibling(self, watched: Watched) -> None:
+        first = watched.session.send("Hi")
+        await watched.answered(first)
+        watched.backend.script = ("Good", " day")
+        second = watched.session.regenerate()
+        await watched.answered(second)
+
+        assert watched.session.siblings(second) == (1, 2)
+        watched.session.switch_sibling(second, -1)
+        assert [message.text for message in watched.session.branch] == ["Hi", "Hello there."]
+        assert isinstance(watched.events[-1], BranchChanged)
+
+    async def test_edit_makes_a_branch_with_its_own_answer(self, watched: Watched) -> None:
+        await watched.answered(watched.session.send("Hi"))
+        user = watched.session.branch[0]
+        await watched.answered(watched.session.edit(user.id, "Hello"))
+
+        assert [message.text for message in watched.session.branch] == ["Hello", "Hello there."]
+        watched.session.switch_sibling(watched.session.branch[0].id, -1)
+        assert watched.session.branch[0].text == "Hi"
+
+    async def test_answers_cannot_be_edited(self, watched: Watched) -> None:
+        await watched.answered(watched.session.send("Hi"))
+        with pytest.raises(UsageError, match="your own"):
+            watched.session.edit(watched.session.branch[1].id, "No")
+
+    async def test_continue_goes_on_where_the_answer_was_cut(self, watched: Watched) -> None:
+        watched.backend.reason = StopReason.LENGTH
+        await watched.answered(watched.session.send("Hi"))
+        watched.backend.script, watched.backend.reason = (" Bye", "."), StopReason.EOG
+        end = await watched.answered(watched.session.continue_answer())
+
+        assert end.answer.text == "Hello there. Bye."
+        assert watched.session.last_prompt.endswith("Hello there.")
+        with pytest.raises(UsageError, match="cut answer"):
+            watched.session.continue_answer()
+
+
+class TestLog:
+    async def test_a_session_comes_back_with_its_branches(self, watched: Watched) -> None:
+        await watched.answered(watched.session.send("What is TTFT?"))
+        await watched.answered(watched.session.regenerate())
+        session_id = await only_session_id(watched.session)
+        await watched.session.close()
+
+        again = await reopened(session_id)
+        try:
+            assert [message.text for message in again.branch] == ["What is TTFT?", "Hello there."]
+            assert again.siblings(again.branch[1].id) == (1, 2)
+            assert again.info is not None
+            assert again.info.title == "What is TTFT?"
+        finally:
+            await again.close()
+
+    async def test_a_resumed_session_goes_on_in_the_same_row(self, watched: Watched) -> None:
+        await watched.answered(watched.session.send("One"))
+        session_id = await only_session_id(watched.session)
+        await watched.session.close()
+
+        again = await reopened(session_id)
+        more = Watched(again, FakeBackend())
+        await more.answered(again.send("Two"))
+        await again.close()
+
+        last = await reopened(session_id)
+        try:
+            assert [message.text for message in last.branch][::2] == ["One", "Two"]
+            assert len(await last.sessions()) == 1
+        finally:
+            await last.close()
+
+    async def test_closing_in_mid_answer_saves_the_part_that_came(self, watched: Watched) -> None:
+        watched.backend.gated = True
+        watched.session.send("Hi")
+        watched.backend.release(2)
+        await watched.until(lambda event: isinstance(event, AnswerGrew) and " there" in event.text)
+        session_id = await only_session_id(watched.session)
+        await watched.session.close()
+
+        again = await reopened(session_id)
+        try:
+            assert again.branch[-1].text == "Hello there"
+            assert again.branch[-1].status is MessageStatus.PARTIAL
+        finally:
+            await again.close()
+
+    async def test_an_unusable_database_is_told_and_the_chat_goes_on(self, tmp_path: Path, isolated_machine: Path) -> None:
+        database = isolated_machine / "data" / "xchat" / "xchat.db"
+        database.parent.mkdir(parents=True)
+        database.write_bytes(b"this is no database" * 100)
+        backend = FakeBackend()
+        session = await open_session(Preset(), Config(), backend=backend)
+        try:
+            assert isinstance(session.logging_error, StoreError)
+            assert not session.logging
+            await session.load(MODEL)
+            watched = Watched(session, backend)
+            assert (await watched.answered(session.send("Hi"))).answer.text == "Hello there."
+        finally:
+            await session.close()
+
+    async def test_rename_and_delete(self, watched: Watched) -> None:
+        await watched.answered(watched.session.send("Hi"))
+        session_id = await only_session_id(watched.session)
+        await watched.session.rename(session_id, "Greeting")
+        assert [info.title for info in await watched.session.sessions()] == ["Greeting"]
+        await watched.session.delete(session_id)
+        assert not await watched.session.sessions()
+        assert watched.session.branch == ()
+
+
+class TestTrouble:
+    async def test_without_a_model_the_way_out_is_named(self) -> None:
+        session = await open_session(Preset(), Config(), backend=FakeBackend(), log=False)
+        with pytest.raises(EngineError, match="F3"):
+            session.send("Hi")
+        await session.close()
+
+    async def test_a_failed_load_keeps_the_model_before(self, watched: Watched) -> None:
+        watched.backend.load_error = ModelError("broken.gguf is truncated")
+        with pytest.raises(ModelError):
+            await watched.session.load(Path("/models/broken.gguf"))
+        failed = watched.events[-1]
+        assert isinstance(failed, ModelFailed)
+        assert failed.engine is not None
+        assert (await watched.answered(watched.session.send("Hi"))).answer.text
+
+    async def test_a_dead_engine_saves_the_answer_and_says_so_once(self, watched: Watched) -> None:
+        watched.backend.gated = True
+        answer_id = watched.session.send("Hi")
+        watched.backend.release(1)
+        await watched.until(lambda event: isinstance(event, AnswerGrew))
+        watched.backend.die(ENGINE_DIED)
+        end = await watched.answered(answer_id)
+        await watched.until(lambda event: isinstance(event, EngineDied))
+
+        assert (end.answer.text, end.answer.status) == ("Hello", MessageStatus.FAILED)
+        with pytest.raises(EngineError, match="died"):
+            watched.session.send("Again")
+
+    async def test_logging_that_fails_midway_is_told_and_the_chat_goes_on(self, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+        await watched.answered(watched.session.send("Hi"))
+        await watched.session.sessions()
+        store = watched.session._journal._store
+        assert store is not None
+
+        async def full(*_: object) -> None:
+            raise StoreError("The disk is full")
+
+        monkeypatch.setattr(store, "save_turn", full)
+        end = await watched.answered(watched.session.send("More"))
+        told = await watched.until(lambda event: isinstance(event, LoggingChanged))
+        assert end.answer.text == "Hello there."
+        assert isinstance(told, LoggingChanged)
+        assert not told.on
+        assert not watched.session.logging
+
+
+class TestSettings:
+    async def test_the_knob_turns_while_tokens_flow(self, watched: Watched) -> None:
+        watched.session.set_stream_batch(16)
+        assert watched.backend.stream_batch == 16
+        watched.session.set_stream_batch("auto")
+        watched.session.pace(2)
+        assert (watched.session.preset.stream_batch, watched.session.stream_batch, watched.backend.stream_batch) == ("auto", 2, 2)
+
+    async def test_a_hot_change_does_not_reload(self, watched: Watched) -> None:
+        watched.session.use_preset(Preset(threads=1))
+        assert [preset.threads for preset in watched.backend.hot] == [1]
+
+    async def test_a_dear_change_waits_for_the_end_of_the_answer(self, watched: Watched) -> None:
+        watched.backend.gated = True
+        answer_id = watched.session.send("Hi")
+        watched.session.use_preset(Preset(n_ctx=512))
+        assert watched.session.preset.n_ctx == "auto"
+        watched.backend.release(3)
+        await watched.answered(answer_id)
+        await watched.until(lambda event: isinstance(event, ModelReady))
+        assert watched.session.preset.n_ctx == 512
+
+
+class TestLookingThroughWhatIsSaved:
+    async def test_a_message_of_another_branch_brings_that_branch_and_it_is_remembered(self, watched: Watched) -> None:
+        session = watched.session
+        first = session.send("Hi")
+        await watched.answered(first)
+        second = session.regenerate()
+        finished = await watched.answered(second)
+        session.show_message(second)
+        assert session.branch[-1].id == second
+        session.show_message(first)
+        assert session.branch[-1].id == first
+        session.show_message(12345)
+        assert session.branch[-1].id == first
+        await session.regressions(finished.turn)  # which waits for the log
+        number = session.session_id
+        assert number is not None
+        await session.resume(number)
+        assert session.branch[-1].id == first
+
+    async def test_a_pinned_session_stays_on_top(self, watched: Watched) -> None:
+        session = watched.session
+        for text in ("Older", "Newer"):
+            session.new_session()
+            finished = await watched.answered(session.send(text))
+            await session.regressions(finished.turn)  # which waits for the log
+        older = next(info for info in await session.sessions() if info.title == "Older")
+        await session.pin(older.id, True)
+        assert [info.title for info in await session.sessions()] == ["Older", "Newer"]
+        await session.pin(older.id, False)
+        assert [info.title for info in await session.sessions()] == ["Newer", "Older"]
+
+    async def test_a_turn_is_compared_as_soon_as_it_has_finished(self, watched: Watched) -> None:
+        finished = await watched.answered(watched.session.send("Hi"))
+        assert await watched.session.regressions(finished.turn) == ()
+
+    async def test_a_cut_off_session_is_offered_until_somebody_goes_on_with_it(self, watched: Watched, isolated_machine: Path) -> None:
+        session = watched.session
+        finished = await watched.answered(session.send("Hi"))
+        await session.regressions(finished.turn)  # which waits for the log
+        with closing(sqlite3.connect(database_path())) as db:
+            db.execute("UPDATE sessions SET interrupted = 1")
+            db.commit()
+        cut = await session.interrupted()
+        assert cut is not None
+        await session.resume(cut.id)
+        assert await session.interrupted() is None
+
+
+async def test_run_cards_name_the_native_library(watched: Watched) -> None:
+    await watched.answered(watched.session.send("Hi"))
+    session_id = await only_session_id(watched.session)
+    (card,) = await watched.session.reader.run_cards((session_id,))
+    assert card.host is not None
+    assert card.host.llama_cpp_version == "0.5.0, build 0a1b2c3"
+
+
+async def test_what_the_thread_governor_decides_is_logged_once_for_each_session(watched: Watched) -> None:
+    session, backend = watched.session, watched.backend
+
+    def decided(*moves: str) -> None:
+        assert backend.threads_now is not None
+        backend.threads_now = replace(backend.threads_now, moves=moves)
+
+    async def logged() -> list[tuple[int, str]]:
+        await session._journal.drain()
+        await session._journal.run(lambda store: store.flush())
+        with closing(sqlite3.connect(database_path())) as db:
+            return db.execute("SELECT session_id, text FROM events WHERE kind = 'governor' ORDER BY id").fetchall()
+
+    decided("Decoding with 2 threads")
+    await watched.answered(session.send("Hi"))
+    await watched.answered(session.send("Hi again"))
+    decided("Decoding with 1 thread", "Prefilling with 2 threads")
+    await watched.answered(session.send("And again"))
+    session.new_session()
+    await watched.answered(session.send("Hello"))
+    one, two = "Decoding with 1 thread", "Prefilling with 2 threads"
+    assert [text for _, text in await logged()] == ["Decoding with 2 threads", one, two, one, two]
+    assert len({session_id for session_id, _ in await logged()}) == 2
+    await asyncio.sleep(0)
+    assert session.info is not None
+    (card,) = await session.reader.run_cards((session.info.id,))
+    assert card.decisions == (one, two)

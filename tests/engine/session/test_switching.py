@@ -1,0 +1,431 @@
+"""Switching preset, quant, model and threads in the middle of a conversation, on a scripted backend and files that are really read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine.config import Config
+from engine.errors import EngineError, ModelError, UsageError
+from engine.events import Event, ModelFailed, Notice, PresetChanged, TurnFinished
+from engine.guide import builtin
+from engine.host.topology import Room, Topology
+from engine.models.catalog import list_models
+from engine.models.check import check_model
+from engine.models.fit import TooLargeError, fit
+from engine.paths import models_dir
+from engine.presets.folder import PresetFolder
+from engine.presets.preset import Preset, Sampling
+from engine.session.model_finder import ModelFinder
+from engine.session.open import open_session
+from engine.session.session import Session
+from engine.session.switching import AGAIN_NS, Switching
+from tests.engine.models import raw_gguf
+from tests.fake_backend import FakeBackend
+
+FOUR_CPUS = Topology(usable=4, cores=4, fast_cores=4, quota=None)
+QUANTS = {"F16": (1, raw_gguf.F16), "Q8_0": (7, raw_gguf.Q8_0), "Q4_0": (2, 2)}
+
+
+@dataclass
+class Bench:
+    """A session on a machine with three quants of one model, the middle one loaded."""
+
+    session: Session
+    backend: FakeBackend
+    files: dict[str, Path]
+    events: list[Event]
+    now_ns: int = 0
+
+    @property
+    def switching(self) -> Switching:
+        return self.session.switching
+
+    @property
+    def notices(self) -> list[Notice]:
+        return [event for event in self.events if isinstance(event, Notice)]
+
+    @property
+    def last(self) -> tuple[str, Preset]:
+        """File name and preset of the last load."""
+        path, preset, _ = self.backend.loads[-1]
+        return path.name, preset
+
+    async def answered(self, text: str = "Hi") -> None:
+        self.session.send(text)
+        await self.session.wait_idle()
+
+    async def waits(self) -> None:
+        """Until a change waits for the end of the answer."""
+        for _ in range(1000):
+            if any("Waits for the end" in notice.title for notice in self.notices):
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError(self.notices)
+
+    def write(self, preset: Preset) -> None:
+        PresetFolder().save(preset)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    files = {}
+    for quant, (file_type, kind) in QUANTS.items():
+        tensors = [(name, shape, kind if len(shape) > 1 else raw_gguf.F32) for name, shape, _ in raw_gguf.TENSORS]
+        files[quant] = raw_gguf.write(models_dir() / f"tiny-{quant}.gguf", tensors=tensors, general__file_type=file_type)
+    backend = FakeBackend()
+    session = await open_session(Preset(), Config(), backend=backend, log=False)
+    made = Bench(session, backend, files, [])
+    session.switching._clock = lambda: made.now_ns
+    await session.load(files["Q8_0"])
+    session.subscribe(made.events.append)
+    yield made
+    await session.close()
+
+
+class TestHot:
+    async def test_a_hot_change_is_in_force_at_once_also_in_mid_answer(self, bench: Bench) -> None:
+        bench.backend.gated = True
+        bench.session.send("Hi")
+        bench.switching.use_threads(1)
+        assert bench.backend.hot[-1].threads == 1
+        assert bench.session.preset.threads == 1
+        bench.backend.release(3)
+        await bench.session.wait_idle()
+        assert len(bench.backend.loads) == 1
+
+    async def test_a_thread_more_or_fewer_counts_from_what_auto_chose(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("engine.session.switching.read_topology", lambda: FOUR_CPUS)
+        bench.switching.more_threads(1)
+        assert bench.backend.hot[-1].threads == 3
+        bench.switching.more_threads(-1)
+        bench.switching.more_threads(-1)
+        assert bench.session.preset.threads == 1
+        with pytest.raises(UsageError, match="0 threads"):
+            bench.switching.more_threads(-1)
+        with pytest.raises(UsageError, match="may use 4"):
+            bench.switching.use_threads(9)
+
+    async def test_two_quick_steps_are_two_also_before_the_first_is_in_force(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("engine.session.switching.read_topology", lambda: FOUR_CPUS)
+        monkeypatch.setattr(bench.backend, "_count", lambda _preset: None)
+        bench.switching.more_threads(1)
+        bench.switching.more_threads(1)
+        assert bench.session.preset.threads == 4
+
+    async def test_the_next_turn_tells_the_speed_before_and_after(self, bench: Bench) -> None:
+        bench.backend.script = ["word "] * 40
+        await bench.answered()
+        bench.switching.use_threads(1)
+        await bench.answered()
+        effect = bench.notices[-1]
+        assert effect.title == "After the switch to threads 1"
+        assert effect.detail == "50.0 tokens/s, 50.0 before"
+
+    async def test_a_busy_machine_tells_how_fast_it_prefills_only_as_long_as_nothing_better_is_known(self, bench: Bench) -> None:
+        assert bench.session.engine is not None
+        path = bench.session.engine.model.path
+
+        async def learnt(*, noisy: bool) -> float | None:
+            bench.session.send("word " * 40)
+            if noisy:
+                bench.session.flag_noisy("Other processes used 50 % of the cores")
+            await bench.session.wait_idle()
+            return bench.switching.prefill_speed(path)
+
+        first = await learnt(noisy=True)
+        assert first is not None
+        bench.switching._prices.record_prefill(str(path), 1.0)
+        assert await learnt(noisy=True) == 1.0
+        assert await learnt(noisy=False) != 1.0
+
+    async def test_settings_that_do_not_change_speed_are_not_followed_by_a_comparison(self, bench: Bench) -> None:
+        bench.backend.script = ["word "] * 40
+        bench.session.use_preset(Preset(sampling=Sampling(temperature=0)))
+        await bench.answered()
+        assert bench.notices == []
+
+
+class TestQuants:
+    async def test_smaller_and_larger_quants_are_the_neighbours_in_the_family(self, bench: Bench) -> None:
+        bench.switching.next_quant(1)
+        await bench.switching.settled()
+        assert bench.last[0] == "tiny-Q4_0.gguf"
+        assert bench.session.preset.quant == "Q4_0"
+        bench.switching.next_quant(-1)
+        bench.switching.next_quant(-1)
+        await bench.switching.settled()
+        assert bench.last[0] == "tiny-F16.gguf"
+        assert len(bench.backend.loads) == 3, "two keys in a row are one load"
+
+    async def test_beyond_the_ends_nothing_is_loaded_and_the_quants_are_named(self, bench: Bench) -> None:
+        bench.switching.next_quant(2)
+        await bench.switching.settled()
+        assert len(bench.backend.loads) == 1
+        (notice,) = bench.notices
+        assert notice.title == "There is no smaller quant of tiny-Q8_0.gguf"
+        assert notice.detail == "Here are: F16, Q8_0, Q4_0"
+
+    async def test_a_quant_by_name(self, bench: Bench) -> None:
+        bench.switching.use_quant("f16")
+        await bench.switching.settled()
+        assert bench.last[0] == "tiny-F16.gguf"
+        bench.switching.use_quant("Q2_K")
+        await bench.switching.settled()
+        assert "There is no quant Q2_K" in bench.notices[-1].title
+
+    async def test_the_conversation_stays_and_goes_on_with_the_other_quant(self, bench: Bench) -> None:
+        await bench.answered("First")
+        before = bench.session.branch
+        bench.switching.next_quant(1)
+        await bench.switching.settled()
+        assert bench.session.branch == before
+        await bench.answered("Second")
+        assert "First" in bench.session.last_prompt
+
+    async def test_the_price_is_told_before_and_what_it_took_after(self, bench: Bench) -> None:
+        await bench.answered("First")
+        bench.switching.next_quant(1)
+        await bench.switching.settled()
+        before, after = bench.notices
+        assert before.title == "Switching to tiny-Q4_0.gguf"
+        assert before.detail.startswith("Loads another file: not timed here yet, then ")
+        assert "tokens to prefill again" in before.detail
+        assert after.title == "In force: tiny-Q4_0.gguf"
+        assert after.detail.startswith("It took 0.00 s; ")
+
+        bench.switching.back()
+        await bench.switching.settled()
+        bench.switching.next_quant(1)
+        await bench.switching.settled()
+        assert bench.notices[-2].detail.startswith("Loads another file: 0.00 s last time")
+
+
+class TestPresets:
+    async def test_the_next_preset_is_the_next_of_the_list_and_goes_around(self, bench: Bench) -> None:
+        seen = []
+        for _ in range(5):
+            bench.switching.next_preset(1)
+            await bench.switching.settled()
+            seen.append(bench.session.preset.name)
+        assert seen == ["fast", "low-memory", "quality", "long-context", "daily"]
+        assert {path for path, _, _ in bench.backend.loads} == {bench.files["Q8_0"]}, "a preset without a model keeps the one in use"
+
+    async def test_a_preset_that_names_a_family_and_a_quant_loads_that_file(self, bench: Bench) -> None:
+        bench.write(Preset(name="small", model="tiny", quant="Q4_0", n_ctx=512))
+        bench.switching.use_named("small")
+        await bench.switching.settled()
+        assert bench.last == ("tiny-Q4_0.gguf", Preset(name="small", model="tiny", quant="Q4_0", n_ctx=512))
+
+    async def test_a_preset_that_names_a_missing_model_changes_nothing(self, bench: Bench) -> None:
+        bench.write(Preset(name="gone", model="nothing-here"))
+        bench.switching.use_named("gone")
+        await bench.switching.settled()
+        assert bench.session.preset.name == "daily"
+        assert bench.notices[-1].title == "There is no model 'nothing-here' on this machine"
+        assert bench.notices[-1].detail == "Here are: Tiny Test"
+
+    async def test_an_unknown_preset_is_answered_with_the_nearest(self, bench: Bench) -> None:
+        bench.switching.use_named("dayly")
+        await bench.switching.settled()
+        assert bench.notices[-1].hint == "Did you mean daily?"
+
+    async def test_a_setting_changed_later_does_not_go_back_to_a_model_left_meanwhile(self, bench: Bench) -> None:
+        bench.switching.use_quant("F16")
+        await bench.switching.settled()
+        await bench.session.load(bench.files["Q4_0"])
+        bench.session.use_preset(Preset(n_ctx=512))
+        await bench.switching.settled()
+        assert bench.last == ("tiny-Q4_0.gguf", Preset(n_ctx=512))
+
+    async def test_every_preset_is_offered_with_its_price_or_its_problem(self, bench: Bench) -> None:
+        await bench.answered()
+        bench.write(Preset(name="broken-model", model="nothing-here"))
+        bench.write(Preset(name="smaller", quant="Q4_0"))
+        (PresetFolder()._folder / "bad.toml").write_text("threads = 0\n")
+        offers, problems = await bench.switching.offers()
+        by_name = {offer.preset.name: offer for offer in offers}
+        assert by_name["daily"].price is not None
+        assert "There is no model" in by_name["broken-model"].problem
+        price = by_name["smaller"].price
+        assert price is not None
+        assert price.tokens == len(bench.backend.prompts[-1].tokens) + 3
+        assert [str(change) for change in price.changes] == ["model: tiny-Q8_0.gguf -> tiny-Q4_0.gguf (reload)"]
+        assert len(problems) == 1
+
+
+class TestInMidAnswer:
+    async def test_a_dear_change_waits_and_says_so(self, bench: Bench) -> None:
+        bench.backend.gated = True
+        bench.session.send("Hi")
+        bench.switching.next_quant(1)
+        await bench.waits()
+        assert len(bench.backend.loads) == 1
+        bench.backend.release(3)
+        await bench.switching.settled()
+        assert bench.last[0] == "tiny-Q4_0.gguf"
+        assert next(event for event in bench.events if isinstance(event, TurnFinished)).answer.text == "Hello there."
+
+    async def test_the_same_again_stops_the_answer_and_switches(self, bench: Bench) -> None:
+        bench.backend.gated = True
+        bench.session.send("Hi")
+        bench.switching.next_quant(1)
+        await bench.waits()
+        bench.now_ns += AGAIN_NS
+        bench.switching.next_quant(1)
+        await bench.switching.settled()
+        assert bench.last[0] == "tiny-Q4_0.gguf", "the second key is no second step"
+        assert next(event for event in bench.events if isinstance(event, TurnFinished)).answer.text != "Hello there."
+
+    async def test_the_same_long_after_is_another_step(self, bench: Bench) -> None:
+        bench.backend.gated = True
+        bench.session.send("Hi")
+        bench.switching.next_quant(-1)
+        await bench.waits()
+        bench.now_ns += AGAIN_NS + 1
+        bench.switching.next_quant(1)
+        bench.switching.next_quant(1)
+        bench.backend.release(3)
+        await bench.switching.settled()
+        assert bench.last[0] == "tiny-Q4_0.gguf"
+
+    async def test_a_hot_change_meanwhile_is_kept_by_the_change_that_waits(self, bench: Bench) -> None:
+        bench.backend.gated = True
+        bench.session.send("Hi")
+        bench.session.use_preset(Preset(n_ctx=512))
+        await bench.waits()
+        bench.switching.use_threads(1)
+        bench.backend.release(3)
+        await bench.switching.settled()
+        assert bench.last[1] == bench.session.preset == Preset(n_ctx=512, threads=1)
+
+
+class TestBack:
+    async def test_back_undoes_one_switch_after_the_other(self, bench: Bench) -> None:
+        bench.switching.use_threads(1)
+        bench.switching.next_quant(1)
+        await bench.switching.settled()
+        bench.switching.use_file(bench.files["F16"])
+        await bench.switching.settled()
+
+        bench.switching.back()
+        await bench.switching.settled()
+        assert bench.last[0] == "tiny-Q4_0.gguf"
+        bench.switching.back()
+        bench.switching.back()
+        await bench.switching.settled()
+        assert bench.last[0] == "tiny-Q8_0.gguf"
+        assert bench.session.preset == Preset()
+        with pytest.raises(UsageError, match="nothing to go back to"):
+            bench.switching.back()
+
+    async def test_what_failed_is_nothing_to_go_back_from(self, bench: Bench) -> None:
+        bench.backend.load_error = EngineError("The context can't be made")
+        bench.session.use_preset(Preset(n_ctx=512))
+        await bench.switching.settled()
+        assert bench.session.preset == Preset()
+        assert any(isinstance(event, ModelFailed) for event in bench.events)
+        with pytest.raises(UsageError):
+            bench.switching.back()
+
+
+class TestTooLarge:
+    @pytest.fixture
+    def too_large(self, bench: Bench) -> TooLargeError:
+        facts = check_model(bench.files["F16"]).facts
+        room = Room(available=700_000, total=800_000, limited=False)
+        bench.backend.load_error = TooLargeError("tiny-F16.gguf", fit(facts, Preset(), room, features=()))
+        return bench.backend.load_error
+
+    async def test_it_is_refused_with_the_numbers_and_the_changes_that_would_help(self, bench: Bench, too_large: TooLargeError) -> None:
+        with pytest.raises(TooLargeError) as caught:
+            await bench.session.load(bench.files["F16"])
+        assert "does not fit: it needs" in caught.value.detail
+        assert "1. " in caught.value.hint
+        assert bench.session.engine is not None
+        assert bench.session.engine.model.path == bench.files["Q8_0"]
+
+    async def test_a_person_may_insist(self, bench: Bench, too_large: TooLargeError) -> None:
+        bench.switching.next_quant(-1)
+        await bench.switching.settled()
+        assert bench.session.preset.quant is None
+        bench.switching.force(bench.files["F16"])
+        await bench.switching.settled()
+        assert bench.backend.loads[-1][2]
+        assert bench.session.preset.quant == "F16"
+
+    async def test_a_remedy_is_taken_with_its_settings_or_its_quant(self, bench: Bench, too_large: TooLargeError) -> None:
+        bench.switching.next_quant(-1)
+        await bench.switching.settled()
+        bench.backend.load_error = None
+        bench.switching.amend(bench.files["F16"], {"n_ctx": 1024, "repack": False})
+        await bench.switching.settled()
+        assert bench.last == ("tiny-F16.gguf", Preset(quant="F16", n_ctx=1024, repack=False))
+        bench.switching.amend(bench.files["F16"], {"quant": "Q4_0"})
+        await bench.switching.settled()
+        assert bench.last == ("tiny-Q4_0.gguf", Preset(quant="Q4_0", n_ctx=1024, repack=False))
+
+
+async def test_a_message_sent_while_a_model_loads_is_refused_and_not_answered_by_either(bench: Bench) -> None:
+    bench.backend.load_gate.clear()
+    load = asyncio.ensure_future(bench.session.load(bench.files["F16"]))
+    await asyncio.sleep(0)
+    assert bench.session.loading
+    with pytest.raises(EngineError, match="being loaded"):
+        bench.session.send("Hi")
+    bench.backend.load_gate.set()
+    await load
+    assert not bench.session.loading
+
+
+async def test_a_hot_stream_batch_counts_for_the_session_too(bench: Bench) -> None:
+    bench.session.use_preset(Preset(stream_batch=16))
+    assert bench.session.stream_batch == 16
+    assert isinstance(bench.events[-1], PresetChanged)
+
+
+class TestFinder:
+    def test_a_path_is_taken_as_it_is(self, tmp_path: Path) -> None:
+        assert ModelFinder().find(Preset(model=str(tmp_path / "x.gguf")), None) == tmp_path / "x.gguf"
+        assert ModelFinder().find(Preset(), None) is None
+        assert ModelFinder().find(Preset(), tmp_path) == tmp_path
+
+    async def test_a_family_means_the_file_in_use_when_that_is_one_of_it(self, bench: Bench) -> None:
+        finder = ModelFinder()
+        assert finder.find(Preset(model="tiny"), bench.files["Q4_0"]) == bench.files["Q4_0"]
+        assert finder.find(Preset(model="Tiny Test"), None) == bench.files["F16"], "the largest that fits"
+
+    async def test_a_path_with_a_quant_is_another_file_of_its_family(self, bench: Bench) -> None:
+        assert ModelFinder().find(Preset(model=str(bench.files["F16"]), quant="q4_0"), None) == bench.files["Q4_0"]
+
+    def test_a_quant_that_is_here_twice_is_one_place_in_the_row(self, bench: Bench, tmp_path: Path) -> None:
+        copy = tmp_path / "copies" / "tiny-copy.gguf"
+        copy.parent.mkdir()
+        copy.write_bytes(bench.files["Q8_0"].read_bytes())
+        finder = ModelFinder(lambda: list_models([copy.parent]))
+        for path in (bench.files["Q8_0"], copy):
+            assert [choice.quant for choice in finder.quants(path)] == ["F16", "Q8_0", "Q4_0"]
+            assert finder.neighbour(path, 1) == ("Q4_0", bench.files["Q4_0"])
+        with pytest.raises(ModelError) as failed:
+            finder.quant(copy, "Q2_K")
+        assert failed.value.detail == "Here are: F16, Q8_0, Q4_0"
+
+    def test_the_built_in_model_has_all_its_quants_before_they_are_made(self) -> None:
+        finder = ModelFinder()
+        shipped = builtin.path()
+        assert [choice.quant for choice in finder.quants(shipped)] == ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K"]
+        assert [choice.path for choice in finder.quants(shipped)] == [shipped, None, None, None, None, None]
+        assert finder.find(Preset(model="builtin"), None) == shipped
+
+    def test_the_next_quant_of_the_built_in_model_is_made_when_asked_for(self) -> None:
+        finder = ModelFinder()
+        quant, path = finder.neighbour(builtin.path(), 1)
+        assert quant == "Q8_0"
+        assert check_model(path).facts.quant == "Q8_0"
+        assert finder.find(Preset(model="builtin"), path) == path
+        with pytest.raises(ModelError, match="no larger quant"):
+            finder.neighbour(builtin.path(), -1)

@@ -1,0 +1,67 @@
+"""Keys come from one registry, and the config can change them without losing the way out."""
+
+from __future__ import annotations
+
+from tui.actions.bindings import DEFAULT_KEYMAP, bindings_for, resolve
+from tui.actions.registry import ACTIONS, Scope
+
+
+def test_without_changes_the_defaults_are_in_force_and_nothing_clashes() -> None:
+    keymap = resolve({})
+    assert keymap == DEFAULT_KEYMAP
+    assert keymap.overrides() == {}
+    for scope in Scope:
+        keys = [key for action in ACTIONS if action.scope is scope for key in action.keys]
+        assert len(keys) == len(set(keys))
+
+
+def test_an_action_can_be_put_on_other_keys() -> None:
+    keymap = resolve({"regenerate": "alt+g", "newline": ["alt+enter", "ctrl+j"]})
+    assert keymap.keys["regenerate"] == ("alt+g",)
+    assert keymap.keys["newline"] == ("alt+enter", "ctrl+j")
+    assert keymap.overrides() == {"regenerate": "alt+g", "newline": "alt+enter,ctrl+j"}
+    assert keymap.problems == ()
+    assert keymap.shown("regenerate") == "Alt+G"
+
+
+def test_a_clash_is_reported_and_the_newer_wish_wins() -> None:
+    keymap = resolve({"regenerate": "ctrl+n"})
+    assert keymap.keys["regenerate"] == ("ctrl+n",)
+    assert keymap.keys["new_session"] == ()
+    assert "New has no key left" in keymap.problems[0]
+
+
+def test_quit_and_help_are_never_lost() -> None:
+    keymap = resolve({"quit": "", "help": [], "regenerate": "f1"})
+    assert keymap.keys["quit"] == DEFAULT_KEYMAP.keys["quit"]
+    assert keymap.keys["help"] == ("f1",)
+    assert keymap.keys["regenerate"] == ()
+    assert len(keymap.problems) == 3
+
+
+def test_a_key_taken_from_an_action_with_two_leaves_it_the_other() -> None:
+    keymap = resolve({"regenerate": "f10"})
+    assert keymap.keys["quit"] == ("ctrl+q",)
+
+
+def test_nonsense_is_reported_and_leaves_the_default() -> None:
+    keymap = resolve({"fly": "f9", "regenerate": "ctrl+banana+x", "copy_message": "hyperspace key"})
+    assert keymap.keys["regenerate"] == DEFAULT_KEYMAP.keys["regenerate"]
+    assert len(keymap.problems) == 3
+    assert "'fly'" in keymap.problems[0]
+
+
+def test_keys_that_tmux_screen_or_terminals_swallow_are_taken_with_a_warning() -> None:
+    keymap = resolve({"regenerate": "ctrl+b"})
+    assert keymap.keys["regenerate"] == ("ctrl+b",)
+    assert "tmux" in keymap.problems[0]
+
+
+def test_the_same_key_may_do_different_things_where_they_never_meet() -> None:
+    assert resolve({"pause_panel": "left"}).problems == ()
+
+
+def test_actions_that_work_anywhere_come_before_the_focused_widget() -> None:
+    bindings = list(bindings_for(Scope.APP))
+    assert all(binding.priority and binding.id == binding.action for binding in bindings)
+    assert not any(binding.priority for binding in bindings_for(Scope.TRANSCRIPT))

@@ -1,0 +1,53 @@
+"""Commands typed into the prompt."""
+
+from __future__ import annotations
+
+import pytest
+
+from tui.actions.registry import BY_SLASH
+from tui.actions.slash import ARGUMENTS, Do, Say, Unknown, matching, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("Hello", Say("Hello")),
+        ("//etc/hosts is a file", Say("/etc/hosts is a file")),
+        ("/usr/bin/python is a path", Say("/usr/bin/python is a path")),
+        ("/", Say("/")),
+        ("/new", Do("new_session")),
+        ("/CLEAR ", Do("new_session")),
+        ("/?", Do("help")),
+        ("/model", Do("models")),
+        ("/model ~/my model.gguf", Do("model", "~/my model.gguf")),
+        ("/load ~/my model.gguf", Do("model", "~/my model.gguf")),
+        ("/presets quiet", Do("preset", "quiet")),
+        ("/theme light", Do("theme", "light")),
+        ("/theme", Do("theme")),
+        ("/set temperature 0.2", Do("set", "temperature 0.2")),
+        ("/system", Do("system")),
+        ("/read notes.txt\n", Do("read", "notes.txt")),
+    ],
+)
+def test_what_a_person_means(text: str, meant: Say | Do) -> None:
+    assert parse(text) == meant
+
+
+def test_an_unknown_command_names_its_nearest_and_is_not_sent() -> None:
+    meant = parse("/regenrate please")
+    assert isinstance(meant, Unknown)
+    assert "/regen" in meant.sentence
+    assert "//" in meant.sentence
+
+
+def test_every_slash_command_of_the_registry_is_understood() -> None:
+    for name, action in BY_SLASH.items():
+        assert parse(f"/{name}") in (Do(action.id), Do(name))
+
+
+def test_commands_that_match_what_is_typed_so_far_are_offered() -> None:
+    assert [name for name, _ in matching("/th")] == ["/thinking", "/theme", "/threads"]
+    assert matching("/theme light") == []
+    assert matching("th") == []
+    assert all(sentence for _, sentence in matching("/", limit=99))
+    assert set(ARGUMENTS) <= {name[1:] for name, _ in matching("/", limit=99)}

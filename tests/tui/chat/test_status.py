@@ -1,0 +1,60 @@
+"""The lines at the bottom say what matters, in whatever room there is."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from tests.tui.host import Host, screen_text
+from tui.actions.bindings import resolve
+from tui.chat.footer import KeyBar
+from tui.chat.status import SEPARATOR, Status, StatusLine, fitted
+
+FULL = Status(
+    model="Qwen3 0.6B",
+    quant="Q4_K_M",
+    session="日本語 notes on \x1b[31mcaching",
+    preset="daily",
+    batch="4 auto",
+    logged=False,
+    activity="reading the prompt  45% of 2,600 tokens, 3.1 s left",
+    left_out=2,
+)
+
+
+@pytest.mark.parametrize("width", [10, 20, 40, 60, 80, 120, 200])
+def test_the_line_never_outgrows_the_screen(width: int) -> None:
+    parts, right = fitted(FULL, width)
+    used = sum(cell_len(text) for _, text in parts) + len(SEPARATOR) * max(0, len(parts) - 1)
+    assert used + cell_len(right) + 2 <= max(width, cell_len(right) + 2)
+    assert cell_len(right) <= width - 2
+
+
+def test_that_turns_are_not_logged_is_the_last_thing_to_go() -> None:
+    assert ("alarm", "not logged") in fitted(FULL, 70)[0]
+    assert [text for _, text in fitted(FULL, 140)[0]][:3] == ["Qwen3 0.6B Q4_K_M", "not logged", "2 oldest turns left out"]
+
+
+def test_names_from_files_and_conversations_are_inert() -> None:
+    assert any("␛[31m" in text for _, text in fitted(FULL, 200)[0])
+
+
+async def test_what_changes_is_shown() -> None:
+    line = StatusLine()
+    async with Host(line).run_test(size=(100, 4)) as pilot:
+        line.show(FULL)
+        await pilot.pause()
+        assert "reading the prompt" in screen_text(pilot.app)
+        line.show(Status(unseen=True))
+        await pilot.pause()
+        assert "new text below" in screen_text(pilot.app)
+
+
+async def test_the_key_bar_shows_the_keys_in_force_and_help_and_quit_even_when_narrow() -> None:
+    bar = KeyBar()
+    async with Host(bar).run_test(size=(30, 4)) as pilot:
+        bar.use(resolve({"help": "f9"}))
+        await pilot.pause()
+        text = screen_text(pilot.app)
+        assert "F9 Help" in text
+        assert "Ctrl+Q Quit" in text

@@ -1,0 +1,1 @@
+"""The one registry of actions and what is made from it: key bindings, slash commands, the palette."""

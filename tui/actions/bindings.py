@@ -1,0 +1,118 @@
+"""From the registry of actions and the config's `[keys]` to Textual's bindings, with what was wrong in the config."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from textual.binding import Binding
+from textual.keys import KEY_ALIASES, Keys
+
+from tui.actions.registry import ACTIONS, BY_ID, Action, Scope, display_key
+
+OF_THE_APP = frozenset({"quit", "help", "palette", "theme", "suspend"})
+"""Actions that work on every screen; the others that work anywhere are the chat screen's."""
+
+UNSAFE = {
+    "ctrl+b": "tmux takes it as its prefix",
+    "ctrl+a": "screen takes it as its prefix",
+    "ctrl+i": "terminals can't tell it from Tab",
+    "ctrl+m": "terminals can't tell it from Enter",
+    "ctrl+h": "terminals can't tell it from Backspace",
+    "ctrl+left_square_bracket": "terminals can't tell it from Esc",
+}
+"""Keys that are taken as asked, with a word of warning."""
+
+_NAMED = {key.value for key in Keys} | set(KEY_ALIASES)
+_MODIFIERS = frozenset({"ctrl", "shift", "alt", "super", "hyper", "meta"})
+
+
+@dataclass(frozen=True, slots=True)
+class Keymap:
+    """Which keys do what, after the person's changes."""
+
+    keys: Mapping[str, tuple[str, ...]]
+    """Keys of every action, the one to show first; none when it was unbound."""
+    problems: tuple[str, ...] = ()
+    """What could not be done as asked, and clashes; one sentence each."""
+
+    def shown(self, action_id: str) -> str:
+        """The key of an action as people write it; empty when it has none."""
+        keys = self.keys[action_id]
+        return display_key(keys[0]) if keys else ""
+
+    def overrides(self) -> dict[str, str]:
+        """For `App.set_keymap`: only what differs from the defaults."""
+        return {name: ",".join(keys) or "<unbound>" for name, keys in self.keys.items() if keys != BY_ID[name].keys}
+
+
+DEFAULT_KEYMAP = Keymap({action.id: action.keys for action in ACTIONS})
+
+
+def _is_key(key: str) -> bool:
+    *modifiers, name = key.split("+")
+    return set(modifiers) <= _MODIFIERS and (len(name) == 1 or name in _NAMED or (name.isidentifier() and not modifiers and len(name) > 2))
+
+
+def _overlap(one: Action, other: Action) -> bool:
+    """Whether two actions listen at the same place; lists and dialogs cover everything else while they are open."""
+    places = {one.scope, other.scope}
+    return len(places) == 1 or (Scope.APP in places and not places & {Scope.LIST, Scope.DIALOG}) or places == {Scope.LIST, Scope.DIALOG}
+
+
+def resolve(overrides: Mapping[str, Sequence[str] | str]) -> Keymap:
+    """The keymap with the person's changes; a change that can't be made leaves the default and is reported."""
+    keys = dict(DEFAULT_KEYMAP.keys)
+    problems: list[str] = []
+    changed: list[str] = []
+    for name, value in overrides.items():
+        wanted = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value) if part.strip())
+        if name not in BY_ID:
+            problems.append(f"There is no action {name!r}; `xchat keys --list` shows them all")
+        elif bad := [key for key in wanted if not _is_key(key)]:
+            problems.append(f"{bad[0]!r} is no key (action {name}); `xchat keys` shows what this terminal calls a key")
+        elif not wanted and BY_ID[name].fixed:
+            problems.append(f"{BY_ID[name].label} can't be left without a key")
+        else:
+            keys[name] = wanted
+            changed.append(name)
+            problems += [f"{display_key(key)} for {name}: {UNSAFE[key]}" for key in wanted if key in UNSAFE]
+    for name in changed:
+        problems += _settle(name, keys)
+    return Keymap(keys, tuple(problems))
+
+
+def _settle(name: str, keys: dict[str, tuple[str, ...]]) -> list[str]:
+    """Take the keys of a changed action away from others that listen at the same place; a fixed action keeps its last one."""
+    problems = []
+    for other in ACTIONS:
+        shared = [key for key in keys[name] if key in keys[other.id]]
+        if other.id == name or not shared or not _overlap(BY_ID[name], other):
+            continue
+        left = tuple(key for key in keys[other.id] if key not in shared)
+        shown = display_key(shared[0])
+        if other.fixed and not left:
+            keys[name] = tuple(key for key in keys[name] if key not in shared)
+            problems.append(f"{shown} stays with {other.label}, which can't be left without a key; {name} does not get it")
+        else:
+            keys[other.id] = left
+            problems.append(f"{shown} is now {BY_ID[name].label}; {other.label} has {'no key left' if not left else display_key(left[0])}")
+    return problems
+
+
+def bindings_for(scope: Scope, *, only: Collection[str] | None = None, leave_out: Collection[str] = ()) -> Iterable[Binding]:
+    """Textual's bindings for the actions of a scope; ids are the actions', so that `App.set_keymap` finds them.
+
+    Those that work anywhere come first in line (`priority`), before whatever widget has the focus.
+    """
+    for action in ACTIONS:
+        if action.scope is scope and action.id not in leave_out and (only is None or action.id in only):
+            yield Binding(
+                ",".join(action.keys),
+                action.id,
+                action.label,
+                show=action.footer,
+                tooltip=action.sentence,
+                priority=scope is Scope.APP,
+                id=action.id,
+            )

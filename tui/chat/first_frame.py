@@ -1,0 +1,70 @@
+"""The first frame: the chat screen's looks and a prompt that takes keys, before anything slow is imported.
+
+The chat screen takes its place as soon as it is there, with what was typed so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from tui.actions.bindings import Keymap
+from tui.chat.footer import KeyBar
+from tui.chat.layout import ROOM_CSS, arrange, welcome
+from tui.chat.status import Status, StatusLine
+from tui.prompt.prompt import Prompt
+
+
+class FirstScreen(Screen[None]):
+    """Shown for a fraction of a second."""
+
+    AUTO_FOCUS = "#prompt"
+    DEFAULT_CSS = f"""
+    FirstScreen {{
+        {ROOM_CSS}
+        #greeting {{ height: 1fr; width: 1fr; content-align: center middle; color: $muted; }}
+        &:ansi #greeting {{ text-style: dim; }}
+    }}
+    """
+
+    def __init__(self, keymap: Keymap) -> None:
+        super().__init__(id="first")
+        self._keymap = keymap
+        self.prompt = Prompt(id="prompt")
+        self.submitted: str | None = None
+        """A message that was sent before there was anybody to take it."""
+        self.heir: Callable[[str], None] | None = None
+        """Takes a message whose Enter came at the very moment of handing over."""
+
+    def compose(self) -> ComposeResult:
+        """The same places as on the chat screen."""
+        with Container(id="desk"):
+            yield Static(Content("\n".join(welcome(self._keymap))), id="greeting")
+            yield Container(id="panel-place")
+        yield self.prompt
+        yield StatusLine(id="status")
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        """Say that it goes on."""
+        self.query_one(KeyBar).use(self._keymap)
+        self.prompt.send_keys = frozenset(self._keymap.keys["send"])
+        self.query_one(StatusLine).show(Status(model="xchat", session="", activity="starting"))
+
+    def on_resize(self) -> None:
+        """Leave the panel its room."""
+        arrange(self, panel=True)
+
+    @on(Prompt.Submitted)
+    def _keep(self, event: Prompt.Submitted) -> None:
+        if self.heir is not None:
+            self.heir(event.text)
+        elif self.submitted is None:
+            self.submitted = event.text
+            self.prompt.clear()

@@ -1,0 +1,105 @@
+"""The line that says what is loaded, where one is, and what is going on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+from textual.widget import Widget
+
+from tui.text.cells import drawable
+
+SEPARATOR = "  ·  "
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the line shows."""
+
+    model: str = ""
+    quant: str = ""
+    session: str = "new session"
+    preset: str = ""
+    batch: str = ""
+    """`stream_batch`, as in `4 auto`."""
+    threads: str = ""
+    """How many decode, as in `2 threads auto`."""
+    logged: bool = True
+    activity: str = ""
+    """What is going on: loading, reading the prompt, answering."""
+    left_out: int = 0
+    """Oldest turns that the model no longer sees."""
+    unseen: bool = False
+    """New text waits below."""
+    slow_line: bool = False
+
+    def parts(self) -> list[tuple[int, str, str]]:
+        """(importance, from 0; what it is; text), left to right. The least important go first when there is no room."""
+        name = f"{self.model} {self.quant}".strip()
+        window = f"{self.left_out} oldest {'turn' if self.left_out == 1 else 'turns'} left out" if self.left_out else ""
+        return [
+            (1, "model", name or "no model"),
+            (0, "alarm", "" if self.logged else "not logged"),
+            (2, "alarm", window),
+            (5, "plain", self.session),
+            (4, "plain", self.preset),
+            (3, "plain", f"batch {self.batch}" if self.batch else ""),
+            (7, "plain", self.threads),
+            (6, "plain", "slow line" if self.slow_line else ""),
+        ]
+
+    @property
+    def right(self) -> str:
+        """What stands at the right end."""
+        return "new text below, Ctrl+End" if self.unseen else self.activity
+
+
+def fitted(status: Status, width: int) -> tuple[list[tuple[str, str]], str]:
+    """The parts that fit on `width` cells and the text at the right end, drawable."""
+    right = drawable(status.right)
+    right = right if cell_len(right) <= width - 2 else set_cell_size(right, max(0, width - 2)).rstrip()
+    parts = [(importance, kind, drawable(text).replace("\n", " ")) for importance, kind, text in status.parts() if text]
+    parts = [
+        (importance, kind, text if cell_len(text) <= 40 else set_cell_size(text, 39).rstrip() + "…") for importance, kind, text in parts
+    ]
+    room = width - 2 - (cell_len(right) + 2 if right else 0)
+    while parts and sum(cell_len(text) for _, _, text in parts) + len(SEPARATOR) * (len(parts) - 1) > room:
+        parts.remove(max(parts, key=lambda part: part[0]))
+    return [(kind, text) for _, kind, text in parts], right
+
+
+class StatusLine(Widget):
+    """One line, repainted only when what it says changes."""
+
+    DEFAULT_CSS = """
+    StatusLine {
+        height: 1;
+        background: $status-background;
+        color: $status;
+    }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._status = Status()
+
+    @property
+    def status(self) -> Status:
+        """What is shown."""
+        return self._status
+
+    def show(self, status: Status) -> None:
+        """Show this."""
+        if status != self._status:
+            self._status = status
+            self.refresh()
+
+    def render(self) -> Content:
+        """The line at its present width."""
+        parts, right = fitted(self._status, self.size.width)
+        styles = {"model": "bold $foreground", "alarm": "bold $warning", "plain": ""}
+        left = Content(SEPARATOR).join(Content.styled(text, styles[kind]) for kind, text in parts)
+        gap = self.size.width - 2 - left.cell_length - cell_len(right)
+        ink = "bold $accent" if self._status.unseen else "$muted"
+        return Content.assemble(" ", left, " " * max(0, gap), Content.styled(right, ink), " ")

@@ -1,0 +1,1 @@
+"""Dialogs that all features share: pick, confirm, help, text."""

@@ -1,0 +1,145 @@
+"""A list that narrows down while one types: the base of the sessions and models screens."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, TypeVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
+
+Picked = TypeVar("Picked")
+
+_MOVES = {"up": "cursor_up", "down": "cursor_down", "pageup": "page_up", "pagedown": "page_down"}
+
+
+class Picker(ModalScreen[Picked | None], Generic[Picked]):
+    """Typing narrows, arrows move, Enter takes, Escape leaves. Subclasses fill the list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"})]
+    PLACEHOLDER = "Type to narrow down"
+    DEFAULT_CSS = """
+    Picker {
+        align: center middle;
+        background: $background 60%;
+        &:ansi { background: ansi_default; }
+
+        .picker {
+            width: 96;
+            max-width: 96%;
+            height: 80%;
+            min-height: 8;
+            max-height: 96%;
+            border: round $border;
+            background: $surface;
+            padding: 0 1;
+            border-title-color: $heading;
+            border-title-style: bold;
+            border-subtitle-color: $muted;
+        }
+        Input { border: none; height: 1; padding: 0 1; background: $surface; &:focus { border: none; } }
+        .rule { height: 1; color: $rule; }
+        OptionList {
+            height: 1fr;
+            padding: 0;
+            border: none;
+            background: $surface;
+            text-wrap: nowrap;
+            text-overflow: ellipsis;
+            scrollbar-size-vertical: 1;
+            &:focus { border: none; }
+            & > .option-list--option-highlighted {
+                color: $block-cursor-foreground;
+                background: $block-cursor-background;
+                text-style: $block-cursor-text-style;
+            }
+        }
+        .empty { height: 1fr; padding: 1; color: $muted; display: none; }
+        &.-empty OptionList { display: none; }
+        &.-empty .empty { display: block; }
+    }
+    """
+
+    def compose(self) -> ComposeResult:
+        """What it is made of."""
+        with Vertical(classes="picker"):
+            yield Input(placeholder=self.PLACEHOLDER, select_on_focus=False)
+            yield Static(Content("─" * 200), classes="rule")
+            yield OptionList()
+            yield Static("", classes="empty")
+
+    @property
+    def frame(self) -> Vertical:
+        """The box, for its title and subtitle."""
+        return self.query_one(".picker", Vertical)
+
+    @property
+    def options(self) -> OptionList:
+        """The list."""
+        return self.query_one(OptionList)
+
+    @property
+    def row_cells(self) -> int:
+        """Width of a row of the list, its padding and the scrollbar left out."""
+        return self.options.content_size.width - self.options.scrollbar_size_vertical - 2
+
+    @property
+    def typed(self) -> str:
+        """What was typed to narrow down."""
+        return self.query_one(Input).value
+
+    def fill(self, rows: list[tuple[str, Content]], empty: str) -> None:
+        """Show these rows (id, text); `empty` stands there when there are none. The cursor stays on its row."""
+        chosen = self.chosen_id
+        self.options.clear_options()
+        self.options.add_options([Option(text, id=row_id) for row_id, text in rows])
+        ids = [row_id for row_id, _ in rows]
+        self.options.highlighted = (ids.index(chosen) if chosen in ids else 0) if rows else None
+        self.query_one(".empty", Static).update(Content(empty))
+        self.set_class(not rows, "-empty")
+
+    @property
+    def chosen_id(self) -> str | None:
+        """The row that the cursor is on."""
+        index = self.options.highlighted
+        return None if index is None else self.options.get_option_at_index(index).id
+
+    def on_key(self, event: events.Key) -> None:
+        """Arrows move the list while the focus stays where one types."""
+        move = _MOVES.get(event.key)
+        if move is not None and isinstance(self.focused, Input):
+            event.stop()
+            event.prevent_default()
+            getattr(self.options, f"action_{move}")()
+
+    @on(Input.Changed)
+    async def _narrow(self) -> None:
+        await self.narrow()
+
+    @on(Input.Submitted)
+    def _enter(self) -> None:
+        self.take()
+
+    @on(OptionList.OptionSelected)
+    def _click(self) -> None:
+        self.take()
+
+    async def narrow(self) -> None:
+        """What is typed has changed: fill the list again."""
+        raise NotImplementedError
+
+    def take(self) -> None:
+        """Enter: dismiss with what is chosen."""
+        raise NotImplementedError
+
+    def action_close(self) -> None:
+        """Leave without choosing."""
+        self.dismiss(None)

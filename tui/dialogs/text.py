@@ -1,0 +1,92 @@
+"""A long text to read, search with the terminal's means, and copy: the raw prompt, the native log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import ModalScreen
+from textual.widgets import TextArea
+
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
+from tui.text.cells import drawable
+
+REFRESH_S = 1.0
+
+
+class TextScreen(ModalScreen[None]):
+    """Shows text as it is: markup and control characters are visible and inert."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"})]
+    DEFAULT_CSS = """
+    TextScreen {
+        align: center middle;
+        background: $background 60%;
+        &:ansi { background: ansi_default; }
+        TextArea {
+            width: 96%;
+            height: 94%;
+            border: round $border;
+            background: $surface;
+            border-title-color: $heading;
+            border-title-style: bold;
+            border-subtitle-color: $muted;
+            scrollbar-size-vertical: 1;
+            &:focus { border: round $border; }
+        }
+    }
+    """
+
+    HELP = ""
+
+    def __init__(self, title: str, text: str, *, wrap: bool = True) -> None:
+        super().__init__()
+        self._title, self._text, self._wrap = title, text, wrap
+
+    def compose(self) -> ComposeResult:
+        """What it is made of."""
+        area = TextArea(drawable(self._text), read_only=True, soft_wrap=self._wrap, show_cursor=False, highlight_cursor_line=False)
+        area.border_title = self._title
+        area.border_subtitle = "Esc closes"
+        yield area
+
+    def action_close(self) -> None:
+        """Back to where one was."""
+        self.dismiss()
+
+
+class PromptScreen(TextScreen):
+    """The last prompt as the model got it, after the template."""
+
+    HELP = "## Raw prompt\n\nThe conversation after the model's own chat template, with its control tokens: what was tokenized.\n"
+
+    def __init__(self, prompt: str) -> None:
+        super().__init__("Raw prompt", prompt or "No message was sent yet.")
+
+
+class LogScreen(TextScreen):
+    """What the native library logged; goes on while it is open."""
+
+    HELP = "## Log of the native library\n\nWhat llama.cpp had to say. It never reaches the screen by itself.\n"
+
+    def __init__(self, lines: Callable[[], Sequence[str]]) -> None:
+        super().__init__("Log of the native library", "\n".join(lines()) or "Nothing was logged yet.", wrap=False)
+        self._lines = lines
+        self._shown = self._text
+
+    def on_mount(self) -> None:
+        """Start at the end and follow it."""
+        area = self.query_one(TextArea)
+        area.move_cursor(area.document.end)
+        self.set_interval(REFRESH_S, self._look_again)
+
+    def _look_again(self) -> None:
+        text = "\n".join(self._lines())
+        area = self.query_one(TextArea)
+        if text and text != self._shown and area.max_scroll_y - area.scroll_y <= 1:
+            self._shown = text
+            area.load_text(drawable(text))
+            area.move_cursor(area.document.end)

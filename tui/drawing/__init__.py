@@ -1,0 +1,1 @@
+"""Drawing in cells: braille, charts, rows of figures."""

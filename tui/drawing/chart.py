@@ -1,0 +1,139 @@
+"""A figure over time as rows of text: which moments are shown, on which scale, and where the marks go.
+
+Nothing in a live chart moves without need. The picture scrolls in jumps of an eighth, so between jumps only the newest column
+changes; in sweep mode it never scrolls, the newest column overwrites the oldest. The scale grows at once and shrinks late.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.metrics.history import Trace
+from tui.drawing.braille import DOTS_ACROSS, Canvas, Columns, Extent, Glyphs, draw
+
+JUMP_SHARE = 8
+"""The picture scrolls by one part in this many of its width."""
+
+SWEEP_GAP = 6
+"""Dot columns left empty ahead of the newest one in sweep mode."""
+
+SHRINK_AFTER = 20
+"""So many drawings in a row must fit a smaller scale before it is taken: ten seconds at 2 Hz."""
+
+NICE_STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+
+
+def nice_ceiling(value: float) -> float:
+    """The smallest round number that is not below `value`."""
+    if not math.isfinite(value) or value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next((step * power for step in NICE_STEPS if step * power >= value * (1 - 1e-9)), 10.0 * power)
+
+
+@dataclass(slots=True)
+class Scale:
+    """The upper end of an axis that starts at zero. It rises at once and falls only after it was too large for a while."""
+
+    floor: float = 1.0
+    """Never less than this: a flat line of noise must not fill the chart."""
+    top: float = 0.0
+    _small_for: int = 0
+
+    def fit(self, highest: float | None) -> float:
+        """The top to draw with, now that `highest` is the largest value shown."""
+        wanted = max(self.floor, nice_ceiling((highest or 0.0) * 1.05))
+        if wanted >= self.top:
+            self.top, self._small_for = wanted, 0
+        elif wanted > self.top / 2:
+            self._small_for = 0
+        else:
+            self._small_for += 1
+            if self._small_for >= SHRINK_AFTER:
+                self.top, self._small_for = wanted, 0
+        return self.top
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which moments the dot columns of a chart stand for."""
+
+    dot_s: float
+    """Seconds per dot column."""
+    left: int
+    """Number of the leftmost dot column, counted from the meter's start."""
+    newest: int
+    """Number of the dot column that the newest value falls into."""
+    dots: int
+    sweep: bool = False
+
+    def position(self, dot: int) -> int | None:
+        """Where a dot column is drawn, from 0; None when it isn't shown."""
+        if self.sweep:
+            return dot % self.dots if 0 <= self.newest - dot < self.dots - SWEEP_GAP else None
+        return dot - self.left if self.left <= dot < self.left + self.dots else None
+
+    def cell_at(self, seconds: float) -> int | None:
+        """The cell in which a moment (seconds since the meter's start) is drawn."""
+        position = self.position(int(seconds / self.dot_s))
+        return None if position is None else position // DOTS_ACROSS
+
+
+def view_of(trace: Trace, width: int, *, sweep: bool = False) -> View:
+    """The view of a trace on `width` cells."""
+    dots = width * DOTS_ACROSS
+    dot_s = trace.span_s / dots
+    newest = max(0, math.ceil((trace.last + 1) * trace.bucket_s / dot_s) - 1)
+    jump = max(DOTS_ACROSS, dots // JUMP_SHARE // DOTS_ACROSS * DOTS_ACROSS)
+    left = 0 if newest < dots else -(-(newest - dots + 1) // jump) * jump
+    return View(dot_s, left, newest, dots, sweep)
+
+
+def columns_of(trace: Trace, view: View) -> Columns:
+    """The trace in a view: per dot column the least and the greatest value that falls into it."""
+    columns: list[Extent | None] = [None] * view.dots
+    per_bucket = trace.bucket_s / view.dot_s
+    number = trace.first
+    for value in trace.values:
+        if value is not None and math.isfinite(value):
+            begin = int(number * per_bucket)
+            for dot in range(begin, max(begin + 1, int((number + 1) * per_bucket))):
+                place = view.position(dot)
+                if place is not None:
+                    seen = columns[place]
+                    columns[place] = Extent(value, value) if seen is None else Extent(min(seen.low, value), max(seen.high, value))
+        number += 1
+    return columns
+
+
+def highest(traces: Sequence[Trace]) -> float | None:
+    """The largest value in any of the traces."""
+    return max((value for trace in traces for value in trace.values if value is not None and math.isfinite(value)), default=None)
+
+
+@dataclass(slots=True)
+class Chart:
+    """One live chart: remembers its scale, and its picture until data, size or look change."""
+
+    scale: Scale = field(default_factory=Scale)
+    fixed_top: float | None = None
+    """The scale's top where it is known, such as 100 %."""
+    _key: object = None
+    _canvas: Canvas | None = None
+
+    def draw(self, traces: Sequence[Trace], width: int, height: int, *, glyphs: Glyphs = Glyphs.BRAILLE, sweep: bool = False) -> Canvas:
+        """The picture of `traces` on `width` x `height` cells; the same object as long as nothing changed."""
+        key = (tuple(traces), width, height, glyphs, sweep, self.fixed_top)
+        if self._canvas is None or key != self._key:
+            top = self.fixed_top or self.scale.fit(highest(traces))
+            lines = [columns_of(trace, view_of(trace, width, sweep=sweep)) for trace in traces] if width > 0 else []
+            self._canvas = draw(lines, low=0.0, high=top, width=width, height=height, glyphs=glyphs)
+            self._key = key
+        return self._canvas
+
+    @property
+    def top(self) -> float:
+        """The value at the upper edge of the picture."""
+        return self.fixed_top or self.scale.top or self.scale.floor

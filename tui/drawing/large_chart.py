@@ -1,0 +1,174 @@
+"""Charts that fill the screen: drawn by plotext with axes, marks, and a cursor to read values with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from tui.drawing.braille import Glyphs
+from tui.drawing.look import look
+from tui.drawing.rows import LINES, Role
+
+_INKS: Mapping[int, Role] = {1: LINES[0], 2: LINES[1], 3: Role.MARK, 4: Role.CHOSEN}
+"""Colour numbers given to plotext, and the role that each stands for: the theme's colours are put in afterwards."""
+
+_MARK_INK, _CURSOR_INK = 3, 4
+
+_PLOTEXT_MARKERS = {Glyphs.BRAILLE: "braille", Glyphs.BLOCKS: "hd", Glyphs.HALVES: "█", Glyphs.ASCII: "*"}
+
+_SECOND_MARKERS = {Glyphs.ASCII: "."}
+_SECOND_MARKER = "•"
+"""The second line is made of dots, to be told from the first without colours."""
+
+_STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
+_PARTS = {1.0: 5, 1.5: 3, 2.0: 4, 3.0: 3, 4.0: 4, 5.0: 5, 6.0: 3, 8.0: 4}
+"""Into how many round parts an axis is divided whose end begins with these digits, see `nice_ceiling`."""
+
+_CELLS_PER_TICK = 14
+
+
+def line_sign(number: int, glyphs: Glyphs) -> str:
+    """Stands before the name of a line, and looks as the line does."""
+    if number == 0:
+        return "*" if glyphs is Glyphs.ASCII else "━"
+    return _SECOND_MARKERS.get(glyphs, _SECOND_MARKER)
+
+
+def time_ticks(span_s: float, most: int) -> dict[float, str]:
+    """Round moments of the last `span_s` seconds, as seconds before now, with what stands below them."""
+    step = next((step for step in _STEPS_S if span_s / step <= most), math.ceil(span_s / max(1, most)))
+    ticks: dict[float, str] = {}
+    for number in range(int(span_s / step) + 1):
+        ago = number * step
+        unit, name = (3_600, "h") if step >= 3_600 else (60, "min") if step >= 60 else (1, "s")
+        ticks[float(-ago)] = f"-{ago / unit:g} {name}" if ago else "now"
+    return ticks
+
+
+def value_ticks(top: float) -> list[float]:
+    """Round values from zero to the end of an axis."""
+    digits = round(top / 10.0 ** math.floor(math.log10(top)), 6) if top > 0 else 1.0
+    parts = _PARTS.get(digits, 4)
+    return [top * part / parts for part in range(parts + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """What is to be drawn, over seconds before now (so they are negative), or over turns."""
+
+    lines: tuple[tuple[tuple[float, float], ...], ...]
+    """Pieces of lines without a gap: points of time and value, with the number of the line in `inks`."""
+    inks: tuple[int, ...]
+    start: float
+    end: float
+    top: float
+    marks: tuple[float, ...]
+    cursor: float | None
+    times: bool = False
+    """The axis below is in seconds before now."""
+
+
+def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
+    """The picture as text whose colours are the numbers in `_INKS`. The only place that touches plotext and its global figure."""
+    import plotext
+
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.limitsize(False, False)
+    plotext.plotsize(width, height)
+    plotext.xlim(what.start, what.end)
+    plotext.ylim(0, what.top)
+    most = max(2, width // _CELLS_PER_TICK)
+    if what.times:
+        ticks = time_ticks(what.end - what.start, most)
+        plotext.xticks(list(ticks), list(ticks.values()))
+    else:
+        plotext.xfrequency(min(9, most))
+    scale = value_ticks(what.top)
+    plotext.yticks(scale, [f"{value:,g}" for value in scale])
+    for mark in what.marks:
+        plotext.vertical_line(mark, color=_MARK_INK)
+    if what.cursor is not None:
+        plotext.vertical_line(what.cursor, color=_CURSOR_INK)
+    for ink, points in sorted(zip(what.inks, what.lines, strict=True), key=lambda line: -line[0]):  # the first line lies on top
+        times, values = zip(*points, strict=True)
+        marker = _PLOTEXT_MARKERS[glyphs] if ink == 1 else _SECOND_MARKERS.get(glyphs, _SECOND_MARKER)
+        plotext.plot(times, values, marker=marker, color=ink)
+    picture = Text.from_ansi(plotext.build())
+    plotext.clear_figure()
+    return picture
+
+
+def inked(picture: Text, styles: Mapping[Role, Style]) -> Text:
+    """The theme's colours in place of plotext's numbers."""
+    shown = Text(picture.plain, styles[Role.LABEL])
+    for span in picture.spans:
+        style = span.style if isinstance(span.style, Style) else Style.null()
+        role = _INKS.get(style.color.number or 0) if style.color is not None else None
+        if role is not None:
+            shown.stylize(styles[role], span.start, span.end)
+    return shown
+
+
+class LargeChartScreen(ModalScreen[None]):
+    """A heading, a picture, and the value under a cursor that left and right move. Subclasses draw, and take `move` and `jump`."""
+
+    KEYS_TOLD: ClassVar[str] = "Left Right read  Esc closes"
+    """Stands at the end of the heading where there is room."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "move(-1)", "Left"),
+        Binding("right", "move(1)", "Right"),
+        Binding("ctrl+left,pageup", "move(-10)", "Far left", show=False),
+        Binding("ctrl+right,pagedown", "move(10)", "Far right", show=False),
+        Binding("home", "jump(0)", "First", show=False),
+        Binding("end", "jump(-1)", "Last", show=False),
+        Binding("escape,q,enter,c", "dismiss", "Close"),
+    ]
+    DEFAULT_CSS = """
+    LargeChartScreen {
+        background: $background;
+        #picture { height: 1fr; width: 1fr; }
+        .line { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    }
+    """
+
+    def __init__(self, *, glyphs: Glyphs) -> None:
+        super().__init__()
+        self._glyphs = glyphs
+
+    def compose(self) -> ComposeResult:
+        """Heading, picture, the value under the cursor."""
+        yield Static(id="heading", classes="line", markup=False)
+        yield Static(id="picture", markup=False)
+        yield Static(id="value", classes="line", markup=False)
+
+    def on_resize(self) -> None:
+        """Draw at the new size."""
+        self.draw()
+
+    def draw(self) -> None:
+        """Say what is drawn, with `show`."""
+        raise NotImplementedError
+
+    def show(self, heading: str, chart: Plot | str, value: str) -> None:
+        """Put this on the screen; a sentence stands where there is no chart."""
+        room = self.size.width - len(heading) - len(self.KEYS_TOLD) - 2
+        self.query_one("#heading", Static).update(heading + (" " * room + self.KEYS_TOLD if room >= 2 else ""))
+        self.query_one("#value", Static).update(value)
+        picture = self.query_one("#picture", Static)
+        width, height = picture.size
+        if width < 20 or height < 5:
+            picture.update("Too small for a chart: enlarge the terminal.")
+        elif isinstance(chart, str):
+            picture.update(chart)
+        else:
+            picture.update(inked(plot(chart, width, height, self._glyphs), look(self.app.theme_variables, picture.rich_style)))

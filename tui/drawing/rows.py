@@ -1,0 +1,193 @@
+"""What the panel is made of: rows of text runs with a role each, numbers of fixed width, and the difference of two rows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from rich.cells import cell_len
+
+from engine.host.value import Unavailable
+from tui.text.cells import drawable
+
+
+class Role(StrEnum):
+    """What a run of text is; the theme decides how that looks."""
+
+    TEXT = "text"
+    LABEL = "label"
+    TITLE = "title"
+    CHOSEN = "chosen"
+    """Title of the selected pane."""
+    VALUE = "value"
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+    GRID = "grid"
+    MARK = "mark"
+    FIRST = "first"
+    """The first line of a chart."""
+    SECOND = "second"
+    """The second, dotted line of a chart."""
+
+
+Run = tuple[str, Role]
+Row = tuple[Run, ...]
+
+LINES = (Role.FIRST, Role.SECOND)
+"""Roles of a chart's lines in drawing order."""
+
+UNKNOWN = "–"
+"""Stands where a number can't be known yet."""
+
+
+def text_of(row: Row) -> str:
+    """The row without its roles."""
+    return "".join(text for text, _ in row)
+
+
+def fit(row: Row, width: int) -> Row:
+    """The row cut or padded to exactly `width` cells."""
+    runs: list[Run] = []
+    room = width
+    for text, role in row:
+        shown = text if _width(text) <= room else cut(text, room)
+        if shown:
+            runs.append((shown, role))
+        room -= _width(shown)
+        if room <= 0:
+            break
+    if room > 0:
+        runs.append((" " * room, Role.TEXT))
+    return tuple(runs)
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def cut(text: str, width: int) -> str:
+    """At most `width` cells of `text`, with an ellipsis where it was cut; safe for text from outside."""
+    text = drawable(text).replace("\n", " ").replace("\t", " ")
+    if cell_len(text) <= width:
+        return text
+    if width <= 0:
+        return ""
+    while text and cell_len(text) > width - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def changed_span(old: Row, new: Row, width: int) -> tuple[int, int] | None:
+    """First cell and number of cells in which two rows of `width` cells differ; None when they are alike."""
+    if old == new:
+        return None
+    before, after = text_of(old), text_of(new)
+    if len(before) != width or len(after) != width:  # wide characters: cells can't be counted by characters
+        return 0, width
+    roles_before, roles_after = _roles(old), _roles(new)
+    begin = 0
+    while begin < width and before[begin] == after[begin] and roles_before[begin] == roles_after[begin]:
+        begin += 1
+    end = width
+    while end > begin and before[end - 1] == after[end - 1] and roles_before[end - 1] == roles_after[end - 1]:
+        end -= 1
+    return (begin, end - begin) if end > begin else None
+
+
+def _roles(row: Row) -> list[Role]:
+    roles: list[Role] = []
+    for text, role in row:
+        roles += [role] * len(text)
+    return roles
+
+
+def number(value: float | None, decimals: int = 1) -> str:
+    """A number with thousands separators, or the sign for an unknown one."""
+    return UNKNOWN if value is None else f"{value:,.{decimals}f}"
+
+
+def size(value: float | None) -> str:
+    """Bytes as people read them: `638 MB`, `4.31 GB`; powers of ten, as file sizes are given."""
+    if value is None:
+        return UNKNOWN
+    for limit, unit, decimals in ((1e9, "GB", 2), (1e6, "MB", 0), (1e3, "kB", 0)):
+        if abs(value) >= limit:
+            return f"{value / limit:,.{decimals}f} {unit}"
+    return f"{value:.0f} B"
+
+
+def milliseconds(value: float | None) -> str:
+    """A time as people read it: `0.31 ms`, `16.4 ms`, `1.28 s`."""
+    if value is None:
+        return UNKNOWN
+    if value >= 10_000:
+        return f"{value / 1e3:,.1f} s"
+    if value >= 1_000:
+        return f"{value / 1e3:.2f} s"
+    return f"{value:.1f} ms" if value >= 10 else f"{value:.2f} ms"
+
+
+Cell = tuple[str, str] | tuple[str, str, Role]
+"""Label, value, and the role of the label where it is not an ordinary one."""
+
+
+def cells(width: int, *items: Cell) -> Row:
+    """Figures side by side in columns of one width: label on the left, value on the right of each column."""
+    runs: list[Run] = []
+    share, spare = divmod(width - 2 * (len(items) - 1), len(items))
+    for place, (label, value, *role) in enumerate(items):
+        room = max(0, share + (spare if place == len(items) - 1 else 0))
+        shown = cut(value, max(0, room - len(label) - 1))
+        runs.append((label[:room], role[0] if role else Role.LABEL))
+        runs.append((" " * max(0, room - len(label) - _width(shown)) + shown, Role.VALUE))
+        if place < len(items) - 1:
+            runs.append(("  ", Role.TEXT))
+    return tuple(runs)
+
+
+def sentence(width: int, label: str, text: str, role: Role = Role.TEXT) -> Row:
+    """A label and a text that is cut at the end of the row."""
+    return ((f"{label} " if label else "", Role.LABEL), (cut(text, max(0, width - len(label) - 1)), role))
+
+
+def reading(width: int, label: str, value: float | str | Unavailable, show: Callable[[float], str] = str) -> Row:
+    """A figure in a row of its own, or that it is unavailable and why; where that doesn't fit, the reason stands after the sign alone."""
+    if isinstance(value, Unavailable):
+        told = f"unavailable: {value.reason}"
+        fits = len(label) + 1 + len(told) <= width
+        return sentence(width, label, told if fits else f"{UNKNOWN} {value.reason}", Role.LABEL)
+    return sentence(width, label, value if isinstance(value, str) else show(value), Role.VALUE)
+
+
+def bar(share: float | None, width: int, role: Role = Role.FIRST) -> Row:
+    """A bar filled to `share` (0 to 1)."""
+    if width <= 0:
+        return ()
+    filled = round(min(1.0, max(0.0, share or 0.0)) * width)
+    return (("█" * filled, role), ("░" * (width - filled), Role.GRID))
+
+
+def labelled_bar(width: int, label: str, share: float | None, value: str, role: Role = Role.FIRST) -> Row:
+    """Label, bar and value in one row; on narrow panes the bar goes."""
+    room = width - len(label) - len(value) - 2
+    if room < 4:
+        return cells(width, (label, value))
+    return ((f"{label} ", Role.LABEL), *bar(share, room, role), (f" {value}", Role.VALUE))
+
+
+def level(value: float | None, warning: float, bad: float) -> Role:
+    """The role of a figure that becomes bad when it is high."""
+    if value is None or value < warning:
+        return Role.FIRST
+    return Role.WARNING if value < bad else Role.BAD
+
+
+def joined(rows: Sequence[Row], widths: Sequence[int], gap: int) -> Row:
+    """Rows of neighbouring columns as one."""
+    runs: list[Run] = []
+    for place, (row, width) in enumerate(zip(rows, widths, strict=True)):
+        runs.extend(fit(row, width))
+        if place < len(widths) - 1:
+            runs.append((" " * gap, Role.TEXT))
+    return tuple(runs)

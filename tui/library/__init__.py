@@ -1,0 +1,1 @@
+"""Saved sessions: lists, branches, performance, comparison, export."""

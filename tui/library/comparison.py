@@ -1,0 +1,122 @@
+"""Two sessions, or two settings of a model, side by side."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.metrics.side_by_side import FIGURES, Difference, Side, side_by_side
+from engine.store.export.svg import MOST_POINTS
+from engine.store.series import Chart, Series
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
+from tui.drawing.braille import Glyphs
+from tui.library.logged_charts import LoggedCharts
+from tui.text.hints import key_line
+from tui.text.turn_table import difference_row, side_heading, side_layout
+
+CHARTED = 5
+"""The first figures are drawn as well."""
+CHART_ROWS = 22
+"""Lower than this there is room for the figures only."""
+
+
+def charts_of(left: Side, right: Side) -> tuple[Chart, ...]:
+    """The figures of both sides over their clean turns, the first line the left side's."""
+    charts = (
+        Chart(
+            figure.name,
+            figure.unit,
+            "first turn",
+            "last turn",
+            tuple(Series(side.name, tuple(figure.of(turn) for turn in side.clean[-MOST_POINTS:])) for side in (left, right)),
+        )
+        for figure in FIGURES[:CHARTED]
+    )
+    return tuple(chart for chart in charts if not chart.empty)
+
+
+class ComparisonScreen(ModalScreen[None]):
+    """Medians over the clean turns of both sides, and the turns themselves drawn over each other."""
+
+    HELP = """\
+## Side by side
+
+Medians over the clean turns of each side, with the median absolute deviation after `±`, and how much more the right side has. `better`
+and `worse` stand only where the medians differ by more than either side varies by itself. The charts draw both sides over each other;
+the right side is the dotted line.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings_for(Scope.DIALOG, only={"close"}),
+        Binding("c", "charts", "Charts"),
+    ]
+    DEFAULT_CSS = """
+    ComparisonScreen {
+        background: $background;
+        .frame { border: round $border; background: $surface; padding: 0 1; border-title-color: $heading; border-title-style: bold; }
+        #figures { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
+        #figures Static { width: auto; text-wrap: nowrap; }
+        LoggedCharts { display: none; height: 1fr; border-top: solid $rule; }
+        &.-charts LoggedCharts { display: block; }
+        #hints { height: 1; dock: bottom; }
+    }
+    """
+
+    def __init__(self, left: Side, right: Side, *, glyphs: Glyphs) -> None:
+        super().__init__()
+        self._left, self._right = left, right
+        self._glyphs = glyphs
+        self._charts = charts_of(left, right)
+
+    def compose(self) -> ComposeResult:
+        """Figures, charts, keys."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = "Side by side"
+            with VerticalScroll(id="figures"):
+                yield Static()
+            yield LoggedCharts(self._glyphs)
+            yield Static(id="hints")
+
+    def on_mount(self) -> None:
+        """Draw."""
+        self.query_one(LoggedCharts).show(self._charts)
+        self.query_one("#figures").focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Place things by the room there is."""
+        self.set_class(event.size.height >= CHART_ROWS, "-charts")
+        self.query_one("#figures Static", Static).update(self._figures(event.size.width - 5))
+        self.query_one("#hints", Static).update(key_line((("Esc", "close"), ("c", "charts")), event.size.width - 4))
+
+    def _figures(self, width: int) -> Content:
+        layout = side_layout(width)
+        names, turns = side_heading(self._left, self._right, layout)
+        rows = [Content.styled(difference_row(row, layout), _style(row)) for row in side_by_side(self._left, self._right)]
+        name, side = layout.name + 2, layout.side
+        inks = ("bold $chart-1", "bold $chart-2")
+        heads = Content(names).stylize(inks[0], name, name + side).stylize(inks[1], name + side + 2, name + 2 * side + 2)
+        return Content("\n").join([heads, Content.styled(turns, "$muted"), Content(""), *rows])
+
+    def action_charts(self) -> None:
+        """The charts, large."""
+        from tui.library.logged_chart import LoggedChartScreen
+
+        if self._charts:
+            self.app.push_screen(LoggedChartScreen(self._charts, glyphs=self._glyphs))
+
+    def action_close(self) -> None:
+        """Back to the performance view."""
+        self.dismiss()
+
+
+def _style(row: Difference) -> str:
+    if row.better is None:
+        return ""
+    return "$success" if row.better else "$warning"

@@ -1,0 +1,86 @@
+"""Logged charts, large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from engine.store.series import Chart
+from tui.drawing.braille import Glyphs
+from tui.drawing.large_chart import LargeChartScreen, Plot, line_sign
+from tui.drawing.rows import LINES, UNKNOWN, number
+from tui.library.logged_charts import top_of
+
+
+def plot_of(chart: Chart, cursor: int | None) -> Plot:
+    """From values to points at 1, 2, 3 …; what was not measured splits a line."""
+    lines: list[tuple[tuple[float, float], ...]] = []
+    inks: list[int] = []
+    for place, line in enumerate(chart.lines):
+        piece: list[tuple[float, float]] = []
+        for at, value in enumerate((*line.values, None), start=1):
+            if value is not None:
+                piece.append((float(at), value))
+            elif piece:
+                lines.append(tuple(piece))
+                inks.append(min(place + 1, len(LINES)))
+                piece = []
+    longest = max((len(line.values) for line in chart.lines), default=1)
+    return Plot(tuple(lines), tuple(inks), 1.0, float(max(2, longest)), top_of(chart), (), None if cursor is None else cursor + 1.0)
+
+
+class LoggedChartScreen(LargeChartScreen):
+    """Turns through charts with Tab."""
+
+    KEYS_TOLD = "Left Right read  Tab next  Esc closes"
+    HELP = "Left and right read values, Home and End jump, Tab shows the next chart, Esc closes."
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "turn(1)", "Next chart"), Binding("shift+tab", "turn(-1)", "Chart before")]
+
+    def __init__(self, charts: Sequence[Chart], *, glyphs: Glyphs) -> None:
+        super().__init__(glyphs=glyphs)
+        self._charts = charts
+        self._shown = 0
+        self._cursor: int | None = None
+
+    @property
+    def _length(self) -> int:
+        return max((len(line.values) for line in self._charts[self._shown].lines), default=0)
+
+    def action_move(self, steps: int) -> None:
+        """Move the cursor by measured values."""
+        last = self._length - 1
+        self._cursor = min(last, max(0, (last if self._cursor is None else self._cursor) + steps))
+        self.draw()
+
+    def action_jump(self, place: int) -> None:
+        """To the first or the last value."""
+        self._cursor = 0 if place == 0 else self._length - 1
+        self.draw()
+
+    def action_turn(self, step: int) -> None:
+        """Another chart."""
+        self._shown = (self._shown + step) % len(self._charts)
+        self._cursor = None
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the chart of the moment."""
+        chart = self._charts[self._shown]
+        heading = f"{chart.title}, {chart.unit} ({self._shown + 1} of {len(self._charts)}), {chart.start} to {chart.end}"
+        self.show(heading, plot_of(chart, self._cursor), self._reading(chart))
+
+    def _reading(self, chart: Chart) -> str:
+        if self._cursor is None:
+            return "   ".join(self._named(place, chart) for place in range(len(chart.lines)))
+        at = self._cursor
+        values = [
+            f"{self._named(place, chart)} {UNKNOWN if at >= len(line.values) or (value := line.values[at]) is None else number(value, 2)}"
+            for place, line in enumerate(chart.lines)
+        ]
+        return f"{at + 1:,} of {self._length:,}   {'   '.join(values)}"
+
+    def _named(self, place: int, chart: Chart) -> str:
+        name = chart.lines[place].name
+        return f"{line_sign(place, self._glyphs)} {name}" if len(chart.lines) > 1 else name

@@ -1,0 +1,262 @@
+"""The performance view of a session: its turns in figures, its charts as they were, and what fell below this host's history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from engine.errors import XchatError
+from engine.metrics.side_by_side import Side
+from engine.records import SessionInfo, TurnRecord
+from engine.store.series import Chart
+from tui.actions.bindings import Keymap, bindings_for
+from tui.actions.palette import Command
+from tui.actions.registry import Scope
+from tui.drawing.braille import Glyphs
+from tui.library.logged_charts import LoggedCharts
+from tui.library.sessions import Chosen, Library, SessionsScreen
+from tui.text.hints import key_line
+from tui.text.one_line import one_line
+from tui.text.turn_table import Column, columns_for, heading, turn_row
+from tui.text.wording import count
+
+TURNS_COMPARED = 20
+"""The newest clean turns that are held against this host's history when the view opens; each takes a query of its own."""
+CHART_ROWS = 20
+"""Lower than this there is room for the turns only."""
+
+
+class PerformanceScreen(ModalScreen[None]):
+    """Shows the turns of one session; goes on to large charts and to comparisons."""
+
+    HELP = """\
+## Performance of a session
+
+One row per turn: prompt tokens evaluated and reused, tokens generated, the time to the first one, decode speed, the 99th percentile of
+the gaps between tokens, and the largest memory of the process. `~` marks a noisy turn, whose figures are not to be compared; `▼` one that
+was clearly slower than this host's own clean turns with the same model, quant and preset. The line below says why.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings_for(Scope.DIALOG, only={"close"}),
+        *bindings_for(Scope.TURNS),
+        *bindings_for(Scope.APP, only={"export"}),
+    ]
+    DEFAULT_CSS = """
+    PerformanceScreen {
+        background: $background;
+        .frame { border: round $border; background: $surface; padding: 0 1; border-title-color: $heading; border-title-style: bold;
+            border-subtitle-color: $muted; }
+        .line { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+        #titles { color: $muted; }
+        #remark { color: $warning; height: auto; max-height: 2; text-wrap: wrap; }
+        OptionList {
+            height: 1fr; padding: 0; border: none; background: $surface; text-wrap: nowrap;
+            scrollbar-size-vertical: 1; scrollbar-gutter: stable;
+            &:focus { border: none; background-tint: transparent; }
+            & > .option-list--option-highlighted {
+                color: $block-cursor-foreground; background: $block-cursor-background; text-style: $block-cursor-text-style;
+            }
+        }
+        LoggedCharts { height: 1fr; display: none; border-top: solid $rule; }
+        &.-charts LoggedCharts { display: block; }
+    }
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        info: SessionInfo,
+        *,
+        keymap: Keymap,
+        glyphs: Glyphs,
+        report: Callable[[XchatError], None],
+        export: Callable[[SessionInfo], None],
+    ) -> None:
+        super().__init__()
+        self._library = library
+        self._info = info
+        self._keymap = keymap
+        self._glyphs = glyphs
+        self._report = report
+        self._export = export
+        self._turns: tuple[TurnRecord, ...] = ()
+        self._charts: tuple[Chart, ...] = ()
+        self._columns: tuple[Column, ...] = ()
+        self._fallen: dict[int, str] = {}
+        """Sentences about turns that fell below the history."""
+
+    def compose(self) -> ComposeResult:
+        """The table, a remark on the chosen turn, the charts, keys."""
+        with Vertical(classes="frame") as frame:
+            frame.border_title = Content(f"Performance of {one_line(self._info.title) or 'untitled'}")
+            yield Static(id="titles", classes="line", markup=False)
+            yield OptionList()
+            yield Static(id="remark", markup=False)
+            yield LoggedCharts(self._glyphs)
+            yield Static(id="hints", classes="line")
+
+    def on_mount(self) -> None:
+        """Read what was measured."""
+        self.run_worker(self._load(), group="performance")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Place things by the room there is."""
+        self.set_class(event.size.height >= CHART_ROWS, "-charts")
+        words = {"turn_charts": "charts", "compare_session": "other session", "compare_settings": "other settings", "export": "export"}
+        hints = [("Esc", "close"), *((self._keymap.shown(action), word) for action, word in words.items())]
+        self.query_one("#hints", Static).update(key_line(hints, event.size.width - 4))
+        self.call_after_refresh(self._fill)
+
+    async def _load(self) -> None:
+        reader = self._library.reader
+        try:
+            self._turns = await reader.turns(self._info.id)
+            self._fill()
+            self._charts = await reader.charts((self._info.id,))
+            self.query_one(LoggedCharts).show(self._charts)
+            clean = [turn for turn in reversed(self._turns) if turn.noisy is None and turn.error is None]
+            for turn in clean[:TURNS_COMPARED]:
+                found = await reader.regressions(turn)
+                if found:
+                    self._mark_fallen(turn, ". ".join(one.sentence for one in found))
+        except XchatError as error:
+            self._report(error)
+
+    @property
+    def _list(self) -> OptionList:
+        return self.query_one(OptionList)
+
+    def _fill(self) -> None:
+        if not self.is_mounted:
+            return
+        here = self._list.highlighted
+        self._columns = columns_for(max(20, self._list.scrollable_content_region.width - 2))
+        self.query_one("#titles", Static).update("  " + heading(self._columns))
+        self._list.clear_options()
+        self._list.add_options([Option(self._row(number, turn)) for number, turn in enumerate(self._turns, start=1)])
+        self._list.highlighted = (len(self._turns) - 1 if here is None else here) if self._turns else None
+        noisy = sum(turn.noisy is not None for turn in self._turns)
+        frame = self.query_one(".frame", Vertical)
+        frame.border_subtitle = f"{count(len(self._turns), 'turn')}, {noisy:,} noisy" if self._turns else "Nothing was measured."
+
+    def _row(self, number: int, turn: TurnRecord) -> Content:
+        text = turn_row(self._columns, number, turn)
+        if turn.id in self._fallen:
+            return Content.styled(f"▼ {text}", "$warning")
+        if turn.error is not None:
+            return Content.styled(f"! {text}", "$error")
+        return Content.styled(f"~ {text}", "$muted") if turn.noisy is not None else Content(f"  {text}")
+
+    def _mark_fallen(self, turn: TurnRecord, sentence: str) -> None:
+        place = self._turns.index(turn)
+        self._fallen[turn.id] = sentence
+        self._list.replace_option_prompt_at_index(place, self._row(place + 1, turn))
+        if self._list.highlighted == place:
+            self._remark_on(turn)
+
+    @on(OptionList.OptionHighlighted)
+    def _moved(self, event: OptionList.OptionHighlighted) -> None:
+        self._remark_on(self._turns[event.option_index])
+
+    def _remark_on(self, turn: TurnRecord) -> None:
+        remark = self._fallen.get(turn.id, "")
+        if turn.error is not None:
+            remark = f"Failed: {one_line(turn.error)}"
+        elif turn.noisy is not None:
+            remark = f"Noisy, not to be compared: {one_line(turn.noisy)}"
+        self.query_one("#remark", Static).update(remark)
+
+    # What it leads to
+
+    def action_turn_charts(self) -> None:
+        """The charts, large."""
+        from tui.library.logged_chart import LoggedChartScreen
+
+        if self._charts:
+            self.app.push_screen(LoggedChartScreen(self._charts, glyphs=self._glyphs))
+
+    def action_compare_session(self) -> None:
+        """Pick another session to stand beside this one."""
+
+        def compare(chosen: Chosen | None) -> None:
+            if chosen is not None:
+                self.run_worker(self._beside_session(chosen.session_id), group="compare", exclusive=True)
+
+        browser = SessionsScreen(
+            self._library, keymap=self._keymap, current=None, report=self._report, title="Which session beside this one?"
+        )
+        self.app.push_screen(browser, compare)
+
+    async def _beside_session(self, session_id: int) -> None:
+        reader = self._library.reader
+        try:
+            other, turns = await reader.info(session_id), await reader.turns(session_id)
+        except XchatError as error:
+            self._report(error)
+            return
+        self._compare(Side(f"{self._info.id}: {self._info.title}", self._turns), Side(f"{other.id}: {other.title}", turns))
+
+    async def action_compare_settings(self) -> None:
+        """Pick another quant or preset of the same model to stand beside the one of this session's last turn."""
+        from tui.dialogs.palette import Palette
+
+        if not self._turns:
+            return
+        here = self._turns[-1]
+        try:
+            variants = await self._library.reader.variants(here.model)
+        except XchatError as error:
+            self._report(error)
+            return
+        commands = [
+            Command(
+                f"{one_line(variant.quant)} · {one_line(variant.preset)}",
+                count(variant.turns, "turn"),
+                "",
+                partial(self._beside_settings, here, variant.quant, variant.preset),
+            )
+            for variant in variants
+            if (variant.quant, variant.preset) != (here.quant, here.preset)
+        ]
+
+        def run(chosen: Callable[[], None] | None) -> None:
+            if chosen is not None:
+                chosen()
+
+        self.app.push_screen(Palette(f"Beside {one_line(here.quant)} · {one_line(here.preset)} of {one_line(here.model)}", commands), run)
+
+    def _beside_settings(self, here: TurnRecord, quant: str, preset: str) -> None:
+        async def compare() -> None:
+            reader = self._library.reader
+            try:
+                left = await reader.variant_turns(here.model, here.quant, here.preset)
+                right = await reader.variant_turns(here.model, quant, preset)
+            except XchatError as error:
+                self._report(error)
+                return
+            self._compare(Side(f"{here.quant} · {here.preset}", left), Side(f"{quant} · {preset}", right))
+
+        self.run_worker(compare(), group="compare", exclusive=True)
+
+    def _compare(self, left: Side, right: Side) -> None:
+        from tui.library.comparison import ComparisonScreen
+
+        self.app.push_screen(ComparisonScreen(left, right, glyphs=self._glyphs))
+
+    def action_export(self) -> None:
+        """Export this session."""
+        self._export(self._info)
+
+    def action_close(self) -> None:
+        """Back to where one was."""
+        self.dismiss()

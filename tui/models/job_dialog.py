@@ -1,0 +1,80 @@
+"""A model on its way: how far it is, and the ways to stop it or to go on talking meanwhile."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, ProgressBar, Static
+
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
+from tui.dialogs.confirm import DIALOG_CSS
+from tui.models.model_jobs import Making
+from tui.text.cells import drawable
+
+TICK_S = 0.25
+"""How often progress is drawn: often enough to be watched, seldom enough for a slow line."""
+
+
+class MakingScreen(ModalScreen[None]):
+    """Watches it. Whoever started it dismisses the screen when it has ended."""
+
+    HELP = (
+        "## A model on its way\n\nEsc hides this: the work goes on behind the conversation, and a notice tells when it is done. "
+        "F3 shows it again. Stop ends it.\n"
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"})]
+    DEFAULT_CSS = f"""
+    MakingScreen {{ {DIALOG_CSS}
+        ProgressBar {{ width: 1fr; margin: 1 0; }}
+        Bar {{ width: 1fr; }}
+        .buttons {{ margin-top: 1; }}
+    }}
+    """
+
+    def __init__(self, making: Making) -> None:
+        super().__init__()
+        self.making = making
+
+    def compose(self) -> ComposeResult:
+        """What it is made of."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = Content(drawable(self.making.title))
+            yield Static("", id="far", markup=False)
+            yield ProgressBar(show_eta=False)
+            yield Static(f"If it is stopped: {self.making.if_stopped}", markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button("Stop", id="stop")
+                yield Button("Go on talking", id="hide", variant="primary")
+
+    def on_mount(self) -> None:
+        """Begin to watch."""
+        self.making.hidden = False
+        self.query_one("#hide").focus()
+        self.set_interval(TICK_S, self._look)
+        self._look()
+
+    def _look(self) -> None:
+        progress = self.making.progress
+        if progress is not None:
+            self.query_one("#far", Static).update(drawable(progress.sentence))
+            self.query_one(ProgressBar).update(total=progress.total or None, progress=progress.done)
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "stop":
+            event.button.disabled = True
+            self.making.stop()
+        else:
+            self.action_close()
+
+    def action_close(self) -> None:
+        """Let it go on behind the conversation."""
+        self.making.hidden = True
+        self.dismiss()

@@ -1,0 +1,98 @@
+"""The models screen's list, from the catalog of model files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from tui.options import BuiltInQuant, Fetch, KnownModel, OtherQuant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.models.catalog import Broken, Catalog, Entry, Family
+    from engine.store.speeds import MeasuredSpeeds
+
+
+def known_models(folders: Sequence[str]) -> list[KnownModel]:
+    """What can be chosen. `folders` are the config's own. Reads files, so it belongs on a thread.
+
+    The built-in model in all its quants; every file of this machine by family, with what it needs in memory and how fast it was here;
+    the broken ones with their reason; and last what is worth fetching for this machine.
+    """
+    from engine.models.catalog import list_models
+
+    found, measured = list_models(folders), _measured()
+    known = list(_built_in(measured))
+    for family in found.families:
+        known += [_known(entry, family, measured) for entry in family.entries]
+        there = frozenset(entry.facts.quant for entry in family.entries)
+        another = OtherQuant(family.entries[0].path, there)
+        known.append(KnownModel(None, family.name, "another quant: made here when you choose one", instead=another))
+    known += [_broken(broken) for broken in found.broken]
+    known += _worth_fetching(found)
+    return known
+
+
+def _measured() -> MeasuredSpeeds:
+    from engine.errors import StoreError
+    from engine.store.speeds import MeasuredSpeeds, measured_speeds
+
+    try:
+        return measured_speeds()
+    except StoreError:
+        return MeasuredSpeeds({})  # that the database can't be read was told when the program started
+
+
+def _built_in(measured: MeasuredSpeeds) -> Iterator[KnownModel]:
+    """The model that xchat carries, in all its quants."""
+    from engine.errors import ModelError
+    from engine.guide import builtin
+
+    shipped: Path | None = None
+    try:
+        shipped = builtin.path()
+        yield KnownModel(shipped, "xchat guide", f"{builtin.SHIPPED_QUANT}  comes with xchat{_speed(shipped, measured)}")
+    except ModelError as error:
+        yield KnownModel(None, "xchat guide", problem=str(error))
+    for quant in builtin.QUANTS:
+        file = builtin.made(quant)
+        if file is not None:
+            yield KnownModel(file, "xchat guide", f"{quant}  made here{_speed(file, measured)}")
+        elif shipped is not None:
+            yield KnownModel(None, "xchat guide", f"{quant}  made when it is first chosen", instead=BuiltInQuant(quant))
+
+
+def _known(entry: Entry, family: Family, measured: MeasuredSpeeds) -> KnownModel:
+    from engine.host.topology import cpu_features, read_room
+    from engine.models.fit import fit, gib
+    from engine.presets.preset import Preset
+
+    facts = entry.facts
+    fitting = fit(facts, Preset(), read_room(), features=cpu_features())
+    needs = f"needs {gib(fitting.estimate.needed)}" + ("" if fitting.fits else ", does not fit")
+    speed = _speed(entry.path, measured)
+    detail = f"{facts.quant}  {gib(facts.file_bytes)}  {needs}{speed}  {entry.place.value}"
+    return KnownModel(entry.path, family.name, detail, fits=fitting.fits)
+
+
+def _speed(file: Path, measured: MeasuredSpeeds) -> str:
+    """How fast a file decoded here, where that is known."""
+    speed = measured.of(file)
+    return f"  {speed.predicted_per_second:.1f} tokens/s here" if speed is not None and speed.predicted_per_second is not None else ""
+
+
+def _worth_fetching(found: Catalog) -> Iterator[KnownModel]:
+    """Models that suit this machine and are not in the hub's cache yet."""
+    from engine.host.topology import read_room
+    from engine.models.fit import gib
+    from engine.models.recommended import recommended
+
+    here = {part for family in found.families for entry in family.entries for part in entry.path.parts if part.startswith("models--")}
+    for model in recommended(read_room()):
+        if model.cache_folder not in here:
+            yield KnownModel(None, model.name, f"fetch {gib(model.file_bytes)}: {model.note}", instead=Fetch(model.reference))
+
+
+def _broken(broken: Broken) -> KnownModel:
+    return KnownModel(broken.path, broken.label, problem=broken.error.detail or broken.error.title)

@@ -1,0 +1,124 @@
+"""A live chart, large."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from engine.metrics.history import Trace, Window
+from engine.metrics.snapshot import Marker, Snapshot
+from tui.drawing.braille import Glyphs
+from tui.drawing.chart import nice_ceiling
+from tui.drawing.large_chart import LargeChartScreen, Plot, line_sign
+from tui.drawing.rows import LINES, UNKNOWN, cut, number
+from tui.panel.pane import ChartSpec
+
+REFRESH_S = 1.0
+"""plotext takes some ten milliseconds for a picture, so it is drawn once a second."""
+
+
+def plot_of(traces: Sequence[Trace], spec: ChartSpec, markers: Sequence[Marker], uptime_s: float, cursor: int | None) -> Plot:
+    """From histories to points: gaps split a line, and moments become seconds before now."""
+    lines: list[tuple[tuple[float, float], ...]] = []
+    inks: list[int] = []
+    highest = 0.0
+    for line, trace in enumerate(traces):
+        piece: list[tuple[float, float]] = []
+        for place, value in enumerate((*trace.values, None)):
+            if value is not None:
+                piece.append((_seconds(trace, place, uptime_s), value / spec.divisor))
+                highest = max(highest, value / spec.divisor)
+            elif piece:
+                lines.append(tuple(piece))
+                inks.append(min(line + 1, len(LINES)))
+                piece = []
+    span = traces[0].span_s if traces else 60.0
+    marks = tuple(when for marker in markers if -span <= (when := marker.seconds - uptime_s) <= 0)
+    at = _seconds(traces[0], cursor, uptime_s) if traces and cursor is not None else None
+    top = spec.top or max(spec.floor / spec.divisor, nice_ceiling(highest * 1.05))
+    return Plot(tuple(lines), tuple(inks), -span, 0.0, top, marks, at, times=True)
+
+
+def _seconds(trace: Trace, place: int, uptime_s: float) -> float:
+    """When a bucket's middle was, in seconds before now."""
+    return min(0.0, (trace.first + place + 0.5) * trace.bucket_s - uptime_s)
+
+
+class ChartScreen(LargeChartScreen):
+    """Shows a chart of the panel large, and goes on measuring."""
+
+    KEYS_TOLD = "Left Right read  w window  Esc closes"
+    HELP = "Left and right read values, Home and End jump, w changes how far back the chart looks, Esc closes."
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "window", "Window")]
+
+    def __init__(self, title: str, spec: ChartSpec, source: Callable[[], Snapshot], *, window: Window, glyphs: Glyphs) -> None:
+        super().__init__(glyphs=glyphs)
+        self._title = title
+        self._spec = spec
+        self._source = source
+        self._window = window
+        self._bucket: int | None = None
+        """Number of the bucket under the cursor; None follows the newest."""
+
+    def on_mount(self) -> None:
+        """Draw, and go on drawing."""
+        self.set_interval(REFRESH_S, self.draw)
+
+    def action_move(self, steps: int) -> None:
+        """Move the cursor by measured values; buckets without one are passed over."""
+        traces = self._traces()
+        measured = sorted({trace.first + place for trace in traces for place, value in enumerate(trace.values) if value is not None})
+        if not measured:
+            return
+        here = bisect_left(measured, traces[0].last if self._bucket is None else self._bucket)
+        self._bucket = measured[min(len(measured) - 1, max(0, here + steps))]
+        self.draw()
+
+    def action_jump(self, place: int) -> None:
+        """To the oldest value, or to the newest and follow it."""
+        self._bucket = None
+        if place == 0:
+            self.action_move(-sum(len(trace.values) for trace in self._traces()))
+        self.draw()
+
+    def action_window(self) -> None:
+        """Look further back, or closer."""
+        windows = list(Window)
+        self._window = windows[(windows.index(self._window) + 1) % len(windows)]
+        self._bucket = None
+        self.draw()
+
+    def _traces(self) -> list[Trace]:
+        known = self._source().traces.get(self._window, {})
+        return [known[name] for name in self._spec.traces if name in known and known[name].values]
+
+    def draw(self) -> None:
+        """Draw what is known now."""
+        now, traces = self._source(), self._traces()
+        heading = f"{self._title}: {self._spec.label}, {self._window.value}"
+        if not traces or all(value is None for trace in traces for value in trace.values):
+            further = "." if self._window is Window.SESSION else "; w looks further back."
+            self.show(heading, f"Nothing was measured in this window{further}", "")
+            return
+        place = self._place(traces[0])
+        what = plot_of(traces, self._spec, now.markers, now.uptime_s, None if self._bucket is None else place)
+        self.show(heading, what, self._reading(traces, place, now))
+
+    def _place(self, trace: Trace) -> int:
+        """Index of the value under the cursor; what scrolled out of the window is its oldest."""
+        return len(trace.values) - 1 if self._bucket is None else min(len(trace.values) - 1, max(0, self._bucket - trace.first))
+
+    def _reading(self, traces: Sequence[Trace], place: int, now: Snapshot) -> str:
+        values = []
+        for line, (name, trace) in enumerate(zip(self._spec.names, traces, strict=False)):
+            value = trace.values[place] if place < len(trace.values) else None
+            shown = UNKNOWN if value is None else number(value / self._spec.divisor, 2)
+            values.append(f"{line_sign(line, self._glyphs)} {name} {shown} {self._spec.unit}")
+        seconds = _seconds(traces[0], place, now.uptime_s)
+        near = [marker.text for marker in now.markers if abs(marker.seconds - now.uptime_s - seconds) <= traces[0].bucket_s]
+        return cut(
+            f"{max(0.0, -seconds):,.1f} s ago   {'   '.join(values)}{'   ' + '; '.join(near) if near else ''}", max(0, self.size.width - 2)
+        )

@@ -1,0 +1,75 @@
+"""Explain these numbers: the figures of a pane, each with its formula, its sources, and what would change it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.metrics.definitions import BY_ID, Definition
+from engine.metrics.snapshot import Snapshot
+from engine.metrics.unavailable import lacking
+from tui.drawing.look import look
+from tui.drawing.rows import fit
+from tui.panel.pane import Density, Pane
+
+VALUES_WIDTH = 78
+"""Cells of the rows with the present values, on a screen that has them."""
+
+AROUND = 6
+"""Cells of the page's frame, padding and scroll bar."""
+
+
+class ExplainScreen(ModalScreen[None]):
+    """A page over the panel; any of the usual keys closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", "Close")]
+    DEFAULT_CSS = """
+    ExplainScreen { align: center middle; }
+    ExplainScreen > VerticalScroll {
+        width: 84; max-width: 96%; height: auto; max-height: 94%; border: round $primary; background: $surface; padding: 0 1;
+    }
+    ExplainScreen .figure { margin-top: 1; }
+    """
+
+    def __init__(self, pane: Pane, snapshot: Snapshot) -> None:
+        super().__init__()
+        self._pane = pane
+        self._snapshot = snapshot
+
+    def compose(self) -> ComposeResult:
+        """The values now, then one block per figure."""
+        with VerticalScroll() as page:
+            page.border_title = f"{self._pane.title}: what these numbers are"
+            page.border_subtitle = "Esc closes"
+            yield Static(id="values")
+            reasons = lacking(self._snapshot)
+            for name in self._pane.figures:
+                yield Static(_block(BY_ID[name], reasons.get(name)), classes="figure")
+
+    def on_mount(self) -> None:
+        """The page is styled only now, so the values can take its colours."""
+        values = self.query_one("#values", Static)
+        styles = look(self.app.theme_variables, values.rich_style)
+        width = max(1, min(VALUES_WIDTH, int(self.app.size.width * 0.96) - AROUND))
+        rows = self._pane.rows(self._snapshot, width, Density.FULL)
+        lines = [Text.assemble(*((text, styles[role]) for text, role in fit(row, width))) for row in rows]
+        values.update(Text("\n").join(lines))
+        self.query_one(VerticalScroll).focus()
+
+
+def _block(figure: Definition, reason: str | None) -> Text:
+    unit = f" ({figure.unit})" if figure.unit else ""
+    block = Text()
+    block.append(f"{figure.name}{unit}\n", "bold")
+    if reason is not None:
+        block.append(f"Unavailable here: {reason}\n", "italic")
+    for label, text in (("How", figure.formula), ("From", figure.source), ("Changes with", figure.levers)):
+        block.append(f"{label}: ", "dim")
+        block.append(f"{text}\n" if label != "Changes with" else text)
+    return block

@@ -1,0 +1,46 @@
+"""The panel's first row: what the engine does, how fast, and how the panel itself is set. It goes on while the panes are paused."""
+
+from __future__ import annotations
+
+from engine.metrics.history import Window
+from engine.metrics.snapshot import Phase, Snapshot
+from tui.drawing.braille import Glyphs, spark
+from tui.drawing.rows import Role, Row, Run, cut, number, text_of
+
+PULSE_POINTS = 10
+"""Values in the pulse: the last five seconds."""
+
+
+def head(now: Snapshot, width: int, *, window: Window, notes: tuple[str, ...], glyphs: Glyphs) -> Row:
+    """Phase, speed and pulse on the left; notes, the most important first, and the window on the right."""
+    runs: list[Run] = [(f"{_phase(now):<9}", Role.GOOD if now.phase.in_turn else Role.LABEL)]
+    runs.append((f"{number(_speed(now)):>6} t/s ", Role.VALUE))
+    if width >= 48:
+        runs.append((_pulse(now, glyphs), Role.FIRST))
+    if now.alerts:
+        runs.append((f" {len(now.alerts)} alert{'s' if len(now.alerts) > 1 else ''}", Role.BAD))
+    left = tuple(runs)
+    room = width - len(text_of(left)) - 1
+    choices = ["  ".join((*notes[:kept], window.value)) for kept in range(len(notes), -1, -1)]
+    right = cut(next((choice for choice in choices if len(choice) <= room), choices[-1]), room)
+    return (*left, (" " * max(0, width - len(text_of(left)) - len(right)), Role.TEXT), (right, Role.LABEL))
+
+
+def _speed(now: Snapshot) -> float | None:
+    """Of what goes on: decoding, reading the prompt, or the last turn's mean."""
+    if now.speed.now is not None:
+        return now.speed.now
+    return now.speed.prompt_per_second if now.phase is Phase.PREFILL else now.speed.mean
+
+
+def _phase(now: Snapshot) -> str:
+    if now.phase is Phase.LOADING:
+        return f"load {now.loading * 100:3.0f}%"
+    return now.phase.value
+
+
+def _pulse(now: Snapshot, glyphs: Glyphs) -> str:
+    trace = now.traces.get(Window.MINUTE, {}).get("tokens_per_second")
+    values = trace.values[-PULSE_POINTS:] if trace is not None else ()
+    highest = max((value for value in values if value is not None), default=0.0)
+    return f"{spark(values, high=highest, glyphs=glyphs):<{PULSE_POINTS}}"

@@ -1,0 +1,381 @@
+"""The instrument panel: one widget on the Line API that shows one snapshot per tick and repaints only the cells that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter_ns
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+
+from engine.errors import XchatError
+from engine.host.bandwidth import HostLimits
+from engine.metrics.history import Window
+from engine.metrics.roofline import sentence
+from engine.metrics.snapshot import EMPTY, Snapshot
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
+from tui.drawing.braille import Glyphs
+from tui.drawing.chart import Chart, Scale
+from tui.drawing.look import look
+from tui.drawing.ready_lines import ReadyLines
+from tui.drawing.rows import Role, Row, changed_span, fit, joined
+from tui.panel.arrangements import Arrangements
+from tui.panel.head import head
+from tui.panel.layout import GAP, Layout, Placed, arrange, expand
+from tui.panel.limits import EVENTS, PRICE, ROOFLINE
+from tui.panel.machine import CPU, MEMORY, THREADS
+from tui.panel.pane import ChartLook, Density, Pane, chart_rows
+from tui.panel.speed import CONTEXT, LATENCY, SPEED
+
+PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, PRICE, EVENTS)
+"""Every pane, in the order of its number key."""
+
+HEAD_ROWS = 1
+
+CALM_NS = 2_000_000_000
+"""On a slow line the panes are drawn anew this often; the first row keeps the pace of `show`."""
+
+STAY_CALM_NS = 30_000_000_000
+"""So long after the line was last seen to fall behind it counts as slow."""
+
+
+class Panel(ReadyLines, can_focus=True):
+    """Live figures and charts, fed by `show` with one frozen snapshot per tick."""
+
+    HELP = """\
+## The instrument panel
+
+Up and Down select a pane. Enter makes it fill the panel, and back. `c` opens its chart large, with axes and a cursor.
+`?` explains its numbers: how each is made, from what, and what would change it.
+
+Space holds the panes; the first row goes on. `w` looks back one minute, five minutes or over the session. `d` changes how much of each
+pane is shown, or leaves it to the size. 1 to 9 show and hide single panes, `a` turns to the next arrangement, `s` keeps the present
+one as your own.
+
+`m` measures what memory and cores of this machine can do at the present number of threads: the roofline is drawn against that.
+
+Esc or Tab goes back to the message. Shift+Tab comes from the message to the panel, Tab by way of the conversation.
+
+Below the charts T is a turn, P another preset, S a stall, C a capture, A an alert.
+"""
+    BINDING_GROUP_TITLE = "Panel"
+    KEY_SCOPE: ClassVar[Scope] = Scope.PANEL
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings_for(Scope.PANEL, leave_out={"toggle_pane"}),
+        *(Binding(str(place), f"toggle_pane({place})", show=False) for place in range(1, len(PANES) + 1)),
+    ]
+
+    @dataclass
+    class HostMeasured(Message):
+        """What this machine can do was measured; it is remembered for the next start."""
+
+        limits: HostLimits
+
+    DEFAULT_CSS = """
+    Panel { width: 1fr; height: 1fr; }
+    """
+
+    def __init__(
+        self,
+        *,
+        glyphs: Glyphs = Glyphs.BRAILLE,
+        sweep: bool = False,
+        memory: Path | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        """`sweep` is for slow lines, see the attribute; `memory` is the file that keeps the arrangement between starts."""
+        super().__init__(id=id, classes=classes)
+        self.glyphs = glyphs
+        self.sweep = sweep
+        """For slow lines: charts never scroll, and the panes are drawn every two seconds only. May change at any time."""
+        self.drawn_ms: float | None = None
+        """What composing the last picture cost."""
+        self._snapshot = EMPTY
+        self._in_panes = EMPTY
+        """What the panes show: the newest, or what they showed when they were paused."""
+        self._paused = False
+        self._calm_until_ns = 0
+        self._arrangements = Arrangements(memory)
+        self._selected = PANES[0]
+        self._expanded = False
+        self._layout_now = Layout((), (), 0)
+        self._charts = {pane.id: Chart(Scale(pane.chart.floor), pane.chart.top) for pane in PANES if pane.chart}
+        self._columns: list[list[Row]] = []
+        self._strips: list[Strip] = []
+        self._look: Mapping[Role, Style] = {}
+
+    # Lifecycle
+
+    def on_mount(self) -> None:
+        """Follow the theme."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._restyle())
+
+    def on_resize(self) -> None:
+        """Place the panes anew."""
+        self._place()
+
+    def on_show(self) -> None:
+        """Draw what came while the panel was hidden."""
+        self._draw()
+
+    def on_focus(self) -> None:
+        """The selected pane is marked while keys come here."""
+        self._draw()
+
+    def on_blur(self) -> None:
+        """The mark goes."""
+        self._draw()
+
+    def on_click(self, event: events.Click) -> None:
+        """Select the pane under the mouse; another click makes it fill the panel, and back."""
+        for placed in self._layout_now.placed:
+            left = self._layout_now.left_of(placed.column)
+            inside = left <= event.x < left + self._layout_now.widths[placed.column]
+            if inside and placed.top <= event.y - HEAD_ROWS < placed.top + placed.height:
+                if placed.pane is self._selected:
+                    self.action_expand_pane()
+                else:
+                    self._select(placed.pane)
+                return
+
+    # Verbs
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show these numbers. Costs nothing while the panel is hidden."""
+        self._snapshot = snapshot
+        if snapshot.price.link_busy:
+            self._calm_until_ns = snapshot.at_ns + STAY_CALM_NS
+        calm = self.sweep or snapshot.at_ns < self._calm_until_ns
+        if not self._paused and not (calm and 0 <= snapshot.at_ns - self._in_panes.at_ns < CALM_NS):
+            self._in_panes = snapshot
+        if self.is_on_screen:
+            self._draw()
+
+    @property
+    def panes(self) -> tuple[Pane, ...]:
+        """The panes of the present arrangement, whether they fit or not."""
+        return tuple(pane for pane in PANES if pane.id in self._arrangements.current.panes)
+
+    # Actions
+
+    def action_pane_up(self) -> None:
+        """Select the pane before."""
+        self._step(-1)
+
+    def action_pane_down(self) -> None:
+        """Select the pane after."""
+        self._step(1)
+
+    def action_expand_pane(self) -> None:
+        """Let the selected pane fill the panel, or put it back."""
+        self._expanded = not self._expanded
+        self._place()
+
+    def action_pause_panel(self) -> None:
+        """Hold the panes, or let them go on; the first row always goes on."""
+        self._paused = not self._paused
+        if not self._paused:
+            self._in_panes = self._snapshot
+        self._draw()
+
+    def action_panel_density(self) -> None:
+        """Show less or more of each pane: as the size allows, compact, normal, full."""
+        levels: list[Density | None] = [None, *Density]
+        current = self._arrangements.current.density
+        self._arrangements.change(density=levels[(levels.index(current) + 1) % len(levels)])
+        self._rearranged()
+
+    def action_next_arrangement(self) -> None:
+        """Turn to the next choice of panes."""
+        self._arrangements.next()
+        self._rearranged()
+
+    def action_save_arrangement(self) -> None:
+        """Keep what is shown as the person's own arrangement."""
+        self._arrangements.save()
+        self.notify("This arrangement is now your own; [a] comes back to it.", title="Arrangement kept", markup=False)
+        self._rearranged()
+
+    def action_toggle_pane(self, number: int) -> None:
+        """Show or hide a pane; the last one stays."""
+        name = PANES[number - 1].id
+        shown = self._arrangements.current.panes
+        panes = tuple(each for each in shown if each != name) if name in shown else (*shown, name)
+        if panes:
+            self._arrangements.change(panes=panes)
+            self._rearranged()
+
+    def action_panel_window(self) -> None:
+        """Look back one minute, five minutes, or over the session."""
+        windows = list(Window)
+        self._arrangements.window = windows[(windows.index(self._arrangements.window) + 1) % len(windows)]
+        self._rearranged()
+
+    def action_open_chart(self) -> None:
+        """Open the selected pane's chart large."""
+        from tui.panel.chart_screen import ChartScreen
+
+        pane = self._selected
+        if pane.chart is None:
+            self.notify(f"{pane.title} has no chart.", severity="warning", markup=False)
+            return
+        window = self._arrangements.window
+        self.app.push_screen(ChartScreen(pane.title, pane.chart, lambda: self._in_panes, window=window, glyphs=self.glyphs))
+
+    def action_explain(self) -> None:
+        """Explain the selected pane's numbers."""
+        from tui.panel.explain import ExplainScreen
+
+        self.app.push_screen(ExplainScreen(self._selected, self._in_panes))
+
+    def action_measure_host(self) -> None:
+        """Measure what this machine can do at the present number of threads; not while an answer is made, which would suffer."""
+        engine = self._snapshot.engine
+        if engine is None or self._snapshot.phase.in_turn:
+            self.notify("Load a model and wait for the end of the answer.", title="Not now", severity="warning", markup=False)
+            return
+        self.notify(f"Reading memory with {engine.threads} threads for some seconds.", title="Measuring", markup=False)
+        self.run_worker(self._measure(engine.threads), group="measure", exclusive=True)
+
+    async def _measure(self, threads: int) -> None:
+        from engine.host.bandwidth import measure, remembered
+
+        try:
+            newest = await measure(threads)
+        except XchatError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        limits = remembered(threads) or newest
+        self.notify(sentence(newest, limits), title="Measured", markup=False)
+        self.post_message(self.HostMeasured(limits))
+
+    def _step(self, step: int) -> None:
+        shown = [placed.pane for placed in self._layout_now.placed] if not self._expanded else list(self.panes)
+        if shown:
+            place = shown.index(self._selected) + step if self._selected in shown else 0
+            self._select(shown[place % len(shown)])
+
+    def _select(self, pane: Pane) -> None:
+        self._selected = pane
+        if self._expanded:
+            self._place()
+        else:
+            self._draw()
+
+    def _rearranged(self) -> None:
+        try:
+            self._arrangements.remember()
+        except XchatError as error:
+            self.notify(str(error), severity="warning", markup=False)
+        self._place()
+
+    # Drawing
+
+    def render_line(self, y: int) -> Strip:
+        """One row of the last picture."""
+        return self.ready_lines(range(y, y + 1))[0]
+
+    def ready_lines(self, rows: range) -> Sequence[Strip]:
+        """Rows of the last picture."""
+        lines = self._strips[rows.start : rows.stop]
+        missing = len(rows) - len(lines)
+        return lines + [Strip.blank(self.size.width, self.rich_style)] * missing if missing else lines
+
+    def _place(self) -> None:
+        width, height = self.size
+        if self._expanded:
+            self._layout_now = expand(self._selected, width, height - HEAD_ROWS)
+        else:
+            self._layout_now = arrange(self.panes, width, height - HEAD_ROWS, self._arrangements.current.density)
+            placed = [placed.pane for placed in self._layout_now.placed]
+            if placed and self._selected not in placed:
+                self._selected = placed[0]
+        self._restyle()
+
+    def _restyle(self) -> None:
+        """Forget what is drawn: size, panes or colours are others now."""
+        self._look = look(self.app.theme_variables, self.rich_style)
+        self._columns, self._strips = [], []
+        self._draw()
+        self.refresh()
+
+    def _draw(self) -> None:
+        """Compose the picture and have the cells that changed repainted."""
+        width, height = self.size
+        if not width or not height or not self._look:
+            return
+        began = perf_counter_ns()
+        columns = [[fit(self._head(width), width)], *self._compose_columns(height - HEAD_ROWS)]
+        if [len(column) for column in self._columns] == [len(column) for column in columns] and len(self._strips) == height:
+            self._repaint(columns, width)
+        else:
+            # Nothing is drawn yet, or the size has changed and its Resize event is still on the way.
+            self._columns = columns
+            self._strips = [self._strip(y, width) for y in range(height)]
+        self.drawn_ms = (perf_counter_ns() - began) / 1e6
+
+    def _repaint(self, columns: list[list[Row]], width: int) -> None:
+        before, self._columns = self._columns, columns
+        layout, regions = self._layout_now, []
+        for place, (old, new) in enumerate(zip(before, columns, strict=True)):
+            left, room, top = (0, width, 0) if place == 0 else (layout.left_of(place - 1), layout.widths[place - 1], HEAD_ROWS)
+            for offset, (row_before, row) in enumerate(zip(old, new, strict=True)):
+                span = changed_span(row_before, row, room)
+                if span is not None:
+                    regions.append(Region(left + span[0], top + offset, span[1], 1))
+        for y in {region.y for region in regions}:
+            self._strips[y] = self._strip(y, width)
+        if regions:
+            self.refresh(*regions)
+
+    def _strip(self, y: int, width: int) -> Strip:
+        if y < HEAD_ROWS:
+            row = self._columns[0][y]
+        else:
+            row = joined([column[y - HEAD_ROWS] for column in self._columns[1:]], self._layout_now.widths, GAP)
+        return Strip([Segment(text, self._look[role]) for text, role in row], width)
+
+    def _compose_columns(self, height: int) -> list[list[Row]]:
+        layout = self._layout_now
+        columns: list[list[Row]] = [[] for _ in layout.widths]
+        for placed in layout.placed:
+            width = layout.widths[placed.column]
+            columns[placed.column] += [fit(row, width) for row in self._pane(placed, width)]
+        for width, column in zip(layout.widths, columns, strict=True):
+            column.extend([fit((), width)] * (height - len(column)))
+        return [column[:height] for column in columns]
+
+    def _pane(self, placed: Placed, width: int) -> list[Row]:
+        pane, now = placed.pane, self._in_panes
+        rows = [self._title(pane, now, width), *pane.rows(now, width, placed.density)]
+        if pane.chart is not None and placed.chart_height:
+            how = ChartLook(self._arrangements.window, self.glyphs, self.sweep)
+            rows += chart_rows(pane.chart, self._charts[pane.id], now, width, placed.chart_height, how)
+        return rows
+
+    def _title(self, pane: Pane, now: Snapshot, width: int) -> Row:
+        name = f"{PANES.index(pane) + 1} {pane.title}"
+        value = pane.headline(now)
+        rule = "─" * max(1, width - len(name) - len(value) - 2)
+        chosen = self.has_focus and pane is self._selected
+        return ((name, Role.CHOSEN if chosen else Role.TITLE), (f" {rule} ", Role.GRID), (value, Role.VALUE))
+
+    def _head(self, width: int) -> Row:
+        left_out, current = self._layout_now.left_out, self._arrangements.current
+        notes = (
+            *(("paused",) if self._paused else ()),
+            *((f"{left_out} more",) if left_out else ()),
+            *((current.density.name.lower(),) if current.density is not None else ()),
+            current.name,
+        )
+        return head(self._snapshot, width, window=self._arrangements.window, notes=notes, glyphs=self.glyphs)

@@ -1,0 +1,162 @@
+"""The panes about the answer: speed, latency, context."""
+
+from __future__ import annotations
+
+from engine.metrics.latency import histogram_edge_ms
+from engine.metrics.snapshot import Phase, Snapshot
+from tui.drawing.braille import Glyphs, spark
+from tui.drawing.rows import UNKNOWN, Role, Row, cells, labelled_bar, level, milliseconds, number, sentence
+from tui.panel.pane import ChartSpec, Density, Pane
+
+
+def _speed_headline(now: Snapshot) -> str:
+    if now.phase is Phase.PREFILL:
+        return f"prefill {number(now.speed.prompt_per_second)} t/s"
+    value = now.speed.now if now.speed.now is not None else now.speed.mean
+    return f"{number(value)} t/s"
+
+
+def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
+    speed, prefill = now.speed, now.prefill
+    if now.phase is Phase.PREFILL and prefill.eta_ms is not None:
+        progress = f"{(prefill.share or 0) * 100:3.0f} % ETA {milliseconds(prefill.eta_ms):>7}"
+    else:
+        progress = f"{prefill.processed:,} of {prefill.total:,}"
+    rows = [labelled_bar(width, "prefill", prefill.share, progress)]
+    if density >= Density.NORMAL:
+        rows += [
+            cells(width, ("━ engine", f"{number(speed.now)} t/s", Role.FIRST), ("mean", f"{number(speed.mean)} t/s")),
+            cells(width, ("┅ screen", f"{number(speed.on_screen)} t/s", Role.SECOND), ("tokens", f"{speed.predicted_n:,}")),
+        ]
+    if density >= Density.FULL:
+        rows += [
+            cells(width, ("prefill", f"{number(speed.prompt_per_second)} t/s"), ("batch", _batch(now))),
+            sentence(width, "auto", now.pacing or ("chooses once painting is measured" if now.stream_batch_auto else "off")),
+        ]
+    return rows
+
+
+def _batch(now: Snapshot) -> str:
+    return f"{now.stream_batch} (auto)" if now.stream_batch_auto else str(now.stream_batch)
+
+
+SPEED = Pane(
+    "speed",
+    "Speed",
+    _speed_headline,
+    _speed_rows,
+    (
+        "tokens_per_second",
+        "predicted_per_second",
+        "on_screen_per_second",
+        "prompt_per_second",
+        "prefill_share",
+        "predicted_n",
+        "stream_batch",
+    ),
+    ChartSpec(("tokens_per_second", "on_screen_per_second"), "tokens/s", ("engine", "screen"), "t/s", floor=5.0),
+)
+
+
+def _latency_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
+    gaps = now.gaps
+    rows = [cells(width, ("p50", milliseconds(gaps.p50_ms)), ("p95", milliseconds(gaps.p95_ms)))]
+    if density >= Density.NORMAL:
+        ttft_ms = now.waterfall.ttft_ms if now.waterfall else None
+        rows += [
+            cells(width, ("p99", milliseconds(gaps.p99_ms)), ("max", milliseconds(gaps.max_ms))),
+            cells(width, ("TTFT", milliseconds(ttft_ms)), ("stalls/min", str(now.stalls_per_minute))),
+        ]
+    if density >= Density.FULL:
+        rows += [_histogram(now, width), *_waterfall(now, width)]
+    return rows
+
+
+def _histogram(now: Snapshot, width: int) -> Row:
+    """The gaps per half octave, from the first bin that has any to the last."""
+    counts = now.gaps.histogram
+    used = [place for place, count in enumerate(counts) if count]
+    if not used:
+        return sentence(width, "gaps", UNKNOWN)
+    first, last = used[0], used[-1]
+    ends = f"{histogram_edge_ms(first):.0f} ", f" {histogram_edge_ms(last + 1):.0f} ms"
+    bars = spark([float(count) for count in counts[first : last + 1]], high=float(max(counts)), glyphs=Glyphs.BLOCKS)
+    return (("gaps ", Role.LABEL), (ends[0], Role.LABEL), (bars, Role.FIRST), (ends[1], Role.LABEL))
+
+
+def _waterfall(now: Snapshot, width: int) -> list[Row]:
+    """Each step of the time to first token as a bar that begins where the one before ended."""
+    fall = now.waterfall
+    names = ("queue", "template", "tokenize", "reuse", "prefill", "first sample")
+    if fall is None:
+        rows = [cells(width, (name, UNKNOWN)) for name in names]
+        return [*rows, cells(width, ("visible", UNKNOWN), ("painted", UNKNOWN))]
+    label, value = 12, 8
+    room = width - label - value - 2
+    total = fall.ttft_ms or sum(length or 0.0 for _, length in fall.steps) or 1.0
+    rows, before = [], 0.0
+    for name, length in fall.steps:
+        if room < 6:
+            rows.append(cells(width, (name, milliseconds(length))))
+        else:
+            begin = min(room - 1, round(before / total * room))
+            extent = min(room - begin, max(1, round((length or 0.0) / total * room))) if length else 0
+            rows.append(
+                (
+                    (f"{name:<{label}} ", Role.LABEL),
+                    (" " * begin + "█" * extent + " " * (room - begin - extent), Role.FIRST),
+                    (f" {milliseconds(length):>{value}}", Role.VALUE),
+                )
+            )
+        before += length or 0.0
+    rows.append(cells(width, ("visible", milliseconds(fall.first_visible_ms)), ("painted", milliseconds(fall.first_paint_ms))))
+    return rows
+
+
+LATENCY = Pane(
+    "latency",
+    "Latency",
+    lambda now: f"p50 {milliseconds(now.gaps.p50_ms)}",
+    _latency_rows,
+    (
+        "itl_p50_ms",
+        "itl_p95_ms",
+        "itl_p99_ms",
+        "itl_max_ms",
+        "itl_histogram",
+        "stalls",
+        "ttft_ms",
+        "waterfall",
+        "first_visible_ms",
+        "first_paint_ms",
+    ),
+    ChartSpec(("itl_ms",), "longest gap, ms", ("longest gap",), "ms", floor=10.0),
+)
+
+
+def _context_headline(now: Snapshot) -> str:
+    return f"{now.context.used:,} / {now.context.n_ctx:,}" if now.context.n_ctx else UNKNOWN
+
+
+def _context_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
+    context = now.context
+    share = context.share
+    percent = UNKNOWN if share is None else f"{share * 100:3.0f} %"
+    rows = [labelled_bar(width, "used", share, percent, level(share, 0.8, 0.95))]
+    if density >= Density.NORMAL:
+        rows.append(cells(width, ("reused", f"{context.cache_n:,}"), ("fresh", f"{context.prompt_n:,}")))
+    if density >= Density.FULL:
+        diverged = UNKNOWN if context.diverged_at is None else f"token {context.diverged_at:,}"
+        rows.append(cells(width, ("diverged", diverged), ("left out", f"{context.left_out:,} turns")))
+    return rows
+
+
+CONTEXT = Pane(
+    "context",
+    "Context",
+    _context_headline,
+    _context_rows,
+    ("context_used", "cache_n", "prompt_n", "diverged_at", "left_out"),
+    ChartSpec(("context_used",), "tokens in the window", ("used",), "tokens", floor=1000.0),
+    chart_from=Density.FULL,
+)

@@ -1,0 +1,197 @@
+"""Where the person writes: several lines, history, and pastes of any size that never send themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events
+from textual.binding import BindingType
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import TextArea
+
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import BY_ID, Scope
+from tui.prompt.enter_rule import WAIT_S, EnterRule, Verdict
+from tui.prompt.history import PromptHistory
+from tui.terminal.driver import Burst
+from tui.text.sanitize import visible
+
+LONGEST_LINE = 10_000
+"""A longer line is kept aside and shown as one word: wrapping it anew for each key would take longer than the key."""
+
+
+def as_input(text: str) -> str:
+    """Pasted text as it goes to the model: line ends are newlines, control characters are visible symbols."""
+    return visible(text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+class Prompt(TextArea):
+    """The message under way. Keeps its text until `sent` says that it was taken."""
+
+    HELP = """\
+## The message
+
+Enter sends, Ctrl+J starts a new line (Shift+Enter too, where the terminal tells the difference). Up on the first line brings back
+older messages, Down on the last line newer ones.
+
+A pasted text arrives as it is, whatever its length, and is not sent before you press Enter. A single line of more than 10,000
+characters is shown as `[line of … characters]`, and sent in full as long as you leave those words as they are.
+
+Shift+Tab goes to the instrument panel, whose keys then stand in the last line, and Tab to the conversation; Esc comes back. Ctrl+G
+shows and hides the panel.
+
+A line that begins with `/` is a command, such as `/theme light`; begin with `//` to send a slash.
+"""
+    BINDING_GROUP_TITLE = "Message"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PROMPT, leave_out={"send"})]
+    DEFAULT_CSS = """
+    Prompt {
+        height: auto;
+        min-height: 3;
+        max-height: 12;
+        padding: 0 1;
+        border: round $border-blurred;
+        background: $background;
+        scrollbar-size-vertical: 1;
+        border-title-color: $muted;
+        border-subtitle-color: $muted;
+        &:focus { border: round $border; }
+        .text-area--placeholder { color: $faint; }
+        .text-area--cursor-line { background: transparent; }
+        &:ansi .text-area--placeholder { text-style: dim; }
+    }
+    """
+
+    @dataclass
+    class Submitted(Message):
+        """The person sends this text."""
+
+        text: str
+
+    def __init__(self, *, history: Path | None = None, id: str | None = None) -> None:
+        super().__init__(
+            id=id, soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, placeholder="Message, or / for commands"
+        )
+        self.cursor_blink = False  # each blink costs bytes, and over SSH it stutters
+        self.send_keys: frozenset[str] = frozenset(BY_ID["send"].keys)
+        self._history = PromptHistory(history)
+        self._rule = EnterRule()
+        self._waiting: Timer | None = None
+        self._handed_over = ""
+        """What was submitted last."""
+        self._aside: dict[str, str] = {}
+        """Lines too long to be edited, by the words that stand for them."""
+
+    @property
+    def whole(self) -> str:
+        """The message as it is sent: with the lines that are kept aside."""
+        return self._unfolded(self.text)
+
+    def sent(self) -> None:
+        """The text was taken: remember it, and keep only what was typed since it was handed over."""
+        taken = self._handed_over if self._handed_over and self.text.startswith(self._handed_over) else self.text
+        since = self.text.removeprefix(taken)
+        self._handed_over = ""
+        self._history.add(self._unfolded(taken))
+        self.put(since)
+
+    def put(self, text: str) -> None:
+        """Replace the text, the cursor at its end."""
+        self.load_text(self._folded(text))
+        self.move_cursor(self.document.end)
+
+    def _folded(self, text: str) -> str:
+        if len(text) <= LONGEST_LINE:
+            return text
+        return "\n".join(line if len(line) <= LONGEST_LINE else self._put_aside(line) for line in text.split("\n"))
+
+    def _unfolded(self, text: str) -> str:
+        for words, line in self._aside.items():
+            text = text.replace(words, line)
+        return text
+
+    def _put_aside(self, line: str) -> str:
+        line = self._unfolded(line)
+        words = f"[line of {len(line):,} characters, {len(self._aside) + 1}]"
+        self._aside[words] = line
+        return words
+
+    def _fold_line_at_cursor(self) -> None:
+        row = self.cursor_location[0]
+        line = self.document.get_line(row)
+        if len(line) > LONGEST_LINE:
+            self._replace_via_keyboard(self._put_aside(line), (row, 0), (row, len(line)))
+
+    async def _on_key(self, event: events.Key) -> None:
+        self._more_follows()
+        if event.key not in self.send_keys:
+            self._rule.key(event.time)
+            if event.is_printable and event.character and (shown := visible(event.character)) != event.character:
+                event.prevent_default()
+                event.stop()
+                self.insert(shown)
+                return
+            await super()._on_key(event)
+            return
+        event.prevent_default()
+        event.stop()
+        verdict = self._rule.enter(event.time)
+        if verdict is Verdict.NEWLINE:
+            self.insert("\n")
+        elif verdict is Verdict.SEND:
+            self.action_send()
+        else:
+            self._waiting = self.set_timer(WAIT_S, self._nothing_followed)
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.prevent_default()
+        event.stop()
+        self._more_follows()
+        if isinstance(event, Burst):
+            self._rule.burst(event.text, event.time)
+        else:
+            self._rule.bracketed()
+        if text := self._folded(as_input(event.text)):
+            self._replace_via_keyboard(text, *self.selection)
+            self._fold_line_at_cursor()
+            # Textual 8 scrolls to the cursor before it knows how tall the new text makes the prompt.
+            self.call_after_refresh(self.scroll_cursor_visible)
+
+    def _more_follows(self) -> None:
+        """Something came right after an Enter that waited: it was a line end."""
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
+            self._rule.was_newline()
+            self.insert("\n")
+
+    def _nothing_followed(self) -> None:
+        self._waiting = None
+        self.action_send()
+
+    def action_send(self) -> None:
+        """Hand the text over, unless there is none."""
+        if self.text.strip():
+            self._handed_over = self.text
+            self.post_message(self.Submitted(self.whole))
+
+    def action_newline(self) -> None:
+        """Start a new line."""
+        self.insert("\n")
+
+    def action_history_back(self) -> None:
+        """Up: a line, or from the first one to the message before."""
+        if not self.navigator.is_first_wrapped_line(self.cursor_location):
+            self.action_cursor_up()
+        elif (text := self._history.back(self.whole)) is not None:
+            self.put(text)
+
+    def action_history_forward(self) -> None:
+        """Down: a line, or from the last one to the message after."""
+        if not self.navigator.is_last_wrapped_line(self.cursor_location):
+            self.action_cursor_down()
+        elif (text := self._history.forward()) is not None:
+            self.put(text)

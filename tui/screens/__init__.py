@@ -1,1 +1,0 @@
-"""The screens and dialogs. Each talks to the session, never to the engine room behind it."""

@@ -1,0 +1,1 @@
+"""The terminal: driver, frame difference, pastes, round trip, link, clipboard."""

@@ -1,0 +1,232 @@
+"""The terminal driver: Textual's own, made to survive a terminal that hangs up, stands still, or tears input apart.
+
+Stock Textual 8.2 deadlocks when the terminal is gone (the writer thread dies, its queue fills, the event loop blocks in `put`) and
+spins on a closed input. It leans on these private parts of Textual, each held by a test: `LinuxDriver._file`,
+`LinuxDriver._writer_thread`, `WriterThread._queue`, `textual._xterm_parser.XTermParser`, `textual._ansi_sequences.SYNC_START`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from codecs import getincrementaldecoder
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+from textual import events
+from textual._ansi_sequences import SYNC_END, SYNC_START
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+from tui.terminal.ascii import ASCII_DRAWING
+from tui.terminal.frame_diff import Picture
+from tui.terminal.pastes import Part, Pasted, PasteSplitter, Withdrawn
+from tui.terminal.round_trip import HOLD_S, RoundTrip
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+READ_BYTES = 65536
+"""Most input taken at once; a paste arrives in as few pieces as the kernel allows."""
+
+POLL_S = 0.1
+"""How often the input thread looks whether it is to end."""
+
+
+class Burst(events.Paste):
+    """A paste that came without brackets: recognised by how much arrived at once, so more of it may follow."""
+
+
+Burst.handler_name = events.Paste.handler_name
+
+
+class TtyFile:
+    """The file that the writer thread writes to: counts bytes, times the blocking, and outlives the terminal.
+
+    After a hang-up, writes succeed and do nothing, so that the writer thread goes on draining its queue and nobody waits for it.
+    """
+
+    def __init__(self, file: IO[str], *, ascii_only: bool = False) -> None:
+        self._fd = file.fileno()
+        self._encoding = "ascii" if ascii_only else (getattr(file, "encoding", None) or "utf-8")
+        self._ascii_only = ascii_only
+        self.gone = threading.Event()
+        """Set when the terminal has hung up."""
+        self.bytes_written = 0
+        self.blocked_s = 0.0
+        """Time spent waiting for the terminal to take output, since the start."""
+        self._writing_since: float | None = None
+
+    def fileno(self) -> int:
+        """The file descriptor written to."""
+        return self._fd
+
+    def isatty(self) -> bool:
+        """Whether the output is a terminal."""
+        return not self.gone.is_set() and os.isatty(self._fd)
+
+    def write(self, text: str) -> int:
+        """Write all of `text`, waiting for the terminal; characters that the terminal's encoding lacks become question marks."""
+        if not self.gone.is_set():
+            if self._ascii_only:
+                text = text.translate(ASCII_DRAWING)
+            self._write_all(memoryview(text.encode(self._encoding, "replace")))
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is buffered here."""
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long the write under way has been waiting; 0 when none is."""
+        since = self._writing_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def _write_all(self, data: memoryview) -> None:
+        self.bytes_written += len(data)
+        started = self._writing_since = time.monotonic()
+        try:
+            while data:
+                try:
+                    data = data[os.write(self._fd, data) :]
+                except BlockingIOError:
+                    select.select([], [self._fd], [], POLL_S)
+        except (OSError, ValueError):
+            self.gone.set()
+        finally:
+            self._writing_since = None
+            self.blocked_s += time.monotonic() - started
+
+
+def erases(environ: Mapping[str, str]) -> bool:
+    """Whether this terminal erases cells to the colour of the moment, as all do but GNU screen."""
+    return not environ.get("TERM", "").startswith("screen") or bool(environ.get("TMUX"))
+
+
+def chord(message: Message) -> Message:
+    """The same message, but a letter with Alt is no text: Textual's input fields would type it in place of what it is bound to."""
+    if isinstance(message, events.Key) and message.key.startswith("alt+"):
+        return events.Key(message.key, None)
+    return message
+
+
+class SafeLinuxDriver(LinuxDriver):
+    """A LinuxDriver that survives what happens to terminals over SSH, and says how the line is doing."""
+
+    ascii_only: ClassVar[bool] = False
+
+    def __init__(self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None) -> None:
+        super().__init__(app, debug=debug, mouse=mouse, size=size)
+        assert self._file is not None, "without standard error there is no terminal to draw on"
+        self.tty = TtyFile(self._file, ascii_only=self.ascii_only)
+        self._file = self.tty  # type: ignore[assignment]
+        self.picture = Picture(erases=erases(os.environ), ascii_only=self.ascii_only)
+        """What the terminal shows."""
+        self.round_trip = RoundTrip()
+        """How long it takes to show what is sent."""
+        self._frame: list[str] = []
+        """A frame that has begun and is sent in one piece, since each write is a packet of its own."""
+
+    @property
+    def backlog(self) -> int:
+        """Writes that wait for the terminal."""
+        writer = self._writer_thread
+        return 0 if writer is None else writer._queue.qsize()
+
+    def write(self, data: str) -> None:
+        """Queue output, a frame in one piece; dropped once the terminal is gone, so that nobody waits for it."""
+        if self._frame or data == SYNC_START:
+            self._frame.append(data)
+            if data != SYNC_END:
+                return
+            data = "".join(self._frame)
+            self._frame.clear()
+        if not self.tty.gone.is_set():
+            super().write(data)
+
+    def ask(self) -> None:
+        """Have the terminal say when it has drawn everything up to here."""
+        if self.input_tty and self._writer_thread is not None and (query := self.round_trip.ask()):
+            self.write(query)
+
+    def start_application_mode(self) -> None:
+        """Take the terminal, at the start and after `fg`: nobody knows what it shows."""
+        self.picture.forget()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def run_input_thread(self) -> None:
+        """Read input until told to stop; a closed terminal becomes one SIGHUP instead of a spinning thread."""
+        try:
+            self._read_input()
+        except OSError:
+            self._hang_up()
+
+    def _read_input(self) -> None:
+        parser = XTermParser(self._debug)
+        decode = getincrementaldecoder("utf-8")("replace").decode
+        splitter = PasteSplitter()
+        while not self.exit_event.is_set():
+            ready, _, _ = select.select([self.fileno], [], [], HOLD_S / 4 if self.round_trip.holding else POLL_S)
+            if self.exit_event.is_set():
+                break
+            now = time.monotonic()
+            found: list[Part] = splitter.tick(now)
+            if ready:
+                data = os.read(self.fileno, READ_BYTES)
+                if not data:
+                    self._hang_up()
+                    return
+                text = self.round_trip.without_answers(decode(data))
+            else:
+                text = self.round_trip.tick()
+            if text:
+                found += splitter.feed(text, now)
+            parser = self._deliver(found, parser)
+
+    def _deliver(self, found: list[Part], parser: XTermParser) -> XTermParser:
+        """Hand out what came; returns the parser to go on with."""
+        for part in found:
+            if isinstance(part, Withdrawn):
+                parser = self._renewed(parser)
+            elif isinstance(part, Pasted):
+                self.process_message(events.Paste(part.text) if part.bracketed else Burst(part.text))
+            else:
+                for event in parser.feed(part.text):
+                    self.process_message(chord(event))
+        for event in parser.tick():
+            self.process_message(chord(event))
+        return parser
+
+    def _renewed(self, parser: XTermParser) -> XTermParser:
+        """A parser that knows what this one has learnt about the terminal, and nothing of the sequence it is in."""
+        fresh = XTermParser(self._debug)
+        fresh.mouse_pixels = parser.mouse_pixels
+        fresh.terminal_size = parser.terminal_size
+        fresh.terminal_pixel_size = parser.terminal_pixel_size
+        return fresh
+
+    def _hang_up(self) -> None:
+        self.tty.gone.set()
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back as it was; nothing to give back when it is gone."""
+        if self.tty.gone.is_set():
+            self.exit_event.set()
+            return
+        super().stop_application_mode()
+
+    def close(self) -> None:
+        """End the writer thread; a writer stuck in a dead terminal is left behind (it is a daemon)."""
+        if not self.tty.gone.is_set():
+            super().close()
+
+
+class AsciiDriver(SafeLinuxDriver):
+    """For locales without UTF-8: lines and charts are drawn in ASCII."""
+
+    ascii_only = True

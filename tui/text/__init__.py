@@ -1,0 +1,1 @@
+"""Text for cells: what may be shown, widths, wording."""

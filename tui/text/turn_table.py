@@ -1,0 +1,132 @@
+"""The turns of a session, and two sides of a comparison, as rows of figures; for the screen and for the command line. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.metrics.side_by_side import Difference, Middle, Side
+from engine.records import TurnRecord
+from tui.text.one_line import cut, one_line
+
+UNKNOWN = "–"
+GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A figure of every turn."""
+
+    title: str
+    width: int
+    text: Callable[[int, TurnRecord], str]
+    """From the turn's place, from 1, and the turn."""
+    rank: int
+    """Columns of a higher rank go first when there is no room."""
+    left: bool = False
+
+
+def _figure(value: float | None, digits: int = 0) -> str:
+    return UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def _when(turn: TurnRecord) -> str:
+    return f"{datetime.fromtimestamp(turn.started_ms / 1000).astimezone():%m-%d %H:%M}"
+
+
+def _remark(turn: TurnRecord) -> str:
+    if turn.error is not None:
+        return f"failed: {one_line(turn.error)}"
+    return f"noisy: {one_line(turn.noisy)}" if turn.noisy is not None else ""
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("turn", 5, lambda number, _: f"{number:,}", 0),
+    Column("when", 11, lambda _, turn: _when(turn), 8),
+    Column("prompt", 7, lambda _, turn: _figure(turn.timings.prompt_n), 2),
+    Column("reused", 7, lambda _, turn: _figure(turn.timings.cache_n), 2),
+    Column("generated", 9, lambda _, turn: _figure(turn.timings.predicted_n), 1),
+    Column("TTFT ms", 8, lambda _, turn: _figure(turn.timings.ttft_ms), 1),
+    Column("prefill/s", 9, lambda _, turn: _figure(turn.timings.prompt_per_second, 1), 7),
+    Column("tokens/s", 8, lambda _, turn: _figure(turn.timings.predicted_per_second, 1), 0),
+    Column("p99 ms", 7, lambda _, turn: _figure(turn.timings.itl_p99_ms, 1), 3),
+    Column("RAM MiB", 8, lambda _, turn: _figure(None if turn.rss_peak_bytes is None else turn.rss_peak_bytes / 2**20), 4),
+    Column("quant", 8, lambda _, turn: one_line(turn.quant), 6, left=True),
+    Column("preset", 12, lambda _, turn: one_line(turn.preset), 5, left=True),
+    Column("", 24, lambda _, turn: _remark(turn), 9, left=True),
+)
+"""What the table can show, from left to right."""
+
+
+def columns_for(width: int) -> tuple[Column, ...]:
+    """The columns that there is room for."""
+    kept = list(COLUMNS)
+    while len(kept) > 1 and sum(column.width + GAP for column in kept) - GAP > width:
+        kept.remove(max(kept, key=lambda column: column.rank))
+    return tuple(kept)
+
+
+def heading(columns: Sequence[Column]) -> str:
+    """The titles of the columns."""
+    return _line([_cell(column, column.title) for column in columns])
+
+
+def turn_row(columns: Sequence[Column], number: int, turn: TurnRecord) -> str:
+    """A turn in a line."""
+    return _line([_cell(column, column.text(number, turn)) for column in columns])
+
+
+def _cell(column: Column, text: str) -> str:
+    return cut(text, column.width) if column.left or len(text) > column.width else f"{text:>{column.width}}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return (" " * GAP).join(cells).rstrip()
+
+
+# Two sides
+
+
+@dataclass(frozen=True, slots=True)
+class SideLayout:
+    """How wide the parts of a comparison are."""
+
+    name: int
+    """Cells of a figure's name with its unit."""
+    side: int
+    """Cells of each side."""
+    deviation: bool
+    """Whether there is room for how much a side varies."""
+
+
+def side_layout(width: int) -> SideLayout:
+    """What fits into a width."""
+    if width >= 92:
+        return SideLayout(29, 20, True)
+    return SideLayout(24, 14, False) if width >= 73 else SideLayout(20, 10, False)
+
+
+def side_heading(left: Side, right: Side, layout: SideLayout) -> tuple[str, str]:
+    """The names of both sides, and how many turns each is made of."""
+    names = [cut(one_line(side.name), layout.side) for side in (left, right)]
+    turns = [f"{f'{len(side.clean):,} of {len(side.turns):,}':>{layout.side}}" for side in (left, right)]
+    return _sides("", names, layout), _sides("clean turns", turns, layout)
+
+
+def difference_row(row: Difference, layout: SideLayout) -> str:
+    """A figure on both sides, with what changed from the left to the right one."""
+    sides = [f"{_middle(middle, layout):>{layout.side}}" for middle in (row.left, row.right)]
+    change = "" if row.change is None else f"{row.change:+.1%}"
+    verdict = "" if row.better is None else "  better" if row.better else "  worse"
+    return f"{_sides(f'{row.figure.name}, {row.figure.unit}', sides, layout)}  {change:>7}{verdict}".rstrip()
+
+
+def _middle(middle: Middle | None, layout: SideLayout) -> str:
+    if middle is None:
+        return UNKNOWN
+    return f"{middle.median:,.1f} ± {middle.deviation:,.1f}" if layout.deviation else f"{middle.median:,.1f}"
+
+
+def _sides(name: str, cells: Sequence[str], layout: SideLayout) -> str:
+    return f"{cut(name, layout.name)}  {'  '.join(cells)}"

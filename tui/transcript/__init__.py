@@ -1,0 +1,1 @@
+"""The transcript: messages as lines, drawn when they are visible."""

@@ -1,0 +1,126 @@
+"""Blocks of the transcript: a piece of text, how it is to look, and its rendered lines as long as width and look stay the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual.strip import Strip
+
+from tui.text.cells import drawable
+from tui.transcript.look import GUTTER, Look
+
+WIDEST = 116
+"""Text is wrapped at this width on wider screens: longer lines are hard to read."""
+NARROWEST = 12
+
+
+class Kind(Enum):
+    """What a block is, which decides how it is drawn."""
+
+    USER_LABEL = auto()
+    ASSISTANT_LABEL = auto()
+    SYSTEM_LABEL = auto()
+    USER_TEXT = auto()
+    PLAIN = auto()
+    MARKDOWN = auto()
+    THOUGHT_HEAD = auto()
+    THOUGHT = auto()
+    NOTE = auto()
+    """Small print: timings, why an answer ended."""
+    FAILURE = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """One cached part of a message."""
+
+    kind: Kind
+    source: str
+    gap: int = 0
+    """Blank lines after it."""
+    aside: str = ""
+    """For a label: what stands beside it, such as `2/3`."""
+    _lines: list[Strip] | None = field(default=None, repr=False)
+    _key: tuple[int, Look] | None = field(default=None, repr=False)
+
+    def change(self, source: str, *, aside: str | None = None) -> None:
+        """Give it another text; rendered again when it is next looked at."""
+        self.source = source
+        if aside is not None:
+            self.aside = aside
+        self._lines = None
+
+    def is_rendered(self, width: int, look: Look) -> bool:
+        """Whether the lines are there for this width and look."""
+        return self._lines is not None and self._key == (width, look)
+
+    def height(self, width: int, look: Look) -> int:
+        """Lines it takes: exact when rendered, else an estimate that costs nothing."""
+        if self._lines is not None and self._key == (width, look):
+            return len(self._lines)
+        return 1 + self.source.count("\n") + len(self.source) // max(NARROWEST, min(WIDEST, width - GUTTER - 1)) + self.gap
+
+    def lines(self, width: int, look: Look) -> list[Strip]:
+        """Its lines, each `width` cells wide, gutter included."""
+        if self._lines is None or self._key != (width, look):
+            self._lines = _compose(self, width, look)
+            self._key = (width, look)
+        return self._lines
+
+
+_STYLES = {
+    Kind.USER_LABEL: "label_user",
+    Kind.ASSISTANT_LABEL: "label_assistant",
+    Kind.SYSTEM_LABEL: "label_system",
+    Kind.USER_TEXT: "user_text",
+    Kind.THOUGHT_HEAD: "thinking",
+    Kind.THOUGHT: "thinking",
+    Kind.NOTE: "faint",
+    Kind.FAILURE: "failure",
+}
+
+
+def _compose(block: Block, width: int, look: Look) -> list[Strip]:
+    room = max(NARROWEST, min(WIDEST, width - GUTTER - 1))
+    rows = _rows(block, room, look)
+    of_user = block.kind in {Kind.USER_LABEL, Kind.USER_TEXT}
+    fill = look.base + Style(bgcolor=look.user_text.bgcolor) if of_user else look.base
+    gutter = Segment("▎ ", look.label_user) if of_user else Segment(" " * GUTTER)
+    blank = Strip.blank(width, look.base)
+    strips = [Strip([gutter, *row]).adjust_cell_length(width).apply_style(fill) for row in rows]
+    return strips + [blank] * block.gap
+
+
+def _rows(block: Block, room: int, look: Look) -> list[list[Segment]]:
+    if block.kind is Kind.MARKDOWN:
+        return _markdown_rows(block.source, room, look)
+    style: Style = getattr(look, _STYLES[block.kind]) if block.kind in _STYLES else Style()
+    text = Text(drawable(block.source))
+    text.stylize(style)  # a style given to Text itself is lost by Text.render when it has no spans (Rich 15)
+    if block.aside:
+        text.append(f"  {block.aside}", look.muted)
+    indent = [Segment("│ ", look.rule)] if block.kind is Kind.THOUGHT else []
+    lines = text.wrap(look.console, max(1, room - GUTTER * len(indent)), overflow="fold", tab_size=4)
+    return [[*indent, *(Segment(part, part_style) for part, part_style, _ in line.render(look.console) if part)] for line in lines]
+
+
+def _markdown_rows(source: str, room: int, look: Look) -> list[list[Segment]]:
+    from tui.transcript.markdown import markdown_lines
+
+    if not source.strip():
+        return []
+    try:
+        rows = markdown_lines(source, room, look)
+    except Exception:  # noqa: BLE001 - whatever a parser or highlighter thinks of a model's output, the text itself is shown
+        lines = Text(drawable(source)).wrap(look.console, room, overflow="fold")
+        rows = [[*line.render(look.console, end="")] for line in lines]
+    shown = [index for index, row in enumerate(rows) if any(segment.text.strip() or _filled(segment) for segment in row)]
+    return rows[shown[0] : shown[-1] + 1] if shown else []
+
+
+def _filled(segment: Segment) -> bool:
+    return segment.style is not None and segment.style.bgcolor is not None

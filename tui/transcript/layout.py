@@ -1,0 +1,153 @@
+"""Which lines of the conversation are in sight: renders those, estimates the others. Knows no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from rich.segment import Segment
+from textual.strip import Strip
+
+from tui.transcript.look import GUTTER, Look
+from tui.transcript.messages import Entry, Pages, Place
+from tui.transcript.select import line_key
+
+NO_KEY = -1
+"""Key of a line that belongs to no message."""
+
+
+class Layout:
+    """All entries, laid out to a width; positions are lines from the start of the conversation."""
+
+    def __init__(self) -> None:
+        self.pages = Pages()
+        self.width = 0
+        self.rows = 0
+        self._look: Look | None = None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The messages, oldest first."""
+        return self.pages.entries
+
+    @property
+    def look(self) -> Look:
+        """The colours in force."""
+        assert self._look is not None, "fit() comes first"
+        return self._look
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to lay out on."""
+        return self._look is not None and self.width > 0 and self.rows > 0
+
+    @property
+    def height(self) -> int:
+        """Lines of the whole conversation, those that were never in sight estimated."""
+        return self.pages.height(self.width, self.look)
+
+    def fit(self, width: int, rows: int, look: Look) -> None:
+        """Lay out to another size or look."""
+        if (width, look) != (self.width, self._look):
+            self.pages.remeasure()
+        self.width, self.rows, self._look = width, rows, look
+
+    def place(self, y: int) -> Place | None:
+        """What stands in a line; None below the end."""
+        return self.pages.place(y, self.width, self.look)
+
+    def top(self, index: int) -> int:
+        """The first line of an entry."""
+        return self.pages.top(index, self.width, self.look)
+
+    def line_of(self, place: Place | None) -> int:
+        """Where a place stands now, or as near to it as there is still something."""
+        if place is None or place.entry >= len(self.entries):
+            return 0
+        blocks = self.entries[place.entry].blocks()
+        before = sum(block.height(self.width, self.look) for block in islice(blocks, place.block))
+        within = min(place.line, blocks[place.block].height(self.width, self.look) - 1) if place.block < len(blocks) else 0
+        return self.top(place.entry) + before + max(0, within)
+
+    def render_end(self) -> None:
+        """Render a windowful at the end."""
+        missing = self.rows
+        for index in reversed(range(len(self.entries))):
+            if missing <= 0:
+                return
+            missing -= self._render_entry_up(index, missing)
+
+    def render_above(self, place: Place, lines: int) -> None:
+        """Render what stands right above a place."""
+        missing = lines - place.line
+        missing -= self._render_entry_up(place.entry, missing, below=place.block)
+        for index in reversed(range(place.entry)):
+            if missing <= 0:
+                return
+            missing -= self._render_entry_up(index, missing)
+
+    def render_from(self, y: int) -> int:
+        """Render a windowful from a line downwards; returns where that line stands now."""
+        place = self.place(y)
+        if place is None:
+            return y
+        first = self.entries[place.entry]
+        if not first.opened:
+            first.open()
+            self.pages.touch(place.entry)
+            place = self.place(y) or Place(place.entry, 0, 0)
+        missing = self.rows + place.line
+        for index in range(place.entry, len(self.entries)):
+            entry = self.entries[index]
+            entry.open()
+            for block in entry.blocks()[place.block if index == place.entry else 0 :]:
+                if missing <= 0:
+                    break
+                missing -= len(block.lines(self.width, self.look))
+            self.pages.touch(index)
+            if missing <= 0:
+                break
+        return self.line_of(place)
+
+    def _render_entry_up(self, index: int, lines: int, *, below: int | None = None) -> int:
+        entry = self.entries[index]
+        entry.open()
+        done = 0
+        for block in reversed(entry.blocks()[:below]):
+            if done >= lines:
+                break
+            done += len(block.lines(self.width, self.look))
+        self.pages.touch(index)
+        return done
+
+    def window(self, top: Place | None, chosen: int | None) -> tuple[list[Strip], list[int]]:
+        """The lines in sight and their keys, from `top` on, filled up with blank ones; the chosen entry is marked."""
+        strips: list[Strip] = []
+        keys: list[int] = []
+        for index in range(top.entry if top else 0, len(self.entries) if top else 0):
+            blocks = self.entries[index].blocks()
+            at_top = top is not None and index == top.entry
+            for number in range(top.block if top and at_top else 0, len(blocks)):
+                skip = top.line if top and at_top and number == top.block else 0
+                lines = blocks[number].lines(self.width, self.look)
+                marked = len(lines) - (blocks[number].gap if number == len(blocks) - 1 else 0) if index == chosen else 0
+                strips += [*map(self._marked, lines[skip:marked]), *lines[max(skip, marked) :]]
+                keys += [line_key(index, number, line) for line in range(skip, len(lines))]
+                if len(strips) >= self.rows:
+                    return strips[: self.rows], keys[: self.rows]
+        missing = self.rows - len(strips)
+        return strips + [Strip.blank(self.width, self.look.base)] * missing, keys + [NO_KEY] * missing
+
+    def centred(self, lines: Sequence[str]) -> tuple[list[Strip], list[int]]:
+        """A window that shows a few lines of quiet text in its middle."""
+        shown = [line[: max(0, self.width - 2)] for line in lines][: self.rows]
+        left = max(1, (self.width - max(map(len, shown), default=0)) // 2)
+        above = (self.rows - len(shown)) // 2
+        texts = [""] * above + [" " * left + line for line in shown] + [""] * (self.rows - len(shown) - above)
+        style = self.look.base + self.look.muted
+        strips = [Strip([Segment(text, style)]).adjust_cell_length(self.width, self.look.base) for text in texts]
+        return strips, [NO_KEY] * len(strips)
+
+    def _marked(self, strip: Strip) -> Strip:
+        mark = Strip([Segment("▌ ", self.look.base + self.look.chosen)], GUTTER)
+        return Strip.join([mark, strip.crop(GUTTER)])

@@ -1,0 +1,288 @@
+"""The moving window over a conversation: scrolling, following its end, and repainting only the rows that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import var
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.drawing.ready_lines import ReadyLines
+from tui.transcript.layout import NO_KEY, Layout
+from tui.transcript.look import Look
+from tui.transcript.messages import Place
+from tui.transcript.select import extract, highlight
+
+WHEEL_LINES = 3
+
+
+class TranscriptView(ScrollView, ReadyLines, can_focus=True):
+    """Shows a layout, whatever fills it. Follows its end until the person scrolls up."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(Look.COMPONENTS)
+    DEFAULT_CSS = """
+    TranscriptView {
+        height: 1fr;
+        background: $background;
+        color: $foreground;
+        overflow-x: hidden;
+        scrollbar-gutter: stable;
+        scrollbar-size-vertical: 1;
+
+        .transcript--label-user { color: $user; text-style: bold; }
+        .transcript--label-assistant { color: $assistant; text-style: bold; }
+        .transcript--label-system { color: $muted; text-style: bold; }
+        .transcript--user-text { color: $foreground; background: $user-background; }
+        .transcript--chosen { color: $chosen; text-style: bold; }
+        .transcript--muted { color: $muted; }
+        .transcript--faint { color: $faint; }
+        .transcript--thinking { color: $thinking; text-style: italic; }
+        .transcript--failure { color: $error; }
+        .transcript--heading { color: $heading; text-style: bold; }
+        .transcript--strong { color: $strong; text-style: bold; }
+        .transcript--link { color: $link; text-style: underline; }
+        .transcript--quote { color: $quote; }
+        .transcript--rule { color: $rule; }
+        .transcript--inline-code { color: $code; background: $code-background; }
+        .transcript--code { color: $code; background: $code-background; }
+        .transcript--code-comment { color: $code-comment; text-style: italic; }
+        .transcript--code-keyword { color: $code-keyword; }
+        .transcript--code-string { color: $code-string; }
+        .transcript--code-number { color: $code-number; }
+        .transcript--code-name { color: $code-name; }
+
+        &:ansi {
+            .transcript--faint, .transcript--muted, .transcript--rule, .transcript--code-comment { text-style: dim; }
+            .transcript--inline-code { text-style: bold; }
+        }
+    }
+    """
+
+    jump: var[int] = var(1)
+    """When the end runs off the bottom, move by this many lines at once: each move repaints the whole view."""
+
+    @dataclass
+    class FollowChanged(Message):
+        """The view follows the end, or it does not and new text waits below."""
+
+        following: bool
+        unseen: bool
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.welcome: Sequence[str] = ()
+        """Lines to show while there is nothing to show."""
+        self._layout = Layout()
+        self._following = True
+        self._unseen = False
+        self._moving = False
+        self._shown: list[Strip] = []
+        self._shown_keys: list[int] = []
+        self._top: Place | None = None
+        self._chosen: int | None = None
+
+    def action_scroll_up(self) -> None:
+        """A line up."""
+        self._move_by(-1)
+
+    def action_scroll_down(self) -> None:
+        """A line down."""
+        self._move_by(1)
+
+    def action_scroll_home(self) -> None:
+        """To the first line."""
+        self.to_start()
+
+    def action_scroll_end(self) -> None:
+        """To the end."""
+        self.to_end()
+
+    # Scrolling
+
+    @property
+    def following(self) -> bool:
+        """Whether the view stays at the end while text arrives."""
+        return self._following
+
+    def scroll_pages(self, pages: float) -> None:
+        """Move by pages, one line of the page before kept in sight."""
+        self._move_by(round(pages * max(1, self._layout.rows - 1)))
+
+    def to_start(self) -> None:
+        """Jump to the first line."""
+        self._set_following(False)
+        self._top = None
+        self._go(0)
+
+    def to_end(self) -> None:
+        """Jump to the end and follow it."""
+        self._set_following(True)
+        self._arrange(settle=True)
+
+    def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        event.prevent_default()
+        self._move_by(-WHEEL_LINES)
+
+    def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        event.prevent_default()
+        self._move_by(WHEEL_LINES)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """The scroll bar was moved, or we moved; or the window grew past the end, and then a resize that arranges things is on its way."""
+        resized = self.scrollable_content_region.height != self._layout.rows
+        if not self._moving and not resized and round(old_value) != round(new_value):
+            self._move_by(round(new_value) - round(old_value), origin=round(old_value))
+
+    # Textual's hooks
+
+    def on_resize(self) -> None:
+        """Lines are wrapped anew; those in sight first, the others when they come into sight."""
+        self._fit()
+        self._arrange(settle=True)
+
+    def notify_style_update(self) -> None:
+        """The theme changed."""
+        super().notify_style_update()
+        if self._layout.ready:
+            self._fit()
+            self._arrange()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the window, with the marks by which Textual finds what the mouse points at."""
+        strip = self.ready_lines(range(y, y + 1))[0]
+        return strip.apply_offsets(0, self._shown_keys[y]) if y < len(self._shown) and self._shown_keys[y] != NO_KEY else strip
+
+    def ready_lines(self, rows: range) -> Sequence[Strip]:
+        """Lines of the window, with the selection on them."""
+        lines = self._shown[rows.start : rows.stop]
+        if (selection := self.text_selection) is not None:
+            style = self.screen.get_component_rich_style("screen--selection")
+            spans = [selection.get_span(key) for key in self._shown_keys[rows.start : rows.stop]]
+            lines = [highlight(line, span, style) if span is not None else line for line, span in zip(lines, spans, strict=True)]
+        missing = len(rows) - len(lines)
+        return lines + [Strip.blank(self.size.width, self.rich_style)] * missing if missing else lines
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The text under the mouse's selection, as it is drawn, without the gutter."""
+        return extract(self._layout.entries, selection, self._layout.width, self._layout.look), "\n"
+
+    def _refresh_scrollbars(self) -> None:
+        """No scroll bar while following: it would move with every line."""
+        if self._following:
+            self.show_vertical_scrollbar = False
+        else:
+            super()._refresh_scrollbars()
+
+    def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual's signature
+        """The mouse selects."""
+        self.refresh()
+
+    # Laying out
+
+    def _fit(self) -> None:
+        size = self.scrollable_content_region.size
+        self._layout.fit(size.width, size.height, Look.of(self))
+        self._shown = []
+
+    def _arrange(self, *, settle: bool = False) -> None:
+        """Something changed: keep the end in sight, or else the line at the top where it is.
+
+        While an answer grows, the end may run ahead into blank lines below it (`jump`); `settle` puts the last line at the bottom.
+        """
+        layout = self._layout
+        if not self.is_attached or not layout.ready:
+            return
+        if not self._following:
+            self._go(layout.line_of(self._top))
+            return
+        layout.render_end()
+        height, y = layout.height, self.scroll_offset.y
+        ahead = 0 if settle else self.jump - 1
+        if settle or not y <= height - layout.rows + ahead <= y + ahead:
+            y = max(0, height - layout.rows + (ahead if height > layout.rows else 0))
+        self._set_view(y, max(height, y + layout.rows))
+
+    def _go(self, y: int) -> None:
+        """Show line `y` at the top."""
+        layout = self._layout
+        if not layout.ready:
+            return
+        y = layout.render_from(max(0, y))
+        if y > layout.height - layout.rows:
+            layout.render_end()
+            y = max(0, layout.height - layout.rows)
+        self._set_view(y, layout.height)
+
+    def _move_by(self, lines: int, *, origin: int | None = None) -> None:
+        """Scroll; the lines that come into view from above are the ones right above, however wrong their estimate was."""
+        layout = self._layout
+        if not layout.ready:
+            return
+        y = self.scroll_offset.y if origin is None else origin
+        if lines < 0 < layout.height - layout.rows:
+            self._set_following(False)
+            if self._top is not None and -lines <= 3 * layout.rows:
+                layout.render_above(self._top, -lines)
+                y = layout.line_of(self._top)
+        self._go(y + lines)
+        if lines > 0 and self.scroll_offset.y >= layout.height - layout.rows:
+            self._set_following(True)
+
+    def _bring_into_view(self, index: int) -> None:
+        if not self._layout.ready:
+            return
+        top, y = self._layout.top(index), self.scroll_offset.y
+        if not y <= top < y + self._layout.rows:
+            self._set_following(False)
+            self._go(top if top < y else top - self._layout.rows // 3)
+
+    def _set_view(self, y: int, height: int) -> None:
+        """Take over position and size; no layout pass while following, since that would repaint the whole view each time."""
+        size = Size(self._layout.width, height)
+        self._moving = True
+        try:
+            if self._following:
+                self.set_reactive(Widget.virtual_size, size)
+            elif size != self.virtual_size or not self.show_vertical_scrollbar:
+                self.virtual_size = size
+                self._refresh_scrollbars()
+            self.set_reactive(Widget.scroll_target_y, y)
+            self.scroll_y = y
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.position = y
+        finally:
+            self._moving = False
+        self._top = self._layout.place(y)
+        self._repaint()
+
+    def _set_following(self, following: bool) -> None:
+        if following != self._following:
+            self._following = following
+            self._unseen = False
+            if following:
+                self.show_vertical_scrollbar = False
+            self.post_message(self.FollowChanged(following, False))
+
+    def _repaint(self) -> None:
+        """Work out the window again and repaint the rows that differ."""
+        layout = self._layout
+        if not layout.ready:
+            return
+        old = self._shown
+        self._shown, self._shown_keys = layout.window(self._top, self._chosen) if layout.entries else layout.centred(self.welcome)
+        if len(old) != len(self._shown) or self.text_selection is not None:
+            self.refresh()
+            return
+        for row, strip in enumerate(self._shown):
+            if strip is not old[row] and strip != old[row]:
+                self.refresh(Region(0, row, layout.width, 1))

@@ -1,1 +1,0 @@
-"""The parts of the screens: transcript, prompt, panel, charts, flame view, status line."""
