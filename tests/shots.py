@@ -81,9 +81,8 @@ class _Painter:
         draw = self._draw
         draw.rectangle((x, y, right, bottom), fill=paper)
         if 0x2800 <= code <= 0x28FF:
-            for bit, (across, down) in enumerate(_DOTS):
-                if code - 0x2800 >> bit & 1:
-                    draw.rectangle((x + 2 + across * 5, y + 2 + down * 5, x + 3 + across * 5, y + 3 + down * 5), fill=ink)
+            for across, down in (dot for bit, dot in enumerate(_DOTS) if code - 0x2800 >> bit & 1):
+                draw.rectangle((x + 2 + across * 5, y + 2 + down * 5, x + 3 + across * 5, y + 3 + down * 5), fill=ink)
         elif 0x2581 <= code <= 0x2588:
             draw.rectangle((x, bottom + 1 - CELL[1] * (code - 0x2580) // 8, right, bottom), fill=ink)
         elif 0x2589 <= code <= 0x258F:

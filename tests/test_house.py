@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,36 @@ ROOT = Path(__file__).parents[1]
 
 SHADOWED = {Scope.DIALOG: {"escape"}}
 """Escape closes a dialog before it stops an answer."""
+
+
+MOST_LINES = 400
+MOST_FILES = 20
+
+DATA = ("engine/guide/training/corpus/", "engine/guide/training/heldout.py", "tests/cases/")
+"""Texts and tables: as long as what they list."""
+
+TOO_LONG = {
+    "engine/metrics/definitions.py",
+    "engine/models/gguf_header.py",
+    "engine/session/session.py",
+    "engine/session/switching.py",
+    "engine/store/migrations.py",
+    "tests/engine/chat/test_prompt.py",
+    "tests/engine/llama/test_backend.py",
+    "tests/engine/session/test_session.py",
+    "tests/engine/session/test_switching.py",
+    "tests/tui/chat/test_app.py",
+    "tui/flame/screen.py",
+    "tui/library/sessions.py",
+}
+TOO_FULL = {"engine/llama", "engine/profiling", "engine/store"}
+"""Waiting for their cut; these two sets only shrink."""
+
+
+def tracked(*suffixes: str) -> list[Path]:
+    """The files of the repository whose names end like this."""
+    listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [ROOT / name for name in listing if name.endswith(suffixes) and (ROOT / name).exists()]
 
 
 def loaded_modules(statement: str) -> set[str]:
@@ -86,8 +118,84 @@ def test_the_readme_names_every_command() -> None:
 
 
 def test_no_file_names_a_package_index() -> None:
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    texts = [path for path in tracked if path.endswith((".py", ".toml", ".md", "run", "justfile"))]
+    texts = tracked(".py", ".toml", ".txt", ".md", ".yml", ".yaml", "run", "justfile")
     assert texts
     forbidden = re.compile("pypi" + r"\.org|python" + "hosted|registry" + r"\.npm")
-    assert [path for path in texts if forbidden.search((ROOT / path).read_text("utf-8", "replace"))] == []
+    assert [path for path in texts if forbidden.search(path.read_text("utf-8", "replace"))] == []
+
+
+def test_no_file_has_more_than_400_lines() -> None:
+    names = {path.relative_to(ROOT).as_posix(): path for path in tracked(".py")}
+    long = {name for name, path in names.items() if len(path.read_text("utf-8").splitlines()) > MOST_LINES and not name.startswith(DATA)}
+    assert long - TOO_LONG == set()
+
+
+def test_no_folder_has_more_than_20_modules() -> None:
+    full = Counter(path.parent.relative_to(ROOT).as_posix() for path in tracked(".py") if path.name != "__init__.py")
+    assert {folder for folder, count in full.items() if count > MOST_FILES} - TOO_FULL == set()
+
+
+def trees() -> Iterator[tuple[Path, ast.Module]]:
+    """The syntax trees of all modules of the program."""
+    for folder in ("engine", "tui"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield path, ast.parse(path.read_text("utf-8"))
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Full names of what a module imports, in functions and for types too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def short(name: str) -> str:
+    """An import as docstrings name it: `engine.chat`, `msgspec`; nothing for the standard library."""
+    parts = name.split(".")
+    if parts[0] in {"engine", "tui"}:
+        return ".".join(parts[:2])
+    return "" if parts[0] in sys.stdlib_module_names else parts[0]
+
+
+def test_every_room_says_what_it_imports_and_imports_nothing_else() -> None:
+    real: dict[str, set[str]] = defaultdict(set)
+    said: dict[str, set[str]] = {}
+    for path, tree in trees():
+        room = path.relative_to(ROOT).parent.parts[:2]
+        if len(room) < 2 or "training" in path.parts:
+            continue
+        real[".".join(room)] |= {short(name) for name in imports(tree)}
+        if path.parent == ROOT.joinpath(*room) and path.name == "__init__.py":
+            sentence = re.search(r"^May import (.*?)\.$", ast.get_docstring(tree) or "", re.DOTALL | re.MULTILINE)
+            said[".".join(room)] = set(re.split(r"[,;\s]+", sentence[1])) - {"nothing"} if sentence else {"(there is no such sentence)"}
+    wrong = []
+    for room, names in real.items():
+        names -= {"", room, "engine.__version__"}
+        if said[room] != names:
+            wrong.append(f"{room} says {sorted(said[room] - names)} too many. May import {', '.join(sorted(names)) or 'nothing'}.")
+    assert wrong == []
+
+
+def test_every_public_name_is_used() -> None:
+    used = set(re.findall(r"\w+", (ROOT / "pyproject.toml").read_text("utf-8")))
+    defined: list[str] = []
+    for path, tree in trees():
+        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                used.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                used.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+                used.update(re.findall(r"\w+", node.value))
+        for statement in tree.body:
+            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                names = [statement.name]
+            else:
+                targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+            defined += [f"{path.relative_to(ROOT)} {name}" for name in names if not name.startswith("__")]
+    assert len(defined) > 1_000
+    assert [name for name in defined if name.split()[-1] not in used] == []

@@ -1,7 +1,8 @@
 """The conversation as a tree, the prompt made from it, and the answer taken apart.
 
-`tree` holds the messages, `outline` shows all their branches as rows, `importing` reads conversations from files. `prompt` turns a
-branch into token ids: through the model's own `template`, run in a metered `sandbox`, then `assembly` and `token_cache` make tokens of the
-text, and `window` decides what has to stay out. `thinking` splits what the model says into thinking and answer, `titles` names a session.
-May import jinja2, the contracts of the engine and `engine.clock`; never a native library, the store or a screen.
+`tree` holds the messages, `outline` lists all branches as rows, `importing` reads conversations from files. `prompt` turns a branch into
+token ids: the model's own `template` runs in a metered `sandbox`, `assembly` and `token_cache` tokenize the text, `window` decides which
+turns stay out. `thinking` splits the output into thinking and answer, `titles` names a session. No native library, no store, no screen.
+
+May import engine.backend, engine.clock, engine.errors, engine.records, jinja2, msgspec.
 """

@@ -1,6 +1,8 @@
-"""The only room that touches llama.cpp: model, context, the one compute thread, decoding, KV reuse, tokens to text, native log and aborts.
+"""The only room that calls llama.cpp: model, context, KV cache, scheduler, sampling and the one compute thread.
 
-May import `engine.backend`, `engine.errors`, `engine.metrics`, `engine.models`, `engine.presets` and `engine.paths`; nothing of the screen,
-the store or the conversation. Importing `engine.llama.backend` or `engine.llama.redirect` does not load the native library; the compute
-thread does.
+Importing `engine.llama.backend` or `engine.llama.redirect` does not load the native library; the compute thread does. No screen, no
+store, no conversation.
+
+May import engine, engine.backend, engine.clock, engine.errors, engine.host, engine.models, engine.paths, engine.presets, engine.threads,
+engine.timings, llama_cpp, numpy.
 """

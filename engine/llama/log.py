@@ -14,12 +14,11 @@ from typing import Final
 
 from engine.llama.native import lib
 
-DEBUG: Final = 1
 INFO: Final = 2
 WARN: Final = 3
 ERROR: Final = 4
 CONTINUED: Final = 5
-"""Levels as ggml counts them; a continued line goes on where the one before ended."""
+"""Levels as ggml counts them, 1 being debug; a continued line goes on where the one before ended."""
 
 RING_LINES: Final = 1_000
 MAX_LINE: Final = 2_000

@@ -1,4 +1,7 @@
-"""The numbers: the clock, the timings of a turn, percentiles, host sampling, roofline, alerts. Every definition stands here once.
+"""The figures: timings of a turn, percentiles, host samples, roofline, alerts. Each definition stands here once.
 
-May import `engine.errors`, psutil and the standard library; never a native engine library and never the store.
+No native library of the engine, no store.
+
+May import engine.backend, engine.clock, engine.errors, engine.events, engine.host, engine.paths, engine.presets, engine.records,
+engine.timings, msgspec, prometheus_client.
 """

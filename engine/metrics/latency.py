@@ -39,17 +39,6 @@ def histogram_edge_ms(number: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Stall:
-    """A gap over four times the median."""
-
-    end_ns: int
-    """When the token that was waited for came."""
-    gap_ms: float
-    cause: str
-    """The likely cause, or that none was seen."""
-
-
-@dataclass(frozen=True, slots=True)
 class Gaps:
     """The gaps of a turn. Milliseconds; None before there are two tokens."""
 

@@ -1,6 +1,7 @@
-"""Model files: what is in them, what is wrong with them, where they lie, what memory they take; pull, quantize, saved KV states.
+"""Model files: what they contain, what is wrong with them, where they lie, what memory they take; pull, quantize, saved KV states.
 
-May import `engine.errors`, `engine.paths`, `engine.atomic_write`, `engine.presets`, `engine.metrics.roofline` and the standard library
-beside msgspec and psutil; huggingface_hub and what it brings only when something is pulled. Never a native library: what needs one
-runs in a child process.
+huggingface_hub is imported when something is pulled. What needs the native library runs in a child process.
+
+May import engine, engine.atomic_write, engine.backend, engine.clock, engine.errors, engine.host, engine.metrics, engine.paths,
+engine.presets, filelock, httpx2, huggingface_hub, msgspec, psutil.
 """

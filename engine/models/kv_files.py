@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import struct
-import time
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from engine.backend import StateKey
+from engine.clock import NS_PER_MS, wall_ms
 from engine.paths import cache_dir
 
 Bytes = bytes | bytearray | memoryview
@@ -29,6 +29,8 @@ MAGIC = b"XCHATKV1"
 DEFAULT_LIMIT_BYTES = 4 << 30
 SPARE_BYTES = 512 << 20
 """Left free on the disk: a cache must not be what fills it."""
+FRESH_PART_MS = 60_000
+"""A half-written file younger than this may still be being written by another process."""
 MOST_TOKENS = 1 << 24
 
 _PREFIX = struct.Struct("<8sII")
@@ -154,7 +156,7 @@ class KvFolder:
         for path, held, used_ns in files:
             if total + size <= self._limit_bytes and size <= free:
                 break
-            fresh_part = path.suffix == ".part" and time.time_ns() - used_ns < 60_000_000_000
+            fresh_part = path.suffix == ".part" and wall_ms() - used_ns // NS_PER_MS < FRESH_PART_MS
             if path == target or fresh_part:
                 continue
             path.unlink(missing_ok=True)

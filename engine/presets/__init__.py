@@ -1,5 +1,4 @@
-"""Presets: named settings of the engine, and what each change costs.
+"""Presets: named settings of the engine, and the cost of each change.
 
-May import `engine.errors`, `engine.paths`, `engine.atomic_write` and the standard library beside msgspec, psutil and tomli_w; never a
-native library.
+May import engine.atomic_write, engine.errors, engine.host, engine.paths, msgspec, tomli_w.
 """

@@ -1,5 +1,6 @@
 """Profiling: py-spy on the running program, folded stacks, flame trees, differences and exports.
 
-The only room that starts py-spy. May import `engine.errors`, `engine.clock` and the standard library; never a native
-library of the engine, never the database driver.
+The only room that starts py-spy. No native library of the engine, no database driver.
+
+May import engine.atomic_write, engine.clock, engine.errors, engine.host, msgspec, numpy.
 """

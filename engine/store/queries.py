@@ -6,18 +6,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.records import Message, Sample, SessionInfo, TurnRecord
+from engine.records import Message, SessionInfo, TurnRecord
 from engine.store.errors import session_missing
 from engine.store.host import Host
 from engine.store.rows import (
-    EVENT_COLUMNS,
     MESSAGE_COLUMNS,
-    SAMPLE_COLUMNS,
     SESSION_COLUMNS,
     TURN_COLUMNS,
-    LoggedEvent,
     message_of,
-    sample_of,
     session_of,
     turn_of,
 )
@@ -221,18 +217,6 @@ def host_of_turn(db: sqlite3.Connection, turn_id: int) -> Host | None:
         (turn_id,),
     ).fetchone()
     return Host(*row) if row else None
-
-
-def iter_samples(db: sqlite3.Connection, session_id: int) -> Iterator[Sample]:
-    """All samples of a session, oldest first."""
-    for row in db.execute(f"SELECT {', '.join(SAMPLE_COLUMNS)} FROM samples WHERE session_id = ? ORDER BY id", (session_id,)):
-        yield sample_of(row)
-
-
-def iter_events(db: sqlite3.Connection, session_id: int) -> Iterator[LoggedEvent]:
-    """All events of a session, oldest first."""
-    for row in db.execute(f"SELECT {', '.join(EVENT_COLUMNS)} FROM events WHERE session_id = ? ORDER BY id", (session_id,)):
-        yield LoggedEvent(*row)
 
 
 def _conditions(wanted: SessionFilter) -> tuple[list[str], list[str | int]]:

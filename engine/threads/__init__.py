@@ -1,1 +1,4 @@
-"""How many threads compute: the governor of `auto`, on facts from `engine.host`."""
+"""How many threads compute: the governor of `auto`, on facts from `engine.host`.
+
+May import engine.host, engine.presets.
+"""

@@ -1,1 +1,4 @@
-"""The one registry of actions and what is made from it: key bindings, slash commands, the palette."""
+"""The one registry of actions and what is made from it: key bindings, slash commands, the palette.
+
+May import textual.
+"""

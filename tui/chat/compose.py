@@ -104,7 +104,7 @@ class TalkActions(ChatBase):
             elif command.name == "set":
                 self._set(words)
             elif command.name == "read":
-                await self._read(Path(words).expanduser())
+                await self._read(Path(words))
             elif command.name == "export" and words:
                 self.export_as(words)
             elif command.name == "title":
@@ -146,7 +146,7 @@ class TalkActions(ChatBase):
 
     async def _read(self, path: Path) -> None:
         def content() -> str:
-            with path.open("rb") as file:
+            with path.expanduser().open("rb") as file:
                 data = file.read(READ_LIMIT + 1)
             if len(data) > READ_LIMIT:
                 raise UsageError(f"{path} is too long", f"It has more than {READ_LIMIT:,} bytes")

@@ -82,7 +82,7 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
 async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
     """Send `prompt` and write the answer as it grows; Ctrl+C stops it and keeps what came.
 
-    So do SIGTERM, SIGHUP and an output that takes no more; a signal that is ignored, as SIGHUP is under nohup, stays ignored.
+    So do SIGTERM, SIGHUP and an output that takes no more.
 
     Raises:
         OSError: The output took no more: its reader has gone, or the disk is full.
@@ -106,9 +106,7 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
     if session.logging_error is not None:
         complain(LoggingChanged(False, session.logging_error))
     session.subscribe(listen)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(number, session.stop)
+    stop_on_signals(session)
     session.send(prompt)
     end = await finished
     if unwritten is not None:
@@ -118,6 +116,22 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
     elif end.answer.text and not end.answer.text.endswith("\n"):
         sys.stdout.write("\n")
     sys.stdout.flush()
+    return exit_code(end)
+
+
+def stop_on_signals(session: Session) -> None:
+    """Stop the answer on SIGINT, SIGTERM and SIGHUP; a signal that is ignored stays ignored, as SIGHUP is under nohup."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, session.stop)
+
+
+def exit_code(end: TurnFinished) -> int:
+    """The exit code that an ended answer stands for.
+
+    Raises:
+        XchatError: The answer failed.
+    """
     if end.error is not None:
         raise end.error
     if end.turn.stop_reason is StopReason.ERROR:

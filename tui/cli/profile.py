@@ -8,7 +8,6 @@ import contextlib
 import os
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -279,7 +278,7 @@ def with_turn(capture: CaptureRecord, turn: TurnRecord | None) -> CaptureRecord:
     """
     if turn is None or turn.started_ms < capture.started_ms:
         return capture
-    start_ns = now_ns() - time.time_ns() + capture.started_ms * NS_PER_MS
+    start_ns = now_ns() - (wall_ms() - capture.started_ms) * NS_PER_MS
     log = TokenLog()
     log.feed(turn.id, turn.token_ns)
     work = log.between(start_ns, start_ns + round(capture.seconds * 1e9))

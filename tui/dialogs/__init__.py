@@ -1,1 +1,4 @@
-"""Dialogs that all features share: pick, confirm, help, text."""
+"""Dialogs that all features share: pick, confirm, help, text.
+
+May import textual, tui.actions, tui.text.
+"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from textwrap import wrap
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -19,13 +19,6 @@ from tui.actions.registry import ACTIONS, Group, Scope, display_key
 from tui.actions.slash import ARGUMENTS
 
 KEY_CELLS = 26
-
-
-@runtime_checkable
-class HasHelp(Protocol):
-    """Something that explains itself in Markdown."""
-
-    HELP: str
 
 
 def help_for(node: DOMNode | None) -> str:

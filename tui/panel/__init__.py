@@ -1,1 +1,4 @@
-"""The instrument panel."""
+"""The instrument panel.
+
+May import engine.atomic_write, engine.errors, engine.host, engine.metrics, msgspec, rich, textual, tui.actions, tui.drawing.
+"""

@@ -1,1 +1,4 @@
-"""The prompt and its history."""
+"""The prompt and its history.
+
+May import textual, tui.actions, tui.terminal, tui.text.
+"""

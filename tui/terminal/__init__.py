@@ -1,1 +1,4 @@
-"""The terminal: driver, frame difference, pastes, round trip, link, clipboard."""
+"""The terminal: driver, frame difference, pastes, round trip, link, clipboard.
+
+May import engine.errors, engine.metrics, rich, textual.
+"""

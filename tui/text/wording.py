@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.backend import EngineInfo, StopReason, ThreadsNow
 from engine.errors import XchatError
-from engine.events import ModelLoading, Notice, PromptEvaluated
+from engine.events import ModelLoading, PromptEvaluated
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, SessionInfo, TurnRecord
 from engine.store.erase import Contents
@@ -79,11 +79,6 @@ def threads(preset: Preset, now: ThreadsNow) -> str:
 def loaded(engine: EngineInfo) -> str:
     """What was loaded, for a notice."""
     return f"{engine.model.name} {engine.model.quant}, {engine.n_ctx:,} tokens of context, ready after {duration(engine.load_ms)}"
-
-
-def notice_of(error: XchatError, *, severity: str = "error") -> Notice:
-    """An error as something to show."""
-    return Notice("warning" if severity == "warning" else "error", error.title, error.detail, error.hint)
 
 
 def what_goes(info: SessionInfo, contents: Contents) -> str:

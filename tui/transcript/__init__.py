@@ -1,1 +1,4 @@
-"""The transcript: messages as lines, drawn when they are visible."""
+"""The transcript: messages as lines, drawn when they are visible.
+
+May import engine.records, markdown_it, pygments, rich, textual, tui.actions, tui.drawing, tui.text.
+"""

@@ -54,10 +54,6 @@ class Block:
             self.aside = aside
         self._lines = None
 
-    def is_rendered(self, width: int, look: Look) -> bool:
-        """Whether the lines are there for this width and look."""
-        return self._lines is not None and self._key == (width, look)
-
     def height(self, width: int, look: Look) -> int:
         """Lines it takes: exact when rendered, else an estimate that costs nothing."""
         if self._lines is not None and self._key == (width, look):

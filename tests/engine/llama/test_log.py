@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.llama.log import CONTINUED, DEBUG, ERROR, INFO, MAX_FILE, MAX_LINE, RING_LINES, WARN, NativeLog, last_reason
+from engine.llama.log import CONTINUED, ERROR, INFO, MAX_FILE, MAX_LINE, RING_LINES, WARN, NativeLog, last_reason
 
 
 def test_the_ring_keeps_the_latest_lines() -> None:
@@ -20,7 +20,7 @@ def test_the_ring_keeps_the_latest_lines() -> None:
 
 def test_debug_lines_and_progress_dots_are_dropped() -> None:
     log = NativeLog()
-    log._receive(DEBUG, b"noise\n", None)
+    log._receive(INFO - 1, b"noise\n", None)
     log._receive(CONTINUED, b"more noise\n", None)
     log._receive(INFO, b"....\n", None)
     log._receive(INFO, None, None)
