@@ -72,7 +72,7 @@ def script(folder: Path, body: str) -> Path:
 
 
 def children() -> list[int]:
-    return [pyspy_process.pid for child in psutil.Process().children()]
+    return [child.pid for child in psutil.Process().children()]
 
 
 @pytest.fixture
