@@ -137,14 +137,14 @@ class Maker:
         output[list(special)] = 0
         self.tensor("output.weight", output)
 
-    def attention(self, block: str, *, heads_kv: int, qk_norm: bool) -> None:
+    def attention(self, block: str, *, heads_kv: int, qk_norm: bool, head_size: int = HEAD_SIZE) -> None:
         """The attention weights of one block."""
-        self.noise(f"{block}.attn_q.weight", HEADS * HEAD_SIZE, EMBEDDING)
-        self.noise(f"{block}.attn_k.weight", heads_kv * HEAD_SIZE, EMBEDDING)
-        self.noise(f"{block}.attn_v.weight", heads_kv * HEAD_SIZE, EMBEDDING)
-        self.noise(f"{block}.attn_output.weight", EMBEDDING, HEADS * HEAD_SIZE)
+        self.noise(f"{block}.attn_q.weight", HEADS * head_size, EMBEDDING)
+        self.noise(f"{block}.attn_k.weight", heads_kv * head_size, EMBEDDING)
+        self.noise(f"{block}.attn_v.weight", heads_kv * head_size, EMBEDDING)
+        self.noise(f"{block}.attn_output.weight", EMBEDDING, HEADS * head_size)
         if qk_norm:
-            self.ones(f"{block}.attn_q_norm.weight", f"{block}.attn_k_norm.weight", size=HEAD_SIZE)
+            self.ones(f"{block}.attn_q_norm.weight", f"{block}.attn_k_norm.weight", size=head_size)
 
     def feed_forward(self, block: str) -> None:
         """The feed-forward weights of one block."""
@@ -170,20 +170,21 @@ def dense(
     template: str | None = CHATML,
     vocab: Vocab | None = None,
     name: str = "tiny dense",
+    head_size: int = HEAD_SIZE,
     seed: int = 0,
 ) -> Path:
     """Full attention with a BPE vocabulary (qwen3). `unused` pads the vocabulary, 150,000 makes it as large as real ones."""
     maker = Maker(path, "qwen3", name=name, n_ctx=n_ctx, layers=layers, seed=seed)
     maker.attention_keys(heads_kv=2)
-    maker.writer.add_key_length(HEAD_SIZE)
-    maker.writer.add_value_length(HEAD_SIZE)
+    maker.writer.add_key_length(head_size)
+    maker.writer.add_value_length(head_size)
     n_vocab = maker.bpe(vocab or bpe_vocab(unused=unused), template)
     maker.embeddings(n_vocab, SPECIAL)
     maker.ones("output_norm.weight")
     for i in range(layers):
         block = f"blk.{i}"
         maker.ones(f"{block}.attn_norm.weight", f"{block}.ffn_norm.weight")
-        maker.attention(block, heads_kv=2, qk_norm=True)
+        maker.attention(block, heads_kv=2, qk_norm=True, head_size=head_size)
         maker.feed_forward(block)
     return maker.close()
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from engine.presets.preset import COSTS, Cost, Preset, Sampling, cost_of_change
 from tui.actions.registry import ACTIONS, BY_SLASH, Scope
 from tui.cli.keys import markdown_table
 from tui.cli.main import COMMANDS
@@ -74,14 +73,6 @@ def test_the_engine_loads_no_screen() -> None:
 def test_a_command_without_the_screen_loads_no_textual() -> None:
     statement = "import sys\nfrom tui.cli.main import main\ntry: main(['locate', 'db'])\nexcept SystemExit: pass"
     assert not loaded_modules(statement) & {"textual", "llama_cpp", "aiosqlite"}
-
-
-def test_every_setting_has_a_cost_and_is_noticed_when_it_changes() -> None:
-    assert set(COSTS) == set(Preset.__struct_fields__) - {"name", "description"}
-    assert cost_of_change(Preset(), Preset(name="other")) is None
-    assert cost_of_change(Preset(), Preset(sampling=Sampling(temperature=0))) is Cost.HOT
-    assert cost_of_change(Preset(), Preset(threads=1, n_ctx=512)) is Cost.REBUILD
-    assert cost_of_change(Preset(), Preset(quant="Q8_0", n_ctx=512)) is Cost.RELOAD
 
 
 def test_ids_keys_and_slash_commands_are_unique_where_they_meet() -> None:

@@ -28,7 +28,6 @@ _KV_TYPES: Final = {
     "q4_0": lib.GGML_TYPE_Q4_0,
     "iq4_nl": lib.GGML_TYPE_IQ4_NL,
 }
-_FLOAT_TYPES: Final = {"f32", "f16", "bf16"}
 _FLASH: Final = {
     "auto": lib.LLAMA_FLASH_ATTN_TYPE_AUTO,
     "on": lib.LLAMA_FLASH_ATTN_TYPE_ENABLED,
@@ -60,14 +59,8 @@ class Context:
         """Make a context for `n_seq` sequences, each with a window of its own.
 
         Raises:
-            EngineError: when the settings contradict each other or the memory is missing.
+            EngineError: when the settings don't fit the model or the memory is missing.
         """
-        if preset.type_v not in _FLOAT_TYPES and preset.flash_attn == "off":
-            raise EngineError(
-                f"V cache type {preset.type_v} needs flash attention",
-                "the preset turns flash attention off",
-                "Set flash_attn to auto, or type_v to f16.",
-            )
         self.model = model
         self.n_seq = n_seq
         self._abort_flag = ctypes.create_string_buffer(8)

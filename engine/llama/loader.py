@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +29,7 @@ from engine.llama.thread_counts import ContextThreads
 from engine.models.fit import TooLargeError, fit
 from engine.models.memory import predict
 from engine.models.untrusted import file_name
-from engine.presets.preset import COSTS, Cost, Preset
+from engine.presets.preset import Cost, Preset, cost_of_change, kv_layout
 from engine.threads.auto import AutoThreads
 
 _READING: Final = 0.8
@@ -59,9 +60,7 @@ class Loaded:
     @property
     def state_key(self) -> StateKey:
         """What a saved KV state must be of to be put into this context."""
-        preset = self.info.preset
-        flash = "off" if preset.flash_attn == "off" else "on"
-        return StateKey(self.info.model.fingerprint, f"{preset.type_k} {preset.type_v} {flash} {self.context.n_seq}", library_version())
+        return StateKey(self.info.model.fingerprint, f"{kv_layout(self.info.preset)} {self.context.n_seq}", library_version())
 
     def close(self) -> None:
         """Free the context, then the model (that order), and give the memory back."""
@@ -90,10 +89,8 @@ class Loader:
         """
         if _is_another_file(path, loaded.model.file):
             return Cost.RELOAD
-        changed = {cost for key, cost in COSTS.items() if getattr(loaded.info.preset, key) != getattr(preset, key)}
-        if preset.mmap != loaded.model.mmap or preset.repack != loaded.model.repack:
-            return Cost.RELOAD
-        return next((cost for cost in (Cost.REBUILD, Cost.HOT) if cost in changed), None)
+        here = loaded.info.preset
+        return cost_of_change(here, msgspec.structs.replace(preset, model=here.model, quant=here.quant))
 
     def load(
         self, path: Path, preset: Preset, watch: Watch, old: Loaded | None, free_old: Callable[[], None], *, force: bool = False

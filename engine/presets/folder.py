@@ -16,8 +16,8 @@ from engine.atomic_write import write_atomically
 from engine.errors import UsageError
 from engine.host.topology import read_room, read_topology
 from engine.paths import config_dir
-from engine.presets.preset import Preset
-from engine.presets.settings import KEYS, SAMPLING, check_value, nearest_hint, with_values
+from engine.presets.preset import SAMPLING, Preset
+from engine.presets.settings import KEYS, check_value, nearest_hint, with_values
 from engine.presets.shipped import shipped_presets
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -117,7 +117,7 @@ def read_preset(path: Path) -> Preset:
             check_value(name, value, where=where)
             values[name] = value
         elif name != "name":
-            raise UsageError(f"{where}: there is no setting {name!r}", "", nearest_hint(name, KEYS))
+            raise UsageError(f"{where}: there is no setting {name!r}", "", nearest_hint(name))
     return msgspec.structs.replace(with_values(Preset(), values, where=path.name), name=path.stem)
 
 

@@ -8,49 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from engine.errors import UsageError
-from engine.presets.preset import Preset
-from engine.presets.settings import with_text
+from engine.presets.preset import SETTINGS, Preset, value_of
+from engine.presets.settings import NAMES, OFF_WORDS, with_text
 
 VARIABLE_PREFIX = "LLAMA_ARG_"
 _MOST_BYTES = 1 << 20
 
-_SETTINGS = {
-    "model": "model",
-    "hf_repo": "model",
-    "threads": "threads",
-    "threads_batch": "threads_batch",
-    "ctx_size": "n_ctx",
-    "batch": "n_batch",
-    "batch_size": "n_batch",
-    "ubatch": "n_ubatch",
-    "ubatch_size": "n_ubatch",
-    "cache_type_k": "type_k",
-    "cache_type_v": "type_v",
-    "flash_attn": "flash_attn",
-    "n_predict": "max_tokens",
-    "predict": "max_tokens",
-    "reasoning": "thinking",
-    "temp": "sampling.temperature",
-    "temperature": "sampling.temperature",
-    "top_k": "sampling.top_k",
-    "top_p": "sampling.top_p",
-    "min_p": "sampling.min_p",
-    "repeat_penalty": "sampling.repeat_penalty",
-    "repeat_last_n": "sampling.repeat_last_n",
-    "seed": "sampling.seed",
-}
-"""llama.cpp's long flags (hyphens as underscores) and what they are here."""
-
-_SHORT = {"m": "model", "hf": "hf_repo", "t": "threads", "tb": "threads_batch", "c": "ctx_size", "b": "batch_size", "ub": "ubatch_size"}
-_SHORT |= {"ctk": "cache_type_k", "ctv": "cache_type_v", "fa": "flash_attn", "n": "n_predict", "s": "seed"}
-_SWITCHES = {"mmap": ("mmap", "true"), "no_mmap": ("mmap", "false"), "repack": ("repack", "true"), "no_repack": ("repack", "false")}
+_HUB = {"hf", "hf_repo"}
+"""Names a model of the hub, not a file."""
 _FORMAT_KEY = "version"
 """Says how an INI file is written, and is no setting."""
-_OFF = {"0", "false", "off", "disabled", "no"}
-_ON = {"1", "true", "on", "enabled", "yes", ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +33,7 @@ class Imported:
 def from_variables(environ: Mapping[str, str], name: str = "imported") -> Imported:
     """A preset from `LLAMA_ARG_*`. Raises UsageError that names a variable whose value can't be."""
     flags = {key.removeprefix(VARIABLE_PREFIX).lower(): value for key, value in environ.items() if key.startswith(VARIABLE_PREFIX)}
-    return _import(name, flags, {flag: f"{VARIABLE_PREFIX}{flag.upper()}" for flag in flags}, "")
+    return _import(name, flags, {flag: f"{VARIABLE_PREFIX}{flag.upper()}" for flag in flags}, f"{VARIABLE_PREFIX}* of the environment")
 
 
 def from_ini(path: Path) -> tuple[Imported, ...]:
@@ -101,43 +69,20 @@ def from_ini(path: Path) -> tuple[Imported, ...]:
 
 
 def _import(name: str, flags: Mapping[str, str], spelled: Mapping[str, str], where: str) -> Imported:
+    preset = Preset(name=name, description="Imported from llama.cpp's settings")
     values: dict[str, str] = {}
     left_out = []
     for flag, text in flags.items():
-        long = _SHORT.get(flag, flag)
-        if long in _SWITCHES:
-            key, on = _SWITCHES[long]
-            off = text.strip().lower() in _OFF
-            values[key] = on if not off else ("true" if on == "false" else "false")
-        elif long in _SETTINGS:
-            key = _SETTINGS[long]
-            if (value := _translated(key, text)) is not None:
-                values[key] = f"hf:{value}" if long == "hf_repo" and not value.startswith("hf:") else value
+        if flag in _HUB:
+            values["model"] = text if text.startswith("hf:") else f"hf:{text}"
+        elif (key := NAMES.get(flag)) is not None:
+            if text.strip() not in SETTINGS[key].default_words.split():
+                values[key] = text or "on"
+        elif (key := NAMES.get(flag.removeprefix("no_"))) is not None and isinstance(value_of(preset, key), bool):
+            values[key] = "true" if text.strip().lower() in OFF_WORDS else "false"
         else:
             left_out.append(spelled[flag])
-    preset = msgspec.structs.replace(Preset(), name=name, description="Imported from llama.cpp's settings")
-    for key, text in values.items():
-        try:
-            with_text(Preset(), {key: text})
-        except UsageError as error:
-            title = f"{where}: {error.title}" if where else f"{error.title} (from the environment)"
-            if key not in {"type_v", "flash_attn", "n_ubatch", "n_batch"}:
-                raise UsageError(title, error.detail, error.hint) from error
-    return Imported(with_text(preset, values), tuple(left_out))
-
-
-def _translated(key: str, text: str) -> str | None:
-    """llama.cpp's special values as ours; None for those that mean the default."""
-    word = text.strip().lower()
-    if key == "n_ctx" and word == "0":
-        return "auto"
-    if key in {"threads", "threads_batch"} and word in {"-1", "0"}:
-        return "auto"
-    if key in {"max_tokens", "sampling.seed"} and word in {"-1", "-2"}:
-        return None
-    if key in {"flash_attn", "thinking"}:
-        return "off" if word in _OFF else "on" if word in _ON else word
-    return text
+    return Imported(with_text(preset, values, where=where), tuple(left_out))
 
 
 def _file_name(section: str) -> str:

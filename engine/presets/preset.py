@@ -1,20 +1,34 @@
-"""One preset: every setting of a load and of a turn, and what changing each of them costs."""
+"""The registry of settings: what each key of a preset means, may be and costs, and what other programs call it; once per key.
+
+The flags of the command line, their help, the prices of switches, imports of other programs' presets, exports and
+`docs/settings.md` are derived from it. A new setting is one field here and its use: in `llama/sampling.py` or `llama/context.py`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 
+from engine.errors import UsageError
+
 Auto = Literal["auto"]
+Switch = Literal["auto", "on", "off"]
 
 KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
 """Types that llama.cpp takes for the K and V halves of the KV cache."""
 
+Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)] | Auto
+
+SAMPLING = "sampling"
+"""The table of a preset that holds the sampling settings."""
+
 
 class Cost(StrEnum):
-    """What it takes until a changed setting is in force."""
+    """What it takes until a changed setting applies; cheapest first."""
 
     HOT = "hot"
     """Applies to the next token."""
@@ -24,96 +38,196 @@ class Cost(StrEnum):
     """Needs another file; the conversation is prefilled again."""
 
 
-class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the next token is picked from the logits. Names and defaults are llama.cpp's, except `repeat_penalty` = 1 (off) as there."""
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What there is to know of a setting beside its type, bounds and default."""
 
-    temperature: Annotated[float, msgspec.Meta(ge=0.0, le=10.0)] = 0.7
-    """0 is greedy: always the most likely token."""
-    top_k: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 40
-    """Keep the k most likely tokens; 0 keeps all."""
-    top_p: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 0.95
-    """Keep the smallest set of tokens whose probabilities sum to p; 1 keeps all."""
-    min_p: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.05
-    """Drop tokens less likely than this share of the most likely one; 0 drops none."""
-    repeat_penalty: Annotated[float, msgspec.Meta(gt=0.0, le=10.0)] = 1.0
-    """Divide the logits of recent tokens by this; 1 is off."""
-    repeat_last_n: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 64
-    """How many recent tokens the penalty looks at."""
-    seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_294)] | None = None
-    """The same seed, prompt and settings give the same answer; none draws a fresh one for each turn."""
+    meaning: str
+    """One sentence without a full stop."""
+    cost: Cost | None
+    """What a change costs; None for what the engine does not read."""
+    llama: str = ""
+    """llama.cpp's flags, the short one first."""
+    others: str = ""
+    """Other names that are understood in `KEY=VALUE` and in imported presets."""
+    flags: str = ""
+    """Flags of xchat beside the one made from the key."""
+    default_words: str = ""
+    """Values by which llama.cpp means its own choice."""
+    kv_layout: Callable[[str], str] | None = None
+    """How the value shapes the KV state; a state only fits settings of equal shape. None for a setting that does not."""
+
+    @property
+    def keeps_kv(self) -> bool:
+        """Whether the conversation need not be prefilled again, whatever the value is changed to."""
+        return self.cost is not Cost.RELOAD and self.kv_layout is None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All other spellings of the key, with underscores and without leading hyphens; not those that switch it off."""
+        words = f"{self.llama} {self.others} {self.flags}".split()
+        return frozenset(word.lstrip("-").replace("-", "_") for word in words if not word.startswith("--no-"))
+
+
+class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the next token is picked from the logits. Names and defaults are llama.cpp's."""
+
+    temperature: Annotated[
+        float,
+        msgspec.Meta(ge=0.0, le=10.0),
+        Setting("0 is greedy (always the most likely token), higher is more adventurous", Cost.HOT, "--temp", flags="--temp"),
+    ] = 0.7
+    top_k: Annotated[
+        int, msgspec.Meta(ge=0, le=1_000_000), Setting("keep so many of the most likely tokens, 0 keeps all", Cost.HOT, "--top-k")
+    ] = 40
+    top_p: Annotated[
+        float,
+        msgspec.Meta(gt=0.0, le=1.0),
+        Setting("keep the most likely tokens up to this sum of probabilities, 1 keeps all", Cost.HOT, "--top-p"),
+    ] = 0.95
+    min_p: Annotated[
+        float,
+        msgspec.Meta(ge=0.0, le=1.0),
+        Setting("drop tokens less likely than this share of the most likely one, 0 drops none", Cost.HOT, "--min-p"),
+    ] = 0.05
+    repeat_penalty: Annotated[
+        float, msgspec.Meta(gt=0.0, le=10.0), Setting("divide the logits of recent tokens by this, 1 is off", Cost.HOT, "--repeat-penalty")
+    ] = 1.0
+    repeat_last_n: Annotated[
+        int, msgspec.Meta(ge=0, le=1_000_000), Setting("recent tokens that the penalty applies to", Cost.HOT, "--repeat-last-n")
+    ] = 64
+    seed: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=4_294_967_294)] | None,
+        Setting("the same seed gives the same answer, none draws one for each turn", Cost.HOT, "-s --seed", default_words="-1"),
+    ] = None
 
 
 class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A named set of engine settings.
+    """A named set of engine settings; `auto` means: chosen for this machine and model when it is needed.
 
-    `auto` means: found out on this machine when it is needed. Where a field takes a number, the unit is in its sentence.
+    Raises:
+        UsageError: Settings contradict each other.
     """
 
     name: str = "daily"
     """How the preset is called, also its file name."""
-    description: str = ""
-    """One sentence for the list."""
-    model: str | None = None
-    """A path, `builtin`, or a family's name; none keeps the model in use."""
-    quant: str | None = None
-    """Which quant of the family, such as `Q4_K_M`; none keeps the one in use."""
-    threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] | Auto = "auto"
-    """Threads while decoding, one token at a time."""
-    threads_batch: Annotated[int, msgspec.Meta(ge=1, le=1024)] | Auto = "auto"
-    """Threads while prefilling, many tokens at a time."""
-    n_ctx: Annotated[int, msgspec.Meta(ge=256, le=16_777_216)] | Auto = "auto"
-    """Size of the context window, in tokens; `auto` takes what the model was trained for, at most 8,192."""
-    n_batch: Annotated[int, msgspec.Meta(ge=32, le=16_384)] = 512
-    """Most prompt tokens handed to one decode call."""
-    n_ubatch: Annotated[int, msgspec.Meta(ge=32, le=4096)] | Auto = "auto"
-    """Most tokens in one compute graph; smaller stops sooner, larger prefills faster."""
-    type_k: KvType = "f16"
-    """Type of the K half of the KV cache."""
-    type_v: KvType = "f16"
-    """Type of the V half of the KV cache; anything but f16, bf16 and f32 needs flash attention."""
-    flash_attn: Literal["auto", "on", "off"] = "auto"
-    """Fused attention kernels."""
-    mmap: bool = True
-    """Map the file instead of reading it into private memory."""
-    repack: bool = True
-    """Let the CPU backend keep a rearranged copy of the weights: faster prefill, up to twice the memory."""
-    stream_batch: Annotated[int, msgspec.Meta(ge=1, le=256)] | Auto = "auto"
-    """Tokens that travel together from the engine to the screen."""
-    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=16_777_216)] | None = None
-    """Longest answer, in tokens; none lets the model end by itself or the context fill up."""
-    system: str | None = None
-    """System prompt of new sessions; none sends no system message."""
-    thinking: Literal["auto", "on", "off"] = "auto"
-    """Ask templates that know the switch (`enable_thinking`) to think, or not to."""
+    description: Annotated[str, Setting("one sentence for the list of presets", None)] = ""
+    model: Annotated[
+        str | None, Setting("a path, builtin, or the name of a model or family; none keeps the one in use", Cost.RELOAD, "-m --model")
+    ] = None
+    quant: Annotated[str | None, Setting("quant of the model's family, such as Q4_K_M; none keeps the one in use", Cost.RELOAD)] = None
+    threads: Annotated[
+        Threads, Setting("threads that decode, one token at a time", Cost.HOT, "-t --threads", "n_threads num_thread", default_words="-1 0")
+    ] = "auto"
+    threads_batch: Annotated[
+        Threads, Setting("threads that prefill, many tokens at a time", Cost.HOT, "-tb --threads-batch", default_words="-1 0")
+    ] = "auto"
+    n_ctx: Annotated[
+        Annotated[int, msgspec.Meta(ge=256, le=16_777_216)] | Auto,
+        Setting(
+            "size of the context window in tokens; auto takes what the model was trained for, at most 8,192",
+            Cost.REBUILD,
+            "-c --ctx-size",
+            "num_ctx context",
+            "--ctx",
+            default_words="0",
+        ),
+    ] = "auto"
+    n_batch: Annotated[
+        int,
+        msgspec.Meta(ge=32, le=16_384),
+        Setting("most prompt tokens in one decode call", Cost.REBUILD, "-b --batch-size", "batch num_batch"),
+    ] = 512
+    n_ubatch: Annotated[
+        Annotated[int, msgspec.Meta(ge=32, le=4096)] | Auto,
+        Setting(
+            "most tokens in one compute graph: smaller stops sooner, larger prefills faster", Cost.REBUILD, "-ub --ubatch-size", "ubatch"
+        ),
+    ] = "auto"
+    type_k: Annotated[KvType, Setting("type of the K half of the KV cache", Cost.REBUILD, "-ctk --cache-type-k", kv_layout=str)] = "f16"
+    type_v: Annotated[
+        KvType,
+        Setting(
+            "type of the V half of the KV cache; all but f16, bf16 and f32 need flash attention",
+            Cost.REBUILD,
+            "-ctv --cache-type-v",
+            kv_layout=str,
+        ),
+    ] = "f16"
+    flash_attn: Annotated[
+        Switch,
+        Setting(
+            "fused attention kernels; auto is on where the model allows it",
+            Cost.REBUILD,
+            "-fa --flash-attn",
+            kv_layout=lambda value: "off" if value == "off" else "on",
+        ),
+    ] = "auto"
+    mmap: Annotated[
+        bool, Setting("map the file instead of reading it into private memory", Cost.RELOAD, "--mmap --no-mmap", "use_mmap")
+    ] = True
+    repack: Annotated[
+        bool,
+        Setting("keep a rearranged copy of the weights: faster prefill, up to twice the memory", Cost.RELOAD, "--repack --no-repack"),
+    ] = True
+    stream_batch: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=256)] | Auto, Setting("tokens that travel together to the screen", Cost.HOT)
+    ] = "auto"
+    max_tokens: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=16_777_216)] | None,
+        Setting(
+            "longest answer in tokens; none ends with the model's own end or the context window",
+            Cost.HOT,
+            "-n --predict --n-predict",
+            "num_predict max",
+            "-n",
+            default_words="-1 -2",
+        ),
+    ] = None
+    system: Annotated[
+        str | None, Setting("system prompt of new sessions; none sends no system message", Cost.HOT, "-sys --system-prompt")
+    ] = None
+    thinking: Annotated[Switch, Setting("ask a model whose template has the switch to think, or not to", Cost.HOT, "--reasoning")] = "auto"
     sampling: Sampling = Sampling()
-    """How tokens are picked."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that are fine alone and impossible together."""
+        if self.type_v not in {"f32", "f16", "bf16"} and self.flash_attn == "off":
+            detail = f"type_v = {self.type_v} needs flash attention, and flash_attn is off"
+            raise UsageError("type_v and flash_attn contradict each other", detail, "Set flash_attn to auto, or type_v to f16")
+        if self.n_ubatch != "auto" and self.n_ubatch > self.n_batch:
+            detail = f"A graph of {self.n_ubatch} tokens is never filled by batches of {self.n_batch}"
+            raise UsageError("n_ubatch is larger than n_batch", detail, f"Set n_ubatch to {self.n_batch} or less, or raise n_batch")
 
 
-COSTS: dict[str, Cost] = {
-    "model": Cost.RELOAD,
-    "quant": Cost.RELOAD,
-    "mmap": Cost.RELOAD,
-    "repack": Cost.RELOAD,
-    "n_ctx": Cost.REBUILD,
-    "n_batch": Cost.REBUILD,
-    "n_ubatch": Cost.REBUILD,
-    "type_k": Cost.REBUILD,
-    "type_v": Cost.REBUILD,
-    "flash_attn": Cost.REBUILD,
-    "threads": Cost.HOT,
-    "threads_batch": Cost.HOT,
-    "stream_batch": Cost.HOT,
-    "max_tokens": Cost.HOT,
-    "system": Cost.HOT,
-    "thinking": Cost.HOT,
-    "sampling": Cost.HOT,
+def _hints() -> dict[str, Any]:
+    outer, inner = get_type_hints(Preset, include_extras=True), get_type_hints(Sampling, include_extras=True)
+    return {key: outer[key] for key in Preset.__struct_fields__ if key not in {"name", SAMPLING}} | {
+        f"{SAMPLING}.{field}": inner[field] for field in Sampling.__struct_fields__
+    }
+
+
+TYPES: dict[str, Any] = _hints()
+"""The type of every setting, with its bounds, by the name it has in `KEY=VALUE` and in messages (`sampling.top_k`)."""
+
+SETTINGS: dict[str, Setting] = {
+    key: next(extra for extra in hint.__metadata__ if isinstance(extra, Setting)) for key, hint in TYPES.items()
 }
-"""What a change of each field costs; a test holds that no field is missing."""
+"""The registry, by the same names."""
 
-_ORDER = (Cost.HOT, Cost.REBUILD, Cost.RELOAD)
+
+def value_of(preset: Preset, key: str) -> Any:
+    """The value of a setting."""
+    table, _, field = key.rpartition(".")
+    return getattr(preset.sampling if table else preset, field)
 
 
 def cost_of_change(old: Preset, new: Preset) -> Cost | None:
-    """The dearest cost among the fields that differ, or None when nothing that costs differs."""
-    costs = [cost for field, cost in COSTS.items() if getattr(old, field) != getattr(new, field)]
-    return max(costs, key=_ORDER.index, default=None)
+    """The highest cost among the settings that differ, or None when nothing that costs differs."""
+    costs = {setting.cost for key, setting in SETTINGS.items() if value_of(old, key) != value_of(new, key)}
+    return next((cost for cost in reversed(Cost) if cost in costs), None)
+
+
+def kv_layout(preset: Preset) -> str:
+    """How a preset shapes the KV state of a model: a saved state fits presets of the same layout only."""
+    return " ".join(setting.kv_layout(value_of(preset, key)) for key, setting in SETTINGS.items() if setting.kv_layout is not None)

@@ -104,7 +104,7 @@ def price_of(before: Preset, after: Preset, history: PriceHistory, *, model: str
         history: What switches took so far.
         model: What the history knows the model that will be loaded by (its path).
         context_used: Tokens of the conversation.
-        carried_over: Whether a rebuild can keep the KV state (`kv_carries_over`).
+        carried_over: Whether a rebuild can keep the KV state (equal `kv_layout`, and room for it).
     """
     cost = cost_of_change(before, after)
     again = cost is Cost.RELOAD or (cost is Cost.REBUILD and not carried_over)
@@ -117,8 +117,3 @@ def price_of(before: Preset, after: Preset, history: PriceHistory, *, model: str
         tokens=tokens,
         prefill_seconds=tokens / speed if tokens and speed else None,
     )
-
-
-def kv_carries_over(before: Preset, after: Preset) -> bool:
-    """Whether the KV state of one context fits the other: the same cache types, and V laid out the same way (`auto` is on here)."""
-    return (before.type_k, before.type_v, before.flash_attn == "off") == (after.type_k, after.type_v, after.flash_attn == "off")

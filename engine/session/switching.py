@@ -25,8 +25,8 @@ from engine.metrics.before_after import BeforeAfter
 from engine.models.fit import TooLargeError
 from engine.models.memory import AUTO_CONTEXT
 from engine.presets.folder import PresetFolder, Shelf
-from engine.presets.preset import Cost, Preset, cost_of_change
-from engine.presets.price import Price, PriceHistory, kv_carries_over, price_of
+from engine.presets.preset import Cost, Preset, cost_of_change, kv_layout
+from engine.presets.price import Price, PriceHistory, price_of
 from engine.presets.settings import difference, with_values
 from engine.records import TurnRecord
 from engine.session.model_finder import ModelFinder
@@ -390,7 +390,7 @@ class Switching:
             self._prices,
             model=str(goal.path),
             context_used=self._held,
-            carried_over=kv_carries_over(before, after) and self._held < window,
+            carried_over=kv_layout(before) == kv_layout(after) and self._held < window,
         )
 
     def _learn_prefill(self, turn: TurnRecord) -> None:

@@ -7,43 +7,14 @@ import argparse
 from engine.config import Config
 from engine.errors import UsageError
 from engine.last_used import recall
-from engine.presets.preset import Preset
+from engine.presets.preset import SETTINGS, Preset
 from engine.presets.settings import KEYS, allowed, with_text
 
 DEFAULT = "daily"
 """The preset of a first start."""
 
-SHORT = {"n_ctx": ("--ctx",), "max_tokens": ("-n",), "sampling.temperature": ("--temp",)}
-"""Other spellings that people know."""
-
 OWN_FLAGS = frozenset({"model", "description"})
 """Settings that are no flags: the model is an argument of every command."""
-
-MEANINGS = {
-    "quant": "quant of the model's family, such as Q4_K_M",
-    "threads": "threads that decode, one token at a time",
-    "threads_batch": "threads that prefill",
-    "n_ctx": "size of the context window in tokens",
-    "n_batch": "most prompt tokens in one decode call",
-    "n_ubatch": "most tokens in one compute graph: smaller stops sooner, larger prefills faster",
-    "type_k": "type of the K half of the KV cache",
-    "type_v": "type of the V half of the KV cache",
-    "flash_attn": "fused attention kernels",
-    "mmap": "map the file instead of reading it into memory",
-    "repack": "keep a rearranged copy of the weights: faster prefill, more memory",
-    "stream_batch": "tokens that travel together to the screen",
-    "max_tokens": "longest answer in tokens",
-    "system": "system prompt",
-    "thinking": "ask the model to think, or not to",
-    "sampling.temperature": "0 is greedy, higher is more adventurous",
-    "sampling.top_k": "keep so many of the most likely tokens, 0 all",
-    "sampling.top_p": "keep the most likely tokens up to this probability, 1 all",
-    "sampling.min_p": "drop tokens less likely than this share of the likeliest",
-    "sampling.repeat_penalty": "make recent tokens less likely, 1 is off",
-    "sampling.repeat_last_n": "tokens that the penalty looks at",
-    "sampling.seed": "the same seed gives the same answer",
-}
-"""What each flag is for, in the help."""
 
 
 def add_preset_flags(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +22,14 @@ def add_preset_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("preset", "settings of the engine; flags go over the preset")
     group.add_argument("--preset", metavar="NAME", help="start from this preset (`xchat presets list`)")
     group.add_argument("--force", action="store_true", help="load also a model that is predicted not to fit into memory")
-    for key in KEYS:
+    for key, setting in SETTINGS.items():
         if key not in OWN_FLAGS:
-            names = (*SHORT.get(key, ()), f"--{key.rpartition('.')[2].replace('_', '-')}")
-            group.add_argument(*names, dest=f"preset:{key}", metavar="X", help=f"{MEANINGS[key]}: {allowed(key)}")
+            group.add_argument(*flags_of(key), dest=f"preset:{key}", metavar="X", help=f"{setting.meaning}: {allowed(key)}")
+
+
+def flags_of(key: str) -> tuple[str, ...]:
+    """The flags of a setting, the one made from its key last."""
+    return (*SETTINGS[key].flags.split(), f"--{key.rpartition('.')[2].replace('_', '-')}")
 
 
 def asks_for_settings(options: argparse.Namespace, config: Config) -> bool:

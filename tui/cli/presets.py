@@ -16,10 +16,10 @@ from engine.errors import UsageError
 from engine.last_used import recall, remember
 from engine.presets.folder import PresetFolder, Shelf
 from engine.presets.foreign import VARIABLE_PREFIX, Imported, from_ini, from_variables
-from engine.presets.preset import Preset
-from engine.presets.settings import KEYS, cost_of, difference, get, parse_assignments, shown, with_text
+from engine.presets.preset import SETTINGS, Preset, value_of
+from engine.presets.settings import KEYS, allowed, difference, parse_assignments, shown, with_text
 from tui.cli.output import write_json
-from tui.cli.preset_flags import DEFAULT
+from tui.cli.preset_flags import DEFAULT, OWN_FLAGS, flags_of
 from tui.text.sanitize import visible
 
 EXAMPLES = """\
@@ -28,6 +28,7 @@ examples:
   xchat presets new mine --from daily threads=3 n_ctx=8k
   xchat presets set mine sampling.temperature=0.2
   xchat presets diff daily mine
+  xchat presets keys                 what every setting means
   xchat presets use mine
   xchat presets import models.ini    every preset of a llama-server INI file
   xchat presets import               the LLAMA_ARG_* variables of this shell
@@ -55,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "presets", help="named settings of the engine", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(required=True, metavar="list|show|new|set|delete|use|diff|import", parser_class=WordsAnywhere)
+    verbs = parser.add_subparsers(required=True, metavar="list|show|new|set|delete|use|diff|import|keys", parser_class=WordsAnywhere)
     listing = verbs.add_parser("list", help="all presets")
     listing.set_defaults(run=list_all)
     showing = verbs.add_parser("show", help="every setting, and what changing it costs")
@@ -89,7 +90,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     importing.add_argument("--name", default="imported", metavar="NAME", help="what the preset of the variables is called (imported)")
     importing.add_argument("--replace", action="store_true", help="replace presets of the same name")
     importing.set_defaults(run=import_foreign)
-    for verb in (listing, showing, making, setting, deleting, using, comparing, importing):
+    naming = verbs.add_parser("keys", help="every setting: what it means, may be and costs, and its flags")
+    naming.add_argument("--markdown", action="store_true", help="the tables as docs/settings.md has them")
+    naming.set_defaults(run=keys)
+    for verb in (listing, showing, making, setting, deleting, using, comparing, importing, naming):
         verb.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -121,10 +125,8 @@ def show(options: argparse.Namespace) -> int:
         write_json(preset)
         return 0
     width = max(map(len, KEYS))
-    for key in KEYS:
-        sys.stdout.write(
-            f"{key:<{width}}  {visible(shown(get(preset, key))):<16}  {cost_of(key) if key != 'description' else ''}\n".rstrip() + "\n"
-        )
+    for key, setting in SETTINGS.items():
+        sys.stdout.write(f"{key:<{width}}  {visible(shown(value_of(preset, key))):<16}  {setting.cost or ''}".rstrip() + "\n")
     return 0
 
 
@@ -205,3 +207,41 @@ def variables(name: str) -> Imported:
     if not any(key.startswith(VARIABLE_PREFIX) for key in os.environ):
         raise UsageError(f"There are no {VARIABLE_PREFIX}* variables here", "", "Name the INI file of llama-server that is to be imported.")
     return from_variables(os.environ, name)
+
+
+KEY_COLUMNS = ("key", "meaning", "values", "default", "cost", "KV state", "flags", "llama.cpp", "other names")
+
+
+def key_rows() -> list[dict[str, str]]:
+    """What the registry says of each setting, as text by column."""
+    return [
+        {
+            "key": key,
+            "meaning": setting.meaning,
+            "values": allowed(key),
+            "default": shown(value_of(Preset(), key)),
+            "cost": str(setting.cost or "none"),
+            "KV state": "kept" if setting.keeps_kv else "prefilled again",
+            "flags": " ".join(flags_of(key)) if key not in OWN_FLAGS else "",
+            "llama.cpp": setting.llama,
+            "other names": setting.others,
+        }
+        for key, setting in SETTINGS.items()
+    ]
+
+
+def keys(options: argparse.Namespace) -> int:
+    """Print what the registry says of every setting."""
+    if options.json:
+        write_json(key_rows())
+    elif options.markdown:
+        sys.stdout.write(markdown_table())
+    else:
+        sys.stdout.writelines(f"{row['key']}: {row['meaning']}\n    {row['values']} ({row['cost']})\n" for row in key_rows())
+    return 0
+
+
+def markdown_table() -> str:
+    """The table of `docs/settings.md`."""
+    lines = [KEY_COLUMNS, ("---",) * len(KEY_COLUMNS), *(tuple(row[column] for column in KEY_COLUMNS) for row in key_rows())]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

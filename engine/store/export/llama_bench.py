@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TextIO
 
+from engine.presets.preset import SETTINGS, Preset, value_of
 from engine.store.export.tables import Selection, preset_settings, where
 
 # fmt: off
@@ -28,6 +29,9 @@ FIELDS = (
 )
 # fmt: on
 """Its field names, in its order."""
+
+BENCH_KEYS = tuple(key for key in SETTINGS if key in FIELDS)
+"""Settings that have a field of the same name there."""
 
 SAMPLE_FIELDS = ("samples_ns", "samples_ts")
 """The single repetitions, in its JSON only."""
@@ -102,13 +106,10 @@ def rows_of_turns(db: sqlite3.Connection, selection: Selection) -> Iterator[Benc
 def settings_of(preset_json: str) -> dict[str, Any]:
     """What of a preset has a field in llama-bench; `auto` is unknown."""
     preset = preset_settings(preset_json)
-    return {
-        "n_batch": _number(preset.get("n_batch", 512)),
-        "n_ubatch": _number(preset.get("n_ubatch")),
-        "type_k": preset.get("type_k", "f16"),
-        "type_v": preset.get("type_v", "f16"),
-        "flash_attn": _FLASH_ATTENTION.get(preset.get("flash_attn", "auto")),
-        "repack": bool(preset.get("repack", True)),
+    values = {key: preset.get(key, value_of(Preset(), key)) for key in BENCH_KEYS}
+    known = {key: None if value == "auto" else value for key, value in values.items()}
+    return known | {
+        "flash_attn": _FLASH_ATTENTION.get(values["flash_attn"]),
         "load_mode": "mmap" if preset.get("mmap", True) else None,
     }
 
@@ -127,11 +128,12 @@ def command_line(*, model_path: str, preset_json: str, threads: int, n_prompt: i
     if n_depth:
         words += ["-d", n_depth]
     words += ["-t", threads]
-    flags = {"-b": "n_batch", "-ub": "n_ubatch", "-ctk": "type_k", "-ctv": "type_v"}
-    for flag, field in flags.items():
-        if settings.get(field) is not None:
-            words += [flag, settings[field]]
-    words += [word for name, value in _FLASH_ATTENTION.items() if settings.get("flash_attn") == value for word in ("-fa", name)]
+    for key in BENCH_KEYS:
+        flag, value = SETTINGS[key].llama.split()[0], settings[key]
+        if key == "flash_attn":
+            value = next((name for name, number in _FLASH_ATTENTION.items() if number == value), None)
+        if value is not None and not flag.startswith("--"):
+            words += [flag, value]
     return shlex.join(str(word) for word in words)
 
 
@@ -180,10 +182,6 @@ def _figures(n_prompt: int, n_gen: int, n_depth: int, took_ms: float) -> dict[st
 
 def _whole(row: BenchRow) -> dict[str, Any]:
     return {field: row.get(field) for field in (*FIELDS, *SAMPLE_FIELDS)}
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _plain(value: object) -> object:

@@ -19,14 +19,14 @@ SCRIPT = ("Hello", " there", ", how", " are", " you", " today", " é", " 😀", 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The file of a tiny model by its name in `ggufs.MAKERS`, or `scripted`."""
+    """The file of a tiny model by its name in `ggufs.MAKERS`, `scripted`, or `narrow`: heads too small for a quantized KV cache."""
     folder = tmp_path_factory.mktemp("models")
     made: dict[str, Path] = {}
+    makers = ggufs.MAKERS | {"scripted": lambda path: ggufs.scripted(path, SCRIPT), "narrow": lambda path: ggufs.dense(path, head_size=16)}
 
     def path_of(name: str) -> Path:
         if name not in made:
-            path = folder / f"{name}.gguf"
-            made[name] = ggufs.scripted(path, SCRIPT) if name == "scripted" else ggufs.MAKERS[name](path)
+            made[name] = makers[name](folder / f"{name}.gguf")
         return made[name]
 
     return path_of

@@ -344,11 +344,12 @@ class TestLoad:
             backend.load(ggufs.unknown_architecture(tmp_path / "new.gguf"), SMALL, lambda _event: None).result(PATIENCE_S)
         assert driver.ask(text_prompt("x\n")).text == "".join(SCRIPT)
 
-    def test_settings_that_contradict_each_other_leave_the_old_context(self, load: Load, driver: Driver) -> None:
-        load("scripted")
-        with pytest.raises(EngineError, match="flash attention"):
-            load("scripted", Preset(type_v="q8_0", flash_attn="off"))
-        assert driver.ask(text_prompt("x\n")).text == "".join(SCRIPT)
+    def test_settings_that_do_not_fit_the_model_leave_the_old_context(self, load: Load, driver: Driver) -> None:
+        load("narrow")
+        before = driver.ask(text_prompt("x\n"), max_tokens=5).text
+        with pytest.raises(EngineError, match="context can't be made"):
+            load("narrow", Preset(type_k="q8_0"))
+        assert driver.ask(text_prompt("x\n"), max_tokens=5).text == before
 
     def test_a_context_beyond_all_memory_leaves_the_old_one(self, load: Load, driver: Driver) -> None:
         load("scripted")

@@ -10,8 +10,10 @@ import pytest
 from engine.backend import EngineInfo, HeldState, TokensDecoded
 from engine.errors import EngineError
 from engine.llama.backend import LlamaBackend
-from engine.presets.preset import Preset, Sampling
+from engine.presets.preset import SETTINGS, Cost, Preset, Sampling, kv_layout
+from engine.presets.settings import with_values
 from tests.engine.llama.driver import PATIENCE_S, SMALL, Driver, token_prompt
+from tests.engine.presets.values import OTHER
 
 Load = Callable[..., EngineInfo]
 WORDS = [32 + number % 90 for number in range(400)]
@@ -121,3 +123,20 @@ def test_the_key_changes_with_the_model_and_with_what_the_cache_is_made_of(load:
     assert driver.backend.state_key != one
     load("spm", SMALL)
     assert driver.backend.state_key != one
+
+
+@pytest.mark.parametrize("key", [key for key, setting in SETTINGS.items() if setting.cost is Cost.REBUILD])
+def test_a_rebuild_keeps_the_conversation_exactly_when_the_registry_says_so(key: str, load: Load, driver: Driver) -> None:
+    load("spm")
+    load("dense", SMALL)
+    driver.ask(token_prompt(WORDS[:200]), max_tokens=1)
+    before, held = driver.backend.state_key, take(driver.backend)
+    other = with_values(SMALL, {key: OTHER[key]})
+    load("dense", other)
+    same = kv_layout(SMALL) == kv_layout(other)
+    assert (driver.backend.state_key == before) is same
+    assert (driver.ask(token_prompt(WORDS[:210]), max_tokens=1).ready.cache_n >= 200) is SETTINGS[key].keeps_kv
+    load("spm")
+    load("dense", other)
+    assert held is not None
+    assert (put(driver.backend, held) > 0) is same

@@ -145,9 +145,9 @@ def test_the_old_model_comes_back_when_the_new_one_fails_after_it_had_to_go(
     backend: LlamaBackend, models: Callable[[str], Path], driver: Driver, no_room: None
 ) -> None:
     before = loaded(backend.load(models("dense"), TALK, lambda _event: None, force=True))
-    impossible = Preset(n_ctx=1024, threads=1, threads_batch=1, type_v="q8_0", flash_attn="off")
-    with pytest.raises(EngineError, match="needs flash attention"):
-        loaded(backend.load(models("spm"), impossible, lambda _event: None, force=True))
+    impossible = Preset(n_ctx=1024, threads=1, threads_batch=1, type_k="q8_0")
+    with pytest.raises(EngineError, match="context can't be made"):
+        loaded(backend.load(models("narrow"), impossible, lambda _event: None, force=True))
     assert backend.loaded is not None
     assert backend.loaded.model == before.model
     assert backend.loaded.preset == TALK
