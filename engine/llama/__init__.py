@@ -4,5 +4,5 @@ Importing `engine.llama.backend` or `engine.llama.redirect` does not load the na
 store, no conversation.
 
 May import engine, engine.backend, engine.clock, engine.errors, engine.host, engine.models, engine.paths, engine.presets, engine.threads,
-engine.timings, llama_cpp, numpy.
+engine.timings, llama_cpp, msgspec, numpy.
 """
