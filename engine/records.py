@@ -8,7 +8,8 @@ time, and it fits SQLite's 63 bits until the year 2248. A turn's id is the id of
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from engine.backend import StopReason
@@ -126,28 +127,10 @@ class TurnRecord:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The machine at one moment, beside the engine. None means this machine does not offer the figure."""
+    """The machine at one moment, beside the engine."""
 
     wall_ms: int
     session_id: int | None
     turn_id: int | None
-    tokens_per_second: float | None = None
-    prompt_per_second: float | None = None
-    context_used: int | None = None
-    cpu_process_pct: float | None = None
-    """Per cent of one core."""
-    cpu_machine_pct: float | None = None
-    """Per cent of all cores."""
-    steal_pct: float | None = None
-    rss_bytes: int | None = None
-    available_bytes: int | None = None
-    swap_bytes: int | None = None
-    """Swapped-out memory of this process."""
-    major_faults: int | None = None
-    """Major page faults of this process since the last sample."""
-    freq_mhz: float | None = None
-    temperature_c: float | None = None
-    power_w: float | None = None
-    threads: int | None = None
-    loop_lag_ms: float | None = None
-    tty_bytes_per_s: float | None = None
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+    """By column of the log, see `engine.metrics.figures`. None means that this machine does not offer the figure."""

@@ -29,11 +29,11 @@ from engine.host.sampler import HostSample
 from engine.host.threads import ThreadGroup
 from engine.host.value import known
 from engine.metrics.alerts import Alerts
-from engine.metrics.history_feed import Between, Tracks
+from engine.metrics.history_feed import Tracks
 from engine.metrics.latency import GapMeter, Gaps, Surroundings, TokenRate, likely_cause
 from engine.metrics.noise import NoiseWatch
 from engine.metrics.roofline import ModelTraffic, roofline
-from engine.metrics.snapshot import Alert, Context, EngineFigures, Marker, MarkerKind, Phase, Prefill, Snapshot, Speed, Totals
+from engine.metrics.snapshot import Alert, Between, Context, EngineFigures, Marker, MarkerKind, Phase, Prefill, Snapshot, Speed, Totals
 from engine.metrics.ui_cost import ByteRate, CollectorPauses, LoopLag, Painting, Price
 from engine.metrics.waterfall import Waterfall, waterfall
 from engine.presets.preset import Preset
@@ -285,16 +285,15 @@ class Meter:
             joules_per_token=power / speed.now if power is not None and speed.now else None,
             roofline=roof,
             price=price,
+            since=Between(turn.gaps.longest_new(), self.lag.longest_new(), self._finished_per_second),
             noisy=self.noise.verdict(),
             alerts=alerts,
             raised=raised,
             markers=tuple(self._markers),
-            traces={},
             totals=self._totals,
             judged=self.noise.judged,
         )
-        since_start_ns = at_ns - self._started_ns
-        self._tracks.push(snapshot, since_start_ns, Between(turn.gaps.longest_new(), self.lag.longest_new(), self._finished_per_second))
+        self._tracks.push(snapshot, at_ns - self._started_ns)
         self._finished_per_second = None
         return replace(snapshot, traces=self._tracks.freeze())
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from engine.errors import UsageError
-from engine.host.value import known
-from engine.metrics.snapshot import Phase, Snapshot
+from engine.metrics.figures import FIGURES
+from engine.metrics.figures.figure import Figure, number_in
+from engine.metrics.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from threading import Thread
@@ -57,70 +58,25 @@ class PrometheusEndpoint:
     def collect(self) -> Iterator[Metric]:
         """All figures of the newest snapshot; what can't be known is left out."""
         now = self._newest()
-        if now is not None:
-            yield from _as_llama_server(now)
-            yield from _own(now)
+        return iter(()) if now is None else metrics_of(now)
 
 
-def _as_llama_server(now: Snapshot) -> Iterator[Metric]:
+def metrics_of(now: Snapshot, figures: Iterable[Figure] = FIGURES) -> Iterator[Metric]:
+    """Every figure with a metric, those of one name together."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    totals = now.totals
-    counters = {
-        "prompt_tokens": ("Prompt tokens evaluated", totals.prompt_n),
-        "prompt_tokens_cached": ("Prompt tokens reused from the KV cache", totals.cache_n),
-        "prompt_seconds": ("Time spent on prefill", totals.prompt_ms / 1e3),
-        "tokens_predicted": ("Tokens generated", totals.predicted_n),
-        "tokens_predicted_seconds": ("Time spent on decoding", totals.predicted_ms / 1e3),
-    }
-    for name, (help_text, value) in counters.items():
-        yield CounterMetricFamily(f"llamacpp:{name}", help_text, value=value)
-    gauges = {
-        "n_tokens_max": ("Most tokens that the context held", totals.most_context),
-        "prompt_tokens_seconds": ("Mean prefill speed in tokens per second", _rate(totals.prompt_n, totals.prompt_ms)),
-        "predicted_tokens_seconds": ("Mean decode speed in tokens per second", _rate(totals.predicted_n, totals.predicted_ms)),
-        "requests_processing": ("Turns under way", float(now.phase in (Phase.PREFILL, Phase.THINKING, Phase.DECODE))),
-        "requests_deferred": ("Turns that wait", float(now.phase is Phase.WAITING)),
-    }
-    for name, (help_text, value) in gauges.items():
-        yield GaugeMetricFamily(f"llamacpp:{name}", help_text, value=value)
+    families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+    for figure in figures:
+        metric, value = figure.metric, number_in(figure.read(now))
+        if metric is None or value is None:
+            continue
+        family = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+        if metric.name not in families:
+            families[metric.name] = family(metric.name, figure.name, labels=list(metric.labels))
+        families[metric.name].add_metric(list(metric.labels.values()), value * _scale(figure.unit))
+    yield from families.values()
 
 
-def _rate(count: int, elapsed_ms: float) -> float:
-    return count / elapsed_ms * 1e3 if elapsed_ms > 0 else 0.0
-
-
-def _own(now: Snapshot) -> Iterator[Metric]:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
-    yield CounterMetricFamily("xchat_turns", "Turns finished", value=now.totals.turns)
-    yield CounterMetricFamily("xchat_turns_failed", "Turns that failed", value=now.totals.failed)
-    yield CounterMetricFamily("xchat_stalls", "Gaps between tokens over four medians", value=now.totals.stalls)
-    host = now.host
-    gauges: dict[str, tuple[str, float | None]] = {
-        "xchat_tokens_per_second": ("Decode speed over the last second", now.speed.now),
-        "xchat_context_used_tokens": ("Tokens in the context window", float(now.context.used)),
-        "xchat_context_size_tokens": ("Size of the context window", now.context.n_ctx),
-        "xchat_ttft_seconds": ("Time to first token of the last turn", _seconds(now.waterfall.ttft_ms if now.waterfall else None)),
-        "xchat_resident_memory_bytes": ("Resident memory of xchat", known(host.memory.rss) if host else None),
-        "xchat_available_memory_bytes": ("Memory that can be had without swapping", known(host.memory.available) if host else None),
-        "xchat_cpu_ratio": ("Cores that xchat keeps busy", _share(known(host.cpu.process_pct)) if host else None),
-        "xchat_bandwidth_bytes_per_second": ("Memory read by decoding", now.roofline.bandwidth_gb_s * 1e9 if now.roofline else None),
-        "xchat_loop_lag_p99_seconds": ("Event-loop lag of the last minute", _seconds(now.price.lag_p99_ms)),
-    }
-    for name, (help_text, value) in gauges.items():
-        if value is not None:
-            yield GaugeMetricFamily(name, help_text, value=value)
-    latency = GaugeMetricFamily("xchat_inter_token_latency_seconds", "Gaps between tokens of the turn", labels=["quantile"])
-    for quantile, gap_ms in (("0.5", now.gaps.p50_ms), ("0.95", now.gaps.p95_ms), ("0.99", now.gaps.p99_ms), ("1", now.gaps.max_ms)):
-        if gap_ms is not None:
-            latency.add_metric([quantile], gap_ms / 1e3)
-    yield latency
-
-
-def _seconds(value_ms: float | None) -> float | None:
-    return None if value_ms is None else value_ms / 1e3
-
-
-def _share(percent: float | None) -> float | None:
-    return None if percent is None else percent / 100
+def _scale(unit: str) -> float:
+    """From the unit of a figure to Prometheus' base unit."""
+    return 0.01 if unit.startswith("%") else {"ms": 1e-3, "GB/s": 1e9}.get(unit, 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from engine.host.sampler import HostSample
@@ -134,6 +134,16 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Between:
+    """What happened between the snapshot before and this one, and is in neither."""
+
+    longest_gap_ms: float | None = None
+    longest_lag_ms: float | None = None
+    finished_per_second: float | None = None
+    """Mean speed of a turn that ended: a quick one may begin and end between two snapshots."""
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Since the program started."""
 
@@ -153,71 +163,45 @@ class Totals:
 class Snapshot:
     """Everything that is known at one moment."""
 
-    at_ns: int
-    wall_ms: int
-    uptime_s: float
+    at_ns: int = 0
+    wall_ms: int = 0
+    uptime_s: float = 0.0
     """Since the meter's start; markers and traces count from there."""
-    phase: Phase
-    loading: float
+    phase: Phase = Phase.EMPTY
+    loading: float = 0.0
     """Share of the model that is read, while loading."""
-    engine: EngineFigures | None
-    preset: str
-    stream_batch: int
-    stream_batch_auto: bool
-    pacing: str
+    engine: EngineFigures | None = None
+    preset: str = ""
+    stream_batch: int = 0
+    stream_batch_auto: bool = False
+    pacing: str = ""
     """What `stream_batch = auto` chose and why; empty without auto."""
-    speed: Speed
-    prefill: Prefill
-    gaps: Gaps
-    stalls_per_minute: int
-    waterfall: Waterfall | None
+    speed: Speed = Speed()
+    prefill: Prefill = Prefill()
+    gaps: Gaps = field(default_factory=Gaps)
+    stalls_per_minute: int = 0
+    waterfall: Waterfall | None = None
     """Of the last finished turn."""
-    context: Context
-    host: HostSample | None
-    joules_per_token: float | None
-    roofline: Roofline | None
-    price: Price
-    noisy: str | None
+    context: Context = Context()
+    host: HostSample | None = None
+    joules_per_token: float | None = None
+    roofline: Roofline | None = None
+    price: Price = field(default_factory=Price)
+    noisy: str | None = None
     """Why the turn under way, or the last one, is not to be compared."""
-    alerts: tuple[Alert, ...]
+    since: Between = Between()
+    alerts: tuple[Alert, ...] = ()
     """Thresholds that are crossed now."""
-    raised: tuple[Alert, ...]
+    raised: tuple[Alert, ...] = ()
     """Those crossed since the snapshot before: to be told once."""
-    markers: tuple[Marker, ...]
+    markers: tuple[Marker, ...] = ()
     """Oldest first."""
-    traces: Mapping[Window, Mapping[str, Trace]]
+    traces: Mapping[Window, Mapping[str, Trace]] = field(default_factory=dict)
     """History by window and figure."""
-    totals: Totals
+    totals: Totals = Totals()
     judged: bool = False
     """Whether the machine was looked at during that turn; before, `noisy` says nothing."""
 
 
-EMPTY = Snapshot(
-    at_ns=0,
-    wall_ms=0,
-    uptime_s=0.0,
-    phase=Phase.EMPTY,
-    loading=0.0,
-    engine=None,
-    preset="",
-    stream_batch=0,
-    stream_batch_auto=False,
-    pacing="",
-    speed=Speed(),
-    prefill=Prefill(),
-    gaps=Gaps(),
-    stalls_per_minute=0,
-    waterfall=None,
-    context=Context(),
-    host=None,
-    joules_per_token=None,
-    roofline=None,
-    price=Price(),
-    noisy=None,
-    alerts=(),
-    raised=(),
-    markers=(),
-    traces={},
-    totals=Totals(),
-)
+EMPTY = Snapshot()
 """Before anything was measured."""

@@ -452,8 +452,9 @@ class Session:
 
     def log_sample(self, sample: Sample) -> None:
         """Put the machine's state into the log; it is written with the next batch. Its memory counts for the peak of the turn under way."""
-        if self._turn is not None and sample.rss_bytes is not None:
-            self._turn.rss_peak_bytes = max(self._turn.rss_peak_bytes or 0, sample.rss_bytes)
+        resident = sample.figures.get("rss_bytes")
+        if self._turn is not None and resident is not None:
+            self._turn.rss_peak_bytes = max(self._turn.rss_peak_bytes or 0, int(resident))
         self._journal.sample(self._logged, sample)
 
     def log_mark(self, kind: str, text: str) -> None:

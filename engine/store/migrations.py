@@ -1,15 +1,19 @@
 """The schema, as the ordered steps that made it. A new database is built by replaying all of them.
 
 `PRAGMA user_version` counts the steps a file has seen. A step is one transaction, and never changes once it was released: the next
-change is another step. Tables are the program's own business; the views are the interface for other programs (`VIEWS.md`).
+change is another step. Only the figures of a sample need none: see `add_figures`. Tables are the program's own business; the views are
+the interface for other programs (`VIEWS.md`).
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.metrics.figures import FIGURES
+from engine.metrics.figures.figure import Figure
 from engine.store.errors import SCHEMA_TOO_NEW, StoreNewerError, not_a_database
 from engine.store.transaction import transaction
 
@@ -403,7 +407,7 @@ def refuse_newer(version: int, path: Path) -> None:
 
 
 def migrate(db: sqlite3.Connection, path: Path, steps: tuple[Migration, ...] = MIGRATIONS) -> int:
-    """Bring a file up to date, each step in one transaction, and return how many steps that took.
+    """Bring a file up to date, each step in one transaction, and return how many steps that took. Figures get their columns last.
 
     Raises:
         StoreNewerError: The file has seen steps that this program doesn't know.
@@ -420,4 +424,25 @@ def migrate(db: sqlite3.Connection, path: Path, steps: tuple[Migration, ...] = M
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {version + 1}")
                 done += 1
+    add_figures(db)
     return done
+
+
+def add_figures(db: sqlite3.Connection, figures: Iterable[Figure] = FIGURES) -> None:
+    """Give every logged figure without a column one, in `samples` and at the end of `v_samples`: a new figure needs no step of its own."""
+    if not _without_column(db, figures):
+        return
+    with transaction(db):
+        # Read again under the lock: another xchat may have added them in the meantime.
+        added = _without_column(db, figures)
+        for name, kind in added.items():
+            db.execute(f"ALTER TABLE samples ADD COLUMN {name} {kind}")
+        (view,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'v_samples'").fetchone()
+        db.execute("DROP VIEW v_samples")
+        db.execute(view.replace("\nFROM samples", "".join(f",\n    a.{name}" for name in added) + "\nFROM samples"))
+
+
+def _without_column(db: sqlite3.Connection, figures: Iterable[Figure]) -> dict[str, str]:
+    """Names and types of the columns that `samples` lacks."""
+    present = {name for _, name, *_ in db.execute("PRAGMA table_info (samples)")}
+    return {figure.column_name: figure.column.type for figure in figures if figure.column and figure.column_name not in present}

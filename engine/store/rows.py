@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from engine.backend import StopReason
+from engine.metrics.figures import FIGURES
+from engine.metrics.figures.figure import logged_figures
 from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, TurnRecord
 from engine.store.token_blob import pack_ids, pack_times, unpack_ids, unpack_times
 from engine.timings import Timings
@@ -22,7 +24,7 @@ _TURN_FIELDS = tuple(field.name for field in fields(TurnRecord) if field.name no
 _TIMING_FIELDS = tuple(field.name for field in fields(Timings))
 TURN_COLUMNS = (*_TURN_FIELDS, *_TIMING_FIELDS, "token_times")
 
-SAMPLE_COLUMNS = tuple(field.name for field in fields(Sample))
+SAMPLE_COLUMNS = ("wall_ms", "session_id", "turn_id", *(figure.column_name for figure in logged_figures(FIGURES)))
 EVENT_COLUMNS = ("wall_ms", "session_id", "turn_id", "kind", "text")
 
 
@@ -108,14 +110,9 @@ def turn_of(row: Row) -> TurnRecord:
     return TurnRecord(**values | {"stop_reason": StopReason(values["stop_reason"])}, timings=timings, token_ns=token_ns)
 
 
-def sample_row(sample: Sample) -> Row:
-    """A sample in the order of SAMPLE_COLUMNS."""
-    return tuple(getattr(sample, name) for name in SAMPLE_COLUMNS)
-
-
-def sample_of(row: Row) -> Sample:
-    """The sample of a row in the order of SAMPLE_COLUMNS."""
-    return Sample(*row)
+def sample_row(sample: Sample, columns: Sequence[str] = SAMPLE_COLUMNS) -> Row:
+    """A sample in the order of `columns`, which begin as SAMPLE_COLUMNS do."""
+    return (sample.wall_ms, sample.session_id, sample.turn_id, *(sample.figures.get(name) for name in columns[3:]))
 
 
 def event_row(event: LoggedEvent) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -11,9 +12,9 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from engine.metrics.definitions import BY_ID, Definition
+from engine.metrics.figures import FIGURES
+from engine.metrics.figures.figure import Figure
 from engine.metrics.snapshot import Snapshot
-from engine.metrics.unavailable import lacking
 from tui.drawing.look import look
 from tui.drawing.rows import fit
 from tui.panel.pane import Density, Pane
@@ -48,9 +49,8 @@ class ExplainScreen(ModalScreen[None]):
             page.border_title = f"{self._pane.title}: what these numbers are"
             page.border_subtitle = "Esc closes"
             yield Static(id="values")
-            reasons = lacking(self._snapshot)
-            for name in self._pane.figures:
-                yield Static(_block(BY_ID[name], reasons.get(name)), classes="figure")
+            for figure in explained(self._pane.id):
+                yield Static(_block(figure, figure.unavailable(self._snapshot)), classes="figure")
 
     def on_mount(self) -> None:
         """The page is styled only now, so the values can take its colours."""
@@ -63,7 +63,12 @@ class ExplainScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).focus()
 
 
-def _block(figure: Definition, reason: str | None) -> Text:
+def explained(pane_id: str, figures: Sequence[Figure] = FIGURES) -> list[Figure]:
+    """The figures of a pane."""
+    return [figure for figure in figures if pane_id in figure.panes]
+
+
+def _block(figure: Figure, reason: str | None) -> Text:
     unit = f" ({figure.unit})" if figure.unit else ""
     block = Text()
     block.append(f"{figure.name}{unit}\n", "bold")

@@ -31,7 +31,6 @@ ROOFLINE = Pane(
     "Roofline",
     lambda now: f"{number(now.roofline.bandwidth_gb_s if now.roofline else None)} GB/s",
     _roofline_rows,
-    ("bandwidth_gb_s", "bandwidth_share", "bytes_per_token", "ceiling_tokens_per_second", "compute_share"),
     ChartSpec(("bandwidth_gb_s",), "read, GB/s", ("read",), "GB/s", floor=1.0),
 )
 
@@ -66,7 +65,6 @@ PRICE = Pane(
     "Price of looking",
     _price_headline,
     _price_rows,
-    ("ui_pct", "paint_ms", "paint_pct", "loop_lag_p99_ms", "tty_bytes_per_s", "round_trip_ms", "tty_blocked_pct", "panel_ms", "sample_ms"),
     ChartSpec(("loop_lag_ms",), "longest lag, ms", ("longest lag",), "ms", floor=10.0),
 )
 
@@ -99,4 +97,4 @@ def _event_headline(now: Snapshot) -> str:
     return f"{len(now.alerts)} alert{'' if len(now.alerts) == 1 else 's'}" if now.alerts else "no alerts"
 
 
-EVENTS = Pane("events", "Events", _event_headline, _event_rows, ("noisy", "stalls", "alerts"))
+EVENTS = Pane("events", "Events", _event_headline, _event_rows)

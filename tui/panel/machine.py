@@ -98,21 +98,6 @@ MEMORY = Pane(
     "Memory",
     _memory_headline,
     _memory_rows,
-    (
-        "rss_bytes",
-        "anon_bytes",
-        "file_bytes",
-        "weights_resident",
-        "kv_bytes",
-        "weights_repacked",
-        "python_bytes",
-        "others_bytes",
-        "available_bytes",
-        "total_bytes",
-        "limit_bytes",
-        "swap_bytes",
-        "major_faults",
-    ),
     ChartSpec(("rss_bytes",), "RSS, GB", ("RSS",), "GB", divisor=1e9, scale=bytes_label, floor=1e8),
 )
 
@@ -149,21 +134,6 @@ CPU = Pane(
     "CPU",
     lambda now: _pct(now.host.cpu.machine_pct if now.host else _NO_SAMPLE),
     _cpu_rows,
-    (
-        "cpu_machine_pct",
-        "cpu_own_pct",
-        "cpu_others_pct",
-        "cores_pct",
-        "steal_pct",
-        "throttled_pct",
-        "freq_mhz",
-        "governor",
-        "temperature_c",
-        "quota_cores",
-        "load",
-        "power_w",
-        "joules_per_token",
-    ),
     ChartSpec(("cpu_machine_pct", "cpu_own_pct"), "% of all cores", ("machine", "xchat"), "%", top=100.0),
 )
 
@@ -207,4 +177,4 @@ def _threads_headline(now: Snapshot) -> str:
     return f"{len(now.host.threads)} threads"
 
 
-THREADS = Pane("threads", "Threads", _threads_headline, _threads_rows, ("thread_running_pct", "thread_waiting_pct", "threads_chosen"))
+THREADS = Pane("threads", "Threads", _threads_headline, _threads_rows)

@@ -78,8 +78,6 @@ class Pane:
     """The one figure that stands in the title."""
     rows: Callable[[Snapshot, int, Density], list[Row]]
     """The figures at a width; always the same number of rows for one density, so that nothing jumps."""
-    figures: tuple[str, ...]
-    """Definitions that explain the pane's numbers, see `engine.metrics.definitions`."""
     chart: ChartSpec | None = None
     chart_from: Density = Density.NORMAL
     """The least density at which the chart is shown."""

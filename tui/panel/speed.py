@@ -45,15 +45,6 @@ SPEED = Pane(
     "Speed",
     _speed_headline,
     _speed_rows,
-    (
-        "tokens_per_second",
-        "predicted_per_second",
-        "on_screen_per_second",
-        "prompt_per_second",
-        "prefill_share",
-        "predicted_n",
-        "stream_batch",
-    ),
     ChartSpec(("tokens_per_second", "on_screen_per_second"), "tokens/s", ("engine", "screen"), "t/s", floor=5.0),
 )
 
@@ -118,18 +109,6 @@ LATENCY = Pane(
     "Latency",
     lambda now: f"p50 {milliseconds(now.gaps.p50_ms)}",
     _latency_rows,
-    (
-        "itl_p50_ms",
-        "itl_p95_ms",
-        "itl_p99_ms",
-        "itl_max_ms",
-        "itl_histogram",
-        "stalls",
-        "ttft_ms",
-        "waterfall",
-        "first_visible_ms",
-        "first_paint_ms",
-    ),
     ChartSpec(("itl_ms",), "longest gap, ms", ("longest gap",), "ms", floor=10.0),
 )
 
@@ -156,7 +135,6 @@ CONTEXT = Pane(
     "Context",
     _context_headline,
     _context_rows,
-    ("context_used", "cache_n", "prompt_n", "diverged_at", "left_out"),
     ChartSpec(("context_used",), "tokens in the window", ("used",), "tokens", floor=1000.0),
     chart_from=Density.FULL,
 )

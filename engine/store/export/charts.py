@@ -3,58 +3,45 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from engine.metrics.figures import FIGURES
+from engine.metrics.figures.figure import Figure
 from engine.store.export.svg import MOST_POINTS
 from engine.store.export.tables import Selection, where
 from engine.store.series import Chart, Series
 
-_TURN_CHARTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    ("Decode speed", "tokens/s", (("tokens/s", "avg(predicted_per_second)"),)),
-    ("Prefill speed", "tokens/s", (("tokens/s", "avg(prompt_per_second)"),)),
-    ("Time to first token", "ms", (("ttft_ms", "max(ttft_ms)"),)),
-    ("Inter-token latency", "ms", (("p50", "avg(itl_p50_ms)"), ("p99", "max(itl_p99_ms)"))),
-    ("Context used", "tokens", (("tokens", "max(context_used)"),)),
-)
-
-_SAMPLE_CHARTS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    ("Tokens per second over time", "tokens/s", (("tokens/s", "avg(tokens_per_second)"),)),
-    ("Processor", "%", (("process", "avg(cpu_process_pct)"), ("machine", "avg(cpu_machine_pct)"))),
-    ("Memory of the process", "MiB", (("RSS", "max(rss_bytes) / 1048576.0"),)),
-    ("Temperature", "°C", (("°C", "max(temperature_c)"),)),
-    ("Power", "W", (("W", "avg(power_w)"),)),
-)
+_SHOWN_IN = {"bytes": ("MiB", 2**20)}
+"""The unit of a chart, and how much of the figure's own unit it is, where they differ."""
 
 
-def charts_of(db: sqlite3.Connection, selection: Selection) -> tuple[Chart, ...]:
+def charts_of(db: sqlite3.Connection, selection: Selection, figures: Sequence[Figure] = FIGURES) -> tuple[Chart, ...]:
     """The charts in which there is something to see."""
     condition, values = where(selection)
-    turns = _charts(
-        db, _TURN_CHARTS, f"SELECT *, row_number() OVER (ORDER BY turn_id) AS n FROM v_turns WHERE {condition}", values, "turn "
+    turns = [(figure.turn_chart, figure.id, figure) for figure in figures if figure.turn_chart]
+    samples = [(figure.sample_chart, figure.column_name, figure) for figure in figures if figure.sample_chart]
+    found = (
+        *_charts(db, turns, f"SELECT *, row_number() OVER (ORDER BY turn_id) AS n FROM v_turns WHERE {condition}", values, "turn"),
+        *_charts(db, samples, f"SELECT *, row_number() OVER (ORDER BY id) AS n FROM samples WHERE {condition}", values, "sample"),
     )
-    samples = _charts(
-        db, _SAMPLE_CHARTS, f"SELECT *, row_number() OVER (ORDER BY id) AS n FROM samples WHERE {condition}", values, "sample "
-    )
-    return tuple(chart for chart in (*turns, *samples) if not chart.empty)
+    return tuple(chart for chart in found if not chart.empty)
 
 
 def _charts(
-    db: sqlite3.Connection,
-    wanted: Sequence[tuple[str, str, tuple[tuple[str, str], ...]]],
-    source: str,
-    values: Sequence[int],
-    label: str,
-) -> list[Chart]:
+    db: sqlite3.Connection, wanted: Sequence[tuple[str, str, Figure]], source: str, values: Sequence[int], label: str
+) -> Iterator[Chart]:
+    """The charts by title, from title, column and figure of each line; columns that an older database lacks are left out."""
+    present = {name for name, *_ in db.execute(f"SELECT * FROM ({source}) LIMIT 0", values).description}
+    wanted = [line for line in wanted if line[1] in present]
     (count,) = db.execute(f"SELECT count(*) FROM ({source})", values).fetchone()
     bucket = max(1, -(-count // MOST_POINTS))
-    figures = [figure for _, _, lines in wanted for _, figure in lines]
-    columns = list(
-        zip(*db.execute(f"SELECT {', '.join(figures)} FROM ({source}) GROUP BY (n - 1) / {bucket} ORDER BY min(n)", values), strict=True)
+    folded = ", ".join(
+        f"{'max' if figure.fold == 'max' else 'avg'}({column}) / {_SHOWN_IN.get(figure.unit, ('', 1))[1]:.1f}"
+        for _, column, figure in wanted
     )
-    if not columns:
-        return []
-    streams = iter(columns)
-    return [
-        Chart(title, unit, f"{label}1", f"{label}{count}", tuple(Series(name, next(streams)) for name, _ in lines))
-        for title, unit, lines in wanted
-    ]
+    points = db.execute(f"SELECT {folded} FROM ({source}) GROUP BY (n - 1) / {bucket} ORDER BY min(n)", values).fetchall()
+    for title in dict.fromkeys(title for title, *_ in wanted):
+        lines = [(place, figure) for place, (of, _, figure) in enumerate(wanted) if of == title]
+        unit, _ = _SHOWN_IN.get(lines[0][1].unit, (lines[0][1].unit.split(" ")[0], 1))
+        series = [Series(figure.short if len(lines) > 1 else unit, tuple(point[place] for point in points)) for place, figure in lines]
+        yield Chart(title, unit, f"{label} 1", f"{label} {count}", tuple(series))

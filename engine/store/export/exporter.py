@@ -20,7 +20,7 @@ from engine.store.errors import StoreFullError, TargetExistsError, explain
 from engine.store.export.llama_bench import Dialect, rows_of_turns, write_llama_bench
 from engine.store.export.page import write_html, write_markdown
 from engine.store.export.rowformats import write_csv, write_json, write_jsonl
-from engine.store.export.tables import FIGURES, Row, Selection, Table, What, open_table
+from engine.store.export.tables import Row, Selection, Table, What, open_table
 
 PROGRESS_ROWS = 5_000
 """Rows between two reports of progress."""
@@ -158,7 +158,7 @@ def export_to_stream(database: Path, export: Export, out: TextIO, *, progress: P
 def _write(out: TextIO, db: sqlite3.Connection, table: Table, export: Export, heading: str) -> None:
     match export.format:
         case Format.CSV:
-            write_csv(out, table.columns, table.rows, FIGURES)
+            write_csv(out, table.columns, table.rows)
         case Format.JSON:
             write_json(out, table.columns, table.rows)
         case Format.JSONL:

@@ -15,16 +15,11 @@ Row = Sequence[Any]
 _ENCODER = msgspec.json.Encoder()
 
 
-def write_csv(out: TextIO, columns: Sequence[str], rows: Iterable[Row], figures: frozenset[str] = frozenset()) -> None:
-    """RFC 4180 with a heading; None is an empty cell. The columns named in `figures` hold numbers only and are not looked at."""
+def write_csv(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """RFC 4180 with a heading; None is an empty cell."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
-    texts = [index for index, column in enumerate(columns) if column not in figures]
-    for row in rows:
-        cells = list(row)
-        for index in texts:
-            cells[index] = spreadsheet_cell(cells[index])
-        writer.writerow(cells)
+    writer.writerows([spreadsheet_cell(value) if isinstance(value, str) else value for value in row] for row in rows)
 
 
 def write_json(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:

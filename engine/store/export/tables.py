@@ -58,37 +58,11 @@ class Table:
         return Table(tuple(self.columns[place] for place in kept), self.count, rows)
 
 
-# fmt: off
-TURN_COLUMNS = (
-    "turn_id", "session_id", "started", "started_ms", "host", "model", "quant", "preset", "n_ctx", "threads", "threads_batch",
-    "stream_batch", "stop_reason", "cache_n", "prompt_n", "prompt_ms", "prompt_per_second", "predicted_n", "predicted_ms",
-    "predicted_per_second", "thinking_n", "context_used", "ttft_ms", "first_visible_ms", "first_paint_ms", "itl_p50_ms", "itl_p95_ms",
-    "itl_p99_ms", "itl_max_ms", "queue_ms", "template_ms", "tokenize_ms", "paint_ms", "diverged_at", "left_out", "rss_peak_bytes",
-    "noisy", "clean", "error", "model_path", "model_fingerprint", "cpu", "kernel", "xchat_version", "llama_cpp_version",
-    "preset_json",
-)
-# fmt: on
-
-# fmt: off
-SAMPLE_COLUMNS = (
-    "sample_id", "at", "wall_ms", "session_id", "turn_id", "model", "quant", "preset", "tokens_per_second", "prompt_per_second",
-    "context_used", "cpu_process_pct", "cpu_machine_pct", "steal_pct", "rss_bytes", "available_bytes", "swap_bytes", "major_faults",
-    "freq_mhz", "temperature_c", "power_w", "threads", "loop_lag_ms", "tty_bytes_per_s",
-)
-# fmt: on
-
 TOKEN_COLUMNS = ("turn_id", "session_id", "model", "quant", "preset", "token", "since_first_ms", "itl_ms", "stall")
 
 EVENT_COLUMNS = ("at", "wall_ms", "session_id", "turn_id", "kind", "text")
 
 CHAT_COLUMNS = ("message_id", "session_id", "parent_id", "role", "status", "created", "created_ms", "thinking", "text")
-
-FIGURES = frozenset(
-    name
-    for name in (*TURN_COLUMNS, *SAMPLE_COLUMNS, *TOKEN_COLUMNS)
-    if name.endswith(("_n", "_ms", "_id", "_pct", "_bytes", "_per_second", "_per_s"))
-) | {"context_used", "major_faults", "freq_mhz", "temperature_c", "power_w", "threads"}
-"""Columns that hold numbers only, in whichever table they are."""
 
 _ISO = "strftime('%Y-%m-%dT%H:%M:%fZ', {} / 1000.0, 'unixepoch')"
 
@@ -121,12 +95,10 @@ def where(selection: Selection, column: str = "session_id") -> tuple[str, tuple[
 
 def _turns(db: sqlite3.Connection, selection: Selection) -> Table:
     condition, values = where(selection)
-    columns = (*TURN_COLUMNS, "title") if selection.texts else TURN_COLUMNS
+    texts = ("preset_json", "title")
+    columns = (*(name for name in _columns(db, "v_turns") if name not in texts), *texts[: 2 if selection.texts else 1])
     cursor = db.execute(f"SELECT {', '.join(columns)} FROM v_turns WHERE {condition} ORDER BY session_id, turn_id", values)
-    preset = columns.index("preset_json")
-    rows: Iterator[Row] = cursor
-    if not selection.texts:
-        rows = ((*row[:preset], without_texts(row[preset]), *row[preset + 1 :]) for row in cursor)
+    rows: Iterator[Row] = cursor if selection.texts else ((*row[:-1], without_texts(row[-1])) for row in cursor)
     return Table(columns, _count(db, "turns", selection), rows)
 
 
@@ -134,8 +106,8 @@ def _samples(db: sqlite3.Connection, selection: Selection) -> Table:
     condition, values = where(selection)
     # Samples have ids in the order they were taken; asking for the order of sessions would sort all of them first.
     order = "sample_id" if selection.sessions is None else "session_id, sample_id"
-    cursor = db.execute(f"SELECT {', '.join(SAMPLE_COLUMNS)} FROM v_samples WHERE {condition} ORDER BY {order}", values)
-    return Table(SAMPLE_COLUMNS, _count(db, "samples", selection), cursor)
+    cursor = db.execute(f"SELECT * FROM v_samples WHERE {condition} ORDER BY {order}", values)
+    return Table(_columns(db, "v_samples"), _count(db, "samples", selection), cursor)
 
 
 def _tokens(db: sqlite3.Connection, selection: Selection) -> Table:
@@ -175,6 +147,10 @@ def _chat(db: sqlite3.Connection, selection: Selection) -> Table:
         values,
     )
     return Table(CHAT_COLUMNS, _count(db, "messages", selection), cursor)
+
+
+def _columns(db: sqlite3.Connection, view: str) -> tuple[str, ...]:
+    return tuple(name for name, *_ in db.execute(f"SELECT * FROM {view} LIMIT 0").description)
 
 
 def _count(db: sqlite3.Connection, table: str, selection: Selection) -> int:

@@ -200,16 +200,14 @@ def _turn(session_id: int, number: int, words: random.Random) -> tuple[Message, 
 
 
 def _sample(session_id: int, number: int) -> Sample:
-    return Sample(
-        wall_ms=number,
-        session_id=session_id,
-        turn_id=None,
-        tokens_per_second=60.0 + number % 7,
-        context_used=number,
-        cpu_process_pct=180.5,
-        cpu_machine_pct=90.25,
-        rss_bytes=800_000_000 + number,
-        available_bytes=9_000_000_000 - number,
-        threads=4,
-        loop_lag_ms=0.25,
-    )
+    figures = {
+        "tokens_per_second": 60.0 + number % 7,
+        "context_used": number,
+        "cpu_process_pct": 180.5,
+        "cpu_machine_pct": 90.25,
+        "rss_bytes": 800_000_000 + number,
+        "available_bytes": 9_000_000_000 - number,
+        "threads": 4,
+        "loop_lag_ms": 0.25,
+    }
+    return Sample(number, session_id, None, figures)

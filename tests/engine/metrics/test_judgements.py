@@ -12,7 +12,6 @@ from engine.host.bandwidth import HostLimits
 from engine.host.sampler import HostSample
 from engine.host.value import Unavailable
 from engine.metrics.alerts import THRESHOLDS, Alerts
-from engine.metrics.definitions import DEFINITIONS
 from engine.metrics.noise import NoiseWatch
 from engine.metrics.pacing import BIGGEST, Costs, smallest_batch
 from engine.metrics.roofline import ModelTraffic, roofline, verdict
@@ -203,9 +202,3 @@ def test_the_choice_does_not_swing_around_a_bound() -> None:
 @pytest.mark.parametrize("costs", [Costs(0, 3, 200), Costs(-1, 3, 200), Costs(1e6, 1e6, 1e9, 1.0), Costs(60, 0.0, 0.0, 0.0)])
 def test_any_measurement_gives_a_batch_that_exists(costs: Costs) -> None:
     assert 1 <= smallest_batch(costs, current=4).batch <= BIGGEST
-
-
-def test_every_definition_is_whole_and_named_once() -> None:
-    assert len({definition.id for definition in DEFINITIONS}) == len(DEFINITIONS)
-    for definition in DEFINITIONS:
-        assert all((definition.name, definition.formula, definition.source, definition.levers))

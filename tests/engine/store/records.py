@@ -84,27 +84,25 @@ def turn(session_id: int | None, of: Message, *, asked: Message | None = None, t
 
 
 def sample(session_id: int | None = None, wall_ms: int = 1_000, turn_id: int | None = None) -> Sample:
-    return Sample(
-        wall_ms=wall_ms,
-        session_id=session_id,
-        turn_id=turn_id,
-        tokens_per_second=61.5,
-        prompt_per_second=500.5,
-        context_used=120,
-        cpu_process_pct=180.0,
-        cpu_machine_pct=91.0,
-        steal_pct=0.5,
-        rss_bytes=800_000_000,
-        available_bytes=9_000_000_000,
-        swap_bytes=0,
-        major_faults=2,
-        freq_mhz=2400.0,
-        temperature_c=55.5,
-        power_w=None,
-        threads=4,
-        loop_lag_ms=0.7,
-        tty_bytes_per_s=1200.0,
-    )
+    figures = {
+        "tokens_per_second": 61.5,
+        "prompt_per_second": 500.5,
+        "context_used": 120,
+        "cpu_process_pct": 180.0,
+        "cpu_machine_pct": 91.0,
+        "steal_pct": 0.5,
+        "rss_bytes": 800_000_000,
+        "available_bytes": 9_000_000_000,
+        "swap_bytes": 0,
+        "major_faults": 2,
+        "freq_mhz": 2400.0,
+        "temperature_c": 55.5,
+        "power_w": None,
+        "threads": 4,
+        "loop_lag_ms": 0.7,
+        "tty_bytes_per_s": 1200.0,
+    }
+    return Sample(wall_ms, session_id, turn_id, figures)
 
 
 def noisy(record: TurnRecord, reason: str = "a busy neighbour") -> TurnRecord:

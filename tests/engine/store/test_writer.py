@@ -187,7 +187,9 @@ async def test_a_full_queue_drops_the_oldest_samples_and_counts_them(path: Path)
     assert outside(path, "SELECT min(wall_ms), max(wall_ms) FROM samples") == [(10, 39)]
 
 
-@pytest.mark.parametrize("senseless", [replace(sample(), rss_bytes=1 << 70), replace(sample(), threads=cast(int, "many"))])
+@pytest.mark.parametrize(
+    "senseless", [replace(sample(), figures={"rss_bytes": 1 << 70}), replace(sample(), figures={"threads": cast(int, "many")})]
+)
 async def test_a_sample_that_makes_no_sense_does_not_hold_up_the_ones_after_it(store: Store, path: Path, senseless: Sample) -> None:
     store.put_sample(senseless)
     with pytest.raises(StoreError):

@@ -1,0 +1,142 @@
+"""How the answer comes: its speed, its latency, and the window it fills."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.metrics.figures.figure import Column, Figure, History, Metric, Reader
+from engine.metrics.snapshot import Phase, Snapshot
+from engine.metrics.waterfall import Waterfall
+
+_TOKENS = "Timestamps that the engine takes when a token is sampled (monotonic clock)."
+_THREADS_LEVER = "threads (changes at the next token), another quant, a quieter machine."
+_GAPS = "xchat_inter_token_latency_seconds"
+
+
+def _prefilling(now: Snapshot) -> float | None:
+    return now.speed.prompt_per_second if now.phase is Phase.PREFILL else None
+
+
+def _now_or_finished(now: Snapshot) -> float | None:
+    return now.since.finished_per_second if now.speed.now is None else now.speed.now
+
+
+def _of_last_turn(read: Callable[[Waterfall], float | None]) -> Reader:
+    return lambda now: None if now.waterfall is None else read(now.waterfall)
+
+
+# fmt: off
+ANSWER: tuple[Figure, ...] = (
+    Figure("tokens_per_second", "Tokens per second, now", label="engine", unit="tokens/s", read=lambda now: now.speed.now, panes=("speed",),
+        history=History(flowing=True, read=_now_or_finished), column=Column("REAL"), sample_chart="Tokens per second over time",
+        metric=Metric("xchat_tokens_per_second"),
+        formula="Gaps between tokens that ended within the last second, over their length. While a gap of over a second is open, one over "
+        "it.",
+        source=_TOKENS, levers=_THREADS_LEVER),
+    Figure("predicted_per_second", "Tokens per second, mean of the turn", label="mean", unit="tokens/s", read=lambda now: now.speed.mean,
+        panes=("speed",), turn_chart="Decode speed",
+        formula="While the answer grows (n - 1) / (last token - first token). Afterwards predicted_n / predicted_ms, as llama-server "
+        "counts: from the end of the prefill to the last token.",
+        source=_TOKENS, levers="the depth of the context (more KV to read per token), and all that changes tokens per second now."),
+    Figure("on_screen_per_second", "Tokens per second on the screen", label="screen", unit="tokens/s", read=lambda now: now.speed.on_screen,
+        panes=("speed",), history=History(flowing=True),
+        formula="Tokens in the chunks painted within the last second, divided by the time between those paints.",
+        source="When the transcript says that a chunk was painted.", levers="stream_batch, the width of the terminal, the line to it."),
+    Figure("prompt_per_second", "Prefill speed", label="prefill", unit="tokens/s", read=lambda now: now.speed.prompt_per_second,
+        panes=("speed",), history=History(flowing=True, read=_prefilling), column=Column("REAL", read=_prefilling),
+        turn_chart="Prefill speed",
+        formula="Prompt tokens evaluated / prefill time. Tokens reused from the KV cache don't count.",
+        source="The engine's clock around its prefill calls.",
+        levers="threads_batch, n_ubatch, repacked weights (`repack`), another quant."),
+    Figure("prefill_share", "Prompt read", label="prefill", unit="%",
+        read=lambda now: {"processed": now.prefill.processed, "total": now.prefill.total, "eta_ms": now.prefill.eta_ms},
+        panes=("speed",), key="prefill",
+        formula="Prompt tokens evaluated so far / prompt tokens to evaluate in this turn; ETA is what is left at the mean speed so far.",
+        source="The engine's clock around its prefill calls.",
+        levers="a prompt that begins like the one before, and all that changes the prefill speed."),
+    Figure("predicted_n", "Tokens generated", label="tokens", unit="tokens", read=lambda now: now.speed.predicted_n, panes=("speed",),
+        formula="Count of sampled tokens of the turn, thinking included; the end-of-generation token doesn't count.",
+        source="The engine's decode loop.", levers="max_tokens, the question."),
+    Figure("stream_batch", "Tokens per chunk", label="batch", unit="tokens", read=lambda now: now.stream_batch, panes=("speed",),
+        formula="Tokens that travel together from the engine to the screen. `auto` takes the smallest number that keeps painting under its "
+        "share of a core and the bytes under what the line carries.",
+        source="The preset, or the measured cost of painting.", levers="Alt+B and Alt+S, or `stream_batch` in the preset."),
+    Figure("itl_p50_ms", "Inter-token latency, median", label="p50", unit="ms", read=lambda now: now.gaps.p50_ms, panes=("latency",),
+        turn_chart="Inter-token latency", metric=Metric(_GAPS, labels={"quantile": "0.5"}),
+        formula="Nearest-rank percentile of the gaps between tokens: live over the last 1,024 gaps of the turn, exact once it is finished.",
+        source=_TOKENS, levers=_THREADS_LEVER),
+    Figure("itl_p95_ms", "Inter-token latency, 95th percentile", label="p95", unit="ms", read=lambda now: now.gaps.p95_ms,
+        panes=("latency",), metric=Metric(_GAPS, labels={"quantile": "0.95"}),
+        formula="As the median; 95 % of the gaps are not longer.",
+        source=_TOKENS, levers=_THREADS_LEVER),
+    Figure("itl_p99_ms", "Inter-token latency, 99th percentile", label="p99", unit="ms", read=lambda now: now.gaps.p99_ms,
+        panes=("latency",), fold="max", turn_chart="Inter-token latency", metric=Metric(_GAPS, labels={"quantile": "0.99"}),
+        formula="As the median; 99 % of the gaps are not longer.",
+        source=_TOKENS, levers="one thread fewer than cores, so that the screen never takes a core from a worker; fewer neighbours."),
+    Figure("itl_max_ms", "Longest gap", label="max", unit="ms", read=lambda now: now.gaps.max_ms, panes=("latency",),
+        metric=Metric(_GAPS, labels={"quantile": "1"}),
+        formula="The longest gap between two tokens of the turn.",
+        source=_TOKENS, levers="what caused the stall, see events."),
+    Figure("itl_ms", "Longest gap, in the chart", label="longest gap", unit="ms", read=lambda now: now.since.longest_gap_ms,
+        panes=("latency",), key="", fold="max", history=History(flowing=True),
+        formula="The longest of the gaps between tokens that ended since the sample before.",
+        source=_TOKENS, levers="what caused the stall, see events."),
+    Figure("itl_histogram", "Gaps", label="gaps", unit="ms", read=lambda now: now.gaps.histogram, panes=("latency",),
+        formula="How many gaps between tokens of the turn lie in each half octave (a step is 1.41 times the one before), from the shortest "
+        "to the longest that there was.",
+        source=_TOKENS, levers="what changes the median moves it whole; stalls stand apart on the right."),
+    Figure("stalls", "Stalls per minute", label="stalls/min", unit="1/min", read=lambda now: now.stalls_per_minute,
+        panes=("latency", "events"), key="stalls_per_minute",
+        formula="Gaps over four times the median (and over 20 ms) that ended in the last minute. The cause is the first of these seen in "
+        "that time: capture, garbage collection, throttling, swapping, page faults, steal, a busy neighbour, a flush of the screen.",
+        source="Token timestamps, the collector's callbacks, paints, and the sample of the machine that covers the gap.",
+        levers="what is named as the cause."),
+    Figure("ttft_ms", "Time to first token", label="TTFT", unit="ms", read=_of_last_turn(lambda steps: steps.ttft_ms), panes=("latency",),
+        fold="max", turn_chart="Time to first token", metric=Metric("xchat_ttft_seconds"),
+        formula="From sending the message to the first token in the engine: queue + template + tokenize + reuse + prefill + first sample.",
+        source="The engine's clock at each step.",
+        levers="a prompt that begins like the one before (it is reused), prefill speed, a shorter system prompt."),
+    Figure("waterfall", "Steps to the first token", unit="ms", read=lambda now: dict(now.waterfall.steps) if now.waterfall else None,
+        panes=("latency",), key="waterfall_ms",
+        formula="queue: waiting for the compute thread. template: making the prompt's text. tokenize: text to tokens. reuse: comparing with"
+        " the KV cache and restoring from it, what the other steps leave of the whole. prefill: evaluating the prompt. first "
+        "sample: from there to the first token.",
+        source="The engine's clock at each step of the last finished turn.",
+        levers="queue: other work of the engine. prefill: a prompt that begins like the one before."),
+    Figure("first_visible_ms", "Time to first visible token", label="visible", unit="ms",
+        read=_of_last_turn(lambda steps: steps.first_visible_ms), panes=("latency",),
+        formula="From sending to the first token with text outside a thinking block.",
+        source=_TOKENS, levers="thinking = off, and all that changes the time to first token."),
+    Figure("first_paint_ms", "Time to first paint", label="painted", unit="ms", read=_of_last_turn(lambda steps: steps.first_paint_ms),
+        panes=("latency",),
+        formula="From sending to the first text of the answer on the screen.",
+        source="The engine's clock and when the transcript says that it painted.", levers="stream_batch, the line to the terminal."),
+    Figure("context_used", "Context used", label="used", unit="tokens", read=lambda now: now.context.used, panes=("context",),
+        group="context", key="used", fold="max", history=History(), column=Column("INTEGER"), turn_chart="Context used",
+        metric=Metric("xchat_context_used_tokens"),
+        formula="cache_n + prompt_n + predicted_n, of n_ctx.",
+        source="The engine's own token count, never text length.",
+        levers="n_ctx (rebuilds the context), a new session, the system prompt."),
+    Figure("n_ctx", "Context size", label="n_ctx", unit="tokens", read=lambda now: now.context.n_ctx, panes=("context",), group="context",
+        metric=Metric("xchat_context_size_tokens"),
+        formula="How many tokens the window holds.",
+        source="The engine, when the context was made.", levers="`n_ctx` in the preset (rebuilds the context)."),
+    Figure("cache_n", "Reused", label="reused", unit="tokens", read=lambda now: now.context.cache_n, panes=("context",), group="context",
+        formula="Prompt tokens that the KV cache already held: the longest common beginning with what was there.",
+        source="Comparing token by token before the prefill.", levers="leaving the beginning of the conversation as it is."),
+    Figure("prompt_n", "Evaluated afresh", label="fresh", unit="tokens", read=lambda now: now.context.prompt_n, panes=("context",),
+        group="context",
+        formula="Prompt tokens that had to be evaluated in this turn.",
+        source="The engine's prefill.",
+        levers="what is new in the conversation; edits and another system prompt make everything after them new."),
+    Figure("diverged_at", "Diverged at", label="diverged", unit="token", read=lambda now: now.context.diverged_at, panes=("context",),
+        group="context",
+        formula="First position where the prompt differs from what the KV cache held; unknown when it held nothing more.",
+        source="Comparing token by token before the prefill.",
+        levers="an edit, a regenerate, another system prompt, a template that puts in the date."),
+    Figure("left_out", "Left out", label="left out", unit="turns", read=lambda now: now.context.left_out, panes=("context",),
+        group="context",
+        formula="Oldest turns that are not in the prompt because the window is full.",
+        source="Fitting the conversation into the window.", levers="n_ctx, a new session."),
+)
+# fmt: on

@@ -1,0 +1,112 @@
+"""Memory: what this process holds and of which kind, and what the machine has left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.host.memory import Residency
+from engine.host.sampler import HostSample
+from engine.host.value import Unavailable, known
+from engine.metrics.figures.figure import Column, Figure, History, Metric, Reader, Value, number_in, of_host
+from engine.metrics.snapshot import Snapshot
+
+_PROC_STATUS = "/proc/self/status."
+
+
+def _purpose(*names: str) -> Reader:
+    """What the engine holds for some purposes, in bytes."""
+
+    def read(now: Snapshot) -> float | None:
+        found = [now.engine.memory[name] for name in names if name in now.engine.memory] if now.engine else []
+        return float(sum(found)) if found else None
+
+    return read
+
+
+_ASKED_FOR = _purpose("kv", "compute", "output", "weights_repacked")
+
+
+def _python(now: Snapshot) -> Value:
+    """Private memory that the engine did not ask for: the interpreter, its objects, the screen."""
+    anon = of_host(lambda host: host.memory.anon)(now)
+    return max(0.0, anon - (number_in(_ASKED_FOR(now)) or 0.0)) if isinstance(anon, float) else anon
+
+
+def _others(host: HostSample) -> Value:
+    """Memory in use that can't be dropped and isn't ours."""
+    memory = host.memory
+    total, available, anon = memory.total, memory.available, memory.anon
+    if isinstance(total, Unavailable) or isinstance(available, Unavailable) or isinstance(anon, Unavailable):
+        return next(value for value in (available, total, anon) if isinstance(value, Unavailable))
+    return max(0.0, total - available - anon - (known(memory.shmem) or 0.0))
+
+
+def _weights(read: Callable[[Residency], int]) -> Reader:
+    return of_host(lambda host: read(host.weights) if isinstance(host.weights, Residency) else host.weights)
+
+
+# fmt: off
+MEMORY: tuple[Figure, ...] = (
+    Figure("rss_bytes", "RSS", label="RSS", unit="bytes", read=of_host(lambda host: host.memory.rss), panes=("memory",), group="host",
+        fold="max", history=History(), column=Column("INTEGER"), sample_chart="Memory of the process",
+        metric=Metric("xchat_resident_memory_bytes"),
+        formula="Resident memory of this process: private + files + shared.",
+        source=_PROC_STATUS, levers="a smaller quant, n_ctx, KV type, repack = false."),
+    Figure("anon_bytes", "Private memory", label="private", unit="bytes", read=of_host(lambda host: host.memory.anon), panes=("memory",),
+        group="host",
+        formula="RssAnon: KV cache, compute buffers, repacked weights, Python.",
+        source=_PROC_STATUS, levers="n_ctx, KV type, n_ubatch, repack = false."),
+    Figure("file_bytes", "Mapped files", label="files", unit="bytes", read=of_host(lambda host: host.memory.file), panes=("memory",),
+        group="host",
+        formula="RssFile: pages of the model's file and of libraries that are mapped and touched. The kernel can drop them, so they count "
+        "as available too.",
+        source=_PROC_STATUS, levers="a smaller quant, mmap = false."),
+    Figure("weights_resident", "Weights in RAM", label="weights", unit="bytes", read=_weights(lambda weights: weights.resident),
+        panes=("memory",), group="host", key="weights_resident_bytes",
+        formula="Pages of the model's mapped file that are in RAM, of all that is mapped. Looked at every five seconds.",
+        source="mincore() over the mapping in /proc/self/maps.",
+        levers="more free memory; weights that are not in RAM come from the disk, as major faults show."),
+    Figure("weights_mapped", "Weights, mapped", label="mapped", unit="bytes", read=_weights(lambda weights: weights.mapped),
+        panes=("memory",), group="host", key="weights_mapped_bytes",
+        formula="Size of the mapping of the model's file.",
+        source="/proc/self/maps.", levers="a smaller quant."),
+    Figure("kv_bytes", "KV cache", label="KV cache", unit="bytes", read=_purpose("kv"), panes=("memory",), group="host",
+        formula="What llama.cpp reserved for the context; part of the private memory once it was touched.",
+        source="The engine, when the context was made.", levers="n_ctx, type_k and type_v."),
+    Figure("compute_bytes", "Compute buffers", label="compute", unit="bytes", read=_purpose("compute", "output"), panes=("memory",),
+        group="host",
+        formula="What llama.cpp reserved for its graphs and their output; part of the private memory once it was touched.",
+        source="The engine, when the context was made.", levers="n_ubatch."),
+    Figure("weights_repacked", "Repacked weights", label="repacked", unit="bytes", read=_purpose("weights_repacked"), panes=("memory",),
+        group="host",
+        formula="Weights that llama.cpp copied into an order that its fastest arithmetic reads; private, beside the mapped file.",
+        source="The engine, when the model was loaded.", levers="repack = false (less memory, slower prefill), the quant."),
+    Figure("python_bytes", "Python", label="Python", unit="bytes", read=_python, panes=("memory",), group="host",
+        formula="Private memory - KV cache - compute and output buffers - repacked weights; buffers that were not touched yet make it too "
+        "small.",
+        source="/proc/self/status and the engine.", levers="long sessions, open captures."),
+    Figure("others_bytes", "Others", label="others", unit="bytes", read=of_host(_others), panes=("memory",), group="host",
+        formula="Total - available - our private and shared memory: what other programs hold and the kernel can't drop.",
+        source="/proc/meminfo and /proc/self/status.", levers="closing other programs."),
+    Figure("available_bytes", "Available", label="available", unit="bytes", read=of_host(lambda host: host.memory.available),
+        panes=("memory",), group="host", history=History(), column=Column("INTEGER"), metric=Metric("xchat_available_memory_bytes"),
+        formula="What can be had without swapping, droppable file pages included.",
+        source="/proc/meminfo, MemAvailable.", levers="closing other programs, a smaller quant."),
+    Figure("total_bytes", "Total", label="total", unit="bytes", read=of_host(lambda host: host.memory.total), panes=("memory",),
+        group="host",
+        formula="RAM of the machine.",
+        source="/proc/meminfo, MemTotal.", levers="another machine."),
+    Figure("swap_bytes", "Own swap", label="own swap", unit="bytes", read=of_host(lambda host: host.memory.swap), panes=("memory",),
+        group="host", row=True, column=Column("INTEGER"),
+        formula="Memory of this process that is swapped out.",
+        source="/proc/self/status, VmSwap.", levers="more free memory."),
+    Figure("major_faults", "Major faults", label="major faults", unit="1/sample", read=of_host(lambda host: host.major_faults),
+        panes=("memory",), group="host", row=True, fold="max", history=History(), column=Column("INTEGER"),
+        formula="Page faults of this process that waited for the disk since the sample before.",
+        source="getrusage().", levers="more free memory, mlock by the system, a first pass over the weights."),
+    Figure("limit_bytes", "Limit", label="limit", unit="bytes", read=of_host(lambda host: host.memory.limit), panes=("memory",),
+        group="host", row=True,
+        formula="What the control group allows this process and those beside it.",
+        source="memory.max or memory.limit_in_bytes.", levers="the container's limits."),
+)
+# fmt: on
