@@ -10,9 +10,32 @@ default:
 run *ARGS:
     xchat {{ ARGS }}
 
+# Start xchat with Textual's debugging; `just console` in another terminal shows what it logs
+dev *ARGS:
+    TEXTUAL=devtools,debug xchat {{ ARGS }}
+
+# Show what `just dev` logs (needs the dependency group `console`)
+console:
+    textual console
+
 # Run the tests; arguments are passed to pytest
 test *ARGS:
     pytest {{ ARGS }}
+
+# The inner loop: unit and widget tests on two processes, under a minute
+test-fast *ARGS:
+    pytest -n 2 -m "not slow" {{ ARGS }}
+
+# Rewrite the snapshots of the screens and show what changed; look at it before you commit it
+snap *ARGS:
+    XCHAT_SNAPSHOTS=write pytest tests/snapshots {{ ARGS }}
+    git --no-pager diff --stat tests/snapshots
+    git diff tests/snapshots
+
+# Format the code and sort the imports
+fmt:
+    ruff format .
+    ruff check --fix --select I .
 
 # Formatting, lint and import contracts
 lint:
@@ -31,6 +54,14 @@ check: lint types test
 bench MODEL *ARGS:
     python -m tests.bench {{ MODEL }} {{ ARGS }}
 
+# Time from `xchat` to the first frame, against a bare Textual program
+cold-start *ARGS:
+    python -m tests.bench.bench_screen --first-frame {{ ARGS }}
+
+# Record a flamegraph of the program while it answers
+profile *ARGS:
+    xchat profile record {{ ARGS }}
+
 # Make the README's pictures from the program itself (needs tmux)
 shots:
     python -m tests.shots docs/xchat.png --columns 132 --rows 38 --type 'What is the KV cache?' --type '\r' --type '' --type '' --type 'Which quant should I take?' --type '\r' --wait 4 -- xchat --no-log builtin --temp 0
@@ -39,3 +70,7 @@ shots:
 demo-model *ARGS:
     python -m tui.cli.facts > engine/guide/training/facts.json
     python -m engine.guide.training.make {{ ARGS }}
+
+# Make a release: version, changelog, checks, wheel and sdist tried in clean environments, commit and tag
+release VERSION:
+    .ci/release {{ VERSION }}

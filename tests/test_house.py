@@ -7,11 +7,15 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from tui.actions.registry import ACTIONS, BY_SLASH, Scope
 from tui.cli.keys import markdown_table
@@ -190,3 +194,37 @@ def test_every_public_name_is_used() -> None:
             defined += [f"{path.relative_to(ROOT)} {name}" for name in names if not name.startswith("__")]
     assert len(defined) > 1_000
     assert [name for name in defined if name.split()[-1] not in used] == []
+
+
+def test_the_declared_packages_are_the_imported_ones() -> None:
+    declared = {canonical(line) for line in project()["project"]["dependencies"]}
+    used = {short(name) for path, tree in trees() if "training" not in path.parts for name in imports(tree)} - {""}
+    owners = packages_distributions()
+    imported = {canonical(owners[name][0]) for name in used if not name.startswith(("engine", "tui"))}
+    assert declared == imported | {"py-spy"}, "py-spy is started as a program"
+
+
+def test_what_the_declared_packages_stand_on_is_held_still() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    held = {canonical(line) for line in lines}
+    assert len(held) == len(lines)
+    assert all("==" in line for line in lines)
+    direct = {canonical(line) for line in [*project()["project"]["dependencies"], *project()["dependency-groups"]["dev"]]}
+    assert not held & direct, "pinned in pyproject.toml already"
+    needed, seen = set(direct), set[str]()
+    while needed - seen:
+        name = (needed - seen).pop()
+        seen.add(name)
+        wanted = (Requirement(text) for text in requires(name) or [])
+        needed |= {canonical(one.name) for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})}
+    assert seen - direct - held == set()
+
+
+def project() -> dict[str, Any]:
+    """What pyproject.toml says."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def canonical(requirement: str) -> str:
+    """The name of a package, spelled in the one way that compares."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[=\[]", requirement)[0]).lower()

@@ -121,12 +121,15 @@ def with_screen(model: str, tokens: int, *, echo: list[float] | None = None) -> 
 def main() -> None:
     """Run all of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
+    parser.add_argument("model", nargs="?", default="builtin")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--first-frame", action="store_true", help="only the time to the first frame")
     options = parser.parse_args()
     with fresh_folders():
         first_frame(options.model, options.rounds)
+        if options.first_frame:
+            return
         bare, live = [], []
         for _ in range(options.rounds):
             bare.append(headless(options.model, options.tokens))
