@@ -1,21 +1,22 @@
-"""The contract between the conversation and whatever generates: `engine.llama` here, a scripted fake in tests, a remote later.
+"""The contract between the conversation and whatever generates: `engine.llama` here, scripted ones in tests, remote ones later.
 
-One direction carries frozen requests, the other frozen events. Events are made on the backend's own thread and handed to the
-callback of the request there; the receiver hops to its own thread. Nothing in this file is ever mutated after it was made.
+One direction carries frozen requests (`engine.messages`), the other frozen events. Events are made on the backend's own thread and
+handed to the callback of the request there; the receiver hops to its own thread. Nothing in this file is mutated after it was made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from engine.errors import XchatError
+from engine.messages import Prompt
 from engine.presets.preset import Preset, Sampling
 from engine.timings import Timings
 
@@ -71,18 +72,46 @@ class EngineInfo:
     preset: Preset
     """The preset asked for, `auto` included."""
     n_ctx: int
-    n_batch: int
-    n_ubatch: int
-    threads: int
-    threads_batch: int
     load_ms: float
     """From opening the file to the first possible decode."""
-    memory: Mapping[str, int]
-    """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`."""
-    system_info: str
+    threads: int = 0
+    """While decoding; 0, like `threads_batch`, where the engine does not declare the capability `threads`."""
+    threads_batch: int = 0
+    n_batch: int = 0
+    """0, like `n_ubatch`, where the engine does not tell."""
+    n_ubatch: int = 0
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`; empty where it is not this machine's memory."""
+    system_info: str = ""
     """The CPU features that the native library was built with and found."""
     library: str = ""
     """Version and build of the native library; empty where nothing native computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine offers beyond answering messages; what is not declared is not asked for."""
+
+    token_ids: bool = False
+    """Takes and gives token ids: `TokenPrompt`, `ChatMessage.tokens`, `TokensDecoded.tokens`."""
+    kv_state: bool = False
+    """Its KV state can be saved and restored: `state_key`, `take_state`, `put_state`."""
+    threads: bool = False
+    """Computes with threads that the preset counts: `threads_now`, `threads`, `threads_batch`."""
+    stream_batch: bool = False
+    """Delivers as many tokens together as it is told: `set_stream_batch`."""
+    prefill_progress: bool = False
+    """Reports how far a prefill is: `PrefillProgressed`."""
+    memory: bool = False
+    """Its memory is this machine's: it is predicted before a load, and `EngineInfo.memory` says what is used."""
+    in_process: bool = False
+    """Computes in this process, so that a capture sees it."""
+    logprobs: bool = False
+    images: bool = False
+
+
+NOT_OFFERED = "Not available from this engine"
+"""What is shown instead of a figure that belongs to a capability which is not declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,65 +150,35 @@ class HeldState:
     state: memoryview
 
 
-class Vocabulary(Protocol):
-    """Text to tokens and back, for one loaded model. Safe to call from the backend's thread only."""
-
-    @property
-    def fingerprint(self) -> str:
-        """The `ModelInfo.fingerprint` of its model."""
-
-    @property
-    def bos(self) -> int | None:
-        """The begin-of-sequence token, if the model has one."""
-
-    @property
-    def add_bos(self) -> bool:
-        """Whether prompts of this model begin with `bos`."""
-
-    @property
-    def bos_text(self) -> str:
-        """The text of `bos`, empty without one."""
-
-    @property
-    def eos_text(self) -> str:
-        """The text of the end-of-sequence token, empty without one."""
-
-    @property
-    def special_texts(self) -> frozenset[str]:
-        """The texts of all control and user-defined tokens: what user text must not be able to forge."""
-
-    @property
-    def eog(self) -> frozenset[int]:
-        """Tokens that end a generation."""
-
-    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        """The tokens of `text`, without BOS or EOS added; with `parse_special`, texts of control tokens become those tokens."""
-
-    def text(self, tokens: Sequence[int]) -> str:
-        """The visible text of `tokens`, invalid UTF-8 replaced."""
-
-
 @dataclass(frozen=True, slots=True)
-class PreparedPrompt:
-    """What the compute thread is to prefill."""
+class PromptFacts:
+    """What an engine made of the messages of a turn."""
 
-    tokens: tuple[int, ...]
-    text: str
-    """The prompt after the template, for the person who wants to see it."""
-    boundaries: tuple[int, ...] = ()
-    """Token positions worth a checkpoint, ascending: where the system prompt ends, where each user message begins."""
+    n_tokens: int | None
+    """Tokens of the prompt; None where the engine does not tell."""
+    text: str = ""
+    """The prompt after the chat template, for the person who wants to see it; empty where the engine does not tell."""
     left_out: int = 0
     """How many of the oldest turns did not fit into the window."""
     first_kept: int = 0
-    """Index into the branch of the oldest message that is in the prompt (the system message not counted)."""
-    stop: tuple[str, ...] = ()
-    """Stop strings that the template needs, beside those of the request (a plain "User:" format has no end token)."""
+    """Index of the oldest message that is in the prompt (the system message not counted)."""
     opens_thinking: bool = False
-    """The generation prompt itself already opened a thinking block."""
+    """The prompt itself already opened a thinking block."""
     notices: tuple[str, ...] = ()
     """What had to be adapted, in sentences for the person (no template, a template that failed, merged roles)."""
-    template_ns: int = 0
-    tokenize_ns: int = 0
+    template_ns: int | None = None
+    tokenize_ns: int | None = None
+
+
+class Priority(IntEnum):
+    """Who waits for an answer; the lower class waits while a higher one (a smaller number) has work."""
+
+    INTERACTIVE = 0
+    """A person at the screen."""
+    API = 1
+    """A program that asked over HTTP."""
+    BATCH = 2
+    """Nobody: a file of prompts, a measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +187,14 @@ class GenerateRequest:
 
     turn: int
     """Chosen by the caller, echoed in every event."""
-    prepare: Callable[[Vocabulary, int], PreparedPrompt]
-    """Called once on the compute thread with the vocabulary and n_ctx; may raise XchatError."""
+    prompt: Prompt
     sampling: Sampling
     on_event: Callable[[BackendEvent], None]
-    """Called on the compute thread for each event; must return at once and not raise."""
+    """Called on the engine's own thread for each event; must return at once and not raise."""
     submitted_ns: int
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
-    slot: int = 0
-    background: bool = False
-    """Waits while a foreground request has work."""
+    priority: Priority = Priority.INTERACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +212,8 @@ class PromptReady:
     turn: int
     at_ns: int
     started_ns: int
-    """When the compute thread took the request up; the wait in the queue ended here."""
-    prompt: PreparedPrompt
+    """When the engine took the request up; the wait in the queue ended here."""
+    prompt: PromptFacts
     cache_n: int
     """Tokens that the KV cache already holds."""
     diverged_at: int | None
@@ -241,7 +237,7 @@ class PrefillProgressed:
 
 @dataclass(frozen=True, slots=True)
 class TokensDecoded:
-    """A chunk: tokens delivered together. `pieces`, `tokens` and `token_ns` run in parallel.
+    """A chunk: tokens delivered together. `pieces` and `token_ns` run in parallel.
 
     A piece may be empty: bytes of an unfinished character, or text held back because it may begin a stop string; the piece
     of a later token carries it.
@@ -249,8 +245,9 @@ class TokensDecoded:
 
     turn: int
     pieces: tuple[str, ...]
-    tokens: tuple[int, ...]
     token_ns: tuple[int, ...]
+    tokens: tuple[int, ...] = ()
+    """The ids, in parallel too; empty where the engine does not declare `token_ids`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,19 +276,22 @@ BackendEvent = LoadProgressed | PromptReady | PrefillProgressed | TokensDecoded 
 
 
 class Backend(Protocol):
-    """Generates. All methods may be called from any thread and return at once; work happens on the backend's own thread."""
+    """Generates. All methods may be called from any thread and return at once; work happens on the backend's own thread.
+
+    An engine that declares a capability overrides what belongs to it; the defaults here are those of an engine without it.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it offers; the same for the life of the backend."""
 
     @property
     def dead(self) -> XchatError | None:
-        """Set for good when the native library aborted: nothing but a new process brings the engine back."""
+        """Set for good when the engine can't be brought back without a new process, as after an abort of the native library."""
 
     @property
     def loaded(self) -> EngineInfo | None:
         """What is loaded now; None before the first load and after a failed one that could not bring the old model back."""
-
-    @property
-    def threads_now(self) -> ThreadsNow | None:
-        """The thread counts in force now, which `auto` changes between two tokens; None when nothing is loaded."""
 
     def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.
@@ -310,27 +310,40 @@ class Backend(Protocol):
     def stop(self, turn: int | None = None) -> None:
         """End a turn (all, without a number) within 50 ms, in a prefill too. The next turn is right afterwards."""
 
-    @property
-    def state_key(self) -> StateKey | None:
-        """What a saved state must be of to be put back now; None when nothing is loaded."""
-
-    def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:
-        """Copy what the first slot holds, after the turns submitted before and ahead of everything asked for later.
-
-        None when it holds fewer tokens, would take more bytes, or can't be trusted.
-        """
-
-    def put_state(self, held: HeldState) -> Future[int]:
-        """Let the first slot hold a saved state, in its turn like `take_state`; returns how many of its tokens the slot holds then.
-
-        What the slot holds already is left alone, and a state of another model or of other settings is not taken (0).
-        """
-
     def apply_hot(self, preset: Preset) -> None:
-        """Put the hot settings of a preset in force from the next token on: threads, threads_batch, stream_batch."""
-
-    def set_stream_batch(self, tokens: int) -> None:
-        """Deliver that many tokens together from now on; how `auto` and a pace chosen from outside are put in force."""
+        """Apply the hot settings of a preset from the next token on: threads, threads_batch, stream_batch."""
 
     def close(self) -> None:
-        """Stop everything, free the model on the compute thread and end that thread; safe to call twice."""
+        """Stop everything, free the model and end the backend's own thread; safe to call twice."""
+
+    @property
+    def threads_now(self) -> ThreadsNow | None:
+        """The thread counts in use now, which `auto` changes between two tokens; None when nothing is loaded. Capability: `threads`."""
+        return None
+
+    @property
+    def state_key(self) -> StateKey | None:
+        """What a saved state must be of to be put back now; None when nothing is loaded. Capability: `kv_state`."""
+        return None
+
+    def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:  # noqa: ARG002
+        """Copy the KV state of the latest turn, after the turns submitted before and ahead of everything asked for later.
+
+        None when it holds fewer tokens, would take more bytes, or can't be trusted. Capability: `kv_state`.
+        """
+        future: Future[HeldState | None] = Future()
+        future.set_result(None)
+        return future
+
+    def put_state(self, held: HeldState) -> Future[int]:  # noqa: ARG002
+        """Restore a saved KV state, in its turn like `take_state`; returns how many of its tokens are held then.
+
+        What is held already is left alone, and a state of another model or of other settings is not taken (0). Capability: `kv_state`.
+        """
+        future: Future[int] = Future()
+        future.set_result(0)
+        return future
+
+    def set_stream_batch(self, tokens: int) -> None:  # noqa: ARG002
+        """Deliver that many tokens together from now on; how `auto` and a pace chosen from outside apply. Capability: `stream_batch`."""
+        return

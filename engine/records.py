@@ -14,15 +14,8 @@ from enum import StrEnum
 
 from engine.backend import StopReason
 from engine.clock import wall_ms
+from engine.messages import ChatMessage, Role
 from engine.timings import Timings
-
-
-class Role(StrEnum):
-    """Who said it."""
-
-    SYSTEM = "system"
-    USER = "user"
-    ASSISTANT = "assistant"
 
 
 class MessageStatus(StrEnum):
@@ -56,6 +49,11 @@ class Message:
     """For an answer: the generated ids of `text` (thinking left out), so that the KV cache can be reused exactly."""
     tokens_of: str | None = None
     """Fingerprint of the model that `tokens` belongs to."""
+
+    @property
+    def for_engine(self) -> ChatMessage:
+        """The message without its place in the tree, as a request carries it."""
+        return ChatMessage(self.role, self.text, self.thinking, self.tokens, self.tokens_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +98,7 @@ class TurnRecord:
     """The preset as used, whole."""
     n_ctx: int
     threads: int
+    """0, like `threads_batch`, where the engine's threads are not ours to count."""
     threads_batch: int
     stream_batch: int
     stop_reason: StopReason

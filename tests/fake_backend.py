@@ -11,6 +11,7 @@ from queue import SimpleQueue
 
 from engine.backend import (
     BackendEvent,
+    Capabilities,
     EngineInfo,
     GenerateRequest,
     GenerationFinished,
@@ -19,13 +20,13 @@ from engine.backend import (
     MemoryKind,
     ModelInfo,
     PrefillProgressed,
-    PreparedPrompt,
     PromptReady,
     StateKey,
     StopReason,
     ThreadsNow,
     TokensDecoded,
 )
+from engine.chat.prompt import PreparedPrompt, PromptBuilder
 from engine.clock import now_ns
 from engine.errors import EngineError, XchatError
 from engine.models.fit import TooLargeError
@@ -115,6 +116,7 @@ class FakeBackend:
         self.load_gate.set()
         self.prefill_gate = threading.Event()
         self.prefill_gate.set()
+        self._prompt_builder = PromptBuilder(FakeVocabulary(), CHATML)
         self._tokens = threading.Semaphore(0)
         self._stopped = threading.Event()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -133,6 +135,10 @@ class FakeBackend:
         self._tokens.release()
 
     # Backend
+
+    capabilities = Capabilities(
+        token_ids=True, kv_state=True, threads=True, stream_batch=True, prefill_progress=True, memory=True, in_process=True
+    )
 
     def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         self.loads.append((path, preset, force))
@@ -223,13 +229,13 @@ class FakeBackend:
     def _answer(self, request: GenerateRequest) -> None:
         started = now_ns()
         try:
-            prompt = request.prepare(FakeVocabulary(), self.n_ctx)
+            prompt = self._prompt_builder.build(request.prompt, self.n_ctx)
         except XchatError as error:
             self._end(request, StopReason.ERROR, started, started, started, 0, [], error)
             return
         self.prompts.append(prompt)
         total = len(prompt.tokens)
-        request.on_event(PromptReady(request.turn, started, started, prompt, 0, None))
+        request.on_event(PromptReady(request.turn, started, started, prompt.facts, 0, None))
         for step in range(1, self.prefill_steps + 1):
             self.prefill_gate.wait()
             if self._stopped.is_set():
@@ -243,7 +249,7 @@ class FakeBackend:
         def deliver() -> None:
             if chunk:
                 pieces, tokens, stamps = zip(*chunk, strict=True)
-                request.on_event(TokensDecoded(request.turn, pieces, tokens, stamps))
+                request.on_event(TokensDecoded(request.turn, pieces, stamps, tokens))
                 chunk.clear()
 
         for number, piece in enumerate(self.script):

@@ -23,6 +23,8 @@ CHATML = (
 """A ChatML template; its prompts end with a newline, which is where a scripted model begins."""
 
 CONTROL_TEXTS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+PLAIN_CONTROL_TEXTS = ("<|endoftext|>", "<|end|>")
+"""Of a model without a chat template: they belong to no known format."""
 THINK_TEXTS = ("<think>", "</think>")
 SPECIAL = range(258, 258 + len(CONTROL_TEXTS) + len(THINK_TEXTS))
 """Their ids in the BPE vocabulary: after 256 bytes and two merges."""
@@ -55,14 +57,14 @@ def byte_alphabet() -> list[str]:
     return [chr(byte) if byte in plain else chr(next(stand_ins)) for byte in range(256)]
 
 
-def bpe_vocab(pieces: Sequence[str] = (), *, unused: int = 0, think: bool = True) -> Vocab:
+def bpe_vocab(pieces: Sequence[str] = (), *, unused: int = 0, think: bool = True, controls: Sequence[str] = CONTROL_TEXTS) -> Vocab:
     """Bytes, two merges, the control tokens, a token of its own for each of `pieces`, and `unused` fillers."""
     alphabet = byte_alphabet()
     texts = [*alphabet, "th", "the"]
     types = [gguf.TokenType.NORMAL] * len(texts)
-    controls = {text: len(texts) + i for i, text in enumerate(CONTROL_TEXTS)}
-    texts += CONTROL_TEXTS
-    types += [gguf.TokenType.CONTROL] * len(CONTROL_TEXTS)
+    bos, eos = len(texts), len(texts) + len(controls) - 1
+    texts += controls
+    types += [gguf.TokenType.CONTROL] * len(controls)
     if think:
         texts += THINK_TEXTS
         types += [gguf.TokenType.USER_DEFINED] * len(THINK_TEXTS)
@@ -71,7 +73,7 @@ def bpe_vocab(pieces: Sequence[str] = (), *, unused: int = 0, think: bool = True
         types.append(gguf.TokenType.NORMAL)
     texts += [f"[unused {i}]" for i in range(unused)]
     types += [gguf.TokenType.UNUSED] * unused
-    return Vocab(texts, types, ["t h", "th e"], bos=controls["<|endoftext|>"], eos=controls["<|im_end|>"])
+    return Vocab(texts, types, ["t h", "th e"], bos=bos, eos=eos)
 
 
 class Maker:
@@ -302,7 +304,7 @@ def scripted(path: Path, pieces: Sequence[str], *, n_ctx: int = 2048, template: 
     Attention and feed-forward are zero, so the logits depend on the current token alone, and the output matrix maps each token to
     the next one. Pieces must differ from each other, since a token has one successor, and from what the vocabulary already holds.
     """
-    vocab = bpe_vocab(pieces, think=False)
+    vocab = bpe_vocab(pieces, think=False, controls=CONTROL_TEXTS if template else PLAIN_CONTROL_TEXTS)
     first = len(vocab.texts) - len(pieces)
     if len(set(vocab.texts)) != len(vocab.texts):
         raise ValueError("pieces must be unique and longer than one byte")

@@ -6,12 +6,12 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.backend import Vocabulary
 from engine.chat import markers
 from engine.chat.markers import BREAK, Broken, Closed, Literal, Opened
 from engine.chat.rendered import Rendered
 from engine.chat.token_cache import Stretches
-from engine.records import Message, Role
+from engine.chat.vocabulary import Vocabulary
+from engine.messages import ChatMessage, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Composed:
 class Assembly:
     """Puts the tokens of a rendered prompt together, stretch by stretch."""
 
-    def __init__(self, vocabulary: Vocabulary, stretches: Stretches, contents: Sequence[Message]) -> None:
+    def __init__(self, vocabulary: Vocabulary, stretches: Stretches, contents: Sequence[ChatMessage]) -> None:
         self._vocabulary = vocabulary
         self._stretches = stretches
         self._contents = contents
@@ -127,7 +127,7 @@ class Assembly:
         return 0
 
 
-def generated_ids(message: Message, vocabulary: Vocabulary) -> tuple[int, ...] | None:
+def generated_ids(message: ChatMessage, vocabulary: Vocabulary) -> tuple[int, ...] | None:
     """The generated ids of an answer, if it is this model's."""
     if message.role is Role.ASSISTANT and message.tokens and message.tokens_of == vocabulary.fingerprint:
         return message.tokens

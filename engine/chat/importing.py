@@ -27,7 +27,8 @@ from engine.chat.titles import session_title
 from engine.chat.tree import ConversationTree
 from engine.clock import wall_ms
 from engine.errors import StoreError, UsageError
-from engine.records import Message, MessageStatus, Role, new_message_id
+from engine.messages import Role
+from engine.records import Message, MessageStatus, new_message_id
 
 MOST_BYTES = 256 * 2**20
 """A file larger than this is not read: it is parsed in memory."""

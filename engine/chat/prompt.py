@@ -1,22 +1,24 @@
-"""From a branch of the conversation to the token ids of a prompt."""
+"""From the messages of a request to the token ids of a prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from engine.backend import PreparedPrompt, Vocabulary
+from engine.backend import PromptFacts
 from engine.chat import markers
 from engine.chat.assembly import Assembly, Composed, generated_ids
-from engine.chat.rendered import Entry, Rendered, Thinking
+from engine.chat.rendered import Entry, Rendered
 from engine.chat.thinking_styles import open_style, style_of
 from engine.chat.token_cache import CHARACTERS_PER_TOKEN, Stretches
+from engine.chat.vocabulary import Vocabulary
 from engine.chat.window import Window
 from engine.clock import now_ns
 from engine.errors import EngineError, UsageError
-from engine.records import Message, Role
+from engine.messages import ChatMessage, ChatPrompt, Prompt, Role, TextPrompt, TokenPrompt
 
 if TYPE_CHECKING:
     from engine.chat.template import ChatFormat
@@ -25,86 +27,86 @@ _LAST_DAY_MS = 253_370_764_800_000
 """The first of January 9999; a damaged record may hold any number."""
 
 
-class PromptCache:
-    """What prompts share from turn to turn: the template with its quirks found out, and tokenized stretches.
+@dataclass(frozen=True, slots=True)
+class PreparedPrompt:
+    """What an engine with token ids is to prefill."""
 
-    Made anywhere, used on the backend's thread only.
+    tokens: tuple[int, ...]
+    facts: PromptFacts
+    boundaries: tuple[int, ...] = ()
+    """Token positions worth a checkpoint, ascending: where the system prompt ends, where each user message begins."""
+    stop: tuple[str, ...] = ()
+    """Stop strings that the template needs, beside those of the request (a plain "User:" format has no end token)."""
+
+
+class PromptBuilder:
+    """Makes the prompts of one loaded model, and keeps what they share from turn to turn.
+
+    That is the template with its quirks found out, and tokenized stretches. Made anywhere, used on the backend's thread only.
     """
 
-    def __init__(self) -> None:
-        self._vocabulary: Vocabulary | None = None
-        self._template: str | None = None
-        self._ready: tuple[ChatFormat, Stretches] | None = None
+    def __init__(self, vocabulary: Vocabulary, template: str | None) -> None:
+        """`template` is `ModelInfo.chat_template`."""
+        self.vocabulary = vocabulary
+        self._template = template
 
-    def ready_for(self, vocabulary: Vocabulary, template: str | None) -> tuple[ChatFormat, Stretches]:
-        """The format and the tokenizer of a model; made anew when the model is another than last time, or was loaded again.
-
-        Models are told apart by their vocabularies themselves: that of a model which was freed must never be asked again, not even when
-        the same file was loaded afterwards.
-        """
+    @cached_property
+    def chat_format(self) -> ChatFormat:
+        """The template, ready to render."""
         from engine.chat.template import ChatFormat  # 25 ms of Jinja that the first frame needs not wait for
 
-        if self._ready is None or self._vocabulary is not vocabulary or self._template != template:
-            chat_format = ChatFormat(template, vocabulary)
-            self._ready = chat_format, Stretches(vocabulary, chat_format.literals)
-            self._vocabulary, self._template = vocabulary, template
-        return self._ready
+        return ChatFormat(self._template, self.vocabulary)
 
+    @cached_property
+    def stretches(self) -> Stretches:
+        """The tokenizer."""
+        return Stretches(self.vocabulary, self.chat_format.literals)
 
-@dataclass(frozen=True, slots=True)
-class PromptBuilder:
-    """One turn's prompt to be. An instance is the `prepare` of a `GenerateRequest`: it is called on the backend's thread."""
-
-    branch: tuple[Message, ...]
-    """From the root to the message to be answered, or to the answer to be continued."""
-    template: str | None
-    """`ModelInfo.chat_template`."""
-    cache: PromptCache
-    system: str | None = None
-    """The system prompt, unless the branch begins with a system message of its own."""
-    thinking: Thinking = "auto"
-    reserve: int = 0
-    """Tokens to keep free for the answer; never more than half of the window."""
-    first_kept: int = 0
-    """`PreparedPrompt.first_kept` of the turn before: what was left out once stays out, so that the KV cache stays useful."""
-    continue_answer: bool = False
-    """The branch ends with an answer that is to go on where it stopped, in its thinking too."""
-
-    def __call__(self, vocabulary: Vocabulary, n_ctx: int) -> PreparedPrompt:
+    def build(self, prompt: Prompt, n_ctx: int) -> PreparedPrompt:
         """The prompt for a window of `n_ctx` tokens.
 
-        Raises UsageError when there is nothing to answer, EngineError when the last message does not fit into the window.
+        Raises:
+            UsageError: There is nothing to answer.
+            EngineError: The last message does not fit into the window.
         """
-        return _Preparation(self, vocabulary, n_ctx).prompt()
+        match prompt:
+            case ChatPrompt():
+                return _Preparation(self, prompt, n_ctx).prompt()
+            case TextPrompt(text):
+                began = now_ns()
+                tokens = tuple(self.vocabulary.tokenize(text, parse_special=True))
+                return PreparedPrompt(tokens, PromptFacts(len(tokens), text, tokenize_ns=now_ns() - began))
+            case TokenPrompt(tokens, boundaries):
+                return PreparedPrompt(tokens, PromptFacts(len(tokens)), boundaries)
 
 
 class _Preparation:
-    """One call of `prepare`."""
+    """One chat prompt under way."""
 
-    def __init__(self, builder: PromptBuilder, vocabulary: Vocabulary, n_ctx: int) -> None:
+    def __init__(self, builder: PromptBuilder, chat: ChatPrompt, n_ctx: int) -> None:
         self._began = now_ns()
-        messages = builder.branch
-        self._system = builder.system or ""
+        messages = chat.messages
+        self._system = ""
         if messages and messages[0].role is Role.SYSTEM:
             self._system, messages = messages[0].text, messages[1:]
-        self._continued: Message | None = None
-        if builder.continue_answer and messages and messages[-1].role is Role.ASSISTANT:
+        self._continued: ChatMessage | None = None
+        if chat.continue_answer and messages and messages[-1].role is Role.ASSISTANT:
             messages, self._continued = messages[:-1], messages[-1]
         if not messages or messages[-1].role is not Role.USER:
             raise UsageError("There is no message to answer", hint="Write one first.")
         self._messages = messages
         self._turn_starts = [index for index, message in enumerate(messages) if message.role is Role.USER]
         self._turn_starts[0] = 0
-        self._before = builder.first_kept
-        self._thinking = builder.thinking
-        self._vocabulary = vocabulary
+        self._before = chat.first_kept
+        self._thinking = chat.thinking
+        self._vocabulary = builder.vocabulary
         self._n_ctx = n_ctx
-        self._reserve = max(1, min(builder.reserve, n_ctx // 2))
+        self._reserve = max(1, min(chat.reserve, n_ctx // 2))
         self._room = n_ctx - self._reserve
         # What templates print as today's date: held still, or the KV state of a conversation would be lost at midnight.
-        self._today = datetime.fromtimestamp(min(max(0, messages[0].created_ms), _LAST_DAY_MS) / 1000).astimezone()
+        self._today = datetime.fromtimestamp(min(max(0, chat.began_ms), _LAST_DAY_MS) / 1000).astimezone()
         self._tokenize_ns = 0
-        self._format, self._stretches = builder.cache.ready_for(vocabulary, builder.template)
+        self._format, self._stretches = builder.chat_format, builder.stretches
 
     def prompt(self) -> PreparedPrompt:
         """The prompt with as many messages as fit."""
@@ -119,15 +121,18 @@ class _Preparation:
         tokens = tuple(composed.tokens)
         return PreparedPrompt(
             tokens=tokens,
-            text=composed.text,
+            facts=PromptFacts(
+                n_tokens=len(tokens),
+                text=composed.text,
+                left_out=sum(turn < start for turn in self._turn_starts),
+                first_kept=start,
+                opens_thinking=self._ends_in_thinking(rendered),
+                notices=rendered.notices,
+                template_ns=now_ns() - self._began - self._tokenize_ns,
+                tokenize_ns=self._tokenize_ns,
+            ),
             boundaries=composed.boundaries,
-            left_out=sum(turn < start for turn in self._turn_starts),
-            first_kept=start,
             stop=rendered.stop,
-            opens_thinking=self._ends_in_thinking(rendered),
-            notices=rendered.notices,
-            template_ns=now_ns() - self._began - self._tokenize_ns,
-            tokenize_ns=self._tokenize_ns,
         )
 
     def _refuse_what_never_fits(self) -> None:
@@ -158,13 +163,13 @@ class _Preparation:
             base += overhead + self._size(self._continued) + self._count(self._continued.thinking)
         return Window(sizes, self._turn_starts, base, self._room)
 
-    def _size(self, message: Message) -> int:
+    def _size(self, message: ChatMessage) -> int:
         ids = generated_ids(message, self._vocabulary)
         return self._count(message.text) if ids is None else len(ids)
 
     def _overhead(self) -> tuple[int, int]:
         """Tokens that the template needs for any prompt, and for each message."""
-        user, answer = Message(0, None, Role.USER, "x"), Message(0, None, Role.ASSISTANT, "x")
+        user, answer = ChatMessage(Role.USER, "x"), ChatMessage(Role.ASSISTANT, "x")
         lengths = []
         for messages in ([user], [user, answer, user]):
             rendered = self._format.render(self._entries(messages), thinking=self._thinking, now=self._today)
@@ -181,7 +186,7 @@ class _Preparation:
             f"Shorten it, or set n_ctx to {needed + self._reserve:,} or more.",
         )
 
-    def _render(self, messages: Sequence[Message]) -> Rendered:
+    def _render(self, messages: Sequence[ChatMessage]) -> Rendered:
         entries = self._entries(messages)
         if self._system:
             entries.insert(0, Entry(Role.SYSTEM, markers.marked(0, self._untrusted(self._system))))
@@ -190,14 +195,14 @@ class _Preparation:
             return rendered.followed_by(self._answer_so_far(rendered, self._continued, len(messages) + 1))
         return rendered
 
-    def _compose(self, rendered: Rendered, messages: Sequence[Message]) -> Composed:
+    def _compose(self, rendered: Rendered, messages: Sequence[ChatMessage]) -> Composed:
         began = now_ns()
         contents = [*messages, self._continued] if self._continued else messages
         composed = Assembly(self._vocabulary, self._stretches, contents).compose(rendered)
         self._tokenize_ns += now_ns() - began
         return composed
 
-    def _entries(self, messages: Sequence[Message]) -> list[Entry]:
+    def _entries(self, messages: Sequence[ChatMessage]) -> list[Entry]:
         return [
             Entry(
                 message.role,
@@ -207,14 +212,14 @@ class _Preparation:
             for number, message in enumerate(messages, 1)
         ]
 
-    def _content(self, number: int, answer: Message, *, whole: bool = False) -> str:
+    def _content(self, number: int, answer: ChatMessage, *, whole: bool = False) -> str:
         """An answer for the template: its text, or the place for its ids; `whole` keeps the template from stripping it."""
         if generated_ids(answer, self._vocabulary) is not None:
             return markers.wrapped(number, "")
         text = self._untrusted(answer.text)
         return markers.wrapped(number, text) if whole else markers.marked(number, text)
 
-    def _answer_so_far(self, rendered: Rendered, answer: Message, number: int) -> str:
+    def _answer_so_far(self, rendered: Rendered, answer: ChatMessage, number: int) -> str:
         """What goes behind the rendered prompt to continue an answer: its thinking and text as the model would have written them."""
         opened = open_style(rendered.ending)
         style = opened or style_of(rendered.source)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from engine.records import Role
-
-Thinking = Literal["auto", "on", "off"]
-"""`Preset.thinking`."""
+from engine.messages import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from datetime import datetime
 
 from jinja2 import TemplateError
 
-from engine.backend import Vocabulary
 from engine.chat.budget import TemplateLimitError
 from engine.chat.markers import CLOSE, marked, opening, unmarked
-from engine.chat.rendered import Entry, Rendered, Thinking
+from engine.chat.rendered import Entry, Rendered
 from engine.chat.sandbox import Sandbox
-from engine.records import Role
+from engine.chat.vocabulary import Vocabulary
+from engine.messages import Role, Thinking
 
 
 @dataclass(frozen=True, slots=True)

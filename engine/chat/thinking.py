@@ -47,7 +47,7 @@ class ThinkingParser:
     """
 
     def __init__(self, *, opens_thinking: bool = False) -> None:
-        """`opens_thinking`: the prompt ended inside a thinking block (`PreparedPrompt.opens_thinking`)."""
+        """`opens_thinking`: the prompt ended inside a thinking block (`PromptFacts.opens_thinking`)."""
         self._mode = _Mode.THINKING if opens_thinking else _Mode.START
         self._closings: tuple[str, ...] = _CLOSINGS + _HARMONY_MARKS
         self._thought = opens_thinking

@@ -7,9 +7,9 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from engine.backend import Vocabulary
 from engine.chat.markers import BREAK
 from engine.chat.thinking_styles import MARKERS
+from engine.chat.vocabulary import Vocabulary
 
 MAX_CACHED_CHARACTERS = 4_000_000
 """Characters of all tokenized stretches that are kept; the least recently used go first."""

@@ -1,8 +1,8 @@
 """The only room that calls llama.cpp: model, context, KV cache, scheduler, sampling and the one compute thread.
 
 Importing `engine.llama.backend` or `engine.llama.redirect` does not load the native library; the compute thread does. No screen, no
-store, no conversation.
+store; of the conversation only the making of prompts.
 
-May import engine, engine.backend, engine.clock, engine.errors, engine.host, engine.models, engine.paths, engine.presets, engine.threads,
-engine.timings, llama_cpp, msgspec, numpy.
+May import engine, engine.backend, engine.chat, engine.clock, engine.errors, engine.host, engine.models, engine.paths, engine.presets,
+engine.threads, engine.timings, llama_cpp, msgspec, numpy.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine import paths
-from engine.backend import BackendEvent, EngineInfo, GenerateRequest, HeldState, StateKey, StopReason, ThreadsNow
+from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, HeldState, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, XchatError
 from engine.llama.chunking import Pace
 from engine.llama.commands import ApplyHot, Close, Command, Load, PutState, TakeState
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from engine.llama.compute import Compute
     from engine.llama.log import LogLine
 
+CAPABILITIES: Final = Capabilities(
+    token_ids=True, kv_state=True, threads=True, stream_batch=True, prefill_progress=True, memory=True, in_process=True
+)
 CLOSE_LIMIT_S: Final = 10.0
 """How long `close` waits for the compute thread."""
 
@@ -55,6 +58,11 @@ class LlamaBackend:
         self._compute: Compute | None = None
         self._thread = threading.Thread(target=self._run, name="xchat-compute", daemon=True)
         self._thread.start()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Everything but logprobs and images."""
+        return CAPABILITIES
 
     @property
     def dead(self) -> XchatError | None:
@@ -133,13 +141,13 @@ class LlamaBackend:
         return compute.state_key if compute is not None else None
 
     def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:
-        """Copy what the first slot holds, after the turns submitted before and ahead of everything asked for later."""
+        """Copy what the slot of the latest turn holds, after the turns submitted before and ahead of everything asked for later."""
         command = TakeState(least_tokens, most_bytes, Future())
         self._ask(command)
         return command.future
 
     def put_state(self, held: HeldState) -> Future[int]:
-        """Let the first slot hold a saved state, in its turn like `take_state`; returns how many of its tokens the slot holds then."""
+        """Restore a saved state, in its turn like `take_state`; returns how many of its tokens are held then."""
         command = PutState(held, Future())
         self._ask(command)
         return command.future

@@ -50,6 +50,6 @@ class Delivery:
         """Deliver what has been collected."""
         if not self._tokens:
             return
-        chunk = TokensDecoded(self._turn, tuple(self._pieces), tuple(self._tokens), tuple(self._token_ns))
+        chunk = TokensDecoded(self._turn, tuple(self._pieces), tuple(self._token_ns), tuple(self._tokens))
         self._pieces, self._tokens, self._token_ns = [], [], []
         self._emit(chunk)

@@ -26,7 +26,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class TakeState:
-    """Copy what the first slot holds."""
+    """Copy what the slot of the latest turn holds."""
 
     least_tokens: int
     most_bytes: int
@@ -40,7 +40,7 @@ class TakeState:
 
 @dataclass(frozen=True, slots=True)
 class PutState:
-    """Let the first slot hold this."""
+    """Restore this state."""
 
     held: HeldState
     future: Future[int]

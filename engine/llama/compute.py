@@ -137,7 +137,7 @@ class Compute:
     def _take_state(self, command: TakeState) -> None:
         loaded, held = self._loaded, None
         if loaded is not None:
-            cache = loaded.scheduler.caches[0]
+            cache = loaded.scheduler.latest
             with contextlib.suppress(MemoryError):
                 if len(cache.tokens) >= command.least_tokens and (state := cache.save(command.most_bytes)) is not None:
                     held = HeldState(loaded.state_key, tuple(cache.tokens), state.data)
@@ -147,7 +147,7 @@ class Compute:
     def _put_state(self, command: PutState) -> None:
         loaded, held, taken = self._loaded, command.held, 0
         if loaded is not None and held.key == loaded.state_key and 0 < len(held.tokens) < loaded.context.n_ctx:
-            cache = loaded.scheduler.caches[0]
+            cache = loaded.scheduler.cache_for(held.tokens)
             if common_prefix(cache.tokens, held.tokens) == len(held.tokens) or cache.replace(
                 held.tokens, np.frombuffer(held.state, np.uint8)
             ):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from engine.errors import EngineError
 from engine.llama.log import NativeLog, last_reason
 from engine.llama.model import Model
 from engine.llama.native import ABORT_IF_SET, lib, memory_by_buffer
+from engine.llama.planning import Part
 from engine.models.memory import AUTO_UBATCH, window_of
 from engine.presets.preset import Preset
 
@@ -38,18 +38,6 @@ DECODED: Final = 0
 NO_ROOM: Final = 1
 ABORTED: Final = 2
 """What `Context.decode` returns; negative numbers are failures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Tokens of one sequence in a batch, at consecutive positions."""
-
-    seq: int
-    start: int
-    """Position of the first token."""
-    tokens: Sequence[int]
-    wants_logits: bool
-    """Whether the logits after the last token are needed."""
 
 
 class Context:

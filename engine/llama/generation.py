@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from engine.backend import (
     GenerationFinished,
     PrefillProgressed,
-    PreparedPrompt,
+    PromptFacts,
     PromptReady,
     StopReason,
 )
@@ -36,10 +37,14 @@ class Turn:
         request = ticket.request
         self.request = request
         self._ticket = ticket
-        self.prompt: PreparedPrompt | None = None
+        self._facts: PromptFacts | None = None
+        self.boundaries: tuple[int, ...] = ()
+        """Positions in the prompt where later prompts may diverge, ascending."""
         self.tokens: list[int] = []
         """Prompt and answer; what the KV cache does not hold of them is still to be evaluated."""
         self.n_prompt = 0
+        self.marks: tuple[int, ...] = ()
+        """Positions in the prompt before which the state is worth a checkpoint, ascending."""
         self.done = False
         self._concluded = concluded
         self._delivery = Delivery(request.turn, pace, partial(tell, request))
@@ -84,7 +89,7 @@ class Turn:
         context.model.refuse_if_overwritten()
         vocabulary = context.model.vocabulary
         try:
-            prompt = self.request.prepare(vocabulary, context.n_ctx)
+            prompt = context.model.prompts.build(self.request.prompt, context.n_ctx)
         except XchatError:
             raise
         except Exception as error:
@@ -103,7 +108,8 @@ class Turn:
                 f"it has {len(tokens):,} tokens, and the window {context.n_ctx:,}",
                 "Shorten it, or take a larger n_ctx.",
             )
-        self.prompt = prompt
+        self._facts = replace(prompt.facts, n_tokens=len(tokens))
+        self.boundaries = prompt.boundaries
         self.tokens = list(tokens)
         self.n_prompt = len(tokens)
         self._n_ctx = context.n_ctx
@@ -113,7 +119,7 @@ class Turn:
 
     def begin(self, reuse: Reuse) -> None:
         """Tell that prefill begins with what the KV cache holds already."""
-        assert self.prompt is not None
+        assert self._facts is not None
         assert self._started_ns is not None
         self._cached = reuse.cached
         now = now_ns()
@@ -124,7 +130,7 @@ class Turn:
                 turn=self.request.turn,
                 at_ns=now,
                 started_ns=self._started_ns,
-                prompt=self.prompt,
+                prompt=self._facts,
                 cache_n=reuse.cached,
                 diverged_at=reuse.diverged_at,
                 restored_checkpoint=reuse.restored_checkpoint,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.backend import MemoryKind, ModelInfo
+from engine.chat.prompt import PromptBuilder
 from engine.errors import EngineError, ModelError
 from engine.llama.files import ModelFile, fingerprint, overwritten, stamps_of
 from engine.llama.log import NativeLog, last_reason
@@ -71,6 +72,7 @@ class Model:
         self.n_swa = int(lib.llama_model_n_swa(pointer))
         self.memory_kind = self._memory_kind()
         self.info = self._info()
+        self.prompts = PromptBuilder(self.vocabulary, self.info.chat_template)
 
     @property
     def pointer(self) -> lib.llama_model_p:

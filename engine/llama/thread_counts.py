@@ -10,7 +10,10 @@ from engine.presets.preset import Preset
 from engine.threads.auto import AutoThreads
 
 LEAST_COMPARABLE: Final = 32
-"""Prompt tokens in a call below which its cost per token says more of the call than of the threads."""
+"""Prompt tokens in a call below which its cost per token says more of the call than of the threads.
+
+A call with fewer tokens of several sequences costs what decoding costs, and is computed with as many threads.
+"""
 
 
 class ContextThreads:
@@ -20,27 +23,39 @@ class ContextThreads:
         """`auto` holds the counts that the context was made with."""
         self.auto = auto
         self._context = context
+        self._set = auto.threads
+        """The counts that the native library has: for calls with one token, and for all others."""
+        self._answers = 1
+        """How many sequences were in the last call that decoded only."""
 
     @property
     def now(self) -> ThreadsNow:
-        """What is in force, and why; from any thread."""
+        """The counts in use, and why; from any thread."""
         return ThreadsNow(*self.auto.threads, *self.auto.reasons, self.auto.moves)
 
     def use(self, preset: Preset) -> None:
-        """Put the counts of another preset in force from the next call on."""
+        """Use the counts of another preset from the next call on."""
         self.auto.use(preset)
-        self._context.set_threads(*self.auto.threads)
 
-    def computed(self, tokens: int, took_ns: int, now_ns: int) -> int:
-        """Take in what a decode call cost, and change the counts when that pays; returns how many threads made the call.
+    def before(self, tokens: int, sequences: int) -> int:
+        """Set the counts for a call; returns how many threads will make it.
 
         The native library counts a call with one token as decoding and every other as prefilling, whatever the turns call it.
         """
         decode, batch = self.auto.threads
-        if tokens == 1:
-            changed = self.auto.decoded(took_ns, now_ns)
-        else:
-            changed = self.auto.prefilled(took_ns, tokens, now_ns) if tokens >= LEAST_COMPARABLE else None
-        if changed is not None:
-            self._context.set_threads(*changed)
+        if sequences > 1 and tokens < LEAST_COMPARABLE:
+            batch = decode
+        if self._set != (decode, batch):
+            self._set = decode, batch
+            self._context.set_threads(decode, batch)
         return decode if tokens == 1 else batch
+
+    def computed(self, tokens: int, sequences: int, took_ns: int, now_ns: int) -> None:
+        """Take in what a call cost, and change the counts when that pays."""
+        if tokens == sequences:
+            if sequences != self._answers:
+                self._answers = sequences
+                self.auto.answers_changed()
+            self.auto.decoded(took_ns, now_ns)
+        elif tokens >= LEAST_COMPARABLE:
+            self.auto.prefilled(took_ns, tokens, now_ns)

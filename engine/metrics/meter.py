@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from engine.backend import EngineInfo, StopReason, ThreadsNow
+from engine.backend import NOT_OFFERED, EngineInfo, StopReason, ThreadsNow
 from engine.clock import NS_PER_S, now_ns, wall_ms
 from engine.events import (
     AnswerGrew,
@@ -122,7 +122,14 @@ class Meter:
             return
         self._phase = Phase.IDLE
         self._engine = EngineFigures(
-            engine.model.name, engine.model.quant, engine.n_ctx, engine.threads, engine.threads_batch, engine.load_ms, dict(engine.memory)
+            engine.model.name,
+            engine.model.quant,
+            engine.n_ctx,
+            engine.threads,
+            engine.threads_batch,
+            engine.load_ms,
+            dict(engine.memory),
+            *(() if engine.threads else (NOT_OFFERED, NOT_OFFERED)),
         )
         self._use_preset(engine.preset, mark=False)
 
@@ -142,7 +149,7 @@ class Meter:
         self._auto = preset.stream_batch == "auto"
         if preset.stream_batch != "auto":
             self._stream_batch, self._pacing = preset.stream_batch, ""
-        if self._engine is not None and preset.threads != "auto":
+        if self._engine is not None and self._engine.threads and preset.threads != "auto":
             self._engine = replace(self._engine, threads=preset.threads)
         if mark:
             self.mark(MarkerKind.PRESET, preset.name)

@@ -27,6 +27,8 @@ class Turn:
     parser: ThinkingParser = field(default_factory=ThinkingParser)
     prompt: PromptReady | None = None
     tokens: list[int] = field(default_factory=list)
+    """Ids of the answer; empty where the engine has none."""
+    n_tokens: int = 0
     first_visible_ns: int | None = None
     first_paint_ns: int | None = None
     paint_ns: int = 0
@@ -41,9 +43,10 @@ class Turn:
     def grow(self, chunk: TokensDecoded) -> Split:
         """Take a chunk; return what it added to the answer and to the thinking."""
         added: list[Split] = []
-        for piece, token, at_ns in zip(chunk.pieces, chunk.tokens, chunk.token_ns, strict=True):
+        self.tokens += chunk.tokens
+        self.n_tokens += len(chunk.token_ns)
+        for piece, at_ns in zip(chunk.pieces, chunk.token_ns, strict=True):
             split = self.parser.feed(piece)
-            self.tokens.append(token)
             if split.answer and self.first_visible_ns is None:
                 self.first_visible_ns = at_ns
             if split.moved:
@@ -54,6 +57,11 @@ class Turn:
             "".join(split.answer for split in added),
             any(split.moved for split in added),
         )
+
+    @property
+    def context_used(self) -> int:
+        """Tokens of the prompt, as far as the engine tells, and of the answer."""
+        return self.n_tokens + (self.prompt.prompt.n_tokens or 0 if self.prompt else 0)
 
     def painted(self, at_ns: int, cost_ns: int) -> None:
         """A chunk is on the screen."""
@@ -81,9 +89,9 @@ class Turn:
         return answer, self._record(end), late
 
     def _answer_tokens(self, reason: StopReason, before: Message) -> tuple[int, ...] | None:
-        """The ids of the answer's text; None where text and ids don't match, because a stop string was cut out of the text."""
+        """The ids of the answer's text; None where the engine has none, or they don't match: a stop string was cut out of the text."""
         start = self.parser.answer_from
-        if reason is StopReason.STOP_STRING or start is None:
+        if reason is StopReason.STOP_STRING or start is None or (self.n_tokens and not self.tokens):
             return None
         fresh = tuple(self.tokens[start:])
         if not before.text:
@@ -115,8 +123,8 @@ class Turn:
             token_ns=end.token_ns,
             thinking_n=self.parser.thinking_tokens,
             queue_ms=self._since_submit(prompt.started_ns) if prompt else None,
-            template_ms=prompt.prompt.template_ns / NS_PER_MS if prompt else None,
-            tokenize_ms=prompt.prompt.tokenize_ns / NS_PER_MS if prompt else None,
+            template_ms=_milliseconds(prompt.prompt.template_ns) if prompt else None,
+            tokenize_ms=_milliseconds(prompt.prompt.tokenize_ns) if prompt else None,
             first_visible_ms=self._since_submit(self.first_visible_ns),
             first_paint_ms=self._since_submit(self.first_paint_ns),
             paint_ms=self.paint_ns / NS_PER_MS if self.first_paint_ns is not None else None,
@@ -126,3 +134,7 @@ class Turn:
             rss_peak_bytes=self.rss_peak_bytes,
             error=str(end.error) if end.error else None,
         )
+
+
+def _milliseconds(ns: int | None) -> float | None:
+    return None if ns is None else ns / NS_PER_MS

@@ -39,7 +39,7 @@ class KvKeeping:
 
         What the engine is asked for afterwards finds it as it was.
         """
-        if prefill_per_s is None:
+        if prefill_per_s is None or not self._backend.capabilities.kv_state:
             return
         most = int(min(LONGEST_WRITE_S * DISK_BYTES_PER_S, read_room().available // MEMORY_SHARE))
         taken = asyncio.wrap_future(self._backend.take_state(least_tokens=LEAST_TOKENS, most_bytes=most))
@@ -49,7 +49,7 @@ class KvKeeping:
 
     async def put_back(self, session_id: int) -> int:
         """Give the engine what was kept of that conversation for the model it has; returns how many tokens it holds of it."""
-        key = self._backend.state_key
+        key = self._backend.state_key if self._backend.capabilities.kv_state else None
         if key is None:
             return 0
         saved = await asyncio.to_thread(lambda: self._make_folder().load(state_name(session_id, key), key))

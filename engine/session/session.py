@@ -20,6 +20,7 @@ import msgspec
 from engine.backend import (
     Backend,
     BackendEvent,
+    Capabilities,
     EngineInfo,
     GenerateRequest,
     GenerationFinished,
@@ -29,7 +30,6 @@ from engine.backend import (
     ThreadsNow,
     TokensDecoded,
 )
-from engine.chat.prompt import PromptBuilder, PromptCache
 from engine.chat.thinking import Split
 from engine.chat.titles import session_title
 from engine.chat.tree import ConversationTree
@@ -51,9 +51,10 @@ from engine.events import (
     TurnFinished,
     TurnStarted,
 )
+from engine.messages import ChatMessage, ChatPrompt, Role
 from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset
-from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, TurnRecord, new_message_id
+from engine.records import Message, MessageStatus, Sample, SessionInfo, TurnRecord, new_message_id
 from engine.session.answer import Turn
 from engine.session.journal import Journal, LoggedSession
 from engine.session.kv_states import KvKeeping
@@ -107,7 +108,6 @@ class Session:
         self._listeners: list[Listener] = []
         self._arrived: deque[BackendEvent] = deque()
         self._tree = ConversationTree()
-        self._prompts = PromptCache()
         self._first_kept = 0
         self._moves: tuple[str, ...] = ()
         """What the thread governors had decided when they were last asked."""
@@ -160,9 +160,14 @@ class Session:
         return self._loads > 0
 
     @property
+    def capabilities(self) -> Capabilities:
+        """What the engine offers beyond answering messages."""
+        return self._backend.capabilities
+
+    @property
     def threads_now(self) -> ThreadsNow | None:
-        """The thread counts in force and why; None when nothing is loaded."""
-        return self._backend.threads_now
+        """The thread counts in use and why; None when nothing is loaded, or the engine's threads are not ours to count."""
+        return self._backend.threads_now if self.capabilities.threads else None
 
     @property
     def answer_id(self) -> int | None:
@@ -355,7 +360,8 @@ class Session:
     def pace(self, batch: int) -> None:
         """Put a number in force that `auto` chose."""
         self.stream_batch = batch
-        self._backend.set_stream_batch(batch)
+        if self.capabilities.stream_batch:
+            self._backend.set_stream_batch(batch)
 
     # Sessions
 
@@ -517,20 +523,10 @@ class Session:
         self._idle.clear()
         self._log_start(user)
         self._emit(TurnStarted(user, answer.id, turn.submitted_ns, turn.started_ms))
-        prompt = PromptBuilder(
-            branch=(*self.branch, continued) if continued else self.branch,
-            template=engine.model.chat_template,
-            cache=self._prompts,
-            system=self.preset.system,
-            thinking=self.preset.thinking,
-            reserve=self.preset.max_tokens or ANSWER_RESERVE,
-            first_kept=self._first_kept,
-            continue_answer=continued is not None,
-        )
         self._backend.submit(
             GenerateRequest(
                 turn=answer.id,
-                prepare=prompt,
+                prompt=self._prompt((*self.branch, continued) if continued else self.branch, continues=continued is not None),
                 sampling=self.preset.sampling,
                 on_event=self._arrive,
                 submitted_ns=turn.submitted_ns,
@@ -538,6 +534,20 @@ class Session:
             )
         )
         return answer.id
+
+    def _prompt(self, branch: Sequence[Message], *, continues: bool) -> ChatPrompt:
+        """What is asked of the engine; the preset's system prompt goes first, unless the branch has one of its own."""
+        messages = tuple(message.for_engine for message in branch)
+        if self.preset.system and branch[0].role is not Role.SYSTEM:
+            messages = (ChatMessage(Role.SYSTEM, self.preset.system), *messages)
+        return ChatPrompt(
+            messages,
+            thinking=self.preset.thinking,
+            began_ms=next((message.created_ms for message in branch if message.role is not Role.SYSTEM), 0),
+            reserve=self.preset.max_tokens or ANSWER_RESERVE,
+            first_kept=self._first_kept,
+            continue_answer=continues,
+        )
 
     # Events from the compute thread
 
@@ -577,7 +587,7 @@ class Session:
                 if sentence not in self._told:
                     self._told.add(sentence)
                     self._emit(Notice("warning", sentence))
-            self._emit_prefill(turn, event, 0, len(event.prompt.tokens) - event.cache_n, 0.0, None)
+            self._emit_prefill(turn, event, 0, (event.prompt.n_tokens or 0) - event.cache_n, 0.0, None)
         elif isinstance(event, PrefillProgressed) and turn.prompt is not None:
             self._emit_prefill(turn, turn.prompt, event.processed, event.total, event.elapsed_ms, event.eta_ms)
         elif isinstance(event, GenerationFinished):
@@ -592,7 +602,7 @@ class Session:
                 moved=added.moved,
                 in_thinking=turn.parser.in_thinking,
                 token_ns=token_ns,
-                context_used=len(turn.tokens) + (len(turn.prompt.prompt.tokens) if turn.prompt else 0),
+                context_used=turn.context_used,
             )
         )
 
@@ -636,7 +646,7 @@ class Session:
 
     def _log_moves(self) -> None:
         """Put what the thread governors decided since the last event of a turn on the time line, for the run card."""
-        now = self._backend.threads_now
+        now = self.threads_now
         if now is None or now.moves == self._moves:
             return
         for move in now.moves:

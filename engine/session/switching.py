@@ -129,6 +129,7 @@ class Switching:
         Raises:
             UsageError: There are not that many CPUs.
         """
+        self._refuse_without_threads()
         most = read_topology().most_threads
         if threads != "auto" and not 1 <= threads <= most:
             raise UsageError(
@@ -142,12 +143,17 @@ class Switching:
         Raises:
             UsageError: No model is loaded, there are no more CPUs, or no fewer threads than one.
         """
+        self._refuse_without_threads()
         now = self._session.threads_now
         if now is None:
             raise UsageError("No model is loaded", "", "Pick one with F3.")
         asked = self._session.preset.threads
         # What was asked for a moment ago is in force only from the next call of the library on.
         self.use_threads((now.threads if asked == "auto" else min(asked, read_topology().most_threads)) + step)
+
+    def _refuse_without_threads(self) -> None:
+        if not self._session.capabilities.threads:
+            raise UsageError("This engine has no threads to set", "It does not compute in this process")
 
     def back(self) -> None:
         """Go back to the settings and the model before the last switch.

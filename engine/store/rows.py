@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from engine.backend import StopReason
+from engine.messages import Role
 from engine.metrics.figures import FIGURES
 from engine.metrics.figures.figure import logged_figures
-from engine.records import Message, MessageStatus, Role, Sample, SessionInfo, TurnRecord
+from engine.records import Message, MessageStatus, Sample, SessionInfo, TurnRecord
 from engine.store.token_blob import pack_ids, pack_times, unpack_ids, unpack_times
 from engine.timings import Timings
 

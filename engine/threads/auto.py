@@ -108,6 +108,11 @@ class AutoThreads:
         governors = (("Decoding", self._decode), ("Prefilling", self._prefill))
         return tuple(f"{what} with {governor.move}" for what, governor in governors if governor is not None and governor.move)
 
+    def answers_changed(self) -> None:
+        """From now on decode calls make tokens for more or fewer sequences than before, and cost something else for that reason."""
+        if self._decode is not None:
+            self._decode.restart()
+
     def decoded(self, duration_ns: int, now_ns: int) -> tuple[int, int] | None:
         """One decode call that made one token per sequence took that long; returns both counts when they should change now."""
         return self._feed(self._decode, duration_ns, 1, now_ns)

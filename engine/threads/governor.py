@@ -141,6 +141,15 @@ class Governor:
         self._window.append(cost)
         return self._judge_trial() if self.trying else self._watch()
 
+    def restart(self) -> None:
+        """Forget what samples cost: the next ones cost something else, and not because the machine changed. Ends a trial."""
+        self._to_try = []
+        self._reference = None
+        self._check_s = self._tuning.first_check_s
+        if self._switch(self._home) is None:
+            self._window.clear()
+            self._in_use_ns = 0
+
     def _watch(self) -> int | None:
         """Settled: has the machine changed, or is it time to look around?"""
         window, reference = self._window, self._reference

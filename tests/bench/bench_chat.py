@@ -28,12 +28,14 @@ def _ms(work: Callable[[], object], times: int = 5) -> float:
 
 def main() -> None:
     """Run all of it."""
-    from engine.chat.prompt import PromptBuilder, PromptCache
+    from dataclasses import replace
+
+    from engine.chat.prompt import PromptBuilder
     from engine.chat.thinking import ThinkingParser
     from engine.errors import EngineError
     from engine.llama.native import lib
     from engine.llama.vocab import LlamaVocabulary
-    from engine.records import Message, Role
+    from engine.messages import ChatMessage, ChatPrompt, Role
     from tests import ggufs
     from tests.engine.chat import templates
 
@@ -43,43 +45,43 @@ def main() -> None:
         params.vocab_only = True
         model = lib.llama_model_load_from_file(str(path).encode(), params)
         vocabulary = LlamaVocabulary(lib.llama_model_get_vocab(model), "tiny")
-        messages: list[Message] = []
+        messages: list[ChatMessage] = []
         for number in range(1, 2 * TURNS + 2):
             role = Role.USER if number % 2 else Role.ASSISTANT
             text = f"{ANSWER}{number}" if role is Role.ASSISTANT else f"Question {number}, and what about the rest of it?"
             ids = tuple(vocabulary.tokenize(text, parse_special=False)) if role is Role.ASSISTANT else None
-            messages.append(Message(number, number - 1 or None, role, text, tokens=ids, tokens_of="tiny" if ids else None))
-        branch, n_ctx = tuple(messages), 1_000_000
+            messages.append(ChatMessage(role, text, tokens=ids, tokens_of="tiny" if ids else None))
+        branch, before, n_ctx = ChatPrompt(tuple(messages)), ChatPrompt(tuple(messages[:-2])), 1_000_000
 
         for name in ("CHATML", "QWEN3", "LLAMA3"):
             template = getattr(templates, name)
-            cache = PromptCache()
-            first = _ms(lambda template=template: PromptBuilder(branch[:-2], template, PromptCache())(vocabulary, n_ctx))  # type: ignore[misc]
-            PromptBuilder(branch[:-2], template, cache)(vocabulary, n_ctx)
-            prompt = PromptBuilder(branch, template, cache)(vocabulary, n_ctx)
-            again = _ms(lambda template=template, cache=cache: PromptBuilder(branch, template, cache)(vocabulary, n_ctx))  # type: ignore[misc]
-            whole = _ms(lambda prompt=prompt: vocabulary.tokenize(prompt.text, parse_special=True))  # type: ignore[misc]
+            first = _ms(lambda template=template: PromptBuilder(vocabulary, template).build(before, n_ctx))  # type: ignore[misc]
+            builder = PromptBuilder(vocabulary, template)
+            builder.build(before, n_ctx)
+            prompt = builder.build(branch, n_ctx)
+            again = _ms(lambda builder=builder: builder.build(branch, n_ctx))  # type: ignore[misc]
+            whole = _ms(lambda prompt=prompt: vocabulary.tokenize(prompt.facts.text, parse_special=True))  # type: ignore[misc]
             print(
                 f"{name:8} {TURNS} turns, {len(prompt.tokens):,} tokens: first {first:6.1f} ms, next turn {again:6.1f} ms "
                 f"= {again / whole:.2f} of tokenizing the whole text ({whole:.1f} ms)"
             )
 
-        cache, kept = PromptCache(), 0
-        kept = PromptBuilder(branch[:-2], templates.QWEN3, cache)(vocabulary, 16_384).first_kept
-        full = _ms(lambda: PromptBuilder(branch, templates.QWEN3, cache, first_kept=kept)(vocabulary, 16_384))
+        builder = PromptBuilder(vocabulary, templates.QWEN3)
+        later = replace(branch, first_kept=builder.build(before, 16_384).facts.first_kept)
+        full = _ms(lambda: builder.build(later, 16_384))
         print(f"full window of 16,384, oldest turns left out: next turn {full:6.1f} ms")
 
-        large = (Message(1, None, Role.USER, "some words of a large paste " * 75_000),)
+        large = ChatPrompt((ChatMessage(Role.USER, "some words of a large paste " * 75_000),))
 
         def refused() -> None:
             try:
-                PromptBuilder(large, templates.QWEN3, PromptCache())(vocabulary, 8192)
+                PromptBuilder(vocabulary, templates.QWEN3).build(large, 8192)
             except EngineError:
                 return
             raise AssertionError
 
         refusal = _ms(refused)
-        taken = _ms(lambda: PromptBuilder(large, templates.QWEN3, PromptCache())(vocabulary, 4_000_000), 1)
+        taken = _ms(lambda: PromptBuilder(vocabulary, templates.QWEN3).build(large, 4_000_000), 1)
         print(f"2 MB message: refused in {refusal:6.1f} ms, taken in {taken:6.1f} ms")
 
         pieces = ["<think>", *(["word ", "and\n"] * 1000), "</think>", "\n\n", *(["word ", "and\n"] * 1000)]

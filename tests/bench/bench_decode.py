@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.backend import BackendEvent, GenerationFinished, PrefillProgressed, PreparedPrompt, StopReason, TokensDecoded, Vocabulary
+from engine.backend import BackendEvent, GenerationFinished, PrefillProgressed, PromptReady, StopReason, TokensDecoded
 from engine.clock import NS_PER_MS, now_ns
 from engine.llama.backend import LlamaBackend
 from engine.llama.context import DECODED, Part
@@ -50,8 +50,10 @@ class Bare:
         self.gaps_ms: list[float] = []
         self.cpu_ms = 0.0
 
-    def prepare(self, _vocabulary: Vocabulary, _n_ctx: int) -> PreparedPrompt:
+    def on_event(self, event: BackendEvent) -> None:
         """Where a turn begins, and so a place on the compute thread to run something else."""
+        if not isinstance(event, PromptReady):
+            return
         from engine.llama.native import lib
 
         compute = self._backend._compute
@@ -75,7 +77,6 @@ class Bare:
         self.gaps_ms = inter_token_ms(stamps)
         sampler.close()
         cache.clear()
-        return PreparedPrompt((1,), "")
 
 
 @dataclass
@@ -115,7 +116,7 @@ def decode_ratio(backend: LlamaBackend, driver: Driver, rounds: int, tokens: int
                     side.add(*engine_round(driver, prompt, tokens, sampling))
                 else:
                     loop = Bare(backend, prompt, tokens, sampling)
-                    driver.ask(loop.prepare, max_tokens=1)
+                    driver.ask(token_prompt([1]), max_tokens=1, on_event=loop.on_event)
                     side.add(loop.gaps_ms, loop.cpu_ms)
         by_round = [b / e for b, e in zip(bare.mean_ms, engine.mean_ms, strict=True)]
         typical = {side: percentile(sorted(times.gaps_ms), 0.25) or 0.0 for side, times in (("engine", engine), ("bare", bare))}
@@ -175,7 +176,7 @@ def long_answer(backend: LlamaBackend, driver: Driver, tokens: int) -> None:
     greedy = Sampling(temperature=0.0)
     engine, _ = engine_round(driver, prompt, tokens, greedy)
     loop = Bare(backend, prompt, tokens, greedy)
-    driver.ask(loop.prepare, max_tokens=1)
+    driver.ask(token_prompt([1]), max_tokens=1, on_event=loop.on_event)
     tenth = max(2, min(len(engine), tokens) // 10)
     parts = []
     for name, part in (("first", slice(None, tenth)), ("last", slice(-tenth, None))):

@@ -23,7 +23,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
-from engine.records import Message, Role, Sample, TurnRecord, new_message_id
+from engine.messages import Role
+from engine.records import Message, Sample, TurnRecord, new_message_id
 from engine.store.connect import open_writer
 from engine.store.reader import Reader, SessionFilter
 from engine.store.rows import MESSAGE_COLUMNS, SAMPLE_COLUMNS, TURN_COLUMNS, insert, message_row, sample_row, turn_row

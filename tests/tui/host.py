@@ -11,7 +11,8 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widget import Widget
 
-from engine.records import Message, Role
+from engine.messages import Role
+from engine.records import Message
 from tui.theming import load_themes, variable_defaults
 
 

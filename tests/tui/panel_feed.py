@@ -15,11 +15,12 @@ from engine.host.memory import MemoryFigures, Residency
 from engine.host.sampler import HostSample
 from engine.host.threads import ThreadGroup, ThreadShare
 from engine.host.value import Unavailable
+from engine.messages import Role
 from engine.metrics.meter import Meter
 from engine.metrics.roofline import ModelTraffic
 from engine.metrics.snapshot import Snapshot
 from engine.presets.preset import Preset
-from engine.records import Message, MessageStatus, Role, TurnRecord
+from engine.records import Message, MessageStatus, TurnRecord
 from engine.timings import compute_timings
 
 TICK_NS = NS_PER_S // 2
@@ -41,7 +42,7 @@ def engine_info(threads: int = 2) -> EngineInfo:
         fingerprint="f",
     )
     memory = {"weights": 400_000_000, "kv": 117_000_000, "compute": 60_000_000, "output": 1_000_000}
-    return EngineInfo(model, Preset(), 8192, 512, 512, threads, threads, 812.0, memory, "AVX2")
+    return EngineInfo(model, Preset(), 8192, 812.0, threads, threads, 512, 512, memory, "AVX2")
 
 
 def host_sample(at_ns: int, interval_s: float | None = 0.5, *, busy: float = 80.0, others: float = 3.0) -> HostSample:

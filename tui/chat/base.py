@@ -10,9 +10,10 @@ from textual.screen import Screen
 
 from engine.errors import EngineError, XchatError
 from engine.events import Notice
+from engine.messages import Role
 from engine.metrics.ui_cost import Link
 from engine.paths import state_dir
-from engine.records import Message, Role, TurnRecord
+from engine.records import Message, TurnRecord
 from engine.session.session import Session
 from tui.actions.bindings import Keymap
 from tui.chat.footer import KeyBar

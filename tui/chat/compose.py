@@ -10,8 +10,8 @@ from textual import on
 from textual.widgets import TextArea
 
 from engine.errors import UsageError, XchatError
+from engine.messages import Role
 from engine.presets.settings import key_named, with_text
-from engine.records import Role
 from tui.actions.slash import Do, Say, Unknown, matching, parse
 from tui.chat.base import ChatBase
 from tui.prompt.prompt import Prompt, as_input

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events, on
 
 from engine.errors import UsageError
-from engine.records import Role
+from engine.messages import Role
 from tui.chat.base import ChatBase
 from tui.transcript.transcript import Transcript
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from engine.records import Message, Role
+from engine.messages import Role
+from engine.records import Message
 from tui.transcript.blocks import Block, Kind
 from tui.transcript.look import Look
 

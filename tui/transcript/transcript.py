@@ -13,7 +13,8 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.message import Message as TextualMessage
 
-from engine.records import Message, Role
+from engine.messages import Role
+from engine.records import Message
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
 from tui.transcript.blocks import Block, Kind

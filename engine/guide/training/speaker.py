@@ -8,17 +8,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from types import TracebackType
 
 from engine.backend import BackendEvent, GenerateRequest, GenerationFinished, StopReason, TokensDecoded
-from engine.chat.prompt import PromptBuilder, PromptCache
 from engine.clock import now_ns
 from engine.errors import EngineError
 from engine.llama.backend import LlamaBackend
+from engine.messages import ChatMessage, ChatPrompt, Role
 from engine.presets.preset import Preset, Sampling
-from engine.records import Message, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,7 @@ class Speaker:
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         self._backend = LlamaBackend(trusted=lambda _path: True)
-        self._engine = self._backend.load(path, Preset(threads=threads, threads_batch=threads, n_ctx=4096), lambda _event: None).result()
-        self._cache = PromptCache()
+        self._backend.load(path, Preset(threads=threads, threads_batch=threads, n_ctx=4096), lambda _event: None).result()
         self._turns = count(1)
 
     def __enter__(self) -> Speaker:
@@ -51,7 +49,6 @@ class Speaker:
         self, *said: str, temperature: float = 0.0, seed: int = 1, max_tokens: int = 1200, thinking: bool = False, system: str | None = None
     ) -> Answer:
         """Answer the last of what was said, questions and answers in turn."""
-        branch = _branch(said)
         done = threading.Event()
         pieces: list[str] = []
         finished: list[GenerationFinished] = []
@@ -66,9 +63,7 @@ class Speaker:
         self._backend.submit(
             GenerateRequest(
                 turn=next(self._turns),
-                prepare=PromptBuilder(
-                    branch, self._engine.model.chat_template, self._cache, system=system, thinking="on" if thinking else "auto"
-                ),
+                prompt=ChatPrompt(_messages(said, system), thinking="on" if thinking else "auto"),
                 sampling=Sampling(temperature=temperature, seed=seed),
                 on_event=on_event,
                 submitted_ns=now_ns(),
@@ -82,6 +77,6 @@ class Speaker:
         return Answer("".join(pieces) + end.tail, len(end.token_ns), end.reason is StopReason.EOG)
 
 
-def _branch(said: Sequence[str]) -> tuple[Message, ...]:
-    roles = (Role.USER, Role.ASSISTANT)
-    return tuple(Message(number, number - 1 or None, roles[(number - 1) % 2], text) for number, text in enumerate(said, 1))
+def _messages(said: Sequence[str], system: str | None) -> tuple[ChatMessage, ...]:
+    first = (ChatMessage(Role.SYSTEM, system),) if system else ()
+    return (*first, *(ChatMessage(role, text) for role, text in zip(cycle((Role.USER, Role.ASSISTANT)), said, strict=False)))

@@ -14,7 +14,8 @@ from statistics import median
 
 from engine.backend import StopReason
 from engine.clock import NS_PER_MS, NS_PER_S, now_ns
-from engine.records import Message, Role, Sample, TurnRecord, new_message_id
+from engine.messages import Role
+from engine.records import Message, Sample, TurnRecord, new_message_id
 from engine.store import queries, statements
 from engine.store.batch import BATCH_ROWS, Batch
 from engine.store.connect import open_writer

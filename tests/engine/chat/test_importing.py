@@ -12,7 +12,8 @@ from engine.chat import importing
 from engine.chat.importing import ImportedSession, read_conversations
 from engine.chat.tree import ConversationTree
 from engine.errors import StoreError, UsageError
-from engine.records import MessageStatus, Role
+from engine.messages import Role
+from engine.records import MessageStatus
 
 
 def rows(*messages: dict[str, Any]) -> list[dict[str, Any]]:

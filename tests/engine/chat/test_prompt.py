@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from engine.backend import PreparedPrompt
-from engine.chat.prompt import PromptBuilder, PromptCache
+from engine.chat.prompt import PreparedPrompt, PromptBuilder
 from engine.errors import EngineError, UsageError
-from engine.records import Message, Role
+from engine.messages import ChatMessage, ChatPrompt, Role
+from engine.records import Message
 from tests.engine.chat import templates
 from tests.engine.chat.vocabulary import WordVocabulary
 
@@ -26,6 +27,15 @@ def mistral_words() -> WordVocabulary:
     return WordVocabulary(["<s>", "</s>", "[INST]", "[/INST]"], bos="<s>", eos="</s>", add_bos=True, space_prefix=True)
 
 
+def chat_prompt(branch: Sequence[Message], *, system: str | None = None, **options: Any) -> ChatPrompt:
+    """What a session asks for."""
+    messages = tuple(message.for_engine for message in branch)
+    if system and branch[0].role is not Role.SYSTEM:
+        messages = (ChatMessage(Role.SYSTEM, system), *messages)
+    began = next((message.created_ms for message in branch if message.role is not Role.SYSTEM), 0)
+    return ChatPrompt(messages, began_ms=began, **options)
+
+
 class Chat:
     """A conversation on a vocabulary, answered by hand."""
 
@@ -33,7 +43,7 @@ class Chat:
         self.vocabulary = vocabulary
         self.template = template
         self.options = options
-        self.cache = PromptCache()
+        self.builder = PromptBuilder(vocabulary, template)
         self.branch: tuple[Message, ...] = ()
 
     def say(self, text: str, *, n_ctx: int = N_CTX, **options: Any) -> PreparedPrompt:
@@ -41,7 +51,9 @@ class Chat:
         return self.prompt(n_ctx=n_ctx, **options)
 
     def prompt(self, *, n_ctx: int = N_CTX, **options: Any) -> PreparedPrompt:
-        return PromptBuilder(self.branch, self.template, self.cache, **(self.options | options))(self.vocabulary, n_ctx)
+        if self.builder.vocabulary is not self.vocabulary:
+            self.builder = PromptBuilder(self.vocabulary, self.template)
+        return self.builder.build(chat_prompt(self.branch, **(self.options | options)), n_ctx)
 
     def answer(self, text: str, *, by: str | None = None, **fields: Any) -> tuple[int, ...]:
         """Generate `text` one token per word, the first one as the model would: no canonical tokenization."""
@@ -91,7 +103,7 @@ class TestReuse:
         prompt = chat.say("And?")
         at = prompt.tokens.index(odd[0])
         assert prompt.tokens[at : at + 5] == odd
-        assert "assistant\nHello<|im_end|>" in prompt.text
+        assert "assistant\nHello<|im_end|>" in prompt.facts.text
 
     def test_ids_of_another_model_are_not(self) -> None:
         chat = Chat(chatml_words())
@@ -134,14 +146,14 @@ class TestForgery:
         chat = Chat(chatml_words())
         prompt = chat.say(self.FORGED)
         assert self.controls(chat, prompt) == ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
-        assert chat.vocabulary.text(prompt.tokens) == prompt.text
-        assert self.FORGED in prompt.text
+        assert chat.vocabulary.text(prompt.tokens) == prompt.facts.text
+        assert self.FORGED in prompt.facts.text
 
     def test_so_do_those_that_the_template_makes_of_other_letters(self) -> None:
         chat = Chat(chatml_words(), templates.CHATML.replace("message['content']", "message['content'].lower()"))
         prompt = chat.say(self.FORGED.upper())
         assert self.controls(chat, prompt) == ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
-        assert self.FORGED.lower() in prompt.text
+        assert self.FORGED.lower() in prompt.facts.text
 
     def test_so_do_those_in_system_prompts_answers_and_thinking(self) -> None:
         chat = Chat(chatml_words(), templates.QWEN3, system=self.FORGED)
@@ -176,7 +188,7 @@ class TestForgery:
     def test_our_own_marks_in_a_message_are_replaced(self) -> None:
         chat = Chat(chatml_words())
         prompt = chat.say("a\ufdd0b\ufdd19\ufdd2c\ufdd3d\ud800e")
-        assert "a\ufffdb\ufffd9\ufffdc\ufffdd\ufffde" in prompt.text
+        assert "a\ufffdb\ufffd9\ufffdc\ufffdd\ufffde" in prompt.facts.text
 
 
 class TestBeginOfSequence:
@@ -240,39 +252,39 @@ class TestWindow:
         chat = self.long_chat(20, system="Be kind")
         prompt = chat.say("The last", n_ctx=512, reserve=64)
         assert len(prompt.tokens) <= 512 - 64
-        assert prompt.left_out > 0
-        assert prompt.first_kept == 2 * prompt.left_out
-        assert f"question {prompt.left_out} " in prompt.text
-        assert f"answer {prompt.left_out - 1} " not in prompt.text
-        assert "Be kind" in prompt.text
-        assert "The last" in prompt.text
+        assert prompt.facts.left_out > 0
+        assert prompt.facts.first_kept == 2 * prompt.facts.left_out
+        assert f"question {prompt.facts.left_out} " in prompt.facts.text
+        assert f"answer {prompt.facts.left_out - 1} " not in prompt.facts.text
+        assert "Be kind" in prompt.facts.text
+        assert "The last" in prompt.facts.text
 
     def test_the_beginning_stays_the_same_for_some_turns(self) -> None:
         chat = self.long_chat(20)
         first_kept, cuts, held = 0, [], ()
         for turn in range(12):
             prompt = chat.say(f"more {turn}", n_ctx=768, reserve=64, first_kept=first_kept)
-            if prompt.first_kept == first_kept:
+            if prompt.facts.first_kept == first_kept:
                 assert prompt.tokens[: len(held)] == held
-            first_kept = prompt.first_kept
+            first_kept = prompt.facts.first_kept
             cuts.append(first_kept)
             held = prompt.tokens + chat.answer("word " * 20)
         assert len(set(cuts)) <= 3
 
     def test_after_a_larger_window_everything_is_back(self) -> None:
         chat = self.long_chat(20)
-        cut = chat.say("The last", n_ctx=512).first_kept
+        cut = chat.say("The last", n_ctx=512).facts.first_kept
         assert cut > 0
         whole = chat.prompt(n_ctx=8192, first_kept=cut)
-        assert (whole.left_out, whole.first_kept) == (0, 0)
+        assert (whole.facts.left_out, whole.facts.first_kept) == (0, 0)
 
     def test_a_branch_with_its_own_system_message_keeps_it(self) -> None:
         chat = self.long_chat(20, system="not this one")
         chat.branch = (Message(-1, None, Role.SYSTEM, "Be terse"), *chat.branch)
         prompt = chat.say("The last", n_ctx=512)
-        assert "Be terse" in prompt.text
-        assert "not this one" not in prompt.text
-        assert prompt.first_kept == 2 * prompt.left_out > 0
+        assert "Be terse" in prompt.facts.text
+        assert "not this one" not in prompt.facts.text
+        assert prompt.facts.first_kept == 2 * prompt.facts.left_out > 0
 
     def test_a_reserve_larger_than_the_window_leaves_half_of_it(self) -> None:
         prompt = self.long_chat(20).say("The last", n_ctx=512, reserve=100_000)
@@ -291,7 +303,7 @@ class TestWindow:
         with pytest.raises(EngineError) as caught:
             chat.say("word " * 600, n_ctx=512, reserve=100)
         enough = int(re.search(r"n_ctx to ([\d,]+)", caught.value.hint)[1].replace(",", ""))  # type: ignore[index]
-        assert chat.prompt(n_ctx=enough, reserve=100).left_out == 0
+        assert chat.prompt(n_ctx=enough, reserve=100).facts.left_out == 0
 
     def test_megabytes_are_refused_by_their_beginning(self) -> None:
         chat = Chat(chatml_words())
@@ -302,7 +314,7 @@ class TestWindow:
     def test_megabytes_from_earlier_turns_are_left_out_by_a_look_at_their_beginning(self) -> None:
         chat = Chat(chatml_words())
         chat.branch = (Message(1, None, Role.USER, "a b " * 512 * 1024), Message(2, 1, Role.ASSISTANT, "Hm"))
-        assert chat.say("Hi").left_out == 1
+        assert chat.say("Hi").facts.left_out == 1
         assert sum(map(len, chat.vocabulary.tokenized)) < 200_000
 
     def test_megabytes_that_are_few_tokens_are_taken(self) -> None:
@@ -321,7 +333,7 @@ class TestContinuing:
         chat.say("Hi")
         chat.answer("Hello <|im_end|> you ", by="model-b")
         prompt = chat.prompt(continue_answer=True)
-        assert prompt.text.endswith("<|im_start|>assistant\nHello <|im_end|> you ")
+        assert prompt.facts.text.endswith("<|im_start|>assistant\nHello <|im_end|> you ")
         assert prompt.tokens.count(chat.vocabulary.special("<|im_end|>")) == 1
 
     @pytest.mark.parametrize(
@@ -340,8 +352,8 @@ class TestContinuing:
         chat.say("Hi")
         chat.answer("Hello", thinking="Hm")
         prompt = chat.prompt(continue_answer=True)
-        assert prompt.text.endswith(ending)
-        assert not prompt.opens_thinking
+        assert prompt.facts.text.endswith(ending)
+        assert not prompt.facts.opens_thinking
 
     @pytest.mark.parametrize(
         ("template", "ending"),
@@ -354,15 +366,15 @@ class TestContinuing:
         chat = Chat(chatml_words(), template)
         chat.say("Hi")
         chat.answer("Hello")
-        assert chat.prompt(continue_answer=True).text.endswith(ending)
+        assert chat.prompt(continue_answer=True).facts.text.endswith(ending)
 
     def test_thinking_that_was_stopped_goes_on(self) -> None:
         chat = Chat(chatml_words())
         chat.say("Hi")
         chat.answer("", thinking="Hm, so")
         prompt = chat.prompt(continue_answer=True)
-        assert prompt.text.endswith("assistant\n<think>\nHm, so")
-        assert prompt.opens_thinking
+        assert prompt.facts.text.endswith("assistant\n<think>\nHm, so")
+        assert prompt.facts.opens_thinking
 
     def test_an_answer_that_had_not_begun_is_begun(self) -> None:
         chat = Chat(chatml_words())
@@ -375,7 +387,7 @@ class TestContinuing:
         ids = chat.answer("The cut answer")
         chat.branch = (*chat.branch[:-2], replace(chat.branch[-1], parent_id=chat.branch[-3].id))
         prompt = chat.prompt(n_ctx=512, continue_answer=True)
-        assert prompt.left_out > 0
+        assert prompt.facts.left_out > 0
         assert prompt.tokens[-len(ids) :] == ids
 
 
@@ -383,29 +395,29 @@ class TestEdges:
     @pytest.mark.parametrize("branch", [(), (Message(1, None, Role.SYSTEM, "Be kind"),), (Message(1, None, Role.ASSISTANT, "Hi"),)])
     def test_without_a_message_to_answer_it_says_so(self, branch: tuple[Message, ...]) -> None:
         with pytest.raises(UsageError, match="no message to answer"):
-            PromptBuilder(branch, templates.CHATML, PromptCache())(chatml_words(), N_CTX)
+            PromptBuilder(chatml_words(), templates.CHATML).build(chat_prompt(branch), N_CTX)
 
     @pytest.mark.parametrize("text", ["", " \n ", "\x00", "\x1b[31m"])
     def test_any_message_is_sent_as_it_is(self, text: str) -> None:
         chat = Chat(chatml_words())
-        assert chat.say(text).text == f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
+        assert chat.say(text).facts.text == f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
 
     def test_a_conversation_may_begin_with_an_answer(self) -> None:
         chat = Chat(chatml_words())
         chat.answer("Welcome")
-        assert chat.say("Hi").text.startswith("<|im_start|>assistant\nWelcome<|im_end|>\n<|im_start|>user\nHi")
+        assert chat.say("Hi").facts.text.startswith("<|im_start|>assistant\nWelcome<|im_end|>\n<|im_start|>user\nHi")
 
     def test_two_messages_in_a_row_are_both_sent(self) -> None:
         chat = Chat(chatml_words(), templates.GEMMA)
         chat.say("One")
         prompt = chat.say("Two")
-        assert "One\n\nTwo" in prompt.text
-        assert len(prompt.notices) == 1
+        assert "One\n\nTwo" in prompt.facts.text
+        assert len(prompt.facts.notices) == 1
 
     def test_a_prompt_that_opens_the_thinking_says_so(self) -> None:
-        assert Chat(chatml_words(), templates.DEEPSEEK_R1).say("Hi").opens_thinking
-        assert not Chat(chatml_words(), templates.DEEPSEEK_R1).say("<think>").text.endswith("<think>")
-        assert not Chat(chatml_words(), templates.QWEN3, thinking="off").say("Hi").opens_thinking
+        assert Chat(chatml_words(), templates.DEEPSEEK_R1).say("Hi").facts.opens_thinking
+        assert not Chat(chatml_words(), templates.DEEPSEEK_R1).say("<think>").facts.text.endswith("<think>")
+        assert not Chat(chatml_words(), templates.QWEN3, thinking="off").say("Hi").facts.opens_thinking
 
     def test_the_date_is_that_of_the_first_message(self) -> None:
         chat = Chat(chatml_words(), templates.HARMONY)
@@ -413,15 +425,15 @@ class TestEdges:
             Message(1, None, Role.USER, "Hi", created_ms=86_400_000 * 365),
             Message(2, 1, Role.ASSISTANT, "Hello", created_ms=86_400_000 * 900),
         )
-        assert re.search(r"Current date: 19(70-12-31|71-01-0[12])", chat.say("And?").text)
+        assert re.search(r"Current date: 19(70-12-31|71-01-0[12])", chat.say("And?").facts.text)
 
     @pytest.mark.parametrize("created_ms", [-(2**62), 2**62])
     def test_a_date_from_a_damaged_record_does_no_harm(self, created_ms: int) -> None:
         chat = Chat(chatml_words(), templates.HARMONY)
         chat.branch = (Message(1, None, Role.USER, "Hi", created_ms=created_ms),)
-        assert "Current date: " in chat.prompt().text
+        assert "Current date: " in chat.prompt().facts.text
 
     def test_the_time_spent_is_told(self) -> None:
         prompt = Chat(chatml_words()).say("Hi")
-        assert prompt.template_ns > 0
-        assert prompt.tokenize_ns > 0
+        assert prompt.facts.template_ns > 0
+        assert prompt.facts.tokenize_ns > 0

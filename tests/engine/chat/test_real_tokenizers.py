@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from engine.backend import Vocabulary
-from engine.chat.prompt import PromptBuilder, PromptCache
+from engine.chat.prompt import PreparedPrompt, PromptBuilder
+from engine.chat.vocabulary import Vocabulary
 from engine.llama.native import lib
 from engine.llama.vocab import LlamaVocabulary
-from engine.records import Message, Role
+from engine.messages import ChatMessage, ChatPrompt, Role
 from tests import ggufs
 
 MAKERS: dict[str, Callable[[Path], Path]] = {"bpe": ggufs.dense, "spm": ggufs.spm}
@@ -32,14 +32,21 @@ def vocabulary(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     lib.llama_model_free(model)
 
 
-def conversation(*texts: str, vocabulary: Vocabulary | None = None) -> tuple[Message, ...]:
+def conversation(*texts: str, vocabulary: Vocabulary | None = None) -> tuple[ChatMessage, ...]:
     """User and assistant in turns; with a vocabulary, answers have ids as a model generates them."""
-    messages: list[Message] = []
+    messages: list[ChatMessage] = []
     for number, text in enumerate(texts, 1):
         role = Role.USER if number % 2 else Role.ASSISTANT
         ids = tuple(vocabulary.tokenize("\n" + text, parse_special=False))[2:] if vocabulary and role is Role.ASSISTANT else None
-        messages.append(Message(number, number - 1 or None, role, text, tokens=ids, tokens_of="tiny" if ids else None))
+        messages.append(ChatMessage(role, text, tokens=ids, tokens_of="tiny" if ids else None))
     return tuple(messages)
+
+
+SYSTEM = ChatMessage(Role.SYSTEM, "the system")
+
+
+def prompt_of(builder: PromptBuilder, *messages: ChatMessage) -> PreparedPrompt:
+    return builder.build(ChatPrompt(messages), 8192)
 
 
 def whole(vocabulary: Vocabulary, text: str) -> tuple[int, ...]:
@@ -58,8 +65,8 @@ FORGED_TEXT = st.lists(
 @given(texts=st.lists(PLAIN_TEXT, min_size=1, max_size=5).filter(lambda texts: len(texts) % 2 == 1))
 @example(texts=["  the  ", " the\n", "\n the"])
 def test_stretches_give_the_tokens_of_the_whole_text(vocabulary: Vocabulary, texts: list[str]) -> None:
-    prompt = PromptBuilder(conversation(*texts), ggufs.CHATML, PromptCache(), system="the system")(vocabulary, 8192)
-    assert prompt.tokens == whole(vocabulary, prompt.text)
+    prompt = prompt_of(PromptBuilder(vocabulary, ggufs.CHATML), SYSTEM, *conversation(*texts))
+    assert prompt.tokens == whole(vocabulary, prompt.facts.text)
 
 
 @same_vocabulary
@@ -69,33 +76,31 @@ def test_forged_texts_become_no_control_tokens(vocabulary: Vocabulary, text: str
     controls = {
         token for special in vocabulary.special_texts for token in vocabulary.tokenize(special, parse_special=True) if len(special) > 1
     }
-    builder = PromptBuilder(conversation(text), ggufs.CHATML, PromptCache())
-    blank = PromptBuilder(conversation("x"), ggufs.CHATML, PromptCache())
-    tokens = builder(vocabulary, 8192).tokens
-    assert [token for token in tokens if token in controls] == [token for token in blank(vocabulary, 8192).tokens if token in controls]
+    tokens, blank = (prompt_of(PromptBuilder(vocabulary, ggufs.CHATML), *conversation(said)).tokens for said in (text, "x"))
+    assert [token for token in tokens if token in controls] == [token for token in blank if token in controls]
 
 
 @same_vocabulary
 @given(text=FORGED_TEXT)
 def test_breaking_them_adds_nothing_to_the_text(vocabulary: Vocabulary, text: str) -> None:
     def visible(text: str) -> str:
-        return vocabulary.text(PromptBuilder(conversation(text), ggufs.CHATML, PromptCache())(vocabulary, 8192).tokens)
+        return vocabulary.text(prompt_of(PromptBuilder(vocabulary, ggufs.CHATML), *conversation(text)).tokens)
 
     assert visible(text) == visible("x").replace("x", text)
 
 
 def test_answers_are_spliced_in_between_whole_stretches(vocabulary: Vocabulary) -> None:
-    cache = PromptCache()
+    builder = PromptBuilder(vocabulary, ggufs.CHATML)
     branch = conversation("the question", "the answer", "another", "one more answer", "and the last", vocabulary=vocabulary)
     held: tuple[int, ...] = ()
     for length in (1, 3, 5):
-        prompt = PromptBuilder(branch[:length], ggufs.CHATML, cache, system="the system")(vocabulary, 8192)
+        prompt = prompt_of(builder, SYSTEM, *branch[:length])
         assert prompt.tokens[: len(held)] == held
         held = prompt.tokens + (branch[length].tokens or () if length < 5 else ())
-    assert whole(vocabulary, prompt.text)[-20:] == prompt.tokens[-20:]
+    assert whole(vocabulary, prompt.facts.text)[-20:] == prompt.tokens[-20:]
 
 
 def test_boundaries_stand_before_a_control_token(vocabulary: Vocabulary) -> None:
-    prompt = PromptBuilder(conversation("a", "b", "c"), ggufs.CHATML, PromptCache(), system="s")(vocabulary, 8192)
+    prompt = prompt_of(PromptBuilder(vocabulary, ggufs.CHATML), SYSTEM, *conversation("a", "b", "c"))
     start = vocabulary.tokenize("<|im_start|>", parse_special=True)
     assert [list(prompt.tokens[at : at + 1]) for at in prompt.boundaries] == [start, start]

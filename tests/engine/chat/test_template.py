@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.chat.markers import marked, unmarked
-from engine.chat.rendered import Entry, Rendered, Thinking
+from engine.chat.rendered import Entry, Rendered
 from engine.chat.template import ROLES_JOINED, SYSTEM_MOVED, ChatFormat
-from engine.records import Role
+from engine.messages import Role, Thinking
 from tests.engine.chat import templates
 from tests.engine.chat.vocabulary import WordVocabulary
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.chat.tree import ConversationTree
-from engine.records import Message, Role
+from engine.messages import Role
+from engine.records import Message
 
 
 def said(message_id: int, parent_id: int | None, text: str = "") -> Message:

@@ -15,14 +15,22 @@ from tests.engine.llama.driver import PATIENCE_S, SMALL, Driver
 
 SCRIPT = ("Hello", " there", ", how", " are", " you", " today", " é", " 😀", " <b>", "bye")
 """What the scripted model says after a newline."""
+PLAIN_SCRIPT = ("Hello", " there", "\nUser: more")
+"""What the one without a chat template says: it goes on with the next message of the person."""
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The file of a tiny model by its name in `ggufs.MAKERS`, `scripted`, or `narrow`: heads too small for a quantized KV cache."""
+    """The file of a tiny model by its name in `ggufs.MAKERS`, or by one of those here."""
     folder = tmp_path_factory.mktemp("models")
     made: dict[str, Path] = {}
-    makers = ggufs.MAKERS | {"scripted": lambda path: ggufs.scripted(path, SCRIPT), "narrow": lambda path: ggufs.dense(path, head_size=16)}
+    makers = {
+        **ggufs.MAKERS,
+        "scripted": lambda path: ggufs.scripted(path, SCRIPT),
+        "plain": lambda path: ggufs.scripted(path, PLAIN_SCRIPT, template=None),
+        "narrow": lambda path: ggufs.dense(path, head_size=16),
+    }
+    """`narrow` has heads too small for a quantized KV cache."""
 
     def path_of(name: str) -> Path:
         if name not in made:

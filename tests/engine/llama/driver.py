@@ -11,13 +11,13 @@ from engine.backend import (
     BackendEvent,
     GenerateRequest,
     GenerationFinished,
-    PreparedPrompt,
+    Priority,
     PromptReady,
     TokensDecoded,
-    Vocabulary,
 )
 from engine.clock import now_ns
 from engine.llama.backend import LlamaBackend
+from engine.messages import Prompt, TextPrompt, TokenPrompt
 from engine.presets.preset import Preset, Sampling
 
 PATIENCE_S = 60.0
@@ -30,18 +30,12 @@ SMALL = Preset(n_ctx=1024, threads=1, threads_batch=1)
 E = TypeVar("E")
 
 
-def text_prompt(text: str, *, boundaries: Sequence[int] = ()) -> Callable[[Vocabulary, int], PreparedPrompt]:
-    """A `prepare` that tokenizes `text`, its control tokens included."""
-
-    def prepare(vocabulary: Vocabulary, _n_ctx: int) -> PreparedPrompt:
-        return PreparedPrompt(tuple(vocabulary.tokenize(text, parse_special=True)), text, tuple(boundaries))
-
-    return prepare
+text_prompt = TextPrompt
+"""Control tokens included."""
 
 
-def token_prompt(tokens: Sequence[int], *, boundaries: Sequence[int] = ()) -> Callable[[Vocabulary, int], PreparedPrompt]:
-    """A `prepare` that gives these tokens."""
-    return lambda _vocabulary, _n_ctx: PreparedPrompt(tuple(tokens), "", tuple(boundaries))
+def token_prompt(tokens: Sequence[int], *, boundaries: Sequence[int] = ()) -> TokenPrompt:
+    return TokenPrompt(tuple(tokens), tuple(boundaries))
 
 
 @dataclass
@@ -105,13 +99,12 @@ class Driver:
 
     def start(
         self,
-        prepare: Callable[[Vocabulary, int], PreparedPrompt],
+        prompt: Prompt,
         *,
         sampling: Sampling = GREEDY,
         stop: Sequence[str] = (),
         max_tokens: int | None = None,
-        slot: int = 0,
-        background: bool = False,
+        priority: Priority = Priority.INTERACTIVE,
         on_event: Callable[[BackendEvent], None] | None = None,
     ) -> Conversation:
         """Submit a turn; `on_event` sees each event first, on the compute thread."""
@@ -126,18 +119,17 @@ class Driver:
         self.backend.submit(
             GenerateRequest(
                 turn=self._turns,
-                prepare=prepare,
+                prompt=prompt,
                 sampling=sampling,
                 on_event=receive,
                 submitted_ns=now_ns(),
                 stop=tuple(stop),
                 max_tokens=max_tokens,
-                slot=slot,
-                background=background,
+                priority=priority,
             )
         )
         return conversation
 
-    def ask(self, prepare: Callable[[Vocabulary, int], PreparedPrompt], **options: object) -> Answer:
+    def ask(self, prompt: Prompt, **options: object) -> Answer:
         """Submit a turn and wait for its end."""
-        return self.start(prepare, **options).finish()  # type: ignore[arg-type]
+        return self.start(prompt, **options).finish()  # type: ignore[arg-type]

@@ -17,14 +17,13 @@ from engine.backend import (
     LoadProgressed,
     MemoryKind,
     PrefillProgressed,
-    PreparedPrompt,
     PromptReady,
     StopReason,
     TokensDecoded,
-    Vocabulary,
 )
 from engine.errors import EngineError, ModelError
 from engine.llama.backend import LlamaBackend
+from engine.messages import ChatMessage, ChatPrompt, Role
 from engine.presets.preset import Preset, Sampling
 from tests import ggufs
 from tests.engine.llama.conftest import SCRIPT
@@ -76,12 +75,11 @@ class TestAnswer:
         assert answer.finished.reason is StopReason.STOP_STRING
 
     def test_a_template_brings_stop_strings_too(self, load: Load, driver: Driver) -> None:
-        load("scripted")
-
-        def prepare(vocabulary: Vocabulary, _n_ctx: int) -> PreparedPrompt:
-            return PreparedPrompt(tuple(vocabulary.tokenize("x\n", parse_special=False)), "x\n", stop=(" today",))
-
-        assert driver.ask(prepare).text == "Hello there, how are you"
+        load("plain")
+        answer = driver.ask(ChatPrompt((ChatMessage(Role.USER, "x"),)))
+        assert answer.ready.prompt.notices, "it has no template"
+        assert answer.text == "Hello there"
+        assert answer.finished.reason is StopReason.STOP_STRING
 
     def test_max_tokens(self, load: Load, driver: Driver) -> None:
         load("scripted")
@@ -260,28 +258,16 @@ class TestBadRequests:
         load("dense")
         assert isinstance(driver.ask(token_prompt([1, token])).finished.error, EngineError)
 
-    @pytest.mark.parametrize("slot", [-1, 1])
-    def test_a_slot_that_does_not_exist(self, slot: int, load: Load, driver: Driver) -> None:
-        load("dense")
-        assert isinstance(driver.ask(token_prompt([1]), slot=slot).finished.error, EngineError)
-
-    def test_a_template_that_fails(self, load: Load, driver: Driver) -> None:
+    def test_a_conversation_that_can_not_be_answered(self, load: Load, driver: Driver) -> None:
         load("scripted")
-
-        def prepare(_vocabulary: Vocabulary, _n_ctx: int) -> NoReturn:
-            raise ModelError("The template raises", "no system role")
-
-        assert str(driver.ask(prepare).finished.error).startswith("The template raises")
+        assert str(driver.ask(ChatPrompt(())).finished.error).startswith("There is no message to answer")
         assert driver.ask(text_prompt("x\n")).finished.reason is StopReason.EOG
 
-    def test_a_prepare_that_fails_unexpectedly(self, load: Load, driver: Driver, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_prompt_that_fails_unexpectedly(self, load: Load, driver: Driver, capsys: pytest.CaptureFixture[str]) -> None:
         load("scripted")
-
-        def prepare(_vocabulary: Vocabulary, _n_ctx: int) -> NoReturn:
-            raise ZeroDivisionError("surprise")
-
-        assert "surprise" in str(driver.ask(prepare).finished.error)
-        assert "ZeroDivisionError" in capsys.readouterr().err
+        broken = ChatPrompt((ChatMessage(Role.USER, None),))  # type: ignore[arg-type]
+        assert "TypeError" in str(driver.ask(broken).finished.error)
+        assert "TypeError" in capsys.readouterr().err
         assert driver.ask(text_prompt("x\n")).finished.reason is StopReason.EOG
 
     def test_a_listener_that_raises(self, load: Load, driver: Driver, capsys: pytest.CaptureFixture[str]) -> None:
@@ -402,60 +388,6 @@ class TestHotSettings:
         load("dense", Preset(n_ctx=1024, stream_batch="auto", threads=1))
         assert driver.backend.stream_batch == 12
         driver.backend.set_stream_batch(4)
-
-
-class TestSlots:
-    @pytest.fixture(scope="class")
-    def wide(self, models: Callable[[str], Path]) -> Driver:
-        backend = LlamaBackend(n_slots=3, trusted=lambda _path: True)
-        backend.load(models("dense"), SMALL, lambda _event: None).result(PATIENCE_S)
-        yield Driver(backend)  # type: ignore[misc]
-        backend.close()
-
-    def test_answers_side_by_side_are_those_they_would_be_alone(self, wide: Driver) -> None:
-        prompts = [WORDS[start : start + 90] for start in (0, 13, 29)]
-        sampling = Sampling(temperature=1.0, seed=5)
-        alone = [wide.ask(token_prompt(prompt), sampling=sampling, max_tokens=15).tokens for prompt in prompts]
-        together = [wide.start(token_prompt(prompt), sampling=sampling, max_tokens=15, slot=slot) for slot, prompt in enumerate(prompts)]
-        assert [conversation.finish().tokens for conversation in together] == alone
-
-    def test_stopping_one_leaves_the_others_right(self, wide: Driver) -> None:
-        alone = wide.ask(token_prompt(WORDS[:90]), max_tokens=60).tokens
-        for number in range(8):
-            kept = wide.start(token_prompt(WORDS[:90]), max_tokens=60, slot=0)
-            stopped = wide.start(token_prompt([100 + number, *WORDS[:600]]), slot=1)
-            stopped.wait_for(PromptReady if number % 2 else PrefillProgressed)
-            wide.backend.stop(stopped.turn)
-            assert stopped.finish().finished.reason is StopReason.CANCELLED
-            assert kept.finish().tokens == alone
-
-    def test_a_background_turn_waits_for_the_one_a_person_waits_for(self, wide: Driver) -> None:
-        order: list[str] = []
-        background = wide.start(
-            token_prompt(WORDS[:50]),
-            max_tokens=200,
-            background=True,
-            slot=1,
-            on_event=lambda event: order.append("background") if isinstance(event, TokensDecoded) else None,
-        )
-        background.wait_for(TokensDecoded)
-        order.clear()
-        foreground = wide.start(
-            token_prompt(WORDS[:50]),
-            max_tokens=50,
-            on_event=lambda event: order.append("foreground") if isinstance(event, TokensDecoded) else None,
-        )
-        foreground.finish()
-        background.finish()
-        first, last = order.index("foreground"), len(order) - 1 - order[::-1].index("foreground")
-        assert set(order[first : last + 1]) == {"foreground"}
-
-    def test_a_background_turn_gives_its_slot_up_and_goes_on_where_it_was(self, wide: Driver) -> None:
-        alone = wide.ask(token_prompt(WORDS[:50]), max_tokens=100).tokens
-        background = wide.start(token_prompt(WORDS[:50]), max_tokens=100, background=True)
-        background.wait_for(TokensDecoded)
-        assert wide.ask(token_prompt(WORDS[200:260]), max_tokens=5).finished.reason is StopReason.LENGTH
-        assert background.finish().tokens == alone
 
 
 def test_closing_ends_turns_and_refuses_new_ones(models: Callable[[str], Path]) -> None:

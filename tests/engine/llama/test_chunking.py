@@ -52,4 +52,4 @@ def test_pieces_tokens_and_times_run_in_parallel() -> None:
     delivery.add("a", 10, 100)
     delivery.add("", 11, 101)
     delivery.add("b", 12, 102)
-    assert sent == [TokensDecoded(7, ("a",), (10,), (100,)), TokensDecoded(7, ("", "b"), (11, 12), (101, 102))]
+    assert sent == [TokensDecoded(7, ("a",), (100,), (10,)), TokensDecoded(7, ("", "b"), (101, 102), (11, 12))]

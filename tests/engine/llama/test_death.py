@@ -13,7 +13,7 @@ import pytest
 PREAMBLE = """
 import os, sys, threading
 from pathlib import Path
-from engine.backend import TokensDecoded
+from engine.backend import PromptReady, TokensDecoded
 from engine.errors import EngineError
 from engine.llama.backend import LlamaBackend
 from tests.engine.llama.driver import SMALL, Driver, text_prompt, token_prompt
@@ -45,14 +45,16 @@ def test_the_process_outlives_a_native_failure_and_says_so(killer: str, models: 
     import ctypes
     backend.load(model, SMALL, lambda event: None).result()
 
-    def fail(vocabulary, n_ctx):
+    def fail(event):
+        if not isinstance(event, PromptReady):
+            return
         from engine.llama.native import lib
         loaded = backend._compute._loaded
-        context, vocab, buffer = loaded.context.pointer, vocabulary._vocab, ctypes.create_string_buffer(8)
+        context, vocab, buffer = loaded.context.pointer, loaded.model.vocabulary._vocab, ctypes.create_string_buffer(8)
         params = lib.llama_sampler_chain_default_params()
         {KILLERS[killer]}
 
-    failing = driver.start(fail)
+    failing = driver.start(token_prompt([40]), on_event=fail)
     queued = driver.start(token_prompt([40]))
     finished = failing.finish().finished
     print(finished.reason, isinstance(finished.error, EngineError), finished.error)

@@ -17,6 +17,7 @@ from engine.errors import EngineError
 from engine.events import Event, ModelFailed, TurnFinished
 from engine.host.topology import Room
 from engine.llama.backend import LlamaBackend
+from engine.llama.vocab import LlamaVocabulary
 from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset, Sampling
 from engine.session.session import Session
@@ -160,12 +161,16 @@ def loaded(future: Future[EngineInfo]) -> EngineInfo:
 
 async def test_the_same_file_loaded_again_answers_with_its_own_vocabulary(talk: Talk) -> None:
     """A freed model's vocabulary may only be remembered, never asked: that ended the process."""
+
+    def vocabulary() -> LlamaVocabulary:
+        return talk.session._backend._compute._loaded.model.vocabulary  # type: ignore[attr-defined, no-any-return]
+
     await talk.ask("hello")
     for repack in (False, True):
-        before = talk.session._prompts._vocabulary
+        before = vocabulary()
         await talk.use(msgspec.structs.replace(talk.session.preset, repack=repack))
         assert (await talk.ask(f"and again, a text that is new: {repack}")).error is None
-        assert before is not talk.session._prompts._vocabulary
+        assert before is not vocabulary()
         with pytest.raises(EngineError, match="not loaded any more"):
             before.tokenize("x", parse_special=False)
 

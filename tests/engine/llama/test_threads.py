@@ -33,13 +33,15 @@ def governed(preset: Preset) -> tuple[ContextThreads, Counts]:
     return ContextThreads(context, auto), context  # type: ignore[arg-type]
 
 
-def decode(threads: ContextThreads, tokens: int, cost_ms: Callable[[int], float]) -> list[int]:
-    """How many threads made each token."""
+def decode(threads: ContextThreads, tokens: int, cost_ms: Callable[[int], float], *, sequences: int = 1) -> list[int]:
+    """How many threads made each step of that many answers."""
     used, now = [], 0
     for _ in range(tokens):
         cost = int(cost_ms(threads.now.threads) * MS)
         now += cost
-        used.append(threads.computed(1, cost, now))
+        used.append(threads.before(sequences, sequences))
+        threads.computed(sequences, sequences, cost, now)
+    threads.before(1, 1)
     return used
 
 
@@ -63,19 +65,42 @@ def test_a_count_of_the_preset_stays_whatever_it_costs() -> None:
 def test_short_pieces_of_a_prompt_do_not_count_for_the_choice() -> None:
     threads, context = governed(AUTO)
     for call in range(50):
-        assert threads.computed(8, 400 * MS, call * 400 * MS) == 2
+        assert threads.before(8, 1) == 2
+        threads.computed(8, 1, 400 * MS, call * 400 * MS)
     assert context.told == []
+
+
+def test_steps_of_several_answers_are_judged_and_computed_like_those_of_one() -> None:
+    threads, context = governed(AUTO)
+    used = decode(threads, 60, lambda count: 200.0 if count == 2 else 90.0, sequences=8)
+    assert (used[0], used[-1]) == (2, 1)
+    assert threads.before(8, 8) == 1
+    assert context.told[-1] == (1, 1)
+    assert threads.before(300, 8) == 2, "a long piece of a prompt among them is prefilled as ever"
+
+
+def test_another_number_of_answers_is_not_taken_for_a_change_of_the_machine() -> None:
+    threads, context = governed(AUTO)
+    decode(threads, 30, lambda count: 20.0 if count == 2 else 40.0)
+    settled = threads.now.moves
+    decode(threads, 30, lambda count: 160.0 if count == 2 else 320.0, sequences=8)
+    assert threads.now.threads == 2
+    assert threads.now.moves == settled
+    assert context.told[-1][0] == 2
 
 
 def test_another_preset_keeps_what_the_governor_has_found() -> None:
     threads, context = governed(AUTO)
     decode(threads, 60, lambda count: 50.0 if count == 2 else 18.0)
     threads.use(Preset(n_ctx=1024, threads_batch=1))
+    threads.before(1, 1)
     assert context.told[-1] == (1, 1)
     threads.use(Preset(threads=2, threads_batch=1))
+    threads.before(1, 1)
     assert context.told[-1] == (2, 1)
     assert threads.now.reason == "Set by the preset"
     threads.use(Preset(threads_batch=1))
+    threads.before(1, 1)
     assert context.told[-1] == (1, 1), "back to auto: no new guess"
 
 

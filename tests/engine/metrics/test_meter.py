@@ -22,12 +22,13 @@ from engine.events import (
     TurnStarted,
 )
 from engine.host.bandwidth import HostLimits
+from engine.messages import Role
 from engine.metrics.history import SESSION_BUCKETS, Window
 from engine.metrics.meter import MARKERS_KEPT, Meter
 from engine.metrics.roofline import ModelTraffic
 from engine.metrics.snapshot import MarkerKind, Phase
 from engine.presets.preset import Preset
-from engine.records import Message, Role
+from engine.records import Message
 from engine.timings import compute_timings
 from tests.tui.panel_feed import MODEL, ScriptedSession, engine_info, host_sample, turn_record
 

@@ -26,9 +26,10 @@ from engine.events import (
     TurnFinished,
     TurnStarted,
 )
+from engine.messages import Role
 from engine.paths import database_path
 from engine.presets.preset import Preset
-from engine.records import MessageStatus, Role
+from engine.records import MessageStatus
 from engine.session.open import open_session
 from engine.session.session import Session
 from tests.fake_backend import ENGINE_DIED, FakeBackend

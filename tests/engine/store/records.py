@@ -6,7 +6,8 @@ from dataclasses import replace
 from itertools import accumulate, count, cycle, islice
 
 from engine.backend import StopReason
-from engine.records import Message, MessageStatus, Role, Sample, TurnRecord
+from engine.messages import Role
+from engine.records import Message, MessageStatus, Sample, TurnRecord
 from engine.timings import compute_timings
 
 _ids = count(1_700_000_000_000 << 20)

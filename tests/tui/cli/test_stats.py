@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 
 from engine.errors import UsageError
+from engine.messages import Role
 from engine.metrics.live_socket import SnapshotServer
 from engine.paths import database_path
-from engine.records import Message, Role
+from engine.records import Message
 from engine.store.writer import Store
 from engine.timings import compute_timings
 from tests.tui.panel_feed import ScriptedSession, turn_record

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from rich.cells import cell_len
 
-from engine.records import Message, MessageStatus, Role, SessionInfo
+from engine.messages import Role
+from engine.records import Message, MessageStatus, SessionInfo
 from engine.store.reader import Contents, Hit
 from engine.store.search import HIT_END, HIT_START
 from tui.text.session_rows import HIT_STYLE, SPANS, ago, hit_row, message_text, preview, session_row

@@ -9,8 +9,9 @@ import pytest
 from engine.backend import StopReason
 from engine.errors import EngineError
 from engine.events import PromptEvaluated
+from engine.messages import Role
 from engine.presets.preset import Preset
-from engine.records import Message, MessageStatus, Role
+from engine.records import Message, MessageStatus
 from tests.tui.turns import turn_record
 from tui.text import wording
 

@@ -6,7 +6,8 @@ import pytest
 from textual.geometry import Offset
 from textual.selection import Selection
 
-from engine.records import Message, Role
+from engine.messages import Role
+from engine.records import Message
 from tests.tui.host import Host, column_lines, numbered, screen_lines, screen_text, talk, wait_until
 from tui.transcript.blocks import Block
 from tui.transcript.transcript import Extras, Transcript

@@ -10,7 +10,7 @@ from engine.chat.markers import marked, unmarked
 from engine.chat.rendered import Entry
 from engine.chat.template import ChatFormat
 from engine.guide.training.template import CHAT_TEMPLATE, heard
-from engine.records import Role
+from engine.messages import Role
 from tests.engine.chat.vocabulary import WordVocabulary
 
 TOKENS = WordVocabulary(["<|im_start|>", "<|im_end|>"], ["<think>", "</think>"], eos="<|im_end|>")

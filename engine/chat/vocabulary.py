@@ -1,0 +1,44 @@
+"""What a prompt needs of a loaded model: text to tokens and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Vocabulary(Protocol):
+    """Text to tokens and back, for one loaded model. Safe to call from the backend's thread only."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The `ModelInfo.fingerprint` of its model."""
+
+    @property
+    def bos(self) -> int | None:
+        """The begin-of-sequence token, if the model has one."""
+
+    @property
+    def add_bos(self) -> bool:
+        """Whether prompts of this model begin with `bos`."""
+
+    @property
+    def bos_text(self) -> str:
+        """The text of `bos`, empty without one."""
+
+    @property
+    def eos_text(self) -> str:
+        """The text of the end-of-sequence token, empty without one."""
+
+    @property
+    def special_texts(self) -> frozenset[str]:
+        """The texts of all control and user-defined tokens: what user text must not be able to forge."""
+
+    @property
+    def eog(self) -> frozenset[int]:
+        """Tokens that end a generation."""
+
+    def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
+        """The tokens of `text`, without BOS or EOS added; with `parse_special`, texts of control tokens become those tokens."""
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The visible text of `tokens`, invalid UTF-8 replaced."""

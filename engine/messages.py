@@ -1,0 +1,68 @@
+"""What an engine is asked to go on with: a conversation, for the most part. How it becomes a prompt is the engine's own business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Thinking = Literal["auto", "on", "off"]
+"""`Preset.thinking`: whether templates that know the switch ask the model to think."""
+
+
+class Role(StrEnum):
+    """Who wrote a message."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of the conversation to be answered."""
+
+    role: Role
+    text: str
+    thinking: str = ""
+    """What the model thought before an answer; sent back only where the chat template asks for it."""
+    tokens: tuple[int, ...] | None = None
+    """For an answer: the generated ids of `text`. A hint for engines that declare `token_ids`, which reuse the KV cache exactly then."""
+    tokens_of: str | None = None
+    """`ModelInfo.fingerprint` of the model that `tokens` belong to."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """A conversation whose last message is to be answered, or continued."""
+
+    messages: tuple[ChatMessage, ...]
+    """The oldest first; a system message can only be the first one."""
+    thinking: Thinking = "auto"
+    began_ms: int = 0
+    """Unix time of the conversation's start: the date that templates print, the same in every turn so that the KV cache stays useful."""
+    reserve: int = 0
+    """Tokens of the context window to keep free for the answer; never more than half of it."""
+    first_kept: int = 0
+    """`PromptFacts.first_kept` of the turn before: what was left out once stays out, for the same reason."""
+    continue_answer: bool = False
+    """The last message is an answer that is to go on where it stopped, in its thinking too."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """A text to go on with, without a chat template; texts of control tokens in it become those tokens."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrompt:
+    """Token ids to go on with, for measurements; only for engines that declare `token_ids`."""
+
+    tokens: tuple[int, ...]
+    boundaries: tuple[int, ...] = ()
+    """Positions where later prompts may diverge, ascending: worth a checkpoint on models that can't cut their state back."""
+
+
+Prompt = ChatPrompt | TextPrompt | TokenPrompt
