@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor, isfinite, log10
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,23 @@ class Chart:
         """Whether nothing was measured."""
         return not any(value is not None for line in self.lines for value in line.values)
 
+    @property
+    def top(self) -> float:
+        """The upper end of the chart's axis, which starts at zero."""
+        return axis_end(max((value for line in self.lines for value in line.values if value is not None and isfinite(value)), default=0.0))
 
-def nice_top(highest: float) -> float:
-    """The end of an axis: 1, 2 or 5 times a power of ten that is not below the highest value."""
-    if highest <= 0:
+
+NICE_STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+
+
+def nice_ceiling(value: float) -> float:
+    """The smallest round number that is not below `value`."""
+    if not isfinite(value) or value <= 0:
         return 1.0
-    power = 10.0 ** (len(f"{int(highest)}") - 1) if highest >= 1 else 10.0 ** -len(f"{int(1 / highest)}")
-    return next(step * power for step in (1, 2, 5, 10, 20) if step * power >= highest)
+    power = 10.0 ** floor(log10(value))
+    return next((step * power for step in NICE_STEPS if step * power >= value * (1 - 1e-9)), 10.0 * power)
+
+
+def axis_end(highest: float) -> float:
+    """A round end of an axis that leaves some room above the highest value."""
+    return nice_ceiling(highest * 1.05)

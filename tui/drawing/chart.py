@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.metrics.history import Trace
+from engine.store.series import axis_end
 from tui.drawing.braille import DOTS_ACROSS, Canvas, Columns, Extent, Glyphs, draw
 
 JUMP_SHARE = 8
@@ -21,16 +22,6 @@ SWEEP_GAP = 6
 
 SHRINK_AFTER = 20
 """So many drawings in a row must fit a smaller scale before it is taken: ten seconds at 2 Hz."""
-
-NICE_STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
-
-
-def nice_ceiling(value: float) -> float:
-    """The smallest round number that is not below `value`."""
-    if not math.isfinite(value) or value <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next((step * power for step in NICE_STEPS if step * power >= value * (1 - 1e-9)), 10.0 * power)
 
 
 @dataclass(slots=True)
@@ -44,7 +35,7 @@ class Scale:
 
     def fit(self, highest: float | None) -> float:
         """The top to draw with, now that `highest` is the largest value shown."""
-        wanted = max(self.floor, nice_ceiling((highest or 0.0) * 1.05))
+        wanted = max(self.floor, axis_end(highest or 0.0))
         if wanted >= self.top:
             self.top, self._small_for = wanted, 0
         elif wanted > self.top / 2:

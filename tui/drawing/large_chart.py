@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import ClassVar
 
 from rich.style import Style
@@ -31,7 +32,7 @@ _SECOND_MARKER = "•"
 
 _STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
 _PARTS = {1.0: 5, 1.5: 3, 2.0: 4, 3.0: 3, 4.0: 4, 5.0: 5, 6.0: 3, 8.0: 4}
-"""Into how many round parts an axis is divided whose end begins with these digits, see `nice_ceiling`."""
+"""Into how many round parts an axis is divided whose end begins with these digits, see `engine.store.series`."""
 
 _CELLS_PER_TICK = 14
 
@@ -65,16 +66,25 @@ def value_ticks(top: float) -> list[float]:
 class Plot:
     """What is to be drawn, over seconds before now (so they are negative), or over turns."""
 
-    lines: tuple[tuple[tuple[float, float], ...], ...]
-    """Pieces of lines without a gap: points of time and value, with the number of the line in `inks`."""
-    inks: tuple[int, ...]
+    lines: tuple[tuple[tuple[float, float | None], ...], ...]
+    """Points of time and value; a point without a value splits its line."""
     start: float
     end: float
     top: float
-    marks: tuple[float, ...]
-    cursor: float | None
+    marks: tuple[float, ...] = ()
+    cursor: float | None = None
     times: bool = False
     """The axis below is in seconds before now."""
+
+    @property
+    def pieces(self) -> list[tuple[int, list[tuple[float, float]]]]:
+        """Lines without a gap, with the number of the ink each is drawn in."""
+        found = []
+        for line, points in enumerate(self.lines):
+            for measured, run in groupby(points, key=lambda point: point[1] is not None):
+                if measured:
+                    found.append((min(line + 1, len(LINES)), [(at, value) for at, value in run if value is not None]))
+        return found
 
 
 def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
@@ -99,7 +109,7 @@ def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
         plotext.vertical_line(mark, color=_MARK_INK)
     if what.cursor is not None:
         plotext.vertical_line(what.cursor, color=_CURSOR_INK)
-    for ink, points in sorted(zip(what.inks, what.lines, strict=True), key=lambda line: -line[0]):  # the first line lies on top
+    for ink, points in sorted(what.pieces, key=lambda piece: -piece[0]):  # the first line lies on top
         times, values = zip(*points, strict=True)
         marker = _PLOTEXT_MARKERS[glyphs] if ink == 1 else _SECOND_MARKERS.get(glyphs, _SECOND_MARKER)
         plotext.plot(times, values, marker=marker, color=ink)

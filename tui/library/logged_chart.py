@@ -10,25 +10,13 @@ from textual.binding import Binding, BindingType
 from engine.store.series import Chart
 from tui.drawing.braille import Glyphs
 from tui.drawing.large_chart import LargeChartScreen, Plot, line_sign
-from tui.drawing.rows import LINES, UNKNOWN, number
-from tui.library.logged_charts import top_of
+from tui.drawing.rows import UNKNOWN, number
 
 
 def plot_of(chart: Chart, cursor: int | None) -> Plot:
-    """From values to points at 1, 2, 3 …; what was not measured splits a line."""
-    lines: list[tuple[tuple[float, float], ...]] = []
-    inks: list[int] = []
-    for place, line in enumerate(chart.lines):
-        piece: list[tuple[float, float]] = []
-        for at, value in enumerate((*line.values, None), start=1):
-            if value is not None:
-                piece.append((float(at), value))
-            elif piece:
-                lines.append(tuple(piece))
-                inks.append(min(place + 1, len(LINES)))
-                piece = []
-    longest = max((len(line.values) for line in chart.lines), default=1)
-    return Plot(tuple(lines), tuple(inks), 1.0, float(max(2, longest)), top_of(chart), (), None if cursor is None else cursor + 1.0)
+    """Put the values at 1, 2, 3 and so on."""
+    lines = tuple(tuple((float(at), value) for at, value in enumerate(line.values, start=1)) for line in chart.lines)
+    return Plot(lines, 1.0, float(max([2, *map(len, lines)])), chart.top, cursor=None if cursor is None else cursor + 1.0)
 
 
 class LoggedChartScreen(LargeChartScreen):

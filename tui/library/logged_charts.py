@@ -12,7 +12,6 @@ from textual.widgets import Static
 
 from engine.store.series import Chart
 from tui.drawing.braille import DOTS_ACROSS, Columns, Extent, Glyphs, draw
-from tui.drawing.chart import nice_ceiling
 from tui.drawing.look import look
 from tui.drawing.rows import LINES, Role, cut
 
@@ -33,15 +32,9 @@ def spread(values: Sequence[float | None], dots: int) -> Columns:
     return columns
 
 
-def top_of(chart: Chart) -> float:
-    """The upper end of a chart's axis, which starts at zero."""
-    values = [value for line in chart.lines for value in line.values if value is not None and math.isfinite(value)]
-    return nice_ceiling(max(values, default=0.0) * 1.05)
-
-
 def chart_rows(chart: Chart, width: int, rows: int, glyphs: Glyphs, styles: Mapping[Role, Style]) -> list[Text]:
     """A heading and the picture, each row exactly `width` cells."""
-    top = top_of(chart)
+    top = chart.top
     heading = Text(f"{chart.title} ", styles[Role.TITLE])
     heading.append(f"{chart.unit}, to {top:g}", styles[Role.LABEL])
     names = [f"  {cut(line.name, 24)}" for line in chart.lines] if len(chart.lines) > 1 else []

@@ -10,10 +10,11 @@ from textual.binding import Binding, BindingType
 
 from engine.metrics.history import Trace, Window
 from engine.metrics.snapshot import Marker, Snapshot
+from engine.store.series import axis_end
 from tui.drawing.braille import Glyphs
-from tui.drawing.chart import nice_ceiling
+from tui.drawing.chart import highest
 from tui.drawing.large_chart import LargeChartScreen, Plot, line_sign
-from tui.drawing.rows import LINES, UNKNOWN, cut, number
+from tui.drawing.rows import UNKNOWN, cut, number
 from tui.panel.pane import ChartSpec
 
 REFRESH_S = 1.0
@@ -21,25 +22,18 @@ REFRESH_S = 1.0
 
 
 def plot_of(traces: Sequence[Trace], spec: ChartSpec, markers: Sequence[Marker], uptime_s: float, cursor: int | None) -> Plot:
-    """From histories to points: gaps split a line, and moments become seconds before now."""
-    lines: list[tuple[tuple[float, float], ...]] = []
-    inks: list[int] = []
-    highest = 0.0
-    for line, trace in enumerate(traces):
-        piece: list[tuple[float, float]] = []
-        for place, value in enumerate((*trace.values, None)):
-            if value is not None:
-                piece.append((_seconds(trace, place, uptime_s), value / spec.divisor))
-                highest = max(highest, value / spec.divisor)
-            elif piece:
-                lines.append(tuple(piece))
-                inks.append(min(line + 1, len(LINES)))
-                piece = []
+    """From histories to points, with moments as seconds before now."""
+    lines = tuple(
+        tuple(
+            (_seconds(trace, place, uptime_s), None if value is None else value / spec.divisor) for place, value in enumerate(trace.values)
+        )
+        for trace in traces
+    )
     span = traces[0].span_s if traces else 60.0
     marks = tuple(when for marker in markers if -span <= (when := marker.seconds - uptime_s) <= 0)
     at = _seconds(traces[0], cursor, uptime_s) if traces and cursor is not None else None
-    top = spec.top or max(spec.floor / spec.divisor, nice_ceiling(highest * 1.05))
-    return Plot(tuple(lines), tuple(inks), -span, 0.0, top, marks, at, times=True)
+    top = spec.top or max(spec.floor, axis_end(highest(traces) or 0.0)) / spec.divisor
+    return Plot(lines, -span, 0.0, top, marks, at, times=True)
 
 
 def _seconds(trace: Trace, place: int, uptime_s: float) -> float:

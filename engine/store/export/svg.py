@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 
 from engine.store.export.escaping import visible
-from engine.store.series import Chart, nice_top
+from engine.store.series import Chart
 
 WIDTH = 640
 HEIGHT = 200
@@ -22,7 +22,7 @@ MOST_POINTS = 400
 
 def svg(chart: Chart) -> str:
     """The chart as one `<svg>` element."""
-    top = nice_top(max((value for line in chart.lines for value in line.values if value is not None), default=1.0))
+    top = chart.top
     heading = escape(visible(f"{chart.title} ({chart.unit})"))
     parts = [
         f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" xmlns="http://www.w3.org/2000/svg"><title>{heading}</title>',

@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 
 from engine.metrics.history import Trace
+from engine.store.series import nice_ceiling
 from tui.drawing.braille import Extent, Glyphs, draw, glyphs_for, spark
-from tui.drawing.chart import SHRINK_AFTER, Chart, Scale, columns_of, nice_ceiling, view_of
+from tui.drawing.chart import SHRINK_AFTER, Chart, Scale, columns_of, view_of
 
 
 def line(*values: float | None) -> list[Extent | None]:

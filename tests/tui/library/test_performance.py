@@ -16,7 +16,7 @@ from tests.tui.saved import save_session, save_turns
 from tui.drawing.braille import Extent
 from tui.library.comparison import ComparisonScreen
 from tui.library.logged_chart import LoggedChartScreen, plot_of
-from tui.library.logged_charts import spread, top_of
+from tui.library.logged_charts import spread
 from tui.library.performance import PerformanceScreen
 
 
@@ -118,10 +118,10 @@ def test_values_are_spread_over_the_whole_width_and_gaps_stay_gaps() -> None:
 def test_a_logged_chart_is_split_where_nothing_was_measured() -> None:
     chart = Chart("Speed", "tokens/s", "turn 1", "turn 4", (Series("a", (1.0, None, 3.0, 4.0)), Series("b", (9.0,))))
     plot = plot_of(chart, 2)
-    assert plot.lines == (((1.0, 1.0),), ((3.0, 3.0), (4.0, 4.0)), ((1.0, 9.0),))
-    assert (plot.inks, plot.start, plot.end, plot.cursor) == ((1, 1, 2), 1.0, 4.0, 3.0)
+    assert plot.pieces == [(1, [(1.0, 1.0)]), (1, [(3.0, 3.0), (4.0, 4.0)]), (2, [(1.0, 9.0)])]
+    assert (plot.start, plot.end, plot.cursor) == (1.0, 4.0, 3.0)
     assert plot.top >= 9.0
-    assert top_of(Chart("x", "", "", "", ())) == 1.0
+    assert Chart("x", "", "", "", ()).top == 1.0
 
 
 async def test_the_table_is_read_with_the_arrows(database: Path) -> None:
