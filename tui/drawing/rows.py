@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 from rich.cells import cell_len
@@ -128,6 +128,39 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.1f} ms" if value >= 10 else f"{value:.2f} ms"
 
 
+_BY_UNIT: Mapping[str, Callable[[float], str]] = {
+    "bytes": size,
+    "ms": milliseconds,
+    "bytes/s": lambda value: f"{value / 1e3:.1f} kB/s",
+    "tokens/s": lambda value: f"{number(value)} t/s",
+    "GB/s": lambda value: f"{number(value)} GB/s",
+    "tokens": lambda value: f"{value:,.0f}",
+    "token": lambda value: f"token {value:,}",
+    "turns": lambda value: f"{value:,} turns",
+    "1/min": lambda value: f"{value:,}",
+    "1/sample": lambda value: f"{value:,.0f} since the sample before",
+    "share": lambda value: f"{value * 100:3.0f} %",
+    "% of all cores": lambda value: f"{value:.0f} %",
+    "% of time": lambda value: f"{value:.0f} %",
+    "MHz": lambda value: f"{value:,.0f} MHz",
+    "°C": lambda value: f"{value:.0f} °C",
+    "cores": lambda value: f"{value:.2f} cores",
+    "tasks": lambda value: f"{value:.2f} runnable tasks",
+    "J": lambda value: f"{value:.2f} J",
+}
+"""How a number of a unit is written; others have one decimal and the first word of their unit."""
+
+
+def written(value: object, unit: str) -> str:
+    """A figure as people read it, with its unit; the sign for an unknown one, text as it is."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, int | float):
+        return UNKNOWN
+    known_as = _BY_UNIT.get(unit)
+    return known_as(value) if known_as else f"{number(value)} {unit.split(' ', maxsplit=1)[0]}".rstrip()
+
+
 Cell = tuple[str, str] | tuple[str, str, Role]
 """Label, value, and the role of the label where it is not an ordinary one."""
 
@@ -151,13 +184,13 @@ def sentence(width: int, label: str, text: str, role: Role = Role.TEXT) -> Row:
     return ((f"{label} " if label else "", Role.LABEL), (cut(text, max(0, width - len(label) - 1)), role))
 
 
-def reading(width: int, label: str, value: float | str | Unavailable, show: Callable[[float], str] = str) -> Row:
+def reading(width: int, label: str, value: str | Unavailable) -> Row:
     """A figure in a row of its own, or that it is unavailable and why; where that doesn't fit, the reason stands after the sign alone."""
     if isinstance(value, Unavailable):
         told = f"unavailable: {value.reason}"
         fits = len(label) + 1 + len(told) <= width
         return sentence(width, label, told if fits else f"{UNKNOWN} {value.reason}", Role.LABEL)
-    return sentence(width, label, value if isinstance(value, str) else show(value), Role.VALUE)
+    return sentence(width, label, value, Role.VALUE)
 
 
 def bar(share: float | None, width: int, role: Role = Role.FIRST) -> Row:

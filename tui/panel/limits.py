@@ -5,59 +5,48 @@ from __future__ import annotations
 from datetime import datetime
 
 from engine.metrics.snapshot import MarkerKind, Snapshot
-from tui.drawing.rows import UNKNOWN, Role, Row, cells, labelled_bar, milliseconds, number, sentence, size
+from tui.drawing.rows import UNKNOWN, Role, Row, cells, labelled_bar, sentence, written
 from tui.panel.pane import ChartSpec, Density, Pane
+from tui.panel.values import pair, pairs, shown
 
 
 def _roofline_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
-    roof = now.roofline
-    share = roof.bandwidth_share if roof else None
-    lacking = UNKNOWN if roof is None else "press m to measure"
-    rows = [labelled_bar(width, "of measured", share, lacking if share is None else f"{share * 100:3.0f} %")]
+    share = now.roofline.bandwidth_share if now.roofline else None
+    lacking = UNKNOWN if now.roofline is None else "press m to measure"
+    rows = [labelled_bar(width, "of measured", share, lacking if share is None else written(share, "share"))]
     if density >= Density.NORMAL:
-        ceiling = number(roof.ceiling_tokens_per_second if roof else None)
-        rows.append(cells(width, ("per token", size(roof.bytes_per_token if roof else None)), ("ceiling", f"{ceiling} t/s")))
+        rows.append(pairs(now, width, "bytes_per_token", "ceiling_tokens_per_second"))
     if density >= Density.FULL:
-        compute = roof.compute_share if roof else None
-        rows += [
-            cells(width, ("arithmetic", UNKNOWN if compute is None else f"{compute * 100:.0f} % of measured")),
-            sentence(width, "", roof.words if roof else "known while tokens flow"),
-        ]
+        rows += [pairs(now, width, "compute_share"), sentence(width, "", now.roofline.words if now.roofline else "known while tokens flow")]
     return rows
 
 
 ROOFLINE = Pane(
     "roofline",
     "Roofline",
-    lambda now: f"{number(now.roofline.bandwidth_gb_s if now.roofline else None)} GB/s",
+    lambda now: shown(now, "bandwidth_gb_s"),
     _roofline_rows,
-    ChartSpec(("bandwidth_gb_s",), "read, GB/s", ("read",), "GB/s", floor=1.0),
+    ChartSpec(("bandwidth_gb_s",), floor=1.0),
 )
 
 
 def _price_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
-    price = now.price
-    rows = [cells(width, ("paint", milliseconds(price.paint_ms)), ("lag p99", milliseconds(price.lag_p99_ms)))]
+    rows = [pairs(now, width, "paint_ms", "loop_lag_p99_ms")]
     if density >= Density.NORMAL:
-        line = ("slow line", Role.WARNING) if price.link_busy else ("terminal", Role.LABEL)
-        rate = UNKNOWN if price.tty_bytes_per_s is None else f"{price.tty_bytes_per_s / 1e3:.1f} kB/s"
-        rows += [
-            cells(width, (line[0], rate, line[1]), ("round trip", milliseconds(price.round_trip_ms))),
-            cells(width, ("panel", milliseconds(price.panel_ms)), ("sampling", milliseconds(price.sample_ms))),
-        ]
+        terminal = pair(now, "tty_bytes_per_s")
+        line = ("slow line", terminal[1], Role.WARNING) if now.price.link_busy else terminal
+        rows += [cells(width, line, pair(now, "round_trip_ms")), pairs(now, width, "panel_ms", "sample_ms")]
     if density >= Density.FULL:
-        paint = UNKNOWN if price.paint_pct is None else f"{price.paint_pct:.1f} %"
-        blocked = UNKNOWN if price.tty_blocked_pct is None else f"{price.tty_blocked_pct:.1f} %"
         rows += [
-            cells(width, ("blocked", blocked), ("lag max", milliseconds(price.lag_max_ms))),
-            cells(width, ("painting", paint), ("paints", f"{price.paints_per_s:.1f}/s")),
-            cells(width, ("batch", f"{now.stream_batch} tokens"), ("lag p50", milliseconds(price.lag_p50_ms))),
+            pairs(now, width, "tty_blocked_pct", "loop_lag_max_ms"),
+            cells(width, pair(now, "paint_pct"), ("paints", f"{now.price.paints_per_s:.1f}/s")),
+            cells(width, ("batch", f"{now.stream_batch} tokens"), pair(now, "loop_lag_p50_ms")),
         ]
     return rows
 
 
 def _price_headline(now: Snapshot) -> str:
-    return f"{number(now.price.ui_pct)} % of a core"
+    return f"{shown(now, 'ui_pct')} of a core"
 
 
 PRICE = Pane(
@@ -65,7 +54,7 @@ PRICE = Pane(
     "Price of looking",
     _price_headline,
     _price_rows,
-    ChartSpec(("loop_lag_ms",), "longest lag, ms", ("longest lag",), "ms", floor=10.0),
+    ChartSpec(("loop_lag_ms",), floor=10.0),
 )
 
 EVENT_ROWS = {Density.COMPACT: 1, Density.NORMAL: 3, Density.FULL: 8}

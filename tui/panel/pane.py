@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from engine.metrics.figures import BY_ID
 from engine.metrics.history import Window
 from engine.metrics.snapshot import Marker, MarkerKind, Snapshot
 from tui.drawing.braille import Canvas, Glyphs
@@ -52,20 +53,39 @@ class ChartSpec:
     """A chart that a pane has."""
 
     traces: tuple[str, ...]
-    """Figures drawn, the most important first."""
-    label: str
-    """What the chart shows, with its unit."""
-    names: tuple[str, ...]
-    """What each figure is called beside its value."""
-    unit: str
-    divisor: float = 1.0
-    """Values are shown divided by this, such as 1e9 for GB."""
-    scale: Callable[[float], str] = axis_label
-    """What stands at the upper end of the small chart's scale; bytes are not divided there but have a unit of their own."""
+    """Figures drawn, the most important first; of one unit."""
     floor: float = 1.0
     """The scale's top is at least this."""
     top: float | None = None
     """The scale's top where it is known."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each figure is called beside its value."""
+        return tuple(BY_ID[name].short for name in self.traces)
+
+    @property
+    def unit(self) -> str:
+        """The unit of the large chart; the small one's scale has bytes with a unit of their own, see `scale`."""
+        return "GB" if self._bytes else BY_ID[self.traces[0]].unit
+
+    @property
+    def divisor(self) -> float:
+        """How much of the figure's own unit the large chart's unit is."""
+        return 1e9 if self._bytes else 1.0
+
+    def scale(self, value: float) -> str:
+        """What stands at the upper end of the small chart's scale."""
+        return bytes_label(value) if self._bytes else axis_label(value)
+
+    @property
+    def label(self) -> str:
+        """What the chart shows, with its unit."""
+        return self.unit if len(self.traces) > 1 else f"{self.names[0]}, {self.unit}"
+
+    @property
+    def _bytes(self) -> bool:
+        return BY_ID[self.traces[0]].unit == "bytes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from engine.metrics.latency import histogram_edge_ms
 from engine.metrics.snapshot import Phase, Snapshot
 from tui.drawing.braille import Glyphs, spark
-from tui.drawing.rows import UNKNOWN, Role, Row, cells, labelled_bar, level, milliseconds, number, sentence
+from tui.drawing.rows import UNKNOWN, Role, Row, cells, labelled_bar, level, milliseconds, sentence, written
 from tui.panel.pane import ChartSpec, Density, Pane
+from tui.panel.values import pair, pairs, shown
 
 
 def _speed_headline(now: Snapshot) -> str:
     if now.phase is Phase.PREFILL:
-        return f"prefill {number(now.speed.prompt_per_second)} t/s"
-    value = now.speed.now if now.speed.now is not None else now.speed.mean
-    return f"{number(value)} t/s"
+        return f"prefill {shown(now, 'prompt_per_second')}"
+    return shown(now, "tokens_per_second" if now.speed.now is not None else "predicted_per_second")
 
 
 def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
-    speed, prefill = now.speed, now.prefill
+    prefill = now.prefill
     if now.phase is Phase.PREFILL and prefill.eta_ms is not None:
         progress = f"{(prefill.share or 0) * 100:3.0f} % ETA {milliseconds(prefill.eta_ms):>7}"
     else:
@@ -25,12 +25,12 @@ def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     rows = [labelled_bar(width, "prefill", prefill.share, progress)]
     if density >= Density.NORMAL:
         rows += [
-            cells(width, ("━ engine", f"{number(speed.now)} t/s", Role.FIRST), ("mean", f"{number(speed.mean)} t/s")),
-            cells(width, ("┅ screen", f"{number(speed.on_screen)} t/s", Role.SECOND), ("tokens", f"{speed.predicted_n:,}")),
+            cells(width, pair(now, "tokens_per_second", "━", Role.FIRST), pair(now, "predicted_per_second")),
+            cells(width, pair(now, "on_screen_per_second", "┅", Role.SECOND), pair(now, "predicted_n")),
         ]
     if density >= Density.FULL:
         rows += [
-            cells(width, ("prefill", f"{number(speed.prompt_per_second)} t/s"), ("batch", _batch(now))),
+            cells(width, pair(now, "prompt_per_second"), ("batch", _batch(now))),
             sentence(width, "auto", now.pacing or ("chooses once painting is measured" if now.stream_batch_auto else "off")),
         ]
     return rows
@@ -45,19 +45,14 @@ SPEED = Pane(
     "Speed",
     _speed_headline,
     _speed_rows,
-    ChartSpec(("tokens_per_second", "on_screen_per_second"), "tokens/s", ("engine", "screen"), "t/s", floor=5.0),
+    ChartSpec(("tokens_per_second", "on_screen_per_second"), floor=5.0),
 )
 
 
 def _latency_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
-    gaps = now.gaps
-    rows = [cells(width, ("p50", milliseconds(gaps.p50_ms)), ("p95", milliseconds(gaps.p95_ms)))]
+    rows = [pairs(now, width, "itl_p50_ms", "itl_p95_ms")]
     if density >= Density.NORMAL:
-        ttft_ms = now.waterfall.ttft_ms if now.waterfall else None
-        rows += [
-            cells(width, ("p99", milliseconds(gaps.p99_ms)), ("max", milliseconds(gaps.max_ms))),
-            cells(width, ("TTFT", milliseconds(ttft_ms)), ("stalls/min", str(now.stalls_per_minute))),
-        ]
+        rows += [pairs(now, width, "itl_p99_ms", "itl_max_ms"), pairs(now, width, "ttft_ms", "stalls")]
     if density >= Density.FULL:
         rows += [_histogram(now, width), *_waterfall(now, width)]
     return rows
@@ -79,9 +74,9 @@ def _waterfall(now: Snapshot, width: int) -> list[Row]:
     """Each step of the time to first token as a bar that begins where the one before ended."""
     fall = now.waterfall
     names = ("queue", "template", "tokenize", "reuse", "prefill", "first sample")
+    painted = pairs(now, width, "first_visible_ms", "first_paint_ms")
     if fall is None:
-        rows = [cells(width, (name, UNKNOWN)) for name in names]
-        return [*rows, cells(width, ("visible", UNKNOWN), ("painted", UNKNOWN))]
+        return [*(cells(width, (name, UNKNOWN)) for name in names), painted]
     label, value = 12, 8
     room = width - label - value - 2
     total = fall.ttft_ms or sum(length or 0.0 for _, length in fall.steps) or 1.0
@@ -100,16 +95,15 @@ def _waterfall(now: Snapshot, width: int) -> list[Row]:
                 )
             )
         before += length or 0.0
-    rows.append(cells(width, ("visible", milliseconds(fall.first_visible_ms)), ("painted", milliseconds(fall.first_paint_ms))))
-    return rows
+    return [*rows, painted]
 
 
 LATENCY = Pane(
     "latency",
     "Latency",
-    lambda now: f"p50 {milliseconds(now.gaps.p50_ms)}",
+    lambda now: " ".join(pair(now, "itl_p50_ms")[:2]),
     _latency_rows,
-    ChartSpec(("itl_ms",), "longest gap, ms", ("longest gap",), "ms", floor=10.0),
+    ChartSpec(("itl_ms",), floor=10.0),
 )
 
 
@@ -118,15 +112,12 @@ def _context_headline(now: Snapshot) -> str:
 
 
 def _context_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
-    context = now.context
-    share = context.share
-    percent = UNKNOWN if share is None else f"{share * 100:3.0f} %"
-    rows = [labelled_bar(width, "used", share, percent, level(share, 0.8, 0.95))]
+    share = now.context.share
+    rows = [labelled_bar(width, "used", share, written(share, "share"), level(share, 0.8, 0.95))]
     if density >= Density.NORMAL:
-        rows.append(cells(width, ("reused", f"{context.cache_n:,}"), ("fresh", f"{context.prompt_n:,}")))
+        rows.append(pairs(now, width, "cache_n", "prompt_n"))
     if density >= Density.FULL:
-        diverged = UNKNOWN if context.diverged_at is None else f"token {context.diverged_at:,}"
-        rows.append(cells(width, ("diverged", diverged), ("left out", f"{context.left_out:,} turns")))
+        rows.append(pairs(now, width, "diverged_at", "left_out"))
     return rows
 
 
@@ -135,6 +126,6 @@ CONTEXT = Pane(
     "Context",
     _context_headline,
     _context_rows,
-    ChartSpec(("context_used",), "tokens in the window", ("used",), "tokens", floor=1000.0),
+    ChartSpec(("context_used",), floor=1000.0),
     chart_from=Density.FULL,
 )

@@ -67,6 +67,8 @@ class Figure:
     """Panes of the panel whose explanation names it."""
     row: bool = False
     """It has a row of its own in its pane at full density."""
+    detail: Callable[[Snapshot], str] | None = None
+    """What is said after the value in that row."""
     group: str = ""
     """The object in the live report that it belongs to; none when empty."""
     key: str | None = None
@@ -116,6 +118,9 @@ def logged_figures(figures: Iterable[Figure]) -> tuple[Figure, ...]:
     return tuple(figure for figure in figures if figure.column is not None)
 
 
+NOT_SAMPLED = Unavailable("not sampled yet")
+
+
 def of_host(read: Callable[[HostSample], Value]) -> Reader:
     """Read from the newest sample of the machine."""
-    return lambda now: Unavailable("not sampled yet") if now.host is None else read(now.host)
+    return lambda now: NOT_SAMPLED if now.host is None else read(now.host)

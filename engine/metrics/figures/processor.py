@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from engine.host.cpu import own_share
 from engine.host.sampler import HostSample
-from engine.host.value import Unavailable
+from engine.host.value import Unavailable, known
 from engine.metrics.figures.figure import Column, Figure, History, Metric, Value, of_host
 from engine.metrics.snapshot import Snapshot
 
@@ -15,6 +15,15 @@ _NO_THREADS = Unavailable("/proc/self/task/*/schedstat can't be read")
 
 def _threads(host: HostSample) -> Value:
     return [asdict(share) for share in host.threads] if host.threads or host.interval_s is None else _NO_THREADS
+
+
+def _of_highest(now: Snapshot) -> str:
+    highest = known(now.host.cpu.freq_max_mhz) if now.host else None
+    return f" of {highest:,.0f}" if highest else ""
+
+
+def _per_token(now: Snapshot) -> str:
+    return f", {now.joules_per_token:.2f} J per token" if now.joules_per_token else ""
 
 
 def _energy(now: Snapshot) -> Value:
@@ -55,7 +64,7 @@ PROCESSOR: tuple[Figure, ...] = (
         formula="Time in which the control group's quota was used up / time since the sample before.",
         source="cpu.stat of the control group.", levers="a larger CPU quota of the container, fewer threads."),
     Figure("freq_mhz", "Frequency", label="frequency", unit="MHz", read=of_host(lambda host: host.cpu.freq_mhz), panes=("cpu",),
-        group="host", row=True, history=History(), column=Column("REAL"),
+        group="host", row=True, detail=_of_highest, history=History(), column=Column("REAL"),
         formula="Mean over the first cores.",
         source="cpufreq in /sys.", levers="the governor, cooling, fewer busy cores."),
     Figure("governor", "Governor", label="governor", read=of_host(lambda host: host.cpu.governor), panes=("cpu",), group="host", row=True,
@@ -72,8 +81,8 @@ PROCESSOR: tuple[Figure, ...] = (
     Figure("load", "Load", label="load", unit="tasks", read=of_host(lambda host: host.cpu.load), panes=("cpu",), group="host", row=True,
         formula="Runnable tasks, mean of the last minute.",
         source="getloadavg().", levers="neighbours, threads."),
-    Figure("power_w", "Power", label="power", unit="W", read=of_host(lambda host: host.power_w), panes=("cpu",), group="host", row=True,
-        history=History(), column=Column("REAL"), sample_chart="Power",
+    Figure("power_w", "Power", label="power", unit="W", read=of_host(lambda host: host.power_w), panes=("cpu",), group="host",
+        row=True, detail=_per_token, history=History(), column=Column("REAL"), sample_chart="Power",
         formula="Energy of the processor packages / time since the sample before, other programs and idle share included.",
         source="RAPL counters in /sys/class/powercap.", levers="threads, the governor."),
     Figure("joules_per_token", "Energy per token", label="per token", unit="J", read=_energy, panes=("cpu",),

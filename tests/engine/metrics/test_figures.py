@@ -27,8 +27,10 @@ from engine.store.export.tables import Selection, What, open_table
 from engine.store.migrations import add_figures, migrate
 from engine.store.rows import SAMPLE_COLUMNS, insert, sample_row
 from tests.tui.panel_feed import ScriptedSession
+from tui.drawing.rows import text_of
 from tui.panel.explain import explained
 from tui.panel.panel import PANES
+from tui.panel.values import own_rows
 
 HUMIDITY = Figure(
     "humidity_pct",
@@ -141,6 +143,10 @@ class TestOneMoreFigure:
     def test_is_explained_in_its_pane_with_the_reason_why_it_is_unavailable(self) -> None:
         assert explained("cpu", MORE)[-1] is HUMIDITY
         assert HUMIDITY.unavailable(EMPTY) == "no hygrometer"
+
+    def test_has_a_row_in_its_pane_with_its_value_or_the_reason(self, busy: Snapshot) -> None:
+        assert text_of(own_rows(busy, 60, "cpu", MORE)[-1]) == "air 41.5 %"
+        assert text_of(own_rows(EMPTY, 60, "cpu", MORE)[-1]) == "air unavailable: no hygrometer"
 
     def test_is_in_the_documents(self) -> None:
         assert "## Humidity (% of saturation)" in reference(MORE)

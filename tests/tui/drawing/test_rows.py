@@ -11,7 +11,22 @@ from rich.cells import cell_len
 
 from engine.host.value import Unavailable
 from engine.metrics.snapshot import EMPTY, EngineFigures, Marker, MarkerKind, Totals
-from tui.drawing.rows import Role, Row, bar, cells, changed_span, cut, fit, labelled_bar, milliseconds, number, reading, size, text_of
+from tui.drawing.rows import (
+    Role,
+    Row,
+    bar,
+    cells,
+    changed_span,
+    cut,
+    fit,
+    labelled_bar,
+    milliseconds,
+    number,
+    reading,
+    size,
+    text_of,
+    written,
+)
 from tui.panel.layout import HEIGHT_OF_TITLE, arrange, expand, figure_rows
 from tui.panel.limits import EVENTS
 from tui.panel.machine import THREADS
@@ -111,7 +126,7 @@ def test_an_event_that_names_its_kind_does_not_say_it_twice() -> None:
 
 def test_what_is_unavailable_says_why() -> None:
     assert text_of(reading(60, "power", Unavailable("no counter"))) == "power unavailable: no counter"
-    assert text_of(reading(60, "power", 3.0, "{:.1f} W".format)) == "power 3.0 W"
+    assert text_of(reading(60, "power", written(3.0, "W"))) == "power 3.0 W"
 
 
 @pytest.mark.parametrize("share", [None, -1.0, 0.0, 0.5, 1.0, 7.0, float("inf")])

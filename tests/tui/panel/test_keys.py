@@ -248,10 +248,10 @@ async def test_c_opens_the_chart_large_and_the_cursor_reads_values() -> None:
         await pilot.press("left", "left")
         assert str(value.content) != newest
         assert "━ engine" in str(value.content)
-        assert "t/s   • screen" in str(value.content)
+        assert "tokens/s   • screen" in str(value.content)
         assert "Esc closes" in await text(pilot)
         await pilot.press("home")
-        assert "17.8 s ago   ━ engine 60.00 t/s" in str(value.content), "the oldest value, not the oldest moment"
+        assert "17.8 s ago   ━ engine 60.00 tokens/s" in str(value.content), "the oldest value, not the oldest moment"
         await pilot.press("end")
         assert str(value.content) == newest
         await pilot.press("w")
