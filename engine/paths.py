@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from platformdirs import PlatformDirs
@@ -13,6 +14,11 @@ def _private(path: Path) -> Path:
     """Make the folder readable by its owner only: conversations are private."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
+
+
+def expanded(text: str) -> Path:
+    """A path as a person or a variable writes it, with `~` and `$VAR` replaced; those that mean nothing stay."""
+    return Path(os.path.expanduser(os.path.expandvars(text)))
 
 
 def config_dir() -> Path:

@@ -7,11 +7,10 @@ from typing import Final
 
 from engine.backend import BackendEvent, TokensDecoded
 from engine.clock import NS_PER_MS
+from engine.presets.preset import AUTO_STREAM_BATCH
 
 MAX_WAIT_NS: Final = 100 * NS_PER_MS
 """No token waits longer than this for others to travel with."""
-AUTO_STREAM_BATCH: Final = 4
-"""What `auto` begins with; whoever paints chooses a better one."""
 
 
 class Pace:

@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.backend import EngineInfo, HeldState, LoadProgressed, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, ModelError, XchatError
-from engine.llama.chunking import AUTO_STREAM_BATCH, Pace
+from engine.llama.chunking import Pace
 from engine.llama.commands import ApplyHot, Close, Command, Load, PutState, TakeState
 from engine.llama.generation import Turn
 from engine.llama.kv import common_prefix
@@ -27,7 +27,7 @@ from engine.llama.model import LoadCancelled
 from engine.llama.native import on_native_death
 from engine.llama.probe_cache import Verdicts
 from engine.llama.ticket import Ticket, conclude_unstarted
-from engine.presets.preset import Cost, Preset
+from engine.presets.preset import AUTO_STREAM_BATCH, Cost, Preset
 
 _PROGRESS_STEP: Final = 0.01
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from engine.atomic_write import write_atomically
 from engine.llama.files import ModelFile
 from engine.llama.native import library_version
 
@@ -33,14 +33,8 @@ class Verdicts:
         passed[_key(file)] = None
         while len(passed) > _MAX_ENTRIES:
             del passed[next(iter(passed))]
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, temporary = tempfile.mkstemp(dir=self._path.parent)
-            with os.fdopen(descriptor, "w") as target:
-                json.dump(list(passed), target)
-            Path(temporary).replace(self._path)
-        except OSError:
-            return
+        with suppress(OSError):
+            write_atomically(self._path, json.dumps(list(passed)).encode())
 
     def _load(self) -> dict[str, None]:
         if self._passed is None:

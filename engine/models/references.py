@@ -55,6 +55,19 @@ class UrlReference:
 Reference = HubReference | UrlReference
 
 
+def looks_like_path(text: str) -> bool:
+    """Whether a person means a file rather than the name of a model or a part of it, whether it exists or not.
+
+    `org/model` and Ollama's `user/model:tag` are names: a relative path begins with a dot, or ends as model files do.
+    """
+    return text.startswith(("/", "~", "$", "./", "../")) or text.lower().endswith(".gguf")
+
+
+def looks_like_reference(text: str) -> bool:
+    """Whether a person means a model elsewhere rather than one of this machine."""
+    return text.startswith(("hf:", "http://", "https://", *(f"{host}/" for host in HUB_HOSTS)))
+
+
 def cache_folder(repository: str) -> str:
     """What the folder of a repository (`org/name`) in the hub's cache is called."""
     return f"models--{repository.replace('/', '--')}"

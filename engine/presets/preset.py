@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 
@@ -23,7 +23,10 @@ KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "
 
 Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)] | Auto
 
-SAMPLING = "sampling"
+AUTO_STREAM_BATCH: Final = 4
+"""What `stream_batch = auto` begins with; whoever paints measures and chooses a better one."""
+
+SAMPLING: Final = "sampling"
 """The table of a preset that holds the sampling settings."""
 
 

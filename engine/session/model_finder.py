@@ -5,7 +5,6 @@ Everything here may read files, and make a quant of the built-in model: it belon
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +16,9 @@ from engine.models.catalog import Catalog, Entry, Family, list_models
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
 from engine.models.locations import Place
-from engine.models.references import HubReference, cache_folder, parse_reference
+from engine.models.references import HubReference, cache_folder, looks_like_path, parse_reference
 from engine.models.untrusted import file_name, printable
+from engine.paths import expanded
 from engine.presets.preset import Preset
 
 BUILTIN = "builtin"
@@ -72,7 +72,7 @@ class ModelFinder:
             return builtin.quant_path(quant or loaded or builtin.SHIPPED_QUANT)
         if named.startswith(HUB_PREFIX):
             return self._of_hub(named, quant)
-        path = Path(named).expanduser()
+        path = expanded(named)
         if looks_like_path(named) or path.is_file():
             return path if quant is None else self.quant(path, quant)
         return self._of_family(named, quant, current)
@@ -161,11 +161,6 @@ class ModelFinder:
 
     def _family(self, path: Path) -> Family | None:
         return self._catalog().family_of(path)
-
-
-def looks_like_path(name: str) -> bool:
-    """Whether a model's name in a preset is a file's path rather than a family's name."""
-    return os.sep in name or name.startswith("~") or name.lower().endswith(".gguf")
 
 
 def _usual(family: Family) -> Entry:

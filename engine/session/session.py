@@ -53,7 +53,7 @@ from engine.events import (
 )
 from engine.messages import ChatMessage, ChatPrompt, Role
 from engine.models.fit import TooLargeError
-from engine.presets.preset import Preset
+from engine.presets.preset import AUTO_STREAM_BATCH, Preset
 from engine.records import Message, MessageStatus, Sample, SessionInfo, TurnRecord, new_message_id
 from engine.session.answer import Turn
 from engine.session.journal import Journal, LoggedSession
@@ -65,9 +65,6 @@ from engine.store.export.run_card import GOVERNOR_KIND
 from engine.store.reader import Reader
 from engine.store.regression import Regression
 from engine.store.writer import Store
-
-AUTO_STREAM_BATCH = 4
-"""What `stream_batch = auto` begins with, before painting has been measured."""
 
 ANSWER_RESERVE = 512
 """Tokens of the window kept free for an answer without a longest length; turns that would take them are left out of the prompt."""

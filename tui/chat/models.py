@@ -54,9 +54,10 @@ class LibraryActions(TalkActions):
 
     def load_by_command(self, words: str) -> None:
         """`/model` with a path, the name of a family, `builtin`, or a model of the hub."""
-        from tui.models.models import looks_like_path, looks_like_reference
+        from engine.models.references import looks_like_path, looks_like_reference
+        from engine.paths import expanded
 
-        path = Path(words).expanduser()
+        path = expanded(words)
         if looks_like_reference(words):
             self._make(Fetching(words))
         elif looks_like_path(words) or path.exists():

@@ -9,6 +9,8 @@ from pathlib import Path
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
+from engine.models.references import looks_like_path, looks_like_reference
+from engine.paths import expanded
 from tui.dialogs.picker import Picker
 from tui.options import Choice, Fetch, KnownModel
 from tui.text.cells import drawable
@@ -28,16 +30,6 @@ def row(model: KnownModel, current: Path | None) -> Content:
     mark = "  loaded" if model.path is not None and model.path == current else ""
     about = Content.styled(one_line(model.problem or model.detail), "$muted" if model.fits and not model.problem else "$warning")
     return Content.assemble(name, "  ", about, Content.styled(mark, "$success"))
-
-
-def looks_like_reference(text: str) -> bool:
-    """Whether a person means a model elsewhere rather than a part of a name."""
-    return text.startswith(("hf:", "hf.co/", "http://", "https://"))
-
-
-def looks_like_path(text: str) -> bool:
-    """Whether a person means a file rather than a part of a name."""
-    return text.startswith(("/", "~", "./", "../")) or text.lower().endswith(".gguf")
 
 
 class ModelsScreen(Picker[Choice]):
@@ -87,7 +79,7 @@ class ModelsScreen(Picker[Choice]):
         if looks_like_reference(typed):
             self.dismiss(Fetch(typed))
         elif looks_like_path(typed):
-            self.dismiss(Path(typed).expanduser())
+            self.dismiss(expanded(typed))
         elif self.chosen_id is not None:
             choice = self._models[int(self.chosen_id)].choice
             if choice is not None:

@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+from engine.atomic_write import write_atomically
+
 KEPT = 1000
 """Older messages are forgotten."""
 LONGEST = 100_000
@@ -71,17 +73,9 @@ class PromptHistory:
             return []
         entries = [entry for entry in map(_parse, lines) if entry]
         if len(lines) > 2 * KEPT:
-            self._rewrite(entries[-KEPT:])
+            with contextlib.suppress(OSError):
+                write_atomically(self._path, "".join(json.dumps(entry) + "\n" for entry in entries[-KEPT:]).encode())
         return entries[-KEPT:]
-
-    def _rewrite(self, entries: list[str]) -> None:
-        assert self._path is not None
-        fresh = self._path.with_suffix(".new")
-        with contextlib.suppress(OSError):
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.writelines(json.dumps(entry) + "\n" for entry in entries)
-            fresh.replace(self._path)
 
 
 def _parse(line: str) -> str:

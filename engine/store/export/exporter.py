@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
+from engine.atomic_write import replacing
 from engine.errors import StoreError, UsageError
 from engine.store import queries
 from engine.store.connect import open_reader
@@ -109,22 +108,11 @@ def export_to_file(database: Path, export: Export, target: Path, *, overwrite: b
         raise StoreError(f"{target} is not a regular file", "An export takes the place of the file it is written to.", "Name a file.")
     if not overwrite and (target.exists() or target.is_symlink()):
         raise TargetExistsError(target)
-    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)
-        temporary = Path(name)
-        with open(handle, "w", encoding="utf-8", newline="", errors="replace") as out:
+        with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="", errors="replace") as out:
             export_to_stream(database, export, out, progress=progress)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(target)
-    except BaseException as error:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()
-        if isinstance(error, OSError):
-            raise _refused(target, error) from error
-        raise
+    except OSError as error:
+        raise _refused(target, error) from error
     return target
 
 

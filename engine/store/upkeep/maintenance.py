@@ -5,14 +5,13 @@ Plain functions with a connection of their own, for the command line or a worker
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.atomic_write import replacing
 from engine.errors import StoreError
 from engine.store.connect import open_reader, open_writer, wal_path
 from engine.store.erase import empty_log
@@ -129,26 +128,20 @@ def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progr
         raise TargetExistsError(target)
     if not path.exists():
         raise StoreError(f"{path} can't be copied", "There is no such file.", "It is made when the first session is saved.")
-    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
-        with closing(open_reader(path)) as source, closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
+        with (
+            replacing(target) as temporary,
+            closing(open_reader(path)) as source,
+            closing(sqlite3.connect(temporary, isolation_level=None)) as copy,
+        ):
             # A snapshot that is held: else the copy would begin again each time another process writes.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_master").fetchone()
             source.backup(copy, pages=BACKUP_PAGES, progress=_pages_done(progress))
             # One file is all there is to carry away.
             copy.execute("PRAGMA journal_mode = DELETE")
-        temporary.replace(target)
-    except BaseException as error:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()
-        if isinstance(error, sqlite3.Error | OSError):
-            raise explain(error, target) from error
-        raise
+    except (sqlite3.Error, OSError) as error:
+        raise explain(error, target) from error
     return target
 
 
