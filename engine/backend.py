@@ -128,6 +128,8 @@ class ThreadsNow:
     """Why that many prefill, in a sentence."""
     moves: tuple[str, ...] = ()
     """What `auto` decided last, a sentence for each kind of work, the same until the count moves again."""
+    waiting: str = ""
+    """How threads behave that wait for each other, and why, in a sentence."""
 
 
 class StateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

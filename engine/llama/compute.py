@@ -258,6 +258,7 @@ class Compute:
             elif isinstance(command, TakeState | PutState):
                 command.give_up()
         self._unload()
+        self._loader.close()
 
     def _native_death(self, reason: str) -> None:
         """End of all native work. Runs on the thread that failed, and never returns: the process would end."""

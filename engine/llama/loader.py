@@ -31,6 +31,8 @@ from engine.models.memory import predict
 from engine.models.untrusted import file_name
 from engine.presets.preset import Cost, Preset, cost_of_change, kv_layout
 from engine.threads.auto import AutoThreads
+from engine.threads.spin_lever import find_lever
+from engine.threads.wait_policy import WaitPolicy
 
 _READING: Final = 0.8
 """Share of the progress that reading the file makes up; the rest is the native load."""
@@ -78,6 +80,19 @@ class Loader:
         self._trusted = trusted
         self._verdicts = verdicts
         self._log = log
+        self._waits: WaitPolicy | None = None
+
+    def close(self) -> None:
+        """Leave the process's OpenMP threads as they were."""
+        if self._waits is not None:
+            self._waits.close()
+
+    @property
+    def waits(self) -> WaitPolicy:
+        """How waiting compute threads behave: one for all models, since OpenMP threads are the process's. Needs the native library."""
+        if self._waits is None:
+            self._waits = WaitPolicy(*find_lever())
+        return self._waits
 
     def fits(self, loaded: Loaded, path: Path, preset: Preset) -> Cost | None:
         """What it takes to get from what is loaded to `path` with `preset`: None when it is that already.
@@ -133,7 +148,7 @@ class Loader:
             free_old()
         model = Model(file, mmap=preset.mmap, repack=preset.repack, log=self._log, progressed=loading)
         try:
-            return self._with_context(model, preset, began, AutoThreads(preset))
+            return self._with_context(model, preset, began, AutoThreads(preset, waits=self.waits))
         except EngineError:
             model.close()
             trim_heap()
@@ -173,7 +188,8 @@ class Loader:
         auto.use(preset)
         threads, threads_batch = auto.threads
         context = Context(model, preset, n_seq=self._n_slots, threads=threads, threads_batch=threads_batch, log=self._log)
-        context.warm_up()
+        with auto.computing(threads):
+            context.warm_up()
         info = EngineInfo(
             model=model.info,
             preset=preset,

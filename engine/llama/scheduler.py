@@ -124,7 +124,8 @@ class Scheduler:
             return
         threads = self._threads.before(tokens, len(parts))
         begin = now_ns()
-        result = self._context.decode(parts)
+        with self._threads.auto.computing(threads):
+            result = self._context.decode(parts)
         self._abortable = False
         if result == DECODED:
             end = now_ns()

@@ -31,7 +31,7 @@ class ContextThreads:
     @property
     def now(self) -> ThreadsNow:
         """The counts in use, and why; from any thread."""
-        return ThreadsNow(*self.auto.threads, *self.auto.reasons, self.auto.moves)
+        return ThreadsNow(*self.auto.threads, *self.auto.reasons, self.auto.moves, self.auto.waiting.reason)
 
     def use(self, preset: Preset) -> None:
         """Use the counts of another preset from the next call on."""

@@ -140,7 +140,7 @@ class Meter:
                 self._engine,
                 threads=now.threads,
                 threads_batch=now.threads_batch,
-                threads_reason=now.reason,
+                threads_reason=". ".join(filter(None, (now.reason, now.waiting))),
                 threads_batch_reason=now.reason_batch,
             )
 

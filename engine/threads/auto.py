@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.host.topology import Topology, read_topology, usable_cpus
 from engine.presets.preset import Preset
 from engine.threads.governor import DECODE, PREFILL, CpuFacts, Governor
+from engine.threads.wait_policy import Waiting, WaitPolicy
 
 _LOOK_EVERY_NS = 500_000_000
 """How often the load of others is looked at; a look costs 0.1 ms."""
@@ -64,14 +65,28 @@ class AutoThreads:
     """The thread counts of a preset while it computes; those that are numbers stay as they are. For the compute thread only."""
 
     def __init__(
-        self, preset: Preset, *, topology: Callable[[], Topology] = read_topology, others: Callable[[], float | None] | None = None
+        self,
+        preset: Preset,
+        *,
+        topology: Callable[[], Topology] = read_topology,
+        others: Callable[[], float | None] | None = None,
+        waits: WaitPolicy | None = None,
     ) -> None:
+        """Begin with the counts of a preset.
+
+        Args:
+            preset: The counts to begin with.
+            topology: Reads what this process may use.
+            others: How many CPUs other programs keep busy since the last call.
+            waits: How waiting threads behave; without one they spin.
+        """
         self._topology = topology
         self._others = others if others is not None else OthersLoad().since_last
         self._decode: Governor | None = None
         self._prefill: Governor | None = None
         self._at_rest: tuple[Governor | None, Governor | None] = (None, None)
         """Those of before, while a preset sets the counts: what they found is a better start than a guess."""
+        self._waits = waits or WaitPolicy(None)
         self._looked_ns = 0
         self._looks = 0
         self._busy: float | None = None
@@ -80,7 +95,7 @@ class AutoThreads:
     def use(self, preset: Preset) -> None:
         """Put the counts of another preset in force; what was `auto` before and is again goes on with what it has found."""
         now = self._limits = self._topology()
-        facts = CpuFacts(now.most_threads, now.usable)
+        facts = CpuFacts(now.most_threads, now.usable, spins=self._waits.now.spins)
         decode, prefill = self._at_rest = (self._decode or self._at_rest[0], self._prefill or self._at_rest[1])
         self._decode = (decode or Governor(now.start_threads, facts, DECODE)) if preset.threads == "auto" else None
         self._prefill = (prefill or Governor(now.start_threads, facts, PREFILL)) if preset.threads_batch == "auto" else None
@@ -92,6 +107,20 @@ class AutoThreads:
         """The counts for decoding and for prefilling now."""
         decode, batch = self._fixed
         return (self._decode.threads if self._decode else decode), (self._prefill.threads if self._prefill else batch)
+
+    @property
+    def waiting(self) -> Waiting:
+        """How threads that wait for each other behave now, and why."""
+        return self._waits.now
+
+    @contextmanager
+    def computing(self, threads: int) -> Iterator[None]:
+        """Around one decode call with that many threads."""
+        self._waits.before(threads)
+        try:
+            yield
+        finally:
+            self._waits.after()
 
     @property
     def reasons(self) -> tuple[str, str]:
@@ -106,7 +135,9 @@ class AutoThreads:
     def moves(self) -> tuple[str, ...]:
         """What the governors decided last, a sentence each; none for a count that the preset sets."""
         governors = (("Decoding", self._decode), ("Prefilling", self._prefill))
-        return tuple(f"{what} with {governor.move}" for what, governor in governors if governor is not None and governor.move)
+        waiting = self._waits.now
+        moved = tuple(f"{what} with {governor.move}" for what, governor in governors if governor is not None and governor.move)
+        return (*moved, waiting.reason) if waiting.share is not None else moved
 
     def answers_changed(self) -> None:
         """From now on decode calls make tokens for more or fewer sequences than before, and cost something else for that reason."""
@@ -125,6 +156,7 @@ class AutoThreads:
         if governor is None:
             return None
         facts = None
+        spins = self._waits.now.spins
         if now_ns - self._looked_ns >= _LOOK_EVERY_NS:
             self._looked_ns = now_ns
             self._looks += 1
@@ -133,6 +165,8 @@ class AutoThreads:
             others = self._others()
             # Right after a pause nothing is known of now; what was known before it is the better guess for half a second.
             self._busy = others if others is not None else self._busy
-            facts = CpuFacts(self._limits.most_threads, self._limits.usable, self._busy)
+            facts = CpuFacts(self._limits.most_threads, self._limits.usable, self._busy, spins)
+        elif spins != governor.spins:
+            facts = CpuFacts(self._limits.most_threads, self._limits.usable, self._busy, spins)
         changed = governor.observe(duration_ns, tokens, facts)
         return self.threads if changed is not None else None

@@ -26,11 +26,18 @@ class CpuFacts:
     """CPUs that this process may run on."""
     others: float | None = None
     """How many CPUs other programs keep busy, of those we may use; None when it can't be known."""
+    spins: bool = True
+    """Threads that wait for each other spin; otherwise they sleep at once (`engine.threads.wait_policy`)."""
 
     @property
     def free(self) -> int:
         """Threads for which there is a CPU each, beside what others keep busy."""
         return self.limit if self.others is None else max(1, min(self.limit, round(self.usable - self.others)))
+
+    @property
+    def worth_trying(self) -> int:
+        """Most threads worth a trial: spinning threads without a CPU each hold each other up, sleeping ones share what there is."""
+        return self.free if self.spins else self.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,13 @@ class Governor:
         self._most = facts.limit
         self._debt_ns = 0.0
         self._why = ""
+        self._pending = _FIRST
+        """Why other counts are to be tried as soon as the one in use has been measured."""
+
+    @property
+    def spins(self) -> bool:
+        """Whether waiting threads spun when the governor last knew of the machine."""
+        return self._facts.spins
 
     @property
     def trying(self) -> bool:
@@ -127,9 +141,11 @@ class Governor:
         self._clock_ns += duration_ns
         self._in_use_ns += duration_ns
         if facts is not None:
-            self._facts = facts
+            spun, self._facts = self._facts.spins, facts
             if max(self._home, self.threads) > facts.limit:
                 return self._obey_limit()
+            if facts.spins != spun:
+                return self._start_over(_OTHERS_REST if facts.spins else _OTHERS_WORK)
         cost = duration_ns / tokens
         if self.trying:
             self._debt_ns += duration_ns - self._home_cost * tokens
@@ -161,7 +177,8 @@ class Governor:
             if not full:
                 return None
             self._reference = cost
-            return self._look_around(cost, _FIRST) if not self._looked_ns else None
+            why, self._pending = self._pending, ""
+            return self._look_around(cost, why) if why else None
         sudden = self._sudden(reference)
         if sudden:
             cost, why = sudden, _SLOWER
@@ -209,7 +226,7 @@ class Governor:
         self._why = why
         # More threads than there are free CPUs were measured to be the worst choice: tried only when nothing happened for long.
         rare = why == _CHECK and self._check_s >= self._tuning.last_check_s
-        self._most = self._facts.limit if rare else self._facts.free
+        self._most = self._facts.limit if rare else self._facts.worth_trying
         if self._debt_ns > 0:
             self._most = min(self._most, self._home)
         self._to_try = self._candidates()
@@ -221,7 +238,7 @@ class Governor:
         around = (
             [home + 1, home - 1, home + leap, home - leap] if self._why == _OTHERS_REST else [home - 1, home + 1, home - leap, home + leap]
         )
-        counts = dict.fromkeys([self._facts.free, *around])
+        counts = dict.fromkeys([self._facts.worth_trying, *around])
         return [count for count in counts if count != home and (1 <= count < home or home < count <= self._most)]
 
     def _try_next(self) -> int | None:
@@ -261,6 +278,14 @@ class Governor:
         if moved or self._why == _FIRST:
             self.move = self.reason
         return self._switch(best)
+
+    def _start_over(self, why: str) -> int | None:
+        """Threads wait in another way now: nothing measured before counts. The call that has just ended was half of each kind."""
+        self._pending = why
+        self._debt_ns = 0.0
+        tried = self.trying
+        self.restart()
+        return self.threads if tried else None
 
     def _obey_limit(self) -> int:
         """Affinity or quota shrank below the count in use."""

@@ -83,7 +83,7 @@ class SwitchActions(TalkActions):
         now = self.live().threads_now
         if now is None:
             raise UsageError("No model is loaded", "", "Pick one with F3.")
-        self.tell("Threads", f"Answers: {now.reason}\nPrompts: {now.reason_batch}")
+        self.tell("Threads", f"Answers: {now.reason}\nPrompts: {now.reason_batch}\n{now.waiting}".strip())
 
     def offer_what_fits(self, event: ModelFailed, error: TooLargeError) -> None:
         """A model is too large: let the person choose one of the changes that would make it fit, or insist."""

@@ -1,0 +1,104 @@
+"""Whether programs compete for the CPUs of this process: what the kernel knows at once, and how long compute threads waited.
+
+`RunQueueWait` reads /proc/self/task/*/schedstat, whose second figure is the time a thread was ready to run while another one had its
+CPU. `crowded_now` needs no earlier reading, so that the first call of a process can be right.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.host.procfs import KernelFile
+
+COMPUTE_THREAD = "xchat-compute"
+"""The Python name of the thread that computes; its OpenMP workers have no Python name."""
+
+CROWDED_PRESSURE = 10.0
+"""Per cent of the last ten seconds in which somebody waited for a CPU (`some avg10`) from which the machine counts as crowded."""
+CALM_PRESSURE = 2.0
+"""Below this, one more runnable program at the moment of the reading is an accident."""
+
+
+def crowded_now(proc: Path = Path("/proc"), cpus: int | None = None) -> bool | None:
+    """Tell whether other programs compete for the CPUs at this moment; None where the kernel does not say.
+
+    Costs two small reads. `/proc/pressure/cpu` looks back ten seconds, `procs_running` of `/proc/stat` is this instant.
+    """
+    pressure = _pressure(proc / "pressure/cpu")
+    running = _running(proc / "stat")
+    if pressure is None and running is None:
+        return None
+    if pressure is not None and pressure >= CROWDED_PRESSURE:
+        return True
+    crowd = running is not None and running > (cpus or os.cpu_count() or 1)
+    return crowd and (pressure is None or pressure >= CALM_PRESSURE)
+
+
+def _pressure(path: Path) -> float | None:
+    try:
+        words = path.read_text("ascii", "replace").split("\n", 1)[0].split()
+        return float(dict(word.split("=", 1) for word in words if "=" in word)["avg10"])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _running(path: Path) -> int | None:
+    """Threads that run or are ready to, this one included."""
+    try:
+        text = path.read_text("ascii", "replace")
+        return int(text.rsplit("procs_running ", 1)[1].split(None, 1)[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def compute_tids(tasks: Path) -> frozenset[int]:
+    """Thread ids of the compute thread and of the workers that the native library started."""
+    try:
+        tids = frozenset(map(int, os.listdir(tasks)))
+    except (OSError, ValueError):
+        return frozenset()
+    python = {thread.native_id for thread in threading.enumerate() if thread.name != COMPUTE_THREAD}
+    return tids - python
+
+
+class RunQueueWait:
+    """How long the compute threads waited for a CPU since the last reading. For one thread."""
+
+    def __init__(self, tasks: Path = Path("/proc/self/task"), tids: Callable[[Path], frozenset[int]] = compute_tids) -> None:
+        self._tasks = tasks
+        self._tids = tids
+        self._files: dict[int, KernelFile] = {}
+        self._before: dict[int, int] = {}
+
+    def refresh(self) -> None:
+        """Find the compute threads anew: workers come and go with the thread count."""
+        now = self._tids(self._tasks)
+        for gone in self._files.keys() - now:
+            self._files.pop(gone).close()
+            self._before.pop(gone, None)
+        for new in now - self._files.keys():
+            self._files[new] = KernelFile(self._tasks / str(new) / "schedstat")
+
+    def since_last(self) -> int | None:
+        """Nanoseconds that all of them together waited; None where the kernel does not say, and at the first call."""
+        waited, known = 0, False
+        for tid, file in self._files.items():
+            words = (file.read() or "").split()
+            if len(words) < 2 or not words[1].isdigit():
+                continue
+            now = int(words[1])
+            before = self._before.get(tid)
+            self._before[tid] = now
+            if before is not None:
+                known = True
+                waited += max(0, now - before)
+        return waited if known else None
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()

@@ -1,0 +1,214 @@
+"""Whether compute threads that wait for each other spin or sleep, decided while they compute.
+
+On a quiet machine spinning wins (a 135M model: 114 against 70 tokens/s on two cores). With other programs on the cores a spinning thread
+burns the time slice that its partner needs (2 to 8 tokens/s against 18 to 41). A guard thread looks at the running call every `TICK_S`:
+when the compute threads had to wait for a CPU it throttles spinning at once, within the call, and it allows spinning again when nobody
+has waited for `CALM_S` of working time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.host.contention import RunQueueWait, crowded_now
+
+TICK_S = 0.05
+"""How often the running call is looked at; a look costs about 20 µs for two threads."""
+CROWDED_SHARE = 0.15
+"""Share of their time that compute threads waited for a CPU, from which spinning is throttled."""
+CALM_SHARE = 0.04
+"""Share below which nobody else is at work: the screen's own thread makes about 0.02."""
+CALM_S = 0.5
+"""Working time that has to be calm before threads spin again."""
+LONGEST_CALM_S = 8.0
+"""`CALM_S` doubles up to this while allowing spinning keeps being wrong."""
+STALE_S = 1.0
+"""A pause after which the machine is looked at anew before the first call."""
+REFRESH_TICKS = 10
+"""Ticks between two listings of the compute threads."""
+
+
+class Lever(Protocol):
+    """What switches spinning off and on."""
+
+    def throttle(self) -> None:
+        """Let waiting threads sleep at once."""
+
+    def release(self) -> None:
+        """Let waiting threads spin again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How compute threads wait, and what it is decided by."""
+
+    spins: bool
+    """Waiting threads spin before they sleep."""
+    share: float | None
+    """Share of their time that the compute threads waited for a CPU at the last look; None where the kernel does not say."""
+    reason: str
+    """A sentence for the panel and the log."""
+
+
+class Judgement:
+    """The decision as arithmetic: takes shares, knows no thread and no clock."""
+
+    def __init__(self) -> None:
+        self.spins = True
+        self._calm_s = 0.0
+        self._needed_s = CALM_S
+        self._spun_s = 0.0
+        self._suspect = False
+
+    def begin(self, crowded: bool | None) -> None:
+        """The first call after a pause: start with what can't go badly wrong."""
+        if crowded is not None:
+            self.spins = not crowded
+        self._calm_s = 0.0
+        self._suspect = False
+
+    def look(self, share: float, elapsed_s: float) -> bool:
+        """Take in what the last `elapsed_s` seconds of computing were like; returns whether threads are to spin now."""
+        if self.spins:
+            self._spun_s += elapsed_s
+            crowded = share >= CROWDED_SHARE
+            # One slice of another program is no crowd, unless it took most of the time.
+            if crowded and (self._suspect or share >= 2 * CROWDED_SHARE):
+                self._needed_s = min(2 * self._needed_s, LONGEST_CALM_S) if self._spun_s < 2 * CALM_S else CALM_S
+                self.spins, self._calm_s = False, 0.0
+            self._suspect = crowded
+            return self.spins
+        self._calm_s = self._calm_s + elapsed_s if share < CALM_SHARE else 0.0
+        if self._calm_s >= self._needed_s:
+            self.spins, self._spun_s, self._suspect = True, 0.0, False
+        return self.spins
+
+
+class WaitPolicy:
+    """Applies the judgement to the calls of one compute thread. `before` and `after` belong to that thread; `now` to any."""
+
+    def __init__(
+        self,
+        lever: Lever | None,
+        unavailable: str = "",
+        *,
+        waits: RunQueueWait | None = None,
+        crowded: Callable[[], bool | None] = crowded_now,
+    ) -> None:
+        """Start with spinning threads; the guard starts with the first call.
+
+        Args:
+            lever: Switches spinning; None where it can't be switched.
+            unavailable: Why there is no lever, in a sentence.
+            waits: How long compute threads waited.
+            crowded: Tells whether others compete for the CPUs at this moment.
+        """
+        self._lever = lever
+        self._crowded = crowded
+        self._waits = waits or RunQueueWait()
+        self._judgement = Judgement()
+        self._lock = threading.Lock()
+        self._threads = 0
+        """Threads of the running call; 0 between calls."""
+        self._busy_s = 0.0
+        self._began_s = 0.0
+        self._ended_s = float("-inf")
+        self._active = threading.Event()
+        self._closed = False
+        self._guard: threading.Thread | None = None
+        self._now = Waiting(True, None, unavailable or "Waiting threads spin: nobody else has been seen at work")
+
+    @property
+    def now(self) -> Waiting:
+        """How threads wait now."""
+        return self._now
+
+    def before(self, threads: int) -> None:
+        """A decode call with that many threads is about to begin."""
+        if self._lever is None:
+            return
+        now_s = time.perf_counter()
+        if now_s - self._ended_s >= STALE_S:
+            self._start_over()
+        with self._lock:
+            self._threads, self._began_s = threads, now_s
+        if threads > 1 and not self._active.is_set():
+            self._active.set()
+
+    def after(self) -> None:
+        """The call has ended."""
+        if self._lever is None:
+            return
+        now_s = time.perf_counter()
+        with self._lock:
+            self._busy_s += now_s - self._began_s
+            self._threads, self._ended_s = 0, now_s
+
+    def close(self) -> None:
+        """End the guard and let threads spin again."""
+        self._closed = True
+        self._active.set()
+        if self._guard is not None:
+            self._guard.join()
+        if self._lever is not None:
+            self._lever.release()
+        self._waits.close()
+
+    def _start_over(self) -> None:
+        crowded = self._crowded()
+        with self._lock:
+            self._judgement.begin(crowded)
+            self._apply(None, "other programs compete for the CPUs" if crowded else "nobody else is at work")
+            self._busy_s = 0.0
+        if self._guard is None:
+            self._guard = threading.Thread(target=self._watch, name="xchat-wait-guard", daemon=True)
+            self._guard.start()
+
+    def _watch(self) -> None:
+        """Look at the calls while there are any; sleep without a wake-up while there are none."""
+        ticks = 0
+        while True:
+            self._active.wait()
+            if self._closed:
+                return
+            if ticks % REFRESH_TICKS == 0:
+                self._waits.refresh()
+                self._waits.since_last()
+            ticks += 1
+            time.sleep(TICK_S)
+            self._tick()
+
+    def _tick(self) -> None:
+        waited_ns = self._waits.since_last()
+        with self._lock:
+            now_s = time.perf_counter()
+            busy_s, self._busy_s = self._busy_s, 0.0
+            threads = self._threads
+            if threads:
+                busy_s += now_s - self._began_s
+                self._began_s = now_s
+            elif now_s - self._ended_s > STALE_S:
+                self._active.clear()
+                return
+            if waited_ns is None or busy_s <= 0 or threads == 1:
+                return
+            share = min(1.0, waited_ns / 1e9 / (busy_s * max(threads, 2)))
+            self._judgement.look(share, busy_s)
+            why = f"they waited {share:.0%} of the time for a CPU"
+            self._apply(share, why)
+
+    def _apply(self, share: float | None, why: str) -> None:
+        lever, spins = self._lever, self._judgement.spins
+        assert lever is not None
+        if spins:
+            lever.release()
+        else:
+            lever.throttle()
+        if spins != self._now.spins or share is None:
+            self._now = Waiting(spins, share, f"Waiting threads {'spin' if spins else 'sleep at once'}: {why}")
+        else:
+            self._now = Waiting(spins, share, self._now.reason)
