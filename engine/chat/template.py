@@ -14,6 +14,7 @@ from engine.chat.rendered import Entry, Rendered
 from engine.chat.sandbox import Sandbox
 from engine.chat.vocabulary import Vocabulary
 from engine.messages import Role, Thinking
+from engine.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,5 +236,5 @@ def _joined(entries: Sequence[Entry]) -> Sequence[Entry]:
 
 
 def _unusable(error: TemplateError) -> str:
-    reason = "".join(character if character.isprintable() else " " for character in str(error.message))[:200].strip()
+    reason = printable(str(error.message).strip())
     return f"The model's chat template can't be used ({reason or type(error).__name__})"

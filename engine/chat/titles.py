@@ -6,19 +6,17 @@ import unicodedata
 from bisect import bisect_right
 from itertools import accumulate
 
+from engine.text import clean_title
+
 MAX_TITLE_CELLS = 60
 """Widest title, in terminal cells."""
 
-_SCANNED_CHARACTERS = 2000
-"""How much of a message is looked at; a title never needs more, however long the paste."""
-
 _JOINERS = "\u200c\u200d"
-"""The format characters that belong to words and emoji; the others (direction overrides, tags) could disguise a title."""
 
 
 def session_title(text: str, max_cells: int = MAX_TITLE_CELLS) -> str:
     """One line of at most `max_cells` cells without control characters; empty when nothing visible is left."""
-    line = " ".join("".join(map(_printable, text[:_SCANNED_CHARACTERS])).split())
+    line = clean_title(text)
     if sum(map(_cells, line)) <= max_cells:
         return line
     used = list(accumulate(map(_cells, line)))
@@ -28,15 +26,6 @@ def session_title(text: str, max_cells: int = MAX_TITLE_CELLS) -> str:
     if line[kept] != " " and word_end >= len(head) // 2:
         head = head[:word_end]
     return head.rstrip() + "…"
-
-
-def _printable(character: str) -> str:
-    category = unicodedata.category(character)
-    if category in {"Cc", "Zl", "Zp"}:
-        return " "
-    if category in {"Cf", "Cs", "Cn", "Co"} and character not in _JOINERS:
-        return ""
-    return character
 
 
 def _cells(character: str) -> int:

@@ -4,5 +4,5 @@ Importing `engine.llama.backend` or `engine.llama.redirect` does not load the na
 store; of the conversation only the making of prompts.
 
 May import engine, engine.atomic_write, engine.backend, engine.chat, engine.clock, engine.errors, engine.host, engine.models, engine.paths,
-engine.presets, engine.threads, engine.timings, llama_cpp, msgspec, numpy.
+engine.presets, engine.text, engine.threads, engine.timings, llama_cpp, msgspec, numpy.
 """

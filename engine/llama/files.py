@@ -13,7 +13,7 @@ from typing import Final
 from engine.errors import ModelError
 from engine.models.check import check_model, parts_of
 from engine.models.facts import ModelFacts
-from engine.models.untrusted import file_name, printable
+from engine.text import file_name, printable
 
 _CHUNK: Final = 4 << 20
 """Bytes read between two looks at the cancel flag."""

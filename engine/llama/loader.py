@@ -28,8 +28,8 @@ from engine.llama.scheduler import Scheduler
 from engine.llama.thread_counts import ContextThreads
 from engine.models.fit import TooLargeError, fit
 from engine.models.memory import predict
-from engine.models.untrusted import file_name
 from engine.presets.preset import Cost, Preset, cost_of_change, kv_layout
+from engine.text import file_name
 from engine.threads.auto import AutoThreads
 from engine.threads.spin_lever import find_lever
 from engine.threads.wait_policy import WaitPolicy

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-import unicodedata
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.llama.native import lib
+from engine.text import printable
 
 INFO: Final = 2
 WARN: Final = 3
@@ -26,8 +26,6 @@ MAX_LINE: Final = 2_000
 
 MAX_FILE: Final = 4 << 20
 """Bytes after which a log file is put aside (one is kept) when it is opened."""
-
-_ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class NativeLog:
         if level < INFO or not text:
             return
         for raw in text.decode(errors="replace").splitlines():
-            line = _harmless(raw)
+            line = printable(raw.rstrip(), MAX_LINE)
             if line.strip(" ."):
                 self._lines.append(LogLine(level, line))
                 self._write(line)
@@ -101,13 +99,6 @@ def _open(path: Path) -> int | None:
     except OSError as error:
         print(f"the native log can't be written: {error.strerror}", file=sys.stderr)  # noqa: T201
         return None
-
-
-def _harmless(text: str) -> str:
-    text = text[:MAX_LINE].rstrip()
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in _ACTING else char for char in text)
 
 
 LOADING: Final = ("llama_model_load: ", "llama_model_load_from_file_impl: ", "error loading model: ")

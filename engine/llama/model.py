@@ -15,7 +15,7 @@ from engine.llama.log import NativeLog, last_reason
 from engine.llama.native import lib
 from engine.llama.vocab import LlamaVocabulary
 from engine.models.ggml_types import FILE_TYPES
-from engine.models.untrusted import file_name, printable
+from engine.text import file_name, printable
 
 _META_BYTES: Final = 4096
 _GUESSED: Final = 1024

@@ -19,7 +19,7 @@ from typing import IO, Final
 
 import engine
 from engine.errors import ModelError
-from engine.models.untrusted import file_name, printable
+from engine.text import file_name, printable
 
 TIME_LIMIT_S: Final = 120.0
 """A file that keeps the library busy longer than this is refused."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import engine
 from engine.errors import ModelError
 from engine.models.ggml_types import FILE_TYPES
-from engine.models.untrusted import file_name, printable
+from engine.text import file_name, printable
 
 
 def quantize(source: Path, target: Path, quant: str) -> None:

@@ -12,7 +12,7 @@ from engine.models.check import assess, parts_of, whole_parts
 from engine.models.facts import FileKind, ModelFacts
 from engine.models.facts_cache import FactsCache
 from engine.models.locations import Found, Place, Unreadable, look_into, places
-from engine.models.untrusted import file_name
+from engine.text import file_name
 
 
 @dataclass(frozen=True, slots=True)

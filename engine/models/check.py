@@ -10,7 +10,7 @@ from engine.errors import ModelError
 from engine.models.facts import SHARD_NAME, FileKind, ModelFacts
 from engine.models.facts_cache import FactsCache, read_facts
 from engine.models.gguf_header import broken, open_model
-from engine.models.untrusted import file_name, printable
+from engine.text import file_name, printable
 
 _MOST_NAMED = 4
 """Missing parts named in one message."""

@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from engine.errors import ModelError
 from engine.models.ggml_types import GGML_TYPES
-from engine.models.untrusted import file_name, printable
+from engine.text import file_name, printable
 
 MAGIC = b"GGUF"
 MAX_HEADER_BYTES = 256 * 1024 * 1024

@@ -15,8 +15,8 @@ from typing import Any
 
 from engine.errors import ModelError, UsageError, XchatError
 from engine.models.references import HubReference, Reference, UrlReference, cache_folder, choose_files
-from engine.models.untrusted import printable
 from engine.paths import models_dir
+from engine.text import printable
 
 TIMEOUT_S = 20.0
 """Longest silence of a server."""

@@ -11,8 +11,8 @@ from engine.errors import ModelError, UsageError
 from engine.models.catalog import Broken, Entry
 from engine.models.check import CheckedModel
 from engine.models.locations import Place
-from engine.models.untrusted import file_name, printable
 from engine.paths import models_dir
+from engine.text import file_name, printable
 
 
 def add(model: CheckedModel, *, copy: bool = False) -> tuple[Path, ...]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from engine.models.untrusted import printable
 from engine.paths import models_dir
+from engine.text import printable
 
 MOST_DEPTH = 8
 """Folders below a place that are looked into."""

@@ -19,7 +19,7 @@ from engine.errors import ModelError
 from engine.models.fit import gib
 from engine.models.hub import TIMEOUT_S, Hub, PullCancelled, RemoteFile, understood
 from engine.models.references import Reference
-from engine.models.untrusted import printable
+from engine.text import printable
 
 __all__ = ["Pull", "PullCancelled", "PullPlan", "PullProgress"]
 

@@ -21,8 +21,8 @@ from engine.errors import ModelError, UsageError
 from engine.models.check import CheckedModel
 from engine.models.fit import gib
 from engine.models.ggml_types import FILE_TYPES
-from engine.models.untrusted import file_name, printable
 from engine.paths import models_dir
+from engine.text import file_name, printable
 
 OFFERED = ("Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "IQ4_XS", "Q4_0", "Q3_K_M", "Q2_K")
 """What the list shows; every quant that needs no importance matrix can be asked for by name."""

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from engine.errors import ModelError, UsageError
 from engine.models.facts import SHARD_NAME, quant_in_name
-from engine.models.untrusted import printable
+from engine.text import printable
 
 HUB_HOSTS = ("huggingface.co", "hf.co", "www.huggingface.co")
 PREFERRED_QUANTS = ("Q4_K_M", "Q8_0")

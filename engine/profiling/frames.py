@@ -8,16 +8,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 
+from engine.text import printable
+
 MAX_FRAME = 400
 LONGEST_NAME = 16 * MAX_FRAME
 """More of a name than any compiler writes is not even looked at."""
 """Characters of a frame that are kept: mangled C++ names fit, a file made to exhaust memory doesn't."""
-
-_PICTURES = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
-_C1 = dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
-_BIDI = dict.fromkeys([0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
-_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
-_HARMLESS = {**_PICTURES, **_C1, **_BIDI, **_SURROGATES}
 
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]+?)(?::(?P<line>\d+))?\)$")
 _THREAD = re.compile(r"^thread(?: \((?:0x)?[0-9A-Fa-f]+\))?: (?P<name>.*)$")
@@ -94,11 +90,6 @@ class Module(StrEnum):
     """Waiting."""
 
 
-def harmless(text: str) -> str:
-    """`text` fit for a frame: control characters shown as symbols, direction overrides and line separators replaced, cut to MAX_FRAME."""
-    return text[:MAX_FRAME].translate(_HARMLESS)
-
-
 def frame_text(function: str, file: str = "", line: int = 0) -> str:
     """The text of a frame; `;` separates frames in folded stacks and can't be part of one."""
     where = f" ({file}:{line})" if file and line else f" ({file})" if file else ""
@@ -110,7 +101,7 @@ def clean_frame(text: str) -> str:
 
     A native function without a name comes as its address, which differs in each run; it is named after its library instead.
     """
-    return _ADDRESS.sub(_UNNAMED.removesuffix(" ("), harmless(_bounded(text))).replace(";", ",") or "?"
+    return _ADDRESS.sub(_UNNAMED.removesuffix(" ("), printable(_bounded(text), MAX_FRAME)).replace(";", ",") or "?"
 
 
 def without_template_arguments(frame: str) -> str:
@@ -140,7 +131,7 @@ def _bounded(frame: str) -> str:
 
 def thread_text(name: str, number: int = 1) -> str:
     """The root frame of a thread; `number` tells threads of the same name apart."""
-    return harmless(f"thread: {name}" if number == 1 else f"thread: {name} #{number}").replace(";", ",")
+    return printable(f"thread: {name}" if number == 1 else f"thread: {name} #{number}", MAX_FRAME).replace(";", ",")
 
 
 def thread_name(frame: str) -> str | None:

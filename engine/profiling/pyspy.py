@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from engine.errors import CaptureError
-from engine.profiling.frames import harmless
+from engine.profiling.frames import MAX_FRAME
 from engine.profiling.records import CaptureMode
+from engine.text import printable
 
 EXECUTABLE = "py-spy.exe" if os.name == "nt" else "py-spy"
 
@@ -121,4 +122,4 @@ def read_report(stdout: str, stderr: str) -> Report:
 
 def _complaint(line: str) -> str:
     """One line of the log without its time, and without the addresses that make equal complaints look different."""
-    return _LONG_NUMBER.sub("…", _LOG_PREFIX.sub("", harmless(line.strip())))
+    return _LONG_NUMBER.sub("…", _LOG_PREFIX.sub("", printable(line.strip(), MAX_FRAME)))

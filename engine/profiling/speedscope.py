@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import msgspec
 
 from engine.errors import CaptureError
-from engine.profiling.frames import frame_text, harmless, shorten, split_frame, thread_name
+from engine.profiling.frames import frame_text, shorten, split_frame, thread_name
 from engine.profiling.stacks import FoldedStacks, StackCounter
+from engine.text import printable
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 """Names the format inside the file, as its importer asks for; nothing is fetched."""
@@ -47,7 +48,7 @@ def read_pyspy(document: bytes) -> FoldedStacks:
         file = msgspec.json.decode(document, type=_File)
         return _fold(file)
     except (msgspec.MsgspecError, IndexError) as error:
-        raise CaptureError("py-spy's output can't be read", harmless(str(error))) from error
+        raise CaptureError("py-spy's output can't be read", printable(str(error))) from error
 
 
 def _fold(file: _File) -> FoldedStacks:
@@ -91,7 +92,7 @@ def speedscope_document(stacks: FoldedStacks, *, rate: float, name: str) -> byte
         )
     document = {
         "$schema": SCHEMA,
-        "name": harmless(name),
+        "name": printable(name),
         "exporter": "xchat",
         "activeProfileIndex": 0,
         "shared": {"frames": [_frame(frame) for frame in frames]},

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import CaptureError
-from engine.profiling.frames import clean_frame, harmless, thread_name, thread_text
+from engine.profiling.frames import MAX_FRAME, clean_frame, thread_name, thread_text
+from engine.text import printable
 
 MAX_BYTES = 64 * 1024 * 1024
 """Largest folded file that is read: some 200,000 stacks, four times what an hour of py-spy leaves."""
@@ -142,16 +143,16 @@ def read_folded(path: Path) -> FoldedStacks:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise CaptureError(f"{harmless(str(path))} can't be read", "It is no regular file.")
+                raise CaptureError(f"{printable(str(path), MAX_FRAME)} can't be read", "It is no regular file.")
             if status.st_size > MAX_BYTES:
                 raise CaptureError(
-                    f"{harmless(str(path))} is too large",
+                    f"{printable(str(path), MAX_FRAME)} is too large",
                     f"It has {status.st_size / 1e6:,.0f} MB; at most {MAX_BYTES / 1e6:,.0f} MB are read.",
                     _SMALLER,
                 )
             return parse_folded(_bounded_lines(iter(lambda: file.readline(MAX_BYTES), b""), MAX_BYTES))
     except OSError as error:
-        raise CaptureError(f"{harmless(str(path))} can't be read", error.strerror or str(error)) from error
+        raise CaptureError(f"{printable(str(path), MAX_FRAME)} can't be read", error.strerror or str(error)) from error
 
 
 _SMALLER = "Record for a shorter time, or sum it up first with a tool such as stackcollapse."

@@ -6,8 +6,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from html import escape
 
-from engine.profiling.frames import Module, harmless, module_of
+from engine.profiling.frames import MAX_FRAME, Module, module_of
 from engine.profiling.tree import FlameTree, Node
+from engine.text import printable
 
 WIDTH = 1200
 ROW = 17
@@ -103,4 +104,4 @@ def _cut(label: str, room: int) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(harmless(text))
+    return escape(printable(text, MAX_FRAME))

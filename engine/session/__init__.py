@@ -2,5 +2,5 @@
 
 May import engine.backend, engine.chat, engine.clock, engine.config, engine.errors, engine.events, engine.guide, engine.host,
 engine.last_used, engine.llama, engine.messages, engine.metrics, engine.models, engine.paths, engine.presets, engine.records, engine.store,
-msgspec.
+engine.text, msgspec.
 """

@@ -17,9 +17,9 @@ from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
 from engine.models.locations import Place
 from engine.models.references import HubReference, cache_folder, looks_like_path, parse_reference
-from engine.models.untrusted import file_name, printable
 from engine.paths import expanded
 from engine.presets.preset import Preset
+from engine.text import file_name, printable
 
 BUILTIN = "builtin"
 """How the model that xchat carries is named on the command line and in presets."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import ModelError
-from engine.models.untrusted import file_name, printable
 from engine.presets.preset import Cost, Preset, cost_of_change
 from engine.presets.settings import difference, shown
+from engine.text import file_name, printable
 
 
 @dataclass(frozen=True, slots=True)

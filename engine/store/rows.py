@@ -12,12 +12,10 @@ from engine.metrics.figures import FIGURES
 from engine.metrics.figures.figure import logged_figures
 from engine.records import Message, MessageStatus, Sample, SessionInfo, TurnRecord
 from engine.store.token_blob import pack_ids, pack_times, unpack_ids, unpack_times
+from engine.text import storable
 from engine.timings import Timings
 
 Row = Sequence[Any]
-
-TITLE_LENGTH = 200
-"""Characters of a title that are kept."""
 
 MESSAGE_COLUMNS = ("id", "session_id", "parent_id", "role", "text", "thinking", "status", "created_ms", "tokens", "tokens_of")
 
@@ -38,28 +36,6 @@ class LoggedEvent:
     turn_id: int | None
     kind: str
     text: str
-
-
-def storable(text: str) -> str:
-    """Text that UTF-8 can hold: halves of surrogate pairs, which a terminal can send, become replacement characters."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-def clean_title(title: str) -> str:
-    """A title as one line of printable text, of bounded length: line breaks and terminal escapes have no place in a list."""
-    printable = "".join(
-        character if character.isprintable() or character in _JOINERS else " " for character in storable(title[: TITLE_LENGTH * 4])
-    )
-    line = " ".join(printable.split())
-    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1].rstrip() + "…"
-
-
-_JOINERS = frozenset("\u200c\u200d")
-"""Zero-width (non-)joiners: emoji and several scripts are made with them, and they do nothing else."""
 
 
 def message_row(session_id: int, message: Message) -> Row:

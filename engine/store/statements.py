@@ -16,7 +16,6 @@ from engine.store.rows import (
     MESSAGE_COLUMNS,
     SAMPLE_COLUMNS,
     TURN_COLUMNS,
-    clean_title,
     event_row,
     insert,
     message_row,
@@ -24,6 +23,7 @@ from engine.store.rows import (
     turn_row,
     upsert,
 )
+from engine.text import clean_title
 
 _PROCESS_COLUMNS = (
     "pid, boot_id, process_started, started_ms, host, kernel, cpu, cpu_flags, cores, memory_bytes, xchat_version, llama_cpp_version"

@@ -25,8 +25,9 @@ from engine.store.connect import open_writer, wal_path
 from engine.store.connection import Connection
 from engine.store.host import Host, ProcessIdentity
 from engine.store.pragmas import BALANCED, Profile, Value, in_force
-from engine.store.rows import LoggedEvent, clean_title
+from engine.store.rows import LoggedEvent
 from engine.store.transaction import transaction
+from engine.text import clean_title
 from engine.timings import percentile
 
 LOG_BOUND_BYTES = 64 * 2**20

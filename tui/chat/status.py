@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widget import Widget
 
-from tui.text.cells import drawable
+from engine.text import drawable
 
 SEPARATOR = "  ·  "
 

@@ -2,5 +2,5 @@
 
 May import engine.backend, engine.chat, engine.clock, engine.config, engine.errors, engine.events, engine.guide, engine.host,
 engine.last_used, engine.llama, engine.metrics, engine.models, engine.paths, engine.presets, engine.profiling, engine.records,
-engine.session, engine.store, msgspec, textual, tui.actions, tui.app, tui.flame, tui.options, tui.terminal, tui.text.
+engine.session, engine.store, engine.text, msgspec, textual, tui.actions, tui.app, tui.flame, tui.options, tui.terminal, tui.text.
 """

@@ -18,8 +18,8 @@ from engine.llama.redirect import redirect_native_output
 from engine.paths import log_path
 from engine.session.open import first_model, open_session
 from engine.session.session import Session
+from engine.text import visible
 from tui.cli.preset_flags import add_preset_flags, preset_of
-from tui.text.sanitize import visible
 
 EXAMPLES = """\
 examples:

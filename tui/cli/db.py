@@ -18,9 +18,9 @@ from engine.store.upkeep import maintenance, retention
 from engine.store.upkeep import repair as salvage
 from engine.store.upkeep.bench import BenchFigures, run_bench
 from engine.store.upkeep.retention import RetentionRule
+from engine.text import visible
 from tui.cli.output import confirmed, write_json
 from tui.cli.progress import Progress
-from tui.text.sanitize import visible
 from tui.text.wording import count
 
 EXAMPLES = """\

@@ -23,9 +23,9 @@ from engine.paths import models_dir
 from engine.presets.preset import Preset
 from engine.session.model_finder import BUILTIN, built_in_family
 from engine.store.speeds import MeasuredSpeeds, measured_speeds
+from engine.text import visible
 from tui.cli.models_make import add_pull, add_quantize
 from tui.cli.output import confirmed, write_json
-from tui.text.sanitize import visible
 
 EXAMPLES = """\
 examples:

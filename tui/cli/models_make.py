@@ -23,9 +23,9 @@ from engine.models.recommended import recommended
 from engine.models.references import parse_reference
 from engine.presets.preset import Preset
 from engine.session.model_finder import BUILTIN
+from engine.text import visible
 from tui.cli.output import confirmed, write_json
 from tui.cli.progress import Progress
-from tui.text.sanitize import visible
 
 INTERRUPTED = 130
 

@@ -7,7 +7,7 @@ import sys
 import msgspec
 
 from engine.errors import UsageError
-from tui.text.sanitize import visible
+from engine.text import visible
 
 
 def write_json(value: object) -> None:

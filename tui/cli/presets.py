@@ -18,9 +18,9 @@ from engine.presets.folder import PresetFolder, Shelf
 from engine.presets.foreign import VARIABLE_PREFIX, Imported, from_ini, from_variables
 from engine.presets.preset import SETTINGS, Preset, value_of
 from engine.presets.settings import KEYS, allowed, difference, parse_assignments, shown, with_text
+from engine.text import visible
 from tui.cli.output import write_json
 from tui.cli.preset_flags import DEFAULT, OWN_FLAGS, flags_of
-from tui.text.sanitize import visible
 
 EXAMPLES = """\
 examples:

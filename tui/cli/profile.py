@@ -26,8 +26,8 @@ from engine.profiling.tree import FlameTree, frames_of
 from engine.records import TurnRecord
 from engine.store.captures import delete_capture, flag_turn, list_captures, load_capture, save_capture
 from engine.store.reader import Reader
+from engine.text import visible
 from tui.text.capture_text import capture_line, figures, heading, lane_lines, percent, readable, short_name
-from tui.text.sanitize import visible
 
 EXAMPLES = """\
 examples:

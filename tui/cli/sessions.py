@@ -27,10 +27,9 @@ from engine.store.pragmas import Profile
 from engine.store.reader import Reader, SessionFilter
 from engine.store.search import HIT_END, HIT_START
 from engine.store.writer import Store
+from engine.text import one_line, visible
 from tui.cli.output import confirmed, write_json
 from tui.cli.progress import Progress
-from tui.text.one_line import one_line
-from tui.text.sanitize import visible
 from tui.text.turn_table import columns_for, difference_row, heading, side_heading, side_layout, turn_row
 from tui.text.wording import count, what_goes
 

@@ -21,8 +21,8 @@ from engine.metrics.roofline import sentence
 from engine.paths import database_path
 from engine.records import SessionInfo, TurnRecord
 from engine.store.reader import Reader
+from engine.text import visible
 from tui.cli.output import write_json
-from tui.text.sanitize import visible
 
 EXAMPLES = """\
 examples:
@@ -99,7 +99,7 @@ def watch(*, as_json: bool) -> int:
         else:
             if line % HEAD_EVERY == 0:
                 sys.stdout.write(" ".join(f"{name:>{width}}" for name, width in COLUMNS) + "\n")
-            values = one_line(reports[0])
+            values = watch_row(reports[0])
             sys.stdout.write(" ".join(f"{value:>{width}}" for value, (_, width) in zip(values, COLUMNS, strict=True)) + "\n")
         sys.stdout.flush()
         line += 1
@@ -123,7 +123,7 @@ COLUMNS = (
 """Headings and widths of --watch."""
 
 
-def one_line(report: Report) -> tuple[str, ...]:
+def watch_row(report: Report) -> tuple[str, ...]:
     """The values of one line of --watch."""
     host = report["host"] or {}
     return (

@@ -12,9 +12,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
+from engine.text import drawable
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
-from tui.text.cells import drawable
 
 DIALOG_CSS = """
     align: center middle;

@@ -10,9 +10,9 @@ from textual.binding import BindingType
 from textual.screen import ModalScreen
 from textual.widgets import TextArea
 
+from engine.text import drawable
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
-from tui.text.cells import drawable
 
 REFRESH_S = 1.0
 

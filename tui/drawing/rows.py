@@ -8,7 +8,7 @@ from enum import StrEnum
 from rich.cells import cell_len
 
 from engine.host.value import Unavailable
-from tui.text.cells import drawable
+from engine.text import drawable
 
 
 class Role(StrEnum):

@@ -12,7 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
-from tui.text.cells import drawable
+from engine.text import drawable
 
 
 class FlameHelp(ModalScreen[None]):

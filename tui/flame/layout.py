@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 
 from engine.profiling.frames import thread_name
 from engine.profiling.tree import FlameTree, Node, Order
-from tui.text.cells import drawable
+from engine.text import drawable
 
 EDGE = "▏"
 """Begins each block."""

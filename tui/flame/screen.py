@@ -22,12 +22,12 @@ from engine.errors import CaptureError
 from engine.profiling.export import ExportFormat, default_name, write_export
 from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord
 from engine.profiling.tree import Node, Order
+from engine.text import drawable
 from tui.flame.dialogs import ChooseOne, FlameHelp
 from tui.flame.icicle import Icicle
 from tui.flame.key_line import KeyLine
 from tui.flame.subject import CaptureSubject, DiffSubject, Filter, SortKey, Subject, frame_of, next_threads
 from tui.flame.table import RowTable
-from tui.text.cells import drawable
 
 WIDE = 140
 """Columns from which on the table of functions stands beside the flamegraph."""

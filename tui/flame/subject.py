@@ -11,11 +11,11 @@ from engine.profiling.diff import DiffTree, figure
 from engine.profiling.frames import Module, is_idle, module_of, thread_name
 from engine.profiling.records import CaptureRecord
 from engine.profiling.tree import FlameTree, FunctionRow, Node, Order, TakenApart, callees_of, callers_of
+from engine.text import drawable
 from tui.flame.look import Tint, tint_of_change
 from tui.flame.table import Column, Row
 from tui.text import capture_text
 from tui.text.capture_text import percent, readable, short_name
-from tui.text.cells import drawable
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from engine.text import drawable
 from tui.flame.look import FlameLook, Tint
-from tui.text.cells import drawable
 
 GAP = 1
 """Cells between two columns."""

@@ -18,10 +18,10 @@ from engine.chat.outline import OutlineRow, branch_count, outline, sibling_row
 from engine.errors import XchatError
 from engine.records import Message, TurnRecord
 from engine.store.reader import Reader, StoredSession
+from engine.text import one_line
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
 from tui.text.hints import key_line
-from tui.text.one_line import one_line
 from tui.text.session_rows import message_text
 from tui.text.wording import count, timing_line
 

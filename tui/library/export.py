@@ -21,11 +21,10 @@ from engine.records import SessionInfo
 from engine.store.errors import TargetExistsError
 from engine.store.export.exporter import Export, Format, export_to_file
 from engine.store.export.tables import Selection, What
+from engine.text import drawable, one_line
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
 from tui.dialogs.confirm import DIALOG_CSS
-from tui.text.cells import drawable
-from tui.text.one_line import one_line
 
 FORMATS = (*(form for form in Format if form.dialect is None), "llama-bench")
 """As the command line names them; llama-bench's own form is chosen by the file's ending."""

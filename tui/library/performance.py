@@ -19,6 +19,7 @@ from engine.errors import XchatError
 from engine.metrics.side_by_side import Side
 from engine.records import SessionInfo, TurnRecord
 from engine.store.series import Chart
+from engine.text import one_line
 from tui.actions.bindings import Keymap, bindings_for
 from tui.actions.palette import Command
 from tui.actions.registry import Scope
@@ -26,7 +27,6 @@ from tui.drawing.braille import Glyphs
 from tui.library.logged_charts import LoggedCharts
 from tui.library.sessions import Chosen, Library, SessionsScreen
 from tui.text.hints import key_line
-from tui.text.one_line import one_line
 from tui.text.turn_table import Column, columns_for, heading, turn_row
 from tui.text.wording import count
 

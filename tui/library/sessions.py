@@ -19,12 +19,13 @@ from engine.clock import wall_ms
 from engine.errors import XchatError
 from engine.records import SessionInfo
 from engine.store.reader import FilterChoices, Hit, Reader, SessionFilter
+from engine.text import one_line
 from tui.actions.bindings import Keymap, bindings_for
 from tui.actions.registry import Scope
 from tui.dialogs.confirm import AskText, Confirm
 from tui.dialogs.picker import Picker
+from tui.text.cells import cut
 from tui.text.hints import key_line
-from tui.text.one_line import cut, one_line
 from tui.text.session_rows import SPANS, hit_row, preview, session_row
 from tui.text.wording import what_goes
 

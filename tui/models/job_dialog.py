@@ -12,11 +12,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, ProgressBar, Static
 
+from engine.text import drawable
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
 from tui.dialogs.confirm import DIALOG_CSS
 from tui.models.model_jobs import Making
-from tui.text.cells import drawable
 
 TICK_S = 0.25
 """How often progress is drawn: often enough to be watched, seldom enough for a slow line."""

@@ -117,7 +117,7 @@ class Quantizing(Making):
     def __init__(self, plan: QuantizePlan) -> None:
         """Take a plan whose warning, if it has one, was accepted."""
         from engine.models.quantize import Quantization
-        from engine.models.untrusted import file_name
+        from engine.text import file_name
 
         super().__init__()
         self.title = f"Making {file_name(plan.target)}"

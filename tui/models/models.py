@@ -11,16 +11,11 @@ from textual.content import Content
 
 from engine.models.references import looks_like_path, looks_like_reference
 from engine.paths import expanded
+from engine.text import drawable, one_line
 from tui.dialogs.picker import Picker
 from tui.options import Choice, Fetch, KnownModel
-from tui.text.cells import drawable
 
 NAME_CELLS = 28
-
-
-def one_line(text: str) -> str:
-    """Text that strangers wrote, drawable on one line."""
-    return " ".join(drawable(text).split("\n"))
 
 
 def row(model: KnownModel, current: Path | None) -> Content:

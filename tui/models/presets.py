@@ -11,9 +11,8 @@ from textual.content import Content
 from engine.errors import XchatError
 from engine.session.session import Session
 from engine.session.switching import Offer
+from engine.text import drawable, one_line
 from tui.dialogs.picker import Picker
-from tui.models.models import one_line
-from tui.text.cells import drawable
 
 NAME_CELLS = 18
 INDENT = " " * 4

@@ -12,9 +12,8 @@ from engine.errors import XchatError
 from engine.models.check import check_model
 from engine.models.fit import gib
 from engine.models.quantize import QuantSize, predict_sizes
-from engine.models.untrusted import file_name
+from engine.text import drawable, file_name
 from tui.dialogs.picker import Picker
-from tui.text.cells import drawable
 
 
 def row(size: QuantSize, there: frozenset[str]) -> Content:

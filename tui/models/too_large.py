@@ -7,8 +7,8 @@ from typing import Final
 from textual.content import Content
 
 from engine.models.fit import TooLargeError
+from engine.text import drawable
 from tui.dialogs.picker import Picker
-from tui.text.cells import drawable
 
 INSIST: Final = -1
 """What the screen is dismissed with when the model is to be loaded as it is."""

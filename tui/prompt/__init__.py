@@ -1,4 +1,4 @@
 """The prompt and its history.
 
-May import engine.atomic_write, textual, tui.actions, tui.terminal, tui.text.
+May import engine.atomic_write, engine.text, textual, tui.actions, tui.terminal.
 """

@@ -12,12 +12,12 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import TextArea
 
+from engine.text import visible
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import BY_ID, Scope
 from tui.prompt.enter_rule import WAIT_S, EnterRule, Verdict
 from tui.prompt.history import PromptHistory
 from tui.terminal.driver import Burst
-from tui.text.sanitize import visible
 
 LONGEST_LINE = 10_000
 """A longer line is kept aside and shown as one word: wrapping it anew for each key would take longer than the key."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from engine.profiling.frames import is_native, without_template_arguments
 from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord
-from tui.text.sanitize import visible
+from engine.text import visible
 
 NATIVE_LANE = "· native"
 NO_STACKS = "Threads marked as native never run Python, so no stack shows them."

@@ -13,8 +13,8 @@ from textual.content import Content
 from engine.records import Message, MessageStatus, SessionInfo
 from engine.store.reader import Hit
 from engine.store.search import HIT_END, HIT_START
-from tui.text.cells import drawable
-from tui.text.one_line import cut, one_line
+from engine.text import drawable, one_line
+from tui.text.cells import cut
 from tui.text.wording import count
 
 HIT_STYLE = "bold $warning"

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from engine.metrics.side_by_side import Difference, Middle, Side
 from engine.records import TurnRecord
-from tui.text.one_line import cut, one_line
+from engine.text import one_line
+from tui.text.cells import cut
 
 UNKNOWN = "–"
 GAP = 2

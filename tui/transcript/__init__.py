@@ -1,4 +1,4 @@
 """The transcript: messages as lines, drawn when they are visible.
 
-May import engine.messages, engine.records, markdown_it, pygments, rich, textual, tui.actions, tui.drawing, tui.text.
+May import engine.messages, engine.records, engine.text, markdown_it, pygments, rich, textual, tui.actions, tui.drawing.
 """

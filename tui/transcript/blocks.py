@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 from textual.strip import Strip
 
-from tui.text.cells import drawable
+from engine.text import drawable
 from tui.transcript.look import GUTTER, Look
 
 WIDEST = 116

@@ -25,7 +25,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from tui.text.cells import drawable
+from engine.text import drawable
 from tui.transcript.look import Look
 
 HIGHLIGHT_CHARACTERS = 40_000

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-_KEPT = "\n\t"
-_PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in _KEPT} | {0x7F: 0x2421}
-_SILENCED = _PICTURES | dict.fromkeys((*range(128, 160), *range(8234, 8239), *range(8294, 8298)), 65533)
-
-
-def visible(text: str) -> str:
-    """The text with control characters as their pictures (␛ for escape) and without marks that turn the direction of what follows."""
-    return text.translate(_SILENCED)
+from engine.text import visible
 
 
 def fenced(text: str) -> str:

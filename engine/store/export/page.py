@@ -14,11 +14,12 @@ from html import escape
 from typing import TextIO
 
 from engine.store.export.charts import charts_of
-from engine.store.export.escaping import fenced, markdown_cell, visible
+from engine.store.export.escaping import fenced, markdown_cell
 from engine.store.export.rowformats import write_markdown_table
 from engine.store.export.run_card import run_cards
 from engine.store.export.svg import svg
 from engine.store.export.tables import Selection, Table, where
+from engine.text import visible
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fff; --faint: #8886; --one: #1f6feb; --two: #c2410c }

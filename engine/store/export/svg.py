@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
-from engine.store.export.escaping import visible
 from engine.store.series import Chart
+from engine.text import visible
 
 WIDTH = 640
 HEIGHT = 200

@@ -157,7 +157,7 @@ class TestWithoutAUsableTemplate:
     @pytest.mark.parametrize(
         ("source", "reason"),
         [
-            ("{{ raise_exception('only\x1b[31m on Sundays') }}", "only [31m on Sundays"),
+            ("{{ raise_exception('only\x1b[31m on Sundays') }}", "only␛[31m on Sundays"),
             ("{% for %}", "Expected an expression"),
             ("{{ nothing.at.all }}", "'nothing' is undefined"),
             ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself without an end"),

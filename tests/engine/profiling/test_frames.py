@@ -6,7 +6,6 @@ from engine.profiling.frames import (
     MAX_FRAME,
     Module,
     clean_frame,
-    harmless,
     is_idle,
     is_native,
     module_of,
@@ -19,7 +18,7 @@ from engine.profiling.frames import (
 
 
 def test_escape_sequences_and_direction_overrides_become_visible_signs() -> None:
-    assert harmless("a\x1b[31mb\x9b2J\u202e\n\x7f") == "a␛[31mb�2J�␊␡"
+    assert clean_frame("a\x1b[31mb\x9b2J\u202e\n\x7f") == "a␛[31mb�2J�␊␡"
 
 
 def test_a_frame_is_cut_and_cannot_split_a_stack() -> None:

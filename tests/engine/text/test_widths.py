@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len, get_character_cell_size
 
-from tui.text.cells import drawable
+from engine.text import drawable
 
 
 @pytest.mark.parametrize(
