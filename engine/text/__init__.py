@@ -1,4 +1,4 @@
-"""What text from outside may do where it goes: one set of tables, one policy per destination. Imports nothing of ours.
+"""What text from outside may do where it goes: one set of tables, one policy per destination.
 
 Text of models, people, files, hubs and other servers is data. Before it is shown or stored in one of these places it passes the policy
 of that place:
@@ -12,6 +12,8 @@ of that place:
 * `storable`: a file or pipe that holds the exact text, as far as UTF-8 can.
 
 What a file format itself gives a meaning to (a cell of CSV, a fence of Markdown) is the business of its writer.
+
+May import nothing.
 """
 
 from engine.text.policies import TITLE_LENGTH, clean_title, drawable, file_name, one_line, printable, storable, visible
