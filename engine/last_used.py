@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 
 import msgspec
 
 from engine.atomic_write import write_atomically
 from engine.paths import state_dir
+
+_writing = threading.Lock()
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +35,6 @@ def recall() -> Remembered:
 
 
 def remember(**changes: str | None) -> None:
-    """Keep these choices for the next start. A folder that can't be written to is no reason to disturb anybody."""
-    with contextlib.suppress(OSError):
+    """Keep these choices for the next start. Thread-safe; a folder that can't be written to is ignored."""
+    with _writing, contextlib.suppress(OSError):
         write_atomically(_path(), msgspec.json.encode(msgspec.structs.replace(recall(), **changes)))

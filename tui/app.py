@@ -16,13 +16,13 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.timer import Timer
 
-from engine.errors import XchatError
+from engine.errors import UsageError, XchatError
 from engine.last_used import recall, remember
 from engine.metrics.ui_cost import Link
 from engine.paths import state_dir
-from tui.actions.bindings import OF_THE_APP, bindings_for, resolve
+from tui.actions.bindings import OF_THE_APP, Handler, bindings_for, resolve
 from tui.actions.palette import Command, action_commands, theme_commands
-from tui.actions.registry import Scope
+from tui.actions.registry import BY_ID, Scope
 from tui.chat.first_frame import FirstScreen
 from tui.options import AppOptions, KnownModel
 from tui.terminal.driver import AsciiDriver, SafeLinuxDriver
@@ -81,6 +81,13 @@ class XchatApp(App[None], inherit_bindings=False):
         self._leaving = False
         self._catching_up: Timer | None = None
         self._chat: ChatScreen | None = None
+        self._actions: Mapping[str, Handler] = {
+            "help": self._help,
+            "palette": self._palette,
+            "theme": self._theme,
+            "suspend": self.action_suspend_process,
+            "quit": self._quit,
+        }
         for theme in self.themes.themes.values():
             self.register_theme(theme)
         self.theme = self._first_theme()
@@ -111,7 +118,7 @@ class XchatApp(App[None], inherit_bindings=False):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM):
                 loop.add_signal_handler(number, self._hang_up, number)
-        self.spend_few_bytes(self.options.low_bandwidth)
+        self.limit_colours(self.options.low_bandwidth)
         self.call_after_refresh(self._after_first_frame)
 
     def _after_first_frame(self) -> None:
@@ -130,10 +137,10 @@ class XchatApp(App[None], inherit_bindings=False):
             typed=first.prompt.whole,
             submitted=first.submitted,
         )
-        first.heir = self._chat.take_over
+        first.on_late_send = self._chat.send
         await self.push_screen(self._chat)
         for notice in self._notices():
-            self.tell(notice)
+            self.show_notice(notice)
         gc.enable()
         gc.collect()
         gc.freeze()
@@ -166,7 +173,7 @@ class XchatApp(App[None], inherit_bindings=False):
             super()._display(screen, renderable)
             return
         if isinstance(renderable, LayoutUpdate | ChopsUpdate):
-            renderable = Difference(driver.picture, renderable, at_most=SMALL if self.line().jammed else None)
+            renderable = Difference(driver.picture, renderable, at_most=SMALL if self.link().jammed else None)
         super()._display(screen, renderable)
         driver.ask()
         if driver.picture.owing and self._catching_up is None:
@@ -175,7 +182,7 @@ class XchatApp(App[None], inherit_bindings=False):
     def _catch_up(self) -> None:
         """Paint what a jammed line could not take, once it can: only where it all came to in the end."""
         self._catching_up = None
-        if self.line().jammed:
+        if self.link().jammed:
             self._catching_up = self.set_timer(CATCH_UP_S, self._catch_up)
         elif isinstance(driver := self._driver, SafeLinuxDriver):
             driver.picture.owing = False
@@ -189,7 +196,7 @@ class XchatApp(App[None], inherit_bindings=False):
 
     # What screens ask of the program
 
-    def tell(self, notice: Notice) -> None:
+    def show_notice(self, notice: Notice) -> None:
         """Show a notice. Nothing in it is taken for markup."""
         text = "\n".join(part for part in (notice.detail, notice.hint) if part)
         self.notify(
@@ -200,8 +207,14 @@ class XchatApp(App[None], inherit_bindings=False):
             markup=False,
         )
 
-    def line(self) -> Link:
-        """How the terminal is doing; free where there is none."""
+    def show_error(self, error: XchatError) -> None:
+        """Show an error as a notice."""
+        from engine.events import Notice
+
+        self.show_notice(Notice("error", error.title, error.detail, error.hint))
+
+    def link(self) -> Link:
+        """State of the connection to the terminal; free where there is none."""
         driver = self._driver
         if not isinstance(driver, SafeLinuxDriver):
             return Link(0, 0.0)
@@ -213,10 +226,10 @@ class XchatApp(App[None], inherit_bindings=False):
         driver = self._driver
         return driver.tty.bytes_written if isinstance(driver, SafeLinuxDriver) else 0
 
-    def spend_few_bytes(self, few: bool) -> None:
+    def limit_colours(self, limited: bool) -> None:
         """Send at most 256 colours, or all of them again."""
         if isinstance(driver := self._driver, SafeLinuxDriver):
-            driver.picture.coarse = few
+            driver.picture.coarse = limited
 
     async def copy(self, text: str) -> None:
         """Copy, and say which way it went."""
@@ -227,33 +240,41 @@ class XchatApp(App[None], inherit_bindings=False):
         try:
             copied = await copy(text, write=driver.write if driver is not None else lambda _: None, folder=state_dir(), environ=os.environ)
         except OSError as error:
-            self.tell(Notice("error", "The text could not be copied", str(error)))
+            self.show_notice(Notice("error", "The text could not be copied", str(error)))
         else:
-            self.tell(Notice("information", "Copied", copied.sentence))
+            self.show_notice(Notice("information", "Copied", copied.sentence))
 
     def copy_to_clipboard(self, text: str) -> None:
         """Textual's widgets copy the same way."""
         self.run_worker(self.copy(text), group="copy")
 
-    def use_theme(self, name: str) -> None:
-        """Switch to a theme and remember it."""
-        if name in self.themes.themes:
-            self.theme = name
-            remember(theme=name)
-        else:
-            from engine.events import Notice
+    def do(self, action_id: str, argument: str = "") -> None:
+        """Do an action of the registry, whoever asks: a key, the palette, a slash command, the footer, the mouse."""
+        self.run_worker(self._perform(action_id, argument), group="action")
 
-            self.tell(Notice("warning", f"There is no theme {name!r}", "", f"Known: {', '.join(self.themes.themes)}."))
+    async def action_do(self, action_id: str) -> None:
+        """Do what a key asks for."""
+        await self._perform(action_id, "")
 
-    def do(self, action_id: str) -> None:
-        """Do an action of the registry, wherever it lives."""
-        owner = self if action_id in OF_THE_APP else self._chat
-        self.run_worker(self.run_action(action_id, owner), group="action", exit_on_error=True)
+    async def _perform(self, action_id: str, argument: str) -> None:
+        action, chat = BY_ID[action_id], self._chat
+        handler = self._actions.get(action_id) or (chat.actions.get(action_id) if chat is not None else None)
+        if handler is None:
+            return
+        if chat is not None and action.needs_argument and not argument:
+            chat.ask_argument(action)
+            return
+        try:
+            done = handler(argument) if action.argument else handler()
+            if done is not None:
+                await done
+        except XchatError as error:
+            self.show_error(error)
 
     # Actions that work on every screen
 
-    def action_help(self) -> None:
-        """Help for where one is, and all keys; a second time closes it."""
+    def _help(self) -> None:
+        """Help for the focused widget, and all keys; a second time closes it."""
         from tui.dialogs.help import HelpScreen, help_for
 
         if isinstance(self.screen, HelpScreen):
@@ -261,13 +282,19 @@ class XchatApp(App[None], inherit_bindings=False):
         elif self._chat is not None:
             self.push_screen(HelpScreen(help_for(self.screen.focused or self.screen), self.keymap))
 
-    def action_palette(self) -> None:
+    def _palette(self) -> None:
         """Find any command by its name."""
         self._choose("Commands", action_commands(self.keymap, self.do))
 
-    def action_theme(self) -> None:
-        """Pick a theme."""
-        self._choose("Themes", theme_commands(self.themes.titles, self.use_theme))
+    def _theme(self, name: str) -> None:
+        """Use a theme and remember it, or pick one."""
+        if not name:
+            self._choose("Themes", theme_commands(self.themes.titles, self._theme))
+        elif name in self.themes.themes:
+            self.theme = name
+            self.run_worker(asyncio.to_thread(remember, theme=name), group="remember")
+        else:
+            raise UsageError(f"There is no theme {name!r}", "", f"Known: {', '.join(self.themes.themes)}.")
 
     def _choose(self, title: str, commands: Sequence[Command]) -> None:
         from tui.dialogs.palette import Palette
@@ -279,11 +306,7 @@ class XchatApp(App[None], inherit_bindings=False):
         if self._chat is not None and not isinstance(self.screen, Palette):
             self.push_screen(Palette(title, commands), run)
 
-    def action_suspend(self) -> None:
-        """Into the background; `fg` brings it back."""
-        self.action_suspend_process()
-
-    async def action_quit(self) -> None:
+    async def _quit(self) -> None:
         """Save everything and leave."""
         self._watchdog(QUIT_S, 0)
         await self.leave(0)
@@ -296,9 +319,9 @@ class XchatApp(App[None], inherit_bindings=False):
             return
         self._leaving = True
         chat = self._chat
-        session = chat.session if chat is not None else None
+        session = chat.context.session if chat is not None else None
         if chat is not None and session is not None:
-            chat.say(activity="saving")
+            chat.context.set_status(activity="saving")
             try:
                 await session.close(keep_state=code == 0)
             except XchatError as error:
@@ -317,9 +340,9 @@ class XchatApp(App[None], inherit_bindings=False):
         if not self.options.restart:
             from engine.events import Notice
 
-            self.tell(Notice("warning", "xchat can't start itself again here", "", "Leave it and start it with --resume."))
+            self.show_notice(Notice("warning", "xchat can't start itself again here", "", "Leave it and start it with --resume."))
             return
-        session = self._chat.session if self._chat is not None else None
+        session = self._chat.context.session if self._chat is not None else None
         resume = ["--resume", str(session.info.id)] if session is not None and session.info is not None else []
         model = [str(session.engine.model.path)] if session is not None and session.engine is not None else []
         self.restart_command = [*self.options.restart, *model, *resume]

@@ -103,7 +103,7 @@ async def measure(database: Path, size: tuple[int, int], repeats: int) -> None:
             await shown(run, lambda: not session.branch)
 
             async def resume() -> None:
-                await run.chat.resume(LONG)
+                await run.chat.library.resume(LONG)
                 await shown(run, lambda: len(session.branch) >= LENGTH)
 
             resumed.append(await timed(resume))

@@ -40,7 +40,7 @@ class Running:
 
     @property
     def session(self) -> Session:
-        return self.chat.live()
+        return self.chat.context.live()
 
     @property
     def text(self) -> str:
@@ -91,9 +91,10 @@ async def program(
     app = XchatApp(open_session, AppOptions(**({"model": MODEL} | options)), look_at_terminal({"TERM": "xterm-256color"}, encoding="utf-8"))
     async with app.run_test(size=size, notifications=True) as pilot:
         running = Running(app, pilot, backend)
-        await wait_until(pilot, lambda: app.chat is not None and app.chat.session is not None, "the session is open")
+        await wait_until(pilot, lambda: app.chat is not None and app.chat.context.session is not None, "the session is open")
         if ready:
-            await wait_until(pilot, lambda: running.session.engine is not None and not running.chat.starting, "the model is loaded")
+            await wait_until(pilot, lambda: running.session.engine is not None, "the model is loaded")
+            await wait_until(pilot, lambda: not running.chat.models.first_expected, "the screen knows that the model is loaded")
         try:
             yield running
         finally:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from textual.binding import Binding
 from textual.keys import KEY_ALIASES, Keys
 
 from tui.actions.registry import ACTIONS, BY_ID, Action, Scope, display_key
+
+Handler = Callable[..., Awaitable[None] | None]
+"""Does an action; takes the argument where the action has one."""
 
 OF_THE_APP = frozenset({"quit", "help", "palette", "theme", "suspend"})
 """Actions that work on every screen; the others that work anywhere are the chat screen's."""
@@ -100,19 +103,23 @@ def _settle(name: str, keys: dict[str, tuple[str, ...]]) -> list[str]:
     return problems
 
 
-def bindings_for(scope: Scope, *, only: Collection[str] | None = None, leave_out: Collection[str] = ()) -> Iterable[Binding]:
+def bindings_for(
+    scope: Scope, *, only: Collection[str] | None = None, leave_out: Collection[str] = (), own: bool = False
+) -> Iterable[Binding]:
     """Textual's bindings for the actions of a scope; ids are the actions', so that `App.set_keymap` finds them.
 
-    Those that work anywhere come first in line (`priority`), before whatever widget has the focus.
+    Those that work anywhere are done by the app's `do`, and precede whatever widget has the focus. With `own`, and in every other scope,
+    the widget or screen itself does them.
     """
+    anywhere = scope is Scope.APP
     for action in ACTIONS:
-        if action.scope is scope and action.id not in leave_out and (only is None or action.id in only):
+        if action.keys and action.scope is scope and action.id not in leave_out and (only is None or action.id in only):
             yield Binding(
                 ",".join(action.keys),
-                action.id,
+                f"app.do('{action.id}')" if anywhere and not own else action.id,
                 action.label,
                 show=action.footer,
                 tooltip=action.sentence,
-                priority=scope is Scope.APP,
+                priority=anywhere,
                 id=action.id,
             )

@@ -50,6 +50,12 @@ class Action:
     scope: Scope = Scope.APP
     slash: tuple[str, ...] = ()
     """Slash commands that do the same, without the slash; the first is the one shown."""
+    argument: str = ""
+    """What may follow the slash command, as the help writes it: `NAME`."""
+    with_argument: str = ""
+    """What it does then, where `sentence` says something else."""
+    needs_argument: bool = False
+    """Without an argument it does nothing but ask for one."""
     footer: bool = False
     """Shown in the footer of a wide terminal, where the action's keys are listened to."""
     fixed: bool = False
@@ -88,6 +94,26 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "continue_answer", ("alt+c",), "Continue", "Let the model go on with an answer that was cut off", Group.TALK, slash=("continue",)
+    ),
+    Action(
+        "system_prompt",
+        (),
+        "System prompt",
+        "Show the system prompt",
+        Group.TALK,
+        slash=("system",),
+        argument="TEXT",
+        with_argument="Set the system prompt of the next messages; `none` removes it",
+    ),
+    Action(
+        "read_file",
+        (),
+        "Read a file",
+        "Put the text of a file into the prompt",
+        Group.TALK,
+        slash=("read",),
+        argument="FILE",
+        needs_argument=True,
     ),
     Action(
         "history_back", ("up",), "Older message", "Bring back an older message, from the first line of the prompt", Group.TALK, Scope.PROMPT
@@ -145,8 +171,30 @@ ACTIONS: tuple[Action, ...] = (
         "Write the measurements of this session, or of the chosen one, to a file",
         Group.SESSIONS,
         slash=("export",),
+        argument="FORMAT [FILE]",
+        with_argument="Write the measurements of this session: csv, json, jsonl, md, html or llama-bench",
     ),
-    Action("models", ("f3", "ctrl+l"), "Models", "Pick a model or type a path", Group.TUNE, slash=("model", "load"), footer=True),
+    Action(
+        "title_session",
+        (),
+        "Title",
+        "Give this session another title",
+        Group.SESSIONS,
+        slash=("title",),
+        argument="TEXT",
+        needs_argument=True,
+    ),
+    Action(
+        "models",
+        ("f3", "ctrl+l"),
+        "Models",
+        "Pick a model or type a path",
+        Group.TUNE,
+        slash=("model", "load"),
+        argument="PATH",
+        with_argument="Load this GGUF file",
+        footer=True,
+    ),
     Action(
         "bigger_batch",
         ("f12", "alt+b"),
@@ -166,13 +214,52 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "auto_batch", ("alt+a",), "Auto batch", "Let xchat choose stream_batch from what painting costs now", Group.TUNE, slash=("auto",)
     ),
-    Action("presets", ("f4",), "Presets", "Pick a preset, with what it would change and cost", Group.TUNE, slash=("preset", "presets")),
+    Action(
+        "presets",
+        ("f4",),
+        "Presets",
+        "Pick a preset, with what it would change and cost",
+        Group.TUNE,
+        slash=("preset", "presets"),
+        argument="NAME",
+        with_argument="Use this preset",
+    ),
     Action("next_preset", ("alt+j",), "Next preset", "Take the next preset of the list", Group.TUNE, slash=("next-preset",)),
     Action("previous_preset", ("alt+k",), "Last preset", "Take the previous preset of the list", Group.TUNE, slash=("previous-preset",)),
     Action(
         "previous_quant", ("f5",), "Larger quant", "Take the next larger quant of the model in use", Group.TUNE, slash=("larger-quant",)
     ),
     Action("next_quant", ("f6",), "Smaller quant", "Take the next smaller quant of the model in use", Group.TUNE, slash=("smaller-quant",)),
+    Action(
+        "use_quant",
+        (),
+        "Quant",
+        "Use this quant of the model in use, such as `Q4_K_M`",
+        Group.TUNE,
+        slash=("quant",),
+        argument="NAME",
+        needs_argument=True,
+    ),
+    Action(
+        "use_threads",
+        (),
+        "Threads",
+        "Show how many threads compute, and why",
+        Group.TUNE,
+        slash=("threads",),
+        argument="N|auto",
+        with_argument="Decode with this many threads, or let xchat find out",
+    ),
+    Action(
+        "change_setting",
+        (),
+        "Setting",
+        "Change one setting of the preset, such as `temperature 0.2` or `threads 6`",
+        Group.TUNE,
+        slash=("set",),
+        argument="KEY VALUE",
+        needs_argument=True,
+    ),
     Action("fewer_threads", ("f7",), "Fewer threads", "Decode with one thread fewer", Group.TUNE, slash=("fewer",)),
     Action("more_threads", ("f8",), "More threads", "Decode with one thread more", Group.TUNE, slash=("more",)),
     Action("switch_back", ("alt+z",), "Switch back", "Go back to the settings and the model before", Group.TUNE, slash=("back",)),
@@ -261,7 +348,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("compare_settings", ("p",), "Other settings", "Put another quant or preset beside this one's", Group.MEASURE, Scope.TURNS),
     Action("native_log", ("alt+l",), "Log", "Show what the native library logged", Group.MEASURE, slash=("log",)),
     Action("palette", ("ctrl+p",), "Commands", "Find any command by its name", Group.PROGRAM, slash=("commands",), footer=True),
-    Action("theme", ("alt+t",), "Theme", "Pick a theme", Group.PROGRAM, slash=("theme",)),
+    Action(
+        "theme",
+        ("alt+t",),
+        "Theme",
+        "Pick a theme",
+        Group.PROGRAM,
+        slash=("theme",),
+        argument="NAME",
+        with_argument="Use this theme",
+    ),
     Action("help", ("f1",), "Help", "Help for where you are, and all keys", Group.PROGRAM, slash=("help", "?"), footer=True, fixed=True),
     Action("accept", ("enter",), "Accept", "Do what the dialog asks, or take the chosen line", Group.PROGRAM, Scope.DIALOG, fixed=True),
     Action("close", ("escape",), "Close", "Leave a dialog, list or view without doing anything", Group.PROGRAM, Scope.DIALOG, fixed=True),

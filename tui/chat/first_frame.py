@@ -38,9 +38,9 @@ class FirstScreen(Screen[None]):
         self._keymap = keymap
         self.prompt = Prompt(id="prompt")
         self.submitted: str | None = None
-        """A message that was sent before there was anybody to take it."""
-        self.heir: Callable[[str], None] | None = None
-        """Takes a message whose Enter came at the very moment of handing over."""
+        """A message that was sent before the chat screen stood."""
+        self.on_late_send: Callable[[str], None] | None = None
+        """Takes a message that was sent while the chat screen took over."""
 
     def compose(self) -> ComposeResult:
         """The same places as on the chat screen."""
@@ -63,8 +63,8 @@ class FirstScreen(Screen[None]):
 
     @on(Prompt.Submitted)
     def _keep(self, event: Prompt.Submitted) -> None:
-        if self.heir is not None:
-            self.heir(event.text)
+        if self.on_late_send is not None:
+            self.on_late_send(event.text)
         elif self.submitted is None:
             self.submitted = event.text
             self.prompt.clear()

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class SessionSpoke(Message, bubble=False):
-    """Something happened in the session. Delivered through the screen's queue, so that widgets are touched in their own context."""
+class SessionEvent(Message, bubble=False):
+    """An event of the session. Delivered through the screen's queue, so that widgets are touched in their own context."""
 
     event: Event
 
 
 @dataclass
 class ActionRequested(Message):
-    """The person asked for an action of the registry by other means than its key: the mouse, the palette, a slash command."""
+    """The user clicked an action of the registry."""
 
     action_id: str

@@ -1,38 +1,138 @@
-"""Models and the knob: with whom one talks, and how fast it comes."""
+"""Models and chunk size: load, fetch and quantize models; change stream_batch."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from textual.worker import get_current_worker
 
 from engine.errors import XchatError
-from tui.chat.compose import TalkActions
+from engine.events import EngineDied, Event, ModelFailed, ModelLoading, ModelReady, PresetChanged
+from engine.last_used import remember
+from engine.models.fit import TooLargeError
+from tui.chat.context import ChatContext
 from tui.models.model_jobs import Fetching, Making, MakingStopped
 from tui.options import BuiltInQuant, Choice, Fetch, KnownModel, OtherQuant, Watch
+from tui.text import wording
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-"""Steps of the knob."""
+"""Steps of stream_batch."""
 
 
-class LibraryActions(TalkActions):
-    """Loading other models, making and fetching them, and turning the knob."""
+class ModelsController:
+    """Loads models, and makes or fetches one at a time."""
 
-    _making: Making | None = None
+    def __init__(self, context: ChatContext) -> None:
+        self._context = context
+        self._making: Making | None = None
+        self._first_pending = True
+        """The first model has neither come nor failed."""
+        self._loading = False
+        self._remembered_preset: str | None = None
 
-    def action_models(self) -> None:
-        """Pick a model."""
+    def on_event(self, event: Event) -> None:
+        """Handle an event of the session."""
+        context = self._context
+        if isinstance(event, ModelLoading):
+            context.set_status(activity=wording.loading(event))
+        elif isinstance(event, ModelReady):
+            model = event.engine.model
+            self._first_pending = False
+            context.set_status(activity="", model=model.name, quant=model.quant)
+            self._remember(model=str(model.path), preset=event.engine.preset.name)
+        elif isinstance(event, ModelFailed):
+            self._first_pending = False
+            self._failed(event)
+        elif isinstance(event, EngineDied):
+            self._offer_restart(event.error)
+        elif isinstance(event, PresetChanged):
+            session, preset = context.live(), event.preset
+            context.set_status(preset=preset.name, batch=wording.batch(preset, session.stream_batch))
+            if session.engine is not None and preset.name != self._remembered_preset:
+                self._remember(preset=preset.name)
+
+    def _remember(self, *, preset: str, **more: str) -> None:
+        """Keep a choice for the next start; on a thread, since it waits for the disk."""
+        self._remembered_preset = preset
+        self._context.run_worker(asyncio.to_thread(remember, preset=preset, **more), group="remember")
+
+    def _failed(self, event: ModelFailed) -> None:
+        engine = event.engine
+        self._context.set_status(activity="", model=engine.model.name if engine else "", quant=engine.model.quant if engine else "")
+        if isinstance(event.error, TooLargeError):
+            self._offer_what_fits(event.path, event.error)
+        else:
+            self._context.report(event.error)
+
+    def _offer_what_fits(self, path: Path, error: TooLargeError) -> None:
+        """A model is too large: let the user choose a change that makes it fit, or insist."""
+        from tui.models.too_large import INSIST, TooLargeScreen
+
+        switching = self._context.live().switching
+
+        def choose(chosen: int | None) -> None:
+            if chosen == INSIST:
+                switching.force(path)
+            elif chosen is not None:
+                self._context.attempt(lambda: switching.amend(path, error.verdict.remedies[chosen].changes))
+
+        self._context.open(TooLargeScreen(error), choose)
+
+    def _offer_restart(self, error: XchatError) -> None:
+        from tui.dialogs.confirm import Confirm
+
+        async def restart(sure: bool | None) -> None:
+            if sure:
+                await self._context.program.restart()
+
+        self._context.set_status(activity="the engine has stopped")
+        detail = f"{error.detail or error.title}\n\nThe conversation is saved. Only starting xchat again brings the engine back."
+        dialog = Confirm("The engine has stopped", detail, yes="Restart", no="Not now", safe=True)
+        self._context.open(dialog, restart)
+
+    @property
+    def first_expected(self) -> bool:
+        """Whether a model is on its way and none is there yet."""
+        session = self._context.session
+        return session is None or session.loading or (session.engine is None and (self._first_pending or self._loading))
+
+    async def load_first(self) -> bool:
+        """Load the model that the program was started with. Returns whether there is one."""
+        model = self._context.program.options.model
+        try:
+            path = await asyncio.to_thread(model) if callable(model) else model
+        except XchatError as error:
+            self._context.report(error)
+            path = None
+        if path is None:
+            self._first_pending = False
+        else:
+            self.load(path)
+        return path is not None
+
+    def models(self, words: str) -> None:
+        """Pick a model, or load the one named: a path, the name of a family, `builtin`, or a model of the hub."""
+        from engine.models.references import looks_like_path, looks_like_reference
+        from engine.paths import expanded
         from tui.models.models import ModelsScreen
 
-        engine = self.session.engine if self.session is not None else None
-        self.app.push_screen(ModelsScreen(self._known_models, current=engine.model.path if engine else None), self._choose)
+        if not words:
+            engine = self._context.session.engine if self._context.session is not None else None
+            self._context.open(ModelsScreen(self._known_models, current=engine.model.path if engine else None), self._choose)
+            return
+        path = expanded(words)
+        if looks_like_reference(words):
+            self._make(Fetching(words))
+        elif looks_like_path(words) or path.exists():
+            self.load(path)
+        else:
+            self._use_named(words, None)
 
     def _known_models(self) -> Sequence[KnownModel]:
-        known = self.program.options.known_models()
+        known = self._context.program.options.known_models()
         making = self._making
         if making is None:
             return known
@@ -41,10 +141,10 @@ class LibraryActions(TalkActions):
 
     def _choose(self, choice: Choice | None) -> None:
         if isinstance(choice, Path):
-            self.begin_load(choice)
+            self.load(choice)
         elif isinstance(choice, BuiltInQuant):
             quant = choice.quant
-            self.attempt(lambda: self._use_named("builtin", quant))
+            self._context.attempt(lambda: self._use_named("builtin", quant))
         elif isinstance(choice, Fetch):
             self._make(Fetching(choice.reference))
         elif isinstance(choice, OtherQuant):
@@ -52,21 +152,8 @@ class LibraryActions(TalkActions):
         elif self._making is not None and isinstance(choice, Watch):
             self._watch(self._making)
 
-    def load_by_command(self, words: str) -> None:
-        """`/model` with a path, the name of a family, `builtin`, or a model of the hub."""
-        from engine.models.references import looks_like_path, looks_like_reference
-        from engine.paths import expanded
-
-        path = expanded(words)
-        if looks_like_reference(words):
-            self._make(Fetching(words))
-        elif looks_like_path(words) or path.exists():
-            self.begin_load(path)
-        else:
-            self._use_named(words, None)
-
     def _use_named(self, model: str, quant: str | None) -> None:
-        session = self.live()
+        session = self._context.live()
         session.switching.use(msgspec.structs.replace(session.preset, model=model, quant=quant))
 
     def _pick_quant(self, choice: OtherQuant) -> None:
@@ -74,9 +161,9 @@ class LibraryActions(TalkActions):
 
         def make(quant: str | None) -> None:
             if quant is not None:
-                self.run_worker(self._plan_quant(choice.source, quant), group="plan", exclusive=True)
+                self._context.run_worker(self._plan_quant(choice.source, quant), group="plan", exclusive=True)
 
-        self.app.push_screen(QuantsScreen(choice.source, there=choice.there, report=self.report), make)
+        self._context.open(QuantsScreen(choice.source, there=choice.there, report=self._context.report), make)
 
     async def _plan_quant(self, source: Path, quant: str) -> None:
         from engine.models.check import check_model
@@ -87,7 +174,7 @@ class LibraryActions(TalkActions):
         try:
             meant = await asyncio.to_thread(lambda: plan(check_model(source), quant))
         except XchatError as error:
-            self.report(error)
+            self._context.report(error)
             return
 
         def make(sure: bool | None) -> None:
@@ -95,32 +182,34 @@ class LibraryActions(TalkActions):
                 self._make(Quantizing(meant))
 
         if meant.warning:
-            self.app.push_screen(Confirm(f"Make {quant}", f"{meant.warning}.", yes="Make it"), make)
+            self._context.open(Confirm(f"Make {quant}", f"{meant.warning}.", yes="Make it"), make)
         else:
             make(True)
 
     def _make(self, making: Making) -> None:
         """Let it run behind a dialog; one at a time."""
         if self._making is not None:
-            self.tell("Something is being made already", self._making.title, "F3 shows how far it is.")
+            self._context.notify(
+                "Something is being made already", self._making.title, f"{self._context.key('models')} shows how far it is."
+            )
             return
         self._making = making
         self._watch(making)
-        self.run_worker(self._run(making), group="make", exit_on_error=True)
+        self._context.run_worker(self._run(making), group="make")
 
     def _watch(self, making: Making) -> None:
         from tui.models.job_dialog import MakingScreen
 
-        self.app.push_screen(MakingScreen(making))
+        self._context.open(MakingScreen(making))
 
     async def _run(self, making: Making) -> None:
         path: Path | None = None
         try:
             path = await asyncio.to_thread(making.run)
         except XchatError as error:
-            self.report(error)
+            self._context.report(error)
         except MakingStopped:
-            self.tell("Stopped", making.if_stopped)
+            self._context.notify("Stopped", making.if_stopped)
         finally:
             making.stop()
             self._making = None
@@ -128,56 +217,56 @@ class LibraryActions(TalkActions):
         if path is None:
             return
         if making.hidden:
-            self.tell(f"{path.name} is here", hint="F3 loads it.")
+            self._context.notify(f"{path.name} is here", hint=f"{self._context.key('models')} loads it.")
         else:
-            self.begin_load(path)
+            self.load(path)
 
     def _close_watch(self, making: Making) -> None:
         from tui.models.job_dialog import MakingScreen
 
-        for screen in self.app.screen_stack:
+        for screen in self._context.screen.app.screen_stack:
             if isinstance(screen, MakingScreen) and screen.making is making:
                 screen.dismiss()
 
-    def begin_load(self, path: Path) -> None:
+    def load(self, path: Path) -> None:
         """Load a model in the background; its progress is in the status line, a failure is a notice."""
-        self.run_worker(self._load(path), group="load", exclusive=True)
+        self._context.run_worker(self._load(path), group="load", exclusive=True)
 
     async def _load(self, path: Path) -> None:
-        session = self.live()
+        session = self._context.live()
         if session.engine is not None:
             session.switching.use_file(path)
             return
-        if self.loading_model:
+        if self._loading:
             return
-        self.loading_model = True
+        self._loading = True
         try:
-            first = self.starting
-            await session.load(path, session.preset if first else None, force=first and self.program.options.force)
+            first = self._first_pending
+            await session.load(path, session.preset if first else None, force=first and self._context.program.options.force)
         except XchatError:
-            pass  # ModelFailed has told it
+            pass  # reported by ModelFailed
         except asyncio.CancelledError:
             if get_current_worker().is_cancelled:
                 raise
         finally:
-            self.loading_model = False
+            self._loading = False
 
-    def _turn_knob(self, step: int) -> None:
-        session = self.live()
-        now = session.stream_batch
-        wanted = [batch for batch in BATCHES if (batch > now if step > 0 else batch < now)]
-        if wanted:
-            session.set_stream_batch(wanted[0] if step > 0 else wanted[-1])
+    # stream_batch
 
-    def action_bigger_batch(self) -> None:
-        """More tokens at a time."""
-        self.attempt(lambda: self._turn_knob(1))
+    def bigger_batch(self) -> None:
+        """More tokens per chunk."""
+        session = self._context.live()
+        larger = [batch for batch in BATCHES if batch > session.stream_batch]
+        if larger:
+            session.set_stream_batch(larger[0])
 
-    def action_smaller_batch(self) -> None:
-        """Fewer tokens at a time."""
-        self.attempt(lambda: self._turn_knob(-1))
+    def smaller_batch(self) -> None:
+        """Fewer tokens per chunk."""
+        session = self._context.live()
+        smaller = [batch for batch in BATCHES if batch < session.stream_batch]
+        if smaller:
+            session.set_stream_batch(smaller[-1])
 
-    def action_auto_batch(self) -> None:
+    def auto_batch(self) -> None:
         """Let xchat choose."""
-        auto: Literal["auto"] = "auto"
-        self.attempt(lambda: self.live().set_stream_batch(auto))
+        self._context.live().set_stream_batch("auto")

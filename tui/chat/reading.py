@@ -1,115 +1,195 @@
-"""Reading: scrolling, picking messages and their branches, thinking, copying, the raw prompt and the log."""
+"""The conversation on the screen: its branch, the answer that grows, selecting and copying messages."""
 
 from __future__ import annotations
 
-from textual import events, on
+from collections.abc import Mapping
+from dataclasses import replace
 
-from engine.errors import UsageError
+from engine.errors import UsageError, XchatError
+from engine.events import AnswerGrew, BranchChanged, Event, PresetChanged, PromptEvaluated, SessionOpened, TurnFinished, TurnStarted
 from engine.messages import Role
-from tui.chat.base import ChatBase
-from tui.transcript.transcript import Transcript
+from engine.records import Message, SessionInfo, TurnRecord
+from tui.chat.context import ChatContext
+from tui.chat.stream import AnswerStream
+from tui.text import wording
+from tui.transcript.transcript import NO_EXTRAS, Extras
 
 
-class ReadActions(ChatBase):
-    """What comes back to the person."""
+class ReadingController:
+    """Shows the branch of the session and what is known of each message."""
 
-    def action_page_up(self) -> None:
-        """A page up."""
-        self.transcript.scroll_pages(-1)
+    def __init__(self, context: ChatContext, stream: AnswerStream) -> None:
+        self._context = context
+        self._stream = stream
+        self._extras: dict[int, Extras] = {}
+        """Notes beside and below messages, by message id; kept while branches come and go."""
+        self._logged: Mapping[int, TurnRecord] | None = None
+        """Turns of the open session as they were logged, by their answer's id; None until they are read."""
 
-    def action_page_down(self) -> None:
-        """A page down."""
-        self.transcript.scroll_pages(1)
+    def on_event(self, event: Event) -> None:
+        """Handle an event of the session."""
+        context = self._context
+        if isinstance(event, AnswerGrew):
+            self._stream.add(event)
+            context.set_status(activity="thinking" if event.in_thinking else "answering")
+        elif isinstance(event, PromptEvaluated):
+            context.set_status(activity=wording.prefill(event), left_out=event.left_out)
+        elif isinstance(event, TurnStarted):
+            self._turn_started(event)
+        elif isinstance(event, TurnFinished):
+            self._turn_finished(event)
+        elif isinstance(event, BranchChanged):
+            self.show_branch()
+        elif isinstance(event, PresetChanged):
+            self._stream.use_batch(event.preset.stream_batch)
+        elif isinstance(event, SessionOpened):
+            self._logged = None
+            self.show_branch()
+            context.set_status(left_out=0)
+            if event.info is not None:
+                context.run_worker(self._load_turns(event.info), group="turns", exclusive=True)
 
-    def action_to_start(self) -> None:
-        """To the first line."""
-        self.transcript.to_start()
+    def _turn_started(self, event: TurnStarted) -> None:
+        session, transcript = self._context.live(), self._context.transcript
+        label = session.engine.model.name if session.engine is not None else None
+        self.show_branch()
+        transcript.to_end()
+        transcript.begin_answer(event.answer_id, label=label)
+        self._extras[event.answer_id] = Extras(label=label)
+        self._stream.begin(event.answer_id, session.stream_batch)
+        self._context.set_status(activity="reading the prompt")
 
-    def action_to_end(self) -> None:
-        """To the end, and follow it."""
-        self.transcript.to_end()
+    def _turn_finished(self, event: TurnFinished) -> None:
+        self._stream.end()
+        answer = event.answer
+        failure = wording.ending(answer, event.turn, event.error, continue_key=self._context.key("continue_answer"))
+        known = self._extras.get(answer.id, NO_EXTRAS)
+        self._extras[answer.id] = replace(known, note=wording.timing_line(event.turn), failure=failure)
+        self._context.transcript.finish(answer, self._extras[answer.id])
+        self.show_branch()
+        self._context.set_status(activity="", left_out=event.turn.left_out)
+        if event.error is not None:
+            self._context.report(event.error)
 
-    def action_select_previous(self) -> None:
-        """Pick the message above."""
-        self.transcript.choose_step(-1)
-        self._focus_chosen()
+    async def _load_turns(self, info: SessionInfo) -> None:
+        """Show beside the answers of a saved conversation what the log knows of them: model, speed, and why one ended early."""
+        session = self._context.live()
+        try:
+            turns = await session.reader.turns(info.id)
+        except XchatError:
+            return  # the conversation is there; a failing database is reported by the log itself
+        if session.session_id == info.id:
+            self._logged = {turn.id: turn for turn in turns}
+            self._context.transcript.decorate(self._branch_extras())
 
-    def action_select_next(self) -> None:
-        """Pick the message below."""
-        self.transcript.choose_step(1)
-        self._focus_chosen()
+    def show_branch(self) -> None:
+        """Show the session's branch as it is now."""
+        if self._context.session is not None:
+            self._context.transcript.show(self._context.branch, self._branch_extras())
 
-    def _focus_chosen(self) -> None:
-        (self.prompt if self.transcript.chosen_id is None else self.transcript).focus()
+    def _branch_extras(self) -> Mapping[int, Extras]:
+        """Extras of the branch, with the place of each message among its siblings."""
+        session = self._context.live()
+        found: dict[int, Extras] = {}
+        for message in session.branch:
+            extra = self._extras.get(message.id) or self._logged_extras(message)
+            index, versions = session.siblings(message.id)
+            found[message.id] = replace(extra, aside=f"{index + 1}/{versions}") if versions > 1 else extra
+        return found
 
-    def on_key(self, event: events.Key) -> None:
-        """Who types while reading means the prompt."""
-        if self.focused is self.transcript and event.is_printable and event.character:
-            event.stop()
-            self.transcript.choose(None)
-            self.prompt.focus()
-            self.prompt.insert(event.character)
+    def _logged_extras(self, message: Message) -> Extras:
+        """What the log knows of an answer that was not written by this process."""
+        if self._logged is None or message.role is not Role.ASSISTANT:
+            return NO_EXTRAS
+        turn = self._logged.get(message.id)
+        error = XchatError(turn.error) if turn is not None and turn.error else None
+        failure = wording.ending(message, turn, error, continue_key=self._context.key("continue_answer"))
+        known = Extras(failure=failure) if turn is None else Extras(label=turn.model, note=wording.timing_line(turn), failure=failure)
+        self._extras[message.id] = known
+        return known
 
-    def on_paste(self, event: events.Paste) -> None:
-        """Who pastes while reading means the prompt."""
-        if self.focused is self.transcript:
-            event.stop()
-            self.prompt.focus()
-            self.prompt.post_message(event)
+    # Actions
 
-    @on(Transcript.FollowChanged)
-    def _follow_changed(self, event: Transcript.FollowChanged) -> None:
-        self.say(unseen=event.unseen)
+    def page_up(self) -> None:
+        """Scroll up a page."""
+        self._context.transcript.scroll_pages(-1)
 
-    @on(Transcript.SiblingRequested)
-    def _sibling_requested(self, event: Transcript.SiblingRequested) -> None:
-        session = self.session
-        if session is not None:
-            self.attempt(lambda: session.switch_sibling(event.message_id, event.step))
+    def page_down(self) -> None:
+        """Scroll down a page."""
+        self._context.transcript.scroll_pages(1)
 
-    def action_toggle_thinking(self) -> None:
-        """Fold or unfold thinking."""
-        unfolded = self.transcript.fold_thinking()
-        self.say(activity="thinking is shown" if unfolded else "thinking is folded")
+    def select_previous(self) -> None:
+        """Select the message above."""
+        self._select(-1)
 
-    async def action_copy_message(self) -> None:
-        """Copy what is selected with the mouse, else the chosen message, else the last answer."""
-        selected = self.get_selected_text()
-        if selected:
-            await self.program.copy(selected)
-            self.clear_selection()
-            return
-        chosen = self.branch_message(self.transcript.chosen_id)
-        text = chosen.text if chosen is not None else self._last_answer()
-        if text:
-            await self.program.copy(text)
+    def select_next(self) -> None:
+        """Select the message below."""
+        self._select(1)
+
+    def _select(self, step: int) -> None:
+        transcript = self._context.transcript
+        transcript.choose_step(step)
+        (self._context.prompt if transcript.chosen_id is None else transcript).focus()
+
+    def leave_selection(self) -> bool:
+        """Drop the selected text, or else the selected message. Returns whether there was one."""
+        context = self._context
+        if context.screen.selections:
+            context.screen.clear_selection()
+        elif context.transcript.chosen_id is not None:
+            context.transcript.choose(None)
+            context.prompt.focus()
         else:
-            self.report(UsageError("There is nothing to copy yet"))
+            return False
+        return True
 
-    async def action_copy_code(self) -> None:
-        """Copy the last code block of the chosen message or the last answer."""
+    def switch_sibling(self, message_id: int, step: int) -> None:
+        """Show another version of a message."""
+        self._context.attempt(lambda: self._context.live().switch_sibling(message_id, step))
+
+    def toggle_thinking(self) -> None:
+        """Fold or unfold thinking."""
+        unfolded = self._context.transcript.fold_thinking()
+        self._context.set_status(activity="thinking is shown" if unfolded else "thinking is folded")
+
+    async def copy_message(self) -> None:
+        """Copy the text selected with the mouse, else the selected message, else the last answer."""
+        screen = self._context.screen
+        selected = screen.get_selected_text()
+        if selected:
+            await self._context.program.copy(selected)
+            screen.clear_selection()
+            return
+        text = self._text()
+        if not text:
+            raise UsageError("There is nothing to copy yet")
+        await self._context.program.copy(text)
+
+    async def copy_code(self) -> None:
+        """Copy the last code block of the selected message or the last answer."""
         from tui.transcript.pieces import code_blocks
 
-        chosen = self.branch_message(self.transcript.chosen_id)
-        blocks = code_blocks(chosen.text if chosen is not None else self._last_answer())
-        if blocks:
-            await self.program.copy(blocks[-1])
-        else:
-            self.report(UsageError("There is no code block in this answer"))
+        blocks = code_blocks(self._text())
+        if not blocks:
+            raise UsageError("There is no code block in this answer")
+        await self._context.program.copy(blocks[-1])
 
-    def _last_answer(self) -> str:
-        session = self.session
-        answers = [message.text for message in session.branch if message.role is Role.ASSISTANT] if session is not None else []
-        return answers[-1] if answers else ""
+    def _text(self) -> str:
+        """Text of the selected message, or of the last answer."""
+        chosen = self._context.chosen
+        if chosen is not None:
+            return chosen.text
+        return next((message.text for message in reversed(self._context.branch) if message.role is Role.ASSISTANT), "")
 
-    def action_show_prompt(self) -> None:
+    def show_prompt(self) -> None:
         """Show the last prompt as the model got it."""
         from tui.dialogs.text import PromptScreen
 
-        self.app.push_screen(PromptScreen(self.session.last_prompt if self.session is not None else ""))
+        session = self._context.session
+        self._context.open(PromptScreen(session.last_prompt if session is not None else ""))
 
-    def action_native_log(self) -> None:
-        """Show what the native library logged."""
+    def native_log(self) -> None:
+        """Show the log of the native library."""
         from tui.dialogs.text import LogScreen
 
-        self.app.push_screen(LogScreen(self.program.options.native_log))
+        self._context.open(LogScreen(self._context.program.options.native_log))

@@ -4,57 +4,52 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import TextArea
 
-from engine.errors import XchatError
-from engine.events import (
-    AnswerGrew,
-    BranchChanged,
-    EngineDied,
-    Event,
-    LoggingChanged,
-    ModelFailed,
-    ModelLoading,
-    ModelReady,
-    Notice,
-    PresetChanged,
-    PromptEvaluated,
-    SessionOpened,
-    TurnFinished,
-    TurnStarted,
-)
-from engine.last_used import recall, remember
-from engine.models.fit import TooLargeError
+from engine.events import Event, Notice
+from engine.paths import state_dir
 from engine.session.session import Session
-from tui.actions.bindings import OF_THE_APP, bindings_for
-from tui.actions.registry import Scope
-from tui.chat.base import Program
+from tui.actions.bindings import OF_THE_APP, Handler, bindings_for
+from tui.actions.registry import Action, Scope
+from tui.chat.compose import ComposeController
+from tui.chat.context import ChatContext, Program
+from tui.chat.footer import KeyBar
 from tui.chat.layout import ROOM_CSS, welcome
-from tui.chat.library import SessionActions
-from tui.chat.messages import ActionRequested, SessionSpoke
-from tui.chat.models import LibraryActions
-from tui.chat.panel import Numbers
-from tui.chat.profiling import ProfileActions
-from tui.chat.reading import ReadActions
+from tui.chat.library import LibraryController
+from tui.chat.messages import ActionRequested, SessionEvent
+from tui.chat.models import ModelsController
+from tui.chat.panel import PanelController
+from tui.chat.profiling import ProfilingController
+from tui.chat.reading import ReadingController
+from tui.chat.status import StatusLine
 from tui.chat.stream import AnswerStream
-from tui.chat.switching import SwitchActions
+from tui.chat.switching import SwitchingController
+from tui.prompt.prompt import Prompt
 from tui.text import wording
-from tui.transcript.transcript import Extras
+from tui.transcript.transcript import Transcript
+
+if TYPE_CHECKING:
+    from tui.panel.panel import Panel
+
+HISTORY_FILE = "prompts.jsonl"
+
+NOTICES = "textual-toastrack"
+"""Textual's name for the place of its notices."""
 
 
-class ChatScreen(ProfileActions, SwitchActions, SessionActions, ReadActions, LibraryActions, Numbers):
-    """Follows the session: every event becomes a change of a widget here, and nowhere else."""
+class ChatScreen(Screen[None]):
+    """Owns the widgets and the controllers; hands them the session's events and the user's actions."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, leave_out=OF_THE_APP)]
     AUTO_FOCUS = "#prompt"
-    DEFAULT_CSS = f"ChatScreen {{ {ROOM_CSS} }}"
+    DEFAULT_CSS = f"ChatScreen {{ layers: default capture; {ROOM_CSS} }}"
 
     def __init__(
         self,
@@ -66,20 +61,82 @@ class ChatScreen(ProfileActions, SwitchActions, SessionActions, ReadActions, Lib
         typed: str = "",
         submitted: str | None = None,
     ) -> None:
-        """`typed` and `submitted` are what the person did before this screen was there."""
-        super().__init__(program)
-        self._typed = typed
-        self.waiting = submitted
+        """`typed` and `submitted` are what the user did before this screen was there."""
+        super().__init__(id="chat")
+        self._program = program
         self._open_session = open_session
-        self.prepare_numbers(remote=remote, low_bandwidth=program.options.low_bandwidth, alerts=alerts)
+        self._typed = typed
+        self.transcript = Transcript(id="transcript")
+        self.prompt = Prompt(history=state_dir() / HISTORY_FILE, id="prompt")
+        self.status_line = StatusLine(id="status")
+        self.key_bar = KeyBar(id="keys")
+        context = self.context = ChatContext(program, self, self.transcript, self.prompt, self.status_line)
+        self.panel = PanelController(context, remote=remote, low_bandwidth=program.options.low_bandwidth, alerts=alerts)
         self._stream = AnswerStream(
             self.transcript,
-            pacer=self.pacer,
-            line=program.line,
+            pacer=self.panel.pacing.pacer,
+            line=program.link,
             bytes_written=program.bytes_written,
-            painted=self.note_painted,
-            choose=self.note_paced,
+            painted=self.panel.painted,
+            choose=self.panel.paced,
         )
+        self.profiling = ProfilingController(context, changed=self.panel.capture_changed)
+        self.reading = ReadingController(context, self._stream)
+        self.models = ModelsController(context)
+        self.library = LibraryController(context)
+        self.composing = ComposeController(context, model_expected=lambda: self.models.first_expected, waiting=submitted)
+        # A waiting message is sent once the model is shown, and what it continues is written below the new answer.
+        self._listeners = (self.panel, self.profiling, self.reading, self.models, self.library, self.composing)
+        self.actions = self._actions()
+
+    def _actions(self) -> Mapping[str, Handler]:
+        """Who does what; those whose action takes an argument are called with it."""
+        compose, reading, transcript = self.composing, self.reading, self.transcript
+        models, library, panel, profiling = self.models, self.library, self.panel, self.profiling
+        switching = SwitchingController(self.context)
+        return {
+            "stop": self._stop,
+            "regenerate": compose.regenerate,
+            "edit_message": compose.edit_message,
+            "continue_answer": compose.continue_answer,
+            "system_prompt": compose.system_prompt,
+            "change_setting": compose.change_setting,
+            "read_file": compose.read_file,
+            "select_previous": reading.select_previous,
+            "select_next": reading.select_next,
+            "page_up": reading.page_up,
+            "page_down": reading.page_down,
+            "to_start": transcript.to_start,
+            "to_end": transcript.to_end,
+            "toggle_thinking": reading.toggle_thinking,
+            "copy_message": reading.copy_message,
+            "copy_code": reading.copy_code,
+            "show_prompt": reading.show_prompt,
+            "native_log": reading.native_log,
+            "new_session": library.new_session,
+            "sessions": library.sessions,
+            "title_session": library.rename,
+            "export": library.export,
+            "performance": library.performance,
+            "models": models.models,
+            "bigger_batch": models.bigger_batch,
+            "smaller_batch": models.smaller_batch,
+            "auto_batch": models.auto_batch,
+            "presets": switching.presets,
+            "next_preset": switching.next_preset,
+            "previous_preset": switching.previous_preset,
+            "use_quant": switching.use_quant,
+            "next_quant": switching.next_quant,
+            "previous_quant": switching.previous_quant,
+            "use_threads": switching.use_threads,
+            "fewer_threads": switching.fewer_threads,
+            "more_threads": switching.more_threads,
+            "switch_back": switching.switch_back,
+            "toggle_panel": panel.toggle,
+            "capture": profiling.capture,
+            "capture_mode": profiling.capture_mode,
+            "flame": profiling.flame,
+        }
 
     def compose(self) -> ComposeResult:
         """Conversation and panel, prompt, status, keys."""
@@ -92,176 +149,116 @@ class ChatScreen(ProfileActions, SwitchActions, SessionActions, ReadActions, Lib
 
     def on_mount(self) -> None:
         """Take over from the first frame, and start."""
-        keymap = self.program.keymap
+        keymap = self._program.keymap
         self.key_bar.use(keymap)
         self.prompt.send_keys = frozenset(keymap.keys["send"])
         self.transcript.welcome = welcome(keymap)
-        self.say(activity="starting")
+        self.status_line.end_key = keymap.shown("to_end")
+        self.screen_layout_refresh_signal.subscribe(self, lambda _: self._place_notices())
+        self.context.set_status(activity="starting")
         if self._typed:
             self.prompt.put(self._typed)
-        self.run_worker(self._start(), group="start", exit_on_error=True)
+        self.run_worker(self._start(), group="start")
+
+    async def on_unmount(self) -> None:
+        """End the capture and stop measuring."""
+        await self.profiling.close()
+        await self.panel.close()
 
     async def _start(self) -> None:
-        """Open the session, furnish the panel, go on with what was asked for, load the model."""
-        session = self.session = await self._open_session()
-        session.subscribe(self._hear)
-        self.say(activity="", logged=session.logging, preset=session.preset.name, batch=wording.batch(session.preset, session.stream_batch))
-        self._stream.use_batch(session.preset.stream_batch)
+        """Open the session, resume what was asked for, load the model, mount the panel."""
+        session = self.context.session = await self._open_session()
+        session.subscribe(self._on_engine_event)
+        preset = session.preset
+        self.context.set_status(activity="", logged=session.logging, preset=preset.name, batch=wording.batch(preset, session.stream_batch))
+        self._stream.use_batch(preset.stream_batch)
         if session.logging_error is not None:
-            self.report(session.logging_error)
-        self.run_worker(self.look_for_damage(), group="care")
-        options = self.program.options
-        if options.resume is not None:
-            await self.resume(options.resume)
+            self.context.report(session.logging_error)
+        self.run_worker(self.library.check_database(), group="care")
+        resume = self._program.options.resume
+        if resume is not None:
+            await self.library.resume(resume)
         else:
-            await self._offer_interrupted()
-        path = await self._find_model()
-        if path is not None:
-            self.begin_load(path)
-        else:
-            self.starting = False
-            self.give_back_waiting()
+            await self.library.offer_interrupted()
+        if not await self.models.load_first():
+            self.composing.return_waiting()
         await asyncio.to_thread(_import_slow_parts)
-        await self.furnish_panel()
+        await self.panel.mount()
 
-    def _hear(self, event: Event) -> None:
-        self.post_message(SessionSpoke(event))
+    def send(self, text: str) -> None:
+        """Send a text that was submitted before this screen was there."""
+        self.prompt.put(text)
+        self.prompt.action_send()
 
-    async def _find_model(self) -> Path | None:
-        model = self.program.options.model
-        if not callable(model):
-            return model
-        try:
-            return await asyncio.to_thread(model)
-        except XchatError as error:
-            self.report(error)
-            return None
+    def ask_argument(self, action: Action) -> None:
+        """Put a command that needs an argument into the prompt, for the user to complete."""
+        self.composing.ask_argument(action)
 
-    async def _offer_interrupted(self) -> None:
-        try:
-            info = await self.live().interrupted()
-        except XchatError:
-            return
-        if info is not None:
-            key = self.program.keymap.shown("sessions")
-            self.tell("The last conversation was cut off", f"“{info.title}” is saved up to where it stopped", f"{key} goes on with it.")
+    def _stop(self) -> None:
+        """Cancel the running capture, else drop what is selected, else stop what is running."""
+        if not self.profiling.cancel() and not self.reading.leave_selection():
+            self.composing.stop()
 
-    # The session
+    def _place_notices(self) -> None:
+        """Keep notices above the prompt, however tall it grows."""
+        for rack in self.query(f"#{NOTICES}"):
+            rack.styles.margin = (0, 0, max(1, self.size.height - self.prompt.region.y), 0)
+
+    # Events
+
+    def _on_engine_event(self, event: Event) -> None:
+        self.post_message(SessionEvent(event))
+
+    def on_session_event(self, message: SessionEvent) -> None:
+        """Hand an event of the session to the controllers."""
+        for listener in self._listeners:
+            listener.on_event(message.event)
+        if isinstance(message.event, Notice):
+            self._program.show_notice(message.event)
 
     @on(ActionRequested)
-    def _action_requested(self, event: ActionRequested) -> None:
-        self.program.do(event.action_id)
+    def _action_requested(self, message: ActionRequested) -> None:
+        self._program.do(message.action_id)
 
-    def on_session_spoke(self, message: SessionSpoke) -> None:
-        """Something happened in the session."""
-        event = message.event
-        self.note_event(event)
-        self.note_for_profiler(event)
-        if isinstance(event, AnswerGrew):
-            self._stream.add(event)
-            self.say(activity="thinking" if event.in_thinking else "answering")
-        elif isinstance(event, PromptEvaluated):
-            self.say(activity=wording.prefill(event), left_out=event.left_out)
-        elif isinstance(event, TurnStarted):
-            self._turn_started(event)
-        elif isinstance(event, TurnFinished):
-            self._turn_finished(event)
-        elif isinstance(event, ModelLoading | ModelReady | ModelFailed | EngineDied):
-            self._model_spoke(event)
-        else:
-            self._conversation_spoke(event)
+    @on(Prompt.Submitted)
+    def _submitted(self, message: Prompt.Submitted) -> None:
+        message.stop()
+        self.composing.submit(message.text)
 
-    def capture_changed(self, on: bool) -> None:
-        """A capture of the profiler began or ended: the panel marks it, and figures measured meanwhile are noisy."""
-        super().capture_changed(on)
-        if self._metering is not None:
-            self._metering.capture(on)
+    @on(TextArea.Changed, "#prompt")
+    def _prompt_changed(self) -> None:
+        self.composing.suggest()
 
-    def _turn_started(self, event: TurnStarted) -> None:
-        session = self.live()
-        label = session.engine.model.name if session.engine is not None else None
-        self.show_branch()
-        self.transcript.to_end()
-        self.transcript.begin_answer(event.answer_id, label=label)
-        if self.continued is not None:
-            text, thinking = self.continued
-            self.transcript.grow(event.answer_id, text, thinking, in_thinking=False)
-            self.continued = None
-        self.extras[event.answer_id] = Extras(label=label)
-        self._stream.begin(event.answer_id, session.stream_batch)
-        self.say(activity="reading the prompt")
+    @on(Transcript.FollowChanged)
+    def _follow_changed(self, message: Transcript.FollowChanged) -> None:
+        self.context.set_status(unseen=message.unseen)
 
-    def _turn_finished(self, event: TurnFinished) -> None:
-        self._stream.end()
-        answer = event.answer
-        failure = wording.ending(answer, event.turn, event.error, continue_key=self.program.keymap.shown("continue_answer"))
-        known = self.extras.get(answer.id, Extras())
-        self.extras[answer.id] = replace(known, note=wording.timing_line(event.turn), failure=failure)
-        self.transcript.finish(answer, self.extras[answer.id])
-        self.show_branch()
-        self.say(activity="", left_out=event.turn.left_out)
-        self.show_title()
-        self.note_turn(event)
-        if event.error is not None:
-            self.report(event.error)
+    @on(Transcript.SiblingRequested)
+    def _sibling_requested(self, message: Transcript.SiblingRequested) -> None:
+        self.reading.switch_sibling(message.message_id, message.step)
 
-    def _model_spoke(self, event: ModelLoading | ModelReady | ModelFailed | EngineDied) -> None:
-        if isinstance(event, ModelLoading):
-            self.say(activity=wording.loading(event))
-        elif isinstance(event, ModelReady):
-            model = event.engine.model
-            self.say(activity="", model=model.name, quant=model.quant)
-            remember(model=str(model.path), preset=event.engine.preset.name)
-            self.show_threads()
-            self.note_model(event.engine)
-            self.send_waiting()
-        elif isinstance(event, ModelFailed):
-            engine = event.engine
-            self.say(activity="", model=engine.model.name if engine else "", quant=engine.model.quant if engine else "")
-            if isinstance(event.error, TooLargeError):
-                self.offer_what_fits(event, event.error)
-            else:
-                self.report(event.error)
-            self.give_back_waiting()
-        else:
-            self._offer_restart(event.error)
+    def on_panel_host_measured(self, message: Panel.HostMeasured) -> None:
+        """What this machine can do was measured from the panel."""
+        self.panel.host_measured(message.limits)
 
-    def _conversation_spoke(self, event: Event) -> None:
-        if isinstance(event, SessionOpened):
-            self.editing = None
-            self.logged = None
-            self.prompt.border_title = ""
-            self.show_branch()
-            if event.info is not None:
-                self.run_worker(self.recall_turns(event.info), group="recall", exclusive=True)
-            self.say(left_out=0)
-            self.show_title()
-        elif isinstance(event, BranchChanged):
-            self.show_branch()
-        elif isinstance(event, PresetChanged):
-            session = self.live()
-            self._stream.use_batch(event.preset.stream_batch)
-            self.say(preset=event.preset.name, batch=wording.batch(event.preset, session.stream_batch))
-            self.show_threads()
-            if session.engine is not None and event.preset.name != recall().preset:
-                remember(preset=event.preset.name)
-        elif isinstance(event, LoggingChanged):
-            self.say(logged=event.on)
-            if event.error is not None:
-                self.report(event.error)
-        elif isinstance(event, Notice):
-            self.program.tell(event)
+    def on_resize(self) -> None:
+        """Place the panel by the room there is."""
+        self.panel.place()
 
-    def _offer_restart(self, error: XchatError) -> None:
-        from tui.dialogs.confirm import Confirm
+    def on_key(self, event: events.Key) -> None:
+        """Typing while the transcript has the focus goes to the prompt."""
+        if self.focused is self.transcript and event.is_printable and event.character:
+            event.stop()
+            self.transcript.choose(None)
+            self.prompt.focus()
+            self.prompt.insert(event.character)
 
-        async def restart(sure: bool | None) -> None:
-            if sure:
-                await self.program.restart()
-
-        self.say(activity="the engine has stopped")
-        detail = f"{error.detail or error.title}\n\nThe conversation is saved. Only starting xchat again brings the engine back."
-        self.app.push_screen(Confirm("The engine has stopped", detail, yes="Restart", no="Not now", safe=True), restart)
+    def on_paste(self, event: events.Paste) -> None:
+        """Pasting while the transcript has the focus goes to the prompt."""
+        if self.focused is self.transcript:
+            event.stop()
+            self.prompt.focus()
+            self.prompt.post_message(event)
 
 
 def _import_slow_parts() -> None:

@@ -49,15 +49,14 @@ class Status:
             (6, "plain", "slow line" if self.slow_line else ""),
         ]
 
-    @property
-    def right(self) -> str:
-        """What stands at the right end."""
-        return "new text below, Ctrl+End" if self.unseen else self.activity
+    def right(self, end_key: str) -> str:
+        """The text at the right end; `end_key` jumps to the end of the conversation."""
+        return f"new text below, {end_key}".rstrip(", ") if self.unseen else self.activity
 
 
-def fitted(status: Status, width: int) -> tuple[list[tuple[str, str]], str]:
+def fitted(status: Status, width: int, end_key: str = "") -> tuple[list[tuple[str, str]], str]:
     """The parts that fit on `width` cells and the text at the right end, drawable."""
-    right = drawable(status.right)
+    right = drawable(status.right(end_key))
     right = right if cell_len(right) <= width - 2 else set_cell_size(right, max(0, width - 2)).rstrip()
     parts = [(importance, kind, drawable(text).replace("\n", " ")) for importance, kind, text in status.parts() if text]
     parts = [
@@ -83,6 +82,8 @@ class StatusLine(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._status = Status()
+        self.end_key = ""
+        """Jumps to the end of the conversation, as users write the key."""
 
     @property
     def status(self) -> Status:
@@ -97,7 +98,7 @@ class StatusLine(Widget):
 
     def render(self) -> Content:
         """The line at its present width."""
-        parts, right = fitted(self._status, self.size.width)
+        parts, right = fitted(self._status, self.size.width, self.end_key)
         styles = {"model": "bold $foreground", "alarm": "bold $warning", "plain": ""}
         left = Content(SEPARATOR).join(Content.styled(text, styles[kind]) for kind, text in parts)
         gap = self.size.width - 2 - left.cell_length - cell_len(right)

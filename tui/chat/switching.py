@@ -3,98 +3,73 @@
 from __future__ import annotations
 
 from engine.errors import UsageError
-from engine.events import ModelFailed
-from engine.models.fit import TooLargeError
-from tui.chat.compose import TalkActions
+from tui.chat.context import ChatContext
 
 
-class SwitchActions(TalkActions):
-    """What asks the session to switch; what it costs and what came of it, the session tells."""
+class SwitchingController:
+    """Asks the session to switch; the session reports the cost and the result."""
 
-    def action_presets(self) -> None:
-        """Pick a preset from the list."""
+    def __init__(self, context: ChatContext) -> None:
+        self._context = context
+
+    def presets(self, name: str) -> None:
+        """Use a preset by name, or pick one from the list."""
         from tui.models.presets import PresetsScreen
 
-        session = self.session
-        if session is None:
-            return
+        context, session = self._context, self._context.live()
 
-        def use(name: str | None) -> None:
-            if name is not None:
-                self.attempt(lambda: session.switching.use_named(name))
+        def use(chosen: str | None) -> None:
+            if chosen is not None:
+                context.attempt(lambda: session.switching.use_named(chosen))
 
-        self.app.push_screen(PresetsScreen(session, report=self.report), use)
-
-    def action_next_preset(self) -> None:
-        """Take the next preset of the list."""
-        self.attempt(lambda: self.live().switching.next_preset(1))
-
-    def action_previous_preset(self) -> None:
-        """Take the previous preset of the list."""
-        self.attempt(lambda: self.live().switching.next_preset(-1))
-
-    def action_next_quant(self) -> None:
-        """Take the next smaller quant of the model."""
-        self.attempt(lambda: self.live().switching.next_quant(1))
-
-    def action_previous_quant(self) -> None:
-        """Take the next larger quant of the model."""
-        self.attempt(lambda: self.live().switching.next_quant(-1))
-
-    def action_fewer_threads(self) -> None:
-        """Decode with one thread fewer."""
-        self.attempt(lambda: self.live().switching.more_threads(-1))
-
-    def action_more_threads(self) -> None:
-        """Decode with one thread more."""
-        self.attempt(lambda: self.live().switching.more_threads(1))
-
-    def action_switch_back(self) -> None:
-        """Go back to the settings and the model before the last switch."""
-
-        def back() -> None:
-            self.live().switching.back()
-
-        self.attempt(back)
-
-    def switch_by_command(self, name: str, words: str) -> None:
-        """Do `/preset NAME`, `/quant NAME` or `/threads N`.
-
-        Raises:
-            UsageError: The words can't be meant.
-        """
-        switching = self.live().switching
-        if name == "preset":
-            switching.use_named(words)
-        elif name == "quant":
-            if not words:
-                raise UsageError("/quant needs the name of a quant", "", "For example: /quant Q4_K_M")
-            switching.use_quant(words)
-        elif not words:
-            self._tell_threads()
-        elif words.lower() == "auto":
-            switching.use_threads("auto")
-        elif words.isdecimal():
-            switching.use_threads(int(words))
+        if name:
+            session.switching.use_named(name)
         else:
-            raise UsageError(f"/threads can't be {words!r}", "", "Say a number, or auto.")
+            context.open(PresetsScreen(session, report=context.report), use)
 
-    def _tell_threads(self) -> None:
-        now = self.live().threads_now
-        if now is None:
-            raise UsageError("No model is loaded", "", "Pick one with F3.")
-        self.tell("Threads", f"Answers: {now.reason}\nPrompts: {now.reason_batch}\n{now.waiting}".strip())
+    def next_preset(self) -> None:
+        """Use the next preset of the list."""
+        self._context.live().switching.next_preset(1)
 
-    def offer_what_fits(self, event: ModelFailed, error: TooLargeError) -> None:
-        """A model is too large: let the person choose one of the changes that would make it fit, or insist."""
-        from tui.models.too_large import INSIST, TooLargeScreen
+    def previous_preset(self) -> None:
+        """Use the previous preset of the list."""
+        self._context.live().switching.next_preset(-1)
 
-        switching = self.live().switching
+    def use_quant(self, name: str) -> None:
+        """Use a quant of the model by name."""
+        self._context.live().switching.use_quant(name)
 
-        def choose(chosen: int | None) -> None:
-            if chosen == INSIST:
-                switching.force(event.path)
-            elif chosen is not None:
-                self.attempt(lambda: switching.amend(event.path, error.verdict.remedies[chosen].changes))
+    def next_quant(self) -> None:
+        """Use the next smaller quant of the model."""
+        self._context.live().switching.next_quant(1)
 
-        self.app.push_screen(TooLargeScreen(error), choose)
+    def previous_quant(self) -> None:
+        """Use the next larger quant of the model."""
+        self._context.live().switching.next_quant(-1)
+
+    def use_threads(self, count: str) -> None:
+        """Decode with a number of threads, or `auto`; without a word, show how many and why."""
+        session = self._context.live()
+        if not count:
+            now = session.threads_now
+            if now is None:
+                raise UsageError("No model is loaded", "", f"Pick one with {self._context.key('models')}.")
+            self._context.notify("Threads", f"Answers: {now.reason}\nPrompts: {now.reason_batch}\n{now.waiting}".strip())
+        elif count.lower() == "auto":
+            session.switching.use_threads("auto")
+        elif count.isdecimal():
+            session.switching.use_threads(int(count))
+        else:
+            raise UsageError(f"/threads can't be {count!r}", "", "Say a number, or auto.")
+
+    def fewer_threads(self) -> None:
+        """Decode with one thread fewer."""
+        self._context.live().switching.more_threads(-1)
+
+    def more_threads(self) -> None:
+        """Decode with one thread more."""
+        self._context.live().switching.more_threads(1)
+
+    def switch_back(self) -> None:
+        """Go back to the settings and the model before the last switch."""
+        self._context.live().switching.back()

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(markdown_table())
     elif options.list:
         for action in ACTIONS:
-            sys.stdout.write(f"{action.id:<20}{keys_of(action):<24}{slashes_of(action):<24}{action.sentence}\n")
+            sys.stdout.write(f"{action.id:<20}{keys_of(action):<26}{slashes_of(action):<28}{action.sentence}\n")
     else:
         from tui.cli.key_probe import watch
 
@@ -56,5 +56,6 @@ def keys_of(action: Action) -> str:
 
 
 def slashes_of(action: Action) -> str:
-    """The slash commands of an action."""
-    return ", ".join(f"/{name}" for name in action.slash)
+    """The slash commands of an action, the last with the argument that it may or must have."""
+    argument = action.argument if action.needs_argument or not action.argument else f"[{action.argument}]"
+    return f"{', '.join(f'/{name}' for name in action.slash)} {argument}".strip()

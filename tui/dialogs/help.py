@@ -15,8 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Markdown, Static
 
 from tui.actions.bindings import Keymap, bindings_for
-from tui.actions.registry import ACTIONS, Group, Scope, display_key
-from tui.actions.slash import ARGUMENTS
+from tui.actions.registry import ACTIONS, Action, Group, Scope, display_key
 
 KEY_CELLS = 26
 
@@ -40,10 +39,15 @@ def _entry(key: str, sentence: str, aside: str, width: int) -> Content:
     return Content("\n").join([*lines, *(Content(" " * KEY_CELLS + line) for line in words[1:])])
 
 
+def _listed(action: Action, keymap: Keymap) -> bool:
+    """Whether an action stands in its group: it has a key, or a command that works without an argument."""
+    return bool(keymap.keys[action.id] or (action.slash and not action.needs_argument))
+
+
 def key_lines(keymap: Keymap, width: int) -> Iterable[Content]:
     """All keys and commands, by group, for lines of `width` cells; what was unbound and has no command is left out."""
     for group in Group:
-        actions = [action for action in ACTIONS if action.group is group and (keymap.keys[action.id] or action.slash)]
+        actions = [action for action in ACTIONS if action.group is group and _listed(action, keymap)]
         if not actions:
             continue
         yield Content("")
@@ -53,9 +57,10 @@ def key_lines(keymap: Keymap, width: int) -> Iterable[Content]:
             where = "" if action.scope is Scope.APP else f", {action.scope.value}"
             yield _entry(keys, f"{action.sentence}{where}", f"/{action.slash[0]}" if action.slash else "", width)
     yield Content("")
-    yield Content.styled("Commands with words", "bold $heading")
-    for name, taking in ARGUMENTS.items():
-        yield _entry(f"/{name} {taking.argument}", taking.sentence, "", width)
+    yield Content.styled("Commands with an argument", "bold $heading")
+    for action in ACTIONS:
+        if action.argument:
+            yield _entry(f"/{action.slash[0]} {action.argument}", action.with_argument or action.sentence, "", width)
 
 
 class HelpScreen(ModalScreen[None]):

@@ -24,7 +24,7 @@ class ProfileViewer(App[None], inherit_bindings=False):
     """Shows one subject, and ends when its screen is left."""
 
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, only={"quit"})]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, only={"quit"}, own=True)]
 
     def __init__(self, subject: Subject, terminal: Terminal, theme: str | None = None) -> None:
         super().__init__(driver_class=SafeLinuxDriver if terminal.unicode else AsciiDriver)

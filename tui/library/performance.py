@@ -49,7 +49,7 @@ was clearly slower than this host's own clean turns with the same model, quant a
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for(Scope.DIALOG, only={"close"}),
         *bindings_for(Scope.TURNS),
-        *bindings_for(Scope.APP, only={"export"}),
+        *bindings_for(Scope.APP, only={"export"}, own=True),
     ]
     DEFAULT_CSS = """
     PerformanceScreen {

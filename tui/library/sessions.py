@@ -101,7 +101,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for(Scope.LIST),
-        *bindings_for(Scope.APP, only={"performance", "export"}),
+        *bindings_for(Scope.APP, only={"performance", "export"}, own=True),
     ]
     PLACEHOLDER = "Search all messages and titles"
     DEFAULT_CSS = """

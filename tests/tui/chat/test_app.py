@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.fake_backend import ENGINE_DIED, FakeBackend
 from tests.tui.host import wait_until
 from tests.tui.program import program
 from tests.tui.saved import save_session
-from tui.actions.registry import ACTIONS, Scope
+from tui.actions.registry import ACTIONS, BY_ID, Scope
 from tui.dialogs.confirm import Confirm
 from tui.dialogs.help import HelpScreen
 from tui.dialogs.palette import Palette
@@ -98,7 +99,7 @@ async def test_escape_leaves_editing_before_anything_else() -> None:
         await run.answered()
         await run.pilot.press("alt+e")
         await run.pilot.press("escape")
-        assert run.chat.editing is None
+        assert run.chat.composing.editing is None
         assert run.chat.prompt.text == ""
 
 
@@ -346,7 +347,7 @@ async def test_what_a_model_emits_stays_text_from_end_to_end() -> None:
 
 async def test_notices_take_no_markup() -> None:
     async with program() as run:
-        run.app.tell(Notice("warning", "[red]title[/red]", "[link=x]detail[/link]", "\x1b[31mhint"))
+        run.app.show_notice(Notice("warning", "[red]title[/red]", "[link=x]detail[/link]", "\x1b[31mhint"))
         await run.until_noticed("[link=x]detail[/link]")
         await run.until("[link=x]detail[/link]")
 
@@ -403,8 +404,12 @@ async def test_bad_keys_themes_and_options_are_told_and_the_program_starts() -> 
 
 async def test_every_action_of_the_registry_has_somebody_who_does_it() -> None:
     async with program() as run:
+        anywhere = {**run.app._actions, **run.chat.actions}
+        assert set(anywhere) == {action.id for action in ACTIONS if action.scope is Scope.APP}
+        for name, handler in anywhere.items():
+            takes = [one for one in signature(handler).parameters.values() if one.default is one.empty]
+            assert len(takes) == bool(BY_ID[name].argument), name
         owners = {
-            Scope.APP: (run.app, run.chat),
             Scope.PROMPT: (run.chat.prompt,),
             Scope.TRANSCRIPT: (run.chat.transcript,),
             Scope.LIST: (SessionsScreen,),
@@ -413,6 +418,16 @@ async def test_every_action_of_the_registry_has_somebody_who_does_it() -> None:
         for action in ACTIONS:
             if action.scope in owners and action.id != "accept":
                 assert any(hasattr(owner, f"action_{action.id}") for owner in owners[action.scope]), action.id
+
+
+async def test_a_command_that_needs_words_is_put_into_the_prompt_when_it_comes_without() -> None:
+    async with program() as run:
+        run.app.do("change_setting")
+        await wait_until(run.pilot, lambda: run.chat.prompt.text == "/set ")
+        await run.until_noticed("/set KEY VALUE: Change one setting")
+        await run.send("/set temperature 0.2")
+        await wait_until(run.pilot, lambda: run.session.preset.sampling.temperature == 0.2)
+        assert run.chat.prompt.text == ""
 
 
 async def test_what_was_typed_is_remembered_in_private() -> None:

@@ -32,10 +32,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="py-spy needs ro
 async def recording(run: Running) -> None:
     """Press the key and wait for samples of a busy thread, which is not busy for longer: the pilot waits for idleness."""
     await run.pilot.press("f9")
-    await wait_until(run.pilot, lambda: run.chat.profiler.active is not None)
-    assert run.chat.profiler.active is not None
+    await wait_until(run.pilot, lambda: run.chat.profiling.profiler.active is not None)
+    assert run.chat.profiling.profiler.active is not None
     with busy_thread("spinner"):
-        await enough_samples(run.chat.profiler.active)
+        await enough_samples(run.chat.profiling.profiler.active)
 
 
 async def test_one_key_records_while_the_answer_goes_on_and_the_same_key_ends_it() -> None:
@@ -111,7 +111,7 @@ async def test_the_reason_for_sampling_from_inside_is_told(monkeypatch: pytest.M
 async def test_leaving_the_program_ends_the_capture() -> None:
     async with program() as run:
         await recording(run)
-        active = run.chat.profiler.active
+        active = run.chat.profiling.profiler.active
     assert active is not None
     assert await active.result() is None
 

@@ -40,8 +40,8 @@ async def panel_of(run: Running) -> Panel:
 
 
 def metering_of(run: Running) -> Metering:
-    assert run.chat._metering is not None
-    return run.chat._metering
+    assert run.chat.panel._metering is not None
+    return run.chat.panel._metering
 
 
 @pytest.mark.parametrize("keys", [("shift+tab",), ("tab", "tab")])

@@ -1,0 +1,121 @@
+"""What the controllers of the chat screen work with: the session, the shared widgets, and ways to tell the user something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from textual.screen import Screen, ScreenResultCallbackType
+
+from engine.errors import EngineError, XchatError
+from engine.events import Notice
+from engine.metrics.ui_cost import Link
+from engine.records import Message
+from engine.session.session import Session
+from tui.actions.bindings import Keymap
+from tui.chat.status import StatusLine
+from tui.options import AppOptions
+from tui.prompt.prompt import Prompt
+from tui.terminal.terminal import Terminal
+from tui.transcript.transcript import Transcript
+
+Result = TypeVar("Result")
+
+
+class Program(Protocol):
+    """What the chat screen needs of the program around it."""
+
+    options: AppOptions
+    keymap: Keymap
+    terminal: Terminal
+
+    def show_notice(self, notice: Notice) -> None:
+        """Show a notice."""
+
+    def show_error(self, error: XchatError) -> None:
+        """Show an error as a notice."""
+
+    def link(self) -> Link:
+        """State of the connection to the terminal."""
+
+    def bytes_written(self) -> int:
+        """Bytes sent to the terminal so far."""
+
+    def limit_colours(self, limited: bool) -> None:
+        """Send at most 256 colours, or all of them again."""
+
+    async def copy(self, text: str) -> None:
+        """Copy to the clipboard, and show which way it went."""
+
+    def do(self, action_id: str, argument: str = "") -> None:
+        """Do an action of the registry, wherever it lives."""
+
+    async def restart(self) -> None:
+        """Save everything and start the program again on this session."""
+
+
+class ChatContext:
+    """Shared by all controllers of one chat screen. The screen sets `session` once it is open."""
+
+    def __init__(self, program: Program, screen: Screen[None], transcript: Transcript, prompt: Prompt, status_line: StatusLine) -> None:
+        self.program = program
+        self.screen = screen
+        self.transcript = transcript
+        self.prompt = prompt
+        self.status_line = status_line
+        self.session: Session | None = None
+
+    def live(self) -> Session:
+        """The open session.
+
+        Raises:
+            EngineError: It isn't open yet.
+        """
+        if self.session is None:
+            raise EngineError("xchat is still starting", "", "Try again in a moment.")
+        return self.session
+
+    @property
+    def branch(self) -> tuple[Message, ...]:
+        """Messages of the open branch; none before the session is open."""
+        return tuple(self.session.branch) if self.session is not None else ()
+
+    @property
+    def chosen(self) -> Message | None:
+        """The message selected in the transcript."""
+        chosen_id = self.transcript.chosen_id
+        return next((message for message in self.branch if message.id == chosen_id), None) if chosen_id is not None else None
+
+    def key(self, action_id: str) -> str:
+        """The key of an action as people write it; empty when it has none."""
+        return self.program.keymap.shown(action_id)
+
+    def set_status(self, **changes: Any) -> None:
+        """Change fields of the status line."""
+        self.status_line.show(replace(self.status_line.status, **changes))
+
+    def notify(self, title: str, detail: str = "", hint: str = "") -> None:
+        """Show a notice that needs no attention."""
+        self.program.show_notice(Notice("information", title, detail, hint))
+
+    def report(self, error: XchatError) -> None:
+        """Show an error as a notice."""
+        self.program.show_error(error)
+
+    def open(self, screen: Screen[Result], callback: ScreenResultCallbackType[Result] | None = None) -> None:
+        """Open a screen above this one; `callback` takes what it is dismissed with."""
+        self.screen.app.push_screen(screen, callback)
+
+    def run_worker(self, work: Coroutine[Any, Any, object], *, group: str, exclusive: bool = False) -> None:
+        """Run `work` in the background; with `exclusive`, what runs in the group already is cancelled."""
+        self.screen.run_worker(work, group=group, exclusive=exclusive)
+
+    def attempt(self, act: Callable[[], object]) -> bool:
+        """Run `act` and report a refusal. Returns whether it succeeded."""
+        try:
+            act()
+        except XchatError as error:
+            self.report(error)
+            return False
+        return True

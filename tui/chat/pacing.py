@@ -1,0 +1,60 @@
+"""The connection to the terminal: fewer bytes and longer pauses while it is slow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.metrics.ui_cost import Link
+from tui.chat.context import ChatContext
+from tui.terminal.link import LinkWatch, Pacer
+
+REMOTE_JUMP = 8
+"""Lines that the conversation scrolls at once over a connection where each step costs a whole picture."""
+
+
+class PacingController:
+    """Owns the pace of painting, and follows what the connection can carry."""
+
+    def __init__(self, context: ChatContext, *, remote: bool, low_bandwidth: bool, slow_changed: Callable[[bool], None]) -> None:
+        """`slow_changed` is called when the connection turns slow (True) or recovers."""
+        self._context = context
+        self._remote = remote
+        self._low_bandwidth = low_bandwidth
+        self._slow_changed = slow_changed
+        self._watch = LinkWatch(slow=low_bandwidth)
+        self.pacer = Pacer(remote=remote)
+        context.transcript.jump = REMOTE_JUMP if remote else 1
+
+    @property
+    def slow(self) -> bool:
+        """Whether the connection counts as slow."""
+        return self._watch.slow
+
+    def terminal_figures(self) -> tuple[int, bool, Link]:
+        """Bytes sent so far, whether the connection forces pauses on an answer, and its state."""
+        program, session = self._context.program, self._context.session
+        slowed = self.pacer.slowed and session is not None and session.busy
+        return program.bytes_written(), slowed, program.link()
+
+    def check_link(self, now_s: float) -> None:
+        """Send fewer bytes while the connection is slow, unless that was asked for anyway. `now_s`: any monotonic clock."""
+        context, session = self._context, self._context.session
+        # While nothing is painted, nothing is learnt about the connection.
+        slowed = self.pacer.slowed if session is not None and session.busy else None
+        if self._low_bandwidth or not self._watch.look(slowed=slowed, now_s=now_s):
+            return
+        slow = self._watch.slow
+        context.program.limit_colours(slow)
+        remote = slow or self._remote
+        self.pacer.be_remote(remote=remote)
+        context.transcript.jump = REMOTE_JUMP if remote else 1
+        self._slow_changed(slow)
+        context.set_status(slow_line=slow)
+        if slow:
+            context.notify(
+                "The connection is slow",
+                "Text comes first, charts repaint less, with fewer colours.",
+                "Start with --low-bandwidth, or use ssh -C.",
+            )
+        else:
+            context.notify("Connection recovered", "Full repaint rate restored.")
