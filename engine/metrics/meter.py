@@ -27,7 +27,6 @@ from engine.events import (
 from engine.host.bandwidth import HostLimits
 from engine.host.sampler import HostSample
 from engine.host.threads import ThreadGroup
-from engine.host.value import known
 from engine.metrics.alerts import Alerts
 from engine.metrics.history_feed import Tracks
 from engine.metrics.latency import GapMeter, Gaps, Surroundings, TokenRate, likely_cause
@@ -270,7 +269,6 @@ class Meter:
         if self.traffic is not None and (rate := speed.mean if speed.now is None else speed.now):
             limits = self.limits if self._engine and self.limits and self.limits.threads == self._engine.threads else None
             roof = roofline(self.traffic, turn.context.used, rate, limits)
-        power = known(host.power_w) if host is not None else None
         snapshot = Snapshot(
             at_ns=at_ns,
             wall_ms=wall_ms(),
@@ -289,7 +287,6 @@ class Meter:
             waterfall=self._waterfall,
             context=replace(turn.context, n_ctx=self._engine.n_ctx if self._engine else None),
             host=host,
-            joules_per_token=power / speed.now if power is not None and speed.now else None,
             roofline=roof,
             price=price,
             since=Between(turn.gaps.longest_new(), self.lag.longest_new(), self._finished_per_second),

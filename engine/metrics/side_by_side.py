@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from engine.metrics.figures import FIGURES
+from engine.metrics.figures.figure import Figure
 from engine.records import TurnRecord
 
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """Something that is measured in every turn."""
-
-    name: str
-    unit: str
-    of: Callable[[TurnRecord], float | None]
-    less_is_better: bool | None = None
-    """None for figures that say what was done, not how well."""
-
-
-FIGURES: tuple[Figure, ...] = (
-    Figure("Decode speed", "tokens/s", lambda turn: turn.timings.predicted_per_second, False),
-    Figure("Prefill speed", "tokens/s", lambda turn: turn.timings.prompt_per_second, False),
-    Figure("Time to first token", "ms", lambda turn: turn.timings.ttft_ms, True),
-    Figure("Inter-token p50", "ms", lambda turn: turn.timings.itl_p50_ms, True),
-    Figure("Inter-token p99", "ms", lambda turn: turn.timings.itl_p99_ms, True),
-    Figure("Prompt evaluated", "tokens", lambda turn: turn.timings.prompt_n),
-    Figure("Prompt reused", "tokens", lambda turn: turn.timings.cache_n),
-    Figure("Generated", "tokens", lambda turn: turn.timings.predicted_n),
-    Figure("Memory peak", "MiB", lambda turn: None if turn.rss_peak_bytes is None else turn.rss_peak_bytes / 2**20, True),
-)
-"""What is compared, the most asked-for first."""
+COMPARED = tuple(figure for figure in FIGURES if figure.of_turn)
+"""What is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +38,15 @@ class Side:
         """Turns whose figures can be compared: neither noisy nor failed."""
         return tuple(turn for turn in self.turns if turn.noisy is None and turn.error is None)
 
+    def values(self, figure: Figure) -> tuple[float | None, ...]:
+        """A figure in each clean turn, in the unit of charts."""
+        scale = figure.chart_unit[1]
+        found = [figure.of_turn(turn) if figure.of_turn else None for turn in self.clean]
+        return tuple(None if value is None else value / scale for value in found)
+
     def middle(self, figure: Figure) -> Middle | None:
         """The middle of a figure over the clean turns; None when none of them has it."""
-        values = [value for turn in self.clean if (value := figure.of(turn)) is not None]
+        values = [value for value in self.values(figure) if value is not None]
         if not values:
             return None
         centre = median(values)
@@ -93,7 +79,7 @@ class Difference:
         return (step < 0) == self.figure.less_is_better
 
 
-def side_by_side(left: Side, right: Side) -> tuple[Difference, ...]:
+def side_by_side(left: Side, right: Side, figures: Sequence[Figure] = COMPARED) -> tuple[Difference, ...]:
     """Every figure that at least one side has."""
-    pairs = (Difference(figure, left.middle(figure), right.middle(figure)) for figure in FIGURES)
+    pairs = (Difference(figure, left.middle(figure), right.middle(figure)) for figure in figures)
     return tuple(pair for pair in pairs if pair.left is not None or pair.right is not None)

@@ -184,7 +184,6 @@ class Snapshot:
     """Of the last finished turn."""
     context: Context = Context()
     host: HostSample | None = None
-    joules_per_token: float | None = None
     roofline: Roofline | None = None
     price: Price = field(default_factory=Price)
     noisy: str | None = None

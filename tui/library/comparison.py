@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from engine.metrics.side_by_side import FIGURES, Difference, Side, side_by_side
+from engine.metrics.side_by_side import COMPARED, Difference, Side, side_by_side
 from engine.store.export.svg import MOST_POINTS
 from engine.store.series import Chart, Series
 from tui.actions.bindings import bindings_for
@@ -22,8 +22,6 @@ from tui.library.logged_charts import LoggedCharts
 from tui.text.hints import key_line
 from tui.text.turn_table import difference_row, side_heading, side_layout
 
-CHARTED = 5
-"""The first figures are drawn as well."""
 CHART_ROWS = 22
 """Lower than this there is room for the figures only."""
 
@@ -33,12 +31,13 @@ def charts_of(left: Side, right: Side) -> tuple[Chart, ...]:
     charts = (
         Chart(
             figure.name,
-            figure.unit,
+            figure.chart_unit[0],
             "first turn",
             "last turn",
-            tuple(Series(side.name, tuple(figure.of(turn) for turn in side.clean[-MOST_POINTS:])) for side in (left, right)),
+            tuple(Series(side.name, side.values(figure)[-MOST_POINTS:]) for side in (left, right)),
         )
-        for figure in FIGURES[:CHARTED]
+        for figure in COMPARED
+        if figure.turn_chart
     )
     return tuple(chart for chart in charts if not chart.empty)
 

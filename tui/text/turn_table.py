@@ -120,7 +120,7 @@ def difference_row(row: Difference, layout: SideLayout) -> str:
     sides = [f"{_middle(middle, layout):>{layout.side}}" for middle in (row.left, row.right)]
     change = "" if row.change is None else f"{row.change:+.1%}"
     verdict = "" if row.better is None else "  better" if row.better else "  worse"
-    return f"{_sides(f'{row.figure.name}, {row.figure.unit}', sides, layout)}  {change:>7}{verdict}".rstrip()
+    return f"{_sides(f'{row.figure.name}, {row.figure.chart_unit[0]}', sides, layout)}  {change:>7}{verdict}".rstrip()
 
 
 def _middle(middle: Middle | None, layout: SideLayout) -> str:

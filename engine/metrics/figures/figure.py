@@ -10,6 +10,7 @@ from engine.host.sampler import HostSample
 from engine.host.value import Unavailable
 from engine.metrics.history import Fold
 from engine.metrics.snapshot import Snapshot
+from engine.records import TurnRecord
 
 Value = float | str | Unavailable | Sequence[object] | Mapping[str, object] | None
 """A number, a text, plain data, why it can't be known, or None while there is nothing to measure."""
@@ -79,6 +80,10 @@ class Figure:
     column: Column | None = None
     sample_chart: str = ""
     """The chart over logged samples that it is a line of."""
+    of_turn: Callable[[TurnRecord], float | None] | None = None
+    """What it was in a finished turn: such figures of two sessions or settings are compared."""
+    less_is_better: bool | None = None
+    """None for a figure that says what was done, not how well."""
     turn_chart: str = ""
     """The chart over turns that it is a line of; `v_turns` has a column of its id."""
     metric: Metric | None = None
@@ -92,6 +97,11 @@ class Figure:
     def column_name(self) -> str:
         """Its column in the log."""
         return (self.column.name if self.column else "") or self.id
+
+    @property
+    def chart_unit(self) -> tuple[str, float]:
+        """The unit of charts and comparisons over turns and samples, and how much of the figure's own unit it is."""
+        return ("MiB", 2**20) if self.unit == "bytes" else (self.unit.split(" ")[0], 1)
 
     def kept(self, now: Snapshot) -> float | None:
         """The value for its history."""

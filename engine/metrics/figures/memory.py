@@ -52,6 +52,8 @@ MEMORY: tuple[Figure, ...] = (
         metric=Metric("xchat_resident_memory_bytes"),
         formula="Resident memory of this process: private + files + shared.",
         source=_PROC_STATUS, levers="a smaller quant, n_ctx, KV type, repack = false."),
+    Figure("rss_peak_bytes", "Memory peak", unit="bytes", read=lambda _: None, key="", of_turn=lambda turn: turn.rss_peak_bytes,
+        less_is_better=True),
     Figure("anon_bytes", "Private memory", label="private", unit="bytes", read=of_host(lambda host: host.memory.anon), panes=("memory",),
         group="host",
         formula="RssAnon: KV cache, compute buffers, repacked weights, Python.",

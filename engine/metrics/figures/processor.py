@@ -7,7 +7,7 @@ from dataclasses import asdict
 from engine.host.cpu import own_share
 from engine.host.sampler import HostSample
 from engine.host.value import Unavailable, known
-from engine.metrics.figures.figure import Column, Figure, History, Metric, Value, of_host
+from engine.metrics.figures.figure import Column, Figure, History, Metric, Value, number_in, of_host
 from engine.metrics.snapshot import Snapshot
 
 _NO_THREADS = Unavailable("/proc/self/task/*/schedstat can't be read")
@@ -22,13 +22,16 @@ def _of_highest(now: Snapshot) -> str:
     return f" of {highest:,.0f}" if highest else ""
 
 
-def _per_token(now: Snapshot) -> str:
-    return f", {now.joules_per_token:.2f} J per token" if now.joules_per_token else ""
-
-
 def _energy(now: Snapshot) -> Value:
     power = of_host(lambda host: host.power_w)(now)
-    return power if isinstance(power, Unavailable) else now.joules_per_token
+    if not isinstance(power, float):
+        return power
+    return power / now.speed.now if now.speed.now else None
+
+
+def _per_token(now: Snapshot) -> str:
+    joules = number_in(_energy(now))
+    return f", {joules:.2f} J per token" if joules else ""
 
 
 # fmt: off

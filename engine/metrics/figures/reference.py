@@ -36,6 +36,7 @@ def _section(figure: Figure) -> str:
         ("panel", ", ".join(figure.panes)),
         ("`xchat stats --json`", f"`{path}`" if path else ""),
         ("`v_samples`", f"`{figure.column_name}`" if figure.column else ""),
+        ("`v_turns`", f"`{figure.id}`" if figure.of_turn else ""),
         ("Prometheus", f"`{figure.metric.name}`" if figure.metric else ""),
     )
     facts = (

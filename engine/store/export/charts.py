@@ -11,9 +11,6 @@ from engine.store.export.svg import MOST_POINTS
 from engine.store.export.tables import Selection, where
 from engine.store.series import Chart, Series
 
-_SHOWN_IN = {"bytes": ("MiB", 2**20)}
-"""The unit of a chart, and how much of the figure's own unit it is, where they differ."""
-
 
 def charts_of(db: sqlite3.Connection, selection: Selection, figures: Sequence[Figure] = FIGURES) -> tuple[Chart, ...]:
     """The charts in which there is something to see."""
@@ -35,13 +32,10 @@ def _charts(
     wanted = [line for line in wanted if line[1] in present]
     (count,) = db.execute(f"SELECT count(*) FROM ({source})", values).fetchone()
     bucket = max(1, -(-count // MOST_POINTS))
-    folded = ", ".join(
-        f"{'max' if figure.fold == 'max' else 'avg'}({column}) / {_SHOWN_IN.get(figure.unit, ('', 1))[1]:.1f}"
-        for _, column, figure in wanted
-    )
+    folded = ", ".join(f"{'max' if figure.fold == 'max' else 'avg'}({column}) / {figure.chart_unit[1]:.1f}" for _, column, figure in wanted)
     points = db.execute(f"SELECT {folded} FROM ({source}) GROUP BY (n - 1) / {bucket} ORDER BY min(n)", values).fetchall()
     for title in dict.fromkeys(title for title, *_ in wanted):
         lines = [(place, figure) for place, (of, _, figure) in enumerate(wanted) if of == title]
-        unit, _ = _SHOWN_IN.get(lines[0][1].unit, (lines[0][1].unit.split(" ")[0], 1))
+        unit, _ = lines[0][1].chart_unit
         series = [Series(figure.short if len(lines) > 1 else unit, tuple(point[place] for point in points)) for place, figure in lines]
         yield Chart(title, unit, f"{label} 1", f"{label} {count}", tuple(series))

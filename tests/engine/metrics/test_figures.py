@@ -6,6 +6,7 @@ import csv
 import io
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from engine.metrics.history_feed import Tracks
 from engine.metrics.log_row import sample_of
 from engine.metrics.prometheus import metrics_of
 from engine.metrics.report import report
+from engine.metrics.side_by_side import Side, side_by_side
 from engine.metrics.snapshot import EMPTY, Snapshot
 from engine.store.export.charts import charts_of
 from engine.store.export.rowformats import write_csv
@@ -27,6 +29,7 @@ from engine.store.export.tables import Selection, What, open_table
 from engine.store.migrations import add_figures, migrate
 from engine.store.rows import SAMPLE_COLUMNS, insert, sample_row
 from tests.tui.panel_feed import ScriptedSession
+from tests.tui.turns import turn_record
 from tui.drawing.rows import text_of
 from tui.panel.explain import explained
 from tui.panel.panel import PANES
@@ -107,6 +110,11 @@ class TestOneMoreFigure:
     def test_is_in_the_report_with_its_reason_while_it_is_unavailable(self, busy: Snapshot) -> None:
         assert report(busy, MORE)["host"]["humidity_pct"] == 41.5
         assert report(EMPTY, MORE)["host"]["humidity_pct"] == {"unavailable": "no hygrometer"}
+
+    def test_is_compared_over_turns(self) -> None:
+        sides = (Side("left", (turn_record(),)), Side("right", (turn_record(),)))
+        found = {pair.figure.id: pair for pair in side_by_side(*sides, (replace(HUMIDITY, of_turn=lambda _: 40.0),))}
+        assert found["humidity_pct"].change == 0.0
 
     def test_has_a_history(self, busy: Snapshot) -> None:
         tracks = Tracks(MORE)

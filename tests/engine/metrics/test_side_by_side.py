@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.metrics.side_by_side import FIGURES, Side, side_by_side
+from engine.metrics.side_by_side import COMPARED, Side, side_by_side
 from engine.records import TurnRecord
 from tests.tui.turns import turn_record
 
@@ -28,10 +28,10 @@ def test_the_change_of_the_medians_is_told_and_which_way_is_better() -> None:
 
 def test_noisy_turns_do_not_count() -> None:
     side = Side("one", (turn(1000), turn(9000, noisy="a busy neighbour")))
-    middle = side.middle(FIGURES[0])
+    middle = side.middle(COMPARED[0])
     assert middle is not None
     assert (middle.median, middle.turns) == (100.0, 1)
-    assert side.middle(FIGURES[-1]) is None
+    assert side.middle(COMPARED[-1]) is None
 
 
 def test_a_difference_within_what_both_vary_by_is_no_verdict() -> None:

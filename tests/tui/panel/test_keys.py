@@ -216,7 +216,7 @@ async def test_a_question_mark_explains_the_pane_with_its_present_numbers() -> N
         assert isinstance(app.screen, ExplainScreen)
         shown = await text(pilot)
         assert "435.0 t/s" in shown
-        assert "Tokens per second, now (tokens/s)" in shown
+        assert "Decode speed, now (tokens/s)" in shown
         assert "Changes with: threads" in shown
         await pilot.press("q")
         assert not isinstance(app.screen, ExplainScreen)
