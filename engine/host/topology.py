@@ -5,7 +5,6 @@ Everything is read from /proc and /sys (Linux) and falls back to what Python and
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ ROOT = Path("/")
 
 _SLOW_CORE = 0.75
 """A core whose top speed is below this share of the fastest one's is an efficiency core."""
+_ALMOST = 0.1
+"""A quota this little below a whole number of CPUs counts as that number."""
 _NO_LIMIT = 1 << 60
 """Version 1 of cgroups writes a number beyond this for no limit."""
 
@@ -35,17 +36,21 @@ class Topology:
     """Physical cores that are no efficiency cores."""
     quota: float | None
     """CPUs' worth of time that the cgroup allows, or None without a limit."""
+    numa_nodes: int = 1
+    """Memory nodes that the CPUs belong to."""
 
     @property
     def most_threads(self) -> int:
-        """More threads than this can only lose: they would wait for each other at barriers."""
-        return max(1, min(self.usable, math.ceil(self.quota))) if self.quota is not None else max(1, self.usable)
+        """Most threads that get a CPU each; more wait for each other at barriers. A quota counts in whole CPUs, rounded down.
+
+        With a quota of 1.5, two threads use it up after 75 ms of every 100 ms and stand still for the rest.
+        """
+        return max(1, min(self.usable, int(self.quota + _ALMOST))) if self.quota is not None else max(1, self.usable)
 
     @property
     def start_threads(self) -> int:
         """A good first guess: fast physical cores, within the quota's whole CPUs."""
-        whole = max(1, int(self.quota + 0.1)) if self.quota is not None else self.usable
-        return max(1, min(self.fast_cores, whole, self.usable))
+        return max(1, min(self.fast_cores, self.most_threads))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,22 @@ def read_topology(root: Path = ROOT, affinity: frozenset[int] | None = None) -> 
         cores[siblings] = max(cores.get(siblings, 0.0), _speed(folder))
     top = max(cores.values(), default=0.0)
     fast = sum(1 for speed in cores.values() if speed >= _SLOW_CORE * top)
-    return Topology(usable=len(cpus), cores=len(cores), fast_cores=fast, quota=cpu_quota(root))
+    return Topology(usable=len(cpus), cores=len(cores), fast_cores=fast, quota=cpu_quota(root), numa_nodes=_numa_nodes(root, cpus))
+
+
+def _numa_nodes(root: Path, cpus: frozenset[int]) -> int:
+    nodes = (root / "sys/devices/system/node").glob("node[0-9]*/cpulist")
+    return max(1, sum(1 for node in nodes if not cpus.isdisjoint(_cpu_list(_text(node)))))
+
+
+def _cpu_list(text: str) -> set[int]:
+    """The numbers of a list such as `0-3,8`."""
+    cpus: set[int] = set()
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        with suppress(ValueError):
+            cpus.update(range(int(first), int(last or first) + 1))
+    return cpus
 
 
 def usable_cpus() -> frozenset[int]:

@@ -18,6 +18,9 @@ _LOOK_EVERY_NS = 500_000_000
 _LIMITS_EVERY = 8
 """Every so many looks the limits (affinity, quota) are read anew; that costs 0.2 ms."""
 
+_STALLED_SHARE = 0.3
+"""Share of their time that threads wait for a CPU, from which a count set by hand is what holds them up."""
+
 LONGEST_LOOK_S = 3.0
 """A mean over longer than this says nothing of now: between two turns nobody looked."""
 
@@ -125,11 +128,16 @@ class AutoThreads:
     @property
     def reasons(self) -> tuple[str, str]:
         """Why these counts, a sentence each."""
-        decode, batch = (
-            "Set by the preset" if asked == given else f"The preset asks for {asked}; this process may use {given}"
-            for asked, given in zip(self._asked, self._fixed, strict=True)
-        )
+        decode, batch = (self._reason_of_the_preset(*counts) for counts in zip(self._asked, self._fixed, strict=True))
         return (self._decode.reason if self._decode else decode), (self._prefill.reason if self._prefill else batch)
+
+    def _reason_of_the_preset(self, asked: int, given: int) -> str:
+        if asked != given:
+            return f"The preset asks for {asked}; this process may use {given}"
+        share = self._waits.now.share
+        if given > 1 and share is not None and share >= _STALLED_SHARE:
+            return f"Set by the preset; the {given} threads wait for each other {share:.0%} of the time: `threads` auto would take fewer"
+        return "Set by the preset"
 
     @property
     def moves(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def test_efficiency_cores_are_no_first_guess(tmp_path: Path) -> None:
     assert (topology.cores, topology.fast_cores, topology.start_threads, topology.most_threads) == (4, 2, 2, 4)
 
 
-@pytest.mark.parametrize(("quota", "most", "start"), [(None, 8, 8), (2.0, 2, 2), (2.5, 3, 2), (0.5, 1, 1), (20.0, 8, 8)])
+@pytest.mark.parametrize(("quota", "most", "start"), [(None, 8, 8), (2.0, 2, 2), (2.5, 2, 2), (0.5, 1, 1), (20.0, 8, 8)])
 def test_a_quota_bounds_the_threads(quota: float | None, most: int, start: int) -> None:
     topology = Topology(usable=8, cores=8, fast_cores=8, quota=quota)
     assert (topology.most_threads, topology.start_threads) == (most, start)
@@ -97,3 +97,16 @@ def test_without_a_limit_the_machine_is_the_limit(tmp_path: Path) -> None:
 def test_instruction_sets_are_read(tmp_path: Path) -> None:
     root = machine(tmp_path, {"proc/cpuinfo": "processor\t: 0\nflags\t\t: fpu avx2 avx512f\n"})
     assert cpu_features(root) == {"fpu", "avx2", "avx512f"}
+
+
+@pytest.mark.parametrize(("quota", "most"), [(0.5, 1), (1.0, 1), (1.5, 1), (1.95, 2), (2.0, 2), (3.8, 3), (64.0, 4), (None, 4)])
+def test_a_quota_counts_in_whole_cpus_rounded_down(quota: float | None, most: int) -> None:
+    topology = Topology(usable=4, cores=4, fast_cores=4, quota=quota)
+    assert (topology.most_threads, topology.start_threads) == (most, most)
+
+
+def test_memory_nodes_of_the_usable_cpus_are_counted(tmp_path: Path) -> None:
+    root = machine(tmp_path, {f"sys/devices/system/node/node{node}/cpulist": text for node, text in enumerate(["0-3,8", "4-7", "12-15"])})
+    assert read_topology(root, frozenset({1, 2})).numa_nodes == 1
+    assert read_topology(root, frozenset({8, 7})).numa_nodes == 2
+    assert read_topology(tmp_path / "none", frozenset({0})).numa_nodes == 1

@@ -282,3 +282,19 @@ def test_the_load_of_others_is_a_number_of_cpus() -> None:
 
 def test_without_the_kernels_figures_the_load_is_unknown(tmp_path: Path) -> None:
     assert OthersLoad(tmp_path / "none").since_last() is None
+
+
+def test_a_count_set_by_hand_that_stalls_is_named() -> None:
+    from engine.threads.wait_policy import Waiting, WaitPolicy
+
+    class Crowded(WaitPolicy):
+        @property
+        def now(self) -> Waiting:
+            return Waiting(False, 0.71, "Waiting threads sleep at once")
+
+    set_by_hand = AutoThreads(
+        Preset(threads=2, threads_batch=1), topology=lambda: Topology(2, 2, 2, None), others=lambda: 2.0, waits=Crowded(None)
+    )
+    decode, batch = set_by_hand.reasons
+    assert decode == "Set by the preset; the 2 threads wait for each other 71% of the time: `threads` auto would take fewer"
+    assert batch == "Set by the preset"
