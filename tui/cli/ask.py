@@ -18,7 +18,7 @@ from engine.llama.redirect import redirect_native_output
 from engine.paths import log_path
 from engine.session.open import first_model, open_session
 from engine.session.session import Session
-from engine.text import visible
+from tui.cli.output import guarded
 from tui.cli.preset_flags import add_preset_flags, preset_of
 
 EXAMPLES = """\
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     """Answer, and return the exit code."""
     prompt = read_prompt(options.prompt)
     real = redirect_native_output(log_path())
-    sys.stdout, sys.stderr = real.stdout, real.stderr
+    sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
     return asyncio.run(answer(options, prompt))
 
 
@@ -88,14 +88,13 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
         OSError: The output took no more: its reader has gone, or the disk is full.
     """
     finished: asyncio.Future[TurnFinished] = asyncio.get_running_loop().create_future()
-    terminal = sys.stdout.isatty()
     unwritten: OSError | None = None
 
     def listen(event: Event) -> None:
         nonlocal unwritten
         if isinstance(event, AnswerGrew) and event.text and not as_json and unwritten is None:
             try:
-                sys.stdout.write(visible(event.text) if terminal else event.text)
+                sys.stdout.write(event.text)
                 sys.stdout.flush()
             except OSError as error:
                 unwritten = error

@@ -18,7 +18,6 @@ from engine.store.upkeep import maintenance, retention
 from engine.store.upkeep import repair as salvage
 from engine.store.upkeep.bench import BenchFigures, run_bench
 from engine.store.upkeep.retention import RetentionRule
-from engine.text import visible
 from tui.cli.output import confirmed, write_json
 from tui.cli.progress import Progress
 from tui.text.wording import count
@@ -100,7 +99,7 @@ def day(unix_ms: int | None) -> str:
 def check(options: argparse.Namespace) -> int:
     """Print what is wrong; the exit code tells whether anything is."""
     report = maintenance.check(database_path(), quick=options.quick)
-    sys.stdout.writelines(f"{visible(problem)}\n" for problem in report.problems)
+    sys.stdout.writelines(f"{problem}\n" for problem in report.problems)
     sys.stdout.write("whole\n" if report.whole else "damaged; `xchat db repair` saves what can be read\n")
     return 0 if report.whole else DAMAGED
 
@@ -129,7 +128,7 @@ def repair(options: argparse.Namespace) -> int:
     for table in report.tables:
         refused = f", {table.refused:,} made no sense" if table.refused else ""
         sys.stdout.write(f"{table.name:<{width}}{table.saved:>12,} rows saved{refused}\n")
-        sys.stdout.writelines(f"{'':<{width}}  {visible(sentence)}\n" for sentence in table.unreadable)
+        sys.stdout.writelines(f"{'':<{width}}  {sentence}\n" for sentence in table.unreadable)
     if report.adopted_sessions:
         sys.stdout.write(f"{count(report.adopted_sessions, 'session')} made up again for messages whose own was lost\n")
     if options.output is None:
@@ -146,7 +145,7 @@ def retain(options: argparse.Namespace) -> int:
         raise UsageError("There is no rule", "", "Say --max-age-days or --max-size-mb, or set them under [retention] in the config.")
     plan = retention.preview(database_path(), rule, wall_ms())
     for candidate in plan.candidates:
-        sys.stdout.write(f"{candidate.info.id:>5}  {candidate.bytes:>12,} bytes  {visible(candidate.info.title)}  {candidate.reason}\n")
+        sys.stdout.write(f"{candidate.info.id:>5}  {candidate.bytes:>12,} bytes  {candidate.info.title}  {candidate.reason}\n")
     summary = f"{count(len(plan.candidates), 'session')}, about {plan.freed_bytes:,} bytes; {plan.kept_sessions:,} stay"
     if not options.apply or not plan.candidates:
         sys.stdout.write(f"{summary}\n")

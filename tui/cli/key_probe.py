@@ -16,7 +16,7 @@ from tui.actions.registry import ACTIONS, Action
 
 READ_BYTES = 1024
 
-INTRODUCTION = "Press keys to see what arrives; q or Ctrl+C ends.\r\n\r\n"
+INTRODUCTION = "Press keys to see what arrives; q or Ctrl+C ends.\n\n"
 
 
 def watch() -> None:
@@ -31,12 +31,15 @@ def watch() -> None:
     before = termios.tcgetattr(keyboard)
     try:
         tty.setraw(keyboard)
+        raw = termios.tcgetattr(keyboard)
+        raw[1] |= termios.OPOST  # lines of output still begin at the left
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, raw)
         sys.stdout.write(INTRODUCTION)
         sys.stdout.flush()
         while data := os.read(keyboard, READ_BYTES):
             keys = list(keys_in(data))
             for key in keys or ["nothing that xchat knows"]:
-                sys.stdout.write(f"{shown(data):<24}{key:<28}{meaning(key)}\r\n")
+                sys.stdout.write(f"{shown(data):<24}{key:<28}{meaning(key)}\n")
             sys.stdout.flush()
             if keys in (["q"], ["ctrl+c"]):
                 return

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from engine import __version__
 from engine.errors import UsageError, XchatError
+from tui.cli.output import guarded_output
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("tui.cli.ask", "answer one prompt on standard output"),
@@ -47,6 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `xchat ARGV`; returns the exit code: 0, 1 other errors, 2 usage, 3 model, 4 engine, 130 interrupted."""
     arguments, debug = without_debug(list(sys.argv[1:] if argv is None else argv))
     open_closed_streams()
+    with guarded_output():
+        return run(arguments, debug=debug)
+
+
+def run(arguments: list[str], *, debug: bool) -> int:
+    """Run a command and turn its errors into sentences and exit codes."""
     try:
         options = parse(arguments)
         status = int(options.run(options))

@@ -23,7 +23,6 @@ from engine.paths import models_dir
 from engine.presets.preset import Preset
 from engine.session.model_finder import BUILTIN, built_in_family
 from engine.store.speeds import MeasuredSpeeds, measured_speeds
-from engine.text import visible
 from tui.cli.models_make import add_pull, add_quantize
 from tui.cli.output import confirmed, write_json
 
@@ -75,7 +74,7 @@ def speeds() -> MeasuredSpeeds:
     try:
         return measured_speeds()
     except StoreError as error:
-        sys.stderr.write(f"xchat: measured speeds are not known: {visible(str(error))}\n")
+        sys.stderr.write(f"xchat: measured speeds are not known: {error}\n")
         return MeasuredSpeeds({})
 
 
@@ -84,7 +83,7 @@ def families(found: Catalog) -> tuple[Family, ...]:
     try:
         return built_in_family(), *found.families
     except ModelError as error:
-        sys.stderr.write(f"xchat: {visible(str(error))}\n")
+        sys.stderr.write(f"xchat: {error}\n")
         return found.families
 
 
@@ -122,16 +121,16 @@ def list_all(options: argparse.Namespace) -> int:
         )
         return 0
     for family in families(found):
-        sys.stdout.write(f"{visible(family.name)}\n")
+        sys.stdout.write(f"{family.name}\n")
         sys.stdout.writelines(f"  {line_of(entry, measured)}\n" for entry in family.entries)
         if not_made(family):
             sys.stdout.write(f"  made when first asked for: {', '.join(not_made(family))}\n")
     for entry in found.companions:
-        sys.stdout.write(f"goes with a model ({entry.facts.kind}): {visible(str(entry.path))}\n")
+        sys.stdout.write(f"goes with a model ({entry.facts.kind}): {entry.path}\n")
     for broken in found.broken:
-        sys.stdout.write(f"broken: {visible(str(broken.error))}\n")
+        sys.stdout.write(f"broken: {broken.error}\n")
     for folder in found.unreadable:
-        sys.stdout.write(f"not readable: {visible(str(folder.path))}: {visible(folder.reason)}\n")
+        sys.stdout.write(f"not readable: {folder.path}: {folder.reason}\n")
     return 0
 
 
@@ -142,7 +141,7 @@ def line_of(entry: Entry, measured: MeasuredSpeeds) -> str:
     decoding = f"{speed.predicted_per_second:.1f}" if speed is not None and speed.predicted_per_second is not None else "-"
     return (
         f"{facts.quant:<10}{gib(facts.file_bytes):>10}{facts.bits_per_weight:>6.2f} bpw  needs {gib(fitting.estimate.needed):>9}{verdict}"
-        f"  {decoding:>6} tokens/s  {entry.place}  {visible(str(entry.path))}"
+        f"  {decoding:>6} tokens/s  {entry.place}  {entry.path}"
     )
 
 
@@ -193,7 +192,7 @@ def named(name: str) -> tuple[Family, list[Entry]]:
     if not path.exists():
         known = found.find(name)
         if known is None:
-            raise ModelError(f"There is no model {visible(name)}", "", "`xchat models list` shows what is here.")
+            raise ModelError(f"There is no model {name}", "", "`xchat models list` shows what is here.")
         return known, list(known.entries)
     checked = check_model(path)
     of_file = found.family_of(path.resolve()) or found.family_of(path)
@@ -221,7 +220,7 @@ def write_facts(entry: Entry, family: Family, measured: MeasuredSpeeds) -> None:
         "memory": fitting.sentence,
         "speed": speed_sentence(entry, measured),
     }
-    sys.stdout.writelines(f"{name:<14}{visible(value)}\n" for name, value in lines.items())
+    sys.stdout.writelines(f"{name:<14}{value}\n" for name, value in lines.items())
     sys.stdout.writelines(f"{'':<14}{remedy.sentence}\n" for remedy in fitting.remedies)
     sys.stdout.write("\n")
 

@@ -23,7 +23,6 @@ from engine.models.recommended import recommended
 from engine.models.references import parse_reference
 from engine.presets.preset import Preset
 from engine.session.model_finder import BUILTIN
-from engine.text import visible
 from tui.cli.output import confirmed, write_json
 from tui.cli.progress import Progress
 
@@ -73,7 +72,7 @@ def pull(options: argparse.Namespace) -> int:
     if options.json:
         write_json({"path": str(path), "quant": checked.facts.quant, "needed_bytes": fitting.estimate.needed, "fits": fitting.fits})
     else:
-        sys.stdout.write(f"{visible(str(path))}\n")
+        sys.stdout.write(f"{path}\n")
         sys.stderr.write(f"{fitting.sentence}\n")
     return 0
 
@@ -103,7 +102,7 @@ def write_plan(meant: PullPlan, *, as_json: bool) -> None:
         return
     for file in meant.files:
         have = f", {gib(file.have)} of it are here" if file.have else ""
-        sys.stderr.write(f"{visible(file.name)}: {gib(file.size) if file.size is not None else 'size unknown'}{have}\n")
+        sys.stderr.write(f"{file.name}: {gib(file.size) if file.size is not None else 'size unknown'}{have}\n")
     sys.stderr.write(f"to fetch: {gib(meant.missing_bytes)}; free on the disk: {gib(meant.free_bytes)}\n")
 
 
@@ -130,7 +129,7 @@ def quantize(options: argparse.Namespace) -> int:
     if options.json:
         write_json({"path": str(path), "quant": meant.quant, "bytes": path.stat().st_size})
     else:
-        sys.stdout.write(f"{visible(str(path))}\n")
+        sys.stdout.write(f"{path}\n")
     return 0
 
 
@@ -164,7 +163,7 @@ def source_of(name: str) -> CheckedModel:
         return check_model(path)
     family = list_models(load_config().models.folders).find(name)
     if family is None:
-        raise ModelError(f"There is no model {visible(name)}", "", "`xchat models list` shows what is here.")
+        raise ModelError(f"There is no model {name}", "", "`xchat models list` shows what is here.")
     return check_model(family.entries[0].path)
 
 

@@ -18,7 +18,6 @@ from engine.presets.folder import PresetFolder, Shelf
 from engine.presets.foreign import VARIABLE_PREFIX, Imported, from_ini, from_variables
 from engine.presets.preset import SETTINGS, Preset, value_of
 from engine.presets.settings import KEYS, allowed, difference, parse_assignments, shown, with_text
-from engine.text import visible
 from tui.cli.output import write_json
 from tui.cli.preset_flags import DEFAULT, OWN_FLAGS, flags_of
 
@@ -100,7 +99,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def shelf() -> Shelf:
     """All presets; files that can't be read are told on standard error."""
     found = PresetFolder().load()
-    sys.stderr.writelines(f"xchat: {visible(str(problem))}\n" for problem in found.problems)
+    sys.stderr.writelines(f"xchat: {problem}\n" for problem in found.problems)
     return found
 
 
@@ -114,7 +113,7 @@ def list_all(options: argparse.Namespace) -> int:
     width = max(map(len, found.presets))
     for name, preset in found.presets.items():
         mark = "*" if name == current else " "
-        sys.stdout.write(f"{mark} {name:<{width}}  {'yours  ' if name in found.own else 'shipped'}  {visible(preset.description)}\n")
+        sys.stdout.write(f"{mark} {name:<{width}}  {'yours  ' if name in found.own else 'shipped'}  {preset.description}\n")
     return 0
 
 
@@ -126,7 +125,7 @@ def show(options: argparse.Namespace) -> int:
         return 0
     width = max(map(len, KEYS))
     for key, setting in SETTINGS.items():
-        sys.stdout.write(f"{key:<{width}}  {visible(shown(value_of(preset, key))):<16}  {setting.cost or ''}".rstrip() + "\n")
+        sys.stdout.write(f"{key:<{width}}  {shown(value_of(preset, key)):<16}  {setting.cost or ''}".rstrip() + "\n")
     return 0
 
 
@@ -179,7 +178,7 @@ def diff(options: argparse.Namespace) -> int:
     if options.json:
         write_json([{"key": change.key, "before": change.before, "after": change.after, "cost": change.cost} for change in changes])
         return 0
-    sys.stdout.writelines(f"{visible(str(change))}\n" for change in changes)
+    sys.stdout.writelines(f"{change}\n" for change in changes)
     if not changes:
         sys.stdout.write("nothing differs\n")
     return 0
@@ -198,7 +197,7 @@ def import_foreign(options: argparse.Namespace) -> int:
     save([one.preset for one in imported], as_json=options.json)
     for one in imported:
         if one.left_out:
-            sys.stderr.write(f"xchat: {visible(one.preset.name)}: there is no such setting here: {visible(', '.join(one.left_out))}\n")
+            sys.stderr.write(f"xchat: {one.preset.name}: there is no such setting here: {', '.join(one.left_out)}\n")
     return 0
 
 

@@ -26,7 +26,6 @@ from engine.profiling.tree import FlameTree, frames_of
 from engine.records import TurnRecord
 from engine.store.captures import delete_capture, flag_turn, list_captures, load_capture, save_capture
 from engine.store.reader import Reader
-from engine.text import visible
 from tui.text.capture_text import capture_line, figures, heading, lane_lines, percent, readable, short_name
 
 EXAMPLES = """\
@@ -99,7 +98,7 @@ def show(options: argparse.Namespace) -> int:
     _say(heading(capture))
     _say(figures(capture))
     for note in capture.notes:
-        _say(visible(note))
+        _say(note)
     tree = FlameTree(frames_of(capture.stacks, hide_idle=capture.hides_waiting))
     whole = tree.total(tree.root)
     if capture.hides_waiting:
@@ -191,7 +190,7 @@ def record(options: argparse.Namespace) -> int:
         raise
     number = save_capture(database_path(), capture)
     saved = replace(capture, id=number)
-    for line in (figures(saved), *map(visible, saved.notes), f"Saved as capture {number}; `xchat profile show {number}` shows it."):
+    for line in (figures(saved), *saved.notes, f"Saved as capture {number}; `xchat profile show {number}` shows it."):
         sys.stderr.write(f"xchat: {line}\n")
     return code
 

@@ -6,6 +6,8 @@ import sys
 import time
 from types import TracebackType
 
+from tui.cli.output import write_sequence
+
 PATIENCE_S = 0.5
 """Work shorter than this shows no progress line."""
 
@@ -26,7 +28,7 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._shown_at:
-            sys.stderr.write("\r\x1b[K")
+            write_sequence("\r\x1b[K", sys.stderr)
             sys.stderr.flush()
 
     def show(self, done: int, whole: int, *, waiting: bool = False) -> None:
@@ -37,7 +39,8 @@ class Progress:
         self._shown_at = now
         share = done / whole if whole else 1.0
         bar = "#" * round(share * 24)
+        write_sequence("\r\x1b[K", sys.stderr)
         sys.stderr.write(
-            f"\r\x1b[K{self._verb} [{bar:<24}] {share:4.0%}  {done:,} of {whole:,} {self._unit}{', by another program' if waiting else ''}"
+            f"{self._verb} [{bar:<24}] {share:4.0%}  {done:,} of {whole:,} {self._unit}{', by another program' if waiting else ''}"
         )
         sys.stderr.flush()

@@ -27,8 +27,8 @@ from engine.store.pragmas import Profile
 from engine.store.reader import Reader, SessionFilter
 from engine.store.search import HIT_END, HIT_START
 from engine.store.writer import Store
-from engine.text import one_line, visible
-from tui.cli.output import confirmed, write_json
+from engine.text import one_line
+from tui.cli.output import confirmed, write_json, write_sequence
 from tui.cli.progress import Progress
 from tui.text.turn_table import columns_for, difference_row, heading, side_heading, side_layout, turn_row
 from tui.text.wording import count, what_goes
@@ -157,9 +157,7 @@ def line_of(session: SessionInfo) -> str:
     when = datetime.fromtimestamp(session.updated_ms / 1000).astimezone()
     model = " ".join(filter(None, (session.model, session.quant)))
     marks = "".join((" (pinned)" if session.pinned else "", " (interrupted)" if session.interrupted else ""))
-    return (
-        f"{session.id:>5}  {when:%Y-%m-%d %H:%M}  {count(session.n_turns, 'turn'):>9}  {visible(session.title)}{marks}  {visible(model)}\n"
-    )
+    return f"{session.id:>5}  {when:%Y-%m-%d %H:%M}  {count(session.n_turns, 'turn'):>9}  {session.title}{marks}  {model}\n"
 
 
 async def session_id_of(reader: Reader, text: str) -> int:
@@ -202,7 +200,7 @@ async def show_session(options: argparse.Namespace) -> int:
         sys.stdout.writelines(outline_line(row, turns) for row in outline(stored.messages, stored.info.head_id))
         return 0
     for message in branch:
-        sys.stdout.write(f"\n{message.role.capitalize()}{status_of(message)}:\n{visible(message.text)}\n")
+        sys.stdout.write(f"\n{message.role.capitalize()}{status_of(message)}:\n{message.text}\n")
         if message.id in turns:
             sys.stdout.write(f"[{figures_of(turns[message.id])}]\n")
     return 0
@@ -261,12 +259,15 @@ async def search(options: argparse.Namespace) -> int:
     if options.json:
         write_json(hits)
         return 0
-    bold, plain = ("\x1b[1m", "\x1b[22m") if sys.stdout.isatty() else ("", "")
+    marks = {HIT_START: "\x1b[1m", HIT_END: "\x1b[22m"}
     for hit in hits:
-        marks = {HIT_START: bold, HIT_END: plain}
-        parts = re.split(f"([{HIT_START}{HIT_END}])", " ".join(hit.snippet.split()))
-        shown = "".join(marks.get(part, visible(part)) for part in parts)
-        sys.stdout.write(f"{hit.session.id:>5}  {visible(hit.session.title)}\n       {shown}\n")
+        sys.stdout.write(f"{hit.session.id:>5}  {hit.session.title}\n       ")
+        for part in re.split(f"([{HIT_START}{HIT_END}])", " ".join(hit.snippet.split())):
+            if part in marks:
+                write_sequence(marks[part], sys.stdout)
+            else:
+                sys.stdout.write(part)
+        sys.stdout.write("\n")
     if not hits:
         sys.stdout.write("no messages match\n")
     return 0

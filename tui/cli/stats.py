@@ -21,7 +21,6 @@ from engine.metrics.roofline import sentence
 from engine.paths import database_path
 from engine.records import SessionInfo, TurnRecord
 from engine.store.reader import Reader
-from engine.text import visible
 from tui.cli.output import write_json
 
 EXAMPLES = """\
@@ -176,7 +175,7 @@ def describe(report: Report) -> str:
         ("noisy", report["noisy"] or "no"),
         *(("alert", sentence) for sentence in report["alerts"]),
     ]
-    return "".join(f"{name:<12} {visible(str(text))}\n" for name, text in rows)
+    return "".join(f"{name:<12} {text}\n" for name, text in rows)
 
 
 async def last_session(*, as_json: bool) -> int:
@@ -240,4 +239,4 @@ def describe_session(found: Mapping[str, Any]) -> str:
         ("latency", f"p50 {number(found['itl_p50_ms'])} ms, p99 {number(found['itl_p99_ms'])} ms"),
         ("tokens", f"{found['predicted_n']:,} generated, {found['prompt_n']:,} read, {found['cache_n']:,} reused"),
     ]
-    return "".join(f"{name:<12} {visible(str(text))}\n" for name, text in rows)
+    return "".join(f"{name:<12} {text}\n" for name, text in rows)

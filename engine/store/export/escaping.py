@@ -21,6 +21,10 @@ def markdown_cell(value: object) -> str:
     return "".join(f"\\{character}" if character in "\\`*_{}[]<>()#+!|~&" else character for character in text)
 
 
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""What a cell begins with that some spreadsheet runs: Excel takes the wide forms for the narrow ones in East Asian locales."""
+
+
 def spreadsheet_cell(value: object) -> object:
     """A value for CSV: text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any, TextIO
 
 from engine.presets.preset import SETTINGS, Preset, value_of
+from engine.store.export.escaping import spreadsheet_cell
 from engine.store.export.tables import Selection, preset_settings, where
 
 # fmt: off
@@ -143,7 +144,7 @@ def write_llama_bench(out: TextIO, dialect: Dialect, rows: Iterable[BenchRow]) -
         case Dialect.CSV:
             writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
             out.write(",".join(FIELDS) + "\n")
-            writer.writerows([_plain(row.get(field)) for field in FIELDS] for row in rows)
+            writer.writerows([spreadsheet_cell(_plain(row.get(field))) for field in FIELDS] for row in rows)
         case Dialect.JSON:
             separator = "["
             for row in rows:

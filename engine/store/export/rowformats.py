@@ -16,9 +16,12 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def write_csv(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """RFC 4180 with a heading; None is an empty cell."""
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
+    """RFC 4180 with a heading; None is an empty cell.
+
+    Every text is quoted, so that nothing in it ends a cell or a row, a carriage return neither.
+    """
+    csv.writer(out, lineterminator="\n").writerow(columns)
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerows([spreadsheet_cell(value) if isinstance(value, str) else value for value in row] for row in rows)
 
 
