@@ -118,10 +118,17 @@ class TurnRecord:
     """Time spent painting chunks of this turn."""
     diverged_at: int | None = None
     left_out: int = 0
+    judged: bool = False
+    """Whether the machine was watched while the turn ran; False for a turn that was over too soon."""
     noisy: str | None = None
     """Why the figures of this turn are not to be compared (a busy neighbour, a capture, throttling, swapping)."""
     rss_peak_bytes: int | None = None
     error: str | None = None
+
+    @property
+    def clean(self) -> bool:
+        """Whether the figures can be compared: the turn was judged, the machine was quiet, and nothing failed."""
+        return self.judged and self.noisy is None and self.stop_reason is not StopReason.ERROR
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,6 @@ class XchatApp(App[None], inherit_bindings=False):
         options: AppOptions,
         terminal: Terminal,
         *,
-        alerts: Mapping[str, float] | None = None,
         watchdog: Callable[[float, int], None] = lambda _seconds, _code: None,
     ) -> None:
         """`open_session` is called after the first frame. `watchdog` must end the process with a code after so many seconds."""
@@ -76,7 +75,6 @@ class XchatApp(App[None], inherit_bindings=False):
         self.restart_command: Sequence[str] | None = None
         """What to become after the end."""
         self._open_session = open_session
-        self._alerts = dict(alerts or {})
         self._watchdog = watchdog
         self._leaving = False
         self._catching_up: Timer | None = None
@@ -133,7 +131,6 @@ class XchatApp(App[None], inherit_bindings=False):
             self,
             open_session=self._open_session,
             remote=self.terminal.remote or self.options.low_bandwidth,
-            alerts=self._alerts,
             typed=first.prompt.whole,
             submitted=first.submitted,
         )
@@ -350,11 +347,11 @@ class XchatApp(App[None], inherit_bindings=False):
         await self.leave(0)
 
 
-def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions, terminal: Terminal, *, alerts: Mapping[str, float]) -> int:
+def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions, terminal: Terminal) -> int:
     """Run the screen until the person leaves; returns the exit code, or becomes another program when a restart was asked for."""
     gc.disable()  # until the chat screen stands: what is made before then stays anyway
     watchdog = Watchdog()
-    app = XchatApp(open_session, options, terminal, alerts=alerts, watchdog=watchdog.arm)
+    app = XchatApp(open_session, options, terminal, watchdog=watchdog.arm)
     app.run(mouse=options.mouse)
     if app.restart_command:
         os.execv(app.restart_command[0], list(app.restart_command))
@@ -374,7 +371,7 @@ def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, prese
 
         return known_models(config.models.folders)
 
-    return run_app(open_session, replace(options, known_models=models), terminal, alerts=config.alerts)
+    return run_app(open_session, replace(options, known_models=models), terminal)
 
 
 def _import_chat() -> type[ChatScreen]:

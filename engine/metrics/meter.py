@@ -237,11 +237,7 @@ class Meter:
         if on:
             self.mark(MarkerKind.CAPTURE, "capture")
 
-    def batch(self, tokens: int) -> None:
-        """The `stream_batch` in force."""
-        self._stream_batch = tokens
-
-    def paced(self, batch: int, sentence: str) -> None:
+    def paced(self, batch: int, sentence: str = "") -> None:
         """`stream_batch` is now `batch`; the sentence says why, when `auto` chose it."""
         self._stream_batch, self._pacing = batch, sentence
 

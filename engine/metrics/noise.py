@@ -11,6 +11,8 @@ from engine.clock import NS_PER_S
 from engine.host.sampler import HostSample
 from engine.host.value import known
 
+LEAST_S = 0.1
+"""A turn watched for less than this is not judged: the kernel counts processor time in hundredths of a second."""
 OTHERS_PCT = 15.0
 """Mean share of all cores that other processes may use."""
 STEAL_PCT = 5.0
@@ -92,29 +94,26 @@ class NoiseWatch:
 
     @property
     def judged(self) -> bool:
-        """Whether anything is known about the turn: a short one may be over before the machine was looked at."""
-        return self._captured or self._seconds > 0
+        """Whether enough is known about the turn: a short one is over before the machine was watched for long."""
+        return self._captured or self._seconds >= LEAST_S
 
     def verdict(self) -> str | None:
-        """Why the figures of this turn are not to be compared, worst cause first; None when nothing was found."""
-        causes = []
-        if self._captured:
-            causes.append("a capture ran")
-        if self._others.value > OTHERS_PCT:
-            causes.append(f"other processes used {self._others.value:.0f} % of the cores")
-        if self._steal.value > STEAL_PCT:
-            causes.append(f"the hypervisor took {self._steal.value:.0f} % of the time")
-        if self._throttled.value > THROTTLED_PCT:
-            causes.append(f"the control group held us back {self._throttled.value:.0f} % of the time")
-        if self._swapped.value > SWAPPED_PAGES_PER_S:
-            causes.append("the machine swapped")
-        if self._faults.value > FAULTS_PER_S:
-            causes.append(f"{self._faults.value:.0f} page faults a second waited for the disk")
-        if self._frequencies is not None and self._frequencies[0] < self._frequencies[1] * FREQUENCY_DROP:
-            causes.append(f"the clock fell from {self._frequencies[1]:,.0f} to {self._frequencies[0]:,.0f} MHz")
-        if self._hottest >= HOT_C:
-            causes.append(f"the processor was {self._hottest:.0f} °C hot")
-        if not causes:
+        """Why the figures of this turn are not to be compared, worst cause first; None when there is none or the turn was not judged."""
+        causes = [sentence for found, sentence in self._causes() if found]
+        if not self.judged or not causes:
             return None
         sentence = "; ".join(causes)
         return sentence[0].upper() + sentence[1:]
+
+    def _causes(self) -> tuple[tuple[bool, str], ...]:
+        low, high = self._frequencies or (0.0, 0.0)
+        return (
+            (self._captured, "a capture ran"),
+            (self._others.value > OTHERS_PCT, f"other processes used {self._others.value:.0f} % of the cores"),
+            (self._steal.value > STEAL_PCT, f"the hypervisor took {self._steal.value:.0f} % of the time"),
+            (self._throttled.value > THROTTLED_PCT, f"the control group held us back {self._throttled.value:.0f} % of the time"),
+            (self._swapped.value > SWAPPED_PAGES_PER_S, "the machine swapped"),
+            (self._faults.value > FAULTS_PER_S, f"{self._faults.value:.0f} page faults a second waited for the disk"),
+            (low < high * FREQUENCY_DROP, f"the clock fell from {high:,.0f} to {low:,.0f} MHz"),
+            (self._hottest >= HOT_C, f"the processor was {self._hottest:.0f} °C hot"),
+        )

@@ -35,8 +35,8 @@ class Side:
 
     @property
     def clean(self) -> tuple[TurnRecord, ...]:
-        """Turns whose figures can be compared: neither noisy nor failed."""
-        return tuple(turn for turn in self.turns if turn.noisy is None and turn.error is None)
+        """Turns whose figures can be compared."""
+        return tuple(turn for turn in self.turns if turn.clean)
 
     def values(self, figure: Figure) -> tuple[float | None, ...]:
         """A figure in each clean turn, in the unit of charts."""

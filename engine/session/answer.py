@@ -11,6 +11,7 @@ from engine.chat.thinking import Split, ThinkingParser
 from engine.clock import NS_PER_MS
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, TurnRecord
+from engine.session.instruments import TurnFigures
 
 
 @dataclass(slots=True)
@@ -30,10 +31,6 @@ class Turn:
     """Ids of the answer; empty where the engine has none."""
     n_tokens: int = 0
     first_visible_ns: int | None = None
-    first_paint_ns: int | None = None
-    paint_ns: int = 0
-    noisy: str | None = None
-    rss_peak_bytes: int | None = None
 
     def prompt_ready(self, event: PromptReady) -> None:
         """The prompt is known: whether the answer begins inside a thinking block depends on it."""
@@ -63,13 +60,7 @@ class Turn:
         """Tokens of the prompt, as far as the engine tells, and of the answer."""
         return self.n_tokens + (self.prompt.prompt.n_tokens or 0 if self.prompt else 0)
 
-    def painted(self, at_ns: int, cost_ns: int) -> None:
-        """A chunk is on the screen."""
-        self.paint_ns += cost_ns
-        if self.first_paint_ns is None:
-            self.first_paint_ns = at_ns
-
-    def finish(self, end: GenerationFinished) -> tuple[Message, TurnRecord, Split]:
+    def finish(self, end: GenerationFinished, measured: TurnFigures) -> tuple[Message, TurnRecord, Split]:
         """The final answer, the record of the turn, and what had been held back until now."""
         late = self.parser.finish(end.tail)
         status = {
@@ -86,7 +77,7 @@ class Turn:
             tokens=self._answer_tokens(end.reason, before),
             tokens_of=self.engine.model.fingerprint,
         )
-        return answer, self._record(end), late
+        return answer, self._record(end, measured), late
 
     def _answer_tokens(self, reason: StopReason, before: Message) -> tuple[int, ...] | None:
         """The ids of the answer's text; None where the engine has none, or they don't match: a stop string was cut out of the text."""
@@ -101,7 +92,7 @@ class Turn:
     def _since_submit(self, at_ns: int | None) -> float | None:
         return None if at_ns is None else (at_ns - self.submitted_ns) / NS_PER_MS
 
-    def _record(self, end: GenerationFinished) -> TurnRecord:
+    def _record(self, end: GenerationFinished, measured: TurnFigures) -> TurnRecord:
         prompt = self.prompt
         return TurnRecord(
             id=self.answer.id,
@@ -126,12 +117,13 @@ class Turn:
             template_ms=_milliseconds(prompt.prompt.template_ns) if prompt else None,
             tokenize_ms=_milliseconds(prompt.prompt.tokenize_ns) if prompt else None,
             first_visible_ms=self._since_submit(self.first_visible_ns),
-            first_paint_ms=self._since_submit(self.first_paint_ns),
-            paint_ms=self.paint_ns / NS_PER_MS if self.first_paint_ns is not None else None,
+            first_paint_ms=self._since_submit(measured.first_paint_ns),
+            paint_ms=measured.paint_ns / NS_PER_MS if measured.first_paint_ns is not None else None,
             diverged_at=prompt.diverged_at if prompt else None,
             left_out=prompt.prompt.left_out if prompt else 0,
-            noisy=self.noisy,
-            rss_peak_bytes=self.rss_peak_bytes,
+            judged=measured.judged,
+            noisy=measured.noisy,
+            rss_peak_bytes=measured.rss_peak_bytes,
             error=str(end.error) if end.error else None,
         )
 

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from engine.clock import wall_ms
 from engine.errors import StoreError, XchatError
 from engine.records import Message, Sample, TurnRecord
 from engine.store.writer import Store
@@ -34,6 +35,8 @@ class Journal:
     def __init__(self, store: Store | None, on_failure: Callable[[XchatError], None]) -> None:
         self._store = store
         self._on_failure = on_failure
+        self.session: LoggedSession | None = None
+        """The conversation that goes on now; None before its first message."""
         self.unclean_end = store is not None and store.unclean_end
         """An xchat before this one ended without closing the database."""
         self._jobs: asyncio.Queue[Callable[[Store], Awaitable[None]]] = asyncio.Queue()
@@ -98,18 +101,19 @@ class Journal:
 
         self._add(save)
 
-    def event(self, session: LoggedSession | None, turn_id: int | None, wall_ms: int, kind: str, text: str) -> None:
+    def mark(self, turn_id: int | None, kind: str, text: str) -> None:
         """A mark on the time line: a preset change, a move of the thread governor, a stall, a capture, an alert."""
+        session, at_ms = self.session, wall_ms()
 
         async def put(store: Store) -> None:
-            store.put_event(wall_ms=wall_ms, session_id=session.id if session else None, turn_id=turn_id, kind=kind, text=text)
+            store.put_event(wall_ms=at_ms, session_id=session.id if session else None, turn_id=turn_id, kind=kind, text=text)
 
         self._add(put)
 
-    def sample(self, session: LoggedSession | None, sample: Sample) -> None:
+    def sample(self, sample: Sample) -> None:
         """The machine at one moment; never waits."""
         if self._store is not None:
-            self._store.put_sample(replace(sample, session_id=session.id if session else None))
+            self._store.put_sample(replace(sample, session_id=self.session.id if self.session else None))
 
     async def run(self, job: Callable[[Store], Awaitable[None]]) -> None:
         """Do `job` after everything queued before it, and wait for it; its StoreError is the caller's."""

@@ -10,6 +10,7 @@ import msgspec
 from engine.backend import Backend
 from engine.config import Config
 from engine.errors import ModelError, StoreError
+from engine.host.sampler import HostSampler
 from engine.last_used import recall
 from engine.models.catalog import list_models
 from engine.paths import database_path
@@ -61,18 +62,24 @@ def make_backend() -> Backend:
     return LlamaBackend(trusted=builtin.is_ours)
 
 
-async def open_session(preset: Preset, config: Config, *, backend: Backend | None = None, log: bool = True) -> Session:
-    """A session on the database of this person, or an unlogged one when the database can't be used (`logging_error` says why)."""
+async def open_session(
+    preset: Preset, config: Config, *, backend: Backend | None = None, log: bool = True, sampler: HostSampler | None = None
+) -> Session:
+    """A session on the database of this person, or an unlogged one when the database can't be used (`logging_error` says why).
+
+    Raises:
+        UsageError: The config sets a limit for an alert that does not exist.
+    """
     backend = backend or make_backend()
-    finder = model_finder(config)
+    session = partial(Session, backend, preset=preset, finder=model_finder(config), alerts=config.alerts, sampler=sampler)
     if not log:
-        return Session(backend, preset=preset, finder=finder)
+        return session()
     path = database_path()
     try:
         store = await Store.open(path, Profile.of(config.database.profile, config.database.pragmas))
     except StoreError as error:
-        return Session(backend, preset=preset, reader=await _reader_or_none(path), logging_error=error, finder=finder)
-    return Session(backend, preset=preset, store=store, reader=await Reader.open(path), finder=finder)
+        return session(reader=await _reader_or_none(path), logging_error=error)
+    return session(store=store, reader=await Reader.open(path))
 
 
 async def _reader_or_none(path: Path) -> Reader | None:

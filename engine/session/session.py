@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -51,11 +51,13 @@ from engine.events import (
     TurnFinished,
     TurnStarted,
 )
+from engine.host.sampler import HostSampler
 from engine.messages import ChatMessage, ChatPrompt, Role
 from engine.models.fit import TooLargeError
 from engine.presets.preset import AUTO_STREAM_BATCH, Preset
-from engine.records import Message, MessageStatus, Sample, SessionInfo, TurnRecord, new_message_id
+from engine.records import Message, MessageStatus, SessionInfo, TurnRecord, new_message_id
 from engine.session.answer import Turn
+from engine.session.instruments import Instruments
 from engine.session.journal import Journal, LoggedSession
 from engine.session.kv_states import KvKeeping
 from engine.session.model_finder import ModelFinder
@@ -87,6 +89,8 @@ class Session:
         reader: Reader | None = None,
         logging_error: XchatError | None = None,
         finder: ModelFinder | None = None,
+        alerts: Mapping[str, float] | None = None,
+        sampler: HostSampler | None = None,
     ) -> None:
         """Must be called on the running event loop.
 
@@ -97,10 +101,16 @@ class Session:
             reader: Where saved sessions are read; without one none are listed.
             logging_error: Why there is no store, if that is not by choice.
             finder: Tells which files presets and quants mean; by default among all models of this machine.
+            alerts: Limits of alerts, over the defaults.
+            sampler: Samples the machine; by default the one for this operating system.
+
+        Raises:
+            UsageError: There is no such alert.
         """
         self._backend = backend
         self._loop = asyncio.get_running_loop()
         self._journal = Journal(store, self._logging_failed)
+        self.instruments = Instruments(self._journal, emit=self._emit, threads_now=lambda: self.threads_now, alerts=alerts, sampler=sampler)
         self._reader = reader
         self._listeners: list[Listener] = []
         self._arrived: deque[BackendEvent] = deque()
@@ -110,7 +120,6 @@ class Session:
         """What the thread governors had decided when they were last asked."""
         self._told: set[str] = set()
         """What had to be adapted for this model's template, so that each sentence is said once."""
-        self._logged: LoggedSession | None = None
         self._turn: Turn | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -123,6 +132,7 @@ class Session:
         self.engine: EngineInfo | None = None
         self._info: SessionInfo | None = None
         self.stream_batch = AUTO_STREAM_BATCH if preset.stream_batch == "auto" else preset.stream_batch
+        self.instruments.meter.paced(self.stream_batch)
         self.last_prompt = ""
         self.logging_error = logging_error
 
@@ -141,7 +151,7 @@ class Session:
     @property
     def info(self) -> SessionInfo | None:
         """The conversation as the log knows it; None until its first message is there, and when it isn't logged."""
-        logged = self._logged
+        logged = self._journal.session
         if self._info is None and logged is not None and logged.id is not None:
             self._info = SessionInfo(logged.id, logged.title, logged.created_ms, logged.created_ms, None)
         return self._info
@@ -179,12 +189,12 @@ class Session:
     @property
     def session_id(self) -> int | None:
         """The number of the current conversation; None until it is in the database."""
-        return self._logged.id if self._logged else None
+        return self._journal.session.id if self._journal.session else None
 
     @property
     def title(self) -> str:
         """The title of the current conversation, empty before its first message."""
-        return self._logged.title if self._logged else ""
+        return self._journal.session.title if self._journal.session else ""
 
     @property
     def dead(self) -> XchatError | None:
@@ -354,11 +364,12 @@ class Session:
         self._set_preset(msgspec.structs.replace(self.preset, stream_batch=value))
         self.pace(AUTO_STREAM_BATCH if value == "auto" else value)
 
-    def pace(self, batch: int) -> None:
-        """Put a number in force that `auto` chose."""
+    def pace(self, batch: int, reason: str = "") -> None:
+        """Let that many tokens travel together; `reason` says why, when `auto` chose it."""
         self.stream_batch = batch
         if self.capabilities.stream_batch:
             self._backend.set_stream_batch(batch)
+        self.instruments.meter.paced(batch, reason)
 
     # Sessions
 
@@ -432,8 +443,8 @@ class Session:
         await self._journal.run(lambda store: store.rename(session_id, title))
         if self.info is not None and self.info.id == session_id:
             self._info = replace(self.info, title=title)
-        if self._logged is not None and self._logged.id == session_id:
-            self._logged.title = title
+        if self._journal.session is not None and self._journal.session.id == session_id:
+            self._journal.session.title = title
 
     async def pin(self, session_id: int, pinned: bool) -> None:
         """Keep a saved conversation at the top of the list, or no longer."""
@@ -441,33 +452,14 @@ class Session:
 
     async def delete(self, session_id: int) -> None:
         """Delete a saved conversation for good; if it is the current one, a new one begins."""
-        if self._logged is not None and self._logged.id == session_id:
+        if self._journal.session is not None and self._journal.session.id == session_id:
             self.new_session()
         await self._journal.run(lambda store: store.delete_session(session_id))
         await self._states.forget(session_id)
 
-    # From the screen
-
-    def painted(self, answer_id: int, painted_ns: int, paint_ns: int) -> None:
-        """A chunk of that answer is on the screen since `painted_ns`; painting took `paint_ns`."""
-        if self._turn is not None and self._turn.answer.id == answer_id:
-            self._turn.painted(painted_ns, paint_ns)
-
-    def log_sample(self, sample: Sample) -> None:
-        """Put the machine's state into the log; it is written with the next batch. Its memory counts for the peak of the turn under way."""
-        resident = sample.figures.get("rss_bytes")
-        if self._turn is not None and resident is not None:
-            self._turn.rss_peak_bytes = max(self._turn.rss_peak_bytes or 0, int(resident))
-        self._journal.sample(self._logged, sample)
-
     def log_mark(self, kind: str, text: str) -> None:
-        """Put a mark on the time line of the log: a stall, a capture, an alert, a preset change."""
-        self._journal.event(self._logged, self.answer_id, wall_ms(), kind, text)
-
-    def flag_noisy(self, cause: str) -> None:
-        """Keep the turn under way out of comparisons, for this cause."""
-        if self._turn is not None:
-            self._turn.noisy = cause
+        """Put a mark on the time line of the log: a preset change, a move of the thread governor."""
+        self._journal.mark(self.answer_id, kind, text)
 
     async def close(self, *, keep_state: bool = False) -> None:
         """Stop, save the partial answer, close the database and free the model. Safe to call twice.
@@ -482,6 +474,7 @@ class Session:
         self.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), CLOSE_STOP_S)
+        await self.instruments.close()
         await self._journal.close()
         if keep_state:
             self._keep_state()
@@ -619,16 +612,16 @@ class Session:
         )
 
     def _finish(self, turn: Turn, end: GenerationFinished) -> None:
-        answer, record, late = turn.finish(end)
+        answer, record, late = turn.finish(end, self.instruments.figures())
         if late.answer or late.thinking:
             self._emit_growth(turn, late, ())
         self._tree.add(answer)
         self._turn = None
         self._idle.set()
-        if self._logged is not None:
-            self._journal.turn(self._logged, record, answer)
-            self._journal.head(self._logged, answer.id)
-            self._journal.answering(self._logged, False)
+        if self._journal.session is not None:
+            self._journal.turn(self._journal.session, record, answer)
+            self._journal.head(self._journal.session, answer.id)
+            self._journal.answering(self._journal.session, False)
         self._emit(TurnFinished(answer, record, end.error))
         if self._backend.dead is not None:
             self._emit(EngineDied(self._backend.dead))
@@ -636,10 +629,10 @@ class Session:
     # The log
 
     def _log_start(self, user: Message) -> None:
-        if self._logged is None:
-            self._logged = self._journal.begin(session_title(user.text), user.created_ms)
-        self._journal.message(self._logged, user)
-        self._journal.answering(self._logged, True)
+        if self._journal.session is None:
+            self._journal.session = self._journal.begin(session_title(user.text), user.created_ms)
+        self._journal.message(self._journal.session, user)
+        self._journal.answering(self._journal.session, True)
 
     def _log_moves(self) -> None:
         """Put what the thread governors decided since the last event of a turn on the time line, for the run card."""
@@ -652,8 +645,8 @@ class Session:
         self._moves = now.moves
 
     def _remember_head(self) -> None:
-        if self._logged is not None:
-            self._journal.head(self._logged, self._tree.head.id if self._tree.head else None)
+        if self._journal.session is not None:
+            self._journal.head(self._journal.session, self._tree.head.id if self._tree.head else None)
 
     def _logging_failed(self, error: XchatError) -> None:
         self.logging_error = error
@@ -672,17 +665,19 @@ class Session:
         self._first_kept = 0
         self._moves = ()
         self._info = info
-        self._logged = LoggedSession(info.title, info.created_ms, info.id) if info is not None else None
+        self._journal.session = LoggedSession(info.title, info.created_ms, info.id) if info is not None else None
         self.last_prompt = ""
         self._emit(SessionOpened(info, self.branch))
 
     def _set_preset(self, preset: Preset) -> None:
         if preset.stream_batch != self.preset.stream_batch:
             self.stream_batch = AUTO_STREAM_BATCH if preset.stream_batch == "auto" else preset.stream_batch
+            self.instruments.meter.paced(self.stream_batch)
         self.preset = preset
         self._emit(PresetChanged(preset))
 
     def _emit(self, event: Event) -> None:
         for listener in tuple(self._listeners):
             listener(event)
+        self.instruments.handle(event)
         self.switching.heard(event)

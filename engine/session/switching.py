@@ -400,11 +400,11 @@ class Switching:
         )
 
     def _learn_prefill(self, turn: TurnRecord) -> None:
-        """A noisy turn tells about how fast a model prefills here only as long as no clean one has."""
+        """Remember how fast a model prefills here; from a turn that is not clean only as long as nothing is known."""
         speed = turn.timings.prompt_per_second
         if speed is None or turn.timings.prompt_n < LEAST_PREFILL:
             return
-        if turn.noisy is None or self._prices.prefill_speed(turn.model_path) is None:
+        if turn.clean or self._prices.prefill_speed(turn.model_path) is None:
             self._prices.record_prefill(turn.model_path, speed)
 
     def _tell_effect(self, turn: TurnRecord | None) -> None:

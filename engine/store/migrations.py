@@ -192,7 +192,9 @@ _INDEXES = (
     "CREATE INDEX events_by_session ON events (session_id)",
 )
 
-_V_TURNS = """
+
+def _v_turns(verdict: str) -> str:
+    return f"""
 CREATE VIEW v_turns AS
 SELECT
     t.id AS turn_id,
@@ -232,8 +234,7 @@ SELECT
     t.diverged_at,
     t.left_out,
     t.rss_peak_bytes,
-    t.noisy,
-    t.noisy IS NULL AND t.stop_reason <> 'error' AS clean,
+    {verdict},
     t.error,
     t.model_path,
     t.model_fingerprint,
@@ -350,6 +351,15 @@ CREATE TABLE capture_stacks (
 ) STRICT
 """
 
+_JUDGED = "ALTER TABLE turns ADD COLUMN judged INTEGER NOT NULL DEFAULT 0"
+
+# A turn without a verdict counted as quiet until here, whether anybody had watched the machine or not. The first sample of a turn covers
+# what was before it, so only the second one proves that the machine was watched.
+_JUDGED_BEFORE = """
+UPDATE turns SET judged = 1
+WHERE noisy IS NOT NULL OR id IN (SELECT turn_id FROM samples WHERE turn_id IS NOT NULL GROUP BY turn_id HAVING count(*) > 1)
+"""
+
 _SESSION_OF_MESSAGE = "CREATE INDEX messages_session_of ON messages (id, session_id)"
 
 MIGRATIONS: tuple[Migration, ...] = (
@@ -366,7 +376,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             *_INDEXES,
             _SEARCH,
             *_SEARCH_TRIGGERS,
-            _V_TURNS,
+            _v_turns("t.noisy, t.noisy IS NULL AND t.stop_reason <> 'error' AS clean"),
             _V_ITL,
             _V_SAMPLES,
         ),
@@ -374,6 +384,15 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration("Captures of the profiler and their stacks", (_CAPTURES, _CAPTURE_STACKS)),
     Migration("Which session a message belongs to, without reading the message", (_SESSION_OF_MESSAGE,)),
     Migration("How often a capture looked", ("ALTER TABLE captures ADD COLUMN looks INTEGER",)),
+    Migration(
+        "Whether a turn was judged",
+        (
+            _JUDGED,
+            _JUDGED_BEFORE,
+            "DROP VIEW v_turns",
+            _v_turns("t.judged, t.noisy, t.judged AND t.noisy IS NULL AND t.stop_reason <> 'error' AS clean"),
+        ),
+    ),
 )
 
 VERSION = len(MIGRATIONS)

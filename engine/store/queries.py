@@ -201,7 +201,7 @@ def clean_history(db: sqlite3.Connection, turn: TurnRecord, host: str, limit: in
         f"""
         SELECT {columns} FROM turns AS t JOIN processes AS p ON p.id = t.process_id
         WHERE t.model = ? AND t.quant = ? AND t.preset = ? AND t.model_fingerprint = ? AND p.host = ?
-            AND t.id < ? AND t.noisy IS NULL AND t.stop_reason <> 'error'
+            AND t.id < ? AND t.judged AND t.noisy IS NULL AND t.stop_reason <> 'error'
         ORDER BY t.id DESC LIMIT ?
         """,
         (turn.model, turn.quant, turn.preset, turn.model_fingerprint, host, turn.id, limit),

@@ -94,7 +94,7 @@ class Reader:
         return await self._connection.run(lambda db: queries.turns_of_variant(db, model, quant, preset))
 
     async def regressions(self, turn: TurnRecord) -> tuple[Regression, ...]:
-        """What was clearly slower in a stored turn than in its host's own clean turns before it; nothing for a noisy turn."""
+        """What was clearly slower in a clean turn than in its host's own clean turns before it; nothing for other turns."""
         return await self._connection.run(lambda db: find_regressions(db, turn))
 
     async def run_cards(self, session_ids: tuple[int, ...]) -> tuple[RunCard, ...]:

@@ -65,8 +65,8 @@ def find_regressions(db: sqlite3.Connection, turn: TurnRecord) -> tuple[Regressi
 
 
 def compare(turn: TurnRecord, history: Sequence[TurnRecord]) -> tuple[Regression, ...]:
-    """What was clearly slower in a turn than in its history. A noisy or failed turn is compared with nothing."""
-    if turn.noisy is not None or turn.error is not None:
+    """What was clearly slower in a turn than in its history. A turn that is not clean is compared with nothing."""
+    if not turn.clean:
         return ()
     found = (_fallen(name, speed, turn, history) for name, speed in (("predicted_per_second", _decode), ("prompt_per_second", _prefill)))
     return tuple(regression for regression in found if regression is not None)

@@ -84,7 +84,8 @@ def turn_of(row: Row) -> TurnRecord:
     values = dict(zip(TURN_COLUMNS, row, strict=True))
     timings = Timings(**{name: values.pop(name) for name in _TIMING_FIELDS})
     token_ns = unpack_times(values.pop("token_times"))
-    return TurnRecord(**values | {"stop_reason": StopReason(values["stop_reason"])}, timings=timings, token_ns=token_ns)
+    typed = {"stop_reason": StopReason(values["stop_reason"]), "judged": bool(values["judged"])}
+    return TurnRecord(**values | typed, timings=timings, token_ns=token_ns)
 
 
 def sample_row(sample: Sample, columns: Sequence[str] = SAMPLE_COLUMNS) -> Row:

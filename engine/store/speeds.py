@@ -27,7 +27,7 @@ FEWEST_PREFILLED = 64
 _QUERY = f"""
     SELECT t.model_path, t.model_fingerprint, t.started_ms, t.predicted_n, t.predicted_ms, t.prompt_n, t.prompt_ms
     FROM turns AS t JOIN processes AS p ON p.id = t.process_id
-    WHERE p.host = ? AND t.noisy IS NULL AND t.stop_reason <> 'error'
+    WHERE p.host = ? AND t.judged AND t.noisy IS NULL AND t.stop_reason <> 'error'
     ORDER BY t.id DESC LIMIT {LOOKED_AT}
 """
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -240,3 +241,38 @@ def test_finished_turns_survive_kill_9(tmp_path: Path, xchat: Run, scripted: Pat
     sessions = {session["title"]: session for session in json.loads(xchat("sessions", "list", "--json").stdout)}
     assert sessions["finished"]["n_turns"] == 1
     assert time.time() * 1000 - sessions["finished"]["created_ms"] < 600_000
+
+
+@pytest.fixture
+def busy_neighbours() -> Iterator[None]:
+    """Twice as many processes as there are CPUs, each computing all the time."""
+    loops = [
+        subprocess.Popen([sys.executable, "-uc", "print()\nwhile True: pass"], stdout=subprocess.PIPE)
+        for _ in range(2 * len(os.sched_getaffinity(0)))
+    ]
+    for loop in loops:
+        assert loop.stdout is not None
+        loop.stdout.readline()
+    yield
+    for loop in loops:
+        loop.kill()
+        loop.communicate()
+
+
+@pytest.mark.usefixtures("busy_neighbours")
+def test_an_answer_on_a_busy_machine_is_judged_and_kept_out_of_comparisons(xchat: Run, tmp_path: Path) -> None:
+    model = ggufs.dense(tmp_path / "dense.gguf", n_ctx=4096)
+    done = xchat("ask", "hi", "-m", str(model), "--temp", "2", "-n", "2000", "--json")
+    assert done.returncode == 0, done.stderr
+    (session,) = json.loads(xchat("sessions", "list", "--json").stdout)
+    (turn,) = json.loads(xchat("sessions", "show", str(session["id"]), "--json").stdout)["turns"]
+    assert turn["judged"]
+    assert "Other processes used" in turn["noisy"]
+    report = json.loads(xchat("stats", "--json").stdout)
+    assert (report["turns"], report["noisy_turns"], report["clean_turns"], report["predicted_per_second"]) == (1, 1, 0, None)
+
+
+def test_an_answer_too_short_to_be_judged_does_not_count_as_clean(xchat: Run, scripted: Path) -> None:
+    xchat("ask", "hi", "-m", str(scripted), "--temp", "0")
+    report = json.loads(xchat("stats", "--json").stdout)
+    assert (report["turns"], report["clean_turns"]) == (1, 0)

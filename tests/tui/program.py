@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ async def program(
     size: tuple[int, int] = (120, 36),
     database: Path | None = None,
     ready: bool = True,
+    alerts: Mapping[str, float] | None = None,
     **options: Any,
 ) -> AsyncIterator[Running]:
     """Run the program; with `ready`, once its model is loaded."""
@@ -84,9 +85,9 @@ async def program(
 
     async def open_session() -> Session:
         if database is None:
-            return Session(backend, preset=Preset())
+            return Session(backend, preset=Preset(), alerts=alerts)
         store = await Store.open(database, Profile.of("balanced", {}))
-        return Session(backend, preset=Preset(), store=store, reader=await Reader.open(database))
+        return Session(backend, preset=Preset(), store=store, reader=await Reader.open(database), alerts=alerts)
 
     app = XchatApp(open_session, AppOptions(**({"model": MODEL} | options)), look_at_terminal({"TERM": "xterm-256color"}, encoding="utf-8"))
     async with app.run_test(size=size, notifications=True) as pilot:

@@ -40,4 +40,5 @@ def turn_record(reason: StopReason = StopReason.EOG, *, thinking_n: int = 0) -> 
         timings=timings,
         token_ns=(),
         thinking_n=thinking_n,
+        judged=True,
     )

@@ -25,7 +25,7 @@ class LibraryController:
 
     def on_event(self, event: Event) -> None:
         """Handle an event of the session."""
-        if isinstance(event, TurnFinished) and event.error is None and event.turn.noisy is None and self._context.live().logging:
+        if isinstance(event, TurnFinished) and event.turn.clean and self._context.live().logging:
             self._context.run_worker(self._compare_with_history(event), group="regression", exclusive=True)
 
     def new_session(self) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from engine.backend import EngineInfo
 from engine.events import Event, LoggingChanged, ModelReady, Painted, PresetChanged, SessionOpened, TurnFinished
 from engine.host.bandwidth import HostLimits
 from engine.metrics.pacing import Choice
@@ -18,8 +16,10 @@ from tui.chat.pacing import PacingController
 from tui.text import wording
 
 if TYPE_CHECKING:
-    from tui.metering import Metering
     from tui.panel.panel import Panel
+
+REMOTE_TICK_S = 1.0
+"""Time between two sets of figures over a connection where each repaint of the panel costs a whole picture."""
 
 CHARTS_WAIT_S = 4.0
 """Longest time that the panel waits while the connection is busy with text."""
@@ -31,11 +31,9 @@ PANEL_FILE = "panel.json"
 class PanelController:
     """Mounts, places and feeds the panel; keeps the session's figures in the status line."""
 
-    def __init__(self, context: ChatContext, *, remote: bool, low_bandwidth: bool, alerts: Mapping[str, float]) -> None:
+    def __init__(self, context: ChatContext, *, remote: bool, low_bandwidth: bool) -> None:
         self._context = context
         self._remote = remote
-        self._alerts = alerts
-        self._metering: Metering | None = None
         self._wanted = True
         self._over = False
         self._fed_s = 0.0
@@ -44,18 +42,16 @@ class PanelController:
         self.pacing = PacingController(context, remote=remote, low_bandwidth=low_bandwidth, slow_changed=self._slow_changed)
 
     async def mount(self) -> None:
-        """Put the panel in its place and begin to measure."""
+        """Put the panel in its place and let it follow the instruments."""
         from tui.drawing.braille import glyphs_for
-        from tui.metering import REMOTE_TICK_S, TICK_S, Metering
         from tui.panel.panel import Panel
 
         context, session, program = self._context, self._context.live(), self._context.program
-        metering = Metering(session, alerts=self._alerts, show=self._show, tell=program.show_notice, terminal=self.pacing.terminal_figures)
-        await metering.start(program.options.prometheus_port)
-        self._metering = metering
-        if session.engine is not None:
-            metering.handle(ModelReady(session.engine))
-            await metering.watch_model(session.engine)
+        instruments = session.instruments
+        instruments.terminal = self.pacing.terminal_figures
+        if self._remote:
+            instruments.tick_s = REMOTE_TICK_S
+        await instruments.publish(program.options.prometheus_port)
         self.widget = Panel(
             glyphs=glyphs_for(braille=program.terminal.braille, unicode=program.terminal.unicode),
             sweep=self.pacing.slow,
@@ -63,21 +59,11 @@ class PanelController:
             id="panel",
         )
         await context.screen.query_one("#panel-place").mount(self.widget)
-        context.screen.set_interval(REMOTE_TICK_S if self._remote else TICK_S, metering.tick)
-
-    async def close(self) -> None:
-        """Stop measuring."""
-        if self._metering is not None:
-            await self._metering.stop()
+        instruments.subscribe(lambda snapshot: context.screen.call_later(self._show, snapshot))
 
     def on_event(self, event: Event) -> None:
         """Handle an event of the session."""
-        if self._metering is not None:
-            self._metering.handle(event)
-        if isinstance(event, ModelReady):
-            self._show_threads()
-            self._watch_model(event.engine)
-        elif isinstance(event, PresetChanged):
+        if isinstance(event, ModelReady | PresetChanged):
             self._show_threads()
         elif isinstance(event, TurnFinished | SessionOpened):
             self._show_title()
@@ -85,10 +71,6 @@ class PanelController:
             self._context.set_status(logged=event.on)
             if event.error is not None:
                 self._context.report(event.error)
-
-    def _watch_model(self, engine: EngineInfo) -> None:
-        if self._metering is not None:
-            self._context.run_worker(self._metering.watch_model(engine), group="watch", exclusive=True)
 
     def place(self) -> bool:
         """Place the panel by the room there is. Returns whether it and the conversation both have room."""
@@ -108,30 +90,20 @@ class PanelController:
 
     def host_measured(self, limits: HostLimits) -> None:
         """Use new measurements of what this machine can do."""
-        if self._metering is not None:
-            self._metering.measured(limits)
-
-    def capture_changed(self, on: bool) -> None:
-        """Mark that a capture of the profiler began or ended; figures measured meanwhile are noisy."""
-        if self._metering is not None:
-            self._metering.capture(on)
+        self._context.live().instruments.meter.limits = limits
 
     def painted(self, painted: Painted) -> None:
         """Record that text reached the screen."""
         if self._context.session is not None:
-            self._context.session.painted(painted.answer_id, painted.painted_ns, painted.paint_ns)
-        if self._metering is not None:
-            self._metering.painted(painted)
+            self._context.session.instruments.painted(painted)
 
     def paced(self, choice: Choice) -> None:
         """Apply the chunk size that `auto` chose."""
         session = self._context.session
         if session is None or session.preset.stream_batch != "auto":
             return
-        session.pace(choice.batch)
+        session.pace(choice.batch, choice.sentence)
         self._context.set_status(batch=wording.batch(session.preset, choice.batch))
-        if self._metering is not None:
-            self._metering.paced(choice)
 
     def _show_title(self) -> None:
         """Show the session's title; a new one has it once its row is in the database."""
@@ -155,8 +127,8 @@ class PanelController:
         if panel is not None and panel.is_attached and not self._text_first(now_s):
             self._fed_s = now_s
             panel.show(snapshot)
-            if self._metering is not None and panel.drawn_ms is not None:
-                self._metering.meter.drawn(panel.drawn_ms)
+            if panel.drawn_ms is not None:
+                self._context.live().instruments.meter.drawn(panel.drawn_ms)
         self._show_title()
         self._show_threads()
         self.pacing.check_link(now_s)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.errors import XchatError
-from engine.events import AnswerGrew, Event, TurnStarted
+from engine.events import AnswerGrew, Event
 from engine.paths import database_path
 from tui.chat.context import ChatContext
 
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
 class ProfilingController:
     """Records one capture at a time, saves and shows it."""
 
-    def __init__(self, context: ChatContext, *, changed: Callable[[bool], None]) -> None:
-        """`changed` is called when a capture begins (True) or ends."""
+    def __init__(self, context: ChatContext) -> None:
         self._context = context
-        self._changed = changed
         self._request: CaptureRequest | None = None
         """What was chosen last."""
         self._last: CaptureRecord | None = None
@@ -47,11 +44,9 @@ class ProfilingController:
             await self._profiler.close()
 
     def on_event(self, event: Event) -> None:
-        """Handle an event of the session: count tokens, and exclude a turn that begins during a capture from comparisons."""
+        """Handle an event of the session: count tokens."""
         if isinstance(event, AnswerGrew):
             self.profiler.tokens.feed(event.answer_id, event.token_ns)
-        elif isinstance(event, TurnStarted) and self.profiler.active is not None:
-            self._flag_turn()
 
     def capture(self) -> None:
         """Record; while a capture runs, end it and keep what there is."""
@@ -178,13 +173,6 @@ class ProfilingController:
             return None
 
     def _capture_changed(self, on: bool) -> None:
-        """Exclude the turn under way from comparisons when a capture begins."""
-        if on:
-            self._flag_turn()
-        self._changed(on)
-
-    def _flag_turn(self) -> None:
-        from engine.profiling.profiler import NOISE
-
+        """Exclude the turns that a capture touches from comparisons."""
         if self._context.session is not None:
-            self._context.session.flag_noisy(NOISE)
+            self._context.session.instruments.meter.capture(on)

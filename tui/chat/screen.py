@@ -57,7 +57,6 @@ class ChatScreen(Screen[None]):
         *,
         open_session: Callable[[], Awaitable[Session]],
         remote: bool,
-        alerts: Mapping[str, float],
         typed: str = "",
         submitted: str | None = None,
     ) -> None:
@@ -71,7 +70,7 @@ class ChatScreen(Screen[None]):
         self.status_line = StatusLine(id="status")
         self.key_bar = KeyBar(id="keys")
         context = self.context = ChatContext(program, self, self.transcript, self.prompt, self.status_line)
-        self.panel = PanelController(context, remote=remote, low_bandwidth=program.options.low_bandwidth, alerts=alerts)
+        self.panel = PanelController(context, remote=remote, low_bandwidth=program.options.low_bandwidth)
         self._stream = AnswerStream(
             self.transcript,
             pacer=self.panel.pacing.pacer,
@@ -80,7 +79,7 @@ class ChatScreen(Screen[None]):
             painted=self.panel.painted,
             choose=self.panel.paced,
         )
-        self.profiling = ProfilingController(context, changed=self.panel.capture_changed)
+        self.profiling = ProfilingController(context)
         self.reading = ReadingController(context, self._stream)
         self.models = ModelsController(context)
         self.library = LibraryController(context)
@@ -161,9 +160,8 @@ class ChatScreen(Screen[None]):
         self.run_worker(self._start(), group="start")
 
     async def on_unmount(self) -> None:
-        """End the capture and stop measuring."""
+        """End the capture."""
         await self.profiling.close()
-        await self.panel.close()
 
     async def _start(self) -> None:
         """Open the session, resume what was asked for, load the model, mount the panel."""
@@ -263,6 +261,5 @@ class ChatScreen(Screen[None]):
 
 def _import_slow_parts() -> None:
     """What answers and the panel will need; loaded on a thread while nobody waits for it."""
-    import tui.metering
     import tui.panel.panel
     import tui.transcript.markdown  # noqa: F401

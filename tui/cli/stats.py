@@ -197,9 +197,8 @@ async def last_session(*, as_json: bool) -> int:
 
 
 def summary(info: SessionInfo, turns: Sequence[TurnRecord]) -> dict[str, Any]:
-    """Medians over the turns of a session; noisy turns are counted and left out."""
-    quiet = [turn for turn in turns if turn.noisy is None]
-    timings = [turn.timings for turn in quiet]
+    """Medians over the turns of a session; only those that can be compared count."""
+    timings = [turn.timings for turn in turns if turn.clean]
     return {
         "session": info.id,
         "title": info.title,
@@ -207,7 +206,8 @@ def summary(info: SessionInfo, turns: Sequence[TurnRecord]) -> dict[str, Any]:
         "quant": info.quant,
         "preset": info.preset,
         "turns": len(turns),
-        "noisy_turns": len(turns) - len(quiet),
+        "noisy_turns": sum(turn.noisy is not None for turn in turns),
+        "clean_turns": len(timings),
         "prompt_per_second": median([each.prompt_per_second for each in timings]),
         "predicted_per_second": median([each.predicted_per_second for each in timings]),
         "ttft_ms": median([each.ttft_ms for each in timings]),
@@ -228,11 +228,10 @@ def median(values: Sequence[float | None]) -> float | None:
 
 def describe_session(found: Mapping[str, Any]) -> str:
     """A summary for people."""
-    noisy = f", {found['noisy_turns']} noisy and left out" if found["noisy_turns"] else ""
     rows = [
         ("session", f"{found['session']}, {found['title']}"),
         ("model", f"{found['model'] or UNKNOWN} {found['quant'] or ''}, preset {found['preset'] or UNKNOWN}"),
-        ("turns", f"{found['turns']}{noisy}; medians follow"),
+        ("turns", f"{found['turns']}, {found['noisy_turns']} noisy; medians over the {found['clean_turns']} clean ones follow"),
         ("speed", figure(found["predicted_per_second"], "t/s")),
         ("prefill", figure(found["prompt_per_second"], "t/s")),
         ("first token", figure(found["ttft_ms"], "ms", 0)),

@@ -43,8 +43,9 @@ class PerformanceScreen(ModalScreen[None]):
 ## Performance of a session
 
 One row per turn: prompt tokens evaluated and reused, tokens generated, the time to the first one, decode speed, the 99th percentile of
-the gaps between tokens, and the largest memory of the process. `~` marks a noisy turn, whose figures are not to be compared; `▼` one that
-was clearly slower than this host's own clean turns with the same model, quant and preset. The line below says why.
+the gaps between tokens, and the largest memory of the process. `~` marks a turn that was noisy or too short to be judged, whose figures are
+not to be compared; `▼` one that was clearly slower than this host's own clean turns with the same model, quant and preset. The line below
+says why.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for(Scope.DIALOG, only={"close"}),
@@ -124,7 +125,7 @@ was clearly slower than this host's own clean turns with the same model, quant a
             self._fill()
             self._charts = await reader.charts((self._info.id,))
             self.query_one(LoggedCharts).show(self._charts)
-            clean = [turn for turn in reversed(self._turns) if turn.noisy is None and turn.error is None]
+            clean = [turn for turn in reversed(self._turns) if turn.clean]
             for turn in clean[:TURNS_COMPARED]:
                 found = await reader.regressions(turn)
                 if found:
@@ -155,7 +156,7 @@ was clearly slower than this host's own clean turns with the same model, quant a
             return Content.styled(f"▼ {text}", "$warning")
         if turn.error is not None:
             return Content.styled(f"! {text}", "$error")
-        return Content.styled(f"~ {text}", "$muted") if turn.noisy is not None else Content(f"  {text}")
+        return Content.styled(f"~ {text}", "$muted") if not turn.clean else Content(f"  {text}")
 
     def _mark_fallen(self, turn: TurnRecord, sentence: str) -> None:
         place = self._turns.index(turn)
@@ -174,6 +175,8 @@ was clearly slower than this host's own clean turns with the same model, quant a
             remark = f"Failed: {one_line(turn.error)}"
         elif turn.noisy is not None:
             remark = f"Noisy, not to be compared: {one_line(turn.noisy)}"
+        elif not turn.judged:
+            remark = "Too short a turn to be judged: it is not compared."
         self.query_one("#remark", Static).update(remark)
 
     # What it leads to

@@ -39,7 +39,9 @@ def _when(turn: TurnRecord) -> str:
 def _remark(turn: TurnRecord) -> str:
     if turn.error is not None:
         return f"failed: {one_line(turn.error)}"
-    return f"noisy: {one_line(turn.noisy)}" if turn.noisy is not None else ""
+    if turn.noisy is not None:
+        return f"noisy: {one_line(turn.noisy)}"
+    return "" if turn.judged else "not judged"
 
 
 COLUMNS: tuple[Column, ...] = (

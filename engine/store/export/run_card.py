@@ -93,7 +93,7 @@ def run_cards(db: sqlite3.Connection, selection: Selection) -> tuple[RunCard, ..
     cursor = db.execute(
         f"""
         SELECT {_HOST_COLUMNS}, {_SETTING_COLUMNS}, count(*),
-            json_group_array(coalesce(t.noisy, CASE t.stop_reason WHEN 'error' THEN 'failed' END)),
+            json_group_array(coalesce(t.noisy, CASE WHEN t.stop_reason = 'error' THEN 'failed' WHEN NOT t.judged THEN 'not judged' END)),
             CAST(avg(t.prompt_n) AS INTEGER), CAST(avg(t.predicted_n) AS INTEGER), CAST(avg(t.cache_n) AS INTEGER)
         FROM turns AS t LEFT JOIN processes AS p ON p.id = t.process_id
         WHERE {condition}

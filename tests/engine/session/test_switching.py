@@ -126,23 +126,6 @@ class TestHot:
         assert effect.title == "After the switch to threads 1"
         assert effect.detail == "50.0 tokens/s, 50.0 before"
 
-    async def test_a_busy_machine_tells_how_fast_it_prefills_only_as_long_as_nothing_better_is_known(self, bench: Bench) -> None:
-        assert bench.session.engine is not None
-        path = bench.session.engine.model.path
-
-        async def learnt(*, noisy: bool) -> float | None:
-            bench.session.send("word " * 40)
-            if noisy:
-                bench.session.flag_noisy("Other processes used 50 % of the cores")
-            await bench.session.wait_idle()
-            return bench.switching.prefill_speed(path)
-
-        first = await learnt(noisy=True)
-        assert first is not None
-        bench.switching._prices.record_prefill(str(path), 1.0)
-        assert await learnt(noisy=True) == 1.0
-        assert await learnt(noisy=False) != 1.0
-
     async def test_settings_that_do_not_change_speed_are_not_followed_by_a_comparison(self, bench: Bench) -> None:
         bench.backend.script = ["word "] * 40
         bench.session.use_preset(Preset(sampling=Sampling(temperature=0)))

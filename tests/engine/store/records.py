@@ -78,6 +78,7 @@ def turn(session_id: int | None, of: Message, *, asked: Message | None = None, t
         paint_ms=12.25,
         diverged_at=7,
         left_out=1,
+        judged=True,
         noisy=None,
         rss_peak_bytes=900_000_000,
         error=None,

@@ -8,6 +8,7 @@ import pytest
 from engine.store.connect import open_reader, open_writer
 from engine.store.errors import StoreNewerError, StoreUnusableError
 from engine.store.migrations import MIGRATIONS, VERSION, Migration, migrate, version_of
+from engine.store.queries import iter_turns
 
 HERE = Path("test.db")
 
@@ -78,3 +79,27 @@ def test_a_missing_file_reads_as_an_empty_database_and_is_not_made(path: Path) -
     assert reader.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
     reader.close()
     assert not path.exists()
+
+
+def test_turns_of_an_older_database_count_as_judged_only_where_that_is_proven(empty: sqlite3.Connection) -> None:
+    """Schema 4 did not say whether the machine was watched: a verdict proves it, and so do two samples during the turn."""
+    migrate(empty, HERE, MIGRATIONS[:4])
+    empty.execute("INSERT INTO sessions (id, title, created_ms, updated_ms) VALUES (1, 'old', 1, 2)")
+    columns = (
+        "session_id, started_ms, model, model_path, model_fingerprint, quant, preset, preset_json, n_ctx, threads, threads_batch,"
+        " stream_batch, cache_n, prompt_n, prompt_ms, predicted_n, predicted_ms, token_times, thinking_n, left_out, id, stop_reason, noisy"
+    )
+    rows = ((1, "eog", "Other processes used 40 % of the cores"), (2, "eog", None), (3, "eog", None), (4, "eog", None), (5, "error", None))
+    for row in rows:
+        same = "1, 1, 'm', '/m', 'f', 'q', 'daily', '{}', 1, 1, 1, 1, 0, 1, 1.0, 1, 1.0, x'01', 0, 0"
+        empty.execute(f"INSERT INTO turns ({columns}) VALUES ({same}, ?, ?, ?)", row)
+    for turn_id in (2, 2, 3, None, None, 5, 5, 5):
+        empty.execute("INSERT INTO samples (wall_ms, session_id, turn_id) VALUES (1, 1, ?)", (turn_id,))
+    empty.execute("INSERT INTO events (wall_ms, session_id, turn_id, kind, text) VALUES (1, 1, 4, 'stall', 'x')")
+    assert empty.execute("SELECT turn_id, clean FROM v_turns ORDER BY 1").fetchall() == [(1, 0), (2, 1), (3, 1), (4, 1), (5, 0)]
+
+    migrate(empty, HERE)
+
+    judged = [(1, 1, 0), (2, 1, 1), (3, 0, 0), (4, 0, 0), (5, 1, 0)]
+    assert empty.execute("SELECT turn_id, judged, clean FROM v_turns ORDER BY 1").fetchall() == judged
+    assert [turn.judged for turn in iter_turns(empty, 1)] == [True, True, False, False, True]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from engine.backend import StopReason
 from engine.records import TurnRecord
 from engine.store.reader import Reader
 from engine.store.regression import FEWEST, compare
@@ -37,10 +38,11 @@ def test_on_a_host_that_varies_a_lot_the_same_turn_says_nothing() -> None:
     assert compare(at_speed(1.25), varied) == ()
 
 
-def test_a_noisy_or_failed_turn_is_compared_with_nothing() -> None:
+def test_a_turn_that_is_noisy_failed_or_not_judged_is_compared_with_nothing() -> None:
     slow = at_speed(2.0)
     assert compare(noisy(slow), USUAL) == ()
-    assert compare(replace(slow, error="out of memory"), USUAL) == ()
+    assert compare(replace(slow, stop_reason=StopReason.ERROR), USUAL) == ()
+    assert compare(replace(slow, judged=False), USUAL) == ()
 
 
 def test_too_few_turns_say_nothing() -> None:

@@ -86,7 +86,7 @@ async def saved_session() -> None:
         times = [1_000 * MS + at * gap_ms * MS for at in range(1, 51)]
         timings = compute_timings(cache_n=10, prompt_n=100, submitted_ns=0, prefill_start_ns=0, prefill_end_ns=1_000 * MS, token_ns=times)
         await store.save_message(session, user)
-        record = turn_record(answer.id, timings_of=timings, token_ns=tuple(times), session_id=session, noisy=noisy)
+        record = turn_record(answer.id, timings_of=timings, token_ns=tuple(times), session_id=session, judged=True, noisy=noisy)
         await store.save_turn(replace(record, user_message_id=user.id), answer)
     await store.close()
 
@@ -100,5 +100,5 @@ def test_the_last_session_is_summed_up_without_its_noisy_turns(capsys: pytest.Ca
     assert found["itl_p50_ms"] == pytest.approx(15)
     stats.run(options())
     shown = capsys.readouterr().out
-    assert "3, 1 noisy and left out; medians follow" in shown
+    assert "3, 1 noisy; medians over the 2 clean ones follow" in shown
     assert "75.0 t/s" in shown

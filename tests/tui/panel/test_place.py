@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import time
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 from textual.css.query import NoMatches
 
-from engine.backend import ThreadsNow
-from engine.clock import NS_PER_S, now_ns
 from engine.host import bandwidth
 from engine.host.bandwidth import HostLimits
-from engine.host.sampler import HostSample
-from engine.metrics.snapshot import Alert
 from tests.fake_backend import FakeBackend
 from tests.tui.host import wait_until
-from tests.tui.panel_feed import host_sample
 from tests.tui.program import Running, program
-from tui import metering as metering_module
-from tui.metering import Metering
 from tui.panel.panel import Panel
 
 
@@ -37,11 +24,6 @@ async def panel_of(run: Running) -> Panel:
 
     await wait_until(run.pilot, there, "the panel is furnished")
     return run.chat.query_one(Panel)
-
-
-def metering_of(run: Running) -> Metering:
-    assert run.chat.panel._metering is not None
-    return run.chat.panel._metering
 
 
 @pytest.mark.parametrize("keys", [("shift+tab",), ("tab", "tab")])
@@ -119,132 +101,56 @@ async def test_a_wide_window_shows_every_pane_in_two_columns() -> None:
         assert " more " not in run.text
 
 
-async def test_the_limits_are_those_of_the_threads_that_compute_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {2: HostLimits(2, 30.0, 90.0), 1: HostLimits(1, 17.0, 45.0)}
-    monkeypatch.setattr(metering_module, "remembered", known.get)
-    backend = FakeBackend()
-    async with program(backend) as run:
-        await panel_of(run)
-        metering = metering_of(run)
-        for threads in (1, 2, 1, 3):
-            backend.threads_now = ThreadsNow(threads, threads, "a busy neighbour", "")
-            await metering.tick()
-            assert metering.meter.limits == known.get(threads)
-            assert metering._newest is not None
-            assert metering._newest.engine is not None
-            assert metering._newest.engine.threads == threads
-
-
 async def test_a_measurement_counts_at_once() -> None:
     assert bandwidth.remembered(64) is None
     async with program() as run:
         panel = await panel_of(run)
         panel.post_message(Panel.HostMeasured(HostLimits(64, 50.0)))
-        await wait_until(run.pilot, lambda: metering_of(run).meter.limits == HostLimits(64, 50.0), "the limits are taken over")
+        await wait_until(run.pilot, lambda: run.session.instruments.meter.limits == HostLimits(64, 50.0), "the limits are taken over")
 
 
 async def test_the_batch_in_force_is_shown_before_anything_was_painted() -> None:
     async with program() as run:
         await panel_of(run)
-        metering = metering_of(run)
-        await metering.tick()
-        assert metering._newest is not None
-        assert metering._newest.stream_batch == run.session.stream_batch > 0
+        await run.session.instruments.tick()
+        now = run.session.instruments.newest
+        assert now is not None
+        assert now.stream_batch == run.session.stream_batch > 0
 
 
-class BusyNeighbour:
-    """A machine on which others take 80 % of the cores."""
-
-    def __init__(self) -> None:
-        self._before_ns = now_ns()
-
-    def watch_model(self, path: Path | None) -> None:
-        """Not looked at."""
-
-    def sample(self) -> HostSample:
-        at_ns, before_ns = now_ns(), self._before_ns
-        self._before_ns = at_ns
-        return host_sample(at_ns, (at_ns - before_ns) / NS_PER_S, others=80.0)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-async def test_a_turn_shorter_than_a_tick_is_held_against_the_machine_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metering_module, "TICK_S", 3_600.0)
+async def test_the_screen_adds_what_painting_and_its_terminal_cost() -> None:
     async with program(FakeBackend(gated=True)) as run:
         await panel_of(run)
-        metering = metering_of(run)
-        metering._sampler = BusyNeighbour()
         await run.send("go")
-        await wait_until(run.pilot, lambda: metering.meter.noise.judged, "the machine is looked at during the turn")
-        turn = run.session._turn
-        assert turn is not None
-        assert turn.noisy == "Other processes used 80 % of the cores"
+        run.backend.release(1)
+        instruments = run.session.instruments
+        await wait_until(run.pilot, lambda: instruments.figures().paint_ns > 0, "painting is measured")
+        await instruments.tick()
+        now = instruments.newest
+        assert now is not None
+        assert now.price.paint_ms is not None
+        assert now.price.tty_blocked_pct is not None or now.price.tty_bytes_per_s is not None
         run.backend.release(1_000)
         await run.answered()
 
 
-class SlowMachine(BusyNeighbour):
-    """A machine that takes its time to be looked at."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.looking, self.go_on = threading.Event(), threading.Event()
-        self.seen: list[str] = []
-
-    def sample(self) -> HostSample:
-        self.looking.set()
-        self.go_on.wait(5)
-        self.seen.append("looked")
-        return super().sample()
-
-    def close(self) -> None:
-        self.seen.append("closed")
-
-
-async def test_a_look_at_the_machine_ends_before_its_files_are_closed() -> None:
-    async with program() as run:
-        await panel_of(run)
-        metering, machine = metering_of(run), SlowMachine()
-        await wait_until(run.pilot, lambda: metering._under_way is None or metering._under_way.done(), "nothing is looked at")
-        metering._sampler = machine
-        metering._busy_s = time.monotonic()
-        tick = asyncio.create_task(metering.tick())
-        await asyncio.to_thread(machine.looking.wait, 5)
-        tick.cancel()
-        stop = asyncio.create_task(metering.stop())
-        await run.pilot.pause()
-        machine.go_on.set()
-        await stop
-        assert machine.seen == ["looked", "closed"]
-
-
 class TestAlerts:
-    async def test_each_is_told_once_with_how_to_change_it_and_typing_goes_on(self) -> None:
-        async with program() as run:
+    async def test_it_is_shown_with_how_to_change_it_and_typing_goes_on(self) -> None:
+        async with program(alerts={"mean_answer_s": 0.001}) as run:
             await panel_of(run)
-            metering = metering_of(run)
-            await metering.tick()
-            assert metering._newest is not None
-            crossed = replace(metering._newest, raised=(Alert("mean_answer_s", "Answers take 7.0 s on average (alert above 5 s)"),))
-            for _ in range(3):
-                metering._log(crossed)
-            await run.until_noticed("Answers take 7.0 s on average")
+            for _ in range(6):
+                await run.send("Hi")
+                await run.answered()
+            await run.until_noticed("on average (alert above 0.001 s)")
             await run.until_noticed("mean_answer_s under [alerts] in config.toml")
-            assert run.notices.count("Answers take") == 1
             assert run.chat.focused is run.chat.prompt
             await run.pilot.press(*"still here")
             assert run.chat.prompt.text == "still here"
 
     async def test_it_never_covers_the_message(self) -> None:
-        async with program(size=(80, 24)) as run:
+        async with program(size=(80, 24), alerts={"memory_pct": 1e-6}) as run:
             await panel_of(run)
-            metering = metering_of(run)
-            await metering.tick()
-            assert metering._newest is not None
-            metering._log(replace(metering._newest, raised=(Alert("memory_pct", "Memory is 91 % full (alert above 80 %)"),)))
-            await run.until("Memory is 91 % full")
+            await run.until("% full (alert above")
             await run.pilot.press(*"typed")
             prompt = run.chat.prompt.region
             rows = run.text.splitlines()[prompt.y : prompt.bottom]

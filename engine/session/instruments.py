@@ -1,0 +1,248 @@
+"""Measures what a session does: samples the machine, judges each turn, keeps the live figures, and writes samples and marks to the log.
+
+It works the same whether a screen is there or not. A screen adds what only it can know: what painting costs, and how its terminal is doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from engine.backend import EngineInfo, ThreadsNow
+from engine.errors import XchatError
+from engine.events import Event, ModelReady, Notice, Painted, TurnFinished, TurnStarted
+from engine.host.bandwidth import remembered
+from engine.host.sampler import HostSample, HostSampler, host_sampler
+from engine.metrics.live_socket import SnapshotServer
+from engine.metrics.log_row import sample_of
+from engine.metrics.meter import Meter
+from engine.metrics.prometheus import PrometheusEndpoint
+from engine.metrics.snapshot import MarkerKind, Snapshot
+from engine.metrics.ui_cost import Link
+from engine.models.check import parts_of
+from engine.models.facts_cache import FactsCache
+from engine.models.memory import traffic_of
+from engine.session.journal import Journal
+
+TICK_S = 0.5
+"""Between two samples of the machine."""
+SETTLE_S = 5.0
+"""After the last event, samples are still taken this long at the usual pace."""
+IDLE_S = 5.0
+"""Between two samples while nothing goes on."""
+EARLY_S = 0.15
+"""The machine is sampled when a turn begins, and again after this time, so that short turns are judged too."""
+
+TerminalFigures = tuple[int, bool, Link]
+"""Bytes written so far, whether that is more than the line carries, and how the terminal is doing."""
+
+
+@dataclass(slots=True)
+class TurnFigures:
+    """What was measured around a turn, beside the engine's own figures."""
+
+    judged: bool = False
+    noisy: str | None = None
+    rss_peak_bytes: int | None = None
+    first_paint_ns: int | None = None
+    paint_ns: int = 0
+
+
+class Instruments:
+    """The instruments of one session. Lives on the event loop's thread; the machine is sampled on another one."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        emit: Callable[[Event], None],
+        threads_now: Callable[[], ThreadsNow | None],
+        alerts: Mapping[str, float] | None = None,
+        sampler: HostSampler | None = None,
+    ) -> None:
+        """Begin to measure; must be called on the running event loop.
+
+        Args:
+            journal: Where samples and marks are logged.
+            emit: Takes notices.
+            threads_now: Returns the thread counts in force.
+            alerts: The config's `[alerts]`, over the defaults.
+            sampler: Samples the machine; by default the one for this operating system.
+
+        Raises:
+            UsageError: There is no such alert.
+        """
+        self.meter = Meter(alert_limits=alerts)
+        self.tick_s = TICK_S
+        self.newest: Snapshot | None = None
+        self.terminal: Callable[[], TerminalFigures] | None = None
+        """How the screen's terminal is doing; None without a screen."""
+        self._journal = journal
+        self._emit = emit
+        self._threads_now = threads_now
+        self._sampler = sampler or host_sampler()
+        self._listeners: list[Callable[[Snapshot], object]] = []
+        self._server: SnapshotServer | None = None
+        self._prometheus: PrometheusEndpoint | None = None
+        self._turn_id: int | None = None
+        self._turn = TurnFigures()
+        self._engine: EngineInfo | None = None
+        self._watched: Path | None = None
+        """The file that the sampler watches."""
+        self._threads: int | None = None
+        """The thread count that the limits are for."""
+        self._sampling: asyncio.Future[HostSample] | None = None
+        """The sampling on its thread; it goes on there when the tick that waits for it is cancelled."""
+        self._shown_alerts: set[str] = set()
+        """Alerts that were shown; crossed again, they are marked and logged only."""
+        self._logged_s = 0.0
+        self._event_s = time.monotonic()
+        self._ticked_s = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.meter.lag.start(asyncio.get_running_loop())
+        self.meter.collections.start()
+        self._start(self._run())
+
+    # For whoever watches
+
+    def subscribe(self, listener: Callable[[Snapshot], object]) -> Callable[[], None]:
+        """Call `listener` with every snapshot from now on; the returned function ends that."""
+        self._listeners.append(listener)
+        if self._engine is not None:
+            self._start(self._read_traffic(self._engine))
+        return partial(self._listeners.remove, listener)
+
+    async def publish(self, prometheus_port: int | None = None) -> None:
+        """Let other programs of this person read the figures: on a socket, and with a port on loopback for Prometheus."""
+        self._server = SnapshotServer(lambda: self.newest)
+        self._prometheus = PrometheusEndpoint(lambda: self.newest)
+        try:
+            await self._server.start()
+            if prometheus_port is not None:
+                self._prometheus.start(prometheus_port)
+        except XchatError as error:
+            self._emit(Notice("warning", error.title, error.detail, error.hint))
+
+    async def close(self) -> None:
+        """End all measuring; safe to call twice."""
+        for task in self._tasks:
+            task.cancel()
+        self.meter.lag.stop()
+        self.meter.collections.stop()
+        if self._sampling is not None:
+            await asyncio.wait([self._sampling])
+        self._sampler.close()
+        if self._prometheus is not None:
+            self._prometheus.stop()
+        if self._server is not None:
+            await self._server.close()
+
+    # From the session
+
+    def handle(self, event: Event) -> None:
+        """Take an event of the session."""
+        self.meter.handle(event)
+        self._event_s = time.monotonic()
+        if isinstance(event, TurnStarted):
+            self._turn_id, self._turn = event.answer_id, TurnFigures()
+            self._start(self._tick_early())
+        elif isinstance(event, TurnFinished):
+            self._turn_id = None
+        elif isinstance(event, ModelReady):
+            self._engine = event.engine
+            self.meter.traffic = None
+            if self._listeners:
+                self._start(self._read_traffic(event.engine))
+
+    def figures(self) -> TurnFigures:
+        """What was measured around the turn under way so far."""
+        self._turn.judged, self._turn.noisy = self.meter.noise.judged, self.meter.noise.verdict()
+        return self._turn
+
+    # From the screen
+
+    def painted(self, painted: Painted) -> None:
+        """Text of an answer is on the screen."""
+        self.meter.painted(painted.painted_ns, painted.paint_ns)
+        if painted.answer_id == self._turn_id:
+            self._turn.paint_ns += painted.paint_ns
+            self._turn.first_paint_ns = self._turn.first_paint_ns or painted.painted_ns
+
+    # Numbers
+
+    async def tick(self) -> None:
+        """Sample the machine on a thread, make the figures, log and show them.
+
+        A tick that comes while one is under way is dropped, and most of those while nothing goes on.
+        """
+        now = time.monotonic()
+        if (self._sampling is not None and not self._sampling.done()) or (now - self._event_s > SETTLE_S and now - self._ticked_s < IDLE_S):
+            return
+        self._ticked_s = now
+        threads = self._threads_now()
+        self._sampling = asyncio.ensure_future(asyncio.to_thread(self._sample, self._engine.model.path if self._engine else None))
+        sample = await asyncio.shield(self._sampling)
+        if threads is not None and threads.threads != self._threads:
+            self._threads = threads.threads
+            self.meter.limits = await asyncio.to_thread(remembered, threads.threads)
+        if self.terminal is not None:
+            sent, slowed, link = self.terminal()
+            self.meter.terminal(sent, busy=slowed, blocked_s=link.blocked_s, round_trip_s=link.round_trip_s)
+        self.meter.threads(threads)
+        self.newest = snapshot = self.meter.tick(sample)
+        self._log(snapshot)
+        for listener in tuple(self._listeners):
+            listener(snapshot)
+
+    def _sample(self, model: Path | None) -> HostSample:
+        """Called on a thread, never twice at once."""
+        if model != self._watched:
+            self._watched = model
+            self._sampler.watch_model(model)
+        return self._sampler.sample()
+
+    async def _read_traffic(self, engine: EngineInfo) -> None:
+        """Find out what the model reads per token, for whoever watches: it takes the header of its file."""
+        try:
+            facts = await asyncio.to_thread(lambda: FactsCache().facts(parts_of(engine.model.path)))
+        except XchatError:
+            return  # the file is gone or was replaced since it was loaded; the panel says what it lacks
+        if engine is self._engine:
+            self.meter.traffic = traffic_of(facts, engine.preset)
+
+    def _log(self, snapshot: Snapshot) -> None:
+        sample = sample_of(snapshot, session_id=None, turn_id=self._turn_id)
+        resident = sample.figures.get("rss_bytes")
+        if resident is not None:
+            self._turn.rss_peak_bytes = max(self._turn.rss_peak_bytes or 0, int(resident))
+        self._journal.sample(sample)
+        for marker in snapshot.markers:
+            if marker.seconds > self._logged_s and marker.kind is not MarkerKind.TURN:
+                self._journal.mark(self._turn_id, marker.kind, marker.text)
+        if snapshot.markers:
+            self._logged_s = max(self._logged_s, snapshot.markers[-1].seconds)
+        for alert in snapshot.alerts if self._listeners else ():
+            if alert.id not in self._shown_alerts:
+                self._shown_alerts.add(alert.id)
+                hint = f"{alert.id} under [alerts] in config.toml sets the limit; 0 switches it off."
+                self._emit(Notice("warning", alert.sentence, "", hint))
+
+    async def _run(self) -> None:
+        while True:
+            await self.tick()
+            await asyncio.sleep(self.tick_s)
+
+    async def _tick_early(self) -> None:
+        await self.tick()
+        await asyncio.sleep(EARLY_S)
+        await self.tick()
+
+    def _start(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(job, name="instruments")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
