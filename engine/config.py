@@ -84,21 +84,10 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
     """
     path = path or config_path()
     values: dict[str, Any] = {}
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        text = ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can't be read", str(error), "Mend or remove it.") from error
-    if text:
-        import tomllib  # 10 ms that nobody without a config file need wait for
+    if path.exists():
+        from engine.written_files import read_toml  # 10 ms for the parser that nobody without a config file need wait for
 
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(
-                f"{path} is not valid TOML", str(error), "Mend the line, or remove the file to go back to the defaults."
-            ) from error
+        _, values = read_toml(path)
     config = _convert(values, str(path))
     over = {field: environ[PREFIX + field.upper()] for field in _SCALARS if PREFIX + field.upper() in environ}
     if not over:
@@ -113,4 +102,4 @@ def _convert(values: dict[str, Any], source: str, *, strict: bool = True) -> Con
     try:
         return msgspec.convert(values, Config, strict=strict)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{source} has a setting that can't be used", str(error), "Mend or remove the key.") from error
+        raise UsageError(f"{source} has a setting that can't be used", str(error)[:300], "Fix or remove it.") from error

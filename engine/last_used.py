@@ -30,7 +30,7 @@ def recall() -> Remembered:
     """What was remembered; the defaults when nothing was, or it can't be read."""
     try:
         return msgspec.json.decode(_path().read_bytes(), type=Remembered)
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return Remembered()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from platformdirs import PlatformDirs
@@ -16,9 +18,12 @@ def _private(path: Path) -> Path:
     return path
 
 
-def expanded(text: str) -> Path:
+def expanded(text: str, environ: Mapping[str, str] = os.environ) -> Path:
     """A path as a person or a variable writes it, with `~` and `$VAR` replaced; those that mean nothing stay."""
-    return Path(os.path.expanduser(os.path.expandvars(text)))
+    full = re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda match: environ.get(match[1] or match[2], match[0]), text)
+    if full == "~" or full.startswith("~/"):
+        full = environ.get("HOME", "~") + full[1:]
+    return Path(os.path.expanduser(full))
 
 
 def config_dir() -> Path:

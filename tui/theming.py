@@ -15,6 +15,7 @@ from textual.theme import Theme
 
 from engine.errors import UsageError
 from engine.paths import config_dir
+from engine.written_files import read_written
 from tui.terminal.terminal import Terminal
 
 VARIABLES: Mapping[str, str] = {
@@ -129,7 +130,7 @@ def parse_theme(name: str, text: str, *, file: str) -> tuple[Theme, str]:
     """
     try:
         theme = msgspec.toml.decode(text, type=ThemeFile)
-    except msgspec.DecodeError as error:
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise UsageError(f"Theme {file} can't be used", str(error), "Compare it with the themes that come with xchat.") from error
     palette: dict[str, str] = msgspec.structs.asdict(theme.palette)
     for key, value in palette.items():
@@ -190,7 +191,8 @@ def load_themes(own_folder: Path | None = None) -> LoadedThemes:
         for entry in _theme_files(folder):
             name = entry.name.removesuffix(".toml")
             try:
-                themes[name], titles[name] = parse_theme(name, entry.read_text(encoding="utf-8"), file=f"{shown}/{entry.name}")
+                text = read_written(entry) if isinstance(entry, Path) else entry.read_text(encoding="utf-8")
+                themes[name], titles[name] = parse_theme(name, text, file=f"{shown}/{entry.name}")
             except UsageError as error:
                 failures.append(error)
             except (OSError, UnicodeDecodeError) as error:

@@ -146,6 +146,10 @@ def refused(path: Path, errors: list[str]) -> ModelError:
         return ModelError(
             f"{name} is of an architecture that this build of llama.cpp does not know", reason, "Update xchat, or choose another model."
         )
+    if "unknown pre-tokenizer type" in reason:
+        return ModelError(
+            f"{name} has a tokenizer that this build of llama.cpp does not know", reason, "Update xchat, or choose another model."
+        )
     if "CLIP cannot be used" in reason:
         return ModelError(f"{name} is the vision part of a model", "it can't answer by itself", "Choose the model file beside it.")
     if "file bounds" in reason or "corrupted or incomplete" in reason:

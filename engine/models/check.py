@@ -17,13 +17,20 @@ _MOST_NAMED = 4
 _MOST_PARTS = 999
 """No model comes in more parts; a name that claims more is a trick."""
 
-_NOT_TO_CHAT_WITH = {
+NOT_TO_CHAT_WITH = {
     FileKind.MMPROJ: ("only the image or audio part of a model", "Name the model's own GGUF file; its name is the same without mmproj"),
     FileKind.ADAPTER: ("only an adapter (LoRA), to be laid over a model", "Name the GGUF file of the model it was made for"),
     FileKind.IMATRIX: ("only statistics for quantizing (an importance matrix)", "Name the model's own GGUF file"),
     FileKind.DRAFT: ("only a draft helper, made to guess ahead for another model", "Name the GGUF file of the model it was made for"),
+    FileKind.EMBEDDER: ("an embedding model: it turns texts into numbers and generates nothing", "Name the GGUF file of a chat model"),
+    FileKind.ENCODER: ("an encoder-decoder (such as T5), which xchat can't run", "Name the GGUF file of a chat model"),
+    FileKind.MERGED: (
+        "a model merged with its vision part, as Ollama makes them; llama.cpp reads the two from files of their own",
+        "`xchat models pull` fetches the model as a file of its own",
+    ),
     FileKind.VOCABULARY: ("only a vocabulary, without weights", "Name a GGUF file that has weights"),
 }
+"""What a file is that is no chat model, and the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ def assess(path: Path, parts: tuple[Path, ...], facts: ModelFacts) -> None:
 
 
 def _is_a_model(path: Path, facts: ModelFacts) -> None:
-    unfit = _NOT_TO_CHAT_WITH.get(facts.kind)
+    unfit = NOT_TO_CHAT_WITH.get(facts.kind)
     if unfit is not None:
         what, hint = unfit
         raise ModelError(f"{file_name(path)} is no model to chat with", f"It is {what}", hint)

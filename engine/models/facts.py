@@ -23,6 +23,10 @@ _QUANT_TAG = re.compile(
 )
 _NAME_NOISE = re.compile(r"[-._ ](?:i1|imat|imatrix|gguf|ud)$", re.IGNORECASE)
 _DRAFT_PREFIXES = ("mtp-", "eagle3-", "dflash-", "dspark-")
+_EMBEDDERS = {"bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert", "nomic-bert"}
+_EMBEDDERS |= {"nomic-bert-moe", "t5encoder"}
+_OTHER_SENSES = ("v.", "a.", "mm.")
+"""How the names of tensors for pictures and sounds begin."""
 _BLOCK = re.compile(r"(?:dec\.)?blk\.(\d+)\.")
 _RECURRENT_MARKS = (".ssm_", ".shortconv.", ".time_mix_")
 
@@ -54,6 +58,12 @@ class FileKind(StrEnum):
     """A helper that guesses ahead for one particular model."""
     VOCABULARY = "vocabulary"
     """A tokenizer without weights."""
+    EMBEDDER = "embedding model"
+    """Turns a text into numbers, for search and ranking; generates nothing."""
+    ENCODER = "encoder-decoder"
+    """Reads a whole text with an encoder first (T5)."""
+    MERGED = "merged vision model"
+    """A model and its vision part in one file, as Ollama makes them."""
 
 
 class KvGroup(msgspec.Struct, frozen=True, array_like=True):
@@ -193,17 +203,19 @@ def kind_of(header: GgufHeader) -> FileKind:
     said = header.text("general.type").lower()
     arch = header.text("general.architecture")
     stem = header.path.stem.lower()
-    if said == "mmproj" or arch == "clip" or "mmproj" in stem:
-        return FileKind.MMPROJ
-    if said == "adapter" or "adapter.type" in header.metadata:
-        return FileKind.ADAPTER
-    if said == "imatrix" or "imatrix.chunk_count" in header.metadata:
-        return FileKind.IMATRIX
-    if stem.startswith(_DRAFT_PREFIXES) or arch.startswith(("eagle3", "dflash")):
-        return FileKind.DRAFT
-    if not header.tensors and header.number("split.count") <= 1:
-        return FileKind.VOCABULARY
-    return FileKind.MODEL
+    is_kind = {
+        FileKind.MMPROJ: said == "mmproj" or arch == "clip" or "mmproj" in stem,
+        FileKind.ADAPTER: said == "adapter" or "adapter.type" in header.metadata,
+        FileKind.IMATRIX: said == "imatrix" or "imatrix.chunk_count" in header.metadata,
+        FileKind.DRAFT: stem.startswith(_DRAFT_PREFIXES) or arch.startswith(("eagle3", "dflash")),
+        FileKind.VOCABULARY: not header.tensors and header.number("split.count") <= 1,
+        FileKind.MERGED: any(tensor.name.startswith(_OTHER_SENSES) for tensor in header.tensors),
+        FileKind.ENCODER: arch == "t5",
+        FileKind.EMBEDDER: arch in _EMBEDDERS
+        or header.number(f"{arch}.pooling_type") > 0
+        or header.metadata.get(f"{arch}.attention.causal") is False,
+    }
+    return next((kind for kind, holds in is_kind.items() if holds), FileKind.MODEL)
 
 
 def quant_in_name(stem: str) -> str:

@@ -13,7 +13,7 @@ from engine.models.facts import ModelFacts, facts_of
 from engine.models.gguf_header import KnownArrays, join_headers, read_header
 from engine.paths import cache_dir
 
-_LAYOUT = 1
+_LAYOUT = 2
 """Raised whenever `ModelFacts` or how it is computed changes: older caches are then forgotten."""
 _MOST_ENTRIES = 5000
 

@@ -65,6 +65,18 @@ GGML_TYPES: dict[int, GgmlType] = {
 }
 """By the number that stands in the file; gaps are types that llama.cpp has dropped."""
 
+DROPPED_TYPES: dict[int, tuple[str, str]] = {
+    4: ("q4_2", ""),
+    5: ("q4_3", ""),
+    31: ("q4_0_4_4", "q4_0"),
+    32: ("q4_0_4_8", "q4_0"),
+    33: ("q4_0_8_8", "q4_0"),
+    36: ("iq4_nl_4_4", "iq4_nl"),
+    37: ("iq4_nl_4_8", "iq4_nl"),
+    38: ("iq4_nl_8_8", "iq4_nl"),
+}
+"""Types that llama.cpp no longer reads, and the one that it now rearranges into their layout when it loads."""
+
 TYPE_BY_NAME: dict[str, GgmlType] = {kind.name: kind for kind in GGML_TYPES.values()}
 
 FILE_TYPES: dict[int, str] = {

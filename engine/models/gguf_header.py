@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from engine.errors import ModelError
-from engine.models.ggml_types import GGML_TYPES
+from engine.models.ggml_types import DROPPED_TYPES, GGML_TYPES
 from engine.text import file_name, printable
 
 MAGIC = b"GGUF"
@@ -354,6 +354,10 @@ class _Reader:
         *shape, type_id, offset = struct.unpack_from(f"<{n_dimensions}QIQ", self._buffer, self._at)
         self._at += size
         kind = GGML_TYPES.get(type_id)
+        if type_id in DROPPED_TYPES:
+            dropped, instead = (name.upper() for name in DROPPED_TYPES[type_id])
+            hint = f"Take its {instead}: it is as fast now" if instead else "Download a newer conversion"
+            raise broken(self._path, f"Its weights are {dropped}, which llama.cpp no longer reads", hint)
         if kind is None:
             hint = "Update xchat, or pick another quant"
             raise broken(self._path, f"Its tensor {printable(name, 80)} has the type {type_id}, which this build does not know", hint)

@@ -6,12 +6,15 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from engine.paths import models_dir
+from engine.errors import UsageError
+from engine.paths import expanded, models_dir
 from engine.text import printable
+from engine.written_files import read_written
 
 MOST_DEPTH = 8
 """Folders below a place that are looked into."""
@@ -59,21 +62,39 @@ class Unreadable:
 def places(configured: Sequence[str | Path] = (), environ: Mapping[str, str] = os.environ) -> list[tuple[Place, Path]]:
     """The folders to look into, xchat's own first: of a file that is in several, the first one counts."""
     home = Path(environ.get("HOME") or Path.home())
-    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
-    hub = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
-    hub_home = environ.get("HF_HOME")
+
+    def named(variable: str) -> Path | None:
+        """The folder that a variable names, with `~` and other variables in it replaced."""
+        text = environ.get(variable)
+        return expanded(text, {**environ, "HOME": str(home)}) if text else None
+
+    cache = named("XDG_CACHE_HOME") or home / ".cache"
+    hub_home = named("HF_HOME") or cache / "huggingface"
     found = [
         (Place.OWN, models_dir()),
-        *((Place.FOLDER, Path(folder).expanduser()) for folder in configured),
-        (Place.HUGGING_FACE, Path(hub) if hub else Path(hub_home) / "hub" if hub_home else cache / "huggingface/hub"),
-        (Place.LLAMA_CPP, Path(environ["LLAMA_CACHE"]) if environ.get("LLAMA_CACHE") else cache / "llama.cpp"),
+        *((Place.FOLDER, expanded(str(folder), environ)) for folder in configured),
+        (Place.HUGGING_FACE, named("HF_HUB_CACHE") or named("HUGGINGFACE_HUB_CACHE") or hub_home / "hub"),
+        (Place.LLAMA_CPP, named("LLAMA_CACHE") or cache / "llama.cpp"),
         (Place.LLAMA_CPP, home / "Library/Caches/llama.cpp"),
-        (Place.LM_STUDIO, home / ".lmstudio/models"),
-        (Place.LM_STUDIO, cache / "lm-studio/models"),
-        (Place.OLLAMA, Path(environ["OLLAMA_MODELS"]) if environ.get("OLLAMA_MODELS") else home / ".ollama/models"),
+        *((Place.LM_STUDIO, folder) for folder in _lm_studio(home, cache)),
+        (Place.OLLAMA, named("OLLAMA_MODELS") or home / ".ollama/models"),
         (Place.OLLAMA, Path("/usr/share/ollama/.ollama/models")),
     ]
     return list(dict.fromkeys(found))
+
+
+def _lm_studio(home: Path, cache: Path) -> Iterator[Path]:
+    """LM Studio's folders: those that its settings name, then the usual ones."""
+    homes = [home / ".lmstudio", cache / "lm-studio"]
+    with suppress(OSError, ValueError, UsageError):
+        homes.insert(0, Path(read_written(home / ".lmstudio-home-pointer").strip()))
+    for folder in homes:
+        with suppress(OSError, ValueError, RecursionError, UsageError):
+            settings = json.loads(read_written(folder / "settings.json"))
+            chosen = settings.get("downloadsFolder") if isinstance(settings, dict) else None
+            if isinstance(chosen, str) and chosen.strip():
+                yield expanded(chosen.strip(), {"HOME": str(home)})
+        yield folder / "models"
 
 
 def look_into(place: Place, folder: Path) -> Iterator[Found | Unreadable]:
@@ -111,7 +132,7 @@ def _walk(place: Place, top: Path, *, skip_hub: bool = False) -> Iterator[Found 
                 inside = sorted(entries, key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError as error:
+        except (OSError, ValueError) as error:
             yield Unreadable(folder, _reason(error))
             continue
         for entry in inside:
@@ -177,5 +198,5 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _reason(error: OSError) -> str:
-    return "No permission" if isinstance(error, PermissionError) else printable(error.strerror or str(error))
+def _reason(error: OSError | ValueError) -> str:
+    return "No permission" if isinstance(error, PermissionError) else printable(getattr(error, "strerror", None) or str(error))

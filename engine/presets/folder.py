@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,9 @@ from engine.paths import config_dir
 from engine.presets.preset import SAMPLING, Preset
 from engine.presets.settings import KEYS, check_value, nearest_hint, with_values
 from engine.presets.shipped import shipped_presets
+from engine.written_files import read_toml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +100,12 @@ def read_preset(path: Path) -> Preset:
     Raises:
         UsageError: It names the file, the line and the key, and what the key may be or the nearest one.
     """
+    if not path.stem.isprintable():
+        raise UsageError(f"{path.name!a} is not a preset's name", "It has characters that can't be shown", "Rename the file")
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError(f"{path.name} is no preset", "It is longer than a mebibyte", f"Remove {path}")
-        text = path.read_text("utf-8")
-        table = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name} can't be read", str(error), f"Mend or remove {path}") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{path.name} is not valid TOML", str(error), f"Mend the line in {path}") from error
+        text, table = read_toml(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path.name} can't be read", str(error), "Check the path") from error
     values: dict[str, Any] = {}
     for name, value in _flat(table):
         where = f"{path.name}, line {_line_of(text, name)}"
@@ -117,7 +113,7 @@ def read_preset(path: Path) -> Preset:
             check_value(name, value, where=where)
             values[name] = value
         elif name != "name":
-            raise UsageError(f"{where}: there is no setting {name!r}", "", nearest_hint(name))
+            raise UsageError(f"{where}: there is no setting {name[:80]!r}", "", nearest_hint(name[:80]))
     return msgspec.structs.replace(with_values(Preset(), values, where=path.name), name=path.stem)
 
 
@@ -147,9 +143,8 @@ def _line_of(text: str, name: str) -> int:
     inside = ""
     spelled = re.compile(rf"""\s*(?:{re.escape(name)}|{re.escape(field)}|"{re.escape(field)}"|'{re.escape(field)}')\s*=""")
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[+\s*([^\]]*?)\s*\]", line)
-        if header:
-            inside = header[1]
+        if line.lstrip().startswith("[") and "]" in line:
+            inside = line.lstrip().lstrip("[").partition("]")[0].strip()
             if inside == name:
                 return number
         elif spelled.match(line) and (inside == table or name in line):

@@ -11,9 +11,9 @@ from pathlib import Path
 from engine.errors import UsageError
 from engine.presets.preset import SETTINGS, Preset, value_of
 from engine.presets.settings import NAMES, OFF_WORDS, with_text
+from engine.written_files import read_written
 
 VARIABLE_PREFIX = "LLAMA_ARG_"
-_MOST_BYTES = 1 << 20
 
 _HUB = {"hf", "hf_repo"}
 """Names a model of the hub, not a file."""
@@ -44,14 +44,12 @@ def from_ini(path: Path) -> tuple[Imported, ...]:
     """
     parser = configparser.ConfigParser(interpolation=None, default_section="*", allow_no_value=True, strict=False)
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError(f"{path.name} is no preset file", "It is longer than a mebibyte")
         # Keys before the first section (`version = 1`) are under all sections, too.
-        parser.read_string(f"[*]\n{path.read_text('utf-8')}", source=path.name)
-    except (OSError, UnicodeDecodeError) as error:
+        parser.read_string(f"[*]\n{read_written(path)}", source=path.name)
+    except FileNotFoundError as error:
         raise UsageError(f"{path.name} can't be read", str(error), "Check the path") from error
-    except configparser.Error as error:
-        raise UsageError(f"{path.name} is no INI file of llama-server", str(error).replace("\n", " "), "Mend the line") from error
+    except (configparser.Error, AttributeError) as error:  # AttributeError: a continued line below a key without a value
+        raise UsageError(f"{path.name} is no INI file of llama-server", str(error)[:300].replace("\n", " "), "Fix the line") from error
     if not parser.sections():
         raise UsageError(f"{path.name} has no preset", "It has no section but [*]", "A preset begins with its name in brackets")
     imported = []
@@ -64,7 +62,7 @@ def from_ini(path: Path) -> tuple[Imported, ...]:
             flags[flag], spelled[flag] = value or "", key
         if "/" in section and "model" not in flags and "hf_repo" not in flags:
             flags["hf_repo"], spelled["hf_repo"] = section, section
-        imported.append(_import(_file_name(section), flags, spelled, f"{path.name}, [{section}]"))
+        imported.append(_import(_file_name(section), flags, spelled, f"{path.name}, [{section[:80]}]"))
     return tuple(imported)
 
 

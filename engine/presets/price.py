@@ -63,7 +63,7 @@ class PriceHistory:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path if path is not None else state_dir() / "prices.json"
         self._stored = _Stored()
-        with suppress(OSError, msgspec.MsgspecError):
+        with suppress(OSError, msgspec.MsgspecError, RecursionError):
             self._stored = msgspec.json.decode(self._path.read_bytes(), type=_Stored)
 
     def record(self, cost: Cost, model: str, seconds: float) -> None:

@@ -48,7 +48,7 @@ def key_named(name: str) -> str:
     """
     plain = name.strip().lower().lstrip("-").replace("-", "_")
     if plain not in NAMES:
-        raise UsageError(f"There is no setting {name!r}", "", nearest_hint(plain))
+        raise UsageError(f"There is no setting {name[:80]!r}", "", nearest_hint(plain[:80]))
     return NAMES[plain]
 
 
@@ -86,7 +86,8 @@ def check_value(key: str, value: Any, *, where: str = "") -> None:
         msgspec.convert(value, TYPES[key])
     except (msgspec.ValidationError, TypeError) as error:
         title = f"{where}: " if where else ""
-        raise UsageError(f"{title}{key} can't be {shown(value)}", "", f"It may be {allowed(key)}") from error
+        what = f"a {'table' if isinstance(value, dict) else 'list'}" if isinstance(value, dict | list) else shown(value)[:80]
+        raise UsageError(f"{title}{key} can't be {what}", "", f"It may be {allowed(key)}") from error
 
 
 def parse_assignments(words: Iterable[str]) -> dict[str, str]:

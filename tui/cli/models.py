@@ -126,7 +126,7 @@ def list_all(options: argparse.Namespace) -> int:
         if not_made(family):
             sys.stdout.write(f"  made when first asked for: {', '.join(not_made(family))}\n")
     for entry in found.companions:
-        sys.stdout.write(f"goes with a model ({entry.facts.kind}): {entry.path}\n")
+        sys.stdout.write(f"not a chat model ({entry.facts.kind}): {entry.label}, {entry.path}\n")
     for broken in found.broken:
         sys.stdout.write(f"broken: {broken.error}\n")
     for folder in found.unreadable:

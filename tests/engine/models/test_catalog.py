@@ -112,6 +112,34 @@ def test_the_variables_of_other_programs_move_their_places() -> None:
     assert (Place.HUGGING_FACE, Path("/hub")) in places(environ={**environ, "HF_HUB_CACHE": "/hub"})
 
 
+def test_a_home_and_variables_in_a_variable_are_replaced() -> None:
+    environ = {"HOME": "/h", "DISK": "/d", "HF_HOME": "~/hf", "OLLAMA_MODELS": "$DISK/ol", "LLAMA_CACHE": "${DISK}/lc"}
+    found = places(["~/mine", "$DISK/mine"], environ)
+    for place, path in (
+        (Place.HUGGING_FACE, "/h/hf/hub"),
+        (Place.OLLAMA, "/d/ol"),
+        (Place.LLAMA_CPP, "/d/lc"),
+        (Place.FOLDER, "/h/mine"),
+        (Place.FOLDER, "/d/mine"),
+    ):
+        assert (place, Path(path)) in found
+
+
+def test_the_folder_that_lm_studio_is_set_to_is_looked_into(home: Path, tmp_path: Path) -> None:
+    (home / ".lmstudio").mkdir(parents=True)
+    (home / ".lmstudio/settings.json").write_text(json.dumps({"downloadsFolder": "~/weights"}))
+    (home / ".lmstudio-home-pointer").write_text(f"{tmp_path}/studio\n")
+    assert [path for place, path in places(environ={"HOME": str(home)}) if place is Place.LM_STUDIO] == [
+        tmp_path / "studio/models",
+        home / "weights",
+        home / ".lmstudio/models",
+        home / ".cache/lm-studio/models",
+    ]
+    for strange in ("", "[]", '{"downloadsFolder": 3}', "[" * 100_000, "\0"):
+        (home / ".lmstudio/settings.json").write_text(strange)
+        assert places(environ={"HOME": str(home)})
+
+
 def test_a_file_in_several_places_is_listed_once(tmp_path: Path, home: Path) -> None:
     original = raw_gguf.write(models_dir() / "m.gguf")
     (tmp_path / "links").mkdir()

@@ -70,6 +70,11 @@ def test_a_cut_file_is_refused_with_the_missing_bytes(tmp_path: Path) -> None:
         ("lora.gguf", {"general__type": "adapter"}, "adapter"),
         ("i.gguf", {"general__type": "imatrix"}, "statistics"),
         ("mtp-x.gguf", {}, "draft"),
+        ("bert.gguf", {"general__architecture": "bert"}, "embedding model"),
+        ("qwen3-embedding.gguf", {"llama__pooling_type": 3}, "embedding model"),
+        ("encoder.gguf", {"llama__attention__causal": False}, "embedding model"),
+        ("t5.gguf", {"general__architecture": "t5"}, "encoder-decoder"),
+        ("merged.gguf", {"tensors": (*raw_gguf.TENSORS, ("v.blk.0.attn_q.weight", (64, 64), raw_gguf.F32))}, "vision part"),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path: Path, name: str, changes: dict[str, object], word: str) -> None:
@@ -115,3 +120,14 @@ def test_a_renamed_part_is_refused(tmp_path: Path) -> None:
 def test_a_name_that_claims_too_many_parts_is_one_file() -> None:
     for name in ("x-00001-of-99999.gguf", "x-00000-of-00002.gguf", "x-00003-of-00002.gguf", "x.gguf"):
         assert parts_of(Path(name)) == (Path(name),)
+
+
+@pytest.mark.parametrize(("type_id", "words"), [(31, "Q4_0_4_4"), (38, "IQ4_NL_8_8"), (4, "Q4_2"), (99, "type 99")])
+def test_a_type_that_is_not_read_any_more_is_named_with_what_to_take(tmp_path: Path, type_id: int, words: str) -> None:
+    path = raw_gguf.write(tmp_path / "old.gguf", tensors=(*raw_gguf.TENSORS, ("x.weight", (64,), raw_gguf.F32)))
+    data = path.read_bytes()
+    at = data.index(b"x.weight") + len(b"x.weight") + 4 + 8
+    path.write_bytes(data[:at] + type_id.to_bytes(4, "little") + data[at + 4 :])
+    error = refused(path)
+    assert words in error.detail
+    assert ("no longer reads" in error.detail) is (type_id != 99)
