@@ -27,7 +27,8 @@ class ChatMessage:
     thinking: str = ""
     """What the model thought before an answer; sent back only where the chat template asks for it."""
     tokens: tuple[int, ...] | None = None
-    """For an answer: the generated ids of `text`. A hint for engines that declare `token_ids`, which reuse the KV cache exactly then."""
+    """For an answer: the ids that the model generated (`text` may name other keys than it did). A hint for engines that declare
+    `token_ids`, which reuse the KV cache exactly then."""
     tokens_of: str | None = None
     """`ModelInfo.fingerprint` of the model that `tokens` belong to."""
 

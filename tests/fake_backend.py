@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import ClassVar
 
 from engine.backend import (
     BackendEvent,
@@ -43,7 +44,10 @@ STEP_NS = 20_000_000
 
 
 class FakeVocabulary:
-    """Bytes are tokens 0 to 255; control texts follow."""
+    """Bytes are tokens 0 to 255; control texts follow, and from 1000 on the pieces that were generated."""
+
+    pieces: ClassVar[list[str]] = []
+    """Shared, since all fakes are the same model."""
 
     fingerprint = "fake"
     bos: int | None = None
@@ -63,7 +67,12 @@ class FakeVocabulary:
         return list(text.encode())
 
     def text(self, tokens: Sequence[int]) -> str:
-        return bytes(token for token in tokens if token < 256).decode("utf-8", "replace")
+        return "".join(self.pieces[token - 1000] if token >= 1000 else chr(token) for token in tokens if token < 256 or token >= 1000)
+
+    def generated(self, piece: str) -> int:
+        """A token for a generated piece."""
+        self.pieces.append(piece)
+        return 999 + len(self.pieces)
 
 
 def model_info(path: Path = Path("/models/fake-Q4_K_M.gguf"), **changes: object) -> ModelInfo:
@@ -116,7 +125,8 @@ class FakeBackend:
         self.load_gate.set()
         self.prefill_gate = threading.Event()
         self.prefill_gate.set()
-        self._prompt_builder = PromptBuilder(FakeVocabulary(), CHATML)
+        self._vocabulary = FakeVocabulary()
+        self._prompt_builder = PromptBuilder(self._vocabulary, CHATML)
         self._tokens = threading.Semaphore(0)
         self._stopped = threading.Event()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -258,7 +268,7 @@ class FakeBackend:
             if self._stopped.is_set() or self.dead is not None:
                 break
             times.append(prefilled + (number + 1) * STEP_NS)
-            chunk.append((piece, 1000 + number, times[-1]))
+            chunk.append((piece, self._vocabulary.generated(piece), times[-1]))
             if len(chunk) >= self.stream_batch:
                 deliver()
         deliver()

@@ -80,7 +80,7 @@ class Assembly:
             self._drop_blanks(literal, prompt_ending)
             self._flush(continued=True)
             self._tokens.extend(ids)
-            self._text.append(message.text)
+            self._text.append(self._vocabulary.text(ids))
 
     def _drop_blanks(self, literal: str, prompt_ending: str) -> None:
         """Blanks that the template puts before an answer only after the fact: generated ids begin with what the model put there."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 from engine.errors import ModelError
+from engine.guide.respelling import ActionNames, Respelling
 from engine.paths import cache_dir
 
 FILE: Final = "xchat-guide-F16.gguf"
@@ -65,6 +67,14 @@ def quant_name(model: Path) -> str | None:
     if model == _shipped():
         return SHIPPED_QUANT
     return next((quant for quant in QUANTS if model == _cached(quant)), None)
+
+
+def respelling(model: Path, names: Mapping[str, ActionNames]) -> Respelling | None:
+    """What puts today's keys and commands into a model's answers; None for other models, and where the taught ones are still right."""
+    if not names or quant_name(model) is None:
+        return None
+    made = Respelling(names)
+    return made if made.needed else None
 
 
 def made(quant: str) -> Path | None:

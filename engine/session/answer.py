@@ -9,6 +9,7 @@ import msgspec
 from engine.backend import EngineInfo, GenerationFinished, PromptReady, StopReason, TokensDecoded
 from engine.chat.thinking import Split, ThinkingParser
 from engine.clock import NS_PER_MS
+from engine.guide.respelling import Respelling
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, TurnRecord
 from engine.session.instruments import TurnFigures
@@ -25,6 +26,8 @@ class Turn:
     stream_batch: int
     submitted_ns: int
     started_ms: int
+    respelling: Respelling | None = None
+    """For answers that name keys and commands as the model learned them."""
     parser: ThinkingParser = field(default_factory=ThinkingParser)
     prompt: PromptReady | None = None
     tokens: list[int] = field(default_factory=list)
@@ -43,7 +46,7 @@ class Turn:
         self.tokens += chunk.tokens
         self.n_tokens += len(chunk.token_ns)
         for piece, at_ns in zip(chunk.pieces, chunk.token_ns, strict=True):
-            split = self.parser.feed(piece)
+            split = self._respelled(self.parser.feed(piece))
             if split.answer and self.first_visible_ns is None:
                 self.first_visible_ns = at_ns
             if split.moved:
@@ -62,7 +65,7 @@ class Turn:
 
     def finish(self, end: GenerationFinished, measured: TurnFigures) -> tuple[Message, TurnRecord, Split]:
         """The final answer, the record of the turn, and what had been held back until now."""
-        late = self.parser.finish(end.tail)
+        late = self._respelled(self.parser.finish(end.tail), final=True)
         status = {
             StopReason.EOG: MessageStatus.COMPLETE,
             StopReason.STOP_STRING: MessageStatus.COMPLETE,
@@ -71,13 +74,21 @@ class Turn:
         before = self.answer
         answer = replace(
             before,
-            text=before.text + self.parser.answer,
+            text=before.text + (self.respelling.whole(self.parser.answer) if self.respelling else self.parser.answer),
             thinking=before.thinking + self.parser.thinking,
             status=status.get(end.reason, MessageStatus.PARTIAL),
             tokens=self._answer_tokens(end.reason, before),
             tokens_of=self.engine.model.fingerprint,
         )
         return answer, self._record(end, measured), late
+
+    def _respelled(self, split: Split, *, final: bool = False) -> Split:
+        if self.respelling is None:
+            return split
+        if split.moved:
+            self.respelling.finish()
+        text = self.respelling.feed(split.answer)
+        return replace(split, answer=(text + self.respelling.finish()) if final else text)
 
     def _answer_tokens(self, reason: StopReason, before: Message) -> tuple[int, ...] | None:
         """The ids of the answer's text; None where the engine has none, or they don't match: a stop string was cut out of the text."""

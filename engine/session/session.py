@@ -51,6 +51,8 @@ from engine.events import (
     TurnFinished,
     TurnStarted,
 )
+from engine.guide import builtin
+from engine.guide.respelling import ActionNames
 from engine.host.sampler import HostSampler
 from engine.messages import ChatMessage, ChatPrompt, Role
 from engine.models.fit import TooLargeError
@@ -134,6 +136,8 @@ class Session:
         self.stream_batch = AUTO_STREAM_BATCH if preset.stream_batch == "auto" else preset.stream_batch
         self.instruments.meter.paced(self.stream_batch)
         self.last_prompt = ""
+        self.action_names: Mapping[str, ActionNames] = {}
+        """Keys and commands that the built-in model's answers are to name; empty leaves them as the model says them."""
         self.logging_error = logging_error
 
     # Watching
@@ -508,7 +512,8 @@ class Session:
         answer = Message(new_message_id(user.id), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
         if continued is not None:
             answer = replace(continued, id=answer.id, created_ms=answer.created_ms)
-        turn = Turn(answer, engine, self.preset, self.stream_batch, now_ns(), wall_ms())
+        respelling = builtin.respelling(engine.model.path, self.action_names)
+        turn = Turn(answer, engine, self.preset, self.stream_batch, now_ns(), wall_ms(), respelling)
         self._turn = turn
         self._idle.clear()
         self._log_start(user)

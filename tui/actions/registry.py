@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engine.guide.respelling import ActionNames
+
 
 class Scope(StrEnum):
     """Where an action's keys are listened to."""
@@ -383,3 +385,8 @@ def display_key(key: str) -> str:
     """A key as people write it: `ctrl+r` becomes `Ctrl+R`, `pageup` becomes `PgUp`."""
     names = {"escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn", "enter": "Enter", "question_mark": "?", "left_square_bracket": "["}
     return "+".join(names.get(part, part.capitalize() if len(part) > 1 else part.upper()) for part in key.split("+"))
+
+
+def action_names(keys: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, ActionNames]:
+    """How each action is reached, as people write it; with `keys` (of a `Keymap`) instead of the default keys."""
+    return {action.id: ActionNames(tuple(map(display_key, keys[action.id] if keys else action.keys)), action.slash) for action in ACTIONS}

@@ -17,7 +17,7 @@ from engine.events import Event, Notice
 from engine.paths import state_dir
 from engine.session.session import Session
 from tui.actions.bindings import OF_THE_APP, Handler, bindings_for
-from tui.actions.registry import Action, Scope
+from tui.actions.registry import Action, Scope, action_names
 from tui.chat.compose import ComposeController
 from tui.chat.context import ChatContext, Program
 from tui.chat.footer import KeyBar
@@ -166,6 +166,7 @@ class ChatScreen(Screen[None]):
     async def _start(self) -> None:
         """Open the session, resume what was asked for, load the model, mount the panel."""
         session = self.context.session = await self._open_session()
+        session.action_names = action_names(self._program.keymap.keys)
         session.subscribe(self._on_engine_event)
         preset = session.preset
         self.context.set_status(activity="", logged=session.logging, preset=preset.name, batch=wording.batch(preset, session.stream_batch))

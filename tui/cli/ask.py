@@ -11,13 +11,15 @@ from typing import Any
 import msgspec
 
 from engine.backend import StopReason
-from engine.config import load_config
+from engine.config import Config, load_config
 from engine.errors import EngineError, UsageError, XchatError
 from engine.events import AnswerGrew, Event, LoggingChanged, Notice, TurnFinished
+from engine.guide.respelling import ActionNames
 from engine.llama.redirect import redirect_native_output
 from engine.paths import log_path
 from engine.session.open import first_model, open_session
 from engine.session.session import Session
+from tui.actions.registry import action_names
 from tui.cli.output import guarded
 from tui.cli.preset_flags import add_preset_flags, preset_of
 
@@ -71,12 +73,22 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
     preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
     path = first_model(None, config, preset)
     session = await open_session(preset, config, log=not options.no_log)
+    session.action_names = names_of(config)
     session.subscribe(complain)
     try:
         await session.load(path, preset, force=options.force)
         return await converse(session, prompt, as_json=options.json)
     finally:
         await session.close()
+
+
+def names_of(config: Config) -> dict[str, ActionNames]:
+    """How this person reaches each action."""
+    if not config.keys:
+        return action_names()
+    from tui.actions.bindings import resolve  # imports Textual, which `ask` doesn't wait for without need
+
+    return action_names(resolve(config.keys).keys)
 
 
 async def converse(session: Session, prompt: str, *, as_json: bool) -> int:

@@ -59,7 +59,7 @@ class Facts:
 
 def load_facts(text: str | None = None) -> Facts:
     """The facts of the given JSON, or of the file that belongs to this version of the program."""
-    raw = json.loads(text if text is not None else files("engine.guide.training").joinpath("facts.json").read_text(encoding="utf-8"))
+    raw = json.loads(text if text is not None else files("engine.guide").joinpath("taught.json").read_text(encoding="utf-8"))
     actions = tuple(
         ActionFact(
             id=entry["id"],
