@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -50,7 +51,7 @@ class Model:
         params.use_extra_bufts = repack
         params.progress_callback = callback = lib.llama_progress_callback(report)
         log.listen()
-        pointer = lib.llama_model_load_from_file(str(file.path).encode(), params)
+        pointer = lib.llama_model_load_from_file(os.fsencode(file.path), params)
         del callback
         if not pointer:
             if cancelled:

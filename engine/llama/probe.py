@@ -118,7 +118,7 @@ def try_file(path: Path) -> None:
     model_params = lib.llama_model_default_params()
     model_params.no_alloc = True
     model_params.load_mode = lib.LLAMA_LOAD_MODE_NONE
-    model = lib.llama_model_load_from_file(str(path).encode(), model_params)
+    model = lib.llama_model_load_from_file(os.fsencode(path), model_params)
     if not model:
         raise refused(path, log.errors())
     context_params = lib.llama_context_default_params()

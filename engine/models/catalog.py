@@ -31,6 +31,11 @@ class Entry:
         return self.parts[0]
 
     @property
+    def shown(self) -> str:
+        """What a list shows of it: where it lies, or its name with Ollama, whose files have none."""
+        return self.label if self.place is Place.OLLAMA else str(self.path)
+
+    @property
     def removable(self) -> bool:
         """Whether xchat may delete it: only what lies in its own folder."""
         return self.place is Place.OWN
@@ -95,6 +100,12 @@ class Catalog:
         begins = [family for family in self.families if family.name.lower().startswith(name.lower())]
         return exact[0] if exact else begins[0] if len(begins) == 1 else None
 
+    def tagged(self, name: str) -> Entry | None:
+        """The model that Ollama has under a name such as `llama3.2:1b`; without a tag `latest` is meant."""
+        wanted = name.lower() if ":" in name else f"{name.lower()}:latest"
+        entries = (entry for family in self.families for entry in family.entries)
+        return next((entry for entry in entries if entry.place is Place.OLLAMA and entry.label.lower() == wanted), None)
+
 
 def list_models(
     configured: Sequence[str | Path] = (), *, environ: Mapping[str, str] = os.environ, cache: FactsCache | None = None
@@ -154,7 +165,8 @@ def _families(entries: Iterable[Entry]) -> tuple[Family, ...]:
     families = []
     for key, members in by_key.items():
         members.sort(key=lambda entry: (-entry.facts.weight_bytes, entry.facts.quant, entry.label))
-        families.append(Family(key, members[0].facts.family_name or file_name(members[0].path), tuple(members)))
+        name = members[0].facts.family_name or file_name(members[0].path)
+        families.append(Family(key, members[0].label if name.startswith("sha256-") else name, tuple(members)))
     return tuple(sorted(families, key=lambda family: (family.name.lower(), family.key)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -52,7 +53,7 @@ class FactsCache:
 
     def facts(self, parts: Sequence[Path]) -> ModelFacts:
         """The facts of a model (`parts` has one path, or those of a split model in order). Raises ModelError."""
-        key = str(parts[0])
+        key = os.fsencode(parts[0]).decode("utf-8", "replace")
         try:
             stamps = tuple((status.st_size, status.st_mtime_ns) for status in (part.stat() for part in parts))
         except OSError:

@@ -130,6 +130,9 @@ class ModelFinder:
 
     def _of_family(self, name: str, quant: str | None, current: Path | None) -> Path:
         catalog = self._catalog()
+        tagged = catalog.tagged(name)
+        if tagged is not None and quant is None:
+            return tagged.path
         family = catalog.find(name)
         if family is None:
             known = ", ".join(printable(family.name, 40) for family in catalog.families[:8])

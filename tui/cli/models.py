@@ -126,7 +126,7 @@ def list_all(options: argparse.Namespace) -> int:
         if not_made(family):
             sys.stdout.write(f"  made when first asked for: {', '.join(not_made(family))}\n")
     for entry in found.companions:
-        sys.stdout.write(f"not a chat model ({entry.facts.kind}): {entry.label}, {entry.path}\n")
+        sys.stdout.write(f"not a chat model ({entry.facts.kind}): {entry.shown}\n")
     for broken in found.broken:
         sys.stdout.write(f"broken: {broken.error}\n")
     for folder in found.unreadable:
@@ -141,7 +141,7 @@ def line_of(entry: Entry, measured: MeasuredSpeeds) -> str:
     decoding = f"{speed.predicted_per_second:.1f}" if speed is not None and speed.predicted_per_second is not None else "-"
     return (
         f"{facts.quant:<10}{gib(facts.file_bytes):>10}{facts.bits_per_weight:>6.2f} bpw  needs {gib(fitting.estimate.needed):>9}{verdict}"
-        f"  {decoding:>6} tokens/s  {entry.place}  {entry.path}"
+        f"  {decoding:>6} tokens/s  {entry.place}  {entry.shown}"
     )
 
 
@@ -190,10 +190,11 @@ def named(name: str) -> tuple[Family, list[Entry]]:
         return family, list(family.entries)
     path, found = Path(name).expanduser(), catalog()
     if not path.exists():
-        known = found.find(name)
+        tagged = found.tagged(name)
+        known = found.find(name) if tagged is None else found.family_of(tagged.path)
         if known is None:
             raise ModelError(f"There is no model {name}", "", "`xchat models list` shows what is here.")
-        return known, list(known.entries)
+        return known, [tagged] if tagged is not None else list(known.entries)
     checked = check_model(path)
     of_file = found.family_of(path.resolve()) or found.family_of(path)
     entries = [entry for entry in of_file.entries if path.samefile(entry.path)] if of_file is not None else []

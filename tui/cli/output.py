@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,7 +84,11 @@ def write_sequence(sequence: str, stream: TextIO) -> None:
 
 def write_json(value: object) -> None:
     """One JSON value and a newline on standard output."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except UnicodeEncodeError:  # a file name that is not UTF-8, whose bytes JSON can hold as escapes only
+        text = json.dumps(msgspec.to_builtins(value), indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def confirmed(question: str) -> bool:

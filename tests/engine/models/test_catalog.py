@@ -13,6 +13,8 @@ from engine.models.catalog import Catalog, list_models
 from engine.models.facts import FileKind
 from engine.models.locations import Place, places
 from engine.paths import models_dir
+from engine.presets.preset import Preset
+from engine.session.model_finder import ModelFinder
 from tests.engine.models import raw_gguf
 from tests.engine.models.test_check import split
 
@@ -223,3 +225,29 @@ def test_a_second_listing_reads_no_header(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(facts_cache, "read_facts", read.append)
     assert list_models() == first
     assert read == []
+
+
+def test_a_model_of_ollama_goes_by_its_tag_and_not_by_its_blob(home: Path) -> None:
+    for number, (name, tag) in enumerate([("llama3.2", "1b"), ("llama3.2", "latest"), ("qwen3", "0.6b")]):
+        digest = f"{number}" * 64
+        blob = raw_gguf.write(home / f".ollama/models/blobs/sha256-{digest}", general__name=None if number == 2 else f"Model {number}")
+        ollama_model(
+            home / ".ollama/models", f"registry.ollama.ai/library/{name}/{tag}", {"application/vnd.ollama.image.model": f"sha256:{digest}"}
+        )
+        assert blob.exists()
+    catalog = list_models()
+    assert [(entry.label, entry.shown) for name in ("llama3.2:1b", "Llama3.2", "qwen3:0.6B") if (entry := catalog.tagged(name))] == [
+        (label, label) for label in ("llama3.2:1b", "llama3.2:latest", "qwen3:0.6b")
+    ]
+    assert catalog.tagged("qwen3") is None
+    assert not any("sha256" in family.name for family in catalog.families)
+    assert ModelFinder(lambda: catalog).find(Preset(model="llama3.2:1b"), None) == home / f".ollama/models/blobs/sha256-{'0' * 64}"
+
+
+def test_a_file_whose_name_is_not_text_is_listed_and_remembered() -> None:
+    path = Path(os.fsdecode(bytes(models_dir()) + b"/caf\xe9.gguf"))
+    raw_gguf.write(path)
+    (entry,) = list_models().families[0].entries
+    assert entry.path == path
+    assert entry.label.isprintable()
+    assert list_models() == list_models()

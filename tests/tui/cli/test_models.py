@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +68,11 @@ def test_what_is_broken_is_told_with_its_reason_and_can_be_removed(xchat: Run) -
     for name in ("bad.gguf", "lost.gguf"):
         assert xchat("models", "remove", name, "--yes").code == 0
     assert "broken" not in xchat("models", "list").out
+
+
+def test_a_file_whose_name_is_not_text_is_listed() -> None:
+    raw_gguf.write(Path(os.fsdecode(bytes(models_dir()) + b"/caf\xe9.gguf")))
+    for words in (("models", "list"), ("models", "list", "--json")):
+        done = subprocess.run([sys.executable, "-m", "tui.cli.main", *words], capture_output=True, check=False)
+        assert (words, done.returncode, done.stderr) == (words, 0, b"")
+        assert b".gguf" in done.stdout
