@@ -63,8 +63,6 @@ class EchoBackend(Backend):
 
     def submit(self, request: GenerateRequest) -> None:
         self.requests.append(request)
-        self.most_words: int | None = None
-        """So many words are said, and then a stop is waited for."""
         self._stopped = Event()
         self._worker.submit(self._answer, request)
 

@@ -158,13 +158,14 @@ def test_every_room_says_what_it_imports_and_imports_nothing_else() -> None:
     real: dict[str, set[str]] = defaultdict(set)
     said: dict[str, set[str]] = {}
     for path, tree in trees():
-        room = path.relative_to(ROOT).parent.parts[:2]
-        if len(room) < 2 or "training" in path.parts:
+        parts = path.relative_to(ROOT).parent.parts[:2]
+        if len(parts) < 2 or "training" in path.parts:
             continue
-        real[".".join(room)] |= {short(name) for name in imports(tree)}
-        if path.parent == ROOT.joinpath(*room) and path.name == "__init__.py":
+        room = ".".join(parts)
+        real[room] |= {short(name) for name in imports(tree)}
+        if path.parent == ROOT.joinpath(*parts) and path.name == "__init__.py":
             sentence = re.search(r"^May import (.*?)\.$", ast.get_docstring(tree) or "", re.DOTALL | re.MULTILINE)
-            said[".".join(room)] = set(re.split(r"[,;\s]+", sentence[1])) - {"nothing"} if sentence else {"(there is no such sentence)"}
+            said[room] = set(re.split(r"[,;\s]+", sentence[1])) - {"nothing"} if sentence else {"(there is no such sentence)"}
     wrong = []
     for room, names in real.items():
         names -= {"", room, "engine.__version__"}

@@ -16,11 +16,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from engine.backend import BackendEvent, GenerationFinished, PrefillProgressed, PromptReady, StopReason, TokensDecoded
 from engine.clock import NS_PER_MS, now_ns
 from engine.llama.backend import LlamaBackend
-from engine.llama.context import DECODED, Part
+from engine.llama.context import DECODED
+from engine.llama.planning import Part
 from engine.llama.sampling import Sampler
 from engine.presets.preset import Preset, Sampling
 from engine.timings import inter_token_ms, percentile
@@ -198,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     backend = LlamaBackend()
     driver = Driver(backend)
     try:
-        threads = options.threads or "auto"
+        threads: int | Literal["auto"] = options.threads or "auto"
         preset = Preset(n_ctx=options.n_ctx, threads=threads, threads_batch=threads)
         info = backend.load(options.model, preset, lambda _event: None).result()
         say(f"{info.model.name} {info.model.quant}, {info.threads} threads, n_ctx {info.n_ctx}, loaded in {info.load_ms:.0f} ms")

@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 
 from engine.host.topology import read_topology
-from engine.llama.context import Context, Part
+from engine.llama.context import Context
 from engine.llama.files import examine
 from engine.llama.log import NativeLog
 from engine.llama.model import Model
+from engine.llama.planning import Part
 from engine.presets.preset import Preset
 from engine.threads.auto import AutoThreads, OthersLoad
 

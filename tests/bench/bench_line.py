@@ -111,7 +111,8 @@ def answered(text: str) -> bool:
 
 def first_frame(wrap: Wrap, rounds: int) -> float:
     """Seconds from the login to the first frame."""
-    login, frame = [], []
+    login: list[float] = []
+    frame: list[float] = []
     for _ in range(rounds):
         for times, command, sign in ((login, ["echo", "logged in"], "logged in"), (frame, [*XCHAT, "--no-log", "builtin"], "Message")):
             began = time.perf_counter()

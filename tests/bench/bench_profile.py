@@ -178,7 +178,8 @@ def cost(tokens: Rows, captures: Rows) -> Cost:
     slopes = projection @ length
     errors = projection * (length - matrix @ slopes)
     used = np.array([captures[:, 2].sum() / (captures[:, 1] - captures[:, 0]).sum(), np.mean(more), 0.0])
-    return Cost(float(1 - slopes @ used), float(np.linalg.norm(used @ errors)), float(slopes[0]), *used[:2].tolist(), tuple(ratios))
+    kept, share, load = float(1 - slopes @ used), float(used[0]), float(used[1])
+    return Cost(kept, float(np.linalg.norm(used @ errors)), float(slopes[0]), share, load, tuple(ratios))
 
 
 def echoes(model: Path, rounds: int) -> bool:

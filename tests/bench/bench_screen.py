@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import psutil
 
@@ -108,7 +109,7 @@ def with_screen(model: str, tokens: int, *, echo: list[float] | None = None) -> 
             terminal.wait_for(character)
             echo.append(time.perf_counter() - typed)
             terminal.type("\x7f")
-            terminal.wait_for(lambda text, gone=character: gone not in text)
+            terminal.wait_for(partial(lacks, character))
         elapsed = time.perf_counter() - began
         rates = (len(terminal.raw) - size) / elapsed, (sum(process.cpu_times()[:2]) - cpu) / elapsed
         terminal.type("\x11")
@@ -116,6 +117,11 @@ def with_screen(model: str, tokens: int, *, echo: list[float] | None = None) -> 
         return float(str(last_turn()["predicted_per_second"])), *rates
     finally:
         terminal.close()
+
+
+def lacks(character: str, text: str) -> bool:
+    """Whether `character` is not on the screen."""
+    return character not in text
 
 
 def main() -> None:

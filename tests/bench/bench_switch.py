@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import psutil
@@ -56,7 +57,7 @@ def hot(backend: LlamaBackend, path: Path) -> None:
     one = Preset(n_ctx=1024, threads=1, threads_batch=1, stream_batch=1)
     two = msgspec.structs.replace(one, threads=2)
     load(backend, path, one)
-    made_by: list[int] = []
+    made_by: list[int | Literal["auto"]] = []
     tokens = threading.Semaphore(0)
 
     def listen(event: BackendEvent) -> None:

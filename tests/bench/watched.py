@@ -19,7 +19,8 @@ import numpy as np
 
 from engine.clock import now_ns
 from engine.host.procfs import KernelFile
-from engine.llama.context import Context, Part
+from engine.llama.context import Context
+from engine.llama.planning import Part
 from engine.profiling.capture import Capture
 from tui.cli.main import main
 
@@ -59,7 +60,7 @@ class Watch:
                 self.tokens.append((now_ns(), self._event_loop.read(), -1 if sampler is None else sampler.read()))
             return result
 
-        Context.decode = watched  # type: ignore[method-assign]
+        Context.decode = watched  # type: ignore[method-assign,assignment]
 
     def _watch_captures(self) -> None:
         begin, attend = Capture._begin_sampling, Capture._attend
@@ -76,7 +77,7 @@ class Watch:
                 used, self._sampler = self._sampler.read() if self._sampler is not None else 0, None
                 self.captures.append((capture._asked_ns, now_ns(), used))
 
-        Capture._begin_sampling = beginning  # type: ignore[method-assign]
+        Capture._begin_sampling = beginning  # type: ignore[method-assign,assignment]
         Capture._attend = attending  # type: ignore[method-assign,assignment]
 
 

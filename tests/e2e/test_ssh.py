@@ -60,7 +60,7 @@ def leave(program: Terminal) -> None:
 
 
 def still_running(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return psutil.pid_exists(pid) and bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
 
 
 def pids(model: Path) -> set[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ async def test_a_measurement_that_fails_is_said(tmp_path: Path, monkeypatch: pyt
     failing = tmp_path / "python"
     failing.write_text("#!/bin/sh\necho 'MemoryError: no room' >&2\nexit 1\n")
     failing.chmod(0o700)
-    monkeypatch.setattr(bandwidth.sys, "executable", str(failing))
+    monkeypatch.setattr(sys, "executable", str(failing))
     with pytest.raises(EngineError, match="no room"):
         await measure(2, tmp_path / "limits.json")
     assert remembered(2, tmp_path / "limits.json") is None

@@ -24,7 +24,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The file of a tiny model by its name in `ggufs.MAKERS`, or by one of those here."""
     folder = tmp_path_factory.mktemp("models")
     made: dict[str, Path] = {}
-    makers = {
+    makers: dict[str, Callable[[Path], Path]] = {
         **ggufs.MAKERS,
         "scripted": lambda path: ggufs.scripted(path, SCRIPT),
         "plain": lambda path: ggufs.scripted(path, PLAIN_SCRIPT, template=None),

@@ -11,11 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.backend import StateKey
-from engine.llama.context import ABORTED, DECODED, Context, Part
+from engine.llama.context import ABORTED, DECODED, Context
 from engine.llama.files import examine
 from engine.llama.kv import SequenceCache
 from engine.llama.log import NativeLog
 from engine.llama.model import Model
+from engine.llama.planning import Part
 from engine.models.kv_files import KvFolder
 from engine.presets.preset import Preset
 from tests import ggufs

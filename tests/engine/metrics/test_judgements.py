@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def noisy(*samples: HostSample) -> str | None:
     return watch.verdict()
 
 
-def with_cpu(**figures: object) -> HostSample:
+def with_cpu(**figures: Any) -> HostSample:
     return replace(QUIET, cpu=replace(QUIET.cpu, **figures))
 
 

@@ -103,7 +103,7 @@ def test_the_folder_of_sockets_is_its_owners_alone() -> None:
 
 def scrape(port: int) -> str:
     with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=5) as answer:
-        return answer.read().decode()
+        return str(answer.read(), "utf-8")
 
 
 def test_prometheus_reads_llama_servers_names_on_the_loopback_interface(busy: Snapshot) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def split(folder: Path, count: int = 3, skip: tuple[int, ...] = ()) -> list[Path
         paths.append(path)
         if number + 1 in skip:
             continue
-        metadata = dict(raw_gguf.MODEL) if number == 0 else {"general.architecture": "llama"}
+        metadata: dict[str, object] = dict(raw_gguf.MODEL) if number == 0 else {"general.architecture": "llama"}
         metadata |= {"split.no": number, "split.count": count, "split.tensors.count": len(raw_gguf.TENSORS)}
         raw_gguf.write(path, metadata, raw_gguf.TENSORS[number * share : (number + 1) * share])
     return paths
@@ -77,7 +78,7 @@ def test_a_cut_file_is_refused_with_the_missing_bytes(tmp_path: Path) -> None:
         ("merged.gguf", {"tensors": (*raw_gguf.TENSORS, ("v.blk.0.attn_q.weight", (64, 64), raw_gguf.F32))}, "vision part"),
     ],
 )
-def test_what_is_no_model_is_refused(tmp_path: Path, name: str, changes: dict[str, object], word: str) -> None:
+def test_what_is_no_model_is_refused(tmp_path: Path, name: str, changes: dict[str, Any], word: str) -> None:
     assert word in refused(raw_gguf.write(tmp_path / name, **changes)).detail
 
 

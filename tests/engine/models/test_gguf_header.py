@@ -6,6 +6,7 @@ import os
 import struct
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -190,7 +191,7 @@ def test_experts_count_by_the_share_that_is_used(tmp_path: Path) -> None:
         ("plain.gguf", {}, FileKind.MODEL),
     ],
 )
-def test_kinds_are_kept_apart(tmp_path: Path, name: str, changes: dict[str, object], kind: FileKind) -> None:
+def test_kinds_are_kept_apart(tmp_path: Path, name: str, changes: dict[str, Any], kind: FileKind) -> None:
     assert facts_of(read_header(raw_gguf.write(tmp_path / name, **changes))).kind is kind
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -125,7 +125,7 @@ def test_a_name_never_leaves_the_folder(folder: KvFolder, name: str) -> None:
 
 
 def test_a_state_is_saved_only_when_reading_is_faster_than_prefilling() -> None:
-    fast = {"state_bytes": 112 << 20, "disk_bytes_per_s": 1e9}
+    fast: dict[str, Any] = {"state_bytes": 112 << 20, "disk_bytes_per_s": 1e9}
     assert worth_saving(n_tokens=1000, prefill_tokens_per_s=435, **fast)
     assert not worth_saving(n_tokens=1000, prefill_tokens_per_s=435, state_bytes=112 << 20, disk_bytes_per_s=50e6)
     assert not worth_saving(n_tokens=0, prefill_tokens_per_s=435, **fast)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def test_no_name_means_two_settings() -> None:
 
 
 def test_the_help_of_a_command_has_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    parser = Parser(prog="xchat ask")
+    parser: argparse.ArgumentParser = Parser(prog="xchat ask")
     subparsers = parser.add_subparsers()
     add_parser(subparsers)
     with pytest.raises(SystemExit):

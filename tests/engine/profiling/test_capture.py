@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engine.clock import now_ns
 from engine.errors import CaptureError, UsageError
-from engine.profiling import capture as capture_module
 from engine.profiling import permission, pyspy_process
 from engine.profiling.capture import Capture
 from engine.profiling.profiler import NOISE, Profiler
@@ -336,13 +336,13 @@ async def test_a_second_capture_is_refused_while_one_runs(profiler: Profiler) ->
 async def test_turns_during_a_capture_are_noisy() -> None:
     changes: list[bool] = []
     profiler = Profiler(changes.append)
-    before_ns = capture_module.now_ns()
+    before_ns = now_ns()
     assert profiler.noise_since(before_ns) is None
     capture = profiler.start(CaptureRequest(60))
-    assert profiler.noise_since(capture_module.now_ns()) == NOISE
+    assert profiler.noise_since(now_ns()) == NOISE
     await capture.cancel()
     assert profiler.noise_since(before_ns) == NOISE
-    assert profiler.noise_since(capture_module.now_ns()) is None
+    assert profiler.noise_since(now_ns()) is None
     assert changes == [True, False]
 
 

@@ -10,10 +10,14 @@ BEFORE = b"thread: t;run;old 10\nthread: t;run;same 20"
 AFTER = b"thread: t;run;new 30\nthread: t;run;same 40"
 
 
+def about(before: float, after: float) -> Measure:
+    return Measure(pytest.approx(before), pytest.approx(after))  # type: ignore[arg-type]
+
+
 def test_two_captures_are_compared_per_token() -> None:
     diff = DiffTree(record(BEFORE, tokens=100), record(AFTER, tokens=200))
     assert diff.unit == "ms per token"
-    assert diff.total(diff.tree.root) == Measure(pytest.approx(6.0), pytest.approx(7.0))
+    assert diff.total(diff.tree.root) == about(6.0, 7.0)
     changes = {change.frame: change.own for change in diff.functions()}
     assert changes["same"].equal
     assert changes["old"].after == 0
@@ -27,7 +31,7 @@ def test_failed_samples_and_a_length_that_came_out_otherwise_make_no_difference(
     shorter = record(b"thread: t;run 100", tokens=90, looks=100, seconds=1.8)
     for other in (gappy, shorter):
         diff = DiffTree(whole, other)
-        assert diff.total(diff.tree.root) == Measure(pytest.approx(20.0), pytest.approx(20.0))
+        assert diff.total(diff.tree.root) == about(20.0, 20.0)
     assert (whole.time(50), gappy.time(40), record().time(50)) == ("1.00 s", "1.00 s", "1.00 s")
 
 
@@ -40,7 +44,7 @@ def test_nothing_that_vanished_is_hidden() -> None:
 def test_own_time_is_what_the_callees_leave() -> None:
     diff = DiffTree(record(b"a;b 5\na 10", tokens=10), record(b"a;b 5\na 20", tokens=10))
     a = diff.tree.children(diff.tree.root)[0]
-    assert diff.own(a) == Measure(pytest.approx(20.0), pytest.approx(40.0))
+    assert diff.own(a) == about(20.0, 40.0)
 
 
 def test_without_tokens_time_is_compared() -> None:
@@ -50,7 +54,7 @@ def test_without_tokens_time_is_compared() -> None:
 def test_files_of_unknown_rate_are_compared_by_shares() -> None:
     diff = DiffTree(record(BEFORE, rate=0, seconds=0.0), record(AFTER, rate=0, seconds=0.0))
     assert diff.unit == "‰ of the samples"
-    assert diff.total(diff.tree.root) == Measure(pytest.approx(1000.0, abs=0.01), pytest.approx(1000.0, abs=0.01))
+    assert diff.total(diff.tree.root) == about(1000.0, 1000.0)
 
 
 def test_native_frames_of_one_side_only_are_left_out() -> None:
@@ -93,4 +97,4 @@ def test_one_function_is_found_without_counting_all_again() -> None:
 
 def test_a_search_sums_both_sides() -> None:
     diff = DiffTree(record(BEFORE, tokens=100), record(AFTER, tokens=200))
-    assert diff.matching("SAME") == Measure(pytest.approx(4.0), pytest.approx(4.0))
+    assert diff.matching("SAME") == about(4.0, 4.0)

@@ -48,7 +48,7 @@ def test_the_word_sqlite_rolls_everything_back_to_sqlites_own_defaults(path: Pat
 
 def test_the_environment_is_stronger_than_the_config_and_the_config_than_the_profile() -> None:
     profile = Profile.of("balanced", {"cache_size": -1000, "synchronous": "full"}, {"XCHAT_SQLITE_CACHE_SIZE": "-2000"})
-    assert profile.values == PROFILES["balanced"].values | {"cache_size": -2000, "synchronous": "FULL"}
+    assert profile.values == {**PROFILES["balanced"].values, "cache_size": -2000, "synchronous": "FULL"}
 
 
 def test_the_environment_can_name_the_profile() -> None:

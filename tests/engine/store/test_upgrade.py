@@ -63,4 +63,5 @@ async def test_an_upgraded_file_is_read_like_a_new_one(released: Path) -> None:
 def test_an_upgraded_capture_still_has_its_stacks(released: Path) -> None:
     open_writer(released).close()
     (capture,) = list_captures(released)
+    assert capture.id is not None
     assert load_capture(released, capture.id).stacks.total > 0

@@ -148,8 +148,13 @@ def test_one_thread_has_nobody_to_wait_for() -> None:
 
 
 def test_nothing_wakes_up_between_turns() -> None:
-    ticks = []
-    waits = policy(Recorded(), lambda: ticks.append(1) or 0.0)
+    ticks: list[int] = []
+
+    def tick() -> float:
+        ticks.append(1)
+        return 0.0
+
+    waits = policy(Recorded(), tick)
     try:
         waits.before(2)
         waits.after()

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import OptionList
 
-from engine.chat.tree import Message
-from engine.records import TurnRecord
+from engine.records import Message, TurnRecord
 from engine.store.writer import Store
 from tests.tui.host import wait_until
 from tests.tui.program import Running, program

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.geometry import Region
 
 from engine.metrics.snapshot import EMPTY
 from tests.tui.panel_feed import ScriptedSession
@@ -49,7 +50,7 @@ async def test_while_the_prompt_is_read_percent_and_rest_are_shown() -> None:
     assert "435.0 t/s" in text
 
 
-async def test_only_cells_that_changed_are_repainted() -> None:
+async def test_only_cells_that_changed_are_repainted(monkeypatch: pytest.MonkeyPatch) -> None:
     app, session = PanelApp(), ScriptedSession()
     async with app.run_test(size=(120, 40)) as pilot:
         panel = app.query_one(Panel)
@@ -58,7 +59,12 @@ async def test_only_cells_that_changed_are_repainted() -> None:
             panel.show(now)
         await pilot.pause()
         repainted: list[object] = []
-        panel.refresh = lambda *regions, **_: repainted.extend(regions) or panel  # type: ignore[method-assign]
+
+        def repaint(*regions: Region, **_: object) -> Panel:
+            repainted.extend(regions)
+            return panel
+
+        monkeypatch.setattr(panel, "refresh", repaint)
         panel.show(now)
         assert repainted == []
         panel.show(session.step())

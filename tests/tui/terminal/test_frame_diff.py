@@ -48,9 +48,9 @@ class Shown:
 
     def cells(self) -> list[list[tuple[object, ...]]]:
         """Each cell as a person sees it: the ink of a plain blank can't be seen."""
-        rows = []
+        rows: list[list[tuple[object, ...]]] = []
         for y in range(HEIGHT):
-            row = []
+            row: list[tuple[object, ...]] = []
             for x in range(WIDTH):
                 cell = self.screen.buffer[y][x]
                 marks = (cell.underscore, cell.reverse, cell.strikethrough)

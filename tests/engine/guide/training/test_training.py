@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from gguf import GGUFReader
@@ -24,6 +25,9 @@ from engine.guide.training.shape import Shape  # noqa: E402
 from engine.guide.training.tokens import SPECIAL, load_tokenizer, train_tokenizer  # noqa: E402
 from engine.guide.training.train import BATCH_TOKENS, Budget, train  # noqa: E402
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 TINY = Shape(vocabulary=300, layers=1, context=64)
 
 
@@ -32,43 +36,43 @@ def tokenizer() -> object:
     return train_tokenizer(["hello there", "how are you", "fine"])
 
 
-def learned(encoded: Encoded, tokenizer: object) -> str:
+def learned(encoded: Encoded, tokenizer: Tokenizer) -> str:
     said = [number for number, by_guide in zip(encoded.ids, encoded.said, strict=True) if by_guide]
-    return tokenizer.decode(said, skip_special_tokens=False)  # type: ignore[attr-defined, no-any-return]
+    return tokenizer.decode(said, skip_special_tokens=False)  # type: ignore[no-any-return]
 
 
-def test_only_what_the_guide_says_is_learned(tokenizer: object) -> None:
+def test_only_what_the_guide_says_is_learned(tokenizer: Tokenizer) -> None:
     dialogue = Dialogue((("hello", "there"), ("how are you", "fine")), (None, None), system="you")
-    encoded = encode(dialogue, tokenizer, 999)  # type: ignore[arg-type]
+    encoded = encode(dialogue, tokenizer, 999)
     assert learned(encoded, tokenizer) == "there<|im_end|>fine<|im_end|>"
 
 
-def test_thinking_is_learned_with_the_last_answer(tokenizer: object) -> None:
+def test_thinking_is_learned_with_the_last_answer(tokenizer: Tokenizer) -> None:
     dialogue = Dialogue((("hello", "there"), ("how are you", "fine")), ("hello", "hello"))
-    encoded = encode(dialogue, tokenizer, 999)  # type: ignore[arg-type]
+    encoded = encode(dialogue, tokenizer, 999)
     assert learned(encoded, tokenizer) == "there<|im_end|>hello\n</think>\n\nfine<|im_end|>"
 
 
-def test_subjects_are_named_where_the_questions_end(tokenizer: object) -> None:
+def test_subjects_are_named_where_the_questions_end(tokenizer: Tokenizer) -> None:
     dialogue = Dialogue((("hello", "there"), ("how are you", "fine")), (None, None), subjects=("greeting", "feelings"))
-    encoded = encode(dialogue, tokenizer, 999)  # type: ignore[arg-type]
-    ends = [tokenizer.decode(encoded.ids[: at + 1], skip_special_tokens=False) for at, _ in encoded.asked]  # type: ignore[attr-defined]
+    encoded = encode(dialogue, tokenizer, 999)
+    ends = [tokenizer.decode(encoded.ids[: at + 1], skip_special_tokens=False) for at, _ in encoded.asked]
     assert [end.endswith("<|im_start|>assistant\n") for end in ends] == [True, True]
     assert ["there" in end for end in ends] == [False, True]
     assert [subject for _, subject in encoded.asked] == ["greeting", "feelings"]
 
 
-def test_a_batch_points_at_the_ends_of_its_questions(tokenizer: object) -> None:
+def test_a_batch_points_at_the_ends_of_its_questions(tokenizer: Tokenizer) -> None:
     writer = Writer(load_facts())
-    newline = tokenizer.encode("\n").ids[0]  # type: ignore[attr-defined]
-    for batch in islice(batches(writer, tokenizer, seed=1, pool=0, batch_tokens=2048, longest=4096), 30):  # type: ignore[arg-type]
+    newline = tokenizer.encode("\n").ids[0]
+    for batch in islice(batches(writer, tokenizer, seed=1, pool=0, batch_tokens=2048, longest=4096), 30):
         assert len(batch.asked) >= len(batch.tokens)
         assert set(batch.tokens.flatten()[batch.asked].tolist()) == {newline}
         assert int(batch.subjects.max()) < len(writer.subjects)
 
 
-def test_control_tokens_come_first(tokenizer: object) -> None:
-    assert [tokenizer.token_to_id(name) for name in SPECIAL] == list(range(len(SPECIAL)))  # type: ignore[attr-defined]
+def test_control_tokens_come_first(tokenizer: Tokenizer) -> None:
+    assert [tokenizer.token_to_id(name) for name in SPECIAL] == list(range(len(SPECIAL)))
 
 
 def test_later_tokens_do_not_change_earlier_scores() -> None:
@@ -107,14 +111,14 @@ def test_the_loss_curve_is_drawn_from_what_was_logged(tmp_path: Path) -> None:
     assert "polyline" in picture.read_text()
 
 
-def test_peers_share_out_the_work_and_lose_none_of_it(tokenizer: object) -> None:
+def test_peers_share_out_the_work_and_lose_none_of_it(tokenizer: Tokenizer) -> None:
     stack = torch.arange(24).view(8, 3)
     shares = [Peers(rank, 2).share(stack) for rank in range(2)]
     assert torch.equal(torch.stack(shares, 1).flatten(0, 1), stack)
     writer = Writer(load_facts())
 
     def taken(peers: Peers) -> list[list[int]]:
-        pool = batches(writer, tokenizer, seed=1, pool=0, batch_tokens=2048, longest=4096, peers=peers)  # type: ignore[arg-type]
+        pool = batches(writer, tokenizer, seed=1, pool=0, batch_tokens=2048, longest=4096, peers=peers)
         return [batch.tokens.flatten().tolist() for batch in islice(pool, 6)]
 
     both = [batch for pair in zip(taken(Peers(0, 2)), taken(Peers(1, 2)), strict=True) for batch in pair]
