@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from textual.pilot import Pilot
@@ -78,6 +79,7 @@ async def program(
     database: Path | None = None,
     ready: bool = True,
     alerts: Mapping[str, float] | None = None,
+    environment: Mapping[str, str] = MappingProxyType({"TERM": "xterm-256color"}),
     **options: Any,
 ) -> AsyncIterator[Running]:
     """Run the program; with `ready`, once its model is loaded."""
@@ -89,7 +91,7 @@ async def program(
         store = await Store.open(database, Profile.of("balanced", {}))
         return Session(backend, preset=Preset(), store=store, reader=await Reader.open(database), alerts=alerts)
 
-    app = XchatApp(open_session, AppOptions(**({"model": MODEL} | options)), look_at_terminal({"TERM": "xterm-256color"}, encoding="utf-8"))
+    app = XchatApp(open_session, AppOptions(**({"model": MODEL} | options)), look_at_terminal(dict(environment), encoding="utf-8"))
     async with app.run_test(size=size, notifications=True) as pilot:
         running = Running(app, pilot, backend)
         await wait_until(pilot, lambda: app.chat is not None and app.chat.context.session is not None, "the session is open")

@@ -1,0 +1,155 @@
+"""How the screens look, in text and style. A change that is meant: `just snap`, and look at the difference."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widget import Widget
+
+from engine.messages import Role
+from engine.records import Message
+from tests.engine.profiling.captures import record
+from tests.fake_backend import FakeBackend
+from tests.snapshots.picture import compare
+from tests.tui.host import Host, wait_until
+from tests.tui.panel_feed import ScriptedSession
+from tests.tui.program import program
+from tui.dialogs.confirm import Confirm
+from tui.flame.screen import FlameScreen
+from tui.flame.subject import CaptureSubject, DiffSubject
+from tui.panel.panel import Panel
+from tui.transcript.transcript import Transcript
+
+MARKDOWN = """\
+# The KV cache
+
+It keeps **keys** and *values* of every token, see [the paper](https://example.org).
+
+1. prefill fills it
+2. decode reads it
+
+```python
+def fits(tokens: int, n_ctx: int) -> bool:
+    return tokens < n_ctx  # room for one more
+```
+
+| quant | bytes |
+| --- | ---: |
+| `Q4_K_M` | 2.5 GB |
+
+> Half of it is enough.
+"""
+
+
+def conversation() -> list[Message]:
+    return [
+        Message(1, None, Role.USER, "What is the KV cache?"),
+        Message(2, 1, Role.ASSISTANT, MARKDOWN, thinking="The user asks about\nthe cache."),
+        Message(3, 2, Role.USER, "And 日本語 or 👍🏽?"),
+        Message(4, 3, Role.ASSISTANT, "Both are two cells wide."),
+    ]
+
+
+async def shown(widget: Widget, name: str, size: tuple[int, int], theme: str = "dark") -> None:
+    host = Host(widget, theme=theme)
+    async with host.run_test(size=size) as pilot:
+        await pilot.pause()
+        compare(host, name)
+
+
+class TestFirstScreen:
+    @pytest.mark.parametrize("size", [(60, 20), (80, 24), (99, 30)], ids=lambda size: f"{size[0]}x{size[1]}")
+    async def test_before_a_model_is_loaded(self, size: tuple[int, int]) -> None:
+        backend = FakeBackend()
+        backend.load_gate.clear()
+        async with program(backend, size=size, ready=False) as run:
+            await run.until("Message")
+            compare(run.app, f"first-{size[0]}x{size[1]}")
+            backend.load_gate.set()
+            await wait_until(run.pilot, lambda: run.session.engine is not None, "the model is loaded")
+
+
+class TestTranscript:
+    @pytest.mark.parametrize("theme", ["dark", "light", "contrast", "terminal"])
+    async def test_a_conversation_in_each_theme(self, theme: str) -> None:
+        transcript = Transcript()
+        host = Host(transcript, theme=theme)
+        async with host.run_test(size=(70, 40)) as pilot:
+            transcript.show(conversation(), {})
+            await pilot.pause()
+            compare(host, f"transcript-{theme}")
+
+    async def test_an_answer_that_grows(self) -> None:
+        transcript = Transcript()
+        host = Host(transcript)
+        async with host.run_test(size=(70, 14)) as pilot:
+            transcript.show(conversation()[:1], {})
+            transcript.begin_answer(2)
+            transcript.grow(2, "", "The user asks", in_thinking=True)
+            transcript.grow(2, "The **KV cache** keeps\n\n* keys\n* val", "", in_thinking=False)
+            await pilot.pause()
+            compare(host, "answer-grows")
+
+
+class TestPanel:
+    @pytest.mark.parametrize("size", [(40, 36), (80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+    async def test_while_an_answer_grows(self, size: tuple[int, int]) -> None:
+        panel, session = Panel(), ScriptedSession()
+        host = Host(panel)
+        async with host.run_test(size=size) as pilot:
+            for _ in range(60):
+                panel.show(session.step())
+            await pilot.pause()
+            compare(host, f"panel-{size[0]}x{size[1]}")
+
+
+class TestFlamegraph:
+    @pytest.mark.parametrize("size", [(60, 20), (120, 30)], ids=lambda size: f"{size[0]}x{size[1]}")
+    async def test_a_capture(self, size: tuple[int, int]) -> None:
+        host = Host()
+        async with host.run_test(size=size) as pilot:
+            await host.push_screen(FlameScreen(CaptureSubject(record(model="tiny", quant="Q4_K_M", preset="daily", tokens=120))))
+            await pilot.pause()
+            compare(host, f"flame-{size[0]}x{size[1]}")
+
+    async def test_a_difference(self) -> None:
+        before, after = record(b"thread: t;run;old 10\nthread: t;run;same 20", tokens=100), record(b"thread: t;run;new 30", tokens=100)
+        host = Host()
+        async with host.run_test(size=(100, 24)) as pilot:
+            await host.push_screen(FlameScreen(DiffSubject(before, after)))
+            await pilot.pause()
+            compare(host, "flame-difference")
+
+
+class TestDialogs:
+    async def test_a_question_at_60_columns(self) -> None:
+        host = Host()
+        async with host.run_test(size=(60, 16)) as pilot:
+            question = Confirm("Delete this session?", "6 messages of all branches, 3 turns and 40 samples go for good.", yes="Delete")
+            await host.push_screen(question)
+            await pilot.pause()
+            compare(host, "confirm-60")
+
+    @pytest.mark.parametrize(("name", "action"), [("help", "help"), ("palette", "palette"), ("themes", "theme")])
+    async def test_lists_at_60_columns(self, name: str, action: str) -> None:
+        async with program(size=(60, 24)) as run:
+            run.app.do(action)
+            await wait_until(run.pilot, lambda: len(run.app.screen_stack) > 2, f"{name} is open")
+            await run.pilot.pause()
+            compare(run.app, f"{name}-60")
+
+
+class TestFewColours:
+    @pytest.mark.parametrize(
+        ("name", "environment"),
+        [("no-color", {"TERM": "xterm-256color", "NO_COLOR": "1"}), ("16-colours", {"TERM": "linux"})],
+    )
+    async def test_the_first_screen(self, name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        backend = FakeBackend()
+        backend.load_gate.clear()
+        async with program(backend, size=(80, 20), ready=False, environment=environment) as run:
+            await run.until("Message")
+            compare(run.app, f"first-{name}")
+            backend.load_gate.set()
+            await wait_until(run.pilot, lambda: run.session.engine is not None, "the model is loaded")
