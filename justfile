@@ -24,7 +24,7 @@ test *ARGS:
 
 # The inner loop: unit and widget tests on two processes, under a minute
 test-fast *ARGS:
-    pytest -n 2 -m "not slow" {{ ARGS }}
+    pytest -n 2 -m "not slow and not e2e" {{ ARGS }}
 
 # Rewrite the snapshots of the screens and show what changed; look at it before you commit it
 snap *ARGS:

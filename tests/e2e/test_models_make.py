@@ -14,6 +14,8 @@ from tests.e2e.conftest import Run
 from tests.engine.models import raw_gguf
 from tests.engine.models.hub_server import HubServer
 
+pytestmark = pytest.mark.e2e
+
 
 def test_a_pulled_model_is_printed_and_a_dry_run_fetches_nothing(xchat: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = raw_gguf.write(tmp_path / "tiny.gguf").read_bytes()

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from engine.models.check import check_model
 from engine.models.quantize import Quantization, plan
 from tests import ggufs
 from tests.e2e.terminal import Terminal
+
+pytestmark = pytest.mark.e2e
 
 Start = Callable[..., Terminal]
 

@@ -15,6 +15,8 @@ from engine.presets.settings import with_values
 from tests.engine.llama.driver import PATIENCE_S, SMALL, Driver, token_prompt
 from tests.engine.presets.values import OTHER
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[..., EngineInfo]
 WORDS = [32 + number % 90 for number in range(400)]
 ODD = Sampling(temperature=1.5, seed=11)

@@ -25,6 +25,8 @@ from engine.profiling.records import CaptureMode
 from engine.profiling.request import CaptureRequest, Setting
 from engine.profiling.tokens import TokenLog
 
+pytestmark = pytest.mark.slow
+
 ENOUGH = 20
 """Samples after which a thread that is never idle has been seen for sure."""
 

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.engine.store.kill_rounds import ACCEPTABLE_LOSS
+
+pytestmark = pytest.mark.slow
 
 ROUNDS = 20
 

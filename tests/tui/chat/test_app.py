@@ -26,6 +26,8 @@ from tui.library.sessions import SessionsScreen
 from tui.models.models import ModelsScreen
 from tui.options import KnownModel
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_message_is_answered_and_its_timings_stand_below() -> None:
     async with program() as run:

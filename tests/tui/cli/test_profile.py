@@ -22,6 +22,8 @@ from tests.engine.profiling.test_capture import ENOUGH, linux
 from tui.cli.main import COMMANDS, parse
 from tui.cli.profile import Recorder, with_turn
 
+pytestmark = pytest.mark.slow
+
 
 def xchat(*arguments: str) -> int:
     options = parse(["profile", *arguments])

@@ -26,7 +26,7 @@ from tests.tui.program import Running, program
 from tui.flame.capture import CaptureDialog, CaptureOverlay
 from tui.flame.screen import FlameScreen
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="py-spy needs root elsewhere")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="py-spy needs root elsewhere")]
 
 
 async def recording(run: Running) -> None:

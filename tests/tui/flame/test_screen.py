@@ -19,6 +19,8 @@ from tui.flame.screen import FlameScreen
 from tui.flame.subject import CaptureSubject, DiffSubject, Subject
 from tui.flame.table import RowTable
 
+pytestmark = pytest.mark.slow
+
 LANES = (ThreadLane(1, "compute", True, (95.0, 100.0)), ThreadLane(2, "worker 2", False, (50.0, 60.0)))
 CAPTURE = record(model="tiny", quant="Q4", preset="daily", tokens=120, failures=3, lanes=LANES)
 

@@ -13,6 +13,8 @@ from tests.tui.program import Running, program
 from tests.tui.saved import save_session
 from tui.library.export import ExportScreen
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

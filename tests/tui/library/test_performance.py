@@ -19,6 +19,8 @@ from tui.library.logged_chart import LoggedChartScreen, plot_of
 from tui.library.logged_charts import spread
 from tui.library.performance import PerformanceScreen
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:

@@ -17,6 +17,8 @@ from tui.dialogs.confirm import Confirm
 from tui.library.branches import BranchesScreen
 from tui.library.sessions import PAGE, SessionsScreen
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:

@@ -24,6 +24,8 @@ from tui.models.models import ModelsScreen
 from tui.models.quants import QuantsScreen
 from tui.options import BuiltInQuant, Fetch, KnownModel, OtherQuant
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = "hf:org/tiny-GGUF:Q8_0"
 
 

@@ -19,6 +19,8 @@ from engine.guide.training.corpus.synonyms import reworded, synonyms
 from engine.guide.training.corpus.trade import TRADE
 from engine.guide.training.heldout import IN_SCOPE, OUTSIDE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def writer() -> Writer:
