@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -124,7 +125,7 @@ def test_the_guide_names_the_keys_of_a_config(guide: Speaker) -> None:
 
 
 def test_the_guide_follows_a_registry_with_other_keys_commands_and_actions(guide: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = {"quit": {"keys": ("f4", "ctrl+e")}, "new_session": {"slash": ("fresh",)}}
+    other: dict[str, Any] = {"quit": {"keys": ("f4", "ctrl+e")}, "new_session": {"slash": ("fresh",)}}
     monkeypatch.setattr(
         registry, "ACTIONS", tuple(replace(action, **other.get(action.id, {})) for action in registry.ACTIONS if action.id != "suspend")
     )
