@@ -105,14 +105,17 @@ def _rows(block: Block, room: int, look: Look) -> list[list[Segment]]:
 
 
 def _markdown_rows(source: str, room: int, look: Look) -> list[list[Segment]]:
-    from tui.transcript.markdown import markdown_lines
+    from tui.transcript.markdown import markdown_lines, shows_all
 
     if not source.strip():
         return []
     try:
         rows = markdown_lines(source, room, look)
+        complete = shows_all(source, rows)
     except Exception:  # noqa: BLE001 - whatever a parser or highlighter thinks of a model's output, the text itself is shown
-        lines = Text(drawable(source)).wrap(look.console, room, overflow="fold")
+        complete = False
+    if not complete:
+        lines = Text(drawable(source)).wrap(look.console, room, overflow="fold", tab_size=4)
         rows = [[*line.render(look.console, end="")] for line in lines]
     shown = [index for index, row in enumerate(rows) if any(segment.text.strip() or _filled(segment) for segment in row)]
     return rows[shown[0] : shown[-1] + 1] if shown else []

@@ -6,11 +6,14 @@ sequence is ever made from them.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import ClassVar
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
@@ -34,9 +37,52 @@ HIGHLIGHT_LINE = 4_000
 BAR = "│ "
 
 
+_OF_FORMULAS = frozenset("()[]{}\\,;:!|%&$")
+"""What a backslash belongs to in LaTeX; models escape hardly any of these for the sake of Markdown."""
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_NOT_SHOWN = re.compile(r"^[\s>*+-]*(?:\d+[.)]|(?:`{3,}|~{3,}).*)|<br\s*/?>|&#?\w+;", re.MULTILINE | re.IGNORECASE)
+"""Numbers of items, languages of code, line breaks and entities: drawn as what they mean."""
+
+
 @cache
 def _parser() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table")
+    # A reference would be a link in one piece of a text and its address in another, so both are shown as they are.
+    parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table").disable("reference")
+    parser.inline.ruler.before("escape", "formula", _formula)
+    parser.inline.ruler.before("autolink", "break", _line_break)
+    parser.normalizeLink = parser.normalizeLinkText = lambda url: url  # type: ignore[method-assign]
+    return parser
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    """Keep the backslashes of LaTeX."""
+    if state.src[state.pos] != "\\" or state.src[state.pos + 1 : state.pos + 2] not in _OF_FORMULAS:
+        return False
+    if not silent:
+        state.pending += state.src[state.pos : state.pos + 2]
+    state.pos += 2
+    return True
+
+
+def _line_break(state: StateInline, silent: bool) -> bool:
+    """Break the line at `<br>`, the only way that models have in a table."""
+    tag = _BREAK.match(state.src, state.pos)
+    if tag is None:
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos = tag.end()
+    return True
+
+
+def shows_all(source: str, rows: Iterable[Iterable[Segment]]) -> bool:
+    """Whether every letter and digit of `source` is in its rendered rows.
+
+    Parsers and layouts drop what they have no room for: the columns of a wide table, cells too many, levels of lists and quotes.
+    """
+    shown = Counter("".join(segment.text for row in rows for segment in row))
+    meant = Counter(_NOT_SHOWN.sub("", drawable(source)))
+    return all(shown[character] >= number for character, number in meant.items() if character.isalnum())
 
 
 def _fit_to_draw(tokens: Iterable[Token]) -> None:
@@ -47,12 +93,18 @@ def _fit_to_draw(tokens: Iterable[Token]) -> None:
             token.type = "hardbreak"
         elif token.type == "image":
             token.type, token.tag = "text", ""
-            token.content = f"{token.content or 'image'} ({drawable(str(token.attrs.get('src', '')))})"
+            token.content = f"{token.content or 'image'} ({_address(token, 'src')})"
             token.children = None
         elif "href" in token.attrs:
-            token.attrs["href"] = drawable(str(token.attrs["href"]))
+            token.attrs["href"] = _address(token, "href")
         if token.children:
             _fit_to_draw(token.children)
+
+
+def _address(token: Token, attribute: str) -> str:
+    """Where a link leads, and its title."""
+    title = token.attrs.get("title")
+    return drawable(f"{token.attrs.get(attribute, '')}{f' “{title}”' if title else ''}")
 
 
 class _Heading(Heading):

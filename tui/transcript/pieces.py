@@ -6,6 +6,7 @@ at its end than at its beginning, however it is laid out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ LIVE_FENCE_LINES = 16
 WHOLE_FENCE_LINES = 200
 """A finished code block is cut this often; long enough for strings and comments to be highlighted right."""
 LIST_LINES = 24
+_NUMBER = re.compile(r"( *)(\d{1,9})(?=[.)])")
 PLAIN_LINES = 50
 
 
@@ -33,7 +35,7 @@ class Piece:
 @cache
 def _block_parser() -> MarkdownIt:
     """Finds blocks only: what stands inside them does not matter for cutting."""
-    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline").disable("reference")
 
 
 def split_markdown(source: str, *, fence_lines: int = WHOLE_FENCE_LINES) -> list[Piece]:
@@ -51,7 +53,7 @@ def split_markdown(source: str, *, fence_lines: int = WHOLE_FENCE_LINES) -> list
         if token.type == "fence" and len(part) > fence_lines + 4:
             pieces.extend(_cut_fence(part, token, fence_lines))
         elif token.type in {"bullet_list_open", "ordered_list_open"} and len(part) > LIST_LINES + 4:
-            pieces.extend(_cut_list(part, [item - begin for item in _items(tokens, token)]))
+            pieces.extend(_cut_list(part, [item - begin for item in _items(tokens, token)], _start(token)))
         else:
             pieces.append(Piece("\n".join(part)))
     return pieces
@@ -66,6 +68,10 @@ def _cut_fence(lines: list[str], token: Token, every: int) -> Iterator[Piece]:
     yield Piece("\n".join([head, *lines[begin:]]))
 
 
+def _start(token: Token) -> int | None:
+    return int(token.attrs.get("start", 1)) if token.type == "ordered_list_open" else None
+
+
 def _items(tokens: list[Token], of: Token) -> list[int]:
     begin, end = of.map or (0, 0)
     return [
@@ -75,13 +81,27 @@ def _items(tokens: list[Token], of: Token) -> list[int]:
     ]
 
 
-def _cut_list(lines: list[str], items: list[int]) -> Iterator[Piece]:
+def _cut_list(lines: list[str], items: list[int], start: int | None) -> Iterator[Piece]:
     begin = 0
-    for item in items:
+    for index, item in enumerate(items):
         if item - begin >= LIST_LINES:
             yield Piece("\n".join(lines[begin:item]), closed=False)
             begin = item
+            if start is not None:
+                _number(lines, item, items[index + 1] if index + 1 < len(items) else len(lines), start + index)
     yield Piece("\n".join(lines[begin:]))
+
+
+def _number(lines: list[str], begin: int, end: int, number: int) -> None:
+    """Give an item its real number, since Markdown counts from the first one of a list, which is in another piece."""
+    marker = _NUMBER.match(lines[begin])
+    if marker is None or int(marker[2]) == number:
+        return
+    wider = len(str(number)) - len(marker[2])
+    lines[begin] = f"{marker[1]}{number}{lines[begin][marker.end() :]}"
+    for index in range(begin + 1, end):
+        if lines[index].strip() and wider > 0:
+            lines[index] = " " * wider + lines[index]
 
 
 def split_plain(text: str) -> list[Piece]:
