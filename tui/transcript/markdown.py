@@ -50,7 +50,8 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table").disable("reference")
     parser.inline.ruler.before("escape", "formula", _formula)
     parser.inline.ruler.before("autolink", "break", _line_break)
-    parser.normalizeLink = parser.normalizeLinkText = lambda url: url  # type: ignore[method-assign]
+    parser.normalizeLink = lambda url: url  # type: ignore[method-assign]
+    parser.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
     return parser
 
 
@@ -81,8 +82,10 @@ def shows_all(source: str, rows: Iterable[Iterable[Segment]]) -> bool:
     Parsers and layouts drop what they have no room for: the columns of a wide table, cells too many, levels of lists and quotes.
     """
     shown = Counter("".join(segment.text for row in rows for segment in row))
-    meant = Counter(_NOT_SHOWN.sub("", drawable(source)))
-    return all(shown[character] >= number for character, number in meant.items() if character.isalnum())
+    text = drawable(source)
+    if not any(map(str.isalnum, Counter(text) - shown)):
+        return True
+    return not any(map(str.isalnum, Counter(_NOT_SHOWN.sub("", text)) - shown))
 
 
 def _fit_to_draw(tokens: Iterable[Token]) -> None:
