@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -93,6 +94,7 @@ def is_ours(model: Path) -> bool:
         return False
 
 
+@cache
 def expected_digest() -> str:
     """The SHA-256 of the file as it was shipped."""
     return files("engine.guide").joinpath(f"{FILE}.sha256").read_text(encoding="ascii").split()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ class PanelController:
     async def mount(self) -> None:
         """Put the panel in its place and let it follow the instruments."""
         from tui.drawing.braille import glyphs_for
+        from tui.panel.arrangements import Arrangements
         from tui.panel.panel import Panel
 
         context, session, program = self._context, self._context.live(), self._context.program
@@ -55,7 +57,7 @@ class PanelController:
         self.widget = Panel(
             glyphs=glyphs_for(braille=program.terminal.braille, unicode=program.terminal.unicode),
             sweep=self.pacing.slow,
-            memory=state_dir() / PANEL_FILE,
+            arrangements=await asyncio.to_thread(Arrangements, state_dir() / PANEL_FILE),
             id="panel",
         )
         await context.screen.query_one("#panel-place").mount(self.widget)

@@ -75,10 +75,13 @@ class Arrangements:
     def save(self) -> None:
         """Keep what is shown now as the person's own arrangement."""
         self._own = self.current = Arrangement(OWN, self.current.panes, self.current.density)
-        self.remember()
 
-    def remember(self) -> None:
-        """Write to the file what is looked at now.
+    def encoded(self) -> bytes:
+        """What is looked at now, as the file keeps it."""
+        return msgspec.json.encode(_File(self.current, self._own, self.window))
+
+    def write(self, content: bytes) -> None:
+        """Write to the file. Blocking.
 
         Raises:
             XchatError: The file can't be written.
@@ -87,6 +90,6 @@ class Arrangements:
         if self._path is None:
             return
         try:
-            write_atomically(self._path, msgspec.json.encode(_File(self.current, self._own, self.window)))
+            write_atomically(self._path, content)
         except OSError as error:
             raise XchatError("The panel's arrangement could not be kept", str(error)) from error

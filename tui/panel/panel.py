@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter_ns
 from typing import ClassVar
 
@@ -89,11 +89,11 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         *,
         glyphs: Glyphs = Glyphs.BRAILLE,
         sweep: bool = False,
-        memory: Path | None = None,
+        arrangements: Arrangements | None = None,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
-        """`sweep` is for slow lines, see the attribute; `memory` is the file that keeps the arrangement between starts."""
+        """`sweep` is for slow links, see the attribute; `arrangements` are those of the last start."""
         super().__init__(id=id, classes=classes)
         self.glyphs = glyphs
         self.sweep = sweep
@@ -105,7 +105,8 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         """What the panes show: the newest, or what they showed when they were paused."""
         self._paused = False
         self._calm_until_ns = 0
-        self._arrangements = Arrangements(memory)
+        self._arrangements = arrangements or Arrangements(None)
+        self._writing = asyncio.Lock()
         self._selected = PANES[0]
         self._expanded = False
         self._layout_now = Layout((), (), 0)
@@ -273,11 +274,15 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
             self._draw()
 
     def _rearranged(self) -> None:
-        try:
-            self._arrangements.remember()
-        except XchatError as error:
-            self.notify(str(error), severity="warning", markup=False)
+        self.run_worker(self._write_arrangement(), group="arrangement")
         self._place()
+
+    async def _write_arrangement(self) -> None:
+        async with self._writing:
+            try:
+                await asyncio.to_thread(self._arrangements.write, self._arrangements.encoded())
+            except XchatError as error:
+                self.notify(str(error), severity="warning", markup=False)
 
     # Drawing
 

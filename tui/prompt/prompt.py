@@ -85,6 +85,10 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         self._aside: dict[str, str] = {}
         """Lines too long to be edited, by the words that stand for them."""
 
+    def on_unmount(self) -> None:
+        """Wait until the history is written."""
+        self._history.close()
+
     @property
     def whole(self) -> str:
         """The message as it is sent: with the lines that are kept aside."""

@@ -20,6 +20,7 @@ from tests.tui.panel.test_panel import screen_text
 from tests.tui.panel_feed import ScriptedSession
 from tui.actions.registry import ACTIONS, Scope
 from tui.drawing.braille import Glyphs
+from tui.panel.arrangements import Arrangements
 from tui.panel.chart_screen import ChartScreen
 from tui.panel.explain import ExplainScreen
 from tui.panel.machine import CPU
@@ -30,7 +31,7 @@ class PanelApp(App[None]):
     def __init__(self, memory: Path | None = None, glyphs: Glyphs = Glyphs.BRAILLE) -> None:
         super().__init__()
         self.session = ScriptedSession()
-        self.panel = Panel(memory=memory, glyphs=glyphs)
+        self.panel = Panel(arrangements=Arrangements(memory), glyphs=glyphs)
 
     def compose(self) -> ComposeResult:
         yield self.panel

@@ -136,7 +136,9 @@ async def test_up_on_the_first_line_brings_back_what_was_sent_and_down_returns_t
 
 def test_history_outlives_the_program_in_a_private_file(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
-    PromptHistory(path).add("first\nof two lines")
+    history = PromptHistory(path)
+    history.add("first\nof two lines")
+    history.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert PromptHistory(path).back("") == "first\nof two lines"
 
