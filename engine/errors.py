@@ -13,17 +13,19 @@ class XchatError(Exception):
     Attributes:
         title: One short sentence without a full stop that names the file, key or thing.
         detail: Why, in a sentence; may be empty.
-        hint: The next step, in a sentence; may be empty.
+        hint: The next step, in a sentence that names no key; may be empty.
+        action: Id of the action that does this step; the screen adds its key.
         exit_code: What a command that ends with this error returns to the shell.
     """
 
     exit_code = 1
 
-    def __init__(self, title: str, detail: str = "", hint: str = "") -> None:
+    def __init__(self, title: str, detail: str = "", hint: str = "", action: str = "") -> None:
         super().__init__(title, detail, hint)
         self.title = title
         self.detail = detail
         self.hint = hint
+        self.action = action
 
     def __str__(self) -> str:
         """The one or two sentences that go to standard error."""

@@ -134,6 +134,8 @@ class Notice:
     title: str
     detail: str = ""
     hint: str = ""
+    action: str = ""
+    """Id of the action that the hint asks for; the screen adds its key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,12 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from tui.actions.bindings import OF_THE_APP
 from tui.actions.registry import ACTIONS, BY_SLASH, Action, Scope
-from tui.cli.keys import markdown_table
+from tui.cli.keys import FEW, markdown_page, markdown_table
 from tui.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-
-SHADOWED = {Scope.DIALOG: {"escape"}}
-"""Escape closes a dialog before it stops an answer."""
 
 
 MOST_LINES = 400
@@ -83,8 +81,8 @@ def test_ids_keys_and_slash_commands_are_unique_where_they_meet() -> None:
     assert max(Counter(action.id for action in ACTIONS).values()) == 1
     assert len(BY_SLASH) == sum(len(action.slash) for action in ACTIONS)
     for scope in Scope:
-        keys = Counter(key for action in ACTIONS if action.scope in {scope, Scope.APP} for key in action.keys)
-        clashes = {key for key, count in keys.items() if count > 1} - SHADOWED.get(scope, set())
+        here = [action for action in ACTIONS if action.scope in {scope, *scope.around} or action.id in OF_THE_APP]
+        clashes = {key for key, count in Counter(key for action in here for key in action.keys).items() if count > 1}
         assert not clashes, f"{clashes} mean two things {scope.value}"
 
 
@@ -100,11 +98,32 @@ def survives(key: str) -> bool:
     return not re.search(r"(ctrl|alt)\+\d|(ctrl|shift|alt)\+enter|shift\+f\d|ctrl\+tab", key)
 
 
-def test_the_readme_has_the_keys_of_the_registry() -> None:
+def test_the_documents_have_the_keys_of_the_registry() -> None:
+    assert (ROOT / "docs/keys.md").read_text("utf-8") == markdown_page(), "run `xchat keys --markdown > docs/keys.md`"
     readme = (ROOT / "README.md").read_text("utf-8")
     inside = re.search(r"<!-- keys:.*?-->\n(.*?)<!-- end of keys -->", readme, re.DOTALL)
     assert inside is not None
-    assert inside[1].strip() == markdown_table().strip(), "run `xchat keys --markdown` and paste it"
+    assert inside[1].strip() == markdown_table(FEW).strip(), "run `xchat keys --markdown --short` and paste it"
+
+
+def test_every_binding_is_made_from_the_registry() -> None:
+    outside = [path for path, tree in trees() if "textual.binding.Binding" in imports(tree) and "actions" not in path.parts]
+    assert outside == []
+
+
+KEY_NAME = re.compile(r"\bF([1-9]|1[0-2])\b(?! *[_/])|\bEsc\b|\b(Ctrl|Alt|Shift)\+")
+
+
+def test_the_engine_names_actions_and_never_keys() -> None:
+    strings = (
+        (path.relative_to(ROOT), node.lineno, node.value)
+        for path, tree in trees()
+        if path.relative_to(ROOT).parts[0] == "engine" and "guide" not in path.parts
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    named = [f"{path}:{line} {text!r}" for path, line, text in strings if KEY_NAME.search(text)]
+    assert named == []
 
 
 def test_the_readme_names_every_command() -> None:

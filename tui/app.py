@@ -195,7 +195,8 @@ class XchatApp(App[None], inherit_bindings=False):
 
     def show_notice(self, notice: Notice) -> None:
         """Show a notice. Nothing in it is taken for markup."""
-        text = "\n".join(part for part in (notice.detail, notice.hint) if part)
+        hint = self.keymap.hint(notice.hint, notice.action)
+        text = "\n".join(part for part in (notice.detail, hint) if part)
         self.notify(
             text or notice.title,
             title=notice.title if text else "",
@@ -208,7 +209,7 @@ class XchatApp(App[None], inherit_bindings=False):
         """Show an error as a notice."""
         from engine.events import Notice
 
-        self.show_notice(Notice("error", error.title, error.detail, error.hint))
+        self.show_notice(Notice("error", error.title, error.detail, error.hint, error.action))
 
     def link(self) -> Link:
         """State of the connection to the terminal; free where there is none."""
@@ -281,7 +282,8 @@ class XchatApp(App[None], inherit_bindings=False):
 
     def _palette(self) -> None:
         """Find any command by its name."""
-        self._choose("Commands", action_commands(self.keymap, self.do))
+        panes = self._chat.panel.commands() if self._chat is not None else []
+        self._choose("Commands", [*action_commands(self.keymap, self.do), *panes])
 
     def _theme(self, name: str) -> None:
         """Use a theme and remember it, or pick one."""

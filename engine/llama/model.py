@@ -92,7 +92,8 @@ class Model:
             raise EngineError(
                 f"{file_name(self.file.path)} was overwritten while it was loaded",
                 "Its weights are read from the file and are not the same any more",
-                "Load it again with F3, or another model.",
+                "Load it again, or another model.",
+                "models",
             )
 
     def close(self) -> None:

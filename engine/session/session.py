@@ -498,12 +498,12 @@ class Session:
         if self.loading:
             raise EngineError("A model is being loaded", "", "Send it again when it is ready.")
         if self.engine is None:
-            raise EngineError("No model is loaded", "", "Pick one with F3, or start with `xchat MODEL.gguf`.")
+            raise EngineError("No model is loaded", "", "Start with `xchat MODEL.gguf`, or pick one.", "models")
         return self.engine
 
     def _refuse_while_busy(self) -> None:
         if self.busy:
-            raise UsageError("An answer is being written", "", "Stop it first with Esc.")
+            raise UsageError("An answer is being written", "", "Stop it first.", "stop")
 
     def _start(self, engine: EngineInfo, user: Message, continued: Message | None = None) -> int:
         if user.id not in self._tree:

@@ -146,7 +146,7 @@ class Switching:
         self._refuse_without_threads()
         now = self._session.threads_now
         if now is None:
-            raise UsageError("No model is loaded", "", "Pick one with F3.")
+            raise UsageError("No model is loaded", "", "Pick one.", "models")
         asked = self._session.preset.threads
         # What was asked for a moment ago is in force only from the next call of the library on.
         self.use_threads((now.threads if asked == "auto" else min(asked, read_topology().most_threads)) + step)
@@ -258,7 +258,7 @@ class Switching:
             try:
                 goal = await asyncio.to_thread(_lead, asked, self._goal or self._here())
             except XchatError as error:
-                self._session.tell(Notice("warning", error.title, error.detail, error.hint))
+                self._session.tell(Notice("warning", error.title, error.detail, error.hint, error.action))
                 continue
             self._goal, last = goal, asked[-1] if asked else last
             assert last is not None

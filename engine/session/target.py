@@ -65,5 +65,5 @@ def describe(here: Point, goal: Point) -> str:
 def loaded(here: Point) -> Path:
     """The file in use. Raises ModelError when there is none."""
     if here.path is None:
-        raise ModelError("No model is loaded", "", "Pick one with F3.")
+        raise ModelError("No model is loaded", "", "Pick one.", "models")
     return here.path

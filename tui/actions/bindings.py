@@ -44,6 +44,11 @@ class Keymap:
         keys = self.keys[action_id]
         return display_key(keys[0]) if keys else ""
 
+    def hint(self, sentence: str, *action_ids: str) -> str:
+        """A sentence that names no key, with the keys of the actions that it asks for: `Pick one: F3`."""
+        keys = [key for name in action_ids if name and (key := self.shown(name))]
+        return f"{sentence.rstrip('.')}: {' or '.join(keys)}." if keys else sentence
+
     def overrides(self) -> dict[str, str]:
         """For `App.set_keymap`: only what differs from the defaults."""
         return {name: ",".join(keys) or "<unbound>" for name, keys in self.keys.items() if keys != BY_ID[name].keys}
@@ -58,9 +63,10 @@ def _is_key(key: str) -> bool:
 
 
 def _overlap(one: Action, other: Action) -> bool:
-    """Whether two actions listen at the same place; lists and dialogs cover everything else while they are open."""
-    places = {one.scope, other.scope}
-    return len(places) == 1 or (Scope.APP in places and not places & {Scope.LIST, Scope.DIALOG}) or places == {Scope.LIST, Scope.DIALOG}
+    """Whether two actions listen at the same place."""
+    if one.id in OF_THE_APP or other.id in OF_THE_APP:
+        return True
+    return one.scope is other.scope or one.scope in other.scope.around or other.scope in one.scope.around
 
 
 def resolve(overrides: Mapping[str, Sequence[str] | str]) -> Keymap:
@@ -116,7 +122,7 @@ def bindings_for(
         if action.keys and action.scope is scope and action.id not in leave_out and (only is None or action.id in only):
             yield Binding(
                 ",".join(action.keys),
-                f"app.do('{action.id}')" if anywhere and not own else action.id,
+                f"app.do('{action.id}')" if anywhere and not own else action.call or action.id,
                 action.label,
                 show=action.footer,
                 tooltip=action.sentence,

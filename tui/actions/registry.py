@@ -7,62 +7,12 @@ tmux's ctrl+b or screen's ctrl+a, nothing on flow control's ctrl+s. Importing th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
 from engine.guide.respelling import ActionNames
+from tui.actions.action import Action, Group, Scope, display_key
+from tui.actions.views import VIEWS
 
-
-class Scope(StrEnum):
-    """Where an action's keys are listened to."""
-
-    APP = "anywhere"
-    PROMPT = "in the prompt"
-    TRANSCRIPT = "in the transcript"
-    PANEL = "in the panel"
-    LIST = "in a list"
-    TURNS = "in the performance view"
-    DIALOG = "in a dialog"
-
-
-class Group(StrEnum):
-    """Headings of the help and of the README's table."""
-
-    TALK = "Talk"
-    READ = "Read and copy"
-    SESSIONS = "Sessions"
-    TUNE = "Models and presets"
-    MEASURE = "Measure"
-    PROGRAM = "Program"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Something a person can do."""
-
-    id: str
-    """Stable name, used in the config's `[keys]` table and as `action_<id>` of the app or widget."""
-    keys: tuple[str, ...]
-    """Default keys in Textual's spelling, the one to show first."""
-    label: str
-    """One or two words for the footer."""
-    sentence: str
-    """What it does, for help and palette; sentence case, no full stop."""
-    group: Group
-    scope: Scope = Scope.APP
-    slash: tuple[str, ...] = ()
-    """Slash commands that do the same, without the slash; the first is the one shown."""
-    argument: str = ""
-    """What may follow the slash command, as the help writes it: `NAME`."""
-    with_argument: str = ""
-    """What it does then, where `sentence` says something else."""
-    needs_argument: bool = False
-    """Without an argument it does nothing but ask for one."""
-    footer: bool = False
-    """Shown in the footer of a wide terminal, where the action's keys are listened to."""
-    fixed: bool = False
-    """Can't be unbound: the way out and the way to help are never lost."""
-
+__all__ = ["ACTIONS", "BY_ID", "BY_SLASH", "Action", "Group", "Scope", "display_key"]
 
 ACTIONS: tuple[Action, ...] = (
     Action("send", ("enter",), "Send", "Send the message", Group.TALK, Scope.PROMPT, fixed=True),
@@ -374,17 +324,12 @@ ACTIONS: tuple[Action, ...] = (
         footer=True,
         fixed=True,
     ),
+    *VIEWS,
 )
 """Every action, in the order of the help."""
 
 BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
 BY_SLASH: Mapping[str, Action] = {name: action for action in ACTIONS for name in action.slash}
-
-
-def display_key(key: str) -> str:
-    """A key as people write it: `ctrl+r` becomes `Ctrl+R`, `pageup` becomes `PgUp`."""
-    names = {"escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn", "enter": "Enter", "question_mark": "?", "left_square_bracket": "["}
-    return "+".join(names.get(part, part.capitalize() if len(part) > 1 else part.upper()) for part in key.split("+"))
 
 
 def action_names(keys: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, ActionNames]:

@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from tui.actions.bindings import Keymap
-from tui.chat.footer import KeyBar
+from tui.actions.footer import KeyBar
 from tui.chat.layout import ROOM_CSS, arrange, welcome
 from tui.chat.status import Status, StatusLine
 from tui.prompt.prompt import Prompt

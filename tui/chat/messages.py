@@ -16,10 +16,3 @@ class SessionEvent(Message, bubble=False):
     """An event of the session. Delivered through the screen's queue, so that widgets are touched in their own context."""
 
     event: Event
-
-
-@dataclass
-class ActionRequested(Message):
-    """The user clicked an action of the registry."""
-
-    action_id: str

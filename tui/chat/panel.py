@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.events import Event, LoggingChanged, ModelReady, Painted, PresetChanged, SessionOpened, TurnFinished
@@ -11,6 +12,7 @@ from engine.host.bandwidth import HostLimits
 from engine.metrics.pacing import Choice
 from engine.metrics.snapshot import Snapshot
 from engine.paths import state_dir
+from tui.actions.palette import Command
 from tui.chat.context import ChatContext
 from tui.chat.layout import arrange
 from tui.chat.pacing import PacingController
@@ -58,6 +60,7 @@ class PanelController:
             glyphs=glyphs_for(braille=program.terminal.braille, unicode=program.terminal.unicode),
             sweep=self.pacing.slow,
             arrangements=await asyncio.to_thread(Arrangements, state_dir() / PANEL_FILE),
+            pane_keys=program.keymap.keys["toggle_pane"],
             id="panel",
         )
         await context.screen.query_one("#panel-place").mount(self.widget)
@@ -89,6 +92,15 @@ class PanelController:
         target = self.widget if self._over else self._context.prompt
         if target is not None:
             target.focus()
+
+    def commands(self) -> list[Command]:
+        """Commands that show and hide single panes, for the palette."""
+        from tui.panel.panel import PANES
+
+        if self.widget is None:
+            return []
+        about, toggle = "Show or hide this pane of the panel", self.widget.action_toggle_pane
+        return [Command(f"Measure: {pane.title.lower()} pane", about, "", partial(toggle, pane.id)) for pane in PANES]
 
     def host_measured(self, limits: HostLimits) -> None:
         """Use new measurements of what this machine can do."""

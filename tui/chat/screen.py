@@ -17,13 +17,13 @@ from engine.events import Event, Notice
 from engine.paths import state_dir
 from engine.session.session import Session
 from tui.actions.bindings import OF_THE_APP, Handler, bindings_for
+from tui.actions.footer import ActionRequested, KeyBar
 from tui.actions.registry import Action, Scope, action_names
 from tui.chat.compose import ComposeController
 from tui.chat.context import ChatContext, Program
-from tui.chat.footer import KeyBar
 from tui.chat.layout import ROOM_CSS, welcome
 from tui.chat.library import LibraryController
-from tui.chat.messages import ActionRequested, SessionEvent
+from tui.chat.messages import SessionEvent
 from tui.chat.models import ModelsController
 from tui.chat.panel import PanelController
 from tui.chat.profiling import ProfilingController

@@ -53,7 +53,7 @@ class SwitchingController:
         if not count:
             now = session.threads_now
             if now is None:
-                raise UsageError("No model is loaded", "", f"Pick one with {self._context.key('models')}.")
+                raise UsageError("No model is loaded", "", "Pick one.", "models")
             self._context.notify("Threads", f"Answers: {now.reason}\nPrompts: {now.reason_batch}\n{now.waiting}".strip())
         elif count.lower() == "auto":
             session.switching.use_threads("auto")

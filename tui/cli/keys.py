@@ -8,6 +8,10 @@ from collections.abc import Iterable
 
 from tui.actions.registry import ACTIONS, Action, Group, Scope, display_key
 
+INTRODUCTION = """\
+Every action with its keys and slash commands. Each key can be changed in `config.toml` (`xchat locate config`): under `[keys]` an action's
+id, which `xchat keys --list` shows, gets a key or a list of keys, or `""` for none."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `keys` to the command line."""
@@ -15,14 +19,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "keys", help="show what this terminal delivers for each key", epilog="example: xchat keys --list | grep -i session"
     )
     parser.add_argument("--list", action="store_true", help="list the actions with their keys and slash commands instead")
-    parser.add_argument("--markdown", action="store_true", help="the list as the README has it")
+    parser.add_argument("--markdown", action="store_true", help="the list as docs/keys.md has it")
+    parser.add_argument("--short", action="store_true", help="with --markdown: the few that README.md has")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the table, or watch the keyboard."""
     if options.markdown:
-        sys.stdout.write(markdown_table())
+        sys.stdout.write(markdown_table(FEW) if options.short else markdown_page())
     elif options.list:
         for action in ACTIONS:
             sys.stdout.write(f"{action.id:<20}{keys_of(action):<26}{slashes_of(action):<28}{action.sentence}\n")
@@ -33,8 +38,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+FEW = tuple(action for action in ACTIONS if action.footer and action.scope in {Scope.APP, Scope.PANEL})
+"""Actions that the README shows: those that the footer shows in the chat."""
+
+
+def markdown_page() -> str:
+    """The document of all keys."""
+    return f"# Keys\n\n{INTRODUCTION}\n\n{markdown_table()}"
+
+
 def markdown_table(actions: Iterable[Action] = ACTIONS) -> str:
-    """The README's table of keys, a part for each group."""
+    """A table of keys for each group."""
     lines: list[str] = []
     for group in Group:
         rows = [action for action in actions if action.group is group]

@@ -11,10 +11,12 @@ from typing import ClassVar
 from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
 from tui.drawing.look import look
 from tui.drawing.rows import LINES, Role
@@ -134,15 +136,7 @@ class LargeChartScreen(ModalScreen[None]):
 
     KEYS_TOLD: ClassVar[str] = "Left Right read  Esc closes"
     """Stands at the end of the heading where there is room."""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "move(-1)", "Left"),
-        Binding("right", "move(1)", "Right"),
-        Binding("ctrl+left,pageup", "move(-10)", "Far left", show=False),
-        Binding("ctrl+right,pagedown", "move(10)", "Far right", show=False),
-        Binding("home", "jump(0)", "First", show=False),
-        Binding("end", "jump(-1)", "Last", show=False),
-        Binding("escape,q,enter,c", "dismiss", "Close"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CHART, leave_out={"chart_window", "next_chart", "previous_chart"})]
     DEFAULT_CSS = """
     LargeChartScreen {
         background: $background;

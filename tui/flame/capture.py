@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
@@ -14,6 +14,8 @@ from textual.widgets import OptionList, Static
 from engine.profiling.capture import Capture
 from engine.profiling.records import MODE_TEXTS, CaptureMode
 from engine.profiling.request import DEFAULT_RATE, CaptureRequest
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
 
 SECONDS = (5, 10, 20, 30, 60, 120, 300)
 """Lengths to choose from."""
@@ -75,12 +77,7 @@ Enter starts.
 Left to itself, a capture takes 50 samples a second, or as many as cost 3 % of tokens/s where every core decodes: what one look costs
 is measured before.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "length(-1)", "Shorter"),
-        Binding("right", "length(1)", "Longer"),
-        Binding("r", "rate", "Samples a second"),
-        Binding("escape", "dismiss(None)", "Close"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CAPTURE), *bindings_for(Scope.DIALOG, only={"close"})]
     DEFAULT_CSS = """
     CaptureDialog { align: center middle; }
     CaptureDialog > Vertical {
@@ -123,6 +120,10 @@ is measured before.
     @on(OptionList.OptionSelected)
     def _selected(self) -> None:
         self.dismiss(self._request)
+
+    def action_close(self) -> None:
+        """Record nothing."""
+        self.dismiss(None)
 
     def action_length(self, step: int) -> None:
         """A shorter or longer capture."""

@@ -7,18 +7,20 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
 from engine.text import drawable
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
 
 
 class FlameHelp(ModalScreen[None]):
     """A page of help; any of the usual keys closes it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter,f1", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PAGE)]
     DEFAULT_CSS = """
     FlameHelp { align: center middle; }
     FlameHelp > VerticalScroll {
@@ -39,7 +41,7 @@ class FlameHelp(ModalScreen[None]):
 class ChooseOne(ModalScreen[int | None]):
     """Lines under a question; dismissed with the index of the chosen one, or None after Escape."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PAGE)]
     DEFAULT_CSS = """
     ChooseOne { align: center middle; }
     ChooseOne > Vertical {

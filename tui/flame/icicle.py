@@ -10,13 +10,15 @@ from typing import ClassVar
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from engine.profiling.tree import FlameTree, Node
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
 from tui.flame.layout import EDGE, REST, Block, lay_out, short_label
 from tui.flame.look import FlameLook, Tint
 
@@ -35,15 +37,7 @@ Each row is one level of calls, each block a function; its width is its share of
 - Dots stand for blocks too narrow to be shown: zoom in to see them
 """
     BINDING_GROUP_TITLE = "Flamegraph"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move('up')", "Up", show=False),
-        Binding("down,j", "move('down')", "Down", show=False),
-        Binding("left,h", "move('left')", "Left", show=False),
-        Binding("right,l", "move('right')", "Right", show=False),
-        Binding("enter", "zoom_in", "Zoom in", show=False),
-        Binding("backspace,minus", "zoom_out", "Zoom out", show=False),
-        Binding("0", "zoom_reset", "Whole", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.ICICLE)]
     DEFAULT_CSS = """
     Icicle { height: 1fr; scrollbar-gutter: stable; scrollbar-size-vertical: 1; overflow-x: hidden; }
     """

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.events import Key, Resize
 from textual.reactive import var
@@ -23,9 +23,11 @@ from engine.profiling.export import ExportFormat, default_name, write_export
 from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord
 from engine.profiling.tree import Node, Order
 from engine.text import drawable
+from tui.actions.bindings import bindings_for
+from tui.actions.footer import KeyBar
+from tui.actions.registry import Scope
 from tui.flame.dialogs import ChooseOne, FlameHelp
 from tui.flame.icicle import Icicle
-from tui.flame.key_line import KeyLine
 from tui.flame.subject import CaptureSubject, DiffSubject, Filter, SortKey, Subject, frame_of, next_threads
 from tui.flame.table import RowTable
 
@@ -48,29 +50,6 @@ _SORT_OF_COLUMN = (SortKey.OWN, SortKey.OWN, SortKey.TOTAL, SortKey.TOTAL, SortK
 _COLUMN_OF_SORT = {SortKey.OWN: 0, SortKey.TOTAL: 2, SortKey.NAME: 4}
 _COLUMN_OF_CHANGE = {SortKey.OWN: 2, SortKey.TOTAL: 3, SortKey.NAME: 4}
 
-_KEYS = (
-    Binding("escape,q", "back", "Back"),
-    Binding("1", "view('flame')", "Flame"),
-    Binding("2", "view('functions')", "Functions"),
-    Binding("3", "view('threads')", "Threads"),
-    Binding("slash", "search", "Search"),
-    Binding("question_mark", "explain", "Help"),
-    Binding("s", "sandwich", "Callers"),
-    Binding("t", "thread", "Thread"),
-    Binding("i", "idle", "Idle"),
-    Binding("o", "order", "Order"),
-    Binding("v", "lines", "Lines"),
-    Binding("d", "diff", "Compare"),
-    Binding("e", "export", "Export"),
-    Binding("f1", "explain", "Help", show=False),
-    Binding("y", "copy_path", "Copy path", show=False),
-    Binding("c", "sort", "Sort", show=False),
-    Binding("n", "match(1)", "Next match", show=False),
-    Binding("N", "match(-1)", "Previous match", show=False),
-)
-"""What the screen listens to, in the order in which the last line shows it."""
-_SEARCH_KEYS = (Binding("enter", "match_first", "First match"), Binding("escape", "back", "End the search"))
-
 
 class FlameScreen(Screen[None]):
     """Shows one capture, or the difference of two."""
@@ -89,7 +68,7 @@ waited are left out, unless the capture's mode takes waiting threads too
 py-spy sees threads that run Python. llama.cpp's compute threads don't, so their work shows only under 3.
 """
     BINDING_GROUP_TITLE = "Profile"
-    BINDINGS: ClassVar[list[BindingType]] = [*_KEYS]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.FLAME)]
     DEFAULT_CSS = """
     FlameScreen { layout: vertical; }
     FlameScreen .line { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -135,7 +114,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         yield Static(id="frame", classes="line", markup=False)
         yield Static(id="detail", classes="line", markup=False)
         yield Input(id="search", placeholder="Search frames", compact=True)
-        yield KeyLine(_KEYS)
+        yield KeyBar(scope=Scope.FLAME)
 
     def on_mount(self) -> None:
         """Fill in what doesn't change."""
@@ -216,7 +195,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
         # In its place, so that nothing above has to move.
         self.query_one("#detail").display = False
         self._search_line.focus()
-        self.query_one(KeyLine).use(_SEARCH_KEYS)
+        self.query_one(KeyBar).show_scope(Scope.SEARCH)
 
     def action_match(self, step: int) -> None:
         """Go to the next or previous match."""
@@ -405,7 +384,7 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
     def _close_search(self) -> None:
         self._search_line.remove_class("-open")
         self.query_one("#detail").display = True
-        self.query_one(KeyLine).use(_KEYS)
+        self.query_one(KeyBar).show_scope(Scope.FLAME)
         self._show_view()
 
     def _show_sandwich(self, frame: str) -> None:

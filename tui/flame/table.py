@@ -9,13 +9,15 @@ from typing import ClassVar
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from engine.text import drawable
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
 from tui.flame.look import FlameLook, Tint
 
 GAP = 1
@@ -49,15 +51,7 @@ Own time is spent in the function itself, total time also in what it calls.
 - A click on a heading sorts by it, and so does `c`
 """
     BINDING_GROUP_TITLE = "Functions"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", "move(-10_000_000)", "Start", show=False),
-        Binding("end", "move(10_000_000)", "End", show=False),
-        Binding("enter", "choose", "Callers and callees", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.TABLE)]
     DEFAULT_CSS = """
     RowTable { height: 1fr; scrollbar-gutter: stable; scrollbar-size-vertical: 1; overflow-x: hidden; }
     """

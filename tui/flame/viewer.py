@@ -24,7 +24,7 @@ class ProfileViewer(App[None], inherit_bindings=False):
     """Shows one subject, and ends when its screen is left."""
 
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, only={"quit"}, own=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, only={"quit", "help"}, own=True)]
 
     def __init__(self, subject: Subject, terminal: Terminal, theme: str | None = None) -> None:
         super().__init__(driver_class=SafeLinuxDriver if terminal.unicode else AsciiDriver)
@@ -51,6 +51,10 @@ class ProfileViewer(App[None], inherit_bindings=False):
             self.notify(str(error), title="The path could not be copied", severity="error", markup=False)
         else:
             self.notify(copied.sentence, title="Copied", markup=False)
+
+    async def action_help(self) -> None:
+        """Explain the view and the capture."""
+        await self.screen.run_action("explain")
 
     def on_mount(self) -> None:
         """Show it."""

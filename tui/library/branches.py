@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -46,11 +46,7 @@ Each version of a message stands one step further to the right than the message 
 branch that is open. Left and Right go to the other versions; Enter opens the branch of the chosen message, or unfolds messages that
 were folded.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings_for(Scope.DIALOG, only={"close"}),
-        Binding("left", "version(-1)", "Older version"),
-        Binding("right", "version(1)", "Newer version"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"}), *bindings_for(Scope.BRANCHES)]
     DEFAULT_CSS = """
     BranchesScreen {
         background: $background;

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -52,10 +52,7 @@ Medians over the clean turns of each side, with the median absolute deviation af
 and `worse` stand only where the medians differ by more than either side varies by itself. The charts draw both sides over each other;
 the right side is the dotted line.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings_for(Scope.DIALOG, only={"close"}),
-        Binding("c", "charts", "Charts"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"}), *bindings_for(Scope.COMPARISON)]
     DEFAULT_CSS = """
     ComparisonScreen {
         background: $background;

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from engine.store.series import Chart
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
 from tui.drawing.large_chart import LargeChartScreen, Plot, line_sign
 from tui.drawing.rows import UNKNOWN, number
@@ -24,7 +26,7 @@ class LoggedChartScreen(LargeChartScreen):
 
     KEYS_TOLD = "Left Right read  Tab next  Esc closes"
     HELP = "Left and right read values, Home and End jump, Tab shows the next chart, Esc closes."
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "turn(1)", "Next chart"), Binding("shift+tab", "turn(-1)", "Chart before")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CHART, only={"next_chart", "previous_chart"})]
 
     def __init__(self, charts: Sequence[Chart], *, glyphs: Glyphs) -> None:
         super().__init__(glyphs=glyphs)

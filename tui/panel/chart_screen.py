@@ -6,11 +6,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from engine.metrics.history import Trace, Window
 from engine.metrics.snapshot import Marker, Snapshot
 from engine.store.series import axis_end
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
 from tui.drawing.chart import highest
 from tui.drawing.large_chart import LargeChartScreen, Plot, line_sign
@@ -46,7 +48,7 @@ class ChartScreen(LargeChartScreen):
 
     KEYS_TOLD = "Left Right read  w window  Esc closes"
     HELP = "Left and right read values, Home and End jump, w changes how far back the chart looks, Esc closes."
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "window", "Window")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CHART, only={"chart_window"})]
 
     def __init__(self, title: str, spec: ChartSpec, source: Callable[[], Snapshot], *, window: Window, glyphs: Glyphs) -> None:
         super().__init__(glyphs=glyphs)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
@@ -15,6 +15,8 @@ from textual.widgets import Static
 from engine.metrics.figures import FIGURES
 from engine.metrics.figures.figure import Figure
 from engine.metrics.snapshot import Snapshot
+from tui.actions.bindings import DEFAULT_KEYMAP, Keymap, bindings_for
+from tui.actions.registry import Scope
 from tui.drawing.look import look
 from tui.drawing.rows import fit
 from tui.panel.pane import Density, Pane
@@ -29,7 +31,7 @@ AROUND = 6
 class ExplainScreen(ModalScreen[None]):
     """A page over the panel; any of the usual keys closes it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PAGE)]
     DEFAULT_CSS = """
     ExplainScreen { align: center middle; }
     ExplainScreen > VerticalScroll {
@@ -45,12 +47,13 @@ class ExplainScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """The values now, then one block per figure."""
+        keymap = getattr(self.app, "keymap", DEFAULT_KEYMAP)
         with VerticalScroll() as page:
             page.border_title = f"{self._pane.title}: what these numbers are"
             page.border_subtitle = "Esc closes"
             yield Static(id="values")
             for figure in explained(self._pane.id):
-                yield Static(_block(figure, figure.unavailable(self._snapshot)), classes="figure")
+                yield Static(_block(figure, figure.unavailable(self._snapshot), keymap), classes="figure")
 
     def on_mount(self) -> None:
         """The page is styled only now, so the values can take its colours."""
@@ -68,13 +71,13 @@ def explained(pane_id: str, figures: Sequence[Figure] = FIGURES) -> list[Figure]
     return [figure for figure in figures if pane_id in figure.panes]
 
 
-def _block(figure: Figure, reason: str | None) -> Text:
+def _block(figure: Figure, reason: str | None, keymap: Keymap) -> Text:
     unit = f" ({figure.unit})" if figure.unit else ""
     block = Text()
     block.append(f"{figure.name}{unit}\n", "bold")
     if reason is not None:
         block.append(f"Unavailable here: {reason}\n", "italic")
-    for label, text in (("How", figure.formula), ("From", figure.source), ("Changes with", figure.levers)):
+    for label, text in (("How", figure.formula), ("From", figure.source), ("Changes with", keymap.hint(figure.levers, *figure.actions))):
         block.append(f"{label}: ", "dim")
         block.append(f"{text}\n" if label != "Changes with" else text)
     return block

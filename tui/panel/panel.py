@@ -11,7 +11,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
@@ -22,7 +22,7 @@ from engine.metrics.history import Window
 from engine.metrics.roofline import sentence
 from engine.metrics.snapshot import EMPTY, Snapshot
 from tui.actions.bindings import bindings_for
-from tui.actions.registry import Scope
+from tui.actions.registry import BY_ID, Scope, display_key
 from tui.drawing.braille import Glyphs
 from tui.drawing.chart import Chart, Scale
 from tui.drawing.look import look
@@ -37,7 +37,7 @@ from tui.panel.pane import ChartLook, Density, Pane, chart_rows
 from tui.panel.speed import CONTEXT, LATENCY, SPEED
 
 PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, PRICE, EVENTS)
-"""Every pane, in the order of its number key."""
+"""Every pane; the keys of the action `toggle_pane` are theirs in this order, and a pane beyond them has none."""
 
 HEAD_ROWS = 1
 
@@ -71,7 +71,6 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
     KEY_SCOPE: ClassVar[Scope] = Scope.PANEL
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for(Scope.PANEL, leave_out={"toggle_pane"}),
-        *(Binding(str(place), f"toggle_pane({place})", show=False) for place in range(1, len(PANES) + 1)),
     ]
 
     @dataclass
@@ -90,16 +89,21 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         glyphs: Glyphs = Glyphs.BRAILLE,
         sweep: bool = False,
         arrangements: Arrangements | None = None,
+        pane_keys: Sequence[str] = BY_ID["toggle_pane"].keys,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
-        """`sweep` is for slow links, see the attribute; `arrangements` are those of the last start."""
+        """`sweep` is for slow links, see the attribute; `arrangements` are those of the last start.
+
+        `pane_keys` show and hide the panes, one each.
+        """
         super().__init__(id=id, classes=classes)
         self.glyphs = glyphs
         self.sweep = sweep
         """For slow lines: charts never scroll, and the panes are drawn every two seconds only. May change at any time."""
         self.drawn_ms: float | None = None
         """What composing the last picture cost."""
+        self._pane_keys = {pane.id: key for pane, key in zip(PANES, pane_keys, strict=False)}
         self._snapshot = EMPTY
         self._in_panes = EMPTY
         """What the panes show: the newest, or what they showed when they were paused."""
@@ -136,6 +140,13 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
     def on_blur(self) -> None:
         """The mark goes."""
         self._draw()
+
+    def on_key(self, event: events.Key) -> None:
+        """Show or hide the pane of this key."""
+        name = next((name for name, key in self._pane_keys.items() if key == event.key), None)
+        if name is not None:
+            event.stop()
+            self.action_toggle_pane(name)
 
     def on_click(self, event: events.Click) -> None:
         """Select the pane under the mouse; another click makes it fill the panel, and back."""
@@ -207,9 +218,8 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self.notify("This arrangement is now your own; [a] comes back to it.", title="Arrangement kept", markup=False)
         self._rearranged()
 
-    def action_toggle_pane(self, number: int) -> None:
-        """Show or hide a pane; the last one stays."""
-        name = PANES[number - 1].id
+    def action_toggle_pane(self, name: str) -> None:
+        """Show or hide a pane by its id; the last one stays."""
         shown = self._arrangements.current.panes
         panes = tuple(each for each in shown if each != name) if name in shown else (*shown, name)
         if panes:
@@ -369,7 +379,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         return rows
 
     def _title(self, pane: Pane, now: Snapshot, width: int) -> Row:
-        name = f"{PANES.index(pane) + 1} {pane.title}"
+        name = f"{display_key(self._pane_keys.get(pane.id, ''))} {pane.title}".lstrip()
         value = pane.headline(now)
         rule = "─" * max(1, width - len(name) - len(value) - 2)
         chosen = self.has_focus and pane is self._selected

@@ -61,7 +61,8 @@ ANSWER: tuple[Figure, ...] = (
     Figure("stream_batch", "Tokens per chunk", label="batch", unit="tokens", read=lambda now: now.stream_batch, panes=("speed",),
         formula="Tokens that travel together from the engine to the screen. `auto` takes the smallest number that keeps painting under its "
         "share of a core and the bytes under what the line carries.",
-        source="The preset, or the measured cost of painting.", levers="Alt+B and Alt+S, or `stream_batch` in the preset."),
+        source="The preset, or the measured cost of painting.", levers="`stream_batch` in the preset.",
+        actions=("bigger_batch", "smaller_batch")),
     Figure("itl_p50_ms", "Inter-token p50", label="p50", unit="ms", read=lambda now: now.gaps.p50_ms, panes=("latency",),
         of_turn=lambda turn: turn.timings.itl_p50_ms, less_is_better=True, turn_chart="Inter-token latency",
         metric=Metric(_GAPS, labels={"quantile": "0.5"}),

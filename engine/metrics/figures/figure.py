@@ -64,6 +64,8 @@ class Figure:
     """Where the inputs come from."""
     levers: str = ""
     """What would change it."""
+    actions: tuple[str, ...] = ()
+    """Ids of actions that change it; the screen adds their keys."""
     panes: tuple[str, ...] = ()
     """Panes of the panel whose explanation names it."""
     row: bool = False

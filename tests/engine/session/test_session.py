@@ -293,8 +293,9 @@ class TestLog:
 class TestTrouble:
     async def test_without_a_model_the_way_out_is_named(self) -> None:
         session = await open_session(Preset(), Config(), backend=FakeBackend(), log=False)
-        with pytest.raises(EngineError, match="F3"):
+        with pytest.raises(EngineError, match="pick one") as refused:
             session.send("Hi")
+        assert refused.value.action == "models"
         await session.close()
 
     async def test_a_failed_load_keeps_the_model_before(self, watched: Watched) -> None:

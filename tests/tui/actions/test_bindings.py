@@ -65,3 +65,14 @@ def test_actions_that_work_anywhere_come_before_the_focused_widget() -> None:
     bindings = list(bindings_for(Scope.APP))
     assert all(binding.priority and binding.action == f"app.do('{binding.id}')" for binding in bindings)
     assert not any(binding.priority for binding in bindings_for(Scope.TRANSCRIPT))
+
+
+def test_keys_of_every_view_can_be_changed() -> None:
+    keymap = resolve({"flame_search": "f", "chart_left": ["h", "left"]})
+    assert keymap.problems == ()
+    assert keymap.overrides() == {"flame_search": "f", "chart_left": "h,left"}
+    assert "Search has no key left" in resolve({"flame_thread": "slash"}).problems[0]
+
+
+def test_a_key_of_the_program_is_taken_from_every_view() -> None:
+    assert "Pin has no key left" in resolve({"theme": "alt+i"}).problems[0]

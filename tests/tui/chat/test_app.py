@@ -432,6 +432,22 @@ async def test_a_command_that_needs_words_is_put_into_the_prompt_when_it_comes_w
         assert run.chat.prompt.text == ""
 
 
+async def test_hints_of_the_engine_name_the_keys_in_force() -> None:
+    async with program(ready=False, model=None, keys={"models": "f11"}) as run:
+        await wait_until(run.pilot, lambda: not run.chat.models.first_expected)
+        await run.send("Anybody?")
+        await run.until_noticed("or pick one: F11.")
+
+
+async def test_single_panes_are_shown_and_hidden_from_the_palette() -> None:
+    async with program(size=(200, 60)) as run:
+        await wait_until(run.pilot, lambda: run.chat.panel.widget is not None)
+        assert run.chat.panel.widget is not None
+        before = len(run.chat.panel.widget.panes)
+        await run.pilot.press("ctrl+p", *"events pane", "enter")
+        await wait_until(run.pilot, lambda: len(run.chat.panel.widget.panes) == before - 1)  # type: ignore[union-attr]
+
+
 async def test_what_was_typed_is_remembered_in_private() -> None:
     async with program() as run:
         await run.send("remember me")

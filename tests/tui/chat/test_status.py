@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from tests.tui.host import Host, screen_text
 from tui.actions.bindings import resolve
-from tui.chat.footer import KeyBar
+from tui.actions.footer import KeyBar
 from tui.chat.status import SEPARATOR, Status, StatusLine, fitted
 
 FULL = Status(

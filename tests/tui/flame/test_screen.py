@@ -13,8 +13,9 @@ from textual.widgets import Input, OptionList
 from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
 from tests.engine.profiling.captures import record, timed
 from tests.tui.host import Host, screen_lines, screen_text, wait_until
+from tests.tui.program import program
+from tui.actions.footer import KeyBar
 from tui.flame.icicle import Icicle
-from tui.flame.key_line import KeyLine
 from tui.flame.screen import FlameScreen
 from tui.flame.subject import CaptureSubject, DiffSubject, Subject
 from tui.flame.table import RowTable
@@ -209,7 +210,7 @@ async def test_the_last_line_names_the_keys_and_takes_clicks() -> None:
         screen = await opened(pilot)
         last = screen_lines(pilot.app)[-1]
         assert last == " Esc Back  1 Flame  2 Functions  3 Threads  / Search  ? Help"
-        await pilot.click(KeyLine, offset=(last.index("3 Threads") + 3, 0))
+        await pilot.click(KeyBar, offset=(last.index("3 Threads") + 3, 0))
         await wait_until(pilot, lambda: screen.view == "threads")
         await pilot.press("slash")
         await wait_until(pilot, lambda: "Esc End the search" in screen_lines(pilot.app)[-1])
@@ -290,7 +291,7 @@ async def test_help_tells_the_keys_and_the_mouse_of_what_is_shown() -> None:
         assert "A click selects, a second click" in screen_text(pilot.app)
         await pilot.press("escape", "2", "question_mark")
         await wait_until(pilot, lambda: "A click on a heading sorts by it" in screen_text(pilot.app))
-        await pilot.press("escape", "3", "f1")
+        await pilot.press("escape", "3", "question_mark")
         await wait_until(pilot, lambda: "without pausing. What Python code runs" in screen_text(pilot.app))
 
 
@@ -319,3 +320,13 @@ async def test_the_command_to_run_instead_is_shown_whole_at_80x24() -> None:
     async with Host().run_test(size=(80, 24)) as pilot:
         await opened(pilot, CaptureSubject(replace(CAPTURE, mode=CaptureMode.IN_PROCESS, notes=(note,))))
         assert "".join(note.split()) in "".join(screen_text(pilot.app).split())
+
+
+async def test_keys_of_the_viewer_follow_the_config_in_the_line_and_in_what_they_do() -> None:
+    async with program(keys={"flame_functions": "f"}) as run:
+        screen = await opened(run.pilot)
+        assert "F Functions" in screen_lines(run.app)[-1]
+        await run.pilot.press("2")
+        assert screen.view == "flame"
+        await run.pilot.press("f")
+        assert screen.view == "functions"

@@ -19,7 +19,9 @@ from engine.metrics.snapshot import Phase
 from tests.tui.panel.test_panel import screen_text
 from tests.tui.panel_feed import ScriptedSession
 from tui.actions.registry import ACTIONS, Scope
+from tui.actions.registry import BY_ID as BY_ACTION
 from tui.drawing.braille import Glyphs
+from tui.panel import panel as panel_module
 from tui.panel.arrangements import Arrangements
 from tui.panel.chart_screen import ChartScreen
 from tui.panel.explain import ExplainScreen
@@ -57,8 +59,21 @@ def test_every_panel_action_of_the_registry_is_an_action_of_the_panel() -> None:
 
 
 def test_every_pane_has_a_number_key() -> None:
-    keys = next(action.keys for action in ACTIONS if action.id == "toggle_pane")
-    assert keys == tuple(str(number + 1) for number in range(len(PANES)))
+    assert len(BY_ACTION["toggle_pane"].keys) >= len(PANES)
+
+
+@pytest.mark.parametrize(("keys", "title"), [("1234567890", "0 Tenth"), ("123456789", "Tenth")])
+async def test_a_tenth_pane_has_the_key_it_is_given_or_none(keys: str, title: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panel_module, "PANES", (*PANES, replace(CPU, id="tenth", title="Tenth")))
+    app = PanelApp()
+    app.panel = Panel(pane_keys=tuple(keys))
+    async with app.run_test(size=(200, 60)) as pilot:
+        assert "Tenth" not in await text(pilot)
+        if "0" in keys:
+            await pilot.press("0")
+        else:
+            app.panel.action_toggle_pane("tenth")
+        assert f"{title} ─" in await text(pilot)
 
 
 async def test_enter_lets_a_pane_fill_the_panel_and_puts_it_back() -> None:

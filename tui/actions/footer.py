@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rich.cells import cell_len
 from textual import events
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 
 from tui.actions.bindings import DEFAULT_KEYMAP, Keymap
 from tui.actions.registry import ACTIONS, Action, Scope
-from tui.chat.messages import ActionRequested
 
 GAP = 2
+
+
+@dataclass
+class ActionRequested(Message):
+    """The user clicked an action that works anywhere."""
+
+    action_id: str
 
 
 class KeyBar(Widget):
@@ -25,17 +34,25 @@ class KeyBar(Widget):
     }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, scope: Scope | None = None, id: str | None = None) -> None:
+        """With `scope`, only its keys are shown, wherever the focus is."""
         super().__init__(id=id)
         self._keymap = DEFAULT_KEYMAP
-        self._scope = Scope.APP
+        self._only = scope
+        self._scope = scope or Scope.APP
 
     def on_mount(self) -> None:
         """Follow the focus: a widget with keys of its own says so with `KEY_SCOPE`."""
+        self._keymap = getattr(self.app, "keymap", self._keymap)
         self.watch(self.screen, "focused", self._focus_moved, init=False)
 
+    def show_scope(self, scope: Scope) -> None:
+        """Show the keys of this scope only."""
+        self._only = self._scope = scope
+        self.refresh()
+
     def _focus_moved(self, focused: Widget | None) -> None:
-        scope = getattr(focused, "KEY_SCOPE", Scope.APP)
+        scope = self._only or getattr(focused, "KEY_SCOPE", None) or Scope.APP
         if scope is not self._scope:
             self._scope = scope
             self.refresh()
@@ -48,7 +65,7 @@ class KeyBar(Widget):
     def _fitting(self) -> list[tuple[int, Action]]:
         """Column and action of each key that fits; help and quit are the last to go."""
         wanted = [action for action in ACTIONS if action.footer and self._belongs(action) and self._keymap.shown(action.id)]
-        while wanted and sum(self._width(action) + GAP for action in wanted) > self.size.width:
+        while wanted and 1 + sum(self._width(action) + GAP for action in wanted) - GAP > self.size.width:
             wanted.remove(next((action for action in reversed(wanted) if not action.fixed), wanted[0]))
         placed, column = [], 1
         for action in wanted:
@@ -57,7 +74,7 @@ class KeyBar(Widget):
         return placed
 
     def _belongs(self, action: Action) -> bool:
-        return action.scope is self._scope or (action.scope is Scope.APP and action.fixed)
+        return action.scope is self._scope or (self._only is None and action.scope is Scope.APP and action.fixed)
 
     def _width(self, action: Action) -> int:
         return cell_len(f"{self._keymap.shown(action.id)} {action.label}")
@@ -75,5 +92,12 @@ class KeyBar(Widget):
             if column <= event.x < column + self._width(action):
                 if action.scope is Scope.APP:
                     self.post_message(ActionRequested(action.id))
-                elif (focused := self.screen.focused) is not None:
-                    self.run_worker(focused.run_action(action.id), group="action")
+                else:
+                    self._run(action.call or action.id)
+
+    def _run(self, call: str) -> None:
+        """Have the focused widget, or the nearest one around it that can, do an action."""
+        nodes = (self.screen.focused or self.screen).ancestors_with_self
+        able = (node for node in nodes if isinstance(node, Widget) and hasattr(node, f"action_{call.partition('(')[0]}"))
+        if (node := next(able, None)) is not None:
+            self.run_worker(node.run_action(call), group="action")

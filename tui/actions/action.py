@@ -1,0 +1,93 @@
+"""What an action is: its keys, where they are listened to, its slash command. Imports no Textual."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """Where an action's keys are listened to."""
+
+    APP = "anywhere"
+    PROMPT = "in the prompt"
+    TRANSCRIPT = "in the transcript"
+    PANEL = "in the panel"
+    LIST = "in a list"
+    TURNS = "in the performance view"
+    DIALOG = "in a dialog"
+    BRANCHES = "in the branches"
+    COMPARISON = "side by side"
+    FLAME = "in the flamegraph viewer"
+    ICICLE = "in a flamegraph"
+    TABLE = "in the table of functions"
+    SEARCH = "in the search line"
+    CAPTURE = "in the capture dialog"
+    CHART = "in a large chart"
+    PAGE = "on a page of help"
+
+    @property
+    def around(self) -> frozenset[Scope]:
+        """Scopes whose keys are listened to as well while one is in this one."""
+        return _AROUND.get(self, frozenset())
+
+
+_AROUND: Mapping[Scope, frozenset[Scope]] = {
+    **dict.fromkeys((Scope.PROMPT, Scope.TRANSCRIPT, Scope.PANEL), frozenset({Scope.APP})),
+    **dict.fromkeys((Scope.LIST, Scope.TURNS, Scope.BRANCHES, Scope.COMPARISON, Scope.CAPTURE), frozenset({Scope.DIALOG})),
+    **dict.fromkeys((Scope.ICICLE, Scope.TABLE), frozenset({Scope.FLAME})),
+}
+
+
+class Group(StrEnum):
+    """Headings of the help and of the README's table."""
+
+    TALK = "Talk"
+    READ = "Read and copy"
+    SESSIONS = "Sessions"
+    TUNE = "Models and presets"
+    MEASURE = "Measure"
+    FLAME = "Flamegraph"
+    PROGRAM = "Program"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something a person can do."""
+
+    id: str
+    """Stable name, used in the config's `[keys]` table."""
+    keys: tuple[str, ...]
+    """Default keys in Textual's spelling, the one to show first."""
+    label: str
+    """One or two words for the footer."""
+    sentence: str
+    """What it does, for help and palette; sentence case, no full stop."""
+    group: Group
+    scope: Scope = Scope.APP
+    slash: tuple[str, ...] = ()
+    """Slash commands that do the same, without the slash; the first is the one shown."""
+    argument: str = ""
+    """What may follow the slash command, as the help writes it: `NAME`."""
+    with_argument: str = ""
+    """What it does then, where `sentence` says something else."""
+    needs_argument: bool = False
+    """Without an argument it does nothing but ask for one."""
+    call: str = ""
+    """Textual's action with its parameters, where that is not the id: `move(-1)`."""
+    footer: bool = False
+    """Shown in the footer of a wide terminal, where the action's keys are listened to."""
+    fixed: bool = False
+    """Can't be unbound: the way out and the way to help are never lost."""
+
+
+_NAMES = {"escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn", "enter": "Enter"}
+_SIGNS = {"question_mark": "?", "slash": "/", "minus": "-", "left_square_bracket": "["}
+
+
+def display_key(key: str) -> str:
+    """A key as people write it: `ctrl+r` becomes `Ctrl+R`, `pageup` becomes `PgUp`."""
+    if len(key) == 1 and key.isupper():
+        return f"Shift+{key}"
+    return "+".join(_NAMES.get(part, _SIGNS.get(part, part.capitalize() if len(part) > 1 else part.upper())) for part in key.split("+"))
