@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from engine.backend import EngineInfo, GenerationFinished, PromptReady, StopReason, TokensDecoded
+from engine.backend import EngineInfo, GenerationFinished, PrefillProgressed, PromptReady, StopReason, TokensDecoded
 from engine.chat.thinking import Split, ThinkingParser
 from engine.clock import NS_PER_MS
+from engine.events import AnswerGrew, PromptEvaluated
 from engine.guide.respelling import Respelling
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, TurnRecord
@@ -62,6 +63,32 @@ class Turn:
     def context_used(self) -> int:
         """Tokens of the prompt, as far as the engine tells, and of the answer."""
         return self.n_tokens + (self.prompt.prompt.n_tokens or 0 if self.prompt else 0)
+
+    def grew(self, added: Split, token_ns: tuple[int, ...] = ()) -> AnswerGrew:
+        """The event that tells of a chunk."""
+        return AnswerGrew(
+            answer_id=self.answer.id,
+            text=added.answer,
+            thinking=added.thinking,
+            moved=added.moved,
+            in_thinking=self.parser.in_thinking,
+            token_ns=token_ns,
+            context_used=self.context_used,
+        )
+
+    def evaluated(self, prompt: PromptReady, progress: PrefillProgressed | None = None) -> PromptEvaluated:
+        """The event that tells how far the prefill is."""
+        return PromptEvaluated(
+            answer_id=self.answer.id,
+            cache_n=prompt.cache_n,
+            processed=progress.processed if progress else 0,
+            total=progress.total if progress else (prompt.prompt.n_tokens or 0) - prompt.cache_n,
+            elapsed_ms=progress.elapsed_ms if progress else 0.0,
+            eta_ms=progress.eta_ms if progress else None,
+            left_out=prompt.prompt.left_out,
+            diverged_at=prompt.diverged_at,
+            prompt_text=prompt.prompt.text,
+        )
 
     def finish(self, end: GenerationFinished, measured: TurnFigures) -> tuple[Message, TurnRecord, Split]:
         """The final answer, the record of the turn, and what had been held back until now."""

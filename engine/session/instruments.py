@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.backend import EngineInfo, ThreadsNow
 from engine.errors import XchatError
-from engine.events import Event, ModelReady, Notice, Painted, TurnFinished, TurnStarted
+from engine.events import Event, ModelReady, Notice, Painted, SessionOpened, TurnFinished, TurnStarted
 from engine.host.bandwidth import remembered
 from engine.host.sampler import HostSample, HostSampler, host_sampler
 from engine.metrics.live_socket import SnapshotServer
@@ -27,7 +27,9 @@ from engine.metrics.ui_cost import Link
 from engine.models.check import parts_of
 from engine.models.facts_cache import FactsCache
 from engine.models.memory import traffic_of
+from engine.session.effect import Effect
 from engine.session.journal import Journal
+from engine.store.export.run_card import GOVERNOR_KIND
 
 TICK_S = 0.5
 """Between two samples of the machine."""
@@ -98,6 +100,9 @@ class Instruments:
         """The thread count that the limits are for."""
         self._sampling: asyncio.Future[HostSample] | None = None
         """The sampling on its thread; it goes on there when the tick that waits for it is cancelled."""
+        self._moves: tuple[str, ...] = ()
+        """What the thread governors had decided when they were last asked."""
+        self._effect = Effect()
         self._shown_alerts: set[str] = set()
         """Alerts that were shown; crossed again, they are marked and logged only."""
         self._logged_s = 0.0
@@ -148,11 +153,15 @@ class Instruments:
         """Take an event of the session."""
         self.meter.handle(event)
         self._event_s = time.monotonic()
+        if (notice := self._effect.handle(event)) is not None:
+            self._emit(notice)
         if isinstance(event, TurnStarted):
             self._turn_id, self._turn = event.answer_id, TurnFigures()
             self._start(self._tick_early())
         elif isinstance(event, TurnFinished):
             self._turn_id = None
+        elif isinstance(event, SessionOpened):
+            self._moves = ()
         elif isinstance(event, ModelReady):
             self._engine = event.engine
             self.meter.traffic = None
@@ -163,6 +172,22 @@ class Instruments:
         """What was measured around the turn under way so far."""
         self._turn.judged, self._turn.noisy = self.meter.noise.judged, self.meter.noise.verdict()
         return self._turn
+
+    def switched(self, what: str, *, reads_again: bool, mark: str = "") -> None:
+        """Compare the speed before and after a switch, and mark it in the log. With `reads_again` the next prompt is evaluated whole."""
+        if mark:
+            self._journal.mark(self._turn_id, "preset", mark)
+        self._effect.switched(what, reads_again=reads_again)
+
+    def log_moves(self) -> None:
+        """Mark what the thread governors decided since they were last asked, for the run card."""
+        now = self._threads_now()
+        if now is None or now.moves == self._moves:
+            return
+        for move in now.moves:
+            if move not in self._moves:
+                self._journal.mark(self._turn_id, GOVERNOR_KIND, move)
+        self._moves = now.moves
 
     # From the screen
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from engine.clock import wall_ms
 from engine.errors import StoreError, XchatError
-from engine.records import Message, Sample, TurnRecord
+from engine.records import Sample, SessionInfo
 from engine.store.writer import Store
 
 CLOSE_TIMEOUT_S = 2.0
@@ -27,6 +27,15 @@ class LoggedSession:
     title: str
     created_ms: int
     id: int | None = None
+    stored: SessionInfo | None = None
+    """What the database said of it when it was resumed."""
+
+    @property
+    def info(self) -> SessionInfo | None:
+        """The conversation as lists show it; None until its row is there."""
+        if self.id is None:
+            return None
+        return replace(self.stored or SessionInfo(self.id, "", self.created_ms, self.created_ms, None), title=self.title)
 
 
 class Journal:
@@ -47,59 +56,24 @@ class Journal:
         """Whether what happens now will be in the database."""
         return self._store is not None
 
-    def engine(self, library: str) -> None:
-        """Which native library computes, for the run cards of what this process measures."""
-
-        async def describe(store: Store) -> None:
-            await store.describe_engine(library)
-
-        self._add(describe)
-
-    def begin(self, title: str, created_ms: int) -> LoggedSession:
-        """A new session; its row is made before anything that is logged for it."""
-        session = LoggedSession(title, created_ms)
+    def begin(self, title: str, created_ms: int) -> None:
+        """Go on with a new session; its row is made before anything that is logged for it."""
+        session = self.session = LoggedSession(title, created_ms)
 
         async def create(store: Store) -> None:
             session.id = await store.create_session(title, created_ms)
 
-        self._add(create)
-        return session
+        self.add(create)
 
-    def message(self, session: LoggedSession, message: Message) -> None:
-        """A message that is whole: what the person said."""
+    def write(self, statement: Callable[[Store, int], Awaitable[object]]) -> None:
+        """Queue a write about the session that goes on now, whose number it is called with; dropped when that one is not logged."""
+        session = self.session
 
-        async def save(store: Store) -> None:
-            if session.id is not None:
-                await store.save_message(session.id, message)
+        async def write(store: Store) -> None:
+            if session is not None and session.id is not None:
+                await statement(store, session.id)
 
-        self._add(save)
-
-    def answering(self, session: LoggedSession, on: bool) -> None:
-        """Mark a session as being answered, so that the next start notices when the program ended in the middle."""
-
-        async def mark(store: Store) -> None:
-            if session.id is not None:
-                await store.mark_answering(session.id, on)
-
-        self._add(mark)
-
-    def turn(self, session: LoggedSession, turn: TurnRecord, answer: Message) -> None:
-        """A finished turn with its answer, durable once the job is done."""
-
-        async def save(store: Store) -> None:
-            if session.id is not None:
-                await store.save_turn(replace(turn, session_id=session.id), answer)
-
-        self._add(save)
-
-    def head(self, session: LoggedSession, message_id: int | None) -> None:
-        """Which branch was looked at last."""
-
-        async def save(store: Store) -> None:
-            if session.id is not None:
-                await store.set_head(session.id, message_id)
-
-        self._add(save)
+        self.add(write)
 
     def mark(self, turn_id: int | None, kind: str, text: str) -> None:
         """A mark on the time line: a preset change, a move of the thread governor, a stall, a capture, an alert."""
@@ -108,7 +82,7 @@ class Journal:
         async def put(store: Store) -> None:
             store.put_event(wall_ms=at_ms, session_id=session.id if session else None, turn_id=turn_id, kind=kind, text=text)
 
-        self._add(put)
+        self.add(put)
 
     def sample(self, sample: Sample) -> None:
         """The machine at one moment; never waits."""
@@ -129,7 +103,7 @@ class Journal:
             else:
                 done.set_result(None)
 
-        self._add(relay)
+        self.add(relay)
         await done
 
     async def drain(self) -> None:
@@ -151,7 +125,8 @@ class Journal:
                 await asyncio.wait_for(self._store.close(), CLOSE_TIMEOUT_S)
             self._store = None
 
-    def _add(self, job: Callable[[Store], Awaitable[None]]) -> None:
+    def add(self, job: Callable[[Store], Awaitable[None]]) -> None:
+        """Queue a write that belongs to no session."""
         if self._store is not None:
             self._jobs.put_nowait(job)
 

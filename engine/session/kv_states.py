@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from engine.backend import Backend, HeldState, StateKey
+from engine.events import Event, SessionOpened, TurnFinished
 from engine.host.topology import read_room
 from engine.models.kv_files import KvFolder, worth_saving
 
@@ -33,6 +34,15 @@ class KvKeeping:
         self._backend = backend
         self._make_folder = folder
         self._writing: set[asyncio.Task[bool]] = set()
+        self.held = 0
+        """Tokens of the conversation that the engine was last known to hold."""
+
+    def handle(self, event: Event) -> None:
+        """Take an event of the session."""
+        if isinstance(event, TurnFinished):
+            self.held = event.turn.timings.context_used
+        elif isinstance(event, SessionOpened):
+            self.held = 0
 
     def keep(self, session_id: int, prefill_per_s: float | None) -> None:
         """Keep what the engine holds now as the state of that conversation, if that pays; written in the background.

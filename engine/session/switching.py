@@ -13,15 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
-from engine.clock import NS_PER_MS, NS_PER_S, now_ns
+from engine.clock import NS_PER_S, now_ns
 from engine.errors import UsageError, XchatError
-from engine.events import AnswerGrew, Event, Notice, SessionOpened, TurnFinished, TurnStarted
+from engine.events import Event, Notice, TurnFinished
 from engine.host.topology import read_topology
-from engine.metrics.before_after import BeforeAfter
 from engine.models.fit import TooLargeError
 from engine.models.memory import AUTO_CONTEXT
 from engine.presets.folder import PresetFolder, Shelf
@@ -30,10 +29,7 @@ from engine.presets.price import Price, PriceHistory, price_of
 from engine.presets.settings import difference, with_values
 from engine.records import TurnRecord
 from engine.session.model_finder import ModelFinder
-from engine.session.target import Point, comparable, cost_between, describe, loaded, of_no_model, rebased
-
-if TYPE_CHECKING:
-    from engine.session.session import Session
+from engine.session.target import Point, Switchable, Targets, comparable, cost_between, describe, of_no_model, rebased
 
 MOST_STEPS_BACK = 20
 AGAIN_NS = 5 * NS_PER_S
@@ -68,7 +64,7 @@ class Switching:
 
     def __init__(
         self,
-        session: Session,
+        session: Switchable,
         *,
         finder: ModelFinder,
         history: PriceHistory | None = None,
@@ -77,9 +73,8 @@ class Switching:
     ) -> None:
         """`finder` and `shelf` (all presets of this person by default) are asked on threads."""
         self._session = session
-        self._finder = finder
+        self._targets = Targets(finder, shelf or (lambda: PresetFolder().load()))
         self._known_prices = history
-        self._shelf = shelf or (lambda: PresetFolder().load())
         self._clock = clock
         self._past: deque[Point] = deque(maxlen=MOST_STEPS_BACK)
         self._asked: list[_Request] = []
@@ -88,10 +83,6 @@ class Switching:
         self._worker: asyncio.Task[None] | None = None
         self._waits_for: tuple[str, int] | None = None
         self._refused: Point | None = None
-        self._held = 0
-        self._speed = BeforeAfter()
-        self._what = ""
-        self._reads_again = False
 
     # What a person asks for
 
@@ -101,23 +92,23 @@ class Switching:
         if (preset.model, preset.quant) == (here.model, here.quant) and cost_of_change(here, preset) in (None, Cost.HOT):
             self._apply_hot(preset)
         else:
-            self._ask(partial(self._to_settings, preset), f"settings of {preset.name}")
+            self._ask(partial(self._targets.settings, preset), f"settings of {preset.name}")
 
     def use_named(self, name: str) -> None:
         """Put the preset called `name` in force."""
-        self._ask(partial(self._to_named, name), f"preset {name}")
+        self._ask(partial(self._targets.named, name), f"preset {name}")
 
     def next_preset(self, step: int) -> None:
         """Go that many places through the list of presets, around its ends."""
-        self._ask(partial(self._to_next_preset, step), f"presets {step:+}")
+        self._ask(partial(self._targets.next_preset, step), f"presets {step:+}")
 
     def use_quant(self, quant: str) -> None:
         """Take that quant of the model in use."""
-        self._ask(partial(self._to_quant, quant), f"quant {quant}")
+        self._ask(partial(self._targets.quant, quant), f"quant {quant}")
 
     def next_quant(self, step: int) -> None:
         """Take a smaller (+1) or larger (-1) quant of the model in use."""
-        self._ask(partial(self._to_next_quant, step), f"quants {step:+}")
+        self._ask(partial(self._targets.next_quant, step), f"quants {step:+}")
 
     def use_file(self, path: Path, *, force: bool = False) -> None:
         """Load another file under the settings in force."""
@@ -180,7 +171,9 @@ class Switching:
         refused = self._take_refused(path)
         quant = changes.get("quant")
         preset = with_values(refused.preset, changes)
-        self._ask(lambda _here: Point(preset, path if quant is None else self._finder.quant(path, quant)), f"amend {path} {changes}")
+        self._ask(
+            lambda _here: Point(preset, path if quant is None else self._targets.finder.quant(path, quant)), f"amend {path} {changes}"
+        )
 
     def _take_refused(self, path: Path) -> Point:
         refused, self._refused = self._refused, None
@@ -206,35 +199,14 @@ class Switching:
 
     # From the session
 
-    @property
-    def held(self) -> int:
-        """Tokens of the conversation that the engine was last known to hold."""
-        return self._held
-
-    def holds(self, tokens: int) -> None:
-        """The engine was given a saved state of the conversation."""
-        self._held = max(self._held, tokens)
-
     def prefill_speed(self, path: Path) -> float | None:
         """Tokens per second that a model was last seen to prefill here."""
         return self._prices.prefill_speed(str(path))
 
-    def heard(self, event: Event) -> None:
-        """Something happened in the session, and all others know it already."""
-        if isinstance(event, AnswerGrew):
-            self._speed.tokens(event.token_ns)
-            if self._speed.ready and not self._reads_again:
-                self._tell_effect(None)
-        elif isinstance(event, TurnStarted):
-            self._speed.began()
-        elif isinstance(event, TurnFinished):
-            self._held = event.turn.timings.context_used
+    def handle(self, event: Event) -> None:
+        """Take an event of the session: a finished turn tells how fast its model prefills here."""
+        if isinstance(event, TurnFinished):
             self._learn_prefill(event.turn)
-            if self._speed.pending:
-                self._tell_effect(event.turn)
-        elif isinstance(event, SessionOpened):
-            self._held = 0
-            self._speed.began()
 
     # One request after the other
 
@@ -258,7 +230,7 @@ class Switching:
             try:
                 goal = await asyncio.to_thread(_lead, asked, self._goal or self._here())
             except XchatError as error:
-                self._session.tell(Notice("warning", error.title, error.detail, error.hint, error.action))
+                self._session.emit(Notice("warning", error.title, error.detail, error.hint, error.action))
                 continue
             self._goal, last = goal, asked[-1] if asked else last
             assert last is not None
@@ -275,7 +247,7 @@ class Switching:
             here = self._here()
             self._waits_for = (last.by, self._clock())
             title = f"Waits for the end of the answer: {describe(here, goal)}"
-            self._session.tell(
+            self._session.emit(
                 Notice("information", title, self._price(here, goal).sentence, "The same again stops the answer and switches now.")
             )
         while self._session.busy and not self._asked:
@@ -304,7 +276,7 @@ class Switching:
         assert goal.path is not None
         what = describe(here, goal)
         price = self._price(here, goal)
-        self._session.tell(Notice("information", f"Switching to {what}", price.sentence))
+        self._session.emit(Notice("information", f"Switching to {what}", price.sentence))
         began = self._clock()
         try:
             await self._session.load(goal.path, goal.preset, force=force)
@@ -320,13 +292,11 @@ class Switching:
             return False
         seconds = (self._clock() - began) / NS_PER_S
         if self._goal is not None and self._goal.preset != goal.preset:
-            self._session.put_in_force(self._goal.preset)
+            self._session.apply_hot(self._goal.preset)
         self._prices.record(cost, str(goal.path), seconds)
-        self._speed.switched()
-        self._what, self._reads_again = what, bool(price.tokens)
+        self._session.switched(what, reads_again=bool(price.tokens), mark=f"{what}: {cost}, {seconds:.2f} s")
         again = f"; {price.tokens:,} tokens are read again with the next message" if price.tokens else ""
-        self._session.tell(Notice("information", f"In force: {what}", f"It took {seconds:.2f} s{again}"))
-        self._session.log_mark("preset", f"{what}: {cost}, {seconds:.2f} s")
+        self._session.emit(Notice("information", f"In force: {what}", f"It took {seconds:.2f} s{again}"))
         await asyncio.to_thread(self._prices.save)
         return True
 
@@ -337,41 +307,15 @@ class Switching:
         if self._goal is not None:
             self._goal = replace(self._goal, preset=rebased(self._goal.preset, here.preset, preset))
         if (here.preset.threads, here.preset.threads_batch) != (preset.threads, preset.threads_batch):
-            self._speed.switched()
-            self._what, self._reads_again = describe(here, Point(preset, here.path)), False
-        self._session.put_in_force(preset)
-
-    # Steps; on a thread
-
-    def _to_settings(self, preset: Preset, here: Point) -> Point:
-        same = (preset.model, preset.quant) == (here.preset.model, here.preset.quant)
-        return Point(preset, here.path if same else self._finder.find(preset, here.path))
-
-    def _to_named(self, name: str, here: Point) -> Point:
-        preset = self._shelf().get(name)
-        return Point(preset, self._finder.find(preset, here.path))
-
-    def _to_next_preset(self, step: int, here: Point) -> Point:
-        presets = self._shelf().presets
-        names = list(presets)
-        at = names.index(here.preset.name) if here.preset.name in names else -1 if step > 0 else 0
-        preset = presets[names[(at + step) % len(names)]]
-        return Point(preset, self._finder.find(preset, here.path))
-
-    def _to_quant(self, quant: str, here: Point) -> Point:
-        path = self._finder.quant(loaded(here), quant)
-        return Point(msgspec.structs.replace(here.preset, quant=quant), path)
-
-    def _to_next_quant(self, step: int, here: Point) -> Point:
-        quant, path = self._finder.neighbour(loaded(here), step)
-        return Point(msgspec.structs.replace(here.preset, quant=quant), path)
+            self._session.switched(describe(here, Point(preset, here.path)), reads_again=False)
+        self._session.apply_hot(preset)
 
     def _offers(self, here: Point) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
-        shelf = self._shelf()
+        shelf = self._targets.shelf()
         offers = []
         for preset in shelf.presets.values():
             try:
-                goal = Point(preset, self._finder.find(preset, here.path))
+                goal = Point(preset, self._targets.finder.find(preset, here.path))
                 offers.append(Offer(preset, self._price(here, goal) if here.path is not None and goal.path is not None else None))
             except XchatError as error:
                 offers.append(Offer(preset, None, str(error)))
@@ -395,8 +339,8 @@ class Switching:
             after,
             self._prices,
             model=str(goal.path),
-            context_used=self._held,
-            carried_over=kv_layout(before) == kv_layout(after) and self._held < window,
+            context_used=self._session.tokens_held,
+            carried_over=kv_layout(before) == kv_layout(after) and self._session.tokens_held < window,
         )
 
     def _learn_prefill(self, turn: TurnRecord) -> None:
@@ -406,18 +350,6 @@ class Switching:
             return
         if turn.clean or self._prices.prefill_speed(turn.model_path) is None:
             self._prices.record_prefill(turn.model_path, speed)
-
-    def _tell_effect(self, turn: TurnRecord | None) -> None:
-        """Speed before and after, and what reading the conversation again took."""
-        speeds = self._speed.take()
-        if speeds is None:
-            return
-        after, before = speeds
-        text = f"{after:.1f} tokens/s" + (f", {before:.1f} before" if before is not None else "")
-        if self._reads_again and turn is not None:
-            text += f"; read {turn.timings.prompt_n:,} tokens again in {turn.timings.prompt_ms * NS_PER_MS / NS_PER_S:.1f} s"
-        self._reads_again = False
-        self._session.tell(Notice("information", f"After the switch to {self._what}", text))
 
     def _here(self) -> Point:
         engine = self._session.engine

@@ -1,15 +1,21 @@
-"""From where to where a switch goes: presets on files, what lies between two of them, and how to say it. Pure."""
+"""From where to where a switch goes: presets on files, what lies between two of them, and how to say it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
+from engine.backend import Capabilities, EngineInfo, ThreadsNow
 from engine.errors import ModelError
+from engine.events import Event
+from engine.presets.folder import Shelf
 from engine.presets.preset import Cost, Preset, cost_of_change
 from engine.presets.settings import difference, shown
+from engine.session.model_finder import ModelFinder
 from engine.text import file_name, printable
 
 
@@ -67,3 +73,86 @@ def loaded(here: Point) -> Path:
     if here.path is None:
         raise ModelError("No model is loaded", "", "Pick one.", "models")
     return here.path
+
+
+class Switchable(Protocol):
+    """What is switched: a session."""
+
+    @property
+    def preset(self) -> Preset:
+        """The settings in force."""
+
+    @property
+    def engine(self) -> EngineInfo | None:
+        """The model that is loaded."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is under way."""
+
+    @property
+    def threads_now(self) -> ThreadsNow | None:
+        """The thread counts in use."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine offers beyond answering messages."""
+
+    @property
+    def tokens_held(self) -> int:
+        """Tokens of the conversation in the KV cache."""
+
+    def stop(self) -> None:
+        """End the answer under way."""
+
+    async def wait_idle(self) -> None:
+        """Return when no answer is under way."""
+
+    async def load(self, path: Path, preset: Preset | None = None, *, force: bool = False) -> EngineInfo:
+        """Load a model under a preset; raises XchatError, and what went wrong has been told then."""
+
+    def apply_hot(self, preset: Preset) -> None:
+        """Use a preset that differs in hot settings only."""
+
+    def switched(self, what: str, *, reads_again: bool, mark: str = "") -> None:
+        """Take note of a switch."""
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to whoever watches."""
+
+
+class Targets:
+    """Steps from a point to the one that is asked for. They read files, so they belong on a thread; each may raise XchatError."""
+
+    def __init__(self, finder: ModelFinder, shelf: Callable[[], Shelf]) -> None:
+        """`shelf` has all presets of this person."""
+        self.finder = finder
+        self.shelf = shelf
+
+    def settings(self, preset: Preset, here: Point) -> Point:
+        """To these settings."""
+        same = (preset.model, preset.quant) == (here.preset.model, here.preset.quant)
+        return Point(preset, here.path if same else self.finder.find(preset, here.path))
+
+    def named(self, name: str, here: Point) -> Point:
+        """To the preset of that name."""
+        preset = self.shelf().get(name)
+        return Point(preset, self.finder.find(preset, here.path))
+
+    def next_preset(self, step: int, here: Point) -> Point:
+        """That many presets further, around the ends of the list."""
+        presets = self.shelf().presets
+        names = list(presets)
+        at = names.index(here.preset.name) if here.preset.name in names else -1 if step > 0 else 0
+        preset = presets[names[(at + step) % len(names)]]
+        return Point(preset, self.finder.find(preset, here.path))
+
+    def quant(self, quant: str, here: Point) -> Point:
+        """To that quant of the model in use."""
+        path = self.finder.quant(loaded(here), quant)
+        return Point(msgspec.structs.replace(here.preset, quant=quant), path)
+
+    def next_quant(self, step: int, here: Point) -> Point:
+        """To a smaller (+1) or larger (-1) quant of the model in use."""
+        quant, path = self.finder.neighbour(loaded(here), step)
+        return Point(msgspec.structs.replace(here.preset, quant=quant), path)

@@ -96,7 +96,7 @@ async def measure(database: Path, size: tuple[int, int], repeats: int) -> None:
         await close()
 
         session = run.session
-        last = (await session.reader.page(LONG, limit=1))[-1].text.split()[-1]
+        last = (await session.library.reader.page(LONG, limit=1))[-1].text.split()[-1]
         resumed = []
         for _ in range(repeats + 1):
             session.new_session()

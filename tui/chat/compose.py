@@ -119,8 +119,8 @@ class ComposeController:
             self._leave_editing()
         elif session is not None and session.busy:
             session.stop()
-        elif session is not None and session.loading:
-            session.cancel_load()
+        elif session is not None and session.slot.loading:
+            session.slot.cancel_load()
         else:
             context.prompt.focus()
             if not context.prompt.text:
@@ -157,7 +157,7 @@ class ComposeController:
         if not text:
             context.notify("System prompt", session.preset.system or "There is none.")
             return
-        session.use_preset(msgspec.structs.replace(session.preset, system=None if text == "none" else text))
+        session.switching.use(msgspec.structs.replace(session.preset, system=None if text == "none" else text))
         context.notify("System prompt", "Removed." if text == "none" else "Used from the next message on.")
 
     def change_setting(self, words: str) -> None:
@@ -165,7 +165,7 @@ class ComposeController:
         session = self._context.live()
         key, _, value = words.partition(" ")
         preset = with_text(session.preset, {key_named(key): value.strip()})
-        session.use_preset(preset)
+        session.switching.use(preset)
         if session.preset == preset:
             self._context.notify("Changed", words)
 

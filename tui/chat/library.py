@@ -44,7 +44,7 @@ class LibraryController:
                 context.run_worker(self.resume(chosen.session_id, chosen.message_id), group="resume", exclusive=True)
 
         browser = SessionsScreen(
-            session,
+            session.library,
             keymap=context.program.keymap,
             current=session.session_id,
             report=context.report,
@@ -58,13 +58,13 @@ class LibraryController:
         session = self._context.live()
         if session.info is None:
             raise UsageError("This session has no title yet", "It is saved with its first message", "Send one first.")
-        await session.rename(session.info.id, title)
+        await session.library.rename(session.info.id, title)
         self._context.set_status(session=title)
 
     async def offer_interrupted(self) -> None:
         """Report a conversation that was cut off by the end of the program."""
         try:
-            info = await self._context.live().interrupted()
+            info = await self._context.live().library.interrupted()
         except XchatError:
             return
         if info is not None:
@@ -78,7 +78,7 @@ class LibraryController:
         session = self._context.live()
         try:
             if session_id == 0:
-                newest = next(iter(await session.sessions(limit=1)), None)
+                newest = next(iter(await session.library.sessions(limit=1)), None)
                 if newest is None:
                     self._context.notify("There is no session to go on with", "This is a new one.")
                     return
@@ -128,7 +128,7 @@ class LibraryController:
         terminal = self._context.program.terminal
         self._context.open(
             PerformanceScreen(
-                self._context.live(),
+                self._context.live().library,
                 info,
                 keymap=self._context.program.keymap,
                 glyphs=glyphs_for(braille=terminal.braille, unicode=terminal.unicode),
@@ -141,7 +141,7 @@ class LibraryController:
         from tui.library.export import ExportScreen
 
         try:
-            database = self._context.live().reader.path
+            database = self._context.live().library.reader.path
         except XchatError as error:
             self._context.report(error)
             return
@@ -149,7 +149,7 @@ class LibraryController:
 
     async def _compare_with_history(self, event: TurnFinished) -> None:
         try:
-            found = await self._context.live().regressions(event.turn)
+            found = await self._context.live().library.regressions(event.turn)
         except XchatError:
             return  # a failing database is reported by the log itself
         fallen = frozenset(one.figure for one in found)
@@ -167,10 +167,10 @@ class LibraryController:
         from engine.store.upkeep import maintenance
 
         session = self._context.live()
-        if not session.unclean_end:
+        if not session.library.unclean_end:
             return
         try:
-            report = await asyncio.to_thread(maintenance.check, session.reader.path, quick=True)
+            report = await asyncio.to_thread(maintenance.check, session.library.reader.path, quick=True)
         except XchatError as error:
             self._context.report(error)
             return

@@ -50,7 +50,7 @@ class ModelsController:
             self._offer_restart(event.error)
         elif isinstance(event, PresetChanged):
             session, preset = context.live(), event.preset
-            context.set_status(preset=preset.name, batch=wording.batch(preset, session.stream_batch))
+            context.set_status(preset=preset.name, batch=wording.batch(preset, session.slot.stream_batch))
             if session.engine is not None and preset.name != self._remembered_preset:
                 self._remember(preset=preset.name)
 
@@ -97,7 +97,7 @@ class ModelsController:
     def first_expected(self) -> bool:
         """Whether a model is on its way and none is there yet."""
         session = self._context.session
-        return session is None or session.loading or (session.engine is None and (self._first_pending or self._loading))
+        return session is None or session.slot.loading or (session.engine is None and (self._first_pending or self._loading))
 
     async def load_first(self) -> bool:
         """Load the model that the program was started with. Returns whether there is one."""
@@ -256,17 +256,17 @@ class ModelsController:
     def bigger_batch(self) -> None:
         """More tokens per chunk."""
         session = self._context.live()
-        larger = [batch for batch in BATCHES if batch > session.stream_batch]
+        larger = [batch for batch in BATCHES if batch > session.slot.stream_batch]
         if larger:
-            session.set_stream_batch(larger[0])
+            session.slot.set_stream_batch(larger[0])
 
     def smaller_batch(self) -> None:
         """Fewer tokens per chunk."""
         session = self._context.live()
-        smaller = [batch for batch in BATCHES if batch < session.stream_batch]
+        smaller = [batch for batch in BATCHES if batch < session.slot.stream_batch]
         if smaller:
-            session.set_stream_batch(smaller[-1])
+            session.slot.set_stream_batch(smaller[-1])
 
     def auto_batch(self) -> None:
         """Let xchat choose."""
-        self._context.live().set_stream_batch("auto")
+        self._context.live().slot.set_stream_batch("auto")

@@ -116,7 +116,7 @@ class PanelController:
         session = self._context.session
         if session is None or session.preset.stream_batch != "auto":
             return
-        session.pace(choice.batch, choice.sentence)
+        session.slot.pace(choice.batch, choice.sentence)
         self._context.set_status(batch=wording.batch(session.preset, choice.batch))
 
     def _show_title(self) -> None:

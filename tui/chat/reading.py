@@ -56,7 +56,7 @@ class ReadingController:
         transcript.to_end()
         transcript.begin_answer(event.answer_id, label=label)
         self._extras[event.answer_id] = Extras(label=label)
-        self._stream.begin(event.answer_id, session.stream_batch)
+        self._stream.begin(event.answer_id, session.slot.stream_batch)
         self._context.set_status(activity="reading the prompt")
 
     def _turn_finished(self, event: TurnFinished) -> None:
@@ -75,7 +75,7 @@ class ReadingController:
         """Show beside the answers of a saved conversation what the log knows of them: model, speed, and why one ended early."""
         session = self._context.live()
         try:
-            turns = await session.reader.turns(info.id)
+            turns = await session.library.reader.turns(info.id)
         except XchatError:
             return  # the conversation is there; a failing database is reported by the log itself
         if session.session_id == info.id:
@@ -93,7 +93,7 @@ class ReadingController:
         found: dict[int, Extras] = {}
         for message in session.branch:
             extra = self._extras.get(message.id) or self._logged_extras(message)
-            index, versions = session.siblings(message.id)
+            index, versions = session.turns.conversation.siblings(message.id)
             found[message.id] = replace(extra, aside=f"{index + 1}/{versions}") if versions > 1 else extra
         return found
 
@@ -186,7 +186,7 @@ class ReadingController:
         from tui.dialogs.text import PromptScreen
 
         session = self._context.session
-        self._context.open(PromptScreen(session.last_prompt if session is not None else ""))
+        self._context.open(PromptScreen(session.turns.last_prompt if session is not None else ""))
 
     def native_log(self) -> None:
         """Show the log of the native library."""

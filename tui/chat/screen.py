@@ -166,10 +166,12 @@ class ChatScreen(Screen[None]):
     async def _start(self) -> None:
         """Open the session, resume what was asked for, load the model, mount the panel."""
         session = self.context.session = await self._open_session()
-        session.action_names = action_names(self._program.keymap.keys)
+        session.turns.action_names = action_names(self._program.keymap.keys)
         session.subscribe(self._on_engine_event)
         preset = session.preset
-        self.context.set_status(activity="", logged=session.logging, preset=preset.name, batch=wording.batch(preset, session.stream_batch))
+        self.context.set_status(
+            activity="", logged=session.logging, preset=preset.name, batch=wording.batch(preset, session.slot.stream_batch)
+        )
         self._stream.use_batch(preset.stream_batch)
         if session.logging_error is not None:
             self.context.report(session.logging_error)

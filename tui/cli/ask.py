@@ -73,7 +73,7 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
     preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
     path = first_model(None, config, preset)
     session = await open_session(preset, config, log=not options.no_log)
-    session.action_names = names_of(config)
+    session.turns.action_names = names_of(config)
     session.subscribe(complain)
     try:
         await session.load(path, preset, force=options.force)

@@ -138,7 +138,7 @@ def test_the_guide_follows_a_registry_with_other_keys_commands_and_actions(guide
 async def test_a_session_shows_and_keeps_todays_keys_and_sends_back_what_the_model_said() -> None:
     preset = Preset(n_ctx=2048, threads=1, threads_batch=1, sampling=Sampling(temperature=0.0))
     session = Session(LlamaBackend(trusted=builtin.is_ours), preset=preset)
-    session.action_names = action_names(resolve(CONFIG).keys)
+    session.turns.action_names = action_names(resolve(CONFIG).keys)
     grown: list[str] = []
     ends: list[TurnFinished] = []
 
@@ -157,7 +157,7 @@ async def test_a_session_shows_and_keeps_todays_keys_and_sends_back_what_the_mod
         assert "".join(grown) == ends[0].answer.text
         session.send("thanks")
         await asyncio.wait_for(session.wait_idle(), 30)
-        assert "**Ctrl+Q**" in session.last_prompt
+        assert "**Ctrl+Q**" in session.turns.last_prompt
         assert ends[1].turn.timings.cache_n > ends[0].turn.timings.prompt_n
     finally:
         await session.close()

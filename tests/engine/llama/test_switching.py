@@ -47,7 +47,7 @@ class Talk:
         return self.turns[-1]
 
     async def use(self, preset: Preset) -> None:
-        self.session.use_preset(preset)
+        self.session.switching.use(preset)
         await self.session.switching.settled()
 
     async def same_after_a_fresh_prefill(self, other: Path) -> bool:
@@ -102,7 +102,7 @@ async def test_another_file_answers_the_same_conversation(talk: Talk, models: Ca
     after = await talk.ask("The second one")
     assert after.turn.model == "tiny spm"
     assert after.turn.timings.cache_n == 0
-    assert "The first message" in talk.session.last_prompt
+    assert "The first message" in talk.session.turns.last_prompt
     assert await talk.same_after_a_fresh_prefill(models("dense"))
 
 

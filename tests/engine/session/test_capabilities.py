@@ -70,8 +70,8 @@ async def test_the_engine_gets_the_conversation_as_messages(talk: Talk) -> None:
 
 async def test_turns_are_logged_and_a_conversation_is_resumed(talk: Talk) -> None:
     end = await talk.ask("Hi there")
-    await talk.session.logged()
-    (info,) = await talk.session.sessions()
+    await talk.session.library.logged()
+    (info,) = await talk.session.library.sessions()
     talk.session.new_session()
     await talk.session.resume(info.id)
     assert [message.text for message in talk.session.branch] == ["Hi there", end.answer.text]
@@ -81,7 +81,7 @@ async def test_turns_are_logged_and_a_conversation_is_resumed(talk: Talk) -> Non
 async def test_it_is_not_asked_for_what_it_does_not_have(talk: Talk) -> None:
     await talk.ask("Hi")
     assert talk.session.threads_now is None
-    talk.session.set_stream_batch(8)
+    talk.session.slot.set_stream_batch(8)
     talk.session.new_session()
     with pytest.raises(UsageError, match="threads"):
         talk.session.switching.more_threads(1)

@@ -162,12 +162,12 @@ async def test_speeds_are_those_of_judged_turns_on_a_quiet_machine(watched: Watc
     watched.backend.script = ("token ",) * 20
     watched.machine.others = 80.0
     await watched.turn()
-    await watched.session.logged()
+    await watched.session.library.logged()
     with sqlite3.connect(database_path()) as db:
         assert speeds_by_file(db, socket.gethostname()) == {}
     watched.machine.others = 0.0
     await watched.turn()
-    await watched.session.logged()
+    await watched.session.library.logged()
     with sqlite3.connect(database_path()) as db:
         assert [speed.turns for speed in speeds_by_file(db, socket.gethostname()).values()] == [1]
 

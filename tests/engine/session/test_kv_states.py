@@ -35,7 +35,7 @@ async def opened(*, log: bool = True, prefill_per_s: float | None = SLOW, held: 
 async def talked(session: Session) -> int | None:
     session.send("Hi")
     await session.wait_idle()
-    await session._journal.drain()
+    await session.library.logged()
     return session.session_id
 
 
@@ -49,7 +49,7 @@ async def test_a_resumed_conversation_is_given_its_state_before_it_goes_on() -> 
     await second.resume(session_id)
     (given,) = backend.given
     assert (given.key, given.tokens, bytes(given.state)) == (KEY, HELD.tokens, bytes(5000))
-    assert second.switching.held == 1000
+    assert second.tokens_held == 1000
     await second.close()
 
 
@@ -137,7 +137,7 @@ async def test_a_deleted_conversation_takes_its_state_along() -> None:
     session.new_session()
     await session._states.written()
     assert len(KvFolder().names()) == 1
-    await session.delete(first)
+    await session.library.delete(first)
     assert KvFolder().names() == ()
     await session.close()
 

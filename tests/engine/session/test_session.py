@@ -89,8 +89,8 @@ async def reopened(session_id: int) -> Session:
 
 
 async def only_session_id(session: Session) -> int:
-    await session._journal.drain()
-    (info,) = await session.sessions()
+    await session.library.logged()
+    (info,) = await session.library.sessions()
     return info.id
 
 
@@ -111,9 +111,9 @@ class TestTalking:
         await watched.answered(watched.session.send("First"))
         await watched.answered(watched.session.send("Second"))
 
-        assert "First" in watched.session.last_prompt
-        assert "Hello there." in watched.session.last_prompt
-        assert watched.session.last_prompt.endswith("<|im_start|>assistant\n")
+        assert "First" in watched.session.turns.last_prompt
+        assert "Hello there." in watched.session.turns.last_prompt
+        assert watched.session.turns.last_prompt.endswith("<|im_start|>assistant\n")
 
     async def test_thinking_is_kept_apart_from_the_answer(self, watched: Watched) -> None:
         watched.backend.script = ("<think>", "hm", "</think>", "\n\n", "Yes")
@@ -174,7 +174,7 @@ class TestTalking:
         last = watched.of(PromptEvaluated)[-1]
         assert isinstance(last, PromptEvaluated)
         assert last.left_out > 0
-        assert "message 0" not in watched.session.last_prompt
+        assert "message 0" not in watched.session.turns.last_prompt
         assert len(watched.session.branch) == 8
 
 
@@ -186,7 +186,7 @@ class TestBranches:
         second = watched.session.regenerate()
         await watched.answered(second)
 
-        assert watched.session.siblings(second) == (1, 2)
+        assert watched.session.turns.conversation.siblings(second) == (1, 2)
         watched.session.switch_sibling(second, -1)
         assert [message.text for message in watched.session.branch] == ["Hi", "Hello there."]
         assert isinstance(watched.events[-1], BranchChanged)
@@ -212,7 +212,7 @@ class TestBranches:
         end = await watched.answered(watched.session.continue_answer())
 
         assert end.answer.text == "Hello there. Bye."
-        assert watched.session.last_prompt.endswith("Hello there.")
+        assert watched.session.turns.last_prompt.endswith("Hello there.")
         with pytest.raises(UsageError, match="cut answer"):
             watched.session.continue_answer()
 
@@ -227,7 +227,7 @@ class TestLog:
         again = await reopened(session_id)
         try:
             assert [message.text for message in again.branch] == ["What is TTFT?", "Hello there."]
-            assert again.siblings(again.branch[1].id) == (1, 2)
+            assert again.turns.conversation.siblings(again.branch[1].id) == (1, 2)
             assert again.info is not None
             assert again.info.title == "What is TTFT?"
         finally:
@@ -246,7 +246,7 @@ class TestLog:
         last = await reopened(session_id)
         try:
             assert [message.text for message in last.branch][::2] == ["One", "Two"]
-            assert len(await last.sessions()) == 1
+            assert len(await last.library.sessions()) == 1
         finally:
             await last.close()
 
@@ -283,10 +283,10 @@ class TestLog:
     async def test_rename_and_delete(self, watched: Watched) -> None:
         await watched.answered(watched.session.send("Hi"))
         session_id = await only_session_id(watched.session)
-        await watched.session.rename(session_id, "Greeting")
-        assert [info.title for info in await watched.session.sessions()] == ["Greeting"]
-        await watched.session.delete(session_id)
-        assert not await watched.session.sessions()
+        await watched.session.library.rename(session_id, "Greeting")
+        assert [info.title for info in await watched.session.library.sessions()] == ["Greeting"]
+        await watched.session.library.delete(session_id)
+        assert not await watched.session.library.sessions()
         assert watched.session.branch == ()
 
 
@@ -322,7 +322,7 @@ class TestTrouble:
 
     async def test_logging_that_fails_midway_is_told_and_the_chat_goes_on(self, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
         await watched.answered(watched.session.send("Hi"))
-        await watched.session.sessions()
+        await watched.session.library.sessions()
         store = watched.session._journal._store
         assert store is not None
 
@@ -340,20 +340,20 @@ class TestTrouble:
 
 class TestSettings:
     async def test_the_knob_turns_while_tokens_flow(self, watched: Watched) -> None:
-        watched.session.set_stream_batch(16)
+        watched.session.slot.set_stream_batch(16)
         assert watched.backend.stream_batch == 16
-        watched.session.set_stream_batch("auto")
-        watched.session.pace(2)
-        assert (watched.session.preset.stream_batch, watched.session.stream_batch, watched.backend.stream_batch) == ("auto", 2, 2)
+        watched.session.slot.set_stream_batch("auto")
+        watched.session.slot.pace(2)
+        assert (watched.session.preset.stream_batch, watched.session.slot.stream_batch, watched.backend.stream_batch) == ("auto", 2, 2)
 
     async def test_a_hot_change_does_not_reload(self, watched: Watched) -> None:
-        watched.session.use_preset(Preset(threads=1))
+        watched.session.switching.use(Preset(threads=1))
         assert [preset.threads for preset in watched.backend.hot] == [1]
 
     async def test_a_dear_change_waits_for_the_end_of_the_answer(self, watched: Watched) -> None:
         watched.backend.gated = True
         answer_id = watched.session.send("Hi")
-        watched.session.use_preset(Preset(n_ctx=512))
+        watched.session.switching.use(Preset(n_ctx=512))
         assert watched.session.preset.n_ctx == "auto"
         watched.backend.release(3)
         await watched.answered(answer_id)
@@ -374,7 +374,7 @@ class TestLookingThroughWhatIsSaved:
         assert session.branch[-1].id == first
         session.show_message(12345)
         assert session.branch[-1].id == first
-        await session.regressions(finished.turn)  # which waits for the log
+        await session.library.regressions(finished.turn)  # which waits for the log
         number = session.session_id
         assert number is not None
         await session.resume(number)
@@ -385,34 +385,34 @@ class TestLookingThroughWhatIsSaved:
         for text in ("Older", "Newer"):
             session.new_session()
             finished = await watched.answered(session.send(text))
-            await session.regressions(finished.turn)  # which waits for the log
-        older = next(info for info in await session.sessions() if info.title == "Older")
-        await session.pin(older.id, True)
-        assert [info.title for info in await session.sessions()] == ["Older", "Newer"]
-        await session.pin(older.id, False)
-        assert [info.title for info in await session.sessions()] == ["Newer", "Older"]
+            await session.library.regressions(finished.turn)  # which waits for the log
+        older = next(info for info in await session.library.sessions() if info.title == "Older")
+        await session.library.pin(older.id, True)
+        assert [info.title for info in await session.library.sessions()] == ["Older", "Newer"]
+        await session.library.pin(older.id, False)
+        assert [info.title for info in await session.library.sessions()] == ["Newer", "Older"]
 
     async def test_a_turn_is_compared_as_soon_as_it_has_finished(self, watched: Watched) -> None:
         finished = await watched.answered(watched.session.send("Hi"))
-        assert await watched.session.regressions(finished.turn) == ()
+        assert await watched.session.library.regressions(finished.turn) == ()
 
     async def test_a_cut_off_session_is_offered_until_somebody_goes_on_with_it(self, watched: Watched, isolated_machine: Path) -> None:
         session = watched.session
         finished = await watched.answered(session.send("Hi"))
-        await session.regressions(finished.turn)  # which waits for the log
+        await session.library.regressions(finished.turn)  # which waits for the log
         with closing(sqlite3.connect(database_path())) as db:
             db.execute("UPDATE sessions SET interrupted = 1")
             db.commit()
-        cut = await session.interrupted()
+        cut = await session.library.interrupted()
         assert cut is not None
         await session.resume(cut.id)
-        assert await session.interrupted() is None
+        assert await session.library.interrupted() is None
 
 
 async def test_run_cards_name_the_native_library(watched: Watched) -> None:
     await watched.answered(watched.session.send("Hi"))
     session_id = await only_session_id(watched.session)
-    (card,) = await watched.session.reader.run_cards((session_id,))
+    (card,) = await watched.session.library.reader.run_cards((session_id,))
     assert card.host is not None
     assert card.host.llama_cpp_version == "0.5.0, build 0a1b2c3"
 
@@ -425,7 +425,7 @@ async def test_what_the_thread_governor_decides_is_logged_once_for_each_session(
         backend.threads_now = replace(backend.threads_now, moves=moves)
 
     async def logged() -> list[tuple[int, str]]:
-        await session._journal.drain()
+        await session.library.logged()
         await session._journal.run(lambda store: store.flush())
         with closing(sqlite3.connect(database_path())) as db:
             return db.execute("SELECT session_id, text FROM events WHERE kind = 'governor' ORDER BY id").fetchall()
@@ -442,5 +442,5 @@ async def test_what_the_thread_governor_decides_is_logged_once_for_each_session(
     assert len({session_id for session_id, _ in await logged()}) == 2
     await asyncio.sleep(0)
     assert session.info is not None
-    (card,) = await session.reader.run_cards((session.info.id,))
+    (card,) = await session.library.reader.run_cards((session.info.id,))
     assert card.decisions == (one, two)

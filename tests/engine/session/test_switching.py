@@ -128,7 +128,7 @@ class TestHot:
 
     async def test_settings_that_do_not_change_speed_are_not_followed_by_a_comparison(self, bench: Bench) -> None:
         bench.backend.script = ["word "] * 40
-        bench.session.use_preset(Preset(sampling=Sampling(temperature=0)))
+        bench.session.switching.use(Preset(sampling=Sampling(temperature=0)))
         await bench.answered()
         assert bench.notices == []
 
@@ -168,7 +168,7 @@ class TestQuants:
         await bench.switching.settled()
         assert bench.session.branch == before
         await bench.answered("Second")
-        assert "First" in bench.session.last_prompt
+        assert "First" in bench.session.turns.last_prompt
 
     async def test_the_price_is_told_before_and_what_it_took_after(self, bench: Bench) -> None:
         await bench.answered("First")
@@ -221,7 +221,7 @@ class TestPresets:
         bench.switching.use_quant("F16")
         await bench.switching.settled()
         await bench.session.load(bench.files["Q4_0"])
-        bench.session.use_preset(Preset(n_ctx=512))
+        bench.session.switching.use(Preset(n_ctx=512))
         await bench.switching.settled()
         assert bench.last == ("tiny-Q4_0.gguf", Preset(n_ctx=512))
 
@@ -279,7 +279,7 @@ class TestInMidAnswer:
     async def test_a_hot_change_meanwhile_is_kept_by_the_change_that_waits(self, bench: Bench) -> None:
         bench.backend.gated = True
         bench.session.send("Hi")
-        bench.session.use_preset(Preset(n_ctx=512))
+        bench.session.switching.use(Preset(n_ctx=512))
         await bench.waits()
         bench.switching.use_threads(1)
         bench.backend.release(3)
@@ -308,7 +308,7 @@ class TestBack:
 
     async def test_what_failed_is_nothing_to_go_back_from(self, bench: Bench) -> None:
         bench.backend.load_error = EngineError("The context can't be made")
-        bench.session.use_preset(Preset(n_ctx=512))
+        bench.session.switching.use(Preset(n_ctx=512))
         await bench.switching.settled()
         assert bench.session.preset == Preset()
         assert any(isinstance(event, ModelFailed) for event in bench.events)
@@ -357,17 +357,17 @@ async def test_a_message_sent_while_a_model_loads_is_refused_and_not_answered_by
     bench.backend.load_gate.clear()
     load = asyncio.ensure_future(bench.session.load(bench.files["F16"]))
     await asyncio.sleep(0)
-    assert bench.session.loading
+    assert bench.session.slot.loading
     with pytest.raises(EngineError, match="being loaded"):
         bench.session.send("Hi")
     bench.backend.load_gate.set()
     await load
-    assert not bench.session.loading
+    assert not bench.session.slot.loading
 
 
 async def test_a_hot_stream_batch_counts_for_the_session_too(bench: Bench) -> None:
-    bench.session.use_preset(Preset(stream_batch=16))
-    assert bench.session.stream_batch == 16
+    bench.session.switching.use(Preset(stream_batch=16))
+    assert bench.session.slot.stream_batch == 16
     assert isinstance(bench.events[-1], PresetChanged)
 
 

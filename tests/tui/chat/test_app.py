@@ -92,7 +92,7 @@ async def test_editing_a_message_sends_it_as_another_version() -> None:
         await run.send("Second wording")
         await run.answered()
         assert [message.text for message in run.session.branch] == ["Second wording", "Hello there."]
-        assert run.session.siblings(run.session.branch[0].id) == (1, 2)
+        assert run.session.turns.conversation.siblings(run.session.branch[0].id) == (1, 2)
 
 
 async def test_escape_leaves_editing_before_anything_else() -> None:
@@ -146,7 +146,7 @@ async def test_commands_change_theme_settings_and_system_prompt(tmp_path: Path) 
         await run.send("/system Be brief.")
         await wait_until(run.pilot, lambda: run.session.preset.system == "Be brief.")
         assert run.session.preset.sampling.temperature == 0.2
-        assert run.session.stream_batch == 16
+        assert run.session.slot.stream_batch == 16
         await run.send("/set temperature hot")
         await run.until_noticed("sampling.temperature can't be hot")
         await run.send("/set warmth 3")
@@ -200,7 +200,7 @@ async def test_sessions_are_found_resumed_renamed_and_deleted(tmp_path: Path) ->
         await run.until("goes with its 2 messages")
         await run.pilot.press("right", "enter")
         await wait_until(run.pilot, lambda: run.app.screen.query_one(OptionList).option_count == 1)
-        assert [info.title for info in await run.session.sessions()] == ["About elephants!"]
+        assert [info.title for info in await run.session.library.sessions()] == ["About elephants!"]
 
 
 async def test_a_long_conversation_resumes_at_its_end(tmp_path: Path) -> None:

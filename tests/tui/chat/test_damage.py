@@ -43,7 +43,7 @@ async def test_a_crash_that_did_no_harm_is_not_told(tmp_path: Path) -> None:
     await save_session(database, "Hello")
     end_uncleanly(database)
     async with program(database=database) as run:
-        assert run.session.unclean_end
+        assert run.session.library.unclean_end
         await checked(run)
         assert "damaged" not in run.notices
 
@@ -53,6 +53,6 @@ async def test_without_a_crash_nothing_is_looked_at(tmp_path: Path) -> None:
     await save_session(database, "Hello")
     damage(database)
     async with program(database=database) as run:
-        assert not run.session.unclean_end
+        assert not run.session.library.unclean_end
         await checked(run)
         assert "damaged" not in run.notices

@@ -154,7 +154,7 @@ async def test_a_message_sent_while_another_model_loads_waits_for_it() -> None:
     async with chatting(backend) as run:
         backend.load_gate.clear()
         await run.pilot.press("f6")
-        await wait_until(run.pilot, lambda: run.session.loading)
+        await wait_until(run.pilot, lambda: run.session.slot.loading)
         await run.send("Hi")
         await run.until_noticed("Your message waits for the model")
         backend.load_gate.set()

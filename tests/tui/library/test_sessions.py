@@ -125,7 +125,7 @@ async def test_a_pinned_session_goes_to_the_top(database: Path) -> None:
         await counted(run, 2)
         await run.pilot.press("down", "alt+i")
         await run.until("pinned")
-        assert (await run.session.sessions())[0].id == old
+        assert (await run.session.library.sessions())[0].id == old
         await run.pilot.press("alt+i")
         await wait_until(run.pilot, lambda: "pinned" not in run.text)
 

@@ -115,7 +115,7 @@ async def test_the_batch_in_force_is_shown_before_anything_was_painted() -> None
         await run.session.instruments.tick()
         now = run.session.instruments.newest
         assert now is not None
-        assert now.stream_batch == run.session.stream_batch > 0
+        assert now.stream_batch == run.session.slot.stream_batch > 0
 
 
 async def test_the_screen_adds_what_painting_and_its_terminal_cost() -> None:

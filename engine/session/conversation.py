@@ -1,0 +1,118 @@
+"""The conversation that goes on: its tree, what is asked next, and how much of it goes into the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from engine.chat.tree import ConversationTree
+from engine.clock import wall_ms
+from engine.errors import UsageError
+from engine.messages import ChatMessage, ChatPrompt, Role
+from engine.presets.preset import Preset
+from engine.records import Message, MessageStatus, new_message_id
+
+ANSWER_RESERVE = 512
+"""Tokens of the window kept free for an answer without a longest length; turns that would take them are left out of the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A message to be answered: a new one, or one of the tree."""
+
+    user: Message
+    cut: Message | None = None
+    """The answer to go on with; None for a fresh one."""
+
+
+class Conversation:
+    """Knows what can be asked and where that leads. Lives on the event loop's thread."""
+
+    def __init__(self, tree: ConversationTree | None = None) -> None:
+        self.tree = tree or ConversationTree()
+        self.first_kept = 0
+        """`PromptFacts.first_kept` of the turn before: what was left out once stays out."""
+
+    # What can be asked; each raises UsageError
+
+    def say(self, text: str) -> Question:
+        """A new message at the end of the branch."""
+        head = self.tree.head
+        return _said(text, head.id if head else None)
+
+    def again(self) -> Question:
+        """The last message of the branch once more."""
+        user = next((message for message in reversed(self.tree.branch()) if message.role is Role.USER), None)
+        if user is None:
+            raise UsageError("There is no message to answer again", "", "Send one first.")
+        return Question(user)
+
+    def instead(self, message_id: int, text: str) -> Question:
+        """Another text in place of an earlier message."""
+        old = self.tree.get(message_id)
+        if old.role is not Role.USER:
+            raise UsageError("Only your own messages can be edited", "", "Select one of them, or regenerate the answer.")
+        return _said(text, old.parent_id, after=old.id)
+
+    def onward(self) -> Question:
+        """The last answer from where it was cut."""
+        cut = next(iter(reversed(self.tree.branch())), None)
+        if cut is None or cut.role is not Role.ASSISTANT or cut.parent_id is None or cut.status is MessageStatus.COMPLETE:
+            raise UsageError(
+                "There is no cut answer to go on with", "", "Only an answer that was stopped or reached its limit can be continued."
+            )
+        return Question(self.tree.get(cut.parent_id), cut)
+
+    # What comes of it
+
+    def begin(self, question: Question) -> Message:
+        """Go to the message that is asked; returns its answer as far as it is known."""
+        user = question.user
+        if user.id not in self.tree:
+            self.tree.add(user)
+        self.tree.look_at(user.id)
+        answer = Message(new_message_id(user.id), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
+        return answer if question.cut is None else replace(question.cut, id=answer.id, created_ms=answer.created_ms)
+
+    def prompt(self, question: Question, preset: Preset) -> ChatPrompt:
+        """What is asked of the engine; the preset's system prompt goes first, unless the branch has one of its own."""
+        branch: Sequence[Message] = self.tree.branch()
+        if question.cut is not None:
+            branch = (*branch, question.cut)
+        messages = tuple(message.for_engine for message in branch)
+        if preset.system and branch[0].role is not Role.SYSTEM:
+            messages = (ChatMessage(Role.SYSTEM, preset.system), *messages)
+        return ChatPrompt(
+            messages,
+            thinking=preset.thinking,
+            began_ms=next((message.created_ms for message in branch if message.role is not Role.SYSTEM), 0),
+            reserve=preset.max_tokens or ANSWER_RESERVE,
+            first_kept=self.first_kept,
+            continue_answer=question.cut is not None,
+        )
+
+    # Branches
+
+    def siblings(self, message_id: int) -> tuple[int, int]:
+        """Index (from 0) of a message among the versions of itself, and how many there are."""
+        versions, index = self.tree.siblings(message_id)
+        return index, len(versions)
+
+    def show(self, message_id: int) -> bool:
+        """Show the newest branch that a message is in; False when it is shown already, or unknown."""
+        if message_id not in self.tree or any(message.id == message_id for message in self.tree.branch()):
+            return False
+        self.tree.switch(message_id)
+        self.first_kept = 0
+        return True
+
+    def step(self, message_id: int, step: int) -> bool:
+        """Show the previous (-1) or next (+1) version of a message with what followed it; False at the ends."""
+        versions, index = self.tree.siblings(message_id)
+        return 0 <= index + step < len(versions) and self.show(versions[index + step].id)
+
+
+def _said(text: str, parent_id: int | None, *, after: int | None = None) -> Question:
+    if not text.strip():
+        raise UsageError("The message is empty", "", "Type something first.")
+    return Question(Message(new_message_id(after or parent_id), parent_id, Role.USER, text, created_ms=wall_ms()))

@@ -1,0 +1,82 @@
+"""The saved conversations: listed, searched, renamed, pinned and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from engine.errors import StoreError
+from engine.records import SessionInfo, TurnRecord
+from engine.session.journal import Journal
+from engine.session.kv_states import KvKeeping
+from engine.store.reader import Reader
+from engine.store.regression import Regression
+
+
+class Library:
+    """What is saved, while one conversation goes on. Reading raises StoreError when there is no database to read."""
+
+    def __init__(self, reader: Reader | None, journal: Journal, states: KvKeeping, new_session: Callable[[], None]) -> None:
+        """`new_session` begins another conversation, before the current one is deleted."""
+        self._reader = reader
+        self._journal = journal
+        self._states = states
+        self._new_session = new_session
+
+    @property
+    def reader(self) -> Reader:
+        """Answers questions about what is saved.
+
+        Raises:
+            StoreError: There is no database to read.
+        """
+        if self._reader is None:
+            raise StoreError("There is no database to read", "", "The chat goes on, but it is not logged and old sessions can't be listed.")
+        return self._reader
+
+    @property
+    def unclean_end(self) -> bool:
+        """Whether an xchat before this one ended without closing the database."""
+        return self._journal.unclean_end
+
+    async def sessions(self, *, search: str = "", limit: int = 200) -> Sequence[SessionInfo]:
+        """Saved conversations, pinned and newest first; with `search`, those in which the words occur."""
+        return await self.reader.sessions(search=search, limit=limit)
+
+    async def interrupted(self) -> SessionInfo | None:
+        """The newest conversation whose answer was cut by the end of the program."""
+        return next((info for info in await self.sessions(limit=20) if info.interrupted), None)
+
+    async def logged(self) -> None:
+        """Wait until everything so far is in the database, for those who read it there."""
+        await self._journal.drain()
+
+    async def regressions(self, turn: TurnRecord) -> tuple[Regression, ...]:
+        """What was clearly slower in a finished turn than in this host's own clean turns before it."""
+        await self.logged()
+        return await self.reader.regressions(turn)
+
+    async def rename(self, session_id: int, title: str) -> None:
+        """Give a saved conversation another title."""
+        await self._journal.run(lambda store: store.rename(session_id, title))
+        current = self._journal.session
+        if current is not None and current.id == session_id:
+            current.title = title
+
+    async def pin(self, session_id: int, pinned: bool) -> None:
+        """Keep a saved conversation at the top of the list, or no longer."""
+        await self._journal.run(lambda store: store.pin(session_id, pinned))
+
+    async def delete(self, session_id: int) -> None:
+        """Delete a saved conversation for good; if it is the current one, a new one begins."""
+        current = self._journal.session
+        if current is not None and current.id == session_id:
+            self._new_session()
+        await self._journal.run(lambda store: store.delete_session(session_id))
+        await self._states.forget(session_id)
+
+    async def close(self, *, forget_missing: bool) -> None:
+        """Close the database; with `forget_missing`, remove KV states of conversations that are deleted since."""
+        if self._reader is not None:
+            if forget_missing:
+                await self._states.forget_missing(self._reader.exists)
+            await self._reader.close()

@@ -1,0 +1,144 @@
+"""The engine's place in a session: which model is in it, the settings in force, and its threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from engine.backend import Backend, BackendEvent, Capabilities, EngineInfo, ThreadsNow
+from engine.errors import EngineError, XchatError
+from engine.events import Event, ModelFailed, ModelLoading, ModelReady, Notice, PresetChanged
+from engine.models.fit import TooLargeError
+from engine.presets.preset import AUTO_STREAM_BATCH, Preset
+from engine.session.model_finder import ModelFinder
+
+
+class ModelSlot:
+    """Loads models and changes settings, one at a time. Lives on the event loop's thread."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        preset: Preset,
+        *,
+        finder: ModelFinder,
+        emit: Callable[[Event], None],
+        paced: Callable[[int, str], None],
+    ) -> None:
+        """`paced` is called with each number of tokens that travel together, and why `auto` chose it."""
+        self.backend = backend
+        self.preset = preset
+        self.engine: EngineInfo | None = None
+        self.stream_batch = _batch_of(preset)
+        self._finder = finder
+        self._emit = emit
+        self._paced = paced
+        self._loads = 0
+        paced(self.stream_batch, "")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine offers beyond answering messages."""
+        return self.backend.capabilities
+
+    @property
+    def loading(self) -> bool:
+        """Whether a model is being loaded, or a context made."""
+        return self._loads > 0
+
+    @property
+    def threads_now(self) -> ThreadsNow | None:
+        """The thread counts in use and why; None when nothing is loaded, or the engine's threads are not ours to count."""
+        return self.backend.threads_now if self.capabilities.threads else None
+
+    def ready(self) -> EngineInfo:
+        """The engine, if it can answer.
+
+        Raises:
+            EngineError: There is no model, it is being loaded, or the engine is dead.
+        """
+        if self.backend.dead is not None:
+            raise self.backend.dead
+        if self.loading:
+            raise EngineError("A model is being loaded", "", "Send it again when it is ready.")
+        if self.engine is None:
+            raise EngineError("No model is loaded", "", "Start with `xchat MODEL.gguf`, or pick one.", "models")
+        return self.engine
+
+    async def load(
+        self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool, loaded: Callable[[], Awaitable[None]]
+    ) -> EngineInfo:
+        """Load a model; what is loaded after a failure is in `engine`. `loaded` runs before anybody hears that the model is ready.
+
+        Raises:
+            ModelError, TooLargeError, EngineError, asyncio.CancelledError: As `Session.load`.
+        """
+        self._loads += 1
+        self._emit(ModelLoading(path, 0.0))
+        try:
+            self.engine = await asyncio.wrap_future(self.backend.load(path, preset, on_event, force=force))
+            await loaded()
+        except TooLargeError as error:
+            known = await asyncio.to_thread(self._finder.with_smaller_quants, error, path, preset)
+            self._failed(path, known)
+            raise known from error
+        except XchatError as error:
+            self._failed(path, error)
+            raise
+        except asyncio.CancelledError:
+            self._failed(path, EngineError("The load was cancelled"))
+            raise
+        finally:
+            self._loads -= 1
+        if preset != self.preset:
+            self.use(preset)
+        self._emit(ModelReady(self.engine))
+        self._warn_of_fewer_threads()
+        return self.engine
+
+    def cancel_load(self) -> None:
+        """Give up the load under way."""
+        self.backend.cancel_load()
+
+    def _failed(self, path: Path, error: XchatError) -> None:
+        self.engine = self.backend.loaded
+        self._emit(ModelFailed(path, error, self.engine))
+
+    def _warn_of_fewer_threads(self) -> None:
+        """Say it when the preset asks for more threads than this process may use: a speed must not be laid to the wrong count."""
+        asked, now = self.preset.threads, self.threads_now
+        if isinstance(asked, int) and now is not None and now.threads < asked:
+            self._emit(Notice("warning", f"{asked} threads were asked for, but this process may use {now.threads}: that many decode"))
+
+    def apply_hot(self, preset: Preset) -> None:
+        """Use a preset that differs in hot settings only, from the next token on."""
+        self.backend.apply_hot(preset)
+        self.use(preset)
+
+    def use(self, preset: Preset) -> None:
+        """Take a preset over whose settings the engine has already."""
+        if preset.stream_batch != self.preset.stream_batch:
+            self.stream_batch = _batch_of(preset)
+            self._paced(self.stream_batch, "")
+        self.preset = preset
+        self._emit(PresetChanged(preset))
+
+    def set_stream_batch(self, value: int | Literal["auto"]) -> None:
+        """Change how many tokens travel together to the screen, also while they flow."""
+        self.use(msgspec.structs.replace(self.preset, stream_batch=value))
+        self.pace(_batch_of(self.preset))
+
+    def pace(self, batch: int, reason: str = "") -> None:
+        """Let that many tokens travel together; `reason` says why, when `auto` chose it."""
+        self.stream_batch = batch
+        if self.capabilities.stream_batch:
+            self.backend.set_stream_batch(batch)
+        self._paced(batch, reason)
+
+
+def _batch_of(preset: Preset) -> int:
+    return AUTO_STREAM_BATCH if preset.stream_batch == "auto" else preset.stream_batch
