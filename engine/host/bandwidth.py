@@ -1,6 +1,6 @@
 """What this host can do at a number of threads: read memory, and multiply. Measured on request, in a process of its own, kept per host.
 
-`python -m engine.host.bandwidth --threads N` prints one JSON object; `measure` runs that and remembers the answer.
+`engine.host.bandwidth --threads N` prints one JSON object; `measure` runs that and remembers the answer.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine import child
 from engine.atomic_write import write_atomically
 from engine.clock import wall_ms
 from engine.errors import EngineError
@@ -106,15 +107,10 @@ async def measure(threads: int, path: Path | None = None) -> HostLimits:
 
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "engine.host.bandwidth",
-        "--threads",
-        str(threads),
+        *child.command("engine.host.bandwidth", "--threads", str(threads)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[2],
+        env=child.environment(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"),
     )
     try:
         out, errors = await asyncio.wait_for(process.communicate(), TIMEOUT_S)

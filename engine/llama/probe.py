@@ -1,6 +1,6 @@
 """Try a model file in a child process: a file that makes the native library abort must not take the conversation along.
 
-`python -m engine.llama.probe FILE` prints one JSON object and is what the child runs.
+`engine.llama.probe FILE` prints one JSON object and is what the child runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
-import engine
+from engine import child
 from engine.errors import ModelError
 from engine.text import file_name, printable
 
@@ -35,14 +35,12 @@ class Probe:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the probe
-        packages = str(Path(engine.__file__).parents[1])
-        search_path = os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine.llama.probe", str(path)],
+            child.command("engine.llama.probe", str(path)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env={**os.environ, "PYTHONPATH": search_path, "GGML_NO_BACKTRACE": "1"},
+            env=child.environment(GGML_NO_BACKTRACE="1"),
             start_new_session=True,
         )
 

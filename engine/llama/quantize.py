@@ -1,6 +1,6 @@
 """Quantizing in a child process: it keeps every core busy and must neither share the compute thread nor take the program down.
 
-`python -m engine.llama.quantize SOURCE TARGET TYPE` is what the child runs; `engine.models.quantize` runs it with progress and cancel.
+`engine.llama.quantize SOURCE TARGET TYPE` is what the child runs; `engine.models.quantize` runs it with progress and cancel.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import threading
 from pathlib import Path
 
-import engine
+from engine import child
 from engine.errors import ModelError
 from engine.models.ggml_types import FILE_TYPES
 from engine.text import file_name, printable
@@ -28,19 +28,17 @@ def quantize(source: Path, target: Path, quant: str) -> None:
         ModelError: when the source can't be read, the disk is full, or the library refuses.
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    packages = str(Path(engine.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH"))))}
     try:
-        child = subprocess.run(
-            [sys.executable, "-m", "engine.llama.quantize", str(source), str(part), quant],
+        done = subprocess.run(
+            child.command("engine.llama.quantize", str(source), str(part), quant),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=environment,
+            env=child.environment(),
             check=False,
         )
-        if child.returncode != 0:
-            lines = child.stderr.decode(errors="replace").strip().splitlines()
-            reason = printable(lines[-1]) if lines else f"the child ended with status {child.returncode}"
+        if done.returncode != 0:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            reason = printable(lines[-1]) if lines else f"the child ended with status {done.returncode}"
             raise ModelError(f"{file_name(source)} can't be quantized to {quant}", reason)
         part.replace(target)
     finally:
@@ -52,7 +50,7 @@ def main() -> int:
 
     With --tied the child ends when its standard input does, so that it can't outlive the program that waits for it.
     """
-    parser = argparse.ArgumentParser(prog="python -m engine.llama.quantize")
+    parser = argparse.ArgumentParser(prog="engine.llama.quantize")
     parser.add_argument("source")
     parser.add_argument("target")
     parser.add_argument("quants", help="a quant, or with --dry-run several with commas")

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-import engine
+from engine import child
 from engine.errors import ModelError, UsageError
 from engine.models.check import CheckedModel
 from engine.models.fit import gib
@@ -35,6 +34,7 @@ SPARE_BYTES = 64 << 20
 """Left free on the disk beside the new file."""
 _PROGRESS = re.compile(rb"\[\s*(\d+)\s*/\s*(\d+)\s*\]")
 _LAST_LINES = 20
+_CHILD = "engine.llama.quantize"
 
 
 class QuantizeCancelled(Exception):  # noqa: N818
@@ -72,18 +72,18 @@ def predict_sizes(source: CheckedModel, quants: Iterable[str] = OFFERED) -> tupl
         ModelError: The library refuses the source.
     """
     names = [known_quant(quant) for quant in quants]
-    child = subprocess.run(
-        [*_COMMAND, str(source.path), "-", ",".join(names), "--dry-run", "--requantize"],
+    done = subprocess.run(
+        child.command(_CHILD, str(source.path), "-", ",".join(names), "--dry-run", "--requantize"),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env=_environment(),
+        env=child.environment(GGML_NO_BACKTRACE="1"),
         check=False,
     )
-    if child.returncode != 0:
-        raise _refused(source, "/".join(names), child.stderr.splitlines())
+    if done.returncode != 0:
+        raise _refused(source, "/".join(names), done.stderr.splitlines())
     header_bytes = max(0, source.facts.file_bytes - source.facts.weight_bytes)
     sizes = []
-    for line in child.stdout.splitlines():
+    for line in done.stdout.splitlines():
         told = json.loads(line)
         weights = told["bytes"] or 0
         sizes.append(QuantSize(told["quant"], weights + header_bytes, 8 * weights / max(1, source.facts.n_params)))
@@ -164,10 +164,14 @@ class Quantization:
             QuantizeCancelled: After `cancel`.
         """
         _sweep(self._plan.target)
-        command = [*_COMMAND, str(self._plan.source.path), str(self._part), self._plan.quant, "--requantize", "--tied"]
+        command = child.command(_CHILD, str(self._plan.source.path), str(self._part), self._plan.quant, "--requantize", "--tied")
         try:
             with subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=_environment()
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=child.environment(GGML_NO_BACKTRACE="1"),
             ) as process:
                 self._process = process
                 if self._cancelled.is_set():
@@ -195,15 +199,6 @@ class Quantization:
         if shutil.disk_usage(self._part.parent).free < SPARE_BYTES:
             return ModelError("The disk became full while quantizing", f"In {printable(str(self._part.parent), 300)}", "Free some space")
         return _refused(self._plan.source, self._plan.quant, lines)
-
-
-_COMMAND = (sys.executable, "-m", "engine.llama.quantize")
-
-
-def _environment() -> dict[str, str]:
-    packages = str(Path(engine.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "GGML_NO_BACKTRACE": "1"}
 
 
 def _follow(process: subprocess.Popen[bytes], on_progress: Callable[[int, int], None]) -> list[bytes]:

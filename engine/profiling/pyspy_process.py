@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine import child
 from engine.clock import NS_PER_S
 from engine.profiling import launcher
 
@@ -79,7 +79,7 @@ async def spawn(command: Sequence[str], descriptor: int, niceness: int) -> async
         OSError: No process can be made.
     """
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), str(niceness)),
+        *child.script_command(launcher.__file__, str(os.getpid()), str(niceness)),
         *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from engine import child
 from engine.config import load_config
 from engine.errors import UsageError
 from engine.llama.redirect import redirect_native_output
@@ -103,7 +104,7 @@ def session_number(resume: str | None) -> int | None:
 
 def restart_command() -> list[str]:
     """What starts this program again."""
-    return [sys.executable, "-m", "tui.cli.main"]
+    return child.command("tui.cli.main")
 
 
 def enter_tmux() -> None:
