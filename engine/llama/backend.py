@@ -27,6 +27,10 @@ CAPABILITIES: Final = Capabilities(
 CLOSE_LIMIT_S: Final = 10.0
 """How long `close` waits for the compute thread."""
 
+STACK_BYTES = 128 << 20
+"""Of the compute thread: enough to tokenize two runs of `engine.llama.vocab.LONGEST_RUN` characters that match together. Only what is
+used takes memory."""
+
 
 class LlamaBackend:
     """An `engine.backend.Backend` that runs llama.cpp in this process.
@@ -57,7 +61,9 @@ class LlamaBackend:
         self._pace = Pace()
         self._compute: Compute | None = None
         self._thread = threading.Thread(target=self._run, name="xchat-compute", daemon=True)
+        usual = threading.stack_size(STACK_BYTES)
         self._thread.start()
+        threading.stack_size(usual)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import repeat
+from typing import Final
 
 from engine.errors import EngineError
 from engine.llama.native import lib
@@ -13,6 +15,12 @@ from engine.llama.text import PieceTable, whole_text
 
 _PIECE_BYTES = 64
 """First guess at the length of a piece; longer ones are asked for again."""
+
+LONGEST_RUN: Final = 100_000
+"""Characters without a break that are tokenized; more are refused. For some vocabularies llama.cpp splits texts with std::regex, which
+takes up to 310 bytes of stack for each character of a match (27,000 fill 8 MB), and about 20 µs."""
+_RUN = re.compile(rf"[^ \t\n\r\f\v]{{{LONGEST_RUN + 1}}}|\s{{{LONGEST_RUN + 1}}}")
+"""No pre-tokenizer joins ASCII blanks with other characters, but for line ends behind punctuation."""
 
 
 class LlamaVocabulary:
@@ -85,7 +93,19 @@ class LlamaVocabulary:
         return tuple(int(tokens[i]) for i in range(count.value)) if tokens else ()
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        """The tokens of `text`, without BOS or EOS added; with `parse_special`, texts of control tokens become those tokens."""
+        """The tokens of `text`, without BOS or EOS added; with `parse_special`, texts of control tokens become those tokens.
+
+        For a thread with `engine.llama.backend.STACK_BYTES` of stack.
+
+        Raises:
+            EngineError: It has more than LONGEST_RUN characters without a break, or too many bytes.
+        """
+        if len(text) > LONGEST_RUN and _RUN.search(text):
+            raise EngineError(
+                "The text can't be tokenized",
+                f"it has more than {LONGEST_RUN:,} characters without a space or a line break between them",
+                "Break it into lines, or leave that part away.",
+            )
         data = text.encode("utf-8", "replace")
         if not data:
             return []
