@@ -39,7 +39,7 @@ def metered_filters(meter: Meter, environment: Environment) -> dict[str, Callabl
 
 def arithmetic(symbol: str, left: float, right: float) -> float:
     """A binary operator on numbers, within what a template needs numbers for."""
-    if symbol == "**" and (abs(left) > MAX_COUNT or abs(right) > 64):
+    if max(abs(left), abs(right)) > MAX_NUMBER or (symbol == "**" and (abs(left) > MAX_COUNT or abs(right) > 64)):
         raise TemplateLimitError("the template computes too large a number")
     result: float = _OPERATORS[symbol](left, right)
     if isinstance(result, int) and abs(result) > MAX_NUMBER:
@@ -60,6 +60,11 @@ def measure_replace(meter: Meter, text: str, old: str, new: str) -> None:
     meter.room_for(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
 
 
+MAX_OPTION = 100
+"""Most characters of an attribute's name, of what `trim` takes away, and of separators: each is read once for each item or character."""
+_SHORT_OPTIONS = frozenset({"groupby", "map", "max", "min", "sort", "trim", "unique"})
+
+
 def _metered(meter: Meter, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     passes = getattr(function, "jinja_pass_arg", None)
     first = 0 if passes is None else 1
@@ -70,7 +75,11 @@ def _metered(meter: Meter, name: str, function: Callable[..., Any]) -> Callable[
         for option in (*args[first + 1 :], *kwargs.values()):
             if isinstance(option, int) and abs(option) > MAX_COUNT:
                 raise TemplateLimitError(f"the template asks {name} for {option}")
+            if name in _SHORT_OPTIONS and isinstance(option, str) and len(option) > MAX_OPTION:
+                raise TemplateLimitError(f"the template gives {name} a text of {len(option):,} characters")
         result = function(*args, **kwargs)
+        if isinstance(result, int) and abs(result) > MAX_NUMBER:
+            raise TemplateLimitError("the template computes too large a number")
         return result if result is value else meter.settled(result)
 
     if passes is not None:
@@ -137,4 +146,6 @@ class _OwnFilters:
         self._meter.weigh(value)
         if indent is not None and not 0 <= indent <= 16:
             raise TemplateLimitError(f"the template asks tojson for {indent}")
+        if separators is not None and sum(map(len, separators)) > MAX_OPTION:
+            raise TemplateLimitError("the template asks tojson for long separators")
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)

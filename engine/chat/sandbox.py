@@ -92,6 +92,10 @@ _METHODS: Mapping[type, frozenset[str]] = {
     dict: frozenset({"get", "items", "keys", "values"}),
 }
 """Methods that a template may call on plain values; none of them can do harm, or `_measure_method` looks before it runs."""
+_SEARCHING = _words("count find index lstrip partition rfind rindex rpartition rsplit rstrip split strip")
+"""Methods of texts that may compare each character of the text with each one of what they are given."""
+SEARCHED_PER_STEP = 4096
+"""Comparisons of characters that cost as much as a step."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -206,6 +210,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.meter.step(1 + (len(owner) // 1024 if isinstance(owner, (str, list, tuple, dict)) else 0))
         if not isinstance(owner, str):
             return
+        if name in _SEARCHING:
+            self.meter.step(sum(len(owner) * len(text) for text in args if isinstance(text, str)) // SEARCHED_PER_STEP)
         if name == "join" and args:
             listed = self.meter.settled(args[0])
             self.meter.room_for(self.meter.weigh(listed) + len(owner) * len(listed))
