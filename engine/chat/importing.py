@@ -1,12 +1,15 @@
-"""Conversations from files: xchat's own exports, and those of the llama.cpp web UI and of ChatGPT.
+"""Conversations from files: xchat's own exports, and those of other programs.
 
 What can be read:
 
 * `xchat export --what chat` as json or jsonl: all sessions and branches in it;
 * `xchat sessions show ID --json`: the session with its title and branches;
 * `xchat export --chat --format md`: the messages in their order, without branches (a text says nothing of them);
-* the llama.cpp web UI's export, of one conversation or of all, with branches;
-* ChatGPT's `conversations.json`, with branches; what tools said and what is no text is left out.
+* the llama.cpp web UI's export as json, jsonl or zip, with branches and the texts attached;
+* ChatGPT's `conversations.json`, and that of Open WebUI, with branches;
+* Claude's `conversations.json`, LM Studio's `*.conversation.json`, `llm logs --json`, and lists of messages as OpenAI's API takes them.
+
+What tools said and what is no text is left out, and counted.
 
 A file is untrusted: its size is bounded, its ids are replaced, and what is no text is no message. Nothing is imported of a file that
 can't be understood as a whole.
@@ -14,29 +17,31 @@ can't be understood as a whole.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from engine.chat.import_forms import Draft, Talk, UnknownFormError, from_json, from_markdown
 from engine.chat.titles import session_title
 from engine.chat.tree import ConversationTree
 from engine.clock import wall_ms
 from engine.errors import StoreError, UsageError
 from engine.messages import Role
-from engine.records import Message, MessageStatus, new_message_id
+from engine.records import Message, new_message_id
 
 MOST_BYTES = 256 * 2**20
 """A file larger than this is not read: it is parsed in memory."""
 MOST_MESSAGES = 500_000
-LATEST_MS = 4_102_444_800_000
-"""The year 2100: a time after it is taken for unknown."""
 
-_KNOWN = "xchat reads its own chat exports (json, jsonl, md) and those of the llama.cpp web UI and of ChatGPT."
+_KNOWN = (
+    "xchat reads its own chat exports (json, jsonl, md) and those of the llama.cpp web UI, ChatGPT, Claude, LM Studio, Open WebUI and llm, "
+    "and lists of messages as OpenAI's API takes them."
+)
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM}
 
 
@@ -49,30 +54,7 @@ class ImportedSession:
     messages: tuple[Message, ...]
     """Parents before children, with new ids; the last one is the head."""
     left_out: int
-    """Messages of the file that xchat has no place for: of tools, without text."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A message as the file has it."""
-
-    key: str
-    parent: str | None
-    role: str
-    text: str
-    thinking: str = ""
-    status: MessageStatus = MessageStatus.COMPLETE
-    created_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Talk:
-    """A conversation as the file has it."""
-
-    title: str
-    drafts: tuple[_Draft, ...]
-    head: str | None = None
-    created_ms: int = 0
+    """What of the file xchat has no place for: messages of tools or without text, pictures, other versions of an answer."""
 
 
 def read_conversations(path: Path) -> tuple[ImportedSession, ...]:
@@ -101,214 +83,59 @@ def read_conversations(path: Path) -> tuple[ImportedSession, ...]:
     return found
 
 
-def _talks_of(data: bytes, path: Path) -> tuple[_Talk, ...]:
+def _talks_of(data: bytes, path: Path) -> tuple[Talk, ...]:
+    data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise UsageError(f"{path} is empty", _KNOWN)
     try:
+        if data.startswith(b"PK\x03\x04"):
+            return tuple(talk for member in _members(data, path) for talk in _talks_of(member, path))
         if data.lstrip()[:1] in (b"{", b"["):
-            return _from_json(data)
-        return (_from_markdown(data.decode()),)
+            return from_json(data)
+        return (from_markdown(data.decode()),)
     except UnicodeDecodeError:
         raise UsageError(f"{path} is no text", _KNOWN) from None
     except (msgspec.MsgspecError, RecursionError) as error:
         raise UsageError(f"{path} is no JSON that can be read", f"{str(error).rstrip('.')}.", _KNOWN) from None
-    except _UnknownError as error:
+    except UnknownFormError as error:
         raise UsageError(f"{path} can't be imported", str(error), _KNOWN) from None
 
 
-class _UnknownError(Exception):
-    """The file is not of a form that is known; says what is missing."""
-
-
-# JSON, told apart by what the objects hold
-
-
-def _from_json(data: bytes) -> tuple[_Talk, ...]:
+def _members(data: bytes, path: Path) -> Iterator[bytes]:
+    """The conversations in an archive, which may unpack to no more than a file may hold."""
+    left = MOST_BYTES
     try:
-        content = msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        if data.lstrip()[:1] != b"{" or b"\n" not in data.strip():
-            raise
-        content = msgspec.json.Decoder().decode_lines(data)
-    if isinstance(content, dict):
-        content = [content]
-    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
-        raise _UnknownError("Its JSON is not made of objects")
-    if not content:
-        raise _UnknownError("It is empty")
-    for mark, read in _FORMS:
-        if all(mark(one) for one in content):
-            return tuple(read(content))
-    raise _UnknownError("Its objects are neither messages nor conversations")
-
-
-def _from_own_rows(rows: Sequence[Mapping[str, Any]]) -> Iterator[_Talk]:
-    sessions: dict[str | None, list[_Draft]] = {}
-    for row in rows:
-        sessions.setdefault(_key(row.get("session_id")), []).append(_own_draft(row, "message_id"))
-    for drafts in sessions.values():
-        yield _Talk("", tuple(drafts))
-
-
-def _from_own_sessions(sessions: Sequence[Mapping[str, Any]]) -> Iterator[_Talk]:
-    for one in sessions:
-        info, messages = one["session"], one["messages"]
-        if not isinstance(info, dict) or not isinstance(messages, list):
-            raise _UnknownError("A session in it has no list of messages")
-        drafts = tuple(_own_draft(message, "id") for message in messages if isinstance(message, dict))
-        yield _Talk(_text(info.get("title")), drafts, _key(info.get("head_id")), _milliseconds(info.get("created_ms")))
-
-
-def _own_draft(row: Mapping[str, Any], identity: str) -> _Draft:
-    status = _text(row.get("status"))
-    return _Draft(
-        key=_key(row.get(identity)) or "",
-        parent=_key(row.get("parent_id")),
-        role=_text(row.get("role")),
-        text=_text(row.get("text")),
-        thinking=_text(row.get("thinking")),
-        status=MessageStatus(status) if status in set(MessageStatus) else MessageStatus.COMPLETE,
-        created_ms=_milliseconds(row.get("created_ms")),
-    )
-
-
-def _from_web_ui(conversations: Sequence[Mapping[str, Any]]) -> Iterator[_Talk]:
-    for one in conversations:
-        about, messages = one["conv"], one["messages"]
-        if not isinstance(about, dict) or not isinstance(messages, list):
-            raise _UnknownError("A conversation in it has no list of messages")
-        drafts = tuple(
-            _Draft(
-                key=_key(message.get("id")) or "",
-                parent=_key(message.get("parent")),
-                # The root that every conversation hangs from says nothing.
-                role="" if message.get("type") == "root" else _text(message.get("role")),
-                text=_text(message.get("content")),
-                thinking=_text(message.get("thinking") or message.get("reasoningContent")),
-                created_ms=_milliseconds(message.get("timestamp")),
-            )
-            for message in messages
-            if isinstance(message, dict)
-        )
-        yield _Talk(_text(about.get("name")), drafts, _key(about.get("currNode")))
-
-
-def _from_chatgpt(conversations: Sequence[Mapping[str, Any]]) -> Iterator[_Talk]:
-    for one in conversations:
-        nodes = one["mapping"]
-        if not isinstance(nodes, dict):
-            raise _UnknownError("A conversation in it has no messages")
-        drafts = tuple(_chatgpt_draft(key, node) for key, node in nodes.items() if isinstance(node, dict))
-        yield _Talk(_text(one.get("title")), drafts, _key(one.get("current_node")), _seconds(one.get("create_time")))
-
-
-def _chatgpt_draft(key: str, node: Mapping[str, Any]) -> _Draft:
-    message = node.get("message")
-    message = message if isinstance(message, dict) else {}
-    author, content = message.get("author"), message.get("content")
-    parts = content.get("parts") if isinstance(content, dict) else None
-    return _Draft(
-        key=key,
-        parent=_key(node.get("parent")),
-        role=_text(author.get("role")) if isinstance(author, dict) else "",
-        text="\n\n".join(part for part in parts if isinstance(part, str)) if isinstance(parts, list) else "",
-        created_ms=_seconds(message.get("create_time")),
-    )
-
-
-_Form = tuple[Callable[[Mapping[str, Any]], bool], Callable[[Sequence[Mapping[str, Any]]], Iterator[_Talk]]]
-
-_FORMS: tuple[_Form, ...] = (
-    (lambda one: {"message_id", "role", "text"} <= one.keys(), _from_own_rows),
-    (lambda one: {"session", "messages"} <= one.keys(), _from_own_sessions),
-    (lambda one: {"conv", "messages"} <= one.keys(), _from_web_ui),
-    (lambda one: "mapping" in one, _from_chatgpt),
-)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _key(value: object) -> str | None:
-    return str(value) if isinstance(value, int | str) else None
-
-
-def _milliseconds(value: object) -> int:
-    return int(value) if isinstance(value, int | float) and 0 < value < LATEST_MS else 0
-
-
-def _seconds(value: object) -> int:
-    return _milliseconds(value * 1000) if isinstance(value, int | float) else 0
-
-
-# Markdown, as `xchat export --chat --format md` writes it
-
-_HEADING = re.compile(r"### (User|Assistant|System), (\d{4}-\d\d-\d\d \d\d:\d\d)\Z")
-_FENCE = re.compile(r"(~{3,})text\Z")
-_TITLE = re.compile(r"# xchat: \S+ of session \d+, (?P<title>.+)")
-
-
-def _from_markdown(text: str) -> _Talk:
-    lines = iter(text.replace("\r\n", "\n").split("\n"))
-    head = text.partition("\n")[0]
-    title = _TITLE.match(head)
-    for line in lines:
-        if line == "## Conversation":
-            break
-    else:
-        raise _UnknownError("It has no heading “Conversation”")
-    drafts: list[_Draft] = []
-    role, created, thinking, thinks = "", 0, "", False
-    for line in lines:
-        heading, fence = _HEADING.match(line), _FENCE.match(line)
-        if heading is not None:
-            role, created, thinking = heading[1].lower(), _minute(heading[2]), ""
-        elif line == "Thinking:":
-            thinks = True
-        elif fence is not None and role:
-            block = _fenced(lines, fence[1])
-            if thinks:
-                thinking, thinks = block, False
-                continue
-            number = len(drafts)
-            drafts.append(_Draft(str(number), str(number - 1) if number else None, role, block, thinking, created_ms=created))
-            role = ""
-    return _Talk(_unescaped(title["title"]) if title is not None else "", tuple(drafts))
-
-
-def _fenced(lines: Iterator[str], fence: str) -> str:
-    block: list[str] = []
-    for line in lines:
-        if line == fence:
-            return "\n".join(block)
-        block.append(line)
-    raise _UnknownError("A message in it has no end")
-
-
-def _minute(text: str) -> int:
-    try:
-        return int(datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC).timestamp() * 1000)
-    except ValueError:
-        return 0
-
-
-def _unescaped(cell: str) -> str:
-    return re.sub(r"\\([\\`*_{}\[\]<>()#+!|~&])", r"\1", cell)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # ChatGPT and Claude put much beside the conversations.
+            names = [name for name in archive.namelist() if name.endswith((".json", ".jsonl"))]
+            for name in [name for name in names if name.endswith("conversations.json")] or names:
+                with archive.open(name) as member:
+                    content = member.read(left + 1)
+                left -= len(content)
+                if left < 0:
+                    raise UsageError(f"{path} is too large", f"It unpacks to more than {MOST_BYTES:,} bytes.", "Import it in parts.")
+                yield content
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+        raise UsageError(f"{path} is no archive that can be read", str(error), _KNOWN) from error
 
 
 # From what the file has to what is stored
 
 
-def _session_of(talk: _Talk) -> ImportedSession:
-    kept = {
-        draft.key: draft for draft in talk.drafts if draft.key and draft.role in _ROLES and (draft.text.strip() or draft.thinking.strip())
-    }
-    parents = {draft.key: draft.parent for draft in talk.drafts}
+def _session_of(talk: Talk) -> ImportedSession:
+    kept: dict[str, Draft] = {}
+    for place, draft in enumerate(talk.drafts):
+        if draft.key and draft.role in _ROLES and (draft.text.strip() or draft.thinking.strip()):
+            # Two messages with one id are both kept; what hangs from the id hangs from the first one.
+            kept[draft.key if draft.key not in kept else f"{draft.key} again {place}"] = draft
+    parents = {key: draft.parent for key, draft in kept.items()}
+    for draft in talk.drafts:
+        parents.setdefault(draft.key, draft.parent)
     numbers = {key: number for number, key in enumerate(kept)}
     # A tree of provisional ids puts parents before children and opens rings; a message left out hands its children to its parent.
+    nearest: dict[str, int | None] = {}
     tree = ConversationTree(
-        Message(numbers[key], _kept_parent(key, parents, numbers), _ROLES[draft.role], "") for key, draft in kept.items()
+        Message(numbers[key], _kept_parent(key, parents, numbers, nearest), _ROLES[draft.role], "") for key, draft in kept.items()
     )
     ordered = tree.messages()
     drafts = list(kept.values())
@@ -321,11 +148,12 @@ def _session_of(talk: _Talk) -> ImportedSession:
         title=talk.title.strip() or session_title(first),
         created_ms=created,
         messages=tuple(_with_head_last(messages.values(), head)),
-        left_out=sum(draft.role not in {"", "system"} and draft.key not in kept for draft in talk.drafts),
+        left_out=sum(draft.left_out for draft in kept.values())
+        + sum(draft.role not in {"", "system"} and draft.key not in kept for draft in talk.drafts),
     )
 
 
-def _numbered(ordered: Iterable[Message], drafts: Sequence[_Draft], created: int) -> dict[int, Message]:
+def _numbered(ordered: Iterable[Message], drafts: Sequence[Draft], created: int) -> dict[int, Message]:
     """The messages under their new ids, by their provisional ones."""
     messages: dict[int, Message] = {}
     above: dict[int, int] = {}
@@ -345,11 +173,17 @@ def _numbered(ordered: Iterable[Message], drafts: Sequence[_Draft], created: int
     return messages
 
 
-def _kept_parent(key: str, parents: Mapping[str, str | None], numbers: Mapping[str, int]) -> int | None:
+def _kept_parent(key: str, parents: Mapping[str, str | None], numbers: Mapping[str, int], nearest: dict[str, int | None]) -> int | None:
+    """The nearest message above that is kept; `nearest` remembers it for all that are passed on the way."""
+    passed: list[str] = []
+    found: int | None = None
     for above in _upwards(parents[key], parents):
-        if above in numbers:
-            return numbers[above]
-    return None
+        if above in numbers or above in nearest:
+            found = numbers[above] if above in numbers else nearest[above]
+            break
+        passed.append(above)
+    nearest.update(dict.fromkeys(passed, found))
+    return found
 
 
 def _upwards(key: str | None, parents: Mapping[str, str | None]) -> Iterator[str]:

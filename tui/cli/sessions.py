@@ -45,8 +45,9 @@ examples:
 
 IMPORTED = """\
 Makes sessions of the conversations in FILE. xchat reads its own chat exports (`export --what chat` as json or jsonl, `sessions show
---json`, and the Markdown of `export --chat --format md`, which has no branches), the export of the llama.cpp web UI, and ChatGPT's
-conversations.json. What tools said, and pictures, are left out.
+--json`, and the Markdown of `export --chat --format md`, which has no branches), the exports of the llama.cpp web UI (json, jsonl, zip),
+ChatGPT, Claude, LM Studio and Open WebUI, `llm logs --json`, and lists of messages. What tools said, and pictures, are left out and
+counted.
 """
 
 LAST = "last"

@@ -112,7 +112,7 @@ class TestOtherPrograms:
         nodes += [node("t", "u", "tool", "log"), node("a", "t", "assistant", "Done."), node("o", "u", "assistant", "Other.")]
         talk = {"title": "Cat", "create_time": 1_700_000_000.5, "mapping": {one["id"]: one for one in nodes}, "current_node": "a"}
         (session,) = imported(tmp_path, [talk])
-        assert (session.title, session.created_ms, session.left_out) == ("Cat", 1_700_000_000_500, 1)
+        assert (session.title, session.created_ms, session.left_out) == ("Cat", 1_700_000_000_500, 2)
         assert texts(session) == ["Draw \n\na cat", "Done."]
 
 

@@ -1,0 +1,387 @@
+"""The forms of files that conversations are read from, told apart by what they hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from engine.records import MessageStatus
+
+_LINE_TYPES = ("session", "message")
+LATEST_MS = 4_102_444_800_000
+"""The year 2100: a time after it is taken for unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message as the file has it."""
+
+    key: str
+    parent: str | None
+    role: str
+    text: str
+    thinking: str = ""
+    status: MessageStatus = MessageStatus.COMPLETE
+    created_ms: int = 0
+    left_out: int = 0
+    """Pictures, sounds and files beside the text that xchat has no place for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A conversation as the file has it."""
+
+    title: str
+    drafts: tuple[Draft, ...]
+    head: str | None = None
+    created_ms: int = 0
+
+
+class UnknownFormError(Exception):
+    """The file is not of a form that is known; says what is missing."""
+
+
+# JSON, told apart by what the objects hold
+
+
+def from_json(data: bytes) -> tuple[Talk, ...]:
+    """The conversations in JSON or lines of JSON.
+
+    Raises:
+        UnknownFormError: It is of no form that is known.
+        msgspec.MsgspecError: It is no JSON.
+    """
+    try:
+        content = msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        if data.lstrip()[:1] != b"{" or b"\n" not in data.strip():
+            raise
+        content = msgspec.json.Decoder().decode_lines(data)
+    if (
+        isinstance(content, list)
+        and content
+        and all(isinstance(one, dict) and one.get("type") in {"session", "message"} for one in content)
+    ):
+        content = _web_ui_lines(content)
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
+        raise UnknownFormError("Its JSON is not made of objects")
+    if not content:
+        raise UnknownFormError("It is empty")
+    if all({"role", "content"} <= one.keys() for one in content):
+        content = [{"messages": content}]
+    for mark, read in _FORMS:
+        if all(mark(one) for one in content):
+            return tuple(read(content))
+    raise UnknownFormError("Its objects are neither messages nor conversations")
+
+
+def _from_own_rows(rows: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
+    sessions: dict[str | None, list[Draft]] = {}
+    for row in rows:
+        sessions.setdefault(_key(row.get("session_id")), []).append(_own_draft(row, "message_id"))
+    for drafts in sessions.values():
+        yield Talk("", tuple(drafts))
+
+
+def _from_own_sessions(sessions: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
+    for one in sessions:
+        info, messages = one["session"], one["messages"]
+        if not isinstance(info, dict) or not isinstance(messages, list):
+            raise UnknownFormError("A session in it has no list of messages")
+        drafts = tuple(_own_draft(message, "id") for message in messages if isinstance(message, dict))
+        yield Talk(_text(info.get("title")), drafts, _key(info.get("head_id")), _milliseconds(info.get("created_ms")))
+
+
+def _own_draft(row: Mapping[str, Any], identity: str) -> Draft:
+    status = _text(row.get("status"))
+    return Draft(
+        key=_key(row.get(identity)) or "",
+        parent=_key(row.get("parent_id")),
+        role=_text(row.get("role")),
+        text=_text(row.get("text")),
+        thinking=_text(row.get("thinking")),
+        status=MessageStatus(status) if status in set(MessageStatus) else MessageStatus.COMPLETE,
+        created_ms=_milliseconds(row.get("created_ms")),
+    )
+
+
+def _web_ui_lines(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The web UI's lines, a conversation followed by its messages, as the objects that it wrote before."""
+    found: list[dict[str, Any]] = []
+    for line in lines:
+        if line["type"] == "session":
+            found.append({"conv": line, "messages": []})
+        elif found:
+            found[-1]["messages"].append(line.get("message"))
+        else:
+            raise UnknownFormError("It begins with a message of no conversation")
+    return found
+
+
+def _from_web_ui(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
+    for one in conversations:
+        about, messages = one["conv"], one["messages"]
+        if not isinstance(about, dict) or not isinstance(messages, list):
+            raise UnknownFormError("A conversation in it has no list of messages")
+        drafts = tuple(_web_ui_draft(message) for message in messages if isinstance(message, dict))
+        yield Talk(_text(about.get("name")), drafts, _key(about.get("currNode")))
+
+
+def _web_ui_draft(message: Mapping[str, Any]) -> Draft:
+    text, left_out = _with_attachments(message.get("content"), message.get("extra"), "name", "content")
+    return Draft(
+        key=_key(message.get("id")) or "",
+        parent=_key(message.get("parent")),
+        # The root that every conversation hangs from says nothing.
+        role="" if message.get("type") == "root" else _text(message.get("role")),
+        text=text,
+        thinking=_text(message.get("thinking") or message.get("reasoningContent")),
+        created_ms=_milliseconds(message.get("timestamp")),
+        left_out=left_out,
+    )
+
+
+def _from_chatgpt(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
+    for one in conversations:
+        nodes = one["mapping"]
+        if not isinstance(nodes, dict):
+            raise UnknownFormError("A conversation in it has no messages")
+        drafts = tuple(_chatgpt_draft(key, node) for key, node in nodes.items() if isinstance(node, dict))
+        yield Talk(_text(one.get("title")), drafts, _key(one.get("current_node")), _seconds(one.get("create_time")))
+
+
+def _chatgpt_draft(key: str, node: Mapping[str, Any]) -> Draft:
+    message = node.get("message")
+    message = message if isinstance(message, dict) else {}
+    author, content = message.get("author"), message.get("content")
+    content = content if isinstance(content, dict) else {}
+    text, _, left_out = _parts(content.get("parts"))
+    thoughts = content.get("thoughts")
+    return Draft(
+        key=key,
+        parent=_key(node.get("parent")),
+        role=_text(author.get("role")) if isinstance(author, dict) else "",
+        text=text,
+        thinking="\n\n".join(_text(one.get("content")) for one in thoughts if isinstance(one, dict)) if isinstance(thoughts, list) else "",
+        created_ms=_seconds(message.get("create_time")),
+        left_out=left_out if text else 0,
+    )
+
+
+def _from_open_web_ui(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
+    for one in conversations:
+        history = one["chat"].get("history") if isinstance(one["chat"], dict) else None
+        messages = history.get("messages") if isinstance(history, dict) else None
+        if not isinstance(history, dict) or not isinstance(messages, dict):
+            raise UnknownFormError("A conversation in it has no messages")
+        drafts = []
+        for key, message in messages.items():
+            if isinstance(message, dict):
+                text, thinking, left_out = _parts(message.get("content"))
+                files = message.get("files")
+                left_out += len(files) if isinstance(files, list) else 0
+                at, role = _seconds(message.get("timestamp")), _text(message.get("role"))
+                drafts.append(Draft(key, _key(message.get("parentId")), role, text, thinking, created_ms=at, left_out=left_out))
+        yield Talk(_text(one.get("title")), tuple(drafts), _key(history.get("currentId")))
+
+
+def _from_claude(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
+    for one in conversations:
+        drafts: list[Draft] = []
+        for message in _dicts(one["chat_messages"]):
+            text, thinking, left_out = _parts(message.get("content"))
+            text, not_text = _with_attachments(text or message.get("text"), message.get("attachments"), "file_name", "extracted_content")
+            role = "user" if message.get("sender") == "human" else _text(message.get("sender"))
+            files = len(_dicts(message.get("files")))
+            at = _iso(message.get("created_at"))
+            drafts.append(_next(drafts, role, text, thinking, at, left_out + not_text + files))
+        yield Talk(_text(one.get("name")), tuple(drafts), created_ms=_iso(one.get("created_at")))
+
+
+def _from_lm_studio(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
+    for one in conversations:
+        system = _text(one.get("systemPrompt"))
+        drafts = [_next([], "system", system)] if system.strip() else []
+        for message in _dicts(one["messages"]):
+            versions, chosen = _dicts(message.get("versions")), message.get("currentlySelected")
+            version = versions[chosen] if isinstance(chosen, int) and 0 <= chosen < len(versions) else {}
+            steps = _dicts(version.get("steps")) or [version]
+            contents = [part for step in steps for part in _dicts(step.get("content"))]
+            thinking = [_text(part.get("text")) for step in steps if _thinks(step) for part in _dicts(step.get("content"))]
+            text, _, left_out = _parts([part for step in steps if not _thinks(step) for part in _dicts(step.get("content"))])
+            others = max(0, len(versions) - 1) + (0 if contents else 1)
+            drafts.append(_next(drafts, _text(version.get("role")), text, "".join(thinking), 0, left_out + others))
+        yield Talk(_text(one.get("name")), tuple(drafts), created_ms=_milliseconds(one.get("createdAt")))
+
+
+def _thinks(step: Mapping[str, Any]) -> bool:
+    style = step.get("style")
+    return isinstance(style, dict) and style.get("type") == "thinking"
+
+
+def _from_messages(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
+    for one in conversations:
+        drafts: list[Draft] = []
+        for message in _dicts(one["messages"]):
+            text, thinking, left_out = _parts(message.get("content"))
+            drafts.append(_next(drafts, _text(message.get("role")), text, thinking or _text(message.get("reasoning_content")), 0, left_out))
+        yield Talk(_text(one.get("title")), tuple(drafts))
+
+
+def _from_llm_logs(rows: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
+    conversations: dict[str | None, list[Draft]] = {}
+    for row in rows:
+        drafts = conversations.setdefault(_key(row.get("conversation_id")), [])
+        at = _iso(row.get("datetime_utc"))
+        texts = (("system", row.get("system") if not drafts else ""), ("user", row["prompt"]), ("assistant", row["response"]))
+        for role, text in texts:
+            if _text(text).strip():
+                drafts.append(_next(drafts, role, _text(text), "", at))
+    for drafts in conversations.values():
+        yield Talk("", tuple(drafts))
+
+
+def _next(drafts: Sequence[Draft], role: str, text: str, thinking: str = "", created_ms: int = 0, left_out: int = 0) -> Draft:
+    """A message after those of a form that only has their order."""
+    number = len(drafts)
+    return Draft(str(number), str(number - 1) if number else None, role, text, thinking, created_ms=created_ms, left_out=left_out)
+
+
+def _parts(content: object) -> tuple[str, str, int]:
+    """Text, thinking, and how many parts are neither."""
+    if isinstance(content, str):
+        return content, "", 0
+    texts: list[str] = []
+    thinking: list[str] = []
+    left_out = 0
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict) and isinstance(part.get("thinking"), str):
+            thinking.append(part["thinking"])
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        else:
+            left_out += 1
+    return "\n\n".join(texts), "\n\n".join(thinking), left_out
+
+
+def _with_attachments(text: object, attachments: object, name: str, content: str) -> tuple[str, int]:
+    """A message with the texts attached to it, each below its name, and how many attachments are no text."""
+    parts, left_out = [_text(text)], 0
+    for one in _dicts(attachments):
+        if isinstance(one.get(content), str):
+            parts.append(f"{_text(one.get(name))}:\n\n{one[content]}".removeprefix(":\n\n"))
+        else:
+            left_out += 1
+    return "\n\n".join(filter(None, parts)), left_out
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _iso(value: object) -> int:
+    try:
+        at = datetime.fromisoformat(_text(value))
+        return _milliseconds((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
+
+
+_Form = tuple[Callable[[Mapping[str, Any]], bool], Callable[[Sequence[Mapping[str, Any]]], Iterator[Talk]]]
+
+_FORMS: tuple[_Form, ...] = (
+    (lambda one: {"message_id", "role", "text"} <= one.keys(), _from_own_rows),
+    (lambda one: {"session", "messages"} <= one.keys(), _from_own_sessions),
+    (lambda one: {"conv", "messages"} <= one.keys(), _from_web_ui),
+    (lambda one: "mapping" in one, _from_chatgpt),
+    (lambda one: "chat" in one, _from_open_web_ui),
+    (lambda one: "chat_messages" in one, _from_claude),
+    (lambda one: {"prompt", "response"} <= one.keys(), _from_llm_logs),
+    (lambda one: any("versions" in message for message in _dicts(one.get("messages"))), _from_lm_studio),
+    (lambda one: "messages" in one and "session" not in one and "conv" not in one, _from_messages),
+)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _key(value: object) -> str | None:
+    return str(value) if isinstance(value, int | str) else None
+
+
+def _milliseconds(value: object) -> int:
+    return int(value) if isinstance(value, int | float) and 0 < value < LATEST_MS else 0
+
+
+def _seconds(value: object) -> int:
+    return _milliseconds(value * 1000) if isinstance(value, int | float) else 0
+
+
+# Markdown, as `xchat export --chat --format md` writes it
+
+_HEADING = re.compile(r"### (User|Assistant|System), (\d{4}-\d\d-\d\d \d\d:\d\d)\Z")
+_FENCE = re.compile(r"(~{3,})text\Z")
+_TITLE = re.compile(r"# xchat: \S+ of session \d+, (?P<title>.+)")
+
+
+def from_markdown(text: str) -> Talk:
+    """The conversation in a page that `xchat export --chat --format md` wrote.
+
+    Raises:
+        UnknownFormError: It is no such page.
+    """
+    lines = iter(text.replace("\r\n", "\n").split("\n"))
+    head = text.partition("\n")[0]
+    title = _TITLE.match(head)
+    for line in lines:
+        if line == "## Conversation":
+            break
+    else:
+        raise UnknownFormError("It has no heading “Conversation”")
+    drafts: list[Draft] = []
+    role, created, thinking, thinks = "", 0, "", False
+    for line in lines:
+        heading, fence = _HEADING.match(line), _FENCE.match(line)
+        if heading is not None:
+            role, created, thinking = heading[1].lower(), _minute(heading[2]), ""
+        elif line == "Thinking:":
+            thinks = True
+        elif fence is not None and role:
+            block = _fenced(lines, fence[1])
+            if thinks:
+                thinking, thinks = block, False
+                continue
+            number = len(drafts)
+            drafts.append(Draft(str(number), str(number - 1) if number else None, role, block, thinking, created_ms=created))
+            role = ""
+    return Talk(_unescaped(title["title"]) if title is not None else "", tuple(drafts))
+
+
+def _fenced(lines: Iterator[str], fence: str) -> str:
+    block: list[str] = []
+    for line in lines:
+        if line == fence:
+            return "\n".join(block)
+        block.append(line)
+    raise UnknownFormError("A message in it has no end")
+
+
+def _minute(text: str) -> int:
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        return 0
+
+
+def _unescaped(cell: str) -> str:
+    return re.sub(r"\\([\\`*_{}\[\]<>()#+!|~&])", r"\1", cell)
