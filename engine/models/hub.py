@@ -6,6 +6,7 @@ It is imported only when a pull begins: that takes half a second.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from engine.text import printable
 
 TIMEOUT_S = 20.0
 """Longest silence of a server."""
+PART_SUFFIX = ".xchat.incomplete"
+_SIZE_DIGITS = 18
 
 
 class PullCancelled(Exception):  # noqa: N818
@@ -35,17 +38,25 @@ class RemoteFile:
     url: str
     size: int | None
     """Bytes; None when the server does not say."""
-    sha256: str
-    """Empty when the server does not say."""
+    digest: str
+    """SHA-256 (64 digits) or git's name of the content (40); empty when the server does not say."""
     blob: Path
     """Where the bytes go."""
-    have: int
+    have: int = 0
     """Bytes that are here already."""
+    validator: str = ""
+    """The server's ETag or date of the content; empty when it has none that identifies the bytes."""
 
     @property
     def part(self) -> Path:
-        """Where bytes are gathered until all are there."""
-        return self.blob.with_name(f"{self.blob.name}.xchat.incomplete")
+        """Where bytes are gathered until all are there; another content of the same address gathers elsewhere."""
+        content = "" if self.digest else f".{hashlib.sha256(f'{self.validator} {self.size}'.encode()).hexdigest()[:16]}"
+        return self.blob.with_name(f"{self.blob.name}{content}{PART_SUFFIX}")
+
+    @property
+    def resumable(self) -> bool:
+        """Whether bytes of an earlier connection are known to be of this content."""
+        return bool(self.digest or self.validator)
 
 
 class Hub:
@@ -78,9 +89,12 @@ class Hub:
         from huggingface_hub import HfApi, constants, hf_hub_url
         from huggingface_hub.hf_api import RepoFile
 
+        from engine.models.http_client import client
+
         if constants.HF_HUB_OFFLINE:
             raise ModelError(f"{reference} can't be pulled", "HF_HUB_OFFLINE forbids the network", "Unset it to pull")
         api = HfApi(endpoint=self.endpoint)
+        client()
         commit = api.model_info(reference.repository, revision=reference.revision).sha or reference.revision
         tree = api.list_repo_tree(reference.repository, recursive=True, revision=commit)
         there = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
@@ -92,22 +106,24 @@ class Hub:
                 )
             entry = there[name]
             # The hub's cache names a blob by its digest: SHA-256 for large files, git's own for small ones.
-            sha256 = entry.lfs.sha256 if entry.lfs is not None else ""
-            blob = self._repository(reference) / "blobs" / _digest(sha256 or entry.blob_id)
+            digest = _digest(entry.lfs.sha256 if entry.lfs is not None else entry.blob_id)
             url = hf_hub_url(reference.repository, name, revision=commit, endpoint=self.endpoint)
-            files.append(_with_what_is_here(RemoteFile(name, url, entry.size, sha256, blob, 0)))
+            blob = self._repository(reference) / "blobs" / digest
+            files.append(_with_what_is_here(RemoteFile(name, url, _size(entry.size), digest, blob)))
         return tuple(files), _digest(commit)
 
     def _at(self, reference: UrlReference) -> RemoteFile:
-        from huggingface_hub import get_session, hf_raise_for_status
+        from huggingface_hub import hf_raise_for_status
 
-        response = get_session().head(reference.url, timeout=TIMEOUT_S, follow_redirects=True, headers={"Accept-Encoding": "identity"})
+        from engine.models.http_client import client
+
+        response = client().head(reference.url, timeout=TIMEOUT_S)
         hf_raise_for_status(response)
-        length = response.headers.get("Content-Length", "")
         target = models_dir() / reference.file
         if target.exists():
             raise UsageError(f"{printable(reference.file)} is there already", f"In {printable(str(target.parent), 300)}", "Remove it first")
-        return _with_what_is_here(RemoteFile(reference.file, reference.url, int(length) if length.isdecimal() else None, "", target, 0))
+        size = announced_bytes(response.headers)
+        return _with_what_is_here(RemoteFile(reference.file, reference.url, size, "", target, validator=_validator(response.headers)))
 
     def headers_for(self, url: str) -> Mapping[str, str]:
         """The token goes to the hub and to nobody else."""
@@ -149,14 +165,35 @@ class Hub:
 
 def _with_what_is_here(file: RemoteFile) -> RemoteFile:
     here = file.blob if file.blob.exists() else file.part
+    if here == file.part and not file.resumable:
+        return file
     have = here.stat().st_size if here.exists() else 0
     return replace(file, have=have)
 
 
-def _digest(text: str) -> str:
+def announced_bytes(headers: Mapping[str, str]) -> int | None:
+    """Return how long the body is by its header; None when the server does not say."""
+    length = headers.get("Content-Length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) <= _SIZE_DIGITS else None
+
+
+def _validator(headers: Mapping[str, str]) -> str:
+    """Return what identifies the content byte for byte, as If-Range wants it: a strong ETag, else the date of the last change."""
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else headers.get("Last-Modified", "")
+
+
+def _size(size: object) -> int:
+    """Return a size that the hub sent, checked: it is JSON, and may hold anything."""
+    if type(size) is not int or not 0 <= size < 10**_SIZE_DIGITS:
+        raise ModelError("The hub answered something strange", f"{printable(str(size), 60)} is not a file's size", "Try again later")
+    return size
+
+
+def _digest(text: object) -> str:
     """A digest or commit that the server sent, held to letters and digits: it becomes a file's name."""
-    if not text.isascii() or not text.isalnum():
-        raise ModelError("The hub answered something strange", f"{printable(text, 60)} is no digest", "Try again later")
+    if not isinstance(text, str) or not text.isascii() or not text.isalnum() or len(text) > 64:
+        raise ModelError("The hub answered something strange", f"{printable(str(text), 60)} is not a digest", "Try again later")
     return text
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ModelError
 from engine.models.fit import gib
-from engine.models.hub import TIMEOUT_S, Hub, PullCancelled, RemoteFile, understood
+from engine.models.hub import PART_SUFFIX, TIMEOUT_S, Hub, PullCancelled, RemoteFile, announced_bytes, understood
 from engine.models.references import Reference
 from engine.text import printable
 
@@ -29,6 +30,9 @@ _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Between attempts after the network broke; attempts count anew once bytes came."""
 _LOCK_POLL_S = 0.2
 _DAMAGED = "What was fetched does not match the digest of the hub"
+_ENDLESS = ("The server sends more than the disk holds", "It did not say how long the file is", "Download it with another program")
+_GIT_DIGITS = 40
+_CONTENT_RANGE = re.compile(r"bytes (?P<begin>[0-9]{1,18})-[0-9]{1,18}/(?P<size>[0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ class Pull:
                 lock.acquire(timeout=0)
                 break
             except Timeout:
-                tell(file.part.stat().st_size if file.part.exists() else 0, True)
+                tell(_bytes_of(file.part), True)
                 if self._cancelled.wait(_LOCK_POLL_S):
                     raise PullCancelled from None
         try:
@@ -141,18 +145,19 @@ class Pull:
     def _fetch(self, file: RemoteFile, tell: Callable[[int], None]) -> None:
         import httpx2
 
+        _remove_parts_of_other_contents(file)
         failures = 0
         while True:
-            before = file.part.stat().st_size if file.part.exists() else 0
+            before = _bytes_of(file.part)
             try:
                 self._receive(file, tell)
                 break
             except (httpx2.TransportError, _ShortError) as error:
-                have = file.part.stat().st_size if file.part.exists() else 0
+                have = _bytes_of(file.part)
                 failures = 0 if have > before else failures + 1
                 if failures >= len(self._pauses_s) or not self._pauses_s:
                     detail = printable(str(error)) or type(error).__name__
-                    hint = f"{gib(have)} are kept: pull again to go on from there"
+                    hint = f"{gib(have)} are kept: pull again to go on from there" if file.resumable else "Try again"
                     raise ModelError(f"The network broke while fetching {printable(file.name)}", detail, hint) from error
                 if self._cancelled.wait(self._pauses_s[failures]):
                     raise PullCancelled from None
@@ -161,42 +166,91 @@ class Pull:
 
     def _receive(self, file: RemoteFile, tell: Callable[[int], None]) -> None:
         """Append what is missing; raises when the connection breaks, and the bytes so far stay."""
-        from huggingface_hub import get_session, hf_raise_for_status
+        from huggingface_hub import hf_raise_for_status
+
+        from engine.models.http_client import UNBOUNDED, client
 
         with file.part.open("ab") as part:
-            have = part.tell()
+            have = part.tell() if file.resumable else part.truncate(0)
             if file.size is not None and have >= file.size:
                 return
-            headers = {**self._hub.headers_for(file.url), **({"Range": f"bytes={have}-"} if have else {}), "Accept-Encoding": "identity"}
-            with get_session().stream("GET", file.url, headers=headers, timeout=TIMEOUT_S, follow_redirects=True) as response:
+            headers = {**self._hub.headers_for(file.url)}
+            if have:
+                headers |= {"Range": f"bytes={have}-"} | ({"If-Range": file.validator} if file.validator else {})
+            with client().stream("GET", file.url, headers=headers, timeout=TIMEOUT_S, extensions=UNBOUNDED) as response:
                 if response.status_code == 416:
                     part.truncate(0)
                     raise _ShortError("The server does not know the rest of the file")
                 hf_raise_for_status(response)
-                if have and response.status_code != 206:
+                if response.status_code != 206:
                     part.truncate(0)
                     have = 0
-                for chunk in response.iter_bytes():
+                size = _size_of_whole(file, response.headers, have)
+                most = size if size is not None else have + shutil.disk_usage(file.part.parent).free - SPARE_BYTES
+                for chunk in response.iter_raw():
                     if self._cancelled.is_set():
                         raise PullCancelled
+                    if have + len(chunk) > most:
+                        part.truncate(0)
+                        raise ModelError(*_ENDLESS) if size is None else _changed(file, "It sends more than it announced")
                     part.write(chunk)
                     have += len(chunk)
                     tell(have)
             part.flush()
             os.fsync(part.fileno())
-        if file.size is not None and have < file.size:
-            raise _ShortError(f"The connection closed after {have:,} of {file.size:,} bytes")
+        if size is not None and have < size:
+            raise _ShortError(f"The connection closed after {have:,} of {size:,} bytes")
 
     def _check(self, file: RemoteFile) -> None:
         """Compare size and digest; a part that is wrong is of no use and goes."""
         size = file.part.stat().st_size
         wrong = f"It has {size:,} bytes instead of {file.size:,}" if file.size is not None and size != file.size else ""
-        if not wrong and file.sha256:
+        if not wrong and file.digest:
+            git = len(file.digest) == _GIT_DIGITS
+            digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False) if git else hashlib.sha256()
             with file.part.open("rb") as part:
-                wrong = "" if hashlib.file_digest(part, "sha256").hexdigest() == file.sha256 else _DAMAGED
+                wrong = "" if hashlib.file_digest(part, lambda: digest).hexdigest() == file.digest else _DAMAGED
         if wrong:
             file.part.unlink(missing_ok=True)
             raise ModelError(f"{printable(file.name)} was damaged on its way", wrong, "Pull it again")
+
+
+def _size_of_whole(file: RemoteFile, headers: Mapping[str, str], have: int) -> int | None:
+    """Return the file's bytes by this answer, which goes on after `have` of them; None when no answer said.
+
+    Raises:
+        ModelError: It is an answer about another content than the one that was planned.
+        _ShortError: It does not go on where it was asked to.
+    """
+    if have:
+        place = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+        if place is None or int(place["begin"]) != have:
+            raise _ShortError("The server answered with another part of the file")
+        size = None if place["size"] == "*" else int(place["size"])
+    else:
+        size = announced_bytes(headers)
+    tag = headers.get("ETag", "")
+    if (size is not None and file.size not in {None, size}) or (file.validator.startswith('"') and tag not in {"", file.validator}):
+        raise _changed(file)
+    return size if file.size is None else file.size
+
+
+def _changed(file: RemoteFile, detail: str = "") -> ModelError:
+    return ModelError(f"{printable(file.name)} changed on the server while it was fetched", detail, "Pull it again")
+
+
+def _bytes_of(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _remove_parts_of_other_contents(file: RemoteFile) -> None:
+    """Remove what was gathered of an address before its content changed: nothing goes on from there."""
+    if file.digest:
+        return
+    ours = re.compile(rf"{re.escape(file.blob.name)}(\.[0-9a-f]{{16}})?{re.escape(PART_SUFFIX)}")
+    for path in file.blob.parent.iterdir():
+        if path != file.part and ours.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 class _ShortError(Exception):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "c0ffee" * 6 + "abcd"
+
+
+def git_name(content: bytes) -> str:
+    """The id of a blob in git."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 class HubServer:
@@ -33,6 +38,13 @@ class HubServer:
         """Downloads wait for this after their first half."""
         self.halfway = threading.Event()
         self.endpoint = ""
+        self.validators: dict[str, str] = {}
+        """Headers that identify the content of files at an address."""
+        self.body: Iterable[bytes] | None = None
+        """What is sent of every file instead of it, without an announced length unless `body_headers` has one."""
+        self.body_headers: dict[str, str] = {}
+        self.sent_bytes = 0
+        """Of `body`."""
 
     @contextmanager
     def running(self) -> Iterator[HubServer]:
@@ -68,7 +80,9 @@ class HubServer:
         path = unquote(urlsplit(request.path).path)
         if "Authorization" in request.headers:
             self.tokens.append(path)
-        if self.status != 200:
+        if self.body is not None and self.status != 200:
+            self._send_body(request, self.body if body else ())
+        elif self.status != 200:
             self._json(request, {"error": "no"}, self.status)
         elif path.startswith(f"/api/models/{self.repository}/tree/"):
             self._json(request, [self._entry(name) for name in self.files])
@@ -83,7 +97,7 @@ class HubServer:
     def _entry(self, name: str) -> dict[str, object]:
         content = self.files[name]
         digest = self.digests.get(name) or hashlib.sha256(content).hexdigest()
-        entry: dict[str, object] = {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+        entry: dict[str, object] = {"type": "file", "path": name, "size": len(content), "oid": git_name(content)}
         if name.endswith(".gguf"):
             entry["lfs"] = {"oid": digest, "size": len(content), "pointerSize": 134}
         return entry
@@ -105,6 +119,11 @@ class HubServer:
         wanted = request.headers.get("Range", "")
         if body:
             self.ranges.append(wanted)
+            if self.body is not None:
+                self._send_body(request, self.body)
+                return
+        if wanted and request.headers.get("If-Range", "") not in {"", *self.validators.values()}:
+            wanted = ""
         if wanted:
             begin = int(wanted.removeprefix("bytes=").removesuffix("-"))
             request.send_response(206)
@@ -112,6 +131,8 @@ class HubServer:
         else:
             request.send_response(200)
         request.send_header("Content-Length", str(len(content) - begin))
+        for header, value in self.validators.items():
+            request.send_header(header, value)
         request.end_headers()
         if not body:
             return
@@ -129,3 +150,16 @@ class HubServer:
             self.hold.wait()
             rest = rest[len(rest) // 2 :]
         request.wfile.write(rest)
+
+    def _send_body(self, request: BaseHTTPRequestHandler, body: Iterable[bytes]) -> None:
+        request.send_response(self.status)
+        for header, value in self.body_headers.items():
+            request.send_header(header, value)
+        request.end_headers()
+        request.close_connection = True
+        try:
+            for chunk in body:
+                request.wfile.write(chunk)
+                self.sent_bytes += len(chunk)
+        except OSError:
+            pass
