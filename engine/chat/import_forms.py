@@ -12,7 +12,6 @@ import msgspec
 
 from engine.records import MessageStatus
 
-_LINE_TYPES = ("session", "message")
 LATEST_MS = 4_102_444_800_000
 """The year 2100: a time after it is taken for unknown."""
 
