@@ -17,6 +17,7 @@ import msgspec
 
 from engine.errors import XchatError
 from engine.messages import Prompt
+from engine.model_ref import ModelRef
 from engine.presets.preset import Preset, Sampling
 from engine.timings import Timings
 
@@ -49,7 +50,9 @@ class StopReason(StrEnum):
 class ModelInfo:
     """What a loaded model is."""
 
-    path: Path
+    ref: ModelRef
+    path: Path | None
+    """Its file; None where it is not on this machine."""
     name: str
     architecture: str
     quant: str
@@ -203,7 +206,7 @@ class GenerateRequest:
 class LoadProgressed:
     """A model is being read."""
 
-    path: Path
+    ref: ModelRef
     fraction: float
 
 
@@ -295,11 +298,11 @@ class Backend(Protocol):
     def loaded(self) -> EngineInfo | None:
         """What is loaded now; None before the first load and after a failed one that could not bring the old model back."""
 
-    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
+    def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.
 
         The old model is freed first when both can't be held, and loaded again when the new one fails then. `force` loads also what
-        the memory of this machine is predicted not to hold. The future raises ModelError for a file that can't be used (TooLargeError
+        the memory of this machine is predicted not to hold. The future raises ModelError for a model that can't be used (TooLargeError
         when it can't be held), EngineError when the engine is dead, CancelledError after `cancel_load`.
         """
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from engine.backend import EngineInfo
 from engine.errors import XchatError
+from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
 from engine.records import Message, SessionInfo, TurnRecord
 
@@ -31,7 +31,7 @@ class BranchChanged:
 class ModelLoading:
     """A model is being read, or a context rebuilt."""
 
-    path: Path
+    ref: ModelRef
     fraction: float
 
 
@@ -46,7 +46,7 @@ class ModelReady:
 class ModelFailed:
     """A model could not be loaded. `engine` is what is loaded now: the model before, or nothing."""
 
-    path: Path
+    ref: ModelRef
     error: XchatError
     engine: EngineInfo | None
 

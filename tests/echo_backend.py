@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from threading import Event
 
 from engine.backend import (
@@ -23,6 +22,7 @@ from engine.backend import (
 from engine.clock import now_ns
 from engine.errors import UsageError
 from engine.messages import ChatPrompt
+from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
 from engine.timings import compute_timings
 from tests.fake_backend import model_info
@@ -51,8 +51,8 @@ class EchoBackend(Backend):
     def loaded(self) -> EngineInfo | None:
         return self._loaded
 
-    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
-        model = replace(model_info(path), fingerprint="echo", chat_template=None)
+    def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
+        model = replace(model_info(ref), fingerprint="echo", chat_template=None)
         self._loaded = EngineInfo(model, preset, n_ctx=4096, load_ms=0.0)
         future: Future[EngineInfo] = Future()
         future.set_result(self._loaded)
@@ -63,7 +63,7 @@ class EchoBackend(Backend):
 
     def submit(self, request: GenerateRequest) -> None:
         self.requests.append(request)
-        self._stopped = Event()
+        self._stopped.clear()
         self._worker.submit(self._answer, request)
 
     def stop(self, turn: int | None = None) -> None:

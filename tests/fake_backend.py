@@ -30,6 +30,7 @@ from engine.backend import (
 from engine.chat.prompt import PreparedPrompt, PromptBuilder
 from engine.clock import now_ns
 from engine.errors import EngineError, XchatError
+from engine.model_ref import ModelRef, file_of
 from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset
 from engine.timings import compute_timings
@@ -75,11 +76,12 @@ class FakeVocabulary:
         return 999 + len(self.pieces)
 
 
-def model_info(path: Path = Path("/models/fake-Q4_K_M.gguf"), **changes: object) -> ModelInfo:
+def model_info(ref: ModelRef = Path("/models/fake-Q4_K_M.gguf"), **changes: object) -> ModelInfo:
     """A plausible model."""
     info = ModelInfo(
-        path=path,
-        name=path.stem,
+        ref=ref,
+        path=file_of(ref),
+        name=ref.stem if isinstance(ref, Path) else str(ref),
         architecture="qwen3",
         quant="Q4_K_M",
         n_params=600_000_000,
@@ -111,8 +113,8 @@ class FakeBackend:
     prompts: list[PreparedPrompt] = field(default_factory=list)
     stream_batch: int = 1
     hot: list[Preset] = field(default_factory=list)
-    loads: list[tuple[Path, Preset, bool]] = field(default_factory=list)
-    """Path, preset, force."""
+    loads: list[tuple[ModelRef, Preset, bool]] = field(default_factory=list)
+    """Model, preset, force."""
 
     def __post_init__(self) -> None:
         self.dead: XchatError | None = None
@@ -150,18 +152,18 @@ class FakeBackend:
         token_ids=True, kv_state=True, threads=True, stream_batch=True, prefill_progress=True, memory=True, in_process=True
     )
 
-    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
-        self.loads.append((path, preset, force))
+    def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
+        self.loads.append((ref, preset, force))
         future: Future[EngineInfo] = Future()
 
         def job() -> None:
-            on_event(LoadProgressed(path, 0.5))
+            on_event(LoadProgressed(ref, 0.5))
             self.load_gate.wait()
             if self.load_error is not None and not (force and isinstance(self.load_error, TooLargeError)):
                 future.set_exception(self.load_error)
                 return
             self.loaded = EngineInfo(
-                model=model_info(path),
+                model=model_info(ref),
                 preset=preset,
                 n_ctx=self.n_ctx,
                 n_batch=512,

@@ -343,7 +343,7 @@ class XchatApp(App[None], inherit_bindings=False):
             return
         session = self._chat.context.session if self._chat is not None else None
         resume = ["--resume", str(session.info.id)] if session is not None and session.info is not None else []
-        model = [str(session.engine.model.path)] if session is not None and session.engine is not None else []
+        model = [str(session.engine.model.ref)] if session is not None and session.engine is not None else []
         self.restart_command = [*self.options.restart, *model, *resume]
         self._watchdog(QUIT_S, 1)
         await self.leave(0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.model_ref import ModelRef
 from engine.paths import log_path
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Watch:
     """Look at the model that is on its way."""
 
 
-Choice = Path | BuiltInQuant | Fetch | OtherQuant | Watch
+Choice = ModelRef | BuiltInQuant | Fetch | OtherQuant | Watch
 """What can be chosen in the models screen."""
 
 
@@ -64,7 +65,7 @@ Choice = Path | BuiltInQuant | Fetch | OtherQuant | Watch
 class KnownModel:
     """A model that the models screen offers."""
 
-    path: Path | None
+    ref: ModelRef | None
     """None when there is nothing to load."""
     name: str
     detail: str = ""
@@ -79,14 +80,14 @@ class KnownModel:
     @property
     def choice(self) -> Choice | None:
         """What choosing it means; None when it can't be used."""
-        return self.path if self.path is not None else self.instead
+        return self.ref if self.ref is not None else self.instead
 
 
 @dataclass(frozen=True, slots=True)
 class AppOptions:
     """How to start the screen."""
 
-    model: Path | Callable[[], Path | None] | None = None
+    model: ModelRef | Callable[[], ModelRef | None] | None = None
     """The model to load after the first frame, or how to find it (asked on a thread, may raise XchatError); none loads none."""
     force: bool = False
     """Load the first model also when it is predicted not to fit into memory."""

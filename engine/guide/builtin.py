@@ -10,8 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from engine import model_ref
 from engine.errors import ModelError
 from engine.guide.respelling import ActionNames, Respelling
+from engine.model_ref import BuiltInModel, ModelRef
 from engine.paths import cache_dir
 
 FILE: Final = "xchat-guide-F16.gguf"
@@ -48,7 +50,7 @@ def quant_path(quant: str) -> Path:
     """
     if quant == SHIPPED_QUANT:
         return path()
-    if quant not in QUANTS:
+    if not offers(quant):
         raise ModelError(f"The built-in model has no quant {quant}", hint=f"Choose one of {SHIPPED_QUANT}, {', '.join(QUANTS)}.")
     target = _cached(quant)
     if not target.is_file():
@@ -61,6 +63,11 @@ def quant_path(quant: str) -> Path:
             raise ModelError("The built-in model's quants can't be kept", f"{error.filename}: {error.strerror}") from None
         quantize(source, target, quant)
     return target
+
+
+def offers(quant: str) -> bool:
+    """Whether the built-in model comes in this quant."""
+    return quant in (SHIPPED_QUANT, *QUANTS)
 
 
 def quant_name(model: Path) -> str | None:
@@ -82,6 +89,17 @@ def made(quant: str) -> Path | None:
     """The file of a quant that is there already."""
     file = _shipped() if quant == SHIPPED_QUANT else _cached(quant)
     return file if file.is_file() else None
+
+
+def ref_of(model: ModelRef) -> ModelRef:
+    """A model under the name that it keeps when xchat is installed elsewhere: the built-in one's files are no files to remember."""
+    quant = quant_name(model) if isinstance(model, Path) else None
+    return model if quant is None else BuiltInModel(quant)
+
+
+def file_of(model: ModelRef) -> Path | None:
+    """The file of a model on this machine; a quant of the built-in one is made when it isn't there yet. Raises as `quant_path` does."""
+    return made(model.quant) or quant_path(model.quant) if isinstance(model, BuiltInModel) else model_ref.file_of(model)
 
 
 def is_ours(model: Path) -> bool:

@@ -13,8 +13,9 @@ from engine import paths
 from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, HeldState, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, XchatError
 from engine.llama.chunking import Pace
-from engine.llama.commands import ApplyHot, Close, Command, Load, PutState, TakeState
+from engine.llama.commands import ApplyHot, Close, Command, Load, ModelFiles, PutState, TakeState
 from engine.llama.ticket import Ticket, conclude_unstarted
+from engine.model_ref import ModelRef, file_of
 from engine.presets.preset import Preset
 
 if TYPE_CHECKING:
@@ -39,16 +40,24 @@ class LlamaBackend:
     thread it failed on is parked for good, `dead` says why, and everything else of the program goes on.
     """
 
-    def __init__(self, *, n_slots: int = 1, trusted: Callable[[Path], bool] | None = None, log_path: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        n_slots: int = 1,
+        file_of: Callable[[ModelRef], Path | None] = file_of,
+        trusted: Callable[[Path], bool] | None = None,
+        log_path: Path | None = None,
+    ) -> None:
         """Start the compute thread.
 
         Args:
             n_slots: Sequences that can be generated side by side, each with a context window of its own.
+            file_of: Finds the file of a model, on the compute thread; may raise ModelError. By default only files are known.
             trusted: Says whether a file is known to be harmless, so that it is loaded without trying it in a child process first.
             log_path: Where the native log is appended; by default to the program's log.
         """
         self._n_slots = n_slots
-        self._trusted = trusted or (lambda _path: False)
+        self._files = ModelFiles(file_of, trusted or (lambda _path: False))
         self._log_path = log_path if log_path is not None else paths.log_path()
         self._verdicts_path = paths.cache_dir() / "probed.json"
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
@@ -97,7 +106,7 @@ class LlamaBackend:
         compute = self._compute
         return compute.threads_now if compute is not None else None
 
-    def load(self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
+    def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.
 
         Turns submitted before it end first; turns submitted after it run on the new model. `force` loads also what the memory of
@@ -109,7 +118,7 @@ class LlamaBackend:
             if refusal is None:
                 self._loads = [pending for pending in self._loads if not pending.done()]
                 self._loads.append(future)
-                self._commands.put(Load(path, preset, on_event, future, force))
+                self._commands.put(Load(ref, preset, on_event, future, force))
         if refusal is not None:
             future.set_exception(refusal)
         return future
@@ -198,7 +207,7 @@ class LlamaBackend:
 
         self._compute = compute = Compute(
             n_slots=self._n_slots,
-            trusted=self._trusted,
+            files=self._files,
             verdicts_path=self._verdicts_path,
             log_path=self._log_path,
             pace=self._pace,

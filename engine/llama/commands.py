@@ -9,14 +9,25 @@ from pathlib import Path
 
 from engine.backend import BackendEvent, EngineInfo, HeldState
 from engine.llama.ticket import Ticket
+from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """Where models are, and which of their files are known to be harmless. Called on the compute thread."""
+
+    find: Callable[[ModelRef], Path | None]
+    """The file of a model; may raise ModelError."""
+    trusted: Callable[[Path], bool]
+    """Whether a file can be loaded without trying it in a child process first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """Load a model; cancelling the future gives it up."""
 
-    path: Path
+    ref: ModelRef
     preset: Preset
     on_event: Callable[[BackendEvent], None]
     future: Future[EngineInfo]

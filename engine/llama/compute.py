@@ -18,7 +18,7 @@ import numpy as np
 from engine.backend import EngineInfo, HeldState, LoadProgressed, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, ModelError, XchatError
 from engine.llama.chunking import Pace
-from engine.llama.commands import ApplyHot, Close, Command, Load, PutState, TakeState
+from engine.llama.commands import ApplyHot, Close, Command, Load, ModelFiles, PutState, TakeState
 from engine.llama.generation import Turn
 from engine.llama.kv import common_prefix
 from engine.llama.loader import Loaded, Loader
@@ -43,7 +43,7 @@ class Compute:
         self,
         *,
         n_slots: int,
-        trusted: Callable[[Path], bool],
+        files: ModelFiles,
         verdicts_path: Path,
         log_path: Path | None,
         pace: Pace,
@@ -54,7 +54,7 @@ class Compute:
         self.log = NativeLog(log_path)
         self.log.listen()
         on_native_death(self._native_death)
-        self._loader = Loader(n_slots=n_slots, trusted=trusted, verdicts=Verdicts(verdicts_path), log=self.log)
+        self._loader = Loader(n_slots=n_slots, files=files, verdicts=Verdicts(verdicts_path), log=self.log)
         self._pace = pace
         self._commands = commands
         self._concluded = concluded
@@ -184,9 +184,9 @@ class Compute:
             command.future.set_result(info)
 
     def _load_what_differs(self, command: Load) -> EngineInfo:
-        path, preset = command.path, command.preset
+        ref, preset = command.ref, command.preset
         loaded = self._loaded
-        cost = Cost.RELOAD if loaded is None else self._loader.fits(loaded, path, preset)
+        cost = Cost.RELOAD if loaded is None else self._loader.fits(loaded, ref, preset)
         if loaded is None or cost is Cost.RELOAD:
             fresh = self._load_or_go_back(command, loaded)
             self._unload()
@@ -212,12 +212,12 @@ class Compute:
         before = old.info if old is not None else None
         try:
             return self._loader.load(
-                command.path, command.preset, _Watch(command, self._stay_responsive), old, self._unload, force=command.force
+                command.ref, command.preset, _Watch(command, self._stay_responsive), old, self._unload, force=command.force
             )
         except (XchatError, LoadCancelled):
             if before is not None and self._loaded is None:
                 with contextlib.suppress(XchatError):
-                    self._keep(self._loader.load(before.model.path, before.preset, _NOBODY, None, lambda: None, force=True))
+                    self._keep(self._loader.load(before.model.ref, before.preset, _NOBODY, None, lambda: None, force=True))
             raise
 
     def _stay_responsive(self) -> None:
@@ -299,4 +299,4 @@ class _Watch:
     def progressed(self, fraction: float) -> None:
         if fraction - self._told >= _PROGRESS_STEP or (fraction >= 1.0 > self._told):
             self._told = fraction
-            self._command.on_event(LoadProgressed(self._command.path, min(fraction, 1.0)))
+            self._command.on_event(LoadProgressed(self._command.ref, min(fraction, 1.0)))

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from engine.backend import EngineInfo, StateKey
 from engine.clock import NS_PER_MS, now_ns
-from engine.errors import EngineError
+from engine.errors import EngineError, ModelError
 from engine.host.topology import Room, cpu_features, read_room
+from engine.llama.commands import ModelFiles
 from engine.llama.context import Context
 from engine.llama.files import ModelFile, examine, identity_of, read_ahead
 from engine.llama.kv import SequenceCache
@@ -26,10 +27,11 @@ from engine.llama.probe import Probe
 from engine.llama.probe_cache import Verdicts
 from engine.llama.scheduler import Scheduler
 from engine.llama.thread_counts import ContextThreads
+from engine.model_ref import ModelRef
 from engine.models.fit import TooLargeError, fit
 from engine.models.memory import predict
 from engine.presets.preset import Cost, Preset, cost_of_change, kv_layout
-from engine.text import file_name
+from engine.text import file_name, printable
 from engine.threads.auto import AutoThreads
 from engine.threads.spin_lever import find_lever
 from engine.threads.wait_policy import WaitPolicy
@@ -75,9 +77,9 @@ class Loaded:
 class Loader:
     """Loads models. For the compute thread only."""
 
-    def __init__(self, *, n_slots: int, trusted: Callable[[Path], bool], verdicts: Verdicts, log: NativeLog) -> None:
+    def __init__(self, *, n_slots: int, files: ModelFiles, verdicts: Verdicts, log: NativeLog) -> None:
         self._n_slots = n_slots
-        self._trusted = trusted
+        self._files = files
         self._verdicts = verdicts
         self._log = log
         self._waits: WaitPolicy | None = None
@@ -94,23 +96,23 @@ class Loader:
             self._waits = WaitPolicy(*find_lever())
         return self._waits
 
-    def fits(self, loaded: Loaded, path: Path, preset: Preset) -> Cost | None:
-        """What it takes to get from what is loaded to `path` with `preset`: None when it is that already.
+    def fits(self, loaded: Loaded, ref: ModelRef, preset: Preset) -> Cost | None:
+        """What it takes to get from what is loaded to `ref` with `preset`: None when it is that already.
 
         A loaded model outlives its file: one that was deleted can still get another context.
 
         Raises:
             ModelError: when another file is gone.
         """
-        if _is_another_file(path, loaded.model.file):
+        if _is_another_file(self._path(ref), loaded.model.file):
             return Cost.RELOAD
         here = loaded.info.preset
         return cost_of_change(here, msgspec.structs.replace(preset, model=here.model, quant=here.quant))
 
     def load(
-        self, path: Path, preset: Preset, watch: Watch, old: Loaded | None, free_old: Callable[[], None], *, force: bool = False
+        self, ref: ModelRef, preset: Preset, watch: Watch, old: Loaded | None, free_old: Callable[[], None], *, force: bool = False
     ) -> Loaded:
-        """Load a model file; with `force`, also one that is too large for this machine.
+        """Load a model; with `force`, also one that is too large for this machine.
 
         `free_old` is called, when nothing can be found wrong with the file any more, if the model does not fit beside the old one.
 
@@ -121,7 +123,7 @@ class Loader:
             LoadCancelled: when `watch` wants no more of it.
         """
         began = now_ns()
-        file = examine(path)
+        file = examine(self._path(ref))
         if not force:
             _refuse_what_can_not_fit(file, preset, self._n_slots, _freed_by(old))
 
@@ -146,7 +148,7 @@ class Loader:
                 probe.close()
         if predict(file.facts, preset, features=cpu_features(), n_seq=self._n_slots).needed > read_room().available:
             free_old()
-        model = Model(file, mmap=preset.mmap, repack=preset.repack, log=self._log, progressed=loading)
+        model = Model(ref, file, mmap=preset.mmap, repack=preset.repack, log=self._log, progressed=loading)
         try:
             return self._with_context(model, preset, began, AutoThreads(preset, waits=self.waits))
         except EngineError:
@@ -206,8 +208,14 @@ class Loader:
         counts = ContextThreads(context, auto)
         return Loaded(model, context, Scheduler(context, counts, checkpoint_budget()), counts, info)
 
+    def _path(self, ref: ModelRef) -> Path:
+        path = self._files.find(ref)
+        if path is None:
+            raise ModelError(f"{printable(str(ref))} is not a model that runs here", "llama.cpp loads files", "Choose another model.")
+        return path
+
     def _harmless(self, file: ModelFile) -> bool:
-        return self._verdicts.passed(file) or self._trusted(file.path)
+        return self._verdicts.passed(file) or self._files.trusted(file.path)
 
 
 def _is_another_file(path: Path, loaded: ModelFile) -> bool:

@@ -15,6 +15,7 @@ from engine.llama.files import ModelFile, fingerprint, overwritten, stamps_of
 from engine.llama.log import NativeLog, last_reason
 from engine.llama.native import lib
 from engine.llama.vocab import LlamaVocabulary
+from engine.model_ref import ModelRef
 from engine.models.ggml_types import FILE_TYPES
 from engine.text import file_name, printable
 
@@ -32,8 +33,10 @@ class LoadCancelled(Exception):  # noqa: N818
 class Model:
     """Weights and vocabulary. Made, used and closed on the compute thread; its contexts must be closed first."""
 
-    def __init__(self, file: ModelFile, *, mmap: bool, repack: bool, log: NativeLog, progressed: Callable[[float], bool]) -> None:
-        """Load `file`.
+    def __init__(
+        self, ref: ModelRef, file: ModelFile, *, mmap: bool, repack: bool, log: NativeLog, progressed: Callable[[float], bool]
+    ) -> None:
+        """Load `file`, which `ref` names.
 
         Raises:
             ModelError: when the native library refuses it.
@@ -72,7 +75,7 @@ class Model:
         self.vocabulary.prepare()
         self.n_swa = int(lib.llama_model_n_swa(pointer))
         self.memory_kind = self._memory_kind()
-        self.info = self._info()
+        self.info = self._info(ref)
         self.prompts = PromptBuilder(self.vocabulary, self.info.chat_template)
 
     @property
@@ -111,12 +114,13 @@ class Model:
             return MemoryKind.RECURRENT
         return MemoryKind.SLIDING_WINDOW if self.n_swa > 0 else MemoryKind.ATTENTION
 
-    def _info(self) -> ModelInfo:
+    def _info(self, ref: ModelRef) -> ModelInfo:
         pointer = self.pointer
         metadata = self._metadata()
         template = lib.llama_model_chat_template(pointer, None)
         file_type = int(lib.llama_model_ftype(pointer)) & ~_GUESSED
         return ModelInfo(
+            ref=ref,
             path=self.file.path,
             name=printable(metadata.get("general.name") or self.file.path.stem),
             architecture=printable(metadata.get("general.architecture", "")),

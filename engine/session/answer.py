@@ -138,7 +138,7 @@ class Turn:
             user_message_id=self.answer.parent_id,
             started_ms=self.started_ms,
             model=self.engine.model.name,
-            model_path=str(self.engine.model.path),
+            model_path=str(self.engine.model.path or self.engine.model.ref),
             model_fingerprint=self.engine.model.fingerprint,
             quant=self.engine.model.quant,
             preset=self.preset.name,

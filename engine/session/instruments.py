@@ -233,8 +233,11 @@ class Instruments:
 
     async def _read_traffic(self, engine: EngineInfo) -> None:
         """Find out what the model reads per token, for whoever watches: it takes the header of its file."""
+        path = engine.model.path
+        if path is None:
+            return
         try:
-            facts = await asyncio.to_thread(lambda: FactsCache().facts(parts_of(engine.model.path)))
+            facts = await asyncio.to_thread(lambda: FactsCache().facts(parts_of(path)))
         except XchatError:
             return  # the file is gone or was replaced since it was loaded; the panel says what it lacks
         if engine is self._engine:

@@ -1,4 +1,4 @@
-"""Which file a preset means, and which quants lie beside the one in use.
+"""Which model a preset means, and which quants there are beside the one in use.
 
 Everything here may read files, and make a quant of the built-in model: it belongs on a thread that may wait for the disk.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from engine.errors import ModelError
 from engine.guide import builtin
 from engine.host.topology import cpu_features, read_room
+from engine.model_ref import BUILTIN, BuiltInModel, ModelRef, parse_ref, short_name
 from engine.models.catalog import Catalog, Entry, Family, list_models
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
@@ -20,9 +21,6 @@ from engine.models.references import HubReference, cache_folder, looks_like_path
 from engine.paths import expanded
 from engine.presets.preset import Preset
 from engine.text import file_name, printable
-
-BUILTIN = "builtin"
-"""How the model that xchat carries is named on the command line and in presets."""
 
 HUB_PREFIX = "hf:"
 """How the name of a model of the hub begins."""
@@ -36,8 +34,8 @@ class QuantChoice:
     """A quant of a family."""
 
     quant: str
-    path: Path | None
-    """Its file; none when it is made when asked for."""
+    ref: ModelRef | None
+    """The model in it; none when it is made when asked for."""
 
 
 def built_in_family() -> Family:
@@ -52,14 +50,14 @@ def built_in_family() -> Family:
 
 
 class ModelFinder:
-    """Finds files by what presets and keys say."""
+    """Finds models by what presets and keys say."""
 
     def __init__(self, catalog: Callable[[], Catalog] = list_models) -> None:
         """`catalog` lists the models of this machine; asked anew each time, since files come and go."""
         self._catalog = catalog
 
-    def find(self, preset: Preset, current: Path | None) -> Path | None:
-        """The file that a preset means while `current` is loaded; None when it names none and none is loaded.
+    def find(self, preset: Preset, current: ModelRef | None) -> ModelRef | None:
+        """The model that a preset means while `current` is loaded; None when it names none and none is loaded.
 
         Raises:
             ModelError: There is no such file, family or quant here; the error says which there are.
@@ -68,67 +66,69 @@ class ModelFinder:
         if named is None:
             return current if quant is None or current is None else self.quant(current, quant)
         if named == BUILTIN:
-            loaded = builtin.quant_name(current) if current is not None else None
-            return builtin.quant_path(quant or loaded or builtin.SHIPPED_QUANT)
+            return _built_in(quant or (current.quant if isinstance(current, BuiltInModel) else builtin.SHIPPED_QUANT))
         if named.startswith(HUB_PREFIX):
             return self._of_hub(named, quant)
+        ref = parse_ref(named)
+        if not isinstance(ref, Path):
+            return self.quant(ref, quant or ref.quant) if isinstance(ref, BuiltInModel) else ref
         path = expanded(named)
         if looks_like_path(named) or path.is_file():
-            return path if quant is None else self.quant(path, quant)
+            return builtin.ref_of(path) if quant is None else self.quant(builtin.ref_of(path), quant)
         return self._of_family(named, quant, current)
 
-    def quants(self, path: Path) -> tuple[QuantChoice, ...]:
-        """The quants of a file's family, the largest first and each once; only the file itself when nothing is known of it."""
-        if builtin.quant_name(path) is not None:
-            return tuple(QuantChoice(quant, builtin.made(quant)) for quant in (builtin.SHIPPED_QUANT, *builtin.QUANTS))
-        family = self._family(path)
+    def quants(self, ref: ModelRef) -> tuple[QuantChoice, ...]:
+        """The quants of a model's family, the largest first and each once; only the model itself when nothing is known of it."""
+        if isinstance(ref, BuiltInModel):
+            quants = (builtin.SHIPPED_QUANT, *builtin.QUANTS)
+            return tuple(QuantChoice(quant, BuiltInModel(quant) if builtin.made(quant) else None) for quant in quants)
+        family = self._family(ref) if isinstance(ref, Path) else None
         if family is None:
-            return (QuantChoice(_quant_of(path), path),)
-        own = next((entry for entry in family.entries if _same(entry.path, path)), None)
+            return (QuantChoice(_quant_of(ref), ref),)
+        own = next((entry for entry in family.entries if _same(entry.path, ref)), None)
         first = {entry.facts.quant: entry for entry in reversed(family.entries)}
         kept = first if own is None else {**first, own.facts.quant: own}
         return tuple(QuantChoice(entry.facts.quant, entry.path) for entry in family.entries if kept[entry.facts.quant] is entry)
 
-    def quant(self, path: Path, name: str) -> Path:
-        """The file of another quant of a file's family; one of the built-in model is made when it isn't there yet.
+    def quant(self, ref: ModelRef, name: str) -> ModelRef:
+        """Another quant of a model's family; one of the built-in model is made when it isn't there yet.
 
         Raises:
             ModelError: There is none; the error names those that are there.
         """
-        if builtin.quant_name(path) is not None:
-            return builtin.quant_path(name.upper())
-        family = self._family(path)
+        if isinstance(ref, BuiltInModel):
+            return _built_in(name.upper())
+        family = self._family(ref) if isinstance(ref, Path) else None
         entry = family.quant(name) if family is not None else None
-        if entry is None and _quant_of(path).lower() == name.lower():
-            return path
-        return entry.path if entry is not None else _no_quant(name, file_name(path), family)
+        if entry is None and _quant_of(ref).lower() == name.lower():
+            return ref
+        return entry.path if entry is not None else _no_quant(name, label(ref), family)
 
-    def neighbour(self, path: Path, step: int) -> tuple[str, Path]:
-        """The quant that many places after a file's own (smaller ones come after larger ones), and its file, made when need be.
+    def neighbour(self, ref: ModelRef, step: int) -> tuple[str, ModelRef]:
+        """The quant that many places after a model's own (smaller ones come after larger ones), and the model in it, made when need be.
 
         Raises:
             ModelError: There is none in that direction.
         """
-        own = builtin.quant_name(path)
-        choices = self.quants(path)
-        at = next((i for i, choice in enumerate(choices) if choice.quant == own or (own is None and _same(choice.path, path))), 0)
+        choices = self.quants(ref)
+        at = next((i for i, choice in enumerate(choices) if _same(choice.ref, ref)), 0)
         if not 0 <= at + step < len(choices):
             which = "smaller" if step > 0 else "larger"
             there = ", ".join(choice.quant for choice in choices)
-            raise ModelError(f"There is no {which} quant of {file_name(path)}", f"Here are: {there}", "`xchat models quantize` makes more.")
+            raise ModelError(f"There is no {which} quant of {label(ref)}", f"Here are: {there}", "`xchat models quantize` makes more.")
         chosen = choices[at + step]
-        return chosen.quant, chosen.path if chosen.path is not None and own is None else self.quant(path, chosen.quant)
+        return chosen.quant, chosen.ref if chosen.ref is not None else self.quant(ref, chosen.quant)
 
-    def with_smaller_quants(self, error: TooLargeError, path: Path, preset: Preset) -> TooLargeError:
+    def with_smaller_quants(self, error: TooLargeError, ref: ModelRef, preset: Preset) -> TooLargeError:
         """The same error with remedies that know the other quants of the family."""
-        family = self._family(path)
-        if family is None:
+        family = self._family(ref) if isinstance(ref, Path) else None
+        if family is None or not isinstance(ref, Path):
             return error
-        facts = check_model(path).facts
+        facts = check_model(ref).facts
         siblings = {entry.facts.quant: entry.facts for entry in family.entries}
-        return TooLargeError(file_name(path), fit(facts, preset, error.verdict.room, features=cpu_features(), siblings=siblings))
+        return TooLargeError(file_name(ref), fit(facts, preset, error.verdict.room, features=cpu_features(), siblings=siblings))
 
-    def _of_family(self, name: str, quant: str | None, current: Path | None) -> Path:
+    def _of_family(self, name: str, quant: str | None, current: ModelRef | None) -> Path:
         catalog = self._catalog()
         tagged = catalog.tagged(name)
         if tagged is not None and quant is None:
@@ -144,7 +144,7 @@ class ModelFinder:
         if quant is not None:
             entry = family.quant(quant)
             return entry.path if entry is not None else _no_quant(quant, printable(family.name), family)
-        if current is not None and any(_same(entry.path, current) for entry in family.entries):
+        if isinstance(current, Path) and any(_same(entry.path, current) for entry in family.entries):
             return current
         return _usual(family).path
 
@@ -176,16 +176,27 @@ def _usual(family: Family) -> Entry:
     return next(fitting, family.entries[-1])
 
 
-def _quant_of(path: Path) -> str:
+def label(ref: ModelRef) -> str:
+    """A model in a few words, for messages."""
+    return printable(short_name(ref))
+
+
+def _built_in(quant: str) -> BuiltInModel:
+    """The built-in model in a quant, which is made when it isn't there yet."""
+    builtin.quant_path(quant)
+    return BuiltInModel(quant)
+
+
+def _quant_of(ref: ModelRef) -> str:
     try:
-        return check_model(path).facts.quant
+        return check_model(ref).facts.quant if isinstance(ref, Path) else ""
     except ModelError:
         return ""
 
 
-def _same(one: Path | None, other: Path) -> bool:
+def _same(one: ModelRef | None, other: ModelRef) -> bool:
     try:
-        return one is not None and (one == other or one.samefile(other))
+        return one == other or (isinstance(one, Path) and isinstance(other, Path) and one.samefile(other))
     except OSError:
         return False
 

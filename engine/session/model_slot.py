@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from engine.backend import Backend, BackendEvent, Capabilities, EngineInfo, ThreadsNow
 from engine.errors import EngineError, XchatError
 from engine.events import Event, ModelFailed, ModelLoading, ModelReady, Notice, PresetChanged
+from engine.model_ref import ModelRef
 from engine.models.fit import TooLargeError
 from engine.presets.preset import AUTO_STREAM_BATCH, Preset
 from engine.session.model_finder import ModelFinder
@@ -70,7 +70,7 @@ class ModelSlot:
         return self.engine
 
     async def load(
-        self, path: Path, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool, loaded: Callable[[], Awaitable[None]]
+        self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool, loaded: Callable[[], Awaitable[None]]
     ) -> EngineInfo:
         """Load a model; what is loaded after a failure is in `engine`. `loaded` runs before anybody hears that the model is ready.
 
@@ -78,19 +78,19 @@ class ModelSlot:
             ModelError, TooLargeError, EngineError, asyncio.CancelledError: As `Session.load`.
         """
         self._loads += 1
-        self._emit(ModelLoading(path, 0.0))
+        self._emit(ModelLoading(ref, 0.0))
         try:
-            self.engine = await asyncio.wrap_future(self.backend.load(path, preset, on_event, force=force))
+            self.engine = await asyncio.wrap_future(self.backend.load(ref, preset, on_event, force=force))
             await loaded()
         except TooLargeError as error:
-            known = await asyncio.to_thread(self._finder.with_smaller_quants, error, path, preset)
-            self._failed(path, known)
+            known = await asyncio.to_thread(self._finder.with_smaller_quants, error, ref, preset)
+            self._failed(ref, known)
             raise known from error
         except XchatError as error:
-            self._failed(path, error)
+            self._failed(ref, error)
             raise
         except asyncio.CancelledError:
-            self._failed(path, EngineError("The load was cancelled"))
+            self._failed(ref, EngineError("The load was cancelled"))
             raise
         finally:
             self._loads -= 1
@@ -104,9 +104,9 @@ class ModelSlot:
         """Give up the load under way."""
         self.backend.cancel_load()
 
-    def _failed(self, path: Path, error: XchatError) -> None:
+    def _failed(self, ref: ModelRef, error: XchatError) -> None:
         self.engine = self.backend.loaded
-        self._emit(ModelFailed(path, error, self.engine))
+        self._emit(ModelFailed(ref, error, self.engine))
 
     def _warn_of_fewer_threads(self) -> None:
         """Say it when the preset asks for more threads than this process may use: a speed must not be laid to the wrong count."""

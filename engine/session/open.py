@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -10,20 +11,23 @@ import msgspec
 from engine.backend import Backend
 from engine.config import Config
 from engine.errors import ModelError, StoreError
+from engine.guide import builtin
 from engine.host.sampler import HostSampler
 from engine.last_used import recall
+from engine.model_ref import BUILTIN, BuiltInModel, ModelRef, parse_ref
 from engine.models.catalog import list_models
 from engine.paths import database_path
 from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
-from engine.session.model_finder import BUILTIN, ModelFinder
+from engine.session.model_finder import ModelFinder
 from engine.session.session import Session
 from engine.store.pragmas import Profile
 from engine.store.reader import Reader
 from engine.store.writer import Store
+from engine.text import printable
 
 
-def first_model(asked: str | None, config: Config, preset: Preset | None = None) -> Path:
+def first_model(asked: str | None, config: Config, preset: Preset | None = None) -> ModelRef:
     """The model to start with: what was asked for, else what the preset names, the config, the last one used, the built-in one.
 
     A file, a family or `builtin` can be asked for; with a preset, in the quant it says. Reads files, so it belongs on a thread.
@@ -34,10 +38,12 @@ def first_model(asked: str | None, config: Config, preset: Preset | None = None)
     preset = preset or Preset()
     named = asked or preset.model or config.model
     last = recall().model
-    used = Path(last) if last is not None and Path(last).is_file() else None
+    used = None if last is None else builtin.ref_of(parse_ref(last))
+    if used is not None and not _is_here(used):
+        used = None
     meant = msgspec.structs.replace(preset, model=named if named is not None or used is not None else BUILTIN)
     try:
-        path = model_finder(config).find(meant, used)
+        ref = model_finder(config).find(meant, used)
     except ModelError as error:
         own = PresetFolder().load().presets.get(preset.name) if asked is None else None
         if own is None or named is None or own.model != named:
@@ -45,8 +51,13 @@ def first_model(asked: str | None, config: Config, preset: Preset | None = None)
         raise ModelError(
             error.title, f"Preset {preset.name!r} names it", f"{error.hint} `--preset NAME` takes another preset.".strip()
         ) from error
-    assert path is not None, "something is named when nothing was used before"
-    return path
+    assert ref is not None, "something is named when nothing was used before"
+    return ref
+
+
+def _is_here(ref: ModelRef) -> bool:
+    """Whether a model that was used before can still be loaded."""
+    return ref.is_file() if isinstance(ref, Path) else isinstance(ref, BuiltInModel) and builtin.offers(ref.quant)
 
 
 def model_finder(config: Config) -> ModelFinder:
@@ -54,23 +65,47 @@ def model_finder(config: Config) -> ModelFinder:
     return ModelFinder(partial(list_models, config.models.folders))
 
 
-def make_backend() -> Backend:
+def _llama() -> Backend:
     """The llama.cpp of this process. Importing it takes a tenth of a second, so nothing imports it before it is needed."""
-    from engine.guide import builtin
     from engine.llama.backend import LlamaBackend
 
-    return LlamaBackend(trusted=builtin.is_ours)
+    return LlamaBackend(file_of=builtin.file_of, trusted=builtin.is_ours)
+
+
+ENGINES: Mapping[type[ModelRef], Callable[[], Backend]] = {Path: _llama, BuiltInModel: _llama}
+"""What runs a model, by the kind of its name. A new engine is an entry here."""
+
+
+def make_backend(ref: ModelRef) -> Backend:
+    """The engine for a model.
+
+    Raises:
+        ModelError: There is none for models of this kind.
+    """
+    make = next((make for kind, make in ENGINES.items() if isinstance(ref, kind)), None)
+    if make is None:
+        raise ModelError(f"There is no engine for {printable(str(ref))}", "Only models on this machine can be used", "Choose one of them.")
+    return make()
 
 
 async def open_session(
-    preset: Preset, config: Config, *, backend: Backend | None = None, log: bool = True, sampler: HostSampler | None = None
+    preset: Preset,
+    config: Config,
+    *,
+    model: ModelRef | None = None,
+    backend: Backend | None = None,
+    log: bool = True,
+    sampler: HostSampler | None = None,
 ) -> Session:
     """A session on the database of this person, or an unlogged one when the database can't be used (`logging_error` says why).
 
+    Its engine is `backend`, or the one for `model`: that of this process, unless told.
+
     Raises:
         UsageError: The config sets a limit for an alert that does not exist.
+        ModelError: There is no engine for `model`.
     """
-    backend = backend or make_backend()
+    backend = backend or make_backend(model or BuiltInModel(builtin.SHIPPED_QUANT))
     session = partial(Session, backend, preset=preset, finder=model_finder(config), alerts=config.alerts, sampler=sampler)
     if not log:
         return session()

@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 
 from engine.backend import Backend, Capabilities, EngineInfo, ThreadsNow
 from engine.chat.tree import ConversationTree
 from engine.errors import XchatError
 from engine.events import BranchChanged, Event, LoggingChanged, SessionOpened
 from engine.host.sampler import HostSampler
+from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
 from engine.records import Message, SessionInfo
 from engine.session.conversation import Conversation
@@ -182,8 +182,8 @@ class Session:
 
     # Model and settings
 
-    async def load(self, path: Path, preset: Preset | None = None, *, force: bool = False) -> EngineInfo:
-        """Load a model (under `preset`, else the one in force with this file as its model); the conversation stays.
+    async def load(self, ref: ModelRef, preset: Preset | None = None, *, force: bool = False) -> EngineInfo:
+        """Load a model (under `preset`, else the one in force with this as its model); the conversation stays.
 
         Raises:
             UsageError: A turn is under way.
@@ -194,7 +194,7 @@ class Session:
         """
         self.turns.refuse_while_busy("Stop it before loading another model.")
         before = self.engine
-        if before is not None and before.model.path != path:
+        if before is not None and before.model.ref != ref:
             self._keep_state()
 
         async def loaded() -> None:
@@ -206,7 +206,7 @@ class Session:
                 self._journal.add(lambda store: store.describe_engine(engine.library))
             self.turns.model_changed()
 
-        return await self.slot.load(path, preset or of_no_model(self.preset), self.turns.arrive, force=force, loaded=loaded)
+        return await self.slot.load(ref, preset or of_no_model(self.preset), self.turns.arrive, force=force, loaded=loaded)
 
     def apply_hot(self, preset: Preset) -> None:
         """Use a preset that differs in hot settings only, from the next token on."""
@@ -278,7 +278,7 @@ class Session:
         """Keep the engine's state of this conversation, if there is one that is worth it."""
         session_id, engine = self.session_id, self.engine
         if session_id is not None and engine is not None and self._states.held and not self.busy:
-            self._states.keep(session_id, self.switching.prefill_speed(engine.model.path))
+            self._states.keep(session_id, self.switching.prefill_speed(engine.model.ref))
 
     async def _put_back_state(self) -> None:
         session_id = self.session_id

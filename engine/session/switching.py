@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -21,6 +20,7 @@ from engine.clock import NS_PER_S, now_ns
 from engine.errors import UsageError, XchatError
 from engine.events import Event, Notice, TurnFinished
 from engine.host.topology import read_topology
+from engine.model_ref import ModelRef
 from engine.models.fit import TooLargeError
 from engine.models.memory import AUTO_CONTEXT
 from engine.presets.folder import PresetFolder, Shelf
@@ -110,9 +110,9 @@ class Switching:
         """Take a smaller (+1) or larger (-1) quant of the model in use."""
         self._ask(partial(self._targets.next_quant, step), f"quants {step:+}")
 
-    def use_file(self, path: Path, *, force: bool = False) -> None:
-        """Load another file under the settings in force."""
-        self._ask(lambda here: Point(of_no_model(here.preset), path), f"file {path}", force=force)
+    def use_model(self, ref: ModelRef, *, force: bool = False) -> None:
+        """Load another model under the settings in force."""
+        self._ask(lambda here: Point(of_no_model(here.preset), ref), f"model {ref}", force=force)
 
     def use_threads(self, threads: int | Literal["auto"]) -> None:
         """Decode with that many threads.
@@ -157,27 +157,25 @@ class Switching:
         before = self._past.pop()
         self._ask(lambda _here: before, "back", undoes=True)
 
-    def force(self, path: Path) -> None:
+    def force(self, ref: ModelRef) -> None:
         """Load after all a file that was refused for the memory it needs, as it was meant then."""
-        refused = self._take_refused(path)
-        self._ask(lambda _here: refused, f"force {path}", force=True)
+        refused = self._take_refused(ref)
+        self._ask(lambda _here: refused, f"force {ref}", force=True)
 
-    def amend(self, path: Path, changes: Mapping[str, Any]) -> None:
+    def amend(self, ref: ModelRef, changes: Mapping[str, Any]) -> None:
         """Load a file that was refused for the memory it needs with settings changed: those of a remedy.
 
         Raises:
             UsageError: The settings can't be, together with the others.
         """
-        refused = self._take_refused(path)
+        refused = self._take_refused(ref)
         quant = changes.get("quant")
         preset = with_values(refused.preset, changes)
-        self._ask(
-            lambda _here: Point(preset, path if quant is None else self._targets.finder.quant(path, quant)), f"amend {path} {changes}"
-        )
+        self._ask(lambda _here: Point(preset, ref if quant is None else self._targets.finder.quant(ref, quant)), f"amend {ref} {changes}")
 
-    def _take_refused(self, path: Path) -> Point:
+    def _take_refused(self, ref: ModelRef) -> Point:
         refused, self._refused = self._refused, None
-        return refused if refused is not None and refused.path == path else Point(of_no_model(self._session.preset), path)
+        return refused if refused is not None and refused.model == ref else Point(of_no_model(self._session.preset), ref)
 
     async def offers(self) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
         """All presets with the price of each from here, and the files that are no presets."""
@@ -199,9 +197,9 @@ class Switching:
 
     # From the session
 
-    def prefill_speed(self, path: Path) -> float | None:
+    def prefill_speed(self, ref: ModelRef) -> float | None:
         """Tokens per second that a model was last seen to prefill here."""
-        return self._prices.prefill_speed(str(path))
+        return self._prices.prefill_speed(str(ref))
 
     def handle(self, event: Event) -> None:
         """Take an event of the session: a finished turn tells how fast its model prefills here."""
@@ -264,7 +262,7 @@ class Switching:
         cost = cost_between(here, goal)
         if cost is None or cost is Cost.HOT:
             self._apply_hot(goal.preset, undoes=last.undoes)
-        elif goal.path is None:
+        elif goal.model is None:
             self._apply_hot(goal.preset, undoes=last.undoes)  # nothing is loaded: it counts from the first model on
         else:
             done = await self._load(here, goal, cost, force=last.force)
@@ -273,13 +271,13 @@ class Switching:
 
     async def _load(self, here: Point, goal: Point, cost: Cost, *, force: bool) -> bool:
         """Load what was asked for; False when everything is as it was before."""
-        assert goal.path is not None
+        assert goal.model is not None
         what = describe(here, goal)
         price = self._price(here, goal)
         self._session.emit(Notice("information", f"Switching to {what}", price.sentence))
         began = self._clock()
         try:
-            await self._session.load(goal.path, goal.preset, force=force)
+            await self._session.load(goal.model, goal.preset, force=force)
         except TooLargeError:
             self._refused = goal
             return False
@@ -293,7 +291,7 @@ class Switching:
         seconds = (self._clock() - began) / NS_PER_S
         if self._goal is not None and self._goal.preset != goal.preset:
             self._session.apply_hot(self._goal.preset)
-        self._prices.record(cost, str(goal.path), seconds)
+        self._prices.record(cost, str(goal.model), seconds)
         self._session.switched(what, reads_again=bool(price.tokens), mark=f"{what}: {cost}, {seconds:.2f} s")
         again = f"; {price.tokens:,} tokens are read again with the next message" if price.tokens else ""
         self._session.emit(Notice("information", f"In force: {what}", f"It took {seconds:.2f} s{again}"))
@@ -307,7 +305,7 @@ class Switching:
         if self._goal is not None:
             self._goal = replace(self._goal, preset=rebased(self._goal.preset, here.preset, preset))
         if (here.preset.threads, here.preset.threads_batch) != (preset.threads, preset.threads_batch):
-            self._session.switched(describe(here, Point(preset, here.path)), reads_again=False)
+            self._session.switched(describe(here, Point(preset, here.model)), reads_again=False)
         self._session.apply_hot(preset)
 
     def _offers(self, here: Point) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
@@ -315,8 +313,8 @@ class Switching:
         offers = []
         for preset in shelf.presets.values():
             try:
-                goal = Point(preset, self._targets.finder.find(preset, here.path))
-                offers.append(Offer(preset, self._price(here, goal) if here.path is not None and goal.path is not None else None))
+                goal = Point(preset, self._targets.finder.find(preset, here.model))
+                offers.append(Offer(preset, self._price(here, goal) if here.model is not None and goal.model is not None else None))
             except XchatError as error:
                 offers.append(Offer(preset, None, str(error)))
         return tuple(offers), shelf.problems
@@ -338,7 +336,7 @@ class Switching:
             before,
             after,
             self._prices,
-            model=str(goal.path),
+            model=str(goal.model),
             context_used=self._session.tokens_held,
             carried_over=kv_layout(before) == kv_layout(after) and self._session.tokens_held < window,
         )
@@ -348,12 +346,13 @@ class Switching:
         speed = turn.timings.prompt_per_second
         if speed is None or turn.timings.prompt_n < LEAST_PREFILL:
             return
-        if turn.clean or self._prices.prefill_speed(turn.model_path) is None:
-            self._prices.record_prefill(turn.model_path, speed)
+        model = str(self._here().model)
+        if turn.clean or self._prices.prefill_speed(model) is None:
+            self._prices.record_prefill(model, speed)
 
     def _here(self) -> Point:
         engine = self._session.engine
-        return Point(self._session.preset, engine.model.path if engine is not None else None)
+        return Point(self._session.preset, engine.model.ref if engine is not None else None)
 
 
 def _lead(requests: Sequence[_Request], start: Point) -> Point:

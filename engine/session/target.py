@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -12,11 +11,12 @@ import msgspec
 from engine.backend import Capabilities, EngineInfo, ThreadsNow
 from engine.errors import ModelError
 from engine.events import Event
+from engine.model_ref import ModelRef
 from engine.presets.folder import Shelf
 from engine.presets.preset import Cost, Preset, cost_of_change
 from engine.presets.settings import difference, shown
-from engine.session.model_finder import ModelFinder
-from engine.text import file_name, printable
+from engine.session.model_finder import ModelFinder, label
+from engine.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Point:
     """Where one is, or wants to be: a preset in force on a file."""
 
     preset: Preset
-    path: Path | None
+    model: ModelRef | None
     """None before anything is loaded."""
 
 
@@ -35,13 +35,13 @@ def of_no_model(preset: Preset) -> Preset:
 
 def comparable(here: Point, goal: Point) -> tuple[Preset, Preset]:
     """Both presets, with their models told apart by the file that they mean and not by how it was named."""
-    if here.path == goal.path:
+    if here.model == goal.model:
         return here.preset, msgspec.structs.replace(goal.preset, model=here.preset.model, quant=here.preset.quant)
     before, after = (
-        msgspec.structs.replace(point.preset, model=file_name(point.path) if point.path is not None else None, quant=None)
+        msgspec.structs.replace(point.preset, model=label(point.model) if point.model is not None else None, quant=None)
         for point in (here, goal)
     )
-    return before, after if before.model != after.model else msgspec.structs.replace(after, model=str(goal.path))
+    return before, after if before.model != after.model else msgspec.structs.replace(after, model=str(goal.model))
 
 
 def cost_between(here: Point, goal: Point) -> Cost | None:
@@ -59,8 +59,8 @@ def describe(here: Point, goal: Point) -> str:
     """Where a switch leads, in a few words."""
     if goal.preset.name != here.preset.name:
         return f"preset {printable(goal.preset.name, 40)}"
-    if goal.path != here.path and goal.path is not None:
-        return file_name(goal.path)
+    if goal.model != here.model and goal.model is not None:
+        return label(goal.model)
     changes = difference(*comparable(here, goal))
     return (
         ", ".join(f"{change.key} {printable(shown(change.after), 40)}" for change in changes[:3])
@@ -68,11 +68,11 @@ def describe(here: Point, goal: Point) -> str:
     )
 
 
-def loaded(here: Point) -> Path:
-    """The file in use. Raises ModelError when there is none."""
-    if here.path is None:
+def loaded(here: Point) -> ModelRef:
+    """The model in use. Raises ModelError when there is none."""
+    if here.model is None:
         raise ModelError("No model is loaded", "", "Pick one.", "models")
-    return here.path
+    return here.model
 
 
 class Switchable(Protocol):
@@ -108,7 +108,7 @@ class Switchable(Protocol):
     async def wait_idle(self) -> None:
         """Return when no answer is under way."""
 
-    async def load(self, path: Path, preset: Preset | None = None, *, force: bool = False) -> EngineInfo:
+    async def load(self, ref: ModelRef, preset: Preset | None = None, *, force: bool = False) -> EngineInfo:
         """Load a model under a preset; raises XchatError, and what went wrong has been told then."""
 
     def apply_hot(self, preset: Preset) -> None:
@@ -132,12 +132,12 @@ class Targets:
     def settings(self, preset: Preset, here: Point) -> Point:
         """To these settings."""
         same = (preset.model, preset.quant) == (here.preset.model, here.preset.quant)
-        return Point(preset, here.path if same else self.finder.find(preset, here.path))
+        return Point(preset, here.model if same else self.finder.find(preset, here.model))
 
     def named(self, name: str, here: Point) -> Point:
         """To the preset of that name."""
         preset = self.shelf().get(name)
-        return Point(preset, self.finder.find(preset, here.path))
+        return Point(preset, self.finder.find(preset, here.model))
 
     def next_preset(self, step: int, here: Point) -> Point:
         """That many presets further, around the ends of the list."""
@@ -145,14 +145,14 @@ class Targets:
         names = list(presets)
         at = names.index(here.preset.name) if here.preset.name in names else -1 if step > 0 else 0
         preset = presets[names[(at + step) % len(names)]]
-        return Point(preset, self.finder.find(preset, here.path))
+        return Point(preset, self.finder.find(preset, here.model))
 
     def quant(self, quant: str, here: Point) -> Point:
         """To that quant of the model in use."""
-        path = self.finder.quant(loaded(here), quant)
-        return Point(msgspec.structs.replace(here.preset, quant=quant), path)
+        ref = self.finder.quant(loaded(here), quant)
+        return Point(msgspec.structs.replace(here.preset, quant=quant), ref)
 
     def next_quant(self, step: int, here: Point) -> Point:
         """To a smaller (+1) or larger (-1) quant of the model in use."""
-        quant, path = self.finder.neighbour(loaded(here), step)
-        return Point(msgspec.structs.replace(here.preset, quant=quant), path)
+        quant, ref = self.finder.neighbour(loaded(here), step)
+        return Point(msgspec.structs.replace(here.preset, quant=quant), ref)

@@ -80,7 +80,7 @@ class Turns:
         asked = question(self.conversation)
         answer = self.conversation.begin(asked)
         preset = self._slot.preset
-        respelling = builtin.respelling(engine.model.path, self.action_names)
+        respelling = builtin.respelling(engine.model.ref, self.action_names)
         turn = self._turn = Turn(answer, engine, preset, self._slot.stream_batch, now_ns(), wall_ms(), respelling)
         self._idle.clear()
         if self._journal.session is None:
@@ -126,7 +126,7 @@ class Turns:
     def _take(self, event: BackendEvent) -> None:
         turn = self._turn
         if isinstance(event, LoadProgressed):
-            self._emit(ModelLoading(event.path, event.fraction))
+            self._emit(ModelLoading(event.ref, event.fraction))
             return
         if turn is None or event.turn != turn.answer.id:
             return

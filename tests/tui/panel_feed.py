@@ -29,6 +29,7 @@ MODEL = Path("/models/tiny-Q4_K_M.gguf")
 
 def engine_info(threads: int = 2) -> EngineInfo:
     model = ModelInfo(
+        ref=MODEL,
         path=MODEL,
         name="tiny",
         architecture="llama",

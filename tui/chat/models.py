@@ -12,6 +12,7 @@ from textual.worker import get_current_worker
 from engine.errors import XchatError
 from engine.events import EngineDied, Event, ModelFailed, ModelLoading, ModelReady, PresetChanged
 from engine.last_used import remember
+from engine.model_ref import ModelRef
 from engine.models.fit import TooLargeError
 from tui.chat.context import ChatContext
 from tui.models.model_jobs import Fetching, Making, MakingStopped
@@ -42,7 +43,7 @@ class ModelsController:
             model = event.engine.model
             self._first_pending = False
             context.set_status(activity="", model=model.name, quant=model.quant)
-            self._remember(model=str(model.path), preset=event.engine.preset.name)
+            self._remember(model=str(model.ref), preset=event.engine.preset.name)
         elif isinstance(event, ModelFailed):
             self._first_pending = False
             self._failed(event)
@@ -63,11 +64,11 @@ class ModelsController:
         engine = event.engine
         self._context.set_status(activity="", model=engine.model.name if engine else "", quant=engine.model.quant if engine else "")
         if isinstance(event.error, TooLargeError):
-            self._offer_what_fits(event.path, event.error)
+            self._offer_what_fits(event.ref, event.error)
         else:
             self._context.report(event.error)
 
-    def _offer_what_fits(self, path: Path, error: TooLargeError) -> None:
+    def _offer_what_fits(self, ref: ModelRef, error: TooLargeError) -> None:
         """A model is too large: let the user choose a change that makes it fit, or insist."""
         from tui.models.too_large import INSIST, TooLargeScreen
 
@@ -75,9 +76,9 @@ class ModelsController:
 
         def choose(chosen: int | None) -> None:
             if chosen == INSIST:
-                switching.force(path)
+                switching.force(ref)
             elif chosen is not None:
-                self._context.attempt(lambda: switching.amend(path, error.verdict.remedies[chosen].changes))
+                self._context.attempt(lambda: switching.amend(ref, error.verdict.remedies[chosen].changes))
 
         self._context.open(TooLargeScreen(error), choose)
 
@@ -103,15 +104,15 @@ class ModelsController:
         """Load the model that the program was started with. Returns whether there is one."""
         model = self._context.program.options.model
         try:
-            path = await asyncio.to_thread(model) if callable(model) else model
+            ref = await asyncio.to_thread(model) if callable(model) else model
         except XchatError as error:
             self._context.report(error)
-            path = None
-        if path is None:
+            ref = None
+        if ref is None:
             self._first_pending = False
         else:
-            self.load(path)
-        return path is not None
+            self.load(ref)
+        return ref is not None
 
     def models(self, words: str) -> None:
         """Pick a model, or load the one named: a path, the name of a family, `builtin`, or a model of the hub."""
@@ -121,7 +122,7 @@ class ModelsController:
 
         if not words:
             engine = self._context.session.engine if self._context.session is not None else None
-            self._context.open(ModelsScreen(self._known_models, current=engine.model.path if engine else None), self._choose)
+            self._context.open(ModelsScreen(self._known_models, current=engine.model.ref if engine else None), self._choose)
             return
         path = expanded(words)
         if looks_like_reference(words):
@@ -140,7 +141,7 @@ class ModelsController:
         return [KnownModel(None, making.title, far, instead=Watch()), *known]
 
     def _choose(self, choice: Choice | None) -> None:
-        if isinstance(choice, Path):
+        if isinstance(choice, ModelRef):
             self.load(choice)
         elif isinstance(choice, BuiltInQuant):
             quant = choice.quant
@@ -228,21 +229,21 @@ class ModelsController:
             if isinstance(screen, MakingScreen) and screen.making is making:
                 screen.dismiss()
 
-    def load(self, path: Path) -> None:
+    def load(self, ref: ModelRef) -> None:
         """Load a model in the background; its progress is in the status line, a failure is a notice."""
-        self._context.run_worker(self._load(path), group="load", exclusive=True)
+        self._context.run_worker(self._load(ref), group="load", exclusive=True)
 
-    async def _load(self, path: Path) -> None:
+    async def _load(self, ref: ModelRef) -> None:
         session = self._context.live()
         if session.engine is not None:
-            session.switching.use_file(path)
+            session.switching.use_model(ref)
             return
         if self._loading:
             return
         self._loading = True
         try:
             first = self._first_pending
-            await session.load(path, session.preset if first else None, force=first and self._context.program.options.force)
+            await session.load(ref, session.preset if first else None, force=first and self._context.program.options.force)
         except XchatError:
             pass  # reported by ModelFailed
         except asyncio.CancelledError:

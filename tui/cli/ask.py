@@ -71,12 +71,12 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
     """Load, send, stream, report."""
     config = load_config()
     preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
-    path = first_model(None, config, preset)
-    session = await open_session(preset, config, log=not options.no_log)
+    model = first_model(None, config, preset)
+    session = await open_session(preset, config, model=model, log=not options.no_log)
     session.turns.action_names = names_of(config)
     session.subscribe(complain)
     try:
-        await session.load(path, preset, force=options.force)
+        await session.load(model, preset, force=options.force)
         return await converse(session, prompt, as_json=options.json)
     finally:
         await session.close()

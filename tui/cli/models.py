@@ -11,6 +11,7 @@ from engine.config import load_config
 from engine.errors import ModelError, StoreError, UsageError
 from engine.guide import builtin
 from engine.host.topology import cpu_features, read_room
+from engine.model_ref import BUILTIN
 from engine.models.catalog import Broken, Catalog, Entry, Family, list_models
 from engine.models.check import check_model
 from engine.models.facts import size_label
@@ -21,7 +22,7 @@ from engine.models.local import remove as remove_model
 from engine.models.locations import Place
 from engine.paths import models_dir
 from engine.presets.preset import Preset
-from engine.session.model_finder import BUILTIN, built_in_family
+from engine.session.model_finder import built_in_family
 from engine.store.speeds import MeasuredSpeeds, measured_speeds
 from tui.cli.models_make import add_pull, add_quantize
 from tui.cli.output import confirmed, write_json

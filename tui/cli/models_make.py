@@ -14,6 +14,7 @@ from engine.config import load_config
 from engine.errors import ModelError
 from engine.guide import builtin
 from engine.host.topology import cpu_features, read_room
+from engine.model_ref import BUILTIN
 from engine.models.catalog import list_models
 from engine.models.check import CheckedModel, check_model
 from engine.models.fit import fit, gib
@@ -22,7 +23,6 @@ from engine.models.quantize import Quantization, QuantizeCancelled, QuantizePlan
 from engine.models.recommended import recommended
 from engine.models.references import parse_reference
 from engine.presets.preset import Preset
-from engine.session.model_finder import BUILTIN
 from tui.cli.output import confirmed, write_json
 from tui.cli.progress import Progress
 

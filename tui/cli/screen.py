@@ -8,12 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from engine import child
 from engine.config import load_config
 from engine.errors import UsageError
 from engine.llama.redirect import redirect_native_output
+from engine.model_ref import ModelRef
 from engine.paths import log_path
 from engine.presets.preset import Preset
 from tui.cli.preset_flags import add_preset_flags, asks_for_settings, preset_of
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         real.restore()
 
 
-def model_to_load(preset: Callable[[], Preset]) -> Path:
+def model_to_load(preset: Callable[[], Preset]) -> ModelRef:
     """The model to start with. Called on a thread once the first frame is out, since the engine's modules take their time to load.
 
     Raises:

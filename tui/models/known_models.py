@@ -48,17 +48,19 @@ def _built_in(measured: MeasuredSpeeds) -> Iterator[KnownModel]:
     """The model that xchat carries, in all its quants."""
     from engine.errors import ModelError
     from engine.guide import builtin
+    from engine.model_ref import BuiltInModel
 
     shipped: Path | None = None
     try:
         shipped = builtin.path()
-        yield KnownModel(shipped, "xchat guide", f"{builtin.SHIPPED_QUANT}  comes with xchat{_speed(shipped, measured)}")
+        carried = BuiltInModel(builtin.SHIPPED_QUANT)
+        yield KnownModel(carried, "xchat guide", f"{builtin.SHIPPED_QUANT}  comes with xchat{_speed(shipped, measured)}")
     except ModelError as error:
         yield KnownModel(None, "xchat guide", problem=str(error))
     for quant in builtin.QUANTS:
         file = builtin.made(quant)
         if file is not None:
-            yield KnownModel(file, "xchat guide", f"{quant}  made here{_speed(file, measured)}")
+            yield KnownModel(BuiltInModel(quant), "xchat guide", f"{quant}  made here{_speed(file, measured)}")
         elif shipped is not None:
             yield KnownModel(None, "xchat guide", f"{quant}  made when it is first chosen", instead=BuiltInQuant(quant))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
+from engine.model_ref import ModelRef
 from engine.models.references import looks_like_path, looks_like_reference
 from engine.paths import expanded
 from engine.text import drawable, one_line
@@ -18,11 +18,11 @@ from tui.options import Choice, Fetch, KnownModel
 NAME_CELLS = 28
 
 
-def row(model: KnownModel, current: Path | None) -> Content:
+def row(model: KnownModel, current: ModelRef | None) -> Content:
     """A model as one line of the list."""
     name = one_line(model.name)
     name = set_cell_size(name, NAME_CELLS) if cell_len(name) <= NAME_CELLS else set_cell_size(name, NAME_CELLS - 1) + "…"
-    mark = "  loaded" if model.path is not None and model.path == current else ""
+    mark = "  loaded" if model.ref is not None and model.ref == current else ""
     about = Content.styled(one_line(model.problem or model.detail), "$muted" if model.fits and not model.problem else "$warning")
     return Content.assemble(name, "  ", about, Content.styled(mark, "$success"))
 
@@ -38,7 +38,7 @@ class ModelsScreen(Picker[Choice]):
     )
     PLACEHOLDER = "Part of a name, the path of a GGUF file, or hf:ORG/REPOSITORY:QUANT"
 
-    def __init__(self, known: Callable[[], Sequence[KnownModel]], *, current: Path | None) -> None:
+    def __init__(self, known: Callable[[], Sequence[KnownModel]], *, current: ModelRef | None) -> None:
         super().__init__()
         self._known = known
         self._current = current
@@ -58,7 +58,7 @@ class ModelsScreen(Picker[Choice]):
         shown = [
             model
             for model in self._models
-            if all(word in f"{model.name} {model.detail} {model.problem} {model.path}".lower() for word in words)
+            if all(word in f"{model.name} {model.detail} {model.problem} {model.ref}".lower() for word in words)
         ]
         if looks_like_reference(self.typed):
             empty = f"Enter fetches {drawable(self.typed)}"

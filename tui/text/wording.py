@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.backend import EngineInfo, StopReason, ThreadsNow
 from engine.errors import XchatError
 from engine.events import ModelLoading, PromptEvaluated
+from engine.model_ref import short_name
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, SessionInfo, TurnRecord
 from engine.store.erase import Contents
@@ -63,7 +64,7 @@ def prefill(event: PromptEvaluated) -> str:
 
 def loading(event: ModelLoading) -> str:
     """How far a model has been read."""
-    return f"loading {event.path.name}  {event.fraction:.0%}"
+    return f"loading {short_name(event.ref)}  {event.fraction:.0%}"
 
 
 def batch(preset: Preset, in_force: int) -> str:

@@ -313,7 +313,7 @@ class TestLoad:
         seen: list[BackendEvent] = []
         backend.load(models("spm"), SMALL, seen.append).result(PATIENCE_S)
         backend.load(models("dense"), SMALL, seen.append).result(PATIENCE_S)
-        fractions = [event.fraction for event in seen if isinstance(event, LoadProgressed) and event.path == models("dense")]
+        fractions = [event.fraction for event in seen if isinstance(event, LoadProgressed) and event.ref == models("dense")]
         assert fractions == sorted(fractions)
         assert fractions[-1] == 1.0
 

@@ -56,7 +56,7 @@ class Talk:
         assert engine is not None
         said, preset = self.turns[-1].answer.text, self.session.preset
         await self.session.load(other, preset)
-        await self.session.load(engine.model.path, preset)
+        await self.session.load(engine.model.ref, preset)
         self.session.regenerate()
         await asyncio.wait_for(self.session.wait_idle(), PATIENCE_S)
         assert self.turns[-1].turn.timings.cache_n == 0
@@ -96,7 +96,7 @@ async def test_another_cache_type_reads_the_conversation_again_and_answers_right
 async def test_another_file_answers_the_same_conversation(talk: Talk, models: Callable[[str], Path]) -> None:
     await talk.ask("The first message")
     branch = talk.session.branch
-    talk.session.switching.use_file(models("spm"))
+    talk.session.switching.use_model(models("spm"))
     await talk.session.switching.settled()
     assert talk.session.branch == branch
     after = await talk.ask("The second one")
@@ -113,7 +113,7 @@ async def test_a_file_that_can_not_be_used_changes_nothing(bad: str, talk: Talk,
         path.write_bytes(b"GGUF" + bytes(100))
     before = talk.session.engine
     first = await talk.ask("The first message")
-    talk.session.switching.use_file(path)
+    talk.session.switching.use_model(path)
     await talk.session.switching.settled()
     assert talk.session.engine == before
     assert talk.failures[-1].engine == before
@@ -129,7 +129,7 @@ def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_model_too_large_for_the_machine_is_refused_with_numbers(talk: Talk, models: Callable[[str], Path], no_room: None) -> None:
-    talk.session.switching.use_file(models("spm"))
+    talk.session.switching.use_model(models("spm"))
     await talk.session.switching.settled()
     error = talk.failures[-1].error
     assert isinstance(error, TooLargeError)
@@ -188,7 +188,7 @@ async def test_a_model_whose_file_was_deleted_goes_on_and_gets_another_window(
     assert talk.session.engine is not None
     assert talk.session.engine.n_ctx == 2048
     await talk.use(msgspec.structs.replace(TALK, n_ctx=2048, repack=False))
-    assert talk.failures[-1].path == path
+    assert talk.failures[-1].ref == path
     assert (await talk.ask("still there?")).error is None
 
 
@@ -218,7 +218,7 @@ async def test_a_file_that_was_overwritten_where_it_lies_is_refused_until_it_is_
     refused = await talk.ask("reading the weights would end the process now")
     assert "was overwritten while it was loaded" in str(refused.error)
     await talk.use(msgspec.structs.replace(TALK, n_ctx=2048))
-    assert talk.failures[-1].path == path
+    assert talk.failures[-1].ref == path
     shutil.copyfile(models("dense"), path)
     await talk.session.load(path, TALK)
     assert (await talk.ask("and again")).error is None

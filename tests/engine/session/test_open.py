@@ -8,23 +8,22 @@ import pytest
 
 from engine.config import Config, ModelsConfig
 from engine.errors import ModelError
-from engine.guide import builtin
 from engine.last_used import remember
-from engine.models.check import check_model
+from engine.model_ref import BuiltInModel, RemoteModel
 from engine.paths import models_dir
 from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
-from engine.session.open import first_model
+from engine.session.open import first_model, make_backend
 from tests.engine.models import raw_gguf
 
 
 def test_the_built_in_model_when_nothing_is_known() -> None:
-    assert first_model(None, Config()) == builtin.path()
-    assert first_model("builtin", Config()) == builtin.path()
+    assert first_model(None, Config()) == BuiltInModel("F16")
+    assert first_model("builtin", Config()) == BuiltInModel("F16")
 
 
 def test_a_quant_of_the_built_in_model_can_be_asked_for() -> None:
-    assert check_model(first_model("builtin", Config(), Preset(quant="Q8_0"))).facts.quant == "Q8_0"
+    assert first_model("builtin", Config(), Preset(quant="Q8_0")) == BuiltInModel("Q8_0")
 
 
 def test_the_last_model_unless_it_is_gone() -> None:
@@ -33,7 +32,23 @@ def test_the_last_model_unless_it_is_gone() -> None:
     assert first_model(None, Config()) == own
     assert first_model(None, Config(), Preset(name="fast")) == own
     own.unlink()
-    assert first_model(None, Config()) == builtin.path()
+    assert first_model(None, Config()) == BuiltInModel("F16")
+
+
+def test_the_built_in_model_is_remembered_by_its_quant_and_not_by_where_it_lay() -> None:
+    remember(model="builtin:Q8_0")
+    assert first_model(None, Config()) == BuiltInModel("Q8_0")
+    remember(model="builtin:Q1")
+    assert first_model(None, Config()) == BuiltInModel("F16"), "a quant that there is no more"
+
+
+def test_a_model_of_an_engine_that_there_is_none_of_is_refused_in_words() -> None:
+    remote = first_model("remote:office/big", Config())
+    assert remote == RemoteModel("office", "big")
+    with pytest.raises(ModelError, match="no engine for remote:office/big"):
+        make_backend(remote)
+    remember(model=str(remote))
+    assert first_model(None, Config()) == BuiltInModel("F16")
 
 
 def test_what_is_asked_for_is_stronger_than_the_preset_and_that_than_the_config(tmp_path: Path) -> None:

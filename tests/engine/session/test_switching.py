@@ -14,6 +14,7 @@ from engine.errors import EngineError, ModelError, UsageError
 from engine.events import Event, ModelFailed, Notice, PresetChanged, TurnFinished
 from engine.guide import builtin
 from engine.host.topology import Room, Topology
+from engine.model_ref import BuiltInModel
 from engine.models.catalog import list_models
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
@@ -292,7 +293,7 @@ class TestBack:
         bench.switching.use_threads(1)
         bench.switching.next_quant(1)
         await bench.switching.settled()
-        bench.switching.use_file(bench.files["F16"])
+        bench.switching.use_model(bench.files["F16"])
         await bench.switching.settled()
 
         bench.switching.back()
@@ -399,16 +400,19 @@ class TestFinder:
 
     def test_the_built_in_model_has_all_its_quants_before_they_are_made(self) -> None:
         finder = ModelFinder()
-        shipped = builtin.path()
+        shipped = BuiltInModel("F16")
         assert [choice.quant for choice in finder.quants(shipped)] == ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K"]
-        assert [choice.path for choice in finder.quants(shipped)] == [shipped, None, None, None, None, None]
+        assert [choice.ref for choice in finder.quants(shipped)] == [shipped, None, None, None, None, None]
         assert finder.find(Preset(model="builtin"), None) == shipped
 
     def test_the_next_quant_of_the_built_in_model_is_made_when_asked_for(self) -> None:
         finder = ModelFinder()
-        quant, path = finder.neighbour(builtin.path(), 1)
-        assert quant == "Q8_0"
-        assert check_model(path).facts.quant == "Q8_0"
-        assert finder.find(Preset(model="builtin"), path) == path
+        quant, ref = finder.neighbour(BuiltInModel("F16"), 1)
+        assert (quant, ref) == ("Q8_0", BuiltInModel("Q8_0"))
+        made = builtin.file_of(ref)
+        assert made is not None
+        assert check_model(made).facts.quant == "Q8_0"
+        assert finder.find(Preset(model="builtin"), ref) == finder.find(Preset(model=str(ref)), None) == ref
+        assert finder.find(Preset(model=str(made)), None) == ref, "its file is no other model"
         with pytest.raises(ModelError, match="no larger quant"):
-            finder.neighbour(builtin.path(), -1)
+            finder.neighbour(BuiltInModel("F16"), -1)

@@ -8,6 +8,7 @@ import pytest
 
 from engine.guide import builtin
 from engine.host.topology import Room, read_room
+from engine.model_ref import BuiltInModel
 from engine.models.recommended import recommended
 from engine.paths import database_path, models_dir
 from tests.engine.models import raw_gguf
@@ -25,10 +26,10 @@ def found() -> list[KnownModel]:
 
 
 def test_the_built_in_model_comes_first_in_all_its_quants() -> None:
-    made = builtin.quant_path("Q8_0")
+    builtin.quant_path("Q8_0")
     guide = [known for known in known_models([]) if known.name == "xchat guide"]
-    assert guide[0] == KnownModel(builtin.path(), "xchat guide", "F16  comes with xchat")
-    assert guide[1] == KnownModel(made, "xchat guide", "Q8_0  made here")
+    assert guide[0] == KnownModel(BuiltInModel("F16"), "xchat guide", "F16  comes with xchat")
+    assert guide[1] == KnownModel(BuiltInModel("Q8_0"), "xchat guide", "Q8_0  made here")
     assert [known.choice for known in guide[2:]] == [BuiltInQuant(quant) for quant in ("Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")]
 
 

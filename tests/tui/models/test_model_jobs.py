@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.model_ref import short_name
 from engine.models.check import check_model
 from engine.models.hub import Hub
 from engine.models.quantize import Quantization, plan
@@ -57,7 +58,7 @@ def go_on(hub: HubServer) -> None:
 
 
 def loaded(run: Running) -> str:
-    return run.session.engine.model.path.name if run.session.engine is not None else ""
+    return short_name(run.session.engine.model.ref) if run.session.engine is not None else ""
 
 
 async def watching(run: Running) -> None:
@@ -147,7 +148,7 @@ async def test_a_quant_of_the_built_in_model_is_made_when_it_is_chosen() -> None
         await run.pilot.press("f3")
         await run.until("xchat guide")
         await run.pilot.press("enter")
-        await wait_until(run.pilot, lambda: loaded(run) == "xchat-guide-Q8_0.gguf")
+        await wait_until(run.pilot, lambda: loaded(run) == "builtin:Q8_0")
 
 
 async def test_the_model_command_takes_a_family_or_the_built_in_one() -> None:
@@ -156,6 +157,6 @@ async def test_the_model_command_takes_a_family_or_the_built_in_one() -> None:
         await run.send("/model tiny")
         await wait_until(run.pilot, lambda: loaded(run) == "tiny-Q8_0.gguf")
         await run.send("/model builtin")
-        await wait_until(run.pilot, lambda: loaded(run) == "xchat-guide-F16.gguf")
+        await wait_until(run.pilot, lambda: loaded(run) == "builtin:F16")
         await run.send("/model nowhere")
         await run.until_noticed("There is no model 'nowhere'")
