@@ -6,7 +6,6 @@ A step has a budget of time. Every running answer gets its token; what is left o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from engine.clock import NS_PER_MS, NS_PER_S
@@ -29,8 +28,7 @@ WIDEST_SHARE: Final = 0.3
 """Share of a layer's time in its slowest node, a matrix of the feed-forward, when the context is short."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Tokens of one sequence in a batch, at consecutive positions."""
 
     seq: int
@@ -64,10 +62,9 @@ class Speeds:
         self.step_ns = 0
         """How long the last call with one token for each answer took."""
 
-    def learn(self, parts: Sequence[Part], took_ns: int) -> None:
-        """Take in how long a call took."""
-        tokens = sum(len(part.tokens) for part in parts)
-        if tokens == len(parts):
+    def learn(self, tokens: int, sequences: int, took_ns: int) -> None:
+        """Take in how long a call with that many tokens of that many sequences took."""
+        if tokens == sequences:
             self.step_ns = took_ns
         elif tokens >= CHUNK_STEP:
             self._prompt_rate = tokens * NS_PER_S / max(took_ns, 1)

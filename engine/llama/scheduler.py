@@ -117,9 +117,8 @@ class Scheduler:
         """Make the decode call, and sample where a turn's tokens are all evaluated."""
         turns = [self._owner(part) for part in parts]
         tokens = sum(len(part.tokens) for part in parts)
-        single = tokens == len(parts)
         self._context.clear_abort()
-        self._abortable = not single or self._abort_is_free or self._speeds.step_ns > SLOW_TOKEN_NS
+        self._abortable = self._abort_is_free or (len(parts) == 1 and (tokens > 1 or self._speeds.step_ns > SLOW_TOKEN_NS))
         if any(turn.cancelled for turn in turns):
             return
         threads = self._threads.before(tokens, len(parts))
@@ -129,7 +128,7 @@ class Scheduler:
         self._abortable = False
         if result == DECODED:
             end = now_ns()
-            self._speeds.learn(parts, end - begin)
+            self._speeds.learn(tokens, len(parts), end - begin)
             self._threads.computed(tokens, len(parts), end - begin, end)
             for part, turn in zip(parts, turns, strict=True):
                 turn.computed(len(part.tokens), threads)

@@ -35,7 +35,7 @@ class Decoder:
     def __init__(self, path: Path) -> None:
         log = NativeLog(None)
         log.listen()
-        self._model = Model(examine(path), mmap=True, repack=True, log=log, progressed=lambda _: True)
+        self._model = Model(path, examine(path), mmap=True, repack=True, log=log, progressed=lambda _: True)
         self._context = Context(self._model, Preset(n_ctx=512), n_seq=1, threads=1, threads_batch=1, log=log)
         self._position = 0
 
