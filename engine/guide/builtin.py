@@ -77,9 +77,9 @@ def quant_name(model: Path) -> str | None:
     return next((quant for quant in QUANTS if model == _cached(quant)), None)
 
 
-def respelling(model: Path, names: Mapping[str, ActionNames]) -> Respelling | None:
+def respelling(model: ModelRef, names: Mapping[str, ActionNames]) -> Respelling | None:
     """What puts today's keys and commands into a model's answers; None for other models, and where the taught ones are still right."""
-    if not names or quant_name(model) is None:
+    if not names or not isinstance(ref_of(model), BuiltInModel):
         return None
     made = Respelling(names)
     return made if made.needed else None

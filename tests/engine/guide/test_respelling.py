@@ -17,6 +17,7 @@ from engine.guide import builtin
 from engine.guide.respelling import ActionNames, Respelling, taught_actions
 from engine.guide.training.speaker import Speaker
 from engine.llama.backend import LlamaBackend
+from engine.model_ref import BuiltInModel
 from engine.presets.preset import Preset, Sampling
 from engine.session.session import Session
 from tui.actions import registry
@@ -84,6 +85,7 @@ def test_the_default_keys_leave_other_models_and_unchanged_keymaps_alone() -> No
     assert builtin.respelling(builtin.path(), {}) is None
     assert builtin.respelling(Path("/other.gguf"), CHANGED) is None
     assert builtin.respelling(builtin.path(), CHANGED) is not None
+    assert builtin.respelling(BuiltInModel("Q8_0"), CHANGED) is not None
 
 
 PARTS = st.sampled_from([
