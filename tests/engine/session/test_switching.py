@@ -14,7 +14,7 @@ from engine.errors import EngineError, ModelError, UsageError
 from engine.events import Event, ModelFailed, Notice, PresetChanged, TurnFinished
 from engine.guide import builtin
 from engine.host.topology import Room, Topology
-from engine.model_ref import BuiltInModel
+from engine.model_ref import BuiltInModel, short_name
 from engine.models.catalog import list_models
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
@@ -53,8 +53,8 @@ class Bench:
     @property
     def last(self) -> tuple[str, Preset]:
         """File name and preset of the last load."""
-        path, preset, _ = self.backend.loads[-1]
-        return path.name, preset
+        ref, preset, _ = self.backend.loads[-1]
+        return short_name(ref), preset
 
     async def answered(self, text: str = "Hi") -> None:
         self.session.send(text)

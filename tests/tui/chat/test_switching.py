@@ -10,6 +10,7 @@ import pytest
 
 from engine.host.topology import Room, Topology
 from engine.last_used import recall
+from engine.model_ref import short_name
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
 from engine.models.memory import predict
@@ -52,7 +53,7 @@ async def test_a_key_takes_the_next_smaller_quant_and_another_the_way_back() -> 
         await run.pilot.press("f6")
         await run.until_noticed("In force: tiny-Q8_0.gguf")
         assert run.session.engine is not None
-        assert run.session.engine.model.path.name == "tiny-Q8_0.gguf"
+        assert short_name(run.session.engine.model.ref) == "tiny-Q8_0.gguf"
         assert recall().model == str(models_dir() / "tiny-Q8_0.gguf")
         await run.pilot.press("alt+z")
         await run.until_noticed("In force: tiny-F16.gguf")

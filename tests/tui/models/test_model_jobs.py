@@ -125,6 +125,7 @@ async def test_another_quant_is_made_after_its_size_was_shown_and_loaded() -> No
         await run.pilot.press("enter")
         await wait_until(run.pilot, lambda: loaded(run).endswith("-Q8_0.gguf"))
         assert run.session.engine is not None
+        assert run.session.engine.model.path is not None
         assert check_model(run.session.engine.model.path).facts.quant == "Q8_0"
 
 
