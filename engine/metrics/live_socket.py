@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import XchatError
+from engine.metrics.bounded_server import BoundedServer
 from engine.metrics.report import Report, report
 from engine.metrics.snapshot import Snapshot
 from engine.paths import state_dir
@@ -25,6 +26,8 @@ LONGEST_NAME = 100
 """Bytes of a socket's path; the kernel takes 107, some systems fewer."""
 
 ANSWER_TIMEOUT_S = 2.0
+_ANSWER_BYTES = 1 << 20
+"""Most that is read of an answer; it has some 10 KB."""
 
 
 def live_dir() -> Path:
@@ -55,8 +58,9 @@ class SnapshotServer:
     def __init__(self, newest: Callable[[], Snapshot | None], folder: Path | None = None) -> None:
         """`newest` is asked for each connection; None means that nothing was measured yet."""
         self._newest = newest
-        self._path = (folder or live_dir()) / f"{os.getpid()}.sock"
-        self._server: asyncio.AbstractServer | None = None
+        self._folder = folder
+        self._path: Path | None = None
+        self._server = BoundedServer(self._answer)
 
     async def start(self) -> None:
         """Open the socket.
@@ -67,32 +71,31 @@ class SnapshotServer:
         """
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._path.unlink(missing_ok=True)
-            with _reachable(self._path) as name:
+            path = (self._folder or live_dir()) / f"{os.getpid()}.sock"
+            path.unlink(missing_ok=True)
+            with _reachable(path) as name:
                 before = os.umask(0o177)
                 try:
                     listener.bind(name)
                 finally:
                     os.umask(before)
-            self._server = await asyncio.start_unix_server(self._answer, sock=listener)
+            self._path = path
+            await self._server.listen_unix(listener)
         except OSError as error:
             listener.close()
             raise XchatError("The figures can't be read by `xchat stats`", str(error)) from error
 
     async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         now = self._newest()
-        with contextlib.suppress(OSError):
-            if now is not None:
-                writer.write(msgspec.json.encode(report(now)) + b"\n")
-            writer.close()
-            await writer.wait_closed()
+        if now is not None:
+            writer.write(msgspec.json.encode(report(now)) + b"\n")
 
     async def close(self) -> None:
         """Close and remove the socket; safe to call twice."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        await self._server.close()
+        if self._path is not None:
             self._path.unlink(missing_ok=True)
+            self._path = None
 
 
 def running(folder: Path | None = None) -> list[Report]:
@@ -120,7 +123,7 @@ def _ask(path: Path) -> Report:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking, _reachable(path) as name:
         asking.settimeout(ANSWER_TIMEOUT_S)
         asking.connect(name)
-        parts = []
-        while part := asking.recv(65536):
-            parts.append(part)
-    return msgspec.json.decode(b"".join(parts), type=Report)
+        answer = b""
+        while len(answer) < _ANSWER_BYTES and (part := asking.recv(65536)):
+            answer += part
+    return msgspec.json.decode(answer, type=Report)

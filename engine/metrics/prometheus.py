@@ -2,63 +2,98 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from engine.errors import UsageError
+from engine.metrics.bounded_server import ANSWER_S, BoundedServer
 from engine.metrics.figures import FIGURES
 from engine.metrics.figures.figure import Figure, number_in
 from engine.metrics.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from threading import Thread
-    from wsgiref.simple_server import WSGIServer
-
+    import h11
     from prometheus_client.core import Metric
 
 HOST = "127.0.0.1"
+_OWN_NAMES = frozenset({HOST, "localhost"})
+"""What a request may call this host: a web page that had its own name point here calls it by that name."""
+_REQUEST_BYTES = 16 << 10
 
 
 class PrometheusEndpoint:
-    """Serves `/metrics` from a thread of its own; it only ever reads a frozen snapshot."""
+    """Answers `GET /metrics` with the newest snapshot. Lives on the event loop."""
 
-    def __init__(self, newest: Callable[[], Snapshot | None]) -> None:
-        """`newest` is called on the serving thread."""
+    def __init__(self, newest: Callable[[], Snapshot | None], answer_s: float = ANSWER_S) -> None:
+        """`newest` is called on a thread; `answer_s` is the time of a connection in seconds."""
         self._newest = newest
-        self._server: WSGIServer | None = None
-        self._thread: Thread | None = None
+        self._server = BoundedServer(self._answer, answer_s)
 
-    def start(self, port: int) -> int:
+    async def start(self, port: int) -> int:
         """Begin to serve; returns the port, which was chosen by the system when `port` is 0.
 
         Raises:
             UsageError: The port is taken.
-
         """
-        from prometheus_client import CollectorRegistry, start_http_server
-
-        registry = CollectorRegistry()
-        registry.register(self)
         try:
-            self._server, self._thread = start_http_server(port, addr=HOST, registry=registry)
+            return await self._server.listen_tcp(HOST, port)
         except OSError as error:
             raise UsageError(
                 f"Port {port} can't be used for Prometheus", str(error), "Choose another `prometheus_port` under [metrics] in config.toml."
             ) from error
-        return self._server.server_port
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End serving; safe to call twice."""
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
-            self._server = self._thread = None
+        await self._server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        import h11
+
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_REQUEST_BYTES)
+        kind, body = "text/plain; charset=utf-8", b""
+        try:
+            while (request := connection.next_event()) is h11.NEED_DATA:
+                connection.receive_data(await reader.read(_REQUEST_BYTES))
+            if not isinstance(request, h11.Request):
+                return
+            status = _refusal(request)
+            if status is HTTPStatus.OK:
+                kind, body = await asyncio.to_thread(self._page, _header(request, b"accept"))
+        except h11.RemoteProtocolError as error:
+            status = HTTPStatus(error.error_status_hint)
+        headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")]
+        response = h11.Response(status_code=status, headers=headers, reason=status.phrase.encode())
+        writer.write((connection.send(response) or b"") + (connection.send(h11.Data(body)) or b""))
+
+    def _page(self, accept: str) -> tuple[str, bytes]:
+        """Return the content type and the text of all figures."""
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.exposition import choose_encoder
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        encode, kind = choose_encoder(accept)
+        return kind, encode(registry)
 
     def collect(self) -> Iterator[Metric]:
         """All figures of the newest snapshot; what can't be known is left out."""
         now = self._newest()
         return iter(()) if now is None else metrics_of(now)
+
+
+def _refusal(request: h11.Request) -> HTTPStatus:
+    """Return OK, or why the request is not answered."""
+    if _header(request, b"host").rpartition(":")[0] not in _OWN_NAMES and _header(request, b"host") not in _OWN_NAMES:
+        return HTTPStatus.MISDIRECTED_REQUEST
+    if request.method != b"GET":
+        return HTTPStatus.METHOD_NOT_ALLOWED
+    return HTTPStatus.OK if request.target.split(b"?")[0] in {b"/metrics", b"/"} else HTTPStatus.NOT_FOUND
+
+
+def _header(request: h11.Request, name: bytes) -> str:
+    return next((value.decode("latin-1") for header, value in request.headers if header == name), "")
 
 
 def metrics_of(now: Snapshot, figures: Iterable[Figure] = FIGURES) -> Iterator[Metric]:

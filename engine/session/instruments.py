@@ -129,7 +129,7 @@ class Instruments:
         try:
             await self._server.start()
             if prometheus_port is not None:
-                self._prometheus.start(prometheus_port)
+                await self._prometheus.start(prometheus_port)
         except XchatError as error:
             self._emit(Notice("warning", error.title, error.detail, error.hint))
 
@@ -143,7 +143,7 @@ class Instruments:
             await asyncio.wait([self._sampling])
         self._sampler.close()
         if self._prometheus is not None:
-            self._prometheus.stop()
+            await self._prometheus.stop()
         if self._server is not None:
             await self._server.close()
 
