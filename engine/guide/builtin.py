@@ -54,7 +54,7 @@ def quant_path(quant: str) -> Path:
         raise ModelError(f"The built-in model has no quant {quant}", hint=f"Choose one of {SHIPPED_QUANT}, {', '.join(QUANTS)}.")
     target = _cached(quant)
     if not target.is_file():
-        from engine.llama.quantize import quantize
+        from engine.llama.processes.quantize import quantize
 
         source = path()
         try:

@@ -25,7 +25,7 @@ from engine.llama.loader import Loaded, Loader
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled
 from engine.llama.native import on_native_death
-from engine.llama.probe_cache import Verdicts
+from engine.llama.processes.probe_cache import Verdicts
 from engine.llama.ticket import Ticket, conclude_unstarted
 from engine.presets.preset import AUTO_STREAM_BATCH, Cost, Preset
 

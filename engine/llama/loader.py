@@ -23,8 +23,8 @@ from engine.llama.kv import SequenceCache
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled, Model
 from engine.llama.native import library_name, library_version, system_info, trim_heap
-from engine.llama.probe import Probe
-from engine.llama.probe_cache import Verdicts
+from engine.llama.processes.probe import Probe
+from engine.llama.processes.probe_cache import Verdicts
 from engine.llama.scheduler import Scheduler
 from engine.llama.thread_counts import ContextThreads
 from engine.model_ref import ModelRef

@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.models.ggml_types import FILE_TYPES, GGML_TYPES, TYPE_BY_NAME
-from engine.models.gguf_header import GgufHeader, TensorInfo
+from engine.models.gguf_contents import GgufHeader, TensorInfo
 from engine.text import printable
 
 SHARD_NAME = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)

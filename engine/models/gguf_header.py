@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from operator import length_hint
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from engine.errors import ModelError
 from engine.models.ggml_types import DROPPED_TYPES, GGML_TYPES
+from engine.models.gguf_contents import GgufHeader, SkippedArray, TensorInfo, Value
 from engine.text import file_name, printable
 
 MAGIC = b"GGUF"
@@ -69,72 +70,6 @@ _LOOKALIKES: tuple[tuple[bytes, str, str], ...] = (
     (b"MZ", "a program (a llamafile perhaps)", "Take the GGUF file that it was made from"),
 )
 _PICK_ANOTHER = "Pick another file, or download it again"
-
-
-@dataclass(frozen=True, slots=True)
-class SkippedArray:
-    """An array that was walked and not decoded."""
-
-    type_id: int
-    """GGUF value type of its elements."""
-    count: int
-
-
-Value = str | int | float | bool | tuple[str, ...] | tuple[int | float | bool, ...] | SkippedArray
-
-
-class TensorInfo(NamedTuple):
-    """One tensor of the file; the data itself is not touched."""
-
-    name: str
-    shape: tuple[int, ...]
-    """Elements by dimension, the contiguous one first (ggml's `ne`)."""
-    type_id: int
-    offset: int
-    """Bytes from the beginning of the data section."""
-    n_elements: int
-    n_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class GgufHeader:
-    """Everything before the tensor data."""
-
-    path: Path
-    file_bytes: int
-    version: int
-    metadata: Mapping[str, Value]
-    tensors: tuple[TensorInfo, ...]
-    data_offset: int
-    """Where the data section begins, from the beginning of the file."""
-    missing_bytes: int
-    """How many bytes the file is short of what its tensors need; 0 for a whole file."""
-    vocabulary_digest: str
-    """Digest of the tokens' bytes; empty without a vocabulary."""
-
-    def text(self, key: str) -> str:
-        """The string at `key`, empty when it is absent or no string."""
-        value = self.metadata.get(key)
-        return value if isinstance(value, str) else ""
-
-    def number(self, key: str, default: int = 0) -> int:
-        """The whole number at `key`, `default` when it is absent or no number."""
-        value = self.metadata.get(key)
-        return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else default
-
-    def numbers(self, key: str) -> tuple[int, ...]:
-        """The whole numbers of the array at `key`, empty when it is absent or no decoded number array."""
-        value = self.metadata.get(key)
-        if not isinstance(value, tuple):
-            return ()
-        return tuple(int(item) for item in value if isinstance(item, (int, float)) and math.isfinite(item))
-
-    def count(self, key: str) -> int:
-        """How many elements the array at `key` has, 0 when it is absent or no array."""
-        value = self.metadata.get(key)
-        if isinstance(value, SkippedArray):
-            return value.count
-        return len(value) if isinstance(value, tuple) else 0
 
 
 def broken(path: Path, reason: str, hint: str = _PICK_ANOTHER) -> ModelError:

@@ -34,7 +34,7 @@ SPARE_BYTES = 64 << 20
 """Left free on the disk beside the new file."""
 _PROGRESS = re.compile(rb"\[\s*(\d+)\s*/\s*(\d+)\s*\]")
 _LAST_LINES = 20
-_CHILD = "engine.llama.quantize"
+_CHILD = "engine.llama.processes.quantize"
 
 
 class QuantizeCancelled(Exception):  # noqa: N818

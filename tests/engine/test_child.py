@@ -13,8 +13,8 @@ import pytest
 from engine import child
 from engine.guide import builtin
 from engine.host import bandwidth
-from engine.llama.probe import Probe
-from engine.llama.quantize import quantize
+from engine.llama.processes.probe import Probe
+from engine.llama.processes.quantize import quantize
 from engine.models.check import check_model
 from engine.models.quantize import Quantization, plan, predict_sizes
 from engine.profiling import pyspy_process

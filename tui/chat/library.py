@@ -12,7 +12,7 @@ from tui.chat.context import ChatContext
 
 if TYPE_CHECKING:
     from tui.library.export import Order
-    from tui.library.sessions import Chosen
+    from tui.library.saved import Chosen
 
 
 class LibraryController:

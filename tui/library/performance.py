@@ -25,7 +25,8 @@ from tui.actions.palette import Command
 from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
 from tui.library.logged_charts import LoggedCharts
-from tui.library.sessions import Chosen, Library, SessionsScreen
+from tui.library.saved import Chosen, Library
+from tui.library.sessions import SessionsScreen
 from tui.text.hints import key_line
 from tui.text.turn_table import Column, columns_for, heading, turn_row
 from tui.text.wording import count

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from dataclasses import replace
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -18,12 +18,13 @@ from textual.widgets.option_list import Option
 from engine.clock import wall_ms
 from engine.errors import XchatError
 from engine.records import SessionInfo
-from engine.store.reader import FilterChoices, Hit, Reader, SessionFilter
+from engine.store.reader import FilterChoices, SessionFilter
 from engine.text import one_line
 from tui.actions.bindings import Keymap, bindings_for
 from tui.actions.registry import Scope
 from tui.dialogs.confirm import AskText, Confirm
 from tui.dialogs.picker import Picker
+from tui.library.saved import Chosen, Entry, Library, with_value
 from tui.text.cells import cut
 from tui.text.hints import key_line
 from tui.text.session_rows import SPANS, hit_row, preview, session_row
@@ -44,47 +45,6 @@ WIDE_COLUMNS = 110
 TALL_ROWS = 22
 """Narrower, it stands below from this height on."""
 FILTER_CELLS = 22
-
-
-class Library(Protocol):
-    """What the browser needs of the session."""
-
-    @property
-    def reader(self) -> Reader:
-        """Answers questions about what is saved; raises StoreError without a database."""
-
-    async def logged(self) -> None:
-        """Wait until everything so far is there to be read."""
-
-    async def rename(self, session_id: int, title: str) -> None:
-        """Give a saved conversation another title."""
-
-    async def pin(self, session_id: int, pinned: bool) -> None:
-        """Keep one on top of the list, or no longer."""
-
-    async def delete(self, session_id: int) -> None:
-        """Delete one for good."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What the person wants to go on with."""
-
-    session_id: int
-    message_id: int | None = None
-    """The message to show, on whichever branch it is; None for where the session was left."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A row of the list."""
-
-    info: SessionInfo
-    hit: Hit | None = None
-
-    @property
-    def row_id(self) -> str:
-        return f"{self.info.id}:{self.hit.message_id if self.hit is not None else ''}"
 
 
 class SessionsScreen(Picker[Chosen]):
@@ -142,7 +102,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self._measure = measure
         self._export = export
         self._title = title
-        self._entries: list[_Entry] = []
+        self._entries: list[Entry] = []
         self._more = False
         self._drawn_width = 0
         self._wanted = SessionFilter()
@@ -223,11 +183,11 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
             titled = await reader.sessions(replace(wanted, title=words.strip()), limit=MOST_TITLES)
             hits = await reader.search(replace(wanted, search=words), limit=MOST_HITS)
             in_messages = {hit.session.id for hit in hits}
-            by_title = (_Entry(info) for info in titled if info.id not in in_messages)
-            entries = [*by_title, *(_Entry(hit.session, hit) for hit in hits)]
+            by_title = (Entry(info) for info in titled if info.id not in in_messages)
+            entries = [*by_title, *(Entry(hit.session, hit) for hit in hits)]
             self._more = False
         else:
-            entries = [_Entry(info) for info in await reader.sessions(wanted, limit=PAGE)]
+            entries = [Entry(info) for info in await reader.sessions(wanted, limit=PAGE)]
             self._more = len(entries) == PAGE
         self._entries = entries
         self._redraw()
@@ -249,7 +209,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         shown = len(self._entries)
         self.frame.border_subtitle = "" if not shown else f"{shown:,}{'+' if self._more else ''}"
 
-    def _rows(self, entries: Sequence[_Entry]) -> list[tuple[str, Content]]:
+    def _rows(self, entries: Sequence[Entry]) -> list[tuple[str, Content]]:
         width, now = self._drawn_width, wall_ms()
         return [
             (
@@ -282,19 +242,18 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
             return
         if self._entries is entries:
             known = {entry.info.id for entry in entries}
-            added = [_Entry(info) for info in page if info.id not in known]
+            added = [Entry(info) for info in page if info.id not in known]
             self.options.add_options([Option(text, id=row_id) for row_id, text in self._rows(added)])
             self._entries += added
             self._more = len(page) == PAGE
             self.frame.border_subtitle = f"{len(self._entries):,}{'+' if self._more else ''}"
 
-    def _chosen(self) -> _Entry | None:
+    def _chosen(self) -> Entry | None:
         return next((entry for entry in self._entries if entry.row_id == self.chosen_id), None)
 
     def take(self) -> None:
         """Go on with the chosen session."""
-        entry = self._chosen()
-        if entry is not None:
+        if (entry := self._chosen()) is not None:
             self.dismiss(Chosen(entry.info.id, entry.hit.message_id if entry.hit is not None else None))
 
     # Preview
@@ -302,8 +261,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
     async def _show_preview(self) -> None:
         place = self.query_one("#preview", VerticalScroll)
         text = place.query_one(Static)
-        entry = self._chosen()
-        if entry is None or not place.display:
+        if (entry := self._chosen()) is None or not place.display:
             text.update("")
             return
         hit, words = entry.hit, self.typed
@@ -340,7 +298,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         values: tuple[str | None, ...] = (None, *getattr(self._choices, f"{name}s"))
         here = getattr(self._wanted, name)
         following = values[(values.index(here) + 1) % len(values)] if here in values else None
-        self._filter(_with(self._wanted, name, following))
+        self._filter(with_value(self._wanted, name, following))
 
     async def action_filter_model(self) -> None:
         """The next model only."""
@@ -440,13 +398,3 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         entry = self._chosen()
         if entry is not None and self._export is not None:
             self._export(entry.info)
-
-
-def _with(wanted: SessionFilter, name: str, value: str | None) -> SessionFilter:
-    match name:
-        case "model":
-            return replace(wanted, model=value)
-        case "quant":
-            return replace(wanted, quant=value)
-        case _:
-            return replace(wanted, preset=value)

@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import ModelError
 from engine.guide import builtin
-from engine.llama.quantize import quantize
+from engine.llama.processes.quantize import quantize
 
 GGUF_MAGIC = b"GGUF"
 

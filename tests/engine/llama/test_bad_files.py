@@ -14,7 +14,7 @@ import pytest
 
 from engine.errors import ModelError
 from engine.llama.backend import LlamaBackend
-from engine.llama.probe import Probe
+from engine.llama.processes.probe import Probe
 from engine.paths import cache_dir
 from tests import ggufs
 from tests.engine.llama.driver import PATIENCE_S, SMALL, Driver, text_prompt

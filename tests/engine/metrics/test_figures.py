@@ -26,8 +26,8 @@ from engine.metrics.snapshot import EMPTY, Snapshot
 from engine.store.export.charts import charts_of
 from engine.store.export.rowformats import write_csv
 from engine.store.export.tables import Selection, What, open_table
-from engine.store.migrations import add_figures, migrate
 from engine.store.rows import SAMPLE_COLUMNS, insert, sample_row
+from engine.store.schema.migrations import add_figures, migrate
 from tests.tui.panel_feed import ScriptedSession
 from tests.tui.turns import turn_record
 from tui.drawing.rows import text_of

@@ -16,7 +16,8 @@ from engine.errors import ModelError
 from engine.models.facts import FileKind, facts_of, quant_in_name, size_label
 from engine.models.facts_cache import FactsCache
 from engine.models.ggml_types import FILE_TYPES, GGML_TYPES
-from engine.models.gguf_header import KnownArrays, SkippedArray, read_header
+from engine.models.gguf_contents import SkippedArray
+from engine.models.gguf_header import KnownArrays, read_header
 from tests import ggufs
 from tests.engine.models import raw_gguf
 

@@ -111,7 +111,7 @@ def test_leftovers_of_a_killed_program_are_swept(source: Path) -> None:
 
 def test_the_child_ends_with_the_program_that_waits_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never.gguf")
-    command = [sys.executable, "-m", "engine.llama.quantize", str(tmp_path / "never.gguf"), "-", "Q8_0", "--tied"]
+    command = [sys.executable, "-m", "engine.llama.processes.quantize", str(tmp_path / "never.gguf"), "-", "Q8_0", "--tied"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         assert child.stdin is not None
         child.stdin.close()

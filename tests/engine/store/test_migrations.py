@@ -7,8 +7,8 @@ import pytest
 
 from engine.store.connect import open_reader, open_writer
 from engine.store.errors import StoreNewerError, StoreUnusableError
-from engine.store.migrations import MIGRATIONS, VERSION, Migration, migrate, version_of
 from engine.store.queries import iter_turns
+from engine.store.schema.migrations import MIGRATIONS, VERSION, Migration, migrate, version_of
 
 HERE = Path("test.db")
 

@@ -21,9 +21,9 @@ from engine.store.errors import (
     StoreUnusableError,
     explain,
 )
-from engine.store.migrations import VERSION
 from engine.store.pragmas import Profile
 from engine.store.reader import Reader
+from engine.store.schema.migrations import VERSION
 from engine.store.writer import Store
 from tests.engine.store.powerless import open_without_power
 from tests.engine.store.records import answer, sample, turn, user

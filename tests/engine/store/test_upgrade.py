@@ -11,9 +11,9 @@ import pytest
 
 from engine.store.captures import list_captures, load_capture
 from engine.store.connect import open_writer
-from engine.store.migrations import VERSION, version_of
 from engine.store.queries import SessionFilter
 from engine.store.reader import Reader
+from engine.store.schema.migrations import VERSION, version_of
 
 RELEASED = Path(__file__).parent / "released"
 TABLES = ("processes", "sessions", "messages", "turns", "samples", "events", "captures", "capture_stacks")

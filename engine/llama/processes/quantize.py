@@ -1,6 +1,6 @@
 """Quantizing in a child process: it keeps every core busy and must neither share the compute thread nor take the program down.
 
-`engine.llama.quantize SOURCE TARGET TYPE` is what the child runs; `engine.models.quantize` runs it with progress and cancel.
+`engine.llama.processes.quantize SOURCE TARGET TYPE` is what the child runs; `engine.models.quantize` runs it with progress and cancel.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def quantize(source: Path, target: Path, quant: str) -> None:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         done = subprocess.run(
-            child.command("engine.llama.quantize", str(source), str(part), quant),
+            child.command("engine.llama.processes.quantize", str(source), str(part), quant),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env=child.environment(),
@@ -50,7 +50,7 @@ def main() -> int:
 
     With --tied the child ends when its standard input does, so that it can't outlive the program that waits for it.
     """
-    parser = argparse.ArgumentParser(prog="engine.llama.quantize")
+    parser = argparse.ArgumentParser(prog="engine.llama.processes.quantize")
     parser.add_argument("source")
     parser.add_argument("target")
     parser.add_argument("quants", help="a quant, or with --dry-run several with commas")

@@ -1,6 +1,6 @@
 """Try a model file in a child process: a file that makes the native library abort must not take the conversation along.
 
-`engine.llama.probe FILE` prints one JSON object and is what the child runs.
+`engine.llama.processes.probe FILE` prints one JSON object and is what the child runs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Probe:
         self._path = path
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the probe
         self._process = subprocess.Popen(
-            child.command("engine.llama.probe", str(path)),
+            child.command("engine.llama.processes.probe", str(path)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
