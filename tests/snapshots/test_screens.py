@@ -57,7 +57,7 @@ async def shown(widget: Widget, name: str, size: tuple[int, int], theme: str = "
 
 
 class TestFirstScreen:
-    @pytest.mark.parametrize("size", [(60, 20), (80, 24), (99, 30)], ids=lambda size: f"{size[0]}x{size[1]}")
+    @pytest.mark.parametrize("size", [(60, 20), (80, 24), (72, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
     async def test_before_a_model_is_loaded(self, size: tuple[int, int]) -> None:
         backend = FakeBackend()
         backend.load_gate.clear()
