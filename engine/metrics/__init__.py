@@ -3,5 +3,5 @@
 No native library of the engine, no store.
 
 May import engine.backend, engine.clock, engine.errors, engine.events, engine.host, engine.paths, engine.presets, engine.records,
-engine.timings, msgspec, prometheus_client.
+engine.timings, h11, msgspec, prometheus_client.
 """
