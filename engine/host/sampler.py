@@ -167,7 +167,7 @@ class LinuxSampler:
                 throttled_pct=_FIRST,
                 load=_FIRST,
             )
-            weights = file_residency(self._model, self._proc) if self._model is not None else Unavailable("no model is loaded")
+            weights = file_residency(self._model, self._proc) if self._model is not None else Unavailable("no model file is loaded")
             self._slow = _SlowFigures(cpu, self._group.memory_limit(), weights)
             self._slow_at_ns = at_ns
         return self._slow

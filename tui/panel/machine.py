@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.host.threads import ThreadGroup
 from engine.host.value import Unavailable, known
+from engine.metrics.figures import BY_ID
 from engine.metrics.figures.figure import NOT_SAMPLED
 from engine.metrics.snapshot import Snapshot
 from tui.drawing.braille import Glyphs, spark
@@ -18,11 +19,18 @@ def _memory_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     used = 1 - available / total if total and available is not None else None
     rows = [labelled_bar(width, "machine", used, f"{size(available)} available", level(used, 0.8, 0.95))]
     if density >= Density.NORMAL:
-        rows += [pairs(now, width, "anon_bytes", "file_bytes"), _weights(now, width), pairs(now, width, "kv_bytes", "compute_bytes")]
+        rows += [pairs(now, width, "anon_bytes", "file_bytes"), _weights(now, width), _engine(now, width)]
     if density >= Density.FULL:
         rows += [pairs(now, width, "weights_repacked", "python_bytes"), pairs(now, width, "others_bytes", "total_bytes")]
         rows += own_rows(now, width, "memory")
     return rows
+
+
+def _engine(now: Snapshot, width: int) -> Row:
+    """Memory that the engine holds beside the weights, or why that can't be known."""
+    kv = BY_ID["kv_bytes"]
+    value = kv.read(now)
+    return reading(width, kv.short, value) if isinstance(value, Unavailable) else pairs(now, width, "kv_bytes", "compute_bytes")
 
 
 def _weights(now: Snapshot, width: int) -> Row:

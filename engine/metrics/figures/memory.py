@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.backend import NOT_OFFERED
 from engine.host.memory import Residency
 from engine.host.sampler import HostSample
 from engine.host.value import Unavailable, known
@@ -14,9 +15,11 @@ _PROC_STATUS = "/proc/self/status."
 
 
 def _purpose(*names: str) -> Reader:
-    """What the engine holds for some purposes, in bytes."""
+    """Bytes that the engine holds for some purposes."""
 
-    def read(now: Snapshot) -> float | None:
+    def read(now: Snapshot) -> Value:
+        if now.engine is not None and not now.engine.memory:
+            return Unavailable(NOT_OFFERED)
         found = [now.engine.memory[name] for name in names if name in now.engine.memory] if now.engine else []
         return float(sum(found)) if found else None
 
