@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 from tui.actions.bindings import OF_THE_APP
 from tui.actions.registry import ACTIONS, BY_SLASH, Action, Scope
-from tui.cli.keys import FEW, markdown_page, markdown_table
+from tui.cli.keys import markdown_page, short_table
 from tui.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -98,7 +98,7 @@ def test_the_documents_have_the_keys_of_the_registry() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     inside = re.search(r"<!-- keys:.*?-->\n(.*?)<!-- end of keys -->", readme, re.DOTALL)
     assert inside is not None
-    assert inside[1].strip() == markdown_table(FEW).strip(), "run `xchat keys --markdown --short` and paste it"
+    assert inside[1].strip() == short_table().strip(), "run `xchat keys --markdown --short` and paste it"
 
 
 def test_every_binding_is_made_from_the_registry() -> None:

@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Print the table, or watch the keyboard."""
     if options.markdown:
-        sys.stdout.write(markdown_table(FEW) if options.short else markdown_page())
+        sys.stdout.write(short_table() if options.short else markdown_page())
     elif options.list:
         for action in ACTIONS:
             sys.stdout.write(f"{action.id:<20}{keys_of(action):<26}{slashes_of(action):<28}{action.sentence}\n")
@@ -38,25 +38,25 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-FEW = tuple(action for action in ACTIONS if action.footer and action.scope in {Scope.APP, Scope.PANEL})
-"""Actions that the README shows: those that the footer shows in the chat."""
-
-
 def markdown_page() -> str:
     """The document of all keys."""
     return f"# Keys\n\n{INTRODUCTION}\n\n{markdown_table()}"
 
 
-def markdown_table(actions: Iterable[Action] = ACTIONS) -> str:
+def markdown_table() -> str:
     """A table of keys for each group."""
-    lines: list[str] = []
-    for group in Group:
-        rows = [action for action in actions if action.group is group]
-        if rows:
-            lines += [f"| {group.value} | key | or type |", "| --- | --- | --- |"]
-            lines += [f"| {action.sentence}{where(action)} | {keys_of(action)} | {slashes_of(action)} |" for action in rows]
-            lines.append("")
-    return "\n".join(lines)
+    return "\n".join(table(group.value, (action for action in ACTIONS if action.group is group)) for group in Group)
+
+
+def short_table() -> str:
+    """The README's table: the actions that the footer shows in the chat."""
+    return table("action", (action for action in ACTIONS if action.footer and action.scope is Scope.APP))
+
+
+def table(title: str, actions: Iterable[Action]) -> str:
+    """One Markdown table of keys."""
+    rows = (f"| {action.sentence}{where(action)} | {keys_of(action)} | {slashes_of(action)} |\n" for action in actions)
+    return f"| {title} | key | or type |\n| --- | --- | --- |\n{''.join(rows)}"
 
 
 def where(action: Action) -> str:
