@@ -18,13 +18,13 @@ from textual.timer import Timer
 
 from engine.errors import UsageError, XchatError
 from engine.last_used import recall, remember
-from engine.metrics.ui_cost import Link
+from engine.metrics.link import Link
 from engine.paths import state_dir
 from tui.actions.bindings import OF_THE_APP, Handler, bindings_for, resolve
 from tui.actions.palette import Command, action_commands, theme_commands
 from tui.actions.registry import BY_ID, Scope
 from tui.chat.first_frame import FirstScreen
-from tui.options import AppOptions, KnownModel
+from tui.options import AppOptions
 from tui.terminal.driver import AsciiDriver, SafeLinuxDriver
 from tui.terminal.frame_diff import Difference
 from tui.terminal.link import CATCH_UP_S, SMALL
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from engine.presets.preset import Preset
     from engine.session.session import Session
     from tui.chat.screen import ChatScreen
+    from tui.choices import KnownModel
 
 HANG_UP_S = 3.0
 """After a hang-up or SIGTERM the program is gone within this time, whatever still holds it."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.model_ref import ModelRef
 from engine.paths import log_path
 
 if TYPE_CHECKING:
     from engine.events import Notice
+    from engine.model_ref import ModelRef
+    from tui.choices import KnownModel
 
 LOG_BYTES = 64_000
 """So much of the log's end is shown."""
@@ -26,61 +26,6 @@ def tail_of_log() -> list[str]:
             return file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return []
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltInQuant:
-    """A quant of the built-in model, made when it is first loaded."""
-
-    quant: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """A model elsewhere."""
-
-    reference: str
-    """As `xchat models pull` takes it."""
-
-
-@dataclass(frozen=True, slots=True)
-class OtherQuant:
-    """A quant of a model that is yet to be picked, and made."""
-
-    source: Path
-    there: frozenset[str]
-    """Quants of the model that are here already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Look at the model that is on its way."""
-
-
-Choice = ModelRef | BuiltInQuant | Fetch | OtherQuant | Watch
-"""What can be chosen in the models screen."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownModel:
-    """A model that the models screen offers."""
-
-    ref: ModelRef | None
-    """None when there is nothing to load."""
-    name: str
-    detail: str = ""
-    """Quant, size, memory: one short line."""
-    fits: bool = True
-    """Whether the memory that is free holds it."""
-    problem: str = ""
-    """Why it can't be used."""
-    instead: BuiltInQuant | Fetch | OtherQuant | Watch | None = None
-    """What choosing it does when there is no file yet."""
-
-    @property
-    def choice(self) -> Choice | None:
-        """What choosing it means; None when it can't be used."""
-        return self.ref if self.ref is not None else self.instead
 
 
 @dataclass(frozen=True, slots=True)

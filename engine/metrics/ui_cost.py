@@ -28,36 +28,6 @@ PAINT_WINDOW_NS = 5 * NS_PER_S
 """Paint figures are means over this time."""
 
 
-STALL_S = 0.05
-"""A write that has waited this long means that the terminal is behind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """How the terminal is doing at this moment."""
-
-    backlog: int
-    """Writes that wait."""
-    stalled_s: float
-    """For how long the write under way has been waiting."""
-    busy: bool = False
-    """The terminal has not yet drawn what was sent before: its answer to a query is late."""
-    round_trip_s: float | None = None
-    """How long its newest answer took; None when it has never answered."""
-    blocked_s: float = 0.0
-    """How long writes have waited for the terminal in all."""
-
-    @property
-    def jammed(self) -> bool:
-        """Whether anything large sent now would only wait."""
-        return self.busy or self.stalled_s > STALL_S
-
-    @property
-    def behind(self) -> bool:
-        """Whether the terminal has not taken what was sent last."""
-        return self.jammed or self.backlog > 0
-
-
 @dataclass(frozen=True, slots=True)
 class Price:
     """What the screen costs now; None before it was measured."""

@@ -7,10 +7,13 @@ tmux's ctrl+b or screen's ctrl+a, nothing on flow control's ctrl+s. Importing th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from engine.guide.respelling import ActionNames
 from tui.actions.action import Action, Group, Scope, display_key
 from tui.actions.views import VIEWS
+
+if TYPE_CHECKING:
+    from engine.guide.respelling import ActionNames
 
 __all__ = ["ACTIONS", "BY_ID", "BY_SLASH", "Action", "Group", "Scope", "display_key"]
 
@@ -334,4 +337,6 @@ BY_SLASH: Mapping[str, Action] = {name: action for action in ACTIONS for name in
 
 def action_names(keys: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, ActionNames]:
     """How each action is reached, as people write it; with `keys` (of a `Keymap`) instead of the default keys."""
+    from engine.guide.respelling import ActionNames
+
     return {action.id: ActionNames(tuple(map(display_key, keys[action.id] if keys else action.keys)), action.slash) for action in ACTIONS}

@@ -2,6 +2,6 @@
 
 May import engine.clock, engine.errors, engine.events, engine.host, engine.last_used, engine.messages, engine.metrics, engine.model_ref,
 engine.models, engine.paths, engine.presets, engine.profiling, engine.records, engine.session, engine.store, engine.text, msgspec, rich,
-textual, tui.actions, tui.dialogs, tui.drawing, tui.flame, tui.library, tui.models, tui.options, tui.panel, tui.prompt, tui.terminal,
-tui.text, tui.transcript.
+textual, tui.actions, tui.choices, tui.dialogs, tui.drawing, tui.flame, tui.library, tui.models, tui.options, tui.panel, tui.prompt,
+tui.terminal, tui.text, tui.transcript.
 """

@@ -10,7 +10,7 @@ from textual.screen import Screen, ScreenResultCallbackType
 
 from engine.errors import EngineError, XchatError
 from engine.events import Notice
-from engine.metrics.ui_cost import Link
+from engine.metrics.link import Link
 from engine.records import Message
 from engine.session.session import Session
 from tui.actions.bindings import Keymap

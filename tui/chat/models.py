@@ -15,8 +15,8 @@ from engine.last_used import remember
 from engine.model_ref import ModelRef
 from engine.models.fit import TooLargeError
 from tui.chat.context import ChatContext
+from tui.choices import BuiltInQuant, Choice, Fetch, KnownModel, OtherQuant, Watch
 from tui.models.model_jobs import Fetching, Making, MakingStopped
-from tui.options import BuiltInQuant, Choice, Fetch, KnownModel, OtherQuant, Watch
 from tui.text import wording
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.metrics.ui_cost import Link
+from engine.metrics.link import Link
 from tui.chat.context import ChatContext
 from tui.terminal.link import LinkWatch, Pacer
 

@@ -11,8 +11,8 @@ from textual.timer import Timer
 
 from engine.clock import now_ns
 from engine.events import AnswerGrew, Painted
+from engine.metrics.link import Link
 from engine.metrics.pacing import UI_SHARE, Choice, Costs, smallest_batch
-from engine.metrics.ui_cost import Link
 from tui.terminal.link import ASKED_SHARE, FASTEST_S, LOOK_AGAIN_S, Pacer
 from tui.transcript.transcript import Transcript
 

@@ -131,7 +131,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         return parser.parse_args(arguments)
     if command and command.isalpha() and not os.path.exists(command) and (meant := nearest_command(command)):
         raise UsageError(f"There is no command {command}, and no such file", "", f"Did you mean `xchat {meant}`?")
-    return screen_parser().parse_args(arguments)
+    return screen_parser(preset_flags=any(word.startswith("-") for word in arguments)).parse_args(arguments)
 
 
 def nearest_command(word: str) -> str | None:
@@ -141,7 +141,7 @@ def nearest_command(word: str) -> str | None:
     return next(iter(get_close_matches(word, COMMANDS, n=1, cutoff=CLOSE)), None)
 
 
-def screen_parser() -> argparse.ArgumentParser:
+def screen_parser(*, preset_flags: bool = True) -> argparse.ArgumentParser:
     """The options of `xchat` without a subcommand."""
     from tui.cli import screen
 
@@ -156,7 +156,7 @@ def screen_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks; understood by every command")
     parser.add_argument("--version", action="version", version=f"xchat {__version__}")
-    screen.add_arguments(parser)
+    screen.add_arguments(parser, preset_flags=preset_flags)
     return parser
 
 

@@ -32,12 +32,6 @@ def flags_of(key: str) -> tuple[str, ...]:
     return (*SETTINGS[key].flags.split(), f"--{key.rpartition('.')[2].replace('_', '-')}")
 
 
-def asks_for_settings(options: argparse.Namespace, config: Config) -> bool:
-    """Whether a preset or a flag was named, which may be wrong and is then told before anything starts."""
-    named = options.preset or config.preset
-    return named is not None or any(getattr(options, f"preset:{key}", None) is not None for key in KEYS)
-
-
 def preset_of(options: argparse.Namespace, config: Config) -> Preset:
     """The preset that was asked for, else the config's, else the one used last, with the flags (and the model asked for) over it.
 

@@ -8,15 +8,18 @@ import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from engine import child
 from engine.config import load_config
 from engine.errors import UsageError
 from engine.llama.redirect import redirect_native_output
-from engine.model_ref import ModelRef
 from engine.paths import log_path
-from engine.presets.preset import Preset
-from tui.cli.preset_flags import add_preset_flags, asks_for_settings, preset_of
+
+if TYPE_CHECKING:
+    from engine.config import Config
+    from engine.model_ref import ModelRef
+    from engine.presets.preset import Preset
 
 NEWEST = "newest"
 """What `--resume` means without a session."""
@@ -24,8 +27,8 @@ NEWEST = "newest"
 TMUX_SESSION = "xchat"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the screen."""
+def add_arguments(parser: argparse.ArgumentParser, *, preset_flags: bool) -> None:
+    """Add the options of the screen; those of presets take 20 ms to import, so a command line without an option leaves them out."""
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a GGUF file, or `builtin`; without it, the one used last")
     parser.add_argument(
         "--resume", nargs="?", const=NEWEST, metavar="SESSION", help="go on with a session, by its number; without one, the newest"
@@ -37,8 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tmux", action="store_true", help="run inside a tmux session that survives a dropped line; attaches again when it is there"
     )
-    add_preset_flags(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, preset=None, force=False)
+    if preset_flags:
+        from tui.cli.preset_flags import add_preset_flags
+
+        add_preset_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
     from tui.terminal.terminal import prepare_environment
 
     config = load_config()
-    preset = partial(preset_of, options, config)
-    if asks_for_settings(options, config):
+    preset = partial(chosen_preset, options, config)
+    if names_settings(options, config):
         preset()
     low_bandwidth = options.low_bandwidth or config.low_bandwidth is True
     terminal = prepare_environment(os.environ, low_bandwidth=low_bandwidth)
@@ -78,6 +84,19 @@ def run(options: argparse.Namespace) -> int:
         return run_screen(app_options, config, terminal, preset=preset, log=not options.no_log)
     finally:
         real.restore()
+
+
+def names_settings(options: argparse.Namespace, config: Config) -> bool:
+    """Whether a preset or one of its settings was named: it may be wrong, and is then reported before anything starts."""
+    named = (options.preset, config.preset, *(value for name, value in vars(options).items() if name.startswith("preset:")))
+    return any(value is not None for value in named)
+
+
+def chosen_preset(options: argparse.Namespace, config: Config) -> Preset:
+    """The preset to start with; raises as `preset_of` does."""
+    from tui.cli.preset_flags import preset_of
+
+    return preset_of(options, config)
 
 
 def model_to_load(preset: Callable[[], Preset]) -> ModelRef:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tui.options import BuiltInQuant, Fetch, KnownModel, OtherQuant
+from tui.choices import BuiltInQuant, Fetch, KnownModel, OtherQuant
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ from engine.model_ref import ModelRef
 from engine.models.references import looks_like_path, looks_like_reference
 from engine.paths import expanded
 from engine.text import drawable, one_line
+from tui.choices import Choice, Fetch, KnownModel
 from tui.dialogs.picker import Picker
-from tui.options import Choice, Fetch, KnownModel
 
 NAME_CELLS = 28
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from engine.metrics.link import Link
 from engine.metrics.pacing import UI_SHARE
-from engine.metrics.ui_cost import Link
 
 LOCAL_S = 0.1
 """Between two flushes on a local terminal."""

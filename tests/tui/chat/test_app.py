@@ -18,13 +18,13 @@ from tests.tui.host import wait_until
 from tests.tui.program import program
 from tests.tui.saved import save_session
 from tui.actions.registry import ACTIONS, BY_ID, Scope
+from tui.choices import KnownModel
 from tui.dialogs.confirm import Confirm
 from tui.dialogs.help import HelpScreen
 from tui.dialogs.palette import Palette
 from tui.dialogs.text import LogScreen, PromptScreen
 from tui.library.sessions import SessionsScreen
 from tui.models.models import ModelsScreen
-from tui.options import KnownModel
 
 pytestmark = pytest.mark.slow
 

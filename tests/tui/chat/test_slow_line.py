@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.metrics.ui_cost import Link
+from engine.metrics.link import Link
 from tests.fake_backend import FakeBackend
 from tests.tui.host import wait_until
 from tests.tui.program import program

@@ -15,9 +15,9 @@ from tests.engine.models import raw_gguf
 from tests.tui.host import wait_until
 from tests.tui.program import program
 from tests.tui.saved import save_session
+from tui.choices import BuiltInQuant, Fetch, KnownModel, OtherQuant
 from tui.models.known_models import known_models
 from tui.models.models import ModelsScreen, row
-from tui.options import BuiltInQuant, Fetch, KnownModel, OtherQuant
 
 
 def found() -> list[KnownModel]:

@@ -19,11 +19,11 @@ from tests.engine.models import raw_gguf
 from tests.engine.models.hub_server import HubServer
 from tests.tui.host import wait_until
 from tests.tui.program import Running, program
+from tui.choices import BuiltInQuant, Fetch, KnownModel, OtherQuant
 from tui.dialogs.confirm import Confirm
 from tui.models.job_dialog import MakingScreen
 from tui.models.models import ModelsScreen
 from tui.models.quants import QuantsScreen
-from tui.options import BuiltInQuant, Fetch, KnownModel, OtherQuant
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.metrics.ui_cost import Link
+from engine.metrics.link import Link
 from tui.terminal.link import ASKED_SHARE, LONGEST_S, SLOW_AFTER_S, WELL_AFTER_S, LinkWatch, Pacer
 
 FREE = Link(backlog=0, stalled_s=0.0)
