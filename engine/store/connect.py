@@ -64,6 +64,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
         for name in ("cache_size", "mmap_size", "temp_store"):
             db.execute(f"PRAGMA {name}={BALANCED.values[name]}")
         db.execute("PRAGMA query_only=ON")
+        db.create_function("casefold", 1, str.casefold, deterministic=True)
     except (sqlite3.Error, OSError) as error:
         raise explain(error, path) from error
     return db

@@ -46,7 +46,7 @@ class SessionFilter:
     until_ms: int | None = None
     """Last changed before this Unix time."""
     title: str = ""
-    """Text that occurs in its title."""
+    """Words that all occur in its title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +90,19 @@ class FilterChoices:
 
 def list_sessions(db: sqlite3.Connection, wanted: SessionFilter, limit: int = PAGE, offset: int = 0) -> tuple[SessionInfo, ...]:
     """Sessions, pinned ones first, then the one changed last."""
-    conditions, values = _conditions(wanted)
-    if wanted.search.strip():
-        found, found_values = _sessions_with(wanted.search)
-        conditions.append(f"(s.id IN ({found}) OR s.title LIKE ? ESCAPE '\\')")
-        values += [*found_values, like_pattern(wanted.search.strip())]
+    where, values = _wanted(wanted)
     rows = db.execute(
-        f"SELECT {SESSION_COLUMNS} FROM sessions AS s {_LAST_TURN} WHERE {' AND '.join(conditions) or '1'} "
+        f"SELECT {SESSION_COLUMNS} FROM sessions AS s {_LAST_TURN} WHERE {where} "
         "ORDER BY s.pinned DESC, s.updated_ms DESC, s.id DESC LIMIT ? OFFSET ?",
         (*values, limit, offset),
     )
     return tuple(session_of(row) for row in rows)
+
+
+def count_sessions(db: sqlite3.Connection, wanted: SessionFilter) -> int:
+    """How many sessions `list_sessions` has."""
+    where, values = _wanted(wanted)
+    return int(db.execute(f"SELECT count(*) FROM sessions AS s WHERE {where}", values).fetchone()[0])
 
 
 def search_messages(db: sqlite3.Connection, wanted: SessionFilter, limit: int = 50) -> tuple[Hit, ...]:
@@ -233,10 +235,21 @@ def _conditions(wanted: SessionFilter) -> tuple[list[str], list[str | int]]:
     if wanted.until_ms is not None:
         conditions.append("s.updated_ms < ?")
         values.append(wanted.until_ms)
-    if wanted.title:
-        conditions.append("s.title LIKE ? ESCAPE '\\'")
-        values.append(like_pattern(wanted.title))
+    for word in wanted.title.split():
+        conditions.append("casefold(s.title) LIKE ? ESCAPE '\\'")
+        values.append(like_pattern(word.casefold()))
     return conditions, values
+
+
+def _wanted(wanted: SessionFilter) -> tuple[str, list[str | int]]:
+    """What stands after WHERE for the sessions that are wanted, and its values."""
+    conditions, values = _conditions(wanted)
+    if wanted.search.strip():
+        found, found_values = _sessions_with(wanted.search)
+        titles, title_values = _conditions(SessionFilter(title=wanted.search))
+        conditions.append(f"(s.id IN ({found}) OR ({' AND '.join(titles)}))")
+        values += [*found_values, *title_values]
+    return " AND ".join(conditions) or "1", values
 
 
 def _sessions_with(text: str) -> tuple[str, list[str]]:

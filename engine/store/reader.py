@@ -45,6 +45,10 @@ class Reader:
         chosen = wanted or SessionFilter(search=search)
         return await self._connection.run(lambda db: queries.list_sessions(db, chosen, limit, offset))
 
+    async def count(self, wanted: SessionFilter) -> int:
+        """How many sessions a list of them has."""
+        return await self._connection.run(lambda db: queries.count_sessions(db, wanted))
+
     async def search(self, wanted: SessionFilter, limit: int = 50) -> tuple[Hit, ...]:
         """The messages that match best, with the words around the hit."""
         return await self._connection.run(lambda db: queries.search_messages(db, wanted, limit))

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -75,11 +76,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     showing.add_argument("--branches", action="store_true", help="print an outline of all branches instead of the texts")
     showing.add_argument("--json", action="store_true", help="print one object, with the timings of every turn")
     showing.set_defaults(run=runner(show_session))
-    searching = verbs.add_parser("search", help="the messages that match best")
+    searching = verbs.add_parser("search", help="sessions by title, and the messages that match best")
     searching.add_argument("words", nargs="+", metavar="WORDS")
     add_filter(searching)
-    searching.add_argument("--limit", type=int, default=20, metavar="N", help="at most N (20)")
-    searching.add_argument("--json", action="store_true", help="print one array")
+    searching.add_argument("--limit", type=int, default=20, metavar="N", help="at most N messages (20)")
+    searching.add_argument("--json", action="store_true", help="print one array; those found by title have no message_id")
     searching.set_defaults(run=runner(search))
     measuring = verbs.add_parser("performance", help="the turns of one, as a table, and what fell below this host's history")
     measuring.add_argument("id", metavar="ID", help="its number, or `last`")
@@ -141,7 +142,8 @@ async def list_sessions(options: argparse.Namespace) -> int:
     """Print a line, or an object, for each session."""
     reader = await Reader.open(database_path())
     try:
-        sessions = await reader.sessions(filter_of(options, options.search), limit=options.limit)
+        wanted = filter_of(options, options.search)
+        sessions, total = await reader.sessions(wanted, limit=options.limit), await reader.count(wanted)
     finally:
         await reader.close()
     if options.json:
@@ -150,6 +152,8 @@ async def list_sessions(options: argparse.Namespace) -> int:
         sys.stdout.write("no sessions\n")
     else:
         sys.stdout.writelines(line_of(session) for session in sessions)
+        if len(sessions) < total:
+            sys.stdout.write(f"{len(sessions):,} of {count(total, 'session')}; --limit {total} lists all\n")
     return 0
 
 
@@ -251,15 +255,19 @@ def figures_of(turn: TurnRecord) -> str:
 
 
 async def search(options: argparse.Namespace) -> int:
-    """Print the messages that match best."""
+    """Print the sessions whose title has the words, and the messages that match best."""
     reader = await Reader.open(database_path())
     try:
-        hits = await reader.search(filter_of(options, " ".join(options.words)), limit=options.limit)
+        words = " ".join(options.words)
+        by_title = replace(filter_of(options, ""), title=words)
+        titled = await reader.sessions(by_title, limit=await reader.count(by_title))
+        hits = await reader.search(filter_of(options, words), limit=options.limit)
     finally:
         await reader.close()
     if options.json:
-        write_json(hits)
+        write_json([*({"session": session, "message_id": None, "snippet": session.title} for session in titled), *hits])
         return 0
+    sys.stdout.writelines(line_of(session) for session in titled)
     marks = {HIT_START: "\x1b[1m", HIT_END: "\x1b[22m"}
     for hit in hits:
         sys.stdout.write(f"{hit.session.id:>5}  {hit.session.title}\n       ")
@@ -269,8 +277,9 @@ async def search(options: argparse.Namespace) -> int:
             else:
                 sys.stdout.write(part)
         sys.stdout.write("\n")
-    if not hits:
-        sys.stdout.write("no messages match\n")
+    more = "+" if len(hits) == options.limit > 0 else ""
+    found = f"{count(len(titled), 'title')}, {len(hits):,}{more} in messages"
+    sys.stdout.write(f"{found if titled or hits else 'no title and no message matches'}\n")
     return 0
 
 

@@ -28,15 +28,15 @@ from tui.library.saved import Chosen, Entry, Library, with_value
 from tui.text.cells import cut
 from tui.text.hints import key_line
 from tui.text.session_rows import SPANS, hit_row, preview, session_row
-from tui.text.wording import what_goes
+from tui.text.wording import count, what_goes
 
 PAGE = 200
 """Sessions that are read at a time."""
 NEAR_END = 20
 """The next page is read when the cursor is this near to the end of the list."""
 MOST_HITS = 50
-MOST_TITLES = 3
-"""Sessions that a search lists for their title only, before the messages in which the words occur."""
+FIRST_TITLES = 3
+"""Sessions that a search lists for their title only before the messages in which the words occur; the others come after these."""
 PREVIEW_MESSAGES = 6
 HIT_MESSAGES = 2
 """A preview of a hit shows the message and the one before it."""
@@ -54,7 +54,7 @@ class SessionsScreen(Picker[Chosen]):
 ## Sessions
 
 Type words to search all messages: the best hits come first, each with the words around it. Every word must occur; the last one may be
-unfinished; words in double quotes must stand together. Sessions whose title has the words come before the messages.
+unfinished; words in double quotes must stand together. Three sessions whose title has the words come before the messages, the others after.
 
 Enter goes on with the chosen session, with a hit at the message that was found. Tab goes to the list and to the preview, whose text
 scrolls with the arrows. Each filter key turns to the next value, and to all again after the last.
@@ -103,7 +103,9 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self._export = export
         self._title = title
         self._entries: list[Entry] = []
-        self._more = False
+        self._listed = SessionFilter()
+        """Sessions that the list shows beside messages: `_total` of them, of which `_read` were read so far."""
+        self._total = self._read = self._hits = 0
         self._drawn_width = 0
         self._wanted = SessionFilter()
         self._span = 0
@@ -180,16 +182,16 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         # The screen shows an answer's end before the disk has it, and the list is not asked again.
         await self._library.logged()
         if words.strip():
-            titled = await reader.sessions(replace(wanted, title=words.strip()), limit=MOST_TITLES)
             hits = await reader.search(replace(wanted, search=words), limit=MOST_HITS)
-            in_messages = {hit.session.id for hit in hits}
-            by_title = (Entry(info) for info in titled if info.id not in in_messages)
-            entries = [*by_title, *(Entry(hit.session, hit) for hit in hits)]
-            self._more = False
+            self._listed = replace(wanted, title=words.strip())
         else:
-            entries = [Entry(info) for info in await reader.sessions(wanted, limit=PAGE)]
-            self._more = len(entries) == PAGE
-        self._entries = entries
+            hits, self._listed = (), wanted
+        page = await reader.sessions(self._listed, limit=PAGE)
+        self._total, self._read = await reader.count(self._listed), len(page)
+        in_messages = {hit.session.id for hit in hits}
+        listed = [Entry(info) for info in page if info.id not in in_messages]
+        self._hits = len(hits)
+        self._entries = [*listed[:FIRST_TITLES], *(Entry(hit.session, hit) for hit in hits), *listed[FIRST_TITLES:]]
         self._redraw()
         self._preview_asked.set()
 
@@ -206,8 +208,8 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
     def _redraw(self) -> None:
         self._drawn_width = self._width
         self.fill(self._rows(self._entries), self._nothing())
-        shown = len(self._entries)
-        self.frame.border_subtitle = "" if not shown else f"{shown:,}{'+' if self._more else ''}"
+        hits = f"{self._hits:,}{'+' if self._hits == MOST_HITS else ''} in messages, {count(self._total, 'title')}"
+        self.frame.border_subtitle = (hits if self.typed.strip() else f"{self._total:,}") if self._entries else ""
 
     def _rows(self, entries: Sequence[Entry]) -> list[tuple[str, Content]]:
         width, now = self._drawn_width, wall_ms()
@@ -229,14 +231,13 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
     @on(OptionList.OptionHighlighted)
     def _moved(self, event: OptionList.OptionHighlighted) -> None:
         self._preview_asked.set()
-        if self._more and event.option_index >= len(self._entries) - NEAR_END:
-            self._more = False
+        if self._read < self._total and event.option_index >= len(self._entries) - NEAR_END:
             self.run_worker(self._next_page(), group="page", exclusive=True)
 
     async def _next_page(self) -> None:
-        entries, wanted = self._entries, self._wanted
+        entries = self._entries
         try:
-            page = await self._library.reader.sessions(wanted, limit=PAGE, offset=len(entries))
+            page = await self._library.reader.sessions(self._listed, limit=PAGE, offset=self._read)
         except XchatError as error:
             self._report(error)
             return
@@ -245,8 +246,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
             added = [Entry(info) for info in page if info.id not in known]
             self.options.add_options([Option(text, id=row_id) for row_id, text in self._rows(added)])
             self._entries += added
-            self._more = len(page) == PAGE
-            self.frame.border_subtitle = f"{len(self._entries):,}{'+' if self._more else ''}"
+            self._read = self._read + len(page) if page else self._total
 
     def _chosen(self) -> Entry | None:
         return next((entry for entry in self._entries if entry.row_id == self.chosen_id), None)

@@ -42,7 +42,7 @@ class TestReading:
     def test_a_hostile_message_is_one_harmless_line_of_the_outline_and_of_a_search(self, xchat: Run) -> None:
         session_id = save(HOSTILE)
         assert_harmless(xchat("sessions", "show", str(session_id), "--branches").out)
-        assert len(xchat("sessions", "search", "owned").out.splitlines()) == 4
+        assert len(xchat("sessions", "search", "owned").out.splitlines()) == 6
 
     def test_filters_and_words_narrow_the_list(self, xchat: Run) -> None:
         save("Apples", model="A", preset="fast")
@@ -64,8 +64,18 @@ class TestReading:
     def test_a_search_says_where_the_words_are(self, xchat: Run) -> None:
         save("The llama sleeps", title="Animals")
         assert xchat("sessions", "search", "llama").out.split("\n")[1].strip() == "The llama sleeps"
-        assert xchat("sessions", "search", "zebra").out == "no messages match\n"
+        assert xchat("sessions", "search", "zebra").out == "no title and no message matches\n"
         assert xchat("sessions", "search", '"AND" OR ( *').code == 0
+
+    def test_all_titles_are_found_and_counted(self, xchat: Run) -> None:
+        for number in range(70):
+            save(f"Say {number}", title=f"Übung {number}: topic three")
+        ran = xchat("sessions", "search", "TOPIC", "übung", "--limit", "5").out.splitlines()
+        assert len(ran) == 71
+        assert ran[-1] == "70 titles, 0 in messages"
+        assert len(json.loads(xchat("sessions", "search", "topic", "--json").out)) == 70
+        listed = xchat("sessions", "list", "--search", "topic").out.splitlines()
+        assert (len(listed), listed[-1]) == (51, "50 of 70 sessions; --limit 70 lists all")
 
     def test_branches_stand_as_an_outline(self, xchat: Run) -> None:
         session_id = save("Why", answers=2)
@@ -82,7 +92,7 @@ class TestReading:
             ran = xchat("sessions", "search", words)
             assert words in ran.out
             assert len(ran.out) < 2_000
-        assert xchat("sessions", "search", "needle", "--limit", "0").out == "no messages match\n"
+        assert xchat("sessions", "search", "needle", "--limit", "0").out == "no title and no message matches\n"
         assert len(xchat("sessions", "show", str(session_id), "--branches").out) < 2_000
 
     @pytest.mark.parametrize(

@@ -95,6 +95,20 @@ async def test_a_session_found_by_its_title_only_is_listed_too(database: Path) -
         await run.until("No conversation has these words.")
 
 
+async def test_all_sessions_with_the_words_in_the_title_are_found_and_counted(database: Path) -> None:
+    for number in range(PAGE + 6):
+        await save_session(database, f"Say {number}", title=f"Übung {number}: topic three")
+    await save_session(database, "My topic", title="Another")
+    async with program(database=database) as run:
+        await browse(run)
+        await run.pilot.press(*"TOPIC übung")
+        await run.until(f"0 in messages, {PAGE + 6} titles")
+        run.app.screen.query_one(OptionList).highlighted = PAGE - 1
+        await counted(run, PAGE + 6)
+        await run.pilot.press(*["backspace"] * 6)
+        await run.until(f"2 in messages, {PAGE + 6} titles")
+
+
 async def test_filters_turn_through_what_there_is_and_back_to_all(database: Path) -> None:
     await save_session(database, "One", model="Alpha", quant="Q8_0", preset="fast")
     await save_session(database, "Two", model="Beta", quant="Q4_K_M", preset="daily")
@@ -181,7 +195,7 @@ async def test_more_sessions_than_a_page_are_read_as_one_goes_down(database: Pat
     async with program(database=database) as run:
         screen = await browse(run)
         await counted(run, PAGE)
-        assert "200+" in run.text
+        assert str(PAGE + 30) in run.text
         screen.options.highlighted = PAGE - 1
         await counted(run, PAGE + 30)
         await run.until(str(PAGE + 30))
