@@ -32,8 +32,6 @@ DATA = ("engine/guide/training/corpus/", "engine/guide/training/heldout.py", "te
 """Texts and tables: as long as what they list."""
 
 TOO_LONG = {
-    "engine/session/session.py",
-    "engine/session/switching.py",
     "tests/engine/chat/test_prompt.py",
     "tests/engine/llama/test_backend.py",
     "tests/engine/session/test_session.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,13 +59,21 @@ class _Stored(msgspec.Struct):
 
 
 class PriceHistory:
-    """How long switches took on this host, in a small JSON file; losing it loses nothing."""
+    """How long switches took on this host, in a small JSON file; losing it loses nothing.
+
+    Belongs to the event loop; the file is read and written on threads.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path if path is not None else state_dir() / "prices.json"
         self._stored = _Stored()
+        self._changed = False
+
+    async def read(self) -> None:
+        """Add what the file holds to what was recorded meanwhile, which is newer."""
         with suppress(OSError, msgspec.MsgspecError, RecursionError):
-            self._stored = msgspec.json.decode(self._path.read_bytes(), type=_Stored)
+            before = msgspec.json.decode(await asyncio.to_thread(self._path.read_bytes), type=_Stored)
+            self._stored = _Stored(before.seconds | self._stored.seconds, before.prefill | self._stored.prefill)
 
     def record(self, cost: Cost, model: str, seconds: float) -> None:
         """A switch of that class to (or on) that model took so long."""
@@ -82,13 +91,16 @@ class PriceHistory:
         """Tokens per second; None when it was never measured."""
         return self._stored.prefill.get(model)
 
-    def save(self) -> None:
-        """Write the file; a folder that can't be written to is no reason to disturb anybody."""
+    async def save(self) -> None:
+        """Write the file if something was recorded; a folder that can't be written to is no reason to disturb anybody."""
+        if not self._changed:
+            return
+        self._changed = False
         with suppress(OSError):
-            write_atomically(self._path, msgspec.json.encode(self._stored))
+            await asyncio.to_thread(write_atomically, self._path, msgspec.json.encode(self._stored))
 
-    @staticmethod
-    def _put(table: dict[str, float], key: str, value: float) -> None:
+    def _put(self, table: dict[str, float], key: str, value: float) -> None:
+        self._changed = True
         table.pop(key, None)
         table[key] = value
         while len(table) > MOST_ENTRIES:

@@ -67,14 +67,14 @@ class Switching:
         session: Switchable,
         *,
         finder: ModelFinder,
-        history: PriceHistory | None = None,
         shelf: Callable[[], Shelf] | None = None,
         clock: Callable[[], int] = now_ns,
     ) -> None:
         """`finder` and `shelf` (all presets of this person by default) are asked on threads."""
         self._session = session
         self._targets = Targets(finder, shelf or (lambda: PresetFolder().load()))
-        self._known_prices = history
+        self._prices = PriceHistory()
+        self._prices_read = asyncio.ensure_future(self._prices.read())
         self._clock = clock
         self._past: deque[Point] = deque(maxlen=MOST_STEPS_BACK)
         self._asked: list[_Request] = []
@@ -179,6 +179,7 @@ class Switching:
 
     async def offers(self) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
         """All presets with the price of each from here, and the files that are no presets."""
+        await asyncio.wait([self._prices_read])
         return await asyncio.to_thread(self._offers, self._here())
 
     async def settled(self) -> None:
@@ -192,8 +193,8 @@ class Switching:
             self._worker.cancel()
             with suppress(asyncio.CancelledError):
                 await self._worker
-        if self._known_prices is not None:
-            await asyncio.to_thread(self._known_prices.save)
+        await self._prices_read
+        await self._prices.save()
 
     # From the session
 
@@ -221,6 +222,7 @@ class Switching:
 
     async def _work(self) -> None:
         """Work out where all that was asked leads, and go there once, when no answer is under way."""
+        await asyncio.wait([self._prices_read])
         last: _Request | None = None
         while self._asked or (self._goal is not None and last is not None):
             asked, self._asked = self._asked, []
@@ -295,7 +297,7 @@ class Switching:
         self._session.switched(what, reads_again=bool(price.tokens), mark=f"{what}: {cost}, {seconds:.2f} s")
         again = f"; {price.tokens:,} tokens are read again with the next message" if price.tokens else ""
         self._session.emit(Notice("information", f"In force: {what}", f"It took {seconds:.2f} s{again}"))
-        await asyncio.to_thread(self._prices.save)
+        await self._prices.save()
         return True
 
     def _apply_hot(self, preset: Preset, *, undoes: bool = False) -> None:
@@ -320,12 +322,6 @@ class Switching:
         return tuple(offers), shelf.problems
 
     # What it costs
-
-    @property
-    def _prices(self) -> PriceHistory:
-        if self._known_prices is None:
-            self._known_prices = PriceHistory()
-        return self._known_prices
 
     def _price(self, here: Point, goal: Point) -> Price:
         before, after = comparable(here, goal)

@@ -250,13 +250,13 @@ def test_a_wrong_ini_file_is_refused(tmp_path: Path, text: str) -> None:
     assert "models.ini" in str(refused(from_ini, file(tmp_path, text, "models.ini")))
 
 
-def test_prices_are_known_from_the_last_time(tmp_path: Path) -> None:
+async def test_prices_are_known_from_the_last_time(tmp_path: Path) -> None:
     history = PriceHistory(tmp_path / "prices.json")
     history.record(Cost.RELOAD, "/m.gguf", 9.0)
     history.record(Cost.RELOAD, "/m.gguf", 1.25)
     history.record_prefill("/m.gguf", 200.0)
-    history.save()
-    history = PriceHistory(tmp_path / "prices.json")
+    await history.save()
+    history = await read_history(tmp_path)
     before = Preset()
     reload = price_of(before, Preset(quant="Q8_0"), history, model="/m.gguf", context_used=1000, carried_over=True)
     assert (reload.cost, reload.seconds, reload.tokens, reload.prefill_seconds) == (Cost.RELOAD, 1.25, 1000, 5.0)
@@ -272,9 +272,23 @@ def test_prices_are_known_from_the_last_time(tmp_path: Path) -> None:
     assert price_of(before, before, history, model="", context_used=9, carried_over=False).sentence == "Nothing changes"
 
 
-def test_a_damaged_history_is_only_forgotten(tmp_path: Path) -> None:
+async def test_a_damaged_history_is_only_forgotten(tmp_path: Path) -> None:
     (tmp_path / "prices.json").write_text('{"seconds": {"a": "b"}}')
-    assert PriceHistory(tmp_path / "prices.json").seconds(Cost.HOT, "x") is None
+    assert (await read_history(tmp_path)).seconds(Cost.HOT, "x") is None
+
+
+async def test_what_was_recorded_before_the_history_was_read_is_newer(tmp_path: Path) -> None:
+    (tmp_path / "prices.json").write_text('{"prefill": {"a": 1, "b": 2}}')
+    history = PriceHistory(tmp_path / "prices.json")
+    history.record_prefill("a", 3.0)
+    await history.read()
+    assert (history.prefill_speed("a"), history.prefill_speed("b")) == (3.0, 2.0)
+
+
+async def read_history(folder: Path) -> PriceHistory:
+    history = PriceHistory(folder / "prices.json")
+    await history.read()
+    return history
 
 
 def test_a_state_is_carried_over_only_between_equal_caches() -> None:

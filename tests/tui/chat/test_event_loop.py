@@ -25,9 +25,6 @@ KERNEL = ("/proc/", "/sys/", "/dev/")
 CODE = (".py", ".pyc", ".so")
 """A module imported on first use is read once, as every program reads its own."""
 
-LEFT = ("/prices.json",)
-"""Still read on the loop, once, when the first switch is priced."""
-
 _watched: list[tuple[int, list[str]]] = []
 
 
@@ -39,7 +36,7 @@ def _on_open(event: str, arguments: tuple[Any, ...]) -> None:
     if threading.get_ident() != thread or not isinstance(path, str | bytes | os.PathLike):
         return
     name = os.fsdecode(path)
-    if not name.startswith(KERNEL) and not name.endswith(CODE + LEFT):
+    if not name.startswith(KERNEL) and not name.endswith(CODE):
         seen.append(f"open {name}\n{''.join(traceback.format_stack(limit=8)[:-1])}")
 
 
