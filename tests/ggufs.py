@@ -6,13 +6,14 @@ Every maker takes the path to write and returns it. Weights come from a fixed se
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import gguf
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.gguf_vocabularies import CONTROL_TEXTS, PLAIN_CONTROL_TEXTS, SPECIAL, Vocab, bpe_vocab, byte_alphabet
 
 CHATML = (
     "{%- for message in messages -%}"
@@ -22,13 +23,6 @@ CHATML = (
 )
 """A ChatML template; its prompts end with a newline, which is where a scripted model begins."""
 
-CONTROL_TEXTS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-PLAIN_CONTROL_TEXTS = ("<|endoftext|>", "<|end|>")
-"""Of a model without a chat template: they belong to no known format."""
-THINK_TEXTS = ("<think>", "</think>")
-SPECIAL = range(258, 258 + len(CONTROL_TEXTS) + len(THINK_TEXTS))
-"""Their ids in the BPE vocabulary: after 256 bytes and two merges."""
-
 EMBEDDING = 256
 """Row length of the weights: what K-quants need as a multiple."""
 HEADS = 4
@@ -37,43 +31,6 @@ FEED_FORWARD = 512
 
 NEWLINE = ord("\n")
 """Token id of the newline: the first 256 ids of the BPE vocabulary are the bytes."""
-
-
-@dataclass(frozen=True)
-class Vocab:
-    """Token texts as a GGUF stores them, with their types and the ids that have a meaning."""
-
-    texts: list[str]
-    types: list[gguf.TokenType]
-    merges: list[str]
-    bos: int
-    eos: int
-
-
-def byte_alphabet() -> list[str]:
-    """The printable character that stands for each byte in a GPT-2 vocabulary."""
-    plain = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
-    stand_ins = iter(range(256, 512))
-    return [chr(byte) if byte in plain else chr(next(stand_ins)) for byte in range(256)]
-
-
-def bpe_vocab(pieces: Sequence[str] = (), *, unused: int = 0, think: bool = True, controls: Sequence[str] = CONTROL_TEXTS) -> Vocab:
-    """Bytes, two merges, the control tokens, a token of its own for each of `pieces`, and `unused` fillers."""
-    alphabet = byte_alphabet()
-    texts = [*alphabet, "th", "the"]
-    types = [gguf.TokenType.NORMAL] * len(texts)
-    bos, eos = len(texts), len(texts) + len(controls) - 1
-    texts += controls
-    types += [gguf.TokenType.CONTROL] * len(controls)
-    if think:
-        texts += THINK_TEXTS
-        types += [gguf.TokenType.USER_DEFINED] * len(THINK_TEXTS)
-    for piece in pieces:
-        texts.append("".join(alphabet[byte] for byte in piece.encode()))
-        types.append(gguf.TokenType.NORMAL)
-    texts += [f"[unused {i}]" for i in range(unused)]
-    types += [gguf.TokenType.UNUSED] * unused
-    return Vocab(texts, types, ["t h", "th e"], bos=bos, eos=eos)
 
 
 class Maker:
@@ -298,16 +255,33 @@ def recurrent(path: Path, *, n_ctx: int = 1024, layers: int = 2, template: str |
     return maker.close()
 
 
-def scripted(path: Path, pieces: Sequence[str], *, n_ctx: int = 2048, template: str | None = CHATML, layers: int = 1) -> Path:
-    """A model that, after a newline, says `pieces` one token each and then ends its turn, at temperature 0.
+def scripted(
+    path: Path,
+    pieces: Sequence[str | bytes],
+    *,
+    n_ctx: int = 2048,
+    template: str | None = CHATML,
+    layers: int = 1,
+    start: str = "\n",
+    controls: Sequence[str] | None = None,
+    user_defined: Sequence[str] = (),
+) -> Path:
+    """A model that, after `start`, says `pieces` one token each and then ends its turn, at temperature 0.
 
     Attention and feed-forward are zero, so the logits depend on the current token alone, and the output matrix maps each token to
-    the next one. Pieces must differ from each other, since a token has one successor, and from what the vocabulary already holds.
+    the next one. Pieces must differ from each other, since a token has one successor. Those that `controls` (the last one ends the
+    turn) or `user_defined` hold, and single bytes, are said with the tokens that they have there.
     """
-    vocab = bpe_vocab(pieces, think=False, controls=CONTROL_TEXTS if template else PLAIN_CONTROL_TEXTS)
-    first = len(vocab.texts) - len(pieces)
-    if len(set(vocab.texts)) != len(vocab.texts):
-        raise ValueError("pieces must be unique and longer than one byte")
+    if controls is None:
+        controls = CONTROL_TEXTS if template else PLAIN_CONTROL_TEXTS
+    alphabet = byte_alphabet()
+    spelled = {piece: "".join(alphabet[byte] for byte in (piece if isinstance(piece, bytes) else piece.encode())) for piece in pieces}
+    fresh = [piece for piece in spelled if piece not in {*controls, *user_defined} and len(spelled[piece]) > 1]
+    vocab = bpe_vocab(fresh, think=False, controls=controls, user_defined=user_defined)
+    ids = {text: number for number, text in enumerate(vocab.texts)}
+    said = [ids.get(spelled[piece], ids.get(str(piece), -1)) for piece in pieces]
+    if len(set(vocab.texts)) != len(vocab.texts) or len(set(said)) != len(said):
+        raise ValueError("pieces must be unique")
     maker = Maker(path, "qwen3", name="scripted", n_ctx=n_ctx, layers=layers, seed=1)
     maker.attention_keys(heads_kv=2)
     maker.writer.add_key_length(HEAD_SIZE)
@@ -317,7 +291,7 @@ def scripted(path: Path, pieces: Sequence[str], *, n_ctx: int = 2048, template: 
     embedding = random.standard_normal((n_vocab, EMBEDDING)).astype(np.float32)
     embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
     output = np.zeros_like(embedding)
-    chain = [NEWLINE, *range(first, n_vocab), vocab.eos]
+    chain = [ids[start] if start in ids else ids[alphabet[ord(start)]], *said, vocab.eos]
     for current, following in pairwise(chain):
         output[following] += embedding[current]
     maker.tensor("token_embd.weight", embedding)

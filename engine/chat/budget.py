@@ -18,6 +18,10 @@ MAX_STEPS = 2_000_000
 MAX_SECONDS = 3.0
 """Most processor time of one rendering, whatever else the machine does; only templates that mean harm come near it."""
 
+SECONDS_PER_ITEM = 0.002
+LONGEST_SECONDS = 20.0
+"""What a conversation adds for each of its elements, and the most all in all: some real templates read all messages again for each one."""
+
 STEPS_PER_LOOK = 16
 """Reading the processor time costs as much as some steps."""
 
@@ -59,7 +63,8 @@ class Meter:
         self._output = self.max_size
         self._steps = self._max_steps
         self._next_look = self._steps
-        self._deadline_ns = time.thread_time_ns() + self._max_ns
+        most_ns = max(self._max_ns, int(LONGEST_SECONDS * NS_PER_S))
+        self._deadline_ns = time.thread_time_ns() + min(most_ns, self._max_ns + int(items * SECONDS_PER_ITEM * NS_PER_S))
 
     def step(self, cost: int = 1) -> None:
         """Pay for work. The processor time of this thread counts too, because some steps are longer than others."""

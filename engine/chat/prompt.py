@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ from engine.messages import ChatMessage, ChatPrompt, Prompt, Role, TextPrompt, T
 
 if TYPE_CHECKING:
     from engine.chat.template import ChatFormat
+
+TOO_LONG_FOR_TEMPLATE = "The chat template takes too long for the whole conversation, so its older turns are left out."
 
 _LAST_DAY_MS = 253_370_764_800_000
 """The first of January 9999; a damaged record may hold any number."""
@@ -111,12 +113,10 @@ class _Preparation:
     def prompt(self) -> PreparedPrompt:
         """The prompt with as many messages as fit."""
         self._refuse_what_never_fits()
-        start = self._first_guess()
-        rendered = self._render(self._messages[start:])
+        start, rendered = self._render_from(self._first_guess())
         composed = self._compose(rendered, self._messages[start:])
         while len(composed.tokens) > self._room:
-            start = self._next_start(start, len(composed.tokens))
-            rendered = self._render(self._messages[start:])
+            start, rendered = self._render_from(self._next_start(start, len(composed.tokens)))
             composed = self._compose(rendered, self._messages[start:])
         tokens = tuple(composed.tokens)
         return PreparedPrompt(
@@ -134,6 +134,20 @@ class _Preparation:
             boundaries=composed.boundaries,
             stop=rendered.stop,
         )
+
+    def _render_from(self, start: int) -> tuple[int, Rendered]:
+        """The messages from `start` on; of a conversation that is too long for its template, the later half of the turns."""
+        from engine.chat.budget import TemplateLimitError
+
+        notices: tuple[str, ...] = ()
+        while True:
+            try:
+                rendered = self._render(self._messages[start:])
+            except TemplateLimitError:
+                later = [turn for turn in self._turn_starts if turn > start]
+                start, notices = later[len(later) // 2], (TOO_LONG_FOR_TEMPLATE,)
+            else:
+                return start, replace(rendered, notices=(*notices, *rendered.notices))
 
     def _refuse_what_never_fits(self) -> None:
         """A message of megabytes is refused by a look at its beginning."""

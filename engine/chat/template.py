@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import product
 
 from jinja2 import TemplateError
 
@@ -65,6 +67,7 @@ FALLBACKS = (
 """In the order in which they are tried."""
 
 SYSTEM_MOVED = "The chat template knows no system message, so the system prompt stands at the beginning of the first message."
+EMPTY_LEFT_OUT = "The chat template takes no empty answer, so answers without text are left out of the prompt."
 ROLES_JOINED = "The chat template wants the roles to alternate, so neighbouring messages of one role are joined."
 
 
@@ -89,9 +92,13 @@ class ChatFormat:
         return template.source + template.sample
 
     def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime) -> Rendered:
-        """The conversation as the model was trained to read it, up to where its answer begins; never raises for a bad template.
+        """The conversation as the model was trained to read it, up to where its answer begins.
 
         `now` is what the template may print as today's date; keep it for a conversation, or its KV state is lost at midnight.
+
+        Raises:
+            TemplateLimitError: The template takes too long for this conversation; a shorter one may do. Any other fault, and this one
+                with at most two messages of the person, makes a well-known format stand in.
         """
         why_not = self._why_not
         if self._own:
@@ -100,6 +107,8 @@ class ChatFormat:
             except TemplateError as error:
                 why_not = _unusable(error)
                 if isinstance(error, TemplateLimitError):
+                    if sum(entry.role is Role.USER for entry in entries) > 2:
+                        raise
                     self._own, self._why_not = None, why_not
         rendered = self._fallback_template().render(entries, thinking=thinking, now=now)
         return replace(rendered, notices=(f"{why_not}; {self._what_instead()}.", *rendered.notices), stop=self._format().stop)
@@ -128,9 +137,11 @@ class _Template:
         self._sandbox = Sandbox()
         self._compiled = self._sandbox.compile_template(source)
         self._bos, self._eos = vocabulary.bos_text, vocabulary.eos_text
+        self._tools: list[object] | None = None
         self._typed_content = False
         self._system_role = True
         self._missing_prompt = ""
+        self._stop: tuple[str, ...] = ()
         self._probe(vocabulary.special_texts)
 
     def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime) -> Rendered:
@@ -144,20 +155,20 @@ class _Template:
         except TemplateLimitError:
             raise
         except TemplateError:
-            joined = _joined(entries)
+            answered = [entry for entry in entries if entry.content or entry.role is not Role.ASSISTANT]
+            joined = _joined(answered)
             if len(joined) == len(entries):
                 raise
             text = self._checked(joined, thinking=thinking, now=now)
-            notices.append(ROLES_JOINED)
+            notices.append(ROLES_JOINED if len(answered) == len(entries) else EMPTY_LEFT_OUT)
         text += self._missing_prompt
-        return Rendered(text, text.rpartition(CLOSE)[2], self.source, tuple(notices))
+        return Rendered(text, text.rpartition(CLOSE)[2], self.source, tuple(notices), self._stop)
 
     def _probe(self, special_texts: frozenset[str]) -> None:
-        roles = (Role.SYSTEM, Role.USER, Role.ASSISTANT, Role.USER)
-        entries = tuple(Entry(role, marked(number, "x")) for number, role in enumerate(roles))
+        entries = tuple(Entry(role, marked(number, "x")) for number, role in enumerate(_PROBED))
         now = datetime.fromtimestamp(0).astimezone()
         first_error: TemplateError | None = None
-        for self._typed_content, self._system_role in ((False, True), (False, False), (True, True), (True, False)):
+        for self._tools, self._typed_content, self._system_role in product((None, []), (False, True), (True, False)):
             try:
                 self.sample = self._checked(
                     entries if self._system_role else _without_system(entries), thinking="auto", now=now, needed=(Role.SYSTEM, Role.USER)
@@ -170,6 +181,7 @@ class _Template:
         else:
             raise first_error or TemplateError("")
         self._learn_missing_prompt(entries[1:3], special_texts, now)
+        self._stop = _end_of_turn(self.sample, special_texts)
         self.sample = unmarked(self.sample)
 
     def _learn_missing_prompt(self, turn: Sequence[Entry], special_texts: frozenset[str], now: datetime) -> None:
@@ -197,7 +209,7 @@ class _Template:
             "add_generation_prompt": prompt,
             "bos_token": self._bos,
             "eos_token": self._eos,
-            "tools": None,
+            "tools": self._tools,
             "documents": None,
         }
         if thinking != "auto":
@@ -210,6 +222,17 @@ class _Template:
         if entry.thinking:
             message |= {"reasoning_content": entry.thinking, "thinking": entry.thinking}
         return message
+
+
+_PROBED = (Role.SYSTEM, Role.USER, Role.ASSISTANT, Role.USER)
+"""The roles of the short conversation that a template is tried with; each content has its index as number."""
+_TAG = re.compile(r"\s*(<[^<>\s]{2,40}>)")
+
+
+def _end_of_turn(sample: str, special_texts: frozenset[str]) -> tuple[str, ...]:
+    """What the template prints behind an answer, where the vocabulary has no token for it: the model writes it as text."""
+    tag = _TAG.match(sample.partition(opening(_PROBED.index(Role.ASSISTANT)))[2].partition(CLOSE)[2])
+    return () if tag is None or any(special in tag[1] for special in special_texts) else (tag[1],)
 
 
 def _openings(content: str) -> list[str]:

@@ -114,7 +114,7 @@ class Turn:
         self.n_prompt = len(tokens)
         self._n_ctx = context.n_ctx
         self._eog = vocabulary.eog
-        self._text = TextStream(vocabulary.pieces, (*self.request.stop, *prompt.stop))
+        self._text = TextStream(vocabulary.pieces, (*self.request.stop, *prompt.stop), tokens)
         self._sampler = Sampler(context, self.request.sampling, tokens)
 
     def begin(self, reuse: Reuse) -> None:
@@ -195,7 +195,8 @@ class Turn:
             prefill_end_ns=prefill_end,
             token_ns=self._token_ns,
         )
-        tail = self._text.finish(stopped=reason is StopReason.STOP_STRING) if self._text is not None else ""
+        cut = reason in {StopReason.LENGTH, StopReason.CANCELLED}
+        tail = self._text.finish(stopped=reason is StopReason.STOP_STRING, cut=cut) if self._text is not None else ""
         self._concluded(self._ticket)
         tell(
             self.request,

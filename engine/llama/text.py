@@ -5,6 +5,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+MAX_CHARACTER_BYTES: Final = 4
+"""Bytes of the longest character in UTF-8."""
 
 
 class PieceTable:
@@ -68,20 +72,25 @@ class Decoded:
 class TextStream:
     """The text of one answer, token by token."""
 
-    def __init__(self, pieces: PieceTable, stops: Sequence[str]) -> None:
+    def __init__(self, pieces: PieceTable, stops: Sequence[str], before: Sequence[int] = ()) -> None:
+        """`before`: the tokens in front of the answer; a character that they leave unfinished is completed by the answer."""
         self._pieces = pieces
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._utf8.decode(b"".join(pieces[token] for token in before[-MAX_CHARACTER_BYTES:]))
         self._stops = StopScanner(stops)
 
     def feed(self, token: int) -> Decoded:
         """Text that `token` completes; empty while a character or a possible stop string is unfinished."""
         return Decoded(*self._stops.feed(self._utf8.decode(self._pieces[token])))
 
-    def finish(self, *, stopped: bool) -> str:
-        """The text still held back at the end of the answer: nothing after a stop string, else an unfinished character as a replacement."""
+    def finish(self, *, stopped: bool, cut: bool = False) -> str:
+        """The text still held back at the end of the answer: nothing after a stop string, else an unfinished character as a replacement.
+
+        Of an answer that was `cut`, an unfinished character is left out: it is completed when the answer is continued.
+        """
         if stopped:
             return ""
-        text, ended = self._stops.feed(self._utf8.decode(b"", final=True))
+        text, ended = self._stops.feed("" if cut else self._utf8.decode(b"", final=True))
         return text if ended else text + self._stops.flush()
 
 

@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from engine.chat import budget
+from engine.chat.budget import Meter, TemplateLimitError
 from engine.chat.markers import marked, unmarked
+from engine.chat.prompt import TOO_LONG_FOR_TEMPLATE, PromptBuilder
 from engine.chat.rendered import Entry, Rendered
 from engine.chat.template import ROLES_JOINED, SYSTEM_MOVED, ChatFormat
-from engine.messages import Role, Thinking
+from engine.messages import ChatMessage, ChatPrompt, Role, Thinking
 from tests.engine.chat import templates
 from tests.engine.chat.vocabulary import WordVocabulary
 
@@ -194,3 +197,41 @@ class TestWithoutAUsableTemplate:
         chat_format = ChatFormat(source, CHATML_TOKENS)
         assert "closed" in chat_format.render(conversation("Sunday"), thinking="auto", now=NOW).notices[0]
         assert chat_format.render(conversation("Monday"), thinking="auto", now=NOW).notices == ()
+
+
+class TestLongConversations:
+    QUADRATIC = (
+        "{% for m in messages %}{% for n in messages %}{% if n is undefined %}{% endif %}{% endfor %}"
+        "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}<|im_start|>assistant\n"
+    )
+
+    def test_a_template_that_reads_everything_again_for_each_message_loses_older_turns_but_not_its_format(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(budget, "SECONDS_PER_ITEM", 0.0)
+        builder = PromptBuilder(CHATML_TOKENS, self.QUADRATIC)
+        vars(builder.chat_format._own)["_sandbox"].meter._max_steps = 20_000
+        roles = [Role.USER, Role.ASSISTANT] * 200
+        messages = tuple(ChatMessage(role, f"m{number}") for number, role in enumerate(roles[:-1]))
+        long = builder.build(ChatPrompt(messages), 100_000)
+        assert long.facts.left_out > 100
+        assert long.facts.notices == (TOO_LONG_FOR_TEMPLATE,)
+        assert long.facts.text.endswith("<|im_start|>user\nm398<|im_end|>\n<|im_start|>assistant")
+        assert builder.build(ChatPrompt(messages[:3]), 100_000).facts.notices == ()
+
+    def test_a_conversation_has_more_time_than_a_message(self) -> None:
+        meter = Meter(max_seconds=-1)
+        with pytest.raises(TemplateLimitError):
+            meter.step(100)
+        meter.begin({"messages": [{}] * 10_000})
+        meter.step(100)
+
+
+def test_a_template_that_loops_over_tools_gets_an_empty_list() -> None:
+    source = "{% for t in tools %}{{ t.name }}{% endfor %}" + templates.CHATML
+    assert text(source, CHATML_TOKENS, "Hi").startswith("<|im_start|>user\nHi")
+
+
+def test_a_template_that_tells_none_from_an_empty_list_gets_none() -> None:
+    source = "{% if tools is not none %}You have tools.{% endif %}" + templates.CHATML
+    assert text(source, CHATML_TOKENS, "Hi").startswith("<|im_start|>user\nHi")

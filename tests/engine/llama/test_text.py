@@ -31,6 +31,16 @@ def test_an_unfinished_character_at_the_end_becomes_a_replacement() -> None:
     assert stream([b"ok", b"\xf0\x9f"]) == (["ok", ""], False, "\N{REPLACEMENT CHARACTER}")
 
 
+def test_an_unfinished_character_of_a_cut_answer_is_left_out_and_completed_when_it_goes_on() -> None:
+    pieces = [b"Hello ", *(bytes([byte]) for byte in "🎉".encode()), b" done."]
+    table = PieceTable(len(pieces), lambda token: pieces[token])
+    for cut in range(1, len(pieces)):
+        first, rest = TextStream(table, ()), TextStream(table, (), range(cut))
+        text = "".join(first.feed(token).text for token in range(cut)) + first.finish(stopped=False, cut=True)
+        text += "".join(rest.feed(token).text for token in range(cut, len(pieces))) + rest.finish(stopped=False)
+        assert text == "Hello 🎉 done."
+
+
 def test_bytes_that_are_no_text_become_replacements_at_once() -> None:
     assert stream([b"\xff", b"a"]) == (["\N{REPLACEMENT CHARACTER}", "a"], False, "")
 

@@ -20,6 +20,7 @@ from engine.models.gguf_contents import SkippedArray
 from engine.models.gguf_header import KnownArrays, read_header
 from tests import ggufs
 from tests.engine.models import raw_gguf
+from tests.gguf_vocabularies import bpe_vocab
 
 
 def refused(path: Path) -> ModelError:
@@ -66,7 +67,7 @@ def test_a_vocabulary_longer_than_the_first_read_is_walked_and_not_decoded(tmp_p
 
 def test_the_same_vocabulary_gives_the_same_digest(tmp_path: Path) -> None:
     one, other = ggufs.dense(tmp_path / "one.gguf"), ggufs.dense(tmp_path / "other.gguf", layers=1)
-    changed = ggufs.dense(tmp_path / "changed.gguf", vocab=ggufs.bpe_vocab(["hello"]))
+    changed = ggufs.dense(tmp_path / "changed.gguf", vocab=bpe_vocab(["hello"]))
     digests = [read_header(path).vocabulary_digest for path in (one, other, changed)]
     assert digests[0] == digests[1] != digests[2]
 
