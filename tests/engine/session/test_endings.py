@@ -64,7 +64,7 @@ async def test_an_end_of_turn_that_is_not_a_token_ends_the_answer(
 
 
 async def test_a_character_cut_by_the_limit_is_whole_once_the_answer_goes_on(tmp_path: Path) -> None:
-    pieces = ["Hello ", *(bytes([byte]) for byte in "🎉".encode()), " done."]
+    pieces: list[str | bytes] = ["Hello ", *(bytes([byte]) for byte in "🎉".encode()), " done."]
     async with talk(ggufs.scripted(tmp_path / "m.gguf", pieces), max_tokens=3) as chat:
         assert (await chat.ask("Hi")).answer.text == "Hello "
         chat.session.continue_answer()
