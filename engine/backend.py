@@ -275,6 +275,10 @@ class GenerationFinished:
     """Threads that decoded most of the answer; None when nothing was decoded."""
     threads_batch: int | None = None
     """Threads that evaluated most of the prompt; None when nothing was evaluated."""
+    taken_share: float | None = None
+    """Share of the time since the prefill began in which compute threads waited for a CPU, 0 to 1; None where that can't be known."""
+    quiet_per_second: float | None = None
+    """Tokens per second while no compute thread waited; None when there were too few such tokens."""
 
 
 BackendEvent = LoadProgressed | PromptReady | PrefillProgressed | TokensDecoded | GenerationFinished

@@ -121,13 +121,17 @@ class TurnRecord:
     judged: bool = False
     """Whether the machine was watched while the turn ran; False for a turn that was over too soon."""
     noisy: str | None = None
-    """Why the figures of this turn are not to be compared (a busy neighbour, a capture, throttling, swapping)."""
+    """Why the figures of this turn are not those of a quiet machine (a busy neighbour, a capture, throttling, swapping)."""
+    disturbed: float | None = None
+    """Share of its time that others took, 0 to 1; None where that can't be known."""
+    quiet_per_second: float | None = None
+    """Estimate of the decode speed without others, from the tokens during which no thread waited; None when there were too few."""
     rss_peak_bytes: int | None = None
     error: str | None = None
 
     @property
     def clean(self) -> bool:
-        """Whether the figures can be compared: the turn was judged, the machine was quiet, and nothing failed."""
+        """Whether the figures are those of a quiet machine: judged, others took less than `QUIET_SHARE` of its time, nothing failed."""
         return self.judged and self.noisy is None and self.stop_reason is not StopReason.ERROR
 
 

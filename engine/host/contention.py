@@ -21,6 +21,11 @@ CROWDED_PRESSURE = 10.0
 CALM_PRESSURE = 2.0
 """Below this, one more runnable program at the moment of the reading is an accident."""
 
+READ_EVERY_NS = 2_000_000
+"""Least time between two readings after calls: one takes about 20 µs, and a call of a tiny model not much longer."""
+LIST_EVERY_NS = 500_000_000
+"""Between two listings of the compute threads while their number stays."""
+
 
 def crowded_now(proc: Path = Path("/proc"), cpus: int | None = None) -> bool | None:
     """Tell whether other programs compete for the CPUs at this moment; None where the kernel does not say.
@@ -72,6 +77,8 @@ class RunQueueWait:
         self._tids = tids
         self._files: dict[int, KernelFile] = {}
         self._before: dict[int, int] = {}
+        self._threads = 0
+        self._listed_ns = self._read_ns = 0
 
     def refresh(self) -> None:
         """Find the compute threads anew: workers come and go with the thread count."""
@@ -96,6 +103,21 @@ class RunQueueWait:
                 known = True
                 waited += max(0, now - before)
         return waited if known else None
+
+    def after_call(self, at_ns: int, threads: int) -> int | None:
+        """The same after a decode call with that many threads; None also when too little time has passed since the last reading.
+
+        Args:
+            at_ns: Now, on the one clock.
+            threads: How many made the call: another number than before may have started workers.
+        """
+        if at_ns - self._read_ns < READ_EVERY_NS:
+            return None
+        self._read_ns = at_ns
+        if threads != self._threads or at_ns - self._listed_ns >= LIST_EVERY_NS:
+            self._threads, self._listed_ns = threads, at_ns
+            self.refresh()
+        return self.since_last()
 
     def close(self) -> None:
         """Close the files."""

@@ -17,6 +17,7 @@ from engine.backend import (
     StopReason,
 )
 from engine.clock import NS_PER_MS, now_ns
+from engine.disturbance import Wait, quiet_speed, taken_share
 from engine.errors import EngineError, XchatError
 from engine.llama.chunking import Delivery, Pace
 from engine.llama.context import Context
@@ -63,6 +64,7 @@ class Turn:
         self._decoded_by: dict[int, int] = {}
         """Tokens of the answer by the number of threads that made them."""
         self._prefilled_by: dict[int, int] = {}
+        self._waits: list[Wait] = []
 
     @property
     def decoding(self) -> bool:
@@ -138,8 +140,10 @@ class Turn:
         )
         self._prefill_start_ns = now_ns()
 
-    def computed(self, tokens: int, threads: int) -> None:
-        """Note how many threads evaluated the next tokens; before `prefilled` and `next_token`."""
+    def computed(self, tokens: int, threads: int, wait: Wait | None = None) -> None:
+        """Note how many threads evaluated the next tokens, and how long they waited; before `prefilled` and `next_token`."""
+        if wait is not None:
+            self._waits.append(wait)
         by = self._decoded_by if self.decoding else self._prefilled_by
         by[threads] = by.get(threads, 0) + tokens
 
@@ -214,6 +218,8 @@ class Turn:
                 error=error,
                 threads=_most(self._decoded_by),
                 threads_batch=_most(self._prefilled_by),
+                taken_share=taken_share(self._waits, prefill_start),
+                quiet_per_second=quiet_speed(self._waits, self._token_ns),
             ),
         )
 

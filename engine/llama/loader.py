@@ -68,6 +68,7 @@ class Loaded:
 
     def close(self) -> None:
         """Free the context, then the model (that order), and give the memory back."""
+        self.scheduler.close()
         self.context.close()
         self.model.close()
         gc.collect()  # a vocabulary and its pieces hold each other: without this their pages stay in use, among those given back

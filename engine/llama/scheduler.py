@@ -13,7 +13,9 @@ from typing import Final
 
 from engine.backend import MemoryKind, StopReason
 from engine.clock import NS_PER_MS, now_ns
+from engine.disturbance import Wait
 from engine.errors import EngineError, XchatError
+from engine.host.contention import RunQueueWait
 from engine.llama.context import ABORTED, DECODED, NO_ROOM, Context
 from engine.llama.generation import Turn
 from engine.llama.kv import SequenceCache, common_prefix
@@ -62,6 +64,7 @@ class Scheduler:
         self._abortable = False
         self._abort_is_free = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self._speeds = Speeds(model.file.facts.n_layer)
+        self._waits = RunQueueWait()
 
     @property
     def busy(self) -> bool:
@@ -91,6 +94,10 @@ class Scheduler:
         """Cut the call under way short, from any thread, unless it ends soon by itself and a cut would cost the state of the sequence."""
         if self._abortable:
             self._context.request_abort()
+
+    def close(self) -> None:
+        """Close what is read between calls."""
+        self._waits.close()
 
     def end_all(self, reason: StopReason, error: XchatError | None = None) -> None:
         """End every turn, without touching anything native."""
@@ -130,8 +137,10 @@ class Scheduler:
             end = now_ns()
             self._speeds.learn(tokens, len(parts), end - begin)
             self._threads.computed(tokens, len(parts), end - begin, end)
+            waited_ns = self._waits.after_call(end, threads)
+            wait = None if waited_ns is None else Wait(end, waited_ns)
             for part, turn in zip(parts, turns, strict=True):
-                turn.computed(len(part.tokens), threads)
+                turn.computed(len(part.tokens), threads, wait)
             self._advance(parts, turns)
         elif result == ABORTED:
             self._context.settle()

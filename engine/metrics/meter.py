@@ -287,6 +287,7 @@ class Meter:
             price=price,
             since=Between(turn.gaps.longest_new(), self.lag.longest_new(), self._finished_per_second),
             noisy=self.noise.verdict(),
+            disturbed=self.noise.share,
             alerts=alerts,
             raised=raised,
             markers=tuple(self._markers),

@@ -1,6 +1,6 @@
-"""Was this turn measured on a quiet machine? If not, why not, in a sentence for the log and the panel.
+"""Which share of a turn's time did others take, and was it measured on a quiet machine? If not, why not, in a sentence.
 
-Figures of a noisy turn are kept and shown, but left out of comparisons.
+Figures of a noisy turn are kept and shown; comparisons take them only where there are no quiet ones.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.clock import NS_PER_S
+from engine.disturbance import QUIET_SHARE
 from engine.host.sampler import HostSample
+from engine.host.threads import ThreadGroup
 from engine.host.value import known
 
 LEAST_S = 0.1
 """A turn watched for less than this is not judged: the kernel counts processor time in hundredths of a second."""
 OTHERS_PCT = 15.0
-"""Mean share of all cores that other processes may use."""
+"""Mean share of all cores that other processes may use where the kernel does not say how long threads waited for a core."""
 STEAL_PCT = 5.0
 """Mean share of time that the hypervisor may take."""
 THROTTLED_PCT = 5.0
@@ -55,6 +57,8 @@ class NoiseWatch:
     def begin(self, at_ns: int | None = None) -> None:
         """A turn begins: forget what was before, except a capture that goes on. `at_ns` is when, on the one clock."""
         self._others, self._steal, self._throttled, self._faults, self._swapped = _Mean(), _Mean(), _Mean(), _Mean(), _Mean()
+        self._waiting = _Mean()
+        self._waited: float | None = None
         self._frequencies: tuple[float, float] | None = None
         self._hottest = 0.0
         self._seconds = 0.0
@@ -65,6 +69,10 @@ class NoiseWatch:
     def end(self) -> None:
         """The turn is over: what happens from now on says nothing about it."""
         self._in_turn = False
+
+    def waited(self, share: float | None) -> None:
+        """The engine knows exactly in which share of the turn its threads waited for a CPU; None when it does not."""
+        self._waited = share
 
     def capture(self, on: bool) -> None:
         """A py-spy capture began or ended; it pauses threads, so a turn that overlaps it is noisy."""
@@ -83,6 +91,9 @@ class NoiseWatch:
         self._others.add(known(sample.cpu.others_pct), seconds)
         self._steal.add(known(sample.cpu.steal_pct), seconds)
         self._throttled.add(known(sample.cpu.throttled_pct), seconds)
+        if sample.threads:
+            waiting = sum(thread.waiting_pct for thread in sample.threads if thread.group is ThreadGroup.COMPUTE)
+            self._waiting.add(min(1.0, waiting / 100), seconds)
         faults, swapped = known(sample.major_faults), known(sample.swapped_in)
         self._faults.add(None if faults is None else faults / covered, seconds)
         self._swapped.add(None if swapped is None else swapped / covered, seconds)
@@ -95,7 +106,18 @@ class NoiseWatch:
     @property
     def judged(self) -> bool:
         """Whether enough is known about the turn: a short one is over before the machine was watched for long."""
-        return self._captured or self._seconds >= LEAST_S
+        return self._captured or self._waited is not None or self._seconds >= LEAST_S
+
+    @property
+    def share(self) -> float | None:
+        """Share of the turn's time that others took, 0 to 1; None where the kernel does not say.
+
+        Threads of a control group that is throttled wait like those without a CPU; a hypervisor takes time from running threads.
+        """
+        if self._waited is None and not self._waiting.seconds:
+            return None
+        waiting = self._waiting.value if self._waited is None else self._waited
+        return min(1.0, max(waiting, self._throttled.value / 100) + self._steal.value / 100)
 
     def verdict(self) -> str | None:
         """Why the figures of this turn are not to be compared, worst cause first; None when there is none or the turn was not judged."""
@@ -107,9 +129,11 @@ class NoiseWatch:
 
     def _causes(self) -> tuple[tuple[bool, str], ...]:
         low, high = self._frequencies or (0.0, 0.0)
+        share = self.share
         return (
             (self._captured, "a capture ran"),
-            (self._others.value > OTHERS_PCT, f"other processes used {self._others.value:.0f} % of the cores"),
+            (share is not None and share >= QUIET_SHARE, f"others took {100 * (share or 0.0):.0f} % of its time"),
+            (share is None and self._others.value > OTHERS_PCT, f"other processes used {self._others.value:.0f} % of the cores"),
             (self._steal.value > STEAL_PCT, f"the hypervisor took {self._steal.value:.0f} % of the time"),
             (self._throttled.value > THROTTLED_PCT, f"the control group held us back {self._throttled.value:.0f} % of the time"),
             (self._swapped.value > SWAPPED_PAGES_PER_S, "the machine swapped"),

@@ -187,7 +187,9 @@ class Snapshot:
     roofline: Roofline | None = None
     price: Price = field(default_factory=Price)
     noisy: str | None = None
-    """Why the turn under way, or the last one, is not to be compared."""
+    """Why the turn under way, or the last one, was not measured on a quiet machine."""
+    disturbed: float | None = None
+    """Share of its time that others took, 0 to 1; None where the kernel does not say."""
     since: Between = Between()
     alerts: tuple[Alert, ...] = ()
     """Thresholds that are crossed now."""

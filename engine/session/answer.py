@@ -161,6 +161,8 @@ class Turn:
             left_out=prompt.prompt.left_out if prompt else 0,
             judged=measured.judged,
             noisy=measured.noisy,
+            disturbed=measured.disturbed,
+            quiet_per_second=end.quiet_per_second,
             rss_peak_bytes=measured.rss_peak_bytes,
             error=str(end.error) if end.error else None,
         )

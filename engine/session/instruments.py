@@ -50,6 +50,7 @@ class TurnFigures:
 
     judged: bool = False
     noisy: str | None = None
+    disturbed: float | None = None
     rss_peak_bytes: int | None = None
     first_paint_ns: int | None = None
     paint_ns: int = 0
@@ -168,9 +169,15 @@ class Instruments:
             if self._listeners:
                 self._start(self._read_traffic(event.engine))
 
-    def figures(self) -> TurnFigures:
-        """What was measured around the turn under way so far."""
-        self._turn.judged, self._turn.noisy = self.meter.noise.judged, self.meter.noise.verdict()
+    def figures(self, taken_share: float | None = None) -> TurnFigures:
+        """What was measured around the turn under way so far.
+
+        Args:
+            taken_share: Share of the turn in which its compute threads waited for a CPU, from the engine; None where that can't be known.
+        """
+        noise = self.meter.noise
+        noise.waited(taken_share)
+        self._turn.judged, self._turn.noisy, self._turn.disturbed = noise.judged, noise.verdict(), noise.share
         return self._turn
 
     def switched(self, what: str, *, reads_again: bool, mark: str = "") -> None:

@@ -151,7 +151,7 @@ class Turns:
         self._emit(turn.evaluated(event))
 
     def _finish(self, turn: Turn, end: GenerationFinished) -> None:
-        answer, record, late = turn.finish(end, self._instruments.figures())
+        answer, record, late = turn.finish(end, self._instruments.figures(end.taken_share))
         if late.answer or late.thinking:
             self._emit(turn.grew(late))
         self.conversation.tree.add(answer)

@@ -89,7 +89,7 @@ def flag_turn(path: Path, turn_id: int) -> None:
 
 
 def _flag(db: sqlite3.Connection, turn_id: int | None) -> None:
-    db.execute("UPDATE turns SET judged = 1, noisy = coalesce(noisy, ?) WHERE id = ?", (NOISE, turn_id))
+    db.execute("UPDATE turns SET judged = 1, noisy = ? || coalesce('; ' || noisy, '') WHERE id = ?", (NOISE, turn_id))
 
 
 def list_captures(path: Path, limit: int = 200) -> tuple[CaptureRecord, ...]:

@@ -65,7 +65,8 @@ def _event_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     if now.noisy:
         rows = [sentence(width, "noisy:", now.noisy, Role.WARNING)]
     elif now.judged:
-        rows = [sentence(width, "", "quiet: figures can be compared", Role.GOOD)]
+        share = "" if now.disturbed is None else f", others took {100 * now.disturbed:.0f} % of its time"
+        rows = [sentence(width, "", f"quiet: figures can be compared{share}", Role.GOOD)]
     else:
         rows = [sentence(width, "", "too short a turn to be judged" if now.totals.turns else "no turn yet")]
     count = EVENT_ROWS[density]

@@ -53,6 +53,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("TTFT ms", 8, lambda _, turn: _figure(turn.timings.ttft_ms), 1),
     Column("prefill/s", 9, lambda _, turn: _figure(turn.timings.prompt_per_second, 1), 7),
     Column("tokens/s", 8, lambda _, turn: _figure(turn.timings.predicted_per_second, 1), 0),
+    Column("others", 6, lambda _, turn: UNKNOWN if turn.disturbed is None else f"~{turn.disturbed:.0%}", 3),
     Column("p99 ms", 7, lambda _, turn: _figure(turn.timings.itl_p99_ms, 1), 3),
     Column("RAM MiB", 8, lambda _, turn: _figure(None if turn.rss_peak_bytes is None else turn.rss_peak_bytes / 2**20), 4),
     Column("quant", 8, lambda _, turn: one_line(turn.quant), 6, left=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.backend import EngineInfo, StopReason, ThreadsNow
+from engine.disturbance import QUIET_SHARE
 from engine.errors import XchatError
 from engine.events import ModelLoading, PromptEvaluated
 from engine.model_ref import short_name
@@ -36,6 +37,9 @@ def timing_line(turn: TurnRecord) -> str:
         parts.append(f"{timings.predicted_per_second:.1f} tokens/s")
     if timings.ttft_ms is not None:
         parts.append(f"first token after {duration(timings.ttft_ms)}")
+    if turn.disturbed is not None and turn.disturbed >= QUIET_SHARE:
+        quiet = f", about {turn.quiet_per_second:.1f} tokens/s without them" if turn.quiet_per_second else ""
+        parts.append(f"~ {100 * turn.disturbed:.0f} % of the time taken by others{quiet}")
     if timings.cache_n:
         parts.append(f"{timings.cache_n:,} of {timings.cache_n + timings.prompt_n:,} prompt tokens reused")
     return "  ·  ".join(parts)

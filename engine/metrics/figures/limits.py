@@ -106,9 +106,22 @@ LIMITS: tuple[Figure, ...] = (
         formula="Reading /proc and /sys once.",
         source="The sampler.", levers="fewer threads."),
     Figure("noisy", "Noisy", label="noisy", read=lambda now: now.noisy, panes=("events",),
-        formula="A turn whose figures are not to be compared: a capture ran, others used over 15 % of the cores, steal or throttling over 5"
-        " %, over 20 swapped pages or page faults a second, the clock fell by over 15 %, or the processor was over 95 °C.",
+        formula="A turn that was not measured on a quiet machine: a capture ran, others took 5 % of its time or more (where the kernel does"
+        " not say how long threads waited: used over 15 % of the cores), steal or throttling over 5 %, over 20 swapped pages or page faults"
+        " a second, the clock fell by over 15 %, or the processor was over 95 °C. Comparisons take such turns only where there are no"
+        " others.",
         source="Samples of the machine during the turn.", levers="what is named as the cause."),
+    Figure("disturbed", "Taken by others", label="taken by others", unit="share", read=lambda now: now.disturbed, panes=("events",),
+        column=Column("REAL"), of_turn=lambda turn: turn.disturbed,
+        formula="Time that compute threads waited for a CPU, together at most all of the time, + steal, / time of the turn since its"
+        " prefill began. A neighbour that shares only the memory's bandwidth takes no time.",
+        source="/proc/self/task/*/schedstat after each decode call; cpu.stat of the control group; /proc/stat.",
+        levers="stopping other programs, one thread fewer."),
+    Figure("quiet_per_second", "Decode speed without others, estimated", label="quiet", unit="tokens/s", read=lambda _: None, key="",
+        of_turn=lambda turn: turn.quiet_per_second, less_is_better=False,
+        formula="Tokens / time, over the decode calls during which compute threads waited for a CPU for less than 2 % of the call; at least"
+        " 16 tokens.",
+        source="/proc/self/task/*/schedstat after each decode call.", levers="threads, the quant; not the neighbours."),
     Figure("alerts", "Alerts", label="alerts", read=lambda now: [alert.sentence for alert in now.alerts], panes=("events",),
         formula="Thresholds that are crossed now; each is told once and armed again when the figure is under 90 % of it.",
         source="`[alerts]` in config.toml over the defaults.", levers="the threshold, or what the alert names."),

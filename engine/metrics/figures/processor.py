@@ -53,7 +53,7 @@ PROCESSOR: tuple[Figure, ...] = (
     Figure("cpu_others_pct", "CPU, others", label="others", unit="% of all cores", read=of_host(lambda host: host.cpu.others_pct),
         panes=("cpu",), group="host",
         formula="Whole machine - xchat's share of all cores.",
-        source="/proc/stat and getrusage().", levers="stopping other programs. Above 15 % on average a turn counts as noisy."),
+        source="/proc/stat and getrusage().", levers="stopping other programs. What they took of a turn is `disturbed`."),
     Figure("cores_pct", "Cores", label="cores", unit="% of one core",
         read=of_host(lambda host: [round(share, 1) for share in host.cpu.cores_pct]), panes=("cpu",), group="host", key="cpu_cores_pct",
         formula="Number of cores, and a bar with the busy share of each since the sample before; a full bar is 100 %.",

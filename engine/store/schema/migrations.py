@@ -77,6 +77,17 @@ MIGRATIONS: tuple[Migration, ...] = (
             v_turns("t.judged, t.noisy, t.judged AND t.noisy IS NULL AND t.stop_reason <> 'error' AS clean"),
         ),
     ),
+    Migration(
+        "Which share of a turn's time others took, and its speed without them",
+        (
+            "ALTER TABLE turns ADD COLUMN disturbed REAL",
+            "ALTER TABLE turns ADD COLUMN quiet_per_second REAL",
+            "DROP VIEW v_turns",
+            v_turns(
+                "t.judged, t.disturbed, t.quiet_per_second, t.noisy, t.judged AND t.noisy IS NULL AND t.stop_reason <> 'error' AS clean"
+            ),
+        ),
+    ),
 )
 
 VERSION = len(MIGRATIONS)

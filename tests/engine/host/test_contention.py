@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.host.contention import RunQueueWait, compute_tids, crowded_now
+from engine.host.contention import READ_EVERY_NS, RunQueueWait, compute_tids, crowded_now
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -66,6 +66,23 @@ def test_waits_of_threads_that_come_and_go_are_added_up(tmp_path: Path) -> None:
     waits.refresh()
     schedstat(3, 9_001)
     assert waits.since_last() == 1
+    waits.close()
+
+
+def test_after_a_call_workers_that_it_started_are_found_and_short_calls_share_a_reading(tmp_path: Path) -> None:
+    def schedstat(tid: int, waited: int) -> None:
+        (tmp_path / str(tid)).mkdir(exist_ok=True)
+        (tmp_path / str(tid) / "schedstat").write_text(f"1000 {waited} 7\n")
+
+    waits = RunQueueWait(tmp_path, lambda tasks: frozenset(int(path.name) for path in tasks.iterdir() if path.name.isdigit()))
+    schedstat(1, 100)
+    assert waits.after_call(READ_EVERY_NS, 1) is None
+    schedstat(1, 150)
+    schedstat(2, 9_000)
+    assert waits.after_call(2 * READ_EVERY_NS - 1, 2) is None
+    assert waits.after_call(2 * READ_EVERY_NS, 2) == 50
+    schedstat(2, 9_007)
+    assert waits.after_call(3 * READ_EVERY_NS, 2) == 7
     waits.close()
 
 

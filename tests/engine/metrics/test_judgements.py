@@ -11,6 +11,7 @@ from engine.clock import NS_PER_S
 from engine.errors import UsageError
 from engine.host.bandwidth import HostLimits
 from engine.host.sampler import HostSample
+from engine.host.threads import ThreadGroup, ThreadShare
 from engine.host.value import Unavailable
 from engine.metrics.alerts import THRESHOLDS, Alerts
 from engine.metrics.noise import NoiseWatch
@@ -18,7 +19,8 @@ from engine.metrics.pacing import BIGGEST, Costs, smallest_batch
 from engine.metrics.roofline import ModelTraffic, roofline, verdict
 from tests.tui.panel_feed import host_sample
 
-QUIET = host_sample(0)
+QUIET = replace(host_sample(0), threads=())
+"""The kernel of this machine does not say how long threads waited."""
 
 
 def noisy(*samples: HostSample) -> str | None:
@@ -52,6 +54,35 @@ def test_a_quiet_machine_is_not_noisy() -> None:
 )
 def test_each_kind_of_noise_is_named(samples: tuple[HostSample, ...], cause: str) -> None:
     assert noisy(*samples) == cause
+
+
+def waiting(*percent: float) -> HostSample:
+    return replace(
+        QUIET, threads=tuple(ThreadShare(number, "compute", ThreadGroup.COMPUTE, 50.0, pct) for number, pct in enumerate(percent))
+    )
+
+
+def test_what_others_took_is_how_long_compute_threads_waited_not_how_busy_others_are() -> None:
+    beside = replace(waiting(1.0), cpu=replace(QUIET.cpu, others_pct=50.0))
+    assert noisy(beside) is None
+    assert noisy(waiting(20.0, 10.0)) == "Others took 30 % of its time"
+
+
+def test_the_exact_share_of_the_engine_stands_over_that_of_the_samples_until_the_next_turn() -> None:
+    watch = NoiseWatch()
+    watch.begin()
+    watch.look(replace(waiting(90.0), cpu=replace(QUIET.cpu, steal_pct=10.0)))
+    watch.waited(0.25)
+    assert watch.share == pytest.approx(0.35)
+    watch.begin()
+    assert watch.share is None
+
+
+def test_a_turn_over_before_the_first_sample_is_judged_by_what_its_threads_waited() -> None:
+    watch = NoiseWatch()
+    watch.begin()
+    watch.waited(0.01)
+    assert (watch.judged, watch.verdict()) == (True, None)
 
 
 def test_a_short_burst_of_a_neighbour_in_a_long_turn_is_no_noise() -> None:

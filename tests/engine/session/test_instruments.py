@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Machine:
         at_ns, before_ns = now_ns(), self._before_ns
         self._before_ns = at_ns
         self.seen.append("sampled")
-        return host_sample(at_ns, (at_ns - before_ns) / NS_PER_S, others=self.others)
+        return replace(host_sample(at_ns, (at_ns - before_ns) / NS_PER_S, others=self.others), threads=())
 
     def close(self) -> None:
         self.seen.append("closed")

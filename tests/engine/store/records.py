@@ -80,6 +80,8 @@ def turn(session_id: int | None, of: Message, *, asked: Message | None = None, t
         left_out=1,
         judged=True,
         noisy=None,
+        disturbed=0.02,
+        quiet_per_second=71.5,
         rss_peak_bytes=900_000_000,
         error=None,
     )

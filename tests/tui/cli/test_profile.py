@@ -164,7 +164,8 @@ def test_a_turn_whose_capture_was_lost_is_left_out_of_comparisons(monkeypatch: p
     with pytest.raises(CaptureError, match="lost"):
         xchat("record", "--", "ask", "hello", "-n", "2")
     with sqlite3.connect(database_path()) as db:
-        assert db.execute("SELECT noisy FROM turns").fetchall() == [(NOISE,)]
+        ((noisy,),) = db.execute("SELECT noisy FROM turns").fetchall()
+    assert noisy.startswith(NOISE)
 
 
 def test_an_older_turn_is_not_taken_for_it() -> None:
