@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.models.ggml_types import FILE_TYPES, GGML_TYPES, TYPE_BY_NAME
-from engine.models.gguf_contents import GgufHeader, TensorInfo
+from engine.models.gguf_contents import GgufHeader, TensorInfo, broken
 from engine.text import printable
 
 SHARD_NAME = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
@@ -28,6 +28,8 @@ _EMBEDDERS |= {"nomic-bert-moe", "t5encoder"}
 _OTHER_SENSES = ("v.", "a.", "mm.")
 """How the names of tensors for pictures and sounds begin."""
 _BLOCK = re.compile(r"(?:dec\.)?blk\.(\d+)\.")
+_MOST_KV_BYTES = 1 << 50
+"""More than any model keeps for one position, or as its recurrent state."""
 _RECURRENT_MARKS = (".ssm_", ".shortconv.", ".time_mix_")
 
 _WINDOW_PATTERNS = {
@@ -146,10 +148,16 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def facts_of(header: GgufHeader) -> ModelFacts:
-    """The facts of one file."""
+    """The facts of one file; raises ModelError for one that claims what its tensors can't bear out."""
     arch = printable(header.text("general.architecture"), 40)
     tensors = header.tensors
+    n_layer = header.number(f"{arch}.block_count")
+    if 0 < len(tensors) < n_layer:
+        raise broken(header.path, f"It claims {n_layer:,} layers and has {len(tensors):,} tensors")
     blocks = _Blocks(header)
+    kv, recurrent_bytes = blocks.kv_groups(), blocks.recurrent_bytes()
+    if max(recurrent_bytes, *(group.layers * (group.k_width + group.v_width) for group in kv), 0) > _MOST_KV_BYTES:
+        raise broken(header.path, "It claims more memory for a conversation than any machine has")
     split = _split(header)
     weights = Counter[str]()
     for tensor in tensors:
@@ -182,12 +190,12 @@ def facts_of(header: GgufHeader) -> ModelFacts:
         n_ff=_feed_forward(header, arch, n_used),
         n_head=max(header.numbers(f"{arch}.attention.head_count") or (header.number(f"{arch}.attention.head_count"),)),
         n_inner=header.number(f"{arch}.ssm.inner_size"),
-        n_layer=header.number(f"{arch}.block_count"),
+        n_layer=n_layer,
         n_expert=n_expert,
         n_expert_used=n_used,
         window=header.number(f"{arch}.attention.sliding_window"),
-        kv=blocks.kv_groups(),
-        recurrent_bytes=blocks.recurrent_bytes(),
+        kv=kv,
+        recurrent_bytes=recurrent_bytes,
         repackable=_repackable(tensors, blocks.extra),
         tied_output=GGML_TYPES[embedding.type_id].name if tied and embedding else "",
         embedding_bytes=embedding.n_bytes if embedding else 0,
@@ -285,7 +293,7 @@ def _active(amount: int, tensor: TensorInfo, share: float) -> int:
     return round(amount * share) if _is_expert(tensor) else amount
 
 
-def _read_per_token(tensor: TensorInfo, extra: frozenset[int], tied: bool) -> bool:
+def _read_per_token(tensor: TensorInfo, extra: range, tied: bool) -> bool:
     """Whether making one token reads this tensor: not the embedding table (one row of it), unless it is the output matrix too."""
     if tensor.name.startswith(("token_embd", "per_layer_token_embd")):
         return tied and tensor.name == "token_embd.weight"
@@ -298,7 +306,7 @@ def _feed_forward(header: GgufHeader, arch: str, n_expert_used: int) -> int:
     return max(dense, header.number(f"{arch}.expert_feed_forward_length") * max(1, n_expert_used))
 
 
-def _repackable(tensors: Iterable[TensorInfo], extra: frozenset[int]) -> dict[str, int]:
+def _repackable(tensors: Iterable[TensorInfo], extra: range) -> dict[str, int]:
     found = Counter[str]()
     for tensor in tensors:
         block = _BLOCK.match(tensor.name)
@@ -316,7 +324,7 @@ class _Blocks:
         self._arch = header.text("general.architecture")
         self._n_layer = header.number(f"{self._arch}.block_count")
         nextn = header.number(f"{self._arch}.nextn_predict_layers")
-        self.extra = frozenset(range(self._n_layer - nextn, self._n_layer)) if 0 < nextn < self._n_layer else frozenset[int]()
+        self.extra = range(self._n_layer - nextn, self._n_layer) if 0 < nextn < self._n_layer else range(0)
         """Blocks that only predict further tokens; not loaded for plain decoding."""
         keys, fused, recurrent = set[int](), set[int](), set[int]()
         for tensor in header.tensors:
@@ -330,8 +338,8 @@ class _Blocks:
                 fused.add(int(block[1]))
             elif rest.startswith(_RECURRENT_MARKS):
                 recurrent.add(int(block[1]))
-        self._attention = (keys | (fused - recurrent)) - self.extra
-        self._recurrent = recurrent - self.extra
+        self._attention = {layer for layer in keys | (fused - recurrent) if layer not in self.extra}
+        self._recurrent = {layer for layer in recurrent if layer not in self.extra}
 
     def kv_groups(self) -> tuple[KvGroup, ...]:
         """Layers with a KV cache, by shape."""

@@ -11,10 +11,11 @@ import msgspec
 
 from engine.atomic_write import write_atomically
 from engine.models.facts import ModelFacts, facts_of
-from engine.models.gguf_header import KnownArrays, join_headers, read_header
+from engine.models.gguf_header import join_headers, read_header
+from engine.models.gguf_metadata import KnownArrays
 from engine.paths import cache_dir
 
-_LAYOUT = 2
+_LAYOUT = 3
 """Raised whenever `ModelFacts` or how it is computed changes: older caches are then forgotten."""
 _MOST_ENTRIES = 5000
 

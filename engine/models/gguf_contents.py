@@ -8,6 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.errors import ModelError
+from engine.text import file_name, printable
+
+PICK_ANOTHER = "Pick another file, or download it again"
+_LEAST_NUMBER, _MOST_NUMBER = -(1 << 31), (1 << 32) - 1
+"""What the numbers of a model can be: 32 bits, with or without a sign."""
+
+
+def broken(path: Path, reason: str, hint: str = PICK_ANOTHER) -> ModelError:
+    """The error for a file that is damaged or not what its name says."""
+    return ModelError(f"{file_name(path)} can't be used", reason, hint)
+
 
 @dataclass(frozen=True, slots=True)
 class SkippedArray:
@@ -56,16 +68,15 @@ class GgufHeader:
         return value if isinstance(value, str) else ""
 
     def number(self, key: str, default: int = 0) -> int:
-        """The whole number at `key`, `default` when it is absent or no number."""
-        value = self.metadata.get(key)
-        return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else default
+        """The whole number at `key`, `default` when it is absent or no number; raises ModelError for one that no model has."""
+        found = self._whole(key, self.metadata.get(key))
+        return default if found is None else found
 
     def numbers(self, key: str) -> tuple[int, ...]:
-        """The whole numbers of the array at `key`, empty when it is absent or no decoded number array."""
+        """The whole numbers of the array at `key`, empty when it is absent or no decoded number array; raises ModelError like `number`."""
         value = self.metadata.get(key)
-        if not isinstance(value, tuple):
-            return ()
-        return tuple(int(item) for item in value if isinstance(item, (int, float)) and math.isfinite(item))
+        wholes = (self._whole(key, item) for item in value) if isinstance(value, tuple) else ()
+        return tuple(whole for whole in wholes if whole is not None)
 
     def count(self, key: str) -> int:
         """How many elements the array at `key` has, 0 when it is absent or no array."""
@@ -73,3 +84,10 @@ class GgufHeader:
         if isinstance(value, SkippedArray):
             return value.count
         return len(value) if isinstance(value, tuple) else 0
+
+    def _whole(self, key: str, value: object) -> int | None:
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            return None
+        if not _LEAST_NUMBER <= value <= _MOST_NUMBER:
+            raise broken(self.path, f"Its {printable(key, 80)} of {value:.4g} is more than a model can have")
+        return int(value)

@@ -17,7 +17,8 @@ from engine.models.facts import FileKind, facts_of, quant_in_name, size_label
 from engine.models.facts_cache import FactsCache
 from engine.models.ggml_types import FILE_TYPES, GGML_TYPES
 from engine.models.gguf_contents import SkippedArray
-from engine.models.gguf_header import KnownArrays, read_header
+from engine.models.gguf_header import read_header
+from engine.models.gguf_metadata import KnownArrays
 from tests import ggufs
 from tests.engine.models import raw_gguf
 from tests.gguf_vocabularies import bpe_vocab
