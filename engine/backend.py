@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from engine.errors import XchatError
-from engine.messages import Prompt
+from engine.messages import Prompt, ThinkingStyle
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset, Sampling
 from engine.timings import Timings
@@ -169,6 +169,10 @@ class PromptFacts:
     """Index of the oldest message that is in the prompt (the system message not counted)."""
     opens_thinking: bool = False
     """The prompt itself already opened a thinking block."""
+    style: ThinkingStyle | None = None
+    """How the model marks its thinking, learned from its chat template."""
+    marker_tokens: frozenset[str] = frozenset()
+    """Markers of thinking that are tokens of their own; each comes as a piece of its own, control tokens too."""
     notices: tuple[str, ...] = ()
     """What had to be adapted, in sentences for the person (no template, a template that failed, merged roles)."""
     template_ns: int | None = None

@@ -93,6 +93,8 @@ class AnswerGrew:
     context_used: int
     moved: bool = False
     """A closing marker showed that what was handed out as answer before was thinking: `text` and `thinking` are whole, from the start."""
+    may_move: bool = False
+    """Whether that may still come."""
 
 
 @dataclass(frozen=True, slots=True)

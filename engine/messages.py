@@ -19,6 +19,22 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ThinkingStyle:
+    """How one family of models marks its thinking."""
+
+    opening: str
+    closing: str
+    line: str = "\n"
+    """Stands after the opening and before the closing marker."""
+    gap: str = "\n\n"
+    """Stands between the closing marker and the answer."""
+    reply: str = ""
+    """What has to stand before an answer without thinking."""
+    answer: tuple[str, str] = ("", "")
+    """Texts around an answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One message of the conversation to be answered."""
 

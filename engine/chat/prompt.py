@@ -12,7 +12,7 @@ from engine.backend import PromptFacts
 from engine.chat import markers
 from engine.chat.assembly import Assembly, Composed, generated_ids
 from engine.chat.rendered import Entry, Rendered
-from engine.chat.thinking_styles import open_style, style_of
+from engine.chat.thinking_styles import STYLES, marker_texts, open_style
 from engine.chat.token_cache import CHARACTERS_PER_TOKEN, Stretches
 from engine.chat.vocabulary import Vocabulary
 from engine.chat.window import Window
@@ -127,6 +127,8 @@ class _Preparation:
                 left_out=sum(turn < start for turn in self._turn_starts),
                 first_kept=start,
                 opens_thinking=self._ends_in_thinking(rendered),
+                style=rendered.style,
+                marker_tokens=marker_texts(rendered.style, self._vocabulary.special_texts),
                 notices=rendered.notices,
                 template_ns=now_ns() - self._began - self._tokenize_ns,
                 tokenize_ns=self._tokenize_ns,
@@ -235,16 +237,16 @@ class _Preparation:
 
     def _answer_so_far(self, rendered: Rendered, answer: ChatMessage, number: int) -> str:
         """What goes behind the rendered prompt to continue an answer: its thinking and text as the model would have written them."""
-        opened = open_style(rendered.ending)
-        style = opened or style_of(rendered.source)
+        opened = open_style(rendered.ending, rendered.style)
+        style = opened or rendered.style or STYLES[0]
         before = ""
         if answer.thinking:
             before = "" if opened else style.opening + style.line
             before += markers.wrapped(0, self._untrusted(answer.thinking))
             if answer.text:
-                before += style.line + style.closing + style.gap
+                before += style.line + style.closing + style.gap + style.answer[0]
         elif opened and answer.text:
-            before = style.closing + style.gap
+            before = style.closing + style.gap + style.answer[0]
         elif answer.text and not rendered.ending.endswith(style.reply):
             before = style.reply
         return before + self._content(number, answer, whole=True) if answer.text else before
@@ -253,7 +255,7 @@ class _Preparation:
         answer = self._continued
         if answer and (answer.text or answer.thinking):
             return not answer.text
-        return open_style(rendered.ending) is not None
+        return open_style(rendered.ending, rendered.style) is not None
 
     def _count(self, text: str) -> int:
         return self._stretches.count(markers.cleaned(text), self._room)

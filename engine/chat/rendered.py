@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from engine.messages import Role
+from engine.messages import Role, ThinkingStyle
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Rendered:
     notices: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     """Texts that end an answer, because the format has no token for it."""
+    style: ThinkingStyle | None = None
+    """How the model marks its thinking."""
 
     def followed_by(self, text: str) -> Rendered:
         """The same with the beginning of the answer behind it."""

@@ -14,8 +14,9 @@ from engine.chat.budget import TemplateLimitError
 from engine.chat.markers import CLOSE, marked, opening, unmarked
 from engine.chat.rendered import Entry, Rendered
 from engine.chat.sandbox import Sandbox
+from engine.chat.thinking_styles import HARMONY, learned_style, style_of
 from engine.chat.vocabulary import Vocabulary
-from engine.messages import Role, Thinking
+from engine.messages import Role, Thinking, ThinkingStyle
 from engine.text import printable
 
 
@@ -141,6 +142,7 @@ class _Template:
         self._typed_content = False
         self._system_role = True
         self._missing_prompt = ""
+        self.style = style_of(source)
         self._stop: tuple[str, ...] = ()
         self._probe(vocabulary.special_texts)
 
@@ -162,7 +164,7 @@ class _Template:
             text = self._checked(joined, thinking=thinking, now=now)
             notices.append(ROLES_JOINED if len(answered) == len(entries) else EMPTY_LEFT_OUT)
         text += self._missing_prompt
-        return Rendered(text, text.rpartition(CLOSE)[2], self.source, tuple(notices), self._stop)
+        return Rendered(text, text.rpartition(CLOSE)[2], self.source, tuple(notices), self._stop, self.style)
 
     def _probe(self, special_texts: frozenset[str]) -> None:
         entries = tuple(Entry(role, marked(number, "x")) for number, role in enumerate(_PROBED))
@@ -181,8 +183,26 @@ class _Template:
         else:
             raise first_error or TemplateError("")
         self._learn_missing_prompt(entries[1:3], special_texts, now)
+        self.style = self._learn_style(entries[1], now)
         self._stop = _end_of_turn(self.sample, special_texts)
         self.sample = unmarked(self.sample)
+
+    def _learn_style(self, user: Entry, now: datetime) -> ThinkingStyle:
+        """Render an answer with thinking in every way that templates take it, and look at what stands around it."""
+        known = style_of(self.source)
+        answer = Entry(Role.ASSISTANT, marked(2, "x"), marked(0, "x"))
+        switches: tuple[Thinking, ...] = ("auto", "on")
+        for thinking, blocks in product(() if known is HARMONY else switches, (False, True)):
+            try:
+                history = self._call((user, answer), thinking=thinking, now=now, prompt=False, thinking_blocks=blocks)
+                learned = learned_style(history, self._call((user,), thinking=thinking, now=now))
+            except TemplateLimitError:
+                raise
+            except TemplateError:
+                continue
+            if learned is not None:
+                return learned
+        return known
 
     def _learn_missing_prompt(self, turn: Sequence[Entry], special_texts: frozenset[str], now: datetime) -> None:
         """Some templates forget to open the answer; what they print between a message and its answer tells how it is opened."""
@@ -203,9 +223,11 @@ class _Template:
                 raise TemplateError(f"it leaves out what the {entry.role} says")
         return text
 
-    def _call(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime, prompt: bool = True) -> str:
+    def _call(
+        self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime, prompt: bool = True, thinking_blocks: bool = False
+    ) -> str:
         variables: dict[str, object] = {
-            "messages": [self._message(entry) for entry in entries],
+            "messages": [self._message(entry, thinking_blocks=thinking_blocks) for entry in entries],
             "add_generation_prompt": prompt,
             "bos_token": self._bos,
             "eos_token": self._eos,
@@ -216,11 +238,13 @@ class _Template:
             variables |= {"enable_thinking": thinking == "on", "thinking": thinking == "on"}
         return self._sandbox.render_metered(self._compiled, variables, now=now)
 
-    def _message(self, entry: Entry) -> dict[str, object]:
+    def _message(self, entry: Entry, *, thinking_blocks: bool) -> dict[str, object]:
         content: object = [{"type": "text", "text": entry.content}] if self._typed_content else entry.content
         message: dict[str, object] = {"role": str(entry.role), "content": content}
-        if entry.thinking:
-            message |= {"reasoning_content": entry.thinking, "thinking": entry.thinking}
+        if entry.thinking and thinking_blocks:
+            message["content"] = [{"type": "thinking", "thinking": entry.thinking}, {"type": "text", "text": entry.content}]
+        elif entry.thinking:
+            message |= dict.fromkeys(("reasoning_content", "thinking", "reasoning"), entry.thinking)
         return message
 
 

@@ -6,18 +6,20 @@ have opened the block, and a model may forget to close it. Whatever the pieces, 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import dataclass
 from enum import Enum
 
-from engine.chat.thinking_styles import STYLES
+from engine.chat.thinking_styles import STYLES, WRAPPERS
+from engine.messages import ThinkingStyle
 
-_OPENINGS = tuple(style.opening for style in STYLES)
-_CLOSINGS = tuple(style.closing for style in STYLES)
+_TOKEN = "\ufdd4"
+"""Stands before a marker that is a token of its own; a noncharacter, replaced where a piece has it."""
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’"}
 _HARMONY_HEADS = ("<|start|>", "<|channel|>")
 _HARMONY_ENDS = ("<|end|>", "<|return|>")
 _HARMONY_MARKS = _HARMONY_HEADS + _HARMONY_ENDS
-_START_MARKERS = _OPENINGS + _CLOSINGS + _HARMONY_MARKS
 _MESSAGE = "<|message|>"
 _MAX_HEADER = 200
 """A longer stretch without `<|message|>` is not a channel header, whatever it began with."""
@@ -46,10 +48,28 @@ class ThinkingParser:
     An opening marker counts before the answer only, so an answer may talk about markers.
     """
 
-    def __init__(self, *, opens_thinking: bool = False) -> None:
-        """`opens_thinking`: the prompt ended inside a thinking block (`PromptFacts.opens_thinking`)."""
+    def __init__(
+        self, own: ThinkingStyle | None = None, marker_tokens: frozenset[str] = frozenset(), *, opens_thinking: bool = False
+    ) -> None:
+        """`own`, `marker_tokens` and `opens_thinking` as in `PromptFacts`."""
         self._mode = _Mode.THINKING if opens_thinking else _Mode.START
-        self._closings: tuple[str, ...] = _CLOSINGS + _HARMONY_MARKS
+        self._tokens = re.compile("|".join(map(re.escape, sorted(marker_tokens, key=len, reverse=True))) or "(?!)")
+        styles = (own, *STYLES) if own else STYLES
+        self._pairs = {form: self._forms(style.closing) for style in reversed(styles) for form in self._forms(style.opening)}
+        self._openings = tuple(self._pairs)
+        self._all_closings = tuple(dict.fromkeys(form for style in styles for form in self._forms(style.closing)))
+        self._loose = frozenset(style.closing for style in styles if self._tokens.search(style.closing))
+        """Closing markers spelled as text where they are tokens: they count alone on a line only."""
+        self._wrappers = {form: self._forms(end) for begin, end in WRAPPERS for form in self._forms(begin)}
+        self._own_wrappers: tuple[str, ...] = ()
+        if own and own.answer[0]:
+            self._own_wrappers = self._forms(own.answer[0])
+            self._wrappers |= dict.fromkeys(self._own_wrappers, self._forms(own.answer[1]))
+        self._ends: tuple[str, ...] = ()
+        self._end_left_out = False
+        self._opened_by_prompt = opens_thinking
+        self._block = 0
+        self._closings: tuple[str, ...] = self._all_closings + _HARMONY_MARKS
         self._thought = opens_thinking
         self._harmony = False
         self._buffer = ""
@@ -66,6 +86,11 @@ class ThinkingParser:
     def in_thinking(self) -> bool:
         """Whether the model is thinking after the last piece."""
         return self._mode is _Mode.THINKING
+
+    @property
+    def may_move(self) -> bool:
+        """Whether a closing marker may still show that the answer so far was thinking: the model has a token for it and thought nothing."""
+        return not self._thought and any(mark.startswith(_TOKEN) for mark in self._all_closings)
 
     @property
     def thinking(self) -> str:
@@ -87,7 +112,7 @@ class ThinkingParser:
     @property
     def answer_from(self) -> int | None:
         """Index of the piece that begins the answer; None before the answer, or when it begins in the middle of a piece."""
-        if self._answer_at is None:
+        if self._answer_at is None or self._end_left_out:
             return None
         index = bisect_left(self._starts, self._answer_at)
         return index if index < len(self._starts) and self._starts[index] == self._answer_at else None
@@ -95,13 +120,23 @@ class ThinkingParser:
     def feed(self, piece: str) -> Split:
         """Take the piece of the next token; what can't be told apart yet is handed out with a later one."""
         self._starts.append(self._offset + len(self._buffer))
-        self._buffer += piece
+        self._buffer += self._marked(piece)
         return self._advance(final=False)
 
     def finish(self, tail: str = "") -> Split:
         """Take the text after the last token, and hand out what was held back. Thinking that was never closed stays thinking."""
-        self._buffer += tail
+        self._buffer += self._marked(tail)
         return self._advance(final=True)
+
+    def _forms(self, marker: str) -> tuple[str, ...]:
+        """The marker as its tokens come, and as plain text."""
+        return tuple(dict.fromkeys((self._tokens.sub(rf"{_TOKEN}\g<0>", marker), marker))) if marker else ()
+
+    def _marked(self, piece: str) -> str:
+        """The piece with a mark before the marker that its token is; text held back before it may have come with it."""
+        piece = piece.replace(_TOKEN, "\ufffd")
+        ends = [found.start() for found in self._tokens.finditer(piece) if found.end() == len(piece)]
+        return f"{piece[: ends[0]]}{_TOKEN}{piece[ends[0] :]}" if ends else piece
 
     def _advance(self, *, final: bool) -> Split:
         thinking_from, answer_from = len(self._thinking), len(self._answer)
@@ -126,7 +161,7 @@ class ThinkingParser:
         blanks = len(self._buffer) - len(text)
         if self._start_with_marker(text, blanks):
             return True
-        if not final and (not text or _may_become(text, _START_MARKERS)):
+        if not final and (not text or _may_become(text, self._start_markers())):
             return False
         if self._thought:
             self._take(self._buffer.rfind("\n", 0, blanks) + 1 if text else blanks)
@@ -135,7 +170,7 @@ class ThinkingParser:
         return self._mode is _Mode.ANSWER
 
     def _start_with_marker(self, text: str, blanks: int) -> bool:
-        marker = next((marker for marker in _START_MARKERS if text.startswith(marker)), None)
+        marker = max((marker for marker in self._start_markers() if text.startswith(marker)), key=len, default=None)
         if marker is None:
             return False
         self._take(blanks)
@@ -143,15 +178,28 @@ class ThinkingParser:
             self._mode = _Mode.HEADER
             return True
         self._take(len(marker))
-        if marker in _OPENINGS:
-            self._begin_thinking((_CLOSINGS[_OPENINGS.index(marker)],))
+        if marker in self._wrappers:
+            self._ends = self._wrappers[marker]
+            self._begin_answer()
+            return True
+        if marker in self._openings:
+            self._begin_thinking(self._pairs[marker])
         self._thought = True
         return True
+
+    def _start_markers(self) -> tuple[str, ...]:
+        wrappers = tuple(self._wrappers) if self._thought else self._own_wrappers
+        return (*self._openings, *self._all_closings, *_HARMONY_MARKS, *wrappers)
 
     def _think(self, *, final: bool) -> bool:
         if self._thinking_block_is_new and not self._skip_reopening(final=final):
             return False
         at, closing = _first_of(self._closings, self._buffer)
+        while closing and (closes := self._closes(at, closing, final=final)) is not True:
+            if closes is None:
+                self._add_thinking(self._take(len(self._buffer[:at].rstrip())))
+                return False
+            at, closing = _first_of(self._closings, self._buffer, at + len(closing))
         if closing:
             self._add_thinking(self._take(at).rstrip())
             if closing in _HARMONY_HEADS:
@@ -165,14 +213,34 @@ class ThinkingParser:
         self._add_thinking(self._take(len(self._buffer) if final else len(body)).rstrip())
         return False
 
+    def _closes(self, at: int, closing: str, *, final: bool) -> bool | None:
+        """Whether the closing marker at this place of the buffer ends the thinking, or is quoted; None while that is open."""
+        if closing in _HARMONY_MARKS:
+            return True
+        before = "".join(self._thinking[self._block :]) + self._buffer[:at]
+        if closing in self._loose:
+            return self._alone(before, self._buffer[at + len(closing) :], final=final)
+        quoted = _quoted(before, self._buffer[at + len(closing) :], final=final)
+        if quoted is None or quoted:
+            return None if quoted is None else False
+        code = before.rpartition("```")[2] if before.count("```") % 2 else ""
+        opened = sum(code.count(opening) for opening in self._openings if not opening.startswith(_TOKEN))
+        return opened <= sum(code.count(mark) for mark in self._all_closings if not mark.startswith(_TOKEN))
+
+    def _alone(self, before: str, after: str, *, final: bool) -> bool | None:
+        rest, newline, _ = after.partition("\n")
+        if before.rpartition("\n")[2].strip() or rest.strip():
+            return False
+        return True if newline or final else None
+
     def _skip_reopening(self, *, final: bool) -> bool:
         """Drop blanks, and a marker that the model repeats although the prompt had opened the block; False while that is open."""
         while True:
             text = self._buffer.lstrip()
             self._take(len(self._buffer) - len(text))
-            opening = next((opening for opening in _OPENINGS if text.startswith(opening)), None)
+            opening = next((opening for opening in self._openings if text.startswith(opening)), None)
             if opening is None:
-                return final or bool(text and not _may_become(text, _OPENINGS))
+                return final or bool(text and not _may_become(text, self._openings))
             self._take(len(opening))
 
     def _read_header(self, *, final: bool) -> bool:
@@ -194,10 +262,25 @@ class ThinkingParser:
     def _reply(self, *, final: bool) -> bool:
         if self._harmony:
             return self._reply_in_channel(final=final)
-        if self._thought:
+        if self._ends:
+            return self._reply_up_to_its_end(final=final)
+        if self._thought and not (self._opened_by_prompt and not self._thinking):
             self._add_answer(self._take(len(self._buffer)))
             return False
         return self._reply_watching_for_stray_closing(final=final)
+
+    def _reply_up_to_its_end(self, *, final: bool) -> bool:
+        """The text that closes an answer is left out where nothing follows it."""
+        at, end = _first_of(self._ends, self._buffer)
+        if end and self._buffer[at + len(end) :].strip():
+            self._add_answer(self._take(at + len(end)))
+            return True
+        keep = len(self._buffer) - at if end else 0 if final else _held_back(self._buffer, self._ends)
+        self._add_answer(self._take(len(self._buffer) - keep))
+        if end and final:
+            self._take(keep)
+            self._end_left_out = True
+        return False
 
     def _reply_in_channel(self, *, final: bool) -> bool:
         at, mark = _first_of(_HARMONY_MARKS, self._buffer)
@@ -213,19 +296,24 @@ class ThinkingParser:
 
     def _reply_watching_for_stray_closing(self, *, final: bool) -> bool:
         """A closing marker alone on its line, outside a code fence and without an opening one: all before it was thinking."""
-        lines = tuple(f"\n{closing}\n" for closing in _CLOSINGS)
+        lines = tuple(f"\n{closing}\n" for closing in self._all_closings)
+        anywhere = self._all_closings if self._thought else tuple(mark for mark in self._all_closings if mark.startswith(_TOKEN))
         text = self._buffer + "\n" if final else self._buffer
-        at, line = _first_of(lines, text)
+        at, line = _first_of((*lines, *anywhere), text)
         if not line:
-            keep = 0 if final else _held_back(self._buffer, lines)
+            keep = 0 if final else _held_back(self._buffer, (*lines, *anywhere))
             self._add_answer(self._take(len(self._buffer) - keep))
             return False
+        size = len(line) - (line in lines)
+        quoted = line in anywhere and _quoted(self.answer + self._buffer[:at], self._buffer[at + size :], final=final)
         self._add_answer(self._take(at))
+        if quoted is None:
+            return False
         before = self.answer
-        if before.count("```") % 2 or any(opening in before for opening in _OPENINGS):
-            self._add_answer(self._take(len(line) - 1))
+        if quoted or before.count("```") % 2 or any(opening in before for opening in self._openings):
+            self._add_answer(self._take(size))
             return True
-        self._take(len(line) - 1)
+        self._take(size)
         self._thinking, self._answer = [before.strip()], []
         self._thought, self._answer_at, self._mode = True, None, _Mode.START
         self._moved = True
@@ -238,6 +326,7 @@ class ThinkingParser:
 
     def _begin_thinking(self, closings: tuple[str, ...]) -> None:
         self._mode, self._closings, self._thought, self._thinking_block_is_new = _Mode.THINKING, closings, True, True
+        self._block = len(self._thinking)
 
     def _begin_answer(self) -> None:
         self._mode, self._answer_block_is_new = _Mode.ANSWER, True
@@ -248,20 +337,34 @@ class ThinkingParser:
         if text:
             if self._thinking_block_is_new and self._thinking:
                 self._thinking.append("\n\n")
-            self._thinking.append(text)
+            self._thinking.append(text.replace(_TOKEN, ""))
             self._thinking_block_is_new = False
 
     def _add_answer(self, text: str) -> None:
         if text:
             if self._answer_block_is_new and self._answer:
                 self._answer.append("\n\n")
-            self._answer.append(text)
+            self._answer.append(text.replace(_TOKEN, ""))
             self._answer_block_is_new = False
 
 
-def _first_of(markers: tuple[str, ...], text: str) -> tuple[int, str]:
-    """Where the earliest of the markers stands, and which; an empty one when there is none."""
-    found = [(at, marker) for marker in markers if (at := text.find(marker)) >= 0]
+def _quoted(before: str, after: str, *, final: bool) -> bool | None:
+    """Whether a marker between these texts is quoted, or code in a line; None while that is open."""
+    line, (rest, newline, _) = before.rpartition("\n")[2], after.partition("\n")
+    if line.count("`") % 2:
+        if "`" in rest:
+            return True
+        if not newline and not final:
+            return None
+    quote = _QUOTES.get(line[-1:])
+    if quote is None:
+        return False
+    return rest.startswith(quote) if after or final else None
+
+
+def _first_of(markers: tuple[str, ...], text: str, start: int = 0) -> tuple[int, str]:
+    """Where the earliest of the markers stands from `start` on, and which; an empty one when there is none."""
+    found = [(at, marker) for marker in markers if (at := text.find(marker, start)) >= 0]
     return min(found, default=(-1, ""))
 
 

@@ -116,7 +116,9 @@ class Turn:
         self.n_prompt = len(tokens)
         self._n_ctx = context.n_ctx
         self._eog = vocabulary.eog
-        self._text = TextStream(vocabulary.pieces, (*self.request.stop, *prompt.stop), tokens)
+        self._text = TextStream(
+            vocabulary.pieces, (*self.request.stop, *prompt.stop), tokens, vocabulary.token_texts(prompt.facts.marker_tokens)
+        )
         self._sampler = Sampler(context, self.request.sampling, tokens)
 
     def begin(self, reuse: Reuse) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,16 +72,22 @@ class Decoded:
 class TextStream:
     """The text of one answer, token by token."""
 
-    def __init__(self, pieces: PieceTable, stops: Sequence[str], before: Sequence[int] = ()) -> None:
-        """`before`: the tokens in front of the answer; a character that they leave unfinished is completed by the answer."""
+    def __init__(
+        self, pieces: PieceTable, stops: Sequence[str], before: Sequence[int] = (), shown: Mapping[int, bytes] | None = None
+    ) -> None:
+        """`before`: the tokens in front of the answer; a character that they leave unfinished is completed by the answer.
+
+        `shown` are texts of control tokens, which else have none.
+        """
         self._pieces = pieces
+        self._shown = shown or {}
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._utf8.decode(b"".join(pieces[token] for token in before[-MAX_CHARACTER_BYTES:]))
         self._stops = StopScanner(stops)
 
     def feed(self, token: int) -> Decoded:
         """Text that `token` completes; empty while a character or a possible stop string is unfinished."""
-        return Decoded(*self._stops.feed(self._utf8.decode(self._pieces[token])))
+        return Decoded(*self._stops.feed(self._utf8.decode(self._shown.get(token) or self._pieces[token])))
 
     def finish(self, *, stopped: bool, cut: bool = False) -> str:
         """The text still held back at the end of the answer: nothing after a stop string, else an unfinished character as a replacement.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import repeat
 from typing import Final
@@ -122,6 +122,11 @@ class LlamaVocabulary:
     def text(self, tokens: Sequence[int]) -> str:
         """The visible text of `tokens`, invalid UTF-8 replaced."""
         return whole_text(self.pieces, tokens)
+
+    def token_texts(self, texts: Iterable[str]) -> dict[int, bytes]:
+        """The texts that are one token each, by token."""
+        tokens = {text: self.tokenize(text, parse_special=True) for text in texts}
+        return {ids[0]: text.encode() for text, ids in tokens.items() if len(ids) == 1}
 
     def knows(self, tokens: Sequence[int]) -> bool:
         """Whether all of `tokens` are ids of this vocabulary; any other id ends the process in native code."""

@@ -39,7 +39,7 @@ class Turn:
     def prompt_ready(self, event: PromptReady) -> None:
         """The prompt is known: whether the answer begins inside a thinking block depends on it."""
         self.prompt = event
-        self.parser = ThinkingParser(opens_thinking=event.prompt.opens_thinking)
+        self.parser = ThinkingParser(event.prompt.style, event.prompt.marker_tokens, opens_thinking=event.prompt.opens_thinking)
 
     def grow(self, chunk: TokensDecoded) -> Split:
         """Take a chunk; return what it added to the answer and to the thinking."""
@@ -72,6 +72,7 @@ class Turn:
             thinking=added.thinking,
             moved=added.moved,
             in_thinking=self.parser.in_thinking,
+            may_move=self.parser.may_move,
             token_ns=token_ns,
             context_used=self.context_used,
         )

@@ -33,6 +33,20 @@ def test_the_answer_goes_to_standard_output_and_nothing_else_does(xchat: Run, sc
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize("closing", ["</think>\n", "</think>"])
+def test_thinking_that_shows_as_such_only_at_its_end_is_not_written(xchat: Run, tmp_path: Path, closing: str) -> None:
+    pieces = ["private ", "reasoning\n", closing, "\n\n", "visible ", "answer"]
+    model = ggufs.scripted(
+        tmp_path / "stray.gguf",
+        pieces,
+        template=ggufs.CHATML.replace("assistant\n", "assistant~"),
+        start="~",
+        controls=["<|im_start|>", "<|im_end|>"],
+        user_defined=["</think>"],
+    )
+    assert xchat("ask", "hi", "-m", str(model), "--temp", "0").stdout == b"visible answer\n"
+
+
 def test_json_is_one_object_with_llama_servers_names(xchat: Run, scripted: Path) -> None:
     done = xchat("ask", "hi", "-m", str(scripted), "--temp", "0", "--json")
     answer = json.loads(done.stdout)

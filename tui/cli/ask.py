@@ -101,16 +101,23 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
     """
     finished: asyncio.Future[TurnFinished] = asyncio.get_running_loop().create_future()
     unwritten: OSError | None = None
+    held = ""
 
     def listen(event: Event) -> None:
-        nonlocal unwritten
-        if isinstance(event, AnswerGrew) and event.text and not as_json and unwritten is None:
+        nonlocal unwritten, held
+        if isinstance(event, AnswerGrew) and not as_json and unwritten is None:
+            if event.moved:
+                held = "\n\n" if sys.stdout.isatty() else ""
+            held += event.text
+            if event.may_move and not sys.stdout.isatty():  # a pipe takes nothing back
+                return
             try:
-                sys.stdout.write(event.text)
+                sys.stdout.write(held)
                 sys.stdout.flush()
             except OSError as error:
                 unwritten = error
                 session.stop()
+            held = ""
         elif isinstance(event, TurnFinished):
             finished.set_result(event)
 
@@ -124,8 +131,8 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
         raise unwritten
     if as_json:
         sys.stdout.write(msgspec.json.encode(as_object(end)).decode() + "\n")
-    elif end.answer.text and not end.answer.text.endswith("\n"):
-        sys.stdout.write("\n")
+    else:
+        sys.stdout.write(held + ("\n" if end.answer.text and not end.answer.text.endswith("\n") else ""))
     sys.stdout.flush()
     return exit_code(end)
 

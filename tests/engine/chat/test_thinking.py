@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.chat.thinking import ThinkingParser
 from engine.chat.thinking_styles import HARMONY, STYLES, open_style, style_of
+from engine.messages import ThinkingStyle
 
 
 def split(pieces: list[str], *, opens_thinking: bool = False, tail: str = "") -> tuple[str, str]:
@@ -65,6 +66,19 @@ TEXTS = {
         "First.\n\nThen.",
     ),
     "harmony header that never ends": ("<|channel|>" + "x" * 300 + "<|message|>y", "", "<|channel|>" + "x" * 300 + "<|message|>y"),
+    "quoted in the thinking": ("<think>Why `</think>` ends it.</think>\nHello", "Why `</think>` ends it.", "Hello"),
+    "in quotation marks in the thinking": ('<think>Why "</think>" ends it.</think>\nHello', 'Why "</think>" ends it.', "Hello"),
+    "in code in the thinking": (
+        "<think>See\n```\n<think>x</think>\n```\nso.</think>Hello",
+        "See\n```\n<think>x</think>\n```\nso.",
+        "Hello",
+    ),
+    "a backtick that stays open": ("<think>It`s</think>\nHello", "It`s", "Hello"),
+    "in backticks, first of all": ("`</think>` ends thinking", "", "`</think>` ends thinking"),
+    "thought": ("<thought>Hm</thought>Hello", "Hm", "Hello"),
+    "a response element": ("<think>Hm</think>\n<response>Hello</response>", "Hm", "Hello"),
+    "a response element that goes on": ("<think>Hm</think>\n<response>a</response> b", "Hm", "a</response> b"),
+    "a response element without thinking": ("<response>Hello</response>", "", "<response>Hello</response>"),
     "nothing": ("", "", ""),
     "blanks": (" \n", "", " \n"),
 }
@@ -85,6 +99,7 @@ class TestOneText:
             ("Hm\n</think>\n\nHello", "Hm", "Hello"),
             ("\n<think>\nHm</think>Hello", "Hm", "Hello"),
             ("Hm, so", "Hm, so", ""),
+            ("</think>Hm, so</think>Hello", "Hm, so", "Hello"),
             ("</think>Hello", "", "Hello"),
             ("Hm[/THINK]Hello", "Hm", "Hello"),
             ("Hm<|end|><|start|>assistant<|channel|>final<|message|>Hello", "Hm", "Hello"),
@@ -134,6 +149,39 @@ class TestWhileStreaming:
         assert parser.feed("Hm.").answer == "Hm."
         moved = parser.feed("\n</think>\n\nHello")
         assert (moved.thinking, moved.answer, moved.moved) == ("Hm.", "Hello", True)
+
+
+class TestMarkersThatAreTokens:
+    OWN = ThinkingStyle("[THINK]", "[/THINK]", answer=("<|START|>", "<|END|>"))
+    MARKERS = frozenset({"[THINK]", "[/THINK]", "<|START|>", "<|END|>", "</think>"})
+
+    def split(self, *pieces: str, opens_thinking: bool = False) -> tuple[str, str]:
+        parser = ThinkingParser(self.OWN, self.MARKERS, opens_thinking=opens_thinking)
+        for piece in pieces:
+            parser.feed(piece)
+        parser.finish()
+        return parser.thinking, parser.answer
+
+    def test_end_the_thinking_where_the_token_comes(self) -> None:
+        assert self.split("[THINK]", "Hm ", "[/", "THINK", "] so", "[/THINK]", "Hello") == ("Hm [/THINK] so", "Hello")
+        assert self.split("Hm", " [/", "THINK", "] so", "[/THINK]", "Hello", opens_thinking=True) == ("Hm [/THINK] so", "Hello")
+
+    def test_count_as_text_where_they_are_alone_on_a_line(self) -> None:
+        assert self.split("Hm", "\n</", "think>", "\n", "Hello", opens_thinking=True) == ("Hm", "Hello")
+
+    def test_are_left_out_around_the_answer(self) -> None:
+        assert self.split("[THINK]", "Hm", "[/THINK]", "<|START|>", "Hello", "<|END|>") == ("Hm", "Hello")
+        assert self.split("<|START|>", "Hello", "<|END|>") == ("", "Hello")
+
+    def test_stay_where_the_answer_quotes_them(self) -> None:
+        assert self.split("[THINK]", "a", "[/THINK]", "Use `", "[THINK]", "`") == ("a", "Use `[THINK]`")
+        assert self.split("Use `", "[/THINK]", "` well") == ("", "Use `[/THINK]` well")
+
+    def test_that_come_without_an_opening_one_move_what_was_said(self) -> None:
+        assert self.split("Hm, ", "so", "[/THINK]", "Hello") == ("Hm, so", "Hello")
+
+    def test_may_have_text_in_front_that_a_stop_string_held_back(self) -> None:
+        assert self.split("[THINK]", "Hm", "\n[/THINK]", "Hello") == ("Hm", "Hello")
 
 
 class TestTokens:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import Config
-from engine.events import Event, Notice, TurnFinished
+from engine.events import Event, Notice, PromptEvaluated, TurnFinished
 from engine.presets.preset import Preset, Sampling
 from engine.session.open import open_session
 from engine.session.session import Session
@@ -89,3 +89,47 @@ async def test_an_answer_cut_in_its_thinking_does_not_spoil_the_format(tmp_path:
         assert second.error is None
         assert "can't be used" not in chat.notices()
         assert "answers without text are left out" in chat.notices()
+
+
+COHERE = (
+    "{%- for m in messages -%}{%- if m.role == 'assistant' -%}<|START_RESPONSE|>{{- m.content -}}<|END_RESPONSE|>"
+    "{%- else -%}{{- m.content -}}{%- endif -%}<|im_end|>\n{%- endfor -%}{%- if add_generation_prompt -%}<|im_start|>{%- endif -%}"
+    "{#- <|START_THINKING|> <|END_THINKING|> -#}"
+)
+BLOCKS = (
+    "{%- for m in messages -%}{%- if m.content is string -%}{{- m.content -}}{%- else -%}{%- for b in m.content -%}"
+    "{%- if b.type == 'thinking' -%}[THINK]{{- b.thinking -}}[/THINK]{%- else -%}{{- b.text -}}{%- endif -%}{%- endfor -%}{%- endif -%}"
+    "<|im_end|>{%- endfor -%}{%- if add_generation_prompt -%}<|im_start|>{%- endif -%}"
+)
+CONTROLS = ("<|im_start|>", "<|im_end|>")
+
+
+@pytest.mark.parametrize(
+    ("template", "markers", "pieces"),
+    [
+        (BLOCKS, ("[THINK]", "[/THINK]"), ["[THINK]", "Let me ", "think", "[/THINK]", "The answer", " is 42."]),
+        (
+            COHERE,
+            ("<|START_THINKING|>", "<|END_THINKING|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+            [
+                *("<|START_THINKING|>", "Let me ", "think", "<|END_THINKING|>", "<|START_RESPONSE|>", "The answer"),
+                *(" is 42.", "<|END_RESPONSE|>"),
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("control", [True, False])
+async def test_thinking_between_tokens_of_its_family_stays_out_of_the_answer_and_the_next_prompt(
+    tmp_path: Path, template: str, markers: tuple[str, ...], pieces: list[str], control: bool
+) -> None:
+    controls, user_defined = ((*markers, *CONTROLS), ()) if control else (CONTROLS, markers)
+    start = "<|im_start|>"
+    model = ggufs.scripted(tmp_path / "m.gguf", pieces, template=template, start=start, controls=controls, user_defined=user_defined)
+    async with talk(model) as chat:
+        end = await chat.ask("Hi")
+        assert (end.answer.thinking, end.answer.text) == ("Let me think", "The answer is 42.")
+        await chat.ask("And?")
+        prompts = [event.prompt_text for event in chat.events if isinstance(event, PromptEvaluated)]
+        assert "The answer is 42." in prompts[-1]
+        assert "Let me" not in prompts[-1]
+        assert prompts[-1].count("<|END_RESPONSE|>") == template.count("<|END_RESPONSE|>")
