@@ -1,7 +1,6 @@
-"""The contract between the conversation and whatever generates: `engine.llama` here, scripted ones in tests, remote ones later.
+"""The contract between a session and an engine: frozen requests one way, frozen events the other.
 
-One direction carries frozen requests (`engine.messages`), the other frozen events. Events are made on the backend's own thread and
-handed to the callback of the request there; the receiver hops to its own thread. Nothing in this file is mutated after it was made.
+Events are made on the backend's own thread and passed to the request's callback there; the receiver hops to its own thread.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from engine.timings import Timings
 
 
 class MemoryKind(StrEnum):
-    """How a model remembers the tokens before, which decides what can be taken back."""
+    """How a model keeps earlier tokens, which decides whether its state can be cut back."""
 
     ATTENTION = "attention"
     SLIDING_WINDOW = "sliding-window"
@@ -37,7 +36,7 @@ class StopReason(StrEnum):
     EOG = "eog"
     """The model ended it by itself."""
     STOP_STRING = "stop"
-    """One of the stop strings came up."""
+    """A stop string was generated."""
     LENGTH = "length"
     """The longest answer allowed, or the end of the context window, was reached."""
     CANCELLED = "cancelled"
@@ -48,7 +47,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded model is."""
+    """A loaded model."""
 
     ref: ModelRef
     path: Path | None
@@ -69,7 +68,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """A loaded model with its context, as the engine really set it up."""
+    """A loaded model with its context, as the engine set it up."""
 
     model: ModelInfo
     preset: Preset
@@ -81,7 +80,7 @@ class EngineInfo:
     """While decoding; 0, like `threads_batch`, where the engine does not declare the capability `threads`."""
     threads_batch: int = 0
     n_batch: int = 0
-    """0, like `n_ubatch`, where the engine does not tell."""
+    """0, like `n_ubatch`, where the engine does not report it."""
     n_ubatch: int = 0
     memory: Mapping[str, int] = field(default_factory=dict)
     """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`; empty where it is not this machine's memory."""
@@ -93,7 +92,7 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine offers beyond answering messages; what is not declared is not asked for."""
+    """What an engine offers beyond answering messages; callers check before they use it."""
 
     token_ids: bool = False
     """Takes and gives token ids: `TokenPrompt`, `ChatMessage.tokens`, `TokensDecoded.tokens`."""
@@ -102,11 +101,11 @@ class Capabilities:
     threads: bool = False
     """Computes with threads that the preset counts: `threads_now`, `threads`, `threads_batch`."""
     stream_batch: bool = False
-    """Delivers as many tokens together as it is told: `set_stream_batch`."""
+    """Its chunk size can be set: `set_stream_batch`."""
     prefill_progress: bool = False
-    """Reports how far a prefill is: `PrefillProgressed`."""
+    """Reports the progress of a prefill: `PrefillProgressed`."""
     memory: bool = False
-    """Its memory is this machine's: it is predicted before a load, and `EngineInfo.memory` says what is used."""
+    """Its memory is this machine's: it is predicted before a load, and `EngineInfo.memory` has what is used."""
     in_process: bool = False
     """Computes in this process, so that a capture sees it."""
     logprobs: bool = False
@@ -114,41 +113,41 @@ class Capabilities:
 
 
 NOT_OFFERED = "Not available from this engine"
-"""What is shown instead of a figure that belongs to a capability which is not declared."""
+"""Shown instead of a figure whose capability is not declared."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadsNow:
-    """The thread counts in force at this moment, and why."""
+    """The thread counts in use, and why."""
 
     threads: int
     """While decoding."""
     threads_batch: int
     """While prefilling."""
     reason: str
-    """Why that many decode, in a sentence."""
+    """Why this number decodes, in a sentence."""
     reason_batch: str
-    """Why that many prefill, in a sentence."""
+    """Why this number prefills, in a sentence."""
     moves: tuple[str, ...] = ()
-    """What `auto` decided last, a sentence for each kind of work, the same until the count moves again."""
+    """The last decisions of `auto`, a sentence for each kind of work; unchanged until a count changes."""
     waiting: str = ""
-    """How threads behave that wait for each other, and why, in a sentence."""
+    """Whether waiting threads spin or sleep, and why, in a sentence."""
 
 
 class StateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a state can be put back into. Nothing of it is checked by the native library itself."""
+    """Identifies the model, settings and library that a state belongs to. The native library checks none of it."""
 
     model: str
     """`ModelInfo.fingerprint`."""
     settings: str
-    """KV types and the layout of V, adapters and rope settings: whatever changes what the bytes mean, in any fixed spelling."""
+    """KV types, the layout of V, adapters and rope settings: all that changes the meaning of the bytes, in a fixed spelling."""
     library: str
     """Version of llama.cpp."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldState:
-    """What the KV cache holds of a conversation, as bytes that only the same library, model and settings can take back."""
+    """A KV state as bytes, which only the same library, model and settings can restore."""
 
     key: StateKey
     tokens: tuple[int, ...]
@@ -157,14 +156,14 @@ class HeldState:
 
 @dataclass(frozen=True, slots=True)
 class PromptFacts:
-    """What an engine made of the messages of a turn."""
+    """The prompt that an engine made from the messages of a turn."""
 
     n_tokens: int | None
-    """Tokens of the prompt; None where the engine does not tell."""
+    """Tokens of the prompt; None where the engine does not report it."""
     text: str = ""
-    """The prompt after the chat template, for the person who wants to see it; empty where the engine does not tell."""
+    """The prompt after the chat template, for display; empty where the engine does not report it."""
     left_out: int = 0
-    """How many of the oldest turns did not fit into the window."""
+    """Number of the oldest turns that did not fit into the window."""
     first_kept: int = 0
     """Index of the oldest message that is in the prompt (the system message not counted)."""
     opens_thinking: bool = False
@@ -174,18 +173,18 @@ class PromptFacts:
     marker_tokens: frozenset[str] = frozenset()
     """Markers of thinking that are tokens of their own; each comes as a piece of its own, control tokens too."""
     notices: tuple[str, ...] = ()
-    """What had to be adapted, in sentences for the person (no template, a template that failed, merged roles)."""
+    """Adaptations, in sentences for the user (no template, a template that failed, merged roles)."""
     template_ns: int | None = None
     tokenize_ns: int | None = None
 
 
 class Priority(IntEnum):
-    """Who waits for an answer; the lower class waits while a higher one (a smaller number) has work."""
+    """Who waits for an answer; a class waits while one with a smaller number has work."""
 
     INTERACTIVE = 0
-    """A person at the screen."""
+    """A user at the screen."""
     API = 1
-    """A program that asked over HTTP."""
+    """A program, over HTTP."""
     BATCH = 2
     """Nobody: a file of prompts, a measurement."""
 
@@ -221,7 +220,7 @@ class PromptReady:
     turn: int
     at_ns: int
     started_ns: int
-    """When the engine took the request up; the wait in the queue ended here."""
+    """When the engine started on the request; the wait in the queue ended here."""
     prompt: PromptFacts
     cache_n: int
     """Tokens that the KV cache already holds."""
@@ -232,7 +231,7 @@ class PromptReady:
 
 @dataclass(frozen=True, slots=True)
 class PrefillProgressed:
-    """Some of the prompt has been evaluated."""
+    """A part of the prompt has been evaluated."""
 
     turn: int
     at_ns: int
@@ -289,14 +288,14 @@ BackendEvent = LoadProgressed | PromptReady | PrefillProgressed | TokensDecoded 
 
 
 class Backend(Protocol):
-    """Generates. All methods may be called from any thread and return at once; work happens on the backend's own thread.
+    """An engine. All methods may be called from any thread and return at once; work happens on the backend's own thread.
 
     An engine that declares a capability overrides what belongs to it; the defaults here are those of an engine without it.
     """
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it offers; the same for the life of the backend."""
+        """What the engine offers; constant."""
 
     @property
     def dead(self) -> XchatError | None:
@@ -304,7 +303,7 @@ class Backend(Protocol):
 
     @property
     def loaded(self) -> EngineInfo | None:
-        """What is loaded now; None before the first load and after a failed one that could not bring the old model back."""
+        """The loaded model; None before the first load and after a failed one that could not restore the old model."""
 
     def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.
@@ -315,13 +314,13 @@ class Backend(Protocol):
         """
 
     def cancel_load(self) -> None:
-        """Give up a load that is under way."""
+        """Cancel the running load."""
 
     def submit(self, request: GenerateRequest) -> None:
-        """Queue a turn; its last event is GenerationFinished, whatever happens."""
+        """Queue a turn; its last event is always GenerationFinished."""
 
     def stop(self, turn: int | None = None) -> None:
-        """End a turn (all, without a number) within 50 ms, in a prefill too. The next turn is right afterwards."""
+        """End a turn (all, without a number) within 50 ms, also in a prefill."""
 
     def apply_hot(self, preset: Preset) -> None:
         """Apply the hot settings of a preset from the next token on: threads, threads_batch, stream_batch."""
@@ -331,16 +330,16 @@ class Backend(Protocol):
 
     @property
     def threads_now(self) -> ThreadsNow | None:
-        """The thread counts in use now, which `auto` changes between two tokens; None when nothing is loaded. Capability: `threads`."""
+        """The thread counts in use, which `auto` changes between two tokens; None when nothing is loaded. Capability: `threads`."""
         return None
 
     @property
     def state_key(self) -> StateKey | None:
-        """What a saved state must be of to be put back now; None when nothing is loaded. Capability: `kv_state`."""
+        """The key that a saved state must have to be restored now; None when nothing is loaded. Capability: `kv_state`."""
         return None
 
     def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:  # noqa: ARG002
-        """Copy the KV state of the latest turn, after the turns submitted before and ahead of everything asked for later.
+        """Copy the KV state of the latest turn, after the turns submitted before and ahead of later requests.
 
         None when it holds fewer tokens, would take more bytes, or can't be trusted. Capability: `kv_state`.
         """
@@ -349,14 +348,14 @@ class Backend(Protocol):
         return future
 
     def put_state(self, held: HeldState) -> Future[int]:  # noqa: ARG002
-        """Restore a saved KV state, in its turn like `take_state`; returns how many of its tokens are held then.
+        """Restore a saved KV state, in order like `take_state`; returns the number of its tokens that are held then.
 
-        What is held already is left alone, and a state of another model or of other settings is not taken (0). Capability: `kv_state`.
+        A state that is held already is kept, and one of another model or other settings is refused (0). Capability: `kv_state`.
         """
         future: Future[int] = Future()
         future.set_result(0)
         return future
 
     def set_stream_batch(self, tokens: int) -> None:  # noqa: ARG002
-        """Deliver that many tokens together from now on; how `auto` and a pace chosen from outside apply. Capability: `stream_batch`."""
+        """Set the number of tokens per delivered chunk. Used by `auto`. Capability: `stream_batch`."""
         return

@@ -31,7 +31,7 @@ class Vocabulary(Protocol):
 
     @property
     def special_texts(self) -> frozenset[str]:
-        """The texts of all control and user-defined tokens: what user text must not be able to forge."""
+        """The texts of all control and user-defined tokens, which user text must not forge."""
 
     @property
     def eog(self) -> frozenset[int]:

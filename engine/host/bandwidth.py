@@ -1,4 +1,4 @@
-"""What this host can do at a number of threads: read memory, and multiply. Measured on request, in a process of its own, kept per host.
+"""Measured limits of this host by thread count: memory bandwidth and matrix multiplication; in a child process, kept per host.
 
 `engine.host.bandwidth --threads N` prints one JSON object; `measure` runs that and remembers the answer.
 """
@@ -37,19 +37,18 @@ if TYPE_CHECKING:
 
 READ_ROUNDS = 20
 MULTIPLY_ROUNDS = 9
-"""The second best of so many rounds is the result: neighbours can only make a round slower, and one lucky round decides nothing."""
+"""Rounds, of which the second best is the result: neighbours only make a round slower, and one lucky round decides nothing."""
 
 ROUND_S = 0.15
 
 KEPT = 5
-"""The best of so many last measurements counts. On a shared host the same memory was read at 33, 48 and 65 GB/s within two minutes:
-what neighbours take away is not what the machine can do, and a denominator that moves would make shares of it worthless."""
+"""Latest measurements, of which the best counts. On a shared host the same memory was read at 33, 48 and 65 GB/s within two minutes."""
 
 BUFFER_BYTES = 256 << 20
-"""All threads' buffers together: far more than the caches of most processors hold, so that memory is what is read."""
+"""All threads' buffers together: far larger than most caches, so that memory is read."""
 
 MATRIX = 384
-"""Side of the multiplied matrices: they stay in the cache, so that arithmetic is what is measured."""
+"""Side of the multiplied matrices: they fit the cache, so that arithmetic is measured."""
 
 TIMEOUT_S = 60.0
 
@@ -61,7 +60,7 @@ class _Stored(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class HostLimits:
-    """What this host was measured to do with a number of threads."""
+    """Measured limits of this host at a thread count."""
 
     threads: int
     read_gb_s: float
@@ -73,7 +72,7 @@ class HostLimits:
 
 
 def host_key() -> str:
-    """What makes this machine this machine: name, processor, cores."""
+    """Identifies this machine: name, processor, cores."""
     return f"{platform.node()} {platform.machine()} {_processor()} {os.cpu_count()}"
 
 
@@ -91,7 +90,7 @@ def limits_path() -> Path:
 
 
 def remembered(threads: int, path: Path | None = None) -> HostLimits | None:
-    """What this host can do at this thread count: the best of the last measurements, as of the newest."""
+    """The limits at this thread count: the best of the kept measurements, dated by the newest."""
     kept = _load(path or limits_path()).hosts.get(host_key(), {}).get(str(threads), [])
     if not kept:
         return None
@@ -100,7 +99,7 @@ def remembered(threads: int, path: Path | None = None) -> HostLimits | None:
 
 
 async def measure(threads: int, path: Path | None = None) -> HostLimits:
-    """Measure now, for about five seconds on `threads` cores, and remember the result: `remembered` then says what counts.
+    """Measure now, for about five seconds on `threads` cores, and keep the result for `remembered`.
 
     Raises:
         EngineError: The measurement failed.
@@ -165,7 +164,7 @@ def measure_here(threads: int) -> HostLimits:
 
 
 def _best_rate(works: list[Callable[[], float]], rounds: int) -> float:
-    """What all works together get done per second, each on a thread of its own, in the second best round."""
+    """Combined rate per second of all works, each on a thread of its own, in the second best round."""
     rates: list[list[float]] = [[] for _ in works]
     together = threading.Barrier(len(works))
 

@@ -1,4 +1,4 @@
-"""What the control group allows and when it held us back: the container's share of the machine, in version 1 or 2 of the interface."""
+"""Limits and throttling of this process's control group, version 1 or 2."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ControlGroup:
         self._before: tuple[int, int] | None = None
 
     def quota_cores(self) -> Reading:
-        """How many cores' worth of time the group may use."""
+        """CPU quota of the group in cores."""
         if self._cpu is None:
             return _NO_CGROUP
         if self._v2:
@@ -47,7 +47,7 @@ class ControlGroup:
         return float(text) if text.isdigit() and int(text) < _UNLIMITED else _NO_LIMIT
 
     def throttled_pct(self, now_ns: int) -> Reading:
-        """Per cent of the time since the last call in which the group was held back; over 100 when several cores were."""
+        """Per cent of the time since the last call in which the group was throttled; over 100 when several cores were."""
         text = self._stat.read() if self._stat is not None else None
         if text is None:
             self._before = None
@@ -65,7 +65,7 @@ class ControlGroup:
         return max(0.0, (throttled - before[1]) / (now_ns - before[0]) * 100)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the file."""
         if self._stat is not None:
             self._stat.close()
 

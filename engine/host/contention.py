@@ -1,4 +1,4 @@
-"""Whether programs compete for the CPUs of this process: what the kernel knows at once, and how long compute threads waited.
+"""Whether programs compete for the CPUs of this process: by the kernel's counters, and by the waiting time of compute threads.
 
 `RunQueueWait` reads /proc/self/task/*/schedstat, whose second figure is the time a thread was ready to run while another one had its
 CPU. `crowded_now` needs no earlier reading, so that the first call of a process can be right.
@@ -28,9 +28,9 @@ LIST_EVERY_NS = 500_000_000
 
 
 def crowded_now(proc: Path = Path("/proc"), cpus: int | None = None) -> bool | None:
-    """Tell whether other programs compete for the CPUs at this moment; None where the kernel does not say.
+    """Whether other programs compete for the CPUs at this moment; None where the kernel does not report it.
 
-    Costs two small reads. `/proc/pressure/cpu` looks back ten seconds, `procs_running` of `/proc/stat` is this instant.
+    Costs two small reads. `/proc/pressure/cpu` covers ten seconds, `procs_running` of `/proc/stat` this instant.
     """
     pressure = _pressure(proc / "pressure/cpu")
     running = _running(proc / "stat")
@@ -70,7 +70,7 @@ def compute_tids(tasks: Path) -> frozenset[int]:
 
 
 class RunQueueWait:
-    """How long the compute threads waited for a CPU since the last reading. For one thread."""
+    """Time that the compute threads waited for a CPU since the last reading. For one thread."""
 
     def __init__(self, tasks: Path = Path("/proc/self/task"), tids: Callable[[Path], frozenset[int]] = compute_tids) -> None:
         self._tasks = tasks
@@ -81,7 +81,7 @@ class RunQueueWait:
         self._listed_ns = self._read_ns = 0
 
     def refresh(self) -> None:
-        """Find the compute threads anew: workers come and go with the thread count."""
+        """List the compute threads again: workers come and go with the thread count."""
         now = self._tids(self._tasks)
         for gone in self._files.keys() - now:
             self._files.pop(gone).close()
@@ -90,7 +90,7 @@ class RunQueueWait:
             self._files[new] = KernelFile(self._tasks / str(new) / "schedstat")
 
     def since_last(self) -> int | None:
-        """Nanoseconds that all of them together waited; None where the kernel does not say, and at the first call."""
+        """Nanoseconds waited, all threads together; None where the kernel does not report it, and at the first call."""
         waited, known = 0, False
         for tid, file in self._files.items():
             words = (file.read() or "").split()

@@ -1,4 +1,4 @@
-"""The processor: how busy, by whom, how fast it may run. Shares are per cent over the time since the last sample."""
+"""Processor load, frequency and temperature. Shares are per cent over the time since the last sample."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ class CpuFigures:
     process_pct: Reading
     """This process; 200 is two cores."""
     others_pct: Reading
-    """What other processes use, in per cent of all cores."""
+    """Use by other processes, in per cent of all cores."""
     steal_pct: Reading
-    """Time that the hypervisor gave to other machines while we wanted it."""
+    """Time that the hypervisor gave to other machines while this one was ready to run."""
     freq_mhz: Reading
-    """Current frequency, mean of the cores looked at."""
+    """Current frequency, mean of the sampled cores."""
     freq_max_mhz: Reading
-    """What the hardware could do."""
+    """Highest frequency of the hardware."""
     governor: str | Unavailable
-    """How the kernel picks the frequency."""
+    """The kernel's frequency governor."""
     temperature_c: Reading
     """The hottest processor sensor."""
     quota_cores: Reading
-    """How many cores the cgroup allows."""
+    """CPU quota of the cgroup in cores."""
     throttled_pct: Reading
-    """Share of the time in which the cgroup held us back."""
+    """Share of the time in which the cgroup was throttled."""
     load: Reading
     """Runnable tasks, mean of the last minute."""
 
 
 def own_share(cpu: CpuFigures) -> Reading:
-    """What this process uses, in per cent of all cores, as the whole machine and the others are given."""
+    """Use by this process in per cent of all cores, like `machine_pct` and `others_pct`."""
     own = cpu.process_pct
     return own if isinstance(own, Unavailable) or not cpu.cores_pct else own / len(cpu.cores_pct)
 
@@ -74,7 +74,7 @@ class CoreTimes:
         return shares[0], tuple(shares[1:]), max(0.0, steal)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the file."""
         self._stat.close()
 
 
@@ -85,7 +85,7 @@ def _share(old: tuple[int, ...], new: tuple[int, ...]) -> float:
 
 
 class Frequency:
-    """Frequency and governor from cpufreq. Few cores are looked at: on some kernels one reading costs a millisecond."""
+    """Frequency and governor from cpufreq. Few cores are sampled: on some kernels one reading costs a millisecond."""
 
     LOOKED_AT = 4
 
@@ -110,7 +110,7 @@ class Frequency:
         return sum(now) / len(now) if now else missing, highest / 1000 if highest else missing, name.strip() if name else missing
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the files."""
         for file in self._current:
             file.close()
 
@@ -140,6 +140,6 @@ class Temperature:
         return max(values) if values else Unavailable("no readable sensor of the processor")
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the files."""
         for file in self._files:
             file.close()

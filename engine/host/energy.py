@@ -1,4 +1,4 @@
-"""Power of the processor packages from the RAPL counters, where the kernel lets us read them."""
+"""Power of the processor packages from the RAPL counters, where they are readable."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ class Energy:
         return used / _UJ_PER_J / ((now_ns - before_ns) / NS_PER_S)
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the files."""
         for package in self._packages:
             package.counter.close()

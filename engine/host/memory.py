@@ -1,4 +1,4 @@
-"""Memory, honestly: what this process holds and of which kind, how much of the model's file is in RAM, what is left for others.
+"""Memory of this process by kind, the part of the model's file that is in RAM, and what is left for others.
 
 `rss = anon + file + shmem` as the kernel counts them. Pages of the model's file are `file`: they count as mine while they are
 mapped, but the kernel can drop them at any time, so they count as available too.
@@ -17,7 +17,7 @@ from engine.host.value import Reading, Unavailable
 
 KIB = 1024
 
-NOT_LINUX = Unavailable("only Linux tells this")
+NOT_LINUX = Unavailable("only Linux reports this")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class MemoryFigures:
     shmem: Reading = NOT_LINUX
     """Its shared memory."""
     swap: Reading = NOT_LINUX
-    """What of it is swapped out."""
+    """Its swapped-out part."""
     total: Reading = NOT_LINUX
     """RAM of the machine."""
     available: Reading = NOT_LINUX
@@ -41,7 +41,7 @@ class MemoryFigures:
     swap_used: Reading = NOT_LINUX
     """Swap in use by the whole machine."""
     limit: Reading = NOT_LINUX
-    """What the cgroup allows, where that is less than the machine has."""
+    """The cgroup's limit, where that is less than the machine has."""
 
 
 def parse_fields(text: str) -> dict[str, int]:
@@ -80,7 +80,7 @@ class LinuxMemory:
         )
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the files."""
         self._status.close()
         self._meminfo.close()
 
@@ -107,11 +107,11 @@ class Residency:
 
     mapped: int
     resident: int
-    """How much of it is in RAM now."""
+    """The part that is in RAM."""
 
 
 def file_residency(path: Path, proc: Path = Path("/proc")) -> Residency | Unavailable:
-    """How much of a mapped file is in RAM (mincore): 0.3 ms per GB of file."""
+    """Resident part of a mapped file (mincore); takes 0.3 ms per GB of file."""
     if not hasattr(os, "getuid"):
         return NOT_LINUX
     try:
@@ -120,7 +120,7 @@ def file_residency(path: Path, proc: Path = Path("/proc")) -> Residency | Unavai
     except OSError:
         return NOT_LINUX
     if os.getuid() not in (0, owner) and not os.access(path, os.W_OK):
-        return Unavailable("the kernel tells this to the file's owner only")
+        return Unavailable("the kernel reports this to the file's owner only")
     name = str(path.resolve())
     ranges = [line.split(maxsplit=1)[0] for line in maps.splitlines() if line.endswith(name)]
     if not ranges:
@@ -129,7 +129,7 @@ def file_residency(path: Path, proc: Path = Path("/proc")) -> Residency | Unavai
     for start, end in ((int(number, 16) for number in span.split("-")) for span in ranges):
         pages = _resident_pages(start, end - start)
         if pages is None:
-            return Unavailable("the mapping changed while it was looked at")
+            return Unavailable("the mapping changed while it was read")
         mapped += end - start
         resident += pages * mmap.PAGESIZE
     return Residency(mapped, resident)

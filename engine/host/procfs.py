@@ -1,4 +1,4 @@
-"""Small files of /proc and /sys, read twice a second: kept open, re-read from their start, and allowed to vanish."""
+"""Small files of /proc and /sys, kept open and re-read from their start; they may vanish."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class KernelFile:
             return None
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the file."""
         if self._fd is not None:
             with contextlib.suppress(OSError):
                 os.close(self._fd)

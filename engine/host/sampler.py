@@ -1,7 +1,7 @@
-"""The machine and this process at one moment: memory, processor, threads, faults, energy.
+"""Samples of the machine and this process: memory, processor, threads, faults, energy.
 
-A sample costs well under 2 ms and never fails: what can't be read is `Unavailable` with the reason. On Linux the kernel's own files
-are read; elsewhere psutil gives what it can.
+A sample costs under 2 ms and never fails: what can't be read is `Unavailable` with the reason. Reads /proc and /sys on Linux, psutil
+elsewhere.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FIRST = Unavailable("known from the second sample on")
 
 @dataclass(frozen=True, slots=True)
 class HostSample:
-    """One look at the machine. Rates and shares cover the time since the sample before."""
+    """One sample of the machine. Rates and shares cover the time since the sample before."""
 
     at_ns: int
     interval_s: float | None
@@ -37,7 +37,7 @@ class HostSample:
     memory: MemoryFigures
     cpu: CpuFigures
     threads: tuple[ThreadShare, ...]
-    """Busiest first; empty where the kernel doesn't tell."""
+    """Busiest first; empty where the kernel doesn't report them."""
     major_faults: Reading
     """Page faults of this process that had to wait for the disk, since the sample before."""
     swapped_in: Reading
@@ -47,20 +47,20 @@ class HostSample:
     weights: Residency | Unavailable
     """The model's file."""
     cost_ms: float
-    """What taking this sample cost."""
+    """Cost of taking this sample."""
 
 
 class HostSampler(Protocol):
     """Takes samples of this machine. Called from one thread."""
 
     def watch_model(self, path: Path | None) -> None:
-        """Which mapped file `weights` is about."""
+        """Set the mapped file that `weights` describes."""
 
     def sample(self) -> HostSample:
-        """Look now."""
+        """Take a sample."""
 
     def close(self) -> None:
-        """Give all descriptors back."""
+        """Close all files."""
 
 
 def host_sampler() -> HostSampler:
@@ -88,7 +88,7 @@ class _ProcessTimes:
 
 
 def _others(machine: Reading, process: Reading, cores: int) -> Reading:
-    """What is left of the machine's busy share without this process."""
+    """The machine's busy share without this process."""
     if isinstance(machine, Unavailable) or isinstance(process, Unavailable):
         return machine if isinstance(machine, Unavailable) else process
     return max(0.0, machine - process / max(1, cores))
@@ -122,12 +122,12 @@ class LinuxSampler:
         self._slow: _SlowFigures | None = None
 
     def watch_model(self, path: Path | None) -> None:
-        """Which mapped file `weights` is about."""
+        """Set the mapped file that `weights` describes."""
         self._model = path
         self._slow_at_ns = None
 
     def sample(self) -> HostSample:
-        """Look now."""
+        """Take a sample."""
         at_ns = now_ns()
         slow = self._slowly(at_ns)
         process, faults = self._times.read(at_ns)
@@ -176,13 +176,13 @@ class LinuxSampler:
         text = self._vmstat.read()
         place = text.find("\npswpin ") if text is not None else -1
         if text is None or place < 0:
-            return Unavailable("/proc/vmstat doesn't tell")
+            return Unavailable("/proc/vmstat has no pswpin")
         now = int(text[place + len("\npswpin ") :].split(maxsplit=1)[0])
         before, self._swapped = self._swapped, now
         return _FIRST if before is None else float(max(0, now - before))
 
     def close(self) -> None:
-        """Give all descriptors back."""
+        """Close all files."""
         for probe in (
             self._memory,
             self._cores,
@@ -204,7 +204,7 @@ class _SlowFigures:
 
 
 class PortableSampler:
-    """What psutil knows on every system: memory and processor shares."""
+    """Samples memory and processor shares with psutil, on every system."""
 
     def __init__(self) -> None:
         import psutil
@@ -216,10 +216,10 @@ class PortableSampler:
         psutil.cpu_percent(percpu=True)
 
     def watch_model(self, path: Path | None) -> None:
-        """Nothing to watch: only Linux tells what of a file is in RAM."""
+        """Do nothing: only Linux reports the resident part of a file."""
 
     def sample(self) -> HostSample:
-        """Look now."""
+        """Take a sample."""
         at_ns = now_ns()
         process, faults = self._times.read(at_ns)
         machine = self._psutil.virtual_memory()

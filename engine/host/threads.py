@@ -1,4 +1,4 @@
-"""The threads of this process: who runs, and who waits for a core that somebody else has."""
+"""Running and waiting time of this process's threads."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from engine.host.procfs import KernelFile
 
 MOST_THREADS = 256
-"""Threads beyond this many are not looked at: each costs two descriptors and some microseconds per sample."""
+"""Most threads that are sampled: each costs two descriptors and some microseconds per sample."""
 
 
 class ThreadGroup(StrEnum):
-    """What a thread is for."""
+    """Purpose of a thread."""
 
     COMPUTE = "compute"
     """The one compute thread and the workers that the native library started for it."""
@@ -29,7 +29,7 @@ class ThreadGroup(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ThreadRole:
-    """What a thread is called on the screen, and what it is for."""
+    """Name of a thread on the screen, and its purpose."""
 
     name: str
     group: ThreadGroup
@@ -48,7 +48,7 @@ ROLES: Mapping[str, ThreadRole] = {
 
 
 def role_of(python_name: str) -> ThreadRole:
-    """What a Python thread is. Threads without a Python name were started by the native library: compute workers."""
+    """The role of a Python thread. Threads without a Python name are compute workers of the native library."""
     return next((role for part, role in ROLES.items() if part in python_name), ThreadRole(python_name, ThreadGroup.OTHER))
 
 
@@ -81,7 +81,7 @@ class ThreadTimes:
         self._before_ns: int | None = None
 
     def read(self, now_ns: int) -> tuple[ThreadShare, ...]:
-        """Every thread, busiest first; empty where the kernel doesn't tell, and at the first call."""
+        """Every thread, busiest first; empty where the kernel doesn't report them, and at the first call."""
         try:
             tids = sorted(map(int, os.listdir(self._tasks)))[:MOST_THREADS]
         except OSError:
@@ -129,7 +129,7 @@ class ThreadTimes:
         return watched
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the files."""
         for watched in self._watched.values():
             watched.schedstat.close()
         self._watched.clear()

@@ -1,6 +1,6 @@
-"""What of this machine the engine may use: CPUs by affinity and quota, physical cores, instruction sets, memory.
+"""Resources that the engine may use: CPUs by affinity and quota, physical cores, instruction sets, memory.
 
-Everything is read from /proc and /sys (Linux) and falls back to what Python and psutil know elsewhere.
+Read from /proc and /sys on Linux, from Python and psutil elsewhere.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Topology:
     cores: int
     """Physical cores behind them: siblings of a hyper-threaded core count once."""
     fast_cores: int
-    """Physical cores that are no efficiency cores."""
+    """Physical cores that are not efficiency cores."""
     quota: float | None
-    """CPUs' worth of time that the cgroup allows, or None without a limit."""
+    """CPU quota of the cgroup in CPUs, None without a limit."""
     numa_nodes: int = 1
     """Memory nodes that the CPUs belong to."""
 
     @property
     def most_threads(self) -> int:
-        """Most threads that get a CPU each; more wait for each other at barriers. A quota counts in whole CPUs, rounded down.
+        """Most threads that get a CPU each; more would wait at barriers. A quota counts in whole CPUs, rounded down.
 
         With a quota of 1.5, two threads use it up after 75 ms of every 100 ms and stand still for the rest.
         """
@@ -49,24 +49,24 @@ class Topology:
 
     @property
     def start_threads(self) -> int:
-        """A good first guess: fast physical cores, within the quota's whole CPUs."""
+        """First thread count: fast physical cores, within the quota's whole CPUs."""
         return max(1, min(self.fast_cores, self.most_threads))
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Memory that can still be taken, in bytes."""
+    """Memory that can still be allocated, in bytes."""
 
     available: int
-    """What a new load may take: free and reclaimable memory, within the cgroup's limit."""
+    """Free and reclaimable memory, within the cgroup's limit."""
     total: int
-    """Memory of the machine, or the cgroup's limit when that is smaller."""
+    """Memory of the machine, or the cgroup's limit where that is smaller."""
     limited: bool
-    """Whether a cgroup's limit is what counts."""
+    """Whether a cgroup's limit decides."""
 
 
 def read_topology(root: Path = ROOT, affinity: frozenset[int] | None = None) -> Topology:
-    """Look at the machine now; affinity and quota can change while the program runs, and this is cheap enough to call every second."""
+    """Read the topology; affinity and quota can change while the program runs. Cheap enough for every second."""
     cpus = affinity if affinity is not None else usable_cpus()
     cores: dict[str, float] = {}
     for cpu in sorted(cpus):
@@ -101,7 +101,7 @@ def usable_cpus() -> frozenset[int]:
 
 
 def cpu_quota(root: Path = ROOT) -> float | None:
-    """CPUs' worth of time that the narrowest cgroup around this process allows; None without a limit."""
+    """Smallest CPU quota of the cgroups around this process; None without a limit."""
     quotas = []
     for folder in _cgroups(root, "cpu"):
         words = _text(folder / "cpu.max").split()
@@ -115,7 +115,7 @@ def cpu_quota(root: Path = ROOT) -> float | None:
 
 
 def read_room(root: Path = ROOT) -> Room:
-    """The memory that is left now."""
+    """Read the available memory."""
     memory = psutil.virtual_memory()
     available, total, limited = memory.available, memory.total, False
     for folder in _cgroups(root, "memory"):
@@ -143,7 +143,7 @@ def cpu_features(root: Path = ROOT) -> frozenset[str]:
 
 
 def _speed(folder: Path) -> float:
-    """How fast a CPU can be, in any unit that is the same for all of them."""
+    """Top speed of a CPU, in a unit that is the same for all CPUs."""
     for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
         with suppress(ValueError):
             return float(_text(folder / name))

@@ -1,4 +1,4 @@
-"""A figure that may not exist on this machine: a number, or the reason why there is none. Never a zero in its place."""
+"""A figure that may not exist on this machine: a number, or the reason why there is none; never zero instead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Unavailable:
     """A figure that can't be known here."""
 
     reason: str
-    """In words for the person, such as `no temperature sensor is readable`."""
+    """For display, such as `no temperature sensor is readable`."""
 
 
 Reading = float | Unavailable

@@ -13,8 +13,7 @@ from engine import paths
 from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, HeldState, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, XchatError
 from engine.llama.chunking import Pace
-from engine.llama.commands import ApplyHot, Close, Command, Load, ModelFiles, PutState, TakeState
-from engine.llama.ticket import Ticket, conclude_unstarted
+from engine.llama.commands import ApplyHot, Close, Command, Load, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
 from engine.model_ref import ModelRef, file_of
 from engine.presets.preset import Preset
 
@@ -29,15 +28,14 @@ CLOSE_LIMIT_S: Final = 10.0
 """How long `close` waits for the compute thread."""
 
 STACK_BYTES = 128 << 20
-"""Of the compute thread: enough to tokenize two runs of `engine.llama.vocab.LONGEST_RUN` characters that match together. Only what is
-used takes memory."""
+"""Stack of the compute thread: enough to tokenize two adjacent runs of `engine.llama.vocab.LONGEST_RUN` characters."""
 
 
 class LlamaBackend:
     """An `engine.backend.Backend` that runs llama.cpp in this process.
 
-    Make one per process and keep it: a second compute thread would halve the speed of the first one. When native code fails, the
-    thread it failed on is parked for good, `dead` says why, and everything else of the program goes on.
+    Make one per process: a second compute thread would halve the speed of the first one. When native code fails, the thread it failed on
+    is parked for good, `dead` has the reason, and the rest of the program goes on.
     """
 
     def __init__(
@@ -51,9 +49,9 @@ class LlamaBackend:
         """Start the compute thread.
 
         Args:
-            n_slots: Sequences that can be generated side by side, each with a context window of its own.
+            n_slots: Sequences that can be generated at once, each with a context window of its own.
             file_of: Finds the file of a model, on the compute thread; may raise ModelError. By default only files are known.
-            trusted: Says whether a file is known to be harmless, so that it is loaded without trying it in a child process first.
+            trusted: Whether a file is known to be harmless and needs no check in a child process.
             log_path: Where the native log is appended; by default to the program's log.
         """
         self._n_slots = n_slots
@@ -86,14 +84,9 @@ class LlamaBackend:
 
     @property
     def loaded(self) -> EngineInfo | None:
-        """What is loaded now; None before the first load and after a failed one that could not bring the old model back."""
+        """The loaded model; None before the first load and after a failed one that could not restore the old model."""
         compute = self._compute
         return compute.info if compute is not None else None
-
-    @property
-    def stream_batch(self) -> int:
-        """Tokens that travel together now."""
-        return self._pace.stream_batch
 
     def native_log(self) -> tuple[LogLine, ...]:
         """The latest lines of the native log, oldest first."""
@@ -102,7 +95,7 @@ class LlamaBackend:
 
     @property
     def threads_now(self) -> ThreadsNow | None:
-        """The thread counts in force now, which `auto` changes between two tokens; None when nothing is loaded."""
+        """The thread counts in use, which `auto` changes between two tokens; None when nothing is loaded."""
         compute = self._compute
         return compute.threads_now if compute is not None else None
 
@@ -124,7 +117,7 @@ class LlamaBackend:
         return future
 
     def cancel_load(self) -> None:
-        """Give up a load that is under way, and those that wait."""
+        """Cancel the running load and those that wait."""
         with self._lock:
             for future in self._loads:
                 future.cancel()
@@ -151,18 +144,18 @@ class LlamaBackend:
 
     @property
     def state_key(self) -> StateKey | None:
-        """What a saved state must be of to be put back now; None when nothing is loaded."""
+        """The key that a saved state must have to be restored now; None when nothing is loaded."""
         compute = self._compute
         return compute.state_key if compute is not None else None
 
     def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:
-        """Copy what the slot of the latest turn holds, after the turns submitted before and ahead of everything asked for later."""
+        """Copy the KV state of the latest turn, after the turns submitted before and ahead of later requests."""
         command = TakeState(least_tokens, most_bytes, Future())
         self._ask(command)
         return command.future
 
     def put_state(self, held: HeldState) -> Future[int]:
-        """Restore a saved state, in its turn like `take_state`; returns how many of its tokens are held then."""
+        """Restore a saved KV state, in order like `take_state`; returns the number of its tokens that are held then."""
         command = PutState(held, Future())
         self._ask(command)
         return command.future
@@ -177,11 +170,11 @@ class LlamaBackend:
         command.give_up()
 
     def apply_hot(self, preset: Preset) -> None:
-        """Put the hot settings of a preset in force from the next token on: threads, threads_batch, stream_batch."""
+        """Apply the hot settings of a preset from the next token on: threads, threads_batch, stream_batch."""
         self._commands.put(ApplyHot(preset))
 
     def set_stream_batch(self, tokens: int) -> None:
-        """Deliver that many tokens together from now on; how `auto` and a pace chosen from outside are put in force."""
+        """Set the number of tokens per delivered chunk. Used by `auto`."""
         self._pace.stream_batch = max(1, tokens)
 
     def close(self) -> None:
@@ -196,7 +189,7 @@ class LlamaBackend:
             self._thread.join(CLOSE_LIMIT_S)
 
     def _refusal(self) -> XchatError | None:
-        """Why nothing can be taken on; call it with the lock held."""
+        """The reason why requests are refused; call it with the lock held."""
         if self._dead is not None:
             return self._dead
         return EngineError("The engine is closed") if self._closed else None
@@ -223,7 +216,7 @@ class LlamaBackend:
                 del self._tickets[ticket.request.turn]
 
     def _died(self, error: XchatError) -> None:
-        """Take nothing on any more, and answer for everything that was."""
+        """Refuse requests from now on, and fail the pending ones."""
         with self._lock:
             self._dead = error
             tickets, self._tickets = list(self._tickets.values()), {}

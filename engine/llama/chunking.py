@@ -1,4 +1,4 @@
-"""Which tokens travel together from the engine to whoever listens."""
+"""Collects tokens into chunks for delivery."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from engine.clock import NS_PER_MS
 from engine.presets.preset import AUTO_STREAM_BATCH
 
 MAX_WAIT_NS: Final = 100 * NS_PER_MS
-"""No token waits longer than this for others to travel with."""
+"""Longest wait of a token for the rest of its chunk."""
 
 
 class Pace:
-    """How many tokens travel together now; shared by all turns and changed from any thread while they run."""
+    """The chunk size in use; shared by all turns, set from any thread."""
 
     def __init__(self, stream_batch: int = AUTO_STREAM_BATCH) -> None:
         self.stream_batch = stream_batch
 
 
 class Delivery:
-    """Collects the tokens of one turn into chunks and hands those on.
+    """Collects the tokens of one turn into chunks and emits them.
 
-    The first token goes at once. After it a chunk goes when it has `stream_batch` tokens, or when the next token, should it take as
-    long as the last one, would arrive after the oldest in the chunk has waited 100 ms.
+    The first token is emitted at once. A later chunk is emitted when it has `stream_batch` tokens, or when its oldest token would wait
+    over 100 ms for the next one, estimated from the last gap.
     """
 
     def __init__(self, turn: int, pace: Pace, emit: Callable[[BackendEvent], None]) -> None:
@@ -37,7 +37,7 @@ class Delivery:
         self._last_ns: int | None = None
 
     def add(self, piece: str, token: int, now_ns: int) -> None:
-        """Take a token, and deliver what is due."""
+        """Add a token; emit the chunk when it is due."""
         self._pieces.append(piece)
         self._tokens.append(token)
         self._token_ns.append(now_ns)
@@ -46,7 +46,7 @@ class Delivery:
             self.flush()
 
     def flush(self) -> None:
-        """Deliver what has been collected."""
+        """Emit the collected tokens."""
         if not self._tokens:
             return
         chunk = TokensDecoded(self._turn, tuple(self._pieces), tuple(self._token_ns), tuple(self._tokens))

@@ -1,50 +1,54 @@
-"""What other threads ask of the compute thread."""
+"""Requests of other threads to the compute thread, and how a turn is answered that never ran."""
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.backend import BackendEvent, EngineInfo, HeldState
-from engine.llama.ticket import Ticket
+from engine.backend import BackendEvent, EngineInfo, GenerateRequest, GenerationFinished, HeldState, StopReason
+from engine.clock import now_ns
+from engine.errors import XchatError
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
+from engine.timings import compute_timings
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """Where models are, and which of their files are known to be harmless. Called on the compute thread."""
+    """Finds the files of models, and knows harmless ones. Called on the compute thread."""
 
     find: Callable[[ModelRef], Path | None]
     """The file of a model; may raise ModelError."""
     trusted: Callable[[Path], bool]
-    """Whether a file can be loaded without trying it in a child process first."""
+    """Whether a file can be loaded without a check in a child process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load a model; cancelling the future gives it up."""
+    """Load a model; cancel the future to stop it."""
 
     ref: ModelRef
     preset: Preset
     on_event: Callable[[BackendEvent], None]
     future: Future[EngineInfo]
     force: bool
-    """Load also what memory is predicted not to hold."""
+    """Load also a model that is predicted not to fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakeState:
-    """Copy what the slot of the latest turn holds."""
+    """Copy the KV state of the latest turn."""
 
     least_tokens: int
     most_bytes: int
     future: Future[HeldState | None]
 
     def give_up(self) -> None:
-        """Answer that there is none."""
+        """Answer without a state."""
         if not self.future.done():
             self.future.set_result(None)
 
@@ -57,14 +61,14 @@ class PutState:
     future: Future[int]
 
     def give_up(self) -> None:
-        """Answer that nothing was taken."""
+        """Answer that nothing was restored."""
         if not self.future.done():
             self.future.set_result(0)
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyHot:
-    """Put the hot settings of a preset in force."""
+    """Apply the hot settings of a preset."""
 
     preset: Preset
 
@@ -74,4 +78,42 @@ class Close:
     """Free everything and end."""
 
 
+class Ticket:
+    """A turn to generate. `cancelled` may be set from any thread."""
+
+    def __init__(self, request: GenerateRequest) -> None:
+        self.request = request
+        self.cancelled = False
+
+
 Command = Load | TakeState | PutState | ApplyHot | Close | Ticket
+
+
+def notify(request: GenerateRequest, event: BackendEvent) -> None:
+    """Send an event to the request's listener; an exception of the listener must not end the compute thread."""
+    try:
+        request.on_event(event)
+    except Exception:  # noqa: BLE001
+        traceback.print_exc(file=sys.stderr)
+
+
+def conclude_unstarted(request: GenerateRequest, reason: StopReason, error: XchatError | None = None) -> None:
+    """Send the only event of a request that never ran."""
+    now = now_ns()
+    notify(
+        request,
+        GenerationFinished(
+            turn=request.turn,
+            at_ns=now,
+            reason=reason,
+            timings=compute_timings(
+                cache_n=0, prompt_n=0, submitted_ns=request.submitted_ns, prefill_start_ns=now, prefill_end_ns=now, token_ns=()
+            ),
+            started_ns=now,
+            prefill_start_ns=now,
+            prefill_end_ns=now,
+            prompt_tokens=0,
+            token_ns=(),
+            error=error,
+        ),
+    )

@@ -1,4 +1,4 @@
-"""The compute thread's own side: commands in, native calls, events out."""
+"""The loop of the compute thread: commands in, native calls, events out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 from engine.backend import EngineInfo, HeldState, LoadProgressed, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, ModelError, XchatError
 from engine.llama.chunking import Pace
-from engine.llama.commands import ApplyHot, Close, Command, Load, ModelFiles, PutState, TakeState
+from engine.llama.commands import ApplyHot, Close, Command, Load, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
 from engine.llama.generation import Turn
 from engine.llama.kv import common_prefix
 from engine.llama.loader import Loaded, Loader
@@ -26,7 +26,6 @@ from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled
 from engine.llama.native import on_native_death
 from engine.llama.processes.probe_cache import Verdicts
-from engine.llama.ticket import Ticket, conclude_unstarted
 from engine.presets.preset import AUTO_STREAM_BATCH, Cost, Preset
 
 _PROGRESS_STEP: Final = 0.01
@@ -35,8 +34,8 @@ _PROGRESS_STEP: Final = 0.01
 class Compute:
     """Owns everything native. Made and run on the compute thread; `info`, `log` and `cut_short` may be used from others.
 
-    The thread keeps its normal priority: stepping back by 5 costs half to nine tenths of the speed as soon as any other process is busy,
-    and a thread that sleeps most of the time, like the screen's, is woken within 10 ms (p99) either way.
+    The thread keeps its normal priority: nice 5 costs half to nine tenths of the speed as soon as any other process is busy, and a thread
+    that sleeps most of the time, like the screen's, is woken within 10 ms (p99) either way.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Compute:
         self._loaded: Loaded | None = None
         self._preset = Preset()
         self.info: EngineInfo | None = None
-        """What is loaded now."""
+        """The loaded model."""
 
     def run(self) -> None:
         """Serve commands until Close."""
@@ -87,7 +86,7 @@ class Compute:
 
     @property
     def state_key(self) -> StateKey | None:
-        """What a saved state must be of to be put back now; from any thread."""
+        """The key that a saved state must have to be restored now; from any thread."""
         loaded = self._loaded
         return loaded.state_key if loaded is not None else None
 
@@ -99,7 +98,7 @@ class Compute:
 
     @property
     def threads_now(self) -> ThreadsNow | None:
-        """The thread counts in force; from any thread."""
+        """The thread counts in use; from any thread."""
         loaded = self._loaded
         return loaded.threads.now if loaded is not None else None
 
@@ -108,7 +107,7 @@ class Compute:
         return self._loaded is not None and self._loaded.scheduler.busy
 
     def _receive(self, *, wait: bool) -> None:
-        """Take what has been asked; hot settings are put in force here, ahead of everything that waits."""
+        """Receive commands; hot settings apply at once, ahead of everything that waits."""
         while wait or not self._commands.empty():
             wait = False
             match self._commands.get():
@@ -208,20 +207,20 @@ class Compute:
         return self.info
 
     def _load_or_go_back(self, command: Load, old: Loaded | None) -> Loaded:
-        """Load; when that fails after the old model had to make room, the old one is loaded again before the failure is told."""
+        """Load; when that fails after the old model was freed, load the old one again and raise."""
         before = old.info if old is not None else None
         try:
             return self._loader.load(
-                command.ref, command.preset, _Watch(command, self._stay_responsive), old, self._unload, force=command.force
+                command.ref, command.preset, _Progress(command, self._stay_responsive), old, self._unload, force=command.force
             )
         except (XchatError, LoadCancelled):
             if before is not None and self._loaded is None:
                 with contextlib.suppress(XchatError):
-                    self._keep(self._loader.load(before.model.ref, before.preset, _NOBODY, None, lambda: None, force=True))
+                    self._keep(self._loader.load(before.model.ref, before.preset, lambda _fraction: True, None, lambda: None, force=True))
             raise
 
     def _stay_responsive(self) -> None:
-        """What has to go on while a model is read."""
+        """Receive commands while a model is read."""
         self._receive(wait=False)
 
     def _keep(self, loaded: Loaded) -> None:
@@ -261,7 +260,7 @@ class Compute:
         self._loader.close()
 
     def _native_death(self, reason: str) -> None:
-        """End of all native work. Runs on the thread that failed, and never returns: the process would end."""
+        """End all native work. Runs on the thread that failed and never returns: returning would end the process."""
         error = EngineError("The engine has failed", reason, "The conversation is kept; restart xchat to go on.")
         loaded = self._loaded
         if loaded is not None:
@@ -271,32 +270,17 @@ class Compute:
             threading.Event().wait()
 
 
-class _Nobody:
-    """Nobody waits for this load."""
-
-    def cancelled(self) -> bool:
-        return False
-
-    def progressed(self, fraction: float) -> None:
-        pass
-
-
-_NOBODY: Final = _Nobody()
-
-
-class _Watch:
-    """What a load in progress tells and asks."""
+class _Progress:
+    """Reports a load's progress in steps of `_PROGRESS_STEP`, and whether the load is still wanted."""
 
     def __init__(self, command: Load, meanwhile: Callable[[], None]) -> None:
         self._command = command
         self._meanwhile = meanwhile
-        self._told = -1.0
+        self._reported = -1.0
 
-    def cancelled(self) -> bool:
-        self._meanwhile()
-        return self._command.future.cancelled()
-
-    def progressed(self, fraction: float) -> None:
-        if fraction - self._told >= _PROGRESS_STEP or (fraction >= 1.0 > self._told):
-            self._told = fraction
+    def __call__(self, fraction: float) -> bool:
+        if fraction - self._reported >= _PROGRESS_STEP or (fraction >= 1.0 > self._reported):
+            self._reported = fraction
             self._command.on_event(LoadProgressed(self._command.ref, min(fraction, 1.0)))
+        self._meanwhile()
+        return not self._command.future.cancelled()

@@ -1,4 +1,4 @@
-"""A context: the KV cache and compute buffers of a loaded model, and every call that changes them, with the guards they need."""
+"""A context: the KV cache and compute buffers of a loaded model, and the guarded calls that change them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FLASH: Final = {
 DECODED: Final = 0
 NO_ROOM: Final = 1
 ABORTED: Final = 2
-"""What `Context.decode` returns; negative numbers are failures."""
+"""Results of `Context.decode`; negative numbers are failures."""
 
 
 class Context:
@@ -47,7 +47,7 @@ class Context:
         """Make a context for `n_seq` sequences, each with a window of its own.
 
         Raises:
-            EngineError: when the settings don't fit the model or the memory is missing.
+            EngineError: The settings don't fit the model, or memory is short.
         """
         self.model = model
         self.n_seq = n_seq
@@ -105,11 +105,11 @@ class Context:
             lib.llama_free(pointer)
 
     def set_threads(self, decode: int, batch: int) -> None:
-        """Use that many threads from the next graph on; the caller keeps both within the usable CPUs."""
+        """Set the thread counts from the next graph on; the caller keeps both within the usable CPUs."""
         lib.llama_set_n_threads(self.pointer, decode, batch)
 
     def request_abort(self) -> None:
-        """Make the decode call under way return ABORTED after the current graph node. Callable from any thread."""
+        """Make the running decode call return ABORTED after the current graph node. Thread-safe."""
         self._abort_flag[0] = b"\1"
 
     def clear_abort(self) -> None:
@@ -146,7 +146,7 @@ class Context:
         return int(lib.llama_decode(self.pointer, batch))
 
     def settle(self) -> None:
-        """Wait for the library after an aborted call; the call after it would be booked with this one's tokens otherwise."""
+        """Wait for the library after an aborted call; the next call would be charged with its tokens otherwise."""
         lib.llama_synchronize(self.pointer)
         lib.llama_perf_context_reset(self.pointer)
 
@@ -162,7 +162,7 @@ class Context:
         return view
 
     def warm_up(self) -> None:
-        """Evaluate one token and forget it: faults in what the first real token would wait for."""
+        """Evaluate one token and discard it, so that the first real token does not wait for page faults."""
         vocabulary = self.model.vocabulary
         token = vocabulary.bos if vocabulary.bos is not None else 0
         if self.decode((Part(0, 0, (token,), wants_logits=True),)) == DECODED:
@@ -171,7 +171,7 @@ class Context:
         lib.llama_perf_context_reset(self.pointer)
 
     def memory_use(self) -> dict[str, int]:
-        """Bytes by purpose, as `EngineInfo.memory` names them; empty where the build does not tell."""
+        """Bytes by purpose, as `EngineInfo.memory` names them; empty where the build does not report them."""
         buffers = memory_by_buffer(self.pointer)
         if buffers is None:
             return {}
@@ -190,7 +190,7 @@ class Memory:
     def __init__(self, context: lib.llama_context_p, n_seq: int) -> None:
         memory = lib.llama_get_memory(context)
         if memory is None:
-            raise EngineError("This model keeps no memory of a conversation", "it is no chat model", "Choose another model.")
+            raise EngineError("This model has no KV cache", "it is not a chat model", "Choose another model.")
         self._context = context
         self._memory = memory
         self._n_seq = n_seq
@@ -200,19 +200,19 @@ class Memory:
         lib.llama_memory_clear(self._memory, False)
 
     def cut(self, seq: int, position: int) -> bool:
-        """Forget what a sequence holds from `position` on; False when this kind of memory can't."""
+        """Remove a sequence's tokens from `position` on; False when this kind of memory can't."""
         return bool(lib.llama_memory_seq_rm(self._memory, self._checked(seq), position, -1))
 
     def first_position(self, seq: int) -> int:
-        """The oldest position that is held; -1 for nothing."""
+        """The oldest position held; -1 for none."""
         return int(lib.llama_memory_seq_pos_min(self._memory, self._checked(seq)))
 
     def last_position(self, seq: int) -> int:
-        """The newest position that is held; -1 for nothing."""
+        """The newest position held; -1 for none."""
         return int(lib.llama_memory_seq_pos_max(self._memory, self._checked(seq)))
 
     def save(self, seq: int, *, partial: bool) -> NDArray[np.uint8] | None:
-        """The state of a sequence; `partial` leaves out what can be cut back anyway. None when there is none."""
+        """The state of a sequence; `partial` omits the part that can be cut back anyway. None when there is none."""
         flags = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else lib.LLAMA_STATE_SEQ_FLAGS_NONE
         size = lib.llama_state_seq_get_size_ext(self._context, self._checked(seq), flags)
         if not size:
@@ -227,7 +227,7 @@ class Memory:
         return int(lib.llama_state_seq_get_size_ext(self._context, self._checked(seq), flags))
 
     def restore(self, seq: int, state: NDArray[np.uint8], *, partial: bool) -> bool:
-        """Put a saved state back; False, and nothing is known about the sequence, when it does not fit this context."""
+        """Restore a saved state; False, with the sequence in an unknown state, when it does not fit this context."""
         flags = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else lib.LLAMA_STATE_SEQ_FLAGS_NONE
         return bool(lib.llama_state_seq_set_data_ext(self._context, _bytes(state), state.size, self._checked(seq), flags))
 

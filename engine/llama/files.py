@@ -1,4 +1,4 @@
-"""A model's file, or the shards of one: seen, brought into the page cache, and told apart from others."""
+"""A model's file or its shards: checked, read ahead into the page cache, and fingerprinted."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from engine.models.facts import ModelFacts
 from engine.text import file_name, printable
 
 _CHUNK: Final = 4 << 20
-"""Bytes read between two looks at the cancel flag."""
+"""Bytes read between two checks of the cancel flag."""
 _SAMPLE: Final = 256 << 10
-"""Distance of the single bytes that tell whether a chunk is in the page cache."""
+"""Distance of the bytes that are read to test whether a chunk is in the page cache."""
 
 _FINGERPRINT_HEAD: Final = 16 << 20
 """Bytes hashed from the beginning: the metadata and the tokenizer of every model known."""
@@ -28,26 +28,25 @@ _FINGERPRINT_SAMPLE_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model on disk, seen at one moment."""
+    """A model on disk at one moment."""
 
     shards: tuple[Path, ...]
     size: int
     identity: str
-    """The same as long as the files on disk are the same."""
+    """Changes when the files on disk change."""
     facts: ModelFacts
 
     @property
     def path(self) -> Path:
-        """What the native library is given: the first shard."""
+        """The path for the native library: the first shard."""
         return self.shards[0]
 
 
 def examine(path: Path) -> ModelFile:
-    """Look at a model file without loading it.
+    """Check a model file without loading it.
 
     Raises:
-        ModelError: when it is missing, unreadable, no GGUF, no chat model, cut, or a shard of an incomplete set.
-
+        ModelError: It is missing, unreadable, not a GGUF, not a chat model, truncated, or a shard of an incomplete set.
     """
     checked = check_model(path.expanduser().absolute())
     size, identity = _identity(checked.parts)
@@ -55,12 +54,7 @@ def examine(path: Path) -> ModelFile:
 
 
 def identity_of(path: Path) -> str:
-    """The `ModelFile.identity` that `examine` would find, without reading the file.
-
-    Raises:
-        ModelError: when it can't be found.
-
-    """
+    """The `ModelFile.identity` of a file, without reading it. Raises ModelError when it can't be found."""
     return _identity(parts_of(path.expanduser().absolute()))[1]
 
 
@@ -79,12 +73,12 @@ Stamp = tuple[int, int, int, int]
 
 
 def stamps_of(shards: Sequence[Path]) -> tuple[Stamp | None, ...]:
-    """What tells whether these files are changed later; None for one that can't be seen."""
+    """Stamps to detect later changes of these files; None for one that can't be read."""
     return tuple(map(_stamp, shards))
 
 
 def overwritten(shards: Sequence[Path], before: Sequence[Stamp | None]) -> bool:
-    """Whether one of the files was changed in place since; another file under the same name is no change of the one before."""
+    """Whether one of the files was changed in place since; another file under the same name does not count."""
     pairs = ((old, _stamp(shard)) for shard, old in zip(shards, before, strict=False))
     return any(old is not None and now is not None and old[:2] == now[:2] and old != now for old, now in pairs)
 
@@ -98,10 +92,9 @@ def _stamp(path: Path) -> Stamp | None:
 
 
 def read_ahead(file: ModelFile, progressed: Callable[[float], bool]) -> bool:
-    """Bring a model into the page cache, so that the load after it, which can't be interrupted there, is short.
+    """Read a model into the page cache, so that the native load, which can't be interrupted, is short.
 
-    `progressed` is told the fraction done and says whether to go on. Chunks that are in memory already are not read again.
-    Returns False when it was told to stop.
+    `progressed` gets the fraction done and returns whether to go on. Cached chunks are not read again. Returns False when stopped.
     """
     buffer = bytearray(_CHUNK)
     done = 0
@@ -119,7 +112,7 @@ def read_ahead(file: ModelFile, progressed: Callable[[float], bool]) -> bool:
 
 
 def _resident(descriptor: int, start: int, size: int) -> bool:
-    """Whether single bytes all over a chunk can be read without waiting for the disk."""
+    """Whether sampled bytes of a chunk can be read without waiting for the disk."""
     if not sys.platform.startswith("linux"):
         return False
     byte = bytearray(1)

@@ -1,4 +1,4 @@
-"""One turn on its way through the engine: its tokens, its text, its timestamps, and the events that tell about them."""
+"""One turn in the engine: its tokens, text, timestamps and events."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from engine.clock import NS_PER_MS, now_ns
 from engine.disturbance import Wait, quiet_speed, taken_share
 from engine.errors import EngineError, XchatError
 from engine.llama.chunking import Delivery, Pace
+from engine.llama.commands import Ticket, notify
 from engine.llama.context import Context
 from engine.llama.kv import Reuse
 from engine.llama.sampling import Sampler
 from engine.llama.text import TextStream
-from engine.llama.ticket import Ticket, tell
 from engine.timings import compute_timings
 
 PROGRESS_EVERY_NS: Final = 50 * NS_PER_MS
-"""Prefill progress is told no more often than this."""
+"""Least time between two reports of prefill progress."""
 
 
 class Turn:
-    """A request and what has become of it. For the compute thread only."""
+    """A request and its progress. For the compute thread only."""
 
     def __init__(self, ticket: Ticket, pace: Pace, concluded: Callable[[Ticket], None]) -> None:
         request = ticket.request
@@ -42,13 +42,13 @@ class Turn:
         self.boundaries: tuple[int, ...] = ()
         """Positions in the prompt where later prompts may diverge, ascending."""
         self.tokens: list[int] = []
-        """Prompt and answer; what the KV cache does not hold of them is still to be evaluated."""
+        """Prompt and answer; those that the KV cache does not hold are still to be evaluated."""
         self.n_prompt = 0
         self.marks: tuple[int, ...] = ()
         """Positions in the prompt before which the state is worth a checkpoint, ascending."""
         self.done = False
         self._concluded = concluded
-        self._delivery = Delivery(request.turn, pace, partial(tell, request))
+        self._delivery = Delivery(request.turn, pace, partial(notify, request))
         self._sampler: Sampler | None = None
         self._text: TextStream | None = None
         self._eog: frozenset[int] = frozenset()
@@ -68,7 +68,7 @@ class Turn:
 
     @property
     def decoding(self) -> bool:
-        """Whether the prompt is behind it."""
+        """Whether the prompt is evaluated."""
         return self._prefill_end_ns is not None
 
     @property
@@ -78,14 +78,14 @@ class Turn:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody wants this turn to end."""
+        """Whether this turn is to end."""
         return self._ticket.cancelled
 
     def prepare(self, context: Context) -> None:
         """Render and tokenize the prompt and set up the sampler.
 
         Raises:
-            XchatError: when the prompt can't be made or does not fit.
+            XchatError: The prompt can't be made or does not fit.
         """
         self._started_ns = now_ns()
         context.model.refuse_if_overwritten()
@@ -122,13 +122,13 @@ class Turn:
         self._sampler = Sampler(context, self.request.sampling, tokens)
 
     def begin(self, reuse: Reuse) -> None:
-        """Tell that prefill begins with what the KV cache holds already."""
+        """Report that prefill begins after the tokens that the KV cache holds."""
         assert self._facts is not None
         assert self._started_ns is not None
         self._cached = reuse.cached
         now = now_ns()
         self._prefill_start_ns = self._progress_ns = now
-        tell(
+        notify(
             self.request,
             PromptReady(
                 turn=self.request.turn,
@@ -143,14 +143,14 @@ class Turn:
         self._prefill_start_ns = now_ns()
 
     def computed(self, tokens: int, threads: int, wait: Wait | None = None) -> None:
-        """Note how many threads evaluated the next tokens, and how long they waited; before `prefilled` and `next_token`."""
+        """Count evaluated tokens by thread count, and note how long the threads waited; before `prefilled` and `next_token`."""
         if wait is not None:
             self._waits.append(wait)
         by = self._decoded_by if self.decoding else self._prefilled_by
         by[threads] = by.get(threads, 0) + tokens
 
     def prefilled(self, held: int) -> None:
-        """Note that the KV cache now holds the first `held` tokens, and tell about it now and then."""
+        """Note that the KV cache now holds the first `held` tokens; report it every PROGRESS_EVERY_NS."""
         if self.decoding or self._prefill_start_ns is None:
             return
         now = now_ns()
@@ -163,7 +163,7 @@ class Turn:
             self._progress_ns = now
             elapsed_ms = (now - self._prefill_start_ns) / NS_PER_MS
             eta_ms = elapsed_ms / self._evaluated * (total - self._evaluated) if self._evaluated else 0.0
-            tell(self.request, PrefillProgressed(self.request.turn, now, self._evaluated, total, elapsed_ms, eta_ms))
+            notify(self.request, PrefillProgressed(self.request.turn, now, self._evaluated, total, elapsed_ms, eta_ms))
 
     def next_token(self, row: int) -> None:
         """Sample after batch index `row`, deliver the token, and end the turn when it is the last one."""
@@ -184,7 +184,7 @@ class Turn:
             self.conclude(StopReason.LENGTH)
 
     def conclude(self, reason: StopReason, error: XchatError | None = None) -> None:
-        """Tell that the turn has ended; what comes after the first call counts for nothing."""
+        """Report that the turn has ended; later calls do nothing."""
         if self.done:
             return
         self.done = True
@@ -204,7 +204,7 @@ class Turn:
         cut = reason in {StopReason.LENGTH, StopReason.CANCELLED}
         tail = self._text.finish(stopped=reason is StopReason.STOP_STRING, cut=cut) if self._text is not None else ""
         self._concluded(self._ticket)
-        tell(
+        notify(
             self.request,
             GenerationFinished(
                 turn=self.request.turn,
@@ -226,11 +226,11 @@ class Turn:
         )
 
     def close(self) -> None:
-        """Free what is native; on the compute thread, never while native code has failed."""
+        """Free native memory; on the compute thread, never after native code has failed."""
         if self._sampler is not None:
             self._sampler.close()
 
 
 def _most(by: Mapping[int, int]) -> int | None:
-    """The number of threads that evaluated most tokens."""
+    """The thread count that evaluated most tokens."""
     return max(by, key=by.__getitem__, default=None)

@@ -1,4 +1,4 @@
-"""What one sequence of the KV cache holds, how much of it a new prompt can use, and the way back where memory can't simply be cut."""
+"""The content of one sequence of the KV cache, its reuse by a new prompt, and checkpoints where it can't be cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.backend import MemoryKind
 from engine.llama.context import Memory
 
 MAX_CHECKPOINTS: Final = 24
-"""Most states kept per sequence."""
+"""Most checkpoints per sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,20 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """What a new prompt takes over."""
+    """The part of the KV cache that a new prompt reuses."""
 
     cached: int
     """Tokens that need not be evaluated again."""
     diverged_at: int | None
-    """First position where the prompt differs from what was held; None when nothing more was held."""
+    """First position where the prompt differs from the held tokens; None when there were no more."""
     restored_checkpoint: bool
 
 
 class SequenceCache:
-    """Mirror of one sequence: the ids of the tokens that the native memory really holds.
+    """Mirror of one sequence: the ids of the tokens that the native memory holds.
 
-    Attention models forget their newest tokens at will. Recurrent and hybrid models have one state that every token changes, and
-    sliding-window models have dropped the tokens that a shorter text would need; they go back to a checkpoint, or begin again.
+    The KV cache of attention models can be cut anywhere. Recurrent and hybrid models have one state that every token changes, and
+    sliding-window models have dropped tokens that a shorter text would need; they return to a checkpoint, or start again.
     """
 
     def __init__(self, memory: Memory, seq: int, kind: MemoryKind, *, n_swa: int, checkpoint_bytes: int) -> None:
@@ -52,20 +52,20 @@ class SequenceCache:
         self._checkpoints: list[Checkpoint] = []
         self._trusted = True
         self.tokens: list[int] = []
-        """Ids held, oldest first. While `evaluating` they do not contain the batch under way."""
+        """Ids held, oldest first, without the running batch."""
 
     @property
     def uses_checkpoints(self) -> bool:
-        """Whether going back needs states saved on the way."""
+        """Whether cutting needs saved states."""
         return self._kind is not MemoryKind.ATTENTION
 
     @property
     def checkpoint_positions(self) -> tuple[int, ...]:
-        """Where this sequence can go back to, ascending."""
+        """Positions of the checkpoints, ascending."""
         return tuple(checkpoint.position for checkpoint in self._checkpoints)
 
     def reuse(self, prompt: Sequence[int]) -> Reuse:
-        """Keep the longest usable beginning that is common with `prompt`, and forget the rest.
+        """Keep the longest usable common prefix with `prompt` and remove the rest.
 
         At least the last token of the prompt is left to evaluate, because logits are not kept.
         """
@@ -82,7 +82,7 @@ class SequenceCache:
         self.tokens.extend(tokens)
 
     def aborted(self, batch: Sequence[int]) -> None:
-        """Find out what is held after a decode call that had `batch` of this sequence in it was aborted; `reuse` it before going on."""
+        """Update the mirror after an aborted decode call with `batch` of this sequence in it; call `reuse` before going on."""
         if self._kind in (MemoryKind.HYBRID, MemoryKind.RECURRENT):
             # The native library moves positions back but not the state, which has seen a part of the batch.
             self._trusted = False
@@ -93,14 +93,14 @@ class SequenceCache:
         self._trusted = self._can_cut(held)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         self._memory.cut(self._seq, 0)
         self._checkpoints.clear()
         self.tokens = []
         self._trusted = True
 
     def save(self, most_bytes: int | None = None) -> NDArray[np.uint8] | None:
-        """The whole state, to carry it into another context; None when there is nothing that can be trusted, or it is too large."""
+        """The whole state, for another context; None when there is none that is valid, or it is too large."""
         if not self.tokens or not self._trusted:
             return None
         if most_bytes is not None and self._memory.saved_size(self._seq, partial=False) > most_bytes:
@@ -108,12 +108,12 @@ class SequenceCache:
         return self._memory.save(self._seq, partial=False)
 
     def replace(self, tokens: Sequence[int], state: NDArray[np.uint8]) -> bool:
-        """Forget what is held and take over a saved state instead; False (and the sequence is empty) when that does not fit this one."""
+        """Replace the content by a saved state; False (and the sequence is empty) when that does not fit."""
         self.clear()
         return self.adopt(tokens, state)
 
     def adopt(self, tokens: Sequence[int], state: NDArray[np.uint8]) -> bool:
-        """Take over what another context held; False (and the sequence is empty) when that does not fit this one."""
+        """Restore the state of another context; False (and the sequence is empty) when that does not fit."""
         if not self._memory.restore(self._seq, state, partial=False) or self._memory.last_position(self._seq) + 1 != len(tokens):
             self.clear()
             return False
@@ -121,7 +121,7 @@ class SequenceCache:
         return True
 
     def checkpoint(self) -> None:
-        """Remember the state as it is now, within the bounds for number and bytes."""
+        """Save the state, within the bounds for number and bytes."""
         position = len(self.tokens)
         if not self.uses_checkpoints or not self._trusted or not position or position in self.checkpoint_positions:
             return
@@ -142,7 +142,7 @@ class SequenceCache:
         return gaps.index(min(gaps))
 
     def _go_back(self, keep: int) -> bool:
-        """Hold at most the first `keep` tokens; returns whether a checkpoint was needed for it."""
+        """Keep at most the first `keep` tokens; returns whether a checkpoint was restored."""
         if keep > 0 and self._trusted and self._can_cut(keep) and self._memory.cut(self._seq, keep):
             self._hold(keep)
             return False
@@ -157,7 +157,7 @@ class SequenceCache:
         return False
 
     def _can_cut(self, keep: int) -> bool:
-        """Whether the tokens that the one at `keep` looks back at are all still held."""
+        """Whether all tokens that the one at `keep` attends to are still held."""
         if self._kind is MemoryKind.ATTENTION:
             return True
         if self._kind is MemoryKind.SLIDING_WINDOW:
@@ -170,7 +170,7 @@ class SequenceCache:
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens both begin with."""
+    """Length of the common prefix."""
     for index, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:
             return index

@@ -1,4 +1,4 @@
-"""From a path and a preset to a model with a context, with as little done anew as the change asks for."""
+"""Loads a model with its context, and rebuilds only what a change of settings requires."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -37,18 +37,12 @@ from engine.threads.spin_lever import find_lever
 from engine.threads.wait_policy import WaitPolicy
 
 _READING: Final = 0.8
-"""Share of the progress that reading the file makes up; the rest is the native load."""
+"""Share of the progress for reading the file; the rest is the native load."""
 _MIB: Final = 1 << 20
 
 
-class Watch(Protocol):
-    """Whoever waits for a load."""
-
-    def cancelled(self) -> bool:
-        """Whether the load is to be given up; asked often."""
-
-    def progressed(self, fraction: float) -> None:
-        """Told how much is done."""
+Report = Callable[[float], bool]
+"""Reports the fraction of a load that is done; called often. False gives the load up."""
 
 
 @dataclass(slots=True)
@@ -63,15 +57,15 @@ class Loaded:
 
     @property
     def state_key(self) -> StateKey:
-        """What a saved KV state must be of to be put into this context."""
+        """The key that a saved KV state must have to be restored into this context."""
         return StateKey(self.info.model.fingerprint, f"{kv_layout(self.info.preset)} {self.context.n_seq}", library_version())
 
     def close(self) -> None:
-        """Free the context, then the model (that order), and give the memory back."""
+        """Free the context, then the model, and return the memory to the system."""
         self.scheduler.close()
         self.context.close()
         self.model.close()
-        gc.collect()  # a vocabulary and its pieces hold each other: without this their pages stay in use, among those given back
+        gc.collect()  # a vocabulary and its pieces form a cycle that would keep its pages in use
         trim_heap()
 
 
@@ -92,18 +86,15 @@ class Loader:
 
     @property
     def waits(self) -> WaitPolicy:
-        """How waiting compute threads behave: one for all models, since OpenMP threads are the process's. Needs the native library."""
+        """The policy for waiting compute threads: one per process, like the OpenMP threads. Needs the native library."""
         if self._waits is None:
             self._waits = WaitPolicy(*find_lever())
         return self._waits
 
     def fits(self, loaded: Loaded, ref: ModelRef, preset: Preset) -> Cost | None:
-        """What it takes to get from what is loaded to `ref` with `preset`: None when it is that already.
+        """The cost of changing to `ref` with `preset`; None when nothing differs. Raises ModelError when another file is gone.
 
         A loaded model outlives its file: one that was deleted can still get another context.
-
-        Raises:
-            ModelError: when another file is gone.
         """
         if _is_another_file(self._path(ref), loaded.model.file):
             return Cost.RELOAD
@@ -111,37 +102,29 @@ class Loader:
         return cost_of_change(here, msgspec.structs.replace(preset, model=here.model, quant=here.quant))
 
     def load(
-        self, ref: ModelRef, preset: Preset, watch: Watch, old: Loaded | None, free_old: Callable[[], None], *, force: bool = False
+        self, ref: ModelRef, preset: Preset, report: Report, old: Loaded | None, free_old: Callable[[], None], *, force: bool = False
     ) -> Loaded:
         """Load a model; with `force`, also one that is too large for this machine.
 
-        `free_old` is called, when nothing can be found wrong with the file any more, if the model does not fit beside the old one.
+        `free_old` is called before the native load if the model does not fit beside the old one.
 
         Raises:
-            ModelError: when the file can't be used.
-            TooLargeError: when it is too large for this machine.
-            EngineError: when the context can't be made.
-            LoadCancelled: when `watch` wants no more of it.
+            ModelError: The file can't be used.
+            TooLargeError: It is too large for this machine.
+            EngineError: The context can't be made.
+            LoadCancelled: `report` returned False.
         """
         began = now_ns()
         file = examine(self._path(ref))
         if not force:
             _refuse_what_can_not_fit(file, preset, self._n_slots, _freed_by(old))
 
-        def reading(fraction: float) -> bool:
-            watch.progressed(fraction * _READING)
-            return not watch.cancelled()
-
-        def loading(fraction: float) -> bool:
-            watch.progressed(_READING + fraction * (1 - _READING))
-            return not watch.cancelled()
-
         probe = None if self._harmless(file) else Probe(file.path)
         try:
-            if file.size < read_room().available and not read_ahead(file, reading):
+            if file.size < read_room().available and not read_ahead(file, lambda fraction: report(fraction * _READING)):
                 raise LoadCancelled
             if probe is not None:
-                if not probe.wait(lambda: not watch.cancelled()):
+                if not probe.wait(lambda: report(_READING)):
                     raise LoadCancelled
                 self._verdicts.remember(file)
         finally:
@@ -149,7 +132,14 @@ class Loader:
                 probe.close()
         if predict(file.facts, preset, features=cpu_features(), n_seq=self._n_slots).needed > read_room().available:
             free_old()
-        model = Model(ref, file, mmap=preset.mmap, repack=preset.repack, log=self._log, progressed=loading)
+        model = Model(
+            ref,
+            file,
+            mmap=preset.mmap,
+            repack=preset.repack,
+            log=self._log,
+            progressed=lambda fraction: report(_READING + fraction * (1 - _READING)),
+        )
         try:
             return self._with_context(model, preset, began, AutoThreads(preset, waits=self.waits))
         except EngineError:
@@ -158,14 +148,14 @@ class Loader:
             raise
 
     def rebuild(self, loaded: Loaded, preset: Preset, *, force: bool = False) -> tuple[Loaded, EngineError | None]:
-        """Make another context on a loaded model and carry over what its KV cache holds, where that is compatible.
+        """Make another context on a loaded model and carry over its KV state, where that is compatible.
 
-        When the new context can't be made, the old settings are put in force again and the error is returned beside them. Thread
-        counts that are `auto` before and after go on with what they have found.
+        When the new context can't be made, the old one is made again and returned with the error. Thread counts that stay `auto` keep
+        their findings.
 
         Raises:
-            TooLargeError: when the new context can't fit into memory (and no `force` is used); nothing has changed then.
-            EngineError: when the old context can't be made again either; the model is closed then.
+            TooLargeError: The new context does not fit into memory (and no `force`); nothing has changed.
+            EngineError: The old context can't be made again either; the model is closed.
         """
         began = now_ns()
         if not force:
@@ -220,28 +210,28 @@ class Loader:
 
 
 def _is_another_file(path: Path, loaded: ModelFile) -> bool:
-    """Whether `path` is something else than what was loaded from there, or from elsewhere."""
+    """Whether `path` is another file than the loaded one."""
     if path == loaded.path and not path.exists():
         return False
     return identity_of(path) != loaded.identity
 
 
 def checkpoint_budget() -> int:
-    """Bytes to spend on checkpoints of conversations: a sixteenth of what is free, within sane bounds."""
+    """Bytes for checkpoints: a sixteenth of the free memory, from 64 MiB to 1 GiB."""
     return max(64 * _MIB, min(1024 * _MIB, read_room().available // 16))
 
 
 def _freed_by(loaded: Loaded | None) -> int:
-    """Bytes that come back when this is freed; mapped weights are page cache, which counts as available already."""
+    """Bytes that freeing this returns; mapped weights are page cache, which counts as available already."""
     if loaded is None:
         return 0
     return sum(size for purpose, size in loaded.info.memory.items() if purpose != "weights" or not loaded.model.mmap)
 
 
 def _refuse_what_can_not_fit(file: ModelFile, preset: Preset, n_seq: int, freed: int) -> None:
-    """Raise TooLargeError for a load that would end in swapping or at the hands of the kernel, rather than in an answer.
+    """Raise TooLargeError for a load that would swap or be killed.
 
-    Mapped weights beyond the memory that is free now are slow but possible, so only what must stay in memory is held against that.
+    Mapped weights beyond the free memory are slow but possible, so only memory that must stay resident is compared with it.
     """
     room = read_room()
     room = Room(min(room.available + freed, room.total), room.total, room.limited)

@@ -1,4 +1,4 @@
-"""What the native library says: kept in a bounded ring and written to a log file, never to the screen."""
+"""The native library's log: kept in a bounded ring and written to a log file, never to the screen."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CONTINUED: Final = 5
 
 RING_LINES: Final = 1_000
 MAX_LINE: Final = 2_000
-"""Characters kept of one line: metadata such as a chat template is printed whole otherwise."""
+"""Characters kept of one line; metadata such as a chat template may be longer."""
 
 MAX_FILE: Final = 4 << 20
-"""Bytes after which a log file is put aside (one is kept) when it is opened."""
+"""Size from which a log file is rotated when it is opened; one old file is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class LogLine:
 
 
 _installed: list[NativeLog] = []
-"""Keeps the log that the native side has a plain pointer to alive."""
+"""Keeps the log alive that the native side has a pointer to."""
 
 
 class NativeLog:
-    """Receives the native log of this process; the one that listened last has it.
+    """Receives the native log of this process; the last one to call `listen` has it.
 
-    A model file can put what it likes into its metadata, and the loader prints that, so characters that a terminal acts on are replaced.
+    The loader prints metadata of model files, so characters that a terminal acts on are replaced.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -55,7 +55,7 @@ class NativeLog:
         self._callback = lib.llama_log_callback(self._receive)
 
     def listen(self) -> None:
-        """Take the native log over and forget earlier lines, so that `errors` tells about what comes next."""
+        """Receive the native log from now on; earlier lines are dropped, so that `errors` belongs to the next call."""
         self._lines.clear()
         _installed[:] = [self]
         lib.llama_log_set(self._callback, ctypes.c_void_p(0))
@@ -91,7 +91,7 @@ class NativeLog:
 
 
 def _open(path: Path) -> int | None:
-    """Open a log for appending; one that has grown large makes room first. None when the disk does not allow it."""
+    """Open a log for appending, rotated when it is large. None when the disk refuses."""
     try:
         if path.exists() and path.stat().st_size > MAX_FILE:
             path.replace(path.with_name(f"{path.name}.1"))
@@ -102,11 +102,11 @@ def _open(path: Path) -> int | None:
 
 
 LOADING: Final = ("llama_model_load: ", "llama_model_load_from_file_impl: ", "error loading model: ")
-"""What the native library puts before the reason why a model isn't loaded."""
+"""Prefixes of the native library before the reason why a model isn't loaded."""
 
 
 def last_reason(lines: Iterable[str], prefixes: tuple[str, ...] = LOADING) -> str:
-    """The most telling of some error lines: the first one (later ones only say that the caller gave up), without its function's name."""
+    """The reason in some error lines: the first line without its function's name; later ones come from callers."""
     for line in lines:
         text = line
         for prefix in prefixes:

@@ -21,13 +21,13 @@ from engine.text import file_name, printable
 
 _META_BYTES: Final = 4096
 _GUESSED: Final = 1024
-"""Set in a file type that the native library worked out from the tensors."""
+"""Set in a file type that the native library derived from the tensors."""
 _MAX_META: Final = 1 << 20
 """Longest metadata value kept; longer ones are cut."""
 
 
 class LoadCancelled(Exception):  # noqa: N818
-    """The load was given up on request; nothing is left behind."""
+    """The load was cancelled; nothing is left behind."""
 
 
 class Model:
@@ -39,8 +39,8 @@ class Model:
         """Load `file`, which `ref` names.
 
         Raises:
-            ModelError: when the native library refuses it.
-            LoadCancelled: when `progressed`, told the fraction done, says no.
+            ModelError: The native library refuses it.
+            LoadCancelled: `progressed`, called with the fraction done, returned False.
         """
         cancelled = False
 
@@ -86,10 +86,9 @@ class Model:
         return self._pointer
 
     def refuse_if_overwritten(self) -> None:
-        """Look whether a mapped file was changed where it lies: its weights are not those that were loaded, and may end the process.
+        """Raise EngineError when a mapped file was changed in place: its weights differ, and may end the process.
 
-        Raises:
-            EngineError: when it was. A file that was deleted, or replaced by another one, is still there for whoever mapped it.
+        A file that was deleted, or replaced by another one, stays mapped as it was.
         """
         if overwritten(self.file.shards, self._stamps):
             raise EngineError(
@@ -136,7 +135,7 @@ class Model:
         )
 
     def _metadata(self) -> dict[str, str]:
-        """All scalar metadata of the file as text; arrays come as the native library abbreviates them."""
+        """All metadata of the file as text; the native library abbreviates arrays."""
         metadata: dict[str, str] = {}
         for index in range(lib.llama_model_meta_count(self.pointer)):
             key = _text(lib.llama_model_meta_key_by_index, self.pointer, index)

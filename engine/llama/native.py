@@ -1,7 +1,6 @@
-"""The native libraries: the ctypes bindings of llama-cpp-python 0.3.36, and the symbols that those leave out.
+"""The native libraries: the ctypes bindings of llama-cpp-python 0.3.36, and symbols that they lack.
 
-The bindings module is loaded without running the package's own `__init__`, which imports the high-level class, its chat formats and
-a disk cache (80 ms that nobody here uses) and installs a log callback that prints.
+The bindings module is loaded without the package's own `__init__`, which takes 80 ms and installs a log callback that prints.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _IS_LINUX = sys.platform.startswith("linux")
 
 
 def _shared_library(name: str) -> ctypes.CDLL:
-    """A library as libllama itself has it open: under another file name it would be a second copy with state of its own."""
+    """A library under the file name that libllama opened; another name would load a second copy."""
     if _IS_LINUX:
         return ctypes.CDLL(str(_LIBRARY_FOLDER / f"lib{name}.so.0"))
     suffix = "dylib" if sys.platform == "darwin" else "so"
@@ -61,16 +60,12 @@ _installed_handlers: list[object] = []
 ABORT_IF_SET = lib.ggml_abort_callback(cast(int, ctypes.cast(_libc.strlen, ctypes.c_void_p).value))
 """An abort callback that is true when its data, a C string, is not empty: libc's strlen.
 
-It runs after every node of the compute graph, some 500 times per token, so it must not be Python: taking the GIL there makes a token
-up to sixty times slower.
+It runs some 500 times per token and must not be Python: taking the GIL there makes a token up to sixty times slower.
 """
 
 
 def on_native_death(callback: Callable[[str], None]) -> None:
-    """Have `callback` called, with the reason, in place of the end of the process when native code aborts or an exception escapes it.
-
-    It runs on the thread that failed and must never return.
-    """
+    """Call `callback` with the reason when native code aborts or a C++ exception escapes; it must never return."""
 
     def aborted(message: bytes | None) -> None:
         callback((message or b"abort").decode(errors="replace").strip())
@@ -108,20 +103,20 @@ def _current_exception() -> str:
 
 
 def trim_heap() -> None:
-    """Give freed memory back to the system, so that a model switch does not look like a leak."""
+    """Return freed memory to the system, so that a model switch does not look like a leak."""
     if _IS_LINUX:
         _libc.malloc_trim(0)
 
 
 def library_version() -> str:
-    """The llama.cpp build, as far as it says; part of the key under which results about a file are remembered."""
+    """Identifies the llama.cpp build, for keys of cached results."""
     library = Path(lib._lib._name)
     stat = library.stat()
     return f"{lib.llama_version().decode()}-{stat.st_size}-{stat.st_mtime_ns}"
 
 
 def library_name() -> str:
-    """Version and build of the native library for people, as far as it says, and of the bindings that brought it."""
+    """Version and build of the native library and of the bindings, for display."""
     build = [lib.llama_version().decode(errors="replace")]
     for what in ("commit", "version"):
         tell = getattr(_ggml_base, f"ggml_{what}", None)
@@ -138,7 +133,7 @@ def system_info() -> str:
 
 
 class _StdMap(ctypes.Structure):
-    """A libstdc++ std::map as it lies in memory: word 2 is the root of its red-black tree."""
+    """Memory layout of a libstdc++ std::map: word 2 is the root of its red-black tree."""
 
     _fields_ = (("words", ctypes.c_uint64 * 6),)
 
@@ -149,9 +144,9 @@ _NODE_LEFT, _NODE_RIGHT, _NODE_KEY, _NODE_MODEL, _NODE_CONTEXT, _NODE_COMPUTE = 
 
 
 def memory_by_buffer(context: object) -> dict[str, tuple[int, int, int]] | None:
-    """Bytes of model, context and compute buffers by the name of the buffer type; None where the build does not tell.
+    """Bytes of model, context and compute buffers by the name of the buffer type; None where the build has no such function.
 
-    The function is not part of llama.cpp's C interface, and what it returns is laid out as GNU's C++ library does it.
+    The function is not part of llama.cpp's C interface, and its result has the layout of GNU's C++ library.
     """
     try:
         breakdown = lib._lib["_Z26llama_get_memory_breakdownPK13llama_context"]

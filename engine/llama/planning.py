@@ -1,6 +1,6 @@
-"""Which tokens go into the next decode call. Pure arithmetic on what it is given: no clock is read, no native call made.
+"""Chooses the tokens of the next decode call. Pure arithmetic: no clock, no native call.
 
-A step has a budget of time. Every running answer gets its token; what is left of the budget goes to prompts, the most urgent first.
+A step has a budget of time. Every running answer gets its token; the rest of the budget goes to prompts, the most urgent first.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import Final, NamedTuple
 from engine.clock import NS_PER_MS, NS_PER_S
 
 CALL_NS: Final = 250 * NS_PER_MS
-"""How long one decode call of a prefill should take when nobody reads an answer meanwhile: the pace of its progress."""
+"""Target duration of a decode call that has only prompts in it."""
 READING_NS: Final = 100 * NS_PER_MS
-"""How long a call with running answers may take; twice as long as without the prompt, where that is more."""
+"""Longest call with running answers; twice as long as without the prompt, where that is more."""
 TILE: Final = 16
 """Rows that the matrix kernels compute together: a call with 12 tokens takes as long as one with 16."""
 FIRST_CHUNK: Final = 32
-"""Prompt tokens in a call as long as the speed is unknown."""
+"""Prompt tokens in a call while the speed is unknown."""
 LEAST_CHUNK: Final = 64
 """Prompt tokens in a call of a slow model: each call reads all weights, and with fewer tokens that costs over a tenth."""
 CHUNK_STEP: Final = 8
-"""Calls have a multiple of so many prompt tokens, and at least so many."""
+"""The number of prompt tokens in a call is a multiple of this, at least one."""
 NODE_NS: Final = 25 * NS_PER_MS
-"""Longest that one node of the compute graph may take: a stop takes effect between nodes, and half of its 50 ms is kept for bad moments."""
+"""Longest time of one node of the compute graph: a stop takes effect between nodes, within 50 ms."""
 WIDEST_SHARE: Final = 0.3
 """Share of a layer's time in its slowest node, a matrix of the feed-forward, when the context is short."""
 
@@ -40,11 +40,11 @@ class Part(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a turn still has to evaluate."""
+    """The tokens that a turn still has to evaluate."""
 
     seq: int
     held: int
-    """How many of its tokens the KV cache holds."""
+    """Number of its tokens that the KV cache holds."""
     tokens: Sequence[int]
     """Prompt and answer so far."""
     marks: Sequence[int] = ()
@@ -52,7 +52,7 @@ class Work(NamedTuple):
 
 
 class Speeds:
-    """What calls took so far."""
+    """Measured durations of calls."""
 
     def __init__(self, n_layer: int) -> None:
         self._n_layer = max(1, n_layer)
@@ -60,10 +60,10 @@ class Speeds:
         """Tokens per second of the last call with a piece of prompt in it."""
         self._best_prompt_rate = 0.0
         self.step_ns = 0
-        """How long the last call with one token for each answer took."""
+        """Duration of the last call with one token per answer."""
 
-    def learn(self, tokens: int, sequences: int, took_ns: int) -> None:
-        """Take in how long a call with that many tokens of that many sequences took."""
+    def measured(self, tokens: int, sequences: int, took_ns: int) -> None:
+        """Add the duration of a call with this number of tokens and sequences."""
         if tokens == sequences:
             self.step_ns = took_ns
         elif tokens >= CHUNK_STEP:
@@ -71,9 +71,9 @@ class Speeds:
             self._best_prompt_rate = max(self._best_prompt_rate, self._prompt_rate)
 
     def chunk(self, room: int) -> int:
-        """Prompt tokens of a call of its own: so many that it takes about CALL_NS, and so few that each of its nodes stays below NODE_NS.
+        """Prompt tokens of a call without answers: it takes about CALL_NS, and each of its nodes less than NODE_NS.
 
-        What a call takes longer than at the best of times is attention, one node per layer, that has a long text to attend to.
+        The time above that of the fastest call is attention to a long context, one node per layer.
         """
         if not self._prompt_rate:
             return min(FIRST_CHUNK, room)
@@ -82,7 +82,7 @@ class Speeds:
         return max(1, min(max(chunk, CHUNK_STEP), room))
 
     def chunk_beside(self, answers: int, room: int) -> int:
-        """Prompt tokens of a call that has the next tokens of that many answers in it: whole tiles, at least the rest of one."""
+        """Prompt tokens of a call with `answers` next tokens in it: whole tiles, at least the rest of one."""
         fill = TILE - answers % TILE
         if not self._prompt_rate:
             return min(fill, room)
@@ -100,8 +100,8 @@ def plan(works: Sequence[Work], speeds: Speeds, n_batch: int) -> list[Part]:
     """The next call: one token for each answer, and as much of the prompts as the budget allows; ordered by sequence.
 
     Args:
-        works: What is to be evaluated, one per sequence, the most urgent first.
-        speeds: What calls took so far.
+        works: One per sequence, the most urgent first.
+        speeds: Measured durations of calls.
         n_batch: Most tokens in a call.
     """
     parts = [Part(seq, held, tokens[-1:], wants_logits=True) for seq, held, tokens, _ in works if held == len(tokens) - 1]

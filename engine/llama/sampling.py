@@ -1,4 +1,4 @@
-"""Picking the next token from the logits."""
+"""Sampling: the next token from the logits."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from engine.llama.native import lib
 from engine.presets.preset import Sampling
 
 _SEEDS: Final = 4_294_967_295
-"""Seeds lie below this; it stands for "draw one" in the native library, which then can't be repeated."""
+"""Seeds are below this; the native library takes this one for a random seed."""
 _NEVER: Final = float("-inf")
 
 
 class Sampler:
     """The sampler chain of one turn. For the compute thread only; `close` it.
 
-    The chain begins with top-k, because everything after it then works on a few dozen candidates instead of the whole vocabulary.
+    The chain begins with top-k, so that the rest works on a few dozen candidates instead of the whole vocabulary.
     """
 
     def __init__(self, context: Context, settings: Sampling, recent: Sequence[int]) -> None:
-        """Build a chain; `recent` are the last tokens of the prompt, which a repeat penalty looks at."""
+        """Build a chain; `recent` are the last tokens of the prompt, for a repeat penalty."""
         self._context = context
         self.seed = secrets.randbelow(_SEEDS) if settings.seed is None else settings.seed
         suppressed = context.model.vocabulary.suppressed

@@ -1,8 +1,7 @@
-"""Runs turns on one context: which of them are in the next decode call, and what follows from it.
+"""Runs turns on one context: plans and applies decode calls.
 
-A slot is one sequence of the KV cache. Whoever asks chooses none: a turn gets the free slot that holds the longest usable beginning of
-its prompt. What of its tokens the slot's cache does not hold is still to be evaluated, whatever the reason (a new prompt, a sampled
-token, an aborted call, a slot that another turn had in between).
+A slot is one sequence of the KV cache. A turn gets the free slot with the longest usable prefix of its prompt. Tokens that the slot's
+cache does not hold are still to be evaluated (a new prompt, a sampled token, an aborted call, a slot that another turn used).
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from engine.llama.planning import Part, Speeds, Work, plan
 from engine.llama.thread_counts import ContextThreads
 
 SLOW_TOKEN_NS: Final = 25 * NS_PER_MS
-"""A token that takes longer is aborted on stop instead of finished, even where the state is lost with it and a checkpoint has to serve."""
+"""Decode steps slower than this are aborted on stop, even if that loses the sequence state and costs a checkpoint restore."""
 CHECKPOINT_EVERY: Final = 1024
 """Tokens of a long prompt between two checkpoints."""
 CHECKPOINT_APART: Final = 64
-"""Boundaries closer than this to the one before are not worth a call of their own."""
+"""Least distance of two checkpoints at boundaries; each costs a call."""
 CHECKPOINT_TAIL: Final = 8
-"""The last checkpoint of a prompt stands before its last tokens: the generation prompt, which the next prompt often has differently."""
+"""Tokens after the last checkpoint of a prompt: the generation prompt, which often differs in the next one."""
 
 
 @dataclass(slots=True)
@@ -38,7 +37,7 @@ class _Slot:
     cache: SequenceCache
     owner: Turn | None = None
     used: int = 0
-    """When a turn got it last, as a count of turns."""
+    """When it was last assigned, as a count of assignments."""
 
 
 class Scheduler:
@@ -59,7 +58,7 @@ class Scheduler:
         ]
         self._turns: list[Turn] = []
         self._running: list[_Slot] | None = None
-        """The slots of the last call, as long as no turn came, ended or is to end: most calls are for one token."""
+        """The slots of the last call, while no turn was added, ended or cancelled: most calls are for one token."""
         self._given = 0
         self._abortable = False
         self._abort_is_free = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
@@ -78,11 +77,11 @@ class Scheduler:
 
     @property
     def latest(self) -> SequenceCache:
-        """The cache of the slot that was given to a turn last."""
+        """The cache of the slot that was assigned last."""
         return max(self._slots, key=lambda slot: slot.used).cache
 
     def cache_for(self, tokens: Sequence[int]) -> SequenceCache:
-        """The cache of the free slot that should hold `tokens`, which counts as the latest from now on; while nothing is running."""
+        """Assign the best slot for `tokens` and return its cache; while nothing is running."""
         return self._take(self._best(self._slots, tokens)).cache
 
     def add(self, turn: Turn) -> None:
@@ -106,13 +105,13 @@ class Scheduler:
             turn.conclude(reason, error)
 
     def step(self) -> None:
-        """One decode call, and what follows from it."""
+        """Plan and apply one decode call."""
         parts = self.plan()
         if parts:
             self.apply(parts)
 
     def plan(self) -> list[Part]:
-        """What goes into the next decode call; nothing when there is no turn left to run."""
+        """The parts of the next decode call; empty when there is no turn to run."""
         works = []
         for slot in self._next_slots():
             turn = slot.owner
@@ -135,7 +134,7 @@ class Scheduler:
         self._abortable = False
         if result == DECODED:
             end = now_ns()
-            self._speeds.learn(tokens, len(parts), end - begin)
+            self._speeds.measured(tokens, len(parts), end - begin)
             self._threads.computed(tokens, len(parts), end - begin, end)
             waited_ns = self._waits.after_call(end, threads)
             wait = None if waited_ns is None else Wait(end, waited_ns)
@@ -174,7 +173,7 @@ class Scheduler:
         return seated
 
     def _seat(self, turn: Turn, chosen: Sequence[Turn]) -> _Slot | None:
-        """The slot of a turn, found for it when it has none; None when the turn has ended instead."""
+        """The slot of a turn, assigned when it has none; None when the turn has ended instead."""
         for slot in self._slots:
             if slot.owner is turn:
                 return slot
@@ -201,9 +200,9 @@ class Scheduler:
 
     @staticmethod
     def _best(free: Sequence[_Slot], tokens: Sequence[int]) -> _Slot:
-        """The slot that has the longest common beginning with `tokens` and loses at most half of what it holds, else an unused one.
+        """The slot with the longest common prefix with `tokens` that loses at most half of its content, else an unused one.
 
-        An empty slot is better than one with something in it, and one used longer ago than one used lately.
+        An empty slot comes before a filled one, the least recently used before others.
         """
         if len(free) == 1:
             return free[0]
@@ -216,7 +215,7 @@ class Scheduler:
         return max(free, key=worth)
 
     def _advance(self, parts: Sequence[Part], turns: Sequence[Turn]) -> None:
-        """Take over what a successful call has evaluated, and sample where it is complete."""
+        """Record a successful call, and sample where a turn's tokens are complete."""
         row = -1
         for part, turn in zip(parts, turns, strict=True):
             row += len(part.tokens)

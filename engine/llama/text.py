@@ -1,4 +1,4 @@
-"""Tokens to text as they come: bytes of each token, characters once they are whole, and stop strings that may straddle tokens."""
+"""Streams tokens as text: whole UTF-8 characters, with stop strings that may span tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_CHARACTER_BYTES: Final = 4
 
 
 class PieceTable:
-    """The bytes of each token, asked for once."""
+    """The bytes of each token, cached."""
 
     def __init__(self, n_vocab: int, piece_of: Callable[[int], bytes]) -> None:
         self._pieces: list[bytes | None] = [None] * n_vocab
@@ -27,7 +27,7 @@ class PieceTable:
 
 
 class StopScanner:
-    """Finds the first stop string in a text that arrives in pieces, and holds back what may be the beginning of one."""
+    """Finds the first stop string in a text that arrives in pieces; holds back a possible beginning of one."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stop for stop in dict.fromkeys(stops) if stop)
@@ -48,7 +48,7 @@ class StopScanner:
         return pending[: len(pending) - keep], False
 
     def flush(self) -> str:
-        """What is held back and will not become a stop string any more."""
+        """Return the text that is held back."""
         held, self._held = self._held, ""
         return held
 
@@ -63,7 +63,7 @@ class StopScanner:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a token made visible."""
+    """Text that a token completed."""
 
     text: str
     stopped: bool

@@ -1,4 +1,4 @@
-"""How many threads a context computes with: what the preset says, or what the governor finds out between two tokens."""
+"""The thread counts of a context: the preset's, or the governor's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from engine.presets.preset import Preset
 from engine.threads.auto import AutoThreads
 
 LEAST_COMPARABLE: Final = 32
-"""Prompt tokens in a call below which its cost per token says more of the call than of the threads.
+"""Fewest prompt tokens of a call whose cost per token is comparable.
 
-A call with fewer tokens of several sequences costs what decoding costs, and is computed with as many threads.
+A call with fewer tokens of several sequences costs as much as decoding, and uses as many threads.
 """
 
 
@@ -20,13 +20,13 @@ class ContextThreads:
     """The thread counts of one context. For the compute thread, except `now`."""
 
     def __init__(self, context: Context, auto: AutoThreads) -> None:
-        """`auto` holds the counts that the context was made with."""
+        """`auto` has the counts that the context was made with."""
         self.auto = auto
         self._context = context
         self._set = auto.threads
-        """The counts that the native library has: for calls with one token, and for all others."""
+        """The counts set in the native library: for calls with one token, and for all others."""
         self._answers = 1
-        """How many sequences were in the last call that decoded only."""
+        """Number of sequences in the last call that decoded only."""
 
     @property
     def now(self) -> ThreadsNow:
@@ -38,9 +38,9 @@ class ContextThreads:
         self.auto.use(preset)
 
     def before(self, tokens: int, sequences: int) -> int:
-        """Set the counts for a call; returns how many threads will make it.
+        """Set the counts for a call; returns the number of threads that it uses.
 
-        The native library counts a call with one token as decoding and every other as prefilling, whatever the turns call it.
+        The native library treats a call with one token as decoding and every other as prefilling.
         """
         decode, batch = self.auto.threads
         if sequences > 1 and tokens < LEAST_COMPARABLE:
@@ -51,7 +51,7 @@ class ContextThreads:
         return decode if tokens == 1 else batch
 
     def computed(self, tokens: int, sequences: int, took_ns: int, now_ns: int) -> None:
-        """Take in what a call cost, and change the counts when that pays."""
+        """Pass the cost of a call to the governors."""
         if tokens == sequences:
             if sequences != self._answers:
                 self._answers = sequences

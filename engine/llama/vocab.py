@@ -34,7 +34,7 @@ class LlamaVocabulary:
         self.pieces = PieceTable(self.n_vocab, self._piece)
 
     def prepare(self) -> None:
-        """Look through the whole vocabulary now (50 ms for 150,000 tokens) rather than when the first turn waits for it."""
+        """Read the whole vocabulary now (50 ms for 150,000 tokens) instead of in the first turn."""
         _ = self.eog, self.special_texts
 
     @property
@@ -44,7 +44,7 @@ class LlamaVocabulary:
         return self._vocab
 
     def close(self) -> None:
-        """The model is about to be freed: whoever asks from now on gets an error, where the native library would end the process."""
+        """Make later calls raise, since the model is about to be freed and the native library would end the process."""
         self._vocab = None
 
     @property
@@ -76,7 +76,7 @@ class LlamaVocabulary:
 
     @cached_property
     def special_texts(self) -> frozenset[str]:
-        """The texts of all control and user-defined tokens: what user text must not be able to forge."""
+        """The texts of all control and user-defined tokens, which user text must not forge."""
         return frozenset(text for token in self._special_tokens if (text := self._special_text(token)))
 
     @cached_property

@@ -101,7 +101,7 @@ def _is_a_model(path: Path, facts: ModelFacts) -> None:
     unfit = NOT_TO_CHAT_WITH.get(facts.kind)
     if unfit is not None:
         what, hint = unfit
-        raise ModelError(f"{file_name(path)} is no model to chat with", f"It is {what}", hint)
+        raise ModelError(f"{file_name(path)} is not a chat model", f"It is {what}", hint)
     if not facts.architecture:
         raise broken(path, "It does not say which architecture it is")
     if not facts.n_layer or not facts.n_embd:
@@ -113,7 +113,7 @@ def _is_whole(path: Path, parts: tuple[Path, ...], facts: ModelFacts) -> None:
         reason = f"It says that it is part {facts.split.number} of {facts.split.count}, but its name does not"
         raise broken(path, reason, f"Name the parts NAME-00001-of-{facts.split.count:05d}.gguf and so on, as they were published")
     if facts.missing_bytes:
-        reason = f"It is cut: {facts.missing_bytes:,} bytes of its tensors are missing ({facts.file_bytes:,} bytes are there)"
-        raise broken(path, reason, "Download it again, or pull it: a pull goes on where it stopped")
+        reason = f"It is truncated: {facts.missing_bytes:,} bytes of its tensors are missing ({facts.file_bytes:,} bytes are there)"
+        raise broken(path, reason, "Download it again, or pull it: a pull resumes where it stopped")
     if not facts.embedding_bytes:
         raise broken(path, "It has no token embeddings (token_embd.weight)")

@@ -48,7 +48,7 @@ class Fit:
     @property
     def sentence(self) -> str:
         """The verdict with its numbers."""
-        whose = "this group's limit leaves" if self.room.limited else "are available"
+        whose = "the cgroup limit leaves" if self.room.limited else "are available"
         verb = "needs" if self.fits else "does not fit: it needs"
         middle = f"{gib(self.room.available)} {whose}" if not self.room.limited else f"{whose} {gib(self.room.available)}"
         return f"{verb} {gib(self.estimate.needed)}, {middle} of {gib(self.room.total)}"

@@ -47,7 +47,7 @@ def _bound_body(response: httpx2.Response) -> None:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"} and response.request.method != "HEAD":
         raise ModelError(
-            f"{printable(response.url.host)} sends packed data",
+            f"{printable(response.url.host)} sends compressed data",
             f"It answers with {printable(encoding, 40)} although plain bytes were asked for",
             "A proxy may do this: try another network, or download the file with another program",
         )

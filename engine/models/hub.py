@@ -186,14 +186,14 @@ def _validator(headers: Mapping[str, str]) -> str:
 def _size(size: object) -> int:
     """Return a size that the hub sent, checked: it is JSON, and may hold anything."""
     if type(size) is not int or not 0 <= size < 10**_SIZE_DIGITS:
-        raise ModelError("The hub answered something strange", f"{printable(str(size), 60)} is not a file's size", "Try again later")
+        raise ModelError("Unexpected response from the hub", f"{printable(str(size), 60)} is not a file's size", "Try again later")
     return size
 
 
 def _digest(text: object) -> str:
     """A digest or commit that the server sent, held to letters and digits: it becomes a file's name."""
     if not isinstance(text, str) or not text.isascii() or not text.isalnum() or len(text) > 64:
-        raise ModelError("The hub answered something strange", f"{printable(str(text), 60)} is not a digest", "Try again later")
+        raise ModelError("Unexpected response from the hub", f"{printable(str(text), 60)} is not a digest", "Try again later")
     return text
 
 
@@ -214,11 +214,11 @@ def _explained(reference: Reference, error: Exception) -> ModelError:
     title = f"{reference} can't be pulled"
     status: Any = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return ModelError(title, "The disk is full", "Free some space and pull again: it goes on where it stopped")
+        return ModelError(title, "The disk is full", "Free some space and pull again: it resumes where it stopped")
     if isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EROFS}:
         return ModelError(title, printable(str(error)), "Check the permissions of the folder")
     if isinstance(error, errors.GatedRepoError):
-        return ModelError(title, "Its owner wants to be asked first", "Ask for access on its page, then set HF_TOKEN")
+        return ModelError(title, "Its owner grants access on request", "Request access on its page, then set HF_TOKEN")
     if isinstance(error, (errors.RepositoryNotFoundError, errors.EntryNotFoundError, errors.RevisionNotFoundError)) or status == 404:
         return ModelError(title, "There is no such model, or it is private", "Check the spelling; for a private one set HF_TOKEN")
     if status is not None:

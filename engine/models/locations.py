@@ -181,7 +181,7 @@ def _ollama_manifest(folder: Path, path: Path, names: tuple[str, ...]) -> Iterat
         yield Unreadable(path, _reason(error))
         return
     except (ValueError, KeyError, TypeError, RecursionError):
-        yield Unreadable(path, "It is no manifest of Ollama")
+        yield Unreadable(path, "It is not an Ollama manifest")
         return
     name = "/".join(part for part in names[:-1] if part not in {"registry.ollama.ai", "library"})
     for kind, digest in layers:

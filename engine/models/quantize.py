@@ -94,7 +94,7 @@ def known_quant(quant: str) -> str:
     """The quant's right spelling. Raises UsageError for one that llama.cpp does not know or can't make without a matrix."""
     name = quant.upper()
     if name not in FILE_TYPES.values() or name in _NOT_MADE:
-        raise UsageError(f"{printable(quant)} is no quant that can be made here", "", f"For example: {', '.join(OFFERED)}")
+        raise UsageError(f"{printable(quant)} is not a quant that can be made here", "", f"For example: {', '.join(OFFERED)}")
     if name in NEEDS_MATRIX:
         detail = "Without an importance matrix it would be useless, and llama.cpp refuses it"
         raise UsageError(f"{name} needs an importance matrix", detail, "Take IQ4_XS, Q3_K_M or Q2_K, or pull a ready file")

@@ -87,7 +87,7 @@ def parse_reference(name: str) -> Reference:
     if len(parts) >= 5 and parts[2] in {"resolve", "blob"}:
         return _checked(HubReference("/".join(parts[:2]), unquote("/".join(parts[4:])), parts[3]), name)
     if len(parts) < 2:
-        raise UsageError(f"{printable(name)} names no model to pull", "A name is ORG/REPOSITORY, with :QUANT if you like", _EXAMPLE)
+        raise UsageError(f"{printable(name)} does not name a model to pull", "A name is ORG/REPOSITORY, with :QUANT if you like", _EXAMPLE)
     repository, _, wanted = "/".join(parts).partition(":")
     return _checked(HubReference(repository, wanted), name)
 
@@ -127,7 +127,7 @@ def choose_files(reference: HubReference, files: Iterable[str]) -> tuple[str, ..
 
 def _checked(reference: HubReference, name: str) -> HubReference:
     if not _REPOSITORY.fullmatch(reference.repository) or ".." in reference.repository:
-        raise UsageError(f"{printable(name)} names no model to pull", "A name is ORG/REPOSITORY, with :QUANT if you like", _EXAMPLE)
+        raise UsageError(f"{printable(name)} does not name a model to pull", "A name is ORG/REPOSITORY, with :QUANT if you like", _EXAMPLE)
     return reference
 
 
@@ -135,7 +135,7 @@ def _url(text: str) -> UrlReference:
     try:
         parts = urlsplit(text)
     except ValueError as error:
-        raise UsageError(f"{printable(text)} is no address", str(error), _EXAMPLE) from error
+        raise UsageError(f"{printable(text)} is not an address", str(error), _EXAMPLE) from error
     reference = UrlReference(text)
     if parts.scheme not in {"http", "https"} or not parts.netloc or "\\" in reference.file:
         raise UsageError(f"{printable(text)} can't be pulled", "Only http and https addresses can", _EXAMPLE)

@@ -49,7 +49,7 @@ def from_ini(path: Path) -> tuple[Imported, ...]:
     except FileNotFoundError as error:
         raise UsageError(f"{path.name} can't be read", str(error), "Check the path") from error
     except (configparser.Error, AttributeError) as error:  # AttributeError: a continued line below a key without a value
-        raise UsageError(f"{path.name} is no INI file of llama-server", str(error)[:300].replace("\n", " "), "Fix the line") from error
+        raise UsageError(f"{path.name} is not an INI file of llama-server", str(error)[:300].replace("\n", " "), "Fix the line") from error
     if not parser.sections():
         raise UsageError(f"{path.name} has no preset", "It has no section but [*]", "A preset begins with its name in brackets")
     imported = []

@@ -78,10 +78,10 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     temperature: Annotated[
         float,
         msgspec.Meta(ge=0.0, le=10.0),
-        Setting("0 is greedy (always the most likely token), higher is more adventurous", Cost.HOT, "--temp", flags="--temp"),
+        Setting("0 is greedy (always the most likely token), higher is more random", Cost.HOT, "--temp", flags="--temp"),
     ] = 0.7
     top_k: Annotated[
-        int, msgspec.Meta(ge=0, le=1_000_000), Setting("keep so many of the most likely tokens, 0 keeps all", Cost.HOT, "--top-k")
+        int, msgspec.Meta(ge=0, le=1_000_000), Setting("number of most likely tokens to keep, 0 keeps all", Cost.HOT, "--top-k")
     ] = 40
     top_p: Annotated[
         float,
@@ -174,7 +174,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Setting("keep a rearranged copy of the weights: faster prefill, up to twice the memory", Cost.RELOAD, "--repack --no-repack"),
     ] = True
     stream_batch: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=256)] | Auto, Setting("tokens that travel together to the screen", Cost.HOT)
+        Annotated[int, msgspec.Meta(ge=1, le=256)] | Auto, Setting("tokens delivered together to the screen", Cost.HOT)
     ] = "auto"
     max_tokens: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=16_777_216)] | None,
@@ -190,7 +190,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     system: Annotated[
         str | None, Setting("system prompt of new sessions; none sends no system message", Cost.HOT, "-sys --system-prompt")
     ] = None
-    thinking: Annotated[Switch, Setting("ask a model whose template has the switch to think, or not to", Cost.HOT, "--reasoning")] = "auto"
+    thinking: Annotated[Switch, Setting("switch thinking on or off where the template has a switch", Cost.HOT, "--reasoning")] = "auto"
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:

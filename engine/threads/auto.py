@@ -1,4 +1,4 @@
-"""Feeds the thread governors from the compute thread: what each call cost, and what the machine is doing beside it."""
+"""Feeds the thread governors on the compute thread: the cost of each call and the load of other programs."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from engine.threads.governor import DECODE, PREFILL, CpuFacts, Governor
 from engine.threads.wait_policy import Waiting, WaitPolicy
 
 _LOOK_EVERY_NS = 500_000_000
-"""How often the load of others is looked at; a look costs 0.1 ms."""
+"""How often the load of others is sampled; a sample costs 0.1 ms."""
 _LIMITS_EVERY = 8
-"""Every so many looks the limits (affinity, quota) are read anew; that costs 0.2 ms."""
+"""Samples between two readings of the limits (affinity, quota), which cost 0.2 ms."""
 
 _STALLED_SHARE = 0.3
-"""Share of their time that threads wait for a CPU, from which a count set by hand is what holds them up."""
+"""Share of their time that threads wait for a CPU, from which a count set by hand is reported as too high."""
 
 LONGEST_LOOK_S = 3.0
-"""A mean over longer than this says nothing of now: between two turns nobody looked."""
+"""A mean over a longer time is outdated: nothing is sampled between turns."""
 
 
 class OthersLoad:
-    """How many CPUs programs other than this one keep busy, of those we may use."""
+    """CPUs that other programs keep busy, of those this process may use."""
 
     def __init__(self, stat: Path = Path("/proc/stat"), longest_s: float = LONGEST_LOOK_S) -> None:
-        """Begin to look; a mean over more than `longest_s` seconds is held for unknown."""
+        """Start sampling; a mean over more than `longest_s` seconds counts as unknown."""
         self._path = stat
         self._longest_s = longest_s
         self._before = self._read()
@@ -65,7 +65,7 @@ class OthersLoad:
 
 
 class AutoThreads:
-    """The thread counts of a preset while it computes; those that are numbers stay as they are. For the compute thread only."""
+    """The thread counts of a preset; those that are numbers stay fixed. For the compute thread only."""
 
     def __init__(
         self,
@@ -80,15 +80,15 @@ class AutoThreads:
         Args:
             preset: The counts to begin with.
             topology: Reads what this process may use.
-            others: How many CPUs other programs keep busy since the last call.
-            waits: How waiting threads behave; without one they spin.
+            others: CPUs that other programs kept busy since the last call.
+            waits: Whether waiting threads spin or sleep; without one they spin.
         """
         self._topology = topology
         self._others = others if others is not None else OthersLoad().since_last
         self._decode: Governor | None = None
         self._prefill: Governor | None = None
         self._at_rest: tuple[Governor | None, Governor | None] = (None, None)
-        """Those of before, while a preset sets the counts: what they found is a better start than a guess."""
+        """The governors in use before, while a preset sets the counts: their findings are a better start than a guess."""
         self._waits = waits or WaitPolicy(None)
         self._looked_ns = 0
         self._looks = 0
@@ -96,7 +96,7 @@ class AutoThreads:
         self.use(preset)
 
     def use(self, preset: Preset) -> None:
-        """Put the counts of another preset in force; what was `auto` before and is again goes on with what it has found."""
+        """Apply the counts of another preset; counts that stay `auto` keep their findings."""
         now = self._limits = self._topology()
         facts = CpuFacts(now.most_threads, now.usable, spins=self._waits.now.spins)
         decode, prefill = self._at_rest = (self._decode or self._at_rest[0], self._prefill or self._at_rest[1])
@@ -113,12 +113,12 @@ class AutoThreads:
 
     @property
     def waiting(self) -> Waiting:
-        """How threads that wait for each other behave now, and why."""
+        """Whether waiting threads spin or sleep now, and why."""
         return self._waits.now
 
     @contextmanager
     def computing(self, threads: int) -> Iterator[None]:
-        """Around one decode call with that many threads."""
+        """Wrap one decode call with this number of threads."""
         self._waits.before(threads)
         try:
             yield
@@ -141,14 +141,14 @@ class AutoThreads:
 
     @property
     def moves(self) -> tuple[str, ...]:
-        """What the governors decided last, a sentence each; none for a count that the preset sets."""
+        """The governors' last decisions, a sentence each; none for a count that the preset sets."""
         governors = (("Decoding", self._decode), ("Prefilling", self._prefill))
         waiting = self._waits.now
         moved = tuple(f"{what} with {governor.move}" for what, governor in governors if governor is not None and governor.move)
         return (*moved, waiting.reason) if waiting.share is not None else moved
 
     def answers_changed(self) -> None:
-        """From now on decode calls make tokens for more or fewer sequences than before, and cost something else for that reason."""
+        """Start over: decode calls now make tokens for another number of sequences, at another cost."""
         if self._decode is not None:
             self._decode.restart()
 
@@ -171,7 +171,7 @@ class AutoThreads:
             if self._looks % _LIMITS_EVERY == 0:
                 self._limits = self._topology()
             others = self._others()
-            # Right after a pause nothing is known of now; what was known before it is the better guess for half a second.
+            # Right after a pause the load is unknown; the one before is the best guess for half a second.
             self._busy = others if others is not None else self._busy
             facts = CpuFacts(self._limits.most_threads, self._limits.usable, self._busy, spins)
         elif spins != governor.spins:

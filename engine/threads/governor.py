@@ -1,11 +1,9 @@
-"""Chooses how many threads compute, while they compute: what `threads = "auto"` means.
+"""Chooses the thread count while threads compute: `threads = "auto"`.
 
 The count that is best on a quiet machine is the worst when another program wakes up: the threads wait for each other at barriers, and one
-that lost its CPU holds all of them up (on two cores: 66 tokens/s quiet, 20 with one busy neighbour, where one thread alone makes 54).
-Changing the count between two tokens costs nothing, so the governor watches what tokens cost, tries neighbouring counts for a few tokens
-when something changed, and keeps what was fastest.
-
-Everything here is arithmetic on what it is told: no clock is read, no thread started. `engine.threads.auto` feeds it.
+that lost its CPU delays all of them (on two cores: 66 tokens/s quiet, 20 with one busy neighbour, where one thread alone makes 54).
+Changing the count between two tokens costs nothing, so the governor compares the cost of tokens, tries neighbouring counts for a few
+tokens when something changed, and keeps the fastest. Pure arithmetic: no clock is read, no thread started.
 """
 
 from __future__ import annotations
@@ -18,34 +16,34 @@ NS_PER_S = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class CpuFacts:
-    """What is known of the machine beside the cost of tokens."""
+    """The machine's state beside the cost of tokens."""
 
     limit: int
-    """Most threads that make sense: affinity and quota."""
+    """Most threads by affinity and quota."""
     usable: int
     """CPUs that this process may run on."""
     others: float | None = None
-    """How many CPUs other programs keep busy, of those we may use; None when it can't be known."""
+    """CPUs that other programs keep busy, of those this process may use; None when unknown."""
     spins: bool = True
     """Threads that wait for each other spin; otherwise they sleep at once (`engine.threads.wait_policy`)."""
 
     @property
     def free(self) -> int:
-        """Threads for which there is a CPU each, beside what others keep busy."""
+        """Threads that get a CPU each beside other programs."""
         return self.limit if self.others is None else max(1, min(self.limit, round(self.usable - self.others)))
 
     @property
     def worth_trying(self) -> int:
-        """Most threads worth a trial: spinning threads without a CPU each hold each other up, sleeping ones share what there is."""
+        """Most threads worth a trial: spinning threads without a CPU each delay each other, sleeping ones share the CPUs."""
         return self.free if self.spins else self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How a governor judges."""
+    """Parameters of a governor."""
 
     window: int
-    """Samples whose mean is what a thread count costs."""
+    """Samples whose mean is the cost of a thread count."""
     skip: int
     """Samples not counted after a change: the first one pays for waking threads."""
     trigger: float
@@ -53,7 +51,7 @@ class Tuning:
     gain: float
     """Another count must be cheaper by this share to be taken."""
     first_check_s: float
-    """Working time after a change until the counts beside it are tried again; doubles each time nothing comes of it."""
+    """Working time after a change until neighbouring counts are tried again; doubles each time none is better."""
     last_check_s: float
     """Longest time between such checks."""
 
@@ -63,34 +61,34 @@ DECODE = Tuning(window=8, skip=1, trigger=0.2, gain=0.03, first_check_s=2.0, las
 PREFILL = Tuning(window=2, skip=0, trigger=0.25, gain=0.03, first_check_s=4.0, last_check_s=60.0)
 """One sample is a chunk of the prompt, and a prompt has few."""
 
-_OTHERS_WORK = "other programs went to work"
-_OTHERS_REST = "other programs came to rest"
+_OTHERS_WORK = "other programs became active"
+_OTHERS_REST = "other programs became idle"
 _SLOWER = "tokens became slower"
 _FIRST = "measured at the start"
 _CHECK = "checked again"
 
 _SUDDEN = 2.0
 _SUDDEN_SAMPLES = 2
-"""So many samples in a row, each so many times dearer than usual, are a change that needs no full window."""
+"""`_SUDDEN_SAMPLES` in a row that each cost `_SUDDEN` times the usual are a change that needs no full window."""
 _FIRST_LOOK_NS = 3 * NS_PER_S // 10
 """The first count is a guess: it is compared with others after a window, or after this working time when tokens are slow."""
 
 _HOPELESS = 1.5
-"""A count that costs this much more than the one in use, three samples long, is given up before its window is full."""
+"""A count that costs this much more than the one in use over three samples is dropped before its window is full."""
 _GIVE_UP = 4.0
-"""A count whose very first sample costs this much more is given up at once."""
+"""A count whose first sample costs this much more is dropped at once."""
 _TRIAL_SHARE = 0.02
-"""Trying more threads may cost this share of the working time: a dear trial is not repeated until it is paid off."""
+"""Share of the working time that trying more threads may cost: a costly trial is not repeated until then."""
 _OTHERS_STEP = 0.5
-"""CPUs that others must take or give back for the machine to count as changed."""
+"""Change of the CPUs used by others from which the machine counts as changed."""
 _DRIFT = 0.02
 """How fast the reference follows slow changes, such as a growing context, per sample."""
 _MIN_GAP_NS = NS_PER_S // 2
-"""Working time between two looks around, unless others changed."""
+"""Least working time between two trials, unless others changed."""
 
 
 class Governor:
-    """Decides one thread count. For one kind of work (decoding or prefilling) and one thread."""
+    """Chooses one thread count, for decoding or for prefilling. For one thread."""
 
     def __init__(self, start: int, facts: CpuFacts, tuning: Tuning = DECODE) -> None:
         self._tuning = tuning
@@ -100,7 +98,7 @@ class Governor:
         self.reason = f"{_threads(self.threads)} to begin with: physical cores within the limits of this process"
         """Why this count, in a sentence for the panel."""
         self.move = ""
-        """What was decided when the count was first measured or last changed; unlike `reason` not renewed by every check."""
+        """The decision when the count was first measured or last changed; unlike `reason` not renewed by every check."""
         self._window: deque[float] = deque(maxlen=tuning.window)
         self._skip = 0
         self._reference: float | None = None
@@ -122,7 +120,7 @@ class Governor:
 
     @property
     def spins(self) -> bool:
-        """Whether waiting threads spun when the governor last knew of the machine."""
+        """Whether waiting threads spun at the last observation."""
         return self._facts.spins
 
     @property
@@ -131,12 +129,12 @@ class Governor:
         return self.threads != self._home
 
     def observe(self, duration_ns: int, tokens: int = 1, facts: CpuFacts | None = None) -> int | None:
-        """Take in what the last tokens cost, all computed in one call; returns the new count when it should change now.
+        """Observe the cost of one call; returns the new count when it should change now.
 
         Args:
             duration_ns: How long the call took.
             tokens: How many tokens it evaluated.
-            facts: The machine, when it was looked at since the last call.
+            facts: The machine, when it was sampled since the last call.
         """
         self._clock_ns += duration_ns
         self._in_use_ns += duration_ns
@@ -158,7 +156,7 @@ class Governor:
         return self._judge_trial() if self.trying else self._watch()
 
     def restart(self) -> None:
-        """Forget what samples cost: the next ones cost something else, and not because the machine changed. Ends a trial."""
+        """Forget all costs, since the kind of work changed and not the machine. Ends a trial."""
         self._to_try = []
         self._reference = None
         self._check_s = self._tuning.first_check_s
@@ -167,7 +165,7 @@ class Governor:
             self._in_use_ns = 0
 
     def _watch(self) -> int | None:
-        """Settled: has the machine changed, or is it time to look around?"""
+        """Without a trial: start one when the machine changed or the next check is due."""
         window, reference = self._window, self._reference
         cost = sum(window) / len(window)
         # Slow tokens fill no window in time; where there are known to be too few free CPUs, one of them is enough.
@@ -178,7 +176,7 @@ class Governor:
                 return None
             self._reference = cost
             why, self._pending = self._pending, ""
-            return self._look_around(cost, why) if why else None
+            return self._start_trials(cost, why) if why else None
         sudden = self._sudden(reference)
         if sudden:
             cost, why = sudden, _SLOWER
@@ -189,17 +187,17 @@ class Governor:
                 self._reference = reference + (cost - reference) * _DRIFT
             return None
         self._reference = cost
-        return self._look_around(cost, why)
+        return self._start_trials(cost, why)
 
     def _sudden(self, reference: float) -> float:
-        """What the last samples cost when they are all so slow that waiting for more would be the dearer mistake; else 0."""
+        """Mean cost of the last samples when all are so slow that waiting for more would cost more; else 0."""
         if self._clock_ns - self._looked_ns < _MIN_GAP_NS or len(self._window) < _SUDDEN_SAMPLES:
             return 0.0
         last = [self._window[-1 - back] for back in range(_SUDDEN_SAMPLES)]
         return sum(last) / len(last) if min(last) > _SUDDEN * reference else 0.0
 
     def _changed(self, cost: float, reference: float) -> str:
-        """What happened to the machine, in words; empty for nothing."""
+        """The change of the machine, in words; empty for none."""
         since = self._clock_ns - self._looked_ns
         if since < _MIN_GAP_NS:
             return ""
@@ -215,11 +213,11 @@ class Governor:
         return _CHECK if since >= self._check_s * NS_PER_S else ""
 
     def _lasting(self, reference: float) -> bool:
-        """Whether more than one or two samples are slow: a single hiccup is no reason to do anything."""
+        """Whether more than one or two samples are slow."""
         slow = sum(1 for sample in self._window if sample > reference * (1 + self._tuning.trigger / 2))
         return slow >= min(3, len(self._window))
 
-    def _look_around(self, cost: float, why: str) -> int | None:
+    def _start_trials(self, cost: float, why: str) -> int | None:
         self._looked_ns = self._clock_ns
         self._home_cost = cost
         self._found = {self._home: cost}
@@ -280,7 +278,7 @@ class Governor:
         return self._switch(best)
 
     def _start_over(self, why: str) -> int | None:
-        """Threads wait in another way now: nothing measured before counts. The call that has just ended was half of each kind."""
+        """Discard all measurements, since threads now wait in another way. The last call was half of each kind."""
         self._pending = why
         self._debt_ns = 0.0
         tried = self.trying
@@ -288,7 +286,7 @@ class Governor:
         return self.threads if tried else None
 
     def _obey_limit(self) -> int:
-        """Affinity or quota shrank below the count in use."""
+        """Reduce the count: affinity or quota shrank below it."""
         limit = self._facts.limit
         self._home = min(self._home, limit)
         self._to_try = []
@@ -312,7 +310,7 @@ class Governor:
         busy = f"others keep {others:.1f} CPUs busy" if others is not None and others >= _OTHERS_STEP else ""
         if not rivals:
             return f"{_threads(best)}: " + (
-                f"{busy}, and more threads would wait for theirs" if busy else "no other count is worth trying here"
+                f"{busy}, and more threads would wait for a CPU" if busy else "no other count is worth trying here"
             )
         rival = min(rivals, key=lambda count: rivals[count])
         costs = f"{self._found[best] / 1e6:.1f} ms per token against {rivals[rival] / 1e6:.1f} with {rival}"

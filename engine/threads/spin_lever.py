@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 _ENVIRONMENT = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-"""Who sets one of these has decided how threads wait."""
+"""Variables that already decide how threads wait."""
 
 
 class SpinLever:

@@ -1,9 +1,9 @@
-"""Whether compute threads that wait for each other spin or sleep, decided while they compute.
+"""Decides while threads compute whether waiting ones spin or sleep.
 
 On a quiet machine spinning wins (a 135M model: 114 against 70 tokens/s on two cores). With other programs on the cores a spinning thread
-burns the time slice that its partner needs (2 to 8 tokens/s against 18 to 41). A guard thread looks at the running call every `TICK_S`:
-when the compute threads had to wait for a CPU it throttles spinning at once, within the call, and it allows spinning again when nobody
-has waited for `CALM_S` of working time.
+uses the time slice that its partner needs (2 to 8 tokens/s against 18 to 41). A guard thread checks the running call every `TICK_S`:
+when compute threads had to wait for a CPU it throttles spinning within the call, and allows it again after `CALM_S` of working time
+without waiting.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from typing import Protocol
 from engine.host.contention import RunQueueWait, crowded_now
 
 TICK_S = 0.05
-"""How often the running call is looked at; a look costs about 20 µs for two threads."""
+"""How often the running call is checked; a check costs about 20 µs for two threads."""
 CROWDED_SHARE = 0.15
 """Share of their time that compute threads waited for a CPU, from which spinning is throttled."""
 CALM_SHARE = 0.04
-"""Share below which nobody else is at work: the screen's own thread makes about 0.02."""
+"""Share below which no other program competes: the screen's own thread makes about 0.02."""
 CALM_S = 0.5
-"""Working time that has to be calm before threads spin again."""
+"""Calm working time before threads spin again."""
 LONGEST_CALM_S = 8.0
 """`CALM_S` doubles up to this while allowing spinning keeps being wrong."""
 STALE_S = 1.0
-"""A pause after which the machine is looked at anew before the first call."""
+"""A pause after which the machine is checked before the first call."""
 REFRESH_TICKS = 10
 """Ticks between two listings of the compute threads."""
 
 
 class Lever(Protocol):
-    """What switches spinning off and on."""
+    """Switches spinning off and on."""
 
     def throttle(self) -> None:
         """Let waiting threads sleep at once."""
@@ -44,18 +44,18 @@ class Lever(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How compute threads wait, and what it is decided by."""
+    """How compute threads wait, and why."""
 
     spins: bool
     """Waiting threads spin before they sleep."""
     share: float | None
-    """Share of their time that the compute threads waited for a CPU at the last look; None where the kernel does not say."""
+    """Share of their time that the compute threads waited for a CPU at the last check; None where the kernel does not report it."""
     reason: str
     """A sentence for the panel and the log."""
 
 
 class Judgement:
-    """The decision as arithmetic: takes shares, knows no thread and no clock."""
+    """The decision, as pure arithmetic on shares."""
 
     def __init__(self) -> None:
         self.spins = True
@@ -65,14 +65,14 @@ class Judgement:
         self._suspect = False
 
     def begin(self, crowded: bool | None) -> None:
-        """The first call after a pause: start with what can't go badly wrong."""
+        """Start after a pause: spin unless the machine is crowded."""
         if crowded is not None:
             self.spins = not crowded
         self._calm_s = 0.0
         self._suspect = False
 
-    def look(self, share: float, elapsed_s: float) -> bool:
-        """Take in what the last `elapsed_s` seconds of computing were like; returns whether threads are to spin now."""
+    def add(self, share: float, elapsed_s: float) -> bool:
+        """Add the waiting share of the last `elapsed_s` seconds of computing; returns whether threads are to spin now."""
         if self.spins:
             self._spun_s += elapsed_s
             crowded = share >= CROWDED_SHARE
@@ -104,8 +104,8 @@ class WaitPolicy:
         Args:
             lever: Switches spinning; None where it can't be switched.
             unavailable: Why there is no lever, in a sentence.
-            waits: How long compute threads waited.
-            crowded: Tells whether others compete for the CPUs at this moment.
+            waits: Measures how long compute threads waited.
+            crowded: Whether others compete for the CPUs at this moment.
         """
         self._lever = lever
         self._crowded = crowded
@@ -120,7 +120,7 @@ class WaitPolicy:
         self._active = threading.Event()
         self._closed = False
         self._guard: threading.Thread | None = None
-        self._now = Waiting(True, None, unavailable or "Waiting threads spin: nobody else has been seen at work")
+        self._now = Waiting(True, None, unavailable or "Waiting threads spin: no other program has competed so far")
 
     @property
     def now(self) -> Waiting:
@@ -128,7 +128,7 @@ class WaitPolicy:
         return self._now
 
     def before(self, threads: int) -> None:
-        """A decode call with that many threads is about to begin."""
+        """Note that a decode call with this number of threads begins."""
         if self._lever is None:
             return
         now_s = time.perf_counter()
@@ -140,7 +140,7 @@ class WaitPolicy:
             self._active.set()
 
     def after(self) -> None:
-        """The call has ended."""
+        """Note that the call has ended."""
         if self._lever is None:
             return
         now_s = time.perf_counter()
@@ -162,14 +162,14 @@ class WaitPolicy:
         crowded = self._crowded()
         with self._lock:
             self._judgement.begin(crowded)
-            self._apply(None, "other programs compete for the CPUs" if crowded else "nobody else is at work")
+            self._apply(None, "other programs compete for the CPUs" if crowded else "no other program competes")
             self._busy_s = 0.0
         if self._guard is None:
             self._guard = threading.Thread(target=self._watch, name="xchat-wait-guard", daemon=True)
             self._guard.start()
 
     def _watch(self) -> None:
-        """Look at the calls while there are any; sleep without a wake-up while there are none."""
+        """Check the running calls; block while there are none."""
         ticks = 0
         while True:
             self._active.wait()
@@ -197,7 +197,7 @@ class WaitPolicy:
             if waited_ns is None or busy_s <= 0 or threads == 1:
                 return
             share = min(1.0, waited_ns / 1e9 / (busy_s * max(threads, 2)))
-            self._judgement.look(share, busy_s)
+            self._judgement.add(share, busy_s)
             why = f"they waited {share:.0%} of the time for a CPU"
             self._apply(share, why)
 

@@ -66,7 +66,7 @@ def main() -> int:
     numbers = {name: number for number, name in FILE_TYPES.items()}
     for quant in options.quants.split(","):
         if quant not in numbers:
-            sys.stderr.write(f"{quant} is no quant that llama.cpp knows\n")
+            sys.stderr.write(f"{quant} is not a quant that llama.cpp knows\n")
             return 2
         params = lib.llama_model_quantize_default_params()
         params.ftype = numbers[quant]

@@ -24,9 +24,9 @@ def prompt(seq: int, length: int = 10_000, held: int = 0, marks: tuple[int, ...]
 def speeds(*, token_ms: float, step_ms: float = 0.0, layers: int = 1000) -> Speeds:
     """A machine that prefills a token in that time, and makes a step of answers in `step_ms`."""
     known = Speeds(layers)
-    known.learn(N_BATCH, 1, int(N_BATCH * token_ms * MS))
+    known.measured(N_BATCH, 1, int(N_BATCH * token_ms * MS))
     if step_ms:
-        known.learn(1, 1, int(step_ms * MS))
+        known.measured(1, 1, int(step_ms * MS))
     return known
 
 

@@ -242,7 +242,7 @@ def test_a_disk_that_fills_up_is_a_clear_error(hub: HubServer, cache: Path) -> N
 
 @pytest.mark.parametrize(
     ("status", "code", "words"),
-    [(404, "RepoNotFound", "no such model"), (403, "GatedRepo", "asked first"), (500, "", "answered 500")],
+    [(404, "RepoNotFound", "no such model"), (403, "GatedRepo", "access on request"), (500, "", "answered 500")],
 )
 def test_refusals_of_the_hub_are_explained(hub: HubServer, cache: Path, status: int, code: str, words: str) -> None:
     hub.status, hub.error_code = status, code

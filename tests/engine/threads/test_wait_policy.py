@@ -19,23 +19,23 @@ from engine.threads.wait_policy import CALM_S, LONGEST_CALM_S, STALE_S, TICK_S, 
 
 def looks(judgement: Judgement, share: float, seconds: float) -> bool:
     for _ in range(round(seconds / TICK_S)):
-        judgement.look(share, TICK_S)
+        judgement.add(share, TICK_S)
     return judgement.spins
 
 
 def test_a_crowd_ends_spinning_at_once() -> None:
     judgement = Judgement()
     judgement.begin(crowded=False)
-    assert not judgement.look(0.7, TICK_S)
+    assert not judgement.add(0.7, TICK_S)
 
 
 def test_one_slice_of_another_program_is_no_crowd() -> None:
     judgement = Judgement()
     judgement.begin(crowded=False)
-    assert judgement.look(0.2, TICK_S)
-    assert judgement.look(0.01, TICK_S)
-    assert judgement.look(0.2, TICK_S)
-    assert not judgement.look(0.2, TICK_S)
+    assert judgement.add(0.2, TICK_S)
+    assert judgement.add(0.01, TICK_S)
+    assert judgement.add(0.2, TICK_S)
+    assert not judgement.add(0.2, TICK_S)
 
 
 def test_spinning_is_back_after_half_a_second_of_calm() -> None:
@@ -54,7 +54,7 @@ def test_a_neighbour_that_comes_and_goes_makes_it_patient() -> None:
         share = 0.6 if second % 2 else 0.0
         for _ in range(round(1 / TICK_S)):
             before = judgement.spins
-            flips += judgement.look(share, TICK_S) is not before
+            flips += judgement.add(share, TICK_S) is not before
     assert flips < 20
     assert not looks(judgement, 0.0, CALM_S + TICK_S), "half a second of calm was wrong before"
     assert looks(judgement, 0.0, LONGEST_CALM_S)
