@@ -124,7 +124,7 @@ def test_a_machine_that_became_quiet_is_noticed_within_two_seconds() -> None:
     machine.neighbours = 0
     run(machine, governor, 2)
     assert governor.threads == 2
-    assert "rest" in governor.reason
+    assert "idle" in governor.reason
 
 
 def test_where_others_can_not_be_known_it_looks_again_by_itself() -> None:
