@@ -1,17 +1,13 @@
-"""Where captures start: one at a time, and remembered long enough to say which turns they disturbed."""
+"""Starts captures, one at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.clock import now_ns
 from engine.errors import CaptureError
 from engine.profiling.capture import Capture
 from engine.profiling.request import CaptureRequest, Setting
 from engine.profiling.tokens import TokenLog
-
-NOISE = "capture"
-"""What `TurnRecord.noisy` says of a turn during which a capture ran."""
 
 
 class Profiler:
@@ -26,7 +22,6 @@ class Profiler:
         self.tokens = TokenLog()
         self._on_change = on_change
         self._active: Capture | None = None
-        self._ended_ns: int | None = None
 
     @property
     def active(self) -> Capture | None:
@@ -50,12 +45,6 @@ class Profiler:
         capture.on_end(self._ended)
         return capture
 
-    def noise_since(self, started_ns: int) -> str | None:
-        """Why figures measured from `started_ns` until now are not to be compared, None when no capture touched them."""
-        if self._active is not None or (self._ended_ns is not None and self._ended_ns >= started_ns):
-            return NOISE
-        return None
-
     async def close(self) -> None:
         """Cancel what runs; afterwards no py-spy of this program is left."""
         if self._active is not None:
@@ -63,6 +52,5 @@ class Profiler:
 
     def _ended(self) -> None:
         self._active = None
-        self._ended_ns = now_ns()
         if self._on_change is not None:
             self._on_change(False)

@@ -8,8 +8,9 @@ from engine.errors import StoreError
 from engine.records import SessionInfo, TurnRecord
 from engine.session.journal import Journal
 from engine.session.kv_states import KvKeeping
+from engine.store.queries.regression import Regression, find_regressions
+from engine.store.queries.sessions import SessionFilter, find_sessions, session_exists
 from engine.store.reader import Reader
-from engine.store.regression import Regression
 
 
 class Library:
@@ -40,7 +41,7 @@ class Library:
 
     async def sessions(self, *, search: str = "", limit: int = 200) -> Sequence[SessionInfo]:
         """Saved conversations, pinned and newest first; with `search`, those in which the words occur."""
-        return await self.reader.sessions(search=search, limit=limit)
+        return await self.reader.read(find_sessions, SessionFilter(search=search), limit)
 
     async def interrupted(self) -> SessionInfo | None:
         """The newest conversation whose answer was cut by the end of the program."""
@@ -53,7 +54,7 @@ class Library:
     async def regressions(self, turn: TurnRecord) -> tuple[Regression, ...]:
         """What was clearly slower in a finished turn than in this host's own clean turns before it."""
         await self.logged()
-        return await self.reader.regressions(turn)
+        return await self.reader.read(find_regressions, turn)
 
     async def rename(self, session_id: int, title: str) -> None:
         """Give a saved conversation another title."""
@@ -77,6 +78,7 @@ class Library:
     async def close(self, *, forget_missing: bool) -> None:
         """Close the database; with `forget_missing`, remove KV states of conversations that are deleted since."""
         if self._reader is not None:
+            reader = self._reader
             if forget_missing:
-                await self._states.forget_missing(self._reader.exists)
-            await self._reader.close()
+                await self._states.forget_missing(lambda session_id: reader.read(session_exists, session_id))
+            await reader.close()

@@ -21,8 +21,8 @@ from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
 from engine.session.model_finder import ModelFinder
 from engine.session.session import Session
-from engine.store.pragmas import Profile
 from engine.store.reader import Reader
+from engine.store.sqlite.pragmas import Profile
 from engine.store.writer import Store
 from engine.text import printable
 

@@ -28,6 +28,7 @@ from engine.session.model_slot import ModelSlot
 from engine.session.switching import Switching
 from engine.session.target import of_no_model
 from engine.session.turns import Turns
+from engine.store.queries.sessions import read_session
 from engine.store.reader import Reader
 from engine.store.writer import Store
 
@@ -231,7 +232,7 @@ class Session:
             StoreError: There is no such session, or it can't be read.
         """
         self.turns.refuse_while_busy()
-        stored = await self.library.reader.session(session_id)
+        stored = await self.library.reader.read(read_session, session_id)
         if stored.info.interrupted and self.logging:
             # Whoever goes on with it has seen where it was cut.
             await self._journal.run(lambda store: store.clear_interrupted(session_id))

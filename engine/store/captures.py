@@ -18,12 +18,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.errors import CaptureError, StoreError, UsageError
-from engine.profiling.profiler import NOISE
 from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
 from engine.profiling.stacks import MAX_BYTES, FoldedStacks, parse_folded
-from engine.store.connect import open_reader, open_writer
 from engine.store.errors import explain
-from engine.store.transaction import transaction
+from engine.store.sqlite.connect import open_reader, open_writer
+from engine.store.sqlite.transaction import transaction
+
+NOISE = "capture"
+"""`TurnRecord.noisy` of a turn during which a capture ran."""
 
 _COLUMNS = (
     "id, started_ms, mode, seconds, rate, samples, failures, behind_s, turn_id, model, quant, preset, tokens, sampler_cpu_pct, "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.store.errors import session_missing
-from engine.store.transaction import transaction
+from engine.store.sqlite.transaction import transaction
 
 MERGE_PAGES = 500
 """Pages of the search index rewritten in one go; some milliseconds, after which other writers get their turn."""

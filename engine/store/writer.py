@@ -21,12 +21,12 @@ from engine.errors import StoreError
 from engine.records import Message, Sample, TurnRecord
 from engine.store import erase, statements
 from engine.store.batch import BATCH_INTERVAL_S, BATCH_ROWS, QUEUE_ROWS, Batch, Waiting
-from engine.store.connect import open_writer, wal_path
-from engine.store.connection import Connection
 from engine.store.host import Host, ProcessIdentity
-from engine.store.pragmas import BALANCED, Profile, Value, in_force
 from engine.store.rows import LoggedEvent
-from engine.store.transaction import transaction
+from engine.store.sqlite.connect import open_writer, wal_path
+from engine.store.sqlite.connection import Connection
+from engine.store.sqlite.pragmas import BALANCED, Profile, Value, in_force
+from engine.store.sqlite.transaction import transaction
 from engine.text import clean_title
 from engine.timings import percentile
 

@@ -17,6 +17,7 @@ from statistics import median
 
 from textual.widgets import Input, OptionList
 
+from engine.store.queries.sessions import page_of_branch
 from tests.bench.bench_store import Words, make
 from tests.tui.host import screen_text
 from tests.tui.program import Running, program
@@ -96,7 +97,7 @@ async def measure(database: Path, size: tuple[int, int], repeats: int) -> None:
         await close()
 
         session = run.session
-        last = (await session.library.reader.page(LONG, limit=1))[-1].text.split()[-1]
+        last = (await session.library.reader.read(page_of_branch, LONG, limit=1))[-1].text.split()[-1]
         resumed = []
         for _ in range(repeats + 1):
             session.new_session()

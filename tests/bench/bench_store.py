@@ -25,10 +25,12 @@ from statistics import median
 
 from engine.messages import Role
 from engine.records import Message, Sample, TurnRecord, new_message_id
-from engine.store.connect import open_writer
-from engine.store.reader import Reader, SessionFilter
+from engine.store.queries.search import search_messages
+from engine.store.queries.sessions import SessionFilter, filter_choices, find_sessions, page_of_branch, read_session
+from engine.store.reader import Reader
 from engine.store.rows import MESSAGE_COLUMNS, SAMPLE_COLUMNS, TURN_COLUMNS, insert, message_row, sample_row, turn_row
-from engine.store.transaction import transaction
+from engine.store.sqlite.connect import open_writer
+from engine.store.sqlite.transaction import transaction
 from engine.store.upkeep import maintenance
 from engine.store.writer import Store
 from tests.engine.store.kill_rounds import run as kill_rounds
@@ -125,22 +127,26 @@ async def reading(path: Path) -> None:
     words = Words()
     began = time.perf_counter()
     reader = await Reader.open(path)
-    await reader.sessions()
+    await reader.read(find_sessions)
     report("browser opens: connect and list", (time.perf_counter() - began) * 1e3, "ms", 200)
     jobs: list[tuple[str, Callable[[], Awaitable[object]], float | None]] = [
-        ("browser list", reader.sessions, 200),
-        ("browser list, filtered by model and preset", lambda: reader.sessions(SessionFilter(model="Tiny 0.6B", preset="daily")), 200),
-        ("filter choices", reader.choices, 200),
-        ("search, the commonest word", lambda: reader.search(SessionFilter(search=words.word(0))), 150),
-        ("search, a common word", lambda: reader.search(SessionFilter(search=words.word(50))), 150),
-        ("search, a rare word", lambda: reader.search(SessionFilter(search=words.word(9_000))), 150),
-        ("search, two words", lambda: reader.search(SessionFilter(search=f"{words.word(30)} {words.word(400)}")), 150),
-        ("search, an unfinished word", lambda: reader.search(SessionFilter(search=words.word(300)[:3])), 150),
-        ("search, two letters of the commonest word", lambda: reader.search(SessionFilter(search=words.word(0)[:2])), 150),
-        ("browser list, searched", lambda: reader.sessions(search=words.word(50)), 150),
-        ("end of the 2,000-message session", lambda: reader.page(1), 300),
+        ("browser list", lambda: reader.read(find_sessions), 200),
+        (
+            "browser list, filtered by model and preset",
+            lambda: reader.read(find_sessions, SessionFilter(model="Tiny 0.6B", preset="daily")),
+            200,
+        ),
+        ("filter choices", lambda: reader.read(filter_choices), 200),
+        ("search, the commonest word", lambda: reader.read(search_messages, SessionFilter(search=words.word(0))), 150),
+        ("search, a common word", lambda: reader.read(search_messages, SessionFilter(search=words.word(50))), 150),
+        ("search, a rare word", lambda: reader.read(search_messages, SessionFilter(search=words.word(9_000))), 150),
+        ("search, two words", lambda: reader.read(search_messages, SessionFilter(search=f"{words.word(30)} {words.word(400)}")), 150),
+        ("search, an unfinished word", lambda: reader.read(search_messages, SessionFilter(search=words.word(300)[:3])), 150),
+        ("search, two letters of the commonest word", lambda: reader.read(search_messages, SessionFilter(search=words.word(0)[:2])), 150),
+        ("browser list, searched", lambda: reader.read(find_sessions, SessionFilter(search=words.word(50))), 150),
+        ("end of the 2,000-message session", lambda: reader.read(page_of_branch, 1), 300),
         ("the page before it", lambda: _page_before(reader), 300),
-        ("the 2,000-message session whole, with turns", lambda: reader.session(1), 300),
+        ("the 2,000-message session whole, with turns", lambda: reader.read(read_session, 1), 300),
     ]
     for name, job, target in jobs:
         first, again = await timed_ms(job)
@@ -150,8 +156,8 @@ async def reading(path: Path) -> None:
 
 
 async def _page_before(reader: Reader) -> None:
-    end = await reader.page(1)
-    await reader.page(1, end[0].parent_id)
+    end = await reader.read(page_of_branch, 1)
+    await reader.read(page_of_branch, 1, end[0].parent_id)
 
 
 _EXPORT = """

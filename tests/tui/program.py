@@ -12,8 +12,8 @@ from textual.pilot import Pilot
 
 from engine.presets.preset import Preset
 from engine.session.session import Session
-from engine.store.pragmas import Profile
 from engine.store.reader import Reader
+from engine.store.sqlite.pragmas import Profile
 from engine.store.writer import Store
 from tests.fake_backend import FakeBackend
 from tests.tui.host import screen_text, wait_until

@@ -9,6 +9,7 @@ from engine.errors import UsageError, XchatError
 from engine.events import AnswerGrew, BranchChanged, Event, PresetChanged, PromptEvaluated, SessionOpened, TurnFinished, TurnStarted
 from engine.messages import Role
 from engine.records import Message, SessionInfo, TurnRecord
+from engine.store.queries.turns import turns_of
 from tui.chat.context import ChatContext
 from tui.chat.stream import AnswerStream
 from tui.text import wording
@@ -75,7 +76,7 @@ class ReadingController:
         """Show beside the answers of a saved conversation what the log knows of them: model, speed, and why one ended early."""
         session = self._context.live()
         try:
-            turns = await session.library.reader.turns(info.id)
+            turns = await session.library.reader.read(turns_of, info.id)
         except XchatError:
             return  # the conversation is there; a failing database is reported by the log itself
         if session.session_id == info.id:

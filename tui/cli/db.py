@@ -13,7 +13,7 @@ from engine.clock import wall_ms
 from engine.config import load_config
 from engine.errors import UsageError
 from engine.paths import data_dir, database_path
-from engine.store.pragmas import Profile
+from engine.store.sqlite.pragmas import Profile
 from engine.store.upkeep import maintenance, retention
 from engine.store.upkeep import repair as salvage
 from engine.store.upkeep.bench import BenchFigures, run_bench

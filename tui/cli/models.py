@@ -23,7 +23,7 @@ from engine.models.locations import Place
 from engine.paths import models_dir
 from engine.presets.preset import Preset
 from engine.session.model_finder import built_in_family
-from engine.store.speeds import MeasuredSpeeds, measured_speeds
+from engine.store.queries.speeds import MeasuredSpeeds, measured_speeds
 from tui.cli.models_make import add_pull, add_quantize
 from tui.cli.output import confirmed, write_json
 

@@ -25,6 +25,8 @@ from engine.profiling.tokens import TokenLog
 from engine.profiling.tree import FlameTree, frames_of
 from engine.records import TurnRecord
 from engine.store.captures import delete_capture, flag_turn, list_captures, load_capture, save_capture
+from engine.store.queries.sessions import newest_session
+from engine.store.queries.turns import turns_of
 from engine.store.reader import Reader
 from tui.text.capture_text import capture_line, figures, heading, lane_lines, percent, readable, short_name
 
@@ -261,8 +263,8 @@ async def latest_turn() -> TurnRecord | None:
     except StoreError:
         return None
     try:
-        newest = await reader.last()
-        turns = await reader.turns(newest.id) if newest is not None else ()
+        newest = await reader.read(newest_session)
+        turns = await reader.read(turns_of, newest.id) if newest is not None else ()
     except StoreError:
         return None
     finally:

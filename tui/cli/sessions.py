@@ -24,9 +24,21 @@ from engine.models.kv_files import KvFolder
 from engine.paths import database_path
 from engine.records import Message, SessionInfo, TurnRecord
 from engine.session.kv_states import forget_states
-from engine.store.pragmas import Profile
-from engine.store.reader import Reader, SessionFilter
-from engine.store.search import HIT_END, HIT_START
+from engine.store.erase import contents_of
+from engine.store.queries.regression import find_regressions
+from engine.store.queries.search import HIT_END, HIT_START, search_messages
+from engine.store.queries.sessions import (
+    SessionFilter,
+    count_sessions,
+    find_sessions,
+    newest_session,
+    page_of_branch,
+    read_session,
+    session_info,
+)
+from engine.store.queries.turns import turns_of
+from engine.store.reader import Reader
+from engine.store.sqlite.pragmas import Profile
 from engine.store.writer import Store
 from engine.text import one_line
 from tui.cli.output import confirmed, write_json, write_sequence
@@ -143,7 +155,7 @@ async def list_sessions(options: argparse.Namespace) -> int:
     reader = await Reader.open(database_path())
     try:
         wanted = filter_of(options, options.search)
-        sessions, total = await reader.sessions(wanted, limit=options.limit), await reader.count(wanted)
+        sessions, total = await reader.read(find_sessions, wanted, limit=options.limit), await reader.read(count_sessions, wanted)
     finally:
         await reader.close()
     if options.json:
@@ -173,7 +185,7 @@ async def session_id_of(reader: Reader, text: str) -> int:
         StoreError: `last` was asked for and there is no session.
     """
     if text == LAST:
-        newest = await reader.last()
+        newest = await reader.read(newest_session)
         if newest is None:
             raise StoreError("There are no sessions yet", "", "Start one with `xchat`.")
         return newest.id
@@ -186,8 +198,8 @@ async def show_session(options: argparse.Namespace) -> int:
     """Print a conversation: the branch that was looked at last as text, or all of it as JSON."""
     reader = await Reader.open(database_path())
     try:
-        stored = await reader.session(await session_id_of(reader, options.id))
-        branch = await reader.page(stored.info.id, stored.info.head_id, limit=len(stored.messages) or 1)
+        stored = await reader.read(read_session, await session_id_of(reader, options.id))
+        branch = await reader.read(page_of_branch, stored.info.id, stored.info.head_id, limit=len(stored.messages) or 1)
     finally:
         await reader.close()
     if options.json:
@@ -260,8 +272,8 @@ async def search(options: argparse.Namespace) -> int:
     try:
         words = " ".join(options.words)
         by_title = replace(filter_of(options, ""), title=words)
-        titled = await reader.sessions(by_title, limit=await reader.count(by_title))
-        hits = await reader.search(filter_of(options, words), limit=options.limit)
+        titled = await reader.read(find_sessions, by_title, limit=await reader.read(count_sessions, by_title))
+        hits = await reader.read(search_messages, filter_of(options, words), limit=options.limit)
     finally:
         await reader.close()
     if options.json:
@@ -291,7 +303,7 @@ async def performance(options: argparse.Namespace) -> int:
         if options.beside is not None:
             write_comparison(one, await side_of(reader, options.beside))
             return 0
-        slow = {turn.id: found for turn in one.clean[-TURNS_COMPARED:] if (found := await reader.regressions(turn))}
+        slow = {turn.id: found for turn in one.clean[-TURNS_COMPARED:] if (found := await reader.read(find_regressions, turn))}
     finally:
         await reader.close()
     columns = columns_for(shutil.get_terminal_size().columns)
@@ -304,8 +316,8 @@ async def performance(options: argparse.Namespace) -> int:
 
 async def side_of(reader: Reader, session: str) -> Side:
     """The turns of a session under its number and title."""
-    info = await reader.info(await session_id_of(reader, session))
-    return Side(f"{info.id}: {one_line(info.title)}", await reader.turns(info.id))
+    info = await reader.read(session_info, await session_id_of(reader, session))
+    return Side(f"{info.id}: {one_line(info.title)}", await reader.read(turns_of, info.id))
 
 
 def write_comparison(left: Side, right: Side) -> None:
@@ -345,8 +357,8 @@ async def delete(options: argparse.Namespace) -> int:
     """Delete a session after saying what goes."""
     reader = await Reader.open(database_path())
     try:
-        info = await reader.info(await session_id_of(reader, options.id))
-        contents = await reader.contents(info.id)
+        info = await reader.read(session_info, await session_id_of(reader, options.id))
+        contents = await reader.read(contents_of, info.id)
     finally:
         await reader.close()
     if not options.yes and not confirmed(f"{what_goes(info, contents)} Delete session {info.id}?"):
@@ -360,7 +372,7 @@ async def change(session: str, job: Callable[[Store, int], Awaitable[None]]) -> 
     """Do something to one stored session."""
     reader = await Reader.open(database_path())
     try:
-        info = await reader.info(await session_id_of(reader, session))
+        info = await reader.read(session_info, await session_id_of(reader, session))
     finally:
         await reader.close()
     store = await open_store()

@@ -20,6 +20,8 @@ from engine.metrics.report import Report
 from engine.metrics.roofline import sentence
 from engine.paths import database_path
 from engine.records import SessionInfo, TurnRecord
+from engine.store.queries.sessions import newest_session
+from engine.store.queries.turns import turns_of
 from engine.store.reader import Reader
 from tui.cli.output import write_json
 
@@ -182,8 +184,8 @@ async def last_session(*, as_json: bool) -> int:
     """Print the figures of the session changed last."""
     reader = await Reader.open(database_path())
     try:
-        info = await reader.last()
-        turns = await reader.turns(info.id) if info is not None else ()
+        info = await reader.read(newest_session)
+        turns = await reader.read(turns_of, info.id) if info is not None else ()
     finally:
         await reader.close()
     if info is None:

@@ -17,7 +17,8 @@ from textual.widgets.option_list import Option
 from engine.chat.outline import OutlineRow, branch_count, outline, sibling_row
 from engine.errors import XchatError
 from engine.records import Message, TurnRecord
-from engine.store.reader import Reader, StoredSession
+from engine.store.queries.sessions import StoredSession, read_session
+from engine.store.reader import Reader
 from engine.text import one_line
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
@@ -104,7 +105,7 @@ were folded.
 
     async def _load(self) -> None:
         try:
-            stored = self._stored = await self._reader.session(self._session_id)
+            stored = self._stored = await self._reader.read(read_session, self._session_id)
         except XchatError as error:
             self._report(error)
             self.dismiss(None)

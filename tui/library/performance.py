@@ -18,6 +18,12 @@ from textual.widgets.option_list import Option
 from engine.errors import XchatError
 from engine.metrics.side_by_side import Side
 from engine.records import SessionInfo, TurnRecord
+from engine.session.library import Library
+from engine.store.export.charts import charts_of
+from engine.store.export.tables import Selection
+from engine.store.queries.regression import find_regressions
+from engine.store.queries.sessions import session_info
+from engine.store.queries.turns import turns_of, turns_of_variant, variants_of
 from engine.store.series import Chart
 from engine.text import one_line
 from tui.actions.bindings import Keymap, bindings_for
@@ -25,7 +31,7 @@ from tui.actions.palette import Command
 from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
 from tui.library.logged_charts import LoggedCharts
-from tui.library.saved import Chosen, Library
+from tui.library.saved import Chosen
 from tui.library.sessions import SessionsScreen
 from tui.text.hints import key_line
 from tui.text.turn_table import Column, columns_for, heading, turn_row
@@ -122,13 +128,13 @@ says why.
     async def _load(self) -> None:
         reader = self._library.reader
         try:
-            self._turns = await reader.turns(self._info.id)
+            self._turns = await reader.read(turns_of, self._info.id)
             self._fill()
-            self._charts = await reader.charts((self._info.id,))
+            self._charts = await reader.read(charts_of, Selection((self._info.id,)))
             self.query_one(LoggedCharts).show(self._charts)
             clean = [turn for turn in reversed(self._turns) if turn.clean]
             for turn in clean[:TURNS_COMPARED]:
-                found = await reader.regressions(turn)
+                found = await reader.read(find_regressions, turn)
                 if found:
                     self._mark_fallen(turn, ". ".join(one.sentence for one in found))
         except XchatError as error:
@@ -204,7 +210,7 @@ says why.
     async def _beside_session(self, session_id: int) -> None:
         reader = self._library.reader
         try:
-            other, turns = await reader.info(session_id), await reader.turns(session_id)
+            other, turns = await reader.read(session_info, session_id), await reader.read(turns_of, session_id)
         except XchatError as error:
             self._report(error)
             return
@@ -218,7 +224,7 @@ says why.
             return
         here = self._turns[-1]
         try:
-            variants = await self._library.reader.variants(here.model)
+            variants = await self._library.reader.read(variants_of, here.model)
         except XchatError as error:
             self._report(error)
             return
@@ -243,8 +249,8 @@ says why.
         async def compare() -> None:
             reader = self._library.reader
             try:
-                left = await reader.variant_turns(here.model, here.quant, here.preset)
-                right = await reader.variant_turns(here.model, quant, preset)
+                left = await reader.read(turns_of_variant, here.model, here.quant, here.preset)
+                right = await reader.read(turns_of_variant, here.model, quant, preset)
             except XchatError as error:
                 self._report(error)
                 return

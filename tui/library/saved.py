@@ -1,32 +1,12 @@
-"""What the library's screens need of a session, a row of theirs, and what they give back."""
+"""A row of the library's list, and the choice that its screens return."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from engine.records import SessionInfo
-from engine.store.reader import Hit, Reader, SessionFilter
-
-
-class Library(Protocol):
-    """What the browser needs of the session."""
-
-    @property
-    def reader(self) -> Reader:
-        """Answers questions about what is saved; raises StoreError without a database."""
-
-    async def logged(self) -> None:
-        """Wait until everything so far is there to be read."""
-
-    async def rename(self, session_id: int, title: str) -> None:
-        """Give a saved conversation another title."""
-
-    async def pin(self, session_id: int, pinned: bool) -> None:
-        """Keep one on top of the list, or no longer."""
-
-    async def delete(self, session_id: int) -> None:
-        """Delete one for good."""
+from engine.store.queries.search import Hit
+from engine.store.queries.sessions import SessionFilter
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,16 @@ from textual.widgets.option_list import Option
 from engine.clock import wall_ms
 from engine.errors import XchatError
 from engine.records import SessionInfo
-from engine.store.reader import FilterChoices, SessionFilter
+from engine.session.library import Library
+from engine.store.erase import contents_of
+from engine.store.queries.search import search_messages
+from engine.store.queries.sessions import FilterChoices, SessionFilter, count_sessions, filter_choices, find_sessions, page_of_branch
 from engine.text import one_line
 from tui.actions.bindings import Keymap, bindings_for
 from tui.actions.registry import Scope
 from tui.dialogs.confirm import AskText, Confirm
 from tui.dialogs.picker import Picker
-from tui.library.saved import Chosen, Entry, Library, with_value
+from tui.library.saved import Chosen, Entry, with_value
 from tui.text.cells import cut
 from tui.text.hints import key_line
 from tui.text.session_rows import SPANS, hit_row, preview, session_row
@@ -182,12 +185,12 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         # The screen shows an answer's end before the disk has it, and the list is not asked again.
         await self._library.logged()
         if words.strip():
-            hits = await reader.search(replace(wanted, search=words), limit=MOST_HITS)
+            hits = await reader.read(search_messages, replace(wanted, search=words), limit=MOST_HITS)
             self._listed = replace(wanted, title=words.strip())
         else:
             hits, self._listed = (), wanted
-        page = await reader.sessions(self._listed, limit=PAGE)
-        self._total, self._read = await reader.count(self._listed), len(page)
+        page = await reader.read(find_sessions, self._listed, limit=PAGE)
+        self._total, self._read = await reader.read(count_sessions, self._listed), len(page)
         in_messages = {hit.session.id for hit in hits}
         listed = [Entry(info) for info in page if info.id not in in_messages]
         self._hits = len(hits)
@@ -212,14 +215,8 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self.frame.border_subtitle = (hits if self.typed.strip() else f"{self._total:,}") if self._entries else ""
 
     def _rows(self, entries: Sequence[Entry]) -> list[tuple[str, Content]]:
-        width, now = self._drawn_width, wall_ms()
-        return [
-            (
-                entry.row_id,
-                session_row(entry.info, now, self._current, width) if entry.hit is None else hit_row(entry.hit, now, self._current, width),
-            )
-            for entry in entries
-        ]
+        given = wall_ms(), self._current, self._drawn_width
+        return [(e.row_id, session_row(e.info, *given) if e.hit is None else hit_row(e.hit, *given)) for e in entries]
 
     def _nothing(self) -> str:
         narrowed = self._wanted != SessionFilter()
@@ -237,7 +234,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
     async def _next_page(self) -> None:
         entries = self._entries
         try:
-            page = await self._library.reader.sessions(self._listed, limit=PAGE, offset=self._read)
+            page = await self._library.reader.read(find_sessions, self._listed, limit=PAGE, offset=self._read)
         except XchatError as error:
             self._report(error)
             return
@@ -266,7 +263,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
             return
         hit, words = entry.hit, self.typed
         limit = PREVIEW_MESSAGES if hit is None else HIT_MESSAGES
-        messages = await self._library.reader.page(entry.info.id, hit.message_id if hit is not None else None, limit=limit)
+        messages = await self._library.reader.read(page_of_branch, entry.info.id, hit.message_id if hit is not None else None, limit=limit)
         if self._chosen() is entry:
             text.update(preview(entry.info, messages, words if hit is not None else ""))
             self.call_after_refresh(place.scroll_end if hit is None else place.scroll_home, animate=False)
@@ -291,7 +288,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         """The next value of a filter; all again after the last."""
         try:
             if self._choices is None:
-                self._choices = await self._library.reader.choices()
+                self._choices = await self._library.reader.read(filter_choices)
         except XchatError as error:
             self._report(error)
             return
@@ -360,7 +357,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         if entry is None:
             return
         try:
-            contents = await self._library.reader.contents(entry.info.id)
+            contents = await self._library.reader.read(contents_of, entry.info.id)
         except XchatError as error:
             self._report(error)
             return

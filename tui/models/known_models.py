@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.models.catalog import Broken, Catalog, Entry, Family
-    from engine.store.speeds import MeasuredSpeeds
+    from engine.store.queries.speeds import MeasuredSpeeds
 
 
 def known_models(folders: Sequence[str]) -> list[KnownModel]:
@@ -36,7 +36,7 @@ def known_models(folders: Sequence[str]) -> list[KnownModel]:
 
 def _measured() -> MeasuredSpeeds:
     from engine.errors import StoreError
-    from engine.store.speeds import MeasuredSpeeds, measured_speeds
+    from engine.store.queries.speeds import MeasuredSpeeds, measured_speeds
 
     try:
         return measured_speeds()

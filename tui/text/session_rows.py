@@ -11,8 +11,7 @@ from rich.cells import cell_len, get_character_cell_size
 from textual.content import Content
 
 from engine.records import Message, MessageStatus, SessionInfo
-from engine.store.reader import Hit
-from engine.store.search import HIT_END, HIT_START
+from engine.store.queries.search import HIT_END, HIT_START, Hit
 from engine.text import drawable, one_line
 from tui.text.cells import cut
 from tui.text.wording import count

@@ -13,13 +13,13 @@ from typing import TextIO
 
 from engine.atomic_write import replacing
 from engine.errors import StoreError, UsageError
-from engine.store import queries
-from engine.store.connect import open_reader
 from engine.store.errors import StoreFullError, TargetExistsError, explain
 from engine.store.export.llama_bench import Dialect, rows_of_turns, write_llama_bench
 from engine.store.export.page import write_html, write_markdown
 from engine.store.export.rowformats import write_csv, write_json, write_jsonl
 from engine.store.export.tables import Row, Selection, Table, What, open_table
+from engine.store.queries import sessions
+from engine.store.sqlite.connect import open_reader
 
 PROGRESS_ROWS = 5_000
 """Rows between two reports of progress."""
@@ -161,7 +161,7 @@ def _heading(db: sqlite3.Connection, export: Export) -> str:
     ids = export.selection.sessions
     if ids is None:
         return f"xchat: {export.what} of all sessions"
-    infos = [queries.session_info(db, session_id) for session_id in ids]
+    infos = [sessions.session_info(db, session_id) for session_id in ids]
     if len(infos) == 1:
         return f"xchat: {export.what} of session {ids[0]}" + (f", {infos[0].title}" if export.selection.texts else "")
     return f"xchat: {export.what} of {len(ids)} sessions"

@@ -1,1 +1,1 @@
-"""The tables and views of the database, and the steps from one version to the next."""
+"""The tables and views, and the steps that made them."""

@@ -1,94 +1,33 @@
-"""The schema, as the ordered steps that made it. A new database is built by replaying all of them.
+"""The schema, as the ordered steps that made it: one SQL file each. A new database is built by replaying all of them.
 
 `PRAGMA user_version` counts the steps a file has seen. A step is one transaction, and never changes once it was released: the next
-change is another step. Only the figures of a sample need none: see `add_figures`. Tables are the program's own business; the views are
-the interface for other programs (`VIEWS.md`).
+change is another file. Only the figures of a sample need none: see `add_figures`. Tables are internal; the views are the interface for
+other programs (`VIEWS.md`).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 from engine.metrics.figures import FIGURES
 from engine.metrics.figures.figure import Figure
 from engine.store.errors import SCHEMA_TOO_NEW, StoreNewerError, not_a_database
-from engine.store.schema.tables import (
-    CAPTURE_STACKS,
-    CAPTURES,
-    EVENTS,
-    INDEXES,
-    JUDGED,
-    JUDGED_BEFORE,
-    MESSAGES,
-    PROCESSES,
-    SAMPLES,
-    SEARCH,
-    SEARCH_TRIGGERS,
-    SESSION_OF_MESSAGE,
-    SESSIONS,
-    TURNS,
-)
-from engine.store.schema.views import V_ITL, V_SAMPLES, v_turns
-from engine.store.transaction import transaction
+from engine.store.sqlite.transaction import transaction
 
 APPLICATION_ID = 0x78636874
 """`xcht`: how `file` and xchat know the file as ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step of the schema."""
-
-    title: str
-    statements: tuple[str, ...]
+def _steps() -> tuple[str, ...]:
+    scripts = sorted((file for file in files(__package__).iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return tuple(script.read_text("utf-8") for script in scripts)
 
 
-MIGRATIONS: tuple[Migration, ...] = (
-    Migration(
-        "Sessions, messages, turns, samples, events, search and views",
-        (
-            f"PRAGMA application_id = {APPLICATION_ID}",
-            PROCESSES,
-            SESSIONS,
-            MESSAGES,
-            TURNS,
-            SAMPLES,
-            EVENTS,
-            *INDEXES,
-            SEARCH,
-            *SEARCH_TRIGGERS,
-            v_turns("t.noisy, t.noisy IS NULL AND t.stop_reason <> 'error' AS clean"),
-            V_ITL,
-            V_SAMPLES,
-        ),
-    ),
-    Migration("Captures of the profiler and their stacks", (CAPTURES, CAPTURE_STACKS)),
-    Migration("Which session a message belongs to, without reading the message", (SESSION_OF_MESSAGE,)),
-    Migration("How often a capture looked", ("ALTER TABLE captures ADD COLUMN looks INTEGER",)),
-    Migration(
-        "Whether a turn was judged",
-        (
-            JUDGED,
-            JUDGED_BEFORE,
-            "DROP VIEW v_turns",
-            v_turns("t.judged, t.noisy, t.judged AND t.noisy IS NULL AND t.stop_reason <> 'error' AS clean"),
-        ),
-    ),
-    Migration(
-        "Which share of a turn's time others took, and its speed without them",
-        (
-            "ALTER TABLE turns ADD COLUMN disturbed REAL",
-            "ALTER TABLE turns ADD COLUMN quiet_per_second REAL",
-            "DROP VIEW v_turns",
-            v_turns(
-                "t.judged, t.disturbed, t.quiet_per_second, t.noisy, t.judged AND t.noisy IS NULL AND t.stop_reason <> 'error' AS clean"
-            ),
-        ),
-    ),
-)
+MIGRATIONS: tuple[str, ...] = _steps()
+"""The SQL of each step."""
 
 VERSION = len(MIGRATIONS)
 """The schema this program writes."""
@@ -120,7 +59,7 @@ def refuse_newer(version: int, path: Path) -> None:
         )
 
 
-def migrate(db: sqlite3.Connection, path: Path, steps: tuple[Migration, ...] = MIGRATIONS) -> int:
+def migrate(db: sqlite3.Connection, path: Path, steps: tuple[str, ...] = MIGRATIONS) -> int:
     """Bring a file up to date, each step in one transaction, and return how many steps that took. Figures get their columns last.
 
     Raises:
@@ -134,12 +73,22 @@ def migrate(db: sqlite3.Connection, path: Path, steps: tuple[Migration, ...] = M
             # Read again under the lock: another xchat may have migrated in the meantime.
             version = version_of(db)
             if version < len(steps):
-                for statement in steps[version].statements:
+                for statement in _statements(steps[version]):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {version + 1}")
                 done += 1
     add_figures(db)
     return done
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script, since `executescript` would commit the transaction that a step is."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def add_figures(db: sqlite3.Connection, figures: Iterable[Figure] = FIGURES) -> None:

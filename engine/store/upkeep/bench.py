@@ -16,12 +16,14 @@ from engine.backend import StopReason
 from engine.clock import NS_PER_MS, NS_PER_S, now_ns
 from engine.messages import Role
 from engine.records import Message, Sample, TurnRecord, new_message_id
-from engine.store import queries, statements
+from engine.store import statements
 from engine.store.batch import BATCH_ROWS, Batch
-from engine.store.connect import open_writer
 from engine.store.errors import explain
-from engine.store.pragmas import PROFILES, Profile, Value, can_lose
-from engine.store.transaction import transaction
+from engine.store.queries.search import search_messages
+from engine.store.queries.sessions import SessionFilter, find_sessions, read_session
+from engine.store.sqlite.connect import open_writer
+from engine.store.sqlite.pragmas import PROFILES, Profile, Value, can_lose
+from engine.store.sqlite.transaction import transaction
 from engine.timings import compute_timings, percentile
 
 TURNS = 300
@@ -143,9 +145,9 @@ def _measure(path: Path, profile: Profile, turns: int) -> _Round:
         return _Round(
             commits_ms=tuple(commits),
             rows_per_s=BATCHES * BATCH_ROWS * NS_PER_S / (now_ns() - began),
-            list_ms=_median_ms(lambda: queries.list_sessions(db, queries.SessionFilter())),
-            search_ms=_median_ms(lambda: queries.search_messages(db, queries.SessionFilter(search="llama disk"))),
-            open_ms=_median_ms(lambda: queries.read_session(db, session_id)),
+            list_ms=_median_ms(lambda: find_sessions(db)),
+            search_ms=_median_ms(lambda: search_messages(db, SessionFilter(search="llama disk"))),
+            open_ms=_median_ms(lambda: read_session(db, session_id)),
         )
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from engine.atomic_write import replacing
 from engine.errors import StoreError
-from engine.store.connect import open_reader, open_writer, wal_path
 from engine.store.erase import empty_log
 from engine.store.errors import TargetExistsError, explain
-from engine.store.pragmas import BALANCED, Profile
 from engine.store.schema.migrations import version_of
+from engine.store.sqlite.connect import open_reader, open_writer, wal_path
+from engine.store.sqlite.pragmas import BALANCED, Profile
 
 BACKUP_PAGES = 256
 """Pages copied between two reports of progress: 1 MB."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import StoreError, UsageError
-from engine.store.connect import open_writer, wal_path
 from engine.store.errors import explain
-from engine.store.transaction import transaction
+from engine.store.sqlite.connect import open_writer, wal_path
+from engine.store.sqlite.transaction import transaction
 
 ORDER = ("processes", "sessions", "messages", "turns", "samples", "events", "captures", "capture_stacks")
 """Tables as they are copied: what others point to comes first."""

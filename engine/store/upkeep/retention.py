@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.records import SessionInfo
-from engine.store import queries
-from engine.store.connect import open_reader, open_writer
 from engine.store.erase import delete_sessions, empty_log, merge_search_index
 from engine.store.errors import explain
-from engine.store.pragmas import BALANCED, Profile
+from engine.store.queries import sessions
+from engine.store.sqlite.connect import open_reader, open_writer
+from engine.store.sqlite.pragmas import BALANCED, Profile
 
 MS_PER_DAY = 86_400_000
 BYTES_PER_MB = 1_000_000
@@ -104,7 +104,7 @@ def apply(path: Path, plan: RetentionPlan, profile: Profile = BALANCED, progress
 
 def _plan(db: sqlite3.Connection, rule: RetentionRule, now_ms: int) -> RetentionPlan:
     (count,) = db.execute("SELECT count(*) FROM sessions").fetchone()
-    infos = sorted(queries.list_sessions(db, queries.SessionFilter(), limit=count), key=lambda info: (info.updated_ms, info.id))
+    infos = sorted(sessions.find_sessions(db, limit=count), key=lambda info: (info.updated_ms, info.id))
     sizes = _sizes(db)
     busy = {session_id for (session_id,) in db.execute("SELECT id FROM sessions WHERE answering_process IS NOT NULL")}
     removable = [info for info in infos if not info.pinned and info.id not in busy]

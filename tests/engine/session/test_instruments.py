@@ -26,7 +26,7 @@ from engine.paths import database_path
 from engine.presets.preset import Preset
 from engine.session import instruments as instruments_module
 from engine.session.open import open_session
-from engine.store.speeds import speeds_by_file
+from engine.store.queries.speeds import speeds_by_file
 from tests.fake_backend import FakeBackend
 from tests.tui.panel_feed import host_sample
 

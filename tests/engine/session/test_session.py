@@ -32,6 +32,8 @@ from engine.presets.preset import Preset
 from engine.records import MessageStatus
 from engine.session.open import open_session
 from engine.session.session import Session
+from engine.store.export.run_card import run_cards
+from engine.store.export.tables import Selection
 from tests.fake_backend import ENGINE_DIED, FakeBackend
 
 MODEL = Path("/models/fake-Q4_K_M.gguf")
@@ -412,7 +414,7 @@ class TestLookingThroughWhatIsSaved:
 async def test_run_cards_name_the_native_library(watched: Watched) -> None:
     await watched.answered(watched.session.send("Hi"))
     session_id = await only_session_id(watched.session)
-    (card,) = await watched.session.library.reader.run_cards((session_id,))
+    (card,) = await watched.session.library.reader.read(run_cards, Selection((session_id,)))
     assert card.host is not None
     assert card.host.llama_cpp_version == "0.5.0, build 0a1b2c3"
 
@@ -442,5 +444,5 @@ async def test_what_the_thread_governor_decides_is_logged_once_for_each_session(
     assert len({session_id for session_id, _ in await logged()}) == 2
     await asyncio.sleep(0)
     assert session.info is not None
-    (card,) = await session.library.reader.run_cards((session.info.id,))
+    (card,) = await session.library.reader.read(run_cards, Selection((session.info.id,)))
     assert card.decisions == (one, two)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from engine.records import new_message_id
 from engine.store.batch import BATCH_ROWS
-from engine.store.connect import open_writer
+from engine.store.sqlite.connect import open_writer
 from engine.store.writer import Store
 from tests.engine.store.records import answer, sample, turn, user
 

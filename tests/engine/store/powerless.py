@@ -15,6 +15,7 @@ import asyncio, sys
 from pathlib import Path
 from tests.engine.store.powerless import drop_capabilities
 drop_capabilities()
+from engine.store.queries.sessions import find_sessions
 from engine.store.reader import Reader
 from engine.store.writer import Store
 
@@ -26,7 +27,7 @@ async def attempt() -> None:
     except Exception as error:
         print(type(error).__name__)
     reader = await Reader.open(path)
-    print(len(await reader.sessions()))
+    print(len(await reader.read(find_sessions)))
     await reader.close()
 
 asyncio.run(attempt())

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.store.connect import open_reader, open_writer
 from engine.store.errors import StoreNewerError, StoreUnusableError
-from engine.store.queries import iter_turns
-from engine.store.schema.migrations import MIGRATIONS, VERSION, Migration, migrate, version_of
+from engine.store.queries.turns import turns_of
+from engine.store.schema.migrations import MIGRATIONS, VERSION, migrate, version_of
+from engine.store.sqlite.connect import open_reader, open_writer
 
 HERE = Path("test.db")
 
@@ -33,7 +33,7 @@ def test_every_table_is_strict(empty: sqlite3.Connection) -> None:
 def test_an_older_database_keeps_its_rows_through_a_new_step(empty: sqlite3.Connection) -> None:
     migrate(empty, HERE)
     empty.execute("INSERT INTO sessions (title, created_ms, updated_ms) VALUES ('kept', 1, 2)")
-    added = Migration("a note", ("ALTER TABLE sessions ADD COLUMN note TEXT NOT NULL DEFAULT ''",))
+    added = "ALTER TABLE sessions ADD COLUMN note TEXT NOT NULL DEFAULT '';"
     migrate(empty, HERE, (*MIGRATIONS, added))
     assert version_of(empty) == VERSION + 1
     assert empty.execute("SELECT title, note FROM sessions").fetchall() == [("kept", "")]
@@ -41,7 +41,7 @@ def test_an_older_database_keeps_its_rows_through_a_new_step(empty: sqlite3.Conn
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(empty: sqlite3.Connection) -> None:
     migrate(empty, HERE)
-    broken = Migration("half a step", ("CREATE TABLE half (a INTEGER) STRICT", "CREATE TABLE half (a INTEGER) STRICT"))
+    broken = "CREATE TABLE half (a INTEGER) STRICT;\nCREATE TABLE half (a INTEGER) STRICT;"
     with pytest.raises(sqlite3.OperationalError):
         migrate(empty, HERE, (*MIGRATIONS, broken))
     assert version_of(empty) == VERSION
@@ -102,4 +102,4 @@ def test_turns_of_an_older_database_count_as_judged_only_where_that_is_proven(em
 
     judged = [(1, 1, 0), (2, 1, 1), (3, 0, 0), (4, 0, 0), (5, 1, 0)]
     assert empty.execute("SELECT turn_id, judged, clean FROM v_turns ORDER BY 1").fetchall() == judged
-    assert [turn.judged for turn in iter_turns(empty, 1)] == [True, True, False, False, True]
+    assert [turn.judged for turn in turns_of(empty, 1)] == [True, True, False, False, True]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
-from engine.store.connect import open_writer
-from engine.store.pragmas import PRAGMAS, PROFILES, Profile, Value, can_lose, in_force
+from engine.store.sqlite.connect import open_writer
+from engine.store.sqlite.pragmas import PRAGMAS, PROFILES, Profile, Value, can_lose, in_force
 
 ARCHITECTURE = {
     "journal_mode": "WAL",

@@ -8,10 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.records import Message
+from engine.store.erase import Contents, contents_of
 from engine.store.errors import SessionMissingError
-from engine.store.export.run_card import GOVERNOR_KIND
-from engine.store.reader import Contents, Reader, SessionFilter, Variant
-from engine.store.search import HIT_END, HIT_START, fts_query
+from engine.store.export.run_card import GOVERNOR_KIND, run_cards
+from engine.store.export.tables import Selection
+from engine.store.queries.match import fts_query
+from engine.store.queries.search import HIT_END, HIT_START, search_messages
+from engine.store.queries.sessions import (
+    SessionFilter,
+    filter_choices,
+    find_sessions,
+    newest_session,
+    page_of_branch,
+    read_session,
+)
+from engine.store.queries.turns import Variant, turns_of_variant, variants_of
+from engine.store.reader import Reader
 from engine.store.writer import Store
 from tests.engine.store.records import answer, sample, turn, user
 
@@ -26,7 +38,7 @@ async def add(store: Store, text: str, *, at_ms: int = 1_000, model: str = "Tiny
 
 
 async def ids(reader: Reader, wanted: SessionFilter | None = None) -> list[int]:
-    return [info.id for info in await reader.sessions(wanted)]
+    return [info.id for info in await reader.read(find_sessions, wanted)]
 
 
 async def test_the_list_is_newest_first_with_pinned_sessions_on_top(store: Store, reader: Reader) -> None:
@@ -38,7 +50,7 @@ async def test_the_list_is_newest_first_with_pinned_sessions_on_top(store: Store
 
 async def test_the_list_comes_in_pages(store: Store, reader: Reader) -> None:
     made = [await add(store, "x", at_ms=moment) for moment in range(5)]
-    pages = [await reader.sessions(limit=2, offset=offset) for offset in (0, 2, 4)]
+    pages = [await reader.read(find_sessions, limit=2, offset=offset) for offset in (0, 2, 4)]
     assert [info.id for page in pages for info in page] == made[::-1]
 
 
@@ -50,16 +62,16 @@ async def test_the_list_is_filtered_by_model_quant_preset_and_date(store: Store,
     assert await ids(reader, SessionFilter(preset="fast", model="B")) == []
     assert await ids(reader, SessionFilter(since_ms=20)) == [second]
     assert await ids(reader, SessionFilter(until_ms=20)) == [first]
-    choices = await reader.choices()
+    choices = await reader.read(filter_choices)
     assert (choices.models, choices.quants, choices.presets) == (("A", "B"), ("Q4_K_M", "Q8_0"), ("daily", "fast"))
 
 
 async def test_the_last_session_is_the_one_changed_last(store: Store, reader: Reader) -> None:
-    assert await reader.last() is None
+    assert await reader.read(newest_session) is None
     newest = await add(store, "x", at_ms=9)
     pinned = await add(store, "x", at_ms=1)
     await store.pin(pinned, True)
-    last = await reader.last()
+    last = await reader.read(newest_session)
     assert last is not None
     assert last.id == newest
 
@@ -68,7 +80,7 @@ async def test_search_marks_the_hits_and_puts_the_best_message_first(store: Stor
     weak = await add(store, "A llama is mentioned once in this rather long sentence about something else entirely.")
     strong = await add(store, "llama llama llama")
     await add(store, "nothing of the kind")
-    hits = await reader.search(SessionFilter(search="LLAMA"))
+    hits = await reader.read(search_messages, SessionFilter(search="LLAMA"))
     assert [hit.session.id for hit in hits] == [strong, weak]
     assert f"A {HIT_START}llama{HIT_END} is" in hits[1].snippet
 
@@ -94,13 +106,13 @@ async def test_all_words_must_occur_quoted_ones_together_and_the_last_may_be_unf
 ) -> None:
     session_id = await add(store, "the quick brown fox in the café")
     await store.rename(session_id, "untitled")
-    assert bool(await reader.search(SessionFilter(search=text))) is found
+    assert bool(await reader.read(search_messages, SessionFilter(search=text))) is found
     assert bool(await ids(reader, SessionFilter(search=text))) is found
 
 
 async def test_words_in_a_script_without_spaces_are_found_anywhere(store: Store, reader: Reader) -> None:
     session_id = await add(store, "我想知道羊驼是什么动物")
-    hits = await reader.search(SessionFilter(search="羊驼"))
+    hits = await reader.read(search_messages, SessionFilter(search="羊驼"))
     assert hits[0].snippet == f"我想知道{HIT_START}羊驼{HIT_END}是什么动物"
     assert await ids(reader, SessionFilter(search="羊驼")) == [session_id]
 
@@ -115,7 +127,7 @@ async def test_a_session_is_found_by_its_title_too(store: Store, reader: Reader)
 async def test_search_and_filters_combine(store: Store, reader: Reader) -> None:
     await add(store, "llama", model="A")
     second = await add(store, "llama", model="B")
-    assert [hit.session.id for hit in await reader.search(SessionFilter(search="llama", model="B"))] == [second]
+    assert [hit.session.id for hit in await reader.read(search_messages, SessionFilter(search="llama", model="B"))] == [second]
 
 
 @given(text=st.text() | st.from_regex(r'[-"*()^:+ANDORNT\s]{0,12}'))
@@ -145,9 +157,9 @@ async def chain(store: Store, session_id: int, length: int) -> list[Message]:
 async def test_a_long_branch_is_read_in_pages_from_its_end(store: Store, reader: Reader) -> None:
     session_id = await store.create_session("", 1)
     messages = await chain(store, session_id, 25)
-    end = await reader.page(session_id, limit=10)
-    before = await reader.page(session_id, end[0].parent_id, limit=10)
-    start = await reader.page(session_id, before[0].parent_id, limit=10)
+    end = await reader.read(page_of_branch, session_id, limit=10)
+    before = await reader.read(page_of_branch, session_id, end[0].parent_id, limit=10)
+    start = await reader.read(page_of_branch, session_id, before[0].parent_id, limit=10)
     assert [*start, *before, *end] == messages
     assert (start[0].parent_id, len(start)) == (None, 5)
 
@@ -158,9 +170,9 @@ async def test_a_page_follows_the_branch_that_was_looked_at_last(store: Store, r
     old, new = answer("old", asked.id), answer("new", asked.id)
     for message in (asked, old, new):
         await store.save_message(session_id, message)
-    assert await reader.page(session_id) == (asked, new)
+    assert await reader.read(page_of_branch, session_id) == (asked, new)
     await store.set_head(session_id, old.id)
-    assert await reader.page(session_id) == (asked, old)
+    assert await reader.read(page_of_branch, session_id) == (asked, old)
 
 
 async def test_messages_that_name_each_other_as_parents_do_not_hang_the_reader(store: Store, reader: Reader) -> None:
@@ -168,14 +180,14 @@ async def test_messages_that_name_each_other_as_parents_do_not_hang_the_reader(s
     one, two = user(), user()
     await store.save_message(session_id, replace(one, parent_id=two.id))
     await store.save_message(session_id, replace(two, parent_id=one.id))
-    assert len(await reader.page(session_id, limit=6)) == 6
+    assert len(await reader.read(page_of_branch, session_id, limit=6)) == 6
 
 
 async def test_a_session_that_is_not_there_is_said_so(reader: Reader) -> None:
     with pytest.raises(SessionMissingError):
-        await reader.session(7)
+        await reader.read(read_session, 7)
     with pytest.raises(SessionMissingError):
-        await reader.page(7)
+        await reader.read(page_of_branch, 7)
 
 
 async def test_titles_are_searched_alone(store: Store, reader: Reader) -> None:
@@ -189,18 +201,18 @@ async def test_what_goes_with_a_session_is_counted_before(store: Store, reader: 
     store.put_sample(sample(gone))
     store.put_event(wall_ms=1, session_id=gone, turn_id=None, kind="stall", text="x")
     await store.flush()
-    assert await reader.contents(gone) == Contents(messages=2, turns=1, samples=1, events=1)
+    assert await reader.read(contents_of, gone) == Contents(messages=2, turns=1, samples=1, events=1)
     await store.delete_session(gone)
-    assert await reader.contents(gone) == Contents(0, 0, 0, 0)
-    assert (await reader.contents(stays)).messages == 2
+    assert await reader.read(contents_of, gone) == Contents(0, 0, 0, 0)
+    assert (await reader.read(contents_of, stays)).messages == 2
 
 
 async def test_the_turns_of_a_quant_and_preset_are_found_in_all_sessions(store: Store, reader: Reader) -> None:
     for preset in ("daily", "daily", "fast"):
         await add(store, "x", preset=preset)
     await add(store, "x", model="Other")
-    assert await reader.variants("Tiny") == (Variant("Q4_K_M", "daily", 2), Variant("Q4_K_M", "fast", 1))
-    turns = await reader.variant_turns("Tiny", "Q4_K_M", "daily")
+    assert await reader.read(variants_of, "Tiny") == (Variant("Q4_K_M", "daily", 2), Variant("Q4_K_M", "fast", 1))
+    turns = await reader.read(turns_of_variant, "Tiny", "Q4_K_M", "daily")
     assert [turn.preset for turn in turns] == ["daily", "daily"]
     assert turns[0].id < turns[1].id
 
@@ -213,6 +225,6 @@ async def test_a_run_card_has_what_the_governor_decided_under_its_own_model_and_
         if decided:
             store.put_event(wall_ms=1, session_id=session_id, turn_id=said.id, kind=GOVERNOR_KIND, text=decided)
     await store.flush()
-    cards = {card.preset: card for card in await reader.run_cards((session_id,))}
+    cards = {card.preset: card for card in await reader.read(run_cards, Selection((session_id,)))}
     assert cards["auto"].decisions == ("2 threads",)
     assert cards["fixed"].decisions == ()

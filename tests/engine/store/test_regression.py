@@ -6,8 +6,8 @@ import pytest
 
 from engine.backend import StopReason
 from engine.records import TurnRecord
+from engine.store.queries.regression import FEWEST, compare, find_regressions
 from engine.store.reader import Reader
-from engine.store.regression import FEWEST, compare
 from engine.store.writer import Store
 from tests.engine.store.records import answer, noisy, turn
 
@@ -68,6 +68,6 @@ async def test_the_history_is_that_of_the_same_host_model_quant_and_preset(store
     for past in USUAL:
         await save(past)
     slow = await save(at_speed(1.5))
-    assert len(await reader.regressions(slow)) == 1
+    assert len(await reader.read(find_regressions, slow)) == 1
     for change in ({"quant": "Q8_0"}, {"preset": "other"}, {"model": "Other"}, {"model_fingerprint": "beef"}):
-        assert await reader.regressions(await save(replace(at_speed(1.5), **change))) == ()  # type: ignore[arg-type]
+        assert await reader.read(find_regressions, await save(replace(at_speed(1.5), **change))) == ()  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.records import TurnRecord
-from engine.store.speeds import NEWEST, MeasuredSpeed, measured_speeds
+from engine.store.queries.speeds import NEWEST, MeasuredSpeed, measured_speeds
 from engine.store.writer import Store
 from tests.engine.store.conftest import HOST
 from tests.engine.store.records import answer, noisy, turn

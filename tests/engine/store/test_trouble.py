@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from engine.errors import StoreError
-from engine.store.connect import open_reader, open_writer
 from engine.store.errors import (
     StoreDamagedError,
     StoreFullError,
@@ -21,9 +20,11 @@ from engine.store.errors import (
     StoreUnusableError,
     explain,
 )
-from engine.store.pragmas import Profile
+from engine.store.queries.sessions import find_sessions, read_session
 from engine.store.reader import Reader
 from engine.store.schema.migrations import VERSION
+from engine.store.sqlite.connect import open_reader, open_writer
+from engine.store.sqlite.pragmas import Profile
 from engine.store.writer import Store
 from tests.engine.store.powerless import open_without_power
 from tests.engine.store.records import answer, sample, turn, user
@@ -94,7 +95,7 @@ class TestOpening:
             await Store.open(path)
         assert complete(caught.value, path)
         reader = await Reader.open(path)
-        assert [info.title for info in await reader.sessions()] == ["kept"]
+        assert [info.title for info in await reader.read(find_sessions)] == ["kept"]
         await reader.close()
 
     async def test_a_database_that_another_program_has_locked_whole_is_said_to_be_locked(self, path: Path) -> None:
@@ -172,7 +173,7 @@ class TestLock:
 
     async def test_a_reader_does_not_wait_for_a_writer(self, store: Store, reader: Reader, path: Path) -> None:
         with locked(path):
-            assert await reader.sessions() == ()
+            assert await reader.read(find_sessions) == ()
 
 
 class TestFullDisk:
@@ -198,7 +199,7 @@ class TestFullDisk:
             await cramped.save_turn(turn(session_id, said), said)
         assert complete(caught.value, path)
         reader = await Reader.open(path)
-        stored = await reader.session(session_id)
+        stored = await reader.read(read_session, session_id)
         assert (stored.messages, stored.turns) == ((), ())
         await reader.close()
 

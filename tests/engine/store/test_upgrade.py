@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from engine.store.captures import list_captures, load_capture
-from engine.store.connect import open_writer
-from engine.store.queries import SessionFilter
+from engine.store.queries.search import search_messages
+from engine.store.queries.sessions import SessionFilter, find_sessions, read_session
+from engine.store.queries.turns import turns_of
 from engine.store.reader import Reader
 from engine.store.schema.migrations import VERSION, version_of
+from engine.store.sqlite.connect import open_writer
 
 RELEASED = Path(__file__).parent / "released"
 TABLES = ("processes", "sessions", "messages", "turns", "samples", "events", "captures", "capture_stacks")
@@ -48,15 +50,15 @@ def test_an_upgrade_keeps_every_value_of_every_row(released: Path) -> None:
 async def test_an_upgraded_file_is_read_like_a_new_one(released: Path) -> None:
     open_writer(released).close()
     reader = await Reader.open(released)
-    sessions = await reader.sessions()
+    sessions = await reader.read(find_sessions)
     assert [one.title for one in sessions] == ["Caches", "Tell me a story", "How do I quit?"]
     assert sessions[0].pinned
-    stored = await reader.session(sessions[0].id)
+    stored = await reader.read(read_session, sessions[0].id)
     assert len(stored.messages) == 7
-    turns = await reader.turns(sessions[0].id)
+    turns = await reader.read(turns_of, sessions[0].id)
     assert len(turns) == 4
     assert all(turn.quant == "F16" and turn.timings.predicted_n > 1 for turn in turns)
-    assert [hit.session.title for hit in await reader.search(SessionFilter(search="story"))] == ["Tell me a story"]
+    assert [hit.session.title for hit in await reader.read(search_messages, SessionFilter(search="story"))] == ["Tell me a story"]
     await reader.close()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.store.connect import open_reader
+from engine.store.sqlite.connect import open_reader
 from engine.store.writer import Store
 from engine.timings import inter_token_ms
 from tests.engine.store.records import answer, noisy, sample, turn

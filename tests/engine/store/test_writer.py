@@ -14,9 +14,11 @@ import pytest
 from engine.errors import StoreError
 from engine.records import MessageStatus, Sample
 from engine.store import statements
-from engine.store.connect import open_reader, open_writer, wal_path
 from engine.store.errors import SessionMissingError
-from engine.store.reader import Reader, SessionFilter
+from engine.store.queries.search import search_messages
+from engine.store.queries.sessions import SessionFilter, find_sessions, read_session, session_info
+from engine.store.reader import Reader
+from engine.store.sqlite.connect import open_reader, open_writer, wal_path
 from engine.store.writer import Store
 from tests.engine.store.records import answer, sample, turn, user
 
@@ -46,7 +48,7 @@ async def test_a_conversation_comes_back_as_it_was_saved(store: Store, reader: R
     record = turn(session_id, said, asked=asked, tokens=300)
     await store.save_message(session_id, asked)
     await store.save_turn(record, said)
-    stored = await reader.session(session_id)
+    stored = await reader.read(read_session, session_id)
     assert stored.messages == (asked, said)
     assert stored.turns == (record,)
     assert stored.info == replace(
@@ -73,22 +75,22 @@ async def test_saving_twice_is_the_same_as_saving_once(store: Store, reader: Rea
     await store.save_message(session_id, replace(said, text="An"))
     await store.save_turn(turn(session_id, said), said)
     await store.save_turn(turn(session_id, said), said)
-    stored = await reader.session(session_id)
+    stored = await reader.read(read_session, session_id)
     assert stored.messages == (said,)
     assert len(stored.turns) == 1
-    assert [hit.message_id for hit in await reader.search(_words("there"))] == [said.id]
+    assert [hit.message_id for hit in await reader.read(search_messages, _words("there"))] == [said.id]
 
 
 async def test_half_a_surrogate_pair_is_stored_as_a_replacement_character(store: Store, reader: Reader) -> None:
     session_id = await store.create_session("bad \ud83d title", 1)
     await store.save_message(session_id, user("bad \udc80 paste"))
-    stored = await reader.session(session_id)
+    stored = await reader.read(read_session, session_id)
     assert (stored.info.title, stored.messages[0].text) == ("bad \ufffd title", "bad \ufffd paste")
 
 
 async def test_a_title_is_one_line_without_escapes(store: Store, reader: Reader) -> None:
     session_id = await store.create_session("two\nlines \x1b]0;evil\x07 👩‍🚀 " + "x" * 500, 1)
-    title = (await reader.info(session_id)).title
+    title = (await reader.read(session_info, session_id)).title
     assert title.startswith("two lines ]0;evil 👩‍🚀 x")
     assert len(title) == 200
 
@@ -96,7 +98,7 @@ async def test_a_title_is_one_line_without_escapes(store: Store, reader: Reader)
 async def test_a_message_of_ten_megabytes_is_stored_and_found(store: Store, reader: Reader) -> None:
     session_id = await store.create_session("", 1)
     await store.save_message(session_id, user("llama " * 1_700_000 + "needle"))
-    hits = await reader.search(_words("needle"))
+    hits = await reader.read(search_messages, _words("needle"))
     assert len(hits) == 1
     assert len(hits[0].snippet) < 1000
 
@@ -204,13 +206,13 @@ async def test_a_conversation_from_elsewhere_is_stored_whole_or_not_at_all(store
     asked = user("Imported", created_ms=5)
     said = answer("Yes", asked.id, created_ms=6)
     session_id = await store.import_session("From elsewhere", 5, [asked, said])
-    stored = await reader.session(session_id)
+    stored = await reader.read(read_session, session_id)
     assert (stored.messages, stored.info.head_id, stored.info.updated_ms) == ((asked, said), said.id, 6)
     with pytest.raises(StoreError):
         await store.import_session("Broken", 5, [user(), replace(said, id=1 << 70)])
     with pytest.raises(StoreError):
         await store.import_session("The same twice", 5, [asked, said])
-    assert len(await reader.sessions()) == 1
+    assert len(await reader.read(find_sessions)) == 1
 
 
 async def test_a_message_never_takes_the_place_of_one_in_another_session(store: Store, reader: Reader) -> None:
@@ -219,7 +221,7 @@ async def test_a_message_never_takes_the_place_of_one_in_another_session(store: 
     await store.save_message(first, said)
     with pytest.raises(StoreError, match="can't be saved"):
         await store.save_message(second, replace(said, text="stolen"))
-    assert (await reader.session(first)).messages == (said,)
+    assert (await reader.read(read_session, first)).messages == (said,)
 
 
 async def test_the_figures_say_what_a_commit_costs(store: Store) -> None:
@@ -239,7 +241,7 @@ async def test_a_cancelled_caller_leaves_no_half_turn(store: Store, reader: Read
     saving.cancel()
     await asyncio.wait([saving])
     await store.rename(session_id, "still works")
-    stored = await reader.session(session_id)
+    stored = await reader.read(read_session, session_id)
     assert (len(stored.messages), len(stored.turns)) == (1, 1)
 
 
@@ -257,10 +259,10 @@ async def test_an_answer_cut_by_a_crash_is_noticed_at_the_next_start(path: Path,
     store = await Store.open(path)
     reader = await Reader.open(path)
     assert (store.unclean_end, store.interrupted) == (True, (session_id,))
-    assert (await reader.info(session_id)).interrupted
+    assert (await reader.read(session_info, session_id)).interrupted
     said = answer()
     await store.save_turn(turn(session_id, said), said)
-    assert not (await reader.info(session_id)).interrupted
+    assert not (await reader.read(session_info, session_id)).interrupted
     await reader.close()
     await store.close()
 
@@ -311,7 +313,7 @@ class TestDeleting:
         for word in (b"xylophonistically", b"ylophonistically", b"quetzalcoatlus", b"uetzalcoatlus", b"zwitterion"):
             assert word not in left
         assert wal_path(path).stat().st_size == 0
-        assert [info.id for info in await reader.sessions()] == [kept]
+        assert [info.id for info in await reader.read(find_sessions)] == [kept]
         for table in ("messages", "turns", "samples", "events"):
             assert outside(path, f"SELECT count(*) FROM {table} WHERE session_id = {doomed}") == [(0,)]
 
@@ -353,7 +355,7 @@ async def test_statuses_are_kept(store: Store, reader: Reader) -> None:
     messages = tuple(replace(answer(), status=status, tokens=None, tokens_of=None) for status in MessageStatus)
     for message in messages:
         await store.save_message(session_id, message)
-    assert (await reader.session(session_id)).messages == messages
+    assert (await reader.read(read_session, session_id)).messages == messages
 
 
 def test_the_writer_overwrites_what_it_deletes(path: Path) -> None:

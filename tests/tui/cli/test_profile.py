@@ -11,11 +11,10 @@ from engine.backend import StopReason
 from engine.clock import now_ns, wall_ms
 from engine.errors import CaptureError, UsageError
 from engine.paths import database_path
-from engine.profiling.profiler import NOISE
 from engine.profiling.records import CaptureMode, CaptureRecord
 from engine.profiling.request import CaptureRequest
 from engine.records import TurnRecord
-from engine.store.captures import list_captures, save_capture
+from engine.store.captures import NOISE, list_captures, save_capture
 from engine.timings import compute_timings
 from tests.engine.profiling.captures import FOLDED, record
 from tests.engine.profiling.test_capture import ENOUGH, linux

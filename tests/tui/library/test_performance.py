@@ -9,6 +9,7 @@ import pytest
 from textual.widgets import OptionList
 
 from engine.events import TurnFinished
+from engine.store.queries.turns import turns_of
 from engine.store.series import Chart, Series
 from tests.tui.host import wait_until
 from tests.tui.program import Running, program
@@ -99,7 +100,7 @@ async def test_a_clean_turn_below_the_history_is_told_until_it_is_well_again(dat
 
         async def finished(place: int) -> str:
             run.app.clear_notifications()
-            turn = (await run.session.library.reader.turns(session_id))[place]
+            turn = (await run.session.library.reader.read(turns_of, session_id))[place]
             run.chat.library.on_event(TurnFinished(said, turn))
             await run.app.workers.wait_for_complete([worker for worker in run.app.workers if worker.group == "regression"])
             return run.notices

@@ -8,8 +8,8 @@ from rich.cells import cell_len
 
 from engine.messages import Role
 from engine.records import Message, MessageStatus, SessionInfo
-from engine.store.reader import Contents, Hit
-from engine.store.search import HIT_END, HIT_START
+from engine.store.erase import Contents
+from engine.store.queries.search import HIT_END, HIT_START, Hit
 from tui.text.session_rows import HIT_STYLE, SPANS, ago, hit_row, message_text, preview, session_row
 from tui.text.wording import what_goes
 

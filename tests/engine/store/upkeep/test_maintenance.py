@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from engine.errors import StoreError, UsageError
-from engine.store.connect import open_reader, open_writer, wal_path
 from engine.store.errors import StoreLockedError, StoreUnusableError
-from engine.store.pragmas import PROFILES, Profile
+from engine.store.queries.sessions import find_sessions
 from engine.store.reader import Reader
+from engine.store.sqlite.connect import open_reader, open_writer, wal_path
+from engine.store.sqlite.pragmas import PROFILES, Profile
 from engine.store.upkeep import bench, maintenance, retention
 from engine.store.upkeep.repair import put_in_place, repair
 from engine.store.upkeep.retention import MS_PER_DAY, RetentionRule
@@ -287,7 +288,7 @@ class TestRepair:
         assert aside.read_bytes() == broken
         assert not repaired.exists()
         reader = await Reader.open(path)
-        assert len(await reader.sessions()) == 60
+        assert len(await reader.read(find_sessions)) == 60
         await reader.close()
 
     def test_it_never_overwrites_and_needs_something_to_read(self, path: Path, tmp_path: Path) -> None:

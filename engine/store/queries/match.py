@@ -1,13 +1,8 @@
-"""What a person types into the search field, as a query of the full-text index."""
+"""Search words as a query of the full-text index, or as a LIKE pattern."""
 
 from __future__ import annotations
 
 import re
-
-HIT_START = "\x02"
-HIT_END = "\x03"
-"""Marks around each hit in a snippet. Control characters, because a message may contain any printable ones; text of the message that
-happens to hold them is cleaned, so a mark is always ours."""
 
 SHORTEST_BEGINNING = 2
 """Letters from which on an unfinished word is completed: a single one stands for a twentieth of all words, and takes as long."""

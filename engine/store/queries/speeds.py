@@ -13,8 +13,8 @@ from statistics import median
 
 from engine.clock import NS_PER_MS
 from engine.paths import database_path
-from engine.store.connect import open_reader
 from engine.store.errors import explain
+from engine.store.sqlite.connect import open_reader
 
 LOOKED_AT = 2_000
 """Newest clean turns of this host that are looked at."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from engine.records import TurnRecord
-from engine.store import queries
+from engine.store.queries import turns
 
 HISTORY = 100
 """How many clean turns are looked back at."""
@@ -58,10 +58,10 @@ Speed = Callable[[TurnRecord], float | None]
 
 def find_regressions(db: sqlite3.Connection, turn: TurnRecord) -> tuple[Regression, ...]:
     """What was clearly slower in a stored turn than in the clean turns before it, on its host and with the same settings."""
-    host = queries.host_of_turn(db, turn.id)
+    host = turns.host_of_turn(db, turn.id)
     if host is None:
         return ()
-    return compare(turn, queries.clean_history(db, turn, host.name, HISTORY))
+    return compare(turn, turns.clean_history(db, turn, host.name, HISTORY))
 
 
 def compare(turn: TurnRecord, history: Sequence[TurnRecord]) -> tuple[Regression, ...]:

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from engine.errors import StoreError
 from engine.store.errors import StoreUnusableError, explain
-from engine.store.pragmas import BALANCED, Profile
 from engine.store.schema.migrations import VERSION, check_ours, migrate, refuse_newer
+from engine.store.sqlite.pragmas import BALANCED, Profile
 
 MINIMUM_SQLITE = (3, 37, 0)
 """STRICT tables."""

@@ -1,0 +1,1 @@
+"""Questions about what is stored, as functions on a connection; `Reader.read` runs them."""

@@ -1,0 +1,65 @@
+"""Turns and the machine they were measured on."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from engine.records import TurnRecord
+from engine.store.host import Host
+from engine.store.rows import TURN_COLUMNS, turn_of
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A quant of a model under a preset, and how many turns there are of it."""
+
+    quant: str
+    preset: str
+    turns: int
+
+
+def turns_of(db: sqlite3.Connection, session_id: int) -> tuple[TurnRecord, ...]:
+    """All turns of a session, oldest first."""
+    rows = db.execute(f"SELECT {', '.join(TURN_COLUMNS)} FROM turns WHERE session_id = ? ORDER BY id", (session_id,))
+    return tuple(turn_of(row) for row in rows)
+
+
+def variants_of(db: sqlite3.Connection, model: str) -> tuple[Variant, ...]:
+    """The quants and presets that a model was used with, most used first."""
+    rows = db.execute("SELECT quant, preset, count(*) FROM turns WHERE model = ? GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2", (model,))
+    return tuple(Variant(*row) for row in rows)
+
+
+def turns_of_variant(db: sqlite3.Connection, model: str, quant: str, preset: str, limit: int = 200) -> tuple[TurnRecord, ...]:
+    """The last `limit` turns of a model with a quant and a preset, in any session, oldest first."""
+    rows = db.execute(
+        f"SELECT {', '.join(TURN_COLUMNS)} FROM turns WHERE model = ? AND quant = ? AND preset = ? ORDER BY id DESC LIMIT ?",
+        (model, quant, preset, limit),
+    )
+    return tuple(reversed([turn_of(row) for row in rows]))
+
+
+def clean_history(db: sqlite3.Connection, turn: TurnRecord, host: str, limit: int) -> tuple[TurnRecord, ...]:
+    """The last `limit` clean turns of the same model file, quant and preset on that host before `turn`, newest first."""
+    columns = ", ".join(f"t.{name}" for name in TURN_COLUMNS)
+    rows = db.execute(
+        f"""
+        SELECT {columns} FROM turns AS t JOIN processes AS p ON p.id = t.process_id
+        WHERE t.model = ? AND t.quant = ? AND t.preset = ? AND t.model_fingerprint = ? AND p.host = ?
+            AND t.id < ? AND t.judged AND t.noisy IS NULL AND t.stop_reason <> 'error'
+        ORDER BY t.id DESC LIMIT ?
+        """,
+        (turn.model, turn.quant, turn.preset, turn.model_fingerprint, host, turn.id, limit),
+    )
+    return tuple(turn_of(row) for row in rows)
+
+
+def host_of_turn(db: sqlite3.Connection, turn_id: int) -> Host | None:
+    """The machine and versions a turn was measured with; None when it isn't known."""
+    row = db.execute(
+        "SELECT p.host, p.kernel, p.cpu, p.cpu_flags, p.cores, p.memory_bytes, p.xchat_version, p.llama_cpp_version "
+        "FROM turns AS t JOIN processes AS p ON p.id = t.process_id WHERE t.id = ?",
+        (turn_id,),
+    ).fetchone()
+    return Host(*row) if row else None

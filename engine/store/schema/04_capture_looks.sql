@@ -1,0 +1,3 @@
+-- How often a capture looked
+
+ALTER TABLE captures ADD COLUMN looks INTEGER;

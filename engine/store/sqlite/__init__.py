@@ -1,0 +1,1 @@
+"""The database file: pragmas, connections and transactions."""
