@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import product
@@ -14,6 +15,7 @@ from engine.chat.budget import TemplateLimitError
 from engine.chat.markers import CLOSE, marked, opening, unmarked
 from engine.chat.rendered import Entry, Rendered
 from engine.chat.sandbox import Sandbox
+from engine.chat.switches import LEAST_EFFORT, NO_SWITCH, SWITCHES, THINKING_SET, Switch, is_known
 from engine.chat.thinking_styles import HARMONY, learned_style, style_of
 from engine.chat.vocabulary import Vocabulary
 from engine.messages import Role, Thinking, ThinkingStyle
@@ -143,12 +145,17 @@ class _Template:
         self._system_role = True
         self._missing_prompt = ""
         self.style = style_of(source)
+        self._switch: Switch = SWITCHES[0]
+        self._word_switch = False
+        self._switch_works: frozenset[bool] = frozenset()
         self._stop: tuple[str, ...] = ()
         self._probe(vocabulary.special_texts)
 
     def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime) -> Rendered:
         """Raises TemplateError when no way of calling the template prints every message of the person."""
-        notices: list[str] = []
+        unswitched = thinking != "auto" and (entries[0].role is Role.SYSTEM) not in self._switch_works
+        notices: list[str] = [NO_SWITCH] if unswitched else []
+        entries = self._switched(entries, thinking)
         if not self._system_role and entries[0].role is Role.SYSTEM:
             entries = _without_system(entries)
             notices.append(SYSTEM_MOVED)
@@ -183,9 +190,40 @@ class _Template:
         else:
             raise first_error or TemplateError("")
         self._learn_missing_prompt(entries[1:3], special_texts, now)
+        self._learn_switch(entries[:2], now)
         self.style = self._learn_style(entries[1], now)
         self._stop = _end_of_turn(self.sample, special_texts)
         self.sample = unmarked(self.sample)
+
+    def _learn_switch(self, entries: Sequence[Entry], now: datetime) -> None:
+        """Find out which of the known switches changes what the template prints, with a system message and without one."""
+
+        def works(*conversation: Entry) -> bool:
+            with suppress(TemplateError):
+                on, off = (self._call(self._switched(conversation, way), thinking=way, now=now) for way in THINKING_SET)
+                return on != off
+            return False
+
+        for self._switch in (*SWITCHES, LEAST_EFFORT):
+            self._word_switch = not self._switch["off"]
+            if is_known(self._switch, self.source):
+                ways = {True: entries if self._system_role else _without_system(entries), False: entries[1:]}
+                self._switch_works = frozenset(system for system, conversation in ways.items() if works(*conversation))
+                if self._switch_works:
+                    break
+        if not self._switch_works:
+            self._switch = SWITCHES[0]
+        elif self._switch is LEAST_EFFORT:
+            self._switch_works = frozenset()
+
+    def _switched(self, entries: Sequence[Entry], thinking: Thinking) -> Sequence[Entry]:
+        """The conversation with the word that some templates look for in its system message."""
+        if not self._word_switch or thinking == "auto":
+            return entries
+        word = "/think" if thinking == "on" else "/no_think"
+        if entries[0].role is Role.SYSTEM:
+            return (replace(entries[0], content=f"{entries[0].content} {word}"), *entries[1:])
+        return (Entry(Role.SYSTEM, word), *entries) if self._system_role else entries
 
     def _learn_style(self, user: Entry, now: datetime) -> ThinkingStyle:
         """Render an answer with thinking in every way that templates take it, and look at what stands around it."""
@@ -235,7 +273,7 @@ class _Template:
             "documents": None,
         }
         if thinking != "auto":
-            variables |= {"enable_thinking": thinking == "on", "thinking": thinking == "on"}
+            variables |= self._switch[thinking]
         return self._sandbox.render_metered(self._compiled, variables, now=now)
 
     def _message(self, entry: Entry, *, thinking_blocks: bool) -> dict[str, object]:
