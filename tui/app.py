@@ -279,7 +279,7 @@ class XchatApp(App[None], inherit_bindings=False):
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss()
         elif self._chat is not None:
-            self.push_screen(HelpScreen(help_for(self.screen.focused or self.screen), self.keymap))
+            self.push_screen(HelpScreen(help_for(self.screen.focused or self.screen)))
 
     def _palette(self) -> None:
         """Find any command by its name."""

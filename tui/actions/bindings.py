@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ UNSAFE = {
 }
 """Keys that are taken as asked, with a word of warning."""
 
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _NAMED = {key.value for key in Keys} | set(KEY_ALIASES)
 _MODIFIERS = frozenset({"ctrl", "shift", "alt", "super", "hyper", "meta"})
 
@@ -49,12 +51,21 @@ class Keymap:
         keys = [key for name in action_ids if name and (key := self.shown(name))]
         return f"{sentence.rstrip('.')}: {' or '.join(keys)}." if keys else sentence
 
+    def fill(self, text: str) -> str:
+        """A text with the keys of the actions that it names in braces: `{send} sends` becomes `Enter sends`."""
+        return _PLACEHOLDER.sub(lambda match: self.shown(match[1]) or f"{BY_ID[match[1]].label} (no key)", text)
+
     def overrides(self) -> dict[str, str]:
         """For `App.set_keymap`: only what differs from the defaults."""
         return {name: ",".join(keys) or "<unbound>" for name, keys in self.keys.items() if keys != BY_ID[name].keys}
 
 
 DEFAULT_KEYMAP = Keymap({action.id: action.keys for action in ACTIONS})
+
+
+def keymap_of(app: object) -> Keymap:
+    """The keymap of a program; the default one for a program without."""
+    return getattr(app, "keymap", DEFAULT_KEYMAP)
 
 
 def _is_key(key: str) -> bool:

@@ -155,7 +155,7 @@ class ProfilingController:
     async def _pick(self) -> CaptureRecord | None:
         """Let the person choose one of the captures there are."""
         from engine.store.captures import list_captures, load_capture
-        from tui.flame.dialogs import ChooseOne
+        from tui.dialogs.picker import PickOne
         from tui.text.capture_text import capture_line
 
         path = database_path()
@@ -166,11 +166,9 @@ class ProfilingController:
             if not captures:
                 self._context.notify("There is no capture yet", f"{self._context.key('capture')} records one.")
                 return None
-            index = await self._context.screen.app.push_screen_wait(ChooseOne("Captures", [capture_line(capture) for capture in captures]))
-            if index is None:
-                return None
-            chosen = captures[index]
-            return await asyncio.to_thread(load_capture, path, chosen.id) if chosen.id is not None else chosen
+            rows = [(capture, capture_line(capture)) for capture in captures]
+            chosen = await self._context.screen.app.push_screen_wait(PickOne("Captures", rows))
+            return chosen if chosen is None or chosen.id is None else await asyncio.to_thread(load_capture, path, chosen.id)
         except XchatError as error:
             self._context.report(error)
             return None

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from textwrap import wrap
-from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.dom import DOMNode
-from textual.screen import ModalScreen
 from textual.widgets import Markdown, Static
 
-from tui.actions.bindings import Keymap, bindings_for
+from engine.text import drawable
+from tui.actions.bindings import Keymap
 from tui.actions.registry import ACTIONS, Action, Group, Scope, display_key
+from tui.dialogs.page import Page
 
 KEY_CELLS = 26
 
@@ -44,9 +42,9 @@ def _listed(action: Action, keymap: Keymap) -> bool:
     return bool(keymap.keys[action.id] or (action.slash and not action.needs_argument))
 
 
-def key_lines(keymap: Keymap, width: int) -> Iterable[Content]:
-    """All keys and commands, by group, for lines of `width` cells; what was unbound and has no command is left out."""
-    for group in Group:
+def key_lines(keymap: Keymap, width: int, groups: Collection[Group] = tuple(Group)) -> Iterable[Content]:
+    """Keys and commands of these groups, wrapped to `width` cells; an action with neither is left out."""
+    for group in groups:
         actions = [action for action in ACTIONS if action.group is group and _listed(action, keymap)]
         if not actions:
             continue
@@ -56,60 +54,39 @@ def key_lines(keymap: Keymap, width: int) -> Iterable[Content]:
             keys = " or ".join(display_key(key) for key in keymap.keys[action.id])
             where = "" if action.scope is Scope.APP else f", {action.scope.value}"
             yield _entry(keys, f"{action.sentence}{where}", f"/{action.slash[0]}" if action.slash else "", width)
-    yield Content("")
-    yield Content.styled("Commands with an argument", "bold $heading")
-    for action in ACTIONS:
-        if action.argument:
+    with_argument = [action for action in ACTIONS if action.argument and action.group in groups]
+    if with_argument:
+        yield Content("")
+        yield Content.styled("Commands with an argument", "bold $heading")
+        for action in with_argument:
             yield _entry(f"/{action.slash[0]} {action.argument}", action.with_argument or action.sentence, "", width)
 
 
-class HelpScreen(ModalScreen[None]):
-    """Closed with Escape."""
+class HelpScreen(Page):
+    """Help for one place, then keys and commands."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"})]
     DEFAULT_CSS = """
     HelpScreen {
-        align: center middle;
-        background: $background 60%;
-        &:ansi { background: ansi_default; }
-        VerticalScroll {
-            width: 100;
-            max-width: 96%;
-            height: 94%;
-            padding: 0 2;
-            border: round $border;
-            background: $surface;
-            border-title-color: $heading;
-            border-title-style: bold;
-            border-subtitle-color: $muted;
-            scrollbar-size-vertical: 1;
-            scrollbar-gutter: stable;
-        }
         Markdown { padding: 0; margin: 0; background: $surface; }
         MarkdownH2 { margin: 1 0 0 0; color: $heading; text-style: bold; }
-        Static { height: auto; margin-bottom: 1; }
+        Static { margin-bottom: 1; }
     }
     """
 
-    def __init__(self, about: str, keymap: Keymap) -> None:
-        super().__init__()
-        self._about = about
-        self._keymap = keymap
+    def __init__(self, about: str, *, plain: str = "", groups: Collection[Group] = tuple(Group)) -> None:
+        """`about` is Markdown with `{action}` for keys; `plain` follows verbatim; then the keys of `groups`."""
+        super().__init__("Help")
+        self._about, self._plain, self._groups = about, plain, groups
 
-    def compose(self) -> ComposeResult:
-        """What it is made of."""
-        with VerticalScroll() as scroll:
-            scroll.border_title = "Help"
-            scroll.border_subtitle = "Esc closes"
-            if self._about:
-                yield Markdown(self._about, open_links=False)
-            yield Static(id="key-list")
+    def compose_page(self) -> ComposeResult:
+        """Both texts, and room for the keys."""
+        if self._about:
+            yield Markdown(self.keymap.fill(self._about), open_links=False)
+        if self._plain:
+            yield Static(Content(drawable(self._plain)))
+        yield Static(id="key-list")
 
     def on_resize(self) -> None:
-        """Wrap to the room there is."""
-        width = self.query_one(VerticalScroll).scrollable_content_region.width
-        self.query_one("#key-list", Static).update(Content("\n").join(key_lines(self._keymap, width)))
-
-    def action_close(self) -> None:
-        """Back to where one was."""
-        self.dismiss()
+        """Wrap the keys to the width of the page."""
+        lines = key_lines(self.keymap, self.page_width, self._groups)
+        self.query_one("#key-list", Static).update(Content("\n").join(lines))

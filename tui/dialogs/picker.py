@@ -2,66 +2,34 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui.actions.bindings import bindings_for
-from tui.actions.registry import Scope
+from engine.text import drawable
+from tui.dialogs.dialog import Dialog
 
 Picked = TypeVar("Picked")
 
 _MOVES = {"up": "cursor_up", "down": "cursor_down", "pageup": "page_up", "pagedown": "page_down"}
 
 
-class Picker(ModalScreen[Picked | None], Generic[Picked]):
+class Picker(Dialog[Picked], Generic[Picked]):
     """Typing narrows, arrows move, Enter takes, Escape leaves. Subclasses fill the list."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"})]
     PLACEHOLDER = "Type to narrow down"
     DEFAULT_CSS = """
     Picker {
-        align: center middle;
-        background: $background 60%;
-        &:ansi { background: ansi_default; }
-
-        .picker {
-            width: 96;
-            max-width: 96%;
-            height: 80%;
-            min-height: 8;
-            max-height: 96%;
-            border: round $border;
-            background: $surface;
-            padding: 0 1;
-            border-title-color: $heading;
-            border-title-style: bold;
-            border-subtitle-color: $muted;
-        }
+        .picker { width: 96; height: 80%; min-height: 8; }
         Input { border: none; height: 1; padding: 0 1; background: $surface; &:focus { border: none; } }
         .rule { height: 1; color: $rule; }
-        OptionList {
-            height: 1fr;
-            padding: 0;
-            border: none;
-            background: $surface;
-            text-wrap: nowrap;
-            text-overflow: ellipsis;
-            scrollbar-size-vertical: 1;
-            &:focus { border: none; }
-            & > .option-list--option-highlighted {
-                color: $block-cursor-foreground;
-                background: $block-cursor-background;
-                text-style: $block-cursor-text-style;
-            }
-        }
+        OptionList { height: 1fr; }
         .empty { height: 1fr; padding: 1; color: $muted; display: none; }
         &.-empty OptionList { display: none; }
         &.-empty .empty { display: block; }
@@ -70,7 +38,7 @@ class Picker(ModalScreen[Picked | None], Generic[Picked]):
 
     def compose(self) -> ComposeResult:
         """What it is made of."""
-        with Vertical(classes="picker"):
+        with Vertical(classes="box picker"):
             yield Input(placeholder=self.PLACEHOLDER, select_on_focus=False)
             yield Static(Content("─" * 200), classes="rule")
             yield OptionList()
@@ -140,6 +108,35 @@ class Picker(ModalScreen[Picked | None], Generic[Picked]):
         """Enter: dismiss with what is chosen."""
         raise NotImplementedError
 
-    def action_close(self) -> None:
-        """Leave without choosing."""
-        self.dismiss(None)
+
+class PickOne(Picker[Picked]):
+    """Dismissed with the value of the chosen row."""
+
+    DEFAULT_CSS = """
+    PickOne {
+        .picker { height: auto; }
+        OptionList { height: auto; max-height: 60vh; }
+        .empty { height: auto; }
+    }
+    """
+
+    def __init__(self, title: str, rows: Sequence[tuple[Picked, str]], *, subtitle: str = "") -> None:
+        """`rows` are the values to choose from, each with its text."""
+        super().__init__()
+        self._title, self._rows, self._subtitle = title, rows, subtitle
+
+    async def on_mount(self) -> None:
+        """Show all rows."""
+        self.frame.border_title, self.frame.border_subtitle = Content(drawable(self._title)), Content(drawable(self._subtitle))
+        await self.narrow()
+
+    async def narrow(self) -> None:
+        """Show the rows that have all the words typed."""
+        words = self.typed.lower().split()
+        rows = [(index, text) for index, (_, text) in enumerate(self._rows) if all(word in text.lower() for word in words)]
+        self.fill([(str(index), Content(drawable(text))) for index, text in rows], "Nothing has these words.")
+
+    def take(self) -> None:
+        """Dismiss with the chosen value."""
+        if self.chosen_id is not None:
+            self.dismiss(self._rows[int(self.chosen_id)][0])

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
-from textual.screen import ModalScreen
 from textual.widgets import TextArea
 
 from engine.text import drawable
-from tui.actions.bindings import bindings_for
-from tui.actions.registry import Scope
+from tui.dialogs.dialog import Dialog
 
 REFRESH_S = 1.0
 
 
-class TextScreen(ModalScreen[None]):
-    """Shows text as it is: markup and control characters are visible and inert."""
+class TextScreen(Dialog[None]):
+    """Shows text verbatim: markup and control characters are visible and have no effect."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"})]
-    DEFAULT_CSS = """
-    TextScreen {
-        align: center middle;
-        background: $background 60%;
-        &:ansi { background: ansi_default; }
-        TextArea {
-            width: 96%;
-            height: 94%;
-            border: round $border;
-            background: $surface;
-            border-title-color: $heading;
-            border-title-style: bold;
-            border-subtitle-color: $muted;
-            scrollbar-size-vertical: 1;
-            &:focus { border: round $border; }
-        }
-    }
-    """
-
+    DEFAULT_CSS = "TextScreen .box { width: 96%; height: 94%; &:focus { border: round $border; } }"
     HELP = ""
 
     def __init__(self, title: str, text: str, *, wrap: bool = True) -> None:
@@ -48,14 +25,12 @@ class TextScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """What it is made of."""
-        area = TextArea(drawable(self._text), read_only=True, soft_wrap=self._wrap, show_cursor=False, highlight_cursor_line=False)
+        area = TextArea(
+            drawable(self._text), read_only=True, soft_wrap=self._wrap, show_cursor=False, highlight_cursor_line=False, classes="box"
+        )
         area.border_title = self._title
-        area.border_subtitle = "Esc closes"
+        area.border_subtitle = self.close_hint
         yield area
-
-    def action_close(self) -> None:
-        """Back to where one was."""
-        self.dismiss()
 
 
 class PromptScreen(TextScreen):

@@ -8,7 +8,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 
 from engine.profiling.capture import Capture
@@ -16,6 +15,7 @@ from engine.profiling.records import MODE_TEXTS, CaptureMode
 from engine.profiling.request import DEFAULT_RATE, CaptureRequest
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
+from tui.dialogs.dialog import Dialog
 
 SECONDS = (5, 10, 20, 30, 60, 120, 300)
 """Lengths to choose from."""
@@ -27,6 +27,8 @@ MODES = (CaptureMode.PYTHON, CaptureMode.NATIVE, CaptureMode.GIL, CaptureMode.ID
 """Modes to choose from; the others come by themselves."""
 
 NOT_IN_STACKS = "llama.cpp's compute threads appear in no mode; their CPU time is recorded beside the stacks."
+
+KEYS = "Enter starts   {capture_shorter} and {capture_longer}: length   {capture_rate}: rate   {close} closes"
 
 TICK_S = 0.5
 """How often the countdown is drawn: often enough for seconds, seldom enough not to be seen in the capture."""
@@ -67,23 +69,21 @@ class CaptureOverlay(Static):
         return f"● Recording · {left} of {request.seconds} s · {self._capture.rate}/s · {mode}\n  {self._keys}"
 
 
-class CaptureDialog(ModalScreen[CaptureRequest | None]):
-    """Chooses mode and length; dismissed with the request, or None after Escape."""
+class CaptureDialog(Dialog[CaptureRequest]):
+    """Chooses mode, length and rate; dismissed with the request."""
 
     HELP = """\
-Chooses what a capture looks at and how long. Up and Down choose the mode, Left and Right the length, R how many samples a second,
-Enter starts.
+## Record a capture
 
-Left to itself, a capture takes 50 samples a second, or as many as cost 3 % of tokens/s where every core decodes: what one look costs
-is measured before.
+Up and Down choose the mode, {capture_shorter} and {capture_longer} the length, {capture_rate} the samples per second. Enter starts.
+
+By default a capture takes 50 samples per second, or as many as cost 3 % of tokens/s where every core decodes; the cost of one sample is
+measured before.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CAPTURE), *bindings_for(Scope.DIALOG, only={"close"})]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CAPTURE)]
     DEFAULT_CSS = """
-    CaptureDialog { align: center middle; }
-    CaptureDialog > Vertical {
-        width: 78; max-width: 96%; height: auto; max-height: 96%; border: round $primary; background: $surface; padding: 0 1;
-    }
-    CaptureDialog OptionList { height: auto; border: none; background: $surface; margin: 1 0; &:focus { border: none; } }
+    CaptureDialog .box { width: 78; }
+    CaptureDialog OptionList { height: auto; margin: 1 0; }
     CaptureDialog .title { text-style: bold; }
     CaptureDialog #about { height: 5; }
     """
@@ -96,12 +96,12 @@ is measured before.
 
     def compose(self) -> ComposeResult:
         """Length, modes, and what the chosen mode sees."""
-        with Vertical():
+        with Vertical(classes="box"):
             yield Static(id="length", classes="title", markup=False)
             yield OptionList(*(MODE_TEXTS[mode].label for mode in MODES), markup=False)
             yield Static(id="about", markup=False)
             yield Static(NOT_IN_STACKS, markup=False)
-            yield Static("Enter starts   Left and Right: length   R: rate   Esc closes", markup=False)
+            yield Static(self.keymap.fill(KEYS), markup=False)
 
     def on_mount(self) -> None:
         """Begin with what was chosen last."""
@@ -120,10 +120,6 @@ is measured before.
     @on(OptionList.OptionSelected)
     def _selected(self) -> None:
         self.dismiss(self._request)
-
-    def action_close(self) -> None:
-        """Record nothing."""
-        self.dismiss(None)
 
     def action_length(self, step: int) -> None:
         """A shorter or longer capture."""

@@ -30,11 +30,8 @@ class Icicle(ScrollView, can_focus=True):
     """
 
     HELP = """\
-Each row is one level of calls, each block a function; its width is its share of the samples.
-
-- Arrows move, Enter zooms into a block, Backspace zooms out, 0 shows all
 - A click selects, a second click on the same block zooms in, the right button zooms out
-- Dots stand for blocks too narrow to be shown: zoom in to see them
+- Dots are blocks too narrow to be drawn: zoom in to see them
 """
     BINDING_GROUP_TITLE = "Flamegraph"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.ICICLE)]

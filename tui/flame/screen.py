@@ -25,8 +25,9 @@ from engine.profiling.tree import Node, Order
 from engine.text import drawable
 from tui.actions.bindings import bindings_for
 from tui.actions.footer import KeyBar
-from tui.actions.registry import Scope
-from tui.flame.dialogs import ChooseOne, FlameHelp
+from tui.actions.registry import Group, Scope
+from tui.dialogs.help import HelpScreen
+from tui.dialogs.picker import PickOne
 from tui.flame.icicle import Icicle
 from tui.flame.subject import CaptureSubject, DiffSubject, Filter, SortKey, Subject, frame_of, next_threads
 from tui.flame.table import RowTable
@@ -55,17 +56,14 @@ class FlameScreen(Screen[None]):
     """Shows one capture, or the difference of two."""
 
     HELP = """\
+## Captures
+
 A flamegraph shows where samples were taken. Each row is one level of calls, a block is a function, and its width is its share.
 
-- 1 flamegraph, 2 functions, 3 threads; s callers and callees of the selected function, Tab goes between them
-- / searches, n and N go to the next and previous match, Escape ends the search
-- t one thread after the other, i hides waiting, v tells lines apart
-- o changes the order: heaviest left, or as it happened. Time order follows the samples of each thread; moments in which a thread \
-waited are left out, unless the capture's mode takes waiting threads too
-- d compares with another capture: red grew, blue shrank, per token generated
-- e exports, y copies the path of the export, Escape goes back
+Order of time ({flame_order}) follows the samples of each thread; samples of a waiting thread are left out, unless the capture's mode
+includes them. In a comparison ({flame_compare}) red grew and blue shrank, per token generated. Tab moves between callers and callees.
 
-py-spy sees threads that run Python. llama.cpp's compute threads don't, so their work shows only under 3.
+py-spy samples threads that run Python. llama.cpp's compute threads don't, so their work shows only under {flame_threads}.
 """
     BINDING_GROUP_TITLE = "Profile"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.FLAME)]
@@ -267,14 +265,15 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
             self.notify("Nothing was exported yet; e does", severity="warning")
 
     def action_explain(self) -> None:
-        """Say what can be done here, and what the capture's mode can and can't see."""
+        """Show help for the view, and what the capture's mode can and can't see."""
         subject = self._subject
         mode = MODE_TEXTS[subject.capture.mode] if isinstance(subject, CaptureSubject) else None
-        about = f"\n\n{mode.label}. {mode.sees} {mode.blind}" if mode else ""
-        said = subject.capture.notes if isinstance(subject, CaptureSubject) else ()
-        complaints = "".join(f"\n\npy-spy said: {drawable(note)}" for note in said)
-        here = getattr(self._main_widget(), "HELP", None) or ""
-        self.app.push_screen(FlameHelp("\n\n".join(part.strip() for part in (self.HELP, here, about, complaints) if part.strip())))
+        parts = [self.HELP, getattr(self._main_widget(), "HELP", None) or ""]
+        if mode is not None:
+            parts.append(f"**{mode.label}.** {mode.sees} {mode.blind}")
+        notes = subject.capture.notes if isinstance(subject, CaptureSubject) else ()
+        plain = "\n\n".join(f"py-spy: {note}" for note in notes)
+        self.app.push_screen(HelpScreen("\n\n".join(filter(None, parts)), plain=plain, groups=(Group.FLAME,)))
 
     def action_back(self) -> None:
         """End the search, leave the sandwich, zoom out, or leave."""
@@ -405,10 +404,9 @@ py-spy sees threads that run Python. llama.cpp's compute threads don't, so their
             await self.app.push_screen(FlameScreen(await asyncio.to_thread(DiffSubject, before, after)))
 
     async def _export(self, capture: CaptureRecord) -> None:
-        forms = list(_EXPORTS)
-        index = await self.app.push_screen_wait(ChooseOne("Export as", [_EXPORTS[form] for form in forms]))
-        if index is not None:
-            await self._write(capture, forms[index])
+        form = await self.app.push_screen_wait(PickOne("Export as", [*_EXPORTS.items()]))
+        if form is not None:
+            await self._write(capture, form)
 
     async def _write(self, capture: CaptureRecord, form: ExportFormat) -> None:
         try:

@@ -46,9 +46,7 @@ class RowTable(ScrollView, can_focus=True):
 
     HELP = """\
 Own time is spent in the function itself, total time also in what it calls.
-
-- Arrows, PgUp, PgDn, Home and End move; Enter shows who calls the function and what it calls
-- A click on a heading sorts by it, and so does `c`
+A click on a heading sorts by it.
 """
     BINDING_GROUP_TITLE = "Functions"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.TABLE)]

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -22,6 +21,7 @@ from engine.store.reader import Reader
 from engine.text import one_line
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
+from tui.dialogs.dialog import Dialog
 from tui.text.hints import key_line
 from tui.text.session_rows import message_text
 from tui.text.wording import count, timing_line
@@ -37,7 +37,7 @@ ROW_CHARACTERS = 400
 HINTS = (("Enter", "open this branch"), ("←→", "other versions"), ("Esc", "back"))
 
 
-class BranchesScreen(ModalScreen[int | None]):
+class BranchesScreen(Dialog[int]):
     """Dismissed with the message whose branch is to be opened."""
 
     HELP = """\
@@ -47,21 +47,13 @@ Each version of a message stands one step further to the right than the message 
 branch that is open. Left and Right go to the other versions; Enter opens the branch of the chosen message, or unfolds messages that
 were folded.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"}), *bindings_for(Scope.BRANCHES)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.BRANCHES)]
     DEFAULT_CSS = """
     BranchesScreen {
         background: $background;
-        .frame { border: round $border; background: $surface; padding: 0 1; border-title-color: $heading; border-title-style: bold;
-            border-subtitle-color: $muted; }
+        .box { width: 100%; max-width: 100%; height: 100%; max-height: 100%; }
         #places { height: 1fr; layout: vertical; }
-        OptionList {
-            height: 3fr; width: 1fr; padding: 0; border: none; background: $surface; text-wrap: nowrap; text-overflow: ellipsis;
-            scrollbar-size-vertical: 1; scrollbar-gutter: stable;
-            &:focus { border: none; background-tint: transparent; }
-            & > .option-list--option-highlighted {
-                color: $block-cursor-foreground; background: $block-cursor-background; text-style: $block-cursor-text-style;
-            }
-        }
+        OptionList { height: 3fr; width: 1fr; scrollbar-gutter: stable; }
         #message { display: none; height: 2fr; border-top: solid $rule; scrollbar-size-vertical: 1; }
         #message Static { padding: 0 1; }
         &.-tall #message { display: block; }
@@ -84,7 +76,7 @@ were folded.
 
     def compose(self) -> ComposeResult:
         """The branches, the chosen message, keys."""
-        with Vertical(classes="frame") as frame:
+        with Vertical(classes="box") as frame:
             frame.border_title = "Branches"
             with Container(id="places"):
                 yield OptionList()
@@ -111,7 +103,7 @@ were folded.
             self.dismiss(None)
             return
         self._turns = {turn.id: turn for turn in stored.turns}
-        frame = self.query_one(".frame", Vertical)
+        frame = self.query_one(".box", Vertical)
         frame.border_title = Content(f"Branches of {one_line(stored.info.title)}")
         ends = branch_count(stored.messages)
         frame.border_subtitle = f"{ends:,} {'branch' if ends == 1 else 'branches'}, {count(len(stored.messages), 'message')}"
@@ -177,7 +169,3 @@ were folded.
         place = sibling_row(self._rows, here, step) if here is not None else None
         if place is not None:
             self._list.highlighted = place
-
-    def action_close(self) -> None:
-        """Back to the list of sessions."""
-        self.dismiss(None)

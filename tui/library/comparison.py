@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.metrics.side_by_side import COMPARED, Difference, Side, side_by_side
@@ -17,11 +16,14 @@ from engine.store.export.svg import MOST_POINTS
 from engine.store.series import Chart, Series
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
+from tui.dialogs.dialog import Dialog
 from tui.drawing.braille import Glyphs
 from tui.library.logged_charts import LoggedCharts
 from tui.text.hints import key_line
 from tui.text.turn_table import difference_row, side_heading, side_layout
 
+HINTS = (("close", "close"), ("compare_charts", "charts"))
+"""Actions, and how the last row calls them."""
 CHART_ROWS = 22
 """Lower than this there is room for the figures only."""
 
@@ -42,7 +44,7 @@ def charts_of(left: Side, right: Side) -> tuple[Chart, ...]:
     return tuple(chart for chart in charts if not chart.empty)
 
 
-class ComparisonScreen(ModalScreen[None]):
+class ComparisonScreen(Dialog[None]):
     """Medians over the clean turns of both sides, and the turns themselves drawn over each other."""
 
     HELP = """\
@@ -52,11 +54,11 @@ Medians over the clean turns of each side, with the median absolute deviation af
 and `worse` stand only where the medians differ by more than either side varies by itself. The charts draw both sides over each other;
 the right side is the dotted line.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"}), *bindings_for(Scope.COMPARISON)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.COMPARISON)]
     DEFAULT_CSS = """
     ComparisonScreen {
         background: $background;
-        .frame { border: round $border; background: $surface; padding: 0 1; border-title-color: $heading; border-title-style: bold; }
+        .box { width: 100%; max-width: 100%; height: 100%; max-height: 100%; }
         #figures { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
         #figures Static { width: auto; text-wrap: nowrap; }
         LoggedCharts { display: none; height: 1fr; border-top: solid $rule; }
@@ -73,7 +75,7 @@ the right side is the dotted line.
 
     def compose(self) -> ComposeResult:
         """Figures, charts, keys."""
-        with Vertical(classes="frame") as frame:
+        with Vertical(classes="box") as frame:
             frame.border_title = "Side by side"
             with VerticalScroll(id="figures"):
                 yield Static()
@@ -89,7 +91,7 @@ the right side is the dotted line.
         """Place things by the room there is."""
         self.set_class(event.size.height >= CHART_ROWS, "-charts")
         self.query_one("#figures Static", Static).update(self._figures(event.size.width - 5))
-        self.query_one("#hints", Static).update(key_line((("Esc", "close"), ("c", "charts")), event.size.width - 4))
+        self.query_one("#hints", Static).update(key_line([(self.keymap.shown(name), word) for name, word in HINTS], event.size.width - 4))
 
     def _figures(self, width: int) -> Content:
         layout = side_layout(width)
@@ -106,10 +108,6 @@ the right side is the dotted line.
 
         if self._charts:
             self.app.push_screen(LoggedChartScreen(self._charts, glyphs=self._glyphs))
-
-    def action_close(self) -> None:
-        """Back to the performance view."""
-        self.dismiss()
 
 
 def _style(row: Difference) -> str:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, OptionList, ProgressBar, Static
 from textual.worker import get_current_worker
 
@@ -22,9 +19,7 @@ from engine.store.errors import TargetExistsError
 from engine.store.export.exporter import Export, Format, export_to_file
 from engine.store.export.tables import Selection, What
 from engine.text import drawable, one_line
-from tui.actions.bindings import bindings_for
-from tui.actions.registry import Scope
-from tui.dialogs.confirm import DIALOG_CSS
+from tui.dialogs.dialog import Dialog
 
 FORMATS = (*(form for form in Format if form.dialect is None), "llama-bench")
 """As the command line names them; llama-bench's own form is chosen by the file's ending."""
@@ -42,7 +37,7 @@ class _CancelledError(Exception):
     """The person left the dialog while the file was being written."""
 
 
-class ExportScreen(ModalScreen[None]):
+class ExportScreen(Dialog[None]):
     """Asks, writes the file on a thread, and says where it is."""
 
     HELP = """\
@@ -52,30 +47,27 @@ class ExportScreen(ModalScreen[None]):
 messages. `html` is one page with the run card and charts, `md` the same as text, `llama-bench` has the fields of that tool. Messages,
 titles and system prompts stay out unless texts are asked for. The file is for you only, and appears whole or not at all.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"})]
-    DEFAULT_CSS = f"""
-    ExportScreen {{ {DIALOG_CSS}
-        .lists {{ height: 8; }}
-        OptionList {{ width: 1fr; height: 100%; border: round $rule; background: $surface; padding: 0;
-            border-title-color: $muted; &:focus {{ border: round $border; }} }}
-        Checkbox {{ border: none; padding: 0; background: $surface; height: 1; width: 1fr; &:focus {{ border: none; }} }}
-        Input {{ border: round $rule; height: 3; background: $surface; border-title-color: $muted; &:focus {{ border: round $border; }} }}
-        .wrong {{ color: $error; height: auto; }}
-        .wrong.-none {{ display: none; }}
-        ProgressBar {{ width: 1fr; margin: 1 0; }}
-        Bar {{ width: 1fr; }}
-        #done {{ height: auto; }}
-        #work, #done {{ display: none; }}
-        #work {{ height: auto; }}
-        &.-working #ask, &.-done #ask {{ display: none; }}
-        &.-working #work {{ display: block; }}
-        &.-done #done {{ display: block; }}
-        #ask {{ height: auto; }}
-        &.-short .lists {{ height: 6; }}
-        &.-short Input {{ height: 1; border: none; padding: 0; }}
-        &.-short .dialog {{ padding: 0 1; }}
-        .buttons {{ margin-top: 0; }}
-    }}
+    DEFAULT_CSS = """
+    ExportScreen {
+        .lists { height: 8; }
+        OptionList { width: 1fr; height: 100%; border: round $rule; background: $surface; padding: 0;
+            border-title-color: $muted; &:focus { border: round $border; } }
+        Checkbox { border: none; padding: 0; background: $surface; height: 1; width: 1fr; &:focus { border: none; } }
+        Input { border: round $rule; height: 3; background: $surface; border-title-color: $muted; &:focus { border: round $border; } }
+        .wrong { color: $error; height: auto; }
+        .wrong.-none { display: none; }
+        #done { height: auto; }
+        #work, #done { display: none; }
+        #work { height: auto; }
+        &.-working #ask, &.-done #ask { display: none; }
+        &.-working #work { display: block; }
+        &.-done #done { display: block; }
+        #ask { height: auto; }
+        &.-short .lists { height: 6; }
+        &.-short Input { height: 1; border: none; padding: 0; }
+        &.-short .box { padding: 0 1; }
+        .buttons { margin-top: 0; }
+    }
     """
 
     def __init__(self, database: Path, info: SessionInfo, *, copy: Callable[[str], Awaitable[None]], order: Order | None = None) -> None:
@@ -94,7 +86,7 @@ titles and system prompts stay out unless texts are asked for. The file is for y
 
     def compose(self) -> ComposeResult:
         """The questions, the progress, the result; one of them is shown."""
-        with Vertical(classes="dialog") as dialog:
+        with Vertical(classes="box question") as dialog:
             dialog.border_title = Content(f"Export session {self._info.id}, {one_line(self._info.title)}")
             with Vertical(id="ask"):
                 with Horizontal(classes="lists"):

@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -29,6 +28,7 @@ from engine.text import one_line
 from tui.actions.bindings import Keymap, bindings_for
 from tui.actions.palette import Command
 from tui.actions.registry import Scope
+from tui.dialogs.dialog import Dialog
 from tui.drawing.braille import Glyphs
 from tui.library.logged_charts import LoggedCharts
 from tui.library.saved import Chosen
@@ -43,7 +43,7 @@ CHART_ROWS = 20
 """Lower than this there is room for the turns only."""
 
 
-class PerformanceScreen(ModalScreen[None]):
+class PerformanceScreen(Dialog[None]):
     """Shows the turns of one session; goes on to large charts and to comparisons."""
 
     HELP = """\
@@ -55,26 +55,17 @@ not to be compared; `▼` one that was clearly slower than this host's own clean
 says why.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings_for(Scope.DIALOG, only={"close"}),
         *bindings_for(Scope.TURNS),
         *bindings_for(Scope.APP, only={"export"}, own=True),
     ]
     DEFAULT_CSS = """
     PerformanceScreen {
         background: $background;
-        .frame { border: round $border; background: $surface; padding: 0 1; border-title-color: $heading; border-title-style: bold;
-            border-subtitle-color: $muted; }
+        .box { width: 100%; max-width: 100%; height: 100%; max-height: 100%; }
         .line { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
         #titles { color: $muted; }
         #remark { color: $warning; height: auto; max-height: 2; text-wrap: wrap; }
-        OptionList {
-            height: 1fr; padding: 0; border: none; background: $surface; text-wrap: nowrap;
-            scrollbar-size-vertical: 1; scrollbar-gutter: stable;
-            &:focus { border: none; background-tint: transparent; }
-            & > .option-list--option-highlighted {
-                color: $block-cursor-foreground; background: $block-cursor-background; text-style: $block-cursor-text-style;
-            }
-        }
+        OptionList { height: 1fr; scrollbar-gutter: stable; }
         LoggedCharts { height: 1fr; display: none; border-top: solid $rule; }
         &.-charts LoggedCharts { display: block; }
     }
@@ -105,7 +96,7 @@ says why.
 
     def compose(self) -> ComposeResult:
         """The table, a remark on the chosen turn, the charts, keys."""
-        with Vertical(classes="frame") as frame:
+        with Vertical(classes="box") as frame:
             frame.border_title = Content(f"Performance of {one_line(self._info.title) or 'untitled'}")
             yield Static(id="titles", classes="line", markup=False)
             yield OptionList()
@@ -121,7 +112,7 @@ says why.
         """Place things by the room there is."""
         self.set_class(event.size.height >= CHART_ROWS, "-charts")
         words = {"turn_charts": "charts", "compare_session": "other session", "compare_settings": "other settings", "export": "export"}
-        hints = [("Esc", "close"), *((self._keymap.shown(action), word) for action, word in words.items())]
+        hints = [(self.keymap.shown("close"), "close"), *((self._keymap.shown(action), word) for action, word in words.items())]
         self.query_one("#hints", Static).update(key_line(hints, event.size.width - 4))
         self.call_after_refresh(self._fill)
 
@@ -154,7 +145,7 @@ says why.
         self._list.add_options([Option(self._row(number, turn)) for number, turn in enumerate(self._turns, start=1)])
         self._list.highlighted = (len(self._turns) - 1 if here is None else here) if self._turns else None
         noisy = sum(turn.noisy is not None for turn in self._turns)
-        frame = self.query_one(".frame", Vertical)
+        frame = self.query_one(".box", Vertical)
         frame.border_subtitle = f"{count(len(self._turns), 'turn')}, {noisy:,} noisy" if self._turns else "Nothing was measured."
 
     def _row(self, number: int, turn: TurnRecord) -> Content:
@@ -266,7 +257,3 @@ says why.
     def action_export(self) -> None:
         """Export this session."""
         self._export(self._info)
-
-    def action_close(self) -> None:
-        """Back to where one was."""
-        self.dismiss()

@@ -118,7 +118,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
 
     def compose(self) -> ComposeResult:
         """Search field, filters, the list with its preview, keys."""
-        with Vertical(classes="picker") as frame:
+        with Vertical(classes="box picker") as frame:
             frame.border_title = self._title
             yield Input(placeholder=self.PLACEHOLDER, select_on_focus=False)
             yield Static(id="filters", classes="line")

@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, ProgressBar, Static
 
 from engine.text import drawable
-from tui.actions.bindings import bindings_for
-from tui.actions.registry import Scope
-from tui.dialogs.confirm import DIALOG_CSS
+from tui.dialogs.dialog import Dialog
 from tui.models.model_jobs import Making
 
 TICK_S = 0.25
 """How often progress is drawn: often enough to be watched, seldom enough for a slow line."""
 
 
-class MakingScreen(ModalScreen[None]):
+class MakingScreen(Dialog[None]):
     """Watches it. Whoever started it dismisses the screen when it has ended."""
 
     HELP = (
         "## A model on its way\n\nEsc hides this: the work goes on behind the conversation, and a notice tells when it is done. "
         "F3 shows it again. Stop ends it.\n"
     )
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG, only={"close"})]
-    DEFAULT_CSS = f"""
-    MakingScreen {{ {DIALOG_CSS}
-        ProgressBar {{ width: 1fr; margin: 1 0; }}
-        Bar {{ width: 1fr; }}
-        .buttons {{ margin-top: 1; }}
-    }}
-    """
+    DEFAULT_CSS = "MakingScreen .buttons { margin-top: 1; }"
 
     def __init__(self, making: Making) -> None:
         super().__init__()
         self.making = making
 
     def compose(self) -> ComposeResult:
-        """What it is made of."""
-        with Vertical(classes="dialog") as dialog:
+        """Progress and buttons."""
+        with Vertical(classes="box question") as dialog:
             dialog.border_title = Content(drawable(self.making.title))
             yield Static("", id="far", markup=False)
             yield ProgressBar(show_eta=False)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import BindingType
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.metrics.figures import FIGURES
 from engine.metrics.figures.figure import Figure
 from engine.metrics.snapshot import Snapshot
-from tui.actions.bindings import DEFAULT_KEYMAP, Keymap, bindings_for
-from tui.actions.registry import Scope
+from tui.actions.bindings import Keymap
+from tui.dialogs.page import Page
 from tui.drawing.look import look
 from tui.drawing.rows import fit
 from tui.panel.pane import Density, Pane
@@ -28,32 +24,24 @@ AROUND = 6
 """Cells of the page's frame, padding and scroll bar."""
 
 
-class ExplainScreen(ModalScreen[None]):
-    """A page over the panel; any of the usual keys closes it."""
+class ExplainScreen(Page):
+    """The values of a pane at the moment of the question, then one block per figure."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PAGE)]
     DEFAULT_CSS = """
-    ExplainScreen { align: center middle; }
-    ExplainScreen > VerticalScroll {
-        width: 84; max-width: 96%; height: auto; max-height: 94%; border: round $primary; background: $surface; padding: 0 1;
-    }
+    ExplainScreen .box { width: 84; padding: 0 1; scrollbar-gutter: auto; }
     ExplainScreen .figure { margin-top: 1; }
     """
 
     def __init__(self, pane: Pane, snapshot: Snapshot) -> None:
-        super().__init__()
+        super().__init__(f"{pane.title}: what these numbers are")
         self._pane = pane
         self._snapshot = snapshot
 
-    def compose(self) -> ComposeResult:
-        """The values now, then one block per figure."""
-        keymap = getattr(self.app, "keymap", DEFAULT_KEYMAP)
-        with VerticalScroll() as page:
-            page.border_title = f"{self._pane.title}: what these numbers are"
-            page.border_subtitle = "Esc closes"
-            yield Static(id="values")
-            for figure in explained(self._pane.id):
-                yield Static(_block(figure, figure.unavailable(self._snapshot), keymap), classes="figure")
+    def compose_page(self) -> ComposeResult:
+        """Values and figures."""
+        yield Static(id="values")
+        for figure in explained(self._pane.id):
+            yield Static(_block(figure, figure.unavailable(self._snapshot), self.keymap), classes="figure")
 
     def on_mount(self) -> None:
         """The page is styled only now, so the values can take its colours."""
@@ -63,7 +51,6 @@ class ExplainScreen(ModalScreen[None]):
         rows = self._pane.rows(self._snapshot, width, Density.FULL)
         lines = [Text.assemble(*((text, styles[role]) for text, role in fit(row, width))) for row in rows]
         values.update(Text("\n").join(lines))
-        self.query_one(VerticalScroll).focus()
 
 
 def explained(pane_id: str, figures: Sequence[Figure] = FIGURES) -> list[Figure]:

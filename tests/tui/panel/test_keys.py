@@ -6,9 +6,9 @@ import os
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -16,6 +16,7 @@ from engine.host import bandwidth
 from engine.host.bandwidth import HostLimits
 from engine.metrics.history import Window
 from engine.metrics.snapshot import Phase
+from tests.tui.host import Host
 from tests.tui.panel.test_panel import screen_text
 from tests.tui.panel_feed import ScriptedSession
 from tui.actions.registry import ACTIONS, Scope
@@ -29,14 +30,11 @@ from tui.panel.machine import CPU
 from tui.panel.panel import PANES, Panel
 
 
-class PanelApp(App[None]):
-    def __init__(self, memory: Path | None = None, glyphs: Glyphs = Glyphs.BRAILLE) -> None:
-        super().__init__()
+class PanelApp(Host):
+    def __init__(self, memory: Path | None = None, **options: Any) -> None:
         self.session = ScriptedSession()
-        self.panel = Panel(arrangements=Arrangements(memory), glyphs=glyphs)
-
-    def compose(self) -> ComposeResult:
-        yield self.panel
+        self.panel = Panel(arrangements=Arrangements(memory), **options)
+        super().__init__(self.panel)
 
     def on_mount(self) -> None:
         self.panel.focus()
@@ -65,8 +63,7 @@ def test_every_pane_has_a_number_key() -> None:
 @pytest.mark.parametrize(("keys", "title"), [("1234567890", "0 Tenth"), ("123456789", "Tenth")])
 async def test_a_tenth_pane_has_the_key_it_is_given_or_none(keys: str, title: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panel_module, "PANES", (*PANES, replace(CPU, id="tenth", title="Tenth")))
-    app = PanelApp()
-    app.panel = Panel(pane_keys=tuple(keys))
+    app = PanelApp(pane_keys=tuple(keys))
     async with app.run_test(size=(200, 60)) as pilot:
         assert "Tenth" not in await text(pilot)
         if "0" in keys:

@@ -1,0 +1,86 @@
+"""The base of every dialog: a box over the screen, which Esc closes."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, TypeVar
+
+from textual.binding import BindingType
+from textual.screen import ModalScreen
+
+from tui.actions.bindings import Keymap, bindings_for, keymap_of
+from tui.actions.registry import Scope
+
+Result = TypeVar("Result")
+
+_ON_ENTER = ("press", "submit", "select", "toggle_button")
+"""Textual's actions that Enter runs in a button, an input, a list and a checkbox."""
+
+
+class Dialog(ModalScreen[Result | None], Generic[Result]):
+    """Dismissed with its result, or with None by Esc. Its content is in a container of class `box`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG)]
+    DEFAULT_CSS = """
+    Dialog {
+        align: center middle;
+        background: $background 60%;
+        &:ansi { background: ansi_default; }
+
+        .box {
+            width: 64;
+            max-width: 96%;
+            height: auto;
+            max-height: 96%;
+            padding: 0 1;
+            border: round $border;
+            background: $surface;
+            border-title-color: $heading;
+            border-title-style: bold;
+            border-subtitle-color: $muted;
+        }
+        .question { padding: 1 2; }
+        .detail { color: $foreground; margin-bottom: 1; }
+        .buttons { height: auto; align-horizontal: right; }
+        Button { margin-left: 2; min-width: 12; }
+        ProgressBar { width: 1fr; margin: 1 0; }
+        Bar { width: 1fr; }
+        OptionList {
+            padding: 0;
+            border: none;
+            background: $surface;
+            text-wrap: nowrap;
+            text-overflow: ellipsis;
+            scrollbar-size-vertical: 1;
+            &:focus { border: none; background-tint: transparent; }
+            & > .option-list--option-highlighted {
+                color: $block-cursor-foreground;
+                background: $block-cursor-background;
+                text-style: $block-cursor-text-style;
+            }
+        }
+    }
+    """
+
+    CLOSED_BY: ClassVar[str] = "close"
+    """The action that closes it."""
+
+    @property
+    def keymap(self) -> Keymap:
+        """The keys of the program."""
+        return keymap_of(self.app)
+
+    @property
+    def close_hint(self) -> str:
+        """For the end of the frame: `Esc closes`."""
+        return f"{self.keymap.shown(self.CLOSED_BY)} closes"
+
+    async def action_accept(self) -> None:
+        """Do what Enter does in the focused widget."""
+        focused = self.focused
+        action = next((name for name in _ON_ENTER if hasattr(focused, f"action_{name}")), None)
+        if focused is not None and action is not None:
+            await focused.run_action(action)
+
+    def action_close(self) -> None:
+        """Dismiss without a result."""
+        self.dismiss(None)

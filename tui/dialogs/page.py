@@ -1,0 +1,47 @@
+"""A page of text over the screen."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+
+from engine.text import drawable
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
+from tui.dialogs.dialog import Dialog
+
+
+class Page(Dialog[None]):
+    """Scrolls what `compose_page` of a subclass yields."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PAGE)]
+    CLOSED_BY = "close_page"
+    DEFAULT_CSS = """
+    Page {
+        .box { width: 100; max-height: 94%; padding: 0 2; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
+        Static { height: auto; }
+    }
+    """
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title = title
+
+    def compose(self) -> ComposeResult:
+        """The box with its title, and the content in it."""
+        with VerticalScroll(classes="box") as box:
+            box.border_title, box.border_subtitle = Content(drawable(self._title)), self.close_hint
+            yield from self.compose_page()
+
+    def compose_page(self) -> ComposeResult:
+        """The content."""
+        raise NotImplementedError
+
+    @property
+    def page_width(self) -> int:
+        """Cells of a row."""
+        return self.query_one(VerticalScroll).scrollable_content_region.width
