@@ -1,4 +1,4 @@
-"""What an engine is asked to go on with: a conversation, for the most part. How it becomes a prompt is the engine's own business."""
+"""The input of an engine: a conversation, a text, or token ids. The engine makes the prompt from it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ChatMessage:
     role: Role
     text: str
     thinking: str = ""
-    """What the model thought before an answer; sent back only where the chat template asks for it."""
+    """The thinking before an answer; part of the prompt only where the chat template asks for it."""
     tokens: tuple[int, ...] | None = None
     """For an answer: the ids that the model generated (`text` may name other keys than it did). A hint for engines that declare
     `token_ids`, which reuse the KV cache exactly then."""
@@ -61,21 +61,21 @@ class ChatPrompt:
     reserve: int = 0
     """Tokens of the context window to keep free for the answer; never more than half of it."""
     first_kept: int = 0
-    """`PromptFacts.first_kept` of the turn before: what was left out once stays out, for the same reason."""
+    """`PromptFacts.first_kept` of the turn before: messages left out once stay out, for the same reason."""
     continue_answer: bool = False
-    """The last message is an answer that is to go on where it stopped, in its thinking too."""
+    """The last message is an answer to continue where it stopped, also in its thinking."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextPrompt:
-    """A text to go on with, without a chat template; texts of control tokens in it become those tokens."""
+    """A text to continue, without a chat template; texts of control tokens in it become those tokens."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPrompt:
-    """Token ids to go on with, for measurements; only for engines that declare `token_ids`."""
+    """Token ids to continue, for measurements; only for engines that declare `token_ids`."""
 
     tokens: tuple[int, ...]
     boundaries: tuple[int, ...] = ()

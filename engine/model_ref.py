@@ -1,4 +1,4 @@
-"""What a model is called, wherever it runs: a file by its path, the built-in one by its quant, a remote one by its engine and name."""
+"""References to models: a file by its path, the built-in one by its quant, a remote one by its engine and name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BUILTIN = "builtin"
-"""How the model that xchat carries is named on the command line and in presets."""
+"""Name of the built-in model on the command line and in presets."""
 _REMOTE = "remote:"
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltInModel:
-    """The model that xchat carries."""
+    """The built-in model."""
 
     quant: str
 
@@ -26,9 +26,9 @@ class RemoteModel:
     """A model that another engine serves."""
 
     engine: str
-    """What the engine is called in the configuration; without a slash."""
+    """The engine's name in the configuration; without a slash."""
     name: str
-    """What it calls the model."""
+    """The model's name there."""
 
     def __str__(self) -> str:
         """The stable form: logged, remembered, named in presets."""
@@ -36,11 +36,11 @@ class RemoteModel:
 
 
 ModelRef = Path | BuiltInModel | RemoteModel
-"""Whatever `str` makes of one, `parse_ref` makes one of again."""
+"""`parse_ref` is the inverse of `str`."""
 
 
 def parse_ref(text: str) -> ModelRef:
-    """The model that a stable form names; whatever is none of the other forms is the path of a file."""
+    """Parse a stable form; any other text is the path of a file."""
     kind, colon, quant = text.partition(":")
     if kind == BUILTIN and colon:
         return BuiltInModel(quant)
@@ -49,10 +49,10 @@ def parse_ref(text: str) -> ModelRef:
 
 
 def short_name(ref: ModelRef) -> str:
-    """The name of its file without the folder, or the stable form; as it is, so make it harmless before it is shown."""
+    """The name of its file without the folder, or the stable form. Untrusted text."""
     return ref.name if isinstance(ref, Path) else str(ref)
 
 
 def file_of(ref: ModelRef) -> Path | None:
-    """The path of a model that is named by its file."""
+    """The path of a model file; None for other references."""
     return ref if isinstance(ref, Path) else None

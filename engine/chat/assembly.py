@@ -1,4 +1,4 @@
-"""A rendered prompt put together as token ids, stretch by stretch."""
+"""Assembles a rendered prompt as token ids, stretch by stretch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Composed:
 
 
 class Assembly:
-    """Puts the tokens of a rendered prompt together, stretch by stretch."""
+    """Assembles the tokens of a rendered prompt."""
 
     def __init__(self, vocabulary: Vocabulary, stretches: Stretches, contents: Sequence[ChatMessage]) -> None:
         self._vocabulary = vocabulary
@@ -62,7 +62,7 @@ class Assembly:
         )
 
     def _add(self, text: str, *, by_template: bool) -> None:
-        """Go on with this text. A template that changes the letters of a content may have made a control text of what was none."""
+        """Add text. A template that changes letters of a content may have made a control text of it."""
         self._text.append(text)
         first, *rest = [text] if by_template else self._stretches.guard(text).split(BREAK)
         self._pending.append(first)

@@ -1,4 +1,4 @@
-"""What a chat template may spend: steps, time, and the size of what it makes."""
+"""Limits of a chat template: steps, time, and sizes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MAX_STEPS = 2_000_000
 """Steps of one rendering; a conversation of 2,000 messages takes some 100,000."""
 
 MAX_SECONDS = 3.0
-"""Most processor time of one rendering, whatever else the machine does; only templates that mean harm come near it."""
+"""Most processor time of one rendering; only harmful templates come near it."""
 
 SECONDS_PER_ITEM = 0.002
 LONGEST_SECONDS = 20.0
 """What a conversation adds for each of its elements, and the most all in all: some real templates read all messages again for each one."""
 
 STEPS_PER_LOOK = 16
-"""Reading the processor time costs as much as some steps."""
+"""Steps between two readings of the processor time."""
 
 BASE_SIZE = 4_000_000
 """Characters that any value, and all output together, may have; a conversation adds eight times its own length."""
@@ -49,7 +49,7 @@ class TemplateLimitError(TemplateError):
 
 
 class Meter:
-    """What one rendering may still spend."""
+    """The budget of one rendering."""
 
     def __init__(self, *, max_steps: int = MAX_STEPS, max_seconds: float = MAX_SECONDS) -> None:
         self._max_steps, self._max_ns = max_steps, int(max_seconds * NS_PER_S)
@@ -67,7 +67,7 @@ class Meter:
         self._deadline_ns = time.thread_time_ns() + min(most_ns, self._max_ns + int(items * SECONDS_PER_ITEM * NS_PER_S))
 
     def step(self, cost: int = 1) -> None:
-        """Pay for work. The processor time of this thread counts too, because some steps are longer than others."""
+        """Charge steps, and check the processor time of this thread."""
         self._steps -= cost
         if self._steps < self._next_look:
             self._next_look = self._steps - STEPS_PER_LOOK
@@ -75,18 +75,18 @@ class Meter:
                 raise TemplateLimitError("the template does not come to an end")
 
     def text(self, value: str) -> str:
-        """Pay for a text that was made; a far too long one is refused."""
+        """Charge a text that was made; raise when it is far too long."""
         self.room_for(len(value))
         self.step(1 + len(value) // 1024)
         return value
 
     def room_for(self, size: int) -> None:
-        """Refuse a text of this many characters before it is made, if it is far too long."""
+        """Raise when a text of this size would be far too long."""
         if size > self.max_size:
             raise TemplateLimitError("the template makes far too long a text")
 
     def output(self, piece: str) -> str:
-        """Pay for a piece of output, captured pieces included."""
+        """Charge a piece of output, captured pieces included."""
         self.step()
         self._output -= len(piece)
         if self._output < 0:
@@ -94,7 +94,7 @@ class Meter:
         return piece
 
     def texts(self, values: Iterable[object]) -> Iterator[str]:
-        """Values as they are printed, refused when together they are far too long."""
+        """Values as they are printed; raises when together they are far too long."""
         total = 0
         for value in values:
             text = self.printed(value)
@@ -119,7 +119,7 @@ class Meter:
         return value
 
     def listed(self, values: Iterable[Any]) -> list[Any]:
-        """The elements, as far as a list may be long, and one more to tell."""
+        """The elements, up to one more than a list may have."""
         return list(islice(values, self.max_items + 1))
 
     def weigh(self, value: object) -> int:

@@ -18,7 +18,7 @@ _TAKEN_OVER = """
     abs capitalize count d default dictsort e escape first float groupby int items last length list lower map max min reject rejectattr
     reverse round select selectattr sort title trim unique upper wordcount
 """.split()  # noqa: SIM905 - a table of words reads better
-"""Filters of Jinja that can do no harm, given the meter on their arguments and results."""
+"""Filters of Jinja that are harmless with metered arguments and results."""
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,

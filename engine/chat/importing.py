@@ -1,18 +1,14 @@
-"""Conversations from files: xchat's own exports, and those of other programs.
-
-What can be read:
+"""Imports conversations: xchat's own exports, and those of other programs.
 
 * `xchat export --what chat` as json or jsonl: all sessions and branches in it;
 * `xchat sessions show ID --json`: the session with its title and branches;
-* `xchat export --chat --format md`: the messages in their order, without branches (a text says nothing of them);
+* `xchat export --chat --format md`: the messages in their order, without branches;
 * the llama.cpp web UI's export as json, jsonl or zip, with branches and the texts attached;
 * ChatGPT's `conversations.json`, and that of Open WebUI, with branches;
 * Claude's `conversations.json`, LM Studio's `*.conversation.json`, `llm logs --json`, and lists of messages as OpenAI's API takes them.
 
-What tools said and what is no text is left out, and counted.
-
-A file is untrusted: its size is bounded, its ids are replaced, and what is no text is no message. Nothing is imported of a file that
-can't be understood as a whole.
+Messages of tools and parts without text are left out, and counted. A file is untrusted: its size is bounded and its ids are replaced.
+Nothing is imported from a file that can't be parsed as a whole.
 """
 
 from __future__ import annotations
@@ -54,7 +50,7 @@ class ImportedSession:
     messages: tuple[Message, ...]
     """Parents before children, with new ids; the last one is the head."""
     left_out: int
-    """What of the file xchat has no place for: messages of tools or without text, pictures, other versions of an answer."""
+    """Number of parts left out: messages of tools or without text, pictures, other versions of an answer."""
 
 
 def read_conversations(path: Path) -> tuple[ImportedSession, ...]:
@@ -94,9 +90,9 @@ def _talks_of(data: bytes, path: Path) -> tuple[Talk, ...]:
             return from_json(data)
         return (from_markdown(data.decode()),)
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is no text", _KNOWN) from None
+        raise UsageError(f"{path} is not a text file", _KNOWN) from None
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise UsageError(f"{path} is no JSON that can be read", f"{str(error).rstrip('.')}.", _KNOWN) from None
+        raise UsageError(f"{path} is not readable JSON", f"{str(error).rstrip('.')}.", _KNOWN) from None
     except UnknownFormError as error:
         raise UsageError(f"{path} can't be imported", str(error), _KNOWN) from None
 
@@ -116,7 +112,7 @@ def _members(data: bytes, path: Path) -> Iterator[bytes]:
                     raise UsageError(f"{path} is too large", f"It unpacks to more than {MOST_BYTES:,} bytes.", "Import it in parts.")
                 yield content
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
-        raise UsageError(f"{path} is no archive that can be read", str(error), _KNOWN) from error
+        raise UsageError(f"{path} is not a readable archive", str(error), _KNOWN) from error
 
 
 # From what the file has to what is stored

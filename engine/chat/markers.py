@@ -1,7 +1,6 @@
-"""Marks around untrusted text on its way through a chat template.
+"""Marks around untrusted text in a chat template, which show the origin of each part of its output.
 
-A template sees every content with marks in it, so that afterwards it is known which part of its output came from whom. The marks are
-Unicode noncharacters: reserved for use inside a program, and replaced where a content has them itself.
+The marks are Unicode noncharacters: reserved for use inside a program, and replaced where a content has them itself.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ Part = Literal | Opened | Closed | Broken
 
 
 def cleaned(text: str) -> str:
-    """`text` without characters that are no text: our own marks and unpaired surrogates."""
+    """`text` without our marks and unpaired surrogates."""
     return _RESERVED.sub("\ufffd", text)
 
 

@@ -23,7 +23,7 @@ class OutlineRow:
     """Which version of itself the first message is, from 1."""
     versions: int
     shown: bool
-    """Whether it is on the branch that is looked at."""
+    """Whether it is on the current branch."""
 
     @property
     def message(self) -> Message:
@@ -54,7 +54,7 @@ def outline(messages: Iterable[Message], head_id: int | None, unfolded: frozense
 
 
 def branch_count(messages: Iterable[Message]) -> int:
-    """How many ends a conversation has."""
+    """Number of branches of a conversation."""
     found = tuple(messages)
     parents = {message.parent_id for message in found}
     return sum(message.id not in parents for message in found)

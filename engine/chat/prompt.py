@@ -1,4 +1,4 @@
-"""From the messages of a request to the token ids of a prompt."""
+"""Makes the token ids of a prompt from the messages of a request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LAST_DAY_MS = 253_370_764_800_000
 
 @dataclass(frozen=True, slots=True)
 class PreparedPrompt:
-    """What an engine with token ids is to prefill."""
+    """The prompt for an engine with token ids."""
 
     tokens: tuple[int, ...]
     facts: PromptFacts
@@ -42,10 +42,7 @@ class PreparedPrompt:
 
 
 class PromptBuilder:
-    """Makes the prompts of one loaded model, and keeps what they share from turn to turn.
-
-    That is the template with its quirks found out, and tokenized stretches. Made anywhere, used on the backend's thread only.
-    """
+    """Makes the prompts of one loaded model; caches the probed template and tokenized stretches. For the backend's thread only."""
 
     def __init__(self, vocabulary: Vocabulary, template: str | None) -> None:
         """`template` is `ModelInfo.chat_template`."""
@@ -105,7 +102,7 @@ class _Preparation:
         self._n_ctx = n_ctx
         self._reserve = max(1, min(chat.reserve, n_ctx // 2))
         self._room = n_ctx - self._reserve
-        # What templates print as today's date: held still, or the KV state of a conversation would be lost at midnight.
+        # The date that templates print: fixed, or the KV state of a conversation would be lost at midnight.
         self._today = datetime.fromtimestamp(min(max(0, chat.began_ms), _LAST_DAY_MS) / 1000).astimezone()
         self._tokenize_ns = 0
         self._format, self._stretches = builder.chat_format, builder.stretches
@@ -152,13 +149,13 @@ class _Preparation:
                 return start, replace(rendered, notices=(*notices, *rendered.notices))
 
     def _refuse_what_never_fits(self) -> None:
-        """A message of megabytes is refused by a look at its beginning."""
+        """Raise for a message of megabytes after counting its beginning."""
         longest = max(self._system, *(message.text for message in self._messages[self._turn_starts[-1] :]), key=len)
         if len(longest) > self._room * CHARACTERS_PER_TOKEN and (count := self._count(longest)) > self._room:
             raise self._too_long(count)
 
     def _first_guess(self) -> int:
-        """From which message on. Everything is counted only when leaving out is in question at all."""
+        """First guess of the oldest message. Counts tokens only when something may have to be left out."""
         characters = sum(len(message.text) for message in self._messages)
         if not self._before and characters <= self._room * CHARACTERS_PER_TOKEN:
             return 0

@@ -1,4 +1,4 @@
-"""What goes into a chat template, and what comes out."""
+"""Input and output of a chat template."""
 
 from __future__ import annotations
 

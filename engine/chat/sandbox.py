@@ -1,8 +1,7 @@
 """A metered Jinja sandbox: a chat template comes with the model file and may be hostile.
 
-Jinja's own sandbox keeps a template away from Python's insides, but not from the processor and the memory. Here every loop round,
-call, comparison and output is counted against a budget and a deadline, every string and list that a template makes has a largest
-size, and filters and methods that could build something enormous in one step are measured before they run or do not exist.
+Jinja's sandbox protects Python, but not the processor and the memory. Here every loop round, call, comparison and output is charged to a
+budget, strings and lists have a largest size, and filters and methods that could make large values are measured before they run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The model's own chat template with its quirks found out, and what is used when there is none or it fails."""
+"""The model's chat template, probed for its quirks, and well-known formats for models without a usable one."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class ChatFormat:
 
 
 class _Template:
-    """A compiled template and how it wants to be called, found out with a short conversation."""
+    """A compiled template and its way to be called, probed with a short conversation."""
 
     def __init__(self, source: str, vocabulary: Vocabulary) -> None:
         self.source = source

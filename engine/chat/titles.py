@@ -1,4 +1,4 @@
-"""A session's name in the list, made from its first message."""
+"""Makes a session's title from its first message."""
 
 from __future__ import annotations
 

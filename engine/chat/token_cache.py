@@ -1,4 +1,4 @@
-"""Text to tokens in stretches: cached, so that a turn tokenizes only what is new, and safe from forged control tokens."""
+"""Tokenizes text in cached stretches, safe from forged control tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_CACHED_CHARACTERS = 4_000_000
 """Characters of all tokenized stretches that are kept; the least recently used go first."""
 
 CHARACTERS_PER_TOKEN = 16
-"""No natural text has longer tokens on average; where a text is longer than this, looking at its beginning may be enough."""
+"""No natural text has longer tokens on average."""
 
 
 class SpecialTexts:
@@ -50,7 +50,7 @@ class SpecialTexts:
 
 
 class Stretches:
-    """The tokenizer of one model. Used on the backend's thread only, like the vocabulary it stands on."""
+    """The cached tokenizer of one model. For the backend's thread only."""
 
     def __init__(self, vocabulary: Vocabulary, structure: str) -> None:
         """`structure` is text of the chat template: user-defined tokens in it must not be forged, others are ordinary words."""
@@ -65,7 +65,7 @@ class Stretches:
         self.specials = SpecialTexts(vocabulary.special_texts)
 
     def guard(self, text: str) -> str:
-        """Untrusted text with a break in everything that would become a control token."""
+        """Untrusted text with a break in each text of a control token."""
         cuts = sorted({at + 1 for at, special in self.specials.found(text) if self._must_guard(special)})
         if not cuts:
             return text

@@ -1,4 +1,4 @@
-"""The conversation as a tree: regenerate and edit make siblings, and nothing is ever lost."""
+"""The conversation as a tree: regenerating and editing make siblings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from engine.records import Message
 
 
 class ConversationTree:
-    """All messages of one conversation, and the head: the last message of the branch that is looked at.
+    """All messages of one conversation, and the head: the last message of the current branch.
 
-    Owned by one thread. What it hands out is immutable, so other threads may keep it.
+    Owned by one thread. Its results are immutable.
     """
 
     def __init__(self, messages: Iterable[Message] = (), head_id: int | None = None) -> None:
@@ -52,7 +52,7 @@ class ConversationTree:
         return tuple(found)
 
     def add(self, message: Message) -> tuple[Message, ...]:
-        """Put a message below its parent (None makes a root), look at it, and return its branch.
+        """Add a message below its parent (None makes a root), make it the head, and return its branch.
 
         Raises ValueError when the id is taken or the parent unknown.
         """
@@ -62,10 +62,10 @@ class ConversationTree:
             raise ValueError(f"message {message.id} follows an unknown message {message.parent_id}")
         self._nodes[message.id] = message
         self._link(message.id, message.parent_id)
-        return self.look_at(message.id)
+        return self.set_head(message.id)
 
     def replace(self, message: Message) -> tuple[Message, ...]:
-        """Put a newer state of a message (an answer that went on) in its place and return the current branch.
+        """Replace a message by a newer state of it (a continued answer) and return the current branch.
 
         Raises ValueError when the message is unknown, or its parent or role would change.
         """
@@ -90,11 +90,11 @@ class ConversationTree:
         return tuple(self._nodes[sibling] for sibling in ids), ids.index(message_id)
 
     def switch(self, message_id: int) -> tuple[Message, ...]:
-        """Look at another version: go to the newest leaf below that message and return its branch. KeyError for an unknown id."""
-        return self.look_at(self._newest_leaf(self._nodes[message_id].id))
+        """Switch to another version: make the newest leaf below it the head and return its branch. KeyError for an unknown id."""
+        return self.set_head(self._newest_leaf(self._nodes[message_id].id))
 
-    def look_at(self, head_id: int | None) -> tuple[Message, ...]:
-        """Make exactly this message the head (None goes before the first one) and return its branch. KeyError for an unknown id."""
+    def set_head(self, head_id: int | None) -> tuple[Message, ...]:
+        """Make this message the head (None goes before the first one) and return its branch. KeyError for an unknown id."""
         branch = self._path_to(head_id)
         self._head_id, self._branch = head_id, branch
         return branch

@@ -1,4 +1,4 @@
-"""What a prompt needs of a loaded model: text to tokens and back."""
+"""The vocabulary of a loaded model, as prompts need it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,6 @@ class Vocabulary(Protocol):
     @property
     def special_texts(self) -> frozenset[str]:
         """The texts of all control and user-defined tokens, which user text must not forge."""
-
-    @property
-    def eog(self) -> frozenset[int]:
-        """Tokens that end a generation."""
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
         """The tokens of `text`, without BOS or EOS added; with `parse_special`, texts of control tokens become those tokens."""

@@ -1,4 +1,4 @@
-"""Which turns of a conversation go into the prompt when not all of them fit into the context window."""
+"""Chooses the turns of the prompt when not all of them fit into the context window."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 FILL = 0.7
-"""Share of the room that is used after turns were left out; the rest lets the prompt grow for some turns with a stable beginning."""
+"""Share of the room that is used after turns were left out; the rest lets the prompt grow with a stable beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Window:
     turn_starts: Sequence[int]
     """Index of the first message of each turn, ascending, the first of them 0."""
     base: int
-    """What the prompt needs besides these messages: system prompt, template."""
+    """Tokens besides these messages: system prompt, template."""
     room: int
     """Most tokens that the prompt may have."""
 
@@ -40,5 +40,5 @@ class Window:
         return next((start for start in self.turn_starts if needed[start] <= self.room * FILL), self.turn_starts[-1])
 
     def _needed_from(self) -> list[int]:
-        """What the prompt needs when each message is the first one kept."""
+        """Tokens of the prompt when each message is the first one kept."""
         return [self.base + tail for tail in reversed(list(accumulate(reversed(self.sizes))))]

@@ -1,4 +1,4 @@
-"""The model that xchat carries: where its file is, whether it is whole, and its quants, made on this machine when first asked for."""
+"""The built-in model: its file, its checksum, and its quants, made on this machine on first use."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FILE: Final = "xchat-guide-F16.gguf"
 SHIPPED_QUANT: Final = "F16"
 """The shipped file's own."""
 QUANTS: Final = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
-"""What can be made from it, largest first."""
+"""Quants that can be made from it, largest first."""
 
 
 def path() -> Path:
     """The shipped file, checked.
 
     Raises:
-        ModelError: when it is missing from the installation or damaged.
+        ModelError: It is missing from the installation or damaged.
     """
     file = _shipped()
     try:
@@ -41,12 +41,10 @@ def path() -> Path:
 
 
 def quant_path(quant: str) -> Path:
-    """The built-in model in this quant (`F16` is the shipped file), made in the cache directory when it isn't there yet.
-
-    Takes well under two seconds the first time.
+    """The built-in model in this quant (`F16` is the shipped file), made in the cache directory on first use (under two seconds).
 
     Raises:
-        ModelError: for a quant that isn't offered, and when the shipped file is broken or the cache can't be written.
+        ModelError: The quant isn't offered, the shipped file is broken, or the cache can't be written.
     """
     if quant == SHIPPED_QUANT:
         return path()
@@ -78,7 +76,7 @@ def quant_name(model: Path) -> str | None:
 
 
 def respelling(model: ModelRef, names: Mapping[str, ActionNames]) -> Respelling | None:
-    """What puts today's keys and commands into a model's answers; None for other models, and where the taught ones are still right."""
+    """The replacement of keys and commands in a model's answers; None for other models, and where nothing changed."""
     if not names or not isinstance(ref_of(model), BuiltInModel):
         return None
     made = Respelling(names)
@@ -86,24 +84,24 @@ def respelling(model: ModelRef, names: Mapping[str, ActionNames]) -> Respelling 
 
 
 def made(quant: str) -> Path | None:
-    """The file of a quant that is there already."""
+    """The file of a quant that exists already."""
     file = _shipped() if quant == SHIPPED_QUANT else _cached(quant)
     return file if file.is_file() else None
 
 
 def ref_of(model: ModelRef) -> ModelRef:
-    """A model under the name that it keeps when xchat is installed elsewhere: the built-in one's files are no files to remember."""
+    """A model's stable reference: the built-in one's files by their quant, since their path depends on the installation."""
     quant = quant_name(model) if isinstance(model, Path) else None
     return model if quant is None else BuiltInModel(quant)
 
 
 def file_of(model: ModelRef) -> Path | None:
-    """The file of a model on this machine; a quant of the built-in one is made when it isn't there yet. Raises as `quant_path` does."""
+    """The file of a model on this machine; a quant of the built-in one is made on first use. Raises as `quant_path` does."""
     return made(model.quant) or quant_path(model.quant) if isinstance(model, BuiltInModel) else model_ref.file_of(model)
 
 
 def is_ours(model: Path) -> bool:
-    """Whether this is the shipped file, undamaged, or a quant that was made from it here: nothing that has to be tried out first."""
+    """Whether this is the undamaged shipped file or a quant made from it, which need no check before loading."""
     try:
         if model == _shipped():
             return _digest(model) == expected_digest()
@@ -114,7 +112,7 @@ def is_ours(model: Path) -> bool:
 
 @cache
 def expected_digest() -> str:
-    """The SHA-256 of the file as it was shipped."""
+    """The SHA-256 of the shipped file."""
     return files("engine.guide").joinpath(f"{FILE}.sha256").read_text(encoding="ascii").split()[0]
 
 
@@ -123,7 +121,7 @@ def _shipped() -> Path:
 
 
 def _cached(quant: str) -> Path:
-    """Quants of another version of the shipped file are never mistaken for those of this one."""
+    """Path of a quant; another version of the shipped file has another folder."""
     return cache_dir() / "builtin" / expected_digest()[:12] / f"xchat-guide-{quant}.gguf"
 
 

@@ -1,7 +1,7 @@
-"""Keys and slash commands in the built-in model's answers, as they are now.
+"""Replaces keys and slash commands in the built-in model's answers by those of the user.
 
-The model was trained with the keys and commands of one version of the program (`taught.json`) and writes them as it learned them: keys in
-bold or in the first column of a table, commands as code. Here they are replaced by those that the person has.
+The model was trained with the keys and commands of one version of the program (`taught.json`): keys in bold or in the first column of a
+table, commands as code.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _FORMAT = re.compile(r"\*\*|`")
 
 @dataclass(frozen=True, slots=True)
 class ActionNames:
-    """How a person reaches an action."""
+    """Keys and commands of an action."""
 
     keys: tuple[str, ...]
-    """As people write them (`Ctrl+R`), the one to show first; none when it is unbound."""
+    """In display form (`Ctrl+R`), the one to show first; empty when it is unbound."""
     commands: tuple[str, ...]
     """Slash commands without the slash, the one to show first."""
 
@@ -59,10 +59,10 @@ def taught_actions() -> tuple[TaughtAction, ...]:
 
 
 class Respelling:
-    """Replaces taught keys and commands by today's, in a text that arrives in pieces; the result doesn't depend on the pieces.
+    """Replaces taught keys and commands in a streamed text; the result doesn't depend on the pieces.
 
-    A line is handed out as it comes until a spelling may begin that has to be replaced; the rest of that line follows as a whole, because
-    what stands behind a key tells which of several actions it is for.
+    A line is returned as it comes until a spelling may begin that has to be replaced; the rest of that line follows as a whole, because
+    the text after a key decides which of several actions it is for.
     """
 
     def __init__(self, names: Mapping[str, ActionNames]) -> None:
@@ -110,13 +110,13 @@ class Respelling:
         return "".join(out)
 
     def finish(self) -> str:
-        """What is still held back at the end of the answer; another answer may follow."""
+        """Return the text held back at the end of the answer; another answer may follow."""
         rest = self._respelled(self._line)[self._handed_out :]
         self._line, self._handed_out = "", 0
         return rest
 
     def _unchanging(self) -> int:
-        """How much of the unfinished line will not change, whatever follows."""
+        """Length of the part of the unfinished line that will not change."""
         for at in range(self._handed_out, len(self._line)):
             rest = self._line[at:]
             openers = self._inside + self._at_start if at == 0 else self._inside
@@ -125,7 +125,7 @@ class Respelling:
         return len(self._line)
 
     def _respelled(self, line: str) -> str:
-        """A whole line with today's keys and commands, and with a note on what can't be reached any more."""
+        """A whole line with replaced keys and commands, and notes on actions without any."""
         body, end = (line[:-1], "\n") if line.endswith("\n") else (line, "")
         lost: dict[str, None] = {}
 

@@ -1,4 +1,4 @@
-"""All model files of this machine, each once, grouped into families whose quants are one model; broken ones are shown with their reason."""
+"""All model files of this machine, each once, grouped into families; broken ones with the reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.errors import ModelError
 from engine.models.check import assess, parts_of, whole_parts
 from engine.models.facts import FileKind, ModelFacts
 from engine.models.facts_cache import FactsCache
-from engine.models.locations import Found, Place, Unreadable, look_into, places
+from engine.models.locations import Found, Place, Unreadable, models_in, places
 from engine.text import file_name
 
 
@@ -22,22 +22,22 @@ class Entry:
     parts: tuple[Path, ...]
     place: Place
     label: str
-    """What to call it: the file name, or the name another program gave it."""
+    """The file name, or the name that another program gave it."""
     facts: ModelFacts
 
     @property
     def path(self) -> Path:
-        """What is given to the engine."""
+        """The path for the engine."""
         return self.parts[0]
 
     @property
     def shown(self) -> str:
-        """What a list shows of it: where it lies, or its name with Ollama, whose files have none."""
+        """The path, or the name for Ollama's files, which have none."""
         return self.label if self.place is Place.OLLAMA else str(self.path)
 
     @property
     def removable(self) -> bool:
-        """Whether xchat may delete it: only what lies in its own folder."""
+        """Whether xchat may delete it: only in its own folder."""
         return self.place is Place.OWN
 
 
@@ -76,15 +76,15 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """What was found."""
+    """The models that were found."""
 
     families: tuple[Family, ...]
     """By name."""
     companions: tuple[Entry, ...]
-    """Files that belong to a model but are none: mmproj, imatrix, adapters, drafts, vocabularies."""
+    """Files that belong to a model: mmproj, imatrix, adapters, drafts, vocabularies."""
     broken: tuple[Broken, ...]
     unreadable: tuple[Unreadable, ...]
-    """Folders that could not be looked into, with the reason."""
+    """Folders that could not be read, with the reason."""
 
     def family_of(self, path: Path) -> Family | None:
         """The family that a file belongs to, by path or by being the same file."""
@@ -110,7 +110,7 @@ class Catalog:
 def list_models(
     configured: Sequence[str | Path] = (), *, environ: Mapping[str, str] = os.environ, cache: FactsCache | None = None
 ) -> Catalog:
-    """Look at every place where models lie. Never fails: what can't be read is in the catalog as that."""
+    """Find the models in every place. Never fails: the catalog lists what can't be read."""
     cache = cache if cache is not None else FactsCache()
     files, unreadable = _each_once(places(configured, environ))
     entries: list[Entry] = []
@@ -137,7 +137,7 @@ def _each_once(where: Iterable[tuple[Place, Path]]) -> tuple[list[Found], list[U
     unreadable: list[Unreadable] = []
     inodes, splits = set[tuple[int, int]](), set[Path]()
     for place, folder in where:
-        for found in look_into(place, folder):
+        for found in models_in(place, folder):
             if isinstance(found, Unreadable):
                 unreadable.append(found)
                 continue

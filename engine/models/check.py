@@ -1,4 +1,4 @@
-"""Say what is wrong with a model file before anything tries to load it."""
+"""Checks a model file before it is loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.text import file_name, printable
 _MOST_NAMED = 4
 """Missing parts named in one message."""
 _MOST_PARTS = 999
-"""No model comes in more parts; a name that claims more is a trick."""
+"""Most parts of a split model; a name that claims more is not trusted."""
 
 NOT_TO_CHAT_WITH = {
     FileKind.MMPROJ: ("only the image or audio part of a model", "Name the model's own GGUF file; its name is the same without mmproj"),
@@ -31,19 +31,19 @@ NOT_TO_CHAT_WITH = {
     ),
     FileKind.VOCABULARY: ("only a vocabulary, without weights", "Name a GGUF file that has weights"),
 }
-"""What a file is that is no chat model, and the way out."""
+"""Descriptions of files that are not chat models, and the hint."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedModel:
-    """A file, or the parts of a split one, that holds together as far as can be told without loading it."""
+    """A model file, or the parts of a split one, that passed the checks."""
 
     parts: tuple[Path, ...]
     facts: ModelFacts
 
     @property
     def path(self) -> Path:
-        """What is given to the engine: the file, or the first part."""
+        """The path for the engine: the file, or the first part."""
         return self.parts[0]
 
 
@@ -58,12 +58,7 @@ def parts_of(path: Path) -> tuple[Path, ...]:
 
 
 def check_model(path: Path, *, known_architectures: Collection[str] | None = None, cache: FactsCache | None = None) -> CheckedModel:
-    """Check a file that is to be chatted with; any part of a split model stands for the whole.
-
-    Raises:
-        ModelError: It can't be used; the error names the file, the reason and the way out.
-
-    """
+    """Check a chat model; any part of a split model stands for the whole. Raises ModelError."""
     parts = whole_parts(path)
     facts = cache.facts(parts) if cache is not None else read_facts(parts)
     assess(path, parts, facts)
@@ -92,7 +87,7 @@ def whole_parts(path: Path) -> tuple[Path, ...]:
 
 
 def assess(path: Path, parts: tuple[Path, ...], facts: ModelFacts) -> None:
-    """Raise ModelError when what was read of a file shows that it can't be chatted with."""
+    """Raise ModelError when the facts of a file show that it is not a usable chat model."""
     _is_a_model(path, facts)
     _is_whole(path, parts, facts)
 

@@ -1,4 +1,4 @@
-"""What a model file is, boiled down from its header to the few numbers and names that lists, predictions and rooflines need."""
+"""The facts of a model file that lists, predictions and rooflines need, from its header."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ _WINDOW_PATTERNS = {
     "olmo2": 4,
     "smallthinker": 4,
 }
-"""Architectures whose files do not say which layers look back only a window: every n-th layer sees everything, the others do not."""
+"""Architectures whose files do not name their windowed layers: every n-th layer has full attention, the others a window."""
 
 
 class FileKind(StrEnum):
-    """What a GGUF file is for."""
+    """Purpose of a GGUF file."""
 
     MODEL = "model"
     MMPROJ = "mmproj"
-    """Eyes or ears for a model; can't chat by itself."""
+    """The image or audio part of a model."""
     ADAPTER = "adapter"
-    """LoRA weights to be laid over a model."""
+    """LoRA weights for a model."""
     IMATRIX = "imatrix"
     """Statistics that guide quantizing."""
     DRAFT = "draft"
-    """A helper that guesses ahead for one particular model."""
+    """A draft model for speculative decoding."""
     VOCABULARY = "vocabulary"
     """A tokenizer without weights."""
     EMBEDDER = "embedding model"
-    """Turns a text into numbers, for search and ranking; generates nothing."""
+    """Embeds texts, for search and ranking; generates nothing."""
     ENCODER = "encoder-decoder"
     """Reads a whole text with an encoder first (T5)."""
     MERGED = "merged vision model"
@@ -80,7 +80,7 @@ class KvGroup(msgspec.Struct, frozen=True, array_like=True):
     """Elements of K per head: what the block size of a KV type must divide."""
     head_v: int
     windowed: bool
-    """Looks back only `ModelFacts.window` tokens."""
+    """Attends to `ModelFacts.window` tokens only."""
 
 
 class Split(msgspec.Struct, frozen=True, array_like=True):
@@ -92,13 +92,13 @@ class Split(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a GGUF file says of itself, names made safe to print. Sizes are bytes. For a split model: all its parts together."""
+    """Facts of a GGUF file, names made safe to print. Sizes are bytes. For a split model: all its parts together."""
 
     kind: FileKind
     architecture: str
     name: str
     family_name: str
-    """The name without quant and without what packers append."""
+    """The name without quant and other suffixes."""
     family_key: str
     """The same for quants of one model: digest of tensor names and shapes, name, version and vocabulary."""
     quant: str
@@ -111,7 +111,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     n_params_active: int
     """Parameters that take part in one token; fewer than `n_params` in a mixture of experts."""
     token_bytes: int
-    """Weights read to make one token: what a roofline divides by."""
+    """Weights read to make one token, for the roofline."""
     type_bytes: dict[str, int]
     """Bytes of the weights by tensor type."""
     n_ctx_train: int
@@ -126,24 +126,24 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     n_expert: int
     n_expert_used: int
     window: int
-    """Tokens that windowed layers look back; 0 when there are none."""
+    """Tokens that windowed layers attend to; 0 when there are none."""
     kv: tuple[KvGroup, ...]
     recurrent_bytes: int
     """State of all recurrent layers for one sequence; 0 for a model without."""
     repackable: dict[str, int]
-    """Bytes by tensor type of the matrices that the CPU backend may keep a second, rearranged copy of."""
+    """Bytes by tensor type of the matrices that the CPU backend may repack."""
     tied_output: str
     """Tensor type of the token embedding when it also serves as the output matrix, else empty."""
     embedding_bytes: int
     has_template: bool
     vocabulary_digest: str
     missing_bytes: int
-    """How many bytes the file is short of; 0 for a whole one."""
+    """Missing bytes; 0 for a whole file."""
     split: Split | None = None
 
     @property
     def bits_per_weight(self) -> float:
-        """Real average, not the quant's nominal one; 0 without weights."""
+        """Measured average; 0 without weights."""
         return 8 * self.weight_bytes / self.n_params if self.n_params else 0.0
 
 
@@ -207,7 +207,7 @@ def facts_of(header: GgufHeader) -> ModelFacts:
 
 
 def kind_of(header: GgufHeader) -> FileKind:
-    """What the file is for, from its own words first, then from its name."""
+    """The file's purpose, by its metadata first, then by its name."""
     said = header.text("general.type").lower()
     arch = header.text("general.architecture")
     stem = header.path.stem.lower()
@@ -227,7 +227,7 @@ def kind_of(header: GgufHeader) -> FileKind:
 
 
 def quant_in_name(stem: str) -> str:
-    """The quant that a file name or a tag speaks of, in upper case; empty when it names none."""
+    """The quant in a file name or tag, in upper case; empty when there is none."""
     tags = [match["tag"].upper() for match in _QUANT_TAG.finditer(stem)]
     return tags[-1].replace("FP16", "F16") if tags else ""
 
@@ -248,7 +248,7 @@ def quant_of(header: GgufHeader) -> str:
 
 
 def size_label(n_params: int) -> str:
-    """Parameters as people write them: 0.6B, 8B, 30B, 7.9M."""
+    """The number of parameters in short: 0.6B, 8B, 30B, 7.9M."""
     for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)):
         if n_params >= 0.5 * scale:
             value = n_params / scale
@@ -317,7 +317,7 @@ def _repackable(tensors: Iterable[TensorInfo], extra: range) -> dict[str, int]:
 
 
 class _Blocks:
-    """The layers of a model: which keep keys and values, which a recurrent state, which are not run at all."""
+    """The layers of a model: with a KV cache, with a recurrent state, and those that are not run."""
 
     def __init__(self, header: GgufHeader) -> None:
         self._header = header

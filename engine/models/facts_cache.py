@@ -1,4 +1,4 @@
-"""Remember the facts of model files between runs, so that a list of hundreds of files needs only their size and time."""
+"""Caches the facts of model files between runs, by path, size and time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.models.gguf_metadata import KnownArrays
 from engine.paths import cache_dir
 
 _LAYOUT = 3
-"""Raised whenever `ModelFacts` or how it is computed changes: older caches are then forgotten."""
+"""Raised whenever `ModelFacts` or its computation changes: older caches are then ignored."""
 _MOST_ENTRIES = 5000
 
 Stamp = tuple[int, int]
@@ -72,7 +72,7 @@ class FactsCache:
         return facts
 
     def save(self) -> None:
-        """Write what was learnt, if anything; the entries learnt longest ago go first when there are too many."""
+        """Write new entries, if any; the oldest are dropped when there are too many."""
         self._known = KnownArrays()
         if not self._changed:
             return

@@ -1,4 +1,4 @@
-"""Hold what a model will take against the memory there is, and say what would make it fit."""
+"""Compares a model's predicted memory with what is free, and finds settings that fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.models.memory import KV_PAD, Exact, MemoryEstimate, kv_misfit, predi
 from engine.presets.preset import Preset
 
 SMALLEST_CONTEXT = 1024
-"""A window below this is no remedy: no conversation fits."""
+"""Smallest window that counts as a remedy."""
 MOST_REMEDIES = 3
 
 
@@ -33,7 +33,7 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A prediction beside what is free."""
+    """A prediction and the free memory."""
 
     estimate: MemoryEstimate
     room: Room
@@ -42,7 +42,7 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """Whether everything that must stay in memory does."""
+        """Whether it fits."""
         return self.estimate.needed <= self.room.available
 
     @property
@@ -80,7 +80,7 @@ def fit(
     n_seq: int = 1,
     exact: Exact | None = None,
 ) -> Fit:
-    """Hold a prediction against the room there is. `siblings` are other quants of the family by name, for the remedies."""
+    """Compare a prediction with the free memory. `siblings` are other quants of the family by name, for the remedies."""
     estimate = predict(facts, preset, features=features, n_seq=n_seq, exact=exact)
     if estimate.needed <= room.available:
         return Fit(estimate, room)
@@ -99,12 +99,12 @@ def fit(
 
 
 def gib(size: int) -> str:
-    """A size in the unit that leaves one or two figures before the point: 640 MiB, 4.7 GiB."""
+    """A size in MiB or GiB: 640 MiB, 4.7 GiB."""
     return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.0f} MiB"
 
 
 class _Search:
-    """Looks for changes of one preset that fit into one room."""
+    """Finds changes of one preset that fit into the free memory."""
 
     def __init__(self, preset: Preset, room: Room, features: Collection[str], n_seq: int) -> None:
         self._preset = preset
@@ -113,7 +113,7 @@ class _Search:
         self._n_seq = n_seq
 
     def remedies(self, facts: ModelFacts) -> Iterator[Remedy]:
-        """Changes of settings that fit, single ones before combinations, those that cost little first."""
+        """Changes of settings that fit: single ones before combinations, cheap ones first."""
         single: list[dict[str, Any]] = [{"repack": False}] if self._preset.repack else []
         for kind in ("q8_0", "q4_0"):
             smaller = msgspec.structs.replace(self._preset, type_k=kind, type_v=kind)
@@ -131,7 +131,7 @@ class _Search:
                 yield remedy
 
     def remedy(self, changes: Mapping[str, Any], facts: ModelFacts, quant: str = "") -> Remedy | None:
-        """The remedy that these changes are, with another quant's facts perhaps; None when they are not enough."""
+        """These changes as a remedy, optionally with another quant's facts; None when they are not enough."""
         needed = self._needed(changes, facts)
         if needed > self._room.available:
             return None

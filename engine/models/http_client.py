@@ -1,4 +1,4 @@
-"""The HTTP client of a pull: huggingface_hub's own, with bodies that are never decoded and end at a bound.
+"""The HTTP client of a pull: huggingface_hub's own, with bodies that are bounded and never decompressed.
 
 A server may send a few KiB of gzip that unpack to gigabytes, or a redirect, an error or an answer in JSON without an end.
 """

@@ -1,7 +1,4 @@
-"""What huggingface_hub knows of remote files: addresses, digests, the token, the layout of its cache, and what its errors mean.
-
-It is imported only when a pull begins: that takes half a second.
-"""
+"""Remote files by huggingface_hub: addresses, digests, token, cache layout, errors. Imported (0.5 s) only when a pull begins."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ _SIZE_DIGITS = 18
 
 
 class PullCancelled(Exception):  # noqa: N818
-    """The pull was ended on request; what came so far is kept and the next pull goes on from there."""
+    """The pull was cancelled; the next pull resumes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +31,14 @@ class RemoteFile:
     """One file to fetch."""
 
     name: str
-    """As the repository calls it, folders included."""
+    """Its path in the repository."""
     url: str
     size: int | None
-    """Bytes; None when the server does not say."""
+    """Bytes; None when the server does not report it."""
     digest: str
-    """SHA-256 (64 digits) or git's name of the content (40); empty when the server does not say."""
+    """SHA-256 (64 digits) or git's name of the content (40); empty when the server does not report it."""
     blob: Path
-    """Where the bytes go."""
+    """Target file."""
     have: int = 0
     """Bytes that are here already."""
     validator: str = ""
@@ -63,13 +60,13 @@ class Hub:
     """One hub and one cache folder."""
 
     def __init__(self, endpoint: str | None, cache: Path | None) -> None:
-        """Those of huggingface_hub (and its variables) unless they are given."""
+        """Use `endpoint` and `cache`, or those of huggingface_hub."""
         self._given_endpoint = endpoint
         self._given_cache = cache
 
     @property
     def endpoint(self) -> str:
-        """Where the hub is."""
+        """The hub's address."""
         from huggingface_hub import constants
 
         return (self._given_endpoint or constants.ENDPOINT).rstrip("/")
@@ -82,7 +79,7 @@ class Hub:
         return self._given_cache or Path(constants.HF_HUB_CACHE)
 
     def look_up(self, reference: Reference) -> tuple[tuple[RemoteFile, ...], str]:
-        """The files that are meant, and the commit they are of (empty for an address)."""
+        """The files of a reference and their commit (empty for an address)."""
         return ((self._at(reference),), "") if isinstance(reference, UrlReference) else self._in_repository(reference)
 
     def _in_repository(self, reference: HubReference) -> tuple[tuple[RemoteFile, ...], str]:
@@ -126,7 +123,7 @@ class Hub:
         return _with_what_is_here(RemoteFile(reference.file, reference.url, size, "", target, validator=_validator(response.headers)))
 
     def headers_for(self, url: str) -> Mapping[str, str]:
-        """The token goes to the hub and to nobody else."""
+        """Request headers; the token goes to the hub only."""
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         return dict(build_hf_headers()) if url.startswith(f"{self.endpoint}/") else {}
@@ -140,7 +137,7 @@ class Hub:
         return lock
 
     def link(self, reference: Reference, files: Sequence[RemoteFile], revision: str) -> Path:
-        """Put the names in place that tools look for; returns the first file's."""
+        """Link the files under the names that tools expect; returns the first one."""
         if isinstance(reference, UrlReference):
             return files[0].blob
         repository = self._repository(reference)
@@ -172,26 +169,26 @@ def _with_what_is_here(file: RemoteFile) -> RemoteFile:
 
 
 def announced_bytes(headers: Mapping[str, str]) -> int | None:
-    """Return how long the body is by its header; None when the server does not say."""
+    """The body's length by its header; None when the server does not report it."""
     length = headers.get("Content-Length", "")
     return int(length) if length.isascii() and length.isdigit() and len(length) <= _SIZE_DIGITS else None
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """Return what identifies the content byte for byte, as If-Range wants it: a strong ETag, else the date of the last change."""
+    """The validator for If-Range: a strong ETag, else the date of the last change."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 
 
 def _size(size: object) -> int:
-    """Return a size that the hub sent, checked: it is JSON, and may hold anything."""
+    """Check a size that the hub sent."""
     if type(size) is not int or not 0 <= size < 10**_SIZE_DIGITS:
         raise ModelError("Unexpected response from the hub", f"{printable(str(size), 60)} is not a file's size", "Try again later")
     return size
 
 
 def _digest(text: object) -> str:
-    """A digest or commit that the server sent, held to letters and digits: it becomes a file's name."""
+    """Check a digest or commit that the server sent: letters and digits only, since it becomes a file's name."""
     if not isinstance(text, str) or not text.isascii() or not text.isalnum() or len(text) > 64:
         raise ModelError("Unexpected response from the hub", f"{printable(str(text), 60)} is not a digest", "Try again later")
     return text
@@ -199,7 +196,7 @@ def _digest(text: object) -> str:
 
 @contextmanager
 def understood(reference: Reference) -> Iterator[None]:
-    """Turn what the network and the disk do into errors that a person understands."""
+    """Turn errors of the network and the disk into ModelError."""
     try:
         yield
     except (XchatError, PullCancelled):

@@ -1,8 +1,7 @@
-"""KV states on disk, so that a resumed conversation goes on at once instead of being prefilled again.
+"""KV states on disk, so that a resumed conversation need not be prefilled again.
 
-One file per conversation in a folder of bounded size; those not used for longest go first. A file is its own proof: it says which
-model and settings it belongs to, and carries a checksum, because the native library trusts what it is given. The states themselves
-come and go as bytes; `engine.llama` gets them out of the library and puts them back.
+One file per conversation in a folder of bounded size; the least recently used go first. Each file has the key of its model and settings
+and a checksum, because the native library checks neither.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ Bytes = bytes | bytearray | memoryview
 MAGIC = b"XCHATKV1"
 DEFAULT_LIMIT_BYTES = 4 << 30
 SPARE_BYTES = 512 << 20
-"""Left free on the disk: a cache must not be what fills it."""
+"""Bytes to leave free on the disk."""
 FRESH_PART_MS = 60_000
-"""A half-written file younger than this may still be being written by another process."""
+"""A partial file younger than this may still be written by another process."""
 MOST_TOKENS = 1 << 24
 
 _PREFIX = struct.Struct("<8sII")
@@ -54,11 +53,11 @@ class SavedState:
     tokens: tuple[int, ...]
     """Ids that the KV cache held."""
     state: memoryview
-    """What the native library is given."""
+    """Bytes for the native library."""
 
 
 class KvFolder:
-    """The folder of saved states. Blocking; belongs on a thread that may wait for the disk. Losing a file only costs time."""
+    """The folder of saved states. Blocking; use it on a worker thread. Losing a file only costs time."""
 
     def __init__(self, folder: Path | None = None, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         """Use `folder`, holding at most `limit_bytes`."""
@@ -66,7 +65,7 @@ class KvFolder:
         self._limit_bytes = limit_bytes
 
     def save(self, name: str, key: StateKey, tokens: Sequence[int], state: Bytes) -> bool:
-        """Keep the state of the conversation `name`; False when it does not fit or the disk refuses, and nothing is kept then."""
+        """Save the state of the conversation `name`; False when it does not fit or the disk refuses."""
         view = memoryview(state).cast("B")
         token_bytes = struct.pack(f"<{len(tokens)}i", *tokens)
         checksum = zlib.crc32(view, zlib.crc32(token_bytes))
@@ -111,7 +110,7 @@ class KvFolder:
         return SavedState(struct.unpack_from(f"<{header.n_tokens}i", content, begin), memoryview(content)[middle:])
 
     def delete(self, name: str) -> None:
-        """Forget a conversation's state, if there is one."""
+        """Delete a conversation's state, if there is one."""
         with suppress(OSError):
             self._path(name).unlink()
 
@@ -127,7 +126,7 @@ class KvFolder:
 
     @property
     def size_bytes(self) -> int:
-        """What the folder holds."""
+        """Bytes in the folder."""
         return sum(size for _, size, _ in self._files())
 
     def _path(self, name: str) -> Path:
@@ -146,7 +145,7 @@ class KvFolder:
         return files
 
     def _make_room(self, size: int, target: Path) -> bool:
-        """Remove what was not used for longest until `size` more bytes fit; False when they never will."""
+        """Remove the least recently used until `size` more bytes fit; False when they never will."""
         if size > self._limit_bytes:
             return False
         files = sorted(self._files(), key=lambda file: file[2])
@@ -166,7 +165,7 @@ class KvFolder:
 
 
 def worth_saving(*, n_tokens: int, state_bytes: int, prefill_tokens_per_s: float, disk_bytes_per_s: float) -> bool:
-    """Whether reading the state back is clearly faster than prefilling its tokens again."""
+    """Whether reading the state is at least twice as fast as prefilling its tokens again."""
     if n_tokens <= 0 or prefill_tokens_per_s <= 0 or disk_bytes_per_s <= 0:
         return False
     return 2 * state_bytes / disk_bytes_per_s < n_tokens / prefill_tokens_per_s

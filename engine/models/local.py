@@ -1,4 +1,4 @@
-"""Put a file into xchat's own folder, and delete files that are xchat's to delete."""
+"""Adds files to xchat's own folder, and deletes files that xchat may delete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.text import file_name, printable
 
 
 def add(model: CheckedModel, *, copy: bool = False) -> tuple[Path, ...]:
-    """Link a model (all its parts) into xchat's own folder, or copy it there; the original stays where it is.
+    """Link a model (all its parts) into xchat's own folder, or copy it there; the original stays.
 
     Raises:
         UsageError: A file of that name is there already, or the model lies there.
@@ -45,7 +45,7 @@ def add(model: CheckedModel, *, copy: bool = False) -> tuple[Path, ...]:
 
 
 def removal(entry: Entry | Broken) -> tuple[Path, ...]:
-    """The files that removing a model would delete: its links and, in the Hugging Face cache, blobs that nothing else names.
+    """The files that removing a model deletes: its links and, in the Hugging Face cache, blobs without another link.
 
     Raises:
         UsageError: It belongs to another program.
@@ -74,7 +74,7 @@ def remove(entry: Entry | Broken) -> int:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Let the copy appear when it is whole."""
+    """Copy a file atomically."""
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         shutil.copyfile(source, part)

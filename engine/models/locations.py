@@ -1,4 +1,4 @@
-"""Where model files lie on this machine: xchat's own folder, folders a person named, the caches of other programs (never written to)."""
+"""Finds model files: in xchat's own folder, configured folders, and the caches of other programs (never written to)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from engine.text import printable
 from engine.written_files import read_written
 
 MOST_DEPTH = 8
-"""Folders below a place that are looked into."""
+"""Depth of the folders that are searched."""
 MOST_FILES = 20_000
-"""Files looked at in one place, so that naming a whole disk can't hold the program up."""
+"""Most files that are searched in one place."""
 _MOST_MANIFEST_BYTES = 1 << 20
 _BLOB = re.compile(r"sha256[:-]([0-9a-f]{64})")
 _OLLAMA_KINDS = {
@@ -30,7 +30,7 @@ _OLLAMA_KINDS = {
 
 
 class Place(StrEnum):
-    """Whose folder it is."""
+    """Owner of a folder."""
 
     BUILT_IN = "comes with xchat"
     OWN = "xchat"
@@ -43,24 +43,24 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that is, or claims to be, a model or a part of one."""
+    """A file with a model's name."""
 
     path: Path
     place: Place
     label: str
-    """What to call it: the file name, or the name another program gave it."""
+    """The file name, or the name that another program gave it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A folder that could not be looked into."""
+    """A folder that could not be read."""
 
     path: Path
     reason: str
 
 
 def places(configured: Sequence[str | Path] = (), environ: Mapping[str, str] = os.environ) -> list[tuple[Place, Path]]:
-    """The folders to look into, xchat's own first: of a file that is in several, the first one counts."""
+    """The folders to search, xchat's own first: of a file that is in several, the first one counts."""
     home = Path(environ.get("HOME") or Path.home())
 
     def named(variable: str) -> Path | None:
@@ -97,7 +97,7 @@ def _lm_studio(home: Path, cache: Path) -> Iterator[Path]:
         yield folder / "models"
 
 
-def look_into(place: Place, folder: Path) -> Iterator[Found | Unreadable]:
+def models_in(place: Place, folder: Path) -> Iterator[Found | Unreadable]:
     """The model files of one place; nothing when the folder does not exist."""
     if place is Place.OLLAMA:
         yield from _ollama(folder)
@@ -138,7 +138,7 @@ def _walk(place: Place, top: Path, *, skip_hub: bool = False) -> Iterator[Found 
         for entry in inside:
             count += 1
             if count > MOST_FILES:
-                yield Unreadable(top, f"It has more than {MOST_FILES:,} files; only the first ones were looked at")
+                yield Unreadable(top, f"It has more than {MOST_FILES:,} files; only the first ones are listed")
                 return
             if entry.name.lower().endswith(".gguf"):
                 yield Found(Path(entry.path), place, printable(entry.name))

@@ -1,8 +1,7 @@
-"""Predict what loading a model will take.
+"""Predicts the memory that loading a model takes.
 
-The formulas follow llama.cpp's own allocations: weights, KV cache and output rows to the byte, compute buffers by the width of the widest
-stage of a layer (exact on most shapes, within a fifth on the rest). Where the native library can tell without allocating, its figures
-are taken instead.
+The formulas follow llama.cpp's allocations: weights, KV cache and output rows to the byte, compute buffers by the widest stage of a layer
+(exact on most shapes, within a fifth on the rest). Figures of the native library, where available, replace them.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from engine.models.ggml_types import TYPE_BY_NAME
 from engine.presets.preset import Preset
 
 AUTO_CONTEXT = 8192
-"""Largest window that `n_ctx = "auto"` takes."""
+"""Largest window of `n_ctx = "auto"`."""
 AUTO_UBATCH = 256
-"""What `n_ubatch = "auto"` means."""
+"""Value of `n_ubatch = "auto"`."""
 KV_PAD = 256
 """The native library rounds windows up to multiples of this."""
 VOCABULARY_BYTES = 165
@@ -29,7 +28,7 @@ _X86_REPACKS = {"avx2": ("q4_0", "q4_K", "iq4_nl", "mxfp4"), "avx512f": ("q2_K",
 _ARM_REPACKS = {"asimddp": ("q4_0", "q4_K", "q5_K", "q6_K", "q8_0", "iq4_nl", "mxfp4")}
 
 Exact = Callable[[Preset], Mapping[str, int] | None]
-"""Asks the native library without allocating: bytes under the names of `EngineInfo.memory`, or None when it can't tell."""
+"""Figures of a dry run of the native library: bytes under the names of `EngineInfo.memory`, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +47,36 @@ class MemoryEstimate:
     """Logits."""
     vocabulary: int
     evictable: int
-    """The part of `weights` that is not read again after loading: mapped originals of repacked weights, which the kernel may drop."""
+    """The part of `weights` that is not read after loading: mapped originals of repacked weights."""
     exact: bool = False
-    """Told by the native library instead of computed."""
+    """From the native library instead of computed."""
 
     @property
     def total(self) -> int:
-        """Everything: what the process grows by when nothing is dropped."""
+        """All of it."""
         return self.weights + self.weights_repacked + self.kv + self.compute + self.output + self.vocabulary
 
     @property
     def needed(self) -> int:
-        """What must stay in memory for decoding at full speed."""
+        """The part that must stay in memory for decoding at full speed."""
         return self.total - self.evictable
 
 
 def repacked_types(features: Collection[str]) -> frozenset[str]:
-    """Tensor types that the CPU backend keeps a rearranged copy of, on a CPU with these instruction sets."""
+    """Tensor types that the CPU backend repacks on a CPU with these instruction sets."""
     tables = itertools.chain(_X86_REPACKS.items(), _ARM_REPACKS.items())
     return frozenset(itertools.chain.from_iterable(types for feature, types in tables if feature in features))
 
 
 def predict(facts: ModelFacts, preset: Preset, *, features: Collection[str], n_seq: int = 1, exact: Exact | None = None) -> MemoryEstimate:
-    """What loading this model with these settings takes on a CPU with these instruction sets, for `n_seq` conversations at once."""
+    """Predict the memory of this model with these settings, on a CPU with these instruction sets, for `n_seq` sequences."""
     types = repacked_types(features) if preset.repack else frozenset[str]()
     repacked = sum(size for name, size in facts.repackable.items() if name in types)
     told = exact(preset) if exact is not None else None
     vocabulary = facts.n_vocab * VOCABULARY_BYTES
     if told is not None and told.get("weights", 0) + told.get("weights_repacked", 0) > 0:
         twice = told.get("weights_repacked", 0) if preset.mmap else 0
-        # Asked without allocating, the library counts originals of repacked weights only when they are mapped; it never maps then.
+        # In a dry run llama.cpp never mmaps, so it omits the original copy of repacked weights; count it here.
         weights = max(told.get("weights", 0), facts.weight_bytes if twice else 0)
         return MemoryEstimate(
             weights=weights,
@@ -109,7 +108,7 @@ def window_of(preset: Preset, facts: ModelFacts) -> int:
 
 
 def traffic_of(facts: ModelFacts, preset: Preset) -> ModelTraffic:
-    """What one token reads, for the roofline."""
+    """Bytes that one token reads, for the roofline."""
     window = min(facts.window + AUTO_UBATCH, window_of(preset, facts))
     return ModelTraffic(
         weights_bytes=facts.token_bytes,
@@ -120,7 +119,7 @@ def traffic_of(facts: ModelFacts, preset: Preset) -> ModelTraffic:
 
 
 def kv_misfit(facts: ModelFacts, preset: Preset) -> str:
-    """Why the KV types of a preset can't be used with this model, in a sentence; empty when they can."""
+    """The reason why a preset's KV types can't be used with this model, in a sentence; empty when they can."""
     for key, name, sizes in (
         ("type_k", preset.type_k, {group.head_k for group in facts.kv}),
         ("type_v", preset.type_v, {group.head_v for group in facts.kv if group.v_width}),
@@ -168,5 +167,5 @@ def _compute_bytes(facts: ModelFacts, preset: Preset, n_ctx: int, n_ubatch: int,
 
 
 def _cells(facts: ModelFacts, group: KvGroup, n_ctx: int, n_ubatch: int) -> int:
-    """Positions that the cache of these layers has room for."""
+    """Positions in the cache of these layers."""
     return min(n_ctx, _padded(facts.window + n_ubatch)) if group.windowed else n_ctx

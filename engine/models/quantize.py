@@ -1,4 +1,4 @@
-"""Make another quant of a model: what it will come to first, then the work in a child process that can be watched and ended."""
+"""Makes another quant of a model: its size first, then the work in a child process with progress and cancel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from engine.paths import models_dir
 from engine.text import file_name, printable
 
 OFFERED = ("Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "IQ4_XS", "Q4_0", "Q3_K_M", "Q2_K")
-"""What the list shows; every quant that needs no importance matrix can be asked for by name."""
+"""The quants in the list; others that need no importance matrix can be given by name."""
 NEEDS_MATRIX = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "Q2_K_S"})
 """Useless without an importance matrix: llama.cpp refuses them."""
 _NOT_MADE = frozenset({"NVFP4"})
@@ -38,12 +38,12 @@ _CHILD = "engine.llama.processes.quantize"
 
 
 class QuantizeCancelled(Exception):  # noqa: N818
-    """The work was ended on request; nothing is left behind."""
+    """The work was cancelled; nothing is left behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuantSize:
-    """What a quant would come to."""
+    """Predicted size of a quant."""
 
     quant: str
     file_bytes: int
@@ -52,7 +52,7 @@ class QuantSize:
 
 @dataclass(frozen=True, slots=True)
 class QuantizePlan:
-    """What is going to be done, to be shown before it is."""
+    """The planned work, for display."""
 
     source: CheckedModel
     target: Path
@@ -61,11 +61,11 @@ class QuantizePlan:
     free_bytes: int
     """Left on the disk now."""
     warning: str
-    """Why a person should think twice, in a sentence; empty for no reason."""
+    """A warning in a sentence; empty for none."""
 
 
 def predict_sizes(source: CheckedModel, quants: Iterable[str] = OFFERED) -> tuple[QuantSize, ...]:
-    """What each quant would come to, by a dry run of the library; nothing is written.
+    """Predict the size of each quant with a dry run of the library.
 
     Raises:
         UsageError: A quant is unknown or can't be made.
@@ -102,10 +102,10 @@ def known_quant(quant: str) -> str:
 
 
 def plan(source: CheckedModel, quant: str, *, folder: Path | None = None, replace: bool = False) -> QuantizePlan:
-    """Work out what quantizing takes, and refuse what can't work.
+    """Plan a quantization.
 
     Raises:
-        UsageError: The quant is unknown, or the target is there already and `replace` is not said.
+        UsageError: The quant is unknown, or the target exists and `replace` is false.
         ModelError: The disk has no room.
     """
     (size,) = predict_sizes(source, [quant])
@@ -115,7 +115,7 @@ def plan(source: CheckedModel, quant: str, *, folder: Path | None = None, replac
     target = folder / f"{stem}-{size.quant}.gguf"
     if target.exists() and not replace:
         raise UsageError(
-            f"{file_name(target)} is there already", f"In {printable(str(folder), 300)}", "Remove it first, or say that it may be replaced"
+            f"{file_name(target)} is there already", f"In {printable(str(folder), 300)}", "Remove it first, or choose to replace it"
         )
     if target in source.parts:
         raise UsageError(f"{file_name(target)} is the source itself", "", "Pick another quant")
@@ -136,28 +136,26 @@ def _warning(source: CheckedModel, size: QuantSize) -> str:
 
 
 class Quantization:
-    """One piece of work. `run` blocks and belongs on a worker thread; `cancel` may be called from any other."""
+    """One quantization. `run` blocks and belongs on a worker thread; `cancel` may be called from any other."""
 
     def __init__(self, plan: QuantizePlan, *, despite_warning: bool = False) -> None:
-        """Take a plan. Raises UsageError when it has a warning that nobody accepted."""
+        """Use a plan. Raises UsageError when it has a warning that was not accepted."""
         if plan.warning and not despite_warning:
-            raise UsageError(
-                f"{file_name(plan.source.path)} should not be quantized again", plan.warning, "Say that you want it despite that"
-            )
+            raise UsageError(f"{file_name(plan.source.path)} should not be quantized again", plan.warning, "Confirm to do it anyway")
         self._plan = plan
         self._part = plan.target.with_name(f".{plan.target.name}.{os.getpid()}.part")
         self._process: subprocess.Popen[bytes] | None = None
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
-        """End the work; `run` raises QuantizeCancelled soon after."""
+        """Stop; `run` raises QuantizeCancelled soon after."""
         self._cancelled.set()
         process = self._process
         if process is not None:
             process.kill()
 
     def run(self, on_progress: Callable[[int, int], None] = lambda _done, _total: None) -> Path:
-        """Do it; `on_progress` is told the tensors done and their number. Returns the new file.
+        """Quantize; `on_progress` gets the tensors done and their number. Returns the new file.
 
         Raises:
             ModelError: The library refused, the disk became full, or the child died.
@@ -223,7 +221,7 @@ def _refused(source: CheckedModel, quant: str, lines: Iterable[bytes]) -> ModelE
 
 
 def _sweep(target: Path) -> None:
-    """Remove what a killed program left of the same target."""
+    """Remove partial files of killed programs."""
     for part in target.parent.glob(f".{target.name}.*.part"):
         owner = part.suffixes[-2].lstrip(".") if len(part.suffixes) > 1 else ""
         if owner.isdecimal() and int(owner) != os.getpid() and not psutil.pid_exists(int(owner)):

@@ -1,4 +1,4 @@
-"""Models worth trying first, chosen by what fits this machine. Nothing here is fetched unless a person asks for it."""
+"""Recommended models that fit this machine. Nothing is fetched unless the user asks for it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Recommendation:
 
     name: str
     reference: str
-    """What `pull` understands."""
+    """A reference for `pull`."""
     file_bytes: int
     """About; the exact size is known when the pull is planned."""
     note: str
-    """What it is good for, in a few words."""
+    """Its strengths, in a few words."""
 
     @property
     def cache_folder(self) -> str:
-        """What its repository's folder in the hub's cache is called."""
+        """Name of its repository's folder in the hub's cache."""
         return cache_folder(self.reference.removeprefix("hf:").partition(":")[0])
 
     def fits(self, room: Room) -> bool:

@@ -44,7 +44,7 @@ class UrlReference:
 
     @property
     def file(self) -> str:
-        """What the file is called."""
+        """The file's name."""
         return PurePosixPath(unquote(urlsplit(self.url).path)).name
 
     def __str__(self) -> str:
@@ -56,25 +56,25 @@ Reference = HubReference | UrlReference
 
 
 def looks_like_path(text: str) -> bool:
-    """Whether a person means a file rather than the name of a model or a part of it, whether it exists or not.
+    """Whether a text is a path rather than a model's name.
 
-    `org/model` and Ollama's `user/model:tag` are names: a relative path begins with a dot, or ends as model files do.
+    `org/model` and Ollama's `user/model:tag` are names: a relative path begins with a dot, or ends with .gguf.
     """
     return text.startswith(("/", "~", "$", "./", "../")) or text.lower().endswith(".gguf")
 
 
 def looks_like_reference(text: str) -> bool:
-    """Whether a person means a model elsewhere rather than one of this machine."""
+    """Whether a text names a model on a hub or at an address."""
     return text.startswith(("hf:", "http://", "https://", *(f"{host}/" for host in HUB_HOSTS)))
 
 
 def cache_folder(repository: str) -> str:
-    """What the folder of a repository (`org/name`) in the hub's cache is called."""
+    """Name of the folder of a repository (`org/name`) in the hub's cache."""
     return f"models--{repository.replace('/', '--')}"
 
 
 def parse_reference(name: str) -> Reference:
-    """Understand what a person wants pulled. Raises UsageError with an example."""
+    """Parse the name of a model to pull. Raises UsageError with an example."""
     text = name.strip()
     if text.startswith("ollama:"):
         raise UsageError("Models can't be pulled from Ollama", "xchat uses what Ollama has on this machine", "xchat models list shows it")
@@ -93,10 +93,10 @@ def parse_reference(name: str) -> Reference:
 
 
 def choose_files(reference: HubReference, files: Iterable[str]) -> tuple[str, ...]:
-    """Which files of a repository are meant: one, or all parts of a split model in order.
+    """The files of a reference: one, or all parts of a split model in order.
 
     Raises:
-        ModelError: None is; the hint lists what there is.
+        ModelError: There is none; the hint lists the quants.
     """
     models = sorted(file for file in files if file.lower().endswith(".gguf"))
     if not models:

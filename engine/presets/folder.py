@@ -1,4 +1,4 @@
-"""The presets of a person: one TOML file each in the config folder, over the shipped ones."""
+"""The user's presets: one TOML file each in the config folder, over the shipped ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Shelf:
 
 
 class PresetFolder:
-    """Reads and writes the files; nothing is kept, so that a file edited elsewhere counts at once."""
+    """Reads and writes the files; nothing is cached, so that an edited file counts at once."""
 
     def __init__(self, folder: Path | None = None, shipped: dict[str, Preset] | None = None) -> None:
         self._folder = folder if folder is not None else config_dir() / "presets"
@@ -76,7 +76,7 @@ class PresetFolder:
         return path
 
     def delete(self, name: str) -> None:
-        """Remove a preset's file; a shipped one of that name comes forth again. Raises UsageError when it has none."""
+        """Remove a preset's file; a shipped one of that name is used again. Raises UsageError when it has none."""
         path = self._path(name)
         try:
             path.unlink()
@@ -95,10 +95,10 @@ class PresetFolder:
 
 
 def read_preset(path: Path) -> Preset:
-    """A preset from a file; what the file does not name has its default.
+    """A preset from a file; missing settings have their defaults.
 
     Raises:
-        UsageError: It names the file, the line and the key, and what the key may be or the nearest one.
+        UsageError: With file, line and key, and the allowed values or the nearest key.
     """
     if not path.stem.isprintable():
         raise UsageError(f"{path.name!a} is not a preset's name", "It has characters that can't be shown", "Rename the file")
@@ -118,7 +118,7 @@ def read_preset(path: Path) -> Preset:
 
 
 def to_toml(preset: Preset) -> str:
-    """The file's content: every setting but those that are none."""
+    """The file's content: every setting that is not none."""
     import tomli_w
 
     table = msgspec.to_builtins(preset)

@@ -1,4 +1,4 @@
-"""Presets out of what other programs are set up with: `LLAMA_ARG_*` variables and llama-server's preset INI."""
+"""Imports presets from `LLAMA_ARG_*` variables and llama-server's preset INI."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Imported:
 
     preset: Preset
     left_out: tuple[str, ...]
-    """Settings that mean nothing here, by their own names."""
+    """Settings without a counterpart, by their own names."""
 
 
 def from_variables(environ: Mapping[str, str], name: str = "imported") -> Imported:

@@ -1,4 +1,4 @@
-"""The registry of settings: what each key of a preset means, may be and costs, and what other programs call it; once per key.
+"""The registry of settings: meaning, bounds, cost and other names of each key of a preset.
 
 The flags of the command line, their help, the prices of switches, imports of other programs' presets, exports and
 `docs/settings.md` are derived from it. A new setting is one field here and its use: in `llama/sampling.py` or `llama/context.py`.
@@ -24,14 +24,14 @@ KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "
 Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)] | Auto
 
 AUTO_STREAM_BATCH: Final = 4
-"""What `stream_batch = auto` begins with; whoever paints measures and chooses a better one."""
+"""First value of `stream_batch = auto`; the screen measures and chooses a better one."""
 
 SAMPLING: Final = "sampling"
 """The table of a preset that holds the sampling settings."""
 
 
 class Cost(StrEnum):
-    """What it takes until a changed setting applies; cheapest first."""
+    """Cost class of a changed setting; cheapest first."""
 
     HOT = "hot"
     """Applies to the next token."""
@@ -43,20 +43,20 @@ class Cost(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What there is to know of a setting beside its type, bounds and default."""
+    """Metadata of a setting beside its type, bounds and default."""
 
     meaning: str
     """One sentence without a full stop."""
     cost: Cost | None
-    """What a change costs; None for what the engine does not read."""
+    """Cost of a change; None for a key that the engine does not read."""
     llama: str = ""
     """llama.cpp's flags, the short one first."""
     others: str = ""
-    """Other names that are understood in `KEY=VALUE` and in imported presets."""
+    """Other names accepted in `KEY=VALUE` and in imported presets."""
     flags: str = ""
     """Flags of xchat beside the one made from the key."""
     default_words: str = ""
-    """Values by which llama.cpp means its own choice."""
+    """Values that stand for llama.cpp's own choice."""
     kv_layout: Callable[[str], str] | None = None
     """How the value shapes the KV state; a state only fits settings of equal shape. None for a setting that does not."""
 
@@ -73,7 +73,7 @@ class Setting:
 
 
 class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the next token is picked from the logits. Names and defaults are llama.cpp's."""
+    """Sampling settings. Names and defaults are llama.cpp's."""
 
     temperature: Annotated[
         float,
@@ -232,5 +232,5 @@ def cost_of_change(old: Preset, new: Preset) -> Cost | None:
 
 
 def kv_layout(preset: Preset) -> str:
-    """How a preset shapes the KV state of a model: a saved state fits presets of the same layout only."""
+    """The KV layout of a preset: a saved state fits presets of the same layout only."""
     return " ".join(setting.kv_layout(value_of(preset, key)) for key, setting in SETTINGS.items() if setting.kv_layout is not None)

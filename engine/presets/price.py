@@ -1,4 +1,4 @@
-"""What a switch will cost, before it is paid: which class, how long it took here last time, how many tokens are prefilled again."""
+"""Predicted cost of a switch: class, duration of the last one on this host, tokens to prefill again."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _WHAT = {Cost.HOT: "Applies to the next token", Cost.REBUILD: "Makes a new conte
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What changing from one preset to another costs."""
+    """Cost of changing from one preset to another."""
 
     cost: Cost | None
     """None when nothing that costs differs."""
     changes: tuple[Change, ...]
     seconds: float | None
-    """How long that took last time on this host; None when it never happened."""
+    """Duration of the last such switch on this host; None when there was none."""
     tokens: int
     """Tokens of the conversation to prefill again; 0 where the KV state is kept or carried over."""
     prefill_seconds: float | None
-    """How long the prefill would take at the speed of last time; None when that is not known."""
+    """Predicted duration of the prefill; None when the speed is unknown."""
 
     @property
     def sentence(self) -> str:
@@ -76,15 +76,15 @@ class PriceHistory:
             self._stored = _Stored(before.seconds | self._stored.seconds, before.prefill | self._stored.prefill)
 
     def record(self, cost: Cost, model: str, seconds: float) -> None:
-        """A switch of that class to (or on) that model took so long."""
+        """Record the duration of a switch of this class to this model."""
         self._put(self._stored.seconds, f"{cost} {model}", seconds)
 
     def record_prefill(self, model: str, tokens_per_second: float) -> None:
-        """The model prefilled at that speed."""
+        """Record a model's prefill speed."""
         self._put(self._stored.prefill, model, tokens_per_second)
 
     def seconds(self, cost: Cost, model: str) -> float | None:
-        """How long a switch of that class took with that model; None when it never happened."""
+        """Duration of the last switch of this class with this model; None when there was none."""
         return self._stored.seconds.get(f"{cost} {model}")
 
     def prefill_speed(self, model: str) -> float | None:
@@ -111,10 +111,10 @@ def price_of(before: Preset, after: Preset, history: PriceHistory, *, model: str
     """The price of a switch.
 
     Args:
-        before: The preset in force.
+        before: The preset in use.
         after: The one to change to.
-        history: What switches took so far.
-        model: What the history knows the model that will be loaded by (its path).
+        history: Durations of earlier switches.
+        model: The history's key of the model that will be loaded (its path).
         context_used: Tokens of the conversation.
         carried_over: Whether a rebuild can keep the KV state (equal `kv_layout`, and room for it).
     """

@@ -1,4 +1,4 @@
-"""Preset settings by key and text: `threads=auto`, `sampling.temperature=0.2`; what each may be, and what is said when it can't."""
+"""Preset settings by key and text (`threads=auto`, `sampling.temperature=0.2`), with the errors for wrong ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEYS: tuple[str, ...] = tuple(SETTINGS)
 """Every setting by the name it has on the command line and in messages."""
 
 NAMES: dict[str, str] = {name: key for key, setting in SETTINGS.items() for name in (*setting.names, key.rpartition(".")[2], key)}
-"""Every spelling of a setting, here and in other programs, and the key that it means."""
+"""The key of every spelling of a setting, here and in other programs."""
 
 _FLOAT = re.compile(r"[-+]?\d*\.?\d+(?:e[-+]?\d+)?")
 _NONE = {"", "none", "null", "-"}
@@ -41,7 +41,7 @@ class Change:
 
 
 def key_named(name: str) -> str:
-    """The setting called `name`; hyphens, other programs' names and sampling keys without their table are understood.
+    """The setting called `name`; hyphens, other programs' names and sampling keys without their table are accepted.
 
     Raises:
         UsageError: There is none; the nearest name is in the hint.
@@ -81,7 +81,7 @@ def with_text(preset: Preset, values: Mapping[str, str], *, where: str = "") -> 
 
 
 def check_value(key: str, value: Any, *, where: str = "") -> None:
-    """Raise UsageError that says what a setting may be when it can't be `value`."""
+    """Raise UsageError with the allowed values when `value` is not one of them."""
     try:
         msgspec.convert(value, TYPES[key])
     except (msgspec.ValidationError, TypeError) as error:
@@ -108,7 +108,7 @@ def difference(before: Preset, after: Preset) -> tuple[Change, ...]:
 
 
 def shown(value: Any) -> str:
-    """A value as a person writes it."""
+    """A value as it is typed."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -117,14 +117,14 @@ def shown(value: Any) -> str:
 
 
 def allowed(key: str) -> str:
-    """What a setting may be, in words: `a whole number from 1 to 1,024, or auto`."""
+    """The allowed values in words: `a whole number from 1 to 1,024, or auto`."""
     kinds = _flat(inspect.type_info(TYPES[key]))
     words = [word for kind in kinds if (word := _in_words(kind))]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])}, or {words[-1]}"
 
 
 def _typed(key: str, text: str) -> Any:
-    """What a person typed, as the type that the setting has; left as text when it is none of them."""
+    """Typed text as a value of the setting's type; the text itself when it fits none."""
     kinds = _flat(inspect.type_info(TYPES[key]))
     word = text.strip().lower()
     switch = "on" if word in _TRUE else "off" if word in OFF_WORDS else None

@@ -1,4 +1,4 @@
-"""The presets that come with xchat, made for this machine when they are asked for."""
+"""The presets that come with xchat, sized for this machine."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Conversation:
         user = question.user
         if user.id not in self.tree:
             self.tree.add(user)
-        self.tree.look_at(user.id)
+        self.tree.set_head(user.id)
         answer = Message(new_message_id(user.id), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
         return answer if question.cut is None else replace(question.cut, id=answer.id, created_ms=answer.created_ms)
 

@@ -1,7 +1,6 @@
-"""What text from outside may do where it goes: one set of tables, one policy per destination.
+"""Makes text from outside harmless: one set of tables, one policy per destination.
 
-Text of models, people, files, hubs and other servers is data. Before it is shown or stored in one of these places it passes the policy
-of that place:
+Text of models, users, files, hubs and other servers passes the policy of the place where it goes:
 
 * `drawable`: the cells of the screen, where each character must have one width in every terminal;
 * `one_line`: one cell of a list on the screen;
@@ -11,7 +10,7 @@ of that place:
 * `clean_title`: the title of a session;
 * `storable`: a file or pipe that holds the exact text, as far as UTF-8 can.
 
-What a file format itself gives a meaning to (a cell of CSV, a fence of Markdown) is the business of its writer.
+Characters with a meaning in a file format (a cell of CSV, a fence of Markdown) are escaped by its writer.
 
 May import nothing.
 """

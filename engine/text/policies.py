@@ -1,4 +1,4 @@
-"""The policies: what becomes of each table of characters at each destination. Pure."""
+"""The policies: the treatment of each table of characters at each destination. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LOST = "\N{REPLACEMENT CHARACTER}"
 
 @cache
 def _candidates() -> re.Pattern[str]:
-    """What any policy may change, but newlines and tabs, which are everywhere. Compiled when it is first needed."""
+    """All characters that a policy may change, but newlines and tabs. Compiled on first use."""
     codes = chain.from_iterable(chain.from_iterable(ALL))
     spans = [(code, code) for code in sorted(codes) if code not in (0x09, 0x0A)]
     merged = [spans[0]]
@@ -54,8 +54,8 @@ _VARIANTS = frozenset(becoming("", VARIANTS))
 def _policy(becomes: dict[str, str], *, kept: tuple[Characters, ...] = (), dropped: tuple[Characters, ...] = ()) -> Callable[[str], str]:
     """Replace what `becomes` names, keep `kept`, remove `dropped`, and show every other candidate as a replacement character.
 
-    Of marks that choose a form of a character only the first one stays where several follow each other: nobody writes that, but texts
-    are hidden so. `str.translate` is ten times as fast as a regular expression on ASCII, and six times as slow on everything else.
+    Of several variation selectors in a row only the first one stays, since texts are hidden in them. `str.translate` is ten times as fast
+    as a regular expression on ASCII, and six times as slow on everything else.
     """
     answers = becoming("", *dropped) | {character: character for character in becoming("", *kept)} | becomes
     ascii_only = str.maketrans({character: to for character, to in answers.items() if character < "\x80"})
@@ -82,26 +82,24 @@ _title = _policy(becoming(" ", CONTROLS, C1, SEPARATORS), kept=(JOINERS, VARIANT
 
 
 def visible(text: str) -> str:
-    """`text` with every control character as its visible symbol (ESC becomes ␛), without what turns its direction or hides in it.
+    """`text` with control characters as visible symbols (ESC becomes ␛), without bidi marks and hidden characters.
 
-    Newlines and tabs stay. Carriage returns go, since they would overwrite what was shown before on the same line. Joined emoji and
-    marks that choose a form of a character stay.
+    Newlines and tabs stay. Carriage returns go, since they would overwrite the line. Joined emoji and variation selectors stay.
     """
     return _visible(text)
 
 
 def drawable(text: str) -> str:
-    """`text` as `visible` has it, with joined emoji taken apart, for drawing only: what is copied, sent or logged is the text itself.
+    """`text` like `visible`, with joined emoji taken apart; for drawing only.
 
-    Terminals join emoji, flags and skin tones into one or two cells, or do not, and a terminal multiplexer in between may think
-    differently again. Taken apart, each code point has one width everywhere, and the columns stay in line. Zero-width joiners go
-    with them, at the price of a few ligatures.
+    Terminals and multiplexers disagree on the width of joined emoji, flags and skin tones; single code points have one width. Zero-width
+    joiners go too, which costs a few ligatures.
     """
     return _drawable(text)
 
 
 def one_line(text: str) -> str:
-    """`text` as `drawable` has it, on one line: runs of white space become one space."""
+    """`text` like `drawable` on one line: runs of white space become one space."""
     return _drawable(" ".join(text.split()))
 
 
@@ -117,7 +115,7 @@ def file_name(path: Path) -> str:
 
 
 def clean_title(title: str, limit: int = TITLE_LENGTH) -> str:
-    """A title as one line of readable text, cut to `limit` characters: line breaks and terminal escapes have no place in a list."""
+    """A title as one line of readable text, cut to `limit` characters, without line breaks and terminal escapes."""
     line = " ".join(_title(storable(title[: limit * 4])).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 

@@ -1,4 +1,4 @@
-"""Characters that act where they are shown, hide, or have no width that terminals agree on. Each table is a tuple of ranges."""
+"""Tables of characters that act on a terminal, hide, or differ in width between terminals, as tuples of ranges."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CONTROLS: Characters = (range(0x20), range(0x7F, 0x80))
 C1: Characters = (range(0x80, 0xA0),)
 """Some terminals take these for sequences too."""
 BIDI: Characters = (range(0x061C, 0x061D), range(0x200E, 0x2010), range(0x202A, 0x202F), range(0x2066, 0x206A))
-"""Turn the direction of what stands around them, so that a text looks like another one."""
+"""Change the direction of the text around them, so that it looks like another one."""
 SEPARATORS: Characters = (range(0x2028, 0x202A),)
 """Lines and paragraphs that end without a newline."""
 NO_TEXT: Characters = (

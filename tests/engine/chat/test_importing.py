@@ -143,7 +143,7 @@ class TestBadFiles:
     def test_bytes_that_are_no_text(self, tmp_path: Path) -> None:
         path = tmp_path / "picture.png"
         path.write_bytes(b"\x89PNG\r\n\xff\xfe")
-        with pytest.raises(UsageError, match="is no text"):
+        with pytest.raises(UsageError, match="is not a text file"):
             read_conversations(path)
 
     def test_a_missing_file_and_a_folder(self, tmp_path: Path) -> None:

@@ -79,11 +79,11 @@ class TestMovingBetweenVersions:
 
     def test_looking_at_a_message_hides_what_follows_it(self) -> None:
         tree = forked()
-        assert ids(tree.look_at(3)) == [1, 2, 3]
-        assert tree.look_at(None) == ()
+        assert ids(tree.set_head(3)) == [1, 2, 3]
+        assert tree.set_head(None) == ()
         assert tree.head is None
 
-    @pytest.mark.parametrize("move", ["switch", "look_at", "siblings", "branch", "get"])
+    @pytest.mark.parametrize("move", ["switch", "set_head", "siblings", "branch", "get"])
     def test_an_unknown_message_is_an_error(self, move: str) -> None:
         with pytest.raises(KeyError):
             getattr(forked(), move)(1234)

@@ -198,7 +198,7 @@ class TestImporting:
         file.write_text('[{"message_id": 1, "role": "user"', encoding="utf-8")
         ran = xchat("sessions", "import", file)
         assert ran.code == 2
-        assert "is no JSON that can be read" in ran.err
+        assert "is not readable JSON" in ran.err
         assert xchat("sessions", "import", tmp_path / "nothing.json").code == 1
         assert not database_path().exists()
 
