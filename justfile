@@ -26,6 +26,10 @@ test *ARGS:
 test-fast *ARGS:
     pytest -n 2 -m "not slow and not e2e" {{ ARGS }}
 
+# Try 150 wrong model files on the whole engine: minutes
+fuzz:
+    XCHAT_FUZZ=150 pytest tests/engine/llama/test_hostile_files.py
+
 # Rewrite the snapshots of the screens and show what changed; look at it before you commit it
 snap *ARGS:
     XCHAT_SNAPSHOTS=write pytest tests/snapshots {{ ARGS }}

@@ -192,7 +192,7 @@ class Compute:
             self._keep(fresh)
         elif cost is Cost.REBUILD:
             try:
-                fresh, failure = self._loader.rebuild(loaded, preset, force=command.force)
+                fresh, failure = self._loader.rebuild(loaded, preset, lambda: self._goes_on(command), force=command.force)
             except EngineError:
                 self._loaded = self.info = None
                 raise
@@ -218,6 +218,10 @@ class Compute:
                 with contextlib.suppress(XchatError):
                     self._keep(self._loader.load(before.model.ref, before.preset, lambda _fraction: True, None, lambda: None, force=True))
             raise
+
+    def _goes_on(self, command: Load) -> bool:
+        self._stay_responsive()
+        return not command.future.cancelled()
 
     def _stay_responsive(self) -> None:
         """Receive commands while a model is read."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -119,17 +120,9 @@ class Loader:
         if not force:
             _refuse_what_can_not_fit(file, preset, self._n_slots, _freed_by(old))
 
-        probe = None if self._harmless(file) else Probe(file.path)
-        try:
+        with self._tried(file, preset, lambda: report(_READING)):
             if file.size < read_room().available and not read_ahead(file, lambda fraction: report(fraction * _READING)):
                 raise LoadCancelled
-            if probe is not None:
-                if not probe.wait(lambda: report(_READING)):
-                    raise LoadCancelled
-                self._verdicts.remember(file)
-        finally:
-            if probe is not None:
-                probe.close()
         if predict(file.facts, preset, features=cpu_features(), n_seq=self._n_slots).needed > read_room().available:
             free_old()
         model = Model(
@@ -141,13 +134,17 @@ class Loader:
             progressed=lambda fraction: report(_READING + fraction * (1 - _READING)),
         )
         try:
+            if not report(1.0):
+                raise LoadCancelled
             return self._with_context(model, preset, began, AutoThreads(preset, waits=self.waits))
-        except EngineError:
+        except (EngineError, LoadCancelled):
             model.close()
             trim_heap()
             raise
 
-    def rebuild(self, loaded: Loaded, preset: Preset, *, force: bool = False) -> tuple[Loaded, EngineError | None]:
+    def rebuild(
+        self, loaded: Loaded, preset: Preset, go_on: Callable[[], bool], *, force: bool = False
+    ) -> tuple[Loaded, EngineError | None]:
         """Make another context on a loaded model and carry over its KV state, where that is compatible.
 
         When the new context can't be made, the old one is made again and returned with the error. Thread counts that stay `auto` keep
@@ -155,11 +152,16 @@ class Loader:
 
         Raises:
             TooLargeError: The new context does not fit into memory (and no `force`); nothing has changed.
+            ModelError: The file does harm with the new settings; nothing has changed.
+            LoadCancelled: `go_on` says no; nothing has changed.
             EngineError: The old context can't be made again either; the model is closed.
         """
         began = now_ns()
         if not force:
             _refuse_what_can_not_fit(loaded.model.file, preset, self._n_slots, _freed_by(loaded))
+        if not _is_another_file(loaded.model.file.path, loaded.model.file):
+            with suppress(EngineError), self._tried(loaded.model.file, preset, go_on):  # the error comes again, when it is safe
+                pass
         auto = loaded.threads.auto
         carried = [(list(cache.tokens), cache.save()) for cache in loaded.scheduler.caches]
         loaded.context.close()
@@ -205,8 +207,20 @@ class Loader:
             raise ModelError(f"{printable(str(ref))} is not a model that runs here", "llama.cpp loads files", "Choose another model.")
         return path
 
-    def _harmless(self, file: ModelFile) -> bool:
-        return self._verdicts.passed(file) or self._files.trusted(file.path)
+    @contextmanager
+    def _tried(self, file: ModelFile, preset: Preset, go_on: Callable[[], bool]) -> Iterator[None]:
+        """Try a file that is not known to be harmless, beside what is done in the meantime; raises what `Probe.wait` does."""
+        if self._verdicts.passed(file, preset) or self._files.trusted(file.path):
+            yield
+            return
+        probe = Probe(file, preset, self._n_slots)
+        try:
+            yield
+            if not probe.wait(go_on):
+                raise LoadCancelled
+            self._verdicts.remember(file, preset)
+        finally:
+            probe.close()
 
 
 def _is_another_file(path: Path, loaded: ModelFile) -> bool:

@@ -13,10 +13,12 @@ import pytest
 from engine import child
 from engine.guide import builtin
 from engine.host import bandwidth
+from engine.llama.files import examine
 from engine.llama.processes.probe import Probe
 from engine.llama.processes.quantize import quantize
 from engine.models.check import check_model
 from engine.models.quantize import Quantization, plan, predict_sizes
+from engine.presets.preset import Preset
 from engine.profiling import pyspy_process
 from tui.cli.screen import restart_command
 
@@ -44,7 +46,7 @@ def test_the_folder_is_hostile_indeed(ran: Path) -> None:
 
 
 def test_trying_a_model_runs_none_of_it(ran: Path) -> None:
-    assert Probe(builtin.path()).wait(lambda: True)
+    assert Probe(examine(builtin.path()), Preset()).wait(lambda: True)
     assert not ran.exists()
 
 

@@ -1,13 +1,18 @@
-"""Try a model file in a child process: a file that makes the native library abort must not take the conversation along.
+"""Try a model file in a child process: a file that makes the native library abort or hang must not take the conversation along.
 
-`engine.llama.processes.probe FILE` prints one JSON object and is what the child runs.
+The child loads the file as the program would, with its settings on a small window and one thread, tokenizes a text and decodes it, under
+limits of memory and processor time that follow from the size of the file. Large weights are mapped and not repacked, whatever the settings
+say: the child must not need the memory of a second copy. `engine.llama.processes.probe FILE SETTINGS SEQUENCES` is what it runs; it
+prints one JSON object.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -17,12 +22,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
+import msgspec
+
 from engine import child
-from engine.errors import ModelError
+from engine.errors import EngineError, ModelError, XchatError
+from engine.llama.files import ModelFile, examine
+from engine.presets.preset import Preset
 from engine.text import file_name, printable
 
-TIME_LIMIT_S: Final = 120.0
-"""A file that keeps the library busy longer than this is refused."""
+TIME_LIMIT_S: Final = 30.0
+SLOWEST_DISK: Final = 20 << 20
+"""Bytes per second: a file that takes longer to try than `TIME_LIMIT_S` and being read at this speed is refused."""
+CPU_LIMIT_S: Final = 2
+SLOWEST_CPU: Final = 64 << 20
+"""Bytes of weights per second: the same for the processor time that loading and decoding take."""
+MEMORY_FACTOR: Final = 2
+MEMORY_MARGIN: Final = 512 << 20
+"""How far a load may exceed the prediction."""
+SMALL_WEIGHTS: Final = 1 << 30
+"""Weights of up to this many bytes are read or repacked in the child, too, where the settings say so."""
+WINDOW: Final = 512
+PROMPT_TOKENS: Final = 4
+_TEXT: Final = "Hello, world! 1 + 1 =\n"
 _POLL_S: Final = 0.02
 _STDERR_BYTES: Final = 4096
 _BUILD_FOLDER: Final = re.compile(r"^/\S*/(?=[^/\s]+:\d+: )")
@@ -30,26 +51,31 @@ _BUILD_FOLDER: Final = re.compile(r"^/\S*/(?=[^/\s]+:\d+: )")
 
 
 class Probe:
-    """One child process that tries one file."""
+    """One child process that tries one file with the settings that it is to be loaded with, for `n_seq` sequences."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: ModelFile, preset: Preset, n_seq: int = 1) -> None:
+        self._path = file.path
+        self._size = file.size
+        settings = msgspec.json.encode(msgspec.structs.replace(preset, model="")).decode()
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the probe
         self._process = subprocess.Popen(
-            child.command("engine.llama.processes.probe", str(path)),
+            child.command("engine.llama.processes.probe", str(file.path), settings, str(n_seq)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=child.environment(GGML_NO_BACKTRACE="1"),
+            env=child.environment(GGML_NO_BACKTRACE="1", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"),
             start_new_session=True,
         )
 
-    def wait(self, go_on: Callable[[], bool], time_limit_s: float = TIME_LIMIT_S) -> bool:
+    def wait(self, go_on: Callable[[], bool], time_limit_s: float | None = None) -> bool:
         """Wait for the verdict; False when `go_on` said no before it came.
 
         Raises:
             ModelError: when the file can't be used.
+            EngineError: when it can't be used with these settings.
         """
+        if time_limit_s is None:
+            time_limit_s = TIME_LIMIT_S + self._size / SLOWEST_DISK
         deadline = time.monotonic() + time_limit_s
         while True:
             try:
@@ -81,6 +107,9 @@ class Probe:
 
     def _judge(self, status: int, output: bytes) -> None:
         name = file_name(self._path)
+        if status == -signal.SIGXCPU:
+            reason = f"trying it took more than {cpu_limit_s(self._size)} s of processor time"
+            raise ModelError(f"{name} keeps the native library busy without an end", reason, "Choose another model.")
         if status < 0:
             raise ModelError(f"{name} makes the native library fail", self._last_words(-status), "Choose another model.")
         try:
@@ -89,7 +118,7 @@ class Probe:
         except (ValueError, KeyError, TypeError):
             raise ModelError(f"{name} can't be checked", self._last_words(0) or f"the check ended with status {status}") from None
         if title:
-            raise ModelError(title, detail, hint)
+            raise (EngineError if verdict.get("settings") else ModelError)(title, detail, hint)
 
     def _last_words(self, signal_number: int) -> str:
         """What the child said last, or the name of the signal that ended it."""
@@ -101,45 +130,81 @@ class Probe:
         return f"it ended with {signal.Signals(signal_number).name}" if signal_number else ""
 
 
-def try_file(path: Path) -> None:
-    """Load everything of a file but the weights, and plan a context on it, in this process.
+def cpu_limit_s(size: int) -> int:
+    """Seconds of processor time that trying a file of this many bytes may take."""
+    return CPU_LIMIT_S + size // SLOWEST_CPU
+
+
+def try_file(path: Path, preset: Preset, n_seq: int) -> None:
+    """Load a file, make a context with these settings and decode a few tokens, in this process, which is limited for good.
 
     Raises:
-        ModelError: when the native library refuses it.
+        ModelError: when the native library refuses the file.
+        EngineError: when it refuses the settings, or can't decode.
     """
+    from engine.llama.context import DECODED, Context
     from engine.llama.log import NativeLog
-    from engine.llama.model import refused
-    from engine.llama.native import lib
+    from engine.llama.model import Model
+    from engine.llama.planning import Part
+    from engine.models.memory import window_of
 
+    file = examine(path)
+    small = file.facts.weight_bytes <= SMALL_WEIGHTS
+    preset = msgspec.structs.replace(
+        preset,
+        n_ctx=min(WINDOW, window_of(preset, file.facts)),
+        mmap=preset.mmap or not small,
+        repack=preset.repack and small,
+    )
+    _limit_this_process(file, preset, n_seq)
     log = NativeLog()
-    log.listen()
-    model_params = lib.llama_model_default_params()
-    model_params.no_alloc = True
-    model_params.load_mode = lib.LLAMA_LOAD_MODE_NONE
-    model = lib.llama_model_load_from_file(os.fsencode(path), model_params)
-    if not model:
-        raise refused(path, log.errors())
-    context_params = lib.llama_context_default_params()
-    context_params.n_ctx = 256
-    context_params.n_batch = context_params.n_ubatch = 32
-    context_params.n_outputs_max = 1
-    log.listen()
-    context = lib.llama_init_from_model(model, context_params)
-    if not context:
-        raise refused(path, log.errors())
-    lib.llama_free(context)
-    lib.llama_model_free(model)
+    model = Model(path, file, mmap=preset.mmap, repack=preset.repack, log=log, progressed=lambda _fraction: True)
+    context = Context(model, preset, n_seq=n_seq, threads=1, threads_batch=1, log=log)
+    bos = model.vocabulary.bos
+    first = (*((bos,) if bos is not None else ()), *model.vocabulary.tokenize(_TEXT, parse_special=True), 0)[:PROMPT_TOKENS]
+    for part in (Part(0, 0, first, wants_logits=True), Part(0, len(first), first[-1:], wants_logits=True)):
+        if (result := context.decode((part,))) != DECODED:
+            raise ModelError(f"{file_name(path)} can't be evaluated", f"the native library returned {result}", "Choose another model.")
+        context.logits(len(part.tokens) - 1).argmax()
+
+
+def _limit_this_process(file: ModelFile, preset: Preset, n_seq: int) -> None:
+    """Keep the processor time and the memory from now on, what is written, and core files, within what trying the file can need."""
+    from engine.host.topology import cpu_features
+    from engine.models.memory import predict
+
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = math.ceil(usage.ru_utime + usage.ru_stime + cpu_limit_s(file.size))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    if sys.platform.startswith("linux"):  # elsewhere mapped files count, or the limit is not kept
+        estimate = predict(file.facts, preset, features=cpu_features(), n_seq=n_seq)
+        grows = estimate.total - (estimate.weights if preset.mmap else 0)
+        memory = _private_bytes() + MEMORY_FACTOR * grows + MEMORY_MARGIN
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+
+
+def _private_bytes() -> int:
+    """Bytes of writable memory that this process has, as the kernel counts them for RLIMIT_DATA."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmData:")[2].split()[0]) << 10
 
 
 def main() -> int:
     """Try the file named on the command line and print the verdict; an empty title means that it can be used."""
-    title = detail = hint = ""
+    path, settings, n_seq = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    verdict: dict[str, str | bool] = {"title": "", "detail": "", "hint": ""}
     try:
-        try_file(Path(sys.argv[1]))
-    except ModelError as error:
-        title, detail, hint = error.title, error.detail, error.hint
-    sys.stdout.write(json.dumps({"title": title, "detail": detail, "hint": hint}))
-    return 0
+        try_file(path, msgspec.json.decode(settings, type=Preset), n_seq)
+    except XchatError as error:
+        verdict = {"title": error.title, "detail": error.detail, "hint": error.hint, "settings": isinstance(error, EngineError)}
+    except MemoryError:
+        title = f"{file_name(path)} needs far more memory than a model of its size"
+        verdict = {"title": title, "detail": "", "hint": "Choose another model."}
+    sys.stdout.write(json.dumps(verdict))
+    sys.stdout.flush()
+    os._exit(0)  # what was loaded needs no freeing
 
 
 if __name__ == "__main__":

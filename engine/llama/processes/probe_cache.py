@@ -10,27 +10,29 @@ from typing import Final
 from engine.atomic_write import write_atomically
 from engine.llama.files import ModelFile
 from engine.llama.native import library_version
+from engine.presets.preset import Preset
 
 _MAX_ENTRIES: Final = 500
 
 
 class Verdicts:
-    """Files that passed the probe, by path, size and modification time, and by the build of the library that tried them."""
+    """Files that passed the probe, by path, size, modification time, and the settings and the build of the library they were tried with."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._passed: dict[str, None] | None = None
 
-    def passed(self, file: ModelFile) -> bool:
-        """Whether this very file is known to be harmless."""
-        return _key(file) in self._load()
+    def passed(self, file: ModelFile, preset: Preset) -> bool:
+        """Whether this very file is known to be harmless with these settings."""
+        return _key(file, preset) in self._load()
 
-    def remember(self, file: ModelFile) -> None:
+    def remember(self, file: ModelFile, preset: Preset) -> None:
         """Note that a file is harmless; a disk that can't be written only means that it is tried again next time."""
         passed = self._load()
-        if _key(file) in passed:
+        key = _key(file, preset)
+        if key in passed:
             return
-        passed[_key(file)] = None
+        passed[key] = None
         while len(passed) > _MAX_ENTRIES:
             del passed[next(iter(passed))]
         with suppress(OSError):
@@ -46,5 +48,5 @@ class Verdicts:
         return self._passed
 
 
-def _key(file: ModelFile) -> str:
-    return f"{file.identity}|{library_version()}"
+def _key(file: ModelFile, preset: Preset) -> str:
+    return f"{file.identity}|{preset.type_k} {preset.type_v} {preset.flash_attn} {preset.repack:d}|{library_version()}"

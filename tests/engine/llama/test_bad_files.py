@@ -14,6 +14,7 @@ import pytest
 
 from engine.errors import ModelError
 from engine.llama.backend import LlamaBackend
+from engine.llama.files import examine
 from engine.llama.processes.probe import Probe
 from engine.paths import cache_dir
 from tests import ggufs
@@ -116,14 +117,14 @@ def test_a_damaged_memory_of_probes_is_made_anew(models: Callable[[str], Path]) 
 
 
 def test_a_probe_that_never_ends_is_given_up(models: Callable[[str], Path]) -> None:
-    probe = Probe(models("dense"))
+    probe = Probe(examine(models("dense")), SMALL)
     with pytest.raises(ModelError, match="took more than"):
         probe.wait(lambda: True, time_limit_s=0.0)
 
 
 def test_a_probe_can_be_cancelled(models: Callable[[str], Path]) -> None:
     began = time.monotonic()
-    assert not Probe(models("dense")).wait(lambda: False)
+    assert not Probe(examine(models("dense")), SMALL).wait(lambda: False)
     assert time.monotonic() - began < PATIENCE_S
 
 
