@@ -1,23 +1,30 @@
 """What the session does, written to the store in order, so that no conversation ever waits for the disk or ends with it.
 
-Every write is a job of one queue, so a session exists before its messages and a message before its turn. The first job that fails
-switches logging off for the rest of the program, says why, and drops what is queued behind it: the chat goes on unlogged.
+Every write is a job of one queue, so a session exists before its messages and a message before its turn. A job that the disk refuses, or a
+lock, stays at the head of the queue and is tried again until it succeeds; meanwhile the chat goes on, and the person knows. When the file
+was replaced or deleted, the conversation under way is saved in the file that is there now.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from engine.clock import wall_ms
 from engine.errors import StoreError, XchatError
-from engine.records import Sample, SessionInfo
-from engine.store.writer import Store
+from engine.records import Message, Sample, SessionInfo
+from engine.store.errors import SessionMissingError, StoreSwappedError
+from engine.store.writer import SENSELESS, Store
 
 CLOSE_TIMEOUT_S = 2.0
 """How long the end of the program waits for the disk: a hung-up terminal must be gone within 3 s."""
+
+RETRY_S = 1.0
+"""Between two tries of a write that failed."""
+
+Job = Callable[[Store], Awaitable[object]]
 
 
 @dataclass(slots=True)
@@ -29,6 +36,10 @@ class LoggedSession:
     id: int | None = None
     stored: SessionInfo | None = None
     """What the database said of it when it was resumed."""
+    messages: Callable[[], Sequence[Message]] = tuple
+    """Returns all its messages, for a file that lacks it."""
+    store: Store | None = None
+    """Where its row is."""
 
     @property
     def info(self) -> SessionInfo | None:
@@ -41,37 +52,56 @@ class LoggedSession:
 class Journal:
     """The queue of writes of one program run."""
 
-    def __init__(self, store: Store | None, on_failure: Callable[[XchatError], None]) -> None:
+    def __init__(self, store: Store | None, on_change: Callable[[XchatError | None], None]) -> None:
+        """`on_change` is called with why nothing is written from now on, and with None when everything is again."""
         self._store = store
-        self._on_failure = on_failure
+        self._on_change = on_change
         self.session: LoggedSession | None = None
         """The conversation that goes on now; None before its first message."""
         self.unclean_end = store is not None and store.unclean_end
         """An xchat before this one ended without closing the database."""
-        self._jobs: asyncio.Queue[Callable[[Store], Awaitable[None]]] = asyncio.Queue()
+        self._jobs: asyncio.Queue[Job] = asyncio.Queue()
+        self._failing = asyncio.Event()
+        """Set while the job at the head of the queue is tried again and again."""
+        self._closing = asyncio.Event()
+        """Set for one more try at once."""
+        self._awaited: set[asyncio.Future[None]] = set()
+        """Jobs of `run`, whose callers don't wait for a disk that refuses."""
         self._worker = asyncio.create_task(self._work(), name="journal") if store is not None else None
 
     @property
     def on(self) -> bool:
-        """Whether what happens now will be in the database."""
-        return self._store is not None
+        """Whether what happens now is written."""
+        return self._store is not None and not self._failing.is_set()
 
-    def begin(self, title: str, created_ms: int) -> None:
-        """Go on with a new session; its row is made before anything that is logged for it."""
-        session = self.session = LoggedSession(title, created_ms)
+    def begin(self, title: str, created_ms: int, messages: Callable[[], Sequence[Message]] = tuple) -> None:
+        """Go on with a new session of these messages; its row is made before anything that is logged for it."""
+        session = self.session = LoggedSession(title, created_ms, messages=messages)
 
         async def create(store: Store) -> None:
-            session.id = await store.create_session(title, created_ms)
+            session.id, session.store = await store.create_session(title, created_ms), store
 
         self.add(create)
+
+    def resume(self, info: SessionInfo, messages: Callable[[], Sequence[Message]]) -> None:
+        """Go on with a saved session of these messages."""
+        self.session = LoggedSession(info.title, info.created_ms, info.id, info, messages, self._store)
 
     def write(self, statement: Callable[[Store, int], Awaitable[object]]) -> None:
         """Queue a write about the session that goes on now, whose number it is called with; dropped when that one is not logged."""
         session = self.session
 
         async def write(store: Store) -> None:
-            if session is not None and session.id is not None:
+            if session is None or session.id is None:
+                return
+            if session.store is not store and not await store.has_session(session.id, session.created_ms):
+                session.id = await store.import_session(session.title, session.created_ms, session.messages())
+            session.store = store
+            try:
                 await statement(store, session.id)
+            except SessionMissingError:
+                session.id = None  # deleted by another xchat: what is said in it from now on isn't logged
+                raise
 
         self.add(write)
 
@@ -91,11 +121,15 @@ class Journal:
 
     async def run(self, job: Callable[[Store], Awaitable[None]]) -> None:
         """Do `job` after everything queued before it, and wait for it; its StoreError is the caller's."""
-        if self._store is None:
-            raise StoreError("Sessions are not logged now", "", "The status line says why; mend it and start xchat again.")
+        if not self.on:
+            raise _not_logged()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._awaited.add(done)
+        done.add_done_callback(self._awaited.discard)
 
         async def relay(store: Store) -> None:
+            if done.done():
+                return
             try:
                 await job(store)
             except StoreError as error:
@@ -107,16 +141,22 @@ class Journal:
         await done
 
     async def drain(self) -> None:
-        """Wait until everything queued so far is in the database."""
+        """Wait until everything queued so far is in the database, or can't be written now."""
         if self._store is not None:
-            await self._jobs.join()
+            waits = [asyncio.ensure_future(self._jobs.join()), asyncio.ensure_future(self._failing.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
 
     async def close(self) -> None:
         """Write what is queued, then close the database; gives up after CLOSE_TIMEOUT_S."""
         if self._worker is None:
             return
+        self._closing.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.drain(), CLOSE_TIMEOUT_S)
+            await asyncio.wait_for(self._jobs.join(), CLOSE_TIMEOUT_S)
         self._worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._worker
@@ -125,7 +165,7 @@ class Journal:
                 await asyncio.wait_for(self._store.close(), CLOSE_TIMEOUT_S)
             self._store = None
 
-    def add(self, job: Callable[[Store], Awaitable[None]]) -> None:
+    def add(self, job: Job) -> None:
         """Queue a write that belongs to no session."""
         if self._store is not None:
             self._jobs.put_nowait(job)
@@ -133,17 +173,52 @@ class Journal:
     async def _work(self) -> None:
         while True:
             job = await self._jobs.get()
-            try:
-                if self._store is not None:
-                    await job(self._store)
-            except StoreError as error:
-                await self._give_up(error)
-            finally:
-                self._jobs.task_done()
+            while not await self._done(job):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), RETRY_S)
+                self._closing.clear()
+            self._jobs.task_done()
 
-    async def _give_up(self, error: StoreError) -> None:
-        broken, self._store = self._store, None
-        self._on_failure(error)
-        if broken is not None:
-            with contextlib.suppress(StoreError):
-                await broken.close()
+    async def _done(self, job: Job) -> bool:
+        """Do a job; returns whether it is done with, for good or for nothing."""
+        assert self._store is not None
+        try:
+            await job(self._store)
+        except StoreSwappedError as error:
+            self._fail(error)
+            return await self._reopen() and await self._done(job)
+        except StoreError as error:
+            lost = isinstance(error, SessionMissingError) or isinstance(error.__cause__, SENSELESS)
+            if lost:
+                self._on_change(error)
+            else:
+                self._fail(error)
+            return lost
+        if self._failing.is_set():
+            self._failing.clear()
+            self._on_change(None)
+        return True
+
+    async def _reopen(self) -> bool:
+        """Write to the file that is at the path now; returns whether one could be opened."""
+        assert self._store is not None
+        before = self._store
+        try:
+            self._store = await Store.open(before.path, before.profile)
+        except StoreError as error:
+            self._fail(error)
+            return False
+        with contextlib.suppress(StoreError):
+            await before.close()
+        return True
+
+    def _fail(self, error: StoreError) -> None:
+        if not self._failing.is_set():
+            self._failing.set()
+            self._on_change(error)
+            for done in tuple(self._awaited):
+                done.set_exception(_not_logged())
+
+
+def _not_logged() -> StoreError:
+    return StoreError("Sessions are not logged now", "", "The status line says why; it is tried again every second.")

@@ -20,7 +20,7 @@ from engine.presets.preset import Preset
 from engine.records import Message, SessionInfo
 from engine.session.conversation import Conversation
 from engine.session.instruments import Instruments
-from engine.session.journal import Journal, LoggedSession
+from engine.session.journal import Journal
 from engine.session.kv_states import KvKeeping
 from engine.session.library import Library
 from engine.session.model_finder import ModelFinder
@@ -72,7 +72,7 @@ class Session:
         self.logging_error = logging_error
         finder = finder or ModelFinder()
         self._states = KvKeeping(backend)
-        self._journal = Journal(store, self._logging_failed)
+        self._journal = Journal(store, self._logging_changed)
         self.library = Library(reader, self._journal, self._states, self.new_session)
         self.instruments = Instruments(self._journal, emit=self.emit, threads_now=lambda: self.threads_now, alerts=alerts, sampler=sampler)
         self.slot = ModelSlot(backend, preset, finder=finder, emit=self.emit, paced=self.instruments.meter.paced)
@@ -265,7 +265,9 @@ class Session:
     def _open(self, tree: ConversationTree, info: SessionInfo | None) -> None:
         self._keep_state()
         self.turns.conversation, self.turns.last_prompt = Conversation(tree), ""
-        self._journal.session = LoggedSession(info.title, info.created_ms, info.id, info) if info is not None else None
+        self._journal.session = None
+        if info is not None:
+            self._journal.resume(info, self.turns.conversation.tree.messages)
         self.emit(SessionOpened(info, self.branch))
 
     def _branch_changed(self, changed: bool) -> None:
@@ -288,9 +290,9 @@ class Session:
             if session_id == self.session_id:
                 self._states.held = max(self._states.held, held)
 
-    def _logging_failed(self, error: XchatError) -> None:
+    def _logging_changed(self, error: XchatError | None) -> None:
         self.logging_error = error
-        self.emit(LoggingChanged(False, error))
+        self.emit(LoggingChanged(error is None, error))
 
     def emit(self, event: Event) -> None:
         """Hand an event to whoever watches, then to the parts of the session."""

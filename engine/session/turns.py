@@ -84,7 +84,7 @@ class Turns:
         turn = self._turn = Turn(answer, engine, preset, self._slot.stream_batch, now_ns(), wall_ms(), respelling)
         self._idle.clear()
         if self._journal.session is None:
-            self._journal.begin(session_title(asked.user.text), asked.user.created_ms)
+            self._journal.begin(session_title(asked.user.text), asked.user.created_ms, self.conversation.tree.messages)
         self._journal.write(lambda store, session_id: store.save_message(session_id, asked.user))
         self._journal.write(lambda store, session_id: store.mark_answering(session_id, True))
         self._emit(TurnStarted(asked.user, answer.id, turn.submitted_ns, turn.started_ms))

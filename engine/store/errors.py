@@ -36,6 +36,10 @@ class StoreUnusableError(StoreError):
     """There is no xchat database at that path: a folder, another program's file, something that is not SQLite."""
 
 
+class StoreSwappedError(StoreError):
+    """The file was deleted, or another took its place, while it was open."""
+
+
 class TargetExistsError(UsageError):
     """There is a file already where another is to be written, and nobody said that it may be overwritten."""
 
@@ -53,6 +57,12 @@ def session_missing(session_id: int | None) -> SessionMissingError:
     return SessionMissingError(
         f"There is no session {session_id}", "It may have been deleted by another xchat.", "`xchat sessions list` shows them."
     )
+
+
+def swapped(path: Path) -> StoreSwappedError:
+    """The error for a file that is no longer where it was opened."""
+    detail = "What was saved in the file before is no longer in it." if path.exists() else "What was saved in it is gone."
+    return StoreSwappedError(f"{path} was replaced or deleted while it was open", detail, "What comes now is saved in a file of that name.")
 
 
 def explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from engine.store.errors import StoreSwappedError
 from engine.store.sqlite.connect import open_reader
 from engine.store.sqlite.connection import Connection
 
@@ -40,7 +41,12 @@ class Reader:
         Raises:
             StoreError: The database can't be read, or the query raised it.
         """
-        return await self._connection.run(lambda db: query(db, *args, **kwargs))
+        try:
+            return await self._connection.run(lambda db: query(db, *args, **kwargs))
+        except StoreSwappedError:
+            before, self._connection = self._connection, await Connection.open(self.path, partial(open_reader, self.path))
+            await before.close()
+            return await self._connection.run(lambda db: query(db, *args, **kwargs))
 
     async def close(self) -> None:
         """Close the connection; safe to call twice."""

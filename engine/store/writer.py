@@ -36,7 +36,7 @@ LOG_BOUND_BYTES = 64 * 2**20
 REMEMBERED_COMMITS = 512
 """How many of the last commits the latency figures are made of."""
 
-_SENSELESS = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError)
+SENSELESS = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError)
 """Errors that the rows themselves cause: trying them again would keep every later row from being written."""
 
 Result = TypeVar("Result")
@@ -134,6 +134,11 @@ class Store:
             return session_id
 
         return await self._commit(write)
+
+    async def has_session(self, session_id: int, created_ms: int) -> bool:
+        """Whether the file has this session, and not another under its number."""
+        query = "SELECT 1 FROM sessions WHERE id = ? AND created_ms = ?"
+        return await self._run(lambda db: db.execute(query, (session_id, created_ms)).fetchone() is not None)
 
     async def rename(self, session_id: int, title: str) -> None:
         """Give a session another title."""
@@ -283,7 +288,7 @@ class Store:
             await self._commit(lambda db: statements.insert_batch(db, batch))
         except StoreError as error:
             self.batch_error = error
-            if isinstance(error.__cause__, _SENSELESS):
+            if isinstance(error.__cause__, SENSELESS):
                 self._waiting.dropped += len(batch)
             else:
                 self._waiting.put_back(batch)

@@ -123,6 +123,8 @@ def repair(options: argparse.Namespace) -> int:
     """Salvage, report, and unless told otherwise put the new file in the old one's place."""
     path = database_path()
     target = options.output or path.with_name(f"{path.name}.repaired")
+    if options.output is None:
+        salvage.refuse_open(path)
     report = salvage.repair(path, target)
     width = max((len(table.name) for table in report.tables), default=0)
     for table in report.tables:

@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 import aiosqlite
 
 from engine.errors import StoreError
-from engine.store.errors import explain
+from engine.store.errors import explain, swapped
 
 Result = TypeVar("Result")
 
@@ -25,6 +25,7 @@ class Connection:
 
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
         self._path = path
+        self._identity: tuple[int, int] | None = None
         self._db = aiosqlite.Connection(connect, iter_chunk_size=64)
         # aiosqlite's thread is not a daemon: a connection that nobody could close would keep the process from ending.
         self._db._thread.daemon = True
@@ -45,16 +46,25 @@ class Connection:
             if isinstance(error, sqlite3.Error | OSError):
                 raise explain(error, path) from error
             raise
+        connection._identity = _identity(path)
         return connection
 
     async def run(self, job: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do a job on the connection's thread, after those before it. Once begun it is finished, even if the caller is cancelled.
 
         Raises:
+            StoreSwappedError: Another file is at the path now, or none: what the job did went into a file that nobody will read.
             StoreError: SQLite refused.
         """
+
+        def checked(db: sqlite3.Connection) -> Result:
+            self._check_place()
+            result = job(db)
+            self._check_place()
+            return result
+
         try:
-            return cast(Result, await self._db._execute(job, self._db._conn))  # type: ignore[no-untyped-call]
+            return cast(Result, await self._db._execute(checked, self._db._conn))  # type: ignore[no-untyped-call]
         except (sqlite3.Error, OSError) as error:
             raise explain(error, self._path) from error
         except OverflowError as error:
@@ -63,9 +73,22 @@ class Connection:
             # aiosqlite's way to say that the connection is closed.
             raise StoreError(f"{self._path} is closed", str(error)) from error
 
+    def _check_place(self) -> None:
+        if self._identity is not None and _identity(self._path) != self._identity:
+            raise swapped(self._path)
+
     async def close(self) -> None:
         """Finish the jobs under way and close the file; safe to call twice."""
         try:
             await self._db.close()
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that takes its name; None without one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -19,7 +19,6 @@ from engine.events import (
     BranchChanged,
     EngineDied,
     Event,
-    LoggingChanged,
     ModelFailed,
     ModelReady,
     PromptEvaluated,
@@ -321,23 +320,6 @@ class TestTrouble:
         assert (end.answer.text, end.answer.status) == ("Hello", MessageStatus.FAILED)
         with pytest.raises(EngineError, match="died"):
             watched.session.send("Again")
-
-    async def test_logging_that_fails_midway_is_told_and_the_chat_goes_on(self, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-        await watched.answered(watched.session.send("Hi"))
-        await watched.session.library.sessions()
-        store = watched.session._journal._store
-        assert store is not None
-
-        async def full(*_: object) -> None:
-            raise StoreError("The disk is full")
-
-        monkeypatch.setattr(store, "save_turn", full)
-        end = await watched.answered(watched.session.send("More"))
-        told = await watched.until(lambda event: isinstance(event, LoggingChanged))
-        assert end.answer.text == "Hello there."
-        assert isinstance(told, LoggingChanged)
-        assert not told.on
-        assert not watched.session.logging
 
 
 class TestSettings:
