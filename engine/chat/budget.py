@@ -18,9 +18,12 @@ MAX_STEPS = 2_000_000
 MAX_SECONDS = 3.0
 """Most processor time of one rendering; only harmful templates come near it."""
 
-SECONDS_PER_ITEM = 0.002
-LONGEST_SECONDS = 20.0
-"""What a conversation adds for each of its elements, and the most all in all: some real templates read all messages again for each one."""
+SECONDS_PER_ITEM = 0.001
+STEPS_PER_ITEM = 200
+"""What a conversation adds for each of its elements (five a message): some real templates read all messages again for each one."""
+
+LONGEST_SECONDS = 15.0
+"""Most processor time of one rendering of a long conversation."""
 
 STEPS_PER_LOOK = 16
 """Steps between two readings of the processor time."""
@@ -61,7 +64,7 @@ class Meter:
         self.max_size = BASE_SIZE + 8 * characters
         self.max_items = BASE_ITEMS + 8 * items
         self._output = self.max_size
-        self._steps = self._max_steps
+        self._steps = self._max_steps + items * STEPS_PER_ITEM
         self._next_look = self._steps
         most_ns = max(self._max_ns, int(LONGEST_SECONDS * NS_PER_S))
         self._deadline_ns = time.thread_time_ns() + min(most_ns, self._max_ns + int(items * SECONDS_PER_ITEM * NS_PER_S))

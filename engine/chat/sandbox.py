@@ -159,7 +159,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return value
 
     def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
-        """Only methods known to be harmless, on plain values; Jinja's own rule on everything else."""
+        """Only methods known to be harmless, on plain values; Jinja's own rule on everything else, quickly for namespaces."""
+        if type(obj) is Namespace:
+            return not attr.startswith("_")
         for kind, methods in _METHODS.items():
             if isinstance(obj, kind):
                 return attr in methods
@@ -219,6 +221,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """`str.format`, with plain fields only: a width could ask for gigabytes."""
+        if type(value) is str:
+            return None
         wrapped = super().wrap_str_format(value)
         if wrapped is None:
             return None

@@ -209,6 +209,7 @@ class TestLongConversations:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(budget, "SECONDS_PER_ITEM", 0.0)
+        monkeypatch.setattr(budget, "STEPS_PER_ITEM", 0)
         builder = PromptBuilder(CHATML_TOKENS, self.QUADRATIC)
         vars(builder.chat_format._own)["_sandbox"].meter._max_steps = 20_000
         roles = [Role.USER, Role.ASSISTANT] * 200
