@@ -119,10 +119,10 @@ def library_name() -> str:
     """Version and build of the native library and of the bindings, for display."""
     build = [lib.llama_version().decode(errors="replace")]
     for what in ("commit", "version"):
-        tell = getattr(_ggml_base, f"ggml_{what}", None)
-        if tell is not None:
-            tell.restype = ctypes.c_char_p
-            build.append(f"{'build' if what == 'commit' else 'ggml'} {(tell() or b'unknown').decode(errors='replace')}")
+        getter = getattr(_ggml_base, f"ggml_{what}", None)
+        if getter is not None:
+            getter.restype = ctypes.c_char_p
+            build.append(f"{'build' if what == 'commit' else 'ggml'} {(getter() or b'unknown').decode(errors='replace')}")
     return ", ".join([*build, f"llama-cpp-python {version('llama-cpp-python')}"])
 
 

@@ -12,7 +12,7 @@ import msgspec
 from engine.errors import ModelError
 from engine.host.topology import Room
 from engine.models.facts import ModelFacts
-from engine.models.memory import KV_PAD, Exact, MemoryEstimate, kv_misfit, predict, row_bytes, window_of
+from engine.models.memory import KV_PAD, MemoryEstimate, kv_misfit, predict, row_bytes, window_of
 from engine.presets.preset import Preset
 
 SMALLEST_CONTEXT = 1024
@@ -78,10 +78,9 @@ def fit(
     features: Collection[str],
     siblings: Mapping[str, ModelFacts] | None = None,
     n_seq: int = 1,
-    exact: Exact | None = None,
 ) -> Fit:
     """Compare a prediction with the free memory. `siblings` are other quants of the family by name, for the remedies."""
-    estimate = predict(facts, preset, features=features, n_seq=n_seq, exact=exact)
+    estimate = predict(facts, preset, features=features, n_seq=n_seq)
     if estimate.needed <= room.available:
         return Fit(estimate, room)
     search = _Search(preset, room, features, n_seq)

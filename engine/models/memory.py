@@ -1,13 +1,13 @@
 """Predicts the memory that loading a model takes.
 
 The formulas follow llama.cpp's allocations: weights, KV cache and output rows to the byte, compute buffers by the widest stage of a layer
-(exact on most shapes, within a fifth on the rest). Figures of the native library, where available, replace them.
+(exact on most shapes, within a fifth on the rest).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from engine.metrics.roofline import ModelTraffic
@@ -27,9 +27,6 @@ VOCABULARY_BYTES = 165
 _X86_REPACKS = {"avx2": ("q4_0", "q4_K", "iq4_nl", "mxfp4"), "avx512f": ("q2_K",)}
 _ARM_REPACKS = {"asimddp": ("q4_0", "q4_K", "q5_K", "q6_K", "q8_0", "iq4_nl", "mxfp4")}
 
-Exact = Callable[[Preset], Mapping[str, int] | None]
-"""Figures of a dry run of the native library: bytes under the names of `EngineInfo.memory`, or None."""
-
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
@@ -48,8 +45,6 @@ class MemoryEstimate:
     vocabulary: int
     evictable: int
     """The part of `weights` that is not read after loading: mapped originals of repacked weights."""
-    exact: bool = False
-    """From the native library instead of computed."""
 
     @property
     def total(self) -> int:
@@ -68,26 +63,10 @@ def repacked_types(features: Collection[str]) -> frozenset[str]:
     return frozenset(itertools.chain.from_iterable(types for feature, types in tables if feature in features))
 
 
-def predict(facts: ModelFacts, preset: Preset, *, features: Collection[str], n_seq: int = 1, exact: Exact | None = None) -> MemoryEstimate:
+def predict(facts: ModelFacts, preset: Preset, *, features: Collection[str], n_seq: int = 1) -> MemoryEstimate:
     """Predict the memory of this model with these settings, on a CPU with these instruction sets, for `n_seq` sequences."""
     types = repacked_types(features) if preset.repack else frozenset[str]()
     repacked = sum(size for name, size in facts.repackable.items() if name in types)
-    told = exact(preset) if exact is not None else None
-    vocabulary = facts.n_vocab * VOCABULARY_BYTES
-    if told is not None and told.get("weights", 0) + told.get("weights_repacked", 0) > 0:
-        twice = told.get("weights_repacked", 0) if preset.mmap else 0
-        # In a dry run llama.cpp never mmaps, so it omits the original copy of repacked weights; count it here.
-        weights = max(told.get("weights", 0), facts.weight_bytes if twice else 0)
-        return MemoryEstimate(
-            weights=weights,
-            weights_repacked=told.get("weights_repacked", 0),
-            kv=told.get("kv", 0),
-            compute=told.get("compute", 0),
-            output=told.get("output", 0),
-            vocabulary=vocabulary,
-            evictable=twice,
-            exact=True,
-        )
     n_ctx = window_of(preset, facts)
     n_ubatch = min(preset.n_batch, AUTO_UBATCH if preset.n_ubatch == "auto" else preset.n_ubatch)
     return MemoryEstimate(
@@ -96,7 +75,7 @@ def predict(facts: ModelFacts, preset: Preset, *, features: Collection[str], n_s
         kv=_kv_bytes(facts, preset, n_ctx, n_ubatch, n_seq),
         compute=_compute_bytes(facts, preset, n_ctx, n_ubatch, n_seq),
         output=facts.n_vocab * 4 * n_seq,
-        vocabulary=vocabulary,
+        vocabulary=facts.n_vocab * VOCABULARY_BYTES,
         evictable=repacked if preset.mmap else 0,
     )
 

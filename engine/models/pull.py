@@ -112,19 +112,19 @@ class Pull:
         for file in plan.files:
             before = done
 
-            def tell(have: int, waiting: bool = False, *, file: RemoteFile = file, before: int = before) -> None:
+            def report(have: int, waiting: bool = False, *, file: RemoteFile = file, before: int = before) -> None:
                 on_progress(PullProgress(file.name, before + have, plan.total_bytes, waiting))
 
-            with understood(self._reference), self._alone(file, tell):
+            with understood(self._reference), self._alone(file, report):
                 if not file.blob.exists():
-                    self._fetch(file, tell)
-            tell(file.size or 0)
+                    self._fetch(file, report)
+            report(file.size or 0)
             done += file.size or 0
         with understood(self._reference):
             return self._hub.link(plan.reference, plan.files, plan.revision)
 
     @contextmanager
-    def _alone(self, file: RemoteFile, tell: Callable[[int, bool], None]) -> Iterator[None]:
+    def _alone(self, file: RemoteFile, report: Callable[[int, bool], None]) -> Iterator[None]:
         """Hold the lock that huggingface_hub takes for this file, too, so that two programs do not fetch it both."""
         from filelock import FileLock, Timeout
 
@@ -134,7 +134,7 @@ class Pull:
                 lock.acquire(timeout=0)
                 break
             except Timeout:
-                tell(_bytes_of(file.part), True)
+                report(_bytes_of(file.part), True)
                 if self._cancelled.wait(_LOCK_POLL_S):
                     raise PullCancelled from None
         try:
@@ -142,7 +142,7 @@ class Pull:
         finally:
             lock.release()
 
-    def _fetch(self, file: RemoteFile, tell: Callable[[int], None]) -> None:
+    def _fetch(self, file: RemoteFile, report: Callable[[int], None]) -> None:
         import httpx2
 
         _remove_parts_of_other_contents(file)
@@ -150,7 +150,7 @@ class Pull:
         while True:
             before = _bytes_of(file.part)
             try:
-                self._receive(file, tell)
+                self._receive(file, report)
                 break
             except (httpx2.TransportError, _ShortError) as error:
                 have = _bytes_of(file.part)
@@ -164,7 +164,7 @@ class Pull:
         self._check(file)
         file.part.replace(file.blob)
 
-    def _receive(self, file: RemoteFile, tell: Callable[[int], None]) -> None:
+    def _receive(self, file: RemoteFile, report: Callable[[int], None]) -> None:
         """Append what is missing; raises when the connection breaks, and the bytes so far stay."""
         from huggingface_hub import hf_raise_for_status
 
@@ -195,7 +195,7 @@ class Pull:
                         raise ModelError(*_ENDLESS) if size is None else _changed(file, "It sends more than it announced")
                     part.write(chunk)
                     have += len(chunk)
-                    tell(have)
+                    report(have)
             part.flush()
             os.fsync(part.fileno())
         if size is not None and have < size:

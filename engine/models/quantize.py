@@ -84,9 +84,9 @@ def predict_sizes(source: CheckedModel, quants: Iterable[str] = OFFERED) -> tupl
     header_bytes = max(0, source.facts.file_bytes - source.facts.weight_bytes)
     sizes = []
     for line in done.stdout.splitlines():
-        told = json.loads(line)
-        weights = told["bytes"] or 0
-        sizes.append(QuantSize(told["quant"], weights + header_bytes, 8 * weights / max(1, source.facts.n_params)))
+        size = json.loads(line)
+        weights = size["bytes"] or 0
+        sizes.append(QuantSize(size["quant"], weights + header_bytes, 8 * weights / max(1, source.facts.n_params)))
     return tuple(sizes)
 
 

@@ -169,7 +169,7 @@ def test_an_archive_that_unpacks_without_end_and_a_broken_one_are_refused(tmp_pa
         archive.writestr("one.json", " " * 10_000_000)
     with pytest.raises(UsageError, match="unpacks to more"):
         read_conversations(tmp_path / "bomb.zip")
-    with pytest.raises(UsageError, match="no archive"):
+    with pytest.raises(UsageError, match="not a readable archive"):
         read(tmp_path, b"PK\x03\x04 nothing")
 
 

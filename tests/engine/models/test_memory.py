@@ -70,14 +70,6 @@ def test_several_conversations_multiply_the_cache(tmp_path: Path) -> None:
     assert within_5_percent(predict(read_facts([path]), preset, features=cpu_features(), n_seq=4), loaded(path, preset, n_seq=4))
 
 
-def test_the_native_figures_are_taken_where_there_are_any(tmp_path: Path) -> None:
-    facts = read_facts([raw_gguf.write(tmp_path / "m.gguf")])
-    told = {"weights": facts.weight_bytes, "weights_repacked": 0, "kv": 7, "compute": 8, "output": 9}
-    estimate = predict(facts, Preset(), features=(), exact=lambda _: told)
-    assert (estimate.kv, estimate.compute, estimate.output, estimate.exact) == (7, 8, 9, True)
-    assert not predict(facts, Preset(), features=(), exact=lambda _: None).exact
-
-
 def test_repacked_types_depend_on_the_instruction_sets() -> None:
     assert repacked_types({"sse4_2"}) == frozenset()
     assert "q4_K" in repacked_types({"avx2"})
