@@ -3,70 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from engine.chat.prompt import PreparedPrompt, PromptBuilder
-from engine.errors import EngineError, UsageError
-from engine.messages import ChatMessage, ChatPrompt, Role
+from engine.errors import UsageError
+from engine.messages import Role
 from engine.records import Message
 from tests.engine.chat import templates
+from tests.engine.chat.conversation import N_CTX, Chat, chat_prompt, chatml_words, long_chat
 from tests.engine.chat.vocabulary import WordVocabulary
-
-N_CTX = 4096
-
-
-def chatml_words() -> WordVocabulary:
-    return WordVocabulary(["<|im_start|>", "<|im_end|>"], ["<think>", "</think>", "<table>", "\n\n"], eos="<|im_end|>")
 
 
 def mistral_words() -> WordVocabulary:
     return WordVocabulary(["<s>", "</s>", "[INST]", "[/INST]"], bos="<s>", eos="</s>", add_bos=True, space_prefix=True)
-
-
-def chat_prompt(branch: Sequence[Message], *, system: str | None = None, **options: Any) -> ChatPrompt:
-    """What a session asks for."""
-    messages = tuple(message.for_engine for message in branch)
-    if system and branch[0].role is not Role.SYSTEM:
-        messages = (ChatMessage(Role.SYSTEM, system), *messages)
-    began = next((message.created_ms for message in branch if message.role is not Role.SYSTEM), 0)
-    return ChatPrompt(messages, began_ms=began, **options)
-
-
-class Chat:
-    """A conversation on a vocabulary, answered by hand."""
-
-    def __init__(self, vocabulary: WordVocabulary, template: str | None = templates.CHATML, **options: Any) -> None:
-        self.vocabulary = vocabulary
-        self.template = template
-        self.options = options
-        self.builder = PromptBuilder(vocabulary, template)
-        self.branch: tuple[Message, ...] = ()
-
-    def say(self, text: str, *, n_ctx: int = N_CTX, **options: Any) -> PreparedPrompt:
-        self._add(Role.USER, text)
-        return self.prompt(n_ctx=n_ctx, **options)
-
-    def prompt(self, *, n_ctx: int = N_CTX, **options: Any) -> PreparedPrompt:
-        if self.builder.vocabulary is not self.vocabulary:
-            self.builder = PromptBuilder(self.vocabulary, self.template)
-        return self.builder.build(chat_prompt(self.branch, **(self.options | options)), n_ctx)
-
-    def answer(self, text: str, *, by: str | None = None, **fields: Any) -> tuple[int, ...]:
-        """Generate `text` one token per word, the first one as the model would: no canonical tokenization."""
-        ids = tuple(token for word in re.findall(r"\s?\S+", text) for token in self.vocabulary.tokenize(word, parse_special=False))
-        self._add(Role.ASSISTANT, text, tokens=ids, tokens_of=by or self.vocabulary.fingerprint, **fields)
-        return ids
-
-    def _add(self, role: Role, text: str, **fields: Any) -> None:
-        number = len(self.branch) + 1
-        self.branch = (*self.branch, Message(number, number - 1 or None, role, text, **fields))
-
-    def words(self, prompt: PreparedPrompt) -> list[str]:
-        return [self.vocabulary.text([token]) for token in prompt.tokens]
 
 
 class TestReuse:
@@ -240,90 +192,6 @@ class TestBoundaries:
         assert chat.say("And?").boundaries == (len(held),)
 
 
-class TestWindow:
-    def long_chat(self, turns: int, **options: Any) -> Chat:
-        chat = Chat(chatml_words(), **options)
-        for turn in range(turns):
-            chat.say(f"question {turn} " + "word " * 20)
-            chat.answer(f"answer {turn} " + "word " * 20)
-        return chat
-
-    def test_whole_oldest_turns_are_left_out(self) -> None:
-        chat = self.long_chat(20, system="Be kind")
-        prompt = chat.say("The last", n_ctx=512, reserve=64)
-        assert len(prompt.tokens) <= 512 - 64
-        assert prompt.facts.left_out > 0
-        assert prompt.facts.first_kept == 2 * prompt.facts.left_out
-        assert f"question {prompt.facts.left_out} " in prompt.facts.text
-        assert f"answer {prompt.facts.left_out - 1} " not in prompt.facts.text
-        assert "Be kind" in prompt.facts.text
-        assert "The last" in prompt.facts.text
-
-    def test_the_beginning_stays_the_same_for_some_turns(self) -> None:
-        chat = self.long_chat(20)
-        first_kept = 0
-        cuts: list[int] = []
-        held: tuple[int, ...] = ()
-        for turn in range(12):
-            prompt = chat.say(f"more {turn}", n_ctx=768, reserve=64, first_kept=first_kept)
-            if prompt.facts.first_kept == first_kept:
-                assert prompt.tokens[: len(held)] == held
-            first_kept = prompt.facts.first_kept
-            cuts.append(first_kept)
-            held = prompt.tokens + chat.answer("word " * 20)
-        assert len(set(cuts)) <= 3
-
-    def test_after_a_larger_window_everything_is_back(self) -> None:
-        chat = self.long_chat(20)
-        cut = chat.say("The last", n_ctx=512).facts.first_kept
-        assert cut > 0
-        whole = chat.prompt(n_ctx=8192, first_kept=cut)
-        assert (whole.facts.left_out, whole.facts.first_kept) == (0, 0)
-
-    def test_a_branch_with_its_own_system_message_keeps_it(self) -> None:
-        chat = self.long_chat(20, system="not this one")
-        chat.branch = (Message(-1, None, Role.SYSTEM, "Be terse"), *chat.branch)
-        prompt = chat.say("The last", n_ctx=512)
-        assert "Be terse" in prompt.facts.text
-        assert "not this one" not in prompt.facts.text
-        assert prompt.facts.first_kept == 2 * prompt.facts.left_out > 0
-
-    def test_a_reserve_larger_than_the_window_leaves_half_of_it(self) -> None:
-        prompt = self.long_chat(20).say("The last", n_ctx=512, reserve=100_000)
-        assert 0 < len(prompt.tokens) <= 256
-
-    def test_a_last_message_that_does_not_fit_is_refused_with_the_numbers(self) -> None:
-        with pytest.raises(EngineError) as caught:
-            self.long_chat(3).say("word " * 600, n_ctx=512, reserve=100)
-        needed = int(re.search(r"about ([\d,]+) tokens", caught.value.detail)[1].replace(",", ""))  # type: ignore[index]
-        assert 600 < needed < 640
-        assert "the window holds 512, of which 100 are kept for the answer" in caught.value.detail
-        assert caught.value.hint == f"Shorten it, or set n_ctx to {needed + 100:,} or more."
-
-    def test_with_that_much_room_it_is_taken(self) -> None:
-        chat = Chat(chatml_words())
-        with pytest.raises(EngineError) as caught:
-            chat.say("word " * 600, n_ctx=512, reserve=100)
-        enough = int(re.search(r"n_ctx to ([\d,]+)", caught.value.hint)[1].replace(",", ""))  # type: ignore[index]
-        assert chat.prompt(n_ctx=enough, reserve=100).facts.left_out == 0
-
-    def test_megabytes_are_refused_by_their_beginning(self) -> None:
-        chat = Chat(chatml_words())
-        with pytest.raises(EngineError, match=r"about 1,0\d\d,\d\d\d tokens"):
-            chat.say("a b " * 512 * 1024)
-        assert sum(map(len, chat.vocabulary.tokenized)) < 200_000
-
-    def test_megabytes_from_earlier_turns_are_left_out_by_a_look_at_their_beginning(self) -> None:
-        chat = Chat(chatml_words())
-        chat.branch = (Message(1, None, Role.USER, "a b " * 512 * 1024), Message(2, 1, Role.ASSISTANT, "Hm"))
-        assert chat.say("Hi").facts.left_out == 1
-        assert sum(map(len, chat.vocabulary.tokenized)) < 200_000
-
-    def test_megabytes_that_are_few_tokens_are_taken(self) -> None:
-        chat = Chat(chatml_words())
-        assert len(chat.say("x" * 2_000_000).tokens) < 20
-
-
 class TestContinuing:
     def test_an_answer_goes_on_behind_its_own_ids(self) -> None:
         chat = Chat(chatml_words())
@@ -385,7 +253,7 @@ class TestContinuing:
         assert chat.prompt(continue_answer=True).tokens == before
 
     def test_older_turns_make_room_for_it(self) -> None:
-        chat = TestWindow().long_chat(20)
+        chat = long_chat(20)
         ids = chat.answer("The cut answer")
         chat.branch = (*chat.branch[:-2], replace(chat.branch[-1], parent_id=chat.branch[-3].id))
         prompt = chat.prompt(n_ctx=512, continue_answer=True)

@@ -26,6 +26,8 @@ PATIENCE_S = 60.0
 GREEDY = Sampling(temperature=0.0)
 SMALL = Preset(n_ctx=1024, threads=1, threads_batch=1)
 """Small and predictable: one thread computes the same sums in the same order every time."""
+WORDS = [32 + number % 90 for number in range(700)]
+"""A long prompt in the vocabulary of the tiny models."""
 
 E = TypeVar("E")
 

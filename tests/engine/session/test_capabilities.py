@@ -16,7 +16,7 @@ from engine.presets.preset import Preset
 from engine.session.open import open_session
 from engine.session.session import Session
 from tests.echo_backend import EchoBackend
-from tests.engine.session.test_session import MODEL
+from tests.engine.session.watched import MODEL
 
 
 class Talk:

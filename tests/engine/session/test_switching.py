@@ -10,26 +10,20 @@ from pathlib import Path
 import pytest
 
 from engine.config import Config
-from engine.errors import EngineError, ModelError, UsageError
+from engine.errors import EngineError, UsageError
 from engine.events import Event, ModelFailed, Notice, PresetChanged, TurnFinished
-from engine.guide import builtin
 from engine.host.topology import Room, Topology
-from engine.model_ref import BuiltInModel, short_name
-from engine.models.catalog import list_models
+from engine.model_ref import short_name
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
-from engine.paths import models_dir
 from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset, Sampling
-from engine.session.model_finder import ModelFinder
 from engine.session.open import open_session
 from engine.session.session import Session
 from engine.session.switching import AGAIN_NS, Switching
-from tests.engine.models import raw_gguf
 from tests.fake_backend import FakeBackend
 
 FOUR_CPUS = Topology(usable=4, cores=4, fast_cores=4, quota=None)
-QUANTS = {"F16": (1, raw_gguf.F16), "Q8_0": (7, raw_gguf.Q8_0), "Q4_0": (2, 2)}
 
 
 @dataclass
@@ -73,16 +67,12 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    files = {}
-    for quant, (file_type, kind) in QUANTS.items():
-        tensors = [(name, shape, kind if len(shape) > 1 else raw_gguf.F32) for name, shape, _ in raw_gguf.TENSORS]
-        files[quant] = raw_gguf.write(models_dir() / f"tiny-{quant}.gguf", tensors=tensors, general__file_type=file_type)
+async def bench(quants: dict[str, Path]) -> AsyncIterator[Bench]:
     backend = FakeBackend()
     session = await open_session(Preset(), Config(), backend=backend, log=False)
-    made = Bench(session, backend, files, [])
+    made = Bench(session, backend, quants, [])
     session.switching._clock = lambda: made.now_ns
-    await session.load(files["Q8_0"])
+    await session.load(quants["Q8_0"])
     session.subscribe(made.events.append)
     yield made
     await session.close()
@@ -370,49 +360,3 @@ async def test_a_hot_stream_batch_counts_for_the_session_too(bench: Bench) -> No
     bench.session.switching.use(Preset(stream_batch=16))
     assert bench.session.slot.stream_batch == 16
     assert isinstance(bench.events[-1], PresetChanged)
-
-
-class TestFinder:
-    def test_a_path_is_taken_as_it_is(self, tmp_path: Path) -> None:
-        assert ModelFinder().find(Preset(model=str(tmp_path / "x.gguf")), None) == tmp_path / "x.gguf"
-        assert ModelFinder().find(Preset(), None) is None
-        assert ModelFinder().find(Preset(), tmp_path) == tmp_path
-
-    async def test_a_family_means_the_file_in_use_when_that_is_one_of_it(self, bench: Bench) -> None:
-        finder = ModelFinder()
-        assert finder.find(Preset(model="tiny"), bench.files["Q4_0"]) == bench.files["Q4_0"]
-        assert finder.find(Preset(model="Tiny Test"), None) == bench.files["F16"], "the largest that fits"
-
-    async def test_a_path_with_a_quant_is_another_file_of_its_family(self, bench: Bench) -> None:
-        assert ModelFinder().find(Preset(model=str(bench.files["F16"]), quant="q4_0"), None) == bench.files["Q4_0"]
-
-    def test_a_quant_that_is_here_twice_is_one_place_in_the_row(self, bench: Bench, tmp_path: Path) -> None:
-        copy = tmp_path / "copies" / "tiny-copy.gguf"
-        copy.parent.mkdir()
-        copy.write_bytes(bench.files["Q8_0"].read_bytes())
-        finder = ModelFinder(lambda: list_models([copy.parent]))
-        for path in (bench.files["Q8_0"], copy):
-            assert [choice.quant for choice in finder.quants(path)] == ["F16", "Q8_0", "Q4_0"]
-            assert finder.neighbour(path, 1) == ("Q4_0", bench.files["Q4_0"])
-        with pytest.raises(ModelError) as failed:
-            finder.quant(copy, "Q2_K")
-        assert failed.value.detail == "Here are: F16, Q8_0, Q4_0"
-
-    def test_the_built_in_model_has_all_its_quants_before_they_are_made(self) -> None:
-        finder = ModelFinder()
-        shipped = BuiltInModel("F16")
-        assert [choice.quant for choice in finder.quants(shipped)] == ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K"]
-        assert [choice.ref for choice in finder.quants(shipped)] == [shipped, None, None, None, None, None]
-        assert finder.find(Preset(model="builtin"), None) == shipped
-
-    def test_the_next_quant_of_the_built_in_model_is_made_when_asked_for(self) -> None:
-        finder = ModelFinder()
-        quant, ref = finder.neighbour(BuiltInModel("F16"), 1)
-        assert (quant, ref) == ("Q8_0", BuiltInModel("Q8_0"))
-        made = builtin.file_of(ref)
-        assert made is not None
-        assert check_model(made).facts.quant == "Q8_0"
-        assert finder.find(Preset(model="builtin"), ref) == finder.find(Preset(model=str(ref)), None) == ref
-        assert finder.find(Preset(model=str(made)), None) == ref, "its file is no other model"
-        with pytest.raises(ModelError, match="no larger quant"):
-            finder.neighbour(BuiltInModel("F16"), -1)

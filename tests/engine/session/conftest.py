@@ -1,0 +1,34 @@
+"""A session on a backend that says a script, and files of one model in three quants."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engine.config import Config
+from engine.paths import models_dir
+from engine.presets.preset import Preset
+from engine.session.open import open_session
+from tests.engine.models import raw_gguf
+from tests.engine.session.watched import MODEL, Watched
+from tests.fake_backend import FakeBackend
+
+
+@pytest.fixture
+async def watched() -> AsyncIterator[Watched]:
+    backend = FakeBackend()
+    session = await open_session(Preset(), Config(), backend=backend)
+    await session.load(MODEL)
+    yield Watched(session, backend)
+    await session.close()
+
+
+@pytest.fixture
+def quants() -> dict[str, Path]:
+    files = {}
+    for quant, (file_type, kind) in {"F16": (1, raw_gguf.F16), "Q8_0": (7, raw_gguf.Q8_0), "Q4_0": (2, 2)}.items():
+        tensors = [(name, shape, kind if len(shape) > 1 else raw_gguf.F32) for name, shape, _ in raw_gguf.TENSORS]
+        files[quant] = raw_gguf.write(models_dir() / f"tiny-{quant}.gguf", tensors=tensors, general__file_type=file_type)
+    return files
