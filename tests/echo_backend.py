@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from threading import Event
 
 from engine.backend import (
@@ -25,7 +24,7 @@ from engine.messages import ChatPrompt
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
 from engine.timings import compute_timings
-from tests.fake_backend import model_info
+from tests.factories import model_info
 
 
 class EchoBackend(Backend):
@@ -52,7 +51,7 @@ class EchoBackend(Backend):
         return self._loaded
 
     def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
-        model = replace(model_info(ref), fingerprint="echo", chat_template=None)
+        model = model_info(ref, fingerprint="echo", chat_template=None)
         self._loaded = EngineInfo(model, preset, n_ctx=4096, load_ms=0.0)
         future: Future[EngineInfo] = Future()
         future.set_result(self._loaded)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import ClassVar
 
@@ -18,8 +17,6 @@ from engine.backend import (
     GenerationFinished,
     HeldState,
     LoadProgressed,
-    MemoryKind,
-    ModelInfo,
     PrefillProgressed,
     PromptReady,
     StateKey,
@@ -30,15 +27,12 @@ from engine.backend import (
 from engine.chat.prompt import PreparedPrompt, PromptBuilder
 from engine.clock import now_ns
 from engine.errors import EngineError, XchatError
-from engine.model_ref import ModelRef, file_of
+from engine.model_ref import ModelRef
 from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset
 from engine.timings import compute_timings
+from tests.factories import CHATML, engine_info, model_info
 
-CHATML = (
-    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
-)
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<think>", "</think>")
 STEP_NS = 20_000_000
 """Pretended time between two tokens: 50 tokens/s."""
@@ -74,25 +68,6 @@ class FakeVocabulary:
         """A token for a generated piece."""
         self.pieces.append(piece)
         return 999 + len(self.pieces)
-
-
-def model_info(ref: ModelRef = Path("/models/fake-Q4_K_M.gguf"), **changes: object) -> ModelInfo:
-    """A plausible model."""
-    info = ModelInfo(
-        ref=ref,
-        path=file_of(ref),
-        name=ref.stem if isinstance(ref, Path) else str(ref),
-        architecture="qwen3",
-        quant="Q4_K_M",
-        n_params=600_000_000,
-        size_bytes=400_000_000,
-        n_ctx_train=4096,
-        n_vocab=260,
-        memory_kind=MemoryKind.ATTENTION,
-        chat_template=CHATML,
-        fingerprint="fake",
-    )
-    return replace(info, **changes)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -162,19 +137,7 @@ class FakeBackend:
             if self.load_error is not None and not (force and isinstance(self.load_error, TooLargeError)):
                 future.set_exception(self.load_error)
                 return
-            self.loaded = EngineInfo(
-                model=model_info(ref),
-                preset=preset,
-                n_ctx=self.n_ctx,
-                n_batch=512,
-                n_ubatch=128,
-                threads=2,
-                threads_batch=2,
-                load_ms=12.0,
-                memory={"weights": 400_000_000, "kv": 50_000_000, "compute": 2_000_000},
-                system_info="AVX2 = 1",
-                library="0.5.0, build 0a1b2c3",
-            )
+            self.loaded = engine_info(model_info(ref), preset=preset, n_ctx=self.n_ctx)
             self._count(preset)
             future.set_result(self.loaded)
 

@@ -137,6 +137,12 @@ def test_no_folder_has_more_than_20_modules() -> None:
     assert {folder for folder, count in full.items() if count > MOST_FILES} == set()
 
 
+def test_the_tests_of_the_engine_need_none_of_the_screen() -> None:
+    paths = sorted((ROOT / "tests/engine").rglob("*.py"))
+    upwards = [(path, name) for path in paths for name in imports(ast.parse(path.read_text("utf-8"))) if name.startswith("tests.tui")]
+    assert upwards == []
+
+
 def trees() -> Iterator[tuple[Path, ast.Module]]:
     """The syntax trees of all modules of the program."""
     for folder in ("engine", "tui"):

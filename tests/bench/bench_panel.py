@@ -43,7 +43,7 @@ def play(result: Path, *, hidden: bool, sweep: bool) -> None:
     from textual.app import App, ComposeResult
 
     from engine.host.sampler import host_sampler
-    from tests.tui.panel_feed import ScriptedSession
+    from tests.engine.metrics.scripted import ScriptedSession
     from tui.panel.panel import Panel
     from tui.theming import load_themes
 

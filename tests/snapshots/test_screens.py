@@ -7,11 +7,11 @@ from textual.widget import Widget
 
 from engine.messages import Role
 from engine.records import Message
+from tests.engine.metrics.scripted import ScriptedSession
 from tests.engine.profiling.captures import record
 from tests.fake_backend import FakeBackend
 from tests.snapshots.picture import compare
 from tests.tui.host import Host, wait_until
-from tests.tui.panel_feed import ScriptedSession
 from tests.tui.program import program
 from tui.dialogs.confirm import Confirm
 from tui.flame.screen import FlameScreen

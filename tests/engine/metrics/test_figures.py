@@ -28,8 +28,8 @@ from engine.store.export.rowformats import write_csv
 from engine.store.export.tables import Selection, What, open_table
 from engine.store.rows import SAMPLE_COLUMNS, insert, sample_row
 from engine.store.schema.migrations import add_figures, migrate
-from tests.tui.panel_feed import ScriptedSession
-from tests.tui.turns import turn_record
+from tests.engine.metrics.scripted import ScriptedSession
+from tests.factories import turn_record
 from tui.drawing.rows import text_of
 from tui.panel.explain import explained
 from tui.panel.panel import PANES

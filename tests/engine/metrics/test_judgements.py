@@ -17,7 +17,7 @@ from engine.metrics.alerts import THRESHOLDS, Alerts
 from engine.metrics.noise import NoiseWatch
 from engine.metrics.pacing import BIGGEST, Costs, smallest_batch
 from engine.metrics.roofline import ModelTraffic, roofline, verdict
-from tests.tui.panel_feed import host_sample
+from tests.engine.metrics.scripted import host_sample
 
 QUIET = replace(host_sample(0), threads=())
 """The kernel of this machine does not say how long threads waited."""

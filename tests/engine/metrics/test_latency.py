@@ -16,7 +16,7 @@ from engine.metrics.latency import (
     histogram_edge_ms,
     likely_cause,
 )
-from tests.tui.panel_feed import host_sample
+from tests.engine.metrics.scripted import host_sample
 
 
 def steady(count: int, gap_ms: float, start_ns: int = 0) -> list[int]:

@@ -30,7 +30,8 @@ from engine.metrics.snapshot import MarkerKind, Phase
 from engine.presets.preset import Preset
 from engine.records import Message
 from engine.timings import compute_timings
-from tests.tui.panel_feed import MODEL, ScriptedSession, engine_info, host_sample, turn_record
+from tests.engine.metrics.scripted import ENGINE, MODEL, WAITS, ScriptedSession, host_sample
+from tests.factories import turn_record
 
 
 class Clock:
@@ -53,7 +54,7 @@ def clock() -> Clock:
 @pytest.fixture
 def meter(clock: Clock) -> Meter:
     meter = Meter(clock=clock)
-    meter.handle(ModelReady(engine_info()))
+    meter.handle(ModelReady(ENGINE))
     return meter
 
 
@@ -84,7 +85,7 @@ def finish(meter: Meter, times: list[int], *, submitted_ns: int, prefilled_ns: i
         prefill_end_ns=prefilled_ns,
         token_ns=times,
     )
-    meter.handle(TurnFinished(ANSWER, turn_record(ANSWER.id, timings_of=timings, token_ns=tuple(times), stop_reason=reason)))
+    meter.handle(TurnFinished(ANSWER, turn_record(id=ANSWER.id, timings=timings, token_ns=tuple(times), stop_reason=reason, **WAITS)))
 
 
 def test_a_turn_goes_through_its_phases(meter: Meter, clock: Clock) -> None:

@@ -19,7 +19,7 @@ from engine.metrics.log_row import sample_of
 from engine.metrics.prometheus import HOST, PrometheusEndpoint
 from engine.metrics.report import report
 from engine.metrics.snapshot import EMPTY, Snapshot
-from tests.tui.panel_feed import ScriptedSession
+from tests.engine.metrics.scripted import ScriptedSession
 
 linux_or_mac = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
 

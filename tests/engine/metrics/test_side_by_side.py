@@ -8,7 +8,7 @@ import pytest
 
 from engine.metrics.side_by_side import COMPARED, Side, side_by_side
 from engine.records import TurnRecord
-from tests.tui.turns import turn_record
+from tests.factories import turn_record
 
 
 def turn(milliseconds: float, noisy: str | None = None) -> TurnRecord:

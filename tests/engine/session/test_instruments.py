@@ -27,8 +27,8 @@ from engine.presets.preset import Preset
 from engine.session import instruments as instruments_module
 from engine.session.open import open_session
 from engine.store.queries.speeds import speeds_by_file
+from tests.engine.metrics.scripted import host_sample
 from tests.fake_backend import FakeBackend
-from tests.tui.panel_feed import host_sample
 
 MODEL = Path("/models/fake-Q4_K_M.gguf")
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.backend import StopReason
 from engine.config import Config
-from engine.errors import EngineError, ModelError, StoreError, UsageError
+from engine.errors import EngineError, ModelError, UsageError
 from engine.events import (
     AnswerGrew,
     BranchChanged,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import accumulate, count, cycle, islice
 
-from engine.backend import StopReason
 from engine.messages import Role
 from engine.records import Message, MessageStatus, Sample, TurnRecord
 from engine.timings import compute_timings
+from tests.factories import turn_record
 
 _ids = count(1_700_000_000_000 << 20)
 
@@ -44,7 +44,7 @@ def token_times(n: int, start_ns: int = 5_000_000_000) -> tuple[int, ...]:
 def turn(session_id: int | None, of: Message, *, asked: Message | None = None, tokens: int = 20, gap_factor: float = 1.0) -> TurnRecord:
     start = 5_000_000_000
     times = tuple(start + round((at - start) * gap_factor) for at in token_times(tokens, start))
-    return TurnRecord(
+    return turn_record(
         id=of.id,
         session_id=session_id,
         user_message_id=asked.id if asked else None,
@@ -52,14 +52,10 @@ def turn(session_id: int | None, of: Message, *, asked: Message | None = None, t
         model="Tiny 0.6B",
         model_path="/models/tiny-0.6b-q4_k_m.gguf",
         model_fingerprint="f00d",
-        quant="Q4_K_M",
-        preset="daily",
         preset_json='{"name":"daily","n_batch":512}',
-        n_ctx=4096,
         threads=4,
         threads_batch=8,
         stream_batch=2,
-        stop_reason=StopReason.EOG,
         timings=compute_timings(
             cache_n=7,
             prompt_n=30,
@@ -78,12 +74,9 @@ def turn(session_id: int | None, of: Message, *, asked: Message | None = None, t
         paint_ms=12.25,
         diverged_at=7,
         left_out=1,
-        judged=True,
-        noisy=None,
         disturbed=0.02,
         quiet_per_second=71.5,
         rss_peak_bytes=900_000_000,
-        error=None,
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import tui.cli
-from engine.backend import StopReason
 from engine.clock import now_ns, wall_ms
 from engine.errors import CaptureError, UsageError
 from engine.paths import database_path
@@ -18,6 +17,7 @@ from engine.store.captures import NOISE, list_captures, save_capture
 from engine.timings import compute_timings
 from tests.engine.profiling.captures import FOLDED, record
 from tests.engine.profiling.test_capture import ENOUGH, linux
+from tests.factories import turn_record
 from tui.cli.main import COMMANDS, parse
 from tui.cli.profile import Recorder, with_turn
 
@@ -32,25 +32,7 @@ def xchat(*arguments: str) -> int:
 def turn(started_ms: int, token_ns: tuple[int, ...]) -> TurnRecord:
     first = token_ns[0]
     timings = compute_timings(cache_n=0, prompt_n=1, submitted_ns=first, prefill_start_ns=first, prefill_end_ns=first, token_ns=token_ns)
-    return TurnRecord(
-        id=9,
-        session_id=1,
-        user_message_id=None,
-        started_ms=started_ms,
-        model="tiny",
-        model_path="tiny.gguf",
-        model_fingerprint="f",
-        quant="Q4",
-        preset="daily",
-        preset_json="{}",
-        n_ctx=512,
-        threads=1,
-        threads_batch=1,
-        stream_batch=1,
-        stop_reason=StopReason.EOG,
-        timings=timings,
-        token_ns=token_ns,
-    )
+    return turn_record(id=9, started_ms=started_ms, timings=timings, token_ns=token_ns)
 
 
 def test_every_module_with_a_command_is_found_by_the_program() -> None:
@@ -150,7 +132,7 @@ def test_the_turn_of_the_run_gives_the_capture_its_tokens() -> None:
     began = now_ns()
     capture = record(seconds=60.0, started_ms=wall_ms())
     named = with_turn(capture, turn(wall_ms() + 1, tuple(range(began + 10**9, began + 11 * 10**9, 10**9))))
-    assert (named.tokens, named.turn_id, named.model, named.preset) == (10, 9, "tiny", "daily")
+    assert (named.tokens, named.turn_id, named.model, named.preset) == (10, 9, "fake", "daily")
     assert named.overhead.speed_during == pytest.approx(1.0)
 
 

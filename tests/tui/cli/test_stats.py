@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -16,7 +15,8 @@ from engine.paths import database_path
 from engine.records import Message
 from engine.store.writer import Store
 from engine.timings import compute_timings
-from tests.tui.panel_feed import ScriptedSession, turn_record
+from tests.engine.metrics.scripted import ScriptedSession
+from tests.factories import turn_record
 from tui.cli import stats
 
 MS = 1_000_000
@@ -86,8 +86,8 @@ async def saved_session() -> None:
         times = [1_000 * MS + at * gap_ms * MS for at in range(1, 51)]
         timings = compute_timings(cache_n=10, prompt_n=100, submitted_ns=0, prefill_start_ns=0, prefill_end_ns=1_000 * MS, token_ns=times)
         await store.save_message(session, user)
-        record = turn_record(answer.id, timings_of=timings, token_ns=tuple(times), session_id=session, judged=True, noisy=noisy)
-        await store.save_turn(replace(record, user_message_id=user.id), answer)
+        record = turn_record(id=answer.id, session_id=session, user_message_id=user.id, timings=timings, token_ns=tuple(times), noisy=noisy)
+        await store.save_turn(record, answer)
     await store.close()
 
 

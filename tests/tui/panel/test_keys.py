@@ -16,9 +16,9 @@ from engine.host import bandwidth
 from engine.host.bandwidth import HostLimits
 from engine.metrics.history import Window
 from engine.metrics.snapshot import Phase
+from tests.engine.metrics.scripted import ScriptedSession
 from tests.tui.host import Host
 from tests.tui.panel.test_panel import screen_text
-from tests.tui.panel_feed import ScriptedSession
 from tui.actions.registry import ACTIONS, Scope
 from tui.actions.registry import BY_ID as BY_ACTION
 from tui.drawing.braille import Glyphs

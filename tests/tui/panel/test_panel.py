@@ -7,7 +7,7 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from engine.metrics.snapshot import EMPTY
-from tests.tui.panel_feed import ScriptedSession
+from tests.engine.metrics.scripted import ScriptedSession
 from tui.panel.pane import Density, Pane
 from tui.panel.panel import PANES, Panel
 

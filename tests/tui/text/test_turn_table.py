@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engine.metrics.side_by_side import Side, side_by_side
-from tests.tui.turns import turn_record
+from tests.factories import turn_record
 from tui.text.turn_table import columns_for, difference_row, heading, side_heading, side_layout, turn_row
 
 

@@ -12,7 +12,7 @@ from engine.events import PromptEvaluated
 from engine.messages import Role
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus
-from tests.tui.turns import turn_record
+from tests.factories import turn_record
 from tui.text import wording
 
 
@@ -38,10 +38,10 @@ def message(status: MessageStatus) -> Message:
 def test_an_answer_that_ended_early_says_why_and_how_to_go_on() -> None:
     whole, cut = message(MessageStatus.COMPLETE), message(MessageStatus.PARTIAL)
     assert wording.ending(whole, turn_record(), None, continue_key="Alt+C") == ""
-    assert wording.ending(cut, turn_record(StopReason.CANCELLED), None, continue_key="Alt+C") == "Stopped. Alt+C goes on."
-    assert "end of the window" in wording.ending(cut, turn_record(StopReason.LENGTH), None, continue_key="")
+    assert wording.ending(cut, turn_record(stop_reason=StopReason.CANCELLED), None, continue_key="Alt+C") == "Stopped. Alt+C goes on."
+    assert "end of the window" in wording.ending(cut, turn_record(stop_reason=StopReason.LENGTH), None, continue_key="")
     error = EngineError("The engine died", "an assertion failed")
-    assert wording.ending(cut, turn_record(StopReason.ERROR), error, continue_key="") == "The engine died: an assertion failed"
+    assert wording.ending(cut, turn_record(stop_reason=StopReason.ERROR), error, continue_key="") == "The engine died: an assertion failed"
 
 
 def test_reading_the_prompt_says_how_far_and_how_long() -> None:

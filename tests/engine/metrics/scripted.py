@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.backend import EngineInfo, MemoryKind, ModelInfo, StopReason
 from engine.clock import NS_PER_MS, NS_PER_S
 from engine.events import AnswerGrew, ModelReady, PromptEvaluated, TurnFinished, TurnStarted
 from engine.host.bandwidth import HostLimits
@@ -19,31 +18,21 @@ from engine.messages import Role
 from engine.metrics.meter import Meter
 from engine.metrics.roofline import ModelTraffic
 from engine.metrics.snapshot import Snapshot
-from engine.presets.preset import Preset
-from engine.records import Message, MessageStatus, TurnRecord
+from engine.records import Message, MessageStatus
 from engine.timings import compute_timings
+from tests.factories import engine_info, model_info, turn_record
 
 TICK_NS = NS_PER_S // 2
 MODEL = Path("/models/tiny-Q4_K_M.gguf")
-
-
-def engine_info(threads: int = 2) -> EngineInfo:
-    model = ModelInfo(
-        ref=MODEL,
-        path=MODEL,
-        name="tiny",
-        architecture="llama",
-        quant="Q4_K_M",
-        n_params=600_000_000,
-        size_bytes=400_000_000,
-        n_ctx_train=8192,
-        n_vocab=32_000,
-        memory_kind=MemoryKind.ATTENTION,
-        chat_template=None,
-        fingerprint="f",
-    )
-    memory = {"weights": 400_000_000, "kv": 117_000_000, "compute": 60_000_000, "output": 1_000_000}
-    return EngineInfo(model, Preset(), 8192, 812.0, threads, threads, 512, 512, memory, "AVX2")
+WAITS = {"queue_ms": 0.4, "template_ms": 1.1, "tokenize_ms": 2.3, "first_visible_ms": 2010.0, "first_paint_ms": 2040.0}
+"""Of a turn's time, what the engine does not measure itself."""
+ENGINE = engine_info(
+    model_info(MODEL, name="tiny", n_ctx_train=8192),
+    n_ctx=8192,
+    load_ms=812.0,
+    n_ubatch=512,
+    memory={"weights": 400_000_000, "kv": 117_000_000, "compute": 60_000_000, "output": 1_000_000},
+)
 
 
 def host_sample(at_ns: int, interval_s: float | None = 0.5, *, busy: float = 80.0, others: float = 3.0) -> HostSample:
@@ -67,7 +56,7 @@ class ScriptedSession:
         self.meter = Meter(clock=lambda: self.now_ns)
         self.meter.traffic = ModelTraffic(380_000_000, 114_688, 600_000_000)
         self.meter.limits = HostLimits(2, 34.0, 90.0)
-        self.meter.handle(ModelReady(engine_info()))
+        self.meter.handle(ModelReady(ENGINE))
         self._rate = rate
         self._terminal = 0
         self._tick = 0
@@ -119,35 +108,8 @@ class ScriptedSession:
             prefill_end_ns=prefilled,
             token_ns=times,
         )
-        self.meter.handle(TurnFinished(answer, turn_record(answer.id, timings_of=timings, token_ns=tuple(times))))
+        record = turn_record(id=answer.id, timings=timings, token_ns=tuple(times), **WAITS)
+        self.meter.handle(TurnFinished(answer, record))
         for _ in range(6):
             self.now_ns += TICK_NS
             yield
-
-
-def turn_record(turn_id: int, *, timings_of: object = None, token_ns: tuple[int, ...] = (), **changes: object) -> TurnRecord:
-    fields: dict[str, object] = {
-        "id": turn_id,
-        "session_id": None,
-        "user_message_id": None,
-        "started_ms": 0,
-        "model": "tiny",
-        "model_path": str(MODEL),
-        "model_fingerprint": "f",
-        "quant": "Q4_K_M",
-        "preset": "daily",
-        "preset_json": "{}",
-        "n_ctx": 8192,
-        "threads": 2,
-        "threads_batch": 2,
-        "stream_batch": 4,
-        "stop_reason": StopReason.EOG,
-        "timings": timings_of,
-        "token_ns": token_ns,
-        "queue_ms": 0.4,
-        "template_ms": 1.1,
-        "tokenize_ms": 2.3,
-        "first_visible_ms": 2010.0,
-        "first_paint_ms": 2040.0,
-    }
-    return TurnRecord(**(fields | changes))  # type: ignore[arg-type]
