@@ -18,7 +18,7 @@ from textual.timer import Timer
 
 from engine.errors import UsageError, XchatError
 from engine.last_used import recall, remember
-from engine.metrics.link import Link
+from engine.metrics.link import LATE_S, Link
 from engine.paths import state_dir
 from tui.actions.bindings import OF_THE_APP, Handler, bindings_for, resolve
 from tui.actions.palette import Command, action_commands, theme_commands
@@ -218,7 +218,17 @@ class XchatApp(App[None], inherit_bindings=False):
         if not isinstance(driver, SafeLinuxDriver):
             return Link(0, 0.0)
         tty, trip = driver.tty, driver.round_trip
-        return Link(driver.backlog, tty.stalled_s, busy=trip.behind, round_trip_s=trip.newest_s, blocked_s=tty.blocked_s)
+        starved_s = driver.starvation.recent_s()
+        return Link(driver.backlog, tty.stalled_s, trip.late_s, trip.newest_s, tty.blocked_s, starved_s)
+
+    def probe_line(self) -> bool:
+        """Ask how fast the line is while nothing is painted; returns whether the last answer, or the one under way, is late."""
+        driver = self._driver
+        if not isinstance(driver, SafeLinuxDriver):
+            return False
+        late = max(driver.round_trip.newest_late_s, driver.round_trip.late_s)
+        driver.probe()
+        return late > LATE_S + self.link().excused_s
 
     def bytes_written(self) -> int:
         """Bytes sent to the terminal so far."""

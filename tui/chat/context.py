@@ -42,6 +42,9 @@ class Program(Protocol):
     def bytes_written(self) -> int:
         """Bytes sent to the terminal so far."""
 
+    def probe_line(self) -> bool:
+        """Ask how fast the line is while nothing is painted; returns whether the last answer was late."""
+
     def limit_colours(self, limited: bool) -> None:
         """Send at most 256 colours, or all of them again."""
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+
+from textual.timer import Timer
 
 from engine.metrics.link import Link
 from tui.chat.context import ChatContext
 from tui.terminal.link import LinkWatch, Pacer
+
+CHECK_EVERY_S = 1.0
+"""Between two looks whether a slow connection has recovered, whether anything goes on or not."""
 
 REMOTE_JUMP = 8
 """Lines that the conversation scrolls at once over a connection where each step costs a whole picture."""
@@ -22,6 +28,8 @@ class PacingController:
         self._low_bandwidth = low_bandwidth
         self._slow_changed = slow_changed
         self._watch = LinkWatch(slow=low_bandwidth)
+        self._starved = LinkWatch(slow=False)
+        self._timer: Timer | None = None
         self.pacer = Pacer(remote=remote)
         context.transcript.jump = REMOTE_JUMP if remote else 1
 
@@ -39,12 +47,21 @@ class PacingController:
     def check_link(self, now_s: float) -> None:
         """Send fewer bytes while the connection is slow, unless that was asked for anyway. `now_s`: any monotonic clock."""
         context, session = self._context, self._context.session
-        # While nothing is painted, nothing is learnt about the connection.
-        slowed = self.pacer.slowed if session is not None and session.busy else None
+        slowed: bool | None
+        if session is not None and session.busy:
+            slowed = self.pacer.held_up if self._watch.slow else self.pacer.slowed
+        else:
+            # While nothing is painted, nothing is learnt about the connection unless it is asked.
+            slowed = context.program.probe_line() if self._watch.slow and not self._low_bandwidth else None
+        self._show_starved(now_s)
         if self._low_bandwidth or not self._watch.look(slowed=slowed, now_s=now_s):
             return
         slow = self._watch.slow
         context.program.limit_colours(slow)
+        if slow:
+            self._timer = context.screen.set_interval(CHECK_EVERY_S, lambda: self.check_link(time.monotonic()))
+        elif self._timer is not None:
+            self._timer.stop()
         remote = slow or self._remote
         self.pacer.be_remote(remote=remote)
         context.transcript.jump = REMOTE_JUMP if remote else 1
@@ -58,3 +75,10 @@ class PacingController:
             )
         else:
             context.notify("Connection recovered", "Full repaint rate restored.")
+
+    def _show_starved(self, now_s: float) -> None:
+        """Say when it is the machine that is slow: then nothing is spared, since sending less would not help."""
+        session = self._context.session
+        starved = self._context.program.link().excused_s > 0 and session is not None and session.busy
+        if self._starved.look(slowed=starved, now_s=now_s):
+            self._context.set_status(busy_machine=self._starved.slow)

@@ -33,6 +33,7 @@ class Status:
     unseen: bool = False
     """New text waits below."""
     slow_line: bool = False
+    busy_machine: bool = False
 
     def parts(self) -> list[tuple[int, str, str]]:
         """(importance, from 0; what it is; text), left to right. The least important go first when there is no room."""
@@ -46,7 +47,7 @@ class Status:
             (4, "plain", self.preset),
             (3, "plain", f"batch {self.batch}" if self.batch else ""),
             (7, "plain", self.threads),
-            (6, "plain", "slow line" if self.slow_line else ""),
+            (6, "plain", "slow line" if self.slow_line else "busy machine" if self.busy_machine else ""),
         ]
 
     def right(self, end_key: str) -> str:

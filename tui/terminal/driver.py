@@ -14,6 +14,7 @@ import threading
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Mapping
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from textual import events
@@ -30,11 +31,19 @@ from tui.terminal.round_trip import HOLD_S, RoundTrip
 if TYPE_CHECKING:
     from textual.app import App
 
+    from tui.terminal.starvation import Starvation
+
 READ_BYTES = 65536
 """Most input taken at once; a paste arrives in as few pieces as the kernel allows."""
 
 POLL_S = 0.1
 """How often the input thread looks whether it is to end."""
+
+LAST_ANSWER_S = 1.0
+"""Longest wait for the terminal's last answer before it is given back."""
+
+PROBE = "\x1b[0m" * 256
+"""A kilobyte that draws nothing: a line that carries less than 10 KB/s answers late after it."""
 
 
 class Burst(events.Paste):
@@ -148,6 +157,19 @@ class SafeLinuxDriver(LinuxDriver):
         if not self.tty.gone.is_set():
             super().write(data)
 
+    def probe(self) -> None:
+        """Send bytes that draw nothing, so that the answer says how fast the line is while nothing else is sent."""
+        if self.round_trip.waiting_s == 0:
+            self.write(PROBE)
+            self.ask()
+
+    @cached_property
+    def starvation(self) -> Starvation:
+        """How long the threads of the screen waited for a CPU."""
+        from tui.terminal.starvation import Starvation
+
+        return Starvation()
+
     def ask(self) -> None:
         """Have the terminal say when it has drawn everything up to here."""
         if self.input_tty and self._writer_thread is not None and (query := self.round_trip.ask()):
@@ -218,6 +240,7 @@ class SafeLinuxDriver(LinuxDriver):
         if self.tty.gone.is_set():
             self.exit_event.set()
             return
+        self.round_trip.await_answer(LAST_ANSWER_S)
         super().stop_application_mode()
 
     def close(self) -> None:

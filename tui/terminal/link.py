@@ -13,6 +13,8 @@ FASTEST_S = 1 / 60
 """Between two flushes when the person asked for small chunks."""
 LONGEST_S = 2.0
 """Longest pause while the terminal is behind."""
+EASING = 0.8
+"""Each pause is this share of the one before once the line keeps up."""
 LOOK_AGAIN_S = 0.1
 """Between two looks whether the terminal is still behind."""
 SMALL = 400
@@ -37,11 +39,17 @@ class Pacer:
         self._backoff_s = 0.0
         self._behind_s: float | None = None
         """When the line was first seen to be behind with the last flush."""
+        self._waited = False
 
     @property
     def slowed(self) -> bool:
         """Whether the line forces longer pauses than usual."""
         return self._behind_s is not None or self._backoff_s > self.floor_s
+
+    @property
+    def held_up(self) -> bool:
+        """Whether the last flush had to wait for the line, or the next one has to."""
+        return self._behind_s is not None or self._waited
 
     def be_remote(self, *, remote: bool) -> None:
         """Take the pace of a remote line, or of a local one."""
@@ -59,9 +67,10 @@ class Pacer:
             return False
         if self._behind_s is not None:
             self._backoff_s = min(LONGEST_S, self.pause() + now_s - self._behind_s)
-            self._behind_s = None
+            self._behind_s, self._waited = None, True
         else:
-            self._backoff_s = self._backoff_s * 0.9 if self._backoff_s * 0.9 > self.floor_s else 0.0
+            self._backoff_s = self._backoff_s * EASING if self._backoff_s * EASING > self.floor_s else 0.0
+            self._waited = False
         return True
 
     def pause(self, cost_s: float = 0.0) -> float:
@@ -69,9 +78,9 @@ class Pacer:
         return max(self.floor_s, self._backoff_s, min(LONGEST_REST_S, cost_s / self.share))
 
 
-SLOW_AFTER_S = 5.0
+SLOW_AFTER_S = 3.0
 """A line that has been behind for so long is a slow line."""
-WELL_AFTER_S = 30.0
+WELL_AFTER_S = 7.0
 """A line that has kept up for so long is well again."""
 
 

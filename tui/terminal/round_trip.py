@@ -8,6 +8,7 @@ line is empty again.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable
 
@@ -24,8 +25,6 @@ LATE_S = 60.0
 """So long after a question its answer may still come, given up or not."""
 HOLD_S = 0.1
 """So long the beginning of what may become an answer is kept back; a lone Esc among it."""
-SLACK_S = 0.1
-"""An answer this much later than on the empty line means that the line is busy."""
 FORGETTING = 0.02
 """Share of each slower answer that moves the best one, since lines change."""
 
@@ -45,6 +44,7 @@ class RoundTrip:
         """Until when an answer that was given up may still come."""
         self._held = ""
         self._held_s = 0.0
+        self._answer_came = threading.Event()
 
     def ask(self) -> str:
         """What to send after a frame; empty while an answer is under way, or too soon after the last."""
@@ -55,6 +55,7 @@ class RoundTrip:
         if self._mute or self._asked_s is not None or now - self._asked_last_s < ASK_EVERY_S:
             return ""
         self._asked_s = self._asked_last_s = now
+        self._answer_came.clear()
         return QUERY
 
     @property
@@ -64,9 +65,20 @@ class RoundTrip:
         return 0.0 if asked is None else self._clock() - asked
 
     @property
-    def behind(self) -> bool:
-        """Whether the terminal is still busy with what was sent before."""
-        return self._best_s is not None and SLACK_S < self.waiting_s - self._best_s < PATIENCE_S
+    def late_s(self) -> float:
+        """By how much the answer under way is later than on the empty line; 0 when none is, or once it is given up."""
+        late = 0.0 if self._best_s is None else self.waiting_s - self._best_s
+        return late if 0.0 < late < PATIENCE_S else 0.0
+
+    @property
+    def newest_late_s(self) -> float:
+        """By how much the newest answer was later than on the empty line."""
+        return 0.0 if self.newest_s is None or self._best_s is None else max(0.0, self.newest_s - self._best_s)
+
+    def await_answer(self, longest_s: float) -> None:
+        """Wait for the answer under way, so that it is not typed into what reads the terminal next. Not on the input thread."""
+        if self._asked_s is not None:
+            self._answer_came.wait(longest_s)
 
     def without_answers(self, text: str) -> str:
         """Input with the answers taken out, however late or torn they come; what may become one is kept back until `tick`."""
@@ -98,6 +110,7 @@ class RoundTrip:
         self._owed_until_s = float("-inf")
         if self._asked_s is None:
             return
+        self._answer_came.set()
         took = self._clock() - self._asked_s
         self._asked_s, self.newest_s = None, took
         best = self._best_s

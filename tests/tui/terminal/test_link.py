@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from engine.metrics.link import Link
@@ -37,8 +39,24 @@ def test_a_write_that_stands_still_counts_as_behind() -> None:
     assert not Pacer(remote=False).due(Link(backlog=0, stalled_s=0.2), 0.0)
 
 
+def test_what_the_machine_explains_is_no_slow_line_and_what_it_does_not_explain_is_one() -> None:
+    starved = Link(backlog=2, stalled_s=0.2, late_s=0.4, starved_s=0.2)
+    assert Pacer(remote=False).due(starved, 0.0)
+    assert not Pacer(remote=False).due(replace(starved, late_s=2.0), 0.0)
+    assert not Pacer(remote=False).due(replace(starved, backlog=9), 0.0)
+
+
+def test_a_flush_that_waited_for_the_line_counts_until_one_goes_freely() -> None:
+    pacer = Pacer(remote=False)
+    pacer.due(BEHIND, 0.0)
+    pacer.due(FREE, 2.0)
+    assert pacer.held_up
+    pacer.due(FREE, 4.0)
+    assert not pacer.held_up
+
+
 def test_a_late_answer_of_the_terminal_counts_as_behind() -> None:
-    assert not Pacer(remote=False).due(Link(backlog=0, stalled_s=0.0, busy=True), 0.0)
+    assert not Pacer(remote=False).due(Link(backlog=0, stalled_s=0.0, late_s=0.2), 0.0)
 
 
 def test_when_the_line_is_free_again_the_pace_comes_back_step_by_step() -> None:
@@ -64,7 +82,7 @@ def test_painting_keeps_to_its_share_of_a_core_and_text_never_waits_longer_than_
 def test_a_slow_line_is_noticed_and_a_wobble_is_not() -> None:
     watch = LinkWatch(slow=False)
     assert not watch.look(slowed=True, now_s=0.0)
-    assert not watch.look(slowed=False, now_s=4.0)
+    assert not watch.look(slowed=False, now_s=SLOW_AFTER_S - 1)
     assert not watch.look(slowed=True, now_s=5.0)
     assert watch.look(slowed=True, now_s=5.0 + SLOW_AFTER_S)
     assert watch.slow

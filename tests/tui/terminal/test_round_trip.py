@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.terminal.round_trip import ASK_EVERY_S, HOLD_S, PATIENCE_S, QUERY, SLACK_S, RoundTrip
+from engine.metrics.link import LATE_S
+from tui.terminal.round_trip import ASK_EVERY_S, HOLD_S, PATIENCE_S, QUERY, RoundTrip
 
 ANSWER = "\x1b[?62;4;22c"
 
@@ -56,23 +59,23 @@ def test_a_line_is_behind_when_the_answer_takes_longer_than_on_the_empty_line(cl
     answered_after(trip, clock, 0.16)
     clock.now += 1
     trip.ask()
-    clock.now += 0.16 + SLACK_S / 2
-    assert not trip.behind
-    clock.now += SLACK_S
-    assert trip.behind
+    clock.now += 0.16 + LATE_S / 2
+    assert trip.late_s <= LATE_S
+    clock.now += LATE_S
+    assert trip.late_s > LATE_S
     trip.without_answers(ANSWER)
-    assert not trip.behind
+    assert trip.late_s <= LATE_S
 
 
 def test_a_terminal_that_never_answers_is_asked_once_and_never_waited_for(clock: Clock) -> None:
     trip = RoundTrip(clock)
     trip.ask()
     clock.now += PATIENCE_S * 0.9
-    assert not trip.behind
+    assert trip.late_s <= LATE_S
     for _ in range(5):
         clock.now += PATIENCE_S
         assert trip.ask() == ""
-        assert not trip.behind
+        assert trip.late_s <= LATE_S
     assert trip.newest_s is None
 
 
@@ -82,7 +85,7 @@ def test_a_lost_answer_holds_nothing_up_for_long(clock: Clock) -> None:
     clock.now += 1
     trip.ask()
     clock.now += PATIENCE_S + 1
-    assert not trip.behind
+    assert trip.late_s <= LATE_S
     assert trip.ask() == QUERY
 
 
@@ -133,3 +136,21 @@ def test_keys_and_other_reports_pass(clock: Clock) -> None:
     trip.ask()
     for sequence in ("\x1b[A", "\x1b[1;5R", "\x1b[?2026;2$y", "\x1bc", "\x1b[200~"):
         assert trip.without_answers(sequence) == sequence
+
+
+def test_whoever_gives_the_terminal_back_gets_the_last_answer_first() -> None:
+    trip = RoundTrip()
+    assert trip.ask() == QUERY
+    answer = threading.Timer(0.05, trip.without_answers, (ANSWER,))
+    answer.start()
+    trip.await_answer(30.0)
+    assert trip.newest_s is not None
+    answer.join()
+
+
+def test_a_terminal_that_does_not_answer_holds_nobody_up_for_long() -> None:
+    trip = RoundTrip()
+    trip.await_answer(30.0)
+    trip.ask()
+    trip.await_answer(0.01)
+    assert trip.newest_s is None
