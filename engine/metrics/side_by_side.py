@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from engine.backend import StopReason
 from engine.metrics.figures import FIGURES
 from engine.metrics.figures.figure import Figure
 from engine.records import TurnRecord
+
+UNKNOWN_SHARE = 0.5
+"""Taken to be what others took of a disturbed turn where that was not measured."""
+MOST_TAKEN = 0.99
+"""A turn of which others took everything still counts for something."""
 
 COMPARED = tuple(figure for figure in FIGURES if figure.of_turn)
 """What is compared."""
@@ -23,6 +29,8 @@ class Middle:
     """Median absolute deviation."""
     turns: int
     """How many turns had the figure."""
+    disturbed: bool = False
+    """Whether they were disturbed by others: then the deviation is at least the share of their time that others took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +46,48 @@ class Side:
         """Turns whose figures can be compared."""
         return tuple(turn for turn in self.turns if turn.clean)
 
+    @property
+    def compared(self) -> tuple[TurnRecord, ...]:
+        """The clean turns, or where there are none those that others disturbed."""
+        return self.clean or tuple(turn for turn in self.turns if turn.stop_reason is not StopReason.ERROR)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether there is no clean turn, so that the figures are those of disturbed ones."""
+        return bool(self.compared) and not self.clean
+
     def values(self, figure: Figure) -> tuple[float | None, ...]:
-        """A figure in each clean turn, in the unit of charts."""
+        """A figure in each compared turn, in the unit of charts."""
         scale = figure.chart_unit[1]
-        found = [figure.of_turn(turn) if figure.of_turn else None for turn in self.clean]
+        found = [figure.of_turn(turn) if figure.of_turn else None for turn in self.compared]
         return tuple(None if value is None else value / scale for value in found)
 
     def middle(self, figure: Figure) -> Middle | None:
-        """The middle of a figure over the clean turns; None when none of them has it."""
-        values = [value for value in self.values(figure) if value is not None]
-        if not values:
+        """The middle of a figure over the compared turns; None when none of them has it.
+
+        Disturbed turns count by the share of their time that nobody took, and may be off by the share that somebody took.
+        """
+        found = [(value, _taken(turn)) for value, turn in zip(self.values(figure), self.compared, strict=True) if value is not None]
+        if not found:
             return None
-        centre = median(values)
-        return Middle(centre, median(abs(value - centre) for value in values), len(values))
+        values = [value for value, _ in found]
+        centre = _weighted_median([(value, 1.0 - taken) for value, taken in found]) if self.disturbed else median(values)
+        deviation = median(abs(value - centre) for value in values)
+        if self.disturbed and figure.less_is_better is not None:
+            deviation = max(deviation, abs(centre) * median(taken for _, taken in found))
+        return Middle(centre, deviation, len(values), self.disturbed)
+
+
+def _taken(turn: TurnRecord) -> float:
+    """The share of the turn's time that others took; half where it was not measured."""
+    return UNKNOWN_SHARE if turn.disturbed is None else min(turn.disturbed, MOST_TAKEN)
+
+
+def _weighted_median(values: Sequence[tuple[float, float]]) -> float:
+    """The smallest value that half of the weight does not exceed, from (value, weight)."""
+    ordered = sorted(values)
+    half, weight = sum(weight for _, weight in ordered) / 2, 0.0
+    return next(value for value, own in ordered if (weight := weight + own) >= half)
 
 
 @dataclass(frozen=True, slots=True)

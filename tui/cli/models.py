@@ -234,6 +234,8 @@ def speed_sentence(entry: Entry, measured: MeasuredSpeeds) -> str:
         return "not measured on this host yet"
     figures = {"decoding": speed.predicted_per_second, "prefilling": speed.prompt_per_second}
     told = ", ".join(f"{value:.1f} tokens/s {what}" for what, value in figures.items() if value is not None)
+    if speed.disturbed:
+        return f"~ {told} at least (no quiet turn on this host yet)"
     return f"{told} (median of {speed.turns} clean turns on this host)" if speed.turns > 1 else f"{told} (one clean turn on this host)"
 
 

@@ -43,7 +43,7 @@ from engine.store.writer import Store
 from engine.text import one_line
 from tui.cli.output import confirmed, write_json, write_sequence
 from tui.cli.progress import Progress
-from tui.text.turn_table import columns_for, difference_row, heading, side_heading, side_layout, turn_row
+from tui.text.turn_table import advice, columns_for, difference_row, heading, side_heading, side_layout, turn_row
 from tui.text.wording import count, what_goes
 
 EXAMPLES = """\
@@ -68,7 +68,7 @@ LAST = "last"
 OUTLINE_CHARACTERS = 200
 """So much of a message stands in an outline."""
 TURNS_COMPARED = 20
-"""The newest clean turns that are held against this host's history; each takes a query of its own."""
+"""The newest turns that are held against this host's history; each takes a query of its own."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -303,7 +303,7 @@ async def performance(options: argparse.Namespace) -> int:
         if options.beside is not None:
             write_comparison(one, await side_of(reader, options.beside))
             return 0
-        slow = {turn.id: found for turn in one.clean[-TURNS_COMPARED:] if (found := await reader.read(find_regressions, turn))}
+        slow = {turn.id: found for turn in one.turns[-TURNS_COMPARED:] if (found := await reader.read(find_regressions, turn))}
     finally:
         await reader.close()
     columns = columns_for(shutil.get_terminal_size().columns)
@@ -325,6 +325,7 @@ def write_comparison(left: Side, right: Side) -> None:
     layout = side_layout(shutil.get_terminal_size().columns)
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in side_heading(left, right, layout))
     sys.stdout.writelines(f"{difference_row(row, layout)}\n" for row in side_by_side(left, right))
+    sys.stdout.writelines(f"{sentence}\n" for sentence in advice(left, right))
 
 
 async def rename(options: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from engine.host.bandwidth import measure, remembered
 from engine.metrics.live_socket import running
 from engine.metrics.report import Report
 from engine.metrics.roofline import sentence
+from engine.metrics.side_by_side import Side
 from engine.paths import database_path
 from engine.records import SessionInfo, TurnRecord
 from engine.store.queries.sessions import newest_session
@@ -200,7 +201,8 @@ async def last_session(*, as_json: bool) -> int:
 
 def summary(info: SessionInfo, turns: Sequence[TurnRecord]) -> dict[str, Any]:
     """Medians over the turns of a session; only those that can be compared count."""
-    timings = [turn.timings for turn in turns if turn.clean]
+    side = Side(info.title, tuple(turns))
+    timings = [turn.timings for turn in side.compared]
     return {
         "session": info.id,
         "title": info.title,
@@ -209,7 +211,7 @@ def summary(info: SessionInfo, turns: Sequence[TurnRecord]) -> dict[str, Any]:
         "preset": info.preset,
         "turns": len(turns),
         "noisy_turns": sum(turn.noisy is not None for turn in turns),
-        "clean_turns": len(timings),
+        "clean_turns": len(side.clean),
         "prompt_per_second": median([each.prompt_per_second for each in timings]),
         "predicted_per_second": median([each.predicted_per_second for each in timings]),
         "ttft_ms": median([each.ttft_ms for each in timings]),
@@ -230,10 +232,11 @@ def median(values: Sequence[float | None]) -> float | None:
 
 def describe_session(found: Mapping[str, Any]) -> str:
     """A summary for people."""
+    basis = f"{found['clean_turns']} clean" if found["clean_turns"] else "disturbed"
     rows = [
         ("session", f"{found['session']}, {found['title']}"),
         ("model", f"{found['model'] or UNKNOWN} {found['quant'] or ''}, preset {found['preset'] or UNKNOWN}"),
-        ("turns", f"{found['turns']}, {found['noisy_turns']} noisy; medians over the {found['clean_turns']} clean ones follow"),
+        ("turns", f"{found['turns']}, {found['noisy_turns']} noisy; medians over the {basis} ones follow"),
         ("speed", figure(found["predicted_per_second"], "t/s")),
         ("prefill", figure(found["prompt_per_second"], "t/s")),
         ("first token", figure(found["ttft_ms"], "ms", 0)),

@@ -20,7 +20,7 @@ from tui.dialogs.dialog import Dialog
 from tui.drawing.braille import Glyphs
 from tui.library.logged_charts import LoggedCharts
 from tui.text.hints import key_line
-from tui.text.turn_table import difference_row, side_heading, side_layout
+from tui.text.turn_table import advice, difference_row, side_heading, side_layout
 
 HINTS = (("close", "close"), ("compare_charts", "charts"))
 """Actions, and how the last row calls them."""
@@ -29,7 +29,7 @@ CHART_ROWS = 22
 
 
 def charts_of(left: Side, right: Side) -> tuple[Chart, ...]:
-    """The figures of both sides over their clean turns, the first line the left side's."""
+    """The figures of both sides over their compared turns, the first line the left side's."""
     charts = (
         Chart(
             figure.name,
@@ -45,14 +45,15 @@ def charts_of(left: Side, right: Side) -> tuple[Chart, ...]:
 
 
 class ComparisonScreen(Dialog[None]):
-    """Medians over the clean turns of both sides, and the turns themselves drawn over each other."""
+    """Medians over the compared turns of both sides, and the turns themselves drawn over each other."""
 
     HELP = """\
 ## Side by side
 
-Medians over the clean turns of each side, with the median absolute deviation after `±`, and how much more the right side has. `better`
-and `worse` stand only where the medians differ by more than either side varies by itself. The charts draw both sides over each other;
-the right side is the dotted line.
+Medians over the quiet turns of each side, with the median absolute deviation after `±`, and how much more the right side has. `~`
+marks a side without quiet turns: its disturbed turns count by the share of their time that nobody took, and `±` is at least what others
+took. `better` and `worse` stand only where the medians differ by more than either side varies by itself. The charts draw both sides over
+each other; the right side is the dotted line.
 """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.COMPARISON)]
     DEFAULT_CSS = """
@@ -97,10 +98,11 @@ the right side is the dotted line.
         layout = side_layout(width)
         names, turns = side_heading(self._left, self._right, layout)
         rows = [Content.styled(difference_row(row, layout), _style(row)) for row in side_by_side(self._left, self._right)]
+        notes = [Content.styled(sentence, "$muted") for sentence in advice(self._left, self._right)]
         name, side = layout.name + 2, layout.side
         inks = ("bold $chart-1", "bold $chart-2")
         heads = Content(names).stylize(inks[0], name, name + side).stylize(inks[1], name + side + 2, name + 2 * side + 2)
-        return Content("\n").join([heads, Content.styled(turns, "$muted"), Content(""), *rows])
+        return Content("\n").join([heads, Content.styled(turns, "$muted"), Content(""), *rows, *notes])
 
     def action_charts(self) -> None:
         """The charts, large."""

@@ -38,7 +38,7 @@ from tui.text.turn_table import Column, columns_for, heading, turn_row
 from tui.text.wording import count
 
 TURNS_COMPARED = 20
-"""The newest clean turns that are held against this host's history when the view opens; each takes a query of its own."""
+"""The newest turns that are held against this host's history when the view opens; each takes a query of its own."""
 CHART_ROWS = 20
 """Lower than this there is room for the turns only."""
 
@@ -123,8 +123,7 @@ says why.
             self._fill()
             self._charts = await reader.read(charts_of, Selection((self._info.id,)))
             self.query_one(LoggedCharts).show(self._charts)
-            clean = [turn for turn in reversed(self._turns) if turn.clean]
-            for turn in clean[:TURNS_COMPARED]:
+            for turn in self._turns[: -TURNS_COMPARED - 1 : -1]:
                 found = await reader.read(find_regressions, turn)
                 if found:
                     self._mark_fallen(turn, ". ".join(one.sentence for one in found))
@@ -172,7 +171,7 @@ says why.
         if turn.error is not None:
             remark = f"Failed: {one_line(turn.error)}"
         elif turn.noisy is not None:
-            remark = f"Noisy, not to be compared: {one_line(turn.noisy)}"
+            remark = f"{one_line(turn.noisy)}. Compared only where there are no quiet turns."
         elif not turn.judged:
             remark = "Too short a turn to be judged: it is not compared."
         self.query_one("#remark", Static).update(remark)

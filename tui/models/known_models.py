@@ -81,7 +81,9 @@ def _known(entry: Entry, family: Family, measured: MeasuredSpeeds) -> KnownModel
 def _speed(file: Path, measured: MeasuredSpeeds) -> str:
     """How fast a file decoded here, where that is known."""
     speed = measured.of(file)
-    return f"  {speed.predicted_per_second:.1f} tokens/s here" if speed is not None and speed.predicted_per_second is not None else ""
+    if speed is None or speed.predicted_per_second is None:
+        return ""
+    return f"  {'~' if speed.disturbed else ''}{speed.predicted_per_second:.1f} tokens/s here"
 
 
 def _worth_fetching(found: Catalog) -> Iterator[KnownModel]:

@@ -114,8 +114,18 @@ def side_layout(width: int) -> SideLayout:
 def side_heading(left: Side, right: Side, layout: SideLayout) -> tuple[str, str]:
     """The names of both sides, and how many turns each is made of."""
     names = [cut(one_line(side.name), layout.side) for side in (left, right)]
-    turns = [f"{f'{len(side.clean):,} of {len(side.turns):,}':>{layout.side}}" for side in (left, right)]
-    return _sides("", names, layout), _sides("clean turns", turns, layout)
+    counts = [f"{'~' if side.disturbed else ''}{len(side.compared):,} of {len(side.turns):,}" for side in (left, right)]
+    return _sides("", names, layout), _sides("turns compared", [f"{text:>{layout.side}}" for text in counts], layout)
+
+
+def advice(*sides: Side) -> tuple[str, ...]:
+    """What to do about sides that say little, a sentence each; nothing where there are quiet turns on all of them."""
+    if any(side.disturbed for side in sides):
+        return (
+            "~ No quiet turns: others took part of their time, which ± allows for.",
+            "Repeat the questions when the machine is quiet, or alternate both settings.",
+        )
+    return () if all(side.compared for side in sides) else ("A side without turns: ask something there first.",)
 
 
 def difference_row(row: Difference, layout: SideLayout) -> str:
@@ -129,7 +139,8 @@ def difference_row(row: Difference, layout: SideLayout) -> str:
 def _middle(middle: Middle | None, layout: SideLayout) -> str:
     if middle is None:
         return UNKNOWN
-    return f"{middle.median:,.1f} ± {middle.deviation:,.1f}" if layout.deviation else f"{middle.median:,.1f}"
+    mark = "~" if middle.disturbed else ""
+    return f"{mark}{middle.median:,.1f} ± {middle.deviation:,.1f}" if layout.deviation else f"{mark}{middle.median:,.1f}"
 
 
 def _sides(name: str, cells: Sequence[str], layout: SideLayout) -> str:

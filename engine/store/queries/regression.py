@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from engine.backend import StopReason
 from engine.records import TurnRecord
 from engine.store.queries import turns
 
@@ -37,6 +38,8 @@ class Regression:
     """Median absolute deviation of the history."""
     turns: int
     """How many turns the history had."""
+    estimated: bool = False
+    """Whether the value is the estimate without others of a disturbed turn."""
 
     @property
     def share(self) -> float:
@@ -47,6 +50,7 @@ class Regression:
     def sentence(self) -> str:
         """What to tell the person."""
         what = "Decoding" if self.figure == "predicted_per_second" else "Prefill"
+        what += " without others, by estimate," if self.estimated else ""
         return (
             f"{what} was {self.share:.0%} slower than usual here: {self.value:.1f} tokens/s, "
             f"where {self.turns} earlier turns had a median of {self.usual:.1f} (± {self.deviation:.1f})"
@@ -65,8 +69,8 @@ def find_regressions(db: sqlite3.Connection, turn: TurnRecord) -> tuple[Regressi
 
 
 def compare(turn: TurnRecord, history: Sequence[TurnRecord]) -> tuple[Regression, ...]:
-    """What was clearly slower in a turn than in its history. A turn that is not clean is compared with nothing."""
-    if not turn.clean:
+    """What was clearly slower in a turn than in its history; of turns that are not clean the estimate without others is compared."""
+    if not turn.judged or turn.stop_reason is StopReason.ERROR:
         return ()
     found = (_fallen(name, speed, turn, history) for name, speed in (("predicted_per_second", _decode), ("prompt_per_second", _prefill)))
     return tuple(regression for regression in found if regression is not None)
@@ -74,14 +78,17 @@ def compare(turn: TurnRecord, history: Sequence[TurnRecord]) -> tuple[Regression
 
 def _fallen(name: str, speed: Speed, turn: TurnRecord, history: Sequence[TurnRecord]) -> Regression | None:
     value = speed(turn)
-    usual = [past for earlier in history if _comparable(earlier, turn) and (past := speed(earlier)) is not None]
+    alike = [earlier for earlier in history if _comparable(earlier, turn)]
+    usual = [past for earlier in alike if earlier.clean and (past := speed(earlier)) is not None]
+    if len(usual) < FEWEST:
+        usual = [past for earlier in alike if (past := speed(earlier)) is not None]
     if value is None or len(usual) < FEWEST:
         return None
     middle = median(usual)
     deviation = median(abs(past - middle) for past in usual)
     if middle - value <= max(DEVIATIONS * MAD_TO_SIGMA * deviation, SMALLEST_SHARE * middle):
         return None
-    return Regression(name, value, middle, deviation, len(usual))
+    return Regression(name, value, middle, deviation, len(usual), estimated=not turn.clean)
 
 
 def _comparable(earlier: TurnRecord, turn: TurnRecord) -> bool:
@@ -91,8 +98,10 @@ def _comparable(earlier: TurnRecord, turn: TurnRecord) -> bool:
 
 
 def _decode(turn: TurnRecord) -> float | None:
+    if not turn.clean:
+        return turn.quiet_per_second
     return turn.timings.predicted_per_second if turn.timings.predicted_n >= FEWEST_TOKENS else None
 
 
 def _prefill(turn: TurnRecord) -> float | None:
-    return turn.timings.prompt_per_second if turn.timings.prompt_n >= FEWEST_TOKENS else None
+    return turn.timings.prompt_per_second if turn.clean and turn.timings.prompt_n >= FEWEST_TOKENS else None

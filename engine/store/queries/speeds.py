@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from engine.clock import NS_PER_MS
 from engine.paths import database_path
@@ -17,7 +18,7 @@ from engine.store.errors import explain
 from engine.store.sqlite.connect import open_reader
 
 LOOKED_AT = 2_000
-"""Newest clean turns of this host that are looked at."""
+"""Newest turns of this host that are looked at."""
 NEWEST = 20
 """So many turns of a file make its figures: an average over years says nothing of now."""
 FEWEST_DECODED = 16
@@ -25,16 +26,16 @@ FEWEST_PREFILLED = 64
 """Speeds over fewer tokens are mostly chance."""
 
 _QUERY = f"""
-    SELECT t.model_path, t.model_fingerprint, t.started_ms, t.predicted_n, t.predicted_ms, t.prompt_n, t.prompt_ms
+    SELECT t.noisy IS NULL, t.model_path, t.model_fingerprint, t.started_ms, t.predicted_n, t.predicted_ms, t.prompt_n, t.prompt_ms
     FROM turns AS t JOIN processes AS p ON p.id = t.process_id
-    WHERE p.host = ? AND t.judged AND t.noisy IS NULL AND t.stop_reason <> 'error'
+    WHERE p.host = ? AND t.judged AND t.stop_reason <> 'error'
     ORDER BY t.id DESC LIMIT {LOOKED_AT}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSpeed:
-    """Medians over the newest clean turns of a model file on this host, whatever the settings were."""
+    """Medians over the newest quiet turns of a model file on this host, whatever the settings were."""
 
     predicted_per_second: float | None
     """While decoding; None when no turn was long enough to tell."""
@@ -43,6 +44,8 @@ class MeasuredSpeed:
     turns: int
     last_ms: int
     """When the newest of them began, in Unix time."""
+    disturbed: bool = False
+    """Whether others disturbed these turns: there are no quiet ones, and the file is faster than this."""
 
 
 @dataclass(slots=True)
@@ -88,9 +91,20 @@ def measured_speeds(path: Path | None = None, *, host: str | None = None) -> Mea
 
 
 def speeds_by_file(db: sqlite3.Connection, host: str) -> dict[str, MeasuredSpeed]:
-    """By the path of the model file, the one used last first. Turns of other weights under the same path do not count."""
+    """By the path of the model file, the one used last first; of disturbed turns only where there are no quiet ones.
+
+    Turns of other weights under the same path do not count.
+    """
+    rows = db.execute(_QUERY, (host,)).fetchall()
+    quiet = _by_file([row[1:] for row in rows if row[0]])
+    rough = {file: replace(speed, disturbed=True) for file, speed in _by_file([row[1:] for row in rows if not row[0]]).items()}
+    known = rough | quiet
+    return {file: known[file] for file in dict.fromkeys(row[1] for row in rows) if file in known}
+
+
+def _by_file(rows: Iterable[Sequence[Any]]) -> dict[str, MeasuredSpeed]:
     files: dict[str, _Turns] = {}
-    for file, fingerprint, started_ms, predicted_n, predicted_ms, prompt_n, prompt_ms in db.execute(_QUERY, (host,)):
+    for file, fingerprint, started_ms, predicted_n, predicted_ms, prompt_n, prompt_ms in rows:
         turns = files.setdefault(file, _Turns(fingerprint, started_ms, [], []))
         if turns.fingerprint != fingerprint or turns.count == NEWEST:
             continue

@@ -41,13 +41,16 @@ def turns_of_variant(db: sqlite3.Connection, model: str, quant: str, preset: str
 
 
 def clean_history(db: sqlite3.Connection, turn: TurnRecord, host: str, limit: int) -> tuple[TurnRecord, ...]:
-    """The last `limit` clean turns of the same model file, quant and preset on that host before `turn`, newest first."""
+    """The last `limit` turns of the same model file, quant and preset on that host before `turn`, newest first.
+
+    Those that are clean, or have an estimate of their speed without others.
+    """
     columns = ", ".join(f"t.{name}" for name in TURN_COLUMNS)
     rows = db.execute(
         f"""
         SELECT {columns} FROM turns AS t JOIN processes AS p ON p.id = t.process_id
         WHERE t.model = ? AND t.quant = ? AND t.preset = ? AND t.model_fingerprint = ? AND p.host = ?
-            AND t.id < ? AND t.judged AND t.noisy IS NULL AND t.stop_reason <> 'error'
+            AND t.id < ? AND t.judged AND (t.noisy IS NULL OR t.quiet_per_second IS NOT NULL) AND t.stop_reason <> 'error'
         ORDER BY t.id DESC LIMIT ?
         """,
         (turn.model, turn.quant, turn.preset, turn.model_fingerprint, host, turn.id, limit),

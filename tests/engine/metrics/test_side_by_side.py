@@ -34,6 +34,25 @@ def test_noisy_turns_do_not_count() -> None:
     assert side.middle(COMPARED[-1]) is None
 
 
+def disturbed(milliseconds: float, share: float) -> TurnRecord:
+    return replace(turn(milliseconds, noisy="others"), disturbed=share)
+
+
+def test_without_quiet_turns_disturbed_ones_count_the_less_the_more_others_took_within_what_they_took() -> None:
+    side = Side("one", (disturbed(1000, 0.1), disturbed(5000, 0.8), disturbed(4000, 0.8)))
+    middle = side.middle(COMPARED[0])
+    assert middle is not None
+    assert side.disturbed
+    assert (middle.median, middle.disturbed) == (100.0, True)
+    assert middle.deviation == pytest.approx(80.0)
+
+
+def test_a_disturbed_side_is_better_only_beyond_what_others_took() -> None:
+    quiet = Side("quiet", (turn(1000),))
+    assert side_by_side(quiet, Side("slower", (disturbed(1500, 0.6),)))[0].better is None
+    assert side_by_side(quiet, Side("much slower", (disturbed(5000, 0.1),)))[0].better is False
+
+
 def test_a_difference_within_what_both_vary_by_is_no_verdict() -> None:
     one = Side("one", tuple(turn(ms) for ms in (900, 1000, 1100)))
     other = Side("other", tuple(turn(ms) for ms in (910, 1010, 1110)))

@@ -159,18 +159,18 @@ async def test_a_turn_that_is_not_clean_tells_how_fast_a_model_prefills_only_as_
     assert known() != first
 
 
-async def test_speeds_are_those_of_judged_turns_on_a_quiet_machine(watched: Watched) -> None:
+async def test_speeds_are_those_of_quiet_turns_and_of_disturbed_ones_only_until_there_are_any(watched: Watched) -> None:
     watched.backend.script = ("token ",) * 20
     watched.machine.others = 80.0
     await watched.turn()
     await watched.session.library.logged()
     with sqlite3.connect(database_path()) as db:
-        assert speeds_by_file(db, socket.gethostname()) == {}
+        assert [speed.disturbed for speed in speeds_by_file(db, socket.gethostname()).values()] == [True]
     watched.machine.others = 0.0
     await watched.turn()
     await watched.session.library.logged()
     with sqlite3.connect(database_path()) as db:
-        assert [speed.turns for speed in speeds_by_file(db, socket.gethostname()).values()] == [1]
+        assert [(speed.turns, speed.disturbed) for speed in speeds_by_file(db, socket.gethostname()).values()] == [(1, False)]
 
 
 async def test_samples_are_logged_without_a_screen(watched: Watched) -> None:

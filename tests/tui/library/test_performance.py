@@ -39,7 +39,14 @@ async def test_turns_stand_with_their_figures_and_charts(database: Path) -> None
         await run.until("Answer 0 to Two")
         await measured(run)
         await run.until("Decode speed")
-        for shown in ("TTFT ms", "400", "RAM MiB", "858", "2 turns, 2 noisy", "Noisy, not to be compared: a busy neighbour"):
+        for shown in (
+            "TTFT ms",
+            "400",
+            "RAM MiB",
+            "858",
+            "2 turns, 2 noisy",
+            "a busy neighbour. Compared only where",
+        ):
             await run.until(shown)
         await run.pilot.press("c")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, LoggedChartScreen))
