@@ -13,6 +13,8 @@ STARVED_S = 0.02
 """The screen's threads wait less than this in a second where nobody competes for the CPUs."""
 STARVED_FACTOR = 3.0
 """The terminal, and what stands between, wait up to that many times as long as the screen's threads."""
+MOST_EXCUSED_S = 0.5
+"""No queue for a CPU explains more lateness: what a slow line has not taken adds up beyond it."""
 STARVED_BACKLOG = 3
 """Writes that may wait for a writer thread that waits for a CPU."""
 
@@ -37,7 +39,7 @@ class Link:
     @property
     def excused_s(self) -> float:
         """Lateness that the machine explains: whatever else moves the bytes here waits for a CPU as the screen's threads do."""
-        return STARVED_FACTOR * self.starved_s if self.starved_s > STARVED_S else 0.0
+        return min(MOST_EXCUSED_S, STARVED_FACTOR * self.starved_s) if self.starved_s > STARVED_S else 0.0
 
     @property
     def jammed(self) -> bool:
