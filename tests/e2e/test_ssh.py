@@ -133,7 +133,7 @@ def test_a_slow_line_is_noticed_and_spared(terminal: Start, host: ssh.Host, stea
         program = terminal(command=line.host.command([*XCHAT, str(steady), "--temp", "0"]), columns=80, rows=24)
         ready(program)
         ask(program)
-        program.wait_for("line is slow")
+        program.wait_for("slow line")
         program.type(ESCAPE)
         program.wait_for("Stopped")
         leave(program)
