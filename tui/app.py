@@ -219,7 +219,7 @@ class XchatApp(App[None], inherit_bindings=False):
             return Link(0, 0.0)
         tty, trip = driver.tty, driver.round_trip
         starved_s = driver.starvation.recent_s()
-        return Link(driver.backlog, tty.stalled_s, trip.late_s, trip.newest_s, tty.blocked_s, starved_s)
+        return Link(driver.backlog, tty.stalled_s, trip.late_s, trip.newest_s, tty.blocked_s, starved_s, self.terminal.remote)
 
     def probe_line(self) -> bool:
         """Ask how fast the line is while nothing is painted; returns whether the last answer, or the one under way, is late."""

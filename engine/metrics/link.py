@@ -13,8 +13,10 @@ STARVED_S = 0.02
 """The screen's threads wait less than this in a second where nobody competes for the CPUs."""
 STARVED_FACTOR = 3.0
 """The terminal, and what stands between, wait up to that many times as long as the screen's threads."""
-MOST_EXCUSED_S = 0.5
-"""No queue for a CPU explains more lateness: what a slow line has not taken adds up beyond it."""
+MOST_EXCUSED_S = 1.0
+"""No queue for a CPU explains more lateness."""
+MOST_EXCUSED_REMOTE_S = 0.15
+"""The same over SSH, where there is a line that may be slow as well: what it has not taken adds up beyond this."""
 STARVED_BACKLOG = 3
 """Writes that may wait for a writer thread that waits for a CPU."""
 
@@ -35,11 +37,14 @@ class Link:
     """How long writes have waited for the terminal in all."""
     starved_s: float = 0.0
     """How long the screen's own threads waited for a CPU during the last second."""
+    remote: bool = False
+    """The terminal is reached through SSH or mosh."""
 
     @property
     def excused_s(self) -> float:
         """Lateness that the machine explains: whatever else moves the bytes here waits for a CPU as the screen's threads do."""
-        return min(MOST_EXCUSED_S, STARVED_FACTOR * self.starved_s) if self.starved_s > STARVED_S else 0.0
+        most_s = MOST_EXCUSED_REMOTE_S if self.remote else MOST_EXCUSED_S
+        return min(most_s, STARVED_FACTOR * self.starved_s) if self.starved_s > STARVED_S else 0.0
 
     @property
     def jammed(self) -> bool:

@@ -44,6 +44,7 @@ def test_what_the_machine_explains_is_no_slow_line_and_what_it_does_not_explain_
     assert Pacer(remote=False).due(starved, 0.0)
     assert not Pacer(remote=False).due(replace(starved, late_s=2.0), 0.0)
     assert not Pacer(remote=False).due(replace(starved, backlog=9), 0.0)
+    assert not Pacer(remote=True).due(replace(starved, remote=True), 0.0)
 
 
 def test_a_flush_that_waited_for_the_line_counts_until_one_goes_freely() -> None:
