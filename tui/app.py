@@ -30,7 +30,7 @@ from tui.terminal.frame_diff import Difference
 from tui.terminal.link import CATCH_UP_S, SMALL
 from tui.terminal.terminal import Terminal
 from tui.terminal.watchdog import Watchdog
-from tui.theming import load_themes, theme_for, variable_defaults
+from tui.theming import LoadedThemes, load_themes, theme_for, variable_defaults
 
 if TYPE_CHECKING:
     from engine.config import Config
@@ -72,7 +72,7 @@ class XchatApp(App[None], inherit_bindings=False):
         self.options = options
         self.terminal = terminal
         self.keymap = resolve(options.keys)
-        self.themes = load_themes()
+        self.themes = self._first_themes()
         self.restart_command: Sequence[str] | None = None
         """What to become after the end."""
         self._open_session = open_session
@@ -87,12 +87,20 @@ class XchatApp(App[None], inherit_bindings=False):
             "suspend": self.action_suspend_process,
             "quit": self._quit,
         }
-        for theme in self.themes.themes.values():
-            self.register_theme(theme)
+        self._register_themes()
         self.theme = self._first_theme()
         self.set_keymap(self.keymap.overrides())
 
     # Starting
+
+    def _first_themes(self) -> LoadedThemes:
+        """The theme of the first frame; the others are read after it, and before it only when that one can't be had."""
+        first = load_themes(only=self.options.theme or recall().theme or theme_for(self.terminal))
+        return first if first.themes else load_themes()
+
+    def _register_themes(self) -> None:
+        for theme in self.themes.themes.values():
+            self.register_theme(theme)
 
     def _first_theme(self) -> str:
         wanted = self.options.theme or recall().theme or theme_for(self.terminal)
@@ -126,6 +134,8 @@ class XchatApp(App[None], inherit_bindings=False):
     async def _furnish(self) -> None:
         """Put the chat screen in the place of the first one, with what was typed meanwhile."""
         chat_screen = await asyncio.to_thread(_import_chat)
+        self.themes = await asyncio.to_thread(load_themes)
+        self._register_themes()
         first = self.screen
         assert isinstance(first, FirstScreen)
         self._chat = chat_screen(

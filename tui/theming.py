@@ -154,7 +154,7 @@ def parse_theme(name: str, text: str, *, file: str) -> tuple[Theme, str]:
         dark=theme.dark,
         ansi=theme.ansi,
     )
-    known = {*Theme(name, "blue").to_color_system().generate(), *_ANSI_ONLY}
+    known = {*Theme(name, "blue").to_color_system().generate(), *_ANSI_ONLY} if theme.textual else set()
     for key, value in theme.textual.items():
         if key not in known:
             raise UsageError(f"Theme {file}: textual.{key} is unknown", "", "Textual's guide on themes lists the names.")
@@ -168,6 +168,8 @@ def parse_theme(name: str, text: str, *, file: str) -> tuple[Theme, str]:
 
 def variable_defaults(theme: Theme) -> dict[str, str]:
     """Xchat's own colours for a theme that does not set them, for `App.get_theme_variable_defaults`."""
+    if theme.variables.keys() >= VARIABLES.keys():
+        return {}
     colours = theme.to_color_system().generate()
     return {variable: colours[fallback] for variable, fallback in VARIABLES.items()}
 
@@ -178,10 +180,10 @@ def _theme_files(folder: Traversable | Path) -> Iterable[Traversable | Path]:
     return sorted((entry for entry in folder.iterdir() if entry.name.endswith(".toml")), key=lambda entry: entry.name)
 
 
-def load_themes(own_folder: Path | None = None) -> LoadedThemes:
+def load_themes(own_folder: Path | None = None, *, only: str | None = None) -> LoadedThemes:
     """Read the themes that come with xchat, then those of the person (`own_folder`, by default `themes/` in the config folder).
 
-    A theme of the same name replaces the one before. A bad one is left out and reported.
+    A theme of the same name replaces the one before. A bad one is left out and reported. With `only`, the files of one theme are read.
     """
     own_folder = own_folder or config_dir() / "themes"
     themes: dict[str, Theme] = {}
@@ -190,6 +192,8 @@ def load_themes(own_folder: Path | None = None) -> LoadedThemes:
     for folder, shown in ((files("themes"), "themes"), (own_folder, str(own_folder))):
         for entry in _theme_files(folder):
             name = entry.name.removesuffix(".toml")
+            if only not in {None, name}:
+                continue
             try:
                 text = read_written(entry) if isinstance(entry, Path) else entry.read_text(encoding="utf-8")
                 themes[name], titles[name] = parse_theme(name, text, file=f"{shown}/{entry.name}")
