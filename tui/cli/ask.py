@@ -20,7 +20,7 @@ from engine.paths import log_path
 from engine.session.open import first_model, open_session
 from engine.session.session import Session
 from tui.actions.registry import action_names
-from tui.cli.output import guarded
+from tui.cli.output import guarded, write_json_text
 from tui.cli.preset_flags import add_preset_flags, preset_of
 
 EXAMPLES = """\
@@ -130,7 +130,7 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
     if unwritten is not None:
         raise unwritten
     if as_json:
-        sys.stdout.write(msgspec.json.encode(as_object(end)).decode() + "\n")
+        write_json_text(msgspec.json.encode(as_object(end)).decode() + "\n")
     else:
         sys.stdout.write(held + ("\n" if end.answer.text and not end.answer.text.endswith("\n") else ""))
     sys.stdout.flush()

@@ -88,7 +88,14 @@ def write_json(value: object) -> None:
         text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     except UnicodeEncodeError:  # a file name that is not UTF-8, whose bytes JSON can hold as escapes only
         text = json.dumps(msgspec.to_builtins(value), indent=2)
-    sys.stdout.write(text + "\n")
+    write_json_text(text + "\n")
+
+
+def write_json_text(text: str) -> None:
+    """JSON on standard output; a terminal, which shows no hidden characters, gets them as escapes, so that the value stays the same."""
+    if sys.stdout.isatty() and visible(text) != text:
+        text = "".join(char if visible(char) == char else json.dumps(char)[1:-1] for char in text)
+    sys.stdout.write(text)
 
 
 def confirmed(question: str) -> bool:

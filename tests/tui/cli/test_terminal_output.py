@@ -14,7 +14,7 @@ from hypothesis import given
 from tests.hostile import HOSTILE, acting, texts
 from tests.tui.cli.conftest import Run, save
 from tui.cli.main import main
-from tui.cli.output import guarded, write_sequence
+from tui.cli.output import guarded, write_json, write_sequence
 
 ALL = " ".join(HOSTILE).replace("\ud83d", "").replace("\udc80", "")
 
@@ -48,6 +48,15 @@ def test_nothing_acts_on_a_terminal(text: str) -> None:
     stream.write(text)
     stream.buffer.write(text.encode("utf-8", "replace"))
     assert not acting(terminal.getvalue(), lines=True, joiners=True, breaks=True)
+
+
+@given(text=texts)
+def test_json_on_a_terminal_keeps_every_character_as_an_escape(text: str) -> None:
+    terminal = Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", guarded(terminal))
+        write_json({"text": text})
+    assert json.loads(terminal.getvalue()) == {"text": text}
 
 
 @pytest.mark.parametrize(
