@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,14 +56,11 @@ def parts_of(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(f"{shard['stem']}-{number:05d}-of-{count:05d}{suffix}") for number in range(1, count + 1))
 
 
-def check_model(path: Path, *, known_architectures: Collection[str] | None = None, cache: FactsCache | None = None) -> CheckedModel:
+def check_model(path: Path, *, cache: FactsCache | None = None) -> CheckedModel:
     """Check a chat model; any part of a split model stands for the whole. Raises ModelError."""
     parts = whole_parts(path)
     facts = cache.facts(parts) if cache is not None else read_facts(parts)
     assess(path, parts, facts)
-    if known_architectures is not None and facts.architecture not in known_architectures:
-        reason = f"Its architecture {facts.architecture!r} is not among the {len(known_architectures)} that this build of llama.cpp knows"
-        raise broken(path, reason, "Update xchat, or pick another model")
     return CheckedModel(parts, facts)
 
 
