@@ -6,6 +6,8 @@ as notices; the command line prints them on standard error and leaves with `exit
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class XchatError(Exception):
     """Something failed that the person can be told about in plain words.
@@ -26,6 +28,10 @@ class XchatError(Exception):
         self.detail = detail
         self.hint = hint
         self.action = action
+
+    def with_title(self, title: str) -> Self:
+        """The same error under another title."""
+        return type(self)(title, self.detail, self.hint, self.action)
 
     def __str__(self) -> str:
         """The one or two sentences that go to standard error."""

@@ -157,7 +157,7 @@ class XchatApp(App[None], inherit_bindings=False):
         from engine.events import Notice
 
         notices = [*self.options.notices, *(Notice("warning", "Keys", problem) for problem in self.keymap.problems)]
-        notices += [Notice("warning", error.title, error.detail, error.hint) for error in self.themes.failures]
+        notices += [Notice("warning", error.title, error.detail, error.hint, error.action) for error in self.themes.failures]
         wanted = self.options.theme
         if wanted and wanted not in self.themes.themes:
             notices.append(

@@ -72,7 +72,7 @@ def with_values(preset: Preset, values: Mapping[str, Any], *, where: str = "") -
     try:
         return msgspec.convert(table, Preset)
     except UsageError as error:
-        raise UsageError(f"{where}: {error.title}" if where else error.title, error.detail, error.hint) from error
+        raise error.with_title(f"{where}: {error.title}" if where else error.title) from error
 
 
 def with_text(preset: Preset, values: Mapping[str, str], *, where: str = "") -> Preset:

@@ -150,7 +150,7 @@ class Capture:
             recording = await self._with_py_spy()
         except _UnusableError as reason:
             if not self.request.own_process:
-                raise CaptureError(reason.title, reason.detail, reason.hint) from reason
+                raise CaptureError(*reason.args) from reason
             recording = await self._in_process(reason)
         if not recording.stacks.total:
             raise CaptureError("The capture has no samples", *_why_empty(recording))
@@ -197,7 +197,7 @@ class Capture:
         try:
             program = self._program()
         except CaptureError as error:
-            raise _UnusableError(error.title, error.detail, error.hint) from error
+            raise _UnusableError(*error.args) from error
         # The output is a file without a name: private, and gone with the last process that holds it.
         with tempfile.TemporaryFile() as output:
             process = await self._start(program, output.fileno())

@@ -132,7 +132,7 @@ class Instruments:
             if prometheus_port is not None:
                 await self._prometheus.start(prometheus_port)
         except XchatError as error:
-            self._emit(Notice("warning", error.title, error.detail, error.hint))
+            self._emit(Notice("warning", error.title, error.detail, error.hint, error.action))
 
     async def close(self) -> None:
         """End all measuring; safe to call twice."""

@@ -51,4 +51,4 @@ def preset_of(options: argparse.Namespace, config: Config) -> Preset:
     try:
         return with_text(preset, flags)
     except UsageError as error:
-        raise UsageError(f"A flag can't be used: {error.title}", error.detail, error.hint) from error
+        raise error.with_title(f"A flag can't be used: {error.title}") from error

@@ -55,7 +55,7 @@ class AskText(Dialog[str]):
         """Title and input."""
         with Vertical(classes="box question") as dialog:
             dialog.border_title = Content(drawable(self._title))
-            dialog.border_subtitle = "Enter saves, Esc cancels"
+            dialog.border_subtitle = f"Enter saves, {self.keymap.shown('close')} cancels"
             yield Input(self._text, select_on_focus=False)
 
     @on(Input.Submitted)

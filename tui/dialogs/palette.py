@@ -29,7 +29,7 @@ class Palette(Picker[Callable[[], None]]):
     async def on_mount(self) -> None:
         """Show all."""
         self.frame.border_title = self._title
-        self.frame.border_subtitle = "Enter run · Esc close"
+        self.frame.border_subtitle = f"Enter run · {self.close_hint}"
         await self.narrow()
 
     async def narrow(self) -> None:

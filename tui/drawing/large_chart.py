@@ -15,7 +15,7 @@ from textual.binding import BindingType
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.actions.bindings import bindings_for
+from tui.actions.bindings import bindings_for, keymap_of
 from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
 from tui.drawing.look import look
@@ -134,8 +134,8 @@ def inked(picture: Text, styles: Mapping[Role, Style]) -> Text:
 class LargeChartScreen(ModalScreen[None]):
     """A heading, a picture, and the value under a cursor that left and right move. Subclasses draw, and take `move` and `jump`."""
 
-    KEYS_TOLD: ClassVar[str] = "Left Right read  Esc closes"
-    """Stands at the end of the heading where there is room."""
+    KEYS: ClassVar[str] = "{chart_left} {chart_right} read  {close_chart} closes"
+    """Shown at the end of the heading where there is room."""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CHART, leave_out={"chart_window", "next_chart", "previous_chart"})]
     DEFAULT_CSS = """
     LargeChartScreen {
@@ -165,8 +165,9 @@ class LargeChartScreen(ModalScreen[None]):
 
     def show(self, heading: str, chart: Plot | str, value: str) -> None:
         """Put this on the screen; a sentence stands where there is no chart."""
-        room = self.size.width - len(heading) - len(self.KEYS_TOLD) - 2
-        self.query_one("#heading", Static).update(heading + (" " * room + self.KEYS_TOLD if room >= 2 else ""))
+        keys = keymap_of(self.app).fill(self.KEYS)
+        room = self.size.width - len(heading) - len(keys) - 2
+        self.query_one("#heading", Static).update(heading + (" " * room + keys if room >= 2 else ""))
         self.query_one("#value", Static).update(value)
         picture = self.query_one("#picture", Static)
         width, height = picture.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.events import Key, Resize
+from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
 from textual.widget import Widget
@@ -23,7 +24,7 @@ from engine.profiling.export import ExportFormat, default_name, write_export
 from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord
 from engine.profiling.tree import Node, Order
 from engine.text import drawable
-from tui.actions.bindings import bindings_for
+from tui.actions.bindings import bindings_for, keymap_of
 from tui.actions.footer import KeyBar
 from tui.actions.registry import Group, Scope
 from tui.dialogs.help import HelpScreen
@@ -50,6 +51,22 @@ _WIDGETS = {"flame": "#icicle", "functions": "#functions", "threads": "#threads"
 _SORT_OF_COLUMN = (SortKey.OWN, SortKey.OWN, SortKey.TOTAL, SortKey.TOTAL, SortKey.NAME)
 _COLUMN_OF_SORT = {SortKey.OWN: 0, SortKey.TOTAL: 2, SortKey.NAME: 4}
 _COLUMN_OF_CHANGE = {SortKey.OWN: 2, SortKey.TOTAL: 3, SortKey.NAME: 4}
+
+
+class SearchLine(Input):
+    """Takes the text to search for; reports its own keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.SEARCH)]
+
+    @dataclass
+    class Ended(Message):
+        """The search ends with an action of the screen."""
+
+        action: str
+
+    def action_search_end(self, action: str) -> None:
+        """Report the action."""
+        self.post_message(self.Ended(action))
 
 
 class FlameScreen(Screen[None]):
@@ -111,7 +128,7 @@ py-spy samples threads that run Python. llama.cpp's compute threads don't, so th
                 yield Icicle(id="callees")
         yield Static(id="frame", classes="line", markup=False)
         yield Static(id="detail", classes="line", markup=False)
-        yield Input(id="search", placeholder="Search frames", compact=True)
+        yield SearchLine(id="search", placeholder="Search frames", compact=True)
         yield KeyBar(scope=Scope.FLAME)
 
     def on_mount(self) -> None:
@@ -161,7 +178,10 @@ py-spy samples threads that run Python. llama.cpp's compute threads don't, so th
     def _search_changed(self, event: Input.Changed) -> None:
         self._search_for(event.value)
 
-    @on(Input.Submitted, "#search")
+    @on(SearchLine.Ended)
+    async def _search_ended(self, event: SearchLine.Ended) -> None:
+        await self.run_action(event.action)
+
     def action_match_first(self) -> None:
         """Leave the search line for the first match."""
         self._close_search()
@@ -262,7 +282,7 @@ py-spy samples threads that run Python. llama.cpp's compute threads don't, so th
         if self._exported is not None:
             self.app.copy_to_clipboard(self._exported)
         else:
-            self.notify("Nothing was exported yet; e does", severity="warning")
+            self.notify(keymap_of(self.app).hint("Nothing was exported yet. Export", "flame_export"), severity="warning")
 
     def action_explain(self) -> None:
         """Show help for the view, and what the capture's mode can and can't see."""
@@ -415,7 +435,7 @@ py-spy samples threads that run Python. llama.cpp's compute threads don't, so th
             self.notify(f"{error.detail} {error.hint}".strip(), title=error.title, severity="error", markup=False)
             return
         self._exported = str(path)
-        self.notify(f"{path}\ny copies the path", title="Exported", markup=False)
+        self.notify(keymap_of(self.app).hint(f"{path}\nCopy the path", "flame_copy_path"), title="Exported", markup=False)
 
 
 def _notes(subject: Subject) -> tuple[str, ...]:

@@ -34,7 +34,6 @@ DEEPEST = 12
 """Rows deeper than this are not moved further to the right."""
 ROW_CHARACTERS = 400
 """So much of a message is looked at for its row."""
-HINTS = (("Enter", "open this branch"), ("←→", "other versions"), ("Esc", "back"))
 
 
 class BranchesScreen(Dialog[int]):
@@ -44,8 +43,8 @@ class BranchesScreen(Dialog[int]):
 ## Branches
 
 Each version of a message stands one step further to the right than the message it answers, followed by what came of it. Dots mark the
-branch that is open. Left and Right go to the other versions; Enter opens the branch of the chosen message, or unfolds messages that
-were folded.
+branch that is open. {older_version} and {newer_version} go to the other versions; Enter opens the branch of the chosen message, or unfolds
+messages that were folded.
 """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.BRANCHES)]
     DEFAULT_CSS = """
@@ -93,7 +92,9 @@ were folded.
         wide = event.size.width >= WIDE_COLUMNS
         self.set_class(wide, "-wide")
         self.set_class(not wide and event.size.height >= TALL_ROWS, "-tall")
-        self.query_one("#hints", Static).update(key_line(HINTS, event.size.width - 4))
+        hints = [("Enter", "open this branch"), (self.keymap.fill("{older_version} {newer_version}"), "other versions")]
+        hints.append((self.keymap.shown("close"), "back"))
+        self.query_one("#hints", Static).update(key_line(hints, event.size.width - 4))
 
     async def _load(self) -> None:
         try:

@@ -24,8 +24,10 @@ def plot_of(chart: Chart, cursor: int | None) -> Plot:
 class LoggedChartScreen(LargeChartScreen):
     """Turns through charts with Tab."""
 
-    KEYS_TOLD = "Left Right read  Tab next  Esc closes"
-    HELP = "Left and right read values, Home and End jump, Tab shows the next chart, Esc closes."
+    KEYS = "{chart_left} {chart_right} read  {next_chart} next  {close_chart} closes"
+    HELP = (
+        "{chart_left} and {chart_right} read, {chart_first} and {chart_last} jump, {next_chart} shows the next one, {close_chart} closes."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CHART, only={"next_chart", "previous_chart"})]
 
     def __init__(self, charts: Sequence[Chart], *, glyphs: Glyphs) -> None:

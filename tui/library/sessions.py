@@ -171,7 +171,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
             "clear_filters": "all",
         }
         keys = [(self._keymap.shown(action), word) for action, word in words.items() if word]
-        return [("Enter", "go on"), ("Esc", "close"), (self._keymap.shown("help"), "help"), *keys]
+        return [("Enter", "go on"), (self._keymap.shown("close"), "close"), (self._keymap.shown("help"), "help"), *keys]
 
     # The list
 

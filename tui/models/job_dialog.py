@@ -20,8 +20,8 @@ class MakingScreen(Dialog[None]):
     """Watches it. Whoever started it dismisses the screen when it has ended."""
 
     HELP = (
-        "## A model on its way\n\nEsc hides this: the work goes on behind the conversation, and a notice tells when it is done. "
-        "F3 shows it again. Stop ends it.\n"
+        "## A model on its way\n\n{close} hides this: the job goes on in the background, and a notice reports its end. "
+        "{models} shows it again. Stop ends it.\n"
     )
     DEFAULT_CSS = "MakingScreen .buttons { margin-top: 1; }"
 

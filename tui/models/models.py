@@ -47,7 +47,7 @@ class ModelsScreen(Picker[Choice]):
     async def on_mount(self) -> None:
         """Look for files without holding up the screen."""
         self.frame.border_title = "Models"
-        self.frame.border_subtitle = "Enter load · Esc close"
+        self.frame.border_subtitle = f"Enter load · {self.close_hint}"
         self.fill([], "Looking for models…")
         self._models = await asyncio.to_thread(self._known)
         await self.narrow()

@@ -54,7 +54,7 @@ class PresetsScreen(Picker[str]):
     async def on_mount(self) -> None:
         """Read the presets without holding up the screen."""
         self.frame.border_title = "Presets"
-        self.frame.border_subtitle = "Enter use · Esc close"
+        self.frame.border_subtitle = f"Enter use · {self.close_hint}"
         self.fill([], "Reading the presets…")
         self._offers, problems = await self._session.switching.offers()
         for problem in problems:

@@ -44,7 +44,7 @@ class QuantsScreen(Picker[str]):
     async def on_mount(self) -> None:
         """Work out the sizes without holding up the screen."""
         self.frame.border_title = Content(drawable(f"Another quant, made from {file_name(self._source)}"))
-        self.frame.border_subtitle = "Enter make · Esc close"
+        self.frame.border_subtitle = f"Enter make · {self.close_hint}"
         self.fill([], "Working out what each quant would come to…")
         try:
             self._sizes = await asyncio.to_thread(lambda: predict_sizes(check_model(self._source)))

@@ -46,8 +46,10 @@ def _seconds(trace: Trace, place: int, uptime_s: float) -> float:
 class ChartScreen(LargeChartScreen):
     """Shows a chart of the panel large, and goes on measuring."""
 
-    KEYS_TOLD = "Left Right read  w window  Esc closes"
-    HELP = "Left and right read values, Home and End jump, w changes how far back the chart looks, Esc closes."
+    KEYS = "{chart_left} {chart_right} read  {chart_window} window  {close_chart} closes"
+    HELP = (
+        "{chart_left} and {chart_right} read, {chart_first} and {chart_last} jump, {chart_window} changes the span, {close_chart} closes."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CHART, only={"chart_window"})]
 
     def __init__(self, title: str, spec: ChartSpec, source: Callable[[], Snapshot], *, window: Window, glyphs: Glyphs) -> None:

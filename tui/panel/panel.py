@@ -21,7 +21,7 @@ from engine.host.bandwidth import HostLimits
 from engine.metrics.history import Window
 from engine.metrics.roofline import sentence
 from engine.metrics.snapshot import EMPTY, Snapshot
-from tui.actions.bindings import bindings_for
+from tui.actions.bindings import bindings_for, keymap_of
 from tui.actions.registry import BY_ID, Scope, display_key
 from tui.drawing.braille import Glyphs
 from tui.drawing.chart import Chart, Scale
@@ -54,16 +54,16 @@ class Panel(ReadyLines, can_focus=True):
     HELP = """\
 ## The instrument panel
 
-Up and Down select a pane. Enter makes it fill the panel, and back. `c` opens its chart large, with axes and a cursor.
-`?` explains its numbers: how each is made, from what, and what would change it.
+{pane_up} and {pane_down} select a pane. {expand_pane} makes it fill the panel, and back. {open_chart} opens its chart large, with axes
+and a cursor. {explain} explains its figures: formula, source, and what would change them.
 
-Space holds the panes; the first row goes on. `w` looks back one minute, five minutes or over the session. `d` changes how much of each
-pane is shown, or leaves it to the size. 1 to 9 show and hide single panes, `a` turns to the next arrangement, `s` keeps the present
-one as your own.
+{pause_panel} pauses the panes, not the first row. {panel_window} changes the time span: one minute, five minutes or the session.
+{panel_density} changes how much of each pane is shown. The number of a pane shows and hides it, {next_arrangement} turns to the next
+arrangement, {save_arrangement} saves the current one as your own.
 
-`m` measures what memory and cores of this machine can do at the present number of threads: the roofline is drawn against that.
+{measure_host} measures the memory bandwidth and the cores of this machine at the current number of threads, for the roofline.
 
-Esc or Tab goes back to the message. Shift+Tab comes from the message to the panel, Tab by way of the conversation.
+{stop} or Tab goes back to the message. Shift+Tab comes from the message to the panel, Tab by way of the conversation.
 
 Below the charts T is a turn, P another preset, S a stall, C a capture, A an alert.
 """
@@ -215,7 +215,11 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
     def action_save_arrangement(self) -> None:
         """Keep what is shown as the person's own arrangement."""
         self._arrangements.save()
-        self.notify("This arrangement is now your own; [a] comes back to it.", title="Arrangement kept", markup=False)
+        self.notify(
+            keymap_of(self.app).hint("This arrangement is now your own. Come back to it", "next_arrangement"),
+            title="Arrangement saved",
+            markup=False,
+        )
         self._rearranged()
 
     def action_toggle_pane(self, name: str) -> None:

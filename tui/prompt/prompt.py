@@ -34,14 +34,14 @@ class Prompt(TextArea):
     HELP = """\
 ## The message
 
-Enter sends, Ctrl+J starts a new line (Shift+Enter too, where the terminal tells the difference). Up on the first line brings back
-older messages, Down on the last line newer ones.
+{send} sends, {newline} starts a new line. {history_back} on the first line brings back older messages, {history_forward} on the last
+line newer ones.
 
-A pasted text arrives as it is, whatever its length, and is not sent before you press Enter. A single line of more than 10,000
+A pasted text arrives as it is, whatever its length, and is not sent before you press {send}. A single line of more than 10,000
 characters is shown as `[line of … characters]`, and sent in full as long as you leave those words as they are.
 
-Shift+Tab goes to the instrument panel, whose keys then stand in the last line, and Tab to the conversation; Esc comes back. Ctrl+G
-shows and hides the panel.
+Shift+Tab goes to the instrument panel, whose keys are then shown in the last line, and Tab to the conversation; {stop} comes back.
+{toggle_panel} shows and hides the panel.
 
 A line that begins with `/` is a command, such as `/theme light`; begin with `//` to send a slash.
 """

@@ -45,8 +45,9 @@ class Transcript(TranscriptView):
     HELP = """\
 ## The conversation
 
-Scroll with PgUp and PgDn or the wheel. While you read further up, new text does not move the view; Ctrl+End jumps to the end and
-follows it again. Ctrl+Up and Ctrl+Down pick a message to copy, edit, or to see its branches with Left and Right.
+Scroll with {page_up} and {page_down} or the wheel. While you read further up, new text does not move the view; {to_end} jumps to the
+end and follows it again. {select_previous} and {select_next} select a message to copy, to edit, or to see its branches with
+{previous_sibling} and {next_sibling}.
 
 Drag with the mouse to select text. Shift and drag selects with the terminal's own means.
 """

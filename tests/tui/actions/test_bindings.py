@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import walk_packages
+
+import tui
 from tui.actions.bindings import DEFAULT_KEYMAP, bindings_for, resolve
 from tui.actions.registry import ACTIONS, Scope
 
@@ -76,3 +80,16 @@ def test_keys_of_every_view_can_be_changed() -> None:
 
 def test_a_key_of_the_program_is_taken_from_every_view() -> None:
     assert "Pin has no key left" in resolve({"theme": "alt+i"}).problems[0]
+
+
+def test_texts_name_the_keys_in_force() -> None:
+    assert resolve({"send": "ctrl+s"}).fill("{send} sends") == "Ctrl+S sends"
+    assert resolve({"models": ""}).fill("{models} shows it") == "Models (no key) shows it"
+
+
+def test_the_help_of_every_widget_names_actions_that_exist() -> None:
+    modules = [import_module(found.name) for found in walk_packages(tui.__path__, "tui.")]
+    texts = {value.HELP for module in modules for value in vars(module).values() if isinstance(getattr(value, "HELP", None), str)}
+    assert len(texts) > 15
+    for text in texts:
+        assert "{" not in DEFAULT_KEYMAP.fill(text)
