@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engine.backend import PromptFacts
 from engine.chat import markers
 from engine.chat.assembly import Assembly, Composed, generated_ids
-from engine.chat.rendered import Entry, Rendered
+from engine.chat.rendered import Entry, PreparationCancelled, Rendered
 from engine.chat.thinking_styles import STYLES, marker_texts, open_style
 from engine.chat.token_cache import CHARACTERS_PER_TOKEN, Stretches
 from engine.chat.vocabulary import Vocabulary
@@ -22,6 +22,7 @@ from engine.messages import ChatMessage, ChatPrompt, Prompt, Role, TextPrompt, T
 
 if TYPE_CHECKING:
     from engine.chat.template import ChatFormat
+    from engine.chat.templating.process import TemplateProcess
 
 TOO_LONG_FOR_TEMPLATE = "The chat template takes too long for the whole conversation, so its older turns are left out."
 
@@ -44,32 +45,51 @@ class PreparedPrompt:
 class PromptBuilder:
     """Makes the prompts of one loaded model; caches the probed template and tokenized stretches. For the backend's thread only."""
 
-    def __init__(self, vocabulary: Vocabulary, template: str | None) -> None:
-        """`template` is `ModelInfo.chat_template`."""
+    def __init__(self, vocabulary: Vocabulary, template: str | None, *, confined: bool = False) -> None:
+        """`template` is `ModelInfo.chat_template`; `confined`, it is rendered in a child process, which is started now."""
         self.vocabulary = vocabulary
         self._template = template
+        self._sandbox: TemplateProcess | None = None
+        if confined and template and template.strip():
+            from engine.chat.templating.process import TemplateProcess
+
+            self._sandbox = TemplateProcess()
 
     @cached_property
     def chat_format(self) -> ChatFormat:
         """The template, ready to render."""
         from engine.chat.template import ChatFormat  # 25 ms of Jinja that the first frame needs not wait for
 
-        return ChatFormat(self._template, self.vocabulary)
+        return ChatFormat(self._template, self.vocabulary, self._sandbox)
 
     @cached_property
     def stretches(self) -> Stretches:
         """The tokenizer."""
         return Stretches(self.vocabulary, self.chat_format.literals)
 
-    def build(self, prompt: Prompt, n_ctx: int) -> PreparedPrompt:
+    def close(self) -> None:
+        """End the child process; safe to call twice."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+
+    def build(self, prompt: Prompt, n_ctx: int, cancelled: Callable[[], bool] = lambda: False) -> PreparedPrompt:
         """The prompt for a window of `n_ctx` tokens.
 
         Raises:
             UsageError: There is nothing to answer.
             EngineError: The last message does not fit into the window.
+            PreparationCancelled: `cancelled` said so, while the template was rendered or between two stretches that are tokenized.
         """
         match prompt:
             case ChatPrompt():
+
+                def check() -> None:
+                    if cancelled():
+                        raise PreparationCancelled
+
+                if self._sandbox is not None:
+                    self._sandbox.check = check
+                self.stretches.check = check
                 return _Preparation(self, prompt, n_ctx).prompt()
             case TextPrompt(text):
                 began = now_ns()
@@ -136,7 +156,7 @@ class _Preparation:
 
     def _render_from(self, start: int) -> tuple[int, Rendered]:
         """The messages from `start` on; of a conversation that is too long for its template, the later half of the turns."""
-        from engine.chat.budget import TemplateLimitError
+        from engine.chat.templating.budget import TemplateLimitError
 
         notices: tuple[str, ...] = ()
         while True:

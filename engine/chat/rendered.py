@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from engine.messages import Role, ThinkingStyle
 
 
+class PreparationCancelled(Exception):  # noqa: N818
+    """Nobody wants the prompt any more; nothing is left behind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A message for the template: texts with marks."""

@@ -8,14 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import product
+from typing import Any
 
 from jinja2 import TemplateError
 
-from engine.chat.budget import TemplateLimitError
 from engine.chat.markers import CLOSE, marked, opening, unmarked
 from engine.chat.rendered import Entry, Rendered
-from engine.chat.sandbox import Sandbox
 from engine.chat.switches import LEAST_EFFORT, NO_SWITCH, SWITCHES, THINKING_SET, Switch, is_known
+from engine.chat.templating.budget import TemplateLimitError
+from engine.chat.templating.process import TemplateProcess
+from engine.chat.templating.sandbox import Sandbox
 from engine.chat.thinking_styles import HARMONY, learned_style, style_of
 from engine.chat.vocabulary import Vocabulary
 from engine.messages import Role, Thinking, ThinkingStyle
@@ -77,14 +79,15 @@ ROLES_JOINED = "The chat template wants the roles to alternate, so neighbouring 
 class ChatFormat:
     """One model's template, ready to render. Belongs to one thread."""
 
-    def __init__(self, source: str | None, vocabulary: Vocabulary) -> None:
+    def __init__(self, source: str | None, vocabulary: Vocabulary, sandbox: Sandbox | TemplateProcess | None = None) -> None:
+        """`sandbox` renders `source`; the well-known formats, which are ours, are rendered in this process."""
         self._vocabulary = vocabulary
         self._fallback: _Template | None = None
         self._own: _Template | None = None
         self._why_not = "This model has no chat template"
         if source and source.strip():
             try:
-                self._own = _Template(source, vocabulary)
+                self._own = _Template(source, vocabulary, sandbox or Sandbox())
             except TemplateError as error:
                 self._why_not = _unusable(error)
 
@@ -127,17 +130,17 @@ class ChatFormat:
 
     def _fallback_template(self) -> _Template:
         if self._fallback is None:
-            self._fallback = _Template(self._format().source, self._vocabulary)
+            self._fallback = _Template(self._format().source, self._vocabulary, Sandbox())
         return self._fallback
 
 
 class _Template:
     """A compiled template and its way to be called, probed with a short conversation."""
 
-    def __init__(self, source: str, vocabulary: Vocabulary) -> None:
+    def __init__(self, source: str, vocabulary: Vocabulary, sandbox: Sandbox | TemplateProcess) -> None:
         self.source = source
         self.sample = ""
-        self._sandbox = Sandbox()
+        self._sandbox: Any = sandbox
         self._compiled = self._sandbox.compile_template(source)
         self._bos, self._eos = vocabulary.bos_text, vocabulary.eos_text
         self._tools: list[object] | None = None
@@ -274,7 +277,8 @@ class _Template:
         }
         if thinking != "auto":
             variables |= self._switch[thinking]
-        return self._sandbox.render_metered(self._compiled, variables, now=now)
+        text: str = self._sandbox.render_metered(self._compiled, variables, now=now)
+        return text
 
     def _message(self, entry: Entry, *, thinking_blocks: bool) -> dict[str, object]:
         content: object = [{"type": "text", "text": entry.content}] if self._typed_content else entry.content

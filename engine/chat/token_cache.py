@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from engine.chat.markers import BREAK
 from engine.chat.thinking_styles import MARKERS
@@ -56,6 +56,8 @@ class Stretches:
         """`structure` is text of the chat template: user-defined tokens in it must not be forged, others are ordinary words."""
         self._vocabulary = vocabulary
         self._structure = structure
+        self.check: Callable[[], None] = lambda: None
+        """Called before a stretch is tokenized; what it raises ends the preparation of the prompt."""
         self._guarded: dict[str, bool] = {}
         self._cache: OrderedDict[tuple[str, bool], array[int]] = OrderedDict()
         self._cached_characters = 0
@@ -77,6 +79,7 @@ class Stretches:
         if (known := self._cache.get(key)) is not None:
             self._cache.move_to_end(key)
             return known
+        self.check()
         tokens = array("i", self._continue(text) if continued and self._adds_space else self._tokenize(text))
         self._cache[key] = tokens
         self._cached_characters += len(text)

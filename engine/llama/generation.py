@@ -16,6 +16,7 @@ from engine.backend import (
     PromptReady,
     StopReason,
 )
+from engine.chat.rendered import PreparationCancelled
 from engine.clock import NS_PER_MS, now_ns
 from engine.disturbance import Wait, quiet_speed, taken_share
 from engine.errors import EngineError, XchatError
@@ -91,8 +92,8 @@ class Turn:
         context.model.refuse_if_overwritten()
         vocabulary = context.model.vocabulary
         try:
-            prompt = context.model.prompts.build(self.request.prompt, context.n_ctx)
-        except XchatError:
+            prompt = context.model.prompts.build(self.request.prompt, context.n_ctx, lambda: self.cancelled)
+        except (XchatError, PreparationCancelled):
             raise
         except Exception as error:
             traceback.print_exc(file=sys.stderr)

@@ -132,6 +132,7 @@ class Loader:
             repack=preset.repack,
             log=self._log,
             progressed=lambda fraction: report(_READING + fraction * (1 - _READING)),
+            confined=not self._files.trusted(file.path),
         )
         try:
             if not report(1.0):

@@ -34,9 +34,17 @@ class Model:
     """Weights and vocabulary. Made, used and closed on the compute thread; its contexts must be closed first."""
 
     def __init__(
-        self, ref: ModelRef, file: ModelFile, *, mmap: bool, repack: bool, log: NativeLog, progressed: Callable[[float], bool]
+        self,
+        ref: ModelRef,
+        file: ModelFile,
+        *,
+        mmap: bool,
+        repack: bool,
+        log: NativeLog,
+        progressed: Callable[[float], bool],
+        confined: bool = False,
     ) -> None:
-        """Load `file`, which `ref` names.
+        """Load `file`, which `ref` names; `confined`, its chat template is rendered in a child process.
 
         Raises:
             ModelError: The native library refuses it.
@@ -66,6 +74,7 @@ class Model:
         self.repack = repack
         self._pointer: lib.llama_model_p | None = pointer
         self._vocabulary: LlamaVocabulary | None = None
+        self._prompts: PromptBuilder | None = None
         self.fingerprint = fingerprint(file)
         vocab = lib.llama_model_get_vocab(pointer)
         if not vocab or lib.llama_vocab_n_tokens(vocab) <= 0:
@@ -76,7 +85,7 @@ class Model:
         self.n_swa = int(lib.llama_model_n_swa(pointer))
         self.memory_kind = self._memory_kind()
         self.info = self._info(ref)
-        self.prompts = PromptBuilder(self.vocabulary, self.info.chat_template)
+        self.prompts = self._prompts = PromptBuilder(self.vocabulary, self.info.chat_template, confined=confined)
 
     @property
     def pointer(self) -> lib.llama_model_p:
@@ -104,6 +113,8 @@ class Model:
         if pointer is not None:
             if self._vocabulary is not None:
                 self._vocabulary.close()
+            if self._prompts is not None:
+                self._prompts.close()
             lib.llama_model_free(pointer)
 
     def _memory_kind(self) -> MemoryKind:

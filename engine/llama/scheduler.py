@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.backend import MemoryKind, StopReason
+from engine.chat.rendered import PreparationCancelled
 from engine.clock import NS_PER_MS, now_ns
 from engine.disturbance import Wait
 from engine.errors import EngineError, XchatError
@@ -183,6 +184,9 @@ class Scheduler:
                 turn.prepare(self._context)
             except XchatError as error:
                 turn.conclude(StopReason.ERROR, error)
+                return None
+            except PreparationCancelled:
+                turn.conclude(StopReason.CANCELLED)
                 return None
         slot = self._take(self._best([slot for slot in self._slots if slot.owner not in chosen], turn.tokens))
         slot.owner = turn

@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from engine import child
+from engine.chat.templating.process import TemplateProcess
 from engine.guide import builtin
 from engine.host import bandwidth
 from engine.llama.files import examine
@@ -47,6 +49,13 @@ def test_the_folder_is_hostile_indeed(ran: Path) -> None:
 
 def test_trying_a_model_runs_none_of_it(ran: Path) -> None:
     assert Probe(examine(builtin.path()), Preset()).wait(lambda: True)
+    assert not ran.exists()
+
+
+def test_rendering_a_template_runs_none_of_it(ran: Path) -> None:
+    process = TemplateProcess()
+    assert process.render_metered("{{ 1 + 1 }}", {}, now=datetime.now(UTC)) == "2"
+    process.close()
     assert not ran.exists()
 
 

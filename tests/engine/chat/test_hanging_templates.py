@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.chat.budget import TemplateLimitError
-from engine.chat.sandbox import Sandbox
+from engine.chat.templating.budget import TemplateLimitError
+from engine.chat.templating.sandbox import Sandbox
 
 LONG = "{% set A = ('a'*100)*39000 %}{% set B = ('b'*100)*39000 %}"
 HANGS = {

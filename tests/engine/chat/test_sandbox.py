@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from jinja2 import TemplateError
 
-from engine.chat.budget import MAX_STEPS, Meter, TemplateLimitError
-from engine.chat.sandbox import MAX_SOURCE, Sandbox
+from engine.chat.templating.budget import MAX_STEPS, Meter, TemplateLimitError
+from engine.chat.templating.sandbox import MAX_SOURCE, Sandbox
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MESSAGES = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]

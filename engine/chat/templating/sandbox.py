@@ -21,8 +21,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
 from jinja2.visitor import NodeTransformer
 
-from engine.chat.budget import MAX_SECONDS, MAX_STEPS, Meter, TemplateLimitError
-from engine.chat.filters import arithmetic, measure_replace, metered_filters, percent_format
+from engine.chat.templating.budget import MAX_SECONDS, MAX_STEPS, Meter, TemplateLimitError
+from engine.chat.templating.filters import arithmetic, measure_replace, metered_filters, percent_format
 
 MAX_SOURCE = 96 * 1024
 """Longest template source, in characters: the longest real ones have about 25,000, and compiling this many takes two seconds at most."""

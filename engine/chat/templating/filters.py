@@ -12,7 +12,7 @@ from jinja2 import TemplateError
 from jinja2.environment import Environment
 from jinja2.filters import FILTERS
 
-from engine.chat.budget import MAX_COUNT, MAX_NUMBER, Meter, TemplateLimitError
+from engine.chat.templating.budget import MAX_COUNT, MAX_NUMBER, Meter, TemplateLimitError
 
 _TAKEN_OVER = """
     abs capitalize count d default dictsort e escape first float groupby int items last length list lower map max min reject rejectattr
