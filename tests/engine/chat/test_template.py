@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.chat import budget
 from engine.chat.markers import marked, unmarked
 from engine.chat.prompt import TOO_LONG_FOR_TEMPLATE, PromptBuilder
 from engine.chat.rendered import Entry, Rendered
 from engine.chat.template import ROLES_JOINED, SYSTEM_MOVED, ChatFormat
+from engine.chat.templating import budget
 from engine.chat.templating.budget import Meter, TemplateLimitError
 from engine.messages import ChatMessage, ChatPrompt, Role, Thinking
 from tests.engine.chat import templates
