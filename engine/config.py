@@ -28,7 +28,7 @@ class DatabaseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[models]`: where model files are looked for."""
+    """`[models]`: folders to search for model files."""
 
     folders: list[str] = []
     """Folders beside xchat's own and the caches of other programs."""

@@ -10,7 +10,7 @@ from typing import Self
 
 
 class XchatError(Exception):
-    """Something failed that the person can be told about in plain words.
+    """An error to report to the user.
 
     Attributes:
         title: One short sentence without a full stop that names the file, key or thing.

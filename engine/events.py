@@ -1,4 +1,4 @@
-"""What the session tells whoever watches it: immutable facts, delivered in order on the event loop's thread."""
+"""Events of a session: immutable facts, delivered to subscribers in order on the event loop's thread."""
 
 from __future__ import annotations
 
@@ -108,14 +108,14 @@ class TurnFinished:
 
 @dataclass(frozen=True, slots=True)
 class PresetChanged:
-    """Another preset, or another value in it, is in force from the next token on."""
+    """Another preset, or another value in it, applies from the next token on."""
 
     preset: Preset
 
 
 @dataclass(frozen=True, slots=True)
 class LoggingChanged:
-    """Turns are logged, or (with the reason) they are not; the chat goes on either way."""
+    """Turns are logged, or (with the reason) they are not; the chat continues either way."""
 
     on: bool
     error: XchatError | None = None

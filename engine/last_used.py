@@ -1,4 +1,4 @@
-"""What xchat remembers between starts without being told to: the last model, preset and theme. Losing it loses nothing."""
+"""The last model, preset and theme, remembered between starts. The file can be deleted."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class SessionInfo:
     created_ms: int
     updated_ms: int
     head_id: int | None
-    """The last message of the branch that was looked at last."""
+    """The last message of the branch that was shown last."""
     model: str | None = None
     """Name of the model of the last turn."""
     quant: str | None = None
@@ -93,7 +93,7 @@ class TurnRecord:
     model_fingerprint: str
     quant: str
     preset: str
-    """Name of the preset in force."""
+    """Name of the preset in use."""
     preset_json: str
     """The preset as used, whole."""
     n_ctx: int

@@ -1,4 +1,4 @@
-"""The figures: timings of a turn, percentiles, host samples, roofline, alerts. Each definition stands here once.
+"""The figures: timings of a turn, percentiles, host samples, roofline, alerts. Each is defined here once.
 
 No native library of the engine, no store.
 

@@ -1,4 +1,4 @@
-"""Thresholds that a person wants to hear about: told once when they are crossed, armed again when the figure has come back."""
+"""Alerts on thresholds: reported once when a figure crosses its limit, armed again when it has come back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REARM_SHARE = 0.9
 """A threshold is armed again when the figure is below this share of it: a figure that hovers must not ring twice a second."""
 
 TURNS_LOOKED_AT = 20
-"""Failed turns and answer times are taken over the last so many turns."""
+"""Failed turns and answer times are taken over this number of recent turns."""
 
 FEWEST_TURNS = 5
 """Fewer turns make no share and no mean."""
@@ -57,7 +57,7 @@ class Alerts:
         """
         unknown = sorted(set(limits or {}) - set(_BY_ID))
         if unknown:
-            raise UsageError(f"There is no alert called {unknown[0]}", f"Known are {', '.join(_BY_ID)}", "Mend [alerts] in config.toml.")
+            raise UsageError(f"There is no alert called {unknown[0]}", f"Known are {', '.join(_BY_ID)}", "Fix [alerts] in config.toml.")
         self._limits = {threshold.id: threshold.default for threshold in THRESHOLDS} | dict(limits or {})
         self._ringing: dict[str, Alert] = {}
         self._turns: deque[tuple[bool, float]] = deque(maxlen=TURNS_LOOKED_AT)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from engine.clock import NS_PER_S
 
 ENOUGH = 32
-"""Gaps between tokens after which the speed is told."""
+"""Inter-token gaps after which the speed is reported."""
 LEAST = 8
 """Fewer gaps than this say nothing."""
 KEPT = 64
@@ -16,7 +16,7 @@ KEPT = 64
 
 
 class BeforeAfter:
-    """Is told of tokens and of switches, and knows the speeds before and after the last one."""
+    """The decode speeds before and after the last switch."""
 
     def __init__(self) -> None:
         self._gaps: deque[int] = deque(maxlen=KEPT)
@@ -26,7 +26,7 @@ class BeforeAfter:
 
     @property
     def pending(self) -> bool:
-        """Whether there was a switch whose effect has not been told."""
+        """Whether there was a switch whose effect has not been reported."""
         return self._pending
 
     @property
@@ -35,7 +35,7 @@ class BeforeAfter:
         return self._pending and len(self._gaps) >= ENOUGH
 
     def began(self) -> None:
-        """An answer begins: the time between two answers is no gap."""
+        """An answer begins: the time between two answers is not a gap."""
         self._last_ns = None
 
     def tokens(self, token_ns: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""A server of streams that stays small whoever connects: few connections at once, and little time for each."""
+"""A stream server with a bound on connections and on the time of each."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from engine.clock import NS_PER_S
 
 
 class Window(StrEnum):
-    """How far back a chart looks."""
+    """The time span of a chart."""
 
     MINUTE = "1 min"
     FIVE_MINUTES = "5 min"

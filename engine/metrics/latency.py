@@ -17,10 +17,10 @@ RECENT_GAPS = 1024
 """Live percentiles are those of the turn's last gaps; the finished turn's are exact."""
 
 STALL_AFTER = 8
-"""A median of fewer gaps than this is no measure for a stall."""
+"""Inter-token gaps needed before a gap can be compared with their median."""
 
 STALL_FLOOR_MS = 20.0
-"""A shorter gap is no stall to a person, whatever the median."""
+"""A gap shorter than this is not a stall, whatever the median: nobody notices it."""
 
 HISTOGRAM_BINS = 32
 _LOWEST_EXPONENT = -4

@@ -1,4 +1,4 @@
-"""From a snapshot to the row of the log, so that a session can be looked at later as it was seen."""
+"""Converts a snapshot to a row of the log."""
 
 from __future__ import annotations
 

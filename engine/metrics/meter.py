@@ -133,7 +133,7 @@ class Meter:
         self._use_preset(engine.preset, mark=False)
 
     def threads(self, now: ThreadsNow | None) -> None:
-        """The thread counts in force: `auto` changes them while tokens flow."""
+        """Set the thread counts in use: `auto` changes them while tokens are generated."""
         if self._engine is not None and now is not None:
             self._engine = replace(
                 self._engine,

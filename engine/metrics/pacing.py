@@ -10,7 +10,7 @@ UI_SHARE = 0.01
 again, and where every core decodes, what the screen takes is what decoding loses."""
 
 BIGGEST = 64
-"""More tokens at a time than this look like no stream at all."""
+"""With more tokens per chunk than this, an answer no longer appears to stream."""
 
 LONGEST_CHUNK_S = 0.5
 """A chunk may not hold text back longer than this while the line can carry more."""

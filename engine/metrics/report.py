@@ -1,4 +1,4 @@
-"""A snapshot as plain data for other programs: `xchat stats --json` and whoever asks the running program. Names follow llama-server."""
+"""A snapshot as plain data for other programs: `xchat stats --json` and clients of the live socket. Names follow llama-server."""
 
 from __future__ import annotations
 

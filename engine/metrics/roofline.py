@@ -52,7 +52,7 @@ def sentence(newest: HostLimits, best: HostLimits) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """Where decoding stands under the roof."""
+    """The decode speed relative to the roofline."""
 
     bytes_per_token: int
     bandwidth_gb_s: float

@@ -100,14 +100,14 @@ class Difference:
 
     @property
     def change(self) -> float | None:
-        """How much more the right side has, as a share of the left one; None when that can't be said."""
+        """How much more the right side has, as a share of the left one; None when it can't be computed."""
         if self.left is None or self.right is None or self.left.median == 0:
             return None
         return self.right.median / self.left.median - 1.0
 
     @property
     def better(self) -> bool | None:
-        """Whether the right side is better by more than both sides vary by themselves; None when that can't be said."""
+        """Whether the right side is better by more than both sides vary by themselves; None when it can't be computed."""
         if self.left is None or self.right is None or self.figure.less_is_better is None:
             return None
         step = self.right.median - self.left.median

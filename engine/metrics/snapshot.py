@@ -33,7 +33,7 @@ class Phase(StrEnum):
 
 
 class MarkerKind(StrEnum):
-    """What a mark on the time line stands for; the first letter is what a chart shows."""
+    """The kind of a mark on the time line; charts show its first letter."""
 
     TURN = "turn"
     PRESET = "preset"
@@ -44,7 +44,7 @@ class MarkerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Something worth a mark in the charts."""
+    """A mark in the charts."""
 
     seconds: float
     """When, counted from the meter's start."""
@@ -75,9 +75,9 @@ class EngineFigures:
     memory: Mapping[str, int]
     """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`."""
     threads_reason: str = ""
-    """Why so many threads decode, in a sentence."""
+    """Why this number of threads decodes, in a sentence."""
     threads_batch_reason: str = ""
-    """Why so many threads prefill, in a sentence."""
+    """Why this number of threads prefills, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +194,14 @@ class Snapshot:
     alerts: tuple[Alert, ...] = ()
     """Thresholds that are crossed now."""
     raised: tuple[Alert, ...] = ()
-    """Those crossed since the snapshot before: to be told once."""
+    """Those crossed since the snapshot before; each is reported once."""
     markers: tuple[Marker, ...] = ()
     """Oldest first."""
     traces: Mapping[Window, Mapping[str, Trace]] = field(default_factory=dict)
     """History by window and figure."""
     totals: Totals = Totals()
     judged: bool = False
-    """Whether the machine was looked at during that turn; before, `noisy` says nothing."""
+    """Whether the machine was sampled during that turn; `noisy` has no meaning before."""
 
 
 EMPTY = Snapshot()

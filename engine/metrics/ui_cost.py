@@ -13,7 +13,7 @@ from engine.metrics.latency import Span
 from engine.timings import percentile
 
 LAG_EVERY_S = 0.1
-"""How often the loop's lag is looked at."""
+"""Interval between two samples of the event loop's lag."""
 
 LAG_KEPT = 600
 """One minute of lags."""

@@ -35,7 +35,7 @@ FEWEST_SAMPLES = 2
 FEWEST_LIMIT_S = 5.0
 """How long it is given for them."""
 LOOK_S = 0.01
-"""Time between two looks for the first samples."""
+"""Interval between two checks for the first samples."""
 NICENESS = 19
 """Where py-spy only looks, it lets the model compute first. Where it stops the program, it must be quick to let it go on."""
 SAMPLING = "Sampling process"
@@ -283,8 +283,8 @@ class Capture:
                 program, pid=self._pid, seconds=request.seconds, rate=self.rate, mode=request.mode, output=INSTEAD_FILE, form="raw"
             )
             reason, hint = obstacle(surroundings(), instead, INSTEAD_FILE)
-            return _UnusableError("py-spy may not look into the program", reason, hint)
-        return _UnusableError("py-spy could not start", " ".join(report.complaints) or f"{program} ended without a word.")
+            return _UnusableError("py-spy is not permitted to read this process", reason, hint)
+        return _UnusableError("py-spy could not start", " ".join(report.complaints) or f"{program} ended without a message.")
 
     def _recording(self, attended: _Attended, stacks: FoldedStacks) -> _Recording:
         start_ns = self._started_ns or attended.ended_ns
@@ -304,7 +304,7 @@ class Capture:
         )
 
     def _looks(self, stacks: FoldedStacks, failures: int, lasted_s: float) -> int:
-        """How often py-spy (0.4.3) read all stacks, which it doesn't tell.
+        """How often py-spy (0.4.3) read all stacks, which it doesn't report.
 
         Left alone it does so `rate × seconds` times, however long that takes. Ended early it has done so as often as the thread that is in
         every sample was seen, in the modes that leave none out; in the others as often as its rate says, or the busiest thread.

@@ -11,7 +11,7 @@ from engine.profiling.records import CaptureMode, CaptureRecord
 from engine.profiling.tree import FlameTree, Node, Stack, TakenApart
 
 NEUTRAL = 0.02
-"""A change smaller than this share of the larger side is called equal: sampling can't tell it from chance."""
+"""A change smaller than this share of the larger side counts as equal: sampling can't distinguish it from chance."""
 
 _STEP_MS = 1e-6
 """Trees sum whole numbers: this many milliseconds each."""

@@ -12,7 +12,7 @@ from engine.text import printable
 
 MAX_FRAME = 400
 LONGEST_NAME = 16 * MAX_FRAME
-"""More of a name than any compiler writes is not even looked at."""
+"""Longer names than any compiler writes are cut before they are parsed."""
 """Characters of a frame that are kept: mangled C++ names fit, a file made to exhaust memory doesn't."""
 
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]+?)(?::(?P<line>\d+))?\)$")
@@ -130,12 +130,12 @@ def _bounded(frame: str) -> str:
 
 
 def thread_text(name: str, number: int = 1) -> str:
-    """The root frame of a thread; `number` tells threads of the same name apart."""
+    """The root frame of a thread; `number` distinguishes threads of the same name."""
     return printable(f"thread: {name}" if number == 1 else f"thread: {name} #{number}", MAX_FRAME).replace(";", ",")
 
 
 def thread_name(frame: str) -> str | None:
-    """The thread that a root frame stands for, None when it is no thread's root."""
+    """The thread of a root frame; None when the frame is not a thread's root."""
     match = _THREAD.match(frame)
     return match["name"] if match else None
 
@@ -173,7 +173,7 @@ def shorten(path: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def module_of(frame: str) -> Module:
-    """The part of the program that a frame belongs to, as far as its file tells."""
+    """The part of the program that a frame belongs to, by its file."""
     if thread_name(frame) is not None:
         return Module.THREAD
     if is_idle(frame):
@@ -191,7 +191,7 @@ def module_of(frame: str) -> Module:
 
 @lru_cache(maxsize=65_536)
 def is_idle(frame: str) -> bool:
-    """Whether a thread whose last frame this is waits, as far as the name tells."""
+    """Whether a thread whose last frame this is waits, by its name."""
     name, file, _ = split_frame(frame)
     function = name.rpartition(".")[2].partition("@")[0]
     return function in _IDLE_FUNCTIONS or (function, file.rpartition("/")[2]) in _WAITING_LEAVES

@@ -1,4 +1,4 @@
-"""The fallback where py-spy may not look: a thread of the program reads the Python stacks of the others."""
+"""The fallback where py-spy is not permitted: a thread of the program samples the Python stacks of the others."""
 
 from __future__ import annotations
 

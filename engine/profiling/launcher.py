@@ -1,4 +1,4 @@
-"""Becomes another program, but not before its parent said so, and not beyond its parent's life.
+"""Waits for a go from its parent, then becomes another program; ends with its parent.
 
 Run as a script, `python -I -S gate.py PARENT NICENESS PROGRAM ARGUMENT…`: it ties its life to PARENT (a pid), steps back in the queue
 for the processor, waits for a line on standard input, and turns into PROGRAM under the same pid. So the parent knows the pid, and can

@@ -1,4 +1,4 @@
-"""Who may look into this process: the one exception granted to py-spy, and what to say where that is not enough."""
+"""Permission to read this process: grants py-spy the one exception, and explains where that is not enough."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def obstacle(where: Surroundings, command: Sequence[str], output: str) -> tuple[
     """
     run = f"Run `{shlex.join(['sudo', *command])}`, then `{shlex.join(['xchat', 'profile', 'show', output])}`."
     if where.platform == "darwin":
-        return "macOS lets only root look into a process.", run
+        return "On macOS only root may read another process.", run
     if where.platform != "linux":
         return "This system refused py-spy the permission.", f"From an administrator's terminal, run `{shlex.join(command)}`."
     if where.ptrace_scope == 3:

@@ -53,7 +53,7 @@ def find_py_spy() -> Path:
             return path
     if found:
         raise CaptureError("py-spy is not executable", f"It is {found[0]}.", f"Run `chmod +x {found[0]}`.")
-    raise CaptureError("py-spy is missing", "It is installed together with xchat as a rule.", "Run `pip install py-spy` there.")
+    raise CaptureError("py-spy is missing", "It is normally installed with xchat.", "Run `pip install py-spy` there.")
 
 
 def _places() -> Iterator[Path]:
@@ -95,7 +95,7 @@ def command_line(
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What py-spy said about a recording."""
+    """py-spy's log messages about a recording."""
 
     failures: int
     """Samples that it could not read."""
@@ -121,5 +121,5 @@ def read_report(stdout: str, stderr: str) -> Report:
 
 
 def _complaint(line: str) -> str:
-    """One line of the log without its time, and without the addresses that make equal complaints look different."""
+    """One line of the log without its time, and without the addresses that make equal messages differ."""
     return _LONG_NUMBER.sub("…", _LOG_PREFIX.sub("", printable(line.strip(), MAX_FRAME)))

@@ -35,7 +35,7 @@ class ProcessTime:
 
     @property
     def percent(self) -> float | None:
-        """Per cent of one core between the first and the last look."""
+        """Per cent of one core between the first and the last sample."""
         if len(self._looks) < 2:
             return None
         (first_ns, first_s), (last_ns, last_s) = self._looks[0], self._looks[-1]

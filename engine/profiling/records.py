@@ -10,7 +10,7 @@ from engine.profiling.stacks import FoldedStacks
 
 
 class CaptureMode(StrEnum):
-    """How a capture looks at the program."""
+    """How a capture samples the program."""
 
     PYTHON = "python"
     """py-spy, Python frames, the program is never stopped."""
@@ -21,7 +21,7 @@ class CaptureMode(StrEnum):
     IDLE = "idle"
     """py-spy, Python frames of all threads, waiting ones too."""
     IN_PROCESS = "in-process"
-    """A thread of the program itself looks at the others; used when py-spy may not."""
+    """A thread of the program samples the others; used where py-spy is not permitted."""
     FILE = "file"
     """Folded text from elsewhere."""
 
@@ -135,7 +135,7 @@ class CaptureRecord:
     looks: int | None = None
     """How often the stacks of all threads were read; None when nobody counted."""
     behind_s: float = 0.0
-    """How far py-spy fell behind its rate, the worst it said."""
+    """How far py-spy fell behind its rate, the worst it reported."""
     notes: tuple[str, ...] = ()
     """What the person should know: why py-spy could not be used, what it complained about."""
     turn_id: int | None = None
@@ -143,7 +143,7 @@ class CaptureRecord:
     model: str = ""
     quant: str = ""
     preset: str = ""
-    """Name of the preset in force."""
+    """Name of the preset in use."""
     tokens: int | None = None
     """Tokens generated meanwhile; None when nobody counted."""
     overhead: Overhead = Overhead()
@@ -181,7 +181,7 @@ class CaptureRecord:
         return self.looks / self.seconds if self.looks and self.seconds else float(self.rate)
 
     def time(self, samples: int) -> str:
-        """What a number of samples stands for: seconds, or samples where the rate isn't known."""
+        """A number of samples in seconds, or in samples where the rate isn't known."""
         return f"{samples / self.looks_per_second:.2f} s" if self.rate else f"{samples:,} samples"
 
 

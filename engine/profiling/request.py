@@ -1,4 +1,4 @@
-"""What a person asks a capture for, and what was in force while it ran."""
+"""The request for a capture, and the settings while it ran."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.profiling.sampling_cost import affordable_rate
 
 DEFAULT_SECONDS = 10
 DEFAULT_RATE = 50
-"""Samples per second, unless so many would slow the answer down."""
+"""Samples per second, unless that rate would slow the answer down."""
 LONGEST_SECONDS = 3600
 HIGHEST_RATE = 1000
 
@@ -52,7 +52,7 @@ class CaptureRequest:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What was in force while a capture ran, as lists show it."""
+    """The model and preset while a capture ran, as lists show them."""
 
     model: str = ""
     quant: str = ""

@@ -1,4 +1,4 @@
-"""What a look of py-spy at this process costs, and so how many a second can be afforded.
+"""The cost of one py-spy sample of this process, and the sampling rate that follows from it.
 
 py-spy (0.4.3) reads a process through `process_vm_readv`, piece by piece: six calls for a frame, and it reads the frames of waiting threads
 before it leaves them out. So a look takes as long as some hundreds of these calls, and how long those take depends on the machine: 1.5 to
@@ -20,7 +20,7 @@ SHARE = 0.022
 """Share of a core that py-spy may take while it samples. With its start, and the countdown on the screen, tokens/s lose at most 0.03."""
 
 CALLS_PER_FRAME, CALLS_PER_THREAD, CALLS_PER_LOOK = 6.0, 25.0, 80.0
-"""The time of a look, in that of one call: for each frame, for each thread, and in any case. Fitted to 1 to 8 threads with 1 to 105 frames
+"""The time of a sample, in units of a call: for each frame, for each thread, and in any case. Fitted to 1 to 8 threads with 1 to 105 frames
 in all (py-spy 0.4.3, `--nonblocking --function`, Linux 6.18, 2 vCPU EPYC), and for the program beside an answer right within 15 %.
 """
 
@@ -42,7 +42,7 @@ class _Vector(ctypes.Structure):
 
 
 def affordable_rate(most: int) -> int:
-    """Samples per second of this process that stay within SHARE of a core: at most `most`, which it is where none can tell.
+    """Samples per second of this process that stay within SHARE of a core: at most `most`, also where the cost can't be measured.
 
     In steps of STEP, so that captures are of one rate although no two measurements agree.
     """
@@ -54,7 +54,7 @@ def affordable_rate(most: int) -> int:
 
 
 def look_cost_s() -> float | None:
-    """Seconds that py-spy is going to need for one look at this process; None elsewhere than on Linux. Takes half a millisecond."""
+    """Predicted seconds for one py-spy sample of this process; None elsewhere than on Linux. Takes half a millisecond."""
     call_s = _call_s()
     if call_s is None:
         return None

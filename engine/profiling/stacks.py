@@ -125,7 +125,7 @@ def parse_folded(lines: Iterable[bytes]) -> FoldedStacks:
     counts = {stack: count for stack, count in counts.items() if count}
     if not counts:
         raise CaptureError(
-            "The file holds no folded stacks",
+            "The file has no folded stacks",
             f"Of the {malformed:,} lines that were read, none has the form `frame;frame COUNT`." if malformed else "It is empty.",
             "Record one with `py-spy record --format raw`.",
         )
@@ -143,7 +143,7 @@ def read_folded(path: Path) -> FoldedStacks:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise CaptureError(f"{printable(str(path), MAX_FRAME)} can't be read", "It is no regular file.")
+                raise CaptureError(f"{printable(str(path), MAX_FRAME)} can't be read", "It is not a regular file.")
             if status.st_size > MAX_BYTES:
                 raise CaptureError(
                     f"{printable(str(path), MAX_FRAME)} is too large",
@@ -155,7 +155,7 @@ def read_folded(path: Path) -> FoldedStacks:
         raise CaptureError(f"{printable(str(path), MAX_FRAME)} can't be read", error.strerror or str(error)) from error
 
 
-_SMALLER = "Record for a shorter time, or sum it up first with a tool such as stackcollapse."
+_SMALLER = "Record for a shorter time, or aggregate it first with a tool such as stackcollapse."
 
 
 def _bounded_lines(lines: Iterator[bytes], limit: int) -> Iterator[bytes]:

@@ -30,7 +30,7 @@ HUES: dict[Module, tuple[int, int]] = {
     Module.NATIVE: (335, 45),
     Module.IDLE: (0, 0),
 }
-"""Hue and saturation of each part; the file stands outside the program, so a theme's colours don't reach it."""
+"""Hue and saturation of each part; the file is viewed outside the program, where themes don't apply."""
 
 
 def svg_document(tree: FlameTree, *, time: Callable[[int], str], title: str) -> bytes:

@@ -9,14 +9,14 @@ from engine.host.threads import ThreadTimes
 from engine.profiling.records import ThreadLane
 
 LANE_INTERVAL_S = 0.5
-"""Time between two looks, and the length that one figure of a lane stands for."""
+"""Interval between two samples, and the time that one figure of a lane covers."""
 
 MOST_LANES = 64
 """The busiest threads that are kept."""
 
 
 class LaneRecorder:
-    """Collects lanes, one figure per thread and look."""
+    """Collects lanes, one figure per thread and sample."""
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._times = ThreadTimes(proc)
@@ -25,7 +25,7 @@ class LaneRecorder:
         self._python: dict[int | None, str] = {}
 
     def look(self, now_ns: int) -> None:
-        """Take the figures since the last look; the first one only begins."""
+        """Add the figures since the last sample; the first call only begins."""
         self._python |= {thread.native_id: thread.name for thread in threading.enumerate()}
         shares = self._times.read(now_ns)
         if not shares:

@@ -23,7 +23,7 @@ Stack = tuple[str, ...]
 
 
 class Order(StrEnum):
-    """How siblings stand beside each other."""
+    """The order of siblings."""
 
     HEAVY = "left-heavy"
     """The heaviest first; equal stacks are one block."""

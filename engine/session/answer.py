@@ -61,11 +61,11 @@ class Turn:
 
     @property
     def context_used(self) -> int:
-        """Tokens of the prompt, as far as the engine tells, and of the answer."""
+        """Tokens of the prompt, as far as the engine reports them, and of the answer."""
         return self.n_tokens + (self.prompt.prompt.n_tokens or 0 if self.prompt else 0)
 
     def grew(self, added: Split, token_ns: tuple[int, ...] = ()) -> AnswerGrew:
-        """The event that tells of a chunk."""
+        """Make the event for a chunk."""
         return AnswerGrew(
             answer_id=self.answer.id,
             text=added.answer,
@@ -78,7 +78,7 @@ class Turn:
         )
 
     def evaluated(self, prompt: PromptReady, progress: PrefillProgressed | None = None) -> PromptEvaluated:
-        """The event that tells how far the prefill is."""
+        """Make the event for the progress of the prefill."""
         return PromptEvaluated(
             answer_id=self.answer.id,
             cache_n=prompt.cache_n,

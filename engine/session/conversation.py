@@ -1,4 +1,4 @@
-"""The conversation that goes on: its tree, what is asked next, and how much of it goes into the prompt."""
+"""The current conversation: its tree, the next question, and the prompt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Question:
 
 
 class Conversation:
-    """Knows what can be asked and where that leads. Lives on the event loop's thread."""
+    """The tree of the current conversation, and its next question. Lives on the event loop's thread."""
 
     def __init__(self, tree: ConversationTree | None = None) -> None:
         self.tree = tree or ConversationTree()
@@ -44,7 +44,7 @@ class Conversation:
         """The last message of the branch once more."""
         user = next((message for message in reversed(self.tree.branch()) if message.role is Role.USER), None)
         if user is None:
-            raise UsageError("There is no message to answer again", "", "Send one first.")
+            raise UsageError("There is no message to regenerate an answer for", "", "Send one first.")
         return Question(user)
 
     def instead(self, message_id: int, text: str) -> Question:
@@ -59,7 +59,7 @@ class Conversation:
         cut = next(iter(reversed(self.tree.branch())), None)
         if cut is None or cut.role is not Role.ASSISTANT or cut.parent_id is None or cut.status is MessageStatus.COMPLETE:
             raise UsageError(
-                "There is no cut answer to go on with", "", "Only an answer that was stopped or reached its limit can be continued."
+                "There is no partial answer to continue", "", "Only an answer that was stopped or reached its limit can be continued."
             )
         return Question(self.tree.get(cut.parent_id), cut)
 

@@ -9,7 +9,7 @@ from engine.records import TurnRecord
 
 
 class Effect:
-    """Compares the speed before and after the last switch, and tells it once."""
+    """Compares the speed before and after the last switch, and reports it once."""
 
     def __init__(self) -> None:
         self._speed = BeforeAfter()
@@ -22,7 +22,7 @@ class Effect:
         self._what, self._reads_again = what, reads_again
 
     def handle(self, event: Event) -> Notice | None:
-        """Take an event of the session; returns what the switch did, as soon as that is known."""
+        """Handle an event of the session; return the notice about the switch as soon as its effect is measured."""
         if isinstance(event, AnswerGrew):
             self._speed.tokens(event.token_ns)
             if self._speed.ready and not self._reads_again:
@@ -40,6 +40,6 @@ class Effect:
         after, before = speeds
         text = f"{after:.1f} tokens/s" + (f", {before:.1f} before" if before is not None else "")
         if self._reads_again and turn is not None:
-            text += f"; read {turn.timings.prompt_n:,} tokens again in {turn.timings.prompt_ms * NS_PER_MS / NS_PER_S:.1f} s"
+            text += f"; evaluated {turn.timings.prompt_n:,} tokens again in {turn.timings.prompt_ms * NS_PER_MS / NS_PER_S:.1f} s"
         self._reads_again = False
         return Notice("information", f"After the switch to {self._what}", text)

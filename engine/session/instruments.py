@@ -32,11 +32,11 @@ from engine.session.journal import Journal
 from engine.store.export.run_card import GOVERNOR_KIND
 
 TICK_S = 0.5
-"""Between two samples of the machine."""
+"""Interval between two samples of the machine."""
 SETTLE_S = 5.0
 """After the last event, samples are still taken this long at the usual pace."""
 IDLE_S = 5.0
-"""Between two samples while nothing goes on."""
+"""Interval between two samples while the session is idle."""
 EARLY_S = 0.15
 """The machine is sampled when a turn begins, and again after this time, so that short turns are judged too."""
 
@@ -100,7 +100,7 @@ class Instruments:
         self._threads: int | None = None
         """The thread count that the limits are for."""
         self._sampling: asyncio.Future[HostSample] | None = None
-        """The sampling on its thread; it goes on there when the tick that waits for it is cancelled."""
+        """The sampling on its thread; it continues when the tick that awaits it is cancelled."""
         self._moves: tuple[str, ...] = ()
         """What the thread governors had decided when they were last asked."""
         self._effect = Effect()
@@ -114,7 +114,7 @@ class Instruments:
         self.meter.collections.start()
         self._start(self._run())
 
-    # For whoever watches
+    # Subscribers
 
     def subscribe(self, listener: Callable[[Snapshot], object]) -> Callable[[], None]:
         """Call `listener` with every snapshot from now on; the returned function ends that."""
@@ -151,7 +151,7 @@ class Instruments:
     # From the session
 
     def handle(self, event: Event) -> None:
-        """Take an event of the session."""
+        """Handle an event of the session."""
         self.meter.handle(event)
         self._event_s = time.monotonic()
         if (notice := self._effect.handle(event)) is not None:
@@ -199,7 +199,7 @@ class Instruments:
     # From the screen
 
     def painted(self, painted: Painted) -> None:
-        """Text of an answer is on the screen."""
+        """Record that text of an answer is on the screen."""
         self.meter.painted(painted.painted_ns, painted.paint_ns)
         if painted.answer_id == self._turn_id:
             self._turn.paint_ns += painted.paint_ns
@@ -239,7 +239,7 @@ class Instruments:
         return self._sampler.sample()
 
     async def _read_traffic(self, engine: EngineInfo) -> None:
-        """Find out what the model reads per token, for whoever watches: it takes the header of its file."""
+        """Read the bytes per token from the header of the model's file, for subscribers."""
         path = engine.model.path
         if path is None:
             return

@@ -1,7 +1,7 @@
-"""What the session does, written to the store in order, so that no conversation ever waits for the disk or ends with it.
+"""The queue of writes to the store: the conversation never waits for the disk, and continues without it.
 
 Every write is a job of one queue, so a session exists before its messages and a message before its turn. A job that the disk refuses, or a
-lock, stays at the head of the queue and is tried again until it succeeds; meanwhile the chat goes on, and the person knows. When the file
+lock, stays at the head of the queue and is tried again until it succeeds; meanwhile the chat continues, with a notice. When the file
 was replaced or deleted, the conversation under way is saved in the file that is there now.
 """
 
@@ -35,7 +35,7 @@ class LoggedSession:
     created_ms: int
     id: int | None = None
     stored: SessionInfo | None = None
-    """What the database said of it when it was resumed."""
+    """Its row when it was resumed."""
     messages: Callable[[], Sequence[Message]] = tuple
     """Returns all its messages, for a file that lacks it."""
     store: Store | None = None
@@ -57,7 +57,7 @@ class Journal:
         self._store = store
         self._on_change = on_change
         self.session: LoggedSession | None = None
-        """The conversation that goes on now; None before its first message."""
+        """The current conversation; None before its first message."""
         self.unclean_end = store is not None and store.unclean_end
         """An xchat before this one ended without closing the database."""
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
@@ -84,11 +84,11 @@ class Journal:
         self.add(create)
 
     def resume(self, info: SessionInfo, messages: Callable[[], Sequence[Message]]) -> None:
-        """Go on with a saved session of these messages."""
+        """Make a saved session with these messages the current one."""
         self.session = LoggedSession(info.title, info.created_ms, info.id, info, messages, self._store)
 
     def write(self, statement: Callable[[Store, int], Awaitable[object]]) -> None:
-        """Queue a write about the session that goes on now, whose number it is called with; dropped when that one is not logged."""
+        """Queue a write about the current session; `statement` gets its id. Dropped when that session is not logged."""
         session = self.session
 
         async def write(store: Store) -> None:

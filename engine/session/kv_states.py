@@ -38,7 +38,7 @@ class KvKeeping:
         """Tokens of the conversation that the engine was last known to hold."""
 
     def handle(self, event: Event) -> None:
-        """Take an event of the session."""
+        """Handle an event of the session."""
         if isinstance(event, TurnFinished):
             self.held = event.turn.timings.context_used
         elif isinstance(event, SessionOpened):

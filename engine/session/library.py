@@ -14,7 +14,7 @@ from engine.store.reader import Reader
 
 
 class Library:
-    """What is saved, while one conversation goes on. Reading raises StoreError when there is no database to read."""
+    """The saved conversations of a session. Reading raises StoreError when there is no database to read."""
 
     def __init__(self, reader: Reader | None, journal: Journal, states: KvKeeping, new_session: Callable[[], None]) -> None:
         """`new_session` begins another conversation, before the current one is deleted."""
@@ -31,7 +31,7 @@ class Library:
             StoreError: There is no database to read.
         """
         if self._reader is None:
-            raise StoreError("There is no database to read", "", "The chat goes on, but it is not logged and old sessions can't be listed.")
+            raise StoreError("There is no database to read", "", "The chat continues, but is not logged; saved sessions can't be listed.")
         return self._reader
 
     @property

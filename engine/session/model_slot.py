@@ -1,4 +1,4 @@
-"""The engine's place in a session: which model is in it, the settings in force, and its threads."""
+"""The model slot of a session: the loaded model, the settings in use, and the thread counts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ModelSlot:
     async def load(
         self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool, loaded: Callable[[], Awaitable[None]]
     ) -> EngineInfo:
-        """Load a model; what is loaded after a failure is in `engine`. `loaded` runs before anybody hears that the model is ready.
+        """Load a model; what is loaded after a failure is in `engine`. `loaded` runs before `ModelReady` is emitted.
 
         Raises:
             ModelError, TooLargeError, EngineError, asyncio.CancelledError: As `Session.load`.
@@ -109,10 +109,12 @@ class ModelSlot:
         self._emit(ModelFailed(ref, error, self.engine))
 
     def _warn_of_fewer_threads(self) -> None:
-        """Say it when the preset asks for more threads than this process may use: a speed must not be laid to the wrong count."""
+        """Warn when the preset asks for more threads than this process may use."""
         asked, now = self.preset.threads, self.threads_now
         if isinstance(asked, int) and now is not None and now.threads < asked:
-            self._emit(Notice("warning", f"{asked} threads were asked for, but this process may use {now.threads}: that many decode"))
+            self._emit(
+                Notice("warning", f"Decoding with {now.threads} threads: the preset asks for {asked}, more than this process may use")
+            )
 
     def apply_hot(self, preset: Preset) -> None:
         """Use a preset that differs in hot settings only, from the next token on."""
@@ -120,7 +122,7 @@ class ModelSlot:
         self.use(preset)
 
     def use(self, preset: Preset) -> None:
-        """Take a preset over whose settings the engine has already."""
+        """Adopt a preset whose settings the engine has already."""
         if preset.stream_batch != self.preset.stream_batch:
             self.stream_batch = _batch_of(preset)
             self._paced(self.stream_batch, "")
@@ -133,7 +135,7 @@ class ModelSlot:
         self.pace(_batch_of(self.preset))
 
     def pace(self, batch: int, reason: str = "") -> None:
-        """Let that many tokens travel together; `reason` says why, when `auto` chose it."""
+        """Set the tokens per chunk; `reason` says why, when `auto` chose the number."""
         self.stream_batch = batch
         if self.capabilities.stream_batch:
             self.backend.set_stream_batch(batch)

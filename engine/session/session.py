@@ -1,6 +1,6 @@
 """The facade: one object that the screen and the command line both drive.
 
-It lives on the event loop's thread and tells what happens as the immutable facts of `engine.events`.
+It lives on the event loop's thread and emits the immutable events of `engine.events`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Session:
         self.instruments = Instruments(self._journal, emit=self.emit, threads_now=lambda: self.threads_now, alerts=alerts, sampler=sampler)
         self.slot = ModelSlot(backend, preset, finder=finder, emit=self.emit, paced=self.instruments.meter.paced)
         self.turns = Turns(self.slot, self._journal, self.instruments, self.emit)
-        self.switching = Switching(self, finder=finder)
+        self.switching = Switching(self.turns, self._states, load=self.load, finder=finder)
 
     # Watching
 
@@ -109,7 +109,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether a turn is under way."""
-        return self.turns.answer_id is not None
+        return self.turns.busy
 
     @property
     def engine(self) -> EngineInfo | None:
@@ -118,7 +118,7 @@ class Session:
 
     @property
     def preset(self) -> Preset:
-        """The settings in force."""
+        """The settings in use."""
         return self.slot.preset
 
     @property
@@ -143,7 +143,7 @@ class Session:
     # Talking
 
     def send(self, text: str) -> int:
-        """Say `text` and have it answered; returns the id of the answer.
+        """Send `text` as the next message; return the id of its answer.
 
         Raises:
             UsageError: The text is empty, or a turn is under way.
@@ -160,7 +160,7 @@ class Session:
         return self.turns.ask(lambda conversation: conversation.instead(message_id, text))
 
     def continue_answer(self) -> int:
-        """Go on with the last answer where it was cut; the longer answer is a sibling of the cut one. Raises as `send` does."""
+        """Continue the last answer where it was cut; the longer answer is a sibling of the cut one. Raises as `send` does."""
         return self.turns.ask(Conversation.onward)
 
     def stop(self) -> None:
@@ -184,7 +184,7 @@ class Session:
     # Model and settings
 
     async def load(self, ref: ModelRef, preset: Preset | None = None, *, force: bool = False) -> EngineInfo:
-        """Load a model (under `preset`, else the one in force with this as its model); the conversation stays.
+        """Load a model (under `preset`, else the current one with this as its model); the conversation stays.
 
         Raises:
             UsageError: A turn is under way.
@@ -209,14 +209,6 @@ class Session:
 
         return await self.slot.load(ref, preset or of_no_model(self.preset), self.turns.arrive, force=force, loaded=loaded)
 
-    def apply_hot(self, preset: Preset) -> None:
-        """Use a preset that differs in hot settings only, from the next token on."""
-        self.slot.apply_hot(preset)
-
-    def switched(self, what: str, *, reads_again: bool, mark: str = "") -> None:
-        """Other settings or another model are in force: compare the speed before and after, and mark it in the log."""
-        self.instruments.switched(what, reads_again=reads_again, mark=mark)
-
     # Sessions
 
     def new_session(self) -> None:
@@ -225,7 +217,7 @@ class Session:
         self._open(ConversationTree(), None)
 
     async def resume(self, session_id: int) -> None:
-        """Go on with a saved conversation.
+        """Resume a saved conversation.
 
         Raises:
             UsageError: A turn is under way.
@@ -234,7 +226,7 @@ class Session:
         self.turns.refuse_while_busy()
         stored = await self.library.reader.read(read_session, session_id)
         if stored.info.interrupted and self.logging:
-            # Whoever goes on with it has seen where it was cut.
+            # Resuming shows where it was cut.
             await self._journal.run(lambda store: store.clear_interrupted(session_id))
         self._open(ConversationTree(stored.messages, stored.info.head_id), stored.info)
         await self._put_back_state()
@@ -278,7 +270,7 @@ class Session:
         self.emit(BranchChanged(self.branch))
 
     def _keep_state(self) -> None:
-        """Keep the engine's state of this conversation, if there is one that is worth it."""
+        """Keep the engine's state of this conversation, if saving it pays."""
         session_id, engine = self.session_id, self.engine
         if session_id is not None and engine is not None and self._states.held and not self.busy:
             self._states.keep(session_id, self.switching.prefill_speed(engine.model.ref))
@@ -295,7 +287,7 @@ class Session:
         self.emit(LoggingChanged(error is None, error))
 
     def emit(self, event: Event) -> None:
-        """Hand an event to whoever watches, then to the parts of the session."""
+        """Deliver an event to subscribers, then to the parts of the session."""
         for listener in tuple(self._listeners):
             listener(event)
         self.instruments.handle(event)

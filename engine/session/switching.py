@@ -1,6 +1,6 @@
 """Changing preset, quant, model or threads in the middle of a conversation: the price before, what it cost after, and the way back.
 
-Hot changes are in force at once. The others are worked out on a thread (a preset may name a family, a quant may have to be made), wait
+Hot changes apply at once. The others are worked out on a thread (a preset may name a family, a quant may have to be made), wait
 for the end of the answer under way, and are followed by a load that either succeeds or leaves everything as it was.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from engine.backend import EngineInfo
 from engine.clock import NS_PER_S, now_ns
 from engine.errors import UsageError, XchatError
 from engine.events import Event, Notice, TurnFinished
@@ -28,8 +29,10 @@ from engine.presets.preset import Cost, Preset, cost_of_change, kv_layout
 from engine.presets.price import Price, PriceHistory, price_of
 from engine.presets.settings import difference, with_values
 from engine.records import TurnRecord
+from engine.session.kv_states import KvKeeping
 from engine.session.model_finder import ModelFinder
-from engine.session.target import Point, Switchable, Targets, comparable, cost_between, describe, of_no_model, rebased
+from engine.session.target import Point, Targets, comparable, cost_between, describe, of_no_model, rebased
+from engine.session.turns import Turns
 
 MOST_STEPS_BACK = 20
 AGAIN_NS = 5 * NS_PER_S
@@ -60,18 +63,25 @@ class _Request:
 
 
 class Switching:
-    """What a session does when other settings or another model are asked for. Lives on the event loop's thread."""
+    """Switches settings and models. Lives on the event loop's thread."""
 
     def __init__(
         self,
-        session: Switchable,
+        turns: Turns,
+        states: KvKeeping,
         *,
+        load: Callable[..., Awaitable[EngineInfo]],
         finder: ModelFinder,
         shelf: Callable[[], Shelf] | None = None,
         clock: Callable[[], int] = now_ns,
     ) -> None:
-        """`finder` and `shelf` (all presets of this person by default) are asked on threads."""
-        self._session = session
+        """`load` is `Session.load`; `finder` and `shelf` (all presets of this person by default) are called on threads."""
+        self._turns = turns
+        self._slot = turns.slot
+        self._instruments = turns.instruments
+        self._emit = turns.emit
+        self._states = states
+        self._load_model = load
         self._targets = Targets(finder, shelf or (lambda: PresetFolder().load()))
         self._prices = PriceHistory()
         self._prices_read = asyncio.ensure_future(self._prices.read())
@@ -87,35 +97,35 @@ class Switching:
     # What a person asks for
 
     def use(self, preset: Preset) -> None:
-        """Put these settings in force: hot ones now, others as soon as the answer under way has ended."""
-        here = self._session.preset
+        """Switch to these settings: hot ones now, others when the answer under way has ended."""
+        here = self._slot.preset
         if (preset.model, preset.quant) == (here.model, here.quant) and cost_of_change(here, preset) in (None, Cost.HOT):
             self._apply_hot(preset)
         else:
             self._ask(partial(self._targets.settings, preset), f"settings of {preset.name}")
 
     def use_named(self, name: str) -> None:
-        """Put the preset called `name` in force."""
+        """Switch to the preset called `name`."""
         self._ask(partial(self._targets.named, name), f"preset {name}")
 
     def next_preset(self, step: int) -> None:
-        """Go that many places through the list of presets, around its ends."""
+        """Switch to the preset `step` places further in the list, wrapping around its ends."""
         self._ask(partial(self._targets.next_preset, step), f"presets {step:+}")
 
     def use_quant(self, quant: str) -> None:
-        """Take that quant of the model in use."""
+        """Switch to this quant of the model in use."""
         self._ask(partial(self._targets.quant, quant), f"quant {quant}")
 
     def next_quant(self, step: int) -> None:
-        """Take a smaller (+1) or larger (-1) quant of the model in use."""
+        """Switch to a smaller (+1) or larger (-1) quant of the model in use."""
         self._ask(partial(self._targets.next_quant, step), f"quants {step:+}")
 
     def use_model(self, ref: ModelRef, *, force: bool = False) -> None:
-        """Load another model under the settings in force."""
+        """Load another model under the current settings."""
         self._ask(lambda here: Point(of_no_model(here.preset), ref), f"model {ref}", force=force)
 
     def use_threads(self, threads: int | Literal["auto"]) -> None:
-        """Decode with that many threads.
+        """Decode with this number of threads.
 
         Raises:
             UsageError: There are not that many CPUs.
@@ -123,28 +133,26 @@ class Switching:
         self._refuse_without_threads()
         most = read_topology().most_threads
         if threads != "auto" and not 1 <= threads <= most:
-            raise UsageError(
-                f"{threads} threads can't decode here", f"This process may use {most} of them at most", "`auto` finds the best."
-            )
-        self.use(msgspec.structs.replace(self._session.preset, threads=threads))
+            raise UsageError(f"Can't decode with {threads} threads", f"This process may use at most {most}", "`auto` finds the best.")
+        self.use(msgspec.structs.replace(self._slot.preset, threads=threads))
 
     def more_threads(self, step: int) -> None:
-        """Decode with so many threads more (or fewer) than now; that ends `auto`.
+        """Change the number of decode threads by `step`; that ends `auto`.
 
         Raises:
             UsageError: No model is loaded, there are no more CPUs, or no fewer threads than one.
         """
         self._refuse_without_threads()
-        now = self._session.threads_now
+        now = self._slot.threads_now
         if now is None:
             raise UsageError("No model is loaded", "", "Pick one.", "models")
-        asked = self._session.preset.threads
-        # What was asked for a moment ago is in force only from the next call of the library on.
+        asked = self._slot.preset.threads
+        # A count applies only from the next library call on: go by the one asked for last.
         self.use_threads((now.threads if asked == "auto" else min(asked, read_topology().most_threads)) + step)
 
     def _refuse_without_threads(self) -> None:
-        if not self._session.capabilities.threads:
-            raise UsageError("This engine has no threads to set", "It does not compute in this process")
+        if not self._slot.capabilities.threads:
+            raise UsageError("The thread count of this engine can't be set", "It does not compute in this process")
 
     def back(self) -> None:
         """Go back to the settings and the model before the last switch.
@@ -153,7 +161,7 @@ class Switching:
             UsageError: Nothing was switched.
         """
         if not self._past:
-            raise UsageError("There is nothing to go back to", "Nothing was switched")
+            raise UsageError("There is no switch to undo", "No settings or model were switched")
         before = self._past.pop()
         self._ask(lambda _here: before, "back", undoes=True)
 
@@ -175,10 +183,10 @@ class Switching:
 
     def _take_refused(self, ref: ModelRef) -> Point:
         refused, self._refused = self._refused, None
-        return refused if refused is not None and refused.model == ref else Point(of_no_model(self._session.preset), ref)
+        return refused if refused is not None and refused.model == ref else Point(of_no_model(self._slot.preset), ref)
 
     async def offers(self) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
-        """All presets with the price of each from here, and the files that are no presets."""
+        """All presets with the price of each from here, and the files that are not presets."""
         await asyncio.wait([self._prices_read])
         return await asyncio.to_thread(self._offers, self._here())
 
@@ -203,17 +211,17 @@ class Switching:
         return self._prices.prefill_speed(str(ref))
 
     def handle(self, event: Event) -> None:
-        """Take an event of the session: a finished turn tells how fast its model prefills here."""
+        """Handle an event of the session: learn the prefill speed from a finished turn."""
         if isinstance(event, TurnFinished):
             self._learn_prefill(event.turn)
 
     # One request after the other
 
     def _ask(self, step: Callable[[Point], Point], by: str, *, force: bool = False, undoes: bool = False) -> None:
-        if self._session.busy and self._waits_for is not None:
+        if self._turns.busy and self._waits_for is not None:
             waiting, since = self._waits_for
             if waiting == by and self._clock() - since <= AGAIN_NS:
-                self._session.stop()
+                self._turns.stop()
                 return
         self._asked.append(_Request(step, by, force, undoes))
         self._news.set()
@@ -230,7 +238,7 @@ class Switching:
             try:
                 goal = await asyncio.to_thread(_lead, asked, self._goal or self._here())
             except XchatError as error:
-                self._session.emit(Notice("warning", error.title, error.detail, error.hint, error.action))
+                self._emit(Notice("warning", error.title, error.detail, error.hint, error.action))
                 continue
             self._goal, last = goal, asked[-1] if asked else last
             assert last is not None
@@ -243,15 +251,13 @@ class Switching:
 
     async def _wait_for_the_end_of_the_answer(self, goal: Point, last: _Request) -> None:
         """Return when no answer is under way, or something else is asked for."""
-        if self._session.busy:
+        if self._turns.busy:
             here = self._here()
             self._waits_for = (last.by, self._clock())
-            title = f"Waits for the end of the answer: {describe(here, goal)}"
-            self._session.emit(
-                Notice("information", title, self._price(here, goal).sentence, "The same again stops the answer and switches now.")
-            )
-        while self._session.busy and not self._asked:
-            idle, news = asyncio.ensure_future(self._session.wait_idle()), asyncio.ensure_future(self._news.wait())
+            title = f"Waiting for the answer to end: {describe(here, goal)}"
+            self._emit(Notice("information", title, self._price(here, goal).sentence, "Repeat it to stop the answer and switch now."))
+        while self._turns.busy and not self._asked:
+            idle, news = asyncio.ensure_future(self._turns.wait_idle()), asyncio.ensure_future(self._news.wait())
             try:
                 await asyncio.wait([idle, news], return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -276,15 +282,15 @@ class Switching:
         assert goal.model is not None
         what = describe(here, goal)
         price = self._price(here, goal)
-        self._session.emit(Notice("information", f"Switching to {what}", price.sentence))
+        self._emit(Notice("information", f"Switching to {what}", price.sentence))
         began = self._clock()
         try:
-            await self._session.load(goal.model, goal.preset, force=force)
+            await self._load_model(goal.model, goal.preset, force=force)
         except TooLargeError:
             self._refused = goal
             return False
         except XchatError:
-            return False  # ModelFailed has told it
+            return False  # ModelFailed has reported it
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -292,11 +298,11 @@ class Switching:
             return False
         seconds = (self._clock() - began) / NS_PER_S
         if self._goal is not None and self._goal.preset != goal.preset:
-            self._session.apply_hot(self._goal.preset)
+            self._slot.apply_hot(self._goal.preset)
         self._prices.record(cost, str(goal.model), seconds)
-        self._session.switched(what, reads_again=bool(price.tokens), mark=f"{what}: {cost}, {seconds:.2f} s")
-        again = f"; {price.tokens:,} tokens are read again with the next message" if price.tokens else ""
-        self._session.emit(Notice("information", f"In force: {what}", f"It took {seconds:.2f} s{again}"))
+        self._instruments.switched(what, reads_again=bool(price.tokens), mark=f"{what}: {cost}, {seconds:.2f} s")
+        again = f"; {price.tokens:,} tokens are evaluated again with the next message" if price.tokens else ""
+        self._emit(Notice("information", f"Switched to {what}", f"It took {seconds:.2f} s{again}"))
         await self._prices.save()
         return True
 
@@ -307,8 +313,8 @@ class Switching:
         if self._goal is not None:
             self._goal = replace(self._goal, preset=rebased(self._goal.preset, here.preset, preset))
         if (here.preset.threads, here.preset.threads_batch) != (preset.threads, preset.threads_batch):
-            self._session.switched(describe(here, Point(preset, here.model)), reads_again=False)
-        self._session.apply_hot(preset)
+            self._instruments.switched(describe(here, Point(preset, here.model)), reads_again=False)
+        self._slot.apply_hot(preset)
 
     def _offers(self, here: Point) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
         shelf = self._targets.shelf()
@@ -325,7 +331,7 @@ class Switching:
 
     def _price(self, here: Point, goal: Point) -> Price:
         before, after = comparable(here, goal)
-        engine = self._session.engine
+        engine = self._slot.engine
         longest = min(engine.model.n_ctx_train or AUTO_CONTEXT, AUTO_CONTEXT) if engine is not None else AUTO_CONTEXT
         window = longest if after.n_ctx == "auto" else after.n_ctx
         return price_of(
@@ -333,8 +339,8 @@ class Switching:
             after,
             self._prices,
             model=str(goal.model),
-            context_used=self._session.tokens_held,
-            carried_over=kv_layout(before) == kv_layout(after) and self._session.tokens_held < window,
+            context_used=self._states.held,
+            carried_over=kv_layout(before) == kv_layout(after) and self._states.held < window,
         )
 
     def _learn_prefill(self, turn: TurnRecord) -> None:
@@ -347,8 +353,8 @@ class Switching:
             self._prices.record_prefill(model, speed)
 
     def _here(self) -> Point:
-        engine = self._session.engine
-        return Point(self._session.preset, engine.model.ref if engine is not None else None)
+        engine = self._slot.engine
+        return Point(self._slot.preset, engine.model.ref if engine is not None else None)
 
 
 def _lead(requests: Sequence[_Request], start: Point) -> Point:

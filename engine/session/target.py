@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 
-from engine.backend import Capabilities, EngineInfo, ThreadsNow
 from engine.errors import ModelError
-from engine.events import Event
 from engine.model_ref import ModelRef
 from engine.presets.folder import Shelf
 from engine.presets.preset import Cost, Preset, cost_of_change
@@ -21,7 +18,7 @@ from engine.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where one is, or wants to be: a preset in force on a file."""
+    """A preset and a model: the current ones, or those to switch to."""
 
     preset: Preset
     model: ModelRef | None
@@ -34,7 +31,7 @@ def of_no_model(preset: Preset) -> Preset:
 
 
 def comparable(here: Point, goal: Point) -> tuple[Preset, Preset]:
-    """Both presets, with their models told apart by the file that they mean and not by how it was named."""
+    """Both presets, comparing their models by file, not by name."""
     if here.model == goal.model:
         return here.preset, msgspec.structs.replace(goal.preset, model=here.preset.model, quant=here.preset.quant)
     before, after = (
@@ -73,52 +70,6 @@ def loaded(here: Point) -> ModelRef:
     if here.model is None:
         raise ModelError("No model is loaded", "", "Pick one.", "models")
     return here.model
-
-
-class Switchable(Protocol):
-    """What is switched: a session."""
-
-    @property
-    def preset(self) -> Preset:
-        """The settings in force."""
-
-    @property
-    def engine(self) -> EngineInfo | None:
-        """The model that is loaded."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether an answer is under way."""
-
-    @property
-    def threads_now(self) -> ThreadsNow | None:
-        """The thread counts in use."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the engine offers beyond answering messages."""
-
-    @property
-    def tokens_held(self) -> int:
-        """Tokens of the conversation in the KV cache."""
-
-    def stop(self) -> None:
-        """End the answer under way."""
-
-    async def wait_idle(self) -> None:
-        """Return when no answer is under way."""
-
-    async def load(self, ref: ModelRef, preset: Preset | None = None, *, force: bool = False) -> EngineInfo:
-        """Load a model under a preset; raises XchatError, and what went wrong has been told then."""
-
-    def apply_hot(self, preset: Preset) -> None:
-        """Use a preset that differs in hot settings only."""
-
-    def switched(self, what: str, *, reads_again: bool, mark: str = "") -> None:
-        """Take note of a switch."""
-
-    def emit(self, event: Event) -> None:
-        """Hand an event to whoever watches."""
 
 
 class Targets:

@@ -34,7 +34,7 @@ from engine.session.model_slot import ModelSlot
 
 
 class Turns:
-    """The turn under way in the conversation that goes on. Lives on the event loop's thread, except for `arrive`."""
+    """Runs the turns of the current conversation. Lives on the event loop's thread, except for `arrive`."""
 
     def __init__(self, slot: ModelSlot, journal: Journal, instruments: Instruments, emit: Callable[[Event], None]) -> None:
         """Must be called on the running event loop."""
@@ -42,22 +42,27 @@ class Turns:
         self.last_prompt = ""
         self.action_names: Mapping[str, ActionNames] = {}
         """Keys and commands that the built-in model's answers are to name; empty leaves them as the model says them."""
-        self._slot = slot
+        self.slot = slot
         self._journal = journal
-        self._instruments = instruments
-        self._emit = emit
+        self.instruments = instruments
+        self.emit = emit
         self._loop = asyncio.get_running_loop()
         self._arrived: deque[BackendEvent] = deque()
         self._turn: Turn | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._adapted: set[str] = set()
-        """What had to be adapted for this model's template, so that each sentence is said once."""
+        """Notices on adaptations for this model's template, so that each is shown once."""
 
     @property
     def answer_id(self) -> int | None:
         """The answer that is growing; None when no turn is under way."""
         return self._turn.answer.id if self._turn else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is under way."""
+        return self._turn is not None
 
     def refuse_while_busy(self, hint: str = "Stop it first.") -> None:
         """Raise UsageError when a turn is under way."""
@@ -69,26 +74,26 @@ class Turns:
         await self._idle.wait()
 
     def model_changed(self) -> None:
-        """Another model, or another context of it: what was known of its prompts is no longer true."""
+        """Forget what was known of prompts: another model, or another context, is loaded."""
         self.conversation.first_kept = 0
         self._adapted.clear()
 
     def ask(self, question: Callable[[Conversation], Question]) -> int:
         """Have a question answered; returns the id of the answer. Raises as `Session.send`."""
         self.refuse_while_busy()
-        engine = self._slot.ready()
+        engine = self.slot.ready()
         asked = question(self.conversation)
         answer = self.conversation.begin(asked)
-        preset = self._slot.preset
+        preset = self.slot.preset
         respelling = builtin.respelling(engine.model.ref, self.action_names)
-        turn = self._turn = Turn(answer, engine, preset, self._slot.stream_batch, now_ns(), wall_ms(), respelling)
+        turn = self._turn = Turn(answer, engine, preset, self.slot.stream_batch, now_ns(), wall_ms(), respelling)
         self._idle.clear()
         if self._journal.session is None:
             self._journal.begin(session_title(asked.user.text), asked.user.created_ms, self.conversation.tree.messages)
         self._journal.write(lambda store, session_id: store.save_message(session_id, asked.user))
         self._journal.write(lambda store, session_id: store.mark_answering(session_id, True))
-        self._emit(TurnStarted(asked.user, answer.id, turn.submitted_ns, turn.started_ms))
-        self._slot.backend.submit(
+        self.emit(TurnStarted(asked.user, answer.id, turn.submitted_ns, turn.started_ms))
+        self.slot.backend.submit(
             GenerateRequest(
                 turn=answer.id,
                 prompt=self.conversation.prompt(asked, preset),
@@ -103,7 +108,7 @@ class Turns:
     def stop(self) -> None:
         """End the answer under way; what has come so far is kept."""
         if self._turn is not None:
-            self._slot.backend.stop(self._turn.answer.id)
+            self.slot.backend.stop(self._turn.answer.id)
 
     def arrive(self, event: BackendEvent) -> None:
         """Called on the compute thread: queue the event and wake the loop once for all that wait."""
@@ -113,7 +118,7 @@ class Turns:
                 self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
-        """Take what waits. An event leaves the queue when it is done with, so that `arrive` need not wake a loop that is awake."""
+        """Handle the queued events. An event leaves the queue when it is done with, so that `arrive` need not wake a loop that is awake."""
         while self._arrived:
             try:
                 self._take(self._arrived[0])
@@ -126,17 +131,17 @@ class Turns:
     def _take(self, event: BackendEvent) -> None:
         turn = self._turn
         if isinstance(event, LoadProgressed):
-            self._emit(ModelLoading(event.ref, event.fraction))
+            self.emit(ModelLoading(event.ref, event.fraction))
             return
         if turn is None or event.turn != turn.answer.id:
             return
-        self._instruments.log_moves()
+        self.instruments.log_moves()
         if isinstance(event, TokensDecoded):
-            self._emit(turn.grew(turn.grow(event), event.token_ns))
+            self.emit(turn.grew(turn.grow(event), event.token_ns))
         elif isinstance(event, PromptReady):
             self._prompt_ready(turn, event)
         elif isinstance(event, PrefillProgressed) and turn.prompt is not None:
-            self._emit(turn.evaluated(turn.prompt, event))
+            self.emit(turn.evaluated(turn.prompt, event))
         elif isinstance(event, GenerationFinished):
             self._finish(turn, event)
 
@@ -147,19 +152,19 @@ class Turns:
         for sentence in event.prompt.notices:
             if sentence not in self._adapted:
                 self._adapted.add(sentence)
-                self._emit(Notice("warning", sentence))
-        self._emit(turn.evaluated(event))
+                self.emit(Notice("warning", sentence))
+        self.emit(turn.evaluated(event))
 
     def _finish(self, turn: Turn, end: GenerationFinished) -> None:
-        answer, record, late = turn.finish(end, self._instruments.figures(end.taken_share))
+        answer, record, late = turn.finish(end, self.instruments.figures(end.taken_share))
         if late.answer or late.thinking:
-            self._emit(turn.grew(late))
+            self.emit(turn.grew(late))
         self.conversation.tree.add(answer)
         self._turn = None
         self._idle.set()
         self._journal.write(lambda store, session_id: store.save_turn(replace(record, session_id=session_id), answer))
         self._journal.write(lambda store, session_id: store.set_head(session_id, answer.id))
         self._journal.write(lambda store, session_id: store.mark_answering(session_id, False))
-        self._emit(TurnFinished(answer, record, end.error))
-        if self._slot.backend.dead is not None:
-            self._emit(EngineDied(self._slot.backend.dead))
+        self.emit(TurnFinished(answer, record, end.error))
+        if self.slot.backend.dead is not None:
+            self.emit(EngineDied(self.slot.backend.dead))

@@ -1,4 +1,4 @@
-"""What can go wrong with the database file, told apart so that the program can act on it and the person knows what to do."""
+"""Errors of the database file, one class for each cause that the program or the user can act on."""
 
 from __future__ import annotations
 

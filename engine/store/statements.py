@@ -1,4 +1,4 @@
-"""What the program writes, as plain functions on a connection. Each is called inside one transaction and leaves committing to it."""
+"""Statements that write, as functions on a connection. Each is called inside one transaction and leaves committing to it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def register_process(db: sqlite3.Connection, identity: ProcessIdentity, host: Ho
 
 
 def settle_dead_processes(db: sqlite3.Connection) -> tuple[bool, tuple[int, ...]]:
-    """Find processes that ended without saying so, and mark the sessions they were answering in as interrupted.
+    """Find processes that ended without a clean exit, and mark the sessions they were answering in as interrupted.
 
     Returns whether there was any, and those sessions.
     """
@@ -99,7 +99,7 @@ def upsert_message(db: sqlite3.Connection, session_id: int, message: Message) ->
     """A message that is new, or longer than it was."""
     _touch(db, session_id, message)
     if not db.execute(_SAVE_MESSAGE, message_row(session_id, message)).rowcount:
-        raise StoreError(f"Message {message.id} can't be saved", "A message of another session has the same id.", "Send it again.")
+        raise StoreError(f"Message {message.id} can't be saved", "A message of another session has the same id.", "Send the message again.")
 
 
 def insert_message(db: sqlite3.Connection, session_id: int, message: Message) -> None:

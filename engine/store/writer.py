@@ -44,7 +44,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class WriterFigures:
-    """What logging costs now. Latencies run from taking the write lock to the end of the commit, over the last 512 commits."""
+    """The cost of logging. Latencies run from taking the write lock to the end of the commit, over the last 512 commits."""
 
     commits: int
     commit_p50_ms: float | None
@@ -68,7 +68,7 @@ class Store:
         self.path = path
         self.profile = profile
         self.pragmas: Mapping[str, Value] = {}
-        """What is in force on the writing connection; differs from the profile where SQLite or the file system refused."""
+        """The values of the writing connection; differs from the profile where SQLite or the file system refused."""
         self.unclean_end = False
         """An xchat before this one ended without closing the database: worth a `check`."""
         self.interrupted: tuple[int, ...] = ()
@@ -171,7 +171,7 @@ class Store:
             pass
         await self._run(erase.empty_log)
 
-    # What is said and measured
+    # Messages and measurements
 
     async def save_message(self, session_id: int, message: Message) -> None:
         """Save a message, or its longer version. The session's head and date follow it.
@@ -219,7 +219,7 @@ class Store:
             await asyncio.shield(asyncio.ensure_future(self._write_batch(self._waiting.take())))
 
     def figures(self) -> WriterFigures:
-        """What logging costs now."""
+        """The cost of logging."""
         ordered = sorted(latency / NS_PER_MS for latency in self._latencies)
         return WriterFigures(
             commits=self._commits,

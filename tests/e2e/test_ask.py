@@ -70,7 +70,7 @@ def test_the_longest_answer_is_kept_to(xchat: Run, scripted: Path) -> None:
 def test_fewer_threads_than_asked_for_are_told(xchat: Run, scripted: Path) -> None:
     done = xchat("ask", "hi", "-m", str(scripted), "--temp", "0", "--threads", "1000")
     assert done.stdout.decode() == SAID + "\n"
-    assert "1000 threads were asked for, but this process may use" in done.stderr.decode()
+    assert "the preset asks for 1000, more than this process may use" in done.stderr.decode()
 
 
 def test_an_answer_is_a_session_unless_it_is_not_to_be_logged(xchat: Run, scripted: Path) -> None:

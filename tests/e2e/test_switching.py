@@ -28,11 +28,11 @@ def test_quants_presets_and_threads_change_in_the_middle_of_a_conversation(termi
     shown.type("/threads 1\r")
     shown.wait_for("1 thread")
     shown.type("\x1bj")  # Alt+J
-    shown.wait_for("In force: preset low-memory")
+    shown.wait_for("Switched to preset low-memory")
     shown.type("\x1bz")  # Alt+Z
-    shown.wait_for("In force: preset fast")
+    shown.wait_for("Switched to preset fast")
     shown.type(f"/model {source}\r")
-    shown.wait_for("In force: tiny-F32.gguf")
+    shown.wait_for("Switched to tiny-F32.gguf")
     shown.type("Still there?\r")
     shown.wait_for("▎ Still there?")
     shown.type("\x11")  # Ctrl+Q

@@ -105,7 +105,7 @@ def export_to_file(database: Path, export: Export, target: Path, *, overwrite: b
     if target.is_dir():
         raise StoreError(f"{target} is a folder", "An export is one file.", f"Write it to {target / export.default_name()}, for example.")
     if target.exists() and not target.is_file():
-        raise StoreError(f"{target} is not a regular file", "An export takes the place of the file it is written to.", "Name a file.")
+        raise StoreError(f"{target} is not a regular file", "An export replaces the file it is written to.", "Name a file.")
     if not overwrite and (target.exists() or target.is_symlink()):
         raise TargetExistsError(target)
     try:

@@ -123,7 +123,7 @@ def build_of(version: str) -> tuple[int | None, str | None]:
 
 
 def command_line(*, model_path: str, preset_json: str, threads: int, n_prompt: int, n_gen: int, n_depth: int) -> str:
-    """The llama-bench call that measures the same again; tell prefill and decoding apart by its `pp` and `tg` rows."""
+    """The llama-bench call that measures the same again; its `pp` rows are prefill, its `tg` rows decode."""
     settings = settings_of(preset_json)
     words: list[object] = ["llama-bench", "-m", model_path, "-p", n_prompt, "-n", n_gen]
     if n_depth:

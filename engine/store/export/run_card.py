@@ -22,7 +22,7 @@ GOVERNOR_KIND = "governor"
 _MOST_DECISIONS = 20
 
 _Decision = tuple[str, str | None, str | None]
-"""A sentence, and model and preset of the turn it was said in."""
+"""A sentence, and the model and preset of its turn."""
 _OF_NO_TURN = (None, None)
 
 _HOST_COLUMNS = "p.host, p.kernel, p.cpu, p.cpu_flags, p.cores, p.memory_bytes, p.xchat_version, p.llama_cpp_version"

@@ -47,13 +47,13 @@ class Pragma:
                 return synonyms[word]
             if word.isdecimal() and int(word) < len(self.choices):
                 return self.choices[int(word)]
-            raise UsageError(f"{where} can't be {value!r}", f"It takes {', '.join(self.choices)}.", "Mend or remove it.")
+            raise UsageError(f"{where} can't be {value!r}", f"It takes {', '.join(self.choices)}.", "Fix or remove it.")
         try:
             number = int(str(value).strip())
         except ValueError:
-            raise UsageError(f"{where} can't be {value!r}", "It takes a whole number.", "Mend or remove it.") from None
+            raise UsageError(f"{where} can't be {value!r}", "It takes a whole number.", "Fix or remove it.") from None
         if isinstance(value, bool) or not self.low <= number <= self.high:
-            raise UsageError(f"{where} can't be {value!r}", f"It takes a number from {self.low} to {self.high}.", "Mend or remove it.")
+            raise UsageError(f"{where} can't be {value!r}", f"It takes a number from {self.low} to {self.high}.", "Fix or remove it.")
         return number
 
     def read(self, db: sqlite3.Connection) -> Value:
@@ -161,7 +161,7 @@ class Profile:
         values = dict(PROFILES[chosen].values)
         for key, value in (pragmas or {}).items():
             if key not in PRAGMAS:
-                raise UsageError(f"There is no pragma {key!r} to set", f"There are {', '.join(PRAGMAS)}.", "Mend or remove it.")
+                raise UsageError(f"There is no pragma {key!r} to set", f"There are {', '.join(PRAGMAS)}.", "Fix or remove it.")
             values[key] = PRAGMAS[key].check(value, key)
         for key, pragma in PRAGMAS.items():
             if (variable := PREFIX + key.upper()) in environ:
@@ -169,7 +169,7 @@ class Profile:
         return replace(PROFILES[chosen], values=values)
 
     def apply(self, db: sqlite3.Connection) -> Mapping[str, Value]:
-        """Set the pragmas on a connection and return what is then in force.
+        """Set the pragmas on a connection and return their values afterwards.
 
         Another process may hold the journal mode, and a network file system may refuse WAL: then the mode stays what it was, which
         the returned mapping shows.

@@ -123,7 +123,7 @@ def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progr
     if target.is_dir():
         raise StoreError(f"{target} is a folder", "A backup is one file.", f"Name the file: {target / path.name}, for example.")
     if target.exists() and not target.is_file():
-        raise StoreError(f"{target} is not a regular file", "A backup takes the place of the file it is written to.", "Name a file.")
+        raise StoreError(f"{target} is not a regular file", "A backup replaces the file it is written to.", "Name a file.")
     if not overwrite and target.exists():
         raise TargetExistsError(target)
     if not path.exists():

@@ -205,7 +205,7 @@ async def test_output_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     [
         ('echo "Permission Denied: Try running again" >&2; exit 1', "may not look into the program"),
         ('echo "Error: Failed to find python version" >&2; exit 1', "Failed to find python version"),
-        ("exit 0", "ended without a word"),
+        ("exit 0", "ended without a message"),
     ],
 )
 async def test_where_py_spy_cannot_begin_the_program_samples_itself_and_says_why(tmp_path: Path, body: str, said: str) -> None:

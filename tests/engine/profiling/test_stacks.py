@@ -76,7 +76,7 @@ def test_what_is_no_readable_file_is_refused(tmp_path: Path, path: str) -> None:
 def test_a_pipe_that_nobody_writes_to_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(CaptureError, match="no regular file"):
+    with pytest.raises(CaptureError, match="not a regular file"):
         read_folded(pipe)
 
 

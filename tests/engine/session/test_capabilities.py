@@ -83,9 +83,9 @@ async def test_it_is_not_asked_for_what_it_does_not_have(talk: Talk) -> None:
     assert talk.session.threads_now is None
     talk.session.slot.set_stream_batch(8)
     talk.session.new_session()
-    with pytest.raises(UsageError, match="threads"):
+    with pytest.raises(UsageError, match="thread count"):
         talk.session.switching.more_threads(1)
-    with pytest.raises(UsageError, match="threads"):
+    with pytest.raises(UsageError, match="thread count"):
         talk.session.switching.use_threads(2)
 
 

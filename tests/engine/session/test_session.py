@@ -148,7 +148,7 @@ class TestBranches:
 
         assert end.answer.text == "Hello there. Bye."
         assert watched.session.turns.last_prompt.endswith("Hello there.")
-        with pytest.raises(UsageError, match="cut answer"):
+        with pytest.raises(UsageError, match="partial answer"):
             watched.session.continue_answer()
 
 

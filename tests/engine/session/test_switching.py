@@ -57,7 +57,7 @@ class Bench:
     async def waits(self) -> None:
         """Until a change waits for the end of the answer."""
         for _ in range(1000):
-            if any("Waits for the end" in notice.title for notice in self.notices):
+            if any("Waiting for the answer to end" in notice.title for notice in self.notices):
                 return
             await asyncio.sleep(0.001)
         raise AssertionError(self.notices)
@@ -96,9 +96,9 @@ class TestHot:
         bench.switching.more_threads(-1)
         bench.switching.more_threads(-1)
         assert bench.session.preset.threads == 1
-        with pytest.raises(UsageError, match="0 threads"):
+        with pytest.raises(UsageError, match="with 0 threads"):
             bench.switching.more_threads(-1)
-        with pytest.raises(UsageError, match="may use 4"):
+        with pytest.raises(UsageError, match="at most 4"):
             bench.switching.use_threads(9)
 
     async def test_two_quick_steps_are_two_also_before_the_first_is_in_force(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ class TestQuants:
         assert before.title == "Switching to tiny-Q4_0.gguf"
         assert before.detail.startswith("Loads another file: not timed here yet, then ")
         assert "tokens to prefill again" in before.detail
-        assert after.title == "In force: tiny-Q4_0.gguf"
+        assert after.title == "Switched to tiny-Q4_0.gguf"
         assert after.detail.startswith("It took 0.00 s; ")
 
         bench.switching.back()
@@ -294,7 +294,7 @@ class TestBack:
         await bench.switching.settled()
         assert bench.last[0] == "tiny-Q8_0.gguf"
         assert bench.session.preset == Preset()
-        with pytest.raises(UsageError, match="nothing to go back to"):
+        with pytest.raises(UsageError, match="no switch to undo"):
             bench.switching.back()
 
     async def test_what_failed_is_nothing_to_go_back_from(self, bench: Bench) -> None:

@@ -24,7 +24,7 @@ async def test_a_conversation_with_its_panel_and_log_goes_on_without_any_capabil
         await run.answered()
         await run.until("3 messages, the last one says: And now?")
         await run.pilot.press("f8")
-        await run.until_noticed("This engine has no threads to set")
+        await run.until_noticed("The thread count of this engine can't be set")
 
 
 async def test_the_memory_pane_gives_the_reason_where_the_engine_has_no_figures() -> None:

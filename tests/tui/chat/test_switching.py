@@ -51,12 +51,12 @@ async def threads_shown(run: Running, text: str) -> None:
 async def test_a_key_takes_the_next_smaller_quant_and_another_the_way_back() -> None:
     async with chatting() as run:
         await run.pilot.press("f6")
-        await run.until_noticed("In force: tiny-Q8_0.gguf")
+        await run.until_noticed("Switched to tiny-Q8_0.gguf")
         assert run.session.engine is not None
         assert short_name(run.session.engine.model.ref) == "tiny-Q8_0.gguf"
         assert recall().model == str(models_dir() / "tiny-Q8_0.gguf")
         await run.pilot.press("alt+z")
-        await run.until_noticed("In force: tiny-F16.gguf")
+        await run.until_noticed("Switched to tiny-F16.gguf")
         await run.pilot.press("f5")
         await run.until_noticed("There is no larger quant of tiny-F16.gguf")
 
@@ -76,7 +76,7 @@ async def test_thread_keys_change_the_count_in_mid_answer() -> None:
         await run.send("/threads auto")
         await threads_shown(run, "2 threads auto")
         await run.send("/threads 9")
-        await run.until_noticed("9 threads can't decode here")
+        await run.until_noticed("Can't decode with 9 threads")
         await run.send("/threads")
         await run.until_noticed("Answers: 2 threads to begin with")
         backend.release(3)
@@ -105,7 +105,7 @@ async def test_the_list_shows_what_a_preset_changes_and_costs_and_takes_the_one_
         assert "Loads another file: not timed here yet" in run.text
         assert "Balanced" not in run.text
         await run.pilot.press("enter")
-        await run.until_noticed("In force: preset mine")
+        await run.until_noticed("Switched to preset mine")
         assert run.session.preset.name == "mine"
 
         await run.pilot.press("f4")
@@ -128,9 +128,9 @@ async def test_what_a_preset_changes_is_wrapped_to_the_list_and_never_cut() -> N
 async def test_commands_name_presets_and_quants() -> None:
     async with chatting() as run:
         await run.send("/preset low-memory")
-        await run.until_noticed("In force: preset low-memory")
+        await run.until_noticed("Switched to preset low-memory")
         await run.send("/quant q8_0")
-        await run.until_noticed("In force: tiny-Q8_0.gguf")
+        await run.until_noticed("Switched to tiny-Q8_0.gguf")
         await run.send("/preset nothing")
         await run.until_noticed("There is no preset 'nothing'")
         await run.send("/set temp 0.1")
@@ -144,9 +144,9 @@ async def test_in_mid_answer_a_dear_change_waits_and_the_same_key_stops_the_answ
     async with chatting(backend) as run:
         await run.send("Hi")
         await run.pilot.press("f6")
-        await run.until_noticed("Waits for the end of the answer: tiny-Q8_0.gguf")
+        await run.until_noticed("Waiting for the answer to end: tiny-Q8_0.gguf")
         await run.pilot.press("f6")
-        await run.until_noticed("In force: tiny-Q8_0.gguf")
+        await run.until_noticed("Switched to tiny-Q8_0.gguf")
         assert len(run.session.branch) == 2
 
 
