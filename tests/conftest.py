@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("fast", max_examples=20)
+"""What `just test-fast` takes."""
 
 XDG = {
     "XDG_CONFIG_HOME": "config",

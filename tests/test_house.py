@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ TOO_LONG = {
 
 
 def tracked(*suffixes: str) -> list[Path]:
-    """The files of the repository whose names end like this."""
+    """The files of the repository whose names end like this; an unpacked sdist has no repository."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("git knows which files belong to the repository")
     listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     return [ROOT / name for name in listing if name.endswith(suffixes) and (ROOT / name).exists()]
 
@@ -143,11 +146,11 @@ def test_the_tests_of_the_engine_need_none_of_the_screen() -> None:
     assert upwards == []
 
 
-def trees() -> Iterator[tuple[Path, ast.Module]]:
+@cache
+def trees() -> tuple[tuple[Path, ast.Module], ...]:
     """The syntax trees of all modules of the program."""
-    for folder in ("engine", "tui"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path, ast.parse(path.read_text("utf-8"))
+    paths = (path for folder in ("engine", "tui") for path in sorted((ROOT / folder).rglob("*.py")))
+    return tuple((path, ast.parse(path.read_text("utf-8"))) for path in paths)
 
 
 def imports(tree: ast.Module) -> Iterator[str]:

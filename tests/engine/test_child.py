@@ -24,6 +24,8 @@ from engine.presets.preset import Preset
 from engine.profiling import pyspy_process
 from tui.cli.screen import restart_command
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NAMES = ("json", "re", "subprocess", "argparse", "ctypes", "sitecustomize", "usercustomize", "runpy", "signal", "tempfile", "threading")
 PACKAGES = ("engine", "tui", "numpy", "msgspec", "llama_cpp", "textual", "jinja2")

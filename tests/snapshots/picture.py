@@ -13,7 +13,7 @@ from pathlib import Path
 from string import ascii_letters
 from typing import Any
 
-from rich.color import Color
+from rich.color import Color, ColorSystem
 from rich.segment import Segment
 from rich.style import Style
 from textual.app import App
@@ -28,29 +28,30 @@ CLOCK = re.compile(r"\b\d\d:\d\d:\d\d\b")
 MARKS = ("bold", "dim", "italic", "underline", "reverse", "strike")
 
 
-def named(style: Style | None) -> str:
+def named(style: Style | None, depth: ColorSystem) -> str:
     """A style as a person reads it: `#e0e0e0 on #101010 bold`."""
     if style is None:
         return "plain"
-    words = [colour(style.color), "on", colour(style.bgcolor), *(mark for mark in MARKS if getattr(style, mark))]
+    words = [colour(style.color, depth), "on", colour(style.bgcolor, depth), *(mark for mark in MARKS if getattr(style, mark))]
     return " ".join(words)
 
 
-def colour(of: Color | None) -> str:
+def colour(of: Color | None, depth: ColorSystem) -> str:
     """A colour by its hexadecimal number, or by the name that a terminal gives it."""
     if of is None:
         return "default"
-    return of.triplet.hex if of.triplet is not None else of.name
+    of = of.downgrade(depth)
+    return of.triplet.hex if of.triplet is not None else of.name if depth is ColorSystem.TRUECOLOR else f"color({of.number})"
 
 
-def picture(app: App[Any]) -> str:
-    """The screen of a program."""
+def picture(app: App[Any], depth: ColorSystem) -> str:
+    """The screen of a program as a terminal of so many colours gets it."""
     letters: dict[str, str] = {}
     texts: list[str] = []
     rows: list[str] = []
     for strip in app.screen._compositor.render_strips():
         texts.append(CLOCK.sub("hh:mm:ss", strip.text.rstrip()))
-        cells = [(named(segment.style), segment) for segment in Segment.strip_links(strip) if segment.text and not segment.control]
+        cells = [(named(segment.style, depth), segment) for segment in Segment.strip_links(strip) if segment.text and not segment.control]
         runs = []
         for style, group in groupby(cells, key=lambda cell: cell[0]):
             letter = letters.setdefault(style, (ascii_letters * 9)[len(letters)])
@@ -62,9 +63,9 @@ def picture(app: App[Any]) -> str:
     return "\n".join([*(f"│{text}" for text in texts), "", *changed, "", *legend, ""])
 
 
-def compare(app: App[Any], name: str) -> None:
+def compare(app: App[Any], name: str, depth: ColorSystem = ColorSystem.TRUECOLOR) -> None:
     """Compare the screen with the picture of this name; `just snap` writes the picture first."""
-    path, seen = FOLDER / f"{name}.txt", picture(app)
+    path, seen = FOLDER / f"{name}.txt", picture(app, depth)
     if WRITE:
         path.write_text(seen, encoding="utf-8")
     assert path.exists(), f"there is no picture {name}: run `just snap`"

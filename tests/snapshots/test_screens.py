@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import pytest
-from textual.widget import Widget
+from pathlib import Path
 
+import pytest
+from rich.color import ColorSystem
+
+from engine.host.topology import Room
 from engine.messages import Role
+from engine.models.check import check_model
+from engine.models.fit import TooLargeError, fit
+from engine.models.memory import predict
+from engine.paths import models_dir
+from engine.presets.preset import Preset
 from engine.records import Message
+from engine.session.instruments import Instruments
 from tests.engine.metrics.scripted import ScriptedSession
+from tests.engine.models import raw_gguf
 from tests.engine.profiling.captures import record
 from tests.fake_backend import FakeBackend
 from tests.snapshots.picture import compare
 from tests.tui.host import Host, wait_until
 from tests.tui.program import program
+from tui.choices import KnownModel
 from tui.dialogs.confirm import Confirm
 from tui.flame.screen import FlameScreen
 from tui.flame.subject import CaptureSubject, DiffSubject
+from tui.models.too_large import TooLargeScreen
 from tui.panel.panel import Panel
 from tui.transcript.transcript import Transcript
 
@@ -49,11 +61,14 @@ def conversation() -> list[Message]:
     ]
 
 
-async def shown(widget: Widget, name: str, size: tuple[int, int], theme: str = "dark") -> None:
-    host = Host(widget, theme=theme)
-    async with host.run_test(size=size) as pilot:
-        await pilot.pause()
-        compare(host, name)
+@pytest.fixture(autouse=True)
+def machine_not_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the first sample of the machine is there yet is a matter of luck, and its figures are of this machine."""
+
+    async def tick(_: Instruments) -> None:
+        return
+
+    monkeypatch.setattr(Instruments, "tick", tick)
 
 
 class TestFirstScreen:
@@ -62,7 +77,7 @@ class TestFirstScreen:
         backend = FakeBackend()
         backend.load_gate.clear()
         async with program(backend, size=size, ready=False) as run:
-            await run.until("Message")
+            await run.until("50%")
             compare(run.app, f"first-{size[0]}x{size[1]}")
             backend.load_gate.set()
             await wait_until(run.pilot, lambda: run.session.engine is not None, "the model is loaded")
@@ -77,6 +92,14 @@ class TestTranscript:
             transcript.show(conversation(), {})
             await pilot.pause()
             compare(host, f"transcript-{theme}")
+
+    async def test_what_a_terminal_of_16_colours_gets_of_a_theme_of_many(self) -> None:
+        transcript = Transcript()
+        host = Host(transcript)
+        async with host.run_test(size=(70, 40)) as pilot:
+            transcript.show(conversation(), {})
+            await pilot.pause()
+            compare(host, "transcript-16-colours", ColorSystem.STANDARD)
 
     async def test_an_answer_that_grows(self) -> None:
         transcript = Transcript()
@@ -138,6 +161,27 @@ class TestDialogs:
             compare(run.app, f"{name}-60")
 
 
+class TestPickers:
+    """Lists of what is on the machine, at 60 columns."""
+
+    async def test_models(self) -> None:
+        known = [KnownModel(Path("/models/one.gguf"), "One 1B", "Q4_K_M"), KnownModel(Path("/models/two.gguf"), "Two 2B", "Q8_0")]
+        async with program(size=(60, 24), known_models=lambda: known) as run:
+            run.app.do("models")
+            await run.until("Two 2B")
+            compare(run.app, "models-60")
+
+    async def test_ways_out_when_a_model_is_too_large(self) -> None:
+        facts = check_model(raw_gguf.write(models_dir() / "tiny-Q8_0.gguf")).facts
+        needed = predict(facts, Preset(), features=()).needed
+        verdict = fit(facts, Preset(), Room(available=needed - 1, total=needed, limited=False), features=())
+        host = Host()
+        async with host.run_test(size=(60, 24)) as pilot:
+            await host.push_screen(TooLargeScreen(TooLargeError("tiny-Q8_0.gguf", verdict)))
+            await pilot.pause()
+            compare(host, "too-large-60")
+
+
 class TestFewColours:
     @pytest.mark.parametrize(
         ("name", "environment"),
@@ -149,7 +193,7 @@ class TestFewColours:
         backend = FakeBackend()
         backend.load_gate.clear()
         async with program(backend, size=(80, 20), ready=False, environment=environment) as run:
-            await run.until("Message")
+            await run.until("50%")
             compare(run.app, f"first-{name}")
             backend.load_gate.set()
             await wait_until(run.pilot, lambda: run.session.engine is not None, "the model is loaded")

@@ -16,6 +16,8 @@ from engine.llama.vocab import LlamaVocabulary
 from engine.messages import ChatMessage, ChatPrompt, Role
 from tests import ggufs
 
+pytestmark = pytest.mark.slow
+
 MAKERS: dict[str, Callable[[Path], Path]] = {"bpe": ggufs.dense, "spm": ggufs.spm}
 
 same_vocabulary = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

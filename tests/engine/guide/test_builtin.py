@@ -9,6 +9,8 @@ from engine.errors import ModelError
 from engine.guide import builtin
 from engine.llama.processes.quantize import quantize
 
+pytestmark = pytest.mark.slow
+
 GGUF_MAGIC = b"GGUF"
 
 

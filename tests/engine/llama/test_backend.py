@@ -29,6 +29,8 @@ from tests import ggufs
 from tests.engine.llama.conftest import SCRIPT
 from tests.engine.llama.driver import PATIENCE_S, SMALL, WORDS, Driver, text_prompt, token_prompt
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[..., EngineInfo]
 
 

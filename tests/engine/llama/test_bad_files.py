@@ -20,6 +20,8 @@ from engine.paths import cache_dir
 from tests import ggufs
 from tests.engine.llama.driver import PATIENCE_S, SMALL, Driver, text_prompt
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def wary() -> Iterator[LlamaBackend]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PREAMBLE = """
 import os, sys, threading
 from pathlib import Path

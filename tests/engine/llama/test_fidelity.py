@@ -22,6 +22,8 @@ from engine.session.session import Session
 from tests import ggufs
 from tests.engine.llama.driver import PATIENCE_S
 
+pytestmark = pytest.mark.slow
+
 WORDS = 240
 LAYERS = 12
 """So many layers of nothing make a token take a good millisecond, so that an event's way to the listener is little beside an answer."""

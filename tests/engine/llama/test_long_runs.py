@@ -12,6 +12,8 @@ from engine import child
 from engine.guide import builtin
 from engine.llama.vocab import LONGEST_RUN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["tekken", "afmoe", "bloom", "deepseek-llm"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -21,6 +21,8 @@ from engine.models.kv_files import KvFolder
 from engine.presets.preset import Preset
 from tests import ggufs
 
+pytestmark = pytest.mark.slow
+
 KINDS = tuple(ggufs.MAKERS)
 UBATCH = 32
 EXACT: dict[str, Any] = {"type_k": "f32", "type_v": "f32", "flash_attn": "off"}

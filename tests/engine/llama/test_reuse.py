@@ -17,6 +17,8 @@ from engine.presets.preset import Preset, Sampling
 from tests import ggufs
 from tests.engine.llama.driver import WORDS, Driver, text_prompt, token_prompt
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[..., EngineInfo]
 
 

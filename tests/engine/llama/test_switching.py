@@ -23,6 +23,8 @@ from engine.presets.preset import Preset, Sampling
 from engine.session.session import Session
 from tests.engine.llama.driver import PATIENCE_S, Driver, text_prompt
 
+pytestmark = pytest.mark.slow
+
 TALK = Preset(n_ctx=1024, threads=1, threads_batch=1, max_tokens=12, sampling=Sampling(temperature=0.0))
 
 

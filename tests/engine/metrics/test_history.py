@@ -66,6 +66,7 @@ def test_the_greatest_value_of_a_session_survives_all_widening() -> None:
     assert max(value for value in track.trace(Window.SESSION).values if value is not None) == 99.0
 
 
+@pytest.mark.slow
 def test_a_day_of_samples_stays_within_bounds() -> None:
     track = Track()
     for tick in range(24 * 3600 * 2):

@@ -320,6 +320,7 @@ def test_a_turn_between_two_looks_leaves_its_speed_in_the_history(meter: Meter, 
     assert meter.tick().traces[Window.MINUTE]["tokens_per_second"].latest is None
 
 
+@pytest.mark.slow
 def test_a_day_of_turns_and_samples_leaves_the_rings_bounded() -> None:
     session = ScriptedSession(rate=10)
     for _ in range(24 * 60):

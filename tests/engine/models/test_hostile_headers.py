@@ -39,6 +39,7 @@ def test_a_taken_apart_file_is_put_together_again(tmp_path: Path) -> None:
     assert mutation.parse(whole).dump() == whole
 
 
+@pytest.mark.slow
 def test_mutated_files_are_read_or_refused(bases: list[mutation.Gguf], tmp_path: Path) -> None:
     path, cache, room = tmp_path / "mutated.gguf", FactsCache(tmp_path / "facts"), Room(8 << 30, 16 << 30, False)
     refused: list[str] = []

@@ -21,6 +21,8 @@ from engine.presets.preset import Preset
 from tests import ggufs
 from tests.engine.models.test_memory import loaded, within_5_percent
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -17,6 +17,8 @@ from tests import ggufs
 from tests.engine.chat import templates
 from tests.gguf_vocabularies import THINK_TEXTS
 
+pytestmark = pytest.mark.slow
+
 
 class Talk:
     """A conversation with a model file."""

@@ -47,6 +47,7 @@ def test_nothing_that_can_be_thought_of_acts(policy: Callable[[str], str], text:
     cleaned.encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [visible, drawable, one_line, lambda text: printable(text, len(EVERY))])
 def test_no_code_point_of_unicode_acts(policy: Callable[[str], str]) -> None:
     assert not acting(policy(EVERY), lines=policy in (visible, drawable), joiners=True, breaks=True)
