@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual._compositor import ChopsUpdate, LayoutUpdate
@@ -29,16 +28,12 @@ from tui.terminal.driver import AsciiDriver, SafeLinuxDriver
 from tui.terminal.frame_diff import Difference
 from tui.terminal.link import CATCH_UP_S, SMALL
 from tui.terminal.terminal import Terminal
-from tui.terminal.watchdog import Watchdog
 from tui.theming import LoadedThemes, load_themes, theme_for, variable_defaults
 
 if TYPE_CHECKING:
-    from engine.config import Config
     from engine.events import Notice
-    from engine.presets.preset import Preset
     from engine.session.session import Session
     from tui.chat.screen import ChatScreen
-    from tui.choices import KnownModel
 
 HANG_UP_S = 3.0
 """After a hang-up or SIGTERM the program is gone within this time, whatever still holds it."""
@@ -370,42 +365,8 @@ class XchatApp(App[None], inherit_bindings=False):
         await self.leave(0)
 
 
-def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions, terminal: Terminal) -> int:
-    """Run the screen until the person leaves; returns the exit code, or becomes another program when a restart was asked for."""
-    gc.disable()  # until the chat screen stands: what is made before then stays anyway
-    watchdog = Watchdog()
-    app = XchatApp(open_session, options, terminal, watchdog=watchdog.arm)
-    app.run(mouse=options.mouse)
-    if app.restart_command:
-        os.execv(app.restart_command[0], list(app.restart_command))
-    watchdog.rest()
-    return app.return_code or 0
-
-
-def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, preset: Callable[[], Preset], log: bool) -> int:
-    """Run the screen on the engine of this process."""
-
-    async def open_session() -> Session:
-        start = await asyncio.to_thread(_import_start)
-        return await start(await asyncio.to_thread(preset), config, log=log)
-
-    def models() -> Sequence[KnownModel]:
-        from tui.models.known_models import known_models
-
-        return known_models(config.models.folders)
-
-    return run_app(open_session, replace(options, known_models=models), terminal)
-
-
 def _import_chat() -> type[ChatScreen]:
     """The chat screen with the engine's side of it, loaded on a thread."""
     from tui.chat.screen import ChatScreen
 
     return ChatScreen
-
-
-def _import_start() -> Callable[..., Awaitable[Session]]:
-    """The engine's modules, loaded on a thread: the screen stands meanwhile."""
-    from engine.session.open import open_session
-
-    return open_session

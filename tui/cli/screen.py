@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         restart=restart_command(),
     )
 
-    from tui.app import run_screen
+    from tui.run import run_screen
 
     real = redirect_native_output(log_path())
     try:

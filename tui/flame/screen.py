@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
@@ -13,24 +12,23 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.events import Key, Resize
-from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from engine.errors import CaptureError
-from engine.profiling.export import ExportFormat, default_name, write_export
-from engine.profiling.records import MODE_TEXTS, CaptureMode, CaptureRecord
+from engine.profiling.records import MODE_TEXTS, CaptureRecord
 from engine.profiling.tree import Node, Order
 from engine.text import drawable
 from tui.actions.bindings import bindings_for, keymap_of
 from tui.actions.footer import KeyBar
 from tui.actions.registry import Group, Scope
 from tui.dialogs.help import HelpScreen
-from tui.dialogs.picker import PickOne
+from tui.flame.export import export_capture
+from tui.flame.help import HELP
 from tui.flame.icicle import Icicle
-from tui.flame.subject import CaptureSubject, DiffSubject, Filter, SortKey, Subject, frame_of, next_threads
+from tui.flame.search_line import SearchLine
+from tui.flame.subject import CaptureSubject, DiffSubject, Filter, SortKey, Subject, frame_of, next_threads, notes_of
 from tui.flame.table import RowTable
 
 WIDE = 140
@@ -41,11 +39,6 @@ TABLE_WIDTH = 70
 PickCapture = Callable[[], Awaitable[CaptureRecord | None]]
 """Lets the person pick another capture, to compare with."""
 
-_EXPORTS = {
-    ExportFormat.SVG: "A picture for a browser (SVG)",
-    ExportFormat.SPEEDSCOPE: "A file for speedscope (JSON)",
-    ExportFormat.FOLDED: "Folded text, for every flamegraph tool",
-}
 _WIDGETS = {"flame": "#icicle", "functions": "#functions", "threads": "#threads", "sandwich": "#sandwich"}
 """What each view shows."""
 _SORT_OF_COLUMN = (SortKey.OWN, SortKey.OWN, SortKey.TOTAL, SortKey.TOTAL, SortKey.NAME)
@@ -53,35 +46,10 @@ _COLUMN_OF_SORT = {SortKey.OWN: 0, SortKey.TOTAL: 2, SortKey.NAME: 4}
 _COLUMN_OF_CHANGE = {SortKey.OWN: 2, SortKey.TOTAL: 3, SortKey.NAME: 4}
 
 
-class SearchLine(Input):
-    """Takes the text to search for; reports its own keys."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.SEARCH)]
-
-    @dataclass
-    class Ended(Message):
-        """The search ends with an action of the screen."""
-
-        action: str
-
-    def action_search_end(self, action: str) -> None:
-        """Report the action."""
-        self.post_message(self.Ended(action))
-
-
 class FlameScreen(Screen[None]):
     """Shows one capture, or the difference of two."""
 
-    HELP = """\
-## Captures
-
-A flamegraph shows where samples were taken. Each row is one level of calls, a block is a function, and its width is its share.
-
-Order of time ({flame_order}) follows the samples of each thread; samples of a waiting thread are left out, unless the capture's mode
-includes them. In a comparison ({flame_compare}) red grew and blue shrank, per token generated. Tab moves between callers and callees.
-
-py-spy samples threads that run Python. llama.cpp's compute threads don't, so their work shows only under {flame_threads}.
-"""
+    HELP = HELP
     BINDING_GROUP_TITLE = "Profile"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.FLAME)]
     DEFAULT_CSS = """
@@ -137,8 +105,8 @@ py-spy samples threads that run Python. llama.cpp's compute threads don't, so th
         self._line("#heading", subject.heading)
         self._line("#figures", subject.figures)
         notes = self.query_one("#notes", Static)
-        notes.update("\n".join(drawable(note) for note in _notes(subject)))
-        notes.display = bool(_notes(subject))
+        notes.update("\n".join(drawable(note) for note in notes_of(subject)))
+        notes.display = bool(notes_of(subject))
         self.query_one("#lanes", Static).update("\n".join(subject.lanes()))
         self._rebuilt()
         self._show_view()
@@ -424,22 +392,6 @@ py-spy samples threads that run Python. llama.cpp's compute threads don't, so th
             await self.app.push_screen(FlameScreen(await asyncio.to_thread(DiffSubject, before, after)))
 
     async def _export(self, capture: CaptureRecord) -> None:
-        form = await self.app.push_screen_wait(PickOne("Export as", [*_EXPORTS.items()]))
-        if form is not None:
-            await self._write(capture, form)
-
-    async def _write(self, capture: CaptureRecord, form: ExportFormat) -> None:
-        try:
-            path = await asyncio.to_thread(write_export, capture, form, Path.cwd() / default_name(capture, form))
-        except CaptureError as error:
-            self.notify(f"{error.detail} {error.hint}".strip(), title=error.title, severity="error", markup=False)
-            return
-        self._exported = str(path)
-        self.notify(keymap_of(self.app).hint(f"{path}\nCopy the path", "flame_copy_path"), title="Exported", markup=False)
-
-
-def _notes(subject: Subject) -> tuple[str, ...]:
-    """What must be known before looking: why py-spy was not used. What it complained about is counted, and stands in the help."""
-    if isinstance(subject, CaptureSubject) and subject.capture.mode is CaptureMode.IN_PROCESS:
-        return subject.capture.notes
-    return ()
+        path = await export_capture(self, capture)
+        if path is not None:
+            self._exported = str(path)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from engine.profiling.diff import DiffTree, figure
 from engine.profiling.frames import Module, is_idle, module_of, thread_name
-from engine.profiling.records import CaptureRecord
+from engine.profiling.records import CaptureMode, CaptureRecord
 from engine.profiling.tree import FlameTree, FunctionRow, Node, Order, TakenApart, callees_of, callers_of
 from engine.text import drawable
 from tui.flame.look import Tint, tint_of_change
@@ -341,3 +341,10 @@ _ORDERS: Mapping[SortKey, Callable[[FunctionRow], Any]] = {
 
 def _signed(change: float) -> str:
     return f"{'+' if change > 0 else '−'}{figure(abs(change))}" if change else "0"
+
+
+def notes_of(subject: Subject) -> tuple[str, ...]:
+    """What must be known before looking: why py-spy was not used. What it complained about is counted, and stands in the help."""
+    if isinstance(subject, CaptureSubject) and subject.capture.mode is CaptureMode.IN_PROCESS:
+        return subject.capture.notes
+    return ()
