@@ -28,9 +28,9 @@ class MessageStatus(StrEnum):
     """The engine failed while it was made."""
 
 
-def new_message_id(after: int | None = None) -> int:
-    """An id that is unique across processes and ascending in time, also within the millisecond of the message `after`."""
-    return max(wall_ms() << 20 | secrets.randbits(20), (after or 0) + 1)
+def new_message_id(newest: int | None) -> int:
+    """An id that is unique across processes and greater than `newest`, the greatest one of its conversation, wherever the clock stands."""
+    return max(wall_ms(), ((newest or 0) >> 20) + 1) << 20 | secrets.randbits(20)
 
 
 @dataclass(frozen=True, slots=True)

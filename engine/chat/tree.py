@@ -37,6 +37,11 @@ class ConversationTree:
         """The last message of the current branch, None in an empty conversation."""
         return None if self._head_id is None else self._nodes[self._head_id]
 
+    @property
+    def newest_id(self) -> int | None:
+        """The greatest id of all branches, None in an empty conversation."""
+        return max(self._nodes, default=None)
+
     def get(self, message_id: int) -> Message:
         """One message; KeyError for an unknown id."""
         return self._nodes[message_id]

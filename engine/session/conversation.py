@@ -38,7 +38,7 @@ class Conversation:
     def say(self, text: str) -> Question:
         """A new message at the end of the branch."""
         head = self.tree.head
-        return _said(text, head.id if head else None)
+        return self._said(text, head.id if head else None)
 
     def again(self) -> Question:
         """The last message of the branch once more."""
@@ -52,7 +52,7 @@ class Conversation:
         old = self.tree.get(message_id)
         if old.role is not Role.USER:
             raise UsageError("Only your own messages can be edited", "", "Select one of them, or regenerate the answer.")
-        return _said(text, old.parent_id, after=old.id)
+        return self._said(text, old.parent_id)
 
     def onward(self) -> Question:
         """The last answer from where it was cut."""
@@ -63,6 +63,11 @@ class Conversation:
             )
         return Question(self.tree.get(cut.parent_id), cut)
 
+    def _said(self, text: str, parent_id: int | None) -> Question:
+        if not text.strip():
+            raise UsageError("The message is empty", "", "Type something first.")
+        return Question(Message(new_message_id(self.tree.newest_id), parent_id, Role.USER, text, created_ms=wall_ms()))
+
     # What comes of it
 
     def begin(self, question: Question) -> Message:
@@ -71,7 +76,7 @@ class Conversation:
         if user.id not in self.tree:
             self.tree.add(user)
         self.tree.set_head(user.id)
-        answer = Message(new_message_id(user.id), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
+        answer = Message(new_message_id(self.tree.newest_id), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
         return answer if question.cut is None else replace(question.cut, id=answer.id, created_ms=answer.created_ms)
 
     def prompt(self, question: Question, preset: Preset) -> ChatPrompt:
@@ -110,9 +115,3 @@ class Conversation:
         """Show the previous (-1) or next (+1) version of a message with what followed it; False at the ends."""
         versions, index = self.tree.siblings(message_id)
         return 0 <= index + step < len(versions) and self.show(versions[index + step].id)
-
-
-def _said(text: str, parent_id: int | None, *, after: int | None = None) -> Question:
-    if not text.strip():
-        raise UsageError("The message is empty", "", "Type something first.")
-    return Question(Message(new_message_id(after or parent_id), parent_id, Role.USER, text, created_ms=wall_ms()))

@@ -198,8 +198,8 @@ async def logging_cost(path: Path) -> None:
     texts = [words.text(WORDS_OF_A_MESSAGE * 2) for _ in range(turns)]
     spent, slowest = 0.0, 0.0
     for text in texts:
-        asked = Message(new_message_id(), None, Role.USER, text[:100], created_ms=START_MS)
-        answer = Message(new_message_id(), asked.id, Role.ASSISTANT, text, created_ms=START_MS)
+        asked = Message(new_message_id(None), None, Role.USER, text[:100], created_ms=START_MS)
+        answer = Message(new_message_id(asked.id), asked.id, Role.ASSISTANT, text, created_ms=START_MS)
         record = replace(turn(session_id, answer, asked=asked, tokens=300), id=answer.id)
         before = _processor_s()
         await store.save_message(session_id, asked)

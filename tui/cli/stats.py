@@ -24,7 +24,7 @@ from engine.records import SessionInfo, TurnRecord
 from engine.store.queries.sessions import newest_session
 from engine.store.queries.turns import turns_of
 from engine.store.reader import Reader
-from tui.cli.output import write_json
+from tui.cli.output import write_json, write_json_text
 
 EXAMPLES = """\
 examples:
@@ -97,7 +97,7 @@ def watch(*, as_json: bool) -> int:
     line = 0
     while reports := running():
         if as_json:
-            sys.stdout.write(msgspec.json.encode(reports[0]).decode() + "\n")
+            write_json_text(msgspec.json.encode(reports[0]).decode() + "\n")
         else:
             if line % HEAD_EVERY == 0:
                 sys.stdout.write(" ".join(f"{name:>{width}}" for name, width in COLUMNS) + "\n")

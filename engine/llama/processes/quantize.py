@@ -58,6 +58,7 @@ def main() -> int:
     parser.add_argument("--requantize", action="store_true", help="take a source that is quantized already")
     parser.add_argument("--tied", action="store_true")
     options = parser.parse_args()
+    os.umask(0o077)
     if options.tied:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     from engine.llama.native import lib

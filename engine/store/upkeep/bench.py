@@ -170,8 +170,8 @@ _VOCABULARY = (
 
 def _turn(session_id: int, number: int, words: random.Random) -> tuple[Message, Message, TurnRecord]:
     """A turn as a chat makes it: a question of 20 words, an answer of 200 and its 260 tokens."""
-    asked = Message(new_message_id(), None, Role.USER, " ".join(words.choices(_VOCABULARY, k=20)), created_ms=number)
-    answer = Message(new_message_id(), asked.id, Role.ASSISTANT, " ".join(words.choices(_VOCABULARY, k=200)), created_ms=number)
+    asked = Message(new_message_id(None), None, Role.USER, " ".join(words.choices(_VOCABULARY, k=20)), created_ms=number)
+    answer = Message(new_message_id(asked.id), asked.id, Role.ASSISTANT, " ".join(words.choices(_VOCABULARY, k=200)), created_ms=number)
     times = [NS_PER_S]
     for _ in range(259):
         times.append(times[-1] + words.randrange(15 * NS_PER_MS, 18 * NS_PER_MS))

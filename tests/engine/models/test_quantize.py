@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from engine.errors import ModelError, UsageError
 from engine.host.topology import cpu_features
+from engine.llama.processes.quantize import quantize
 from engine.models.check import check_model
 from engine.models.memory import predict
 from engine.models.quantize import NEEDS_MATRIX, Quantization, QuantizeCancelled, known_quant, plan, predict_sizes
@@ -53,6 +55,17 @@ def test_a_quant_is_made_with_progress_and_the_predicted_size(source: Path, quan
     assert made.facts.file_bytes == pytest.approx(work.file_bytes, rel=0.02)
     assert list(path.parent.iterdir()) == [path]
     assert within_5_percent(predict(made.facts, Preset(), features=cpu_features()), loaded(path, Preset()))
+
+
+def test_a_quant_is_private_whatever_the_umask(source: Path) -> None:
+    before = os.umask(0)
+    try:
+        own = Quantization(plan(check_model(source), "Q8_0")).run()
+        quantize(source, models_dir() / "built-in.gguf", "Q8_0")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(own.stat().st_mode) == 0o600
+    assert stat.S_IMODE((models_dir() / "built-in.gguf").stat().st_mode) == 0o600
 
 
 def test_an_existing_file_is_replaced_only_when_that_is_said(source: Path) -> None:

@@ -43,8 +43,8 @@ async def _chat(path: Path, pipe: int) -> None:
     session_id = await store.create_session("load", 1)
     queued = 0
     while True:
-        asked = replace(user("a question " * 20), id=new_message_id())
-        said = replace(answer("an answer " * 200, asked.id), id=new_message_id())
+        asked = replace(user("a question " * 20), id=new_message_id(None))
+        said = replace(answer("an answer " * 200, asked.id), id=new_message_id(asked.id))
         await store.save_message(session_id, asked)
         await store.mark_answering(session_id, True)
         for _ in range(3):

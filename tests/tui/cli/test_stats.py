@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 
 import pytest
 
@@ -17,7 +18,9 @@ from engine.store.writer import Store
 from engine.timings import compute_timings
 from tests.engine.metrics.scripted import ScriptedSession
 from tests.factories import turn_record
+from tests.tui.cli.test_terminal_output import Terminal
 from tui.cli import stats
+from tui.cli.output import guarded
 
 MS = 1_000_000
 
@@ -61,6 +64,17 @@ async def test_watching_prints_lines_until_the_program_ends(capsys: pytest.Captu
     assert lines[0].split()[:2] == ["phase", "t/s"]
     assert len(lines) == 3
     assert {len(line) for line in lines} == {len(lines[0])}
+
+
+def test_watching_as_json_on_a_terminal_writes_hidden_characters_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = "a\u202eb\x9b2J"
+    answers = [[{"model": model}], [{"model": model}], []]
+    monkeypatch.setattr(stats, "running", lambda: answers.pop(0))
+    monkeypatch.setattr(stats, "WATCH_S", 0.0)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", guarded(terminal))
+    stats.run(options(json=True, watch=True))
+    assert json.loads(terminal.getvalue()) == {"model": model}
 
 
 def test_nothing_to_watch_is_said() -> None:
