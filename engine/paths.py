@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import PlatformDirs
@@ -12,10 +13,23 @@ from platformdirs import PlatformDirs
 _DIRS = PlatformDirs("xchat", appauthor=False)
 
 
+NO_HOME = Path("/nonexistent")
+"""Stands for the home folder of a user without one: nothing is found there, and nothing can be written."""
+HINT = "Set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME and XDG_CACHE_HOME, to folders that you can write to."
+
+
 def _private(path: Path) -> Path:
-    """Make the folder readable by its owner only: conversations are private."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make the folder readable by its owner only, since conversations are private; one that can't be made is just missing."""
+    with suppress(OSError):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
+
+
+def _own(folder: str) -> Path:
+    try:
+        return _private(Path(getattr(_DIRS, folder)))
+    except RuntimeError:  # neither HOME nor an entry of this user
+        return NO_HOME / "xchat"
 
 
 def expanded(text: str, environ: Mapping[str, str] = os.environ) -> Path:
@@ -28,22 +42,22 @@ def expanded(text: str, environ: Mapping[str, str] = os.environ) -> Path:
 
 def config_dir() -> Path:
     """`config.toml`, `presets/`, `themes/`: what a person writes."""
-    return _private(Path(_DIRS.user_config_dir))
+    return _own("user_config_dir")
 
 
 def data_dir() -> Path:
     """`xchat.db` and `models/`: what can't be made again."""
-    return _private(Path(_DIRS.user_data_dir))
+    return _own("user_data_dir")
 
 
 def state_dir() -> Path:
     """Logs, the last used model, the prompt's history."""
-    return _private(Path(_DIRS.user_state_dir))
+    return _own("user_state_dir")
 
 
 def cache_dir() -> Path:
     """What can be made again: quants of the built-in model, parsed headers, KV states."""
-    return _private(Path(_DIRS.user_cache_dir))
+    return _own("user_cache_dir")
 
 
 def database_path() -> Path:

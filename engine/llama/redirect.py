@@ -27,12 +27,12 @@ def redirect_native_output(log_path: Path) -> RealOutput:
     """Send everything written to descriptors 1 and 2, by native libraries and by stray prints, to the end of a log file.
 
     `sys.__stdout__` and `sys.__stderr__` become files on the real ones: that is where Textual draws. Call it before the engine starts,
-    and only once; child processes that inherit the descriptors write to the log too.
-
-    Raises:
-        OSError: when the log can't be opened; nothing is redirected then.
+    and only once; child processes that inherit the descriptors write to the log too. Where the log can't be opened, the output is lost.
     """
-    log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        log = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()

@@ -33,7 +33,8 @@ _ANSWER_BYTES = 1 << 20
 def live_dir() -> Path:
     """Where the sockets of running programs lie."""
     folder = state_dir() / "live"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 

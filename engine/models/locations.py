@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from engine.errors import UsageError
-from engine.paths import expanded, models_dir
+from engine.paths import NO_HOME, expanded, models_dir
 from engine.text import printable
 from engine.written_files import read_written
 
@@ -61,7 +61,8 @@ class Unreadable:
 
 def places(configured: Sequence[str | Path] = (), environ: Mapping[str, str] = os.environ) -> list[tuple[Place, Path]]:
     """The folders to search, xchat's own first: of a file that is in several, the first one counts."""
-    home = Path(environ.get("HOME") or Path.home())
+    home = expanded("~", environ)
+    home = home if home.is_absolute() else NO_HOME
 
     def named(variable: str) -> Path | None:
         """The folder that a variable names, with `~` and other variables in it replaced."""

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from engine.errors import StoreError, UsageError
+from engine.paths import HINT
 
 SCHEMA_TOO_NEW = "The chat can go on, but it is not logged. Use the newer xchat, or point XDG_DATA_HOME at another folder."
 REPAIR = "Run `xchat db repair` to save what can be read into a new file."
@@ -85,7 +86,7 @@ _READ_ONLY: _Text = (
     StoreReadOnlyError,
     "{path} can't be written",
     "The file or its folder is read-only.",
-    "Give yourself write permission to both.",
+    f"Give yourself write permission to both. Or: {HINT}",
 )
 _LOCKED: _Text = (
     StoreLockedError,
@@ -110,7 +111,7 @@ _BY_CODE: dict[int, _Text] = {
         "Check the disk and its free space.",
     ),
     sqlite3.SQLITE_CORRUPT: (StoreDamagedError, "{path} is damaged", "{error}", REPAIR),
-    sqlite3.SQLITE_CANTOPEN: (StoreUnusableError, "{path} can't be opened", "{error}", "Check the folder and its permissions."),
+    sqlite3.SQLITE_CANTOPEN: (StoreUnusableError, "{path} can't be opened", "{error}", f"Check the folder and its permissions. {HINT}"),
 }
 
 

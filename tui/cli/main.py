@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import NoReturn
 
 from engine import __version__
 from engine.errors import UsageError, XchatError
+from engine.paths import HINT
 from tui.cli.output import guarded_output
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -87,7 +89,8 @@ def in_words(error: Exception) -> XchatError:
         return error
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
-        return XchatError(f"{error.strerror}{where}", "", "`--debug` shows what was being read or written.")
+        hint = HINT if error.errno in {errno.EACCES, errno.EROFS, errno.ENOENT} else "`--debug` shows what was being read or written."
+        return XchatError(f"{error.strerror}{where}", "", hint)
     return XchatError(f"An error of xchat's own: {type(error).__name__}", str(error), "`--debug` shows where it happened.")
 
 
