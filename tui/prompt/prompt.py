@@ -50,6 +50,7 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
     DEFAULT_CSS = """
     Prompt {
         height: auto;
+        min-width: 12;
         min-height: 3;
         max-height: 12;
         padding: 0 1;
