@@ -281,7 +281,7 @@ def test_an_answer_on_a_busy_machine_is_judged_and_kept_out_of_comparisons(xchat
     (session,) = json.loads(xchat("sessions", "list", "--json").stdout)
     (turn,) = json.loads(xchat("sessions", "show", str(session["id"]), "--json").stdout)["turns"]
     assert turn["judged"]
-    assert "Other processes used" in turn["noisy"]
+    assert turn["noisy"].startswith(("Others took", "Other processes used"))  # by what the kernel counts
     report = json.loads(xchat("stats", "--json").stdout)
     assert (report["turns"], report["noisy_turns"], report["clean_turns"], report["predicted_per_second"]) == (1, 1, 0, None)
 

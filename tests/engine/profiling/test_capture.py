@@ -203,7 +203,7 @@ async def test_output_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ('echo "Permission Denied: Try running again" >&2; exit 1', "may not look into the program"),
+        ('echo "Permission Denied: Try running again" >&2; exit 1', "not permitted to read this process"),
         ('echo "Error: Failed to find python version" >&2; exit 1', "Failed to find python version"),
         ("exit 0", "ended without a message"),
     ],
@@ -271,7 +271,7 @@ async def test_a_program_that_cannot_be_executed_is_no_dead_end(tmp_path: Path) 
 
 async def test_another_process_cannot_be_sampled_from_inside(tmp_path: Path) -> None:
     program = script(tmp_path, 'echo "Permission denied" >&2; exit 1')
-    with pytest.raises(CaptureError, match="may not look") as caught:
+    with pytest.raises(CaptureError, match="not permitted to read") as caught:
         await Capture(CaptureRequest(1, pid=1), program=lambda: program).result()
     assert caught.value.hint
 
