@@ -274,7 +274,7 @@ def busy_neighbours() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("busy_neighbours")
-def test_an_answer_on_a_busy_machine_is_judged_and_kept_out_of_comparisons(xchat: Run, tmp_path: Path) -> None:
+def test_an_answer_on_a_busy_machine_is_judged_and_counts_only_as_disturbed(xchat: Run, tmp_path: Path) -> None:
     model = ggufs.dense(tmp_path / "dense.gguf", n_ctx=4096)
     done = xchat("ask", "hi", "-m", str(model), "--temp", "2", "-n", "2000", "--json")
     assert done.returncode == 0, done.stderr
@@ -283,7 +283,8 @@ def test_an_answer_on_a_busy_machine_is_judged_and_kept_out_of_comparisons(xchat
     assert turn["judged"]
     assert turn["noisy"].startswith(("Others took", "Other processes used"))  # by what the kernel counts
     report = json.loads(xchat("stats", "--json").stdout)
-    assert (report["turns"], report["noisy_turns"], report["clean_turns"], report["predicted_per_second"]) == (1, 1, 0, None)
+    assert (report["turns"], report["noisy_turns"], report["clean_turns"]) == (1, 1, 0)
+    assert report["compared"] == "disturbed", "there is no quiet turn yet: the figures say what they are made of"
 
 
 def test_an_answer_too_short_to_be_judged_does_not_count_as_clean(xchat: Run, scripted: Path) -> None:

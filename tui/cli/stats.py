@@ -212,6 +212,7 @@ def summary(info: SessionInfo, turns: Sequence[TurnRecord]) -> dict[str, Any]:
         "turns": len(turns),
         "noisy_turns": sum(turn.noisy is not None for turn in turns),
         "clean_turns": len(side.clean),
+        "compared": "clean" if side.clean else "disturbed",
         "prompt_per_second": median([each.prompt_per_second for each in timings]),
         "predicted_per_second": median([each.predicted_per_second for each in timings]),
         "ttft_ms": median([each.ttft_ms for each in timings]),
