@@ -60,6 +60,11 @@ def cache_dir() -> Path:
     return _own("user_cache_dir")
 
 
+def is_own(path: Path) -> bool:
+    """Whether a path lies in one of xchat's folders."""
+    return any(path.is_relative_to(folder()) for folder in (config_dir, data_dir, state_dir, cache_dir))
+
+
 def database_path() -> Path:
     """The one SQLite file."""
     return data_dir() / "xchat.db"

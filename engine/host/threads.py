@@ -41,10 +41,11 @@ ROLES: Mapping[str, ThreadRole] = {
     "textual-input": ThreadRole("terminal in", ThreadGroup.UI),
     "xchat-compute": ThreadRole("compute", ThreadGroup.COMPUTE),
     "_connection_worker_thread": ThreadRole("database", ThreadGroup.DATABASE),
-    "serve_forever": ThreadRole("Prometheus", ThreadGroup.OTHER),
+    "xchat-wait-guard": ThreadRole("wait guard", ThreadGroup.OTHER),
+    "xchat-idle-team": ThreadRole("idle team", ThreadGroup.OTHER),
     "asyncio_": ThreadRole("pool", ThreadGroup.OTHER),
 }
-"""By a part of the Python thread's name; aiosqlite 0.22, the HTTP server and the event loop's pool (which samples) name theirs."""
+"""By a part of the Python thread's name; aiosqlite 0.22, and the event loop's pool (which samples) name theirs."""
 
 
 def role_of(python_name: str) -> ThreadRole:

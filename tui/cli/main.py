@@ -9,11 +9,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from engine import __version__
 from engine.errors import UsageError, XchatError
-from engine.paths import HINT
+from engine.paths import HINT, is_own
 from tui.cli.output import guarded_output
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -89,9 +90,15 @@ def in_words(error: Exception) -> XchatError:
         return error
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
-        hint = HINT if error.errno in {errno.EACCES, errno.EROFS, errno.ENOENT} else "`--debug` shows what was being read or written."
+        hint = HINT if _no_own_folder(error) else "`--debug` shows what was being read or written."
         return XchatError(f"{error.strerror}{where}", "", hint)
     return XchatError(f"An error of xchat's own: {type(error).__name__}", str(error), "`--debug` shows where it happened.")
+
+
+def _no_own_folder(error: OSError) -> bool:
+    """Whether one of xchat's own folders can't be made or written, which other variables would mend."""
+    unusable = error.errno in {errno.EACCES, errno.EROFS, errno.ENOENT}
+    return unusable and isinstance(error.filename, str) and is_own(Path(error.filename))
 
 
 def give_up_output() -> None:

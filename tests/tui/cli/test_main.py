@@ -1,0 +1,19 @@
+"""Errors of the operating system as the command line puts them."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from engine.paths import HINT, state_dir
+from tui.cli.main import in_words
+
+
+def refused(path: Path) -> OSError:
+    return PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+def test_variables_are_named_only_where_a_folder_of_xchats_own_is_refused(tmp_path: Path) -> None:
+    assert in_words(refused(state_dir() / "xchat.log")).hint == HINT
+    assert HINT not in in_words(refused(tmp_path / "somewhere" / "out.csv")).hint
+    assert "out.csv" in str(in_words(refused(tmp_path / "out.csv")))
