@@ -1,10 +1,15 @@
-"""Alerts on thresholds: reported once when a figure crosses its limit, armed again when it has come back."""
+"""Alerts on thresholds: reported once when a figure crosses its limit, cleared when it has come back or is too old to count.
+
+Speeds and stalls are compared with what is usual for the loaded model on this host, where earlier turns are known.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from engine.errors import UsageError
 from engine.host.sampler import HostSample
@@ -20,6 +25,38 @@ TURNS_LOOKED_AT = 20
 FEWEST_TURNS = 5
 """Fewer turns make no share and no mean."""
 
+FORGET_S = 600.0
+"""Turns that ended longer ago don't count: an alert about them clears by itself."""
+
+FEWEST_TOKENS = 16
+"""Speeds over fewer tokens are mostly chance."""
+
+USUAL_STALLS = 2.0
+"""Stalls raise an alert from this many times the usual number on, where that is more than the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What is usual for one model on this host."""
+
+    predicted_per_second: float
+    """Median decode speed of earlier turns, those on a busy machine included."""
+    stalls_per_minute: float
+    """Mean while decoding."""
+    turns: int
+    """Number of earlier turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A turn that has ended."""
+
+    at_s: float
+    failed: bool
+    seconds: float
+    per_second: float | None
+    """Decode speed; None over too few tokens."""
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
@@ -29,18 +66,58 @@ class Threshold:
     default: float
     sentence: str
     """With `{value}` and `{limit}` in it."""
+    advice: str
+    """What helps."""
 
 
 THRESHOLDS: tuple[Threshold, ...] = (
-    Threshold("memory_pct", 80.0, "Memory is {value:.0f} % full (alert above {limit:g} %)"),
-    Threshold("swap_mb", 1.0, "{value:,.0f} MB of xchat are swapped out (alert above {limit:g} MB)"),
-    Threshold("failed_turns_pct", 5.0, "{value:.0f} % of the last turns failed (alert above {limit:g} %)"),
-    Threshold("mean_answer_s", 5.0, "Answers take {value:.1f} s on average (alert above {limit:g} s)"),
-    Threshold("throttled_pct", 5.0, "The control group holds us back {value:.0f} % of the time (alert above {limit:g} %)"),
-    Threshold("temperature_c", 95.0, "The processor is {value:.0f} °C hot (alert above {limit:g} °C)"),
-    Threshold("stalls_per_minute", 6.0, "{value:.0f} stalls in the last minute (alert above {limit:g})"),
+    Threshold(
+        "memory_pct",
+        80.0,
+        "Memory is {value:.0f} % full (alert above {limit:g} %)",
+        "Close other programs, or take a smaller n_ctx or quant.",
+    ),
+    Threshold(
+        "swap_mb",
+        1.0,
+        "{value:,.0f} MB of xchat are swapped out (alert above {limit:g} MB)",
+        "Close other programs, or take a smaller model.",
+    ),
+    Threshold(
+        "failed_turns_pct",
+        5.0,
+        "{value:.0f} % of the last turns failed (alert above {limit:g} %)",
+        "`xchat doctor` checks engine and files.",
+    ),
+    Threshold(
+        "slower_times",
+        2.0,
+        "Decoding is {value:.1f} times as slow as usual for this model here (alert above {limit:g} times)",
+        "See what else computes (panel: processor), or set `threads` to auto; a new conversation is faster than a long one.",
+    ),
+    Threshold(
+        "mean_answer_s", 0.0, "Answers take {value:.1f} s on average (alert above {limit:g} s)", "Take a smaller model or max_tokens."
+    ),
+    Threshold(
+        "throttled_pct",
+        5.0,
+        "The control group throttles xchat {value:.0f} % of the time (alert above {limit:g} %)",
+        "Raise the CPU quota, or set `threads` to auto, which stays within it.",
+    ),
+    Threshold(
+        "temperature_c",
+        95.0,
+        "The processor is {value:.0f} °C hot (alert above {limit:g} °C)",
+        "Use fewer threads, or improve the cooling.",
+    ),
+    Threshold(
+        "stalls_per_minute",
+        6.0,
+        "{value:.0f} stalls in the last minute (alert above {limit:g})",
+        "See what else computes (panel: processor), or set `threads` to auto.",
+    ),
 )
-"""Every alert. A limit of 0 or less in the config switches one off."""
+"""Every alert. A limit of 0 or less switches one off."""
 
 _BY_ID = {threshold.id: threshold for threshold in THRESHOLDS}
 
@@ -48,33 +125,47 @@ _BY_ID = {threshold.id: threshold for threshold in THRESHOLDS}
 class Alerts:
     """Watches the thresholds."""
 
-    def __init__(self, limits: Mapping[str, float] | None = None) -> None:
+    def __init__(self, limits: Mapping[str, float] | None = None, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         """`limits` are the config's, over the defaults.
 
         Raises:
             UsageError: There is no such alert.
 
         """
+        self._clock_s = clock_s
+        self._configured = frozenset(limits or {})
         unknown = sorted(set(limits or {}) - set(_BY_ID))
         if unknown:
             raise UsageError(f"There is no alert called {unknown[0]}", f"Known are {', '.join(_BY_ID)}", "Fix [alerts] in config.toml.")
         self._limits = {threshold.id: threshold.default for threshold in THRESHOLDS} | dict(limits or {})
         self._ringing: dict[str, Alert] = {}
-        self._turns: deque[tuple[bool, float]] = deque(maxlen=TURNS_LOOKED_AT)
+        self._turns: deque[_Ended] = deque(maxlen=TURNS_LOOKED_AT)
+        self._usual: Usual | None = None
 
-    def turn(self, *, failed: bool, seconds: float) -> None:
-        """A turn ended."""
-        self._turns.append((failed, seconds))
+    def model_changed(self) -> None:
+        """Forget the turns of another model."""
+        self._turns.clear()
+        self._usual = None
+
+    def compare_with(self, usual: Usual | None) -> None:
+        """Compare the turns of the loaded model with what is usual for it here; None where that is unknown."""
+        self._usual = usual
+
+    def turn(self, *, failed: bool, seconds: float, predicted_n: int = 0, per_second: float | None = None) -> None:
+        """Record a turn that ended: how long it took, and its decode speed."""
+        self._turns.append(_Ended(self._clock_s(), failed, seconds, per_second if predicted_n >= FEWEST_TOKENS else None))
 
     def check(self, host: HostSample | None, stalls_per_minute: int) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
         """All thresholds crossed now, and those of them that were not crossed at the last check."""
         raised = []
+        while self._turns and self._turns[0].at_s < self._clock_s() - FORGET_S:
+            self._turns.popleft()
         for name, read in self._figures(host, stalls_per_minute).items():
-            limit, value = self._limits[name], read()
+            limit, value = self._limit(name), read()
             if limit <= 0 or value is None:
                 self._ringing.pop(name, None)
             elif value > limit:
-                alert = Alert(name, _BY_ID[name].sentence.format(value=value, limit=limit))
+                alert = Alert(name, _BY_ID[name].sentence.format(value=value, limit=limit), _BY_ID[name].advice)
                 if name not in self._ringing:
                     raised.append(alert)
                 self._ringing[name] = alert
@@ -82,21 +173,33 @@ class Alerts:
                 self._ringing.pop(name, None)
         return tuple(self._ringing.values()), tuple(raised)
 
+    def _limit(self, name: str) -> float:
+        limit = self._limits[name]
+        if name == "stalls_per_minute" and name not in self._configured and self._usual is not None:
+            return max(limit, round(USUAL_STALLS * self._usual.stalls_per_minute))
+        return limit
+
     def _figures(self, host: HostSample | None, stalls_per_minute: int) -> Mapping[str, Callable[[], float | None]]:
         return {
             "memory_pct": lambda: _memory_pct(host),
             "swap_mb": lambda: None if host is None or (swap := known(host.memory.swap)) is None else swap / 1e6,
-            "failed_turns_pct": lambda: self._mean(lambda turn: 100.0 if turn[0] else 0.0),
-            "mean_answer_s": lambda: self._mean(lambda turn: turn[1]),
+            "failed_turns_pct": lambda: self._mean([100.0 if turn.failed else 0.0 for turn in self._turns]),
+            "slower_times": self._slower_times,
+            "mean_answer_s": lambda: self._mean([turn.seconds for turn in self._turns]),
             "throttled_pct": lambda: None if host is None else known(host.cpu.throttled_pct),
             "temperature_c": lambda: None if host is None else known(host.cpu.temperature_c),
             "stalls_per_minute": lambda: float(stalls_per_minute),
         }
 
-    def _mean(self, figure: Callable[[tuple[bool, float]], float]) -> float | None:
-        if len(self._turns) < FEWEST_TURNS:
+    def _slower_times(self) -> float | None:
+        speeds = [turn.per_second for turn in self._turns if turn.per_second]
+        if self._usual is None or len(speeds) < FEWEST_TURNS:
             return None
-        return sum(map(figure, self._turns)) / len(self._turns)
+        return self._usual.predicted_per_second / median(speeds[-FEWEST_TURNS:])
+
+    @staticmethod
+    def _mean(values: Sequence[float]) -> float | None:
+        return sum(values) / len(values) if len(values) >= FEWEST_TURNS else None
 
 
 def _memory_pct(host: HostSample | None) -> float | None:

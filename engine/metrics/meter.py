@@ -48,7 +48,8 @@ class Meter:
         """`alert_limits` are the config's `[alerts]`; a limit of an unknown name raises UsageError."""
         self._clock = clock
         self._started_ns = clock()
-        self._alerts = Alerts(alert_limits)
+        self.alerts = Alerts(alert_limits)
+        """What is reported, and what it is compared with."""
         self._tracks = Tracks()
         self._markers: deque[Marker] = deque(maxlen=MARKERS_KEPT)
         self._stall_ends: deque[int] = deque(maxlen=MARKERS_KEPT)
@@ -207,7 +208,7 @@ class Meter:
         self._waterfall = waterfall(event.turn)
         self.noise.end()
         seconds = (timings.ttft_ms or timings.prompt_ms) / 1e3 + timings.predicted_ms / 1e3
-        self._alerts.turn(failed=failed, seconds=seconds)
+        self.alerts.turn(failed=failed, seconds=seconds, predicted_n=timings.predicted_n, per_second=timings.predicted_per_second)
         if self._phase is not Phase.DEAD:
             self._phase = Phase.IDLE
 
@@ -259,7 +260,7 @@ class Meter:
         speed = self._speed(at_ns)
         price = self._price(at_ns, host)
         per_minute = sum(end > at_ns - 60 * NS_PER_S for end in self._stall_ends)
-        alerts, raised = self._alerts.check(host, per_minute)
+        alerts, raised = self.alerts.check(host, per_minute)
         self._mark_alerts(raised)
         roof = None
         if self.traffic is not None and (rate := speed.mean if speed.now is None else speed.now):

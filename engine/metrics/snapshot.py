@@ -60,6 +60,8 @@ class Alert:
     id: str
     """Name of the threshold in the config."""
     sentence: str
+    advice: str
+    """What helps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ It works the same whether a screen is there or not. A screen adds what only it c
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.backend import EngineInfo, ThreadsNow
-from engine.errors import XchatError
+from engine.errors import StoreError, XchatError
 from engine.events import Event, ModelReady, Notice, Painted, SessionOpened, TurnFinished, TurnStarted
 from engine.host.bandwidth import remembered
 from engine.host.sampler import HostSample, HostSampler, host_sampler
@@ -30,6 +31,8 @@ from engine.models.memory import traffic_of
 from engine.session.effect import Effect
 from engine.session.journal import Journal
 from engine.store.export.run_card import GOVERNOR_KIND
+from engine.store.queries.speeds import usual_of
+from engine.store.reader import Reader
 
 TICK_S = 0.5
 """Interval between two samples of the machine."""
@@ -66,6 +69,7 @@ class Instruments:
         emit: Callable[[Event], None],
         threads_now: Callable[[], ThreadsNow | None],
         alerts: Mapping[str, float] | None = None,
+        reader: Reader | None = None,
         sampler: HostSampler | None = None,
     ) -> None:
         """Begin to measure; must be called on the running event loop.
@@ -75,6 +79,7 @@ class Instruments:
             emit: Takes notices.
             threads_now: Returns the thread counts in force.
             alerts: The config's `[alerts]`, over the defaults.
+            reader: Reads what is usual here; without one no alert says that anything is unusual.
             sampler: Samples the machine; by default the one for this operating system.
 
         Raises:
@@ -86,6 +91,7 @@ class Instruments:
         self.terminal: Callable[[], TerminalFigures] | None = None
         """How the screen's terminal is doing; None without a screen."""
         self._journal = journal
+        self._reader = reader
         self._emit = emit
         self._threads_now = threads_now
         self._sampler = sampler or host_sampler()
@@ -164,6 +170,9 @@ class Instruments:
         elif isinstance(event, SessionOpened):
             self._moves = ()
         elif isinstance(event, ModelReady):
+            if self._engine is None or self._engine.model.fingerprint != event.engine.model.fingerprint:
+                self.meter.alerts.model_changed()
+                self._start(self._read_usual(event.engine))
             self._engine = event.engine
             self.meter.traffic = None
             if self._listeners:
@@ -250,6 +259,17 @@ class Instruments:
         if engine is self._engine:
             self.meter.traffic = traffic_of(facts, engine.preset)
 
+    async def _read_usual(self, engine: EngineInfo) -> None:
+        """Read what is usual for the model on this host, for alerts."""
+        if self._reader is None:
+            return
+        try:
+            usual = await self._reader.read(usual_of, socket.gethostname(), engine.model.fingerprint)
+        except StoreError:
+            return  # the log says why; without a history nothing is unusual
+        if self._engine is not None and self._engine.model.fingerprint == engine.model.fingerprint:
+            self.meter.alerts.compare_with(usual)
+
     def _log(self, snapshot: Snapshot) -> None:
         sample = sample_of(snapshot, session_id=None, turn_id=self._turn_id)
         resident = sample.figures.get("rss_bytes")
@@ -264,7 +284,7 @@ class Instruments:
         for alert in snapshot.alerts if self._listeners else ():
             if alert.id not in self._shown_alerts:
                 self._shown_alerts.add(alert.id)
-                hint = f"{alert.id} under [alerts] in config.toml sets the limit; 0 switches it off."
+                hint = f"{alert.advice} {alert.id} under [alerts] in config.toml sets the limit; 0 switches it off."
                 self._emit(Notice("warning", alert.sentence, "", hint))
 
     async def _run(self) -> None:

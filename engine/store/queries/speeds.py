@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from engine.clock import NS_PER_MS
+from engine.metrics.alerts import Usual
 from engine.paths import database_path
 from engine.store.errors import explain
 from engine.store.sqlite.connect import open_reader
@@ -21,6 +22,10 @@ LOOKED_AT = 2_000
 """Newest turns of this host that are looked at."""
 NEWEST = 20
 """So many turns of a file make its figures: an average over years says nothing of now."""
+USUAL_OVER = 100
+"""Newest turns of a model that say what is usual."""
+FEWEST_USUAL = 8
+"""Fewer say nothing."""
 FEWEST_DECODED = 16
 FEWEST_PREFILLED = 64
 """Speeds over fewer tokens are mostly chance."""
@@ -30,6 +35,13 @@ _QUERY = f"""
     FROM turns AS t JOIN processes AS p ON p.id = t.process_id
     WHERE p.host = ? AND t.judged AND t.stop_reason <> 'error'
     ORDER BY t.id DESC LIMIT {LOOKED_AT}
+"""
+
+
+_OF_MODEL = f"""
+    SELECT t.id, t.session_id, t.predicted_n, t.predicted_ms FROM turns AS t JOIN processes AS p ON p.id = t.process_id
+    WHERE p.host = ? AND t.model_fingerprint = ? AND t.predicted_n >= {FEWEST_DECODED} AND t.predicted_ms > 0 AND t.stop_reason <> 'error'
+    ORDER BY t.id DESC LIMIT {USUAL_OVER}
 """
 
 
@@ -88,6 +100,20 @@ def measured_speeds(path: Path | None = None, *, host: str | None = None) -> Mea
             return MeasuredSpeeds(speeds_by_file(db, host if host is not None else socket.gethostname()))
         except sqlite3.Error as error:
             raise explain(error, path) from error
+
+
+def usual_of(db: sqlite3.Connection, host: str, fingerprint: str) -> Usual | None:
+    """What is usual for a model on a host, busy or not; None where too few turns are known."""
+    rows = db.execute(_OF_MODEL, (host, fingerprint)).fetchall()
+    if len(rows) < FEWEST_USUAL:
+        return None
+    turns, sessions = {row[0] for row in rows}, {row[1] for row in rows}
+    marks = db.execute(
+        f"SELECT turn_id FROM events WHERE kind = 'stall' AND session_id IN ({', '.join('?' * len(sessions))})", tuple(sessions)
+    )
+    stalls = sum(turn in turns for (turn,) in marks)
+    minutes = sum(row[3] for row in rows) / 60_000
+    return Usual(median(n / ms * 1e3 for _, _, n, ms in rows), stalls / minutes, len(rows))
 
 
 def speeds_by_file(db: sqlite3.Connection, host: str) -> dict[str, MeasuredSpeed]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from engine.host.bandwidth import HostLimits
 from engine.host.sampler import HostSample
 from engine.host.threads import ThreadGroup, ThreadShare
 from engine.host.value import Unavailable
-from engine.metrics.alerts import THRESHOLDS, Alerts
+from engine.metrics.alerts import FORGET_S, THRESHOLDS, Alerts, Usual
 from engine.metrics.noise import NoiseWatch
 from engine.metrics.pacing import BIGGEST, Costs, smallest_batch
 from engine.metrics.roofline import ModelTraffic, roofline, verdict
@@ -181,12 +182,49 @@ def test_an_alert_nobody_knows_is_refused_with_the_names_there_are() -> None:
         Alerts({"tea": 1})
 
 
-def test_failed_and_slow_turns_ring_after_enough_turns() -> None:
-    alerts = Alerts()
+def test_failed_and_long_turns_ring_after_enough_turns_the_long_ones_only_where_the_config_limits_them() -> None:
+    alerts, unlimited = Alerts({"mean_answer_s": 5}), Alerts()
     for turn in range(10):
-        alerts.turn(failed=turn % 2 == 0, seconds=9.0)
-        ids = {alert.id for alert in alerts.check(None, 0)[0]}
-        assert ids == ({"failed_turns_pct", "mean_answer_s"} if turn >= 4 else set())
+        for each in (alerts, unlimited):
+            each.turn(failed=turn % 2 == 0, seconds=9.0)
+        assert {alert.id for alert in alerts.check(None, 0)[0]} == ({"failed_turns_pct", "mean_answer_s"} if turn >= 4 else set())
+        assert {alert.id for alert in unlimited.check(None, 0)[0]} == ({"failed_turns_pct"} if turn >= 4 else set())
+
+
+def ids_after(alerts: Alerts, speeds: Iterable[float], stalls: int = 0) -> set[str]:
+    for speed in speeds:
+        alerts.turn(failed=False, seconds=1.0, predicted_n=40, per_second=speed)
+    return {alert.id for alert in alerts.check(None, stalls)[0]}
+
+
+def test_a_speed_is_compared_with_what_is_usual_for_the_model_here_and_clears_by_itself() -> None:
+    alerts = Alerts()
+    assert ids_after(alerts, [1.0] * 9) == set(), "nothing is known to compare it with"
+    alerts.model_changed()
+    alerts.compare_with(Usual(50.0, 0.0, 40))
+    assert ids_after(alerts, [30.0] * 5) == set()
+    assert ids_after(alerts, [10.0] * 5) == {"slower_times"}
+    assert ids_after(alerts, [45.0] * 5) == set(), "it is as fast as usual again"
+
+
+def test_an_alert_about_turns_of_long_ago_or_of_another_model_clears() -> None:
+    now_s = 0.0
+    alerts = Alerts(clock_s=lambda: now_s)
+    alerts.compare_with(Usual(50.0, 0.0, 40))
+    assert ids_after(alerts, [10.0] * 5) == {"slower_times"}
+    now_s = FORGET_S + 1
+    assert ids_after(alerts, []) == set()
+    assert ids_after(alerts, [10.0] * 5) == {"slower_times"}
+    alerts.model_changed()
+    assert ids_after(alerts, []) == set()
+
+
+@pytest.mark.parametrize(("limits", "ring_at"), [({}, 41), ({"stalls_per_minute": 6.0}, 7)])
+def test_stalls_ring_beyond_what_is_usual_on_a_busy_machine_unless_the_config_limits_them(limits: dict[str, float], ring_at: int) -> None:
+    alerts = Alerts(limits)
+    alerts.compare_with(Usual(50.0, 20.0, 40))
+    assert ids_after(alerts, [], ring_at - 1) == set()
+    assert ids_after(alerts, [], ring_at) == {"stalls_per_minute"}
 
 
 def test_memory_of_a_container_is_compared_with_its_limit() -> None:
@@ -194,8 +232,9 @@ def test_memory_of_a_container_is_compared_with_its_limit() -> None:
     assert [alert.id for alert in Alerts().check(replace(QUIET, memory=memory), 0)[0]] == ["memory_pct"]
 
 
-def test_every_alert_says_value_and_limit() -> None:
+def test_every_alert_says_value_limit_and_what_to_do() -> None:
     for threshold in THRESHOLDS:
+        assert threshold.advice.endswith(".")
         assert "{value" in threshold.sentence
         assert "{limit" in threshold.sentence
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.records import TurnRecord
-from engine.store.queries.speeds import NEWEST, MeasuredSpeed, measured_speeds
+from engine.store.queries.speeds import FEWEST_USUAL, NEWEST, MeasuredSpeed, measured_speeds, usual_of
+from engine.store.sqlite.connect import open_reader
 from engine.store.writer import Store
 from tests.engine.store.conftest import HOST
 from tests.engine.store.records import answer, noisy, turn
@@ -17,10 +19,12 @@ from tests.engine.store.records import answer, noisy, turn
 FILE = Path("/models/tiny-0.6b-q4_k_m.gguf")
 
 
-async def save(store: Store, record: TurnRecord) -> None:
+async def save(store: Store, record: TurnRecord) -> TurnRecord:
     said = answer()
     session_id = await store.create_session("", 1)
-    await store.save_turn(replace(record, id=said.id, session_id=session_id), said)
+    saved = replace(record, id=said.id, session_id=session_id)
+    await store.save_turn(saved, said)
+    return saved
 
 
 def at_speed(factor: float, **changes: object) -> TurnRecord:
@@ -79,3 +83,22 @@ async def test_a_file_that_was_replaced_since_is_not_known(store: Store, path: P
 def test_without_a_database_nothing_is_known(path: Path, model: Path) -> None:
     assert known(path, model) is None
     assert not path.exists()
+
+
+async def test_what_is_usual_for_a_model_counts_turns_of_busy_machines_and_stalls_too(store: Store, path: Path) -> None:
+    name = at_speed(1.0).model_fingerprint
+    with closing(open_reader(path)) as db:
+        for _ in range(FEWEST_USUAL - 1):
+            await save(store, at_speed(1.0))
+        assert usual_of(db, HOST.name, name) is None
+        for _ in range(FEWEST_USUAL):
+            await save(store, noisy(at_speed(2.0)))
+        newest = await save(store, at_speed(2.0))
+        store.put_event(wall_ms=1, session_id=newest.session_id, turn_id=newest.id, kind="stall", text="")
+        await store.flush()
+        usual = usual_of(db, HOST.name, name)
+        assert usual is not None
+        assert usual.predicted_per_second == at_speed(2.0).timings.predicted_per_second
+        assert usual.stalls_per_minute > 0
+        assert usual_of(db, "elsewhere", name) is None
+        assert usual_of(db, HOST.name, "another model") is None
