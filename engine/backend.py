@@ -102,14 +102,10 @@ class Capabilities:
     """Computes with threads that the preset counts: `threads_now`, `threads`, `threads_batch`."""
     stream_batch: bool = False
     """Its chunk size can be set: `set_stream_batch`."""
-    prefill_progress: bool = False
-    """Reports the progress of a prefill: `PrefillProgressed`."""
     memory: bool = False
     """Its memory is this machine's: it is predicted before a load, and `EngineInfo.memory` has what is used."""
     in_process: bool = False
     """Computes in this process, so that a capture sees it."""
-    logprobs: bool = False
-    images: bool = False
 
 
 NOT_OFFERED = "Not available from this engine"
@@ -296,6 +292,9 @@ class Backend(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What the engine offers; constant."""
+
+    def runs(self, ref: ModelRef) -> bool:
+        """Whether it runs models of this kind of reference; for others the session changes to another engine."""
 
     @property
     def dead(self) -> XchatError | None:

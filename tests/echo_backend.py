@@ -21,10 +21,14 @@ from engine.backend import (
 from engine.clock import now_ns
 from engine.errors import UsageError
 from engine.messages import ChatPrompt
-from engine.model_ref import ModelRef
+from engine.model_ref import ModelRef, RemoteModel
 from engine.presets.preset import Preset
 from engine.timings import compute_timings
 from tests.factories import model_info
+
+
+PARROT = RemoteModel("echo", "parrot")
+"""A model that it runs."""
 
 
 class EchoBackend(Backend):
@@ -41,6 +45,9 @@ class EchoBackend(Backend):
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities()
+
+    def runs(self, ref: ModelRef) -> bool:
+        return isinstance(ref, RemoteModel)
 
     @property
     def dead(self) -> None:

@@ -27,7 +27,7 @@ from engine.backend import (
 from engine.chat.prompt import PreparedPrompt, PromptBuilder
 from engine.clock import now_ns
 from engine.errors import EngineError, XchatError
-from engine.model_ref import ModelRef
+from engine.model_ref import ModelRef, RemoteModel
 from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset
 from engine.timings import compute_timings
@@ -124,8 +124,11 @@ class FakeBackend:
     # Backend
 
     capabilities = Capabilities(
-        token_ids=True, kv_state=True, threads=True, stream_batch=True, prefill_progress=True, memory=True, in_process=True
+        token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True
     )
+
+    def runs(self, ref: ModelRef) -> bool:
+        return not isinstance(ref, RemoteModel)
 
     def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         self.loads.append((ref, preset, force))

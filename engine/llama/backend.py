@@ -14,7 +14,7 @@ from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateReque
 from engine.errors import EngineError, XchatError
 from engine.llama.chunking import Pace
 from engine.llama.commands import ApplyHot, Close, Command, Load, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
-from engine.model_ref import ModelRef, file_of
+from engine.model_ref import ModelRef, RemoteModel, file_of
 from engine.presets.preset import Preset
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.llama.log import LogLine
 
 CAPABILITIES: Final = Capabilities(
-    token_ids=True, kv_state=True, threads=True, stream_batch=True, prefill_progress=True, memory=True, in_process=True
+    token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True
 )
 CLOSE_LIMIT_S: Final = 10.0
 """How long `close` waits for the compute thread."""
@@ -74,8 +74,12 @@ class LlamaBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Everything but logprobs and images."""
+        """Everything that a session can ask for."""
         return CAPABILITIES
+
+    def runs(self, ref: ModelRef) -> bool:
+        """Whether it is a file on this machine or the built-in model."""
+        return not isinstance(ref, RemoteModel)
 
     @property
     def dead(self) -> XchatError | None:

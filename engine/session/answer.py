@@ -91,16 +91,19 @@ class Turn:
             prompt_text=prompt.prompt.text,
         )
 
-    def finish(self, end: GenerationFinished, measured: TurnFigures) -> tuple[Message, TurnRecord, Split]:
-        """The final answer, the record of the turn, and what had been held back until now."""
-        late = self._respelled(self.parser.finish(end.tail), final=True)
+    def finish(self, tail: str) -> Split:
+        """Take the text after the last chunk; return it with what had been held back until now."""
+        return self._respelled(self.parser.finish(tail), final=True)
+
+    def final(self, end: GenerationFinished) -> Message:
+        """Make the answer as it is saved."""
         status = {
             StopReason.EOG: MessageStatus.COMPLETE,
             StopReason.STOP_STRING: MessageStatus.COMPLETE,
             StopReason.ERROR: MessageStatus.FAILED,
         }
         before = self.answer
-        answer = replace(
+        return replace(
             before,
             text=before.text + (self.respelling.whole(self.parser.answer) if self.respelling else self.parser.answer),
             thinking=before.thinking + self.parser.thinking,
@@ -108,7 +111,6 @@ class Turn:
             tokens=self._answer_tokens(end.reason, before),
             tokens_of=self.engine.model.fingerprint,
         )
-        return answer, self._record(end, measured), late
 
     def _respelled(self, split: Split, *, final: bool = False) -> Split:
         if self.respelling is None:
@@ -131,7 +133,8 @@ class Turn:
     def _since_submit(self, at_ns: int | None) -> float | None:
         return None if at_ns is None else (at_ns - self.submitted_ns) / NS_PER_MS
 
-    def _record(self, end: GenerationFinished, measured: TurnFigures) -> TurnRecord:
+    def record(self, end: GenerationFinished, measured: TurnFigures) -> TurnRecord:
+        """Make the record of the turn."""
         prompt = self.prompt
         return TurnRecord(
             id=self.answer.id,

@@ -29,8 +29,8 @@ MEMORY_SHARE: Final = 4
 class KvKeeping:
     """Keeps states of the one conversation that the engine holds. Lives on the event loop's thread."""
 
-    def __init__(self, backend: Backend, folder: Callable[[], KvFolder] = KvFolder) -> None:
-        """`folder` is made on a thread, when it is first needed."""
+    def __init__(self, backend: Callable[[], Backend], folder: Callable[[], KvFolder] = KvFolder) -> None:
+        """`backend` returns the engine in use; `folder` is made on a thread, when it is first needed."""
         self._backend = backend
         self._make_folder = folder
         self._writing: set[asyncio.Task[bool]] = set()
@@ -49,23 +49,25 @@ class KvKeeping:
 
         What the engine is asked for afterwards finds it as it was.
         """
-        if prefill_per_s is None or not self._backend.capabilities.kv_state:
+        backend = self._backend()
+        if prefill_per_s is None or not backend.capabilities.kv_state:
             return
         most = int(min(LONGEST_WRITE_S * DISK_BYTES_PER_S, read_room().available // MEMORY_SHARE))
-        taken = asyncio.wrap_future(self._backend.take_state(least_tokens=LEAST_TOKENS, most_bytes=most))
+        taken = asyncio.wrap_future(backend.take_state(least_tokens=LEAST_TOKENS, most_bytes=most))
         task = asyncio.create_task(self._write(session_id, taken, prefill_per_s))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
     async def put_back(self, session_id: int) -> int:
         """Give the engine what was kept of that conversation for the model it has; returns how many tokens it holds of it."""
-        key = self._backend.state_key if self._backend.capabilities.kv_state else None
+        backend = self._backend()
+        key = backend.state_key if backend.capabilities.kv_state else None
         if key is None:
             return 0
         saved = await asyncio.to_thread(lambda: self._make_folder().load(state_name(session_id, key), key))
         if saved is None:
             return 0
-        return await asyncio.wrap_future(self._backend.put_state(HeldState(key, saved.tokens, saved.state)))
+        return await asyncio.wrap_future(backend.put_state(HeldState(key, saved.tokens, saved.state)))
 
     async def written(self) -> None:
         """Return when all that was to be kept is on the disk."""

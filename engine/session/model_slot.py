@@ -14,11 +14,12 @@ from engine.events import Event, ModelFailed, ModelLoading, ModelReady, Notice, 
 from engine.model_ref import ModelRef
 from engine.models.fit import TooLargeError
 from engine.presets.preset import AUTO_STREAM_BATCH, Preset
+from engine.session.engines import make_backend
 from engine.session.model_finder import ModelFinder
 
 
 class ModelSlot:
-    """Loads models and changes settings, one at a time. Lives on the event loop's thread."""
+    """Loads models, each on its engine, and changes settings, one at a time. Lives on the event loop's thread."""
 
     def __init__(
         self,
@@ -38,6 +39,9 @@ class ModelSlot:
         self._emit = emit
         self._paced = paced
         self._loads = 0
+        self._loading_on = backend
+        self._dead: list[Backend] = []
+        """Engines that died and were replaced; they can't be made again in this process."""
         paced(self.stream_batch, "")
 
     @property
@@ -80,7 +84,11 @@ class ModelSlot:
         self._loads += 1
         self._emit(ModelLoading(ref, 0.0))
         try:
-            self.engine = await asyncio.wrap_future(self.backend.load(ref, preset, on_event, force=force))
+            backend = self._loading_on = await self._backend_for(ref)
+            engine = await asyncio.wrap_future(backend.load(ref, preset, on_event, force=force))
+            before, self.backend, self.engine = self.backend, backend, engine
+            if before is not backend:
+                await self._retire(before)
             await loaded()
         except TooLargeError as error:
             known = await asyncio.to_thread(self._finder.with_smaller_quants, error, ref, preset)
@@ -94,6 +102,9 @@ class ModelSlot:
             raise
         finally:
             self._loads -= 1
+            unused, self._loading_on = self._loading_on, self.backend
+            if unused is not self.backend:
+                await asyncio.to_thread(unused.close)
         if preset != self.preset:
             self.use(preset)
         self._emit(ModelReady(self.engine))
@@ -102,7 +113,21 @@ class ModelSlot:
 
     def cancel_load(self) -> None:
         """Give up the load under way."""
-        self.backend.cancel_load()
+        self._loading_on.cancel_load()
+
+    async def _backend_for(self, ref: ModelRef) -> Backend:
+        """The engine in use, or a new one when that does not run models of this kind."""
+        for backend in (self.backend, *self._dead):
+            if backend.runs(ref):
+                return backend
+        return await asyncio.to_thread(make_backend, ref)
+
+    async def _retire(self, before: Backend) -> None:
+        """Close the engine that was in use before the one that is now."""
+        if before.dead is not None:
+            self._dead.append(before)
+        self.pace(self.stream_batch)
+        await asyncio.to_thread(before.close)
 
     def _failed(self, ref: ModelRef, error: XchatError) -> None:
         self.engine = self.backend.loaded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,12 +18,12 @@ from engine.models.catalog import list_models
 from engine.paths import database_path
 from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
+from engine.session.engines import make_backend
 from engine.session.model_finder import ModelFinder
 from engine.session.session import Session
 from engine.store.reader import Reader
 from engine.store.sqlite.pragmas import Profile
 from engine.store.writer import Store
-from engine.text import printable
 
 
 def first_model(asked: str | None, config: Config, preset: Preset | None = None) -> ModelRef:
@@ -63,29 +62,6 @@ def _is_here(ref: ModelRef) -> bool:
 def model_finder(config: Config) -> ModelFinder:
     """Finds models in all places of this machine, those of the config included."""
     return ModelFinder(partial(list_models, config.models.folders))
-
-
-def _llama() -> Backend:
-    """The llama.cpp of this process. Importing it takes a tenth of a second, so nothing imports it before it is needed."""
-    from engine.llama.backend import LlamaBackend
-
-    return LlamaBackend(file_of=builtin.file_of, trusted=builtin.is_ours)
-
-
-ENGINES: Mapping[type[ModelRef], Callable[[], Backend]] = {Path: _llama, BuiltInModel: _llama}
-"""What runs a model, by the kind of its name. A new engine is an entry here."""
-
-
-def make_backend(ref: ModelRef) -> Backend:
-    """The engine for a model.
-
-    Raises:
-        ModelError: There is none for models of this kind.
-    """
-    make = next((make for kind, make in ENGINES.items() if isinstance(ref, kind)), None)
-    if make is None:
-        raise ModelError(f"There is no engine for {printable(str(ref))}", "Only models on this machine can be used", "Choose one of them.")
-    return make()
 
 
 async def open_session(

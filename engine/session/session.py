@@ -54,7 +54,7 @@ class Session:
         """Must be called on the running event loop.
 
         Args:
-            backend: Generates; closed with the session.
+            backend: Generates, until a model of another engine is loaded; closed with the session.
             preset: The settings to begin with.
             store: Where turns are logged; without one they are not.
             reader: Where saved sessions are read; without one none are listed.
@@ -66,12 +66,11 @@ class Session:
         Raises:
             UsageError: There is no such alert.
         """
-        self._backend = backend
         self._listeners: list[Callable[[Event], None]] = []
         self._closed = False
         self.logging_error = logging_error
         finder = finder or ModelFinder()
-        self._states = KvKeeping(backend)
+        self._states = KvKeeping(lambda: self.slot.backend)
         self._journal = Journal(store, self._logging_changed)
         self.library = Library(reader, self._journal, self._states, self.new_session)
         self.instruments = Instruments(
@@ -252,7 +251,7 @@ class Session:
             self._keep_state()
             await self._states.written()
         await self.library.close(forget_missing=keep_state)
-        await asyncio.to_thread(self._backend.close)
+        await asyncio.to_thread(self.slot.backend.close)
 
     # Small things
 
@@ -289,9 +288,7 @@ class Session:
         self.emit(LoggingChanged(error is None, error))
 
     def emit(self, event: Event) -> None:
-        """Deliver an event to subscribers, then to the parts of the session."""
-        for listener in tuple(self._listeners):
-            listener(event)
-        self.instruments.handle(event)
-        self._states.handle(event)
-        self.switching.handle(event)
+        """Deliver an event to subscribers, then to the parts of the session; one that raises does not keep it from the others."""
+        with contextlib.ExitStack() as calls:
+            for handle in (self.switching.handle, self._states.handle, self.instruments.handle, *reversed(self._listeners)):
+                calls.callback(handle, event)

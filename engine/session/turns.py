@@ -156,12 +156,19 @@ class Turns:
         self.emit(turn.evaluated(event))
 
     def _finish(self, turn: Turn, end: GenerationFinished) -> None:
-        answer, record, late = turn.finish(end, self.instruments.figures(end.taken_share))
-        if late.answer or late.thinking:
-            self.emit(turn.grew(late))
+        """End the turn, also when a listener or what is left of the text raises."""
+        try:
+            late = turn.finish(end.tail)
+            if late.answer or late.thinking:
+                self.emit(turn.grew(late))
+        finally:
+            self._turn = None
+            self._idle.set()
+            self._ended(turn, end)
+
+    def _ended(self, turn: Turn, end: GenerationFinished) -> None:
+        answer, record = turn.final(end), turn.record(end, self.instruments.figures(end.taken_share))
         self.conversation.tree.add(answer)
-        self._turn = None
-        self._idle.set()
         self._journal.write(lambda store, session_id: store.save_turn(replace(record, session_id=session_id), answer))
         self._journal.write(lambda store, session_id: store.set_head(session_id, answer.id))
         self._journal.write(lambda store, session_id: store.mark_answering(session_id, False))

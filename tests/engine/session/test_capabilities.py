@@ -15,8 +15,7 @@ from engine.messages import ChatMessage, ChatPrompt, Role
 from engine.presets.preset import Preset
 from engine.session.open import open_session
 from engine.session.session import Session
-from tests.echo_backend import EchoBackend
-from tests.engine.session.watched import MODEL
+from tests.echo_backend import PARROT, EchoBackend
 
 
 class Talk:
@@ -40,7 +39,7 @@ class Talk:
 async def talk() -> AsyncIterator[Talk]:
     backend = EchoBackend()
     session = await open_session(Preset(system="Be kind"), Config(), backend=backend)
-    await session.load(MODEL, Preset(system="Be kind"))
+    await session.load(PARROT, Preset(system="Be kind"))
     yield Talk(session, backend)
     await session.close(keep_state=True)
 

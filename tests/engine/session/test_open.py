@@ -13,7 +13,8 @@ from engine.model_ref import BuiltInModel, RemoteModel
 from engine.paths import models_dir
 from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
-from engine.session.open import first_model, make_backend
+from engine.session.engines import make_backend
+from engine.session.open import first_model
 from tests.engine.models import raw_gguf
 
 

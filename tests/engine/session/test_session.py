@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.backend import StopReason
+from engine.chat.thinking import Split, ThinkingParser
 from engine.config import Config
 from engine.errors import EngineError, ModelError, UsageError
 from engine.events import (
@@ -25,6 +26,7 @@ from engine.messages import Role
 from engine.presets.preset import Preset
 from engine.records import MessageStatus
 from engine.session.open import open_session
+from engine.store.queries.sessions import read_session
 from tests.engine.session.watched import MODEL, Watched
 from tests.fake_backend import ENGINE_DIED, FakeBackend
 
@@ -73,6 +75,36 @@ class TestTalking:
 
         assert end.answer.text == "Hello there."
         assert [str(fault) for fault in faults] == ["a fault of the screen"]
+
+    @pytest.mark.parametrize("fault", ["the last text", "a listener of it", "a listener of the end"])
+    async def test_a_fault_at_the_end_of_a_turn_leaves_the_session_ready(
+        self, watched: Watched, fault: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        faults: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
+
+        def fail(event: Event) -> None:
+            if isinstance(event, TurnFinished if fault == "a listener of the end" else AnswerGrew) and not watched.of(TurnFinished):
+                raise ValueError("a fault")
+
+        def finish(parser: ThinkingParser, tail: str) -> Split:
+            raise ValueError("a fault")
+
+        watched.backend.script = ("Hello", " <th")  # held back until the end: it may begin a marker
+        with monkeypatch.context() as patch:
+            if fault == "the last text":
+                patch.setattr(ThinkingParser, "finish", finish)
+            else:
+                watched.session._listeners.insert(0, fail)
+            end = await watched.answered(watched.session.send("Hi"))
+        assert end.answer.text.startswith("Hello")
+        assert faults
+        assert not watched.session.busy
+        assert (await watched.answered(watched.session.send("Again"))).answer.text.startswith("Hello")
+        await watched.session.library.logged()
+        stored = await watched.session.library.reader.read(read_session, watched.session.session_id or 0)
+        assert [message.text for message in stored.messages][::2] == ["Hi", "Again"]
+        assert not stored.info.interrupted
 
     async def test_a_stopped_answer_keeps_what_came(self, watched: Watched) -> None:
         watched.backend.gated = True

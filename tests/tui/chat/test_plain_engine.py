@@ -10,13 +10,13 @@ import pytest
 from engine.config import Config
 from engine.presets.preset import Preset
 from engine.session.open import open_session
-from tests.echo_backend import EchoBackend
+from tests.echo_backend import PARROT, EchoBackend
 from tests.tui.program import program
 from tui.cli.ask import converse
 
 
 async def test_a_conversation_with_its_panel_and_log_goes_on_without_any_capability(tmp_path: Path) -> None:
-    async with program(EchoBackend(), database=tmp_path / "xchat.db") as run:  # type: ignore[arg-type]
+    async with program(EchoBackend(), model=PARROT, database=tmp_path / "xchat.db") as run:  # type: ignore[arg-type]
         await run.send("Hi there")
         await run.answered()
         await run.until("1 messages, the last one says: Hi there")
@@ -28,12 +28,12 @@ async def test_a_conversation_with_its_panel_and_log_goes_on_without_any_capabil
 
 
 async def test_the_memory_pane_gives_the_reason_where_the_engine_has_no_figures() -> None:
-    async with program(EchoBackend(), size=(160, 60)) as run:  # type: ignore[arg-type]
+    async with program(EchoBackend(), model=PARROT, size=(160, 60)) as run:  # type: ignore[arg-type]
         await run.until("KV cache unavailable: Not available from this engine")
 
 
 async def test_a_capture_names_what_it_cannot_see_of_an_engine_elsewhere() -> None:
-    async with program(EchoBackend()) as run:  # type: ignore[arg-type]
+    async with program(EchoBackend(), model=PARROT) as run:  # type: ignore[arg-type]
         await run.pilot.press("f9")
         await run.until_noticed("The capture shows the screen only")
         await run.pilot.press("escape")
@@ -43,7 +43,7 @@ async def test_a_capture_names_what_it_cannot_see_of_an_engine_elsewhere() -> No
 @pytest.mark.parametrize("as_json", [False, True])
 async def test_ask_needs_no_capability(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
     session = await open_session(Preset(), Config(), backend=EchoBackend())
-    await session.load(Path("/models/fake-Q4_K_M.gguf"), Preset())
+    await session.load(PARROT, Preset())
     try:
         assert await converse(session, "Hi there", as_json=as_json) == 0
     finally:
