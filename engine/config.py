@@ -79,8 +79,7 @@ def config_path() -> Path:
 def load_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
     """Read the config file, with the variables over it.
 
-    Raises:
-        UsageError: The file is no TOML, or a key or variable has a value it can't have.
+    Raises UsageError: the file is no TOML, or a key or variable has a value it can't have.
     """
     path = path or config_path()
     values: dict[str, Any] = {}

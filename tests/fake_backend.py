@@ -123,9 +123,7 @@ class FakeBackend:
 
     # Backend
 
-    capabilities = Capabilities(
-        token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True
-    )
+    capabilities = Capabilities(token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True)
 
     def runs(self, ref: ModelRef) -> bool:
         return not isinstance(ref, RemoteModel)

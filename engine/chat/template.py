@@ -102,9 +102,8 @@ class ChatFormat:
 
         `now` is what the template may print as today's date; keep it for a conversation, or its KV state is lost at midnight.
 
-        Raises:
-            TemplateLimitError: The template takes too long for this conversation; a shorter one may do. Any other fault, and this one
-                with at most two messages of the person, makes a well-known format stand in.
+        Raises TemplateLimitError: the template takes too long for this conversation; a shorter one may do. Any other fault, and this one
+        with at most two messages of the person, makes a well-known format stand in.
         """
         why_not = self._why_not
         if self._own:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from engine.llama.compute import Compute
     from engine.llama.log import LogLine
 
-CAPABILITIES: Final = Capabilities(
-    token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True
-)
+CAPABILITIES: Final = Capabilities(token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True)
 CLOSE_LIMIT_S: Final = 10.0
 """How long `close` waits for the compute thread."""
 

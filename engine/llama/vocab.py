@@ -97,8 +97,7 @@ class LlamaVocabulary:
 
         For a thread with `engine.llama.backend.STACK_BYTES` of stack.
 
-        Raises:
-            EngineError: It has more than LONGEST_RUN characters without a break, or too many bytes.
+        Raises EngineError: it has more than LONGEST_RUN characters without a break, or too many bytes.
         """
         if len(text) > LONGEST_RUN and _RUN.search(text):
             raise EngineError(

@@ -32,11 +32,7 @@ class PrometheusEndpoint:
         self._server = BoundedServer(self._answer, answer_s)
 
     async def start(self, port: int) -> int:
-        """Begin to serve; returns the port, which was chosen by the system when `port` is 0.
-
-        Raises:
-            UsageError: The port is taken.
-        """
+        """Begin to serve; returns the port, which was chosen by the system when `port` is 0. Raises UsageError: the port is taken."""
         try:
             return await self._server.listen_tcp(HOST, port)
         except OSError as error:

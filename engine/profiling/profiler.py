@@ -29,11 +29,7 @@ class Profiler:
         return self._active
 
     def start(self, request: CaptureRequest, setting: Setting | None = None) -> Capture:
-        """Begin a capture; needs a running event loop.
-
-        Raises:
-            CaptureError: One runs already.
-        """
+        """Begin a capture; needs a running event loop. Raises CaptureError: one runs already."""
         if self._active is not None:
             raise CaptureError(
                 "A capture is running", f"It has {self._active.remaining_s:.0f} seconds to go.", "End it first, or wait for it."

@@ -75,8 +75,7 @@ class Wakings:
 async def spawn(command: Sequence[str], descriptor: int, niceness: int) -> asyncio.subprocess.Process:
     """Start the gate to `command`, in a session of its own so that no key of the terminal reaches it; it inherits `descriptor`.
 
-    Raises:
-        OSError: No process can be made.
+    Raises OSError: no process can be made.
     """
     return await asyncio.create_subprocess_exec(
         *child.script_command(launcher.__file__, str(os.getpid()), str(niceness)),

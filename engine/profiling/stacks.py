@@ -107,8 +107,7 @@ class StackCounter:
 def parse_folded(lines: Iterable[bytes]) -> FoldedStacks:
     """Folded stacks from text that may come from anywhere: lines that are none are counted, frames are made harmless.
 
-    Raises:
-        CaptureError: No line is a folded stack, or there are more than MAX_STACKS distinct ones.
+    Raises CaptureError: no line is a folded stack, or there are more than MAX_STACKS distinct ones.
     """
     counts: dict[str, int] = {}
     frames = _CleanFrames()
@@ -135,8 +134,7 @@ def parse_folded(lines: Iterable[bytes]) -> FoldedStacks:
 def read_folded(path: Path) -> FoldedStacks:
     """The folded stacks of a file.
 
-    Raises:
-        CaptureError: The file can't be read, is no regular file, is larger than MAX_BYTES or holds no folded stacks.
+    Raises CaptureError: the file can't be read, is no regular file, is larger than MAX_BYTES or holds no folded stacks.
     """
     try:
         # Without waiting: opening a pipe that nobody writes to would never return.

@@ -25,11 +25,7 @@ class Library:
 
     @property
     def reader(self) -> Reader:
-        """Answers questions about what is saved.
-
-        Raises:
-            StoreError: There is no database to read.
-        """
+        """Answers questions about what is saved. Raises StoreError: there is no database to read."""
         if self._reader is None:
             raise StoreError("There is no database to read", "", "The chat continues, but is not logged; saved sessions can't be listed.")
         return self._reader

@@ -41,8 +41,7 @@ class QuantChoice:
 def built_in_family() -> Family:
     """The model that xchat carries, in the quants that are there; `builtin.QUANTS` names those that are made when they are asked for.
 
-    Raises:
-        ModelError: It is missing from the installation, or damaged.
+    Raises ModelError: it is missing from the installation, or damaged.
     """
     files = (builtin.path(), *(file for quant in builtin.QUANTS if (file := builtin.made(quant)) is not None))
     entries = tuple(Entry((file,), Place.BUILT_IN, file_name(file), check_model(file).facts) for file in files)
@@ -59,8 +58,7 @@ class ModelFinder:
     def find(self, preset: Preset, current: ModelRef | None) -> ModelRef | None:
         """The model that a preset means while `current` is loaded; None when it names none and none is loaded.
 
-        Raises:
-            ModelError: There is no such file, family or quant here; the error says which there are.
+        Raises ModelError: there is no such file, family or quant here; the error says which there are.
         """
         named, quant = preset.model, preset.quant
         if named is None:
@@ -93,8 +91,7 @@ class ModelFinder:
     def quant(self, ref: ModelRef, name: str) -> ModelRef:
         """Another quant of a model's family; one of the built-in model is made when it isn't there yet.
 
-        Raises:
-            ModelError: There is none; the error names those that are there.
+        Raises ModelError: there is none; the error names those that are there.
         """
         if isinstance(ref, BuiltInModel):
             return _built_in(name.upper())
@@ -107,8 +104,7 @@ class ModelFinder:
     def neighbour(self, ref: ModelRef, step: int) -> tuple[str, ModelRef]:
         """The quant that many places after a model's own (smaller ones come after larger ones), and the model in it, made when need be.
 
-        Raises:
-            ModelError: There is none in that direction.
+        Raises ModelError: there is none in that direction.
         """
         choices = self.quants(ref)
         at = next((i for i, choice in enumerate(choices) if _same(choice.ref, ref)), 0)

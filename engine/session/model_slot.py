@@ -60,11 +60,7 @@ class ModelSlot:
         return self.backend.threads_now if self.capabilities.threads else None
 
     def ready(self) -> EngineInfo:
-        """The engine, if it can answer.
-
-        Raises:
-            EngineError: There is no model, it is being loaded, or the engine is dead.
-        """
+        """The engine, if it can answer. Raises EngineError: there is no model, it is being loaded, or the engine is dead."""
         if self.backend.dead is not None:
             raise self.backend.dead
         if self.loading:
@@ -78,8 +74,7 @@ class ModelSlot:
     ) -> EngineInfo:
         """Load a model; what is loaded after a failure is in `engine`. `loaded` runs before `ModelReady` is emitted.
 
-        Raises:
-            ModelError, TooLargeError, EngineError, asyncio.CancelledError: As `Session.load`.
+        Raises ModelError, TooLargeError, EngineError, asyncio.CancelledError as `Session.load`.
         """
         self._loads += 1
         self._emit(ModelLoading(ref, 0.0))

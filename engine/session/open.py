@@ -31,8 +31,7 @@ def first_model(asked: str | None, config: Config, preset: Preset | None = None)
 
     A file, a family or `builtin` can be asked for; with a preset, in the quant it says. Reads files, so it belongs on a thread.
 
-    Raises:
-        ModelError: What was asked for isn't here, or the built-in model is missing from the installation.
+    Raises ModelError: what was asked for isn't here, or the built-in model is missing from the installation.
     """
     preset = preset or Preset()
     named = asked or preset.model or config.model

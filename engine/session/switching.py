@@ -125,11 +125,7 @@ class Switching:
         self._ask(lambda here: Point(of_no_model(here.preset), ref), f"model {ref}", force=force)
 
     def use_threads(self, threads: int | Literal["auto"]) -> None:
-        """Decode with this number of threads.
-
-        Raises:
-            UsageError: There are not that many CPUs.
-        """
+        """Decode with this number of threads. Raises UsageError: there are not that many CPUs."""
         self._refuse_without_threads()
         most = read_topology().most_threads
         if threads != "auto" and not 1 <= threads <= most:
@@ -139,8 +135,7 @@ class Switching:
     def more_threads(self, step: int) -> None:
         """Change the number of decode threads by `step`; that ends `auto`.
 
-        Raises:
-            UsageError: No model is loaded, there are no more CPUs, or no fewer threads than one.
+        Raises UsageError: no model is loaded, there are no more CPUs, or no fewer threads than one.
         """
         self._refuse_without_threads()
         now = self._slot.threads_now
@@ -155,11 +150,7 @@ class Switching:
             raise UsageError("The thread count of this engine can't be set", "It does not compute in this process")
 
     def back(self) -> None:
-        """Go back to the settings and the model before the last switch.
-
-        Raises:
-            UsageError: Nothing was switched.
-        """
+        """Go back to the settings and the model before the last switch. Raises UsageError: nothing was switched."""
         if not self._past:
             raise UsageError("There is no switch to undo", "No settings or model were switched")
         before = self._past.pop()
@@ -173,8 +164,7 @@ class Switching:
     def amend(self, ref: ModelRef, changes: Mapping[str, Any]) -> None:
         """Load a file that was refused for the memory it needs with settings changed: those of a remedy.
 
-        Raises:
-            UsageError: The settings can't be, together with the others.
+        Raises UsageError: the settings can't be, together with the others.
         """
         refused = self._take_refused(ref)
         quant = changes.get("quant")

@@ -39,8 +39,7 @@ Result = TypeVar("Result")
 def save_capture(path: Path, capture: CaptureRecord) -> int:
     """Save a capture into the database at `path` and return its id. The figures of its turn are from now on not to be compared.
 
-    Raises:
-        StoreError: The database can't be written; nothing of it was saved.
+    Raises StoreError: the database can't be written; nothing of it was saved.
     """
     values = (
         capture.started_ms,
@@ -79,8 +78,7 @@ def save_capture(path: Path, capture: CaptureRecord) -> int:
 def flag_turn(path: Path, turn_id: int) -> None:
     """Leave the figures of a turn out of comparisons: a capture ran beside it, though nothing of that was kept.
 
-    Raises:
-        StoreError: The database can't be written.
+    Raises StoreError: the database can't be written.
     """
 
     def flag(db: sqlite3.Connection) -> None:

@@ -28,8 +28,7 @@ class Reader:
     async def open(cls, path: Path) -> Reader:
         """Open the database for reading only, one of a newer xchat too; a missing file reads as an empty database.
 
-        Raises:
-            StoreLockedError, StoreReadOnlyError, StoreDamagedError, StoreUnusableError: It can't be read.
+        Raises StoreLockedError, StoreReadOnlyError, StoreDamagedError or StoreUnusableError: it can't be read.
         """
         return cls(path, await Connection.open(path, partial(open_reader, path)))
 
@@ -38,8 +37,7 @@ class Reader:
     ) -> Answer:
         """Run a query of `engine.store.queries`, or another function of a connection, on the reader's thread.
 
-        Raises:
-            StoreError: The database can't be read, or the query raised it.
+        Raises StoreError: the database can't be read, or the query raised it.
         """
         try:
             return await self._connection.run(lambda db: query(db, *args, **kwargs))

@@ -51,8 +51,7 @@ class Format(StrEnum):
     def parse(cls, text: str, target: Path | None = None) -> Format:
         """The format a person means; `llama-bench` takes its form from the ending of the target, else CSV.
 
-        Raises:
-            UsageError: There is no such format.
+        Raises UsageError: there is no such format.
         """
         if text == "llama-bench":
             ending = target.suffix[1:].lower() if target else ""
