@@ -112,9 +112,11 @@ class ModelSlot:
 
     async def _backend_for(self, ref: ModelRef) -> Backend:
         """The engine in use, or a new one when that does not run models of this kind."""
-        for backend in (self.backend, *self._dead):
-            if backend.runs(ref):
-                return backend
+        if self.backend.runs(ref):
+            return self.backend
+        for backend in self._dead:
+            if backend.runs(ref) and backend.dead is not None:
+                raise backend.dead
         return await asyncio.to_thread(make_backend, ref)
 
     async def _retire(self, before: Backend) -> None:

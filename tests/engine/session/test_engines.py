@@ -87,7 +87,6 @@ async def test_a_dead_engine_can_be_left_but_not_be_made_again(watched: Watched,
     watched.backend.dead = ENGINE_DIED
     await watched.session.load(PARROT)
     assert await ask(watched, "Hi") == "1 messages, the last one says: Hi "
-    watched.backend.load_error = ENGINE_DIED
     with pytest.raises(EngineError, match="died"):
         await watched.session.load(MODEL)
     assert len(watched.of(ModelReady)) == 1
