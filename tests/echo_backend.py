@@ -26,7 +26,6 @@ from engine.presets.preset import Preset
 from engine.timings import compute_timings
 from tests.factories import model_info
 
-
 PARROT = RemoteModel("echo", "parrot")
 """A model that it runs."""
 
