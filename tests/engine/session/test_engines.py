@@ -41,7 +41,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Backend]:
         return make
 
     monkeypatch.setitem(ENGINES, RemoteModel, maker(EchoBackend))
-    monkeypatch.setitem(ENGINES, Path, maker(FakeBackend))  # type: ignore[arg-type]
+    monkeypatch.setitem(ENGINES, Path, maker(FakeBackend))
     return made
 
 
