@@ -87,6 +87,7 @@ class Scheduler:
 
     def add(self, turn: Turn) -> None:
         """Queue a turn."""
+        self._threads.auto.turn_begins()
         self._turns.append(turn)
         self._running = None
 
@@ -128,7 +129,7 @@ class Scheduler:
         self._abortable = self._abort_is_free or (len(parts) == 1 and (tokens > 1 or self._speeds.step_ns > SLOW_TOKEN_NS))
         if any(turn.cancelled for turn in turns):
             return
-        threads = self._threads.before(tokens, len(parts))
+        threads = self._threads.before(tokens)
         begin = now_ns()
         with self._threads.auto.computing(threads):
             result = self._context.decode(parts)

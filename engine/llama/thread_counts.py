@@ -12,7 +12,7 @@ from engine.threads.auto import AutoThreads
 LEAST_COMPARABLE: Final = 32
 """Fewest prompt tokens of a call whose cost per token is comparable.
 
-A call with fewer tokens of several sequences costs as much as decoding, and uses as many threads.
+A call with fewer tokens, of one sequence or of several, costs about as much as decoding, and uses as many threads.
 """
 
 
@@ -37,13 +37,13 @@ class ContextThreads:
         """Use the counts of another preset from the next call on."""
         self.auto.use(preset)
 
-    def before(self, tokens: int, sequences: int) -> int:
+    def before(self, tokens: int) -> int:
         """Set the counts for a call; returns the number of threads that it uses.
 
         The native library treats a call with one token as decoding and every other as prefilling.
         """
         decode, batch = self.auto.threads
-        if sequences > 1 and tokens < LEAST_COMPARABLE:
+        if 1 < tokens < LEAST_COMPARABLE:
             batch = decode
         if self._set != (decode, batch):
             self._set = decode, batch

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from engine.host.contention import crowded_now
 from engine.host.topology import Topology, read_topology, usable_cpus
 from engine.presets.preset import Preset
 from engine.threads.governor import DECODE, PREFILL, CpuFacts, Governor
@@ -74,6 +75,7 @@ class AutoThreads:
         topology: Callable[[], Topology] = read_topology,
         others: Callable[[], float | None] | None = None,
         waits: WaitPolicy | None = None,
+        crowded: Callable[[], bool | None] = crowded_now,
     ) -> None:
         """Begin with the counts of a preset.
 
@@ -82,6 +84,7 @@ class AutoThreads:
             topology: Reads what this process may use.
             others: CPUs that other programs kept busy since the last call.
             waits: Whether waiting threads spin or sleep; without one they spin.
+            crowded: Whether others compete for the CPUs at this moment.
         """
         self._topology = topology
         self._others = others if others is not None else OthersLoad().since_last
@@ -90,6 +93,7 @@ class AutoThreads:
         self._at_rest: tuple[Governor | None, Governor | None] = (None, None)
         """The governors in use before, while a preset sets the counts: their findings are a better start than a guess."""
         self._waits = waits or WaitPolicy(None)
+        self._crowded = crowded
         self._looked_ns = 0
         self._looks = 0
         self._busy: float | None = None
@@ -103,7 +107,19 @@ class AutoThreads:
         self._decode = (decode or Governor(now.start_threads, facts, DECODE)) if preset.threads == "auto" else None
         self._prefill = (prefill or Governor(now.start_threads, facts, PREFILL)) if preset.threads_batch == "auto" else None
         self._asked = tuple(count if isinstance(count, int) else now.start_threads for count in (preset.threads, preset.threads_batch))
-        self._fixed = tuple(min(count, now.most_threads) for count in self._asked)
+
+    def turn_begins(self) -> None:
+        """Read what this process may use, and look at the machine where spinning threads can't be helped later."""
+        limits = self._limits = self._topology()
+        crowded = not self._waits.adjustable and self._crowded()
+        for governor in filter(None, (self._decode, self._prefill)):
+            governor.limit(limits.most_threads, limits.usable)
+            if crowded:
+                governor.begin_with(1)
+
+    @property
+    def _fixed(self) -> tuple[int, ...]:
+        return tuple(min(count, self._limits.most_threads) for count in self._asked)
 
     @property
     def threads(self) -> tuple[int, int]:

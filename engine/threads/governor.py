@@ -9,7 +9,7 @@ tokens when something changed, and keeps the fastest. Pure arithmetic: no clock 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 NS_PER_S = 1_000_000_000
 
@@ -65,6 +65,7 @@ _OTHERS_WORK = "other programs became active"
 _OTHERS_REST = "other programs became idle"
 _SLOWER = "tokens became slower"
 _FIRST = "measured at the start"
+_MORE_CPUS = "this process may use more CPUs"
 _CHECK = "checked again"
 
 _SUDDEN = 2.0
@@ -128,6 +129,20 @@ class Governor:
         """Whether the count in use is being tried and not settled on."""
         return self.threads != self._home
 
+    def begin_with(self, threads: int) -> None:
+        """Begin with another count, unless one has been measured already."""
+        if self._pending == _FIRST and self._reference is None and not self._window:
+            self.threads = self._home = min(threads, self._facts.limit)
+            self.reason = f"{_threads(self._home)} to begin with: other programs compete for the CPUs"
+
+    def limit(self, most: int, usable: int) -> None:
+        """Set what this process may use before a turn: affinity and quota change while it runs."""
+        before, self._facts = self._facts.limit, replace(self._facts, limit=most, usable=usable)
+        if max(self._home, self.threads) > most:
+            self._obey_limit()
+        elif most > before:
+            self._start_over(_MORE_CPUS)
+
     def observe(self, duration_ns: int, tokens: int = 1, facts: CpuFacts | None = None) -> int | None:
         """Observe the cost of one call; returns the new count when it should change now.
 
@@ -139,10 +154,12 @@ class Governor:
         self._clock_ns += duration_ns
         self._in_use_ns += duration_ns
         if facts is not None:
-            spun, self._facts = self._facts.spins, facts
+            before, self._facts = self._facts, facts
             if max(self._home, self.threads) > facts.limit:
                 return self._obey_limit()
-            if facts.spins != spun:
+            if facts.limit > before.limit:
+                return self._start_over(_MORE_CPUS)
+            if facts.spins != before.spins:
                 return self._start_over(_OTHERS_REST if facts.spins else _OTHERS_WORK)
         cost = duration_ns / tokens
         if self.trying:
@@ -278,7 +295,7 @@ class Governor:
         return self._switch(best)
 
     def _start_over(self, why: str) -> int | None:
-        """Discard all measurements, since threads now wait in another way. The last call was half of each kind."""
+        """Discard all measurements, since threads now wait in another way, or get more CPUs. The last call was half of each kind."""
         self._pending = why
         self._debt_ns = 0.0
         tried = self.trying

@@ -24,6 +24,8 @@ CALM_SHARE = 0.04
 """Share below which no other program competes: the screen's own thread makes about 0.02."""
 CALM_S = 0.5
 """Calm working time before threads spin again."""
+FIRST_CALM_S = 0.15
+"""The same while threads sleep only because the machine looked crowded before the call: programs of low priority crowd nobody out."""
 LONGEST_CALM_S = 8.0
 """`CALM_S` doubles up to this while allowing spinning keeps being wrong."""
 STALE_S = 1.0
@@ -63,10 +65,13 @@ class Judgement:
         self._needed_s = CALM_S
         self._spun_s = 0.0
         self._suspect = False
+        self._guessed = False
+        """Threads sleep because of what the machine looked like; none has waited since."""
 
     def begin(self, crowded: bool | None) -> None:
         """Start after a pause: spin unless the machine is crowded."""
         if crowded is not None:
+            self._guessed = crowded and self.spins
             self.spins = not crowded
         self._calm_s = 0.0
         self._suspect = False
@@ -82,8 +87,10 @@ class Judgement:
                 self.spins, self._calm_s = False, 0.0
             self._suspect = crowded
             return self.spins
+        if share >= CALM_SHARE:
+            self._guessed = False
         self._calm_s = self._calm_s + elapsed_s if share < CALM_SHARE else 0.0
-        if self._calm_s >= self._needed_s:
+        if self._calm_s >= (FIRST_CALM_S if self._guessed else self._needed_s):
             self.spins, self._spun_s, self._suspect = True, 0.0, False
         return self.spins
 
@@ -121,6 +128,11 @@ class WaitPolicy:
         self._closed = False
         self._guard: threading.Thread | None = None
         self._now = Waiting(True, None, unavailable or "Waiting threads spin: no other program has competed so far")
+
+    @property
+    def adjustable(self) -> bool:
+        """Whether waiting threads can be put to sleep at once."""
+        return self._lever is not None
 
     @property
     def now(self) -> Waiting:

@@ -13,7 +13,7 @@ import sys
 BENCHES: dict[str, tuple[str, ...]] = {
     "decode": ("--model", "{model}"),
     "screen": ("{model}",),
-    "governor": ("{model}",),
+    "busy": ("{model}",),
     "switch": ("--model", "{model}"),
     "profile": ("{model}",),
     "line": ("{model}",),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from engine.backend import BackendEvent, EngineInfo, TokensDecoded
 from engine.host.topology import Topology
 from engine.llama.thread_counts import ContextThreads
@@ -39,9 +41,9 @@ def decode(threads: ContextThreads, tokens: int, cost_ms: Callable[[int], float]
     for _ in range(tokens):
         cost = int(cost_ms(threads.now.threads) * MS)
         now += cost
-        used.append(threads.before(sequences, sequences))
+        used.append(threads.before(sequences))
         threads.computed(sequences, sequences, cost, now)
-    threads.before(1, 1)
+    threads.before(1)
     return used
 
 
@@ -62,21 +64,48 @@ def test_a_count_of_the_preset_stays_whatever_it_costs() -> None:
     assert threads.now.reason == "Set by the preset"
 
 
-def test_short_pieces_of_a_prompt_do_not_count_for_the_choice() -> None:
+def test_short_pieces_of_a_prompt_use_as_many_threads_as_decoding_and_do_not_count_for_the_choice() -> None:
     threads, context = governed(AUTO)
     for call in range(50):
-        assert threads.before(8, 1) == 2
+        assert threads.before(8) == 2
         threads.computed(8, 1, 400 * MS, call * 400 * MS)
     assert context.told == []
+    decode(threads, 60, lambda count: 50.0 if count == 2 else 18.0)
+    assert threads.before(31) == 1
+    assert threads.before(32) == 2
+
+
+def test_a_turn_begins_within_the_cpus_of_that_moment_whoever_set_the_count() -> None:
+    limits = [TWO_CPUS]
+    for preset in (AUTO, Preset(threads=2, threads_batch=2)):
+        auto = AutoThreads(preset, topology=lambda: limits[-1], others=lambda: None)
+        threads = ContextThreads(Counts(), auto)  # type: ignore[arg-type]
+        limits.append(Topology(usable=1, cores=1, fast_cores=1, quota=None))
+        auto.turn_begins()
+        assert threads.before(100) == threads.before(1) == 1
+        limits.append(TWO_CPUS)
+        auto.turn_begins()
+        assert 2 in decode(threads, 60, lambda count: 20.0 if count == 2 else 40.0)
+
+
+@pytest.mark.parametrize(("crowded", "begins"), [(True, 1), (False, 2), (None, 2)])
+def test_where_spinning_can_not_be_switched_off_a_crowded_machine_begins_with_one_thread(crowded: bool | None, begins: int) -> None:
+    auto = AutoThreads(AUTO, topology=lambda: TWO_CPUS, others=lambda: None, crowded=lambda: crowded)
+    auto.turn_begins()
+    threads = ContextThreads(Counts(), auto)  # type: ignore[arg-type]
+    assert (threads.before(100), threads.before(1)) == (begins, begins)
+    decode(threads, 60, lambda count: 20.0 if count == 2 else 40.0)
+    auto.turn_begins()
+    assert threads.before(1) == 2, "what was measured counts from then on"
 
 
 def test_steps_of_several_answers_are_judged_and_computed_like_those_of_one() -> None:
     threads, context = governed(AUTO)
     used = decode(threads, 60, lambda count: 200.0 if count == 2 else 90.0, sequences=8)
     assert (used[0], used[-1]) == (2, 1)
-    assert threads.before(8, 8) == 1
+    assert threads.before(8) == 1
     assert context.told[-1] == (1, 1)
-    assert threads.before(300, 8) == 2, "a long piece of a prompt among them is prefilled as ever"
+    assert threads.before(300) == 2, "a long piece of a prompt among them is prefilled as ever"
 
 
 def test_another_number_of_answers_is_not_taken_for_a_change_of_the_machine() -> None:
@@ -93,14 +122,14 @@ def test_another_preset_keeps_what_the_governor_has_found() -> None:
     threads, context = governed(AUTO)
     decode(threads, 60, lambda count: 50.0 if count == 2 else 18.0)
     threads.use(Preset(n_ctx=1024, threads_batch=1))
-    threads.before(1, 1)
+    threads.before(1)
     assert context.told[-1] == (1, 1)
     threads.use(Preset(threads=2, threads_batch=1))
-    threads.before(1, 1)
+    threads.before(1)
     assert context.told[-1] == (2, 1)
     assert threads.now.reason == "Set by the preset"
     threads.use(Preset(threads_batch=1))
-    threads.before(1, 1)
+    threads.before(1)
     assert context.told[-1] == (1, 1), "back to auto: no new guess"
 
 

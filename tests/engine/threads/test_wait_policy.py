@@ -14,7 +14,7 @@ import pytest
 
 from engine.host.contention import RunQueueWait
 from engine.threads.spin_lever import find_lever
-from engine.threads.wait_policy import CALM_S, LONGEST_CALM_S, STALE_S, TICK_S, Judgement, WaitPolicy
+from engine.threads.wait_policy import CALM_S, FIRST_CALM_S, LONGEST_CALM_S, STALE_S, TICK_S, Judgement, WaitPolicy
 
 
 def looks(judgement: Judgement, share: float, seconds: float) -> bool:
@@ -44,6 +44,13 @@ def test_spinning_is_back_after_half_a_second_of_calm() -> None:
     assert not looks(judgement, 0.4, 3)
     assert not looks(judgement, 0.01, CALM_S - 2 * TICK_S)
     assert looks(judgement, 0.01, 3 * TICK_S)
+
+
+def test_a_crowd_that_takes_no_time_is_a_wrong_guess_for_a_moment_only() -> None:
+    judgement = Judgement()
+    judgement.begin(crowded=True)
+    assert not looks(judgement, 0.0, FIRST_CALM_S - TICK_S)
+    assert looks(judgement, 0.0, 2 * TICK_S)
 
 
 def test_a_neighbour_that_comes_and_goes_makes_it_patient() -> None:
