@@ -7,12 +7,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import ggufs
+from tests.bench.neighbours import neighbours
 from tests.e2e.terminal import XCHAT, Terminal
 
 pytestmark = [pytest.mark.e2e, pytest.mark.tmux, pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")]
@@ -20,6 +22,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.tmux, pytest.mark.skipif(shutil.which
 Start = Callable[..., Terminal]
 
 PROMPT = "Message, or / for commands"
+ANSWERING_S = 6.5
+"""Over twice as long as a line must be behind to be called slow."""
 CTRL_B, CTRL_Q, CTRL_Y, ENTER, ESCAPE = "\x02", "\x11", "\x19", "\r", "\x1b"
 
 
@@ -70,6 +74,23 @@ def test_a_lost_terminal_does_not_end_the_answer_and_the_same_command_comes_back
     again.type(CTRL_Q)
     again.wait_for_exit()
     assert tmux("list-sessions") == ""
+
+
+def test_beside_four_busy_processes_tmux_is_not_a_slow_line(terminal: Start, tmux: Callable[..., str], wordy: Path) -> None:
+    with neighbours("cpu", 4):
+        program = terminal("--tmux", str(wordy), "--temp", "0")
+        ready(program)
+        ask(program)
+        program.wait_for("answering")
+        seen = [program.text]
+        end = time.monotonic() + ANSWERING_S
+        while time.monotonic() < end and "answering" in program.text:
+            program.wait_for_news()
+            seen.append(program.text)
+        assert not any("slow line" in text or "connection is slow" in text for text in seen)
+        assert any("word10 " in text for text in seen)
+        program.type(CTRL_Q)
+        program.wait_for_exit()
 
 
 def test_inside_tmux_the_option_changes_nothing(terminal: Start, tmux: Callable[..., str], scripted: Path) -> None:

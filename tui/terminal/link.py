@@ -23,7 +23,7 @@ CATCH_UP_S = 0.1
 """Between two looks whether a jammed line can take a large frame."""
 ASKED_SHARE = 0.10
 """Largest share of one core that painting text may take when the person asked for small chunks; otherwise it is `UI_SHARE`."""
-LONGEST_REST_S = 0.5
+LONGEST_REST_S = 0.25
 """Longest pause for the sake of the processor."""
 
 
