@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from engine.host.value import Reading, Unavailable
 KIB = 1024
 
 NOT_LINUX = Unavailable("only Linux reports this")
+_OWNER_ONLY = Unavailable("the kernel reports this to the file's owner only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def file_residency(path: Path, proc: Path = Path("/proc")) -> Residency | Unavai
     except OSError:
         return NOT_LINUX
     if os.getuid() not in (0, owner) and not os.access(path, os.W_OK):
-        return Unavailable("the kernel reports this to the file's owner only")
+        return _OWNER_ONLY
     name = str(path.resolve())
     ranges = [line.split(maxsplit=1)[0] for line in maps.splitlines() if line.endswith(name)]
     if not ranges:
@@ -133,6 +135,25 @@ def file_residency(path: Path, proc: Path = Path("/proc")) -> Residency | Unavai
         mapped += end - start
         resident += pages * mmap.PAGESIZE
     return Residency(mapped, resident)
+
+
+def cached_bytes(path: Path) -> float | Unavailable:
+    """Bytes of a file that are in the page cache, whoever read them; takes 0.3 ms per GB."""
+    if not sys.platform.startswith("linux"):
+        return NOT_LINUX
+    import numpy as np  # 80 ms that the first frame need not wait for
+
+    try:
+        status = path.stat()
+        if os.getuid() not in (0, status.st_uid) and not os.access(path, os.W_OK):
+            return _OWNER_ONLY
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED) as mapped:
+            view = np.frombuffer(mapped, np.uint8)
+            pages = _resident_pages(view.ctypes.data, status.st_size)
+            del view  # a map can't be closed while it is looked at
+    except (OSError, ValueError) as error:
+        return Unavailable(f"the file can't be mapped: {error}")
+    return Unavailable("the kernel does not report it") if pages is None else float(min(status.st_size, pages * mmap.PAGESIZE))
 
 
 def _resident_pages(address: int, length: int) -> int | None:

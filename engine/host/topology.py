@@ -131,6 +131,13 @@ def read_room(root: Path = ROOT) -> Room:
     return Room(available, total, limited)
 
 
+def memory_limits(root: Path = ROOT) -> dict[str, int]:
+    """Limits in bytes by the kernel's file, of all cgroups around this process; `memory.high` slows down what exceeds it."""
+    files = (folder / name for folder in _cgroups(root, "memory") for name in ("memory.max", "memory.high", "memory.limit_in_bytes"))
+    limits = {f"/{file.relative_to(root)}": limit for file in files if (limit := _number(file)) is not None}
+    return {name: limit for name, limit in limits.items() if limit < _NO_LIMIT}
+
+
 def cpu_features(root: Path = ROOT) -> frozenset[str]:
     """Instruction sets by the kernel's names (`avx2`, `avx512f`, `asimddp`, …); empty where they can't be known."""
     for line in _text(root / "proc/cpuinfo").splitlines():

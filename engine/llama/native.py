@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, cast
 
 from engine.errors import EngineError
 
-__all__ = ["ABORT_IF_SET", "lib", "library_name", "library_version", "memory_by_buffer", "on_native_death", "system_info", "trim_heap"]
+__all__ = [
+    "ABORT_IF_SET",
+    "lib",
+    "library_name",
+    "library_version",
+    "memory_by_buffer",
+    "on_native_death",
+    "supports_offload",
+    "system_info",
+    "trim_heap",
+]
 
 os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 """Without it a failed assertion forks and runs a debugger."""
@@ -130,6 +140,11 @@ def system_info() -> str:
     """The CPU features that the library was built with and found."""
     text: bytes = lib.llama_print_system_info()
     return text.decode(errors="replace").strip()
+
+
+def supports_offload() -> bool:
+    """Whether this build can compute on a GPU."""
+    return bool(lib.llama_supports_gpu_offload())
 
 
 class _StdMap(ctypes.Structure):

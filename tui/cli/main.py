@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "profile": ("tui.cli.profile", "record a run; list, show, compare, export and delete captures"),
     "export": ("tui.cli.export", "write performance logs as csv, json, jsonl, md, html or llama-bench rows"),
     "db": ("tui.cli.db", "look after the database: stats, check, backup, vacuum, repair, retain, bench"),
+    "doctor": ("tui.cli.doctor", "say what this machine does to the engine, and what to do about it"),
     "keys": ("tui.cli.keys", "show what this terminal delivers for each key, or list the actions"),
     "locate": ("tui.cli.locate", "print where xchat keeps its files"),
 }

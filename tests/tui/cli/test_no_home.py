@@ -25,7 +25,9 @@ def homeless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
 
 
 @pytest.mark.usefixtures("homeless")
-@pytest.mark.parametrize("command", [("locate",), ("models", "list"), ("presets", "list"), ("sessions", "list")])
+@pytest.mark.parametrize(
+    "command", [("locate",), ("models", "list"), ("presets", "list"), ("sessions", "list"), ("doctor", "--only", "nice")]
+)
 def test_reading_needs_no_folder(command: tuple[str, ...], xchat: Run) -> None:
     ran = xchat(*command)
     assert (ran.code, ran.err) == (0, "")

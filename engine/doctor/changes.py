@@ -1,0 +1,161 @@
+"""Changes that need no root and can be undone: what they would do, doing it, and undoing it.
+
+What was there before is remembered in a file of xchat's own, so that `restore` works days later.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from engine.atomic_write import write_atomically
+from engine.doctor.disk import let_go
+from engine.doctor.tmux import set_tmux_option, tmux_option
+from engine.errors import UsageError, XchatError
+from engine.paths import HINT, state_dir
+from engine.text import printable
+
+READ_MODEL = "page-cache"
+TMUX_ESCAPE_TIME = "tmux-escape-time"
+
+_ESCAPE_MS = "10"
+_BLOCK = 4 << 20
+
+
+class _Before(msgspec.Struct, frozen=True):
+    """What was there before each change, by its id."""
+
+    values: dict[str, str | None] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A reversible change of what this person may change."""
+
+    id: str
+    show: str
+    """What it does, in a sentence."""
+    now: Callable[[Sequence[Path]], str | None]
+    """The present value."""
+    apply: Callable[[Sequence[Path]], None]
+    restore: Callable[[Sequence[Path], str | None], None]
+    """Undo it; takes the value from before."""
+
+
+def _escape_time(_: Sequence[Path]) -> str | None:
+    return tmux_option("escape-time")
+
+
+def _set_escape_time(value: str | None) -> None:
+    if not set_tmux_option("escape-time", value):
+        raise XchatError("tmux did not take the setting", "it does not answer", "Run xchat inside of tmux.")
+
+
+def _read_all(parts: Sequence[Path]) -> None:
+    buffer = bytearray(_BLOCK)
+    for part in parts:
+        with part.open("rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+
+def _let_go(parts: Sequence[Path], _: str | None) -> None:
+    for part in parts:
+        let_go(part)
+
+
+CHANGES: dict[str, Change] = {
+    change.id: change
+    for change in (
+        Change(
+            READ_MODEL,
+            "Read the model's file into the page cache; undone, the kernel drops what no program has mapped.",
+            lambda _: None,
+            _read_all,
+            _let_go,
+        ),
+        Change(
+            TMUX_ESCAPE_TIME,
+            f"Let tmux wait {_ESCAPE_MS} ms after Escape, until its server ends (tmux set -s escape-time {_ESCAPE_MS}).",
+            _escape_time,
+            lambda _: _set_escape_time(_ESCAPE_MS),
+            lambda _, before: _set_escape_time(before),
+        ),
+    )
+}
+
+
+def find(change_id: str) -> Change:
+    """The change of this id.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if change_id not in CHANGES:
+        raise UsageError(
+            f"There is no change {printable(change_id)!r}", f"There are: {', '.join(CHANGES)}", "`xchat doctor show` lists them."
+        )
+    return CHANGES[change_id]
+
+
+def before_path() -> Path:
+    """Where the values from before the changes are kept."""
+    return state_dir() / "doctor.json"
+
+
+def apply(change: Change, model: Sequence[Path]) -> None:
+    """Make a change, after remembering what is there now; one that is made already keeps the first value.
+
+    Raises:
+        XchatError: It can't be made, or the value of now can't be remembered; nothing has changed then.
+    """
+    known = _load()
+    if change.id not in known:
+        _save({**known, change.id: change.now(model)})
+    try:
+        change.apply(model)
+    except (OSError, XchatError) as error:
+        _save(known)
+        raise (
+            error if isinstance(error, XchatError) else XchatError(f"{change.id} can't be applied", os.strerror(error.errno or 0))
+        ) from error
+
+
+def restore(change: Change, model: Sequence[Path]) -> None:
+    """Undo a change.
+
+    Raises:
+        UsageError: It was not made.
+        XchatError: It can't be undone.
+    """
+    known = _load()
+    if change.id not in known:
+        raise UsageError(f"{change.id} was not applied", "", f"`xchat doctor apply {change.id}` applies it.")
+    try:
+        change.restore(model, known[change.id])
+    except OSError as error:
+        raise XchatError(f"{change.id} can't be undone", error.strerror or "") from error
+    _save({name: value for name, value in known.items() if name != change.id})
+
+
+def applied() -> frozenset[str]:
+    """Ids of the changes that were made and not undone."""
+    return frozenset(_load())
+
+
+def _load() -> dict[str, str | None]:
+    try:
+        return msgspec.json.decode(before_path().read_bytes(), type=_Before).values
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def _save(values: dict[str, str | None]) -> None:
+    try:
+        write_atomically(before_path(), msgspec.json.encode(_Before(values)))
+    except OSError as error:
+        raise XchatError("The value from before can't be remembered", error.strerror or "", HINT) from error

@@ -1,0 +1,78 @@
+"""The model's disk: how fast it reads, what is mounted, and how much of a file is cached already."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_BLOCK = 4 << 20
+MOST_READ = 64 << 20
+"""Bytes read to measure a disk."""
+LONGEST_S = 1.0
+"""After which a slow disk has been measured well enough."""
+
+
+def read_speed(path: Path) -> float | None:
+    """Bytes per second of a cold read; None where the file system can't read around the page cache.
+
+    O_DIRECT neither uses the page cache nor pushes anything out of it.
+    """
+    direct = getattr(os, "O_DIRECT", None)
+    if direct is None:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | direct)
+    except OSError:
+        return None
+    total, began = 0, time.perf_counter()
+    try:
+        with mmap.mmap(-1, _BLOCK) as buffer:  # O_DIRECT needs a buffer that is aligned to pages
+            while total < MOST_READ and time.perf_counter() - began < LONGEST_S:
+                got = os.preadv(descriptor, [buffer], total)
+                total += got
+                if got < _BLOCK:
+                    break
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return total / max(time.perf_counter() - began, 1e-9) if total else None
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Where a file lives."""
+
+    point: str
+    kind: str
+    """The type of the file system, such as `ext4`."""
+    device: str
+
+
+def mount_of(path: Path, mountinfo: str) -> Mount | None:
+    """The mount that holds a file, by the text of /proc/self/mountinfo; the last of equally long ones is on top."""
+    best: Mount | None = None
+    real = os.path.realpath(path)
+    for line in mountinfo.splitlines():
+        with suppress(ValueError, IndexError):
+            left, right = line.split(" - ", 1)
+            point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), left.split()[4])
+            kind, device = right.split()[:2]
+            inside = real == point or real.startswith(point.rstrip("/") + "/")
+            if inside and (best is None or len(point) >= len(best.point)):
+                best = Mount(point, kind, device)
+    return best
+
+
+def let_go(path: Path) -> None:
+    """Drop a file from the page cache, where nobody has it mapped."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
