@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import partial
 
 from engine.doctor.machine import Machine
 from engine.text import printable
@@ -97,26 +98,9 @@ def finding(check: Check, verdict: Verdict) -> Finding:
     return Finding(check.id, check.group, check.title, verdict.severity, **inert)
 
 
-def good(found: str) -> Verdict:
-    """Nothing to do."""
-    return Verdict(Severity.GOOD, found)
-
-
-def note(found: str, **rest: str) -> Verdict:
-    """Worth knowing."""
-    return replace(Verdict(Severity.NOTE, found), **rest)
-
-
-def warning(found: str, **rest: str) -> Verdict:
-    """It costs something."""
-    return replace(Verdict(Severity.WARNING, found), **rest)
-
-
-def problem(found: str, **rest: str) -> Verdict:
-    """It costs much."""
-    return replace(Verdict(Severity.PROBLEM, found), **rest)
-
-
-def unknown(reason: str) -> Verdict:
-    """It can't be looked at."""
-    return Verdict(Severity.UNKNOWN, reason)
+good = partial(Verdict, Severity.GOOD)
+note = partial(Verdict, Severity.NOTE)
+warning = partial(Verdict, Severity.WARNING)
+problem = partial(Verdict, Severity.PROBLEM)
+unknown = partial(Verdict, Severity.UNKNOWN)
+"""Verdicts by their severity."""
