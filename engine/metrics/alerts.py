@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from engine.errors import UsageError
-from engine.host.sampler import HostSample
-from engine.host.value import known
-from engine.metrics.snapshot import Alert
+from engine.metrics.figures import BY_ID
+from engine.metrics.figures.figure import number_in
+from engine.metrics.snapshot import Alert, Snapshot
 
 REARM_SHARE = 0.9
 """A threshold is armed again when the figure is below this share of it: a figure that hovers must not ring twice a second."""
@@ -68,6 +68,10 @@ class Threshold:
     """With `{value}` and `{limit}` in it."""
     advice: str
     """What helps."""
+    figure: str = ""
+    """Id of the registered figure that it is on; empty where it is on the recent turns."""
+    scale: float = 1.0
+    """The figure's units in one unit of the limit."""
 
 
 THRESHOLDS: tuple[Threshold, ...] = (
@@ -76,12 +80,15 @@ THRESHOLDS: tuple[Threshold, ...] = (
         80.0,
         "Memory is {value:.0f} % full (alert above {limit:g} %)",
         "Close other programs, or take a smaller n_ctx or quant.",
+        figure="memory_pct",
     ),
     Threshold(
         "swap_mb",
         1.0,
         "{value:,.0f} MB of xchat are swapped out (alert above {limit:g} MB)",
         "Close other programs, or take a smaller model.",
+        figure="swap_bytes",
+        scale=1e6,
     ),
     Threshold(
         "failed_turns_pct",
@@ -103,23 +110,26 @@ THRESHOLDS: tuple[Threshold, ...] = (
         5.0,
         "The control group throttles xchat {value:.0f} % of the time (alert above {limit:g} %)",
         "Raise the CPU quota, or set `threads` to auto, which stays within it.",
+        figure="throttled_pct",
     ),
     Threshold(
         "temperature_c",
         95.0,
         "The processor is {value:.0f} °C hot (alert above {limit:g} °C)",
         "Use fewer threads, or improve the cooling.",
+        figure="temperature_c",
     ),
     Threshold(
         "stalls_per_minute",
         6.0,
         "{value:.0f} stalls in the last minute (alert above {limit:g})",
         "See what else computes (panel: processor), or set `threads` to auto.",
+        figure="stalls",
     ),
 )
 """Every alert. A limit of 0 or less switches one off."""
 
-_BY_ID = {threshold.id: threshold for threshold in THRESHOLDS}
+_KNOWN = tuple(threshold.id for threshold in THRESHOLDS)
 
 
 class Alerts:
@@ -129,9 +139,9 @@ class Alerts:
         """`limits` are the config's, over the defaults. Raises UsageError: there is no such alert."""
         self._clock_s = clock_s
         self._configured = frozenset(limits or {})
-        unknown = sorted(set(limits or {}) - set(_BY_ID))
+        unknown = sorted(set(limits or {}) - set(_KNOWN))
         if unknown:
-            raise UsageError(f"There is no alert called {unknown[0]}", f"Known are {', '.join(_BY_ID)}", "Fix [alerts] in config.toml.")
+            raise UsageError(f"There is no alert called {unknown[0]}", f"Known are {', '.join(_KNOWN)}", "Fix [alerts] in config.toml.")
         self._limits = {threshold.id: threshold.default for threshold in THRESHOLDS} | dict(limits or {})
         self._ringing: dict[str, Alert] = {}
         self._turns: deque[_Ended] = deque(maxlen=TURNS_LOOKED_AT)
@@ -150,17 +160,17 @@ class Alerts:
         """Record a turn that ended: how long it took, and its decode speed."""
         self._turns.append(_Ended(self._clock_s(), failed, seconds, per_second if predicted_n >= FEWEST_TOKENS else None))
 
-    def check(self, host: HostSample | None, stalls_per_minute: int) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
+    def check(self, now: Snapshot) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
         """All thresholds crossed now, and those of them that were not crossed at the last check."""
         raised = []
         while self._turns and self._turns[0].at_s < self._clock_s() - FORGET_S:
             self._turns.popleft()
-        for name, read in self._figures(host, stalls_per_minute).items():
-            limit, value = self._limit(name), read()
+        for threshold in THRESHOLDS:
+            name, limit, value = threshold.id, self._limit(threshold.id), self._value(threshold, now)
             if limit <= 0 or value is None:
                 self._ringing.pop(name, None)
             elif value > limit:
-                alert = Alert(name, _BY_ID[name].sentence.format(value=value, limit=limit), _BY_ID[name].advice)
+                alert = Alert(name, threshold.sentence.format(value=value, limit=limit), threshold.advice)
                 if name not in self._ringing:
                     raised.append(alert)
                 self._ringing[name] = alert
@@ -174,17 +184,16 @@ class Alerts:
             return max(limit, round(USUAL_STALLS * self._usual.stalls_per_minute))
         return limit
 
-    def _figures(self, host: HostSample | None, stalls_per_minute: int) -> Mapping[str, Callable[[], float | None]]:
-        return {
-            "memory_pct": lambda: _memory_pct(host),
-            "swap_mb": lambda: None if host is None or (swap := known(host.memory.swap)) is None else swap / 1e6,
-            "failed_turns_pct": lambda: self._mean([100.0 if turn.failed else 0.0 for turn in self._turns]),
-            "slower_times": self._slower_times,
-            "mean_answer_s": lambda: self._mean([turn.seconds for turn in self._turns]),
-            "throttled_pct": lambda: None if host is None else known(host.cpu.throttled_pct),
-            "temperature_c": lambda: None if host is None else known(host.cpu.temperature_c),
-            "stalls_per_minute": lambda: float(stalls_per_minute),
-        }
+    def _value(self, threshold: Threshold, now: Snapshot) -> float | None:
+        match threshold.id:
+            case "failed_turns_pct":
+                return self._mean([100.0 if turn.failed else 0.0 for turn in self._turns])
+            case "mean_answer_s":
+                return self._mean([turn.seconds for turn in self._turns])
+            case "slower_times":
+                return self._slower_times()
+        value = number_in(BY_ID[threshold.figure].read(now))
+        return None if value is None else value / threshold.scale
 
     def _slower_times(self) -> float | None:
         speeds = [turn.per_second for turn in self._turns if turn.per_second]
@@ -195,14 +204,3 @@ class Alerts:
     @staticmethod
     def _mean(values: Sequence[float]) -> float | None:
         return sum(values) / len(values) if len(values) >= FEWEST_TURNS else None
-
-
-def _memory_pct(host: HostSample | None) -> float | None:
-    """What is not available, of what there is (or of what the control group allows us)."""
-    if host is None:
-        return None
-    limit, rss = known(host.memory.limit), known(host.memory.anon)
-    total, available = known(host.memory.total), known(host.memory.available)
-    if limit and rss is not None and (total is None or limit < total):
-        return rss / limit * 100
-    return (total - available) / total * 100 if total and available is not None else None

@@ -32,7 +32,7 @@ from engine.metrics.history_feed import Tracks
 from engine.metrics.latency import GapMeter, Gaps, Surroundings, TokenRate, likely_cause
 from engine.metrics.noise import NoiseWatch
 from engine.metrics.roofline import ModelTraffic, roofline
-from engine.metrics.snapshot import Alert, Between, Context, EngineFigures, Marker, MarkerKind, Phase, Prefill, Snapshot, Speed, Totals
+from engine.metrics.snapshot import Between, Context, EngineFigures, Marker, MarkerKind, Phase, Prefill, Snapshot, Speed, Totals
 from engine.metrics.ui_cost import ByteRate, CollectorPauses, LoopLag, Painting, Price
 from engine.metrics.waterfall import Waterfall, waterfall
 from engine.presets.preset import Preset
@@ -260,8 +260,6 @@ class Meter:
         speed = self._speed(at_ns)
         price = self._price(at_ns, host)
         per_minute = sum(end > at_ns - 60 * NS_PER_S for end in self._stall_ends)
-        alerts, raised = self.alerts.check(host, per_minute)
-        self._mark_alerts(raised)
         roof = None
         if self.traffic is not None and (rate := speed.mean if speed.now is None else speed.now):
             limits = self.limits if self._engine and self.limits and self.limits.threads == self._engine.threads else None
@@ -289,12 +287,13 @@ class Meter:
             since=Between(turn.gaps.longest_new(), self.lag.longest_new(), self._finished_per_second),
             noisy=self.noise.verdict(),
             disturbed=self.noise.share,
-            alerts=alerts,
-            raised=raised,
-            markers=tuple(self._markers),
             totals=self._totals,
             judged=self.noise.judged,
         )
+        alerts, raised = self.alerts.check(snapshot)
+        for alert in raised:
+            self.mark(MarkerKind.ALERT, alert.sentence)
+        snapshot = replace(snapshot, alerts=alerts, raised=raised, markers=tuple(self._markers))
         self._tracks.push(snapshot, at_ns - self._started_ns)
         self._finished_per_second = None
         return replace(snapshot, traces=self._tracks.freeze())
@@ -348,10 +347,6 @@ class Meter:
             self.mark(MarkerKind.STALL, f"{gap_ms:.0f} ms: {cause}", end_ns)
         if stalls:
             self._totals = replace(self._totals, stalls=self._totals.stalls + len(stalls))
-
-    def _mark_alerts(self, raised: tuple[Alert, ...]) -> None:
-        for alert in raised:
-            self.mark(MarkerKind.ALERT, alert.sentence)
 
 
 class _LiveTurn:

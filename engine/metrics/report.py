@@ -39,6 +39,11 @@ def report(now: Snapshot, figures: Iterable[Figure] = FIGURES) -> Report:
     return found
 
 
+def value_in(found: Report, figure: Figure) -> object:
+    """The value of a figure in a report; None where it has none."""
+    return ((found.get(figure.group) if figure.group else found) or {}).get(figure.key or figure.id)
+
+
 def _plain(value: Value) -> object:
     """A figure, or an object that says why there is none."""
     return {"unavailable": value.reason} if isinstance(value, Unavailable) else value

@@ -287,6 +287,17 @@ def test_an_answer_on_a_busy_machine_is_judged_and_counts_only_as_disturbed(xcha
     assert report["compared"] == "disturbed", "there is no quiet turn yet: the figures say what they are made of"
 
 
+def test_a_recorded_answer_is_judged(xchat: Run, tmp_path: Path) -> None:
+    model = ggufs.dense(tmp_path / "dense.gguf", n_ctx=4096)
+    done = xchat("profile", "record", "--", "ask", "hi", "-m", str(model), "--temp", "2", "-n", "2000")
+    assert done.returncode == 0, done.stderr
+    (session,) = json.loads(xchat("sessions", "list", "--json").stdout)
+    (turn,) = json.loads(xchat("sessions", "show", str(session["id"]), "--json").stdout)["turns"]
+    assert turn["judged"]
+    assert turn["noisy"]
+    assert json.loads(xchat("stats", "--json").stdout)["clean_turns"] == 0, "a recorded turn is not compared with quiet ones"
+
+
 def test_an_answer_too_short_to_be_judged_does_not_count_as_clean(xchat: Run, scripted: Path) -> None:
     xchat("ask", "hi", "-m", str(scripted), "--temp", "0")
     report = json.loads(xchat("stats", "--json").stdout)

@@ -15,10 +15,12 @@ import msgspec
 
 from engine.errors import UsageError
 from engine.host.bandwidth import measure, remembered
+from engine.metrics.figures import BY_ID
+from engine.metrics.figures.figure import Figure
 from engine.metrics.live_socket import running
-from engine.metrics.report import Report
+from engine.metrics.report import Report, value_in
 from engine.metrics.roofline import sentence
-from engine.metrics.side_by_side import Side
+from engine.metrics.side_by_side import COMPARED, Side
 from engine.paths import database_path
 from engine.records import SessionInfo, TurnRecord
 from engine.store.queries.sessions import newest_session
@@ -37,6 +39,10 @@ examples:
 WATCH_S = 1.0
 HEAD_EVERY = 20
 """Lines after which --watch repeats its heading."""
+WHOLE = frozenset({"MiB", "%", "tokens", ""})
+"""Units without decimals."""
+LEAST_WIDTH = 9
+"""Of a column of --watch."""
 
 UNKNOWN = "-"
 
@@ -94,53 +100,44 @@ async def measure_host(threads: int, *, as_json: bool) -> int:
 
 def watch(*, as_json: bool) -> int:
     """A line every second, as vmstat does."""
+    heading = (("phase", *(each.short for each in WATCHED)), ("", *(each.chart_unit[0] for each in WATCHED)))
+    widths = [max(LEAST_WIDTH, *map(len, texts)) for texts in zip(*heading, strict=True)]
     line = 0
     while reports := running():
         if as_json:
             write_json_text(msgspec.json.encode(reports[0]).decode() + "\n")
         else:
-            if line % HEAD_EVERY == 0:
-                sys.stdout.write(" ".join(f"{name:>{width}}" for name, width in COLUMNS) + "\n")
-            values = watch_row(reports[0])
-            sys.stdout.write(" ".join(f"{value:>{width}}" for value, (_, width) in zip(values, COLUMNS, strict=True)) + "\n")
+            for cells in (*(heading if line % HEAD_EVERY == 0 else ()), watch_row(reports[0])):
+                sys.stdout.write(" ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)) + "\n")
         sys.stdout.flush()
         line += 1
         time.sleep(WATCH_S)
     return 0
 
 
-COLUMNS = (
-    ("phase", 9),
-    ("t/s", 7),
-    ("mean", 7),
-    ("prefill", 8),
-    ("context", 8),
-    ("p50 ms", 7),
-    ("p99 ms", 7),
-    ("stalls", 6),
-    ("RSS MB", 8),
-    ("xchat %", 7),
-    ("others %", 8),
+MEDIANS = tuple(each for each in COMPARED if each.less_is_better is not None)
+"""Given as the median of a session's turns."""
+SUMS = tuple(each for each in COMPARED if each.less_is_better is None and each.unit == "tokens")
+"""Given as the sum of a session's turns."""
+WATCHED = tuple(
+    BY_ID[name]
+    for name in (
+        *("tokens_per_second", "predicted_per_second", "prompt_per_second", "context_used", "itl_p50_ms", "itl_p99_ms"),
+        *("stalls_total", "rss_bytes", "cpu_own_pct", "cpu_others_pct"),
+    )
 )
-"""Headings and widths of --watch."""
+"""The figures of --watch."""
 
 
 def watch_row(report: Report) -> tuple[str, ...]:
     """The values of one line of --watch."""
-    host = report["host"] or {}
-    return (
-        str(report["phase"]),
-        number(report["tokens_per_second"]),
-        number(report["predicted_per_second"]),
-        number(report["prompt_per_second"]),
-        number(report["context"]["used"], 0),
-        number(report["itl_p50_ms"]),
-        number(report["itl_p99_ms"]),
-        str(report["totals"]["stalls"]),
-        number(host.get("rss_bytes"), 0, 1e-6),
-        number(host.get("cpu_own_pct"), 0),
-        number(host.get("cpu_others_pct"), 0),
-    )
+    return (str(report["phase"]), *(number(value_in(report, each), *in_unit(each)[1:]) for each in WATCHED))
+
+
+def in_unit(of: Figure) -> tuple[str, int, float]:
+    """Unit, decimals and factor with which a figure is printed."""
+    unit, scale = of.chart_unit
+    return unit, 0 if unit in WHOLE else 1, 1 / scale
 
 
 def number(value: object, decimals: int = 1, factor: float = 1.0) -> str:
@@ -165,8 +162,11 @@ def describe(report: Report) -> str:
     own, others = figure(host.get("cpu_own_pct"), "%", 0), figure(host.get("cpu_others_pct"), "% of all cores", 0)
     rows = [
         ("xchat", f"process {report['pid']}, {report['phase']}, {model}, preset {report['preset'] or UNKNOWN}"),
-        ("speed", f"{number(report['tokens_per_second'])} t/s now, {number(report['predicted_per_second'])} t/s in the mean of the turn"),
-        ("prefill", figure(report["prompt_per_second"], "t/s")),
+        (
+            "speed",
+            f"{number(report['tokens_per_second'])} tokens/s now, {number(report['predicted_per_second'])} tokens/s in the mean of the turn",
+        ),
+        ("prefill", figure(report["prompt_per_second"], "tokens/s")),
         ("latency", gaps),
         ("first token", figure(report["ttft_ms"], "ms", 0)),
         ("context", f"{context['used']:,} of {figure(context['n_ctx'], 'tokens', 0)}, {context['cache_n']:,} of the prompt reused"),
@@ -202,7 +202,6 @@ async def last_session(*, as_json: bool) -> int:
 def summary(info: SessionInfo, turns: Sequence[TurnRecord]) -> dict[str, Any]:
     """Medians over the turns of a session; only those that can be compared count."""
     side = Side(info.title, tuple(turns))
-    timings = [turn.timings for turn in side.compared]
     return {
         "session": info.id,
         "title": info.title,
@@ -213,22 +212,20 @@ def summary(info: SessionInfo, turns: Sequence[TurnRecord]) -> dict[str, Any]:
         "noisy_turns": sum(turn.noisy is not None for turn in turns),
         "clean_turns": len(side.clean),
         "compared": "clean" if side.clean else "disturbed",
-        "prompt_per_second": median([each.prompt_per_second for each in timings]),
-        "predicted_per_second": median([each.predicted_per_second for each in timings]),
-        "ttft_ms": median([each.ttft_ms for each in timings]),
-        "itl_p50_ms": median([each.itl_p50_ms for each in timings]),
-        "itl_p99_ms": median([each.itl_p99_ms for each in timings]),
-        "predicted_n": sum(turn.timings.predicted_n for turn in turns),
-        "prompt_n": sum(turn.timings.prompt_n for turn in turns),
-        "cache_n": sum(turn.timings.cache_n for turn in turns),
+        **{each.id: median(of_turns(each, side.compared)) for each in MEDIANS},
+        **{each.id: sum(of_turns(each, turns)) for each in SUMS},
         "last_turn": turns[-1].timings.as_dict() if turns else None,
     }
 
 
-def median(values: Sequence[float | None]) -> float | None:
-    """The median of what is known."""
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
+def of_turns(of: Figure, turns: Sequence[TurnRecord]) -> list[float]:
+    """A figure in each turn that has it."""
+    return [value for turn in turns if of.of_turn is not None and (value := of.of_turn(turn)) is not None]
+
+
+def median(values: Sequence[float]) -> float | None:
+    """The median, where there is one."""
+    return statistics.median(values) if values else None
 
 
 def describe_session(found: Mapping[str, Any]) -> str:
@@ -238,10 +235,7 @@ def describe_session(found: Mapping[str, Any]) -> str:
         ("session", f"{found['session']}, {found['title']}"),
         ("model", f"{found['model'] or UNKNOWN} {found['quant'] or ''}, preset {found['preset'] or UNKNOWN}"),
         ("turns", f"{found['turns']}, {found['noisy_turns']} noisy; medians over the {basis} ones follow"),
-        ("speed", figure(found["predicted_per_second"], "t/s")),
-        ("prefill", figure(found["prompt_per_second"], "t/s")),
-        ("first token", figure(found["ttft_ms"], "ms", 0)),
-        ("latency", f"p50 {number(found['itl_p50_ms'])} ms, p99 {number(found['itl_p99_ms'])} ms"),
-        ("tokens", f"{found['predicted_n']:,} generated, {found['prompt_n']:,} read, {found['cache_n']:,} reused"),
+        *((each.name, figure(found[each.id], *in_unit(each))) for each in (*MEDIANS, *SUMS) if found[each.id] is not None),
     ]
-    return "".join(f"{name:<12} {text}\n" for name, text in rows)
+    width = max(len(name) for name, _ in rows)
+    return "".join(f"{name:<{width}}  {text}\n" for name, text in rows)

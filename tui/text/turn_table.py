@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from engine.metrics.figures import BY_ID
 from engine.metrics.side_by_side import Difference, Middle, Side
 from engine.records import TurnRecord
 from engine.text import one_line
@@ -28,8 +29,18 @@ class Column:
     left: bool = False
 
 
-def _figure(value: float | None, digits: int = 0) -> str:
-    return UNKNOWN if value is None else f"{value:,.{digits}f}"
+def _figure(figure_id: str, width: int, rank: int, title: str = "", *, digits: int = 0) -> Column:
+    """The column of a registered figure; `title` where its own name is too long."""
+    figure = BY_ID[figure_id]
+    unit, scale = figure.chart_unit
+    read = figure.of_turn
+    assert read is not None, figure_id
+
+    def text(_: int, turn: TurnRecord) -> str:
+        value = read(turn)
+        return UNKNOWN if value is None else f"~{value:.0%}" if unit == "share" else f"{value / scale:,.{digits}f}"
+
+    return Column(title or f"{figure.short} {unit}", width, text, rank)
 
 
 def _when(turn: TurnRecord) -> str:
@@ -47,15 +58,15 @@ def _remark(turn: TurnRecord) -> str:
 COLUMNS: tuple[Column, ...] = (
     Column("turn", 5, lambda number, _: f"{number:,}", 0),
     Column("when", 11, lambda _, turn: _when(turn), 8),
-    Column("prompt", 7, lambda _, turn: _figure(turn.timings.prompt_n), 2),
-    Column("reused", 7, lambda _, turn: _figure(turn.timings.cache_n), 2),
-    Column("generated", 9, lambda _, turn: _figure(turn.timings.predicted_n), 1),
-    Column("TTFT ms", 8, lambda _, turn: _figure(turn.timings.ttft_ms), 1),
-    Column("prefill/s", 9, lambda _, turn: _figure(turn.timings.prompt_per_second, 1), 7),
-    Column("tokens/s", 8, lambda _, turn: _figure(turn.timings.predicted_per_second, 1), 0),
-    Column("others", 6, lambda _, turn: UNKNOWN if turn.disturbed is None else f"~{turn.disturbed:.0%}", 3),
-    Column("p99 ms", 7, lambda _, turn: _figure(turn.timings.itl_p99_ms, 1), 3),
-    Column("RAM MiB", 8, lambda _, turn: _figure(None if turn.rss_peak_bytes is None else turn.rss_peak_bytes / 2**20), 4),
+    _figure("prompt_n", 7, 2, "prompt"),
+    _figure("cache_n", 7, 2, "reused"),
+    _figure("predicted_n", 9, 1, "generated"),
+    _figure("ttft_ms", 8, 1),
+    _figure("prompt_per_second", 9, 7, "prefill/s", digits=1),
+    _figure("predicted_per_second", 8, 0, "tokens/s", digits=1),
+    _figure("disturbed", 6, 3, "others"),
+    _figure("itl_p99_ms", 7, 3, digits=1),
+    _figure("rss_peak_bytes", 8, 4, "RAM MiB"),
     Column("quant", 8, lambda _, turn: one_line(turn.quant), 6, left=True),
     Column("preset", 12, lambda _, turn: one_line(turn.preset), 5, left=True),
     Column("", 24, lambda _, turn: _remark(turn), 9, left=True),

@@ -48,6 +48,14 @@ def _weights(read: Callable[[Residency], int]) -> Reader:
     return of_host(lambda host: read(host.weights) if isinstance(host.weights, Residency) else host.weights)
 
 
+def _memory_pct(host: HostSample) -> float | None:
+    limit, rss = known(host.memory.limit), known(host.memory.anon)
+    total, available = known(host.memory.total), known(host.memory.available)
+    if limit and rss is not None and (total is None or limit < total):
+        return rss / limit * 100
+    return (total - available) / total * 100 if total and available is not None else None
+
+
 # fmt: off
 MEMORY: tuple[Figure, ...] = (
     Figure("rss_bytes", "RSS", label="RSS", unit="bytes", read=of_host(lambda host: host.memory.rss), panes=("memory",), group="host",
@@ -101,6 +109,9 @@ MEMORY: tuple[Figure, ...] = (
         group="host",
         formula="RAM of the machine.",
         source="/proc/meminfo, MemTotal.", levers="another machine."),
+    Figure("memory_pct", "Memory in use", label="in use", unit="%", read=of_host(_memory_pct), group="host",
+        formula="Memory of the machine that is not available / total; where the control group allows less, private memory / limit.",
+        source="/proc/meminfo; memory.max of the control group.", levers="closing other programs, a smaller n_ctx or quant."),
     Figure("swap_bytes", "Own swap", label="own swap", unit="bytes", read=of_host(lambda host: host.memory.swap), panes=("memory",),
         group="host", row=True, column=Column("INTEGER"),
         formula="Memory of this process that is swapped out.",

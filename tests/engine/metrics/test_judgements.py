@@ -18,6 +18,7 @@ from engine.metrics.alerts import FORGET_S, THRESHOLDS, Alerts, Usual
 from engine.metrics.noise import NoiseWatch
 from engine.metrics.pacing import BIGGEST, Costs, smallest_batch
 from engine.metrics.roofline import ModelTraffic, roofline, verdict
+from engine.metrics.snapshot import Snapshot
 from tests.engine.metrics.scripted import host_sample
 
 QUIET = replace(host_sample(0), threads=())
@@ -168,13 +169,13 @@ def full(share: float) -> HostSample:
 
 def test_an_alert_rings_once_and_is_armed_again_when_the_figure_came_back() -> None:
     alerts = Alerts()
-    rung = [len(alerts.check(full(share), 0)[1]) for share in (0.5, 0.85, 0.9, 0.79, 0.85, 0.7, 0.85)]
+    rung = [len(alerts.check(Snapshot(host=full(share)))[1]) for share in (0.5, 0.85, 0.9, 0.79, 0.85, 0.7, 0.85)]
     assert rung == [0, 1, 0, 0, 0, 0, 1]
 
 
 def test_thresholds_come_from_the_config_and_can_be_switched_off() -> None:
-    assert Alerts({"memory_pct": 95}).check(full(0.9), 0)[0] == ()
-    assert Alerts({"memory_pct": 0}).check(full(0.99), 0)[0] == ()
+    assert Alerts({"memory_pct": 95}).check(Snapshot(host=full(0.9)))[0] == ()
+    assert Alerts({"memory_pct": 0}).check(Snapshot(host=full(0.99)))[0] == ()
 
 
 def test_an_alert_nobody_knows_is_refused_with_the_names_there_are() -> None:
@@ -187,14 +188,14 @@ def test_failed_and_long_turns_ring_after_enough_turns_the_long_ones_only_where_
     for turn in range(10):
         for each in (alerts, unlimited):
             each.turn(failed=turn % 2 == 0, seconds=9.0)
-        assert {alert.id for alert in alerts.check(None, 0)[0]} == ({"failed_turns_pct", "mean_answer_s"} if turn >= 4 else set())
-        assert {alert.id for alert in unlimited.check(None, 0)[0]} == ({"failed_turns_pct"} if turn >= 4 else set())
+        assert {alert.id for alert in alerts.check(Snapshot())[0]} == ({"failed_turns_pct", "mean_answer_s"} if turn >= 4 else set())
+        assert {alert.id for alert in unlimited.check(Snapshot())[0]} == ({"failed_turns_pct"} if turn >= 4 else set())
 
 
 def ids_after(alerts: Alerts, speeds: Iterable[float], stalls: int = 0) -> set[str]:
     for speed in speeds:
         alerts.turn(failed=False, seconds=1.0, predicted_n=40, per_second=speed)
-    return {alert.id for alert in alerts.check(None, stalls)[0]}
+    return {alert.id for alert in alerts.check(Snapshot(stalls_per_minute=stalls))[0]}
 
 
 def test_a_speed_is_compared_with_what_is_usual_for_the_model_here_and_clears_by_itself() -> None:
@@ -229,7 +230,7 @@ def test_stalls_ring_beyond_what_is_usual_on_a_busy_machine_unless_the_config_li
 
 def test_memory_of_a_container_is_compared_with_its_limit() -> None:
     memory = replace(QUIET.memory, anon=0.9e9, limit=1e9, total=64e9, available=60e9)
-    assert [alert.id for alert in Alerts().check(replace(QUIET, memory=memory), 0)[0]] == ["memory_pct"]
+    assert [alert.id for alert in Alerts().check(Snapshot(host=replace(QUIET, memory=memory)))[0]] == ["memory_pct"]
 
 
 def test_every_alert_says_value_limit_and_what_to_do() -> None:

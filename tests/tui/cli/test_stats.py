@@ -44,7 +44,7 @@ async def served(printed: argparse.Namespace, capsys: pytest.CaptureFixture[str]
 async def test_the_running_program_is_described_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     shown = await served(options(), capsys)
     assert "decoding, tiny Q4_K_M, preset daily" in shown
-    assert "435.0 t/s" in shown
+    assert "435.0 tokens/s" in shown
     assert "700 MB resident" in shown
     assert "xchat 75 %, others 3 % of all cores" in shown, "one measure for both, as in the panel"
     assert "61 °C" in shown
@@ -61,8 +61,8 @@ async def test_watching_prints_lines_until_the_program_ends(capsys: pytest.Captu
     monkeypatch.setattr(stats, "WATCH_S", 0.0)
     stats.run(options(watch=True))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:2] == ["phase", "t/s"]
-    assert len(lines) == 3
+    assert lines[0].split()[:2] == ["phase", "engine"]
+    assert len(lines) == 4
     assert {len(line) for line in lines} == {len(lines[0])}
 
 
@@ -115,4 +115,4 @@ def test_the_last_session_is_summed_up_without_its_noisy_turns(capsys: pytest.Ca
     stats.run(options())
     shown = capsys.readouterr().out
     assert "3, 1 noisy; medians over the 2 clean ones follow" in shown
-    assert "75.0 t/s" in shown
+    assert "75.0 tokens/s" in shown
