@@ -253,7 +253,7 @@ class Meter:
         """All numbers now. `host` is a fresh sample of the machine, if one was taken."""
         at_ns = self._clock()
         if host is not None:
-            self.noise.look(host)
+            self.noise.sample(host)
         self._explain_stalls(host)
         turn = self._turn
         gaps = turn.final_gaps or turn.gaps.figures()

@@ -1,6 +1,6 @@
-"""Which share of a turn's time did others take, and was it measured on a quiet machine? If not, why not, in a sentence.
+"""Judges each turn: the share of its time that other programs took, and why its figures are noisy.
 
-Figures of a noisy turn are kept and shown; comparisons take them only where there are no quiet ones.
+Figures of a noisy turn are kept and shown; comparisons use them only where there are no quiet ones.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Mean:
 
 
 class NoiseWatch:
-    """Collects evidence while a turn runs: `begin` with each turn, `look` at each sample, `end`, and `verdict` until the next begins."""
+    """Collects evidence during a turn: `begin` with each turn, `sample` with each sample, `end`, and `verdict` until the next begins."""
 
     def __init__(self) -> None:
         self._capturing = False
@@ -55,7 +55,7 @@ class NoiseWatch:
         self.end()
 
     def begin(self, at_ns: int | None = None) -> None:
-        """A turn begins: forget what was before, except a capture that goes on. `at_ns` is when, on the one clock."""
+        """Begin a turn at `at_ns` (`now_ns`): reset everything except a running capture."""
         self._others, self._steal, self._throttled, self._faults, self._swapped = _Mean(), _Mean(), _Mean(), _Mean(), _Mean()
         self._waiting = _Mean()
         self._waited: float | None = None
@@ -67,20 +67,20 @@ class NoiseWatch:
         self._in_turn = True
 
     def end(self) -> None:
-        """The turn is over: what happens from now on says nothing about it."""
+        """End the turn; later samples are not counted."""
         self._in_turn = False
 
     def waited(self, share: float | None) -> None:
-        """The engine knows exactly in which share of the turn its threads waited for a CPU; None when it does not."""
+        """Set the share of the turn in which compute threads waited for a CPU, as the engine measured it; None if unknown."""
         self._waited = share
 
     def capture(self, on: bool) -> None:
-        """A py-spy capture began or ended; it pauses threads, so a turn that overlaps it is noisy."""
+        """Set whether a py-spy capture runs; it pauses threads, so a turn that overlaps it is noisy."""
         self._capturing = on
         self._captured = self._captured or (on and self._in_turn)
 
-    def look(self, sample: HostSample) -> None:
-        """Take a sample of the machine into account, unless it is mostly about the time before the turn."""
+    def sample(self, sample: HostSample) -> None:
+        """Add a sample of the machine, unless it is mostly about the time before the turn."""
         covered = sample.interval_s
         if not covered or not self._in_turn:
             return
@@ -105,7 +105,7 @@ class NoiseWatch:
 
     @property
     def judged(self) -> bool:
-        """Whether enough is known about the turn: a short one is over before the machine was watched for long."""
+        """Whether the machine was sampled for long enough to judge the turn."""
         return self._captured or self._waited is not None or self._seconds >= LEAST_S
 
     @property
@@ -120,7 +120,7 @@ class NoiseWatch:
         return min(1.0, max(waiting, self._throttled.value / 100) + self._steal.value / 100)
 
     def verdict(self) -> str | None:
-        """Why the figures of this turn are not to be compared, worst cause first; None when there is none or the turn was not judged."""
+        """Why the turn is noisy, the worst cause first; None when it is not, or was not judged."""
         causes = [sentence for found, sentence in self._causes() if found]
         if not self.judged or not causes:
             return None
@@ -135,7 +135,7 @@ class NoiseWatch:
             (share is not None and share >= QUIET_SHARE, f"others took {100 * (share or 0.0):.0f} % of its time"),
             (share is None and self._others.value > OTHERS_PCT, f"other processes used {self._others.value:.0f} % of the cores"),
             (self._steal.value > STEAL_PCT, f"the hypervisor took {self._steal.value:.0f} % of the time"),
-            (self._throttled.value > THROTTLED_PCT, f"the control group held us back {self._throttled.value:.0f} % of the time"),
+            (self._throttled.value > THROTTLED_PCT, f"the control group throttled xchat {self._throttled.value:.0f} % of the time"),
             (self._swapped.value > SWAPPED_PAGES_PER_S, "the machine swapped"),
             (self._faults.value > FAULTS_PER_S, f"{self._faults.value:.0f} page faults a second waited for the disk"),
             (low < high * FREQUENCY_DROP, f"the clock fell from {high:,.0f} to {low:,.0f} MHz"),

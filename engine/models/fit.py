@@ -55,11 +55,7 @@ class Fit:
 
 
 class TooLargeError(ModelError):
-    """A model that the memory of this machine can't hold; the hint names the changes that would make it fit.
-
-    Attributes:
-        verdict: The numbers and the remedies.
-    """
+    """A model that doesn't fit into memory; the hint names the changes that would make it fit, `verdict` has the numbers."""
 
     def __init__(self, name: str, verdict: Fit) -> None:
         """`name` is the file's, safe to print."""

@@ -108,15 +108,9 @@ class PriceHistory:
 
 
 def price_of(before: Preset, after: Preset, history: PriceHistory, *, model: str, context_used: int, carried_over: bool) -> Price:
-    """The price of a switch.
+    """The price of a switch from `before` to `after` with `context_used` tokens in the conversation.
 
-    Args:
-        before: The preset in use.
-        after: The one to change to.
-        history: Durations of earlier switches.
-        model: The history's key of the model that will be loaded (its path).
-        context_used: Tokens of the conversation.
-        carried_over: Whether a rebuild can keep the KV state (equal `kv_layout`, and room for it).
+    `model` is the history's key of the model to load; with `carried_over` a rebuild keeps the KV state (equal `kv_layout`, enough room).
     """
     cost = cost_of_change(before, after)
     again = cost is Cost.RELOAD or (cost is Cost.REBUILD and not carried_over)

@@ -1,4 +1,4 @@
-"""One capture: py-spy as a child of this process, from the permission it is given to the record it leaves."""
+"""Runs one capture: py-spy as a child of this process, from its permission to the finished record."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from engine.profiling.thread_cpu import LANE_INTERVAL_S, LaneRecorder
 from engine.profiling.tokens import TokenLog
 
 START_LIMIT_S = 20.0
-"""How long py-spy may take until it samples; reading the symbols of large libraries takes it seconds."""
+"""Limit for the start of py-spy, which reads the symbols of large libraries first."""
 END_LIMIT_S = 30.0
-"""How long py-spy may take to write its output after the last sample."""
+"""Limit for py-spy to write its output after the last sample."""
 SETTLE_S = 0.15
-"""py-spy says that it samples just before it listens to the signal that ends it early."""
+"""py-spy reports that it samples just before it handles the signal that ends it early."""
 FEWEST_SAMPLES = 2
-"""Samples that a capture is given before it ends early; a processor that is busy elsewhere may keep the first one back."""
+"""Samples to wait for before a capture is ended early; on a busy processor the first one may be late."""
 FEWEST_LIMIT_S = 5.0
-"""How long it is given for them."""
-LOOK_S = 0.01
+"""Limit for that wait."""
+POLL_S = 0.01
 """Interval between two checks for the first samples."""
 NICENESS = 19
-"""Where py-spy only looks, it lets the model compute first. Where it stops the program, it must be quick to let it go on."""
+"""Of py-spy where it does not stop the program, so that the model computes first. Where it stops the program, it must be quick."""
 SAMPLING = "Sampling process"
-"""py-spy's message when it has found everything and begins."""
+"""py-spy's message when sampling begins."""
 
 INSTEAD_FILE = "capture.folded"
-"""The output of the command that a person may have to run."""
+"""Output file of the command that a user may have to run."""
 
 
 class _UnusableError(CaptureError):
@@ -101,7 +101,7 @@ class Capture:
 
     @property
     def taken(self) -> int | None:
-        """About how often it has looked so far, up to half too often beside an answer; from any thread. None where it can't be watched."""
+        """Approximate number of samples so far, up to half too many beside an answer; thread-safe. None where it can't be counted."""
         return self._count()
 
     @property
@@ -122,7 +122,7 @@ class Capture:
         self._stopping.set()
 
     async def cancel(self) -> None:
-        """End and keep nothing; returns when py-spy is gone."""
+        """Cancel without a record; returns when py-spy has ended."""
         if not self._cancelled:
             self._cancelled = True
             self._task.cancel()
@@ -138,7 +138,7 @@ class Capture:
             raise
 
     def on_end(self, callback: Callable[[], None]) -> None:
-        """Call back when the capture is over, however it ended."""
+        """Call `callback` when the capture has ended, for whatever reason."""
         self._task.add_done_callback(lambda _: callback())
 
     async def _run(self) -> CaptureRecord:
@@ -215,13 +215,13 @@ class Capture:
             raise _UnusableError("py-spy could not start", error.strerror or str(error)) from error
 
     async def _attend(self, process: asyncio.subprocess.Process, program: Path) -> _Attended:
-        """Open the gate, and stay with py-spy until it has ended."""
+        """Release py-spy, and wait until it has ended."""
         began = asyncio.Event()
         stdout, stderr = pyspy_process.Output(process.stdout, began, SAMPLING), pyspy_process.Output(process.stderr)
         lanes = LaneRecorder()
         cpu = pyspy_process.ProcessTime(process.pid)
         try:
-            await pyspy_process.open_gate(process)
+            await pyspy_process.release(process)
             await pyspy_process.first_of(began.wait(), process.wait(), limit_s=START_LIMIT_S)
             if began.is_set():
                 await self._accompany(process, lanes, cpu)
@@ -238,7 +238,7 @@ class Capture:
         return _Attended(report, recorded_lanes if self.request.own_process else (), cpu.percent, ended_ns)
 
     async def _accompany(self, process: asyncio.subprocess.Process, lanes: LaneRecorder, cpu: pyspy_process.ProcessTime) -> None:
-        """Look at the threads while py-spy samples, and end it when asked to."""
+        """Sample the threads while py-spy samples, and end it when asked to."""
         wakings = pyspy_process.Wakings(process.pid)
         self._count = lambda: wakings.count
         started_ns = self._begin_sampling()
@@ -246,14 +246,14 @@ class Capture:
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             while not ended.done():
-                lanes.look(now_ns())
-                cpu.look(now_ns())
+                lanes.sample(now_ns())
+                cpu.sample(now_ns())
                 await asyncio.wait({ended, stopping}, timeout=LANE_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
                     await self._settle(ended, started_ns)
                     self._stopped_ns = now_ns()
-                    lanes.look(self._stopped_ns)
-                    cpu.look(self._stopped_ns)
+                    lanes.sample(self._stopped_ns)
+                    cpu.sample(self._stopped_ns)
                     pyspy_process.send(process, signal.SIGINT)
                     await asyncio.wait({ended}, timeout=END_LIMIT_S)
                     return
@@ -264,13 +264,13 @@ class Capture:
             ended.cancel()
 
     async def _settle(self, ended: asyncio.Task[int], started_ns: int) -> None:
-        """Give py-spy what it needs to be ended with something in its hands."""
+        """Wait until py-spy can be ended with at least FEWEST_SAMPLES."""
         await asyncio.wait({ended}, timeout=max(0.0, SETTLE_S - (now_ns() - started_ns) / NS_PER_S))
         while not ended.done() and (now_ns() - started_ns) / NS_PER_S < FEWEST_LIMIT_S:
             taken = self.taken
             if taken is None or taken >= FEWEST_SAMPLES:
                 return
-            await asyncio.wait({ended}, timeout=LOOK_S)
+            await asyncio.wait({ended}, timeout=POLL_S)
 
     def _unusable(self, report: Report, program: Path) -> _UnusableError:
         if report.refused:
@@ -312,7 +312,7 @@ class Capture:
         return max(seen, round(self.rate * seconds) - failures)
 
     async def _in_process(self, reason: CaptureError) -> _Recording:
-        self.rate = self.request.rate or DEFAULT_RATE  # from inside, a look is cheap
+        self.rate = self.request.rate or DEFAULT_RATE  # from inside, a sample is cheap
         sampler = InProcessSampler(self.rate, idle=self.request.mode is CaptureMode.IDLE)
         lanes = LaneRecorder()
         self._count = lambda: sampler.taken
@@ -320,7 +320,7 @@ class Capture:
         sampler.start()
         try:
             while self.remaining_s > 0 and not self._stopping.is_set():
-                lanes.look(now_ns())
+                lanes.sample(now_ns())
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), min(LANE_INTERVAL_S, self.remaining_s))
         finally:

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from engine.profiling.frames import is_native, thread_name
 from engine.profiling.records import CaptureMode, CaptureRecord
-from engine.profiling.tree import FlameTree, Node, Stack, TakenApart
+from engine.profiling.tree import FlameTree, Node, SplitStacks, Stack
 
 NEUTRAL = 0.02
 """A change smaller than this share of the larger side counts as equal: sampling can't distinguish it from chance."""
@@ -70,10 +70,10 @@ class DiffTree:
     """The merged flame tree of two captures.
 
     Attributes:
-        tree: The shape. Its weights are widths: of each stack the larger of both sides, so that nothing that vanished is hidden.
-        python_only: Native frames were left out, since only one of the two captures has them.
-        alike: Both captures were made in the same mode; where they were not, waiting is left out, since each mode reports another part.
-        unit: What the figures are: `ms per token`, `ms per second` or `‰ of the samples`, the first that both captures allow.
+        tree: The shape. The weight of a stack is the larger of both sides, so that stacks that vanished are shown too.
+        python_only: Native frames are left out, since only one of the captures has them.
+        alike: Both captures were made in the same mode; else waiting is left out, since each mode reports another part of it.
+        unit: `ms per token`, `ms per second` or `‰ of the samples`, the first that both captures allow.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class DiffTree:
         *,
         thread: str | None = None,
         hide_idle: bool = False,
-        apart: tuple[TakenApart, TakenApart] | None = None,
+        apart: tuple[SplitStacks, SplitStacks] | None = None,
     ) -> None:
-        """`apart` are the stacks of both, for who compares them more than once."""
-        apart = apart or (TakenApart(before.stacks), TakenApart(after.stacks))
+        """`apart` are the split stacks of both, for callers that compare them more than once."""
+        apart = apart or (SplitStacks(before.stacks), SplitStacks(after.stacks))
         self.unit, amounts = _basis(before, after)
         self.python_only = (before.mode is CaptureMode.NATIVE) != (after.mode is CaptureMode.NATIVE)
         self.alike = before.mode is after.mode
@@ -129,7 +129,7 @@ class DiffTree:
 
     @cached_property
     def _changes(self) -> dict[str, FunctionChange]:
-        """By frame, in the order of `functions`; it takes a pass over all frames, so it is made once."""
+        """By frame, in the order of `functions`; cached, since it is a pass over all frames."""
         own: dict[str, list[int]] = {}
         total: dict[str, list[int]] = {}
         for frames, figures in self._stacks:
@@ -151,7 +151,7 @@ def _measure(steps: list[int]) -> Measure:
 
 
 def _basis(before: CaptureRecord, after: CaptureRecord) -> tuple[str, tuple[float, float]]:
-    """The unit, and what the seconds of each side are divided by."""
+    """The unit, and the divisor for the seconds of each side."""
     if before.tokens and after.tokens and before.rate and after.rate:
         return "ms per token", (before.tokens, after.tokens)
     if before.seconds and after.seconds and before.rate and after.rate:

@@ -32,7 +32,7 @@ SUFFIXES: dict[ExportFormat, str] = {
 
 
 def export_bytes(capture: CaptureRecord, form: ExportFormat) -> bytes:
-    """The capture in a format."""
+    """Encode the capture in a format."""
     length = f", {capture.seconds:.1f} s" if capture.seconds else ""
     title = f"{capture.title}: {MODE_TEXTS[capture.mode].label.lower()}{length}"
     match form:
@@ -45,13 +45,13 @@ def export_bytes(capture: CaptureRecord, form: ExportFormat) -> bytes:
 
 
 def default_name(capture: CaptureRecord, form: ExportFormat) -> str:
-    """The file that an export goes to when nobody says where."""
+    """The default file name of an export."""
     number = capture.id if capture.id is not None else capture.started_ms
     return f"xchat-capture-{number}{SUFFIXES[form]}"
 
 
 def write_export(capture: CaptureRecord, form: ExportFormat, path: Path) -> Path:
-    """Write the capture to `path`, mode 0600, in place of what is there; returns the absolute path.
+    """Write the capture to `path`, mode 0600, replacing a file; return the absolute path.
 
     Raises CaptureError: the file can't be written; what was there before is untouched.
     """

@@ -1,4 +1,4 @@
-"""One frame of a stack: its text `function (file:line)`, made harmless, shortened, and sorted into a part of the program."""
+"""One frame of a stack: its harmless, shortened text `function (file:line)`, and the part of the program it belongs to."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from functools import lru_cache
 from engine.text import printable
 
 MAX_FRAME = 400
-LONGEST_NAME = 16 * MAX_FRAME
-"""Longer names than any compiler writes are cut before they are parsed."""
 """Characters of a frame that are kept: mangled C++ names fit, a file made to exhaust memory doesn't."""
+LONGEST_NAME = 16 * MAX_FRAME
+"""Names longer than any compiler writes are cut before they are parsed."""
 
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]+?)(?::(?P<line>\d+))?\)$")
 _THREAD = re.compile(r"^thread(?: \((?:0x)?[0-9A-Fa-f]+\))?: (?P<name>.*)$")
@@ -97,10 +97,7 @@ def frame_text(function: str, file: str = "", line: int = 0) -> str:
 
 
 def clean_frame(text: str) -> str:
-    """A frame from anywhere, made harmless and comparable.
-
-    A native function without a name comes as its address, which differs in each run; it is named after its library instead.
-    """
+    """Make a frame from anywhere harmless and comparable; unnamed native functions lose their address, which differs in each run."""
     return _ADDRESS.sub(_UNNAMED.removesuffix(" ("), printable(_bounded(text), MAX_FRAME)).replace(";", ",") or "?"
 
 
@@ -141,7 +138,7 @@ def thread_name(frame: str) -> str | None:
 
 
 def split_frame(frame: str) -> tuple[str, str, int]:
-    """Function, file and line of a frame; empty and 0 where it doesn't say."""
+    """Function, file and line of a frame; empty and 0 where unknown."""
     match = _FRAME.match(frame)
     return (match["function"], match["file"], int(match["line"] or 0)) if match else (frame, "", 0)
 
@@ -159,7 +156,7 @@ def without_line(frame: str) -> str:
 
 
 def shorten(path: str) -> str:
-    """A file as people know it: relative to the packages, the standard library or the import path; a library without its folders."""
+    """Shorten a path: relative to the packages, the standard library or the import path; a library without its folders."""
     path = path.replace("\\", "/")
     if _SHARED_LIBRARY.search(path):
         return path.rpartition("/")[2]
@@ -198,6 +195,6 @@ def is_idle(frame: str) -> bool:
 
 
 def waits(frames: Sequence[str]) -> bool:
-    """Whether a stack ends in waiting; native functions without a name at its end are looked through."""
+    """Whether a stack ends in waiting; unnamed native functions at its end are skipped."""
     last = next((frame for frame in reversed(frames) if not frame.startswith(_UNNAMED)), frames[-1])
     return is_idle(last)

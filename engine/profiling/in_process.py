@@ -9,7 +9,7 @@ from types import FrameType
 
 from engine.clock import now_ns
 from engine.profiling.frames import frame_text, is_idle, shorten
-from engine.profiling.idle_threads import Resting
+from engine.profiling.idle_threads import IdleThreads
 from engine.profiling.stacks import FoldedStacks, StackCounter
 
 
@@ -24,7 +24,7 @@ class InProcessSampler:
         self._interval_s = 1.0 / rate
         self._idle = idle
         self._counter = StackCounter()
-        self._resting = Resting()
+        self._idle_threads = IdleThreads()
         self._frames: dict[tuple[str, str, int], str] = {}
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, name="profiler", daemon=True)
@@ -36,19 +36,19 @@ class InProcessSampler:
         """Samples so far."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start sampling."""
         self._thread.start()
 
     def stop(self) -> FoldedStacks:
-        """End, and return what was seen; may be empty."""
+        """Stop; return the stacks seen, which may be none."""
         self._enough.set()
         self._thread.join()
-        self._resting.close()
+        self._idle_threads.close()
         return self._counter.folded()
 
     def _run(self) -> None:
         due = time.perf_counter()
-        self._resting.look(threading.enumerate(), now_ns())
+        self._idle_threads.sample(threading.enumerate(), now_ns())
         while True:
             due += self._interval_s
             late = time.perf_counter() - due
@@ -66,7 +66,7 @@ class InProcessSampler:
         names = {thread.ident: thread for thread in threading.enumerate()}
         left_out = {threading.get_ident()}
         if not self._idle:
-            left_out |= self._resting.look(names.values(), now_ns())
+            left_out |= self._idle_threads.sample(names.values(), now_ns())
         for ident, frame in sys._current_frames().items():
             if ident in left_out:
                 continue

@@ -1,9 +1,9 @@
-"""Waits for a go from its parent, then becomes another program; ends with its parent.
+"""Waits for its parent, then becomes another program; ends with its parent.
 
-Run as a script, `python -I -S gate.py PARENT NICENESS PROGRAM ARGUMENT…`: it ties its life to PARENT (a pid), steps back in the queue
-for the processor, waits for a line on standard input, and turns into PROGRAM under the same pid. So the parent knows the pid, and can
-allow it to trace, before the program begins. An end of file instead of the line means that the parent changed its mind. Imports nothing
-of xchat: it has to start in milliseconds.
+Run as a script, `python -I -S launcher.py PARENT NICENESS PROGRAM ARGUMENT…`: it asks to be killed when PARENT (a pid) ends, lowers its
+priority, waits for a line on standard input, and becomes PROGRAM under the same pid. So the parent knows the pid, and can allow it to
+trace, before the program begins. An end of file instead of the line cancels the start. Imports nothing of xchat: it must start in
+milliseconds.
 """
 
 import os
@@ -24,7 +24,7 @@ def tie_life_to(parent: int) -> None:
 
 
 def main() -> None:
-    """Wait, then be the program."""
+    """Wait, then become the program."""
     tie_life_to(int(sys.argv[1]))
     os.nice(int(sys.argv[2]))
     if not sys.stdin.buffer.readline():

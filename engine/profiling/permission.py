@@ -1,4 +1,4 @@
-"""Permission to read this process: grants py-spy the one exception, and explains where that is not enough."""
+"""Permission to read this process: grants it to one py-spy, and explains where that is not enough."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _STATUS = Path("/proc/self/status")
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"), Path("/var/run/secrets/kubernetes.io"))
 
 _SCOPE_REASONS: dict[int | None, str] = {
-    1: "The process belongs to somebody else, or the kernel (kernel.yama.ptrace_scope is 1) did not take the exception.",
-    2: "Only processes with CAP_SYS_PTRACE may trace here (kernel.yama.ptrace_scope is 2).",
+    1: "The process belongs to another user, or the kernel (kernel.yama.ptrace_scope is 1) did not accept the exception.",
+    2: "Only processes with CAP_SYS_PTRACE may trace (kernel.yama.ptrace_scope is 2).",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What decides whether py-spy may read another process here."""
+    """The facts that decide whether py-spy may read another process."""
 
     platform: str
     """`sys.platform`."""
@@ -50,7 +50,7 @@ def surroundings() -> Surroundings:
 
 @contextmanager
 def allowed_tracer(pid: int) -> Iterator[None]:
-    """Let exactly the process `pid` trace this one, until the block ends; does nothing where no permission is needed."""
+    """Allow the process `pid` to trace this one until the block ends; does nothing where no permission is needed."""
     _set_tracer(pid)
     try:
         yield
@@ -59,16 +59,7 @@ def allowed_tracer(pid: int) -> Iterator[None]:
 
 
 def obstacle(where: Surroundings, command: Sequence[str], output: str) -> tuple[str, str]:
-    """Why py-spy was refused, and what to do instead.
-
-    Args:
-        where: The facts about the machine.
-        command: The command that was refused, to be run by a person with more rights.
-        output: The file that it would write.
-
-    Returns:
-        A sentence with the reason, and a sentence with the exact command.
-    """
+    """The reason why py-spy was refused, and a sentence with the exact command to run instead: `command`, which writes `output`."""
     run = f"Run `{shlex.join(['sudo', *command])}`, then `{shlex.join(['xchat', 'profile', 'show', output])}`."
     if where.platform == "darwin":
         return "On macOS only root may read another process.", run
@@ -76,15 +67,15 @@ def obstacle(where: Surroundings, command: Sequence[str], output: str) -> tuple[
         return "This system refused py-spy the permission.", f"From an administrator's terminal, run `{shlex.join(command)}`."
     if where.ptrace_scope == 3:
         return (
-            "The kernel forbids tracing altogether (kernel.yama.ptrace_scope is 3), for root as well.",
-            "It can only be lowered by a restart: `echo kernel.yama.ptrace_scope=1 | sudo tee /etc/sysctl.d/99-ptrace.conf`, then reboot.",
+            "The kernel forbids all tracing (kernel.yama.ptrace_scope is 3), also for root.",
+            "Only a restart can lower it: `echo kernel.yama.ptrace_scope=1 | sudo tee /etc/sysctl.d/99-ptrace.conf`, then reboot.",
         )
     if where.container and not where.traces:
         return (
             "The container lacks the capability SYS_PTRACE.",
             "Start it with `docker run --cap-add SYS_PTRACE …`; in Kubernetes, add SYS_PTRACE to securityContext.capabilities.add.",
         )
-    return _SCOPE_REASONS.get(where.ptrace_scope, "The process belongs to somebody else, or a security policy forbids tracing it."), run
+    return _SCOPE_REASONS.get(where.ptrace_scope, "The process belongs to another user, or a security policy forbids tracing it."), run
 
 
 def _set_tracer(pid: int) -> None:

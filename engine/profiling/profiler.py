@@ -11,14 +11,10 @@ from engine.profiling.tokens import TokenLog
 
 
 class Profiler:
-    """The profiler of one program run.
-
-    Attributes:
-        tokens: To be fed with the engine's timestamps, so that captures know what was generated meanwhile.
-    """
+    """The profiler of one program run. Feed `tokens` with the engine's timestamps, so that captures report the tokens generated."""
 
     def __init__(self, on_change: Callable[[bool], None] | None = None) -> None:
-        """`on_change` is called with True when a capture begins and with False when it has ended, whatever the end."""
+        """`on_change` is called with True when a capture begins and with False when it has ended."""
         self.tokens = TokenLog()
         self._on_change = on_change
         self._active: Capture | None = None
@@ -29,10 +25,10 @@ class Profiler:
         return self._active
 
     def start(self, request: CaptureRequest, setting: Setting | None = None) -> Capture:
-        """Begin a capture; needs a running event loop. Raises CaptureError: one runs already."""
+        """Begin a capture; needs a running event loop. Raises CaptureError when one runs already."""
         if self._active is not None:
             raise CaptureError(
-                "A capture is running", f"It has {self._active.remaining_s:.0f} seconds to go.", "End it first, or wait for it."
+                "A capture is running", f"It ends in {self._active.remaining_s:.0f} seconds.", "Stop it first, or wait for it."
             )
         capture = Capture(request, tokens=self.tokens, setting=setting)
         self._active = capture
@@ -42,7 +38,7 @@ class Profiler:
         return capture
 
     async def close(self) -> None:
-        """Cancel what runs; afterwards no py-spy of this program is left."""
+        """Cancel the running capture, and wait until its py-spy has ended."""
         if self._active is not None:
             await self._active.cancel()
 

@@ -1,4 +1,4 @@
-"""py-spy as a program: where it is, its command line, and what its messages mean."""
+"""py-spy as a program: its path, its command line, and its messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODE_FLAGS: dict[CaptureMode, tuple[str, ...]] = {
 }
 """Native frames can't be read without stopping the program; py-spy refuses the two flags together.
 
-By function, a fifth less is read from the program's memory than with the line of each frame: what is always on must be cheap.
+By function, py-spy reads a fifth less of the program's memory than with lines.
 """
 
 COMPLAINTS_KEPT = 5
@@ -107,7 +107,7 @@ class Report:
 
 
 def read_report(stdout: str, stderr: str) -> Report:
-    """The figures in what py-spy printed; without its tally, each line of standard error is taken for a failure."""
+    """Parse py-spy's output; without its tally, each line of standard error counts as a failure."""
     lines = [line for line in map(_complaint, stderr.splitlines()) if line]
     tally = _TALLY.search(stdout) or _TALLY.search(stderr)
     behind = [float(match["seconds"]) for match in _BEHIND.finditer(stdout + stderr)]

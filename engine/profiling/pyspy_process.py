@@ -1,4 +1,4 @@
-"""The child process that py-spy runs in: started behind a gate, listened to, and ended for sure."""
+"""The child process that py-spy runs in: started suspended, its output read, and reliably ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine import child
 from engine.clock import NS_PER_S
 from engine.profiling import launcher
 
-LAST_WORDS_S = 1.0
+END_S = 1.0
 """How long a cancelled child has to end by itself."""
 KEPT_OUTPUT = 65_536
 """Characters of its messages that are kept."""
@@ -25,28 +25,28 @@ class ProcessTime:
 
     def __init__(self, pid: int) -> None:
         self._stat = Path(f"/proc/{pid}/stat")
-        self._looks: list[tuple[int, float]] = []
+        self._samples: list[tuple[int, float]] = []
 
-    def look(self, at_ns: int) -> None:
-        """Remember how much it has used."""
+    def sample(self, at_ns: int) -> None:
+        """Read the CPU time used so far."""
         with contextlib.suppress(OSError, ValueError, IndexError):
             fields = self._stat.read_bytes().rpartition(b")")[2].split()
-            self._looks.append((at_ns, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")))
+            self._samples.append((at_ns, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")))
 
     @property
     def percent(self) -> float | None:
         """Per cent of one core between the first and the last sample."""
-        if len(self._looks) < 2:
+        if len(self._samples) < 2:
             return None
-        (first_ns, first_s), (last_ns, last_s) = self._looks[0], self._looks[-1]
+        (first_ns, first_s), (last_ns, last_s) = self._samples[0], self._samples[-1]
         return (last_s - first_s) / ((last_ns - first_ns) / NS_PER_S) * 100
 
 
 class Wakings:
-    """How often the first thread of a child has woken up since this was made, read from /proc; unknown elsewhere.
+    """Wake-ups of the first thread of a child since this was made, read from /proc; unknown elsewhere.
 
-    py-spy sleeps before each look, so this tells whether it has looked; it is no count of looks, since py-spy waits for other things, too
-    (up to half as often again beside an answer), and does not sleep while it is behind.
+    py-spy sleeps before each sample, so this shows whether it has taken one. It is not a count of samples: py-spy also waits for other
+    things (up to half as often again beside an answer), and does not sleep while it is behind.
     """
 
     def __init__(self, pid: int) -> None:
@@ -56,7 +56,7 @@ class Wakings:
 
     @property
     def count(self) -> int | None:
-        """Wakings so far; what was read last when the child is gone."""
+        """Wake-ups so far; the last value read when the child is gone."""
         if self._before is None:
             return None
         now = self._switches()
@@ -73,9 +73,9 @@ class Wakings:
 
 
 async def spawn(command: Sequence[str], descriptor: int, niceness: int) -> asyncio.subprocess.Process:
-    """Start the gate to `command`, in a session of its own so that no key of the terminal reaches it; it inherits `descriptor`.
+    """Start the launcher of `command`, in its own session so that no key of the terminal reaches it; it inherits `descriptor`.
 
-    Raises OSError: no process can be made.
+    Raises OSError when no process can be made.
     """
     return await asyncio.create_subprocess_exec(
         *child.script_command(launcher.__file__, str(os.getpid()), str(niceness)),
@@ -89,8 +89,8 @@ async def spawn(command: Sequence[str], descriptor: int, niceness: int) -> async
     )
 
 
-async def open_gate(process: asyncio.subprocess.Process) -> None:
-    """Let the gate become its program."""
+async def release(process: asyncio.subprocess.Process) -> None:
+    """Let the launcher become its program."""
     if process.stdin is not None:
         with contextlib.suppress(ConnectionError):
             process.stdin.write(b"\n")
@@ -109,7 +109,7 @@ class Output:
 
     async def whole(self) -> str:
         """All of it, once the child has ended; a grandchild that holds the pipe open is not waited for."""
-        await asyncio.wait({self._reader}, timeout=LAST_WORDS_S)
+        await asyncio.wait({self._reader}, timeout=END_S)
         self._reader.cancel()
         return self._text
 
@@ -133,11 +133,11 @@ async def first_of(*waits: Coroutine[Any, Any, Any], limit_s: float) -> None:
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """Let it end by itself, then make sure that it is gone."""
+    """Interrupt it, then kill it if it has not ended within END_S."""
     if process.returncode is None:
         send(process, signal.SIGINT)
         try:
-            await asyncio.wait_for(process.wait(), LAST_WORDS_S)
+            await asyncio.wait_for(process.wait(), END_S)
         except TimeoutError:
             # Its session is its own: nothing that it may have started stays either.
             with contextlib.suppress(ProcessLookupError):

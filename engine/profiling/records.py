@@ -1,4 +1,4 @@
-"""What a capture is once it is over: one immutable record, and the sentences that explain its mode."""
+"""The record of a finished capture, and the texts that explain its mode."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CaptureMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModeText:
-    """What a person reads about a mode before choosing it."""
+    """The explanation of a mode in the dialog that starts a capture."""
 
     label: str
     sees: str
@@ -47,13 +47,13 @@ MODE_TEXTS: Mapping[CaptureMode, ModeText] = {
         "The program is stopped for each sample and once for about 60 ms at the start; compute threads still don't appear.",
     ),
     CaptureMode.GIL: ModeText(
-        "Only who holds the GIL",
+        "Only the holder of the GIL",
         "Which Python code keeps other Python code waiting.",
         "llama.cpp computes without the GIL, so the engine nearly vanishes.",
     ),
     CaptureMode.IDLE: ModeText(
         "Waiting threads too",
-        "Every Python thread at every moment, so time order shows real time and who waits for what.",
+        "Every Python thread at every moment, so time order shows real time, and what each thread waits for.",
         "Waiting fills most of the picture; hide it with one key. Compute threads don't appear.",
     ),
     CaptureMode.IN_PROCESS: ModeText(
@@ -72,7 +72,7 @@ MODE_TEXTS: Mapping[CaptureMode, ModeText] = {
 
 @dataclass(frozen=True, slots=True)
 class ThreadLane:
-    """How busy one thread of the process was during a capture."""
+    """CPU use of one thread during a capture."""
 
     tid: int
     name: str
@@ -89,12 +89,12 @@ class ThreadLane:
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """What the capture itself cost. None means it can't be known."""
+    """The cost of the capture itself; None is unknown."""
 
     sampler_cpu_pct: float | None = None
     """CPU time of the sampler, per cent of one core."""
     speed_outside: float | None = None
-    """Tokens per second that the same answer would have made without the capture, to go by its tokens beside it."""
+    """Tokens per second of the same answer without the capture, estimated from its tokens before and after."""
     speed_during: float | None = None
     """Tokens per second of the same answer during the capture."""
 
@@ -106,7 +106,7 @@ class Overhead:
         return 1.0 - self.speed_during / self.speed_outside
 
     def words(self) -> str:
-        """The cost in a phrase: what the sampler used, and what became of the speed meanwhile, which others may have slowed down, too."""
+        """One-line summary: sampler CPU and the change in tokens/s, to which other processes may contribute."""
         used = "cost unknown" if self.sampler_cpu_pct is None else f"cost {self.sampler_cpu_pct:.1f} % of a core"
         slowdown = self.slowdown
         if slowdown is None:
@@ -123,7 +123,7 @@ class CaptureRecord:
     """Wall-clock Unix time."""
     mode: CaptureMode
     seconds: float
-    """How long it really sampled."""
+    """Duration of the sampling."""
     rate: int
     """Samples per second asked for; 0 when it isn't known."""
     samples: int
@@ -133,19 +133,19 @@ class CaptureRecord:
     failures: int = 0
     """Samples that could not be read."""
     looks: int | None = None
-    """How often the stacks of all threads were read; None when nobody counted."""
+    """Number of times that the stacks of all threads were read; None if unknown."""
     behind_s: float = 0.0
-    """How far py-spy fell behind its rate, the worst it reported."""
+    """Seconds by which py-spy fell behind its rate at most."""
     notes: tuple[str, ...] = ()
-    """What the person should know: why py-spy could not be used, what it complained about."""
+    """Notes for the user: why py-spy could not be used, and its error messages."""
     turn_id: int | None = None
-    """The turn that ran meanwhile, the last one if there were several."""
+    """The last turn that ran during the capture."""
     model: str = ""
     quant: str = ""
     preset: str = ""
     """Name of the preset in use."""
     tokens: int | None = None
-    """Tokens generated meanwhile; None when nobody counted."""
+    """Tokens generated during the capture; None if unknown."""
     overhead: Overhead = Overhead()
     lanes: tuple[ThreadLane, ...] = ()
     name: str = ""
@@ -155,36 +155,33 @@ class CaptureRecord:
 
     @property
     def has_lines(self) -> bool:
-        """Whether frames say which line ran, not only where their function begins."""
+        """Whether frames have the line that ran."""
         return self.mode is not CaptureMode.PYTHON
 
     @property
     def hides_waiting(self) -> bool:
-        """Whether waiting is left out until somebody asks for it.
-
-        A program that is stopped to be looked at has no idle threads any more, so py-spy then reports those that wait, too.
-        """
+        """Whether waiting is left out by default: py-spy reports waiting threads as busy when it stops the program to sample it."""
         return self.mode is CaptureMode.NATIVE
 
     @property
     def title(self) -> str:
-        """How lists and headings call it."""
+        """Its name in lists and headings."""
         return self.name or (f"Capture {self.id}" if self.id is not None else "Capture")
 
     @property
     def looks_per_second(self) -> float:
-        """What the samples of a thread are divided by to get seconds; 0 when it isn't known.
+        """Samples of a busy thread per second; 0 if unknown.
 
-        Not the rate that was asked for: failures leave samples out, and py-spy (0.4.3) ends after `rate × seconds` pauses of random length,
+        Differs from the requested rate: failures leave samples out, and py-spy (0.4.3) ends after `rate × seconds` pauses of random length,
         which take 4 to 5 % more or less than the seconds for 500 of them.
         """
         return self.looks / self.seconds if self.looks and self.seconds else float(self.rate)
 
     def time(self, samples: int) -> str:
-        """A number of samples in seconds, or in samples where the rate isn't known."""
+        """Format a number of samples as seconds, or as samples if the rate is unknown."""
         return f"{samples / self.looks_per_second:.2f} s" if self.rate else f"{samples:,} samples"
 
 
 def record_of_file(name: str, stacks: FoldedStacks, started_ms: int = 0) -> CaptureRecord:
-    """Folded stacks from a file, as a record that was never made here; `started_ms` is the file's age."""
+    """Make a record of folded stacks from a file; `started_ms` is the date of the file."""
     return CaptureRecord(started_ms, CaptureMode.FILE, 0.0, 0, stacks.total, stacks, name=name)

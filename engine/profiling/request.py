@@ -18,14 +18,14 @@ HIGHEST_RATE = 1000
 
 @dataclass(frozen=True, slots=True)
 class CaptureRequest:
-    """What to record."""
+    """The options of a capture."""
 
     seconds: int = DEFAULT_SECONDS
     rate: int | None = None
-    """Samples per second; None takes DEFAULT_RATE, or fewer where looking is dear (see `planned_rate`)."""
+    """Samples per second; None is DEFAULT_RATE, or less where sampling is expensive (see `planned_rate`)."""
     mode: CaptureMode = CaptureMode.PYTHON
     pid: int | None = None
-    """Another process than this one."""
+    """Another process to record; None is this one."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.seconds <= LONGEST_SECONDS:
@@ -35,7 +35,7 @@ class CaptureRequest:
 
     @property
     def own_process(self) -> bool:
-        """Whether this very process is recorded."""
+        """Whether this process is recorded."""
         return self.pid in {None, os.getpid()}
 
     def planned_rate(self) -> int:

@@ -1,9 +1,9 @@
 """The cost of one py-spy sample of this process, and the sampling rate that follows from it.
 
 py-spy (0.4.3) reads a process through `process_vm_readv`, piece by piece: six calls for a frame, and it reads the frames of waiting threads
-before it leaves them out. So a look takes as long as some hundreds of these calls, and how long those take depends on the machine: 1.5 to
-1.9 µs on a virtual one (2 vCPU EPYC). Where every core decodes, what py-spy runs is lost to tokens/s. So, like perf
-(`kernel.perf_cpu_time_max_percent`), a capture takes fewer samples where they are dear.
+before it leaves them out. So a sample takes as long as some hundreds of these calls, whose duration depends on the machine: 1.5 to
+1.9 µs on a virtual one (2 vCPU EPYC). Where every core decodes, py-spy's CPU time is lost to tokens/s. So, like perf
+(`kernel.perf_cpu_time_max_percent`), a capture takes fewer samples where they are expensive.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from types import FrameType
 from engine.clock import NS_PER_S
 
 SHARE = 0.022
-"""Share of a core that py-spy may take while it samples. With its start, and the countdown on the screen, tokens/s lose at most 0.03."""
+"""Share of a core that py-spy may use while it samples. With its start, and the countdown on the screen, tokens/s fall by at most 3 %."""
 
-CALLS_PER_FRAME, CALLS_PER_THREAD, CALLS_PER_LOOK = 6.0, 25.0, 80.0
+CALLS_PER_FRAME, CALLS_PER_THREAD, CALLS_PER_SAMPLE = 6.0, 25.0, 80.0
 """The time of a sample, in units of a call: for each frame, for each thread, and in any case. Fitted to 1 to 8 threads with 1 to 105 frames
 in all (py-spy 0.4.3, `--nonblocking --function`, Linux 6.18, 2 vCPU EPYC), and for the program beside an answer right within 15 %.
 """
@@ -27,12 +27,12 @@ in all (py-spy 0.4.3, `--nonblocking --function`, Linux 6.18, 2 vCPU EPYC), and 
 STEP = 5
 """Samples per second between two rates that are taken."""
 USUAL_FRAMES, USUAL_THREADS = 45, 7
-"""What there is to read while an answer grows (Python 3.11, Textual 8.2): a capture may begin before the engine stands."""
+"""Frames and threads while an answer grows (Python 3.11, Textual 8.2): a capture may begin before the engine runs."""
 
 _CALLS = 40
 _TRIES = 10
 _READ_BYTES = 80
-"""What py-spy reads most often: a frame of Python 3.11."""
+"""Size of what py-spy reads most often, a frame of Python 3.11."""
 
 
 class _Vector(ctypes.Structure):
@@ -42,29 +42,29 @@ class _Vector(ctypes.Structure):
 
 
 def affordable_rate(most: int) -> int:
-    """Samples per second of this process that stay within SHARE of a core: at most `most`, also where the cost can't be measured.
+    """The highest sampling rate that keeps py-spy under SHARE of a core; at most `most`, also where the cost can't be measured.
 
-    In steps of STEP, so that captures are of one rate although no two measurements agree.
+    In steps of STEP, so that captures have the same rate although measurements differ.
     """
-    look_s = look_cost_s()
-    if look_s is None:
+    sample_s = sample_cost_s()
+    if sample_s is None:
         return most
-    rate = int(SHARE / look_s)
+    rate = int(SHARE / sample_s)
     return max(1, min(most, rate - rate % STEP or rate))
 
 
-def look_cost_s() -> float | None:
+def sample_cost_s() -> float | None:
     """Predicted seconds for one py-spy sample of this process; None elsewhere than on Linux. Takes half a millisecond."""
     call_s = _call_s()
     if call_s is None:
         return None
     stacks = sys._current_frames()
     frames = max(USUAL_FRAMES, sum(_depth(frame) for frame in stacks.values()))
-    return call_s * (CALLS_PER_FRAME * frames + CALLS_PER_THREAD * max(USUAL_THREADS, len(stacks)) + CALLS_PER_LOOK)
+    return call_s * (CALLS_PER_FRAME * frames + CALLS_PER_THREAD * max(USUAL_THREADS, len(stacks)) + CALLS_PER_SAMPLE)
 
 
 def _call_s() -> float | None:
-    """Seconds for one call, the quickest of some tries: a busy machine is slower, but not for longer than it is busy."""
+    """Seconds for one call, the fastest of some tries, since a busy machine is slower."""
     if sys.platform != "linux":
         return None
     read = ctypes.CDLL(None).process_vm_readv
@@ -83,7 +83,7 @@ def _call_s() -> float | None:
 
 
 def _depth(frame: FrameType | None) -> int:
-    """Frames of a stack; of one that runs an event loop, those that are there while it waits: a look seldom finds more."""
+    """Frames of a stack; of one that runs an event loop, those while it waits: a sample seldom finds more."""
     depth = 0
     while frame is not None:
         depth = 2 if frame.f_code.co_name == "_run_once" else depth + 1

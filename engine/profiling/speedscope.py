@@ -64,12 +64,9 @@ def _fold(file: _File) -> FoldedStacks:
 
 
 def speedscope_document(stacks: FoldedStacks, *, rate: float, name: str) -> bytes:
-    """The profile as a document that speedscope opens: one sampled profile per thread, in order of time where it is known.
+    """Make a speedscope document: one sampled profile per thread, in order of time where it is known.
 
-    Args:
-        stacks: The profile.
-        rate: Samples per second of a busy thread, 0 when it isn't known.
-        name: Title shown there.
+    `rate` is in samples per second of a busy thread, 0 if unknown; `name` is the title.
     """
     frames: dict[str, int] = {}
     profiles = []

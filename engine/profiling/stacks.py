@@ -1,7 +1,7 @@
-"""Folded stacks: how often each distinct stack was seen, from the thread at the root to the frame that ran.
+"""Folded stacks: the number of samples of each distinct stack, from the thread to the frame that ran.
 
-The text form is the one all flamegraph tools read, `frame;frame;frame COUNT`. It sums over time; `FoldedStacks.runs` keeps the
-order beside it where the source has one (py-spy's speedscope output does, folded text from elsewhere does not).
+The text form is the one that all flamegraph tools read, `frame;frame;frame COUNT`. It sums over time; `FoldedStacks.runs` has the order
+where the source has one (py-spy's speedscope output has, folded text has not).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from engine.text import printable
 MAX_BYTES = 64 * 1024 * 1024
 """Largest folded file that is read: some 200,000 stacks, four times what an hour of py-spy leaves."""
 MAX_STACKS = 200_000
-"""Most distinct stacks of one profile."""
+"""Largest number of distinct stacks in a profile."""
 MAX_DEPTH = 2_000
-"""Deepest stack that is taken; Python's own limit is 1,000 frames."""
+"""Largest depth of a stack; Python's own limit is 1,000 frames."""
 MAX_COUNT_DIGITS = 12
-"""Longest count that is taken for one."""
+"""Longest count that is parsed as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class FoldedStacks:
     runs: tuple[tuple[int, int], ...] = ()
     """Index of a stack and how many samples in a row had it, in order of time, one thread after the other; empty when unknown."""
     malformed: int = 0
-    """Lines of the source that were no folded stacks."""
+    """Lines of the source that are not folded stacks."""
 
     @property
     def total(self) -> int:
@@ -82,7 +82,7 @@ class StackCounter:
             runs.append([stack, count])
 
     def folded(self) -> FoldedStacks:
-        """What was collected so far."""
+        """The stacks collected so far."""
         frames = [";".join(stack) for stack in self._ids]
         counts: dict[str, int] = {}
         order: list[tuple[str, int]] = []
@@ -105,7 +105,7 @@ class StackCounter:
 
 
 def parse_folded(lines: Iterable[bytes]) -> FoldedStacks:
-    """Folded stacks from text that may come from anywhere: lines that are none are counted, frames are made harmless.
+    """Parse folded stacks from untrusted text: other lines are counted, frames are made harmless.
 
     Raises CaptureError: no line is a folded stack, or there are more than MAX_STACKS distinct ones.
     """
@@ -134,7 +134,7 @@ def parse_folded(lines: Iterable[bytes]) -> FoldedStacks:
 def read_folded(path: Path) -> FoldedStacks:
     """The folded stacks of a file.
 
-    Raises CaptureError: the file can't be read, is no regular file, is larger than MAX_BYTES or holds no folded stacks.
+    Raises CaptureError: the file can't be read, is not a regular file, is larger than MAX_BYTES or holds no folded stacks.
     """
     try:
         # Without waiting: opening a pipe that nobody writes to would never return.
@@ -167,7 +167,7 @@ def _bounded_lines(lines: Iterator[bytes], limit: int) -> Iterator[bytes]:
 
 
 class _CleanFrames(dict[str, str]):
-    """The frame that each text of the source becomes; a thread's root loses its id, so that two captures can be compared."""
+    """Maps the frames of the source to harmless ones; threads lose their id, so that two captures can be compared."""
 
     def __missing__(self, text: str) -> str:
         thread = thread_name(text)

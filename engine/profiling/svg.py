@@ -34,13 +34,7 @@ HUES: dict[Module, tuple[int, int]] = {
 
 
 def svg_document(tree: FlameTree, *, time: Callable[[int], str], title: str) -> bytes:
-    """The tree with its root on top, widths in proportion to samples.
-
-    Args:
-        tree: What to draw.
-        time: Says what a number of samples stands for.
-        title: Heading of the picture.
-    """
+    """Draw the tree with its root on top, widths in proportion to samples. `time` formats a number of samples as a duration."""
     blocks = list(_blocks(tree))
     depth = max((level for _, level, _, _ in blocks), default=0) + 1
     height = HEAD + depth * ROW + MARGIN

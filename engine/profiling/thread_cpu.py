@@ -1,4 +1,4 @@
-"""How busy each thread of this process was during a capture: the part that py-spy can't see, native compute threads included."""
+"""CPU use of each thread during a capture, native compute threads included, which py-spy doesn't see."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class LaneRecorder:
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._times = ThreadTimes(proc)
-        self._looks = 0
+        self._samples = 0
         self._lanes: dict[int, tuple[str, list[float]]] = {}
         self._python: dict[int | None, str] = {}
 
-    def look(self, now_ns: int) -> None:
+    def sample(self, now_ns: int) -> None:
         """Add the figures since the last sample; the first call only begins."""
         self._python |= {thread.native_id: thread.name for thread in threading.enumerate()}
         shares = self._times.read(now_ns)
         if not shares:
             return
         for share in shares:
-            _, figures = self._lanes.setdefault(share.tid, (share.name, [0.0] * self._looks))
+            _, figures = self._lanes.setdefault(share.tid, (share.name, [0.0] * self._samples))
             figures.append(round(share.running_pct, 1))
-        self._looks += 1
+        self._samples += 1
         for _, figures in self._lanes.values():
-            figures.extend([0.0] * (self._looks - len(figures)))
+            figures.extend([0.0] * (self._samples - len(figures)))
 
     def finish(self) -> tuple[ThreadLane, ...]:
         """The busiest lanes first, threads of Python under the names that the stacks give them; ends the recording."""

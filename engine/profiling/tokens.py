@@ -1,4 +1,4 @@
-"""Which tokens were generated while a capture ran, and how fast beside it: what makes captures comparable and their cost known."""
+"""The tokens generated during a capture, and the speed before and after: makes captures comparable and measures their cost."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ REMEMBERED = 131_072
 """Tokens of the past that are kept: half an hour at 70 tokens/s, in at most 16 MB."""
 
 FEWEST_GAPS = 8
-"""A speed from fewer inter-token gaps than this is not a speed."""
+"""Fewest inter-token gaps for a speed."""
 
 SHORTEST_ASIDE_NS = 2 * NS_PER_S
-"""The least that is looked at before and after a span: the further away, the more has changed by itself."""
+"""Shortest time before and after a span that is compared with it."""
 
 CERTAIN = 0.05
-"""Largest standard error, as a share, of a speed that is said to be what would have been."""
+"""Largest relative standard error of an estimated speed."""
 
 Gaps = list[tuple[int, int]]
-"""Inter-token gaps: where in its turn the later token stands, and nanoseconds."""
+"""Inter-token gaps: position of the later token in its turn, and nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,13 @@ class Work:
     speed_during: float | None
     """Tokens per second inside the span."""
     speed_outside: float | None
-    """Tokens per second that the same turns would have made there, to go by their tokens beside the span (as long before and after it as
-    it is itself). A token takes longer the more stand before it, so this is read off a straight line through the gaps; None when the
-    line leaves more than CERTAIN open.
+    """Estimated tokens per second of the same turns without the capture, from their tokens before and after the span (each as long as the
+    span). Tokens get slower with the length of the context, so it is a linear fit through the gaps; None when its error exceeds CERTAIN.
     """
 
 
 class TokenLog:
-    """Engine timestamps of the latest tokens, by turn. Fed and asked on one thread."""
+    """Engine timestamps of the latest tokens, by turn. Not thread-safe."""
 
     def __init__(self) -> None:
         self._tokens: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)

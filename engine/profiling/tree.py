@@ -1,7 +1,7 @@
-"""Flame trees: stacks merged by what they begin with, and the tables made from them.
+"""Flame trees: stacks merged by their common beginnings, and the tables made from them.
 
-Ten thousand stacks have a quarter of a million nodes, of which a terminal shows a thousand. So a tree is kept as its sorted stacks: a
-node is a range of neighbours that begin alike, found when somebody looks at it, and its weight is a difference of two prefix sums.
+Ten thousand stacks have a quarter of a million nodes, of which a terminal shows a thousand. So a tree is stored as sorted stacks: a node
+is a range of stacks with the same beginning, found on demand, and its weight is a difference of two prefix sums.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Node(NamedTuple):
 
 
 class FlameTree:
-    """Merged stacks. Weights are whole numbers: samples, or what the maker of the tree takes instead."""
+    """Merged stacks. Weights are integers, usually samples."""
 
     def __init__(self, stacks: Iterable[tuple[Stack, int]], *, order: Order = Order.HEAVY, root: str = "all") -> None:
-        """`stacks` are frames with a weight; in time order they must come thread by thread, as they happened."""
+        """`stacks` are frames with a weight; for time order they come thread by thread, in order of time."""
         entries = list(stacks)
         if order is Order.HEAVY:
             entries.sort(key=itemgetter(0))
@@ -75,11 +75,11 @@ class FlameTree:
         return self.total(node) - sum(map(self.total, self.children(node)))
 
     def start(self, node: Node) -> int:
-        """Weight of everything before the node; its place in time when the tree is in time order."""
+        """Weight of everything before the node; its position in time in a tree in time order."""
         return self._before[node.first]
 
     def children(self, node: Node) -> list[Node]:
-        """What the node called, in the order of the tree."""
+        """The callees of the node, in the order of the tree."""
         found = self._children.get(node)
         if found is None:
             found = list(self._split(node))
@@ -97,7 +97,7 @@ class FlameTree:
         return sum(weight for frames, weight in self.entries() if not hits.isdisjoint(frames))
 
     def functions(self) -> list[FunctionRow]:
-        """Own and total weight of every function, the threads' roots left out; recursion counts once per stack."""
+        """Own and total weight of every function, without threads; recursion counts once per stack."""
         return list(self._functions.values())
 
     def function(self, frame: str) -> FunctionRow:
@@ -151,29 +151,21 @@ class FunctionRow:
 def frames_of(
     stacks: FoldedStacks, *, thread: str | None = None, hide_idle: bool = False, lines: bool = False, order: Order = Order.HEAVY
 ) -> Iterator[tuple[Stack, int]]:
-    """The stacks as lists of frames, as a tree takes them.
-
-    Args:
-        stacks: The profile.
-        thread: Only this one.
-        hide_idle: Leave out stacks that end in waiting.
-        lines: Keep the line that ran apart from other lines of the same function.
-        order: Time order gives one entry per run; it needs `stacks.runs`.
-    """
-    return TakenApart(stacks, lines=lines).entries(thread=thread, hide_idle=hide_idle, order=order)
+    """The stacks with their counts, as `FlameTree` takes them; see `SplitStacks`."""
+    return SplitStacks(stacks, lines=lines).entries(thread=thread, hide_idle=hide_idle, order=order)
 
 
-class TakenApart:
-    """A profile whose stacks were taken apart into frames, which costs more than a tree: once for all trees that are made of it."""
+class SplitStacks:
+    """A profile with its stacks split into frames, which costs more than a tree: done once for all trees of it."""
 
     def __init__(self, stacks: FoldedStacks, *, lines: bool = False) -> None:
-        """`lines` keeps the line that ran apart from other lines of the same function."""
+        """With `lines`, lines of the same function are separate frames."""
         texts = _FrameTexts(lines)
         self._profile = stacks
         self._stacks: list[Stack] = [tuple([texts[frame] for frame in stack.split(";")]) for stack in stacks.stacks]
 
     def entries(self, *, thread: str | None = None, hide_idle: bool = False, order: Order = Order.HEAVY) -> Iterator[tuple[Stack, int]]:
-        """What `frames_of` gives, for these choices."""
+        """The stacks and their counts: of one thread, without those that end in waiting, or in order of time, an entry per run."""
         profile = self._profile
         pairs = profile.runs if order is Order.TIME and profile.runs else enumerate(profile.counts)
         for index, count in pairs:
@@ -192,7 +184,7 @@ class TakenApart:
 
 
 class _FrameTexts(dict[str, str]):
-    """Each distinct frame as one object, with or without its line: comparing neighbours is then mostly a comparison of addresses."""
+    """Interns frames, with or without their lines: comparing neighbours is then mostly a comparison of addresses."""
 
     def __init__(self, lines: bool) -> None:
         super().__init__()
@@ -205,10 +197,10 @@ class _FrameTexts(dict[str, str]):
 
 
 def callers_of(stacks: Iterable[tuple[Stack, int]], frame: str) -> FlameTree:
-    """Who called a function: its stacks upside down, from its outermost call towards the thread."""
+    """The callers of a function: its stacks inverted, from its outermost call towards the thread."""
     return FlameTree(((frames[: frames.index(frame)][::-1], weight) for frames, weight in stacks if frame in frames), root=frame)
 
 
 def callees_of(stacks: Iterable[tuple[Stack, int]], frame: str) -> FlameTree:
-    """What a function called: its stacks from its outermost call on."""
+    """The callees of a function: its stacks from its outermost call on."""
     return FlameTree(((frames[frames.index(frame) + 1 :], weight) for frames, weight in stacks if frame in frames), root=frame)

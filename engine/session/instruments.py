@@ -72,18 +72,10 @@ class Instruments:
         reader: Reader | None = None,
         sampler: HostSampler | None = None,
     ) -> None:
-        """Begin to measure; must be called on the running event loop.
+        """Start measuring; must be called on the running event loop.
 
-        Args:
-            journal: Where samples and marks are logged.
-            emit: Takes notices.
-            threads_now: Returns the thread counts in force.
-            alerts: The config's `[alerts]`, over the defaults.
-            reader: Reads what is usual here; without one no alert says that anything is unusual.
-            sampler: Samples the machine; by default the one for this operating system.
-
-        Raises:
-            UsageError: There is no such alert.
+        `alerts` are the config's limits over the defaults, `reader` reads what is usual on this host, `sampler` samples the machine.
+        Raises UsageError when there is no such alert.
         """
         self.meter = Meter(alert_limits=alerts)
         self.tick_s = TICK_S
@@ -179,11 +171,7 @@ class Instruments:
                 self._start(self._read_traffic(event.engine))
 
     def figures(self, taken_share: float | None = None) -> TurnFigures:
-        """What was measured around the turn under way so far.
-
-        Args:
-            taken_share: Share of the turn in which its compute threads waited for a CPU, from the engine; None where that can't be known.
-        """
+        """The measurements of the turn so far. `taken_share` is the share of it in which compute threads waited for a CPU, if known."""
         noise = self.meter.noise
         noise.waited(taken_share)
         self._turn.judged, self._turn.noisy, self._turn.disturbed = noise.judged, noise.verdict(), noise.share

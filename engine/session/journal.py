@@ -1,8 +1,8 @@
-"""The queue of writes to the store: the conversation never waits for the disk, and continues without it.
+"""The queue of writes to the store: the conversation never waits for the disk.
 
-Every write is a job of one queue, so a session exists before its messages and a message before its turn. A job that the disk refuses, or a
-lock, stays at the head of the queue and is tried again until it succeeds; meanwhile the chat continues, with a notice. When the file
-was replaced or deleted, the conversation under way is saved in the file that is there now.
+Writes happen in order, so a session exists before its messages and a message before its turn. A job that fails because of the disk or a
+lock stays at the head of the queue and is retried until it succeeds; meanwhile the chat continues, with a notice. When the file was
+replaced or deleted, the current conversation is saved in the file that is there now.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from engine.store.errors import SessionMissingError, StoreSwappedError
 from engine.store.writer import SENSELESS, Store
 
 CLOSE_TIMEOUT_S = 2.0
-"""How long the end of the program waits for the disk: a hung-up terminal must be gone within 3 s."""
+"""Limit for the last writes at the end of the program: after a hang-up it must end within 3 s."""
 
 RETRY_S = 1.0
-"""Between two tries of a write that failed."""
+"""Interval between retries of a failed write."""
 
 Job = Callable[[Store], Awaitable[object]]
 
 
 @dataclass(slots=True)
 class LoggedSession:
-    """A conversation on its way into the database; `id` is None until the row is there, and stays None when it isn't logged."""
+    """The row of a conversation; `id` is None until it is in the database, and stays None when it isn't logged."""
 
     title: str
     created_ms: int
@@ -53,7 +53,7 @@ class Journal:
     """The queue of writes of one program run."""
 
     def __init__(self, store: Store | None, on_change: Callable[[XchatError | None], None]) -> None:
-        """`on_change` is called with why nothing is written from now on, and with None when everything is again."""
+        """`on_change` is called with the error when writing begins to fail, and with None when it works again."""
         self._store = store
         self._on_change = on_change
         self.session: LoggedSession | None = None
@@ -62,20 +62,20 @@ class Journal:
         """An xchat before this one ended without closing the database."""
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._failing = asyncio.Event()
-        """Set while the job at the head of the queue is tried again and again."""
+        """Set while the job at the head of the queue is retried."""
         self._closing = asyncio.Event()
-        """Set for one more try at once."""
+        """Set to retry at once."""
         self._awaited: set[asyncio.Future[None]] = set()
-        """Jobs of `run`, whose callers don't wait for a disk that refuses."""
+        """Jobs of `run`, which fail instead of being retried."""
         self._worker = asyncio.create_task(self._work(), name="journal") if store is not None else None
 
     @property
     def on(self) -> bool:
-        """Whether what happens now is written."""
+        """Whether writes succeed."""
         return self._store is not None and not self._failing.is_set()
 
     def begin(self, title: str, created_ms: int, messages: Callable[[], Sequence[Message]] = tuple) -> None:
-        """Go on with a new session of these messages; its row is made before anything that is logged for it."""
+        """Make a new session with these messages the current one; its row is written before anything else of it."""
         session = self.session = LoggedSession(title, created_ms, messages=messages)
 
         async def create(store: Store) -> None:
@@ -100,13 +100,13 @@ class Journal:
             try:
                 await statement(store, session.id)
             except SessionMissingError:
-                session.id = None  # deleted by another xchat: what is said in it from now on isn't logged
+                session.id = None  # deleted by another xchat: it is no longer logged
                 raise
 
         self.add(write)
 
     def mark(self, turn_id: int | None, kind: str, text: str) -> None:
-        """A mark on the time line: a preset change, a move of the thread governor, a stall, a capture, an alert."""
+        """Log an event: a preset change, a decision of the thread governor, a stall, a capture, an alert."""
         session, at_ms = self.session, wall_ms()
 
         async def put(store: Store) -> None:
@@ -115,12 +115,12 @@ class Journal:
         self.add(put)
 
     def sample(self, sample: Sample) -> None:
-        """The machine at one moment; never waits."""
+        """Log a sample of the machine; never waits."""
         if self._store is not None:
             self._store.put_sample(replace(sample, session_id=self.session.id if self.session else None))
 
     async def run(self, job: Callable[[Store], Awaitable[None]]) -> None:
-        """Do `job` after everything queued before it, and wait for it; its StoreError is the caller's."""
+        """Run `job` after everything queued before it, and wait for it. Raises its StoreError."""
         if not self.on:
             raise _not_logged()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -151,7 +151,7 @@ class Journal:
                     wait.cancel()
 
     async def close(self) -> None:
-        """Write what is queued, then close the database; gives up after CLOSE_TIMEOUT_S."""
+        """Write the queued jobs and close the database, each within CLOSE_TIMEOUT_S."""
         if self._worker is None:
             return
         self._closing.set()
@@ -180,7 +180,7 @@ class Journal:
             self._jobs.task_done()
 
     async def _done(self, job: Job) -> bool:
-        """Do a job; returns whether it is done with, for good or for nothing."""
+        """Run a job; return whether it is finished, written or lost."""
         assert self._store is not None
         try:
             await job(self._store)
@@ -200,7 +200,7 @@ class Journal:
         return True
 
     async def _reopen(self) -> bool:
-        """Write to the file that is at the path now; returns whether one could be opened."""
+        """Open the file that is at the path now; return whether it could be opened."""
         assert self._store is not None
         before = self._store
         try:
@@ -221,4 +221,4 @@ class Journal:
 
 
 def _not_logged() -> StoreError:
-    return StoreError("Sessions are not logged now", "", "The status line says why; it is tried again every second.")
+    return StoreError("Sessions are currently not logged", "", "The status line shows why. Writing is retried every second.")

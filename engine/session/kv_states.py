@@ -1,7 +1,7 @@
-"""A conversation's KV state between programs and models: kept when that is cheaper than prefilling again, put back when it fits.
+"""Saves a conversation's KV state across runs and models when that is cheaper than prefilling again, and restores it.
 
-What is put back is only ever a head start: the engine compares its tokens with each prompt, so a state that is stale, or of another
-branch, costs nothing but the time to read it.
+The engine compares the tokens of a restored state with each prompt, so a stale state, or one of another branch, costs only the time to
+read it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from engine.host.topology import read_room
 from engine.models.kv_files import KvFolder, worth_saving
 
 LEAST_TOKENS: Final = 256
-"""A shorter conversation is prefilled sooner than a file is found."""
+"""Shorter conversations are prefilled again."""
 DISK_BYTES_PER_S: Final = 200e6
-"""What any disk that holds models can do."""
+"""Assumed speed of the disk."""
 LONGEST_WRITE_S: Final = 5.0
-"""Nobody waits longer than this for a program to end."""
+"""Limit for saving at the end of the program."""
 MEMORY_SHARE: Final = 4
-"""A state is copied through memory: at most this part of what is free."""
+"""A state may take one part in this many of the free memory while it is copied."""
 
 
-class KvKeeping:
-    """Keeps states of the one conversation that the engine holds. Lives on the event loop's thread."""
+class KvStates:
+    """Saves and restores the KV states of conversations. Lives on the event loop's thread."""
 
     def __init__(self, backend: Callable[[], Backend], folder: Callable[[], KvFolder] = KvFolder) -> None:
         """`backend` returns the engine in use; `folder` is made on a thread, when it is first needed."""
@@ -45,10 +45,7 @@ class KvKeeping:
             self.held = 0
 
     def keep(self, session_id: int, prefill_per_s: float | None) -> None:
-        """Keep what the engine holds now as the state of that conversation, if that pays; written in the background.
-
-        What the engine is asked for afterwards finds it as it was.
-        """
+        """Save the engine's current state for a conversation, in the background, if that is cheaper than prefilling it again."""
         backend = self._backend()
         if prefill_per_s is None or not backend.capabilities.kv_state:
             return
@@ -58,8 +55,8 @@ class KvKeeping:
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def put_back(self, session_id: int) -> int:
-        """Give the engine what was kept of that conversation for the model it has; returns how many tokens it holds of it."""
+    async def restore(self, session_id: int) -> int:
+        """Restore the saved state of a conversation for the loaded model; return the number of tokens that the engine holds then."""
         backend = self._backend()
         key = backend.state_key if backend.capabilities.kv_state else None
         if key is None:
@@ -70,16 +67,16 @@ class KvKeeping:
         return await asyncio.wrap_future(backend.put_state(HeldState(key, saved.tokens, saved.state)))
 
     async def written(self) -> None:
-        """Return when all that was to be kept is on the disk."""
+        """Return when every state is on the disk."""
         while self._writing:
             await asyncio.wait(self._writing)
 
     async def forget(self, session_id: int) -> None:
-        """Remove what was kept of a conversation."""
+        """Delete the saved states of a conversation."""
         await asyncio.to_thread(forget_states, session_id, self._make_folder())
 
     async def forget_missing(self, exists: Callable[[int], Awaitable[bool]]) -> None:
-        """Remove what was kept of conversations that are deleted since."""
+        """Delete the saved states of deleted conversations."""
         folder = await asyncio.to_thread(self._make_folder)
         for session_id in {session_of(name) for name in await asyncio.to_thread(folder.names)} - {None}:
             if session_id is not None and not await exists(session_id):
@@ -99,7 +96,7 @@ class KvKeeping:
 
 
 def state_name(session_id: int, key: StateKey) -> str:
-    """What a state is called: one for each conversation and model, so that going back to a model finds its own."""
+    """The name of a state: one for each conversation and model."""
     return f"{session_id}-{zlib.crc32(key.model.encode()):08x}"
 
 
@@ -110,7 +107,7 @@ def session_of(name: str) -> int | None:
 
 
 def forget_states(session_id: int, folder: KvFolder) -> None:
-    """Remove the states of a deleted conversation, of all models. Blocking."""
+    """Delete the states of a conversation, of all models. Blocking."""
     for name in folder.names():
         if session_of(name) == session_id:
             folder.delete(name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from engine.errors import StoreError
 from engine.records import SessionInfo, TurnRecord
 from engine.session.journal import Journal
-from engine.session.kv_states import KvKeeping
+from engine.session.kv_states import KvStates
 from engine.store.queries.regression import Regression, find_regressions
 from engine.store.queries.sessions import SessionFilter, find_sessions, session_exists
 from engine.store.reader import Reader
@@ -16,7 +16,7 @@ from engine.store.reader import Reader
 class Library:
     """The saved conversations of a session. Reading raises StoreError when there is no database to read."""
 
-    def __init__(self, reader: Reader | None, journal: Journal, states: KvKeeping, new_session: Callable[[], None]) -> None:
+    def __init__(self, reader: Reader | None, journal: Journal, states: KvStates, new_session: Callable[[], None]) -> None:
         """`new_session` begins another conversation, before the current one is deleted."""
         self._reader = reader
         self._journal = journal
@@ -25,7 +25,7 @@ class Library:
 
     @property
     def reader(self) -> Reader:
-        """Answers questions about what is saved. Raises StoreError: there is no database to read."""
+        """The reader of the database. Raises StoreError when there is none."""
         if self._reader is None:
             raise StoreError("There is no database to read", "", "The chat continues, but is not logged; saved sessions can't be listed.")
         return self._reader
@@ -36,7 +36,7 @@ class Library:
         return self._journal.unclean_end
 
     async def sessions(self, *, search: str = "", limit: int = 200) -> Sequence[SessionInfo]:
-        """Saved conversations, pinned and newest first; with `search`, those in which the words occur."""
+        """Saved conversations, pinned and newest first; with `search`, those that contain the words."""
         return await self.reader.read(find_sessions, SessionFilter(search=search), limit)
 
     async def interrupted(self) -> SessionInfo | None:
@@ -44,27 +44,27 @@ class Library:
         return next((info for info in await self.sessions(limit=20) if info.interrupted), None)
 
     async def logged(self) -> None:
-        """Wait until everything so far is in the database, for those who read it there."""
+        """Wait until everything so far is in the database."""
         await self._journal.drain()
 
     async def regressions(self, turn: TurnRecord) -> tuple[Regression, ...]:
-        """What was clearly slower in a finished turn than in this host's own clean turns before it."""
+        """The figures in which a finished turn was clearly slower than earlier clean turns on this host."""
         await self.logged()
         return await self.reader.read(find_regressions, turn)
 
     async def rename(self, session_id: int, title: str) -> None:
-        """Give a saved conversation another title."""
+        """Rename a saved conversation."""
         await self._journal.run(lambda store: store.rename(session_id, title))
         current = self._journal.session
         if current is not None and current.id == session_id:
             current.title = title
 
     async def pin(self, session_id: int, pinned: bool) -> None:
-        """Keep a saved conversation at the top of the list, or no longer."""
+        """Pin a saved conversation to the top of the list, or unpin it."""
         await self._journal.run(lambda store: store.pin(session_id, pinned))
 
     async def delete(self, session_id: int) -> None:
-        """Delete a saved conversation for good; if it is the current one, a new one begins."""
+        """Delete a saved conversation; if it is the current one, a new one begins."""
         current = self._journal.session
         if current is not None and current.id == session_id:
             self._new_session()
@@ -72,7 +72,7 @@ class Library:
         await self._states.forget(session_id)
 
     async def close(self, *, forget_missing: bool) -> None:
-        """Close the database; with `forget_missing`, remove KV states of conversations that are deleted since."""
+        """Close the database; with `forget_missing`, also delete KV states of deleted conversations."""
         if self._reader is not None:
             reader = self._reader
             if forget_missing:

@@ -1,4 +1,4 @@
-"""The facade: one object that the screen and the command line both drive.
+"""The facade that the screen and the command line use.
 
 It lives on the event loop's thread and emits the immutable events of `engine.events`.
 """
@@ -21,7 +21,7 @@ from engine.records import Message, SessionInfo
 from engine.session.conversation import Conversation
 from engine.session.instruments import Instruments
 from engine.session.journal import Journal
-from engine.session.kv_states import KvKeeping
+from engine.session.kv_states import KvStates
 from engine.session.library import Library
 from engine.session.model_finder import ModelFinder
 from engine.session.model_slot import ModelSlot
@@ -53,24 +53,14 @@ class Session:
     ) -> None:
         """Must be called on the running event loop.
 
-        Args:
-            backend: Generates, until a model of another engine is loaded; closed with the session.
-            preset: The settings to begin with.
-            store: Where turns are logged; without one they are not.
-            reader: Where saved sessions are read; without one none are listed.
-            logging_error: Why there is no store, if that is not by choice.
-            finder: Tells which files presets and quants mean; by default among all models of this machine.
-            alerts: Limits of alerts, over the defaults.
-            sampler: Samples the machine; by default the one for this operating system.
-
-        Raises:
-            UsageError: There is no such alert.
+        Without `store` turns are not logged (`logging_error` says why, unless by choice); without `reader` no sessions are listed.
+        `backend` is closed with the session, or when a model of another engine is loaded. Raises UsageError for an unknown alert.
         """
         self._listeners: list[Callable[[Event], None]] = []
         self._closed = False
         self.logging_error = logging_error
         finder = finder or ModelFinder()
-        self._states = KvKeeping(lambda: self.slot.backend)
+        self._states = KvStates(lambda: self.slot.backend)
         self._journal = Journal(store, self._logging_changed)
         self.library = Library(reader, self._journal, self._states, self.new_session)
         self.instruments = Instruments(
@@ -80,7 +70,7 @@ class Session:
         self.turns = Turns(self.slot, self._journal, self.instruments, self.emit)
         self.switching = Switching(self.turns, self._states, load=self.load, finder=finder)
 
-    # Watching
+    # State
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with every event from now on; the returned function ends that."""
@@ -94,12 +84,12 @@ class Session:
 
     @property
     def info(self) -> SessionInfo | None:
-        """The conversation as the log knows it; None until its first message is there, and when it isn't logged."""
+        """The conversation as it is logged; None until its first message is in the log, and when it isn't logged."""
         return self._journal.session.info if self._journal.session else None
 
     @property
     def session_id(self) -> int | None:
-        """The number of the current conversation; None until it is in the database."""
+        """The id of the current conversation; None until it is in the database."""
         return self._journal.session.id if self._journal.session else None
 
     @property
@@ -114,7 +104,7 @@ class Session:
 
     @property
     def engine(self) -> EngineInfo | None:
-        """The model that is loaded, and how."""
+        """The loaded model with its context."""
         return self.slot.engine
 
     @property
@@ -134,14 +124,14 @@ class Session:
 
     @property
     def tokens_held(self) -> int:
-        """Tokens of the conversation that the engine was last known to hold."""
+        """Tokens of the conversation in the KV cache, as last known."""
         return self._states.held
 
     async def wait_idle(self) -> None:
         """Return when no turn is under way."""
         await self.turns.wait_idle()
 
-    # Talking
+    # Messages
 
     def send(self, text: str) -> int:
         """Send `text` as the next message; return the id of its answer.
@@ -165,11 +155,11 @@ class Session:
         return self.turns.ask(Conversation.onward)
 
     def stop(self) -> None:
-        """End the answer under way; what has come so far is kept."""
+        """Stop the answer under way and keep its text."""
         self.turns.stop()
 
     def switch_sibling(self, message_id: int, step: int) -> None:
-        """Show the previous (-1) or next (+1) version of a message with what followed it; nothing happens at the ends."""
+        """Show the previous (-1) or next (+1) version of a message with its continuation; nothing happens at the ends."""
         self.turns.refuse_while_busy("Stop it before moving to another branch.")
         self._branch_changed(self.turns.conversation.step(message_id, step))
 
@@ -184,13 +174,13 @@ class Session:
     # Model and settings
 
     async def load(self, ref: ModelRef, preset: Preset | None = None, *, force: bool = False) -> EngineInfo:
-        """Load a model (under `preset`, else the current one with this as its model); the conversation stays.
+        """Load a model with `preset`, else with the current one; the conversation stays.
 
         Raises:
             UsageError: A turn is under way.
-            ModelError: The file can't be used; what is loaded afterwards is in `engine`.
-            TooLargeError: The memory of this machine can't hold it, and no `force` is used.
-            EngineError: The engine is dead, or there is no memory for the context.
+            ModelError: The model can't be used; `engine` is what is loaded afterwards.
+            TooLargeError: It doesn't fit into memory, and `force` is not set.
+            EngineError: The engine is dead, or the context doesn't fit into memory.
             asyncio.CancelledError: `cancel_load` was called.
         """
         self.turns.refuse_while_busy("Stop it before loading another model.")
@@ -202,7 +192,7 @@ class Session:
             engine = self.slot.engine
             assert engine is not None
             if before is None or before.model.fingerprint != engine.model.fingerprint:
-                await self._put_back_state()
+                await self._restore_state()
             if engine.library and (before is None or before.library != engine.library):
                 self._journal.add(lambda store: store.describe_engine(engine.library))
             self.turns.model_changed()
@@ -212,7 +202,7 @@ class Session:
     # Sessions
 
     def new_session(self) -> None:
-        """Begin another conversation; the one before stays in the log."""
+        """Begin a new conversation; the one before stays in the log."""
         self.turns.refuse_while_busy()
         self._open(ConversationTree(), None)
 
@@ -229,13 +219,12 @@ class Session:
             # Resuming shows where it was cut.
             await self._journal.run(lambda store: store.clear_interrupted(session_id))
         self._open(ConversationTree(stored.messages, stored.info.head_id), stored.info)
-        await self._put_back_state()
+        await self._restore_state()
 
     async def close(self, *, keep_state: bool = False) -> None:
         """Stop, save the partial answer, close the database and free the model. Safe to call twice.
 
-        With `keep_state` the engine's state of the conversation is kept on the disk, if that is cheaper than prefilling it again:
-        it can take seconds.
+        With `keep_state` the KV state is saved, if that is cheaper than prefilling again; it can take seconds.
         """
         if self._closed:
             return
@@ -251,8 +240,6 @@ class Session:
             await self._states.written()
         await self.library.close(forget_missing=keep_state)
         await asyncio.to_thread(self.slot.backend.close)
-
-    # Small things
 
     def _open(self, tree: ConversationTree, info: SessionInfo | None) -> None:
         self._keep_state()
@@ -270,15 +257,15 @@ class Session:
         self.emit(BranchChanged(self.branch))
 
     def _keep_state(self) -> None:
-        """Keep the engine's state of this conversation, if saving it pays."""
+        """Save the KV state of this conversation, if there is one."""
         session_id, engine = self.session_id, self.engine
         if session_id is not None and engine is not None and self._states.held and not self.busy:
             self._states.keep(session_id, self.switching.prefill_speed(engine.model.ref))
 
-    async def _put_back_state(self) -> None:
+    async def _restore_state(self) -> None:
         session_id = self.session_id
         if session_id is not None and self.engine is not None and not self.busy:
-            held = await self._states.put_back(session_id)
+            held = await self._states.restore(session_id)
             if session_id == self.session_id:
                 self._states.held = max(self._states.held, held)
 

@@ -1,7 +1,7 @@
-"""Changing preset, quant, model or threads in the middle of a conversation: the price before, what it cost after, and the way back.
+"""Switches preset, quant, model or threads during a conversation: price before, cost after, and undo.
 
-Hot changes apply at once. The others are worked out on a thread (a preset may name a family, a quant may have to be made), wait
-for the end of the answer under way, and are followed by a load that either succeeds or leaves everything as it was.
+Hot changes apply at once. The others are resolved on a thread (a preset may name a family, a quant may have to be made) and wait for
+the end of the answer under way; then a load either succeeds or leaves everything as it was.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from engine.presets.preset import Cost, Preset, cost_of_change, kv_layout
 from engine.presets.price import Price, PriceHistory, price_of
 from engine.presets.settings import difference, with_values
 from engine.records import TurnRecord
-from engine.session.kv_states import KvKeeping
+from engine.session.kv_states import KvStates
 from engine.session.model_finder import ModelFinder
-from engine.session.target import Point, Targets, comparable, cost_between, describe, of_no_model, rebased
+from engine.session.target import Point, comparable, cost_between, describe, loaded, of_no_model, rebased
 from engine.session.turns import Turns
 
 MOST_STEPS_BACK = 20
 AGAIN_NS = 5 * NS_PER_S
-"""The same key within this time of the notice that a change waits means: do not wait."""
+"""The same request within this time of the notice that it waits stops the answer instead."""
 LEAST_PREFILL = 64
-"""Prompt tokens below which a turn says nothing of how fast the model prefills."""
+"""Prompt tokens below which a turn does not measure the prefill speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class _Request:
     step: Callable[[Point], Point]
-    """From a point to the one asked for; runs on a thread, may raise XchatError."""
+    """Maps a point to the one asked for; runs on a thread, may raise XchatError."""
     by: str
-    """What was asked, in a word that is the same when the same is asked again."""
+    """Identifies the request, to recognize a repeated one."""
     force: bool = False
     undoes: bool = False
 
@@ -68,7 +68,7 @@ class Switching:
     def __init__(
         self,
         turns: Turns,
-        states: KvKeeping,
+        states: KvStates,
         *,
         load: Callable[..., Awaitable[EngineInfo]],
         finder: ModelFinder,
@@ -82,7 +82,8 @@ class Switching:
         self._emit = turns.emit
         self._states = states
         self._load_model = load
-        self._targets = Targets(finder, shelf or (lambda: PresetFolder().load()))
+        self._finder = finder
+        self._shelf = shelf or (lambda: PresetFolder().load())
         self._prices = PriceHistory()
         self._prices_read = asyncio.ensure_future(self._prices.read())
         self._clock = clock
@@ -94,7 +95,7 @@ class Switching:
         self._waits_for: tuple[str, int] | None = None
         self._refused: Point | None = None
 
-    # What a person asks for
+    # Requests
 
     def use(self, preset: Preset) -> None:
         """Switch to these settings: hot ones now, others when the answer under way has ended."""
@@ -102,23 +103,23 @@ class Switching:
         if (preset.model, preset.quant) == (here.model, here.quant) and cost_of_change(here, preset) in (None, Cost.HOT):
             self._apply_hot(preset)
         else:
-            self._ask(partial(self._targets.settings, preset), f"settings of {preset.name}")
+            self._ask(partial(self._settings, preset), f"settings of {preset.name}")
 
     def use_named(self, name: str) -> None:
         """Switch to the preset called `name`."""
-        self._ask(partial(self._targets.named, name), f"preset {name}")
+        self._ask(lambda here: self._named(self._shelf().get(name), here), f"preset {name}")
 
     def next_preset(self, step: int) -> None:
         """Switch to the preset `step` places further in the list, wrapping around its ends."""
-        self._ask(partial(self._targets.next_preset, step), f"presets {step:+}")
+        self._ask(partial(self._next_preset, step), f"presets {step:+}")
 
     def use_quant(self, quant: str) -> None:
         """Switch to this quant of the model in use."""
-        self._ask(partial(self._targets.quant, quant), f"quant {quant}")
+        self._ask(lambda here: _in_quant(here, quant, self._finder.quant(loaded(here), quant)), f"quant {quant}")
 
     def next_quant(self, step: int) -> None:
         """Switch to a smaller (+1) or larger (-1) quant of the model in use."""
-        self._ask(partial(self._targets.next_quant, step), f"quants {step:+}")
+        self._ask(lambda here: _in_quant(here, *self._finder.neighbour(loaded(here), step)), f"quants {step:+}")
 
     def use_model(self, ref: ModelRef, *, force: bool = False) -> None:
         """Load another model under the current settings."""
@@ -157,36 +158,36 @@ class Switching:
         self._ask(lambda _here: before, "back", undoes=True)
 
     def force(self, ref: ModelRef) -> None:
-        """Load after all a file that was refused for the memory it needs, as it was meant then."""
+        """Load a model although it was refused for the memory it needs, with the settings asked for then."""
         refused = self._take_refused(ref)
         self._ask(lambda _here: refused, f"force {ref}", force=True)
 
     def amend(self, ref: ModelRef, changes: Mapping[str, Any]) -> None:
-        """Load a file that was refused for the memory it needs with settings changed: those of a remedy.
+        """Load a model that was refused for the memory it needs, with the changed settings of a remedy.
 
-        Raises UsageError: the settings can't be, together with the others.
+        Raises UsageError when the settings contradict the others.
         """
         refused = self._take_refused(ref)
         quant = changes.get("quant")
         preset = with_values(refused.preset, changes)
-        self._ask(lambda _here: Point(preset, ref if quant is None else self._targets.finder.quant(ref, quant)), f"amend {ref} {changes}")
+        self._ask(lambda _here: Point(preset, ref if quant is None else self._finder.quant(ref, quant)), f"amend {ref} {changes}")
 
     def _take_refused(self, ref: ModelRef) -> Point:
         refused, self._refused = self._refused, None
         return refused if refused is not None and refused.model == ref else Point(of_no_model(self._slot.preset), ref)
 
     async def offers(self) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
-        """All presets with the price of each from here, and the files that are not presets."""
+        """All presets with the price of each, and the files that are not presets."""
         await asyncio.wait([self._prices_read])
         return await asyncio.to_thread(self._offers, self._here())
 
     async def settled(self) -> None:
-        """Return when nothing that was asked for is still to be done."""
+        """Return when no request is left."""
         while self._worker is not None and not self._worker.done():
             await asyncio.wait([self._worker])
 
     async def close(self) -> None:
-        """Give up what is still to be done, and keep what was learned of prices."""
+        """Cancel the requests that are left, and save the prices."""
         if self._worker is not None:
             self._worker.cancel()
             with suppress(asyncio.CancelledError):
@@ -197,13 +198,28 @@ class Switching:
     # From the session
 
     def prefill_speed(self, ref: ModelRef) -> float | None:
-        """Tokens per second that a model was last seen to prefill here."""
+        """Prefill speed of a model in tokens/s when it was last measured here."""
         return self._prices.prefill_speed(str(ref))
 
     def handle(self, event: Event) -> None:
         """Handle an event of the session: learn the prefill speed from a finished turn."""
         if isinstance(event, TurnFinished):
             self._learn_prefill(event.turn)
+
+    # Steps: they read files, so they run on a thread; each may raise XchatError
+
+    def _settings(self, preset: Preset, here: Point) -> Point:
+        same = (preset.model, preset.quant) == (here.preset.model, here.preset.quant)
+        return Point(preset, here.model) if same else self._named(preset, here)
+
+    def _named(self, preset: Preset, here: Point) -> Point:
+        return Point(preset, self._finder.find(preset, here.model))
+
+    def _next_preset(self, step: int, here: Point) -> Point:
+        presets = self._shelf().presets
+        names = list(presets)
+        at = names.index(here.preset.name) if here.preset.name in names else -1 if step > 0 else 0
+        return self._named(presets[names[(at + step) % len(names)]], here)
 
     # One request after the other
 
@@ -219,7 +235,7 @@ class Switching:
             self._worker = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
-        """Work out where all that was asked leads, and go there once, when no answer is under way."""
+        """Resolve all requests to one goal, and switch once, when no answer is under way."""
         await asyncio.wait([self._prices_read])
         last: _Request | None = None
         while self._asked or (self._goal is not None and last is not None):
@@ -240,7 +256,7 @@ class Switching:
             self._goal = last = None
 
     async def _wait_for_the_end_of_the_answer(self, goal: Point, last: _Request) -> None:
-        """Return when no answer is under way, or something else is asked for."""
+        """Return when no answer is under way, or another request comes."""
         if self._turns.busy:
             here = self._here()
             self._waits_for = (last.by, self._clock())
@@ -261,14 +277,14 @@ class Switching:
         if cost is None or cost is Cost.HOT:
             self._apply_hot(goal.preset, undoes=last.undoes)
         elif goal.model is None:
-            self._apply_hot(goal.preset, undoes=last.undoes)  # nothing is loaded: it counts from the first model on
+            self._apply_hot(goal.preset, undoes=last.undoes)  # nothing is loaded: it applies to the first model
         else:
             done = await self._load(here, goal, cost, force=last.force)
             if done != last.undoes:
                 self._past.append(here if done else goal)
 
     async def _load(self, here: Point, goal: Point, cost: Cost, *, force: bool) -> bool:
-        """Load what was asked for; False when everything is as it was before."""
+        """Load the goal; False when everything is as it was before."""
         assert goal.model is not None
         what = describe(here, goal)
         price = self._price(here, goal)
@@ -307,17 +323,17 @@ class Switching:
         self._slot.apply_hot(preset)
 
     def _offers(self, here: Point) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
-        shelf = self._targets.shelf()
+        shelf = self._shelf()
         offers = []
         for preset in shelf.presets.values():
             try:
-                goal = Point(preset, self._targets.finder.find(preset, here.model))
+                goal = self._named(preset, here)
                 offers.append(Offer(preset, self._price(here, goal) if here.model is not None and goal.model is not None else None))
             except XchatError as error:
                 offers.append(Offer(preset, None, str(error)))
         return tuple(offers), shelf.problems
 
-    # What it costs
+    # Prices
 
     def _price(self, here: Point, goal: Point) -> Price:
         before, after = comparable(here, goal)
@@ -334,7 +350,7 @@ class Switching:
         )
 
     def _learn_prefill(self, turn: TurnRecord) -> None:
-        """Remember how fast a model prefills here; from a turn that is not clean only as long as nothing is known."""
+        """Record the prefill speed of a model; that of a turn that is not clean only while none is known."""
         speed = turn.timings.prompt_per_second
         if speed is None or turn.timings.prompt_n < LEAST_PREFILL:
             return
@@ -345,6 +361,10 @@ class Switching:
     def _here(self) -> Point:
         engine = self._slot.engine
         return Point(self._slot.preset, engine.model.ref if engine is not None else None)
+
+
+def _in_quant(here: Point, quant: str, ref: ModelRef) -> Point:
+    return Point(msgspec.structs.replace(here.preset, quant=quant), ref)
 
 
 def _lead(requests: Sequence[_Request], start: Point) -> Point:

@@ -1,4 +1,4 @@
-"""Runs one turn after the other: what is asked goes to the engine, its events come back as facts, the end is logged.
+"""Runs one turn after the other: sends the question to the engine, emits its events as facts, and logs the end.
 
 Backend events are made on the compute thread and hop over to the event loop once per chunk.
 """
@@ -41,7 +41,7 @@ class Turns:
         self.conversation = Conversation()
         self.last_prompt = ""
         self.action_names: Mapping[str, ActionNames] = {}
-        """Keys and commands that the built-in model's answers are to name; empty leaves them as the model says them."""
+        """Keys and commands for the answers of the built-in model; empty leaves them as the model learned them."""
         self.slot = slot
         self._journal = journal
         self.instruments = instruments
@@ -74,12 +74,12 @@ class Turns:
         await self._idle.wait()
 
     def model_changed(self) -> None:
-        """Forget what was known of prompts: another model, or another context, is loaded."""
+        """Reset what depends on the model or the context."""
         self.conversation.first_kept = 0
         self._adapted.clear()
 
     def ask(self, question: Callable[[Conversation], Question]) -> int:
-        """Have a question answered; returns the id of the answer. Raises as `Session.send`."""
+        """Send a question to the engine; return the id of the answer. Raises as `Session.send`."""
         self.refuse_while_busy()
         engine = self.slot.ready()
         asked = question(self.conversation)
@@ -106,7 +106,7 @@ class Turns:
         return answer.id
 
     def stop(self) -> None:
-        """End the answer under way; what has come so far is kept."""
+        """Stop the answer under way and keep its text."""
         if self._turn is not None:
             self.slot.backend.stop(self._turn.answer.id)
 
@@ -118,12 +118,12 @@ class Turns:
                 self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
-        """Handle the queued events. An event leaves the queue when it is done with, so that `arrive` need not wake a loop that is awake."""
+        """Handle the queued events. Each leaves the queue when it is handled, so that `arrive` need not wake a loop that is awake."""
         while self._arrived:
             try:
                 self._take(self._arrived[0])
             except Exception:
-                self._loop.call_soon(self._drain)  # a listener's fault must not keep the rest of the answer back
+                self._loop.call_soon(self._drain)  # an exception of a listener must not delay the rest of the answer
                 raise
             finally:
                 self._arrived.popleft()
@@ -170,8 +170,6 @@ class Turns:
         answer, record = turn.final(end), turn.record(end, self.instruments.figures(end.taken_share))
         self.conversation.tree.add(answer)
         self._journal.write(lambda store, session_id: store.save_turn(replace(record, session_id=session_id), answer))
-        self._journal.write(lambda store, session_id: store.set_head(session_id, answer.id))
-        self._journal.write(lambda store, session_id: store.mark_answering(session_id, False))
         self.emit(TurnFinished(answer, record, end.error))
         if self.slot.backend.dead is not None:
             self.emit(EngineDied(self.slot.backend.dead))

@@ -84,7 +84,7 @@ def test_restarting_runs_none_of_it(ran: Path) -> None:
 async def test_the_profilers_gate_runs_none_of_it(ran: Path) -> None:
     reading, writing = os.pipe()
     process = await pyspy_process.spawn(("/bin/echo", "through"), writing, 0)
-    await pyspy_process.open_gate(process)
+    await pyspy_process.release(process)
     out = await process.stdout.read() if process.stdout else b""
     await process.wait()
     os.close(reading)

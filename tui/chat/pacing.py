@@ -54,7 +54,7 @@ class PacingController:
             # While nothing is painted, nothing is learnt about the connection unless it is asked.
             slowed = context.program.probe_line() if self._watch.slow and not self._low_bandwidth else None
         self._show_starved(now_s)
-        if self._low_bandwidth or not self._watch.look(slowed=slowed, now_s=now_s):
+        if self._low_bandwidth or not self._watch.sample(slowed=slowed, now_s=now_s):
             return
         slow = self._watch.slow
         context.program.limit_colours(slow)
@@ -63,7 +63,7 @@ class PacingController:
         elif self._timer is not None:
             self._timer.stop()
         remote = slow or self._remote
-        self.pacer.be_remote(remote=remote)
+        self.pacer.set_remote(remote=remote)
         context.transcript.jump = REMOTE_JUMP if remote else 1
         self._slow_changed(slow)
         context.set_status(slow_line=slow)
@@ -80,5 +80,5 @@ class PacingController:
         """Say when it is the machine that is slow: then nothing is spared, since sending less would not help."""
         session = self._context.session
         starved = self._context.program.link().excused_s > 0 and session is not None and session.busy
-        if self._starved.look(slowed=starved, now_s=now_s):
+        if self._starved.sample(slowed=starved, now_s=now_s):
             self._context.set_status(busy_machine=self._starved.slow)

@@ -164,7 +164,7 @@ def describe(report: Report) -> str:
         ("xchat", f"process {report['pid']}, {report['phase']}, {model}, preset {report['preset'] or UNKNOWN}"),
         (
             "speed",
-            f"{number(report['tokens_per_second'])} tokens/s now, {number(report['predicted_per_second'])} tokens/s in the mean of the turn",
+            f"{number(report['tokens_per_second'])} tokens/s now, {number(report['predicted_per_second'])} tokens/s over the turn",
         ),
         ("prefill", figure(report["prompt_per_second"], "tokens/s")),
         ("latency", gaps),

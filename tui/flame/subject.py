@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from engine.profiling.diff import DiffTree, figure
 from engine.profiling.frames import Module, is_idle, module_of, thread_name
 from engine.profiling.records import CaptureMode, CaptureRecord
-from engine.profiling.tree import FlameTree, FunctionRow, Node, Order, TakenApart, callees_of, callers_of
+from engine.profiling.tree import FlameTree, FunctionRow, Node, Order, SplitStacks, callees_of, callers_of
 from engine.text import drawable
 from tui.flame.look import Tint, tint_of_change
 from tui.flame.table import Column, Row
@@ -106,7 +106,7 @@ class CaptureSubject:
         self.capture = capture
         self.threads = capture.stacks.threads
         self.filter = Filter()
-        self._apart: dict[bool, TakenApart] = {}
+        self._apart: dict[bool, SplitStacks] = {}
         self.tree = FlameTree(self._taken_apart(lines=False).entries())
         if capture.hides_waiting:
             self.narrow(Filter(hide_idle=True))
@@ -140,11 +140,11 @@ class CaptureSubject:
         self.tree, self.filter = tree, wanted
         return None
 
-    def _taken_apart(self, *, lines: bool) -> TakenApart:
+    def _taken_apart(self, *, lines: bool) -> SplitStacks:
         """The capture's stacks with or without lines, kept: every key that changes the filter asks for them."""
         apart = self._apart.get(lines)
         if apart is None:
-            apart = self._apart[lines] = TakenApart(self.capture.stacks, lines=lines)
+            apart = self._apart[lines] = SplitStacks(self.capture.stacks, lines=lines)
         return apart
 
     def tint(self, node: Node) -> Tint:
@@ -213,7 +213,7 @@ class DiffSubject:
         self.before, self.after = before, after
         self.threads = tuple(dict.fromkeys((*after.stacks.threads, *before.stacks.threads)))
         self.filter = Filter(hide_idle=before.hides_waiting or after.hides_waiting or before.mode is not after.mode)
-        self._apart = TakenApart(before.stacks), TakenApart(after.stacks)
+        self._apart = SplitStacks(before.stacks), SplitStacks(after.stacks)
         self._diff = DiffTree(before, after, hide_idle=self.filter.hide_idle, apart=self._apart)
 
     @property

@@ -51,7 +51,7 @@ class Pacer:
         """Whether the last flush had to wait for the line, or the next one has to."""
         return self._behind_s is not None or self._waited
 
-    def be_remote(self, *, remote: bool) -> None:
+    def set_remote(self, *, remote: bool) -> None:
         """Take the pace of a remote line, or of a local one."""
         at_usual = self.floor_s == self.usual_s
         self.usual_s = REMOTE_S if remote else LOCAL_S
@@ -91,7 +91,7 @@ class LinkWatch:
         self.slow = slow
         self._since_s: float | None = None
 
-    def look(self, *, slowed: bool | None, now_s: float) -> bool:
+    def sample(self, *, slowed: bool | None, now_s: float) -> bool:
         """Take what the pacer sees at `now_s` (any monotonic clock); returns whether `slow` has changed.
 
         None stands for a time in which nothing is painted, so that nothing can be learnt about the line.

@@ -29,7 +29,7 @@ def noisy(*samples: HostSample) -> str | None:
     watch = NoiseWatch()
     watch.begin()
     for sample in samples:
-        watch.look(sample)
+        watch.sample(sample)
     return watch.verdict()
 
 
@@ -46,7 +46,7 @@ def test_a_quiet_machine_is_not_noisy() -> None:
     [
         ((with_cpu(others_pct=40.0),), "Other processes used 40 % of the cores"),
         ((with_cpu(steal_pct=9.0),), "The hypervisor took 9 % of the time"),
-        ((with_cpu(throttled_pct=30.0),), "The control group held us back 30 % of the time"),
+        ((with_cpu(throttled_pct=30.0),), "The control group throttled xchat 30 % of the time"),
         ((replace(QUIET, swapped_in=500.0),), "The machine swapped"),
         ((replace(QUIET, major_faults=100.0),), "200 page faults a second waited for the disk"),
         ((with_cpu(freq_mhz=3000.0), with_cpu(freq_mhz=2000.0)), "The clock fell from 3,000 to 2,000 MHz"),
@@ -73,7 +73,7 @@ def test_what_others_took_is_how_long_compute_threads_waited_not_how_busy_others
 def test_the_exact_share_of_the_engine_stands_over_that_of_the_samples_until_the_next_turn() -> None:
     watch = NoiseWatch()
     watch.begin()
-    watch.look(replace(waiting(90.0), cpu=replace(QUIET.cpu, steal_pct=10.0)))
+    watch.sample(replace(waiting(90.0), cpu=replace(QUIET.cpu, steal_pct=10.0)))
     watch.waited(0.25)
     assert watch.share == pytest.approx(0.35)
     watch.begin()
@@ -102,11 +102,11 @@ def test_the_first_sample_of_a_program_says_nothing() -> None:
 
 def test_what_happens_between_two_turns_makes_neither_noisy() -> None:
     watch = NoiseWatch()
-    watch.look(with_cpu(others_pct=90.0))
+    watch.sample(with_cpu(others_pct=90.0))
     watch.begin()
-    watch.look(QUIET)
+    watch.sample(QUIET)
     watch.end()
-    watch.look(with_cpu(others_pct=90.0))
+    watch.sample(with_cpu(others_pct=90.0))
     watch.capture(True)
     assert watch.verdict() is None
 
@@ -114,9 +114,9 @@ def test_what_happens_between_two_turns_makes_neither_noisy() -> None:
 def test_a_sample_mostly_about_the_time_before_the_turn_says_nothing_about_it() -> None:
     watch = NoiseWatch()
     watch.begin(10 * NS_PER_S)
-    watch.look(replace(with_cpu(others_pct=90.0), at_ns=10 * NS_PER_S + 1, interval_s=5.0))
+    watch.sample(replace(with_cpu(others_pct=90.0), at_ns=10 * NS_PER_S + 1, interval_s=5.0))
     assert (watch.judged, watch.verdict()) == (False, None)
-    watch.look(replace(with_cpu(others_pct=40.0), at_ns=10 * NS_PER_S + NS_PER_S // 4, interval_s=0.25))
+    watch.sample(replace(with_cpu(others_pct=40.0), at_ns=10 * NS_PER_S + NS_PER_S // 4, interval_s=0.25))
     assert watch.judged
     assert watch.verdict() == "Other processes used 40 % of the cores"
 

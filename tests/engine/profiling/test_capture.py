@@ -286,7 +286,7 @@ async def test_a_flood_of_messages_is_bounded(tmp_path: Path) -> None:
 
 @linux
 async def test_a_py_spy_that_ignores_the_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pyspy_process, "LAST_WORDS_S", 0.1)
+    monkeypatch.setattr(pyspy_process, "END_S", 0.1)
     before = children()
     program = script(tmp_path, "trap '' INT; echo 'Sampling process'; while :; do sleep 60; done")
     capture = Capture(CaptureRequest(60), program=lambda: program)

@@ -13,13 +13,13 @@ from engine.profiling.records import CaptureMode
 from engine.profiling.request import DEFAULT_RATE, CaptureRequest
 from engine.profiling.sampling_cost import (
     CALLS_PER_FRAME,
-    CALLS_PER_LOOK,
+    CALLS_PER_SAMPLE,
     CALLS_PER_THREAD,
     SHARE,
     USUAL_FRAMES,
     USUAL_THREADS,
     affordable_rate,
-    look_cost_s,
+    sample_cost_s,
 )
 
 MICROSECOND = 1e-6
@@ -52,7 +52,7 @@ def waiting_threads(count: int, depth: int) -> Iterator[None]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the call that is timed is Linux's")
 def test_a_look_costs_more_than_one_call_and_less_than_a_sample_takes() -> None:
-    cost = look_cost_s()
+    cost = sample_cost_s()
     assert cost is not None
     assert 10 * MICROSECOND < cost < 1 / 2
 
@@ -60,9 +60,9 @@ def test_a_look_costs_more_than_one_call_and_less_than_a_sample_takes() -> None:
 def test_more_threads_and_deeper_stacks_make_a_look_dearer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling_cost, "_call_s", lambda: MICROSECOND)
     with waiting_threads(USUAL_THREADS, depth=20):
-        before = look_cost_s()
+        before = sample_cost_s()
         with waiting_threads(3, depth=20):
-            within = look_cost_s()
+            within = sample_cost_s()
     assert before is not None
     assert within is not None
     assert within - before > 3 * (20 * CALLS_PER_FRAME + CALLS_PER_THREAD) * MICROSECOND
@@ -71,15 +71,15 @@ def test_more_threads_and_deeper_stacks_make_a_look_dearer(monkeypatch: pytest.M
 def test_a_program_that_has_not_begun_counts_as_one_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling_cost, "_call_s", lambda: MICROSECOND)
     monkeypatch.setattr(sys, "_current_frames", dict)
-    usual = USUAL_FRAMES * CALLS_PER_FRAME + USUAL_THREADS * CALLS_PER_THREAD + CALLS_PER_LOOK
-    assert look_cost_s() == pytest.approx(usual * MICROSECOND)
+    usual = USUAL_FRAMES * CALLS_PER_FRAME + USUAL_THREADS * CALLS_PER_THREAD + CALLS_PER_SAMPLE
+    assert sample_cost_s() == pytest.approx(usual * MICROSECOND)
 
 
 async def test_an_event_loop_counts_as_it_is_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling_cost, "_call_s", lambda: MICROSECOND)
 
     def deeper(below: int) -> float | None:
-        return deeper(below - 1) if below else look_cost_s()
+        return deeper(below - 1) if below else sample_cost_s()
 
     with waiting_threads(USUAL_THREADS, depth=20):
         assert deeper(0) == deeper(50)
@@ -91,7 +91,7 @@ async def test_an_event_loop_counts_as_it_is_while_it_waits(monkeypatch: pytest.
     ids=["unknown", "cheap", "just enough", "steps of five", "below a step", "never none"],
 )
 def test_as_many_samples_as_the_share_pays_for(monkeypatch: pytest.MonkeyPatch, cost_s: float | None, rate: int) -> None:
-    monkeypatch.setattr(sampling_cost, "look_cost_s", lambda: cost_s)
+    monkeypatch.setattr(sampling_cost, "sample_cost_s", lambda: cost_s)
     assert affordable_rate(50) == rate
 
 
@@ -109,5 +109,5 @@ def test_as_many_samples_as_the_share_pays_for(monkeypatch: pytest.MonkeyPatch, 
     ids=["default", "idle", "own pid", "chosen", "gil", "native", "another process"],
 )
 def test_what_is_dear_is_bounded_unless_it_was_chosen(monkeypatch: pytest.MonkeyPatch, request_: CaptureRequest, rate: int) -> None:
-    monkeypatch.setattr(sampling_cost, "look_cost_s", lambda: SHARE / 20)
+    monkeypatch.setattr(sampling_cost, "sample_cost_s", lambda: SHARE / 20)
     assert request_.planned_rate() == rate

@@ -127,7 +127,7 @@ async def dialog() -> AsyncIterator[tuple[Pilot[None], list[CaptureRequest | Non
 
 
 async def test_the_dialog_says_what_each_mode_sees_and_remembers_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling_cost, "look_cost_s", lambda: SHARE / 50)
+    monkeypatch.setattr(sampling_cost, "sample_cost_s", lambda: SHARE / 50)
     async with dialog() as (pilot, chosen):
         assert "Record for 10 s, 50 samples a second" in screen_text(pilot.app)
         assert "compute threads appear in no mode" in screen_text(pilot.app)
@@ -138,7 +138,7 @@ async def test_the_dialog_says_what_each_mode_sees_and_remembers_the_choice(monk
 
 
 async def test_the_dialog_says_why_it_takes_fewer_samples_and_lets_one_choose(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling_cost, "look_cost_s", lambda: SHARE / 20)
+    monkeypatch.setattr(sampling_cost, "sample_cost_s", lambda: SHARE / 20)
     async with dialog() as (pilot, chosen):
         assert "Record for 10 s, 20 samples a second: 50 would cost over 3 % of tokens/s" in screen_text(pilot.app)
         await pilot.press("r", "r")
@@ -148,7 +148,7 @@ async def test_the_dialog_says_why_it_takes_fewer_samples_and_lets_one_choose(mo
 
 
 async def test_a_capture_tells_the_rate_it_really_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling_cost, "look_cost_s", lambda: SHARE / 20)
+    monkeypatch.setattr(sampling_cost, "sample_cost_s", lambda: SHARE / 20)
     async with program(database=database_path()) as run:
         await recording(run)
         await run.until("20/s")

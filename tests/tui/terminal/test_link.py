@@ -82,20 +82,20 @@ def test_painting_keeps_to_its_share_of_a_core_and_text_never_waits_longer_than_
 
 def test_a_slow_line_is_noticed_and_a_wobble_is_not() -> None:
     watch = LinkWatch(slow=False)
-    assert not watch.look(slowed=True, now_s=0.0)
-    assert not watch.look(slowed=False, now_s=SLOW_AFTER_S - 1)
-    assert not watch.look(slowed=True, now_s=5.0)
-    assert watch.look(slowed=True, now_s=5.0 + SLOW_AFTER_S)
+    assert not watch.sample(slowed=True, now_s=0.0)
+    assert not watch.sample(slowed=False, now_s=SLOW_AFTER_S - 1)
+    assert not watch.sample(slowed=True, now_s=5.0)
+    assert watch.sample(slowed=True, now_s=5.0 + SLOW_AFTER_S)
     assert watch.slow
-    assert not watch.look(slowed=False, now_s=20.0)
-    assert watch.look(slowed=False, now_s=20.0 + WELL_AFTER_S)
+    assert not watch.sample(slowed=False, now_s=20.0)
+    assert watch.sample(slowed=False, now_s=20.0 + WELL_AFTER_S)
     assert not watch.slow
 
 
 def test_a_fixed_batch_keeps_its_pace_when_the_line_changes() -> None:
     pacer = Pacer(remote=False)
-    pacer.be_remote(remote=True)
+    pacer.set_remote(remote=True)
     assert pacer.pause() == pytest.approx(0.25)
     pacer.floor_s = 0.02
-    pacer.be_remote(remote=False)
+    pacer.set_remote(remote=False)
     assert pacer.pause() == pytest.approx(0.02)
