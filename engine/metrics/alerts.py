@@ -17,19 +17,19 @@ from engine.metrics.figures.figure import number_in
 from engine.metrics.snapshot import Alert, Snapshot
 
 REARM_SHARE = 0.9
-"""A threshold is armed again when the figure is below this share of it: a figure that hovers must not ring twice a second."""
+"""An alert clears below this share of its threshold, so that a value near it does not raise it again and again."""
 
 TURNS_LOOKED_AT = 20
-"""Failed turns and answer times are taken over this number of recent turns."""
+"""Number of recent turns for failed turns and answer times."""
 
 FEWEST_TURNS = 5
-"""Fewer turns make no share and no mean."""
+"""Fewest turns for a share or a mean."""
 
 FORGET_S = 600.0
 """Turns that ended longer ago don't count: an alert about them clears by itself."""
 
 FEWEST_TOKENS = 16
-"""Speeds over fewer tokens are mostly chance."""
+"""Fewest tokens for a speed; over fewer it is mostly noise."""
 
 USUAL_STALLS = 2.0
 """Stalls raise an alert from this many times the usual number on, where that is more than the default."""
@@ -60,7 +60,7 @@ class _Ended:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """One alert that exists."""
+    """The definition of an alert."""
 
     id: str
     default: float
@@ -133,7 +133,7 @@ _KNOWN = tuple(threshold.id for threshold in THRESHOLDS)
 
 
 class Alerts:
-    """Watches the thresholds."""
+    """Checks figures and recent turns against their thresholds."""
 
     def __init__(self, limits: Mapping[str, float] | None = None, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         """`limits` are the config's, over the defaults. Raises UsageError: there is no such alert."""
@@ -141,7 +141,7 @@ class Alerts:
         self._configured = frozenset(limits or {})
         unknown = sorted(set(limits or {}) - set(_KNOWN))
         if unknown:
-            raise UsageError(f"There is no alert called {unknown[0]}", f"Known are {', '.join(_KNOWN)}", "Fix [alerts] in config.toml.")
+            raise UsageError(f"There is no alert called {unknown[0]}", f"There are {', '.join(_KNOWN)}.", "Fix [alerts] in config.toml.")
         self._limits = {threshold.id: threshold.default for threshold in THRESHOLDS} | dict(limits or {})
         self._ringing: dict[str, Alert] = {}
         self._turns: deque[_Ended] = deque(maxlen=TURNS_LOOKED_AT)
@@ -161,7 +161,7 @@ class Alerts:
         self._turns.append(_Ended(self._clock_s(), failed, seconds, per_second if predicted_n >= FEWEST_TOKENS else None))
 
     def check(self, now: Snapshot) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
-        """All thresholds crossed now, and those of them that were not crossed at the last check."""
+        """Check a snapshot; return all crossed thresholds, and those that were not crossed at the last check."""
         raised = []
         while self._turns and self._turns[0].at_s < self._clock_s() - FORGET_S:
             self._turns.popleft()

@@ -8,11 +8,11 @@ import socket
 from collections.abc import Awaitable, Callable
 
 MOST_CONNECTIONS = 8
-"""Open at once; one more ends the oldest, so that idle ones never keep out who asks."""
+"""Number of open connections; one more ends the oldest, so that idle ones never block others."""
 ANSWER_S = 5.0
 """From connecting to the end of the answer."""
 _BACKLOG = 16
-"""Connections that the kernel keeps, and that are accepted at once."""
+"""Backlog of the listening socket."""
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -37,7 +37,7 @@ class BoundedServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Stop to listen and end what is open; safe to call twice."""
+        """Stop listening and close all connections; safe to call twice."""
         if self._server is not None:
             self._server.close()
             self._server = None

@@ -1,4 +1,4 @@
-"""What a figure was over the last minute, five minutes and the whole session, in rings that never grow."""
+"""History of a figure over the last minute, five minutes and the whole session, in rings of fixed size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Window(StrEnum):
 
 
 Fold = Literal["mean", "max"]
-"""What becomes of several values in one bucket."""
+"""How several values in one bucket are combined."""
 
 SESSION_BUCKETS = 240
 """Most buckets of the session's ring; when they are full, neighbours merge and a bucket covers twice the time."""
@@ -77,7 +77,7 @@ class _Ring:
         self._frozen = None
 
     def _fill(self, begin_s: float, value: float) -> None:
-        """Put the value also into the empty buckets before the newest that begin after `begin_s`."""
+        """Fill the empty buckets that begin after `begin_s` with the value."""
         for back in range(2, len(self._values) + 1):
             if (self._last - back + 1) * self.bucket_s < begin_s or self._values[-back] is not None:
                 break
@@ -133,7 +133,7 @@ class Track:
         }
 
     def push(self, since_start_ns: int, value: float | None, *, covers_s: float = 0.0) -> None:
-        """Note the value at a moment of the monotonic clock, counted from the meter's start; None is a gap.
+        """Add the value at a time since the meter's start; None is a gap.
 
         `covers_s` is how long before that moment the value also stands for.
         """

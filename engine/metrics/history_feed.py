@@ -1,4 +1,4 @@
-"""The figures that have a history, and how a snapshot is put into them."""
+"""Adds snapshots to the histories of the figures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from engine.metrics.history import Trace, Track, Window
 from engine.metrics.snapshot import Snapshot
 
 LONGEST_LOOK_NS = 10 * NS_PER_S
-"""A longer pause between two samples is one in which the program stood still: a gap."""
+"""A longer pause between two samples is a gap."""
 
 
 class Tracks:
-    """All histories of a program run."""
+    """The histories of a program run."""
 
     def __init__(self, figures: Iterable[Figure] = FIGURES) -> None:
         self._tracks = [(figure, history, Track(fold=figure.fold)) for figure in figures if (history := figure.history)]
@@ -30,5 +30,5 @@ class Tracks:
             track.push(since_start_ns, figure.kept(now), covers_s=min(covers_s, 1.0) if history.flowing else covers_s)
 
     def freeze(self) -> Mapping[Window, Mapping[str, Trace]]:
-        """All histories in every window."""
+        """All histories in every window, frozen."""
         return {window: {figure.id: track.trace(window) for figure, _, track in self._tracks} for window in Window}

@@ -14,13 +14,13 @@ from engine.metrics.noise import OTHERS_PCT, STEAL_PCT
 from engine.timings import STALL_FACTOR, percentile
 
 RECENT_GAPS = 1024
-"""Live percentiles are those of the turn's last gaps; the finished turn's are exact."""
+"""Number of latest gaps for live percentiles; those of a finished turn are exact."""
 
 STALL_AFTER = 8
 """Inter-token gaps needed before a gap can be compared with their median."""
 
 STALL_FLOOR_MS = 20.0
-"""A gap shorter than this is not a stall, whatever the median: nobody notices it."""
+"""A shorter gap is never a stall: it is not noticeable."""
 
 HISTOGRAM_BINS = 32
 _LOWEST_EXPONENT = -4
@@ -52,7 +52,7 @@ class Gaps:
 
 
 class GapMeter:
-    """Takes token timestamps of one turn; adding is cheap, `figures` sorts."""
+    """Collects token timestamps of one turn; adding is cheap, `figures` sorts."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=RECENT_GAPS)
@@ -64,10 +64,10 @@ class GapMeter:
         self._median: float | None = None
         self._suspects: list[tuple[int, float]] = []
         self._early: list[tuple[int, float]] = []
-        """The first gaps, until there is a median to hold them against."""
+        """The first gaps, until there is a median to compare them with."""
 
     def add(self, token_ns: Iterable[int]) -> None:
-        """Tokens came."""
+        """Add tokens."""
         for at_ns in token_ns:
             if self._last_ns is not None:
                 self._gap(at_ns, (at_ns - self._last_ns) / NS_PER_MS)
@@ -127,7 +127,7 @@ OVERLAP_SHARE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else happened while tokens were made."""
+    """Possible causes of a stall."""
 
     host: HostSample | None = None
     """The sample that covers the time."""
@@ -140,7 +140,7 @@ class Surroundings:
 
 
 def likely_cause(end_ns: int, gap_ms: float, around: Surroundings) -> str:
-    """Why a token came late: the first thing seen in that time, those first that explain most."""
+    """The likely cause of a late token: the first that applies, the strongest explanation first."""
     span = (end_ns - int(gap_ms * NS_PER_MS), end_ns)
     seen = {
         "a capture paused the threads": around.capturing,
@@ -163,7 +163,7 @@ def _machine_causes(host: HostSample, gap_ms: float) -> dict[str, bool]:
 
 
 def _covered(span: Span, pauses: Iterable[Span]) -> float:
-    """Which share of `span` lies inside the pauses, at most 1."""
+    """The share of `span` inside the pauses, at most 1."""
     inside = sum(max(0, min(span[1], end) - max(span[0], begin)) for begin, end in pauses)
     return inside / (span[1] - span[0]) if span[1] > span[0] else 0.0
 
@@ -176,15 +176,15 @@ class TokenRate:
         """Moments, and how many tokens came at each."""
 
     def add(self, token_ns: Iterable[int]) -> None:
-        """Tokens came, one at each of these moments."""
+        """Add tokens, one at each time."""
         self._times.extend((at_ns, 1) for at_ns in token_ns)
 
     def add_together(self, at_ns: int, count: int) -> None:
-        """Several tokens came at one moment, as they do when they are painted."""
+        """Add several tokens at one time, as when they are painted."""
         self._times.append((at_ns, count))
 
     def clear(self) -> None:
-        """Another turn begins."""
+        """Begin another turn."""
         self._times.clear()
 
     def at(self, now_ns: int) -> float | None:

@@ -1,4 +1,4 @@
-"""How the terminal keeps up, as the screen sees it. Imported before the first frame: nothing else belongs here."""
+"""The state of the connection to the terminal. Imported before the first frame: keep it small."""
 
 from __future__ import annotations
 

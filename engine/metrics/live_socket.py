@@ -1,4 +1,4 @@
-"""The running program's numbers for other programs of the same person: a Unix socket that answers each connection with one JSON line.
+"""Serves the figures of the running program to the same user: a Unix socket that answers each connection with one JSON line.
 
 It lies in a folder that only its owner can enter, and is itself readable by the owner only. Nothing is read from who connects, so
 nothing can be asked for but the numbers.
@@ -27,11 +27,11 @@ LONGEST_NAME = 100
 
 ANSWER_TIMEOUT_S = 2.0
 _ANSWER_BYTES = 1 << 20
-"""Most that is read of an answer; it has some 10 KB."""
+"""Limit for reading an answer, which has about 10 KB."""
 
 
 def live_dir() -> Path:
-    """Where the sockets of running programs lie."""
+    """The folder of the sockets of running programs."""
     folder = state_dir() / "live"
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -54,7 +54,7 @@ def _reachable(path: Path) -> Iterator[str]:
 
 
 class SnapshotServer:
-    """Answers with the newest snapshot for as long as it is open. Lives on the event loop."""
+    """Serves the newest snapshot. Lives on the event loop."""
 
     def __init__(self, newest: Callable[[], Snapshot | None], folder: Path | None = None) -> None:
         """`newest` is asked for each connection; None means that nothing was measured yet."""
@@ -95,7 +95,7 @@ class SnapshotServer:
 
 
 def running(folder: Path | None = None) -> list[Report]:
-    """What every running xchat of this person says, the one started last first; sockets of programs that are gone are removed."""
+    """The reports of every running xchat of this user, the last started first; removes sockets of programs that ended."""
     reports = []
     for path in sorted((folder or live_dir()).glob("*.sock"), key=_age, reverse=True):
         try:

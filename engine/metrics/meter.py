@@ -1,4 +1,4 @@
-"""The meter: takes the session's events and samples of the machine on the event loop's thread, and freezes them into snapshots.
+"""The meter: turns the session's events and samples of the machine into snapshots, on the event loop's thread.
 
 Taking an event costs microseconds; percentiles, rates and histories are made in `tick`, at the pace of whoever looks.
 """
@@ -42,26 +42,26 @@ MARKERS_KEPT = 512
 
 
 class Meter:
-    """Turns events into numbers. Subscribe `handle` to the session, call `tick` about twice a second."""
+    """Turns events into figures. Subscribe `handle` to the session, call `tick` about twice a second."""
 
     def __init__(self, *, alert_limits: Mapping[str, float] | None = None, clock: Callable[[], int] = now_ns) -> None:
         """`alert_limits` are the config's `[alerts]`; a limit of an unknown name raises UsageError."""
         self._clock = clock
         self._started_ns = clock()
         self.alerts = Alerts(alert_limits)
-        """What is reported, and what it is compared with."""
+        """The alerts."""
         self._tracks = Tracks()
         self._markers: deque[Marker] = deque(maxlen=MARKERS_KEPT)
         self._stall_ends: deque[int] = deque(maxlen=MARKERS_KEPT)
         self.noise = NoiseWatch()
-        """Whether the turn under way is measured on a quiet machine."""
+        """Judges the turn under way."""
         self.lag = LoopLag()
         self.collections = CollectorPauses(clock)
         self.painting = Painting()
         self.limits: HostLimits | None = None
-        """What this host was measured to do at the thread count in use."""
+        """The measured bandwidth of this host at the thread count in use."""
         self.traffic: ModelTraffic | None = None
-        """What the loaded model reads per token."""
+        """The bytes that the loaded model reads per token."""
         self._tty = ByteRate()
         self._tty_bytes: int | None = None
         self._link_busy = False
@@ -87,7 +87,7 @@ class Meter:
     # Facts from the session
 
     def handle(self, event: Event) -> None:
-        """Take an event of the session."""
+        """Handle an event of the session."""
         if isinstance(event, AnswerGrew):
             self._grew(event)
         elif isinstance(event, PromptEvaluated):
@@ -215,7 +215,7 @@ class Meter:
     # Facts from the screen
 
     def painted(self, painted_ns: int, paint_ns: int) -> None:
-        """Everything that arrived is on the screen since `painted_ns`; painting took `paint_ns`."""
+        """Record that everything that arrived is painted at `painted_ns`, in `paint_ns`."""
         self.painting.painted(painted_ns, paint_ns)
         fresh = self._turn.predicted_n - self._painted_tokens
         if fresh > 0:
@@ -223,34 +223,34 @@ class Meter:
             self._painted_tokens = self._turn.predicted_n
 
     def terminal(self, total_bytes: int, *, busy: bool, blocked_s: float | None = None, round_trip_s: float | None = None) -> None:
-        """How many bytes went to the terminal and how long writes waited for it so far, its newest answer, and whether it falls behind."""
+        """Set the bytes written to the terminal and the time that writes waited so far, its round trip, and whether it falls behind."""
         self._tty_bytes, self._link_busy = total_bytes, busy
         self._blocked_s, self._round_trip_s = blocked_s, round_trip_s
 
     def drawn(self, panel_ms: float) -> None:
-        """Drawing the panel took this long."""
+        """Record the time to draw the panel."""
         self._panel_ms = panel_ms
 
     def capture(self, on: bool) -> None:
-        """A py-spy capture began or ended."""
+        """Record that a py-spy capture began or ended."""
         self._capturing = on
         self.noise.capture(on)
         if on:
             self.mark(MarkerKind.CAPTURE, "capture")
 
     def paced(self, batch: int, sentence: str = "") -> None:
-        """`stream_batch` is now `batch`; the sentence says why, when `auto` chose it."""
+        """Set the current `stream_batch`; `sentence` is the reason when `auto` chose it."""
         self._stream_batch, self._pacing = batch, sentence
 
     def mark(self, kind: MarkerKind, text: str, at_ns: int | None = None) -> None:
-        """Put a mark on the time line."""
+        """Add a marker to the time line."""
         at_ns = self._clock() if at_ns is None else at_ns
         self._markers.append(Marker((at_ns - self._started_ns) / NS_PER_S, wall_ms(), kind, text))
 
-    # Numbers
+    # Figures
 
     def tick(self, host: HostSample | None = None) -> Snapshot:
-        """All numbers now. `host` is a fresh sample of the machine, if one was taken."""
+        """Make a snapshot. `host` is a new sample of the machine, if any."""
         at_ns = self._clock()
         if host is not None:
             self.noise.sample(host)

@@ -10,18 +10,18 @@ UI_SHARE = 0.01
 again, and where every core decodes, what the screen takes is what decoding loses."""
 
 BIGGEST = 64
-"""With more tokens per chunk than this, an answer no longer appears to stream."""
+"""Largest batch; with more an answer no longer appears to stream."""
 
 LONGEST_CHUNK_S = 0.5
-"""A chunk may not hold text back longer than this while the line can carry more."""
+"""A chunk may delay text by at most this while the link can carry more."""
 
 LEAVE_SHARE = 0.7
-"""A smaller batch is taken only if it would stay under this share of the bounds: the choice must not swing."""
+"""A smaller batch must stay under this share of the bounds, so that the choice does not oscillate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What was measured while text was painted."""
+    """Measured costs of painting."""
 
     tokens_per_second: float
     """Of the engine."""
@@ -30,12 +30,12 @@ class Costs:
     chunk_bytes: float
     """Sent to the terminal for one chunk."""
     link_bytes_per_s: float | None = None
-    """What the line was seen to carry; None as long as it never fell behind."""
+    """Measured capacity of the link; None while it never fell behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What `auto` chose."""
+    """The choice of `auto`."""
 
     batch: int
     sentence: str
@@ -43,7 +43,7 @@ class Choice:
 
 
 def smallest_batch(costs: Costs, *, current: int = 1, ui_share: float = UI_SHARE) -> Choice:
-    """The smallest batch under both bounds; a batch smaller than `current` needs some room below them."""
+    """Choose the smallest batch under both bounds; one smaller than `current` needs some room below them."""
     if costs.tokens_per_second <= 0:
         return Choice(current, f"{current}: nothing flows")
     by_cpu = costs.tokens_per_second * costs.paint_ms / 1e3 / ui_share

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, on the loopback interface and only when asked for. Names are llama-server's where they mean the same."""
+"""Serves figures to Prometheus, on the loopback interface and only on request. Names are llama-server's where they mean the same."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PrometheusEndpoint:
         self._server = BoundedServer(self._answer, answer_s)
 
     async def start(self, port: int) -> int:
-        """Begin to serve; returns the port, which was chosen by the system when `port` is 0. Raises UsageError: the port is taken."""
+        """Start serving; return the port, which the system chooses when `port` is 0. Raises UsageError: the port is taken."""
         try:
             return await self._server.listen_tcp(HOST, port)
         except OSError as error:
@@ -41,7 +41,7 @@ class PrometheusEndpoint:
             ) from error
 
     async def stop(self) -> None:
-        """End serving; safe to call twice."""
+        """Stop serving; safe to call twice."""
         await self._server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,7 +74,7 @@ class PrometheusEndpoint:
         return kind, encode(registry)
 
     def collect(self) -> Iterator[Metric]:
-        """All figures of the newest snapshot; what can't be known is left out."""
+        """The figures of the newest snapshot; unknown ones are left out."""
         now = self._newest()
         return iter(()) if now is None else metrics_of(now)
 

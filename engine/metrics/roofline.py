@@ -1,4 +1,4 @@
-"""How close decoding comes to what the memory and the cores of this host can do.
+"""Compares decoding with the memory bandwidth and arithmetic of this host.
 
 A token needs all touched weights and the KV cache of this depth read once. Bytes per token times tokens per second is the bandwidth
 that decoding reaches; what this host can do at the same thread count is measured (`engine.host.bandwidth`). Bytes per token come
@@ -15,12 +15,12 @@ KV_PAD = 256
 """The KV cache is read in blocks of this many positions."""
 
 BUSY_SHARE = 0.5
-"""A resource that is used at this share or more is what holds the speed down."""
+"""A resource that is used at this share or more bounds the speed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTraffic:
-    """What a loaded model reads and computes per token."""
+    """The bytes and operations of a loaded model per token."""
 
     weights_bytes: int
     """Weights read for one token: all tensors but a token embedding that isn't the output too, and of the experts the active ones."""
@@ -43,7 +43,7 @@ class ModelTraffic:
 
 
 def sentence(newest: HostLimits, best: HostLimits) -> str:
-    """What a measurement found, and what counts when an earlier one was better: neighbours can only take away."""
+    """The result of a measurement, and the best of earlier ones, since other programs only lower it."""
     found = f"{newest.threads} threads read {newest.read_gb_s:.1f} GB/s"
     if best.read_gb_s <= newest.read_gb_s:
         return f"{found}."
@@ -64,11 +64,11 @@ class Roofline:
     ceiling_tokens_per_second: float | None
     """The speed at which reading alone would fill the measured bandwidth."""
     words: str
-    """Which of the two holds the speed down."""
+    """Which of the two bounds the speed."""
 
 
 def roofline(traffic: ModelTraffic, depth: int, tokens_per_second: float, limits: HostLimits | None) -> Roofline:
-    """Place a decode speed under the roof of this host; `limits` must be of the thread count in use."""
+    """Compare a decode speed with the roofline of this host; `limits` must be of the thread count in use."""
     size = traffic.bytes_per_token(depth)
     reached = size * tokens_per_second / 1e9
     if limits is None:
@@ -79,7 +79,7 @@ def roofline(traffic: ModelTraffic, depth: int, tokens_per_second: float, limits
 
 
 def verdict(bandwidth_share: float, compute_share: float | None) -> str:
-    """Which resource holds the speed down, in words."""
+    """The resource that bounds the speed, in words."""
     if compute_share is not None and compute_share > bandwidth_share and compute_share >= BUSY_SHARE:
         return "FLOP-bound: arithmetic fills the cores, so more or faster cores help and a smaller quant hardly does"
     if bandwidth_share >= BUSY_SHARE:

@@ -1,4 +1,4 @@
-"""The turns of two sessions, or of two settings, in figures that can be held against each other. Pure."""
+"""Compares the figures of turns of two sessions or settings. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from engine.metrics.figures.figure import Figure
 from engine.records import TurnRecord
 
 UNKNOWN_SHARE = 0.5
-"""Taken to be what others took of a disturbed turn where that was not measured."""
+"""Assumed share that others took of a disturbed turn where it was not measured."""
 MOST_TAKEN = 0.99
-"""A turn of which others took everything still counts for something."""
+"""Upper limit of that share, so that every turn has some weight."""
 
 COMPARED = tuple(figure for figure in FIGURES if figure.of_turn)
-"""What is compared."""
+"""The figures that are compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Middle:
-    """The middle of a figure over some turns."""
+    """The median of a figure over some turns."""
 
     median: float
     deviation: float
@@ -35,7 +35,7 @@ class Middle:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Some turns under one name."""
+    """One side of a comparison."""
 
     name: str
     turns: tuple[TurnRecord, ...]
@@ -100,7 +100,7 @@ class Difference:
 
     @property
     def change(self) -> float | None:
-        """How much more the right side has, as a share of the left one; None when it can't be computed."""
+        """Relative difference of the right side; None when it can't be computed."""
         if self.left is None or self.right is None or self.left.median == 0:
             return None
         return self.right.median / self.left.median - 1.0

@@ -1,4 +1,4 @@
-"""One frozen set of live numbers: what the panel shows, `xchat stats` prints and Prometheus reads. Made by `engine.metrics.meter`."""
+"""A frozen set of live figures for the panel, `xchat stats` and Prometheus. Made by `engine.metrics.meter`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """What is loaded."""
+    """The loaded model."""
 
     model: str
     quant: str
@@ -137,7 +137,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """What happened between the snapshot before and this one, and is in neither."""
+    """Extremes between two snapshots."""
 
     longest_gap_ms: float | None = None
     longest_lag_ms: float | None = None
@@ -163,7 +163,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that is known at one moment."""
+    """All figures at one moment."""
 
     at_ns: int = 0
     wall_ms: int = 0

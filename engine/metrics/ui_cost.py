@@ -1,4 +1,4 @@
-"""The price of looking: what drawing, the event loop and the terminal cost while an answer streams."""
+"""UI overhead: the cost of drawing, the event loop and the terminal while an answer streams."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LAG_KEPT = 600
 """One minute of lags."""
 
 SPANS_KEPT = 256
-"""Pauses and paints remembered for explaining stalls."""
+"""Number of pauses and paints kept to explain stalls."""
 
 PAUSE_FLOOR_NS = NS_PER_MS
-"""Shorter garbage collections explain nothing."""
+"""Shorter garbage collections are ignored."""
 
 PAINT_WINDOW_NS = 5 * NS_PER_S
 """Paint figures are means over this time."""
@@ -30,7 +30,7 @@ PAINT_WINDOW_NS = 5 * NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What the screen costs now; None before it was measured."""
+    """The current cost of the screen; None before it was measured."""
 
     paint_ms: float | None = None
     """Mean time to paint one chunk."""
@@ -43,7 +43,7 @@ class Price:
     """How late the event loop wakes up, over the last minute."""
     tty_bytes_per_s: float | None = None
     link_busy: bool = False
-    """The terminal takes bytes more slowly than they are made."""
+    """The terminal reads bytes more slowly than they are written."""
     tty_blocked_pct: float | None = None
     """Share of the time that writes waited for the terminal."""
     round_trip_ms: float | None = None
@@ -63,7 +63,7 @@ class Painting:
         self.spans: deque[Span] = deque(maxlen=SPANS_KEPT)
 
     def painted(self, painted_ns: int, paint_ns: int) -> None:
-        """A chunk is on the screen since `painted_ns`; painting took `paint_ns`."""
+        """Record a chunk painted at `painted_ns`, in `paint_ns`."""
         self.spans.append((painted_ns - paint_ns, painted_ns))
 
     def figures(self, at_ns: int) -> tuple[float | None, float | None, float]:
@@ -77,7 +77,7 @@ class Painting:
 
 
 class LoopLag:
-    """Wakes up ten times a second and notes how late it was."""
+    """Measures how late a timer of the event loop fires, ten times a second."""
 
     def __init__(self) -> None:
         self._lags: deque[float] = deque(maxlen=LAG_KEPT)
@@ -85,7 +85,7 @@ class LoopLag:
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin; call on the loop's own thread."""
+        """Start; call on the loop's thread."""
         due = loop.time() + LAG_EVERY_S
 
         def look() -> None:
@@ -95,7 +95,7 @@ class LoopLag:
         self._handle = loop.call_at(due, look)
 
     def note(self, lag_ms: float) -> None:
-        """The loop woke up this late."""
+        """Record a lag."""
         self._lags.append(max(0.0, lag_ms))
         self._longest_new = max(self._longest_new or 0.0, lag_ms)
 
@@ -125,7 +125,7 @@ class CollectorPauses:
         self._began_ns = 0
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start recording."""
         gc.callbacks.append(self._heard)
 
     def _heard(self, phase: str, info: Mapping[str, int]) -> None:  # noqa: ARG002 - the interpreter passes it
@@ -135,7 +135,7 @@ class CollectorPauses:
             self.spans.append((self._began_ns, end))
 
     def stop(self) -> None:
-        """Stop listening."""
+        """Stop recording."""
         if self._heard in gc.callbacks:
             gc.callbacks.remove(self._heard)
 

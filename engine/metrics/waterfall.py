@@ -1,4 +1,4 @@
-"""Time to first token taken apart: where a turn's first second went."""
+"""The steps of the time to first token."""
 
 from __future__ import annotations
 

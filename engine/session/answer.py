@@ -1,4 +1,4 @@
-"""One turn as it grows: engine events in, text, thinking and figures out. Owned by the event loop's thread."""
+"""One turn while it grows: turns engine events into text, thinking and figures. On the event loop's thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Turn:
     """The answer under way."""
 
     answer: Message
-    """What the answer is so far known to be: its id, parent, and (when continued) the text that was there before."""
+    """The answer before the turn: its id, parent, and (when continued) its text."""
     engine: EngineInfo
     preset: Preset
     stream_batch: int
@@ -37,12 +37,12 @@ class Turn:
     first_visible_ns: int | None = None
 
     def prompt_ready(self, event: PromptReady) -> None:
-        """The prompt is known: whether the answer begins inside a thinking block depends on it."""
+        """Set the prompt, which decides whether the answer begins inside a thinking block."""
         self.prompt = event
         self.parser = ThinkingParser(event.prompt.style, event.prompt.marker_tokens, opens_thinking=event.prompt.opens_thinking)
 
     def grow(self, chunk: TokensDecoded) -> Split:
-        """Take a chunk; return what it added to the answer and to the thinking."""
+        """Add a chunk; return what it added to the answer and to the thinking."""
         added: list[Split] = []
         self.tokens += chunk.tokens
         self.n_tokens += len(chunk.token_ns)
@@ -92,7 +92,7 @@ class Turn:
         )
 
     def finish(self, tail: str) -> Split:
-        """Take the text after the last chunk; return it with what had been held back until now."""
+        """Add the text after the last chunk; return it with the text held back until now."""
         return self._respelled(self.parser.finish(tail), final=True)
 
     def final(self, end: GenerationFinished) -> Message:

@@ -13,7 +13,7 @@ from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, new_message_id
 
 ANSWER_RESERVE = 512
-"""Tokens of the window kept free for an answer without a longest length; turns that would take them are left out of the prompt."""
+"""Tokens of the window reserved for an answer without `max_tokens`; turns that need them are left out of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Question:
 
     user: Message
     cut: Message | None = None
-    """The answer to go on with; None for a fresh one."""
+    """The answer to continue; None for a new one."""
 
 
 class Conversation:
@@ -31,31 +31,31 @@ class Conversation:
     def __init__(self, tree: ConversationTree | None = None) -> None:
         self.tree = tree or ConversationTree()
         self.first_kept = 0
-        """`PromptFacts.first_kept` of the turn before: what was left out once stays out."""
+        """`PromptFacts.first_kept` of the turn before: messages once left out stay out."""
 
-    # What can be asked; each raises UsageError
+    # Questions; each raises UsageError
 
-    def say(self, text: str) -> Question:
+    def new_message(self, text: str) -> Question:
         """A new message at the end of the branch."""
         head = self.tree.head
-        return self._said(text, head.id if head else None)
+        return self._message(text, head.id if head else None)
 
-    def again(self) -> Question:
-        """The last message of the branch once more."""
+    def regenerate(self) -> Question:
+        """The last message of the branch again."""
         user = next((message for message in reversed(self.tree.branch()) if message.role is Role.USER), None)
         if user is None:
             raise UsageError("There is no message to regenerate an answer for", "", "Send one first.")
         return Question(user)
 
-    def instead(self, message_id: int, text: str) -> Question:
-        """Another text in place of an earlier message."""
+    def edit(self, message_id: int, text: str) -> Question:
+        """A new text in place of an earlier message."""
         old = self.tree.get(message_id)
         if old.role is not Role.USER:
             raise UsageError("Only your own messages can be edited", "", "Select one of them, or regenerate the answer.")
-        return self._said(text, old.parent_id)
+        return self._message(text, old.parent_id)
 
-    def onward(self) -> Question:
-        """The last answer from where it was cut."""
+    def continue_answer(self) -> Question:
+        """The last answer, continued where it was cut."""
         cut = next(iter(reversed(self.tree.branch())), None)
         if cut is None or cut.role is not Role.ASSISTANT or cut.parent_id is None or cut.status is MessageStatus.COMPLETE:
             raise UsageError(
@@ -63,15 +63,15 @@ class Conversation:
             )
         return Question(self.tree.get(cut.parent_id), cut)
 
-    def _said(self, text: str, parent_id: int | None) -> Question:
+    def _message(self, text: str, parent_id: int | None) -> Question:
         if not text.strip():
             raise UsageError("The message is empty", "", "Type something first.")
         return Question(Message(new_message_id(self.tree.newest_id), parent_id, Role.USER, text, created_ms=wall_ms()))
 
-    # What comes of it
+    # Turns
 
     def begin(self, question: Question) -> Message:
-        """Go to the message that is asked; returns its answer as far as it is known."""
+        """Make the question the head of the branch; return its answer, with the text so far when it is continued."""
         user = question.user
         if user.id not in self.tree:
             self.tree.add(user)
@@ -80,7 +80,7 @@ class Conversation:
         return answer if question.cut is None else replace(question.cut, id=answer.id, created_ms=answer.created_ms)
 
     def prompt(self, question: Question, preset: Preset) -> ChatPrompt:
-        """What is asked of the engine; the preset's system prompt goes first, unless the branch has one of its own."""
+        """Make the prompt for the engine: the branch, after the preset's system prompt unless it has its own."""
         branch: Sequence[Message] = self.tree.branch()
         if question.cut is not None:
             branch = (*branch, question.cut)
@@ -99,12 +99,12 @@ class Conversation:
     # Branches
 
     def siblings(self, message_id: int) -> tuple[int, int]:
-        """Index (from 0) of a message among the versions of itself, and how many there are."""
+        """Index (from 0) of a message among its versions, and their number."""
         versions, index = self.tree.siblings(message_id)
         return index, len(versions)
 
     def show(self, message_id: int) -> bool:
-        """Show the newest branch that a message is in; False when it is shown already, or unknown."""
+        """Show the newest branch with a message; False when it is shown already, or unknown."""
         if message_id not in self.tree or any(message.id == message_id for message in self.tree.branch()):
             return False
         self.tree.switch(message_id)
@@ -112,6 +112,6 @@ class Conversation:
         return True
 
     def step(self, message_id: int, step: int) -> bool:
-        """Show the previous (-1) or next (+1) version of a message with what followed it; False at the ends."""
+        """Show the previous (-1) or next (+1) version of a message with its continuation; False at the ends."""
         versions, index = self.tree.siblings(message_id)
         return 0 <= index + step < len(versions) and self.show(versions[index + step].id)

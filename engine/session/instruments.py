@@ -1,6 +1,6 @@
-"""Measures what a session does: samples the machine, judges each turn, keeps the live figures, and writes samples and marks to the log.
+"""Measures a session: samples the machine, judges each turn, keeps the live figures, and logs samples and events.
 
-It works the same whether a screen is there or not. A screen adds what only it can know: what painting costs, and how its terminal is doing.
+It works the same with and without a screen. A screen adds the cost of painting and the state of its terminal.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ EARLY_S = 0.15
 """The machine is sampled when a turn begins, and again after this time, so that short turns are judged too."""
 
 TerminalFigures = tuple[int, bool, Link]
-"""Bytes written so far, whether that is more than the line carries, and how the terminal is doing."""
+"""Bytes written so far, whether that is more than the link carries, and the state of the terminal."""
 
 
 @dataclass(slots=True)
 class TurnFigures:
-    """What was measured around a turn, beside the engine's own figures."""
+    """Measurements around a turn, in addition to the engine's own figures."""
 
     judged: bool = False
     noisy: str | None = None
@@ -81,7 +81,7 @@ class Instruments:
         self.tick_s = TICK_S
         self.newest: Snapshot | None = None
         self.terminal: Callable[[], TerminalFigures] | None = None
-        """How the screen's terminal is doing; None without a screen."""
+        """Returns the state of the terminal; None without a screen."""
         self._journal = journal
         self._reader = reader
         self._emit = emit
@@ -100,7 +100,7 @@ class Instruments:
         self._sampling: asyncio.Future[HostSample] | None = None
         """The sampling on its thread; it continues when the tick that awaits it is cancelled."""
         self._moves: tuple[str, ...] = ()
-        """What the thread governors had decided when they were last asked."""
+        """The decisions of the thread governors that are logged."""
         self._effect = Effect()
         self._shown_alerts: set[str] = set()
         """Alerts that were shown; crossed again, they are marked and logged only."""
@@ -115,14 +115,14 @@ class Instruments:
     # Subscribers
 
     def subscribe(self, listener: Callable[[Snapshot], object]) -> Callable[[], None]:
-        """Call `listener` with every snapshot from now on; the returned function ends that."""
+        """Call `listener` with every snapshot; the returned function unsubscribes it."""
         self._listeners.append(listener)
         if self._engine is not None:
             self._start(self._read_traffic(self._engine))
         return partial(self._listeners.remove, listener)
 
     async def publish(self, prometheus_port: int | None = None) -> None:
-        """Let other programs of this person read the figures: on a socket, and with a port on loopback for Prometheus."""
+        """Serve the figures to other programs of this user on a socket, and with a port on loopback to Prometheus."""
         self._server = SnapshotServer(lambda: self.newest)
         self._prometheus = PrometheusEndpoint(lambda: self.newest)
         try:
@@ -133,7 +133,7 @@ class Instruments:
             self._emit(Notice("warning", error.title, error.detail, error.hint, error.action))
 
     async def close(self) -> None:
-        """End all measuring; safe to call twice."""
+        """Stop measuring; safe to call twice."""
         for task in self._tasks:
             task.cancel()
         self.meter.lag.stop()
@@ -184,7 +184,7 @@ class Instruments:
         self._effect.switched(what, reads_again=reads_again)
 
     def log_moves(self) -> None:
-        """Mark what the thread governors decided since they were last asked, for the run card."""
+        """Log new decisions of the thread governors, for the run card."""
         now = self._threads_now()
         if now is None or now.moves == self._moves:
             return
@@ -196,18 +196,18 @@ class Instruments:
     # From the screen
 
     def painted(self, painted: Painted) -> None:
-        """Record that text of an answer is on the screen."""
+        """Record that text of an answer is painted."""
         self.meter.painted(painted.painted_ns, painted.paint_ns)
         if painted.answer_id == self._turn_id:
             self._turn.paint_ns += painted.paint_ns
             self._turn.first_paint_ns = self._turn.first_paint_ns or painted.painted_ns
 
-    # Numbers
+    # Sampling
 
     async def tick(self) -> None:
         """Sample the machine on a thread, make the figures, log and show them.
 
-        A tick that comes while one is under way is dropped, and most of those while nothing goes on.
+        Skipped while another tick runs, and mostly while the session is idle.
         """
         now = time.monotonic()
         if (self._sampling is not None and not self._sampling.done()) or (now - self._event_s > SETTLE_S and now - self._ticked_s < IDLE_S):
@@ -243,7 +243,7 @@ class Instruments:
         try:
             facts = await asyncio.to_thread(lambda: FactsCache().facts(parts_of(path)))
         except XchatError:
-            return  # the file is gone or was replaced since it was loaded; the panel says what it lacks
+            return  # the file was deleted or replaced since it was loaded; the panel shows that the figure is unavailable
         if engine is self._engine:
             self.meter.traffic = traffic_of(facts, engine.preset)
 

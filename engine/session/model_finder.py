@@ -1,6 +1,6 @@
-"""Which model a preset means, and which quants there are beside the one in use.
+"""Finds the model of a preset, and the other quants of a model.
 
-Everything here may read files, and make a quant of the built-in model: it belongs on a thread that may wait for the disk.
+Everything here may read files, and make a quant of the built-in model: call it on a thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HUB_PREFIX = "hf:"
 """How the name of a model of the hub begins."""
 
 BEST_START = "Q4_K_M"
-"""The quant that most people mean when they name a family only."""
+"""The usual quant when only a family is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class QuantChoice:
 
     quant: str
     ref: ModelRef | None
-    """The model in it; none when it is made when asked for."""
+    """The model in it; None when it is made on request."""
 
 
 def built_in_family() -> Family:
-    """The model that xchat carries, in the quants that are there; `builtin.QUANTS` names those that are made when they are asked for.
+    """The built-in model, in the quants that exist; `builtin.QUANTS` are made on request.
 
     Raises ModelError: it is missing from the installation, or damaged.
     """
@@ -49,14 +49,14 @@ def built_in_family() -> Family:
 
 
 class ModelFinder:
-    """Finds models by what presets and keys say."""
+    """Finds models by preset, family and quant."""
 
     def __init__(self, catalog: Callable[[], Catalog] = list_models) -> None:
-        """`catalog` lists the models of this machine; asked anew each time, since files come and go."""
+        """`catalog` lists the models of this machine; called each time, since files change."""
         self._catalog = catalog
 
     def find(self, preset: Preset, current: ModelRef | None) -> ModelRef | None:
-        """The model that a preset means while `current` is loaded; None when it names none and none is loaded.
+        """Find the model of a preset while `current` is loaded; None when it names none and none is loaded.
 
         Raises ModelError: there is no such file, family or quant here; the error says which there are.
         """
@@ -76,7 +76,7 @@ class ModelFinder:
         return self._of_family(named, quant, current)
 
     def quants(self, ref: ModelRef) -> tuple[QuantChoice, ...]:
-        """The quants of a model's family, the largest first and each once; only the model itself when nothing is known of it."""
+        """The quants of a model's family, the largest first, each once; only the model itself when its family is unknown."""
         if isinstance(ref, BuiltInModel):
             quants = (builtin.SHIPPED_QUANT, *builtin.QUANTS)
             return tuple(QuantChoice(quant, BuiltInModel(quant) if builtin.made(quant) else None) for quant in quants)
@@ -89,7 +89,7 @@ class ModelFinder:
         return tuple(QuantChoice(entry.facts.quant, entry.path) for entry in family.entries if kept[entry.facts.quant] is entry)
 
     def quant(self, ref: ModelRef, name: str) -> ModelRef:
-        """Another quant of a model's family; one of the built-in model is made when it isn't there yet.
+        """Find another quant of a model's family; one of the built-in model is made when missing.
 
         Raises ModelError: there is none; the error names those that are there.
         """
@@ -102,7 +102,7 @@ class ModelFinder:
         return entry.path if entry is not None else _no_quant(name, label(ref), family)
 
     def neighbour(self, ref: ModelRef, step: int) -> tuple[str, ModelRef]:
-        """The quant that many places after a model's own (smaller ones come after larger ones), and the model in it, made when need be.
+        """Find the quant `step` places after a model's own (smaller ones follow larger ones), and the model in it.
 
         Raises ModelError: there is none in that direction.
         """
@@ -116,7 +116,7 @@ class ModelFinder:
         return chosen.quant, chosen.ref if chosen.ref is not None else self.quant(ref, chosen.quant)
 
     def with_smaller_quants(self, error: TooLargeError, ref: ModelRef, preset: Preset) -> TooLargeError:
-        """The same error with remedies that know the other quants of the family."""
+        """The error with the other quants of the family among its remedies."""
         family = self._family(ref) if isinstance(ref, Path) else None
         if family is None or not isinstance(ref, Path):
             return error
@@ -163,7 +163,7 @@ class ModelFinder:
 
 
 def _usual(family: Family) -> Entry:
-    """The quant to take when only the family is named: the usual one, else the largest that fits, else the smallest."""
+    """The quant when only the family is named: the usual one, else the largest that fits, else the smallest."""
     usual = family.quant(BEST_START)
     if usual is not None:
         return usual
@@ -173,7 +173,7 @@ def _usual(family: Family) -> Entry:
 
 
 def label(ref: ModelRef) -> str:
-    """A model in a few words, for messages."""
+    """A short name of a model, for messages."""
     return printable(short_name(ref))
 
 

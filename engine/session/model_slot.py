@@ -30,7 +30,7 @@ class ModelSlot:
         emit: Callable[[Event], None],
         paced: Callable[[int, str], None],
     ) -> None:
-        """`paced` is called with each number of tokens that travel together, and why `auto` chose it."""
+        """`paced` is called with each tokens-per-chunk number, and the reason when `auto` chose it."""
         self.backend = backend
         self.preset = preset
         self.engine: EngineInfo | None = None
@@ -56,7 +56,7 @@ class ModelSlot:
 
     @property
     def threads_now(self) -> ThreadsNow | None:
-        """The thread counts in use and why; None when nothing is loaded, or the engine's threads are not ours to count."""
+        """The thread counts in use and why; None when nothing is loaded, or the engine has no `threads`."""
         return self.backend.threads_now if self.capabilities.threads else None
 
     def ready(self) -> EngineInfo:
@@ -107,7 +107,7 @@ class ModelSlot:
         return self.engine
 
     def cancel_load(self) -> None:
-        """Give up the load under way."""
+        """Cancel the load under way."""
         self._loading_on.cancel_load()
 
     async def _backend_for(self, ref: ModelRef) -> Backend:
@@ -139,12 +139,12 @@ class ModelSlot:
             )
 
     def apply_hot(self, preset: Preset) -> None:
-        """Use a preset that differs in hot settings only, from the next token on."""
+        """Apply a preset that differs in hot settings only, from the next token on."""
         self.backend.apply_hot(preset)
         self.use(preset)
 
     def use(self, preset: Preset) -> None:
-        """Adopt a preset whose settings the engine has already."""
+        """Set the preset; the engine has its settings already."""
         if preset.stream_batch != self.preset.stream_batch:
             self.stream_batch = _batch_of(preset)
             self._paced(self.stream_batch, "")
@@ -152,12 +152,12 @@ class ModelSlot:
         self._emit(PresetChanged(preset))
 
     def set_stream_batch(self, value: int | Literal["auto"]) -> None:
-        """Change how many tokens travel together to the screen, also while they flow."""
+        """Change `stream_batch`, also during an answer."""
         self.use(msgspec.structs.replace(self.preset, stream_batch=value))
         self.pace(_batch_of(self.preset))
 
     def pace(self, batch: int, reason: str = "") -> None:
-        """Set the tokens per chunk; `reason` says why, when `auto` chose the number."""
+        """Set the tokens per chunk, with the reason when `auto` chose it."""
         self.stream_batch = batch
         if self.capabilities.stream_batch:
             self.backend.set_stream_batch(batch)

@@ -1,4 +1,4 @@
-"""Putting a running program together: the log, the database, the backend, the session, and which model comes first."""
+"""Opens a session: database, engine, settings, and the first model."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from engine.store.writer import Store
 
 
 def first_model(asked: str | None, config: Config, preset: Preset | None = None) -> ModelRef:
-    """The model to start with: what was asked for, else what the preset names, the config, the last one used, the built-in one.
+    """Find the model to start with: `asked`, else that of the preset, of the config, the last one used, or the built-in one.
 
-    A file, a family or `builtin` can be asked for; with a preset, in the quant it says. Reads files, so it belongs on a thread.
+    `asked` is a file, a family or `builtin`. Reads files, so call it on a thread.
 
     Raises ModelError: what was asked for isn't here, or the built-in model is missing from the installation.
     """
@@ -54,12 +54,12 @@ def first_model(asked: str | None, config: Config, preset: Preset | None = None)
 
 
 def _is_here(ref: ModelRef) -> bool:
-    """Whether a model that was used before can still be loaded."""
+    """Whether the last model can still be loaded."""
     return ref.is_file() if isinstance(ref, Path) else isinstance(ref, BuiltInModel) and builtin.offers(ref.quant)
 
 
 def model_finder(config: Config) -> ModelFinder:
-    """Finds models in all places of this machine, those of the config included."""
+    """Make a finder of the models on this machine, those in the config's folders included."""
     return ModelFinder(partial(list_models, config.models.folders))
 
 
@@ -72,9 +72,9 @@ async def open_session(
     log: bool = True,
     sampler: HostSampler | None = None,
 ) -> Session:
-    """A session on the database of this person, or an unlogged one when the database can't be used (`logging_error` says why).
+    """Open a session on the user's database, or an unlogged one when that can't be used (`logging_error` has the reason).
 
-    Its engine is `backend`, or the one for `model`: that of this process, unless told.
+    Its engine is `backend`, else the one for `model`, else llama.cpp.
 
     Raises:
         UsageError: The config sets a limit for an alert that does not exist.
@@ -93,7 +93,7 @@ async def open_session(
 
 
 async def _reader_or_none(path: Path) -> Reader | None:
-    """Old sessions can often be read where new ones can't be written."""
+    """Open the reader alone: old sessions can often be read where new ones can't be written."""
     try:
         return await Reader.open(path)
     except StoreError:

@@ -119,7 +119,7 @@ class Session:
 
     @property
     def threads_now(self) -> ThreadsNow | None:
-        """The thread counts in use and why; None when nothing is loaded, or the engine's threads are not ours to count."""
+        """The thread counts in use and why; None when nothing is loaded, or the engine has no `threads`."""
         return self.slot.threads_now
 
     @property
@@ -140,19 +140,19 @@ class Session:
             UsageError: The text is empty, or a turn is under way.
             EngineError: There is no model, or the engine died.
         """
-        return self.turns.ask(lambda conversation: conversation.say(text))
+        return self.turns.ask(lambda conversation: conversation.new_message(text))
 
     def regenerate(self) -> int:
         """Answer the last message of the branch again; the answer that was there stays as a sibling. Raises as `send` does."""
-        return self.turns.ask(Conversation.again)
+        return self.turns.ask(Conversation.regenerate)
 
     def edit(self, message_id: int, text: str) -> int:
         """Send `text` in place of an earlier message, as its sibling. Raises as `send` does, and UsageError for an answer."""
-        return self.turns.ask(lambda conversation: conversation.instead(message_id, text))
+        return self.turns.ask(lambda conversation: conversation.edit(message_id, text))
 
     def continue_answer(self) -> int:
         """Continue the last answer where it was cut; the longer answer is a sibling of the cut one. Raises as `send` does."""
-        return self.turns.ask(Conversation.onward)
+        return self.turns.ask(Conversation.continue_answer)
 
     def stop(self) -> None:
         """Stop the answer under way and keep its text."""
@@ -164,7 +164,7 @@ class Session:
         self._branch_changed(self.turns.conversation.step(message_id, step))
 
     def show_message(self, message_id: int) -> None:
-        """Show the newest branch that a message is in; nothing happens when it is shown already, or unknown.
+        """Show the newest branch with a message; nothing happens when it is shown already, or unknown.
 
         Raises UsageError: a turn is under way.
         """

@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 
 def save_capture(path: Path, capture: CaptureRecord) -> int:
-    """Save a capture into the database at `path` and return its id. The figures of its turn are from now on not to be compared.
+    """Save a capture into the database at `path`, mark its turn as noisy, and return its id.
 
     Raises StoreError: the database can't be written; nothing of it was saved.
     """
@@ -76,7 +76,7 @@ def save_capture(path: Path, capture: CaptureRecord) -> int:
 
 
 def flag_turn(path: Path, turn_id: int) -> None:
-    """Leave the figures of a turn out of comparisons: a capture ran beside it, though nothing of that was kept.
+    """Mark a turn as noisy because a capture ran, although the capture was not saved.
 
     Raises StoreError: the database can't be written.
     """
@@ -93,7 +93,7 @@ def _flag(db: sqlite3.Connection, turn_id: int | None) -> None:
 
 
 def list_captures(path: Path, limit: int = 200) -> tuple[CaptureRecord, ...]:
-    """The newest captures first, without their stacks."""
+    """List the captures, newest first, without their stacks."""
 
     def read(db: sqlite3.Connection) -> tuple[CaptureRecord, ...]:
         rows = db.execute(f"SELECT {_COLUMNS} FROM captures ORDER BY id DESC LIMIT ?", (limit,))
@@ -103,7 +103,7 @@ def list_captures(path: Path, limit: int = 200) -> tuple[CaptureRecord, ...]:
 
 
 def load_capture(path: Path, capture_id: int) -> CaptureRecord:
-    """One capture with its stacks.
+    """Load a capture with its stacks.
 
     Raises:
         UsageError: There is none with this id.
@@ -122,7 +122,7 @@ def load_capture(path: Path, capture_id: int) -> CaptureRecord:
 
 
 def delete_capture(path: Path, capture_id: int) -> None:
-    """Delete one capture with its stacks; raises UsageError when there is none with this id."""
+    """Delete a capture with its stacks; raises UsageError when there is none with this id."""
 
     def delete(db: sqlite3.Connection) -> int:
         with transaction(db):

@@ -1,4 +1,4 @@
-"""Deleting so that nothing is left: rows, search index, free pages and the write-ahead log."""
+"""Secure deletion: rows, search index, free pages and the write-ahead log."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from engine.store.errors import session_missing
 from engine.store.sqlite.transaction import transaction
 
 MERGE_PAGES = 500
-"""Pages of the search index rewritten in one go; some milliseconds, after which other writers get their turn."""
+"""Pages of the search index rewritten at once; other writers wait some milliseconds at most."""
 
 _BY_SESSION = ("events", "samples", "turns", "messages")
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """How much goes when a session is deleted."""
+    """The size of what is deleted with a session."""
 
     messages: int
     """Of all branches, with their words in the search index."""
@@ -27,7 +27,7 @@ class Contents:
 
 
 def contents_of(db: sqlite3.Connection, session_id: int) -> Contents:
-    """What belongs to a session; all zero for one that does not exist."""
+    """Measure what is deleted with a session; all zero if it does not exist."""
     counts = (
         db.execute(f"SELECT count(*) FROM {table} WHERE session_id = ?", (session_id,)).fetchone()[0]
         for table in ("messages", "turns", "samples", "events")
@@ -49,7 +49,7 @@ def delete_sessions(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:
 
 
 def merge_search_index(db: sqlite3.Connection) -> bool:
-    """Do one portion of rewriting the search index without what was deleted; returns whether there is more to do.
+    """Rewrite a part of the search index without the deleted messages; return whether there is more to do.
 
     FTS5 only notes a deletion, and the old words stay in its segments until they are merged. Its own `secure-delete` would make the
     file unreadable to SQLite before 3.42, which another Python on the same machine may well have.
@@ -66,6 +66,6 @@ def merge_search_index(db: sqlite3.Connection) -> bool:
 
 
 def empty_log(db: sqlite3.Connection) -> bool:
-    """Move the write-ahead log into the file and cut it to nothing; returns False when a reader or writer was in the way."""
+    """Checkpoint and truncate the write-ahead log; return False when a reader or writer prevented it."""
     busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return not busy

@@ -22,7 +22,7 @@ class StoreReadOnlyError(StoreError):
 
 
 class StoreFullError(StoreError):
-    """There is no room for more: the disk, a quota, or the largest size the file may have."""
+    """The disk, a quota or the largest size of the file is reached."""
 
 
 class StoreNewerError(StoreError):
@@ -34,15 +34,15 @@ class StoreDamagedError(StoreError):
 
 
 class StoreUnusableError(StoreError):
-    """There is no xchat database at that path: a folder, another program's file, something that is not SQLite."""
+    """The path is not an xchat database: a folder, another program's file, or not SQLite."""
 
 
 class StoreSwappedError(StoreError):
-    """The file was deleted, or another took its place, while it was open."""
+    """The file was deleted or replaced while it was open."""
 
 
 class TargetExistsError(UsageError):
-    """There is a file already where another is to be written, and nobody said that it may be overwritten."""
+    """The target of a write exists already."""
 
     def __init__(self, target: Path) -> None:
         super().__init__(f"{target} exists already", "", "Name another file, or add --force to overwrite it.")
@@ -50,7 +50,7 @@ class TargetExistsError(UsageError):
 
 
 class SessionMissingError(StoreError):
-    """There is no such session, or another xchat has deleted it."""
+    """The session does not exist, or another xchat has deleted it."""
 
 
 def session_missing(session_id: int | None) -> SessionMissingError:
@@ -62,12 +62,12 @@ def session_missing(session_id: int | None) -> SessionMissingError:
 
 def swapped(path: Path) -> StoreSwappedError:
     """The error for a file that is no longer where it was opened."""
-    detail = "What was saved in the file before is no longer in it." if path.exists() else "What was saved in it is gone."
-    return StoreSwappedError(f"{path} was replaced or deleted while it was open", detail, "What comes now is saved in a file of that name.")
+    detail = "The sessions saved before are not in the new file." if path.exists() else "The sessions saved in it are lost."
+    return StoreSwappedError(f"{path} was replaced or deleted while it was open", detail, "New messages are saved in a file of that name.")
 
 
 def explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:
-    """The error a person can read, for one that SQLite or the file system raised about the database at `path`."""
+    """Explain an error of SQLite or the file system about the database at `path`."""
     if isinstance(error, OSError):
         return _explain_os(error, path)
     # Extended codes carry the cause in the high bits; the low byte is the class.

@@ -1,4 +1,4 @@
-"""What a measurement was made on: this machine, this process, and the versions involved."""
+"""The host of a measurement: the machine, the process and the versions."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Host:
     memory_bytes: int
     xchat_version: str
     llama_cpp_version: str
-    """As the engine reports it; empty when the engine was not asked."""
+    """As the engine reports it; empty if unknown."""
 
     @classmethod
     def here(cls, llama_cpp_version: str = "") -> Host:
-        """This machine, now."""
+        """Read the facts of this machine."""
         cpu, flags = _cpu()
         return cls(
             name=socket.gethostname(),
@@ -56,7 +56,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process, told apart from a later one with the same number."""
+    """Identifies a process, also when its pid is reused."""
 
     pid: int
     boot_id: str
@@ -69,7 +69,7 @@ class ProcessIdentity:
         return cls(os.getpid(), _boot_id(), psutil.Process().create_time())
 
     def alive(self) -> bool:
-        """Whether that very process still runs on this machine. One of another machine or container counts as ended."""
+        """Whether the process still runs on this machine; one of another machine or container counts as ended."""
         if self.boot_id != _boot_id():
             return False
         try:

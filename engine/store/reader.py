@@ -1,4 +1,4 @@
-"""The reader: a read-only connection of its own, so that lists and searches never wait for the writer, nor it for them."""
+"""The reader: a separate read-only connection, so that readers and the writer never wait for each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 
 class Reader:
-    """Runs queries on what is stored. Call it on the event loop it was opened on."""
+    """Runs queries on the database. Call it on the event loop it was opened on."""
 
     def __init__(self, path: Path, connection: Connection) -> None:
         """Use `open`."""

@@ -1,4 +1,4 @@
-"""Records to rows and back. The only file that knows the order of the columns."""
+"""Converts records to rows and back. Only this file knows the order of the columns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVENT_COLUMNS = ("wall_ms", "session_id", "turn_id", "kind", "text")
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
-    """A mark on the time line: a preset change, a stall, a capture, an alert."""
+    """An event on the time line: a preset change, a stall, a capture, an alert."""
 
     wall_ms: int
     session_id: int | None
@@ -127,7 +127,7 @@ def insert(table: str, columns: Sequence[str], suffix: str = "") -> str:
 
 
 def upsert(table: str, columns: Sequence[str]) -> str:
-    """An INSERT that overwrites the row with the same id, so that saving twice is the same as saving once.
+    """An INSERT that overwrites the row with the same id, so that saving twice equals saving once.
 
     A row of another session is never overwritten; then no row changes.
     """

@@ -1,4 +1,4 @@
-"""Figures over turns or time, for charts: on the screen and in exported pages."""
+"""Figures over turns or time, for charts on the screen and in exported pages."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def nice_ceiling(value: float) -> float:
 
 
 def axis_end(highest: float) -> float:
-    """A round end of an axis that leaves some room above the highest value."""
+    """A round upper end of an axis with some room above the highest value."""
     return nice_ceiling(highest * 1.05)

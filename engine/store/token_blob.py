@@ -1,4 +1,4 @@
-"""The tokens of a turn as one compact blob: when each came, and which each was.
+"""The timestamps and ids of a turn's tokens as compact blobs.
 
 Layout: one version byte, then one number per token as a zigzag varint (7 bits per byte, least significant first, high bit set on all
 but the last). Version 1 holds timestamps: the first value absolute, then the first gap, then how each gap differs from the one before.

@@ -1,4 +1,4 @@
-"""The charts of a selection: its turns in order, and the machine over time, folded to as many points as can be seen."""
+"""The charts of a selection: its turns in order, and the machine over time, reduced to a visible number of points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.store.series import Chart, Series
 
 
 def charts_of(db: sqlite3.Connection, selection: Selection, figures: Sequence[Figure] = FIGURES) -> tuple[Chart, ...]:
-    """The charts in which there is something to see."""
+    """The charts that are not empty."""
     condition, values = where(selection)
     turns = [(figure.turn_chart, figure.id, figure) for figure in figures if figure.turn_chart]
     samples = [(figure.sample_chart, figure.column_name, figure) for figure in figures if figure.sample_chart]

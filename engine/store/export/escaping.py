@@ -1,4 +1,4 @@
-"""Text of models and people in files that other programs open: it is shown there, and does nothing."""
+"""Escapes untrusted text in files that other programs open."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def markdown_cell(value: object) -> str:
 
 
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""What a cell begins with that some spreadsheet runs: Excel takes the wide forms for the narrow ones in East Asian locales."""
+"""First characters of cells that a spreadsheet may run as a formula; Excel accepts the wide forms in East Asian locales."""
 
 
 def spreadsheet_cell(value: object) -> object:

@@ -1,4 +1,4 @@
-"""Exports: a selection of what was measured, in a form for another tool, written whole or not at all."""
+"""Exports a selection of measurements in a format for another tool, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ CACHE_KIB = 8_192
 """Page cache of an export: it reads every page once."""
 
 Progress = Callable[[int, int], None]
-"""Called now and then with the rows written and the rows there are; what it raises ends the export and leaves no file."""
+"""Called with the rows written and their total; an exception that it raises ends the export and leaves no file."""
 
 
 class Format(StrEnum):
-    """The forms there are."""
+    """The formats of an export."""
 
     CSV = "csv"
     JSON = "json"
@@ -49,7 +49,7 @@ class Format(StrEnum):
 
     @classmethod
     def parse(cls, text: str, target: Path | None = None) -> Format:
-        """The format a person means; `llama-bench` takes its form from the ending of the target, else CSV.
+        """Parse the name of a format; `llama-bench` takes its form from the suffix of the target, else CSV.
 
         Raises UsageError: there is no such format.
         """
@@ -71,21 +71,21 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What is wanted."""
+    """The options of an export."""
 
     what: What
     format: Format
     selection: Selection
 
     def __post_init__(self) -> None:
-        """Refuse combinations that mean nothing."""
+        """Refuse contradictory options."""
         if self.format.dialect is not None and self.what is not What.TURNS:
             raise UsageError(
                 f"{self.format} has no {self.what}", "llama-bench's rows are made of turns.", "Use `--what turns`, or another format."
             )
 
     def default_name(self) -> str:
-        """The file that an export goes to when nobody says where."""
+        """The default file name."""
         ids = self.selection.sessions
         part = "all" if ids is None else f"session-{ids[0]}" if len(ids) == 1 else f"{len(ids)}-sessions"
         return f"xchat-{part}-{self.what}.{self.format.rpartition('-')[2]}"

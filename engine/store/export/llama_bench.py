@@ -1,4 +1,4 @@
-"""Turns and measurements as rows of llama-bench, for whatever reads its output.
+"""Turns and measurements as rows in the format of llama-bench.
 
 A turn makes two rows: its prefill as `pp` (prompt tokens evaluated, at the depth that came from the cache) and its decoding as `tg`.
 Unlike llama-bench's own, the decoding of a turn contains the sampling. What xchat doesn't know is empty in CSV and null elsewhere.
@@ -49,7 +49,7 @@ _REALS = frozenset({"avg_ts", "stddev_ts"})
 _FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 
 BenchRow = Mapping[str, Any]
-"""Values by field name; a field that is missing is unknown."""
+"""Values by field name; a missing field is unknown."""
 
 
 class Dialect(StrEnum):
@@ -105,7 +105,7 @@ def rows_of_turns(db: sqlite3.Connection, selection: Selection) -> Iterator[Benc
 
 
 def settings_of(preset_json: str) -> dict[str, Any]:
-    """What of a preset has a field in llama-bench; `auto` is unknown."""
+    """The settings of a preset that have a field in llama-bench; `auto` is unknown."""
     preset = preset_settings(preset_json)
     values = {key: preset.get(key, value_of(Preset(), key)) for key in BENCH_KEYS}
     known = {key: None if value == "auto" else value for key, value in values.items()}

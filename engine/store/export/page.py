@@ -42,7 +42,7 @@ summary { opacity: .7 }
 
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
-"""Nothing is loaded, nothing runs, and the one style is the one above."""
+"""Nothing is loaded, no script runs, and only the style above applies."""
 
 ON_CARDS = frozenset(
     {"cpu", "kernel", "xchat_version", "llama_cpp_version", "model_path", "model_fingerprint", "preset_json", "started_ms"}

@@ -1,4 +1,4 @@
-"""The run card: everything that decides whether somebody else's numbers can be compared with these."""
+"""The run card: the circumstances that decide whether other measurements can be compared with these."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunCard:
     """Turns that were measured under the same circumstances."""
 
     host: Host | None
-    """None when nobody noted it."""
+    """None if unknown."""
     model: str
     model_path: str
     model_fingerprint: str
@@ -47,9 +47,9 @@ class RunCard:
     threads_batch: int
     turns: int
     noise: tuple[tuple[str, int], ...]
-    """Why turns are not to be compared, and how many for each reason."""
+    """The reasons why turns are noisy, with the number of turns."""
     decisions: tuple[str, ...]
-    """What the thread governor decided under this model and preset, the last ones."""
+    """The last decisions of the thread governor under this model and preset."""
     repeat: str
     """The llama-bench command line that measures the same again."""
 
@@ -59,7 +59,7 @@ class RunCard:
         return self.turns - sum(count for _, count in self.noise)
 
     def lines(self) -> tuple[tuple[str, str], ...]:
-        """The card as headings and values, in the order people look for them."""
+        """The card as headings and values."""
         host = self.host
         noise = ", ".join(f"{reason} ({count})" for reason, count in self.noise) or "none noticed"
         settings = preset_settings(self.preset_json)

@@ -1,4 +1,4 @@
-"""A line chart as a piece of SVG for a page: shapes, no script, no style of its own but class names."""
+"""A line chart as SVG for a page: shapes with class names, no script."""
 
 from __future__ import annotations
 

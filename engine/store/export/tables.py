@@ -1,4 +1,4 @@
-"""What can be exported, each as named columns and a stream of rows."""
+"""The tables that can be exported, each as named columns and a stream of rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class What(StrEnum):
     TURNS = "turns"
     """One row per turn, as the view `v_turns` has it."""
     SAMPLES = "samples"
-    """The machine once a second or so, as the view `v_samples` has it."""
+    """Samples of the machine, as the view `v_samples` has them."""
     TOKENS = "tokens"
     """One row per generated token: when it came, and the gap before it."""
     EVENTS = "events"
@@ -34,7 +34,7 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which sessions, and whether what people and models wrote comes along."""
+    """The sessions to export, and whether with their texts."""
 
     sessions: tuple[int, ...] | None
     """Their ids; None for all, and for what belongs to no session."""
@@ -48,7 +48,7 @@ class Table:
 
     columns: tuple[str, ...]
     count: int
-    """How many rows there will be, for progress."""
+    """The number of rows, for progress."""
     rows: Iterator[Row]
 
     def without(self, columns: Container[str]) -> Table:
@@ -82,7 +82,7 @@ def preset_settings(preset_json: str) -> dict[str, Any]:
 
 
 def without_texts(preset_json: str) -> str:
-    """A preset as it was used, but for its system prompt."""
+    """The preset as it was used, without its system prompt."""
     return json.dumps(preset_settings(preset_json) | {"system": None}, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -1,1 +1,1 @@
-"""Questions about what is stored, as functions on a connection; `Reader.read` runs them."""
+"""Queries, as functions on a connection; `Reader.read` runs them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 SHORTEST_BEGINNING = 2
-"""Letters from which on an unfinished word is completed: a single one stands for a twentieth of all words, and takes as long."""
+"""Shortest prefix that is completed: a single letter matches a twentieth of all words, which is slow."""
 
 _WORD = re.compile(r'"([^"]*)"|(\S+)')
 
@@ -26,7 +26,7 @@ def fts_query(text: str) -> str | None:
 
 
 def like_pattern(text: str) -> str:
-    """A pattern for LIKE … ESCAPE that finds `text` anywhere."""
+    """Make a pattern for LIKE … ESCAPE that matches text that contains `text`."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 

@@ -12,17 +12,17 @@ from engine.records import TurnRecord
 from engine.store.queries import turns
 
 HISTORY = 100
-"""How many clean turns are looked back at."""
+"""Number of earlier clean turns to compare with."""
 FEWEST = 8
-"""Fewer comparable turns say nothing."""
+"""Fewer comparable turns are not compared."""
 DEVIATIONS = 4.0
-"""How many robust standard deviations a figure must be off,"""
+"""A regression differs by at least this many robust standard deviations,"""
 SMALLEST_SHARE = 0.05
-"""and how much of the median: on a quiet host the deviations alone are tiny."""
+"""and this share of the median: on a quiet host deviations are tiny."""
 MAD_TO_SIGMA = 1.4826
 """A normal distribution's standard deviation over its median absolute deviation."""
 FEWEST_TOKENS = 16
-"""Speeds over fewer tokens are mostly chance."""
+"""Fewest tokens for a speed; over fewer it is mostly noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,12 @@ class Regression:
 
     @property
     def share(self) -> float:
-        """How much slower than usual, from 0 to 1."""
+        """The decrease from the usual value, 0 to 1."""
         return 1.0 - self.value / self.usual
 
     @property
     def sentence(self) -> str:
-        """What to tell the person."""
+        """The sentence for the user."""
         what = "Decoding" if self.figure == "predicted_per_second" else "Prefill"
         what += " without others, by estimate," if self.estimated else ""
         return (
@@ -61,7 +61,7 @@ Speed = Callable[[TurnRecord], float | None]
 
 
 def find_regressions(db: sqlite3.Connection, turn: TurnRecord) -> tuple[Regression, ...]:
-    """What was clearly slower in a stored turn than in the clean turns before it, on its host and with the same settings."""
+    """The figures in which a stored turn was clearly slower than earlier clean turns on its host with the same settings."""
     host = turns.host_of_turn(db, turn.id)
     if host is None:
         return ()
@@ -69,7 +69,7 @@ def find_regressions(db: sqlite3.Connection, turn: TurnRecord) -> tuple[Regressi
 
 
 def compare(turn: TurnRecord, history: Sequence[TurnRecord]) -> tuple[Regression, ...]:
-    """What was clearly slower in a turn than in its history; of turns that are not clean the estimate without others is compared."""
+    """The figures in which a turn was clearly slower than its history; for a turn that is not clean, the estimate without others."""
     if not turn.judged or turn.stop_reason is StopReason.ERROR:
         return ()
     found = (_fallen(name, speed, turn, history) for name, speed in (("predicted_per_second", _decode), ("prompt_per_second", _prefill)))

@@ -16,7 +16,7 @@ HIT_END = "\x03"
 happens to hold them is cleaned, so a mark is always ours."""
 
 RANKED = 2_000
-"""Newest matches among which a search looks for the best."""
+"""Number of newest matches that are ranked."""
 
 _SNIPPET_WORDS = 24
 _LONGEST_SNIPPET = 600
@@ -25,16 +25,16 @@ _LONGEST_SNIPPET = 600
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A message in which the words that were searched for occur."""
+    """A message that contains the search words."""
 
     session: SessionInfo
     message_id: int
     snippet: str
-    """The words around the best place, each hit between `search.HIT_START` and `search.HIT_END`."""
+    """The words around the best match, each hit between `search.HIT_START` and `search.HIT_END`."""
 
 
 def search_messages(db: sqlite3.Connection, wanted: SessionFilter, limit: int = 50) -> tuple[Hit, ...]:
-    """The messages that match `wanted.search` best among the newest that do, with the words around the hit."""
+    """The best of the newest messages that match `wanted.search`, with a snippet."""
     conditions, values = conditions_of(wanted)
     query = fts_query(wanted.search)
     if query is None and not needs_scan(wanted.search):

@@ -20,7 +20,7 @@ _LAST_TURN = "LEFT JOIN turns AS t ON t.id = (SELECT max(id) FROM turns WHERE se
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Which sessions a list shows; what is None doesn't matter. Model, quant and preset match any turn of the session."""
+    """A filter for sessions; None matches all. Model, quant and preset match any turn of the session."""
 
     search: str = ""
     """Words that occur in one of its messages, or in its title."""
@@ -48,7 +48,7 @@ class StoredSession:
 
 @dataclass(frozen=True, slots=True)
 class FilterChoices:
-    """What there is to filter by."""
+    """The values to filter by."""
 
     models: tuple[str, ...]
     quants: tuple[str, ...]
@@ -58,7 +58,7 @@ class FilterChoices:
 def find_sessions(
     db: sqlite3.Connection, wanted: SessionFilter | None = None, limit: int = PAGE, offset: int = 0
 ) -> tuple[SessionInfo, ...]:
-    """Sessions, pinned ones first, then the one changed last."""
+    """The sessions, pinned first, then the last changed."""
     where, values = _wanted(wanted or SessionFilter())
     rows = db.execute(
         f"SELECT {SESSION_COLUMNS} FROM sessions AS s {_LAST_TURN} WHERE {where} "
@@ -69,7 +69,7 @@ def find_sessions(
 
 
 def count_sessions(db: sqlite3.Connection, wanted: SessionFilter) -> int:
-    """How many sessions `find_sessions` finds without a limit."""
+    """The number of sessions that `find_sessions` finds without a limit."""
     where, values = _wanted(wanted)
     return int(db.execute(f"SELECT count(*) FROM sessions AS s WHERE {where}", values).fetchone()[0])
 
@@ -95,7 +95,7 @@ def session_exists(db: sqlite3.Connection, session_id: int) -> bool:
 
 
 def newest_session(db: sqlite3.Connection) -> SessionInfo | None:
-    """The session changed last, if there is any."""
+    """The last changed session, if any."""
     row = db.execute(f"SELECT {SESSION_COLUMNS} FROM sessions AS s {_LAST_TURN} ORDER BY s.updated_ms DESC, s.id DESC LIMIT 1").fetchone()
     return session_of(row) if row else None
 

@@ -1,4 +1,4 @@
-"""How fast each model file ran on this host: what lists of models show beside it."""
+"""The measured speed of each model file on this host, for lists of models."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from engine.store.errors import explain
 from engine.store.sqlite.connect import open_reader
 
 LOOKED_AT = 2_000
-"""Newest turns of this host that are looked at."""
+"""Number of newest turns of this host that are read."""
 NEWEST = 20
-"""So many turns of a file make its figures: an average over years says nothing of now."""
+"""Number of turns of a file that its figures are computed from: old ones don't describe the present."""
 USUAL_OVER = 100
 """Newest turns of a model that say what is usual."""
 FEWEST_USUAL = 8
-"""Fewer say nothing."""
+"""Fewest turns for a usual speed."""
 FEWEST_DECODED = 16
 FEWEST_PREFILLED = 64
-"""Speeds over fewer tokens are mostly chance."""
+"""Fewest tokens for a speed; over fewer it is mostly noise."""
 
 _QUERY = f"""
     SELECT t.noisy IS NULL, t.model_path, t.model_fingerprint, t.started_ms, t.predicted_n, t.predicted_ms, t.prompt_n, t.prompt_ms
@@ -50,9 +50,9 @@ class MeasuredSpeed:
     """Medians over the newest quiet turns of a model file on this host, whatever the settings were."""
 
     predicted_per_second: float | None
-    """While decoding; None when no turn was long enough to tell."""
+    """Decode speed; None when no turn was long enough."""
     prompt_per_second: float | None
-    """While prefilling; None when no prompt was long enough to tell."""
+    """Prefill speed; None when no prompt was long enough."""
     turns: int
     last_ms: int
     """When the newest of them began, in Unix time."""
@@ -70,14 +70,14 @@ class _Turns:
 
 
 class MeasuredSpeeds:
-    """What is known of the files of this machine."""
+    """The measured speeds of the files of this machine."""
 
     def __init__(self, by_file: Mapping[str, MeasuredSpeed]) -> None:
         """`by_file` has the paths that the turns were logged with."""
         self._by_file = {os.path.realpath(path): speed for path, speed in reversed(list(by_file.items()))}
 
     def of(self, path: Path) -> MeasuredSpeed | None:
-        """What is known of a file; None when nothing is, or when the file was written since."""
+        """The speeds of a file; None if unknown, or if the file was written since."""
         known = self._by_file.get(os.path.realpath(path))
         try:
             written_ms = path.stat().st_mtime_ns // NS_PER_MS
@@ -102,7 +102,7 @@ def measured_speeds(path: Path | None = None, *, host: str | None = None) -> Mea
 
 
 def usual_of(db: sqlite3.Connection, host: str, fingerprint: str) -> Usual | None:
-    """What is usual for a model on a host, busy or not; None where too few turns are known."""
+    """The usual speed of a model on a host, busy or not; None where too few turns are known."""
     rows = db.execute(_OF_MODEL, (host, fingerprint)).fetchall()
     if len(rows) < FEWEST_USUAL:
         return None

@@ -1,4 +1,4 @@
-"""The schema, as the ordered steps that made it: one SQL file each. A new database is built by replaying all of them.
+"""The schema as ordered migrations, one SQL file each. A new database runs all of them.
 
 `PRAGMA user_version` counts the steps a file has seen. A step is one transaction, and never changes once it was released: the next
 change is another file. Only the figures of a sample need none: see `add_figures`. Tables are internal; the views are the interface for
@@ -34,7 +34,7 @@ VERSION = len(MIGRATIONS)
 
 
 def version_of(db: sqlite3.Connection) -> int:
-    """How many steps a file has seen."""
+    """The number of migrations of a file."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
@@ -48,7 +48,7 @@ def check_ours(db: sqlite3.Connection, path: Path) -> int:
 
 
 def refuse_newer(version: int, path: Path) -> None:
-    """Stop before writing into a file whose schema this program doesn't know."""
+    """Refuse to write a file with an unknown schema."""
     if version > VERSION:
         raise StoreNewerError(
             f"{path} was made by a newer xchat", f"It has schema {version}, this program knows {VERSION}.", SCHEMA_TOO_NEW

@@ -1,4 +1,4 @@
-"""Opening the file: made private, checked to be ours, tuned, migrated. Plain functions for whichever thread does the work."""
+"""Opens the database file: makes it private, checks that it is xchat's, sets the pragmas, migrates. Blocking functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two places where aiosqlite 0.22 has to be reached below its public surface, kept together."""
+"""A connection on its own thread, and the two uses of private parts of aiosqlite 0.22."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class Connection:
-    """An SQLite connection that lives on a thread of its own and does whole jobs there.
+    """An SQLite connection on its own thread, which runs whole jobs.
 
     A job is a function that gets the connection, so a transaction costs one hop instead of one per statement, and nothing that
     happens on the event loop (a cancelled task, a closed loop) can leave a transaction half done.
@@ -82,7 +82,7 @@ class Connection:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another that takes its name; None without one."""
+    """Identifies the file at a path; None without one."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""How the database is tuned: named sets of pragmas, each with its reason, each overridable, all undone by one word.
+"""The tuning of the database: named sets of pragmas, each with its reason and overridable.
 
 Precedence, strongest first: `XCHAT_SQLITE_<PRAGMA>`, the config's pragmas, the named profile (`XCHAT_SQLITE_PROFILE` over the
 config's). `sqlite` is SQLite's own defaults.
@@ -20,15 +20,15 @@ Value = str | int
 
 @dataclass(frozen=True, slots=True)
 class Pragma:
-    """One setting that SQLite offers and a profile may choose."""
+    """A pragma that a profile may set."""
 
     name: str
     default: Value
     """SQLite's own."""
     reason: str
-    """What it does here, and why `balanced` has the value it has."""
+    """Its effect here, and the reason for its value in `balanced`."""
     choices: tuple[str, ...] = ()
-    """The words it takes, in the order of the numbers that SQLite reports for them; empty for a whole number."""
+    """Its words, in the order of the numbers that SQLite reports for them; empty for an integer."""
     low: int = 0
     high: int = 2**40
 
@@ -53,7 +53,7 @@ class Pragma:
         return number
 
     def read(self, db: sqlite3.Connection) -> Value:
-        """The value in force on a connection."""
+        """The current value on a connection."""
         row = db.execute(f"PRAGMA {self.name}").fetchone()
         if row is None:
             return self.default
@@ -141,7 +141,7 @@ class Profile:
 
     name: str
     sentence: str
-    """What it is for."""
+    """Its purpose."""
     values: Mapping[str, Value]
 
     @classmethod
@@ -180,7 +180,7 @@ class Profile:
 
 
 def can_lose(values: Mapping[str, Value]) -> str:
-    """What a killed process and a power cut may take away under these values, in a sentence."""
+    """What a killed process and a power cut may lose with these values, in a sentence."""
     match values.get("synchronous"), values.get("journal_mode"):
         case "OFF", _:
             cut = "possibly the whole file"

@@ -1,4 +1,4 @@
-"""One unit of writing: all of it or nothing."""
+"""A write transaction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Take the write lock at once, commit at the end, undo everything when the body or the commit fails.
+    """Take the write lock, commit at the end, and roll back when the body or the commit fails.
 
     The connection must be in autocommit mode (`isolation_level=None`).
     """

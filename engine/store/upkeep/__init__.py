@@ -1,1 +1,1 @@
-"""Looking after the database: checks, repair, retention, backups, benchmark."""
+"""Maintenance of the database: checks, repair, retention, backups, benchmark."""

@@ -1,4 +1,4 @@
-"""The program's own load under each profile and each pragma alone, on this disk: what tuning buys, and what it can lose."""
+"""Benchmarks the program's own load on this disk under each profile and each pragma alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Care of the database file: what is in it, whether it is whole, a copy of it, and making it small again.
+"""Maintenance of the database file: contents, integrity check, backup and vacuum.
 
 Plain functions with a connection of their own, for the command line or a worker thread; other processes may use the file meanwhile.
 """
@@ -28,12 +28,12 @@ MOST_PROBLEMS = 100
 TABLES = ("sessions", "messages", "turns", "samples", "events", "captures", "processes")
 
 Progress = Callable[[int, int], None]
-"""Called now and then with the amount done and the whole amount; what it raises ends the work."""
+"""Called with the amount done and the total; an exception that it raises ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseStats:
-    """What a database holds and takes."""
+    """Contents and sizes of a database."""
 
     path: Path
     schema_version: int
@@ -41,7 +41,7 @@ class DatabaseStats:
     log_bytes: int
     """Write-ahead log."""
     free_bytes: int
-    """Inside the file, left by what was deleted; a vacuum gives them back."""
+    """Free pages inside the file; a vacuum frees them."""
     rows: Mapping[str, int]
     table_bytes: Mapping[str, int] | None
     """With the indexes of each table; None when this SQLite can't tell."""
@@ -54,14 +54,14 @@ class DatabaseStats:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """Whether a database is whole."""
+    """The result of an integrity check."""
 
     problems: tuple[str, ...]
-    """What SQLite found, in its words; empty when nothing is wrong."""
+    """The problems that SQLite reports; empty if none."""
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether no problem was found."""
         return not self.problems
 
 

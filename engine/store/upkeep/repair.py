@@ -23,31 +23,31 @@ ORDER = ("processes", "sessions", "messages", "turns", "samples", "events", "cap
 """Tables as they are copied: what others point to comes first."""
 
 MOST_ATTEMPTS = 2_000
-"""Stretches tried before the rest of a table is given up: damage is a few pages, or everything."""
+"""Ranges tried before the rest of a table is given up: damage is a few pages, or everything."""
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class TableReport:
-    """What became of one table."""
+    """The result for one table."""
 
     name: str
     saved: int
     refused: int
-    """Rows that could be read, but made no sense."""
+    """Rows that could be read, but not interpreted."""
     unreadable: tuple[str, ...]
-    """Where nothing could be read, in sentences."""
+    """The places that could not be read, in sentences."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What a repair saved, and what it could not."""
+    """The result of a repair."""
 
     target: Path
     tables: tuple[TableReport, ...]
     adopted_sessions: int
-    """Sessions made up again for messages whose own were lost."""
+    """Sessions recreated for messages whose session was lost."""
 
     @property
     def complete(self) -> bool:

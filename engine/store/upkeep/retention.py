@@ -1,4 +1,4 @@
-"""Deleting old sessions by rule. Off unless somebody sets a rule, and every run can be looked at before it is done."""
+"""Deletes old sessions by a rule. Off by default, and every run can be previewed."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ MS_PER_DAY = 86_400_000
 BYTES_PER_MB = 1_000_000
 
 SESSIONS_AT_ONCE = 20
-"""Sessions deleted in one transaction, after which other writers get their turn."""
+"""Sessions deleted in one transaction, so that other writers don't wait long."""
 
 _SAMPLE_BYTES = 120
-"""What a sample takes, its index entry included; estimated, because adding them up would read all of them."""
+"""Size of a sample with its index entry; estimated, since the exact sum would read all of them."""
 
 Progress = Callable[[int, int], None]
-"""Called now and then with the sessions deleted and those to delete."""
+"""Called with the number of sessions deleted and to delete."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """What may go. Pinned sessions, and those in which an answer is under way, never do."""
+    """What to delete; never pinned sessions, or those in which an answer is under way."""
 
     max_age_days: int | None = None
     """Sessions that were not changed for longer."""
@@ -44,28 +44,28 @@ class Candidate:
 
     info: SessionInfo
     bytes: int
-    """What it takes in the file, about."""
+    """Its approximate size in the file."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPlan:
-    """What a rule would delete now."""
+    """The sessions that a rule would delete now."""
 
     candidates: tuple[Candidate, ...]
     """Oldest first."""
     kept_sessions: int
     used_bytes: int
-    """What the whole database takes without its gaps."""
+    """The size of the database without free pages."""
 
     @property
     def freed_bytes(self) -> int:
-        """What would become free, about."""
+        """The approximate size of what would be freed."""
         return sum(candidate.bytes for candidate in self.candidates)
 
 
 def preview(path: Path, rule: RetentionRule, now_ms: int) -> RetentionPlan:
-    """What the rule would delete, without deleting it. Raises StoreError: the database can't be read."""
+    """List what the rule would delete, without deleting it. Raises StoreError: the database can't be read."""
     with closing(open_reader(path)) as db:
         try:
             return _plan(db, rule, now_ms)
@@ -119,7 +119,7 @@ def _plan(db: sqlite3.Connection, rule: RetentionRule, now_ms: int) -> Retention
 
 
 def _sizes(db: sqlite3.Connection) -> dict[int, int]:
-    """What each session takes: its own bytes, and its share of what belongs to all (indexes, gaps in pages)."""
+    """The size of each session: its own bytes, and its share of indexes and gaps."""
     raw = dict(
         db.execute(
             f"""

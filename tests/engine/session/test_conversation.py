@@ -31,8 +31,8 @@ def test_every_message_of_a_conversation_is_newer_than_all_before_whatever_the_c
     def asked(what: str, choice: int) -> Question:
         own = [message for message in conversation.tree.messages() if message.role is Role.USER]
         if what == "say" or not own:
-            return conversation.say("words")
-        return conversation.again() if what == "again" else conversation.instead(own[choice % len(own)].id, "other words")
+            return conversation.new_message("words")
+        return conversation.regenerate() if what == "again" else conversation.edit(own[choice % len(own)].id, "other words")
 
     for what, bits, step_ms in turns:
         at_ms = max(0, at_ms + step_ms)
