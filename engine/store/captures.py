@@ -1,7 +1,7 @@
-"""Captures of the profiler: rows with what was measured, and the stacks packed beside them.
+"""Captures of the profiler: rows of measurements, and their packed stacks.
 
-Plain functions, each with a connection of its own, for a worker thread or the command line: a capture is some hundred kilobytes, now
-and then, and must not stand in the way of the writer of turns.
+Blocking functions, each with its own connection, for a worker thread or the command line: a capture of some hundred kilobytes must not
+delay the writer of turns.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from engine.errors import CaptureError, StoreError, UsageError
 from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
 from engine.profiling.stacks import MAX_BYTES, FoldedStacks, parse_folded
 from engine.store.errors import explain
+from engine.store.rows import insert
 from engine.store.sqlite.connect import open_reader, open_writer
 from engine.store.sqlite.transaction import transaction
 
 NOISE = "capture"
 """`TurnRecord.noisy` of a turn during which a capture ran."""
 
-_COLUMNS = (
-    "id, started_ms, mode, seconds, rate, samples, failures, behind_s, turn_id, model, quant, preset, tokens, sampler_cpu_pct, "
-    "speed_outside, speed_during, notes, lanes, looks"
-)
+_PLAIN = ("started_ms", "seconds", "rate", "samples", "failures", "behind_s", "turn_id", "model", "quant", "preset", "tokens", "looks")
+_OVERHEAD = ("sampler_cpu_pct", "speed_outside", "speed_during")
+_JSON: dict[str, Any] = {"notes": tuple[str, ...], "lanes": tuple[ThreadLane, ...]}
+_COLUMNS = (*_PLAIN, "mode", *_OVERHEAD, *_JSON)
+_SELECT = f"SELECT id, {', '.join(_COLUMNS)}"
 _NO_STACKS = FoldedStacks((), ())
 
 Result = TypeVar("Result")
@@ -42,31 +44,16 @@ def save_capture(path: Path, capture: CaptureRecord) -> int:
     Raises StoreError: the database can't be written; nothing of it was saved.
     """
     values = (
-        capture.started_ms,
+        *(getattr(capture, name) for name in _PLAIN),
         capture.mode,
-        capture.seconds,
-        capture.rate,
-        capture.samples,
-        capture.failures,
-        capture.behind_s,
-        capture.turn_id,
-        capture.model,
-        capture.quant,
-        capture.preset,
-        capture.tokens,
-        capture.overhead.sampler_cpu_pct,
-        capture.overhead.speed_outside,
-        capture.overhead.speed_during,
-        msgspec.json.encode(capture.notes).decode(),
-        msgspec.json.encode(capture.lanes).decode(),
-        capture.looks,
+        *(getattr(capture.overhead, name) for name in _OVERHEAD),
+        *(msgspec.json.encode(getattr(capture, name)).decode() for name in _JSON),
     )
     folded, runs = zlib.compress(capture.stacks.text().encode()), zlib.compress(_pack_runs(capture.stacks.runs))
 
     def save(db: sqlite3.Connection) -> int:
         with transaction(db):
-            places = ", ".join("?" * (len(values) + 1))
-            capture_id = db.execute(f"INSERT INTO captures ({_COLUMNS}) VALUES ({places})", (None, *values)).lastrowid
+            capture_id = db.execute(insert("captures", _COLUMNS), values).lastrowid
             db.execute("INSERT INTO capture_stacks (capture_id, folded, runs) VALUES (?, ?, ?)", (capture_id, folded, runs))
             _flag(db, capture.turn_id)
         assert capture_id is not None
@@ -96,7 +83,7 @@ def list_captures(path: Path, limit: int = 200) -> tuple[CaptureRecord, ...]:
     """List the captures, newest first, without their stacks."""
 
     def read(db: sqlite3.Connection) -> tuple[CaptureRecord, ...]:
-        rows = db.execute(f"SELECT {_COLUMNS} FROM captures ORDER BY id DESC LIMIT ?", (limit,))
+        rows = db.execute(f"{_SELECT} FROM captures ORDER BY id DESC LIMIT ?", (limit,))
         return tuple(_record(row, _NO_STACKS) for row in rows)
 
     return _on(open_reader, path, read)
@@ -112,7 +99,7 @@ def load_capture(path: Path, capture_id: int) -> CaptureRecord:
     """
 
     def read(db: sqlite3.Connection) -> tuple[Any, ...] | None:
-        query = f"SELECT {_COLUMNS}, folded, runs FROM captures JOIN capture_stacks ON capture_id = id WHERE id = ?"
+        query = f"{_SELECT}, folded, runs FROM captures JOIN capture_stacks ON capture_id = id WHERE id = ?"
         return db.execute(query, (capture_id,)).fetchone()  # type: ignore[no-any-return]
 
     row = _on(open_reader, path, read)
@@ -146,31 +133,13 @@ def _missing(capture_id: int) -> UsageError:
 
 
 def _record(row: tuple[Any, ...], stacks: FoldedStacks) -> CaptureRecord:
-    (capture_id, started_ms, mode, seconds, rate, samples, failures, behind_s, turn_id, model, quant, preset, tokens) = row[:13]
-    sampler_cpu_pct, speed_outside, speed_during, notes, lanes, looks = row[13:]
+    values = dict(zip(("id", *_COLUMNS), row, strict=True))
     try:
-        return CaptureRecord(
-            started_ms=started_ms,
-            mode=CaptureMode(mode),
-            seconds=seconds,
-            rate=rate,
-            samples=samples,
-            stacks=stacks,
-            failures=failures,
-            looks=looks,
-            behind_s=behind_s,
-            notes=msgspec.json.decode(notes, type=tuple[str, ...]),
-            turn_id=turn_id,
-            model=model,
-            quant=quant,
-            preset=preset,
-            tokens=tokens,
-            overhead=Overhead(sampler_cpu_pct, speed_outside, speed_during),
-            lanes=msgspec.json.decode(lanes, type=tuple[ThreadLane, ...]),
-            id=capture_id,
-        )
+        mode, overhead = CaptureMode(values.pop("mode")), Overhead(*(values.pop(name) for name in _OVERHEAD))
+        decoded = {name: msgspec.json.decode(values.pop(name), type=kind) for name, kind in _JSON.items()}
+        return CaptureRecord(**values, **decoded, mode=mode, overhead=overhead, stacks=stacks)
     except (ValueError, msgspec.MsgspecError) as error:
-        raise StoreError(f"Capture {capture_id} can't be read", str(error), "`xchat db check` looks for damage.") from error
+        raise StoreError(f"Capture {row[0]} can't be read", str(error), "`xchat db check` looks for damage.") from error
 
 
 def _stacks(capture_id: int, folded: bytes, runs: bytes) -> FoldedStacks:

@@ -94,7 +94,7 @@ ANSWER: tuple[Figure, ...] = (
         formula="Gaps over four times the median (and over 20 ms) that ended in the last minute. The cause is the first of these seen in "
         "that time: capture, garbage collection, throttling, swapping, page faults, steal, a busy neighbour, a flush of the screen.",
         source="Token timestamps, the collector's callbacks, paints, and the sample of the machine that covers the gap.",
-        levers="what is named as the cause."),
+        levers="the cause it names."),
     Figure("ttft_ms", "Time to first token", label="TTFT", unit="ms", read=_of_last_turn(lambda steps: steps.ttft_ms), panes=("latency",),
         of_turn=lambda turn: turn.timings.ttft_ms, less_is_better=True, fold="max", turn_chart="Time to first token",
         metric=Metric("xchat_ttft_seconds"),

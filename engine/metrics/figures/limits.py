@@ -50,7 +50,7 @@ LIMITS: tuple[Figure, ...] = (
     Figure("bandwidth_gb_s", "Bandwidth reached", label="read", unit="GB/s", read=_roof(lambda roof: roof.bandwidth_gb_s),
         panes=("roofline",), history=History(flowing=True, read=_reached), metric=Metric("xchat_bandwidth_bytes_per_second"),
         formula="Bytes per token x tokens per second, in 10^9 bytes. An estimate from a model of the work, not a counter.",
-        source="The model's header and token timestamps.", levers="whatever changes the speed."),
+        source="The model's header and token timestamps.", levers="everything that changes the speed."),
     Figure("bandwidth_share", "Share of measured bandwidth", label="of measured", unit="share",
         read=_roof(lambda roof: roof.bandwidth_share), panes=("roofline",),
         formula="Bandwidth reached / read bandwidth of this host: a sweep over 256 MB with as many threads, the best of the last five.",
@@ -95,12 +95,12 @@ LIMITS: tuple[Figure, ...] = (
     Figure("round_trip_ms", "Round trip", label="round trip", unit="ms", read=_round_trip, panes=("price",),
         formula="From a question to the terminal (its device attributes) to its answer, after everything sent before was drawn. Inside tmux"
         " it is tmux that answers.",
-        source="The terminal driver.", levers="the line to the terminal, and what is sent over it."),
+        source="The terminal driver.", levers="the connection to the terminal, and the bytes sent over it."),
     Figure("tty_blocked_pct", "Blocked", label="blocked", unit="%", read=lambda now: now.price.tty_blocked_pct, panes=("price",),
         formula="Time that writes to the terminal waited since the sample before / time.",
         source="The terminal driver.", levers="--low-bandwidth, `ssh -C`, hiding the panel."),
     Figure("panel_ms", "Drawing the panel", label="panel", unit="ms", read=lambda now: now.price.panel_ms, panes=("price",),
-        formula="Composing one picture of the panel.",
+        formula="Time to draw the panel once.",
         source="The panel.", levers="fewer panes, a lower density."),
     Figure("sample_ms", "Sampling the machine", label="sampling", unit="ms", read=lambda now: now.price.sample_ms, panes=("price",),
         formula="Reading /proc and /sys once.",
@@ -110,7 +110,7 @@ LIMITS: tuple[Figure, ...] = (
         " not say how long threads waited: used over 15 % of the cores), steal or throttling over 5 %, over 20 swapped pages or page faults"
         " a second, the clock fell by over 15 %, or the processor was over 95 °C. Comparisons take such turns only where there are no"
         " others.",
-        source="Samples of the machine during the turn.", levers="what is named as the cause."),
+        source="Samples of the machine during the turn.", levers="the cause it names."),
     Figure("disturbed", "Taken by others", label="taken by others", unit="share", read=lambda now: now.disturbed, panes=("events",),
         column=Column("REAL"), of_turn=lambda turn: turn.disturbed,
         formula="Time that compute threads waited for a CPU, together at most all of the time, + steal, / time of the turn since its"
@@ -123,8 +123,8 @@ LIMITS: tuple[Figure, ...] = (
         " 16 tokens.",
         source="/proc/self/task/*/schedstat after each decode call.", levers="threads, the quant; not the neighbours."),
     Figure("alerts", "Alerts", label="alerts", read=lambda now: [alert.sentence for alert in now.alerts], panes=("events",),
-        formula="Thresholds that are crossed now; each is told once and armed again when the figure is under 90 % of it.",
-        source="`[alerts]` in config.toml over the defaults.", levers="the threshold, or what the alert names."),
+        formula="Thresholds that are crossed now; each is reported once, and again after the figure was below 90 % of it.",
+        source="`[alerts]` in config.toml over the defaults.", levers="the threshold, or the advice of the alert."),
     Figure("turns_total", "Turns finished", read=lambda now: now.totals.turns, group="totals", key="turns",
         metric=Metric("xchat_turns", "counter")),
     Figure("failed_total", "Turns that failed", read=lambda now: now.totals.failed, group="totals", key="failed",

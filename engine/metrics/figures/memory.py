@@ -103,7 +103,7 @@ MEMORY: tuple[Figure, ...] = (
         source="/proc/meminfo and /proc/self/status.", levers="closing other programs."),
     Figure("available_bytes", "Available", label="available", unit="bytes", read=of_host(lambda host: host.memory.available),
         panes=("memory",), group="host", history=History(), column=Column("INTEGER"), metric=Metric("xchat_available_memory_bytes"),
-        formula="What can be had without swapping, droppable file pages included.",
+        formula="Memory available without swapping, droppable file pages included.",
         source="/proc/meminfo, MemAvailable.", levers="closing other programs, a smaller quant."),
     Figure("total_bytes", "Total", label="total", unit="bytes", read=of_host(lambda host: host.memory.total), panes=("memory",),
         group="host",

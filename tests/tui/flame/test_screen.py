@@ -315,7 +315,7 @@ async def test_the_reason_for_a_fallback_stands_on_the_screen() -> None:
 
 async def test_the_command_to_run_instead_is_shown_whole_at_80x24() -> None:
     command = "sudo /home/somebody/.local/share/pipx/venvs/xchat/bin/py-spy record --pid 12345 --duration 10 --rate 50 --format raw"
-    reason = "py-spy is not permitted to read this process: The process belongs to somebody else, or a security policy forbids tracing it."
+    reason = "py-spy is not permitted to read this process: The process belongs to another user, or a security policy forbids tracing it."
     note = f"{reason} Run `{command} --threads --nonblocking --output capture.folded`, then `xchat profile show capture.folded`."
     async with Host().run_test(size=(80, 24)) as pilot:
         await opened(pilot, CaptureSubject(replace(CAPTURE, mode=CaptureMode.IN_PROCESS, notes=(note,))))
