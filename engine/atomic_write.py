@@ -15,7 +15,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     When the block raises, the file is removed and `path` is untouched.
 
-    Raises OSError: the folder is missing, or the disk refuses.
+    Raises OSError when the folder is missing, or the disk refuses.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
     temporary = Path(name)

@@ -79,7 +79,7 @@ def config_path() -> Path:
 def load_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
     """Read the config file, with the variables over it.
 
-    Raises UsageError: the file is no TOML, or a key or variable has a value it can't have.
+    Raises UsageError when the file is no TOML, or a key or variable has a value it can't have.
     """
     path = path or config_path()
     values: dict[str, Any] = {}

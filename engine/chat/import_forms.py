@@ -334,7 +334,7 @@ _TITLE = re.compile(r"# xchat: \S+ of session \d+, (?P<title>.+)")
 
 
 def from_markdown(text: str) -> Talk:
-    """The conversation in a page that `xchat export --chat --format md` wrote. Raises UnknownFormError: it is no such page."""
+    """The conversation in a page that `xchat export --chat --format md` wrote. Raises UnknownFormError when it is no such page."""
     lines = iter(text.replace("\r\n", "\n").split("\n"))
     head = text.partition("\n")[0]
     title = _TITLE.match(head)

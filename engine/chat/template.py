@@ -102,8 +102,8 @@ class ChatFormat:
 
         `now` is what the template may print as today's date; keep it for a conversation, or its KV state is lost at midnight.
 
-        Raises TemplateLimitError: the template takes too long for this conversation; a shorter one may do. Any other fault, and this one
-        with at most two messages of the person, makes a well-known format stand in.
+        Raises TemplateLimitError when the template takes too long for this conversation; a shorter one may do. On any other fault, and
+        on this one with at most two messages of the user, a well-known format is used instead.
         """
         why_not = self._why_not
         if self._own:

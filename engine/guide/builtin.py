@@ -25,7 +25,7 @@ QUANTS: Final = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
 
 
 def path() -> Path:
-    """The shipped file, checked. Raises ModelError: it is missing from the installation or damaged."""
+    """The shipped file, checked. Raises ModelError when it is missing from the installation or damaged."""
     file = _shipped()
     try:
         whole = _digest(file) == expected_digest()
@@ -39,7 +39,7 @@ def path() -> Path:
 def quant_path(quant: str) -> Path:
     """The built-in model in this quant (`F16` is the shipped file), made in the cache directory on first use (under two seconds).
 
-    Raises ModelError: the quant isn't offered, the shipped file is broken, or the cache can't be written.
+    Raises ModelError when the quant isn't offered, the shipped file is broken, or the cache can't be written.
     """
     if quant == SHIPPED_QUANT:
         return path()

@@ -101,7 +101,7 @@ def remembered(threads: int, path: Path | None = None) -> HostLimits | None:
 async def measure(threads: int, path: Path | None = None) -> HostLimits:
     """Measure now, for about five seconds on `threads` cores, and keep the result for `remembered`.
 
-    Raises EngineError: the measurement failed.
+    Raises EngineError when the measurement failed.
     """
     process = await asyncio.create_subprocess_exec(
         *child.command("engine.host.bandwidth", "--threads", str(threads)),

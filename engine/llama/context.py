@@ -46,7 +46,7 @@ class Context:
     def __init__(self, model: Model, preset: Preset, *, n_seq: int, threads: int, threads_batch: int, log: NativeLog) -> None:
         """Make a context for `n_seq` sequences, each with a window of its own.
 
-        Raises EngineError: the settings don't fit the model, or memory is short.
+        Raises EngineError when the settings don't fit the model, or memory is short.
         """
         self.model = model
         self.n_seq = n_seq
@@ -118,7 +118,7 @@ class Context:
     def decode(self, parts: Sequence[Part]) -> int:
         """Evaluate `parts` in one batch; each part that wants logits has them at the batch index that `row_of` gives.
 
-        Raises EngineError: for a batch that would end the process: too long, too many outputs, a foreign sequence or token.
+        Raises EngineError for a batch that would end the process: too long, too many outputs, a foreign sequence or token.
         """
         batch = self._batch
         end = 0

@@ -45,7 +45,7 @@ class ModelFile:
 def examine(path: Path) -> ModelFile:
     """Check a model file without loading it.
 
-    Raises ModelError: it is missing, unreadable, not a GGUF, not a chat model, truncated, or a shard of an incomplete set.
+    Raises ModelError when it is missing, unreadable, not a GGUF, not a chat model, truncated, or a shard of an incomplete set.
     """
     checked = check_model(path.expanduser().absolute())
     size, identity = _identity(checked.parts)

@@ -83,7 +83,7 @@ class Turn:
         return self._ticket.cancelled
 
     def prepare(self, context: Context) -> None:
-        """Render and tokenize the prompt and set up the sampler. Raises XchatError: the prompt can't be made or does not fit."""
+        """Render and tokenize the prompt and set up the sampler. Raises XchatError when the prompt can't be made or does not fit."""
         self._started_ns = now_ns()
         context.model.refuse_if_overwritten()
         vocabulary = context.model.vocabulary

@@ -97,7 +97,7 @@ class LlamaVocabulary:
 
         For a thread with `engine.llama.backend.STACK_BYTES` of stack.
 
-        Raises EngineError: it has more than LONGEST_RUN characters without a break, or too many bytes.
+        Raises EngineError when it has more than LONGEST_RUN characters without a break, or too many bytes.
         """
         if len(text) > LONGEST_RUN and _RUN.search(text):
             raise EngineError(

@@ -136,7 +136,7 @@ class Alerts:
     """Checks figures and recent turns against their thresholds."""
 
     def __init__(self, limits: Mapping[str, float] | None = None, *, clock_s: Callable[[], float] = time.monotonic) -> None:
-        """`limits` are the config's, over the defaults. Raises UsageError: there is no such alert."""
+        """`limits` are the config's, over the defaults. Raises UsageError when there is no such alert."""
         self._clock_s = clock_s
         self._configured = frozenset(limits or {})
         unknown = sorted(set(limits or {}) - set(_KNOWN))

@@ -64,7 +64,7 @@ class SnapshotServer:
         self._server = BoundedServer(self._answer)
 
     async def start(self) -> None:
-        """Open the socket. Raises XchatError: it can't be opened; the program works without it."""
+        """Open the socket. Raises XchatError when it can't be opened; the program works without it."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             path = (self._folder or live_dir()) / f"{os.getpid()}.sock"

@@ -32,7 +32,7 @@ class PrometheusEndpoint:
         self._server = BoundedServer(self._answer, answer_s)
 
     async def start(self, port: int) -> int:
-        """Start serving; return the port, which the system chooses when `port` is 0. Raises UsageError: the port is taken."""
+        """Start serving; return the port, which the system chooses when `port` is 0. Raises UsageError when the port is taken."""
         try:
             return await self._server.listen_tcp(HOST, port)
         except OSError as error:

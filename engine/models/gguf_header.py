@@ -46,7 +46,7 @@ _LOOKALIKES: tuple[tuple[bytes, str, str], ...] = (
 def read_header(path: Path, known: KnownArrays | None = None) -> GgufHeader:
     """Read and check the header of a GGUF file; `known` makes a run over many files faster.
 
-    Raises ModelError: it names the file and the reason.
+    Raises ModelError with the file and the reason.
     """
     with open_model(path) as file:
         try:

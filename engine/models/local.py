@@ -47,7 +47,7 @@ def add(model: CheckedModel, *, copy: bool = False) -> tuple[Path, ...]:
 def removal(entry: Entry | Broken) -> tuple[Path, ...]:
     """The files that removing a model deletes: its links and, in the Hugging Face cache, blobs without another link.
 
-    Raises UsageError: it belongs to another program.
+    Raises UsageError when it belongs to another program.
     """
     if entry.place is Place.OWN:
         return entry.parts

@@ -88,7 +88,7 @@ class Pull:
     def plan(self) -> PullPlan:
         """Ask what there is and whether it fits on the disk.
 
-        Raises ModelError: there is no such model or quant, no permission, no network, or no room.
+        Raises ModelError when there is no such model or quant, no permission, no network, or no room.
         """
         with understood(self._reference):
             files, revision = self._hub.look_up(self._reference)

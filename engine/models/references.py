@@ -95,7 +95,7 @@ def parse_reference(name: str) -> Reference:
 def choose_files(reference: HubReference, files: Iterable[str]) -> tuple[str, ...]:
     """The files of a reference: one, or all parts of a split model in order.
 
-    Raises ModelError: there is none; the hint lists the quants.
+    Raises ModelError when there is none; the hint lists the quants.
     """
     models = sorted(file for file in files if file.lower().endswith(".gguf"))
     if not models:

@@ -97,7 +97,7 @@ class PresetFolder:
 def read_preset(path: Path) -> Preset:
     """A preset from a file; missing settings have their defaults.
 
-    Raises UsageError: with file, line and key, and the allowed values or the nearest key.
+    Raises UsageError with file, line and key, and the allowed values or the nearest key.
     """
     if not path.stem.isprintable():
         raise UsageError(f"{path.name!a} is not a preset's name", "It has characters that can't be shown", "Rename the file")

@@ -39,7 +39,7 @@ def from_variables(environ: Mapping[str, str], name: str = "imported") -> Import
 def from_ini(path: Path) -> tuple[Imported, ...]:
     """Presets from an INI file of llama-server, one for each section; `[*]` is under all of them.
 
-    Raises UsageError: it can't be read; or a value can't be, with section and key.
+    Raises UsageError when it can't be read; or a value can't be, with section and key.
     """
     parser = configparser.ConfigParser(interpolation=None, default_section="*", allow_no_value=True, strict=False)
     try:

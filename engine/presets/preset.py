@@ -108,7 +108,7 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A named set of engine settings; `auto` means: chosen for this machine and model when it is needed.
 
-    Raises UsageError: settings contradict each other.
+    Raises UsageError when settings contradict each other.
     """
 
     name: str = "daily"

@@ -43,7 +43,7 @@ class Change:
 def key_named(name: str) -> str:
     """The setting called `name`; hyphens, other programs' names and sampling keys without their table are accepted.
 
-    Raises UsageError: there is none; the nearest name is in the hint.
+    Raises UsageError when there is none; the nearest name is in the hint.
     """
     plain = name.strip().lower().lstrip("-").replace("-", "_")
     if plain not in NAMES:
@@ -60,7 +60,7 @@ def nearest_hint(name: str) -> str:
 def with_values(preset: Preset, values: Mapping[str, Any], *, where: str = "") -> Preset:
     """The preset with other values of their right types.
 
-    Raises UsageError: a value can't be, alone or together with the others; the error names it (and `where`) and what it may be.
+    Raises UsageError when a value can't be, alone or together with the others; the error names it (and `where`) and what it may be.
     """
     table = msgspec.to_builtins(preset)
     for key, value in values.items():

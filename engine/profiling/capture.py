@@ -129,7 +129,7 @@ class Capture:
         await asyncio.wait({self._task})
 
     async def result(self) -> CaptureRecord | None:
-        """The record, when the capture is over; None after `cancel`. Raises CaptureError: nothing was recorded, and why."""
+        """The record, when the capture is over; None after `cancel`. Raises CaptureError when nothing was recorded, and why."""
         try:
             return await asyncio.shield(self._task)
         except asyncio.CancelledError:

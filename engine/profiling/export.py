@@ -53,7 +53,7 @@ def default_name(capture: CaptureRecord, form: ExportFormat) -> str:
 def write_export(capture: CaptureRecord, form: ExportFormat, path: Path) -> Path:
     """Write the capture to `path`, mode 0600, replacing a file; return the absolute path.
 
-    Raises CaptureError: the file can't be written; what was there before is untouched.
+    Raises CaptureError when the file can't be written; what was there before is untouched.
     """
     path = path.expanduser().absolute()
     if not path.parent.is_dir():

@@ -44,7 +44,7 @@ _REFUSED = re.compile(r"permission denied|operation not permitted|requires root|
 def find_py_spy() -> Path:
     """The py-spy that was installed with xchat, else one on the PATH, which is not set in every way of starting xchat.
 
-    Raises CaptureError: there is none, or it is not executable.
+    Raises CaptureError when there is none, or it is not executable.
     """
     found = [path for path in _places() if path.is_file()]
     for path in found:

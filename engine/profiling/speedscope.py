@@ -41,7 +41,7 @@ class _File(msgspec.Struct):
 def read_pyspy(document: bytes) -> FoldedStacks:
     """The stacks of what `py-spy record --format speedscope` wrote; every sample of it has the same weight.
 
-    Raises CaptureError: it is not such a document.
+    Raises CaptureError when it is not such a document.
     """
     try:
         file = msgspec.json.decode(document, type=_File)

@@ -107,7 +107,7 @@ class StackCounter:
 def parse_folded(lines: Iterable[bytes]) -> FoldedStacks:
     """Parse folded stacks from untrusted text: other lines are counted, frames are made harmless.
 
-    Raises CaptureError: no line is a folded stack, or there are more than MAX_STACKS distinct ones.
+    Raises CaptureError when no line is a folded stack, or there are more than MAX_STACKS distinct ones.
     """
     counts: dict[str, int] = {}
     frames = _CleanFrames()
@@ -134,7 +134,7 @@ def parse_folded(lines: Iterable[bytes]) -> FoldedStacks:
 def read_folded(path: Path) -> FoldedStacks:
     """The folded stacks of a file.
 
-    Raises CaptureError: the file can't be read, is not a regular file, is larger than MAX_BYTES or holds no folded stacks.
+    Raises CaptureError when the file can't be read, is not a regular file, is larger than MAX_BYTES or holds no folded stacks.
     """
     try:
         # Without waiting: opening a pipe that nobody writes to would never return.

@@ -41,7 +41,7 @@ class QuantChoice:
 def built_in_family() -> Family:
     """The built-in model, in the quants that exist; `builtin.QUANTS` are made on request.
 
-    Raises ModelError: it is missing from the installation, or damaged.
+    Raises ModelError when it is missing from the installation, or damaged.
     """
     files = (builtin.path(), *(file for quant in builtin.QUANTS if (file := builtin.made(quant)) is not None))
     entries = tuple(Entry((file,), Place.BUILT_IN, file_name(file), check_model(file).facts) for file in files)
@@ -58,7 +58,7 @@ class ModelFinder:
     def find(self, preset: Preset, current: ModelRef | None) -> ModelRef | None:
         """Find the model of a preset while `current` is loaded; None when it names none and none is loaded.
 
-        Raises ModelError: there is no such file, family or quant here; the error says which there are.
+        Raises ModelError when there is no such file, family or quant here; the error says which there are.
         """
         named, quant = preset.model, preset.quant
         if named is None:
@@ -91,7 +91,7 @@ class ModelFinder:
     def quant(self, ref: ModelRef, name: str) -> ModelRef:
         """Find another quant of a model's family; one of the built-in model is made when missing.
 
-        Raises ModelError: there is none; the error names those that are there.
+        Raises ModelError when there is none; the error names those that are there.
         """
         if isinstance(ref, BuiltInModel):
             return _built_in(name.upper())
@@ -104,7 +104,7 @@ class ModelFinder:
     def neighbour(self, ref: ModelRef, step: int) -> tuple[str, ModelRef]:
         """Find the quant `step` places after a model's own (smaller ones follow larger ones), and the model in it.
 
-        Raises ModelError: there is none in that direction.
+        Raises ModelError when there is none in that direction.
         """
         choices = self.quants(ref)
         at = next((i for i, choice in enumerate(choices) if _same(choice.ref, ref)), 0)

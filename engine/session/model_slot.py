@@ -60,7 +60,7 @@ class ModelSlot:
         return self.backend.threads_now if self.capabilities.threads else None
 
     def ready(self) -> EngineInfo:
-        """The engine, if it can answer. Raises EngineError: there is no model, it is being loaded, or the engine is dead."""
+        """The engine, if it can answer. Raises EngineError when there is no model, it is being loaded, or the engine is dead."""
         if self.backend.dead is not None:
             raise self.backend.dead
         if self.loading:

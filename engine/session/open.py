@@ -31,7 +31,7 @@ def first_model(asked: str | None, config: Config, preset: Preset | None = None)
 
     `asked` is a file, a family or `builtin`. Reads files, so call it on a thread.
 
-    Raises ModelError: what was asked for isn't here, or the built-in model is missing from the installation.
+    Raises ModelError when what was asked for isn't here, or the built-in model is missing from the installation.
     """
     preset = preset or Preset()
     named = asked or preset.model or config.model

@@ -166,7 +166,7 @@ class Session:
     def show_message(self, message_id: int) -> None:
         """Show the newest branch with a message; nothing happens when it is shown already, or unknown.
 
-        Raises UsageError: a turn is under way.
+        Raises UsageError when a turn is under way.
         """
         self.turns.refuse_while_busy()
         self._branch_changed(self.turns.conversation.show(message_id))

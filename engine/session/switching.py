@@ -126,7 +126,7 @@ class Switching:
         self._ask(lambda here: Point(of_no_model(here.preset), ref), f"model {ref}", force=force)
 
     def use_threads(self, threads: int | Literal["auto"]) -> None:
-        """Decode with this number of threads. Raises UsageError: there are not that many CPUs."""
+        """Decode with this number of threads. Raises UsageError when there are not that many CPUs."""
         self._refuse_without_threads()
         most = read_topology().most_threads
         if threads != "auto" and not 1 <= threads <= most:
@@ -136,7 +136,7 @@ class Switching:
     def more_threads(self, step: int) -> None:
         """Change the number of decode threads by `step`; that ends `auto`.
 
-        Raises UsageError: no model is loaded, there are no more CPUs, or no fewer threads than one.
+        Raises UsageError when no model is loaded, there are no more CPUs, or no fewer threads than one.
         """
         self._refuse_without_threads()
         now = self._slot.threads_now
@@ -151,7 +151,7 @@ class Switching:
             raise UsageError("The thread count of this engine can't be set", "It does not compute in this process")
 
     def back(self) -> None:
-        """Go back to the settings and the model before the last switch. Raises UsageError: nothing was switched."""
+        """Go back to the settings and the model before the last switch. Raises UsageError when nothing was switched."""
         if not self._past:
             raise UsageError("There is no switch to undo", "No settings or model were switched")
         before = self._past.pop()

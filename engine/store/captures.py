@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 def save_capture(path: Path, capture: CaptureRecord) -> int:
     """Save a capture into the database at `path`, mark its turn as noisy, and return its id.
 
-    Raises StoreError: the database can't be written; nothing of it was saved.
+    Raises StoreError when the database can't be written; nothing of it was saved.
     """
     values = (
         *(getattr(capture, name) for name in _PLAIN),
@@ -65,7 +65,7 @@ def save_capture(path: Path, capture: CaptureRecord) -> int:
 def flag_turn(path: Path, turn_id: int) -> None:
     """Mark a turn as noisy because a capture ran, although the capture was not saved.
 
-    Raises StoreError: the database can't be written.
+    Raises StoreError when the database can't be written.
     """
 
     def flag(db: sqlite3.Connection) -> None:

@@ -38,7 +38,7 @@ def contents_of(db: sqlite3.Connection, session_id: int) -> Contents:
 def delete_sessions(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:
     """Delete sessions with everything that belongs to them, in one transaction.
 
-    Raises SessionMissingError: one of them doesn't exist; none is deleted then.
+    Raises SessionMissingError when one of them doesn't exist; none is deleted then.
     """
     with transaction(db):
         for session_id in session_ids:

@@ -28,7 +28,7 @@ class Reader:
     async def open(cls, path: Path) -> Reader:
         """Open the database for reading only, one of a newer xchat too; a missing file reads as an empty database.
 
-        Raises StoreLockedError, StoreReadOnlyError, StoreDamagedError or StoreUnusableError: it can't be read.
+        Raises StoreLockedError, StoreReadOnlyError, StoreDamagedError or StoreUnusableError when it can't be read.
         """
         return cls(path, await Connection.open(path, partial(open_reader, path)))
 
@@ -37,7 +37,7 @@ class Reader:
     ) -> Answer:
         """Run a query of `engine.store.queries`, or another function of a connection, on the reader's thread.
 
-        Raises StoreError: the database can't be read, or the query raised it.
+        Raises StoreError when the database can't be read, or the query raised it.
         """
         try:
             return await self._connection.run(lambda db: query(db, *args, **kwargs))

@@ -123,7 +123,7 @@ def mark_answering(db: sqlite3.Connection, session_id: int, process_id: int | No
 
 
 def update_session(db: sqlite3.Connection, session_id: int, column: str, value: str | int | None) -> None:
-    """Change one column of a session's row. Raises SessionMissingError: there is no such session."""
+    """Change one column of a session's row. Raises SessionMissingError when there is no such session."""
     if not db.execute(f"UPDATE sessions SET {column} = ? WHERE id = ?", (value, session_id)).rowcount:
         raise session_missing(session_id)
 

@@ -211,7 +211,7 @@ class Store:
     async def flush(self) -> None:
         """Write the queued samples and events now.
 
-        Raises StoreError: the disk refused, and they are back in the queue; or they made no sense, and count as dropped.
+        Raises StoreError when the disk refused, and they are back in the queue; or they made no sense, and count as dropped.
         """
         async with self._flushing:
             # Shielded: the rows must be counted or given back whatever happens to the task that asked.
@@ -234,7 +234,7 @@ class Store:
     async def close(self) -> None:
         """Write what is queued, note the clean end, empty the log and close the file. Safe to call twice.
 
-        Raises StoreError: the last rows could not be written; the file is closed all the same.
+        Raises StoreError when the last rows could not be written; the file is closed all the same.
         """
         if self._closed:
             return

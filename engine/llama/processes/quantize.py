@@ -24,7 +24,7 @@ from engine.text import file_name, printable
 def quantize(source: Path, target: Path, quant: str) -> None:
     """Write `source` as `target` in another quant, such as `Q4_K_M`; `target` appears when it is whole, or not at all.
 
-    Raises ModelError: when the source can't be read, the disk is full, or the library refuses.
+    Raises ModelError when the source can't be read, the disk is full, or the library refuses.
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:

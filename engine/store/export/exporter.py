@@ -51,7 +51,7 @@ class Format(StrEnum):
     def parse(cls, text: str, target: Path | None = None) -> Format:
         """Parse the name of a format; `llama-bench` takes its form from the suffix of the target, else CSV.
 
-        Raises UsageError: there is no such format.
+        Raises UsageError when there is no such format.
         """
         if text == "llama-bench":
             ending = target.suffix[1:].lower() if target else ""

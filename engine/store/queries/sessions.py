@@ -83,7 +83,7 @@ def filter_choices(db: sqlite3.Connection) -> FilterChoices:
 
 
 def session_info(db: sqlite3.Connection, session_id: int) -> SessionInfo:
-    """One session. Raises SessionMissingError: there is no such session."""
+    """One session. Raises SessionMissingError when there is no such session."""
     for info in sessions_by_id(db, {session_id}):
         return info
     raise session_missing(session_id)

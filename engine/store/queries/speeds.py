@@ -89,7 +89,7 @@ class MeasuredSpeeds:
 def measured_speeds(path: Path | None = None, *, host: str | None = None) -> MeasuredSpeeds:
     """Read what is known from the database of this person; nothing when there is none. Blocks for some milliseconds.
 
-    Raises StoreError: the database can't be read.
+    Raises StoreError when the database can't be read.
     """
     path = path if path is not None else database_path()
     if not path.exists():

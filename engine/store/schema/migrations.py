@@ -39,7 +39,7 @@ def version_of(db: sqlite3.Connection) -> int:
 
 
 def check_ours(db: sqlite3.Connection, path: Path) -> int:
-    """The schema version of the file at `path`, 0 for one that is still empty. Raises StoreUnusableError: another program made the file."""
+    """The schema version of the file at `path`, 0 for an empty one. Raises StoreUnusableError when another program made it."""
     version = version_of(db)
     ours = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     if not ours and (version or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]):

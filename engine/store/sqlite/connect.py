@@ -24,7 +24,7 @@ _WAIT_S = 5.0
 def open_writer(path: Path, profile: Profile = BALANCED) -> sqlite3.Connection:
     """A tuned read-write connection to an up-to-date database, which is made if there is none.
 
-    Raises StoreError: it can't be had; the type says why.
+    Raises StoreError when it can't be had; the type says why.
     """
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old", "xchat needs 3.37.", "Use a Python with a newer SQLite.")
@@ -49,7 +49,7 @@ def open_writer(path: Path, profile: Profile = BALANCED) -> sqlite3.Connection:
 def open_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection, to a database of a newer xchat too. A missing file reads as an empty database.
 
-    Raises StoreError: it can't be read; the type says why.
+    Raises StoreError when it can't be read; the type says why.
     """
     try:
         if not path.exists():

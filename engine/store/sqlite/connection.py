@@ -32,7 +32,7 @@ class Connection:
 
     @classmethod
     async def open(cls, path: Path, connect: Callable[[], sqlite3.Connection]) -> Connection:
-        """Start the thread and call `connect` on it. Raises StoreError: the file can't be used."""
+        """Start the thread and call `connect` on it. Raises StoreError when the file can't be used."""
         connection = cls(path, connect)
         try:
             await connection._db

@@ -33,7 +33,7 @@ class Pragma:
     high: int = 2**40
 
     def check(self, value: object, where: str) -> Value:
-        """The value in SQLite's spelling. Raises UsageError: it is nothing that this pragma takes."""
+        """The value in SQLite's spelling. Raises UsageError when it is nothing that this pragma takes."""
         if self.choices:
             word = str(int(value) if isinstance(value, bool) else value).strip().upper()
             if word in self.choices:
@@ -148,7 +148,7 @@ class Profile:
     def of(cls, name: str = "balanced", pragmas: Mapping[str, object] | None = None, environ: Mapping[str, str] = os.environ) -> Profile:
         """The profile that a config and the environment ask for.
 
-        Raises UsageError: there is no such profile or pragma, or a value it can't have.
+        Raises UsageError when there is no such profile or pragma, or a value it can't have.
         """
         chosen = environ.get(f"{PREFIX}PROFILE", name)
         if chosen not in PROFILES:

@@ -78,7 +78,7 @@ def run_bench(
 
     They take turns over several rounds, so that a busy moment of the disk falls on all of them.
 
-    Raises StoreError: the folder can't be written, or is full.
+    Raises StoreError when the folder can't be written, or is full.
     """
     wanted = profiles or candidates()
     rounds: list[list[_Round]] = [[] for _ in wanted]

@@ -66,7 +66,7 @@ class CheckReport:
 
 
 def stats(path: Path) -> DatabaseStats:
-    """Sizes and numbers of rows. Raises StoreError: the database can't be read."""
+    """Sizes and numbers of rows. Raises StoreError when the database can't be read."""
     with closing(open_reader(path)) as db:
         try:
             page_size = _number(db, "PRAGMA page_size")
@@ -90,7 +90,7 @@ def stats(path: Path) -> DatabaseStats:
 def check(path: Path, *, quick: bool = False) -> CheckReport:
     """Look for damage: pages, rows against indexes (not when `quick`), rows without their session, and the search index.
 
-    Raises StoreError: the file can't be opened at all.
+    Raises StoreError when the file can't be opened at all.
     """
     problems: list[str] = []
     with closing(open_reader(path)) as db:
@@ -143,7 +143,7 @@ def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progr
 def vacuum(path: Path, profile: Profile = BALANCED) -> tuple[int, int]:
     """Rewrite the file without its gaps; returns its size in bytes before and after. Needs as much free disk as the file takes.
 
-    Raises StoreError: the database is in use, or there is no room.
+    Raises StoreError when the database is in use, or there is no room.
     """
     with closing(open_writer(path, profile)) as db:
         try:

@@ -65,7 +65,7 @@ class RetentionPlan:
 
 
 def preview(path: Path, rule: RetentionRule, now_ms: int) -> RetentionPlan:
-    """List what the rule would delete, without deleting it. Raises StoreError: the database can't be read."""
+    """List what the rule would delete, without deleting it. Raises StoreError when the database can't be read."""
     with closing(open_reader(path)) as db:
         try:
             return _plan(db, rule, now_ms)
@@ -76,7 +76,7 @@ def preview(path: Path, rule: RetentionRule, now_ms: int) -> RetentionPlan:
 def apply(path: Path, plan: RetentionPlan, profile: Profile = BALANCED, progress: Progress | None = None) -> int:
     """Delete what the plan says, as far as it is still there, unpinned and unchanged, and give the space back; returns how many went.
 
-    Raises StoreError: the database can't be written.
+    Raises StoreError when the database can't be written.
     """
     with closing(open_writer(path, profile)) as db:
         try:

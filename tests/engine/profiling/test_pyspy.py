@@ -81,7 +81,7 @@ def test_a_refusal_is_recognised() -> None:
     [
         (LINUX, "ptrace_scope is 1", "sudo '/opt/my venv/py-spy' record --pid 7"),
         (Surroundings("linux", 2, container=False, traces=False), "ptrace_scope is 2", "sudo '/opt/my venv/py-spy' record --pid 7"),
-        (Surroundings("linux", 3, container=False, traces=True), "for root as well", "kernel.yama.ptrace_scope=1"),
+        (Surroundings("linux", 3, container=False, traces=True), "also for root", "kernel.yama.ptrace_scope=1"),
         (Surroundings("linux", 1, container=True, traces=False), "SYS_PTRACE", "docker run --cap-add SYS_PTRACE"),
         (Surroundings("linux", None, container=False, traces=False), "another user", "sudo "),
         (Surroundings("darwin", None, container=False, traces=False), "only root", "sudo "),
