@@ -7,19 +7,22 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from engine import paths
 from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, HeldState, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, XchatError
 from engine.llama.chunking import Pace
-from engine.llama.commands import ApplyHot, Close, Command, Load, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
+from engine.llama.commands import ApplyHot, Close, Command, Load, Measure, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
 from engine.model_ref import ModelRef, RemoteModel, file_of
 from engine.presets.preset import Preset
 
 if TYPE_CHECKING:
     from engine.llama.compute import Compute
     from engine.llama.log import LogLine
+    from engine.llama.measuring.workbench import Workbench
+
+Result = TypeVar("Result")
 
 CAPABILITIES: Final = Capabilities(token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True)
 CLOSE_LIMIT_S: Final = 10.0
@@ -60,7 +63,7 @@ class LlamaBackend:
         self._lock = threading.Lock()
         self._tickets: dict[int, Ticket] = {}
         self._loads: list[Future[EngineInfo]] = []
-        self._states: list[TakeState | PutState] = []
+        self._states: list[TakeState | PutState | Measure] = []
         self._dead: XchatError | None = None
         self._closed = False
         self._pace = Pace()
@@ -162,7 +165,28 @@ class LlamaBackend:
         self._ask(command)
         return command.future
 
-    def _ask(self, command: TakeState | PutState) -> None:
+    def measure(self, job: Callable[[Workbench], Result]) -> Future[Result]:
+        """Run a job on the workbench, after the turns submitted before it and ahead of later ones; errors are those of the job."""
+        future: Future[Result] = Future()
+
+        def run(workbench: Workbench) -> None:
+            try:
+                result = job(workbench)
+            except Exception as error:  # noqa: BLE001 - belongs to the one who asked
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._ask(Measure(run, future))
+        return future
+
+    def stop_measuring(self) -> None:
+        """End the running job of `measure` soon, with Interrupted."""
+        compute = self._compute
+        if compute is not None:
+            compute.stop_measuring()
+
+    def _ask(self, command: TakeState | PutState | Measure) -> None:
         with self._lock:
             if self._refusal() is None:
                 self._states = [pending for pending in self._states if not pending.future.done()]

@@ -8,13 +8,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engine.backend import BackendEvent, EngineInfo, GenerateRequest, GenerationFinished, HeldState, StopReason
 from engine.clock import now_ns
-from engine.errors import XchatError
+from engine.errors import EngineError, XchatError
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
 from engine.timings import compute_timings
+
+if TYPE_CHECKING:
+    from engine.llama.measuring.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,19 @@ class PutState:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """Run a job on the workbench, between turns."""
+
+    job: Callable[[Workbench], None]
+    future: Future[Any]
+
+    def give_up(self) -> None:
+        """Answer that the engine ends."""
+        if not self.future.done():
+            self.future.set_exception(EngineError("The engine is closed"))
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyHot:
     """Apply the hot settings of a preset."""
 
@@ -86,7 +103,7 @@ class Ticket:
         self.cancelled = False
 
 
-Command = Load | TakeState | PutState | ApplyHot | Close | Ticket
+Command = Load | TakeState | PutState | Measure | ApplyHot | Close | Ticket
 
 
 def notify(request: GenerateRequest, event: BackendEvent) -> None:

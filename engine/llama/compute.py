@@ -18,11 +18,12 @@ import numpy as np
 from engine.backend import EngineInfo, HeldState, LoadProgressed, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, ModelError, XchatError
 from engine.llama.chunking import Pace
-from engine.llama.commands import ApplyHot, Close, Command, Load, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
+from engine.llama.commands import ApplyHot, Close, Command, Load, Measure, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
 from engine.llama.generation import Turn
 from engine.llama.kv import common_prefix
 from engine.llama.loader import Loaded, Loader
 from engine.llama.log import NativeLog
+from engine.llama.measuring.workbench import Workbench
 from engine.llama.model import LoadCancelled
 from engine.llama.native import on_native_death
 from engine.llama.processes.probe_cache import Verdicts
@@ -58,17 +59,18 @@ class Compute:
         self._commands = commands
         self._concluded = concluded
         self._died = died
-        self._waiting: deque[Load | TakeState | PutState | Close | Ticket] = deque()
+        self._waiting: deque[Load | TakeState | PutState | Measure | Close | Ticket] = deque()
         self._loaded: Loaded | None = None
         self._preset = Preset()
         self.info: EngineInfo | None = None
         """The loaded model."""
+        self._workbench = Workbench(self._loader, lambda: self._loaded, self.log)
 
     def run(self) -> None:
         """Serve commands until Close."""
         while True:
             self._receive(wait=not self._waiting and not self._busy)
-            while self._waiting and not (self._busy and isinstance(self._waiting[0], Load | TakeState | PutState)):
+            while self._waiting and not (self._busy and isinstance(self._waiting[0], Load | TakeState | PutState | Measure)):
                 command = self._waiting.popleft()
                 if isinstance(command, Close):
                     self._close()
@@ -79,6 +81,9 @@ class Compute:
                     self._take_state(command)
                 elif isinstance(command, PutState):
                     self._put_state(command)
+                elif isinstance(command, Measure):
+                    self._workbench.begin()
+                    command.job(self._workbench)
                 else:
                     self._start(command)
             if self._loaded is not None and self._busy:
@@ -95,6 +100,10 @@ class Compute:
         loaded = self._loaded
         if loaded is not None:
             loaded.scheduler.abort_if_it_helps()
+
+    def stop_measuring(self) -> None:
+        """End the running measurement soon; from any thread."""
+        self._workbench.cancel()
 
     @property
     def threads_now(self) -> ThreadsNow | None:
@@ -231,6 +240,7 @@ class Compute:
         self._loaded, self.info = loaded, loaded.info
 
     def _unload(self) -> None:
+        self._workbench.close()  # its contexts may be on the weights that are freed here
         loaded, self._loaded, self.info = self._loaded, None, None
         if loaded is not None:
             loaded.close()
@@ -258,7 +268,7 @@ class Compute:
                 self._conclude(command, StopReason.CANCELLED)
             elif isinstance(command, Load):
                 command.future.cancel()
-            elif isinstance(command, TakeState | PutState):
+            elif isinstance(command, TakeState | PutState | Measure):
                 command.give_up()
         self._unload()
         self._loader.close()

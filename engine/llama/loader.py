@@ -116,6 +116,20 @@ class Loader:
             LoadCancelled: `report` returned False.
         """
         began = now_ns()
+        model = self.model(ref, preset, report, old, free_old, force=force)
+        try:
+            if not report(1.0):
+                raise LoadCancelled
+            return self._with_context(model, preset, began, AutoThreads(preset, waits=self.waits))
+        except (EngineError, LoadCancelled):
+            model.close()
+            trim_heap()
+            raise
+
+    def model(
+        self, ref: ModelRef, preset: Preset, report: Report, old: Loaded | None, free_old: Callable[[], None], *, force: bool = False
+    ) -> Model:
+        """Load a model without a context; arguments and errors are those of `load`."""
         file = examine(self._path(ref))
         if not force:
             _refuse_what_can_not_fit(file, preset, self._n_slots, _freed_by(old))
@@ -125,7 +139,7 @@ class Loader:
                 raise LoadCancelled
         if predict(file.facts, preset, features=cpu_features(), n_seq=self._n_slots).needed > read_room().available:
             free_old()
-        model = Model(
+        return Model(
             ref,
             file,
             mmap=preset.mmap,
@@ -134,14 +148,13 @@ class Loader:
             progressed=lambda fraction: report(_READING + fraction * (1 - _READING)),
             confined=not self._files.trusted(file.path),
         )
-        try:
-            if not report(1.0):
-                raise LoadCancelled
-            return self._with_context(model, preset, began, AutoThreads(preset, waits=self.waits))
-        except (EngineError, LoadCancelled):
-            model.close()
-            trim_heap()
-            raise
+
+    def refuse_context(self, model: Model, preset: Preset) -> None:
+        """Raise TooLargeError when a context of one sequence, beside what is loaded, does not fit into memory."""
+        room, features = read_room(), cpu_features()
+        estimate = predict(model.file.facts, preset, features=features)
+        if estimate.total - estimate.weights - estimate.weights_repacked > room.available:
+            raise TooLargeError(file_name(model.file.path), fit(model.file.facts, preset, room, features=features))
 
     def rebuild(
         self, loaded: Loaded, preset: Preset, go_on: Callable[[], bool], *, force: bool = False

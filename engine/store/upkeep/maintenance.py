@@ -25,7 +25,7 @@ BACKUP_PAGES = 256
 MOST_PROBLEMS = 100
 """Problems that a check lists before it stops."""
 
-TABLES = ("sessions", "messages", "turns", "samples", "events", "captures", "processes")
+TABLES = ("sessions", "messages", "turns", "samples", "events", "captures", "lab_runs", "processes")
 
 Progress = Callable[[int, int], None]
 """Called with the amount done and the total; an exception that it raises ends the work."""

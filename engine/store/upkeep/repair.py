@@ -19,7 +19,7 @@ from engine.store.errors import StoreLockedError, explain
 from engine.store.sqlite.connect import open_writer, wal_path
 from engine.store.sqlite.transaction import transaction
 
-ORDER = ("processes", "sessions", "messages", "turns", "samples", "events", "captures", "capture_stacks")
+ORDER = ("processes", "sessions", "messages", "turns", "samples", "events", "captures", "capture_stacks", "lab_runs")
 """Tables as they are copied: what others point to comes first."""
 
 MOST_ATTEMPTS = 2_000

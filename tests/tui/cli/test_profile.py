@@ -36,7 +36,9 @@ def turn(started_ms: int, token_ns: tuple[int, ...]) -> TurnRecord:
 
 
 def test_every_module_with_a_command_is_found_by_the_program() -> None:
-    modules = {f"tui.cli.{path.stem}" for path in Path(tui.cli.__file__).parent.glob("*.py") if "def add_parser(" in path.read_text()}
+    folder = Path(tui.cli.__file__).parent
+    files = [path for path in folder.rglob("*.py") if "def add_parser(" in path.read_text()]
+    modules = {".".join(("tui", "cli", *path.relative_to(folder).with_suffix("").parts)) for path in files}
     assert modules == {module for module, _ in COMMANDS.values()}
 
 

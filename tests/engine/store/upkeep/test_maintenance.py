@@ -52,7 +52,16 @@ class TestStats:
     async def test_it_counts_what_there_is(self, path: Path) -> None:
         await fill(path)
         stats = maintenance.stats(path)
-        assert stats.rows == {"sessions": 3, "messages": 6, "turns": 3, "samples": 3, "events": 0, "captures": 0, "processes": 1}
+        assert stats.rows == {
+            "sessions": 3,
+            "messages": 6,
+            "turns": 3,
+            "samples": 3,
+            "events": 0,
+            "captures": 0,
+            "lab_runs": 0,
+            "processes": 1,
+        }
         assert stats.file_bytes == path.stat().st_size
         assert (stats.oldest_ms, stats.newest_ms, stats.journal_mode) == (NOW_MS - 2 * MS_PER_DAY, NOW_MS, "wal")
         assert stats.table_bytes is None or stats.table_bytes["messages"] > 0

@@ -1,0 +1,95 @@
+"""What can race, as it is typed: settings (`threads=1`), presets, quants and models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from engine.config import Config
+from engine.errors import UsageError
+from engine.lab.race import Arm, Use
+from engine.llama.measuring.work import Setup
+from engine.model_ref import ModelRef
+from engine.presets.folder import PresetFolder
+from engine.presets.preset import SETTINGS, Cost, Preset, value_of
+from engine.presets.settings import difference, with_text
+from engine.session.open import first_model, model_finder
+
+CURRENT: Final = "current"
+"""The arm that changes nothing."""
+MEASURED: Final = frozenset(
+    {"model", "quant", "threads", "threads_batch", *(key for key, setting in SETTINGS.items() if setting.cost is Cost.REBUILD)}
+) | {"mmap", "repack"}
+"""Settings that the laboratory's work depends on."""
+_PREFILL_ONLY: Final = frozenset({"threads_batch", "n_batch", "n_ubatch"})
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What every arm starts from."""
+
+    ref: ModelRef
+    preset: Preset
+    config: Config
+
+
+def arms_of(words: Sequence[str], base: Base) -> list[Arm]:
+    """The arms that are named.
+
+    Raises:
+        UsageError: A setting can't be read, or does not change what is measured.
+        ModelError: There is no such model, quant or preset here.
+    """
+    return [Arm(word, _setup(word, base)) for word in words]
+
+
+def use_of(arms: Sequence[Arm]) -> Use:
+    """What to compare where nothing was asked for: what the settings that differ change."""
+    first = arms[0].setup
+    if any(arm.setup.ref != first.ref for arm in arms):
+        return Use.CHAT
+    keys = {change.key for arm in arms[1:] for change in difference(first.preset, arm.setup.preset)} & MEASURED
+    if keys and keys <= _PREFILL_ONLY:
+        return Use.PREFILL
+    return Use.DECODE if keys <= {"threads"} else Use.CHAT
+
+
+def _setup(word: str, base: Base) -> Setup:
+    if word == CURRENT:
+        return Setup(base.ref, _measured(base.preset))
+    if "=" in word and not word.startswith(("/", "~", ".")):
+        return _changed(word, base)
+    shelf = PresetFolder().load()
+    if word in shelf.presets:
+        preset = shelf.presets[word]
+        return Setup(model_finder(base.config).find(preset, base.ref) or base.ref, _measured(preset))
+    finder = model_finder(base.config)
+    quants = {choice.quant.lower() for choice in finder.quants(base.ref)}
+    ref = finder.quant(base.ref, word) if word.lower() in quants else first_model(word, base.config)
+    return Setup(ref, _measured(base.preset))
+
+
+def _changed(word: str, base: Base) -> Setup:
+    texts = dict(part.split("=", 1) for part in word.split(",") if "=" in part)
+    if len(texts) != len(word.split(",")):
+        raise UsageError(f"{word[:80]!r} is not a list of settings", "", "Example: threads=2,flash_attn=on")
+    preset = with_text(base.preset, texts)
+    for change in difference(base.preset, preset):
+        if change.key not in MEASURED:
+            names = ", ".join(sorted(MEASURED))
+            raise UsageError(f"{change.key} does not change what a race measures", f"These settings do: {names}", "Choose one of them.")
+    named = {key: value_of(preset, key) for key in ("model", "quant")}
+    asked = any(value_of(base.preset, key) != value for key, value in named.items())
+    ref = model_finder(base.config).find(preset, base.ref) if asked else base.ref
+    measured = _measured(preset)
+    if preset.n_ctx != base.preset.n_ctx:
+        measured = msgspec.structs.replace(measured, n_ctx=preset.n_ctx)
+    return Setup(ref or base.ref, measured)
+
+
+def _measured(preset: Preset) -> Preset:
+    """The settings that are measured, so that arms which differ in others only are the same. Without `n_ctx`, windows hold the work."""
+    return msgspec.structs.replace(Preset(), **{key: value_of(preset, key) for key in MEASURED - {"model", "quant", "n_ctx"}})

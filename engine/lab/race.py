@@ -1,0 +1,217 @@
+"""Races settings, presets and quants against each other: interleaved, until the interval decides or the time is up."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from engine.clock import NS_PER_S, now_ns
+from engine.disturbance import QUIET_SHARE
+from engine.lab.engine import LabEngine
+from engine.lab.statistics import LOOKS, Decision, Finding, Interval, judge, sign_test
+from engine.llama.measuring.work import Setup, Took, Work
+
+_PROBE_NS: Final = 50_000_000
+"""Length of the decoding in one probe: long against a scheduler's time slice, short against a drift."""
+_FEWEST_TOKENS, _MOST_TOKENS = 4, 64
+STATED: Final = 0.03
+SECONDS: Final = 120.0
+
+
+class Use(StrEnum):
+    """What is compared."""
+
+    DECODE = "decode"
+    PREFILL = "prefill"
+    CHAT = "chat"
+    """A turn: both, in the proportion of a short prompt and a medium answer."""
+    LONG_PROMPTS = "long-prompts"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The turn that a use stands for, in tokens, and the probe that is measured for it."""
+
+    prompt: int
+    gen: int
+    probe: Work
+
+    def seconds(self, took: Took) -> float:
+        """Time of the turn, from that of a probe."""
+        prefill = took.prompt_ns * self.prompt / self.probe.n_prompt if self.probe.n_prompt else 0.0
+        decode = took.gen_ns * self.gen / self.probe.n_gen if self.probe.n_gen else 0.0
+        return (prefill + decode) / NS_PER_S
+
+    def scaled(self, token_ns: float) -> Task:
+        """The same with as many tokens in a probe as last long enough."""
+        count = math.ceil(_PROBE_NS / max(1.0, token_ns))
+        return replace(self, probe=replace(self.probe, n_gen=max(_FEWEST_TOKENS, min(_MOST_TOKENS, count)) if self.gen else 0))
+
+
+TASKS: Final = {
+    Use.DECODE: Task(0, 256, Work(0, _FEWEST_TOKENS, 256)),
+    Use.PREFILL: Task(512, 0, Work(256, 0, 0)),
+    Use.CHAT: Task(128, 256, Work(128, _FEWEST_TOKENS, 256)),
+    Use.LONG_PROMPTS: Task(2048, 128, Work(256, _FEWEST_TOKENS, 512)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One of the things that are compared."""
+
+    name: str
+    setup: Setup
+
+    def with_window(self, tokens: int) -> Arm:
+        """The same with a window of at least so many tokens; of exactly so many, where it is `auto`."""
+        preset = self.setup.preset
+        asked = 0 if preset.n_ctx == "auto" else preset.n_ctx
+        return replace(self, setup=replace(self.setup, preset=msgspec.structs.replace(preset, n_ctx=max(asked, tokens))))
+
+
+@dataclass(slots=True)
+class Lane:
+    """What was measured of one arm."""
+
+    arm: Arm
+    seconds: list[float] = field(default_factory=list)
+    """Time of the turn, the better of two probes, by unit."""
+    differences: list[float] = field(default_factory=list)
+    """log(time / time of the first arm), by unit."""
+    disturbed: list[float] = field(default_factory=list)
+    decision: Decision | None = None
+    """None for the first arm, and before the first unit."""
+
+    @property
+    def typical(self) -> float:
+        """Median time of the turn in seconds."""
+        return median(self.seconds) if self.seconds else math.nan
+
+    @property
+    def speed_ratio(self) -> Interval | None:
+        """Speed compared with the first arm's: 1.03 is 3 % faster."""
+        return None if self.decision is None else self.decision.interval.map(-1.0)
+
+    @property
+    def sign_probability(self) -> float:
+        """The check by signs alone."""
+        return sign_test(self.differences)
+
+
+@dataclass(slots=True)
+class Race:
+    """A race while it runs and afterwards."""
+
+    use: Use
+    task: Task
+    stated: float
+    lanes: list[Lane]
+    units: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def disturbed(self) -> float | None:
+        """Mean share of the time that other programs took; None where the kernel does not report it."""
+        shares = [share for lane in self.lanes for share in lane.disturbed]
+        return sum(shares) / len(shares) if shares else None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What disturbed the race and what it lacks, in sentences."""
+        found = []
+        share = self.disturbed
+        if share is not None and share >= QUIET_SHARE:
+            found.append(f"Other programs took {share:.0%} of the time; both arms met them alike")
+        if self.units < LOOKS[0]:
+            found.append(f"{self.units} units were measured; an interval needs {LOOKS[0]}")
+        if self.interrupted:
+            found.append("Interrupted: judged by what was measured")
+        return tuple(found)
+
+
+def race(
+    engine: LabEngine,
+    arms: Sequence[Arm],
+    use: Use,
+    *,
+    stated: float = STATED,
+    seconds: float = SECONDS,
+    report: Callable[[Race], None] = lambda _race: None,
+    seed: int | None = None,
+) -> Race:
+    """Measure in units until every arm is decided against the first, or the time is up. An interrupt ends it with what was measured.
+
+    Raises:
+        ModelError, TooLargeError, EngineError: An arm can't be made here.
+    """
+    rng = random.Random(seed)
+    began = now_ns()
+    task = TASKS[use]
+    need = task.probe.n_depth + task.probe.n_prompt + _MOST_TOKENS
+    lanes = [Lane(arm.with_window(need)) for arm in arms]
+    result = Race(use, task, stated, lanes)
+    try:
+        if task.gen:
+            first = engine.run(lanes[0].arm.setup, replace(task.probe, n_prompt=0))
+            task = result.task = task.scaled(first.gen_ns / task.probe.n_gen)
+        running = list(range(len(lanes)))
+        while len(running) > 1 and result.units < LOOKS[-1] and (not result.units or result.seconds < seconds):
+            _unit(engine, task, [lanes[index] for index in running], rng)
+            result.units += 1
+            result.seconds = (now_ns() - began) / NS_PER_S
+            at_look = result.units in LOOKS
+            for index in running[1:]:
+                lane = lanes[index]
+                lane.decision = judge(lane.differences, stated, len(lanes))
+                if not at_look:
+                    lane.decision = replace(lane.decision, finding=Finding.UNDECIDED)
+            if at_look:
+                running = [0, *(index for index in running[1:] if _undecided(lanes[index]))]
+            report(result)
+    except KeyboardInterrupt:
+        result.interrupted = True
+    for lane in lanes[1:]:
+        if lane.differences and _undecided(lane):  # the last look, where the time ended between two
+            lane.decision = judge(lane.differences, stated, len(lanes))
+    result.seconds = (now_ns() - began) / NS_PER_S
+    return result
+
+
+def _undecided(lane: Lane) -> bool:
+    return lane.decision is None or lane.decision.finding is Finding.UNDECIDED
+
+
+def _unit(engine: LabEngine, task: Task, lanes: Sequence[Lane], rng: random.Random) -> None:
+    """Measure each arm twice, in a random order and back; the first of `lanes` is the one that others are compared with.
+
+    After a change of arm a short piece of work lets threads and caches settle.
+    """
+    order = list(range(len(lanes)))
+    rng.shuffle(order)
+    best = [math.inf] * len(lanes)
+    settle = replace(task.probe, n_prompt=min(2, task.probe.n_prompt), n_gen=min(1, task.probe.n_gen))
+    before = None
+    shares: list[tuple[Lane, float | None]] = []
+    for index in (*order, *reversed(order)):
+        setup = lanes[index].arm.setup
+        if index != before:
+            engine.run(setup, settle)
+        took = engine.run(setup, task.probe)
+        best[index] = min(best[index], task.seconds(took))
+        shares.append((lanes[index], took.disturbed))
+        before = index
+    for lane, share in shares:
+        if share is not None:
+            lane.disturbed.append(share)
+    for lane, value in zip(lanes, best, strict=True):
+        lane.seconds.append(value)
+        lane.differences.append(math.log(value / best[0]))

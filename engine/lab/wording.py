@@ -1,0 +1,65 @@
+"""The result of a race in words and as figures."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from engine.lab.race import Lane, Race
+from engine.lab.statistics import ERROR_RATE, Finding, Interval
+
+
+def verdict_in_words(lane: Lane, first: Lane, stated: float) -> str:
+    """The verdict about one arm."""
+    decision, ratio = lane.decision, lane.speed_ratio
+    if decision is None or ratio is None:
+        return f"INCONCLUSIVE: {lane.arm.name} was not measured."
+    name, other = lane.arm.name, first.arm.name
+    if decision.finding is Finding.UNDECIDED:
+        said = f"{name} and {other} can't be told apart yet: {ratio_in_words(ratio)}"
+    elif decision.finding is Finding.SAME:
+        said = f"{name} is as fast as {other}, within {stated:.0%}: {ratio_in_words(ratio)}"
+    else:
+        said = f"{name} is {decision.finding} than {other}: {ratio_in_words(ratio)}"
+    return f"{decision.verdict}: {said}."
+
+
+def race_facts(result: Race) -> dict[str, Any]:
+    """The figures as JSON values; unbounded ends of an interval are null."""
+    return {
+        "measure": result.use,
+        "difference": result.stated,
+        "error_rate": ERROR_RATE,
+        "units": result.units,
+        "seconds": result.seconds,
+        "disturbed": result.disturbed,
+        "remarks": result.remarks,
+        "arms": [_lane(lane) for lane in result.lanes],
+    }
+
+
+def _lane(lane: Lane) -> dict[str, Any]:
+    decision, ratio = lane.decision, lane.speed_ratio
+    typical = lane.typical if lane.seconds else None
+    known = {"arm": lane.arm.name, "model": str(lane.arm.setup.ref), "turn_s": typical, "turns_s": lane.seconds}
+    if decision is None or ratio is None:
+        return known
+    bounded = decision.interval.low > -math.inf
+    return known | {
+        "verdict": decision.verdict,
+        "finding": decision.finding,
+        "speed_ratio": ratio.estimate,
+        "low": ratio.low if bounded else None,
+        "high": ratio.high if bounded else None,
+        "sign_test_p": lane.sign_probability,
+    }
+
+
+def ratio_in_words(ratio: Interval | None) -> str:
+    """A ratio of speeds in per cent: `+4.1 % (+3.2 to +5.0)`."""
+    if ratio is None:
+        return ""
+    if ratio.high == math.inf:
+        return f"{100 * (ratio.estimate - 1):+.1f} % (no interval yet)"
+    low, high = 100 * (ratio.low - 1), 100 * (ratio.high - 1)
+    return f"{100 * (ratio.estimate - 1):+.1f} % ({low:+.1f} to {high:+.1f})"

@@ -1,0 +1,1 @@
+"""Measurements on the compute thread, beside a conversation."""

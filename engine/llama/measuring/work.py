@@ -1,0 +1,61 @@
+"""Pieces of work to measure: what is asked of the workbench, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.errors import EngineError
+from engine.model_ref import ModelRef
+from engine.presets.preset import Preset
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A model and the settings that it is measured with. `auto` thread counts are those that the governor starts with."""
+
+    ref: ModelRef
+    preset: Preset
+    """Its `n_ctx` must hold the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Prompt tokens evaluated, then tokens decoded one at a time, after `n_depth` tokens that are in the KV cache already."""
+
+    n_prompt: int
+    n_gen: int
+    n_depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """The cost of one piece of work."""
+
+    prompt_ns: int
+    gen_ns: int
+    disturbed: float | None
+    """Share of the time that the compute threads waited for a CPU, 0 to 1; None where the kernel does not report it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFigures:
+    """What a row of llama-bench says of the model and the library."""
+
+    filename: str
+    type: str
+    size: int
+    """Bytes of the weights."""
+    n_params: int
+    threads: int
+    threads_batch: int
+    library: str
+    system_info: str
+
+
+class Interrupted(EngineError):  # noqa: N818
+    """A measurement was cancelled; nothing of it is kept."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("The measurement was interrupted")

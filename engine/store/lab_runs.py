@@ -1,0 +1,124 @@
+"""Runs of the laboratory: plain functions, each with a connection of its own, for a worker thread or the command line."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from engine.errors import StoreError, UsageError
+from engine.store.errors import explain
+from engine.store.host import Host
+from engine.store.sqlite.connect import open_reader, open_writer
+from engine.store.sqlite.transaction import transaction
+
+_OWN: Final = ("started_ms", "seconds", "kind", "title", "verdict", "model", "disturbed", "command")
+_COLUMNS: Final = f"id, {', '.join(_OWN)}, host, kernel, cpu, cores, memory_bytes, xchat_version, llama_cpp_version, facts"
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class LabRun:
+    """One measurement of the laboratory."""
+
+    started_ms: int
+    seconds: float
+    kind: str
+    """`bench`, `race` or `tune`."""
+    title: str
+    verdict: str
+    """The result in a sentence; may be empty."""
+    model: str
+    disturbed: float | None
+    """Mean share of the time that other programs took; None where the kernel does not report it."""
+    command: str
+    """The command line that measures the same again."""
+    facts: dict[str, Any]
+    """All figures, as JSON values."""
+    host: Host
+    id: int | None = None
+
+
+def save_run(path: Path, run: LabRun) -> int:
+    """Save a run into the database at `path`; returns its id.
+
+    Raises:
+        StoreError: The database can't be written.
+    """
+    host = run.host
+    facts = msgspec.json.encode(run.facts).decode()
+    told = (getattr(run, name) for name in _OWN)
+    machine = (host.name, host.kernel, host.cpu, host.cores, host.memory_bytes, host.xchat_version, host.llama_cpp_version)
+
+    def save(db: sqlite3.Connection) -> int:
+        with transaction(db):
+            values = (None, *told, *machine, facts)
+            saved = db.execute(f"INSERT INTO lab_runs ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values).lastrowid
+        assert saved is not None
+        return saved
+
+    return _on(open_writer, path, save)
+
+
+def list_runs(path: Path, limit: int = 200) -> tuple[LabRun, ...]:
+    """The newest runs first; none where the database is older than the laboratory."""
+
+    def read(db: sqlite3.Connection) -> tuple[LabRun, ...]:
+        return tuple(map(_run, db.execute(f"SELECT {_COLUMNS} FROM lab_runs ORDER BY id DESC LIMIT ?", (limit,)))) if _there(db) else ()
+
+    return _on(open_reader, path, read)
+
+
+def load_run(path: Path, run_id: int) -> LabRun:
+    """One run. Raises UsageError when there is none with this id."""
+
+    def read(db: sqlite3.Connection) -> Any:
+        return db.execute(f"SELECT {_COLUMNS} FROM lab_runs WHERE id = ?", (run_id,)).fetchone() if _there(db) else None
+
+    row = _on(open_reader, path, read)
+    if row is None:
+        raise _missing(run_id)
+    return _run(row)
+
+
+def delete_run(path: Path, run_id: int) -> None:
+    """Delete one run; raises UsageError when there is none with this id."""
+
+    def delete(db: sqlite3.Connection) -> int:
+        with transaction(db):
+            return db.execute("DELETE FROM lab_runs WHERE id = ?", (run_id,)).rowcount
+
+    if not _on(open_writer, path, delete):
+        raise _missing(run_id)
+
+
+def _there(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'lab_runs'").fetchone() is not None
+
+
+def _on(connect: Callable[[Path], sqlite3.Connection], path: Path, job: Callable[[sqlite3.Connection], Result]) -> Result:
+    with closing(connect(path)) as db:
+        try:
+            return job(db)
+        except sqlite3.Error as error:
+            raise explain(error, path) from error
+
+
+def _missing(run_id: int) -> UsageError:
+    return UsageError(f"There is no run {run_id}", "", "`xchat runs list` shows them.")
+
+
+def _run(row: tuple[Any, ...]) -> LabRun:
+    run_id, *told, name, kernel, cpu, cores, memory, xchat, llama, facts = row
+    try:
+        decoded = msgspec.json.decode(facts, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"Run {run_id} can't be read", str(error), "`xchat db check` looks for damage.") from error
+    host = Host(name, kernel, cpu, "", cores, memory, xchat, llama)
+    return LabRun(**dict(zip(_OWN, told, strict=True)), facts=decoded, host=host, id=run_id)

@@ -1,0 +1,190 @@
+"""`xchat bench`: llama-bench's rows, measured on the engine of this program."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from engine.clock import NS_PER_S, now_ns, wall_ms
+from engine.config import load_config
+from engine.errors import UsageError
+from engine.lab.bench import LEAST_REPEATS, PRECISION, SECONDS, Limits, Point, measure
+from engine.lab.grid import Grid, numbers
+from engine.lab.log import run_of_bench
+from engine.lab.rows import bench_rows, markdown_table, name_of_test
+from engine.model_ref import ModelRef
+from engine.session.open import first_model
+from engine.store.export.llama_bench import BenchRow, Dialect, write_llama_bench
+from engine.store.host import Host
+from tui.cli.lab.common import add_log_flag, clear_progress, command_line, keep, lab_engine
+
+EXAMPLES = """\
+examples:
+  xchat bench                              the model used last: pp512 and tg128
+  xchat bench builtin ~/q4.gguf -t 1-4     a grid; 1-4, 2-16+2 and 64-512*2 are ranges
+  xchat bench -p 0 -n 64 -d 0,1024 -o jsonl > rows.jsonl
+  xchat bench --minutes 30 -p 0            endurance: drift and disturbance over half an hour
+"""
+
+MARKDOWN = "md"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `bench` to the command line."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure prefill and decode speed, as llama-bench does",
+        description="Measure models as llama-bench does: random tokens, no tokenizing, no sampling. Flags and defaults are llama-bench's.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="GGUF files, families or `builtin`; else the model used last")
+    grid = parser.add_argument_group("grid", "lists and ranges; each may be given several times")
+    for flags, name, meaning in _LISTS:
+        grid.add_argument(*flags, dest=name, action="append", metavar="N", help=meaning)
+    grid.add_argument("-pg", dest="pairs", action="append", metavar="PP,TG", help="prefill and decode measured together")
+    for flags, name, meaning in _WORDS:
+        grid.add_argument(*flags, dest=name, action="append", metavar="X", help=meaning)
+    stop = parser.add_argument_group("repetitions")
+    stop.add_argument("-r", "--repetitions", type=int, metavar="N", help="exactly so many for each point")
+    stop.add_argument(
+        "--precision",
+        type=float,
+        default=100 * PRECISION,
+        metavar="PCT",
+        help=f"else until the 95 %% interval is ± this ({100 * PRECISION:g})",
+    )
+    stop.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help=f"or so much time for each point ({SECONDS:g})")
+    stop.add_argument("--minutes", type=float, metavar="M", help="measure all points for so long, and report the drift")
+    parser.add_argument("-o", "--output", choices=[MARKDOWN, *map(str, Dialect)], default=MARKDOWN, help="form of the rows (md)")
+    add_log_flag(parser)
+    parser.set_defaults(run=run)
+
+
+_LISTS = (
+    (("-p", "--n-prompt"), "n_prompt", "prompt tokens of prefill tests (512); 0 for none"),
+    (("-n", "--n-gen"), "n_gen", "tokens of decode tests (128); 0 for none"),
+    (("-d", "--n-depth"), "n_depth", "tokens in the KV cache before (0)"),
+    (("-t", "--threads"), "threads", "threads that decode; prefill too without -tb"),
+    (("-tb", "--threads-batch"), "threads_batch", "threads that prefill"),
+    (("-b", "--batch-size"), "n_batch", "n_batch (2048)"),
+    (("-ub", "--ubatch-size"), "n_ubatch", "n_ubatch (512)"),
+)
+_WORDS = (
+    (("-ctk", "--cache-type-k"), "type_k", "type of the K cache (f16)"),
+    (("-ctv", "--cache-type-v"), "type_v", "type of the V cache (f16)"),
+    (("-fa", "--flash-attn"), "flash_attn", "auto, on or off (auto); 1 and 0 are understood"),
+    (("-mmp", "--mmap"), "mmap", "1 or 0: map the file, or read it into memory (1)"),
+)
+_SWITCH = {"1": "on", "0": "off", "-1": "auto"}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print the rows, and say what disturbed them."""
+    points = [Point(setup, work) for setup, work in grid_of(options).points(models_of(options.models))]
+    limits = limits_of(options)
+    status, started_ms, began = 0, wall_ms(), now_ns()
+    with lab_engine() as engine:
+        try:
+            measure(engine, points, limits, lambda point: _progress(points, point))
+        except KeyboardInterrupt:
+            status = 130
+        clear_progress()
+    print_rows(list(bench_rows(points, Host.here())), options.output)
+    for line in remarks(points):
+        sys.stderr.write(f"{line}\n")
+    if not options.no_log:
+        keep(run_of_bench(points, started_ms=started_ms, seconds=(now_ns() - began) / NS_PER_S, command=command_line("bench")))
+    return status if status or any(point.samples_ns for point in points) else 1
+
+
+def models_of(named: Sequence[str]) -> list[ModelRef]:
+    """The models that are named, or the one used last."""
+    config = load_config()
+    return [first_model(name, config) for name in named] or [first_model(None, config)]
+
+
+def grid_of(options: argparse.Namespace) -> Grid:
+    """The grid that the flags describe.
+
+    Raises:
+        UsageError: A list can't be read.
+    """
+
+    def listed(name: str, usual: Sequence[int]) -> Sequence[int]:
+        texts = getattr(options, name)
+        return [number for text in texts for number in numbers(text)] if texts else usual
+
+    settings: dict[str, Sequence[object]] = {
+        "n_batch": listed("n_batch", (2048,)),
+        "n_ubatch": listed("n_ubatch", (512,)),
+        "threads": listed("threads", ()) or ("auto",),
+        "threads_batch": listed("threads_batch", ()) or ("auto",),
+    }
+    for name in ("type_k", "type_v", "flash_attn", "mmap"):
+        if texts := getattr(options, name):
+            words = [word.strip() for text in texts for word in text.split(",")]
+            settings[name] = [
+                word in {"1", "on"} if name == "mmap" else _SWITCH.get(word, word) if name == "flash_attn" else word for word in words
+            ]
+    pairs = [_pair(text) for text in options.pairs or ()]
+    return Grid(
+        n_prompt=listed("n_prompt", (512,)),
+        n_gen=listed("n_gen", (128,)),
+        pairs=pairs,
+        n_depth=listed("n_depth", (0,)),
+        settings=settings,
+        same_threads=not options.threads_batch,
+    )
+
+
+def _pair(text: str) -> tuple[int, int]:
+    prompt, comma, gen = text.partition(",")
+    if not comma or not prompt.strip().isdecimal() or not gen.strip().isdecimal():
+        raise UsageError(f"{text[:80]!r} is not a pair of numbers", "", "Example: -pg 512,128")
+    return int(prompt), int(gen)
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """When to stop."""
+    if min(options.seconds, options.precision, options.minutes or 1, options.repetitions or 1) <= 0:
+        raise UsageError("Repetitions, seconds, minutes and precision are above zero")
+    return Limits(options.repetitions, options.precision / 100, options.seconds, options.minutes)
+
+
+def print_rows(rows: list[BenchRow], form: str) -> None:
+    """Print rows in one of llama-bench's forms."""
+    if form != MARKDOWN:
+        write_llama_bench(sys.stdout, Dialect(form), rows)
+    elif rows:
+        sys.stdout.write(f"{markdown_table(rows)}\n\nbuild: {rows[0]['build_commit']} ({rows[0]['build_number']})\n")
+    sys.stdout.flush()
+
+
+def remarks(points: Sequence[Point]) -> list[str]:
+    """What was skipped and what was disturbed, with the reason."""
+    lines = []
+    for point in points:
+        name = name_of_test({"n_prompt": point.work.n_prompt, "n_gen": point.work.n_gen, "n_depth": point.work.n_depth})
+        if point.skipped is not None:
+            lines.append(f"skipped {name}: {point.skipped}")
+        elif point.samples_ns:
+            lines += [f"{name}, {point.figures.threads if point.figures else '?'} threads: {remark}" for remark in point.remarks]
+            if len(point.samples_ns) < LEAST_REPEATS:
+                lines.append(f"{name}: {len(point.samples_ns)} repetitions only")
+        else:
+            lines.append(f"{name}: not measured")
+    return list(dict.fromkeys(lines))
+
+
+def _progress(points: Sequence[Point], point: Point) -> None:
+    if not sys.stderr.isatty():
+        return
+    clear_progress()
+    if point.samples_ns:
+        known = sum(bool(point.samples_ns) for point in points)
+        interval = point.interval
+        half = "" if len(point.samples_ns) < 2 else f" ± {interval.high - interval.estimate:.2f}"
+        sys.stderr.write(f"{known} of {len(points)} points measured, now {interval.estimate:.2f}{half} tokens/s")
+    sys.stderr.flush()

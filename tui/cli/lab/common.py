@@ -1,0 +1,77 @@
+"""What the commands of the laboratory share: flags, the engine, the progress line, the log of runs."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.config import load_config
+from engine.errors import StoreError
+from engine.guide import builtin
+from engine.lab.arms import Base
+from engine.lab.engine import LabEngine
+from engine.llama.backend import LlamaBackend
+from engine.llama.redirect import redirect_native_output
+from engine.paths import database_path, log_path
+from engine.session.open import first_model
+from engine.store.lab_runs import LabRun, save_run
+from tui.cli.output import guarded, write_sequence
+from tui.cli.preset_flags import preset_of
+
+
+def add_log_flag(parser: argparse.ArgumentParser) -> None:
+    """Add `--no-log`."""
+    parser.add_argument("--no-log", action="store_true", help="do not keep this run (`xchat runs list`)")
+
+
+def command_line(command: str) -> str:
+    """The command line of this process, to measure the same again."""
+    arguments = sys.argv[1:]
+    return shlex.join(["xchat", *(arguments if arguments[:1] == [command] else [command])])
+
+
+def add_lab_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the model and the preset that are measured."""
+    parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, a family, or `builtin`; else the model used last")
+    parser.add_argument("--preset", metavar="NAME", help="settings that are not varied; else the preset used last")
+
+
+def base_of(options: argparse.Namespace) -> Base:
+    """The model and the preset that are measured."""
+    config = load_config()
+    preset = preset_of(options, config)
+    return Base(first_model(None, config, preset), preset, config)
+
+
+@contextmanager
+def lab_engine() -> Iterator[LabEngine]:
+    """An engine of this process, with the native library's output in the log."""
+    real = redirect_native_output(log_path())
+    sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
+    backend = LlamaBackend(file_of=builtin.file_of, trusted=builtin.is_ours)
+    try:
+        yield LabEngine(backend)
+    finally:
+        backend.close()
+
+
+def clear_progress() -> None:
+    """Remove the line."""
+    if sys.stderr.isatty():
+        write_sequence("\r\x1b[K", sys.stderr)
+        sys.stderr.flush()
+
+
+def keep(run: LabRun | None) -> None:
+    """Save a run and print its number; a database that can't be written is named, and loses nothing else."""
+    if run is None:
+        return
+    try:
+        number = save_run(database_path(), run)
+    except StoreError as error:
+        sys.stderr.write(f"xchat: this run is not logged: {error}\n")
+        return
+    sys.stderr.write(f"run {number}; `xchat runs show {number}` shows it again\n")
