@@ -216,7 +216,8 @@ class Governor:
     def _changed(self, cost: float, reference: float) -> str:
         """The change of the machine, in words; empty for none."""
         since = self._clock_ns - self._looked_ns
-        if since < _MIN_GAP_NS:
+        # Costs and the load of others always vary where threads sleep because of others; what matters there ends their sleep.
+        if since < _MIN_GAP_NS or (self._debt_ns > 0 and not self._facts.spins):
             return ""
         others, before = self._facts.others, self._others
         if others is not None and (before is None or abs(others - before) >= _OTHERS_STEP):

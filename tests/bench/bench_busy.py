@@ -4,7 +4,7 @@
 
 All arms take turns in short rounds of one run, so that a slow minute of the machine hits them alike; read the ratios, not the speeds.
 `speed`: decoding, and prefill of 512 tokens. `first`: a prompt of 50 tokens in a fresh process, and decoding after it. `share`: the
-share of a turn that others took beside what the load generator used. `quiet`: the estimate of the quiet speed beside the quiet speed.
+share of a turn that others took beside what the load generator used. `quiet`: the estimate of the quiet speed beside the truth.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
-from engine.backend import GenerationFinished
-from engine.disturbance import QUIET_SHARE
+from engine.backend import BackendEvent, GenerationFinished, TokensDecoded
 from engine.llama.backend import LlamaBackend
 from engine.llama.context import Context
 from engine.llama.files import examine
@@ -180,9 +180,9 @@ def load(backend: LlamaBackend, model: Path, preset: Preset) -> None:
 
 
 def turns_of(
-    model: Path, preset: Preset, lengths: Sequence[int], used_s: Callable[[], float] = lambda: 0.0
-) -> tuple[list[GenerationFinished], list[float]]:
-    """Turns on the real engine, one after the other, and how many seconds others `used_s` in each second of them."""
+    model: Path, preset: Preset, lengths: Sequence[int], used_s: Callable[[], NDArray[np.float64]] = lambda: np.zeros(1)
+) -> tuple[list[GenerationFinished], list[NDArray[np.float64]]]:
+    """Turns on the real engine, one after the other, and the seconds of `used_s` in each second of them."""
     backend = LlamaBackend(trusted=lambda _path: True)
     driver = Driver(backend)
     load(backend, model, preset)
@@ -201,53 +201,63 @@ def speed_of(finished: GenerationFinished) -> float:
 
 
 def compare_share(model: Path, turns: int, tokens: int) -> None:
-    """The share of a turn that others took beside the truth: the neighbour's processor time on the one CPU that both are bound to."""
+    """The share of a turn that others took beside the truth, all bound to one CPU.
+
+    The truth is the neighbour's processor time; where strangers run as well, what this process did not get of the CPU.
+    """
     mine = os.sched_getaffinity(0)
     cpu = min(mine)
     os.sched_setaffinity(0, {cpu})
     try:
         for busy_ms, period_ms in ((5, 100), (30, 100), (2, 8), (60, 100), (100, 100)):
             with neighbours("pulse", 1, str(busy_ms), str(period_ms), cpu=cpu) as pulse:
-                found, truth = turns_of(model, Preset(n_ctx=1024, threads=1, threads_batch=1), [tokens] * turns, pulse.cpu_s)
+                preset = Preset(n_ctx=1024, threads=1, threads_batch=1)
+                found, rates = turns_of(model, preset, [tokens] * turns, lambda: np.array([pulse.cpu_s(), time.process_time()]))
             shares = [finished.taken_share or 0.0 for finished in found]
+            truth = [1 - own for _, own in rates]
             worst = max(abs(share - true) for share, true in zip(shares, truth, strict=True))
+            generated = statistics.fmean(float(used) for used, _ in rates)
             say(
-                f"share of others, {busy_ms} of {period_ms} ms: {statistics.fmean(shares):.2f}, truth {statistics.fmean(truth):.2f};"
-                f" at most {worst * 100:.0f} points apart (target 10)"
+                f"share of others, {busy_ms} of {period_ms} ms: {statistics.fmean(shares):.2f}, truth {statistics.fmean(truth):.2f}"
+                f" (load generator alone {generated:.2f}); at most {worst * 100:.0f} points apart (target 10)"
             )
     finally:
         os.sched_setaffinity(0, mine)
 
 
-def compare_quiet(model: Path, label: str, kind: str, turns: int, tokens: int) -> None:
-    """The estimate of the quiet speed from turns beside one neighbour, and the speed of turns without, in turns."""
-    counts: tuple[int | Literal["auto"], ...] = (1, 2, "auto")
-    for count in counts:
-        backend = LlamaBackend(trusted=lambda _path: True)
-        driver = Driver(backend)
-        load(backend, model, Preset(n_ctx=1024, threads=count, threads_batch=count))
-        quiet: list[float] = []
-        busy: list[float] = []
-        estimates: list[float] = []
-        for number, beside in zip(range(2 * turns), cycle((0, 1))):
-            with neighbours(kind, beside, str(model)):
-                prompt = token_prompt((*PROMPT[number % 40 :], *PROMPT))
-                finished = driver.ask(prompt, sampling=GREEDY, max_tokens=tokens).finished
-            if not beside:
-                if (finished.taken_share or 0.0) < QUIET_SHARE:
-                    quiet.append(speed_of(finished))
-            else:
-                busy.append(speed_of(finished))
-                if finished.quiet_per_second is not None:
-                    estimates.append(finished.quiet_per_second)
-        backend.close()
-        if quiet and estimates:
-            off = statistics.median(estimates) / statistics.median(quiet) - 1
-            verdict = f"estimate {statistics.median(estimates):.1f} from {len(estimates)} turns, {off:+.1%} (target 7 %)"
-        else:
-            verdict = f"{len(quiet)} quiet turns, {len(estimates)} estimates"
-        beside_one = f"{statistics.median(quiet or [0]):.1f} tokens/s, beside one {statistics.median(busy):.1f}"
-        say(f"{label:14} quiet speed, {count} threads: {beside_one}; {verdict}")
+def compare_quiet(model: Path, kind: str, turns: int, tokens: int) -> None:
+    """The estimate of the quiet speed of turns beside one neighbour, and their speed by the processor time of the compute thread.
+
+    One thread is never slower than its processor time because of others, but for caches and memory that they share: that is the truth,
+    also where strangers run.
+    """
+    backend = LlamaBackend(trusted=lambda _path: True)
+    driver = Driver(backend)
+    load(backend, model, Preset(n_ctx=1024, threads=1, threads_batch=1))
+    with neighbours(kind, 1, str(model)):
+        found: list[tuple[float, float, float]] = []
+        for number in range(turns):
+            used: list[float] = []
+
+            def on_event(event: BackendEvent, used: list[float] = used) -> None:
+                if isinstance(event, TokensDecoded | GenerationFinished):
+                    used.append(time.thread_time())
+
+            prompt = token_prompt((*PROMPT[number % 40 :], *PROMPT))
+            finished = driver.ask(prompt, sampling=GREEDY, max_tokens=tokens, on_event=on_event).finished
+            if finished.quiet_per_second is not None:
+                truth = (len(finished.token_ns) - 1) / (used[-1] - used[0])
+                found.append((speed_of(finished), truth, finished.quiet_per_second))
+    backend.close()
+    if not found:
+        say(f"{kind:14} quiet speed: no estimate in {turns} turns, too few tokens were undisturbed")
+        return
+    wall, quiet, estimate = (statistics.fmean(values) for values in zip(*found, strict=True))
+    worst = max(abs(guess / true - 1) for _, true, guess in found)
+    say(
+        f"{kind:14} quiet speed: {quiet:.1f} tokens/s, beside one {wall:.1f}; estimated {estimate:.1f} in {len(found)} of {turns} turns,"
+        f" at most {worst:.1%} off (target 7 %)"
+    )
 
 
 def main() -> None:
@@ -259,6 +269,7 @@ def main() -> None:
     parser.add_argument("--parts", default="speed,first,share,quiet")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--child", choices=tuple(FIRST_ARMS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -282,10 +293,10 @@ def main() -> None:
             if "first" in parts:
                 compare_first(options.model, label, max(2, options.rounds // 2))
     if "share" in parts:
-        compare_share(options.model, 3, 200)
+        compare_share(options.model, 3, options.tokens)
     if "quiet" in parts:
         for kind in options.kinds.split(","):
-            compare_quiet(options.model, kind, kind, options.rounds, 200)
+            compare_quiet(options.model, kind, options.rounds, options.tokens)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 from engine.host.topology import Topology
 from engine.presets.preset import Preset
 from engine.threads.auto import AutoThreads, OthersLoad
-from engine.threads.governor import DECODE, PREFILL, CpuFacts, Governor
+from engine.threads.governor import DECODE, PREFILL, CpuFacts, Governor, Tuning
 
 MS = 1_000_000
 
@@ -298,3 +298,17 @@ def test_a_count_set_by_hand_that_stalls_is_named() -> None:
     decode, batch = set_by_hand.reasons
     assert decode == "Set by the preset; the 2 threads wait for each other 71% of the time: `threads` auto would take fewer"
     assert batch == "Set by the preset"
+
+
+@pytest.mark.parametrize(("tuning", "cost_ms"), [(DECODE, 40), (PREFILL, 25)])
+def test_where_threads_sleep_because_of_others_trials_take_few_per_cent_however_restless_these_are(tuning: Tuning, cost_ms: int) -> None:
+    governor = Governor(2, CpuFacts(2, 2, 2.0, spins=False), tuning)
+    random_cost = random.Random(3)
+    spent = best = 0.0
+    for call in range(1500):
+        tokens = 1 if tuning is DECODE else 64
+        needed = tokens * cost_ms * MS * random_cost.uniform(0.7, 1.3)
+        cost = needed if governor.threads == 2 else 1.5 * needed
+        spent, best = spent + cost, best + needed
+        governor.observe(int(cost), tokens, CpuFacts(2, 2, call % 3, spins=False))
+    assert spent / best < 1.04
