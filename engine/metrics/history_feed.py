@@ -10,7 +10,7 @@ from engine.metrics.figures.figure import Figure
 from engine.metrics.history import Trace, Track, Window
 from engine.metrics.snapshot import Snapshot
 
-LONGEST_LOOK_NS = 10 * NS_PER_S
+LONGEST_PAUSE_NS = 10 * NS_PER_S
 """A longer pause between two samples is a gap."""
 
 
@@ -25,7 +25,7 @@ class Tracks:
         """Add a snapshot."""
         passed_ns = 0 if self._before_ns is None else since_start_ns - self._before_ns
         self._before_ns = since_start_ns
-        covers_s = passed_ns / NS_PER_S if 0 < passed_ns <= LONGEST_LOOK_NS else 0.0
+        covers_s = passed_ns / NS_PER_S if 0 < passed_ns <= LONGEST_PAUSE_NS else 0.0
         for figure, history, track in self._tracks:
             track.push(since_start_ns, figure.kept(now), covers_s=min(covers_s, 1.0) if history.flowing else covers_s)
 

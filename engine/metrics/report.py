@@ -1,4 +1,4 @@
-"""A snapshot as plain data for other programs: `xchat stats --json` and clients of the live socket. Names follow llama-server."""
+"""Converts snapshots to plain data: for `xchat stats --json` and the live socket (names follow llama-server), and for the log."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from engine.host.value import Unavailable
 from engine.metrics.figures import FIGURES
-from engine.metrics.figures.figure import Figure, Value
+from engine.metrics.figures.figure import Figure, Value, logged_figures
 from engine.metrics.snapshot import Snapshot
+from engine.records import Sample
 
 VERSION = 1
 """Rises when a name changes its meaning; new names may come at any time."""
@@ -37,6 +38,11 @@ def report(now: Snapshot, figures: Iterable[Figure] = FIGURES) -> Report:
             place = found.setdefault(figure.group, {}) if figure.group else found
             place[figure.key or figure.id] = _plain(figure.read(now))
     return found
+
+
+def sample_of(now: Snapshot, *, session_id: int | None, turn_id: int | None, figures: Iterable[Figure] = FIGURES) -> Sample:
+    """The figures that are logged twice a second."""
+    return Sample(now.wall_ms, session_id, turn_id, {figure.column_name: figure.logged(now) for figure in logged_figures(figures)})
 
 
 def value_in(found: Report, figure: Figure) -> object:

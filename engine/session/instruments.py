@@ -21,9 +21,9 @@ from engine.host.bandwidth import remembered
 from engine.host.sampler import HostSample, HostSampler, host_sampler
 from engine.metrics.link import Link
 from engine.metrics.live_socket import SnapshotServer
-from engine.metrics.log_row import sample_of
 from engine.metrics.meter import Meter
 from engine.metrics.prometheus import PrometheusEndpoint
+from engine.metrics.report import sample_of
 from engine.metrics.snapshot import MarkerKind, Snapshot
 from engine.models.check import parts_of
 from engine.models.facts_cache import FactsCache

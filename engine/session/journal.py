@@ -16,7 +16,7 @@ from engine.clock import wall_ms
 from engine.errors import StoreError, XchatError
 from engine.records import Message, Sample, SessionInfo
 from engine.store.errors import SessionMissingError, StoreSwappedError
-from engine.store.writer import SENSELESS, Store
+from engine.store.writer import INVALID_ROW, Store
 
 CLOSE_TIMEOUT_S = 2.0
 """Limit for the last writes at the end of the program: after a hang-up it must end within 3 s."""
@@ -188,7 +188,7 @@ class Journal:
             self._fail(error)
             return await self._reopen() and await self._done(job)
         except StoreError as error:
-            lost = isinstance(error, SessionMissingError) or isinstance(error.__cause__, SENSELESS)
+            lost = isinstance(error, SessionMissingError) or isinstance(error.__cause__, INVALID_ROW)
             if lost:
                 self._on_change(error)
             else:

@@ -122,11 +122,6 @@ class Session:
         """The thread counts in use and why; None when nothing is loaded, or the engine has no `threads`."""
         return self.slot.threads_now
 
-    @property
-    def tokens_held(self) -> int:
-        """Tokens of the conversation in the KV cache, as last known."""
-        return self._states.held
-
     async def wait_idle(self) -> None:
         """Return when no turn is under way."""
         await self.turns.wait_idle()

@@ -1,4 +1,4 @@
-"""Rows that may wait: samples and events, gathered until there are enough of them or the oldest has waited long enough."""
+"""The queue of samples and events that are written in batches."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from engine.records import Sample
 from engine.store.rows import LoggedEvent
 
 BATCH_ROWS = 50
-"""A batch is written when it has this many rows,"""
+"""A batch is written when it has this many rows, or when its oldest row is BATCH_INTERVAL_S old."""
 BATCH_INTERVAL_S = 5.0
-"""or when its oldest row is this old: what a killed process can lose."""
+"""The most that a killed process can lose."""
 QUEUE_ROWS = 20_000
-"""Most rows of a kind kept while the disk can't take them: some hours of samples, and less than 10 MB."""
+"""Limit of rows of a kind while the disk fails: some hours of samples, less than 10 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows on their way into the file."""
+    """Rows of one transaction."""
 
     samples: tuple[Sample, ...]
     events: tuple[LoggedEvent, ...]
@@ -28,14 +28,14 @@ class Batch:
 
 
 class Waiting:
-    """The bounded queue of such rows. When it is full the oldest are dropped, and counted."""
+    """The bounded queue. When it is full the oldest rows are dropped, and counted."""
 
     def __init__(self, limit: int = QUEUE_ROWS) -> None:
         self._limit = limit
         self._samples: deque[Sample] = deque()
         self._events: deque[LoggedEvent] = deque()
         self.dropped = 0
-        """Rows that were given up since the start."""
+        """Rows dropped since the start."""
 
     def __len__(self) -> int:
         return len(self._samples) + len(self._events)
@@ -51,14 +51,14 @@ class Waiting:
         self._bound()
 
     def take(self) -> Batch:
-        """Everything queued; the queue is empty afterwards."""
+        """Remove and return all rows."""
         batch = Batch(tuple(self._samples), tuple(self._events))
         self._samples.clear()
         self._events.clear()
         return batch
 
     def put_back(self, batch: Batch) -> None:
-        """Return a batch that could not be written, in front of what came since."""
+        """Put back a batch that could not be written, before newer rows."""
         self._samples.extendleft(reversed(batch.samples))
         self._events.extendleft(reversed(batch.events))
         self._bound()

@@ -1,4 +1,4 @@
-"""Statements that write, as functions on a connection. Each is called inside one transaction and leaves committing to it."""
+"""Write statements as functions on a connection; the caller's transaction commits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SAVE_TURN = upsert("turns", (*TURN_COLUMNS, "process_id"))
 
 
 def _insert_if_session(table: str, columns: tuple[str, ...]) -> str:
-    """Another xchat may have deleted the session meanwhile; its rows then have nowhere to go, and the others must still be written."""
+    """An INSERT that skips rows of a session that another xchat has deleted."""
     places = ", ".join(f"?{index + 1}" for index in range(len(columns)))
     session = f"?{columns.index('session_id') + 1}"
     return (
@@ -49,7 +49,7 @@ _SAVE_EVENT = _insert_if_session("events", EVENT_COLUMNS)
 
 
 def register_process(db: sqlite3.Connection, identity: ProcessIdentity, host: Host) -> int:
-    """Note that this process writes; returns its row."""
+    """Register this process as a writer; return its row id."""
     values = (identity.pid, identity.boot_id, identity.started, wall_ms(), *astuple(host))
     cursor = db.execute(f"INSERT INTO processes ({_PROCESS_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
     return int(cursor.lastrowid or 0)
@@ -75,7 +75,7 @@ def settle_dead_processes(db: sqlite3.Connection) -> tuple[bool, tuple[int, ...]
 
 
 def leave_process(db: sqlite3.Connection, process_id: int) -> None:
-    """Note that this process ended as it should."""
+    """Record the clean end of this process."""
     db.execute("UPDATE sessions SET answering_process = NULL WHERE answering_process = ?", (process_id,))
     _end_process(db, process_id)
 
@@ -85,31 +85,31 @@ def _end_process(db: sqlite3.Connection, process_id: int) -> None:
 
 
 def describe_engine(db: sqlite3.Connection, process_id: int, llama_cpp_version: str) -> None:
-    """Add what is known only once the native library is loaded."""
+    """Set the version of the native library."""
     db.execute("UPDATE processes SET llama_cpp_version = ? WHERE id = ?", (llama_cpp_version, process_id))
 
 
 def insert_session(db: sqlite3.Connection, title: str, created_ms: int) -> int:
-    """A new, empty session; returns its id."""
+    """Insert an empty session; return its id."""
     values = (clean_title(title), created_ms, created_ms)
     return int(db.execute("INSERT INTO sessions (title, created_ms, updated_ms) VALUES (?, ?, ?)", values).lastrowid or 0)
 
 
 def upsert_message(db: sqlite3.Connection, session_id: int, message: Message) -> None:
-    """A message that is new, or longer than it was."""
+    """Insert or update a message."""
     _touch(db, session_id, message)
     if not db.execute(_SAVE_MESSAGE, message_row(session_id, message)).rowcount:
         raise StoreError(f"Message {message.id} can't be saved", "A message of another session has the same id.", "Send the message again.")
 
 
 def insert_message(db: sqlite3.Connection, session_id: int, message: Message) -> None:
-    """A message that must be new."""
+    """Insert a message."""
     _touch(db, session_id, message)
     db.execute(_ADD_MESSAGE, message_row(session_id, message))
 
 
 def upsert_turn(db: sqlite3.Connection, turn: TurnRecord, answer: Message, process_id: int | None) -> None:
-    """A finished turn with its answer; the session is no longer being answered, nor is its last answer an interrupted one."""
+    """Save a finished turn with its answer; clear the marks that the session is being answered or was interrupted."""
     if turn.session_id is None:
         raise session_missing(None)
     upsert_message(db, turn.session_id, answer)
@@ -118,7 +118,7 @@ def upsert_turn(db: sqlite3.Connection, turn: TurnRecord, answer: Message, proce
 
 
 def mark_answering(db: sqlite3.Connection, session_id: int, process_id: int | None) -> None:
-    """Note which process is answering in a session, or that none is."""
+    """Set the process that is answering in a session; None when none is."""
     update_session(db, session_id, "answering_process", process_id)
 
 
@@ -129,7 +129,7 @@ def update_session(db: sqlite3.Connection, session_id: int, column: str, value: 
 
 
 def insert_batch(db: sqlite3.Connection, batch: Batch) -> None:
-    """Samples and events; those of a session that was deleted meanwhile are left out."""
+    """Insert samples and events, without those of deleted sessions."""
     db.executemany(_SAVE_SAMPLE, [sample_row(sample) for sample in batch.samples])
     db.executemany(_SAVE_EVENT, [event_row(event) for event in batch.events])
 

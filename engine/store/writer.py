@@ -1,7 +1,7 @@
-"""The writer: one long-lived connection through which everything goes into the database.
+"""The writer: the one long-lived connection that writes to the database.
 
 Messages and finished turns are committed when the awaited call returns. Samples and events wait in a bounded queue for a batch.
-Saving is by id, so saving again what is already there changes nothing.
+Rows are saved by id, so saving twice equals saving once.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from engine.text import clean_title
 from engine.timings import percentile
 
 LOG_BOUND_BYTES = 64 * 2**20
-"""A write-ahead log longer than this is emptied after the next batch: a reader that stays keeps the automatic checkpoints from it."""
+"""A longer write-ahead log is emptied after the next batch: a long-lived reader prevents automatic checkpoints."""
 
 REMEMBERED_COMMITS = 512
-"""How many of the last commits the latency figures are made of."""
+"""Number of latest commits for the latency figures."""
 
-SENSELESS = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError)
-"""Errors that the rows themselves cause: trying them again would keep every later row from being written."""
+INVALID_ROW = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError)
+"""Errors caused by the rows themselves: a retry would block every later row."""
 
 Result = TypeVar("Result")
 
@@ -55,26 +55,26 @@ class WriterFigures:
     waiting: int
     """Samples and events not written yet."""
     dropped: int
-    """Samples and events given up because the disk took too long or refused."""
+    """Samples and events lost because the disk failed for too long."""
     failures: int
     """Commits that failed."""
 
 
 class Store:
-    """Everything that is written, in order, on a thread of its own. Call it on the event loop it was opened on."""
+    """Writes everything, in order, on its own thread. Call it on the event loop it was opened on."""
 
     def __init__(self, path: Path, profile: Profile, connection: Connection, *, interval_s: float, queue_rows: int) -> None:
         """Use `open`."""
         self.path = path
         self.profile = profile
         self.pragmas: Mapping[str, Value] = {}
-        """The values of the writing connection; differs from the profile where SQLite or the file system refused."""
+        """The values in use; they differ from the profile where SQLite or the file system refused."""
         self.unclean_end = False
-        """An xchat before this one ended without closing the database: worth a `check`."""
+        """An earlier xchat ended without closing the database."""
         self.interrupted: tuple[int, ...] = ()
         """The sessions in which it was answering."""
         self.batch_error: StoreError | None = None
-        """Why the last batch could not be written; its rows are kept and tried again, unless they made no sense."""
+        """The error of the last batch; its rows are retried, unless they are invalid."""
         self._connection = connection
         self._interval_s = interval_s
         self._process_id: int | None = None
@@ -99,7 +99,7 @@ class Store:
         interval_s: float = BATCH_INTERVAL_S,
         queue_rows: int = QUEUE_ROWS,
     ) -> Store:
-        """Open the database, making or migrating it first, and note that this process writes to it.
+        """Open the database, create or migrate it first, and register this process as a writer.
 
         Raises:
         StoreError: It can't be written to; the subclass (`engine.store.errors`) says why.
@@ -121,11 +121,11 @@ class Store:
     # Sessions
 
     async def create_session(self, title: str, created_ms: int) -> int:
-        """Make a session and return its id; the title becomes one line of at most 200 characters."""
+        """Create a session and return its id; the title becomes one line of at most 200 characters."""
         return await self._commit(lambda db: statements.insert_session(db, title, created_ms))
 
     async def import_session(self, title: str, created_ms: int, messages: Sequence[Message]) -> int:
-        """Make a session of messages that came from elsewhere, all in one transaction, and return its id; the last is its head."""
+        """Create a session of imported messages in one transaction, and return its id; the last message is its head."""
 
         def write(db: sqlite3.Connection) -> int:
             session_id = statements.insert_session(db, title, created_ms)
@@ -136,36 +136,33 @@ class Store:
         return await self._commit(write)
 
     async def has_session(self, session_id: int, created_ms: int) -> bool:
-        """Whether the file has this session, and not another under its number."""
+        """Whether the file has this session, and not another one with its id."""
         query = "SELECT 1 FROM sessions WHERE id = ? AND created_ms = ?"
         return await self._run(lambda db: db.execute(query, (session_id, created_ms)).fetchone() is not None)
 
     async def rename(self, session_id: int, title: str) -> None:
-        """Give a session another title."""
+        """Rename a session."""
         await self._update(session_id, "title", clean_title(title))
 
     async def pin(self, session_id: int, pinned: bool) -> None:
-        """Keep a session at the top of the list, and out of reach of retention."""
+        """Pin a session to the top of the list and exclude it from retention, or unpin it."""
         await self._update(session_id, "pinned", int(pinned))
 
     async def set_head(self, session_id: int, message_id: int | None) -> None:
-        """Remember which branch was looked at last, by its last message."""
+        """Set the last shown branch, by its last message."""
         await self._update(session_id, "head_id", message_id)
 
     async def mark_answering(self, session_id: int, on: bool) -> None:
-        """Note that an answer is under way, or no longer: after a crash the next start finds the note and marks the session."""
+        """Set whether an answer is under way: after a crash the next start marks the session as interrupted."""
         process_id = self._process_id if on else None
         await self._commit(lambda db: statements.mark_answering(db, session_id, process_id))
 
     async def clear_interrupted(self, session_id: int) -> None:
-        """Forget that the last answer of a session was cut by the end of the program."""
+        """Clear the mark that the last answer of a session was interrupted."""
         await self._update(session_id, "interrupted", 0)
 
     async def delete_session(self, session_id: int) -> None:
-        """Delete a session for good: rows, search index, free pages and log.
-
-        Returns when no trace is left in the file. Other writes get their turn in between.
-        """
+        """Delete a session from rows, search index, free pages and log; other writes may run in between."""
         await self._run(lambda db: erase.delete_sessions(db, [session_id]))
         while await self._run(erase.merge_search_index):
             pass
@@ -174,7 +171,7 @@ class Store:
     # Messages and measurements
 
     async def save_message(self, session_id: int, message: Message) -> None:
-        """Save a message, or its longer version. The session's head and date follow it.
+        """Save a message, or its longer version, and update the session's head and date.
 
         Raises:
             SessionMissingError: Another xchat has deleted the session.
@@ -193,28 +190,28 @@ class Store:
     def put_sample(self, sample: Sample) -> None:
         """Queue a sample for the next batch; never waits. When the queue is full the oldest is dropped and counted."""
         self._waiting.add_sample(sample)
-        self._note_arrival()
+        self._on_queued()
 
     def put_event(self, *, wall_ms: int, session_id: int | None, turn_id: int | None, kind: str, text: str) -> None:
-        """Queue a mark on the time line (a preset change, a stall, a capture, an alert) for the next batch; never waits."""
+        """Queue an event (a preset change, a stall, a capture, an alert) for the next batch; never waits."""
         self._waiting.add_event(LoggedEvent(wall_ms, session_id, turn_id, kind, text))
-        self._note_arrival()
+        self._on_queued()
 
     async def describe_engine(self, llama_cpp_version: str) -> None:
-        """Note the version of the native library once it is known, for the run cards of this process's turns."""
+        """Save the version of the native library, for the run cards of this process's turns."""
         process_id = self._process_id
         if process_id is not None:
             await self._commit(lambda db: statements.describe_engine(db, process_id, llama_cpp_version))
 
-    # Care
+    # Maintenance
 
     async def flush(self) -> None:
         """Write the queued samples and events now.
 
-        Raises StoreError when the disk refused, and they are back in the queue; or they made no sense, and count as dropped.
+        Raises StoreError when the disk refused (the rows return to the queue), or rows are invalid (they count as dropped).
         """
         async with self._flushing:
-            # Shielded: the rows must be counted or given back whatever happens to the task that asked.
+            # Shielded: the rows must be counted or returned even if the calling task is cancelled.
             await asyncio.shield(asyncio.ensure_future(self._write_batch(self._waiting.take())))
 
     def figures(self) -> WriterFigures:
@@ -232,7 +229,7 @@ class Store:
         )
 
     async def close(self) -> None:
-        """Write what is queued, note the clean end, empty the log and close the file. Safe to call twice.
+        """Write the queue, record the clean end, empty the log and close the file. Safe to call twice.
 
         Raises StoreError when the last rows could not be written; the file is closed all the same.
         """
@@ -248,8 +245,6 @@ class Store:
         finally:
             await self._connection.close()
 
-    # Within
-
     async def _begin(self, host: Host | None) -> None:
         def begin(db: sqlite3.Connection) -> tuple[Mapping[str, Value], tuple[bool, tuple[int, ...]], int]:
             with transaction(db):
@@ -259,7 +254,7 @@ class Store:
         self.pragmas, (self.unclean_end, self.interrupted), self._process_id = await self._run(begin)
         self._batches = asyncio.create_task(self._write_batches(), name="store batches")
 
-    def _note_arrival(self) -> None:
+    def _on_queued(self) -> None:
         self._arrived.set()
         if len(self._waiting) >= BATCH_ROWS:
             self._due.set()
@@ -267,7 +262,7 @@ class Store:
     async def _write_batches(self) -> None:
         while True:
             await self._arrived.wait()
-            # After a failure the queue may be full of rows already: then only time makes the next try worthwhile.
+            # After a failure the queue may be full already: wait before the next try.
             if self.batch_error is not None:
                 await asyncio.sleep(self._interval_s)
             else:
@@ -286,7 +281,7 @@ class Store:
             await self._commit(lambda db: statements.insert_batch(db, batch))
         except StoreError as error:
             self.batch_error = error
-            if isinstance(error.__cause__, SENSELESS):
+            if isinstance(error.__cause__, INVALID_ROW):
                 self._waiting.dropped += len(batch)
             else:
                 self._waiting.put_back(batch)
@@ -323,7 +318,7 @@ def _leave(process_id: int | None, db: sqlite3.Connection) -> None:
         if process_id is not None:
             statements.leave_process(db, process_id)
     db.execute("PRAGMA optimize")
-    # Nobody waits for the end of a program: a log that another process uses just now is left to that process.
+    # Don't delay the end of the program: a log in use is left to the process that uses it.
     db.execute("PRAGMA busy_timeout = 0")
     erase.empty_log(db)
 
@@ -334,7 +329,7 @@ def _bound_log(log: Path, db: sqlite3.Connection) -> None:
     except OSError:
         return
     if size > LOG_BOUND_BYTES:
-        # Without waiting: whoever reads just now may go on reading, and the next batch tries again.
+        # Without waiting for readers: the next batch tries again.
         timeout = db.execute("PRAGMA busy_timeout").fetchone()[0]
         db.execute("PRAGMA busy_timeout = 0")
         erase.empty_log(db)

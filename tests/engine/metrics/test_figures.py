@@ -18,9 +18,8 @@ from engine.metrics.figures.figure import Column, Figure, History, Metric, logge
 from engine.metrics.figures.reference import columns, reference
 from engine.metrics.history import Window
 from engine.metrics.history_feed import Tracks
-from engine.metrics.log_row import sample_of
 from engine.metrics.prometheus import metrics_of
-from engine.metrics.report import report
+from engine.metrics.report import report, sample_of
 from engine.metrics.side_by_side import Side, side_by_side
 from engine.metrics.snapshot import EMPTY, Snapshot
 from engine.store.export.charts import charts_of

@@ -15,9 +15,8 @@ from engine.errors import UsageError, XchatError
 from engine.metrics import live_socket
 from engine.metrics.bounded_server import MOST_CONNECTIONS, BoundedServer
 from engine.metrics.live_socket import SnapshotServer, running
-from engine.metrics.log_row import sample_of
 from engine.metrics.prometheus import HOST, PrometheusEndpoint
-from engine.metrics.report import report
+from engine.metrics.report import report, sample_of
 from engine.metrics.snapshot import EMPTY, Snapshot
 from tests.engine.metrics.scripted import ScriptedSession
 

@@ -49,7 +49,7 @@ async def test_a_resumed_conversation_is_given_its_state_before_it_goes_on() -> 
     await second.resume(session_id)
     (given,) = backend.given
     assert (given.key, given.tokens, bytes(given.state)) == (KEY, HELD.tokens, bytes(5000))
-    assert second.tokens_held == 1000
+    assert second._states.held == 1000
     await second.close()
 
 

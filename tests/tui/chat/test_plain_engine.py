@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.config import Config
+from engine.model_ref import RemoteModel
 from engine.presets.preset import Preset
+from engine.session.engines import ENGINES
 from engine.session.open import open_session
 from tests.echo_backend import PARROT, EchoBackend
 from tests.tui.program import program
@@ -23,6 +25,20 @@ async def test_a_conversation_with_its_panel_and_log_goes_on_without_any_capabil
         await run.send("And now?")
         await run.answered()
         await run.until("3 messages, the last one says: And now?")
+        await run.pilot.press("f8")
+        await run.until_noticed("The thread count of this engine can't be set")
+
+
+async def test_a_running_program_changes_to_another_engine_with_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES, RemoteModel, EchoBackend)
+    async with program() as run:
+        await run.send("Hi")
+        await run.answered()
+        run.session.switching.use_model(PARROT)
+        await run.session.switching.settled()
+        await run.send("And you?")
+        await run.answered()
+        await run.until("3 messages, the last one says: And you?")
         await run.pilot.press("f8")
         await run.until_noticed("The thread count of this engine can't be set")
 
