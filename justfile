@@ -24,7 +24,7 @@ test *ARGS:
 
 # The inner loop: unit and widget tests on two processes, under a minute
 test-fast *ARGS:
-    pytest -n 2 -m "not slow and not e2e" --hypothesis-profile fast {{ ARGS }}
+    PYTHONDONTWRITEBYTECODE= pytest -n 3 --dist loadfile -m "not slow and not e2e" --hypothesis-profile fast {{ ARGS }}
 
 # Try 150 wrong model files on the whole engine: minutes
 fuzz:

@@ -11,6 +11,9 @@ from hypothesis import settings
 settings.register_profile("fast", max_examples=20)
 """What `just test-fast` takes."""
 
+settings.register_profile("long", max_examples=500, deadline=None)
+"""What `just fuzz` takes."""
+
 XDG = {
     "XDG_CONFIG_HOME": "config",
     "XDG_DATA_HOME": "data",

@@ -140,13 +140,13 @@ def _line_of(text: str, name: str) -> int:
     """The line that sets a key; the first one where it can't be told."""
     table, _, field = name.rpartition(".")
     inside = ""
-    spelled = re.compile(rf"""\s*(?:{re.escape(name)}|{re.escape(field)}|"{re.escape(field)}"|'{re.escape(field)}')\s*=""")
+    spellings = {name, field, f'"{field}"', f"'{field}'"}
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("[") and "]" in line:
             inside = line.lstrip().lstrip("[").partition("]")[0].strip()
             if inside == name:
                 return number
-        elif spelled.match(line) and (inside == table or name in line):
+        elif line.partition("=")[0].strip() in spellings and (inside == table or name in line):
             return number
     return 1
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from engine.config import load_config
@@ -19,6 +19,7 @@ from engine.presets.folder import PresetFolder, read_preset
 from engine.presets.foreign import from_ini
 from engine.presets.preset import Preset
 from engine.presets.settings import KEYS, with_text
+from tests.examples import examples
 from tui.theming import load_themes
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -90,7 +91,7 @@ def test_a_preset_whose_name_is_not_text_is_reported(tmp_path: Path) -> None:
     assert str(shelf.problems[0]).isprintable()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@examples(150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.one_of(st.binary(max_size=200), st.text("[]{}=.,\"'# \nab1e-_xfno", max_size=200).map(str.encode)))
 @pytest.mark.parametrize("name", READERS)
 def test_any_bytes_are_used_or_told(name: str, content: bytes, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_any_bytes_are_used_or_told(name: str, content: bytes, tmp_path: Path) -
     told(lambda: READERS[name](tmp_path / name))
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(key=st.sampled_from(KEYS), text=st.one_of(st.text(max_size=30), st.from_regex(r"\A[-+]?[0-9,_]{0,25}(\.[0-9]*)?(e[0-9]{1,4})?k?\Z")))
 def test_any_text_is_a_value_or_told(key: str, text: str) -> None:
     told(lambda: with_text(Preset(), {key: text}))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from engine.chat.prompt import PreparedPrompt, PromptBuilder
@@ -15,12 +15,13 @@ from engine.llama.native import lib
 from engine.llama.vocab import LlamaVocabulary
 from engine.messages import ChatMessage, ChatPrompt, Role
 from tests import ggufs
+from tests.examples import examples
 
 pytestmark = pytest.mark.slow
 
 MAKERS: dict[str, Callable[[Path], Path]] = {"bpe": ggufs.dense, "spm": ggufs.spm}
 
-same_vocabulary = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+same_vocabulary = examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module", params=MAKERS)

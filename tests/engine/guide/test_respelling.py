@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.events import AnswerGrew, Event, TurnFinished
@@ -20,6 +20,7 @@ from engine.llama.backend import LlamaBackend
 from engine.model_ref import BuiltInModel
 from engine.presets.preset import Preset, Sampling
 from engine.session.session import Session
+from tests.examples import examples
 from tui.actions import registry
 from tui.actions.bindings import resolve
 from tui.actions.registry import action_names
@@ -94,7 +95,7 @@ PARTS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(PARTS, max_size=12).map("".join), st.lists(st.integers(1, 9), min_size=1))
 def test_the_pieces_in_which_an_answer_arrives_make_no_difference(text: str, lengths: list[int]) -> None:
     respelling, shown, at, turn = Respelling(CHANGED), [], 0, 0

@@ -55,6 +55,7 @@ def endless(folder: Path) -> Path:
     return mutation.written(folder / "endless.gguf", mutation.with_value(base, "gemma3.rope.dimension_count", 0))
 
 
+@pytest.mark.slow
 def test_a_file_that_never_ends_to_decode_is_refused(tmp_path: Path, wary: LlamaBackend) -> None:
     path = endless(tmp_path)
     with pytest.raises(ModelError, match=f"more than {CPU_LIMIT_S} s of processor time"):

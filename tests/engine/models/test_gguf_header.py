@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from engine.errors import ModelError
@@ -21,6 +21,7 @@ from engine.models.gguf_header import read_header
 from engine.models.gguf_metadata import KnownArrays
 from tests import ggufs
 from tests.engine.models import raw_gguf
+from tests.examples import examples
 from tests.gguf_vocabularies import bpe_vocab
 
 
@@ -147,7 +148,7 @@ def test_truncation_of_the_data_is_counted_and_not_fatal(tmp_path: Path) -> None
     assert read_header(path).missing_bytes == 1000
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 4000), at=st.integers(0, 4000), byte=st.integers(0, 255))
 def test_any_damage_ends_in_a_header_or_a_model_error(tmp_path: Path, cut: int, at: int, byte: int) -> None:
     whole = bytearray(raw_gguf.header(raw_gguf.MODEL, raw_gguf.TENSORS)[0])

@@ -48,7 +48,7 @@ def test_a_state_of_another_model_or_setting_is_not_given_out(folder: KvFolder, 
     assert folder.load("7", KEY) is not None
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 15_000), bit=st.integers(0, 7), cut=st.integers(0, 15_000))
 def test_any_damage_is_noticed(folder: KvFolder, tmp_path: Path, at: int, bit: int, cut: int) -> None:
     folder.save("7", KEY, TOKENS, STATE)

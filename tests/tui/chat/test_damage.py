@@ -6,8 +6,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.tui.program import Running, program
 from tests.tui.saved import save_session
+
+pytestmark = pytest.mark.slow
 
 
 def end_uncleanly(database: Path) -> None:

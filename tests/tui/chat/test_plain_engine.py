@@ -16,6 +16,8 @@ from tests.echo_backend import PARROT, EchoBackend
 from tests.tui.program import program
 from tui.cli.ask import converse
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_conversation_with_its_panel_and_log_goes_on_without_any_capability(tmp_path: Path) -> None:
     async with program(EchoBackend(), model=PARROT, database=tmp_path / "xchat.db") as run:  # type: ignore[arg-type]

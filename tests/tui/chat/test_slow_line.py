@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.metrics.link import Link
 from tests.fake_backend import FakeBackend
 from tests.tui.host import wait_until
 from tests.tui.program import program
 from tui.chat.pacing import REMOTE_JUMP
 from tui.terminal.link import LOCAL_S, REMOTE_S, SLOW_AFTER_S, WELL_AFTER_S
+
+pytestmark = pytest.mark.slow
 
 BEHIND, FREE = Link(backlog=3, stalled_s=0.2), Link(backlog=0, stalled_s=0.0)
 

@@ -24,6 +24,8 @@ from tests.tui.program import Running, program
 from tui.models.presets import PresetsScreen
 from tui.models.too_large import TooLargeScreen
 
+pytestmark = pytest.mark.slow
+
 
 def quants() -> tuple[Path, Path]:
     larger = [(name, shape, raw_gguf.F16 if len(shape) > 1 else raw_gguf.F32) for name, shape, _ in raw_gguf.TENSORS]

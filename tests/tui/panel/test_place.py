@@ -12,6 +12,8 @@ from tests.tui.host import wait_until
 from tests.tui.program import Running, program
 from tui.panel.panel import Panel
 
+pytestmark = pytest.mark.slow
+
 
 async def panel_of(run: Running) -> Panel:
     """The panel, once it is furnished and shows figures."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyte
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.color import ColorSystem
@@ -16,6 +16,7 @@ from textual.app import App
 from textual.geometry import Region
 from textual.strip import Strip
 
+from tests.examples import examples
 from tui.terminal.frame_diff import Difference, Picture
 
 WIDTH, HEIGHT = 30, 4
@@ -93,13 +94,13 @@ def same(updates: list[LayoutUpdate | ChopsUpdate], *, erases: bool) -> None:
         assert ours.cells() == textuals.cells()
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(full(NARROW), st.lists(st.one_of(full(NARROW), partial()), max_size=5), st.booleans())
 def test_the_terminal_shows_what_textual_painted(first: LayoutUpdate, rest: list[LayoutUpdate | ChopsUpdate], erases: bool) -> None:
     same([first, *rest], erases=erases)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.lists(full(TEXTS), min_size=1, max_size=4))
 def test_wide_characters_come_and_go(updates: list[LayoutUpdate]) -> None:
     same([*updates], erases=True)
