@@ -22,13 +22,14 @@ console:
 test *ARGS:
     pytest {{ ARGS }}
 
-# The inner loop: unit and widget tests on two processes, under a minute
+# The inner loop: unit and widget tests on three processes, since they wait as much as they compute
 test-fast *ARGS:
     PYTHONDONTWRITEBYTECODE= pytest -n 3 --dist loadfile -m "not slow and not e2e" --hypothesis-profile fast {{ ARGS }}
 
-# Try 150 wrong model files on the whole engine: minutes
+# Try 150 wrong model files on the whole engine, 1,000 headers, 200 templates, and 500 texts per property of exports and screens: minutes
 fuzz:
-    XCHAT_FUZZ=150 pytest tests/engine/llama/test_hostile_files.py
+    XCHAT_FUZZ=150 pytest tests/engine/llama/test_hostile_files.py tests/engine/models/test_hostile_headers.py tests/engine/chat/test_hostile_templates.py
+    pytest --hypothesis-profile long tests/engine/text tests/engine/store/test_export_formats.py tests/tui/cli/test_terminal_output.py tests/tui/transcript/test_completeness.py
 
 # Rewrite the snapshots of the screens and show what changed; look at it before you commit it
 snap *ARGS:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.worker import WorkerFailed
 
 from engine.errors import UsageError, XchatError
 from engine.last_used import recall, remember
@@ -216,6 +218,22 @@ class XchatApp(App[None], inherit_bindings=False):
         from engine.events import Notice
 
         self.show_notice(Notice("error", error.title, error.detail, error.hint, error.action))
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Report what a worker raised, and go on; end where anything else fails, or where there is no session yet to go on with."""
+        if isinstance(error, WorkerFailed) and self._chat is not None and self._chat.context.session is not None:
+            self.worker_failed(error.error)
+        else:
+            super()._handle_exception(error)
+
+    def worker_failed(self, error: BaseException) -> None:
+        """Show an error that nobody foresaw as a notice, with its traceback in the log."""
+        if not isinstance(error, XchatError):
+            # Descriptor 2 leads to the log.
+            os.write(2, "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace"))
+            title = f"An error of xchat's own: {type(error).__name__}"
+            error = XchatError(title, str(error), "The log says where it happened", "native_log")
+        self.show_error(error)
 
     def link(self) -> Link:
         """State of the connection to the terminal; free where there is none."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -85,19 +84,17 @@ class NativeLog:
             return
         try:
             os.write(self._file, f"{line}\n".encode())
-        except OSError as error:
+        except OSError:
             self._file = None
-            print(f"the native log can't be written: {error.strerror}", file=sys.stderr)  # noqa: T201
 
 
 def _open(path: Path) -> int | None:
-    """Open a log for appending, rotated when it is large. None when the disk refuses."""
+    """Open a log for appending, rotated when it is large. None when the disk refuses: the lines in memory are enough to name errors."""
     try:
         if path.exists() and path.stat().st_size > MAX_FILE:
             path.replace(path.with_name(f"{path.name}.1"))
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        print(f"the native log can't be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+    except OSError:
         return None
 
 

@@ -25,10 +25,22 @@ from tui.terminal.terminal import look_at_terminal
 MODEL = Path("/models/fake-Q4_K_M.gguf")
 
 
+class WatchedApp(XchatApp):
+    """The program, which keeps what its workers raised."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.worker_errors: list[BaseException] = []
+
+    def worker_failed(self, error: BaseException) -> None:
+        self.worker_errors.append(error)
+        super().worker_failed(error)
+
+
 class Running:
     """A running program and what tests ask of it."""
 
-    def __init__(self, app: XchatApp, pilot: Pilot[None], backend: FakeBackend) -> None:
+    def __init__(self, app: WatchedApp, pilot: Pilot[None], backend: FakeBackend) -> None:
         self.app = app
         self.pilot = pilot
         self.backend = backend
@@ -91,7 +103,7 @@ async def program(
         store = await Store.open(database, Profile.of("balanced", {}))
         return Session(backend, preset=Preset(), store=store, reader=await Reader.open(database), alerts=alerts)
 
-    app = XchatApp(open_session, AppOptions(**({"model": MODEL} | options)), look_at_terminal(dict(environment), encoding="utf-8"))
+    app = WatchedApp(open_session, AppOptions(**({"model": MODEL} | options)), look_at_terminal(dict(environment), encoding="utf-8"))
     async with app.run_test(size=size, notifications=True) as pilot:
         running = Running(app, pilot, backend)
         await wait_until(pilot, lambda: app.chat is not None and app.chat.context.session is not None, "the session is open")
@@ -102,3 +114,4 @@ async def program(
             yield running
         finally:
             await running.session.close()
+    assert app.worker_errors == []

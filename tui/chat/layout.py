@@ -16,6 +16,8 @@ BELOW_COLUMNS = 36
 """Narrower than this the panel does not stand below either."""
 SHORT_ROWS = 16
 """Lower than this, the prompt goes without a frame and the keys without a line."""
+NARROW_COLUMNS = 10
+"""Narrower than this nothing can be read, and the screen says so."""
 
 ROOM_CSS = """
     background: $background;
@@ -30,6 +32,8 @@ ROOM_CSS = """
     &.-over #panel-place { display: block; height: 1fr; padding: 0 1; }
     &.-short Prompt { border: none; min-height: 1; max-height: 3; &:focus { border: none; } }
     &.-short KeyBar { display: none; }
+    #narrow { display: none; layer: narrow; width: 100%; height: 100%; background: $background; }
+    &.-narrow #narrow { display: block; }
 """
 
 
@@ -46,6 +50,7 @@ def arrange(screen: Screen[None], *, panel: bool, over: bool = False) -> bool:
     screen.set_class(panel and below, "-below")
     screen.set_class(over and not (beside or below), "-over")
     screen.set_class(rows < SHORT_ROWS, "-short")
+    screen.set_class(columns < NARROW_COLUMNS, "-narrow")
     return beside or below
 
 

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import TextArea
+from textual.widgets import Static, TextArea
 
 from engine.events import Event, Notice
 from engine.paths import state_dir
@@ -49,7 +49,7 @@ class ChatScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, leave_out=OF_THE_APP)]
     AUTO_FOCUS = "#prompt"
-    DEFAULT_CSS = f"ChatScreen {{ layers: default capture; {ROOM_CSS} }}"
+    DEFAULT_CSS = f"ChatScreen {{ layers: default capture narrow; {ROOM_CSS} }}"
 
     def __init__(
         self,
@@ -138,13 +138,14 @@ class ChatScreen(Screen[None]):
         }
 
     def compose(self) -> ComposeResult:
-        """Conversation and panel, prompt, status, keys."""
+        """Conversation and panel, prompt, status, keys; over them what is said where none of it has room."""
         with Container(id="desk"):
             yield self.transcript
             yield Container(id="panel-place")
         yield self.prompt
         yield self.status_line
         yield self.key_bar
+        yield Static("Too narrow", id="narrow")
 
     def on_mount(self) -> None:
         """Take over from the first frame, and start."""

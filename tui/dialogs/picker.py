@@ -13,6 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from engine.text import drawable
+from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.dialog import Dialog
 
 Picked = TypeVar("Picked")
@@ -41,7 +42,7 @@ class Picker(Dialog[Picked], Generic[Picked]):
         with Vertical(classes="box picker"):
             yield Input(placeholder=self.PLACEHOLDER, select_on_focus=False)
             yield Static(Content("─" * 200), classes="rule")
-            yield OptionList()
+            yield ChoiceList()
             yield Static("", classes="empty")
 
     @property

@@ -15,6 +15,7 @@ from engine.profiling.records import MODE_TEXTS, CaptureMode
 from engine.profiling.request import DEFAULT_RATE, CaptureRequest
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
+from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.dialog import Dialog
 
 SECONDS = (5, 10, 20, 30, 60, 120, 300)
@@ -98,7 +99,7 @@ measured before.
         """Length, modes, and what the chosen mode sees."""
         with Vertical(classes="box"):
             yield Static(id="length", classes="title", markup=False)
-            yield OptionList(*(MODE_TEXTS[mode].label for mode in MODES), markup=False)
+            yield ChoiceList(*(MODE_TEXTS[mode].label for mode in MODES), markup=False)
             yield Static(id="about", markup=False)
             yield Static(NOT_IN_STACKS, markup=False)
             yield Static(self.keymap.fill(KEYS), markup=False)

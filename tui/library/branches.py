@@ -21,6 +21,7 @@ from engine.store.reader import Reader
 from engine.text import one_line
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
+from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.dialog import Dialog
 from tui.text.hints import key_line
 from tui.text.session_rows import message_text
@@ -78,7 +79,7 @@ messages that were folded.
         with Vertical(classes="box") as frame:
             frame.border_title = "Branches"
             with Container(id="places"):
-                yield OptionList()
+                yield ChoiceList()
                 with VerticalScroll(id="message"):
                     yield Static("")
             yield Static(id="hints")

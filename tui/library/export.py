@@ -19,6 +19,7 @@ from engine.store.errors import TargetExistsError
 from engine.store.export.exporter import Export, Format, export_to_file
 from engine.store.export.tables import Selection, What
 from engine.text import drawable, one_line
+from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.dialog import Dialog
 
 FORMATS = (*(form for form in Format if form.dialect is None), "llama-bench")
@@ -90,7 +91,7 @@ titles and system prompts stay out unless texts are asked for. The file is for y
             dialog.border_title = Content(f"Export session {self._info.id}, {one_line(self._info.title)}")
             with Vertical(id="ask"):
                 with Horizontal(classes="lists"):
-                    what, form = OptionList(*What, id="what"), OptionList(*FORMATS, id="format")
+                    what, form = ChoiceList(*What, id="what"), ChoiceList(*FORMATS, id="format")
                     what.border_title, form.border_title = "What", "Format"
                     yield what
                     yield form

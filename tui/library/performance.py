@@ -28,6 +28,7 @@ from engine.text import one_line
 from tui.actions.bindings import Keymap, bindings_for
 from tui.actions.palette import Command
 from tui.actions.registry import Scope
+from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.dialog import Dialog
 from tui.drawing.braille import Glyphs
 from tui.library.logged_charts import LoggedCharts
@@ -99,7 +100,7 @@ says why.
         with Vertical(classes="box") as frame:
             frame.border_title = Content(f"Performance of {one_line(self._info.title) or 'untitled'}")
             yield Static(id="titles", classes="line", markup=False)
-            yield OptionList()
+            yield ChoiceList()
             yield Static(id="remark", markup=False)
             yield LoggedCharts(self._glyphs)
             yield Static(id="hints", classes="line")

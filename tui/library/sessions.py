@@ -25,6 +25,7 @@ from engine.store.queries.sessions import FilterChoices, SessionFilter, count_se
 from engine.text import one_line
 from tui.actions.bindings import Keymap, bindings_for
 from tui.actions.registry import Scope
+from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.confirm import AskText, Confirm
 from tui.dialogs.picker import Picker
 from tui.library.saved import Chosen, Entry, with_value
@@ -125,7 +126,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
             yield Static(Content("─" * 400), classes="rule")
             with Container(id="places"):
                 with Container(id="list"):
-                    yield OptionList()
+                    yield ChoiceList()
                     yield Static("", classes="empty")
                 with VerticalScroll(id="preview"):
                     yield Static("")
