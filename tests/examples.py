@@ -12,4 +12,4 @@ NORMAL = 100
 
 def examples(count: int, **options: Any) -> settings:
     """Settings for `count` examples: a fifth of them with the profile `fast`, five times as many with `long`."""
-    return settings(max_examples=max(1, count * settings.default.max_examples // NORMAL), deadline=None, **options)
+    return settings(max_examples=max(1, count * settings().max_examples // NORMAL), deadline=None, **options)

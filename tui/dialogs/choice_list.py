@@ -11,9 +11,9 @@ class ChoiceList(OptionList):
     def action_page_up(self) -> None:
         """Move the highlight up by a page."""
         if self.scrollable_content_region:
-            super().action_page_up()
+            super().action_page_up()  # type: ignore[no-untyped-call]
 
     def action_page_down(self) -> None:
         """Move the highlight down by a page."""
         if self.scrollable_content_region:
-            super().action_page_down()
+            super().action_page_down()  # type: ignore[no-untyped-call]
