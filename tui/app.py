@@ -1,4 +1,4 @@
-"""The program on the screen: themes, keys, notices, signals, and an end that loses nothing."""
+"""The Textual app: themes, keys, notices, signals, and an orderly exit."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from engine.last_used import recall, remember
 from engine.metrics.link import LATE_S, Link
 from engine.paths import state_dir
 from tui.actions.bindings import OF_THE_APP, Handler, bindings_for, resolve
+from tui.actions.dispatch import actions_here, widget_for
 from tui.actions.palette import Command, action_commands, theme_commands
 from tui.actions.registry import BY_ID, Scope
 from tui.chat.first_frame import FirstScreen
@@ -38,15 +39,15 @@ if TYPE_CHECKING:
     from tui.chat.screen import ChatScreen
 
 HANG_UP_S = 3.0
-"""After a hang-up or SIGTERM the program is gone within this time, whatever still holds it."""
+"""Longest time until exit after a hang-up or SIGTERM."""
 QUIT_S = 15.0
-"""The same after quitting: a database on a slow disk gets its time."""
+"""Longest time until exit after quitting; a slow disk may need it to save."""
 
 NOTICE_S: Mapping[str, float] = {"information": 5.0, "warning": 10.0, "error": 15.0}
 
 
 class XchatApp(App[None], inherit_bindings=False):
-    """Owns what outlives a screen. Talks to the session through the chat screen only."""
+    """Owns what outlives a screen. Controls the session only through the chat screen."""
 
     TITLE = "xchat"
     ENABLE_COMMAND_PALETTE = False
@@ -63,15 +64,15 @@ class XchatApp(App[None], inherit_bindings=False):
         *,
         watchdog: Callable[[float, int], None] = lambda _seconds, _code: None,
     ) -> None:
-        """`open_session` is called after the first frame. `watchdog` must end the process with a code after so many seconds."""
-        # Textual turns the colours of a theme in the terminal's own sixteen to black on black for NO_COLOR, unless it is told of them here.
+        """`open_session` is called after the first frame. `watchdog(seconds, code)` must end the process with `code` after `seconds`."""
+        # Without `ansi_color`, NO_COLOR makes Textual draw themes of the terminal's 16 colours black on black.
         super().__init__(driver_class=SafeLinuxDriver if terminal.unicode else AsciiDriver, ansi_color=True if terminal.no_color else None)
         self.options = options
         self.terminal = terminal
         self.keymap = resolve(options.keys)
         self.themes = self._first_themes()
         self.restart_command: Sequence[str] | None = None
-        """What to become after the end."""
+        """The command to execute after exit."""
         self._open_session = open_session
         self._watchdog = watchdog
         self._leaving = False
@@ -91,7 +92,7 @@ class XchatApp(App[None], inherit_bindings=False):
     # Starting
 
     def _first_themes(self) -> LoadedThemes:
-        """The theme of the first frame; the others are read after it, and before it only when that one can't be had."""
+        """Load the theme of the first frame only; all themes if it can't be loaded."""
         first = load_themes(only=self.options.theme or recall().theme or theme_for(self.terminal))
         return first if first.themes else load_themes()
 
@@ -104,20 +105,20 @@ class XchatApp(App[None], inherit_bindings=False):
         return wanted if wanted in self.themes.themes else theme_for(self.terminal)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Xchat's own colours, for themes that do not set them."""
+        """Defaults of xchat's own colours, for themes that do not set them."""
         return variable_defaults(self.current_theme)
 
     def get_default_screen(self) -> FirstScreen:
-        """What stands before anything slow is imported."""
+        """The screen shown before anything slow is imported."""
         return FirstScreen(self.keymap)
 
     @property
     def chat(self) -> ChatScreen | None:
-        """The chat screen, whatever lies on top of it; None until it is there."""
+        """The chat screen, even when another screen covers it; None until it is created."""
         return self._chat
 
     def on_mount(self) -> None:
-        """Take over the signals that end programs; go on when the first frame is out."""
+        """Handle SIGHUP and SIGTERM; continue starting after the first frame."""
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM):
@@ -126,10 +127,10 @@ class XchatApp(App[None], inherit_bindings=False):
         self.call_after_refresh(self._after_first_frame)
 
     def _after_first_frame(self) -> None:
-        self.run_worker(self._furnish(), group="furnish")
+        self.run_worker(self._open_chat(), group="chat")
 
-    async def _furnish(self) -> None:
-        """Put the chat screen in the place of the first one, with what was typed meanwhile."""
+    async def _open_chat(self) -> None:
+        """Replace the first screen with the chat screen and keep the typed text."""
         chat_screen = await asyncio.to_thread(_import_chat)
         self.themes = await asyncio.to_thread(load_themes)
         self._register_themes()
@@ -166,13 +167,13 @@ class XchatApp(App[None], inherit_bindings=False):
 
     @property
     def _background_screens(self) -> list[Screen[Any]]:
-        """The screens that shine through the one on top."""
-        # Textual 8.2 counts the one just below always, and so would paint all of a flamegraph anew for every word of the answer behind it.
+        """The screens visible below the top one."""
+        # Textual 8.2 always includes the next screen, which would repaint a whole flamegraph for every word of an answer below it.
         stack = self._screen_stack
         return [] if stack and stack[-1].styles.background.a == 1 else super()._background_screens
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        """Send what differs from what the terminal shows, and ask it when it has drawn that."""
+        """Send only the changed cells, followed by a query that measures when the terminal has drawn them."""
         driver = self._driver
         if not isinstance(driver, SafeLinuxDriver):
             super()._display(screen, renderable)
@@ -185,7 +186,7 @@ class XchatApp(App[None], inherit_bindings=False):
             self._catching_up = self.set_timer(CATCH_UP_S, self._catch_up)
 
     def _catch_up(self) -> None:
-        """Paint what a jammed line could not take, once it can: only where it all came to in the end."""
+        """Repaint once a jammed connection recovers: only the final state is sent."""
         self._catching_up = None
         if self.link().jammed:
             self._catching_up = self.set_timer(CATCH_UP_S, self._catch_up)
@@ -194,15 +195,15 @@ class XchatApp(App[None], inherit_bindings=False):
             self.refresh()
 
     def on_resize(self) -> None:
-        """Paint everything: the terminal may have dropped cells even when it has its old size again."""
+        """Repaint everything: a terminal may drop cells when it is resized."""
         if isinstance(driver := self._driver, SafeLinuxDriver):
             driver.picture.forget()
             self.refresh()
 
-    # What screens ask of the program
+    # Services for screens
 
     def show_notice(self, notice: Notice) -> None:
-        """Show a notice. Nothing in it is taken for markup."""
+        """Show a notice, without interpreting markup."""
         hint = self.keymap.hint(notice.hint, notice.action)
         text = "\n".join(part for part in (notice.detail, hint) if part)
         self.notify(
@@ -236,7 +237,7 @@ class XchatApp(App[None], inherit_bindings=False):
         self.show_error(error)
 
     def link(self) -> Link:
-        """State of the connection to the terminal; free where there is none."""
+        """State of the connection to the terminal; idle without a terminal."""
         driver = self._driver
         if not isinstance(driver, SafeLinuxDriver):
             return Link(0, 0.0)
@@ -245,7 +246,7 @@ class XchatApp(App[None], inherit_bindings=False):
         return Link(driver.backlog, tty.stalled_s, trip.late_s, trip.newest_s, tty.blocked_s, starved_s, self.terminal.remote)
 
     def probe_line(self) -> bool:
-        """Ask how fast the line is while nothing is painted; returns whether the last answer, or the one under way, is late."""
+        """Probe the connection while nothing is painted; returns whether the last or the pending reply is late."""
         driver = self._driver
         if not isinstance(driver, SafeLinuxDriver):
             return False
@@ -259,12 +260,12 @@ class XchatApp(App[None], inherit_bindings=False):
         return driver.tty.bytes_written if isinstance(driver, SafeLinuxDriver) else 0
 
     def limit_colours(self, limited: bool) -> None:
-        """Send at most 256 colours, or all of them again."""
+        """Limit output to 256 colours, or lift the limit."""
         if isinstance(driver := self._driver, SafeLinuxDriver):
             driver.picture.coarse = limited
 
     async def copy(self, text: str) -> None:
-        """Copy, and say which way it went."""
+        """Copy to the clipboard and report where the text went."""
         from engine.events import Notice
         from tui.terminal.clipboard import copy
 
@@ -277,36 +278,37 @@ class XchatApp(App[None], inherit_bindings=False):
             self.show_notice(Notice("information", "Copied", copied.sentence))
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Textual's widgets copy the same way."""
+        """Copy for Textual's own widgets."""
         self.run_worker(self.copy(text), group="copy")
 
     def do(self, action_id: str, argument: str = "") -> None:
-        """Do an action of the registry, whoever asks: a key, the palette, a slash command, the footer, the mouse."""
+        """Run an action of the registry: on the focused widget or what is around it that binds it, else on the program or the chat."""
         self.run_worker(self._perform(action_id, argument), group="action")
 
     async def action_do(self, action_id: str) -> None:
-        """Do what a key asks for."""
+        """Run the action of a key or of a click in the footer."""
         await self._perform(action_id, "")
 
     async def _perform(self, action_id: str, argument: str) -> None:
         action, chat = BY_ID[action_id], self._chat
+        widget = widget_for(self.screen, action)
         handler = self._actions.get(action_id) or (chat.actions.get(action_id) if chat is not None else None)
-        if handler is None:
-            return
-        if chat is not None and action.needs_argument and not argument:
-            chat.ask_argument(action)
-            return
         try:
-            done = handler(argument) if action.argument else handler()
-            if done is not None:
-                await done
+            if widget is not None:
+                await widget.run_action(action.method)
+            elif chat is not None and action.needs_argument and not argument:
+                chat.ask_argument(action)
+            elif handler is not None:
+                done = handler(argument) if action.argument else handler()
+                if done is not None:
+                    await done
         except XchatError as error:
             self.show_error(error)
 
     # Actions that work on every screen
 
     def _help(self) -> None:
-        """Help for the focused widget, and all keys; a second time closes it."""
+        """Open help for the focused widget with all keys, or close it."""
         from tui.dialogs.help import HelpScreen, help_for
 
         if isinstance(self.screen, HelpScreen):
@@ -315,12 +317,12 @@ class XchatApp(App[None], inherit_bindings=False):
             self.push_screen(HelpScreen(help_for(self.screen.focused or self.screen)))
 
     def _palette(self) -> None:
-        """Find any command by its name."""
+        """Open the command palette."""
         panes = self._chat.panel.commands() if self._chat is not None else []
-        self._choose("Commands", [*action_commands(self.keymap, self.do), *panes])
+        self._choose("Commands", [*action_commands(actions_here(self.screen), self.keymap, self.do), *panes])
 
     def _theme(self, name: str) -> None:
-        """Use a theme and remember it, or pick one."""
+        """Apply and remember a theme, or open the list."""
         if not name:
             self._choose("Themes", theme_commands(self.themes.titles, self._theme))
         elif name in self.themes.themes:
@@ -340,14 +342,14 @@ class XchatApp(App[None], inherit_bindings=False):
             self.push_screen(Palette(title, commands), run)
 
     async def _quit(self) -> None:
-        """Save everything and leave."""
+        """Save everything and quit."""
         self._watchdog(QUIT_S, 0)
         await self.leave(0)
 
     # The end
 
     async def leave(self, code: int) -> None:
-        """Stop the answer, save it, close everything, end with `code`."""
+        """Stop and save the answer, close the session, exit with `code`."""
         if self._leaving:
             return
         self._leaving = True
@@ -363,17 +365,17 @@ class XchatApp(App[None], inherit_bindings=False):
         self.exit(return_code=code)
 
     def _hang_up(self, number: int) -> None:
-        """The terminal is gone, or somebody asks the program to end: save and go, watched."""
+        """Save and exit after a hang-up or SIGTERM, with a time limit."""
         code = 128 + number
         self._watchdog(HANG_UP_S, code)
         self._ending = asyncio.get_running_loop().create_task(self.leave(code))
 
     async def restart(self) -> None:
-        """Save everything and become a fresh program on the same session."""
+        """Save everything and restart the program on the same session."""
         if not self.options.restart:
             from engine.events import Notice
 
-            self.show_notice(Notice("warning", "xchat can't start itself again here", "", "Leave it and start it with --resume."))
+            self.show_notice(Notice("warning", "xchat can't restart itself here", "", "Quit and start it with --resume."))
             return
         session = self._chat.context.session if self._chat is not None else None
         resume = ["--resume", str(session.info.id)] if session is not None and session.info is not None else []
@@ -384,7 +386,7 @@ class XchatApp(App[None], inherit_bindings=False):
 
 
 def _import_chat() -> type[ChatScreen]:
-    """The chat screen with the engine's side of it, loaded on a thread."""
+    """Import the chat screen and the engine modules it needs. Called on a thread."""
     from tui.chat.screen import ChatScreen
 
     return ChatScreen

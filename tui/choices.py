@@ -1,4 +1,4 @@
-"""What the models screen offers, and what choosing an entry means."""
+"""Entries of the models screen and the results of choosing one."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ class BuiltInQuant:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """A model elsewhere."""
+    """A model to download."""
 
     reference: str
-    """As `xchat models pull` takes it."""
+    """A reference as for `xchat models pull`."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherQuant:
-    """A quant of a model that is yet to be picked, and made."""
+    """Another quant of a model, to be picked and made."""
 
     source: Path
     there: frozenset[str]
-    """Quants of the model that are here already."""
+    """Quants of the model that exist already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Look at the model that is on its way."""
+    """Show the running download or quantization."""
 
 
 Choice = ModelRef | BuiltInQuant | Fetch | OtherQuant | Watch
-"""What can be chosen in the models screen."""
+"""Result of the models screen."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A model that the models screen offers."""
+    """An entry of the models screen."""
 
     ref: ModelRef | None
-    """None when there is nothing to load."""
+    """The model to load; None when there is no file yet."""
     name: str
     detail: str = ""
-    """Quant, size, memory: one short line."""
+    """Quant, size, memory, in one short line."""
     fits: bool = True
-    """Whether the memory that is free holds it."""
+    """Whether it fits into the available memory."""
     problem: str = ""
     """Why it can't be used."""
     instead: BuiltInQuant | Fetch | OtherQuant | Watch | None = None
-    """What choosing it does when there is no file yet."""
+    """The result of choosing it when there is no file yet."""
 
     @property
     def choice(self) -> Choice | None:
-        """What choosing it means; None when it can't be used."""
+        """The result of choosing it; None when it can't be used."""
         return self.ref if self.ref is not None else self.instead

@@ -1,4 +1,4 @@
-"""What the command line tells the screen: made once, before Textual is imported."""
+"""Options of the screen from the command line, set before Textual is imported."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from tui.choices import KnownModel
 
 LOG_BYTES = 64_000
-"""So much of the log's end is shown."""
+"""Bytes shown from the end of the log."""
 
 
 def tail_of_log() -> list[str]:
-    """The end of the log file, line by line; nothing when there is no such file."""
+    """The last lines of the log file; empty without a file."""
     path = log_path()
     try:
         with path.open("rb") as file:
@@ -33,25 +33,25 @@ class AppOptions:
     """How to start the screen."""
 
     model: ModelRef | Callable[[], ModelRef | None] | None = None
-    """The model to load after the first frame, or how to find it (asked on a thread, may raise XchatError); none loads none."""
+    """The model to load after the first frame, or a function that finds it (called on a thread, may raise XchatError)."""
     force: bool = False
-    """Load the first model also when it is predicted not to fit into memory."""
+    """Load the first model even if it is predicted not to fit into memory."""
     resume: int | None = None
     """The session to open; 0 is the newest."""
     theme: str | None = None
-    """Name of a theme; none picks one that fits the terminal."""
+    """Name of a theme; None picks one that suits the terminal."""
     mouse: bool = True
     low_bandwidth: bool = False
-    """Spend few bytes: slower flushes, jump scrolling, no animation."""
+    """Send few bytes: slower flushes, jump scrolling, no animation."""
     keys: Mapping[str, Sequence[str] | str] = field(default_factory=dict)
     """The config's `[keys]` table: action to key or keys."""
     notices: tuple[Notice, ...] = ()
-    """What to tell the person once the screen stands."""
+    """Notices to show once the screen is ready."""
     known_models: Callable[[], Sequence[KnownModel]] = tuple
-    """Asked each time the models screen opens; may read files, and runs on a thread."""
+    """Called on a thread each time the models screen opens; may read files."""
     native_log: Callable[[], Sequence[str]] = tail_of_log
     """The last lines of the native library's log, oldest first."""
     prometheus_port: int | None = None
-    """Serve figures to Prometheus on this port of the loopback interface; none serves nothing."""
+    """Loopback port that serves figures to Prometheus; None serves nothing."""
     restart: Sequence[str] = ()
-    """The command that starts this program again, without session; empty when it can't be restarted."""
+    """The command that restarts this program, without the session; empty when it can't be restarted."""

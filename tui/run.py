@@ -1,4 +1,4 @@
-"""Start the program on the screen, and become another one when a restart was asked for."""
+"""Run the Textual app, and restart the program when asked to."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions, terminal: Terminal) -> int:
-    """Run the screen until the person leaves; returns the exit code, or becomes another program when a restart was asked for."""
-    gc.disable()  # until the chat screen stands: what is made before then stays anyway
+    """Run the app until the user quits; returns the exit code, or replaces the process for a restart."""
+    gc.disable()  # until the chat screen is ready: objects made before then live on anyway
     watchdog = Watchdog()
     app = XchatApp(open_session, options, terminal, watchdog=watchdog.arm)
     app.run(mouse=options.mouse)
     if app.restart_command:
         os.execv(app.restart_command[0], list(app.restart_command))
-    watchdog.rest()
+    watchdog.disarm()
     return app.return_code or 0
 
 
 def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, preset: Callable[[], Preset], log: bool) -> int:
-    """Run the screen on the engine of this process."""
+    """Run the app with an engine in this process."""
 
     async def open_session() -> Session:
         start = await asyncio.to_thread(_import_start)
@@ -49,7 +49,7 @@ def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, prese
 
 
 def _import_start() -> Callable[..., Awaitable[Session]]:
-    """The engine's modules, loaded on a thread: the screen stands meanwhile."""
+    """Import the engine's modules. Called on a thread, after the first frame."""
     from engine.session.open import open_session
 
     return open_session

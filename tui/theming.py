@@ -1,4 +1,4 @@
-"""Themes: the files in `themes/` and in the person's own folder, checked, and turned into Textual's."""
+"""Themes: read and check the files in `themes/` and in the user's folder, and convert them to Textual's."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ VARIABLES: Mapping[str, str] = {
     "flame-shrank": "primary",
     "flame-match": "foreground",
 }
-"""xchat's own colours, each with the palette colour that a theme without it falls back to."""
+"""xchat's own colours, each with the palette colour used when a theme does not set it."""
 
 _ANSI_ONLY = ("ansi-background", "ansi-foreground")
-"""Variables that Textual's stylesheets use and that its own `ansi` themes must bring."""
+"""Variables that Textual's stylesheets use and that `ansi` themes must define."""
 
 _TEXT_STYLES = frozenset({"none", "bold", "dim", "italic", "underline", "reverse", "strike", "not"})
 
 
 class Palette(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[palette]`: the colours that all others are made from."""
+    """`[palette]`: the base colours."""
 
     primary: str
     secondary: str
@@ -82,23 +82,23 @@ class Palette(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class ThemeFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A theme as it stands in its file."""
+    """Schema of a theme file."""
 
     title: str
     """One short line for the list."""
     dark: bool = True
     ansi: bool = False
-    """Uses the terminal's own sixteen colours, `ansi_*`, and its background."""
+    """Uses the terminal's own 16 colours, `ansi_*`, and its background."""
     palette: Palette
     colours: dict[str, str] = {}
     """xchat's own colours, see `VARIABLES`."""
     textual: dict[str, str] = {}
-    """Finer adjustments under Textual's names, such as `scrollbar` or `input-cursor-background`."""
+    """Overrides of Textual's variables, such as `scrollbar` or `input-cursor-background`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedThemes:
-    """All themes that could be read, and what was wrong with the others."""
+    """The themes that could be read, and the errors of the others."""
 
     themes: Mapping[str, Theme]
     titles: Mapping[str, str]
@@ -110,7 +110,9 @@ def _check_colour(file: str, key: str, value: str, *, ansi: bool) -> None:
         colour = Color.parse(value)
     except ColorParseError:
         raise UsageError(
-            f"Theme {file}: {key} = {value!r} is no colour", "", "Write it as #rrggbb, as a CSS colour name, or as ansi_blue and the like."
+            f"Theme {file}: {key} = {value!r} is not a colour",
+            "",
+            "Write #rrggbb, a CSS colour name, or an ansi_* colour such as ansi_blue.",
         ) from None
     if ansi != (colour.ansi is not None) and value not in {"transparent", "ansi_default"}:
         kind = "one of the ansi_* colours, since `ansi = true`" if ansi else "an exact colour, since `ansi` is not set"
@@ -181,9 +183,9 @@ def _theme_files(folder: Traversable | Path) -> Iterable[Traversable | Path]:
 
 
 def load_themes(own_folder: Path | None = None, *, only: str | None = None) -> LoadedThemes:
-    """Read the themes that come with xchat, then those of the person (`own_folder`, by default `themes/` in the config folder).
+    """Read the themes that come with xchat, then the user's (`own_folder`, by default `themes/` in the config folder).
 
-    A theme of the same name replaces the one before. A bad one is left out and reported. With `only`, the files of one theme are read.
+    A theme replaces an earlier one of the same name. Bad ones are skipped and reported. `only` reads one theme.
     """
     own_folder = own_folder or config_dir() / "themes"
     themes: dict[str, Theme] = {}
@@ -205,5 +207,5 @@ def load_themes(own_folder: Path | None = None, *, only: str | None = None) -> L
 
 
 def theme_for(terminal: Terminal) -> str:
-    """The theme for a person who has not chosen one."""
+    """The default theme for a terminal."""
     return "terminal" if terminal.depth == "16" or terminal.no_color else "dark"

@@ -13,6 +13,8 @@ from textual.widget import Widget
 
 from engine.messages import Role
 from engine.records import Message
+from tui.actions.dispatch import widget_for
+from tui.actions.registry import BY_ID
 from tui.theming import load_themes, variable_defaults
 
 
@@ -38,6 +40,11 @@ class Host(App[None]):
 
     def compose(self) -> ComposeResult:
         yield from self._widgets
+
+    async def action_do(self, action_id: str) -> None:
+        widget = widget_for(self.screen, BY_ID[action_id])
+        if widget is not None:
+            await widget.run_action(BY_ID[action_id].method)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)

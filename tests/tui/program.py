@@ -20,7 +20,7 @@ from tests.tui.host import screen_text, wait_until
 from tui.app import XchatApp
 from tui.chat.screen import ChatScreen
 from tui.options import AppOptions
-from tui.terminal.terminal import look_at_terminal
+from tui.terminal.terminal import read_terminal
 
 MODEL = Path("/models/fake-Q4_K_M.gguf")
 
@@ -103,7 +103,7 @@ async def program(
         store = await Store.open(database, Profile.of("balanced", {}))
         return Session(backend, preset=Preset(), store=store, reader=await Reader.open(database), alerts=alerts)
 
-    app = WatchedApp(open_session, AppOptions(**({"model": MODEL} | options)), look_at_terminal(dict(environment), encoding="utf-8"))
+    app = WatchedApp(open_session, AppOptions(**({"model": MODEL} | options)), read_terminal(dict(environment), encoding="utf-8"))
     async with app.run_test(size=size, notifications=True) as pilot:
         running = Running(app, pilot, backend)
         await wait_until(pilot, lambda: app.chat is not None and app.chat.context.session is not None, "the session is open")

@@ -9,7 +9,7 @@ import pytest
 
 import tui
 from engine.errors import UsageError
-from tui.terminal.terminal import look_at_terminal
+from tui.terminal.terminal import read_terminal
 from tui.theming import VARIABLES, ThemeFile, load_themes, parse_theme, theme_for
 
 GOOD = Path(__file__).parents[2].joinpath("themes/dark.toml")
@@ -73,9 +73,9 @@ def test_a_theme_without_own_colours_falls_back_to_its_palette() -> None:
 
 
 def test_sixteen_colours_and_no_color_choose_the_terminals_own_colours() -> None:
-    assert theme_for(look_at_terminal({"TERM": "linux"}, encoding="utf-8")) == "terminal"
-    assert theme_for(look_at_terminal({"TERM": "xterm-256color", "NO_COLOR": "1"}, encoding="utf-8")) == "terminal"
-    assert theme_for(look_at_terminal({"TERM": "xterm-256color"}, encoding="utf-8")) == "dark"
+    assert theme_for(read_terminal({"TERM": "linux"}, encoding="utf-8")) == "terminal"
+    assert theme_for(read_terminal({"TERM": "xterm-256color", "NO_COLOR": "1"}, encoding="utf-8")) == "terminal"
+    assert theme_for(read_terminal({"TERM": "xterm-256color"}, encoding="utf-8")) == "dark"
 
 
 def test_colours_stand_in_themes_and_nowhere_else() -> None:

@@ -1,4 +1,4 @@
-"""The one registry of actions and what is made from it: key bindings, slash commands, the palette.
+"""The registry of actions and what is derived from it: key bindings, slash commands, footer, palette.
 
 May import engine.guide, rich, textual.
 """

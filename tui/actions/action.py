@@ -1,4 +1,4 @@
-"""What an action is: its keys, where they are listened to, its slash command. Imports no Textual."""
+"""The description of an action: keys, scope, slash command. Imports no Textual."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """Where an action's keys are listened to."""
+    """Where an action's keys work."""
 
     APP = "anywhere"
     PROMPT = "in the prompt"
@@ -29,7 +29,7 @@ class Scope(StrEnum):
 
     @property
     def around(self) -> frozenset[Scope]:
-        """Scopes whose keys are listened to as well while one is in this one."""
+        """Other scopes whose keys also work in this one."""
         return _AROUND.get(self, frozenset())
 
 
@@ -54,32 +54,42 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something a person can do."""
+    """Something that a user can do."""
 
     id: str
     """Stable name, used in the config's `[keys]` table."""
     keys: tuple[str, ...]
-    """Default keys in Textual's spelling, the one to show first."""
+    """Default keys in Textual's spelling; the first is the one shown."""
     label: str
     """One or two words for the footer."""
     sentence: str
-    """What it does, for help and palette; sentence case, no full stop."""
+    """What it does, for help and palette; without a full stop."""
     group: Group
     scope: Scope = Scope.APP
     slash: tuple[str, ...] = ()
     """Slash commands that do the same, without the slash; the first is the one shown."""
     argument: str = ""
-    """What may follow the slash command, as the help writes it: `NAME`."""
+    """Argument of the slash command, as in the help: `NAME`."""
     with_argument: str = ""
-    """What it does then, where `sentence` says something else."""
+    """What it does with an argument, where that differs from `sentence`."""
     needs_argument: bool = False
-    """Without an argument it does nothing but ask for one."""
+    """Without an argument it only asks for one."""
     call: str = ""
-    """Textual's action with its parameters, where that is not the id: `move(-1)`."""
+    """Textual's action with parameters, where it is not the id: `move(-1)`."""
     footer: bool = False
-    """Shown in the footer of a wide terminal, where the action's keys are listened to."""
+    """Shown in the footer where its keys work."""
     fixed: bool = False
-    """Can't be unbound: the way out and the way to help are never lost."""
+    """Can't be unbound, so that quit and help always work."""
+
+    @property
+    def method(self) -> str:
+        """Textual's action, run by the widget or screen that binds this one."""
+        return self.call or self.id
+
+    @property
+    def command(self) -> str:
+        """Its name in the palette."""
+        return f"{self.group.value}: {self.label.lower()}"
 
 
 _NAMES = {"escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn", "enter": "Enter"}
@@ -87,7 +97,7 @@ _SIGNS = {"question_mark": "?", "slash": "/", "minus": "-", "left_square_bracket
 
 
 def display_key(key: str) -> str:
-    """A key as people write it: `ctrl+r` becomes `Ctrl+R`, `pageup` becomes `PgUp`."""
+    """Format a key for display: `ctrl+r` becomes `Ctrl+R`, `pageup` becomes `PgUp`."""
     if len(key) == 1 and key.isupper():
         return f"Shift+{key}"
     return "+".join(_NAMES.get(part, _SIGNS.get(part, part.capitalize() if len(part) > 1 else part.upper())) for part in key.split("+"))

@@ -1,4 +1,4 @@
-"""From the registry of actions and the config's `[keys]` to Textual's bindings, with what was wrong in the config."""
+"""Textual's bindings from the registry of actions and the config's `[keys]`, with the problems found there."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from textual.keys import KEY_ALIASES, Keys
 from tui.actions.registry import ACTIONS, BY_ID, Action, Scope, display_key
 
 Handler = Callable[..., Awaitable[None] | None]
-"""Does an action; takes the argument where the action has one."""
+"""Runs an action; takes the argument where the action has one."""
 
 OF_THE_APP = frozenset({"quit", "help", "palette", "theme", "suspend"})
-"""Actions that work on every screen; the others that work anywhere are the chat screen's."""
+"""Actions that work on every screen; the other actions of `Scope.APP` belong to the chat screen."""
 
 UNSAFE = {
     "ctrl+b": "tmux takes it as its prefix",
@@ -25,7 +25,7 @@ UNSAFE = {
     "ctrl+h": "terminals can't tell it from Backspace",
     "ctrl+left_square_bracket": "terminals can't tell it from Esc",
 }
-"""Keys that are taken as asked, with a word of warning."""
+"""Keys that may be bound but cause a warning."""
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _NAMED = {key.value for key in Keys} | set(KEY_ALIASES)
@@ -34,29 +34,34 @@ _MODIFIERS = frozenset({"ctrl", "shift", "alt", "super", "hyper", "meta"})
 
 @dataclass(frozen=True, slots=True)
 class Keymap:
-    """Which keys do what, after the person's changes."""
+    """The keys of all actions after the user's changes."""
 
     keys: Mapping[str, tuple[str, ...]]
-    """Keys of every action, the one to show first; none when it was unbound."""
+    """Keys of each action, the one to show first; empty when it was unbound."""
     problems: tuple[str, ...] = ()
-    """What could not be done as asked, and clashes; one sentence each."""
+    """Rejected changes and conflicts, one sentence each."""
 
     def shown(self, action_id: str) -> str:
-        """The key of an action as people write it; empty when it has none."""
+        """The key of an action for display; empty without one."""
         keys = self.keys[action_id]
         return display_key(keys[0]) if keys else ""
 
+    def reach(self, action_id: str) -> str:
+        """How to run an action: its key, else its slash command, else its name in the palette."""
+        action = BY_ID[action_id]
+        return self.shown(action_id) or (f"/{action.slash[0]}" if action.slash else f"“{action.command}” in the palette")
+
     def hint(self, sentence: str, *action_ids: str) -> str:
-        """A sentence that names no key, with the keys of the actions that it asks for: `Pick one: F3`."""
-        keys = [key for name in action_ids if name and (key := self.shown(name))]
-        return f"{sentence.rstrip('.')}: {' or '.join(keys)}." if keys else sentence
+        """A sentence that names no key, followed by how to run the actions that it asks for: `Pick one: F3`."""
+        ways = [self.reach(name) for name in action_ids if name]
+        return f"{sentence.rstrip('.')}: {' or '.join(ways)}." if ways else sentence
 
     def fill(self, text: str) -> str:
-        """A text with the keys of the actions that it names in braces: `{send} sends` becomes `Enter sends`."""
-        return _PLACEHOLDER.sub(lambda match: self.shown(match[1]) or f"{BY_ID[match[1]].label} (no key)", text)
+        """Replace actions in braces by their keys: `{send} sends` becomes `Enter sends`."""
+        return _PLACEHOLDER.sub(lambda match: self.reach(match[1]), text)
 
     def overrides(self) -> dict[str, str]:
-        """For `App.set_keymap`: only what differs from the defaults."""
+        """The differences from the defaults, for `App.set_keymap`."""
         return {name: ",".join(keys) or "<unbound>" for name, keys in self.keys.items() if keys != BY_ID[name].keys}
 
 
@@ -64,7 +69,7 @@ DEFAULT_KEYMAP = Keymap({action.id: action.keys for action in ACTIONS})
 
 
 def keymap_of(app: object) -> Keymap:
-    """The keymap of a program; the default one for a program without."""
+    """The keymap of an app, or the default one."""
     return getattr(app, "keymap", DEFAULT_KEYMAP)
 
 
@@ -74,14 +79,14 @@ def _is_key(key: str) -> bool:
 
 
 def _overlap(one: Action, other: Action) -> bool:
-    """Whether two actions listen at the same place."""
+    """Whether two actions can be bound in the same place."""
     if one.id in OF_THE_APP or other.id in OF_THE_APP:
         return True
     return one.scope is other.scope or one.scope in other.scope.around or other.scope in one.scope.around
 
 
 def resolve(overrides: Mapping[str, Sequence[str] | str]) -> Keymap:
-    """The keymap with the person's changes; a change that can't be made leaves the default and is reported."""
+    """The keymap with the user's changes; a rejected change keeps the default and is reported."""
     keys = dict(DEFAULT_KEYMAP.keys)
     problems: list[str] = []
     changed: list[str] = []
@@ -90,7 +95,7 @@ def resolve(overrides: Mapping[str, Sequence[str] | str]) -> Keymap:
         if name not in BY_ID:
             problems.append(f"There is no action {name!r}; `xchat keys --list` shows them all")
         elif bad := [key for key in wanted if not _is_key(key)]:
-            problems.append(f"{bad[0]!r} is no key (action {name}); `xchat keys` shows what this terminal calls a key")
+            problems.append(f"{bad[0]!r} is not a key (action {name}); `xchat keys` shows the names of the keys that you press")
         elif not wanted and BY_ID[name].fixed:
             problems.append(f"{BY_ID[name].label} can't be left without a key")
         else:
@@ -103,7 +108,7 @@ def resolve(overrides: Mapping[str, Sequence[str] | str]) -> Keymap:
 
 
 def _settle(name: str, keys: dict[str, tuple[str, ...]]) -> list[str]:
-    """Take the keys of a changed action away from others that listen at the same place; a fixed action keeps its last one."""
+    """Remove the keys of a changed action from other actions of the same place; a fixed action keeps its last key."""
     problems = []
     for other in ACTIONS:
         shared = [key for key in keys[name] if key in keys[other.id]]
@@ -120,23 +125,19 @@ def _settle(name: str, keys: dict[str, tuple[str, ...]]) -> list[str]:
     return problems
 
 
-def bindings_for(
-    scope: Scope, *, only: Collection[str] | None = None, leave_out: Collection[str] = (), own: bool = False
-) -> Iterable[Binding]:
+def bindings_for(scope: Scope, *, only: Collection[str] | None = None, leave_out: Collection[str] = ()) -> Iterable[Binding]:
     """Textual's bindings for the actions of a scope; ids are the actions', so that `App.set_keymap` finds them.
 
-    Those that work anywhere are done by the app's `do`, and precede whatever widget has the focus. With `own`, and in every other scope,
-    the widget or screen itself does them.
+    All run the app's `do`. Those that work anywhere precede the bindings of the focused widget.
     """
-    anywhere = scope is Scope.APP
     for action in ACTIONS:
         if action.keys and action.scope is scope and action.id not in leave_out and (only is None or action.id in only):
             yield Binding(
                 ",".join(action.keys),
-                f"app.do('{action.id}')" if anywhere and not own else action.call or action.id,
+                f"app.do('{action.id}')",
                 action.label,
                 show=action.footer,
                 tooltip=action.sentence,
-                priority=anywhere,
+                priority=scope is Scope.APP,
                 id=action.id,
             )

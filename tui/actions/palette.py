@@ -1,32 +1,32 @@
-"""What the command palette offers: every action of the registry that works anywhere, and the themes."""
+"""What the command palette offers: the actions that work here, and the themes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from tui.actions.bindings import Keymap
-from tui.actions.registry import ACTIONS, Scope
+from tui.actions.registry import Action
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something to find by its name."""
+    """An entry of a palette."""
 
     name: str
     about: str
     key: str
-    """As people write it; empty without one."""
+    """For display; empty without one."""
     run: Callable[[], None]
 
 
-def action_commands(keymap: Keymap, do: Callable[[str], None]) -> list[Command]:
-    """Every action that works anywhere, in the order of the help; `do` takes an action's id."""
+def action_commands(actions: Iterable[Action], keymap: Keymap, do: Callable[[str], None]) -> list[Command]:
+    """A command for each action but the palette's own; `do` takes an action's id."""
     return [
-        Command(f"{action.group.value}: {action.label.lower()}", action.sentence, keymap.shown(action.id), partial(do, action.id))
-        for action in ACTIONS
-        if action.scope is Scope.APP and action.id != "palette"
+        Command(action.command, action.sentence, keymap.shown(action.id), partial(do, action.id))
+        for action in actions
+        if action.id != "palette"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Commands typed into the prompt. Imports no Textual."""
+"""Slash commands typed into the prompt. Imports no Textual."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _COMMAND = re.compile(r"/(?P<name>[A-Za-z?][A-Za-z-]*|\?)(?:\s+(?P<rest>.*))?\Z"
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Not a command: a message for the model."""
+    """A message for the model."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """A command: an action of the registry, with what was typed after its name."""
+    """A command: an action of the registry with its argument."""
 
     action_id: str
     argument: str = ""
@@ -28,19 +28,19 @@ class Do:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It looks like a command, and there is none of this name."""
+    """A command that does not exist."""
 
     name: str
     nearest: tuple[str, ...]
 
     def hint(self, help_key: str) -> str:
-        """What to do instead; `help_key` opens the list of commands."""
+        """The next step; `help_key` opens the list of commands."""
         meant = f"Did you mean {' or '.join('/' + name for name in self.nearest)}? " if self.nearest else ""
         return f"{meant}{help_key} lists all commands; begin with // to send a slash."
 
 
 def parse(text: str) -> Say | Do | Unknown:
-    """What a submitted text means."""
+    """Parse a submitted text."""
     if text.startswith("//"):
         return Say(text[1:])
     match = _COMMAND.match(text.rstrip())
@@ -53,7 +53,7 @@ def parse(text: str) -> Say | Do | Unknown:
 
 
 def matching(text: str, limit: int = 4) -> list[tuple[str, str]]:
-    """Commands whose name begins with what was typed so far, with what each does."""
+    """Commands that start with the typed text, each with its description."""
     if not text.startswith("/") or " " in text or "\n" in text:
         return []
     typed = text[1:].lower()

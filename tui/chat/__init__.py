@@ -1,4 +1,4 @@
-"""The chat screen: conversation, prompt, status line and footer, and the controllers that serve its actions.
+"""The chat screen: conversation, prompt, status line and footer, and the controllers that run its actions.
 
 May import engine.clock, engine.errors, engine.events, engine.host, engine.last_used, engine.messages, engine.metrics, engine.model_ref,
 engine.models, engine.paths, engine.presets, engine.profiling, engine.records, engine.session, engine.store, engine.text, msgspec, rich,

@@ -18,22 +18,22 @@ from tui.chat.context import ChatContext
 from tui.prompt.prompt import as_input
 
 READ_LIMIT = 4_000_000
-"""Bytes that `/read` takes at most."""
+"""Largest file that `/read` accepts, in bytes."""
 
 _EDIT_TITLE = "Another version of an earlier message"
 
 
 class ComposeController:
-    """Takes what the user typed: a message, another version of one, or a command."""
+    """Handles submitted text: a message, a new version of one, or a command."""
 
     def __init__(self, context: ChatContext, *, model_expected: Callable[[], bool], waiting: str | None) -> None:
-        """`model_expected` says whether the first model is still being loaded; `waiting` is a message sent before the screen stood."""
+        """`model_expected` returns whether the first model is still loading; `waiting` is a message sent before the screen was ready."""
         self._context = context
         self._model_expected = model_expected
         self._waiting = waiting
-        """A message that was sent before there was a model to answer it."""
+        """A message sent before a model was loaded."""
         self._continued: tuple[str, str] | None = None
-        """Text and thinking that the answer about to start continues."""
+        """Text and thinking that the next answer continues."""
         self.editing: int | None = None
         """The message that the prompt will replace."""
 
@@ -51,14 +51,14 @@ class ComposeController:
             self.return_waiting()
 
     def submit(self, text: str) -> None:
-        """Do what a submitted text asks for."""
+        """Send a submitted text, or run the command that it is."""
         context = self._context
         if self.editing is not None:
             self._send_edit(self.editing, text)
             return
         meant = parse(text)
         if isinstance(meant, Unknown):
-            hint = meant.hint(context.key("help"))
+            hint = meant.hint(context.reach("help"))
             context.report(UsageError(f"There is no command /{meant.name}", "", hint))
         elif isinstance(meant, Say):
             self._send(meant.text)
@@ -71,7 +71,7 @@ class ComposeController:
         if self._waiting is None and self._model_expected():
             self._waiting = text
             context.prompt.sent()
-            context.notify("Your message waits for the model", "It is sent as soon as the model is loaded")
+            context.notify("Your message is queued", "It is sent as soon as the model is loaded")
         elif context.attempt(lambda: context.live().send(text)):
             context.prompt.sent()
 
@@ -81,7 +81,7 @@ class ComposeController:
             self._context.prompt.put(text)
 
     def return_waiting(self) -> None:
-        """No model came: put the message that waited for it back into the prompt."""
+        """Put the queued message back into the prompt: no model was loaded."""
         text, self._waiting = self._waiting, None
         if text is not None and not self._context.prompt.text:
             self._context.prompt.put(text)
@@ -96,15 +96,15 @@ class ComposeController:
         self._context.prompt.border_title = ""
 
     def suggest(self) -> None:
-        """Show the commands that match what is typed so far."""
+        """Show the commands that match the typed text."""
         prompt = self._context.prompt
         text = prompt.text if prompt.document.line_count == 1 else ""
-        help_key = self._context.key("help")
+        help_key = self._context.reach("help")
         listed = "  ".join(name for name, _ in matching(text))
-        prompt.border_subtitle = f"{help_key} lists all commands" if text == "/" and help_key else listed
+        prompt.border_subtitle = f"{help_key} lists all commands" if text == "/" else listed
 
     def ask_argument(self, action: Action) -> None:
-        """Put a command that needs an argument into the prompt, for the user to complete."""
+        """Put a command that needs an argument into the prompt for the user to complete."""
         self._context.notify(f"/{action.slash[0]} {action.argument}", action.sentence)
         self._context.prompt.put(f"/{action.slash[0]} ")
         self._context.prompt.focus()
@@ -112,7 +112,7 @@ class ComposeController:
     # Actions
 
     def stop(self) -> None:
-        """Leave editing, or stop what is running."""
+        """Cancel editing, or stop the answer or the load that is running."""
         context, session = self._context, self._context.session
         if self.editing is not None:
             context.prompt.clear()
@@ -124,14 +124,14 @@ class ComposeController:
         else:
             context.prompt.focus()
             if not context.prompt.text:
-                context.set_status(activity=f"{context.key('quit')} leaves xchat")
+                context.set_status(activity=f"{context.reach('quit')} leaves xchat")
 
     def regenerate(self) -> None:
         """Answer the last message again."""
         self._context.live().regenerate()
 
     def edit_message(self) -> None:
-        """Put the selected message of the user, or the last one, into the prompt; sending it makes another version of it."""
+        """Put the selected user message, or the last one, into the prompt; sending it creates a new version."""
         context = self._context
         own = [message for message in context.branch if message.role is Role.USER]
         chosen = context.chosen
@@ -145,7 +145,7 @@ class ComposeController:
         context.prompt.focus()
 
     def continue_answer(self) -> None:
-        """Let the model go on with an answer that was cut off."""
+        """Continue an answer that was cut off."""
         branch = self._context.branch
         self._continued = (branch[-1].text, branch[-1].thinking) if branch else None
         if not self._context.attempt(lambda: self._context.live().continue_answer()):
@@ -155,10 +155,10 @@ class ComposeController:
         """Set the system prompt; without text, show it."""
         context, session = self._context, self._context.live()
         if not text:
-            context.notify("System prompt", session.preset.system or "There is none.")
+            context.notify("System prompt", session.preset.system or "None is set.")
             return
         session.switching.use(msgspec.structs.replace(session.preset, system=None if text == "none" else text))
-        context.notify("System prompt", "Removed." if text == "none" else "Used from the next message on.")
+        context.notify("System prompt", "Removed." if text == "none" else "Applies from the next message.")
 
     def change_setting(self, words: str) -> None:
         """Change one setting of the preset, given as `KEY VALUE`."""
@@ -170,7 +170,7 @@ class ComposeController:
             self._context.notify("Changed", words)
 
     async def read_file(self, name: str) -> None:
-        """Put the text of a file into the prompt."""
+        """Insert the text of a file into the prompt."""
         path = Path(name)
         try:
             text = await asyncio.to_thread(_text_of, path)

@@ -1,4 +1,4 @@
-"""What the controllers of the chat screen work with: the session, the shared widgets, and ways to tell the user something."""
+"""What the controllers of the chat screen share: the session, the widgets, and ways to notify the user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class Program(Protocol):
-    """What the chat screen needs of the program around it."""
+    """What the chat screen needs from the program."""
 
     options: AppOptions
     keymap: Keymap
@@ -43,19 +43,19 @@ class Program(Protocol):
         """Bytes sent to the terminal so far."""
 
     def probe_line(self) -> bool:
-        """Ask how fast the line is while nothing is painted; returns whether the last answer was late."""
+        """Probe the connection while nothing is painted; returns whether the last reply was late."""
 
     def limit_colours(self, limited: bool) -> None:
-        """Send at most 256 colours, or all of them again."""
+        """Limit output to 256 colours, or lift the limit."""
 
     async def copy(self, text: str) -> None:
-        """Copy to the clipboard, and show which way it went."""
+        """Copy to the clipboard and report where the text went."""
 
     def do(self, action_id: str, argument: str = "") -> None:
-        """Do an action of the registry, wherever it lives."""
+        """Run an action of the registry."""
 
     async def restart(self) -> None:
-        """Save everything and start the program again on this session."""
+        """Save everything and restart the program with this session."""
 
 
 class ChatContext:
@@ -73,7 +73,7 @@ class ChatContext:
         """The open session.
 
         Raises:
-            EngineError: It isn't open yet.
+            EngineError: The session is not open yet.
         """
         if self.session is None:
             raise EngineError("xchat is still starting", "", "Try again in a moment.")
@@ -81,7 +81,7 @@ class ChatContext:
 
     @property
     def branch(self) -> tuple[Message, ...]:
-        """Messages of the open branch; none before the session is open."""
+        """Messages of the open branch; empty before the session is open."""
         return tuple(self.session.branch) if self.session is not None else ()
 
     @property
@@ -90,28 +90,28 @@ class ChatContext:
         chosen_id = self.transcript.chosen_id
         return next((message for message in self.branch if message.id == chosen_id), None) if chosen_id is not None else None
 
-    def key(self, action_id: str) -> str:
-        """The key of an action as people write it; empty when it has none."""
-        return self.program.keymap.shown(action_id)
+    def reach(self, action_id: str) -> str:
+        """How to run an action: its key, else its slash command, else its name in the palette."""
+        return self.program.keymap.reach(action_id)
 
     def set_status(self, **changes: Any) -> None:
         """Change fields of the status line."""
         self.status_line.show(replace(self.status_line.status, **changes))
 
-    def notify(self, title: str, detail: str = "", hint: str = "") -> None:
-        """Show a notice that needs no attention."""
-        self.program.show_notice(Notice("information", title, detail, hint))
+    def notify(self, title: str, detail: str = "", hint: str = "", action: str = "") -> None:
+        """Show a notice of no urgency; `action` is the id of the action that `hint` asks for."""
+        self.program.show_notice(Notice("information", title, detail, hint, action))
 
     def report(self, error: XchatError) -> None:
         """Show an error as a notice."""
         self.program.show_error(error)
 
     def open(self, screen: Screen[Result], callback: ScreenResultCallbackType[Result] | None = None) -> None:
-        """Open a screen above this one; `callback` takes what it is dismissed with."""
+        """Open a screen on top of this one; `callback` receives its result."""
         self.screen.app.push_screen(screen, callback)
 
     def run_worker(self, work: Coroutine[Any, Any, object], *, group: str, exclusive: bool = False) -> None:
-        """Run `work` in the background; with `exclusive`, what runs in the group already is cancelled."""
+        """Run `work` in the background; `exclusive` cancels other work of the group."""
         self.screen.run_worker(work, group=group, exclusive=exclusive)
 
     def attempt(self, act: Callable[[], object]) -> bool:

@@ -1,6 +1,6 @@
-"""The first frame: the chat screen's looks and a prompt that takes keys, before anything slow is imported.
+"""The first frame: the chat screen's appearance and a working prompt, before anything slow is imported.
 
-The chat screen takes its place as soon as it is there, with what was typed so far.
+The chat screen replaces it as soon as it is imported and keeps the typed text.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class FirstScreen(Screen[None]):
         self._keymap = keymap
         self.prompt = Prompt(id="prompt")
         self.submitted: str | None = None
-        """A message that was sent before the chat screen stood."""
+        """A message sent before the chat screen was ready."""
         self.on_late_send: Callable[[str], None] | None = None
-        """Takes a message that was sent while the chat screen took over."""
+        """Handles a message sent while the chat screen takes over."""
 
     def compose(self) -> ComposeResult:
-        """The same places as on the chat screen."""
+        """Lay out the same widgets as the chat screen."""
         with Container(id="desk"):
             yield Static(Content("\n".join(welcome(self._keymap))), id="greeting")
             yield Container(id="panel-place")
@@ -52,13 +52,13 @@ class FirstScreen(Screen[None]):
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        """Say that it goes on."""
+        """Show that xchat is starting."""
         self.query_one(KeyBar).use(self._keymap)
         self.prompt.send_keys = frozenset(self._keymap.keys["send"])
         self.query_one(StatusLine).show(Status(model="xchat", session="", activity="starting"))
 
     def on_resize(self) -> None:
-        """Leave the panel its room."""
+        """Reserve the space of the panel."""
         arrange(self, panel=True)
 
     @on(Prompt.Submitted)

@@ -1,4 +1,4 @@
-"""Where things stand on the chat screen, by the room there is. Shared by the first frame, which comes before anything slow is imported."""
+"""Layout of the chat screen by the size of the terminal. Shared with the first frame, so it imports nothing slow."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from textual.screen import Screen
 from tui.actions.bindings import Keymap
 
 BESIDE_COLUMNS = 100
-"""From this width on the panel stands beside the conversation."""
+"""Least width for the panel beside the conversation."""
 WIDE_COLUMNS = 180
-"""From this width on there is room for two columns of panes beside the conversation."""
+"""Least width for two columns of panes beside the conversation."""
 BELOW_ROWS = 26
-"""Narrower, it stands below from this height on; else only in the place of the conversation."""
+"""Least height for the panel below the conversation; lower, it replaces the conversation."""
 BELOW_COLUMNS = 36
-"""Narrower than this the panel does not stand below either."""
+"""Least width for the panel below the conversation."""
 SHORT_ROWS = 16
-"""Lower than this, the prompt goes without a frame and the keys without a line."""
+"""Below this height, the prompt has no frame and the footer is hidden."""
 NARROW_COLUMNS = 10
-"""Narrower than this nothing can be read, and the screen says so."""
+"""Below this width, only a notice is shown."""
 
 ROOM_CSS = """
     background: $background;
@@ -38,9 +38,9 @@ ROOM_CSS = """
 
 
 def arrange(screen: Screen[None], *, panel: bool, over: bool = False) -> bool:
-    """Place things by the size of the screen; returns whether the panel and the conversation both have room.
+    """Lay out the screen by its size; returns whether the panel and the conversation both fit.
 
-    Where they have not, the panel is shown when it was asked to stand in the conversation's place (`over`).
+    Where they don't, the panel replaces the conversation if `over` is set.
     """
     columns, rows = screen.app.size
     beside = columns >= BESIDE_COLUMNS
@@ -55,7 +55,7 @@ def arrange(screen: Screen[None], *, panel: bool, over: bool = False) -> bool:
 
 
 def welcome(keymap: Keymap) -> tuple[str, ...]:
-    """What stands in an empty conversation."""
+    """Lines shown in an empty conversation."""
     words = {"help": "help", "palette": "commands", "sessions": "sessions", "models": "models"}
     keys = "   ".join(f"{keymap.shown(action)} {word}" for action, word in words.items() if keymap.shown(action))
     return ("Write a message and press Enter.", "", keys)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class LibraryController:
-    """Works with conversations that are saved."""
+    """Works with saved conversations."""
 
     def __init__(self, context: ChatContext) -> None:
         self._context = context
         self._fallen: frozenset[str] = frozenset()
-        """Figures that were below this host's history in the turn before: reported once, until one has recovered."""
+        """Figures below this host's history in the previous turn; each is reported once until it recovers."""
 
     def on_event(self, event: Event) -> None:
         """Handle an event of the session."""
@@ -29,12 +29,12 @@ class LibraryController:
             self._context.run_worker(self._compare_with_history(event), group="regression", exclusive=True)
 
     def new_session(self) -> None:
-        """Begin another conversation."""
+        """Start a new session."""
         self._context.live().new_session()
         self._context.prompt.focus()
 
     def sessions(self) -> None:
-        """Find a conversation and go on with it."""
+        """Open the session browser."""
         from tui.library.sessions import SessionsScreen
 
         context, session = self._context, self._context.live()
@@ -54,7 +54,7 @@ class LibraryController:
         context.open(browser, go_on)
 
     async def rename(self, title: str) -> None:
-        """Give this conversation another title."""
+        """Rename this session."""
         session = self._context.live()
         if session.info is None:
             raise UsageError("This session has no title yet", "It is saved with its first message", "Send one first.")
@@ -62,32 +62,30 @@ class LibraryController:
         self._context.set_status(session=title)
 
     async def offer_interrupted(self) -> None:
-        """Report a conversation that was cut off by the end of the program."""
+        """Report a conversation that was interrupted when the program last ended."""
         try:
             info = await self._context.live().library.interrupted()
         except XchatError:
             return
         if info is not None:
-            key = self._context.key("sessions")
-            self._context.notify(
-                "The last conversation was cut off", f"“{info.title}” is saved up to where it stopped", f"{key} goes on with it."
-            )
+            detail = f"“{info.title}” is saved up to where it stopped"
+            self._context.notify("The last conversation was cut off", detail, "Resume it", "sessions")
 
     async def resume(self, session_id: int, message_id: int | None = None) -> None:
-        """Go on with a saved conversation (0 is the newest), at one of its messages."""
+        """Resume a saved session (0 is the newest), at one of its messages."""
         session = self._context.live()
         try:
             if session_id == 0:
                 newest = next(iter(await session.library.sessions(limit=1)), None)
                 if newest is None:
-                    self._context.notify("There is no session to go on with", "This is a new one.")
+                    self._context.notify("There is no session to resume", "A new one was started.")
                     return
                 session_id = newest.id
             if session_id != session.session_id:
                 await session.resume(session_id)
             if message_id is not None:
                 session.show_message(message_id)
-                # After the events of the session have reached the transcript.
+                # After the session's events have reached the transcript.
                 self._context.screen.call_later(self._choose_message, message_id)
         except XchatError as error:
             self._context.report(error)
@@ -98,7 +96,7 @@ class LibraryController:
             self._context.transcript.choose(place)
             self._context.transcript.focus()
 
-    # What was measured
+    # Measurements
 
     def performance(self) -> None:
         """Show the turns of this session with their charts."""
@@ -107,7 +105,7 @@ class LibraryController:
             self._show_measurements(info)
 
     def export(self, words: str) -> None:
-        """Export this session: pick a format, or give one and perhaps a file."""
+        """Export this session: pick a format, or name one and optionally a file."""
         from tui.library.export import Order
 
         info = self._logged_info()
@@ -156,14 +154,14 @@ class LibraryController:
         news = [one for one in found if one.figure not in self._fallen]
         self._fallen = fallen
         if news:
-            key = self._context.program.keymap.shown("performance")
-            hint = f"{key} shows the turns of this session." if key else ""
-            self._context.program.show_notice(Notice("warning", "Slower than usual", ". ".join(one.sentence for one in news), hint))
+            detail = ". ".join(one.sentence for one in news)
+            notice = Notice("warning", "Slower than usual", detail, "See the turns of this session", "performance")
+            self._context.program.show_notice(notice)
 
-    # Care
+    # Database
 
     async def check_database(self) -> None:
-        """After an unclean end: check the database, on a thread."""
+        """Check the database after an unclean exit, on a thread."""
         from engine.store.upkeep import maintenance
 
         session = self._context.live()
@@ -175,5 +173,5 @@ class LibraryController:
             self._context.report(error)
             return
         if not report.whole:
-            detail = f"xchat did not end as it should last time, and a check found: {report.problems[0]}"
-            self._context.program.show_notice(Notice("error", "The database is damaged", detail, "Leave xchat and run `xchat db repair`."))
+            detail = f"xchat did not exit cleanly last time; the check found: {report.problems[0]}"
+            self._context.program.show_notice(Notice("error", "The database is damaged", detail, "Quit xchat and run `xchat db repair`."))

@@ -1,4 +1,4 @@
-"""Facts and requests that travel between the widgets of more than one screen."""
+"""Messages between widgets of more than one screen."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 @dataclass
 class SessionEvent(Message, bubble=False):
-    """An event of the session. Delivered through the screen's queue, so that widgets are touched in their own context."""
+    """An event of the session, delivered through the screen's message queue."""
 
     event: Event

@@ -1,4 +1,4 @@
-"""Models and chunk size: load, fetch and quantize models; change stream_batch."""
+"""Chat-screen actions: load, fetch and quantize models; change stream_batch."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class ModelsController:
-    """Loads models, and makes or fetches one at a time."""
+    """Loads models; fetches or quantizes one at a time."""
 
     def __init__(self, context: ChatContext) -> None:
         self._context = context
         self._making: Making | None = None
         self._first_pending = True
-        """The first model has neither come nor failed."""
+        """The first model has neither loaded nor failed."""
         self._loading = False
         self._remembered_preset: str | None = None
 
@@ -56,7 +56,7 @@ class ModelsController:
                 self._remember(preset=preset.name)
 
     def _remember(self, *, preset: str, **more: str) -> None:
-        """Keep a choice for the next start; on a thread, since it waits for the disk."""
+        """Save a choice for the next start, on a thread."""
         self._remembered_preset = preset
         self._context.run_worker(asyncio.to_thread(remember, preset=preset, **more), group="remember")
 
@@ -69,7 +69,7 @@ class ModelsController:
             self._context.report(event.error)
 
     def _offer_what_fits(self, ref: ModelRef, error: TooLargeError) -> None:
-        """A model is too large: let the user choose a change that makes it fit, or insist."""
+        """Let the user choose a change that makes a too large model fit, or load it anyway."""
         from tui.models.too_large import INSIST, TooLargeScreen
 
         switching = self._context.live().switching
@@ -90,13 +90,13 @@ class ModelsController:
                 await self._context.program.restart()
 
         self._context.set_status(activity="the engine has stopped")
-        detail = f"{error.detail or error.title}\n\nThe conversation is saved. Only starting xchat again brings the engine back."
+        detail = f"{error.detail or error.title}\n\nThe conversation is saved. Restart xchat to use the engine again."
         dialog = Confirm("The engine has stopped", detail, yes="Restart", no="Not now", safe=True)
         self._context.open(dialog, restart)
 
     @property
     def first_expected(self) -> bool:
-        """Whether a model is on its way and none is there yet."""
+        """Whether the first model is still being loaded."""
         session = self._context.session
         return session is None or session.slot.loading or (session.engine is None and (self._first_pending or self._loading))
 
@@ -188,11 +188,9 @@ class ModelsController:
             make(True)
 
     def _make(self, making: Making) -> None:
-        """Let it run behind a dialog; one at a time."""
+        """Run a job behind a dialog; one at a time."""
         if self._making is not None:
-            self._context.notify(
-                "Something is being made already", self._making.title, f"{self._context.key('models')} shows how far it is."
-            )
+            self._context.notify("Another model is being prepared", self._making.title, "See its progress", "models")
             return
         self._making = making
         self._watch(making)
@@ -218,7 +216,7 @@ class ModelsController:
         if path is None:
             return
         if making.hidden:
-            self._context.notify(f"{path.name} is here", hint=f"{self._context.key('models')} loads it.")
+            self._context.notify(f"{path.name} is ready", "", "Load it", "models")
         else:
             self.load(path)
 
@@ -230,7 +228,7 @@ class ModelsController:
                 screen.dismiss()
 
     def load(self, ref: ModelRef) -> None:
-        """Load a model in the background; its progress is in the status line, a failure is a notice."""
+        """Load a model in the background; the status line shows progress, a notice reports failure."""
         self._context.run_worker(self._load(ref), group="load", exclusive=True)
 
     async def _load(self, ref: ModelRef) -> None:
@@ -254,20 +252,9 @@ class ModelsController:
 
     # stream_batch
 
-    def bigger_batch(self) -> None:
-        """More tokens per chunk."""
-        session = self._context.live()
-        larger = [batch for batch in BATCHES if batch > session.slot.stream_batch]
-        if larger:
-            session.slot.set_stream_batch(larger[0])
-
-    def smaller_batch(self) -> None:
-        """Fewer tokens per chunk."""
-        session = self._context.live()
-        smaller = [batch for batch in BATCHES if batch < session.slot.stream_batch]
-        if smaller:
-            session.slot.set_stream_batch(smaller[-1])
-
-    def auto_batch(self) -> None:
-        """Let xchat choose."""
-        self._context.live().slot.set_stream_batch("auto")
+    def step_batch(self, step: int) -> None:
+        """Use the next larger (+1) or smaller (-1) number of tokens per chunk of BATCHES."""
+        slot = self._context.live().slot
+        wanted = [batch for batch in BATCHES[::step] if (batch - slot.stream_batch) * step > 0]
+        if wanted:
+            slot.set_stream_batch(wanted[0])

@@ -1,4 +1,4 @@
-"""The connection to the terminal: fewer bytes and longer pauses while it is slow."""
+"""Pacing by the connection to the terminal: fewer bytes and longer pauses while it is slow."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tui.chat.context import ChatContext
 from tui.terminal.link import LinkWatch, Pacer
 
 CHECK_EVERY_S = 1.0
-"""Between two looks whether a slow connection has recovered, whether anything goes on or not."""
+"""Interval of the checks whether a slow connection has recovered."""
 
 REMOTE_JUMP = 8
-"""Lines that the conversation scrolls at once over a connection where each step costs a whole picture."""
+"""Lines that the conversation scrolls at once over a remote connection, where each step repaints everything."""
 
 
 class PacingController:
-    """Owns the pace of painting, and follows what the connection can carry."""
+    """Adapts the pace of painting to the connection."""
 
     def __init__(self, context: ChatContext, *, remote: bool, low_bandwidth: bool, slow_changed: Callable[[bool], None]) -> None:
         """`slow_changed` is called when the connection turns slow (True) or recovers."""
@@ -45,13 +45,13 @@ class PacingController:
         return program.bytes_written(), slowed, program.link()
 
     def check_link(self, now_s: float) -> None:
-        """Send fewer bytes while the connection is slow, unless that was asked for anyway. `now_s`: any monotonic clock."""
+        """Send fewer bytes while the connection is slow, unless `--low-bandwidth` is set. `now_s`: any monotonic clock."""
         context, session = self._context, self._context.session
         slowed: bool | None
         if session is not None and session.busy:
             slowed = self.pacer.held_up if self._watch.slow else self.pacer.slowed
         else:
-            # While nothing is painted, nothing is learnt about the connection unless it is asked.
+            # While nothing is painted, only a probe can measure the connection.
             slowed = context.program.probe_line() if self._watch.slow and not self._low_bandwidth else None
         self._show_starved(now_s)
         if self._low_bandwidth or not self._watch.sample(slowed=slowed, now_s=now_s):
@@ -70,14 +70,14 @@ class PacingController:
         if slow:
             context.notify(
                 "The connection is slow",
-                "Text comes first, charts repaint less, with fewer colours.",
+                "Text is sent first; charts repaint less often, with fewer colours.",
                 "Start with --low-bandwidth, or use ssh -C.",
             )
         else:
             context.notify("Connection recovered", "Full repaint rate restored.")
 
     def _show_starved(self, now_s: float) -> None:
-        """Say when it is the machine that is slow: then nothing is spared, since sending less would not help."""
+        """Show when the machine is slow; sending less would not help then."""
         session = self._context.session
         starved = self._context.program.link().excused_s > 0 and session is not None and session.busy
         if self._starved.sample(slowed=starved, now_s=now_s):

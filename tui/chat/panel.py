@@ -1,4 +1,4 @@
-"""The instrument panel on the chat screen: its place, and the figures it is fed with."""
+"""The instrument panel on the chat screen: its place and its data."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from tui.panel.panel import Panel
 
 REMOTE_TICK_S = 1.0
-"""Time between two sets of figures over a connection where each repaint of the panel costs a whole picture."""
+"""Sampling interval over a remote connection."""
 
 CHARTS_WAIT_S = 4.0
-"""Longest time that the panel waits while the connection is busy with text."""
+"""Longest time without a panel update while text is being sent."""
 
 PANEL_FILE = "panel.json"
 """Name of the panel's arrangement in the state folder."""
 
 
 class PanelController:
-    """Mounts, places and feeds the panel; keeps the session's figures in the status line."""
+    """Mounts, places and updates the panel; shows the session's state in the status line."""
 
     def __init__(self, context: ChatContext, *, remote: bool, low_bandwidth: bool) -> None:
         self._context = context
@@ -45,7 +45,7 @@ class PanelController:
         self.pacing = PacingController(context, remote=remote, low_bandwidth=low_bandwidth, slow_changed=self._slow_changed)
 
     async def mount(self) -> None:
-        """Put the panel in its place and let it follow the instruments."""
+        """Mount the panel and subscribe it to the instruments."""
         from tui.drawing.braille import glyphs_for
         from tui.panel.arrangements import Arrangements
         from tui.panel.panel import Panel
@@ -78,11 +78,11 @@ class PanelController:
                 self._context.report(event.error)
 
     def place(self) -> bool:
-        """Place the panel by the room there is. Returns whether it and the conversation both have room."""
+        """Place the panel by the size of the screen. Returns whether it and the conversation both fit."""
         return arrange(self._context.screen, panel=self._wanted, over=self._over)
 
     def toggle(self) -> None:
-        """Show or hide the panel; on a small screen it takes the conversation's place, and the keys, until it goes again."""
+        """Show or hide the panel; on a small screen it replaces the conversation and takes the focus."""
         if self.place():
             self._wanted = not self._wanted
             self.place()
@@ -94,7 +94,7 @@ class PanelController:
             target.focus()
 
     def commands(self) -> list[Command]:
-        """Commands that show and hide single panes, for the palette."""
+        """Palette commands that show or hide one pane."""
         from tui.panel.panel import PANES
 
         if self.widget is None:
@@ -103,7 +103,7 @@ class PanelController:
         return [Command(f"Measure: {pane.title.lower()} pane", about, "", partial(toggle, pane.id)) for pane in PANES]
 
     def host_measured(self, limits: HostLimits) -> None:
-        """Use new measurements of what this machine can do."""
+        """Apply new measurements of this machine's limits."""
         self._context.live().instruments.meter.limits = limits
 
     def painted(self, painted: Painted) -> None:
@@ -120,12 +120,12 @@ class PanelController:
         self._context.set_status(batch=wording.batch(session.preset, choice.batch))
 
     def _show_title(self) -> None:
-        """Show the session's title; a new one has it once its row is in the database."""
+        """Show the session's title; a new session has one once it is saved."""
         info = self._context.session.info if self._context.session is not None else None
         self._context.set_status(session=(info.title if info is not None else "") or "new session")
 
     def _show_threads(self) -> None:
-        """Show how many threads decode; `auto` changes that while tokens flow."""
+        """Show the number of decode threads; `auto` changes it during an answer."""
         session = self._context.session
         now = session.threads_now if session is not None else None
         if session is not None and now is not None:
@@ -148,5 +148,5 @@ class PanelController:
         self.pacing.check_link(now_s)
 
     def _text_first(self, now_s: float) -> bool:
-        """Whether the panel waits for text on its way to the terminal."""
+        """Whether the panel has to wait for text that is being sent."""
         return self._context.program.link().behind and now_s - self._fed_s < CHARTS_WAIT_S

@@ -1,4 +1,4 @@
-"""The profiler on the chat screen: record, choose how, and view captures."""
+"""Chat-screen actions: record captures, choose how, and view them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class ProfilingController:
-    """Records one capture at a time, saves and shows it."""
+    """Records one capture at a time; saves and shows it."""
 
     def __init__(self, context: ChatContext) -> None:
         self._context = context
         self._request: CaptureRequest | None = None
-        """What was chosen last."""
+        """The last choice in the capture dialog."""
         self._last: CaptureRecord | None = None
-        """The latest capture, for a program that keeps no database."""
+        """The latest capture, for sessions without a database."""
         self._profiler: Profiler | None = None
 
     @property
     def profiler(self) -> Profiler:
-        """The profiler of this run, made when it is first needed."""
+        """The profiler, created on first use."""
         if self._profiler is None:
             from engine.profiling.profiler import Profiler
 
@@ -39,17 +39,17 @@ class ProfilingController:
         return self._profiler
 
     async def close(self) -> None:
-        """End a running capture; no py-spy stays behind."""
+        """End a running capture and its py-spy process."""
         if self._profiler is not None:
             await self._profiler.close()
 
     def on_event(self, event: Event) -> None:
-        """Handle an event of the session: count tokens."""
+        """Count the tokens of an answer."""
         if isinstance(event, AnswerGrew):
             self.profiler.tokens.feed(event.answer_id, event.token_ns)
 
     def capture(self) -> None:
-        """Record; while a capture runs, end it and keep what there is."""
+        """Start a capture, or end the running one early and keep it."""
         active = self.profiler.active
         if active is not None:
             active.stop_early()
@@ -57,7 +57,7 @@ class ProfilingController:
             self._record(self._chosen_request())
 
     def capture_mode(self) -> None:
-        """Choose what is recorded and how long, and begin."""
+        """Choose mode and length, and start a capture."""
         from tui.flame.capture import CaptureDialog
 
         def begin(request: CaptureRequest | None) -> None:
@@ -104,12 +104,12 @@ class ProfilingController:
         self._context.run_worker(self._follow(capture), group="capture")
 
     async def _follow(self, capture: Capture) -> None:
-        """Count down, save, show."""
+        """Show the countdown, then save and show the capture."""
         from engine.profiling.records import MODE_TEXTS, CaptureMode
         from tui.flame.capture import CaptureOverlay
 
-        key = self._context.key
-        overlay = CaptureOverlay(capture, end_key=key("capture"), cancel_key=key("stop"))
+        reach = self._context.reach
+        overlay = CaptureOverlay(capture, end_key=reach("capture"), cancel_key=reach("stop"))
         await self._context.screen.mount(overlay)
         try:
             record = await capture.result()
@@ -127,7 +127,7 @@ class ProfilingController:
         await self._view(self._last)
 
     async def _saved(self, record: CaptureRecord) -> CaptureRecord:
-        """The record with its number, if this program logs."""
+        """Save a capture if the session is logged; returns it with its id."""
         session = self._context.session
         if session is None or not session.logging:
             return record
@@ -148,12 +148,12 @@ class ProfilingController:
         from tui.flame.screen import FlameScreen
         from tui.flame.subject import CaptureSubject
 
-        # On a thread: the tree of a large profile takes longer than a key may wait for its echo.
+        # On a thread: building the tree of a large profile would block the event loop.
         subject = await asyncio.to_thread(CaptureSubject, record)
         await self._context.screen.app.push_screen(FlameScreen(subject, pick=self._pick))
 
     async def _pick(self) -> CaptureRecord | None:
-        """Let the person choose one of the captures there are."""
+        """Let the user pick one of the saved captures."""
         from engine.store.captures import list_captures, load_capture
         from tui.dialogs.picker import PickOne
         from tui.text.capture_text import capture_line
@@ -164,7 +164,7 @@ class ProfilingController:
             if self._last is not None and self._last.id is None:
                 captures.insert(0, self._last)
             if not captures:
-                self._context.notify("There is no capture yet", f"{self._context.key('capture')} records one.")
+                self._context.notify("There is no capture yet", "", "Record one", "capture")
                 return None
             rows = [(capture, capture_line(capture)) for capture in captures]
             chosen = await self._context.screen.app.push_screen_wait(PickOne("Captures", rows))
@@ -174,6 +174,6 @@ class ProfilingController:
             return None
 
     def _capture_changed(self, on: bool) -> None:
-        """Exclude the turns that a capture touches from comparisons."""
+        """Exclude turns during a capture from comparisons."""
         if self._context.session is not None:
             self._context.session.instruments.meter.capture(on)

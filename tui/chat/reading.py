@@ -1,4 +1,4 @@
-"""The conversation on the screen: its branch, the answer that grows, selecting and copying messages."""
+"""Chat-screen actions: show the branch and the streaming answer, select and copy messages."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tui.transcript.transcript import NO_EXTRAS, Extras
 
 
 class ReadingController:
-    """Shows the branch of the session and what is known of each message."""
+    """Shows the session's branch with notes on each message."""
 
     def __init__(self, context: ChatContext, stream: AnswerStream) -> None:
         self._context = context
         self._stream = stream
         self._extras: dict[int, Extras] = {}
-        """Notes beside and below messages, by message id; kept while branches come and go."""
+        """Notes of messages by message id; kept when the branch changes."""
         self._logged: Mapping[int, TurnRecord] | None = None
-        """Turns of the open session as they were logged, by their answer's id; None until they are read."""
+        """Logged turns of the open session by answer id; None until they are read."""
 
     def on_event(self, event: Event) -> None:
         """Handle an event of the session."""
@@ -63,7 +63,7 @@ class ReadingController:
     def _turn_finished(self, event: TurnFinished) -> None:
         self._stream.end()
         answer = event.answer
-        failure = wording.ending(answer, event.turn, event.error, continue_key=self._context.key("continue_answer"))
+        failure = wording.ending(answer, event.turn, event.error, continue_key=self._context.reach("continue_answer"))
         known = self._extras.get(answer.id, NO_EXTRAS)
         self._extras[answer.id] = replace(known, note=wording.timing_line(event.turn), failure=failure)
         self._context.transcript.finish(answer, self._extras[answer.id])
@@ -73,23 +73,23 @@ class ReadingController:
             self._context.report(event.error)
 
     async def _load_turns(self, info: SessionInfo) -> None:
-        """Show beside the answers of a saved conversation what the log knows of them: model, speed, and why one ended early."""
+        """Read the logged turns of a saved session and show model, speed and stop reason with its answers."""
         session = self._context.live()
         try:
             turns = await session.library.reader.read(turns_of, info.id)
         except XchatError:
-            return  # the conversation is there; a failing database is reported by the log itself
+            return  # a failing database is reported by the log itself
         if session.session_id == info.id:
             self._logged = {turn.id: turn for turn in turns}
             self._context.transcript.decorate(self._branch_extras())
 
     def show_branch(self) -> None:
-        """Show the session's branch as it is now."""
+        """Show the current branch."""
         if self._context.session is not None:
             self._context.transcript.show(self._context.branch, self._branch_extras())
 
     def _branch_extras(self) -> Mapping[int, Extras]:
-        """Extras of the branch, with the place of each message among its siblings."""
+        """Extras of the branch, with each message's position among its siblings."""
         session = self._context.live()
         found: dict[int, Extras] = {}
         for message in session.branch:
@@ -99,41 +99,26 @@ class ReadingController:
         return found
 
     def _logged_extras(self, message: Message) -> Extras:
-        """What the log knows of an answer that was not written by this process."""
+        """Extras of an answer from the log, for one that this process did not generate."""
         if self._logged is None or message.role is not Role.ASSISTANT:
             return NO_EXTRAS
         turn = self._logged.get(message.id)
         error = XchatError(turn.error) if turn is not None and turn.error else None
-        failure = wording.ending(message, turn, error, continue_key=self._context.key("continue_answer"))
+        failure = wording.ending(message, turn, error, continue_key=self._context.reach("continue_answer"))
         known = Extras(failure=failure) if turn is None else Extras(label=turn.model, note=wording.timing_line(turn), failure=failure)
         self._extras[message.id] = known
         return known
 
     # Actions
 
-    def page_up(self) -> None:
-        """Scroll up a page."""
-        self._context.transcript.scroll_pages(-1)
-
-    def page_down(self) -> None:
-        """Scroll down a page."""
-        self._context.transcript.scroll_pages(1)
-
-    def select_previous(self) -> None:
-        """Select the message above."""
-        self._select(-1)
-
-    def select_next(self) -> None:
-        """Select the message below."""
-        self._select(1)
-
-    def _select(self, step: int) -> None:
+    def select(self, step: int) -> None:
+        """Select the message above (-1) or below (+1)."""
         transcript = self._context.transcript
         transcript.choose_step(step)
         (self._context.prompt if transcript.chosen_id is None else transcript).focus()
 
     def leave_selection(self) -> bool:
-        """Drop the selected text, or else the selected message. Returns whether there was one."""
+        """Clear the text selection, else the message selection. Returns whether there was one."""
         context = self._context
         if context.screen.selections:
             context.screen.clear_selection()
@@ -154,7 +139,7 @@ class ReadingController:
         self._context.set_status(activity="thinking is shown" if unfolded else "thinking is folded")
 
     async def copy_message(self) -> None:
-        """Copy the text selected with the mouse, else the selected message, else the last answer."""
+        """Copy the selected text, else the selected message, else the last answer."""
         screen = self._context.screen
         selected = screen.get_selected_text()
         if selected:
@@ -183,7 +168,7 @@ class ReadingController:
         return next((message.text for message in reversed(self._context.branch) if message.role is Role.ASSISTANT), "")
 
     def show_prompt(self) -> None:
-        """Show the last prompt as the model got it."""
+        """Show the last prompt after the chat template."""
         from tui.dialogs.text import PromptScreen
 
         session = self._context.session

@@ -1,4 +1,4 @@
-"""The chat screen: the conversation, the prompt, and the panel beside or below them, by the room there is."""
+"""The chat screen: conversation and prompt, with the panel beside or below."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.events import Event, Notice
 from engine.paths import state_dir
 from engine.session.session import Session
 from tui.actions.bindings import OF_THE_APP, Handler, bindings_for
-from tui.actions.footer import ActionRequested, KeyBar
+from tui.actions.footer import KeyBar
 from tui.actions.registry import Action, Scope, action_names
 from tui.chat.compose import ComposeController
 from tui.chat.context import ChatContext, Program
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 HISTORY_FILE = "prompts.jsonl"
 
 NOTICES = "textual-toastrack"
-"""Textual's name for the place of its notices."""
+"""Id of Textual's container of notices."""
 
 
 class ChatScreen(Screen[None]):
-    """Owns the widgets and the controllers; hands them the session's events and the user's actions."""
+    """Owns the widgets and the controllers; passes them the session's events and the user's actions."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, leave_out=OF_THE_APP)]
     AUTO_FOCUS = "#prompt"
@@ -60,7 +60,7 @@ class ChatScreen(Screen[None]):
         typed: str = "",
         submitted: str | None = None,
     ) -> None:
-        """`typed` and `submitted` are what the user did before this screen was there."""
+        """`typed` and `submitted` are text from the first frame."""
         super().__init__(id="chat")
         self._program = program
         self._open_session = open_session
@@ -84,15 +84,15 @@ class ChatScreen(Screen[None]):
         self.models = ModelsController(context)
         self.library = LibraryController(context)
         self.composing = ComposeController(context, model_expected=lambda: self.models.first_expected, waiting=submitted)
-        # A waiting message is sent once the model is shown, and what it continues is written below the new answer.
+        # Composing comes last: it sends a queued message and extends an answer after the others have shown the event.
         self._listeners = (self.panel, self.profiling, self.reading, self.models, self.library, self.composing)
         self.actions = self._actions()
 
     def _actions(self) -> Mapping[str, Handler]:
-        """Who does what; those whose action takes an argument are called with it."""
+        """The handler of each action; called with the argument where the action has one."""
         compose, reading, transcript = self.composing, self.reading, self.transcript
         models, library, panel, profiling = self.models, self.library, self.panel, self.profiling
-        switching = SwitchingController(self.context)
+        switching, live = SwitchingController(self.context), self.context.live
         return {
             "stop": self._stop,
             "regenerate": compose.regenerate,
@@ -101,10 +101,10 @@ class ChatScreen(Screen[None]):
             "system_prompt": compose.system_prompt,
             "change_setting": compose.change_setting,
             "read_file": compose.read_file,
-            "select_previous": reading.select_previous,
-            "select_next": reading.select_next,
-            "page_up": reading.page_up,
-            "page_down": reading.page_down,
+            "select_previous": lambda: reading.select(-1),
+            "select_next": lambda: reading.select(1),
+            "page_up": lambda: transcript.scroll_pages(-1),
+            "page_down": lambda: transcript.scroll_pages(1),
             "to_start": transcript.to_start,
             "to_end": transcript.to_end,
             "toggle_thinking": reading.toggle_thinking,
@@ -118,19 +118,19 @@ class ChatScreen(Screen[None]):
             "export": library.export,
             "performance": library.performance,
             "models": models.models,
-            "bigger_batch": models.bigger_batch,
-            "smaller_batch": models.smaller_batch,
-            "auto_batch": models.auto_batch,
+            "bigger_batch": lambda: models.step_batch(1),
+            "smaller_batch": lambda: models.step_batch(-1),
+            "auto_batch": lambda: live().slot.set_stream_batch("auto"),
             "presets": switching.presets,
-            "next_preset": switching.next_preset,
-            "previous_preset": switching.previous_preset,
+            "next_preset": lambda: live().switching.next_preset(1),
+            "previous_preset": lambda: live().switching.next_preset(-1),
             "use_quant": switching.use_quant,
-            "next_quant": switching.next_quant,
-            "previous_quant": switching.previous_quant,
+            "next_quant": lambda: live().switching.next_quant(1),
+            "previous_quant": lambda: live().switching.next_quant(-1),
             "use_threads": switching.use_threads,
-            "fewer_threads": switching.fewer_threads,
-            "more_threads": switching.more_threads,
-            "switch_back": switching.switch_back,
+            "fewer_threads": lambda: live().switching.more_threads(-1),
+            "more_threads": lambda: live().switching.more_threads(1),
+            "switch_back": switching.back,
             "toggle_panel": panel.toggle,
             "capture": profiling.capture,
             "capture_mode": profiling.capture_mode,
@@ -138,7 +138,7 @@ class ChatScreen(Screen[None]):
         }
 
     def compose(self) -> ComposeResult:
-        """Conversation and panel, prompt, status, keys; over them what is said where none of it has room."""
+        """Lay out conversation and panel, prompt, status line, footer, and the notice of a narrow screen."""
         with Container(id="desk"):
             yield self.transcript
             yield Container(id="panel-place")
@@ -148,7 +148,7 @@ class ChatScreen(Screen[None]):
         yield Static("Too narrow", id="narrow")
 
     def on_mount(self) -> None:
-        """Take over from the first frame, and start."""
+        """Take over from the first frame and start the session."""
         keymap = self._program.keymap
         self.key_bar.use(keymap)
         self.prompt.send_keys = frozenset(keymap.keys["send"])
@@ -165,7 +165,7 @@ class ChatScreen(Screen[None]):
         await self.profiling.close()
 
     async def _start(self) -> None:
-        """Open the session, resume what was asked for, load the model, mount the panel."""
+        """Open or resume the session, load the model, mount the panel."""
         session = self.context.session = await self._open_session()
         session.turns.action_names = action_names(self._program.keymap.keys)
         session.subscribe(self._on_engine_event)
@@ -188,7 +188,7 @@ class ChatScreen(Screen[None]):
         await self.panel.mount()
 
     def send(self, text: str) -> None:
-        """Send a text that was submitted before this screen was there."""
+        """Send a text that was submitted in the first frame."""
         self.prompt.put(text)
         self.prompt.action_send()
 
@@ -197,12 +197,12 @@ class ChatScreen(Screen[None]):
         self.composing.ask_argument(action)
 
     def _stop(self) -> None:
-        """Cancel the running capture, else drop what is selected, else stop what is running."""
+        """Cancel the running capture, else clear the selection, else stop the answer."""
         if not self.profiling.cancel() and not self.reading.leave_selection():
             self.composing.stop()
 
     def _place_notices(self) -> None:
-        """Keep notices above the prompt, however tall it grows."""
+        """Keep notices above the prompt, whatever its height."""
         for rack in self.query(f"#{NOTICES}"):
             rack.styles.margin = (0, 0, max(1, self.size.height - self.prompt.region.y), 0)
 
@@ -212,15 +212,11 @@ class ChatScreen(Screen[None]):
         self.post_message(SessionEvent(event))
 
     def on_session_event(self, message: SessionEvent) -> None:
-        """Hand an event of the session to the controllers."""
+        """Pass an event of the session to the controllers."""
         for listener in self._listeners:
             listener.on_event(message.event)
         if isinstance(message.event, Notice):
             self._program.show_notice(message.event)
-
-    @on(ActionRequested)
-    def _action_requested(self, message: ActionRequested) -> None:
-        self._program.do(message.action_id)
 
     @on(Prompt.Submitted)
     def _submitted(self, message: Prompt.Submitted) -> None:
@@ -240,15 +236,15 @@ class ChatScreen(Screen[None]):
         self.reading.switch_sibling(message.message_id, message.step)
 
     def on_panel_host_measured(self, message: Panel.HostMeasured) -> None:
-        """What this machine can do was measured from the panel."""
+        """Apply the limits of this machine that the panel measured."""
         self.panel.host_measured(message.limits)
 
     def on_resize(self) -> None:
-        """Place the panel by the room there is."""
+        """Place the panel by the size of the screen."""
         self.panel.place()
 
     def on_key(self, event: events.Key) -> None:
-        """Typing while the transcript has the focus goes to the prompt."""
+        """Redirect typing from the transcript to the prompt."""
         if self.focused is self.transcript and event.is_printable and event.character:
             event.stop()
             self.transcript.choose(None)
@@ -256,7 +252,7 @@ class ChatScreen(Screen[None]):
             self.prompt.insert(event.character)
 
     def on_paste(self, event: events.Paste) -> None:
-        """Pasting while the transcript has the focus goes to the prompt."""
+        """Redirect a paste from the transcript to the prompt."""
         if self.focused is self.transcript:
             event.stop()
             self.prompt.focus()
@@ -264,6 +260,6 @@ class ChatScreen(Screen[None]):
 
 
 def _import_slow_parts() -> None:
-    """What answers and the panel will need; loaded on a thread while nobody waits for it."""
+    """Import what answers and the panel need. Called on a thread."""
     import tui.panel.panel
     import tui.transcript.markdown  # noqa: F401

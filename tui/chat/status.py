@@ -1,4 +1,4 @@
-"""The line that says what is loaded, where one is, and what is going on."""
+"""The status line: model, session, preset and activity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEPARATOR = "  ·  "
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the line shows."""
+    """Contents of the status line."""
 
     model: str = ""
     quant: str = ""
@@ -24,19 +24,19 @@ class Status:
     batch: str = ""
     """`stream_batch`, as in `4 auto`."""
     threads: str = ""
-    """How many decode, as in `2 threads auto`."""
+    """Decode threads, as in `2 threads auto`."""
     logged: bool = True
     activity: str = ""
-    """What is going on: loading, reading the prompt, answering."""
+    """Current activity: loading, reading the prompt, answering."""
     left_out: int = 0
-    """Oldest turns that the model no longer sees."""
+    """Number of oldest turns that no longer fit into the context."""
     unseen: bool = False
-    """New text waits below."""
+    """New text is below the visible part."""
     slow_line: bool = False
     busy_machine: bool = False
 
     def parts(self) -> list[tuple[int, str, str]]:
-        """(importance, from 0; what it is; text), left to right. The least important go first when there is no room."""
+        """(importance, 0 is highest; style; text), left to right. The least important are dropped when there is no room."""
         name = f"{self.model} {self.quant}".strip()
         window = f"{self.left_out} oldest {'turn' if self.left_out == 1 else 'turns'} left out" if self.left_out else ""
         return [
@@ -51,7 +51,7 @@ class Status:
         ]
 
     def right(self, end_key: str) -> str:
-        """The text at the right end; `end_key` jumps to the end of the conversation."""
+        """Text at the right end; `end_key` jumps to the end of the conversation."""
         return f"new text below, {end_key}".rstrip(", ") if self.unseen else self.activity
 
 
@@ -70,7 +70,7 @@ def fitted(status: Status, width: int, end_key: str = "") -> tuple[list[tuple[st
 
 
 class StatusLine(Widget):
-    """One line, repainted only when what it says changes."""
+    """Shows a `Status` on one line; repainted only when it changes."""
 
     DEFAULT_CSS = """
     StatusLine {
@@ -84,21 +84,21 @@ class StatusLine(Widget):
         super().__init__(id=id)
         self._status = Status()
         self.end_key = ""
-        """Jumps to the end of the conversation, as users write the key."""
+        """Key that jumps to the end of the conversation, for display."""
 
     @property
     def status(self) -> Status:
-        """What is shown."""
+        """The status shown."""
         return self._status
 
     def show(self, status: Status) -> None:
-        """Show this."""
+        """Show a status."""
         if status != self._status:
             self._status = status
             self.refresh()
 
     def render(self) -> Content:
-        """The line at its present width."""
+        """Render the line at the current width."""
         parts, right = fitted(self._status, self.size.width, self.end_key)
         styles = {"model": "bold $foreground", "alarm": "bold $warning", "plain": ""}
         left = Content(SEPARATOR).join(Content.styled(text, styles[kind]) for kind, text in parts)

@@ -1,4 +1,4 @@
-"""An answer on its way to the screen: what arrives is gathered, and painted when the terminal has taken the last of it."""
+"""Streaming an answer to the screen: collect chunks, and paint when the terminal has drawn the previous ones."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from engine.clock import now_ns
 from engine.events import AnswerGrew, Painted
 from engine.metrics.link import Link
 from engine.metrics.pacing import UI_SHARE, Choice, Costs, smallest_batch
-from tui.terminal.link import ASKED_SHARE, FASTEST_S, LOOK_AGAIN_S, Pacer
+from tui.terminal.link import ASKED_SHARE, CHECK_AGAIN_S, FASTEST_S, Pacer
 from tui.transcript.transcript import Transcript
 
 SMOOTHING = 0.2
 """Share of the newest measurement in the running averages."""
 
 REPACE_S = 1.0
-"""How often `auto` thinks about the batch again."""
+"""Interval between two choices of the batch by `auto`."""
 
 
 class AnswerStream:
-    """Feeds the transcript at the pace that the line and the machine allow."""
+    """Updates the transcript at the pace that the connection and the machine allow."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class AnswerStream:
         painted: Callable[[Painted], None],
         choose: Callable[[Choice], None],
     ) -> None:
-        """`line` says how the terminal is doing; `painted` hears of each flush on the screen; `choose` takes what `auto` chose."""
+        """`line` returns the state of the connection; `painted` is called after each flush, `choose` with the choice of `auto`."""
         self._transcript = transcript
         self.pacer = pacer
         self._line = line
@@ -58,13 +58,13 @@ class AnswerStream:
         self._repaced_s = 0.0
 
     def use_batch(self, batch: int | Literal["auto"]) -> None:
-        """Follow the knob: a fixed batch is painted as it comes, as far as the line allows; `auto` at the usual pace."""
+        """Set stream_batch: a fixed batch is painted on arrival if the connection allows, `auto` at the usual pace."""
         self._auto = batch == "auto"
         self.pacer.floor_s = self.pacer.usual_s if self._auto else FASTEST_S
         self.pacer.share = UI_SHARE if self._auto else ASKED_SHARE
 
     def begin(self, answer_id: int, batch: int) -> None:
-        """An answer starts; `batch` tokens come together at first."""
+        """Start an answer delivered in chunks of `batch` tokens."""
         self._answer_id = answer_id
         self._batch = batch
         self._text.clear()
@@ -74,7 +74,7 @@ class AnswerStream:
         self._repaced_s = time.monotonic()
 
     def add(self, event: AnswerGrew) -> None:
-        """More arrived: paint it when it is due."""
+        """Add a chunk and schedule its painting."""
         if event.answer_id != self._answer_id:
             return
         if event.moved:
@@ -89,7 +89,7 @@ class AnswerStream:
             self._arm(max(0.0, self._flushed_s + self.pacer.pause() - time.monotonic()))
 
     def end(self) -> None:
-        """The answer is whole; whoever finishes the transcript shows its text."""
+        """End the answer; its final text is shown by `Transcript.finish`."""
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
@@ -104,7 +104,7 @@ class AnswerStream:
             return
         now = time.monotonic()
         if not self.pacer.due(self._line(), now):
-            self._arm(LOOK_AGAIN_S)
+            self._arm(CHECK_AGAIN_S)
             return
         text, thinking = "".join(self._text), "".join(self._thinking)
         self._text.clear()

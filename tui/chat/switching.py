@@ -1,4 +1,4 @@
-"""Presets, quants and threads: one key or one command each, in the middle of a conversation."""
+"""Chat-screen actions: switch preset, quant and threads during a conversation."""
 
 from __future__ import annotations
 
@@ -27,28 +27,8 @@ class SwitchingController:
         else:
             context.open(PresetsScreen(session, report=context.report), use)
 
-    def next_preset(self) -> None:
-        """Use the next preset of the list."""
-        self._context.live().switching.next_preset(1)
-
-    def previous_preset(self) -> None:
-        """Use the previous preset of the list."""
-        self._context.live().switching.next_preset(-1)
-
-    def use_quant(self, name: str) -> None:
-        """Use a quant of the model by name."""
-        self._context.live().switching.use_quant(name)
-
-    def next_quant(self) -> None:
-        """Use the next smaller quant of the model."""
-        self._context.live().switching.next_quant(1)
-
-    def previous_quant(self) -> None:
-        """Use the next larger quant of the model."""
-        self._context.live().switching.next_quant(-1)
-
     def use_threads(self, count: str) -> None:
-        """Decode with a number of threads, or `auto`; without a word, show how many and why."""
+        """Set the number of decode threads, or `auto`; without an argument, show the number and the reason."""
         session = self._context.live()
         if not count:
             now = session.threads_now
@@ -60,16 +40,12 @@ class SwitchingController:
         elif count.isdecimal():
             session.switching.use_threads(int(count))
         else:
-            raise UsageError(f"/threads can't be {count!r}", "", "Say a number, or auto.")
+            raise UsageError(f"/threads can't be {count!r}", "", "Give a number, or `auto`.")
 
-    def fewer_threads(self) -> None:
-        """Decode with one thread fewer."""
-        self._context.live().switching.more_threads(-1)
+    def use_quant(self, name: str) -> None:
+        """Use a quant of the model by name."""
+        self._context.live().switching.use_quant(name)
 
-    def more_threads(self) -> None:
-        """Decode with one thread more."""
-        self._context.live().switching.more_threads(1)
-
-    def switch_back(self) -> None:
+    def back(self) -> None:
         """Go back to the settings and the model before the last switch."""
         self._context.live().switching.back()

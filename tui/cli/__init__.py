@@ -1,4 +1,4 @@
-"""The `xchat` command and its subcommands. Textual is imported only when the screen is asked for.
+"""The `xchat` command and its subcommands. Textual is imported only to open the screen.
 
 May import engine.backend, engine.chat, engine.child, engine.clock, engine.config, engine.doctor, engine.errors, engine.events,
 engine.guide, engine.host, engine.lab, engine.last_used, engine.llama, engine.metrics, engine.model_ref, engine.models, engine.paths,

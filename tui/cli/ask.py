@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "ask", help="answer one prompt on standard output", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="the question; standard input, when piped, is added to it")
+    parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="the prompt; piped standard input is appended to it")
     parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, or `builtin`")
     parser.add_argument("--json", action="store_true", help="print one object: text, stop_reason, model, timings")
     parser.add_argument("--no-log", action="store_true", help="do not save this as a session")
@@ -45,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answer, and return the exit code."""
+    """Answer one prompt; returns the exit code."""
     prompt = read_prompt(options.prompt)
     real = redirect_native_output(log_path())
     sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
@@ -53,28 +53,28 @@ def run(options: argparse.Namespace) -> int:
 
 
 def read_prompt(words: list[str]) -> str:
-    """The words of the command line and what is piped in, in that order.
+    """Join the words of the command line and piped input, in this order.
 
     Raises:
-        UsageError: There is neither.
+        UsageError: Both are missing.
     """
     parts = [" ".join(words)] if words else []
     if not sys.stdin.isatty():
         parts.append(sys.stdin.buffer.read().decode("utf-8", "replace"))
     prompt = "\n\n".join(part for part in parts if part.strip())
     if not prompt:
-        raise UsageError("There is no prompt", "", 'Say `xchat ask "…"`, or pipe text into it.')
+        raise UsageError("There is no prompt", "", 'Use `xchat ask "…"`, or pipe text into it.')
     return prompt
 
 
 async def answer(options: argparse.Namespace, prompt: str) -> int:
-    """Load, send, stream, report."""
+    """Load the model, send the prompt, stream the answer."""
     config = load_config()
     preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
     model = first_model(None, config, preset)
     session = await open_session(preset, config, model=model, log=not options.no_log)
     session.turns.action_names = names_of(config)
-    session.subscribe(complain)
+    session.subscribe(report)
     try:
         await session.load(model, preset, force=options.force)
         return await converse(session, prompt, as_json=options.json)
@@ -83,33 +83,33 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
 
 
 def names_of(config: Config) -> dict[str, ActionNames]:
-    """How this person reaches each action."""
+    """Keys and slash commands of each action, with the user's changes."""
     if not config.keys:
         return action_names()
-    from tui.actions.bindings import resolve  # imports Textual, which `ask` doesn't wait for without need
+    from tui.actions.bindings import resolve  # imports Textual, so only if needed
 
     return action_names(resolve(config.keys).keys)
 
 
 async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
-    """Send `prompt` and write the answer as it grows; Ctrl+C stops it and keeps what came.
+    """Send `prompt` and stream the answer; Ctrl+C stops it and keeps the partial answer.
 
-    So do SIGTERM, SIGHUP and an output that takes no more.
+    So do SIGTERM, SIGHUP and a closed output.
 
     Raises:
-        OSError: The output took no more: its reader has gone, or the disk is full.
+        OSError: The output can't be written: its reader is gone, or the disk is full.
     """
     finished: asyncio.Future[TurnFinished] = asyncio.get_running_loop().create_future()
     unwritten: OSError | None = None
     held = ""
 
-    def listen(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal unwritten, held
         if isinstance(event, AnswerGrew) and not as_json and unwritten is None:
             if event.moved:
                 held = "\n\n" if sys.stdout.isatty() else ""
             held += event.text
-            if event.may_move and not sys.stdout.isatty():  # a pipe takes nothing back
+            if event.may_move and not sys.stdout.isatty():  # output to a pipe can't be withdrawn
                 return
             try:
                 sys.stdout.write(held)
@@ -122,8 +122,8 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
             finished.set_result(event)
 
     if session.logging_error is not None:
-        complain(LoggingChanged(False, session.logging_error))
-    session.subscribe(listen)
+        report(LoggingChanged(False, session.logging_error))
+    session.subscribe(on_event)
     stop_on_signals(session)
     session.send(prompt)
     end = await finished
@@ -138,14 +138,14 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
 
 
 def stop_on_signals(session: Session) -> None:
-    """Stop the answer on SIGINT, SIGTERM and SIGHUP; a signal that is ignored stays ignored, as SIGHUP is under nohup."""
+    """Stop the answer on SIGINT, SIGTERM and SIGHUP, unless the signal is ignored, as SIGHUP is under nohup."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(number, session.stop)
 
 
 def exit_code(end: TurnFinished) -> int:
-    """The exit code that an ended answer stands for.
+    """The exit code of a finished answer.
 
     Raises:
         XchatError: The answer failed.
@@ -158,7 +158,7 @@ def exit_code(end: TurnFinished) -> int:
 
 
 def as_object(end: TurnFinished) -> dict[str, Any]:
-    """What `--json` prints."""
+    """The object that `--json` prints."""
     return {
         "text": end.answer.text,
         "stop_reason": end.turn.stop_reason,
@@ -167,8 +167,8 @@ def as_object(end: TurnFinished) -> dict[str, Any]:
     }
 
 
-def complain(event: Event) -> None:
-    """Tell of what a person should know, on standard error."""
+def report(event: Event) -> None:
+    """Print notices and logging errors on standard error."""
     if isinstance(event, LoggingChanged):
         if event.error is not None:
             sys.stderr.write(f"xchat: this answer is not logged: {event.error}\n")

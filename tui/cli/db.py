@@ -1,4 +1,4 @@
-"""`xchat db`: care of the database."""
+"""`xchat db`: maintenance of the database."""
 
 from __future__ import annotations
 
@@ -26,36 +26,38 @@ EXAMPLES = """\
 examples:
   xchat db stats
   xchat db backup ~/xchat-backup.db
-  xchat db retain --max-age-days 180          show what would go
+  xchat db retain --max-age-days 180          show what would be deleted
   xchat db retain --max-age-days 180 --apply
   xchat db bench
 """
 
 DAMAGED = 1
-"""Exit code of a check that found something."""
+"""Exit code of a check that found damage."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `db` to the command line."""
-    parser = subparsers.add_parser("db", help="care of the database", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = subparsers.add_parser(
+        "db", help="maintenance of the database", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     verbs = parser.add_subparsers(required=True, metavar="stats|check|backup|vacuum|repair|retain|bench")
     counting = verbs.add_parser("stats", help="size, rows and age")
     counting.add_argument("--json", action="store_true", help="print one object")
     counting.set_defaults(run=stats)
-    checking = verbs.add_parser("check", help="look for damage")
-    checking.add_argument("--quick", action="store_true", help="pages only, not every index entry")
+    checking = verbs.add_parser("check", help="check for damage")
+    checking.add_argument("--quick", action="store_true", help="check pages only, not every index entry")
     checking.set_defaults(run=check)
     saving = verbs.add_parser("backup", help="copy it while it is in use")
     saving.add_argument("target", type=Path, metavar="FILE")
     saving.add_argument("--force", action="store_true", help="overwrite the file")
     saving.set_defaults(run=backup)
-    verbs.add_parser("vacuum", help="give the space of deleted sessions back to the disk").set_defaults(run=vacuum)
-    mending = verbs.add_parser("repair", help="save what can be read of a damaged file into a new one, with a report")
-    mending.add_argument("--output", type=Path, metavar="FILE", help="write the new file there and leave the damaged one in its place")
+    verbs.add_parser("vacuum", help="free the disk space of deleted sessions").set_defaults(run=vacuum)
+    mending = verbs.add_parser("repair", help="copy what can be read of a damaged file into a new one, with a report")
+    mending.add_argument("--output", type=Path, metavar="FILE", help="write the new file there and keep the damaged one in place")
     mending.set_defaults(run=repair)
-    keeping = verbs.add_parser("retain", help="delete old sessions by age or size; shows what would go unless --apply is given")
-    keeping.add_argument("--max-age-days", type=int, metavar="N", help="sessions not changed for longer")
-    keeping.add_argument("--max-size-mb", type=int, metavar="N", help="the oldest sessions, until the others fit")
+    keeping = verbs.add_parser("retain", help="delete old sessions by age or size; only lists them without --apply")
+    keeping.add_argument("--max-age-days", type=int, metavar="N", help="sessions not changed for more than N days")
+    keeping.add_argument("--max-size-mb", type=int, metavar="N", help="the oldest sessions, until the rest fits into N MB")
     keeping.add_argument("--apply", action="store_true", help="delete them")
     keeping.add_argument("--yes", action="store_true", help="do not ask")
     keeping.set_defaults(run=retain)
@@ -65,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def profile() -> Profile:
-    """The profile of the config."""
+    """The tuning profile of the config."""
     config = load_config().database
     return Profile.of(config.profile, config.pragmas)
 
@@ -78,7 +80,7 @@ def stats(options: argparse.Namespace) -> int:
         return 0
     lines = {
         "file": str(found.path),
-        "size": f"{found.file_bytes:,} bytes, of them {found.free_bytes:,} free; write-ahead log {found.log_bytes:,} bytes",
+        "size": f"{found.file_bytes:,} bytes, {found.free_bytes:,} of them free; write-ahead log {found.log_bytes:,} bytes",
         "schema": f"version {found.schema_version}, journal mode {found.journal_mode}",
         "rows": ", ".join(f"{number:,} {table}" for table, number in found.rows.items()),
         "sessions": f"from {day(found.oldest_ms)} to {day(found.newest_ms)}",
@@ -92,12 +94,12 @@ def stats(options: argparse.Namespace) -> int:
 
 
 def day(unix_ms: int | None) -> str:
-    """A date, or that there is none."""
+    """Format a date, or `never`."""
     return "never" if unix_ms is None else f"{datetime.fromtimestamp(unix_ms / 1000).astimezone():%Y-%m-%d}"
 
 
 def check(options: argparse.Namespace) -> int:
-    """Print what is wrong; the exit code tells whether anything is."""
+    """Print the damage; the exit code is DAMAGED if there is any."""
     report = maintenance.check(database_path(), quick=options.quick)
     sys.stdout.writelines(f"{problem}\n" for problem in report.problems)
     sys.stdout.write("whole\n" if report.whole else "damaged; `xchat db repair` saves what can be read\n")
@@ -113,14 +115,14 @@ def backup(options: argparse.Namespace) -> int:
 
 
 def vacuum(_: argparse.Namespace) -> int:
-    """Rewrite the file without its gaps."""
+    """Rewrite the file without unused pages."""
     before, after = maintenance.vacuum(database_path(), profile())
     sys.stdout.write(f"{before:,} bytes before, {after:,} after\n")
     return 0
 
 
 def repair(options: argparse.Namespace) -> int:
-    """Salvage, report, and unless told otherwise put the new file in the old one's place."""
+    """Repair into a new file, print a report, and replace the damaged file unless `--output` is given."""
     path = database_path()
     target = options.output or path.with_name(f"{path.name}.repaired")
     if options.output is None:
@@ -128,27 +130,29 @@ def repair(options: argparse.Namespace) -> int:
     report = salvage.repair(path, target)
     width = max((len(table.name) for table in report.tables), default=0)
     for table in report.tables:
-        refused = f", {table.refused:,} made no sense" if table.refused else ""
-        sys.stdout.write(f"{table.name:<{width}}{table.saved:>12,} rows saved{refused}\n")
+        refused = f", {table.refused:,} invalid" if table.refused else ""
+        sys.stdout.write(f"{table.name:<{width}}{table.saved:>12,} rows copied{refused}\n")
         sys.stdout.writelines(f"{'':<{width}}  {sentence}\n" for sentence in table.unreadable)
     if report.adopted_sessions:
-        sys.stdout.write(f"{count(report.adopted_sessions, 'session')} made up again for messages whose own was lost\n")
+        sys.stdout.write(f"{count(report.adopted_sessions, 'session')} recreated for messages without one\n")
     if options.output is None:
         sys.stdout.write(f"the damaged file is now {salvage.put_in_place(path, target)}\n")
-    sys.stdout.write("everything could be read\n" if report.complete else "not everything could be read\n")
+    sys.stdout.write("all data could be read\n" if report.complete else "some data could not be read\n")
     return 0
 
 
 def retain(options: argparse.Namespace) -> int:
-    """Show what would go, and delete it when that was asked for."""
+    """List the sessions to delete, and delete them with `--apply`."""
     config = load_config().retention
     rule = RetentionRule(options.max_age_days or config.max_age_days, options.max_size_mb or config.max_size_mb)
     if rule == RetentionRule():
-        raise UsageError("There is no rule", "", "Say --max-age-days or --max-size-mb, or set them under [retention] in the config.")
+        raise UsageError(
+            "There is no retention rule", "", "Give --max-age-days or --max-size-mb, or set them under [retention] in the config."
+        )
     plan = retention.preview(database_path(), rule, wall_ms())
     for candidate in plan.candidates:
         sys.stdout.write(f"{candidate.info.id:>5}  {candidate.bytes:>12,} bytes  {candidate.info.title}  {candidate.reason}\n")
-    summary = f"{count(len(plan.candidates), 'session')}, about {plan.freed_bytes:,} bytes; {plan.kept_sessions:,} stay"
+    summary = f"{count(len(plan.candidates), 'session')}, about {plan.freed_bytes:,} bytes; {plan.kept_sessions:,} are kept"
     if not options.apply or not plan.candidates:
         sys.stdout.write(f"{summary}\n")
         return 0
@@ -161,7 +165,7 @@ def retain(options: argparse.Namespace) -> int:
 
 
 def bench(options: argparse.Namespace) -> int:
-    """Measure, and print a table."""
+    """Measure and print a table."""
     with Progress("measuring", "runs") as progress:
         figures = run_bench(data_dir(), progress=progress.show)
     if options.json:
@@ -174,7 +178,7 @@ def bench(options: argparse.Namespace) -> int:
 
 
 def line_of(one: BenchFigures, width: int) -> str:
-    """A profile in a line; times are milliseconds."""
+    """Format a profile as a row; times are in milliseconds."""
     return (
         f"{one.name:<{width}}  {one.commit_p50_ms:>8.2f}  {one.commit_p99_ms:>8.2f}  {one.rows_per_s:>10,.0f}"
         f"  {one.list_ms:>6.2f}  {one.search_ms:>6.2f}  {one.open_ms:>6.2f}  {one.can_lose}\n"

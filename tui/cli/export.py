@@ -1,4 +1,4 @@
-"""`xchat export`: performance logs for other tools and for people."""
+"""`xchat export`: performance logs as files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from engine.errors import StoreError, UsageError
 from engine.paths import database_path
 from engine.store.export.exporter import Export, Format, export_to_file, export_to_stream
 from engine.store.export.tables import Selection, What
-from engine.store.reader import Reader
 from tui.cli.progress import Progress
+from tui.cli.reading import open_reader
 from tui.cli.sessions import session_id_of
 
 EXAMPLES = """\
@@ -32,10 +32,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--all", action="store_true", help="every session")
     parser.add_argument("--what", choices=[*What], default=What.TURNS, help="turns (default), samples, tokens, events or chat")
     parser.add_argument(
-        "--format", default=Format.CSV, help="csv (default), json, jsonl, md, html, llama-bench (its form by the file's ending)"
+        "--format", default=Format.CSV, help="csv (default), json, jsonl, md, html, llama-bench (sql or jsonl by the file's extension)"
     )
-    parser.add_argument("--chat", action="store_true", help="include the texts of the messages; they are left out otherwise")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to this file; without it, to standard output")
+    parser.add_argument("--chat", action="store_true", help="include the texts of the messages")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to this file instead of standard output")
     parser.add_argument("--force", action="store_true", help="overwrite the file")
     parser.set_defaults(run=run)
 
@@ -59,19 +59,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def selection_of(options: argparse.Namespace) -> Selection:
-    """Which sessions, and whether with their texts.
+    """The sessions to export, and whether with their texts.
 
     Raises:
-        UsageError: Neither a session nor all of them were asked for, or both.
-        StoreError: There is no such session.
+        UsageError: Neither a session nor `--all` is given, or both are.
+        StoreError: The session does not exist.
     """
     texts = options.chat or options.what == What.CHAT
     if options.all == (options.session is not None):
-        raise UsageError("Which session is not clear", "", "Say its number, `last`, or --all.")
+        raise UsageError("Give one session, or --all", "", "A session is a number, or `last`.")
     if options.all:
         return Selection(None, texts=texts)
-    reader = await Reader.open(database_path())
-    try:
+    async with open_reader() as reader:
         return Selection((await session_id_of(reader, options.session),), texts=texts)
-    finally:
-        await reader.close()

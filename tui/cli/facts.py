@@ -1,4 +1,4 @@
-"""The program's keys, commands and presets as JSON, for what is made from them outside the screen: `python -m tui.cli.facts`."""
+"""The program's keys, commands and presets as JSON: `python -m tui.cli.facts`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.cli.main import COMMANDS
 
 
 def facts_json() -> str:
-    """Every action with its keys as people write them, in the order of the help; the subcommands; the shipped presets."""
+    """All actions in the order of the help, subcommands, and shipped presets, as JSON."""
     actions = [
         {
             "id": action.id,

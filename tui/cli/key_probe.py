@@ -1,4 +1,4 @@
-"""What this terminal delivers for each key, and what xchat understands by it."""
+"""Show the input that this terminal sends for each key, and its action."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tui.actions.registry import ACTIONS, Action
 
 READ_BYTES = 1024
 
-INTRODUCTION = "Press keys to see what arrives; q or Ctrl+C ends.\n\n"
+INTRODUCTION = "Press keys to see what the terminal sends. q or Ctrl+C ends.\n\n"
 
 
 def watch() -> None:
-    """Read the keyboard until q or Ctrl+C, and say for each key what arrived.
+    """Read the keyboard until q or Ctrl+C, and print the input, key and action of each.
 
     Raises:
         UsageError: Standard input is not a terminal.
@@ -32,13 +32,13 @@ def watch() -> None:
     try:
         tty.setraw(keyboard)
         raw = termios.tcgetattr(keyboard)
-        raw[1] |= termios.OPOST  # lines of output still begin at the left
+        raw[1] |= termios.OPOST  # keep newline translation of output
         termios.tcsetattr(keyboard, termios.TCSADRAIN, raw)
         sys.stdout.write(INTRODUCTION)
         sys.stdout.flush()
         while data := os.read(keyboard, READ_BYTES):
             keys = list(keys_in(data))
-            for key in keys or ["nothing that xchat knows"]:
+            for key in keys or ["unknown"]:
                 sys.stdout.write(f"{shown(data):<24}{key:<28}{meaning(key)}\n")
             sys.stdout.flush()
             if keys in (["q"], ["ctrl+c"]):
@@ -48,7 +48,7 @@ def watch() -> None:
 
 
 def keys_in(data: bytes) -> Iterator[str]:
-    """The keys that Textual makes of what arrived, in its spelling."""
+    """Parse input into keys in Textual's spelling."""
     parser = XTermParser()
     for message in [*parser.feed(data.decode("utf-8", "replace")), *parser.feed("")]:
         if isinstance(message, events.Key):
@@ -56,17 +56,17 @@ def keys_in(data: bytes) -> Iterator[str]:
 
 
 def shown(data: bytes) -> str:
-    """The bytes as people write them in terminfo: ^[ for ESC, ^A for 1."""
+    """Format bytes as in terminfo: ^[ for ESC, ^A for 1."""
     return "".join(
         f"^{chr(byte + 64)}" if byte < 32 else "^?" if byte == 127 else chr(byte) if byte < 127 else f"\\x{byte:02x}" for byte in data
     )
 
 
 def meaning(key: str) -> str:
-    """What xchat does with a key by default."""
+    """Default actions of a key."""
     return "; ".join(described(action) for action in ACTIONS if key in action.keys)
 
 
 def described(action: Action) -> str:
-    """An action in a line."""
+    """Format an action with its scope."""
     return f"{action.sentence} ({action.scope.value})"

@@ -1,4 +1,4 @@
-"""`xchat keys`: the keys that are set, and what this terminal really delivers."""
+"""`xchat keys`: the actions with their keys, and the input that this terminal sends."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ id, which `xchat keys --list` shows, gets a key or a list of keys, or `""` for n
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `keys` to the command line."""
     parser = subparsers.add_parser(
-        "keys", help="show what this terminal delivers for each key", epilog="example: xchat keys --list | grep -i session"
+        "keys", help="show what this terminal sends for each key", epilog="example: xchat keys --list | grep -i session"
     )
     parser.add_argument("--list", action="store_true", help="list the actions with their keys and slash commands instead")
-    parser.add_argument("--markdown", action="store_true", help="the list as docs/keys.md has it")
-    parser.add_argument("--short", action="store_true", help="with --markdown: the few that README.md has")
+    parser.add_argument("--markdown", action="store_true", help="print the list as in docs/keys.md")
+    parser.add_argument("--short", action="store_true", help="with --markdown: only those of README.md")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the table, or watch the keyboard."""
+    """Print the table, or read the keyboard."""
     if options.markdown:
         sys.stdout.write(short_table() if options.short else markdown_page())
     elif options.list:
@@ -39,12 +39,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def markdown_page() -> str:
-    """The document of all keys."""
+    """The page docs/keys.md."""
     return f"# Keys\n\n{INTRODUCTION}\n\n{markdown_table()}"
 
 
 def markdown_table() -> str:
-    """A table of keys for each group."""
+    """A Markdown table per group."""
     return "\n".join(table(group.value, (action for action in ACTIONS if action.group is group)) for group in Group)
 
 
@@ -60,16 +60,16 @@ def table(title: str, actions: Iterable[Action]) -> str:
 
 
 def where(action: Action) -> str:
-    """Where the keys of an action are listened to, if not everywhere."""
+    """Where the keys of an action work, if not everywhere."""
     return "" if action.scope is Scope.APP else f" ({action.scope.value})"
 
 
 def keys_of(action: Action) -> str:
-    """The keys of an action as people write them."""
+    """Keys of an action for display."""
     return ", ".join(map(display_key, action.keys))
 
 
 def slashes_of(action: Action) -> str:
-    """The slash commands of an action, the last with the argument that it may or must have."""
+    """Slash commands of an action, followed by the argument."""
     argument = action.argument if action.needs_argument or not action.argument else f"[{action.argument}]"
     return f"{', '.join(f'/{name}' for name in action.slash)} {argument}".strip()

@@ -1,4 +1,4 @@
-"""`xchat locate`: where the files are."""
+"""`xchat locate`: paths of xchat's files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PLACES = {
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `locate` to the command line."""
     parser = subparsers.add_parser("locate", help="print where xchat keeps its files", epilog="example: sqlite3 $(xchat locate db)")
-    parser.add_argument("what", choices=[*PLACES], nargs="?", help="one of them; without it, all")
+    parser.add_argument("what", choices=[*PLACES], nargs="?", help="print one path; without it, all")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the path, or all of them."""
+    """Print one path, or all."""
     if options.what:
         sys.stdout.write(f"{PLACES[options.what]()}\n")
     else:

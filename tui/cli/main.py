@@ -1,4 +1,4 @@
-"""The `xchat` command: the screen without a subcommand, and the headless twin of every action with one."""
+"""The `xchat` command: opens the screen, or runs a subcommand without it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("tui.cli.keys", "show what this terminal delivers for each key, or list the actions"),
     "locate": ("tui.cli.locate", "print where xchat keeps its files"),
 }
-"""Subcommand, the module that holds it, and what it is for. A module is imported only when its command is used."""
+"""Subcommand, its module and its purpose. A module is imported only when its command is used."""
 
 EXIT_INTERRUPTED = 130
 CLOSE = 0.75
-"""How alike a word must be to a command (ratio of `difflib`) to be taken for a slip of the finger rather than for a model."""
+"""Least similarity to a command (ratio of `difflib`) for a word to count as a typo and not as a model."""
 
 EPILOG = """\
 commands:
@@ -46,7 +46,7 @@ commands:
 examples:
   xchat                              chat with the model used last, or the built-in guide
   xchat ~/models/qwen3-4b-q4_k_m.gguf
-  xchat --resume                     go on with the newest session
+  xchat --resume                     resume the newest session
   git diff | xchat ask "Review this change" -n 400
 """
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: list[str], *, debug: bool) -> int:
-    """Run a command and turn its errors into sentences and exit codes."""
+    """Run a command; print its errors as sentences and return an exit code."""
     try:
         options = parse(arguments)
         status = int(options.run(options))
@@ -69,44 +69,44 @@ def run(arguments: list[str], *, debug: bool) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`xchat … | head`): nothing is left to tell it.
-        give_up_output()
+        # The reader of the output is gone (`xchat … | head`).
+        discard_output()
         return EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last stop: what nobody foresaw is told in a sentence too
+    except Exception as error:  # noqa: BLE001 - the outermost handler: unexpected errors are reported as a sentence
         if debug:
             traceback.print_exc()
-        told = in_words(error)
-        give_up_output()
-        sys.stderr.write(f"xchat: {told}\n")
-        return told.exit_code
+        reported = in_words(error)
+        discard_output()
+        sys.stderr.write(f"xchat: {reported}\n")
+        return reported.exit_code
 
 
 def without_debug(arguments: list[str]) -> tuple[list[str], bool]:
-    """The arguments without `--debug`, which may stand anywhere among the flags, and whether it was there."""
+    """Remove `--debug` from anywhere among the flags; returns the rest and whether it was there."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     flags = [argument for argument in arguments[:end] if argument != "--debug"]
     return flags + arguments[end:], len(flags) < end
 
 
 def in_words(error: Exception) -> XchatError:
-    """An error as a person gets to read it, without a traceback."""
+    """Convert an error to one with a readable message."""
     if isinstance(error, XchatError):
         return error
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
-        hint = HINT if _no_own_folder(error) else "`--debug` shows what was being read or written."
+        hint = HINT if _no_own_folder(error) else "`--debug` shows where it happened."
         return XchatError(f"{error.strerror}{where}", "", hint)
-    return XchatError(f"An error of xchat's own: {type(error).__name__}", str(error), "`--debug` shows where it happened.")
+    return XchatError(f"Internal error: {type(error).__name__}", str(error), "`--debug` shows where it happened.")
 
 
 def _no_own_folder(error: OSError) -> bool:
-    """Whether one of xchat's own folders can't be made or written, which other variables would mend."""
+    """Whether one of xchat's own folders can't be created or written, so that another XDG folder would help."""
     unusable = error.errno in {errno.EACCES, errno.EROFS, errno.ENOENT}
     return unusable and isinstance(error.filename, str) and is_own(Path(error.filename))
 
 
-def give_up_output() -> None:
-    """Write what can still be written, else let go of it, so that the interpreter does not fail on it once more when it ends."""
+def discard_output() -> None:
+    """Flush standard output, or redirect it to the null device so that the interpreter does not fail at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -114,9 +114,9 @@ def give_up_output() -> None:
 
 
 def open_closed_streams() -> None:
-    """Where standard input, output or error was closed before the start, take the null device for it.
+    """Open the null device for standard streams that were closed before the start.
 
-    Python has None there, and the next file opened, such as the database, would take the stream's number.
+    Otherwise the next opened file, such as the database, would get the stream's descriptor.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -124,18 +124,18 @@ def open_closed_streams() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a command line, and what to do next, as all errors are said here."""
+    """Reports errors of the command line as UsageError."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError instead of printing the usage, which is longer than a screen for some commands."""
-        raise UsageError(message, "", f"`{self.prog} --help` shows what can be said.")
+        """Raise UsageError instead of printing the usage, which can be longer than a screen."""
+        raise UsageError(message, "", f"Run `{self.prog} --help` for usage.")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options of a command line; `run` is what to call with them. Leaves the process on `--help`.
+    """Parse a command line; `run` of the result is the function to call. Exits on `--help`.
 
     Raises:
-        UsageError: The command line says something that can't be meant.
+        UsageError: The command line is invalid.
     """
     command = arguments[0] if arguments else None
     if command in COMMANDS:
@@ -149,7 +149,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def nearest_command(word: str) -> str | None:
-    """The command that somebody may have meant by a word that is none."""
+    """The command most similar to a word; None if none is close."""
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(word, COMMANDS, n=1, cutoff=CLOSE)), None)
@@ -168,7 +168,7 @@ def screen_parser(*, preset_flags: bool = True) -> argparse.ArgumentParser:
         epilog=EPILOG.format(commands=commands),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks; understood by every command")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks; works with every command")
     parser.add_argument("--version", action="version", version=f"xchat {__version__}")
     screen.add_arguments(parser, preset_flags=preset_flags)
     return parser

@@ -1,4 +1,4 @@
-"""`xchat models`: the model files of this machine, what is in them, and whether they fit."""
+"""`xchat models`: the model files of this machine, their properties, and whether they fit into memory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "models", help="model files of this machine", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(required=True, metavar="list|show|pull|quantize|add|remove")
-    listing = verbs.add_parser("list", help="families and their quants, with what each needs in memory")
+    listing = verbs.add_parser("list", help="families and their quants, with the memory that each needs")
     listing.add_argument("--json", action="store_true", help="print one object")
     listing.set_defaults(run=list_all)
     showing = verbs.add_parser("show", help="one file, or one family")
@@ -66,21 +66,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def catalog() -> Catalog:
-    """What is on this machine."""
+    """The models of this machine."""
     return list_models(load_config().models.folders)
 
 
 def speeds() -> MeasuredSpeeds:
-    """What this host measured; nothing, told on standard error, when the database can't be read."""
+    """Speeds measured on this host; empty, with a message on standard error, when the database can't be read."""
     try:
         return measured_speeds()
     except StoreError as error:
-        sys.stderr.write(f"xchat: measured speeds are not known: {error}\n")
+        sys.stderr.write(f"xchat: measured speeds are unavailable: {error}\n")
         return MeasuredSpeeds({})
 
 
 def families(found: Catalog) -> tuple[Family, ...]:
-    """The built-in model, then what was found; a built-in model that is broken is told on standard error."""
+    """The built-in model and the models found; a broken built-in model is reported on standard error."""
     try:
         return built_in_family(), *found.families
     except ModelError as error:
@@ -89,20 +89,20 @@ def families(found: Catalog) -> tuple[Family, ...]:
 
 
 def not_made(family: Family) -> list[str]:
-    """Quants of the built-in model that are made when they are first asked for."""
+    """Quants of the built-in model that are made on first use."""
     if family.entries[0].place is not Place.BUILT_IN:
         return []
     return [quant for quant in builtin.QUANTS if family.quant(quant) is None]
 
 
 def fit_of(entry: Entry, family: Family | None = None) -> Fit:
-    """What an entry needs under the default preset, beside what is free."""
+    """Memory of an entry under the default preset, compared with what is available."""
     siblings = {other.facts.quant: other.facts for other in family.entries} if family else None
     return fit(entry.facts, Preset(), read_room(), features=cpu_features(), siblings=siblings)
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print every family with its quants; what can't be used comes last, with its reason."""
+    """Print every family with its quants, then unusable files with the reason."""
     found, measured = catalog(), speeds()
     if options.json:
         write_json(
@@ -125,7 +125,7 @@ def list_all(options: argparse.Namespace) -> int:
         sys.stdout.write(f"{family.name}\n")
         sys.stdout.writelines(f"  {line_of(entry, measured)}\n" for entry in family.entries)
         if not_made(family):
-            sys.stdout.write(f"  made when first asked for: {', '.join(not_made(family))}\n")
+            sys.stdout.write(f"  made on first use: {', '.join(not_made(family))}\n")
     for entry in found.companions:
         sys.stdout.write(f"not a chat model ({entry.facts.kind}): {entry.shown}\n")
     for broken in found.broken:
@@ -136,7 +136,7 @@ def list_all(options: argparse.Namespace) -> int:
 
 
 def line_of(entry: Entry, measured: MeasuredSpeeds) -> str:
-    """A file in a line: quant, size, real bits per weight, what it needs, how fast it was here."""
+    """Format a file as a row: quant, size, bits per weight, memory, measured speed."""
     facts, fitting, speed = entry.facts, fit_of(entry), measured.of(entry.path)
     verdict = "" if fitting.fits else "  does not fit"
     decoding = f"{speed.predicted_per_second:.1f}" if speed is not None and speed.predicted_per_second is not None else "-"
@@ -147,7 +147,7 @@ def line_of(entry: Entry, measured: MeasuredSpeeds) -> str:
 
 
 def entry_object(entry: Entry, measured: MeasuredSpeeds) -> dict[str, Any]:
-    """A file for JSON; `measured` is null where this host never ran it."""
+    """A file as a JSON object; `measured` is null where this host never ran it."""
     facts = entry.facts
     fitting = fit_of(entry)
     return {
@@ -169,7 +169,7 @@ def entry_object(entry: Entry, measured: MeasuredSpeeds) -> dict[str, Any]:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print all that is known of a file or a family."""
+    """Print the properties of a file or a family."""
     family, entries = named(options.model)
     measured = speeds()
     if options.json:
@@ -181,10 +181,10 @@ def show(options: argparse.Namespace) -> int:
 
 
 def named(name: str) -> tuple[Family, list[Entry]]:
-    """The family that a name or a path means, and which of its files.
+    """Find the family and the files of a name or a path.
 
     Raises:
-        ModelError: There is none, or the file can't be used.
+        ModelError: There is no such model, or the file can't be used.
     """
     if name == BUILTIN:
         family = built_in_family()
@@ -194,7 +194,7 @@ def named(name: str) -> tuple[Family, list[Entry]]:
         tagged = found.tagged(name)
         known = found.find(name) if tagged is None else found.family_of(tagged.path)
         if known is None:
-            raise ModelError(f"There is no model {name}", "", "`xchat models list` shows what is here.")
+            raise ModelError(f"There is no model {name}", "", "`xchat models list` lists the models.")
         return known, [tagged] if tagged is not None else list(known.entries)
     checked = check_model(path)
     of_file = found.family_of(path.resolve()) or found.family_of(path)
@@ -206,7 +206,7 @@ def named(name: str) -> tuple[Family, list[Entry]]:
 
 
 def write_facts(entry: Entry, family: Family, measured: MeasuredSpeeds) -> None:
-    """A file as a block of lines."""
+    """Print a file as a block of lines."""
     facts = entry.facts
     fitting = fit_of(entry, family)
     lines = {
@@ -217,8 +217,8 @@ def write_facts(entry: Entry, family: Family, measured: MeasuredSpeeds) -> None:
         "quant": f"{facts.quant}, {facts.bits_per_weight:.2f} bits per weight",
         "size": gib(facts.file_bytes),
         "context": f"{facts.n_ctx_train:,} tokens",
-        "template": "yes" if facts.has_template else "none; a plain format is used",
-        "licence": facts.licence or "not said",
+        "template": "yes" if facts.has_template else "none, a plain format is used",
+        "licence": facts.licence or "unknown",
         "memory": fitting.sentence,
         "speed": speed_sentence(entry, measured),
     }
@@ -228,19 +228,19 @@ def write_facts(entry: Entry, family: Family, measured: MeasuredSpeeds) -> None:
 
 
 def speed_sentence(entry: Entry, measured: MeasuredSpeeds) -> str:
-    """How fast a file was on this host."""
+    """Measured speed of a file on this host."""
     speed = measured.of(entry.path)
     if speed is None:
         return "not measured on this host yet"
     figures = {"decoding": speed.predicted_per_second, "prefilling": speed.prompt_per_second}
-    told = ", ".join(f"{value:.1f} tokens/s {what}" for what, value in figures.items() if value is not None)
+    speeds = ", ".join(f"{value:.1f} tokens/s {what}" for what, value in figures.items() if value is not None)
     if speed.disturbed:
-        return f"~ {told} at least (no quiet turn on this host yet)"
-    return f"{told} (median of {speed.turns} clean turns on this host)" if speed.turns > 1 else f"{told} (one clean turn on this host)"
+        return f"~ {speeds} at least (no quiet turn on this host yet)"
+    return f"{speeds} (median of {speed.turns} clean turns on this host)" if speed.turns > 1 else f"{speeds} (one clean turn on this host)"
 
 
 def add(options: argparse.Namespace) -> int:
-    """Link or copy a file (all parts of a split one) into xchat's own folder, after looking whether it is a model."""
+    """Check a model file (all parts of a split one), and link or copy it into xchat's own folder."""
     links = add_model(check_model(options.path.expanduser()), copy=options.copy)
     if options.json:
         write_json({"paths": [str(link) for link in links]})
@@ -250,11 +250,11 @@ def add(options: argparse.Namespace) -> int:
 
 
 def remove(options: argparse.Namespace) -> int:
-    """Delete a model from xchat's own folder or the Hugging Face cache; what other programs put elsewhere is never touched."""
+    """Delete a model from xchat's own folder or the Hugging Face cache, never from elsewhere."""
     path = options.path.expanduser()
     path = path if path.is_absolute() or path.exists() else models_dir() / path
     if not path.is_symlink() and not path.exists():
-        raise ModelError(f"There is no file {path}", "", "`xchat models list` shows what is here.")
+        raise ModelError(f"There is no file {path}", "", "`xchat models list` lists the models.")
     entry = entry_at(path)
     going = removal(entry)
     if not options.yes and not confirmed(f"Delete {', '.join(f'the link {one}' if one.is_symlink() else str(one) for one in going)}?"):
@@ -263,15 +263,15 @@ def remove(options: argparse.Namespace) -> int:
     if options.json:
         write_json({"removed": [str(one) for one in going], "freed_bytes": freed})
     elif freed:
-        sys.stderr.write(f"{gib(freed)} are free again\n")
+        sys.stderr.write(f"{gib(freed)} freed\n")
     return 0
 
 
 def entry_at(path: Path) -> Entry | Broken:
-    """What a file is in the catalog, broken ones too.
+    """The catalog entry of a file, broken ones too.
 
     Raises:
-        UsageError: It is in none of the places where models are looked for.
+        UsageError: The file is not in a folder of models.
     """
     found = catalog()
     where = path.parent.resolve() / path.name
@@ -280,9 +280,11 @@ def entry_at(path: Path) -> Entry | Broken:
     for entry in known:
         if where in places_of(entry):
             return entry
-    raise UsageError(f"{path} is not in xchat's own folder", "xchat deletes only there", "Delete it with the program that put it there.")
+    raise UsageError(
+        f"{path} is not in xchat's own folder", "xchat deletes only files there", "Delete it with the program that created it."
+    )
 
 
 def places_of(entry: Entry | Broken) -> set[Path]:
-    """Where its files lie; a link's own place and not that of what it leads to."""
+    """Paths of its files; for a link its own path, not its target."""
     return {part.parent.resolve() / part.name for part in entry.parts}

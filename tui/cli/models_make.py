@@ -1,4 +1,4 @@
-"""`xchat models pull` and `xchat models quantize`: models that are not here yet."""
+"""`xchat models pull` and `xchat models quantize`: get models."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ INTERRUPTED = 130
 
 def add_pull(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `pull`."""
-    parser = verbs.add_parser("pull", help="fetch a model, or go on with a pull that was cut off")
+    parser = verbs.add_parser("pull", help="fetch a model, or resume an interrupted fetch")
     parser.add_argument(
-        "reference", nargs="?", metavar="MODEL", help="hf:ORG/REPOSITORY:QUANT, or an address; without it, models that suit this machine"
+        "reference",
+        nargs="?",
+        metavar="MODEL",
+        help="hf:ORG/REPOSITORY:QUANT, or a URL; without it, list models recommended for this machine",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be fetched")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be fetched")
     parser.add_argument("--json", action="store_true", help="print one object")
     parser.set_defaults(run=pull)
 
@@ -44,7 +47,7 @@ def add_quantize(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     """Add `quantize`."""
     parser = verbs.add_parser("quantize", help="make another quant of a model")
     parser.add_argument("model", metavar="MODEL", help="a path, the name of a family, or `builtin`")
-    parser.add_argument("quant", nargs="?", metavar="QUANT", help="such as Q4_K_M; without it, what each quant would come to")
+    parser.add_argument("quant", nargs="?", metavar="QUANT", help="such as Q4_K_M; without it, list the size of each quant")
     parser.add_argument("--replace", action="store_true", help="replace a file of the same name")
     parser.add_argument("--yes", action="store_true", help="do not ask, even if the source is quantized already")
     parser.add_argument("--json", action="store_true", help="print one object")
@@ -52,7 +55,7 @@ def add_quantize(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def pull(options: argparse.Namespace) -> int:
-    """Fetch a model, and print where it is; what came before an interruption is kept."""
+    """Fetch a model and print its path; an interrupted fetch is resumed."""
     if options.reference is None:
         return suggest(as_json=options.json)
     fetching = Pull(parse_reference(options.reference))
@@ -65,7 +68,7 @@ def pull(options: argparse.Namespace) -> int:
             write_plan(meant, as_json=False)
             path = fetching.run(meant, lambda made: progress.show(made.done_bytes, made.total_bytes, waiting=made.waiting))
     except PullCancelled:
-        sys.stderr.write("xchat: stopped; the same command goes on from there\n")
+        sys.stderr.write("xchat: stopped; the same command resumes it\n")
         return INTERRUPTED
     checked = check_model(path)
     fitting = fit(checked.facts, Preset(), read_room(), features=cpu_features())
@@ -78,7 +81,7 @@ def pull(options: argparse.Namespace) -> int:
 
 
 def suggest(*, as_json: bool) -> int:
-    """Print models that run well on this machine."""
+    """Print models recommended for this machine."""
     models = recommended(read_room())
     if as_json:
         write_json([{"name": model.name, "pull": model.reference, "bytes": model.file_bytes, "note": model.note} for model in models])
@@ -89,7 +92,7 @@ def suggest(*, as_json: bool) -> int:
 
 
 def write_plan(meant: PullPlan, *, as_json: bool) -> None:
-    """What is going to be fetched; beside the answer, on standard error."""
+    """Print the files to fetch, on standard error or as JSON."""
     if as_json:
         write_json(
             {
@@ -101,13 +104,13 @@ def write_plan(meant: PullPlan, *, as_json: bool) -> None:
         )
         return
     for file in meant.files:
-        have = f", {gib(file.have)} of it are here" if file.have else ""
+        have = f", {gib(file.have)} of it exist" if file.have else ""
         sys.stderr.write(f"{file.name}: {gib(file.size) if file.size is not None else 'size unknown'}{have}\n")
     sys.stderr.write(f"to fetch: {gib(meant.missing_bytes)}; free on the disk: {gib(meant.free_bytes)}\n")
 
 
 def quantize(options: argparse.Namespace) -> int:
-    """Make a quant, and print where it is; without one, print what each would come to."""
+    """Make a quant and print its path; without a quant, print the size of each."""
     source = source_of(options.model)
     if options.quant is None:
         return write_sizes(source, as_json=options.json)

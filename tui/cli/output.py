@@ -1,4 +1,4 @@
-"""What several commands say in the same way, and the terminal that they say it to."""
+"""Output of the commands: guarded streams, JSON, confirmation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from engine.text import visible
 
 
 class InertTerminal(io.TextIOBase):
-    """A stream to a terminal on which text is shown and never acts, whatever command writes it and wherever it came from."""
+    """A stream to a terminal that makes control characters visible instead of sending them."""
 
     def __init__(self, terminal: TextIO) -> None:
         self.terminal = terminal
-        """Takes the few sequences that are our own."""
+        """For xchat's own control sequences."""
         self.buffer: BinaryIO = _InertBytes(self)
 
     def write(self, text: str, /) -> int:
@@ -33,16 +33,16 @@ class InertTerminal(io.TextIOBase):
         self.terminal.flush()
 
     def fileno(self) -> int:
-        """The descriptor, which shows what is written to it as it is."""
+        """The descriptor of the terminal, not guarded."""
         return self.terminal.fileno()
 
     def isatty(self) -> bool:
-        """It is a terminal."""
+        """Return True."""
         return True
 
 
 class _InertBytes(io.BytesIO):
-    """The binary side of an InertTerminal: text as well, since nothing else can be shown."""
+    """The binary buffer of an InertTerminal; decodes bytes as text."""
 
     def __init__(self, stream: InertTerminal) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class _InertBytes(io.BytesIO):
 
 
 def guarded(stream: TextIO) -> TextIO:
-    """A stream that is inert where it is a terminal, and takes the exact text, odd file names too, where it is a pipe or a file."""
+    """Guard a stream if it is a terminal; otherwise let it write any file name unchanged."""
     if stream.isatty():
         return stream if isinstance(stream, InertTerminal) else InertTerminal(stream)  # type: ignore[return-value]
     if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
@@ -65,7 +65,7 @@ def guarded(stream: TextIO) -> TextIO:
 
 @contextmanager
 def guarded_output() -> Iterator[None]:
-    """Guard standard output and error for as long as a command runs."""
+    """Guard standard output and error while a command runs."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
     try:
@@ -75,7 +75,7 @@ def guarded_output() -> Iterator[None]:
 
 
 def write_sequence(sequence: str, stream: TextIO) -> None:
-    """Write a control sequence of our own to a terminal; elsewhere it has no meaning and is left out."""
+    """Write a control sequence to a terminal; do nothing elsewhere."""
     if isinstance(stream, InertTerminal):
         stream.terminal.write(sequence)
     elif stream.isatty():
@@ -83,29 +83,29 @@ def write_sequence(sequence: str, stream: TextIO) -> None:
 
 
 def write_json(value: object) -> None:
-    """One JSON value and a newline on standard output."""
+    """Print one JSON value and a newline."""
     try:
         text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    except UnicodeEncodeError:  # a file name that is not UTF-8, whose bytes JSON can hold as escapes only
+    except UnicodeEncodeError:  # a file name that is not UTF-8: JSON represents its bytes as escapes
         text = json.dumps(msgspec.to_builtins(value), indent=2)
     write_json_text(text + "\n")
 
 
 def write_json_text(text: str) -> None:
-    """JSON on standard output; a terminal, which shows no hidden characters, gets them as escapes, so that the value stays the same."""
+    """Print JSON; on a terminal, write hidden characters as escapes, which keeps the value."""
     if sys.stdout.isatty() and visible(text) != text:
         text = "".join(char if visible(char) == char else json.dumps(char)[1:-1] for char in text)
     sys.stdout.write(text)
 
 
 def confirmed(question: str) -> bool:
-    """Whether the person says yes.
+    """Ask for confirmation; returns whether the user agreed.
 
     Raises:
-        UsageError: There is nobody to ask.
+        UsageError: Standard input is not a terminal.
     """
     if not sys.stdin.isatty():
-        raise UsageError("Deleting needs a yes", "", "Add --yes to delete without being asked.")
+        raise UsageError("Deleting needs confirmation", "", "Add --yes to delete without asking.")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

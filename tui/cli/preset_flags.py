@@ -11,34 +11,34 @@ from engine.presets.preset import SETTINGS, Preset
 from engine.presets.settings import KEYS, allowed, with_text
 
 DEFAULT = "daily"
-"""The preset of a first start."""
+"""The default preset."""
 
 OWN_FLAGS = frozenset({"model", "description"})
-"""Settings that are no flags: the model is an argument of every command."""
+"""Settings without a flag: the model is an argument of every command."""
 
 
 def add_preset_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags; their values stay text until they are put over a preset."""
-    group = parser.add_argument_group("preset", "settings of the engine; flags go over the preset")
+    """Add the flags; their values are parsed by `preset_of`."""
+    group = parser.add_argument_group("preset", "settings of the engine; flags override the preset")
     group.add_argument("--preset", metavar="NAME", help="start from this preset (`xchat presets list`)")
-    group.add_argument("--force", action="store_true", help="load also a model that is predicted not to fit into memory")
+    group.add_argument("--force", action="store_true", help="load a model even if it is predicted not to fit into memory")
     for key, setting in SETTINGS.items():
         if key not in OWN_FLAGS:
             group.add_argument(*flags_of(key), dest=f"preset:{key}", metavar="X", help=f"{setting.meaning}: {allowed(key)}")
 
 
 def flags_of(key: str) -> tuple[str, ...]:
-    """The flags of a setting, the one made from its key last."""
+    """The flags of a setting, the one derived from its key last."""
     return (*SETTINGS[key].flags.split(), f"--{key.rpartition('.')[2].replace('_', '-')}")
 
 
 def preset_of(options: argparse.Namespace, config: Config) -> Preset:
-    """The preset that was asked for, else the config's, else the one used last, with the flags (and the model asked for) over it.
+    """The preset of the command line, else of the config, else the last one used, overridden by flags and model.
 
     Raises:
-        UsageError: There is no such preset, or a flag has a value it can't have.
+        UsageError: The preset does not exist, or a flag has an invalid value.
     """
-    # Looking at the machine for the shipped presets takes 10 ms that a first frame need not wait for.
+    # Imported here: reading the machine's topology for the shipped presets takes 10 ms of the first frame.
     from engine.presets.folder import PresetFolder
 
     shelf = PresetFolder().load()

@@ -35,12 +35,12 @@ examples:
 
 
 class WordsAnywhere(argparse.ArgumentParser):
-    """Takes its words before and after its options, as in `new NAME --from OTHER KEY=VALUE`."""
+    """Accepts positional arguments before and after options, as in `new NAME --from OTHER KEY=VALUE`."""
 
     _within = False
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
-        """What a parser of subcommands calls; argparse's own way to mix words and options calls it again for each."""
+        """Parse intermixed arguments, for which argparse calls this method again."""
         if self._within:
             return super().parse_known_args(args, namespace)
         self._within = True
@@ -61,10 +61,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     showing = verbs.add_parser("show", help="every setting, and what changing it costs")
     showing.add_argument("name", metavar="NAME")
     showing.set_defaults(run=show)
-    making = verbs.add_parser("new", help="make one from another")
+    making = verbs.add_parser("new", help="create one from another")
     making.add_argument("name", metavar="NAME")
     making.add_argument("settings", nargs="*", metavar="KEY=VALUE")
-    making.add_argument("--from", dest="origin", default=DEFAULT, metavar="OTHER", help=f"start from this one ({DEFAULT})")
+    making.add_argument("--from", dest="origin", default=DEFAULT, metavar="OTHER", help=f"copy this one ({DEFAULT})")
     making.set_defaults(run=new)
     setting = verbs.add_parser("set", help="change settings of a preset")
     setting.add_argument("name", metavar="NAME")
@@ -73,38 +73,38 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     deleting = verbs.add_parser("delete", help="delete a preset of your own")
     deleting.add_argument("name", metavar="NAME")
     deleting.set_defaults(run=delete)
-    using = verbs.add_parser("use", help="start with this preset from now on")
+    using = verbs.add_parser("use", help="use this preset at the next start")
     using.add_argument("name", metavar="NAME")
     using.set_defaults(run=use)
-    comparing = verbs.add_parser("diff", help="what differs between two presets")
+    comparing = verbs.add_parser("diff", help="compare two presets")
     comparing.add_argument("before", metavar="A")
     comparing.add_argument("after", metavar="B")
     comparing.set_defaults(run=diff)
     importing = verbs.add_parser(
         "import",
-        help="make presets of what llama.cpp's programs are set up with",
+        help="import settings of llama.cpp's programs",
         description=f"Make presets of a llama-server INI file, one for each section, or of the {VARIABLE_PREFIX}* variables of this shell.",
     )
-    importing.add_argument("path", nargs="?", type=Path, metavar="FILE", help="the INI file; without one, the variables")
-    importing.add_argument("--name", default="imported", metavar="NAME", help="what the preset of the variables is called (imported)")
+    importing.add_argument("path", nargs="?", type=Path, metavar="FILE", help="the INI file; without it, the variables")
+    importing.add_argument("--name", default="imported", metavar="NAME", help="name of the preset made of the variables (imported)")
     importing.add_argument("--replace", action="store_true", help="replace presets of the same name")
     importing.set_defaults(run=import_foreign)
-    naming = verbs.add_parser("keys", help="every setting: what it means, may be and costs, and its flags")
-    naming.add_argument("--markdown", action="store_true", help="the tables as docs/settings.md has them")
+    naming = verbs.add_parser("keys", help="every setting: meaning, values, cost and flags")
+    naming.add_argument("--markdown", action="store_true", help="print the table as in docs/settings.md")
     naming.set_defaults(run=keys)
     for verb in (listing, showing, making, setting, deleting, using, comparing, importing, naming):
         verb.add_argument("--json", action="store_true", help="print JSON")
 
 
 def shelf() -> Shelf:
-    """All presets; files that can't be read are told on standard error."""
+    """All presets; unreadable files are reported on standard error."""
     found = PresetFolder().load()
     sys.stderr.writelines(f"xchat: {problem}\n" for problem in found.problems)
     return found
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print a line for each preset; a star marks the one that xchat starts with."""
+    """Print a line for each preset; a star marks the one used at the next start."""
     found = shelf()
     current = recall().preset or DEFAULT
     if options.json:
@@ -130,7 +130,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def save(presets: Sequence[Preset], *, as_json: bool) -> int:
-    """Write presets and say where; as JSON, what they are now."""
+    """Save presets and print their paths, with JSON also their contents."""
     folder = PresetFolder()
     paths = [folder.save(preset) for preset in presets]
     if as_json:
@@ -141,7 +141,7 @@ def save(presets: Sequence[Preset], *, as_json: bool) -> int:
 
 
 def new(options: argparse.Namespace) -> int:
-    """Make a preset from another."""
+    """Create a preset from another."""
     found = shelf()
     if options.name in found.presets:
         raise UsageError(f"There is a preset {options.name!r} already", "", f"Change it with `xchat presets set {options.name} KEY=VALUE`.")
@@ -150,7 +150,7 @@ def new(options: argparse.Namespace) -> int:
 
 
 def change(options: argparse.Namespace) -> int:
-    """Change settings; of a shipped preset an own copy is made."""
+    """Change settings; a shipped preset is copied first."""
     return save([with_text(shelf().get(options.name), parse_assignments(options.settings))], as_json=options.json)
 
 
@@ -163,7 +163,7 @@ def delete(options: argparse.Namespace) -> int:
 
 
 def use(options: argparse.Namespace) -> int:
-    """Remember a preset for the next start."""
+    """Use a preset at the next start."""
     chosen = shelf().get(options.name)
     remember(preset=chosen.name)
     if options.json:
@@ -172,7 +172,7 @@ def use(options: argparse.Namespace) -> int:
 
 
 def diff(options: argparse.Namespace) -> int:
-    """Print what differs, with what each change costs."""
+    """Print the differences of two presets, with the cost of each."""
     found = shelf()
     changes = difference(found.get(options.before), found.get(options.after))
     if options.json:
@@ -180,31 +180,31 @@ def diff(options: argparse.Namespace) -> int:
         return 0
     sys.stdout.writelines(f"{change}\n" for change in changes)
     if not changes:
-        sys.stdout.write("nothing differs\n")
+        sys.stdout.write("no differences\n")
     return 0
 
 
 def import_foreign(options: argparse.Namespace) -> int:
-    """Make presets of another program's settings: all of them, or none when one can't be; what means nothing here is told."""
+    """Import presets from another program's settings, all or none; report unknown settings."""
     found = shelf()
     imported = from_ini(options.path.expanduser()) if options.path is not None else (variables(options.name),)
     names = Counter(one.preset.name for one in imported)
     for name, times in names.items():
         if times > 1:
-            raise UsageError(f"Two sections would both be called {name!r}", "", "Rename one of them in the file.")
+            raise UsageError(f"Two sections have the name {name!r}", "", "Rename one of them in the file.")
         if name in found.presets and not options.replace:
-            raise UsageError(f"There is a preset {name!r} already", "", "Say --replace, or give the imported one another name.")
+            raise UsageError(f"There is a preset {name!r} already", "", "Add --replace, or use another name for the imported one.")
     save([one.preset for one in imported], as_json=options.json)
     for one in imported:
         if one.left_out:
-            sys.stderr.write(f"xchat: {one.preset.name}: there is no such setting here: {', '.join(one.left_out)}\n")
+            sys.stderr.write(f"xchat: {one.preset.name}: unknown settings ignored: {', '.join(one.left_out)}\n")
     return 0
 
 
 def variables(name: str) -> Imported:
-    """The preset of this shell's variables. Raises UsageError when there are none."""
+    """The preset made of this shell's variables. Raises UsageError when there are none."""
     if not any(key.startswith(VARIABLE_PREFIX) for key in os.environ):
-        raise UsageError(f"There are no {VARIABLE_PREFIX}* variables here", "", "Name the INI file of llama-server that is to be imported.")
+        raise UsageError(f"There are no {VARIABLE_PREFIX}* variables here", "", "Give the INI file of llama-server to import.")
     return from_variables(os.environ, name)
 
 
@@ -212,7 +212,7 @@ KEY_COLUMNS = ("key", "meaning", "values", "default", "cost", "KV state", "flags
 
 
 def key_rows() -> list[dict[str, str]]:
-    """What the registry says of each setting, as text by column."""
+    """The registry of settings as rows of text by column."""
     return [
         {
             "key": key,
@@ -230,7 +230,7 @@ def key_rows() -> list[dict[str, str]]:
 
 
 def keys(options: argparse.Namespace) -> int:
-    """Print what the registry says of every setting."""
+    """Print the registry of settings."""
     if options.json:
         write_json(key_rows())
     elif options.markdown:

@@ -27,7 +27,7 @@ from engine.records import TurnRecord
 from engine.store.captures import delete_capture, flag_turn, list_captures, load_capture, save_capture
 from engine.store.queries.sessions import newest_session
 from engine.store.queries.turns import turns_of
-from engine.store.reader import Reader
+from tui.cli.reading import open_reader
 from tui.text.capture_text import capture_line, figures, heading, lane_lines, percent, readable, short_name
 
 EXAMPLES = """\
@@ -40,7 +40,7 @@ examples:
 """
 
 TOP = 25
-"""Functions that the text form of a capture lists."""
+"""Number of functions printed."""
 
 STANDARD_OUTPUT = "-"
 
@@ -55,9 +55,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     verbs = parser.add_subparsers(required=True, metavar="record|list|show|diff|export|delete")
     recording = verbs.add_parser("record", help="run a command of xchat and record it")
-    recording.add_argument("--seconds", type=int, default=None, metavar="N", help="stop recording after N seconds; else at the end")
+    recording.add_argument("--seconds", type=int, default=None, metavar="N", help="stop recording after N seconds; default: at the end")
     recording.add_argument(
-        "--rate", type=int, default=None, metavar="N", help=f"samples a second; else {DEFAULT_RATE}, or as many as cost 3 %% of tokens/s"
+        "--rate",
+        type=int,
+        default=None,
+        metavar="N",
+        help=f"samples per second; default: {DEFAULT_RATE}, or fewer if they would cost over 3 %% of tokens/s",
     )
     mode = recording.add_mutually_exclusive_group()
     for choice in (CaptureMode.NATIVE, CaptureMode.GIL, CaptureMode.IDLE):
@@ -68,19 +72,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     listing.set_defaults(run=list_them)
     showing = verbs.add_parser("show", help="a capture, or a folded file")
     showing.add_argument("which", metavar="ID", help="its number, or a file of folded stacks")
-    showing.add_argument("--text", action="store_true", help="print a table, in a terminal too")
+    showing.add_argument("--text", action="store_true", help="print a table instead of opening the viewer")
     showing.set_defaults(run=show)
-    comparing = verbs.add_parser("diff", help="what grew and what shrank from A to B")
+    comparing = verbs.add_parser("diff", help="compare two captures")
     comparing.add_argument("before", metavar="A")
     comparing.add_argument("after", metavar="B")
-    comparing.add_argument("--text", action="store_true", help="print a table, in a terminal too")
+    comparing.add_argument("--text", action="store_true", help="print a table instead of opening the viewer")
     comparing.set_defaults(run=diff)
     exporting = verbs.add_parser("export", help="a file for other tools")
     exporting.add_argument("which", metavar="ID")
     exporting.add_argument("--format", choices=[str(form) for form in ExportFormat], required=True)
-    exporting.add_argument("-o", "--output", metavar="FILE", help="where to; `-` is standard output")
+    exporting.add_argument("-o", "--output", metavar="FILE", help="the file to write; `-` is standard output")
     exporting.set_defaults(run=export)
-    deleting = verbs.add_parser("delete", help="forget a capture")
+    deleting = verbs.add_parser("delete", help="delete a capture")
     deleting.add_argument("which", type=int, metavar="ID")
     deleting.set_defaults(run=delete)
 
@@ -88,76 +92,76 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def list_them(_options: argparse.Namespace) -> int:
     """Print the captures."""
     for capture in list_captures(database_path()):
-        _say(capture_line(capture))
+        _print(capture_line(capture))
     return 0
 
 
 def show(options: argparse.Namespace) -> int:
-    """Open the viewer, or print the functions."""
+    """Open the viewer, or print a table of functions."""
     capture = find(options.which)
     if sys.stdout.isatty() and not options.text:
         return _view(capture)
-    _say(heading(capture))
-    _say(figures(capture))
+    _print(heading(capture))
+    _print(figures(capture))
     for note in capture.notes:
-        _say(note)
+        _print(note)
     tree = FlameTree(frames_of(capture.stacks, hide_idle=capture.hides_waiting))
     whole = tree.total(tree.root)
     if capture.hides_waiting:
-        _say(f"Waiting is left out: {percent(capture.stacks.total - whole, capture.stacks.total)} of the samples.")
-    _say("\n    own   total  function")
+        _print(f"Idle samples are left out: {percent(capture.stacks.total - whole, capture.stacks.total)} of the samples.")
+    _print("\n    own   total  function")
     for row in sorted(tree.functions(), key=lambda row: (-row.own, -row.total))[:TOP]:
-        _say(f"{percent(row.own, whole):>7} {percent(row.total, whole):>7}  {readable(row.frame)}")
+        _print(f"{percent(row.own, whole):>7} {percent(row.total, whole):>7}  {readable(row.frame)}")
     if capture.lanes:
-        _say("\nCPU of each thread, in per cent of one core")
+        _print("\nCPU use of each thread, in percent of one core")
         for line in lane_lines(capture):
-            _say(line)
+            _print(line)
     return 0
 
 
 def diff(options: argparse.Namespace) -> int:
-    """Open the viewer on the difference, or print what changed most."""
+    """Open the viewer on the difference, or print the largest changes."""
     before, after = find(options.before), find(options.after)
     if sys.stdout.isatty() and not options.text:
         return _view(before, after)
     hide_idle = before.hides_waiting or after.hides_waiting
     changes = DiffTree(before, after, hide_idle=hide_idle)
-    _say(f"{short_name(before)} → {short_name(after)}")
-    _say(changes.total(changes.tree.root).words(changes.unit))
+    _print(f"{short_name(before)} → {short_name(after)}")
+    _print(changes.total(changes.tree.root).words(changes.unit))
     if changes.python_only:
-        _say("Native frames are left out, since only one of the two captures has them.")
+        _print("Native frames are left out, since only one of the two captures has them.")
     if hide_idle or not changes.alike:
-        _say("Waiting is left out, since not every mode reports it.")
-    _say("\nOwn time of each function")
+        _print("Idle samples are left out, since not every mode records them.")
+    _print("\nOwn time of each function")
     for change in changes.functions()[:TOP]:
         if not change.own.equal:
-            _say(f"{readable(change.frame)}\n    {change.own.words(changes.unit)}")
+            _print(f"{readable(change.frame)}\n    {change.own.words(changes.unit)}")
     return 0
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write a capture for other tools; prints the path."""
+    """Export a capture and print the path."""
     capture, form = find(options.which), ExportFormat(options.format)
     if options.output == STANDARD_OUTPUT:
         sys.stdout.buffer.write(export_bytes(capture, form))
         sys.stdout.buffer.flush()
         return 0
     path = Path(options.output) if options.output else Path.cwd() / default_name(capture, form)
-    _say(str(write_export(capture, form, path)))
+    _print(str(write_export(capture, form, path)))
     return 0
 
 
 def delete(options: argparse.Namespace) -> int:
-    """Forget a capture."""
+    """Delete a capture."""
     delete_capture(database_path(), options.which)
     return 0
 
 
 def find(which: str) -> CaptureRecord:
-    """The capture with this number, or the one in this file.
+    """The capture with this number, or that of a file.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: There is neither.
     """
     if which.isdecimal():
         return load_capture(database_path(), int(which))
@@ -172,7 +176,7 @@ def record(options: argparse.Namespace) -> int:
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if command[:1] != ["ask"]:
         title = "Only `ask` can be recorded" if command else "There is nothing to record"
-        raise UsageError(title, "", 'Say `xchat profile record -- ask "…"`.')
+        raise UsageError(title, "", 'Use `xchat profile record -- ask "…"`.')
     request = CaptureRequest(LONGEST_SECONDS if options.seconds is None else options.seconds, options.rate, options.mode)
     recorder = Recorder(request)
     began_ms = wall_ms()
@@ -198,7 +202,7 @@ def record(options: argparse.Namespace) -> int:
 
 
 class Recorder:
-    """A capture on a thread with an event loop of its own, beside a command that has the main thread to itself."""
+    """Records a capture on a thread with its own event loop, while a command runs on the main thread."""
 
     def __init__(self, request: CaptureRequest) -> None:
         self._request = request
@@ -207,11 +211,11 @@ class Recorder:
         self._capture: Capture | None = None
         self._record: CaptureRecord | None = None
         self._error: CaptureError | None = None
-        # A daemon: whatever ends the command must not wait for the capture, and py-spy ends with its parent.
+        # A daemon, so that an aborted command does not wait for the capture; py-spy ends with its parent.
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="recorder", daemon=True)
 
     def start(self) -> None:
-        """Begin; returns when samples are being taken, or never will be."""
+        """Start recording; returns once sampling has started or failed."""
         self._thread.start()
         self._sampling.wait()
 
@@ -222,22 +226,22 @@ class Recorder:
 
     @property
     def taken(self) -> int:
-        """Samples so far, 0 where they can't be counted."""
+        """Number of samples so far; 0 where unknown."""
         return (self._capture.taken or 0) if self._capture is not None else 0
 
     def stop(self) -> None:
         """End the recording."""
         if self._loop is not None and self._capture is not None:
-            # The loop is closed when the recording ended by itself.
+            # The loop is closed if the recording has ended already.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._capture.stop_early)
         self._thread.join()
 
     def result(self) -> CaptureRecord:
-        """What was recorded.
+        """The recorded capture.
 
         Raises:
-            CaptureError: Nothing was, and why.
+            CaptureError: Nothing was recorded.
         """
         if self._record is None:
             raise self._error or CaptureError("Nothing was recorded")
@@ -257,25 +261,20 @@ class Recorder:
 
 
 async def latest_turn() -> TurnRecord | None:
-    """The turn that was logged last."""
+    """The last logged turn."""
     try:
-        reader = await Reader.open(database_path())
+        async with open_reader() as reader:
+            newest = await reader.read(newest_session)
+            turns = await reader.read(turns_of, newest.id) if newest is not None else ()
     except StoreError:
         return None
-    try:
-        newest = await reader.read(newest_session)
-        turns = await reader.read(turns_of, newest.id) if newest is not None else ()
-    except StoreError:
-        return None
-    finally:
-        await reader.close()
     return turns[-1] if turns else None
 
 
 def with_turn(capture: CaptureRecord, turn: TurnRecord | None) -> CaptureRecord:
-    """The capture with what its turn generated meanwhile, if this process made the turn.
+    """The capture with the tokens generated during it, if this process made the turn.
 
-    A turn that began after the last sample still says what was loaded.
+    A turn that started after the last sample still tells the model.
     """
     if turn is None or turn.started_ms < capture.started_ms:
         return capture
@@ -302,5 +301,5 @@ def _view(*captures: CaptureRecord) -> int:
     return 0
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")

@@ -1,4 +1,4 @@
-"""A progress line on standard error, for work that takes longer than a moment."""
+"""A progress line on standard error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVERY_S = 0.1
 
 
 class Progress:
-    """Shows how far a piece of work is, on a terminal; elsewhere nothing."""
+    """Shows progress on a terminal; nothing elsewhere."""
 
     def __init__(self, verb: str, unit: str) -> None:
         self._verb = verb
@@ -32,7 +32,7 @@ class Progress:
             sys.stderr.flush()
 
     def show(self, done: int, whole: int, *, waiting: bool = False) -> None:
-        """So much of so much; `waiting` for another program that does the same."""
+        """Show `done` of `whole`; `waiting` for another process that does the same work."""
         now = time.monotonic()
         if now - self._began < PATIENCE_S or now - self._shown_at < EVERY_S or not sys.stderr.isatty():
             return
@@ -41,6 +41,6 @@ class Progress:
         bar = "#" * round(share * 24)
         write_sequence("\r\x1b[K", sys.stderr)
         sys.stderr.write(
-            f"{self._verb} [{bar:<24}] {share:4.0%}  {done:,} of {whole:,} {self._unit}{', by another program' if waiting else ''}"
+            f"{self._verb} [{bar:<24}] {share:4.0%}  {done:,} of {whole:,} {self._unit}{', by another process' if waiting else ''}"
         )
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""`xchat` without a subcommand: the screen."""
+"""`xchat` without a subcommand: open the screen."""
 
 from __future__ import annotations
 
@@ -22,24 +22,22 @@ if TYPE_CHECKING:
     from engine.presets.preset import Preset
 
 NEWEST = "newest"
-"""What `--resume` means without a session."""
+"""The value of `--resume` without a session."""
 
 TMUX_SESSION = "xchat"
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, preset_flags: bool) -> None:
-    """Add the options of the screen; those of presets take 20 ms to import, so a command line without an option leaves them out."""
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="a GGUF file, or `builtin`; without it, the one used last")
+    """Add the options of the screen; `preset_flags` adds those of presets, which take 20 ms to import."""
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a GGUF file, or `builtin`; without it, the last one used")
     parser.add_argument(
-        "--resume", nargs="?", const=NEWEST, metavar="SESSION", help="go on with a session, by its number; without one, the newest"
+        "--resume", nargs="?", const=NEWEST, metavar="SESSION", help="resume a session by its number; without one, the newest"
     )
-    parser.add_argument("--theme", metavar="NAME", help="a theme of xchat's, or of your own themes folder")
+    parser.add_argument("--theme", metavar="NAME", help="a theme of xchat, or of your own themes folder")
     parser.add_argument("--no-log", action="store_true", help="do not save this conversation")
-    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse, and with it selecting text, to the terminal")
-    parser.add_argument("--low-bandwidth", action="store_true", help="spend few bytes: calmer charts, no animation")
-    parser.add_argument(
-        "--tmux", action="store_true", help="run inside a tmux session that survives a dropped line; attaches again when it is there"
-    )
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse, and so selecting text, to the terminal")
+    parser.add_argument("--low-bandwidth", action="store_true", help="send few bytes: fewer chart updates, no animation")
+    parser.add_argument("--tmux", action="store_true", help="run in a tmux session that survives a lost connection, or attach to it")
     parser.set_defaults(run=run, preset=None, force=False)
     if preset_flags:
         from tui.cli.preset_flags import add_preset_flags
@@ -48,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, preset_flags: bool) -> Non
 
 
 def run(options: argparse.Namespace) -> int:
-    """Start the screen; returns its exit code."""
+    """Open the screen; returns its exit code."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("This is not a terminal", "", "Use `xchat ask PROMPT` in scripts and pipes.")
     if options.tmux and "TMUX" not in os.environ:
@@ -87,23 +85,23 @@ def run(options: argparse.Namespace) -> int:
 
 
 def names_settings(options: argparse.Namespace, config: Config) -> bool:
-    """Whether a preset or one of its settings was named: it may be wrong, and is then reported before anything starts."""
+    """Whether a preset or a setting is given, which is then checked before anything starts."""
     named = (options.preset, config.preset, *(value for name, value in vars(options).items() if name.startswith("preset:")))
     return any(value is not None for value in named)
 
 
 def chosen_preset(options: argparse.Namespace, config: Config) -> Preset:
-    """The preset to start with; raises as `preset_of` does."""
+    """The preset to start with. Raises the errors of `preset_of`."""
     from tui.cli.preset_flags import preset_of
 
     return preset_of(options, config)
 
 
 def model_to_load(preset: Callable[[], Preset]) -> ModelRef:
-    """The model to start with. Called on a thread once the first frame is out, since the engine's modules take their time to load.
+    """The model to start with. Called on a thread after the first frame, since the engine's modules load slowly.
 
     Raises:
-        ModelError: The file asked for isn't there, or the installation has lost its built-in one and there is no other.
+        ModelError: The file does not exist, or the built-in model is missing and there is no other.
     """
     from engine.session.open import first_model
 
@@ -111,7 +109,7 @@ def model_to_load(preset: Callable[[], Preset]) -> ModelRef:
 
 
 def session_number(resume: str | None) -> int | None:
-    """The session that `--resume` names: 0 stands for the newest, None for a new one."""
+    """The session of `--resume`: 0 is the newest, None a new one."""
     if resume is None:
         return None
     if resume == NEWEST:
@@ -122,14 +120,14 @@ def session_number(resume: str | None) -> int | None:
 
 
 def restart_command() -> list[str]:
-    """What starts this program again."""
+    """The command that restarts this program."""
     return child.command("tui.cli.main")
 
 
 def enter_tmux() -> None:
-    """Become tmux, running this very command in a session that outlives the line, or attached to the one that is there."""
+    """Replace this process by tmux, which runs this command in a session or attaches to the existing one."""
     tmux = shutil.which("tmux")
     if tmux is None:
-        raise UsageError("tmux is not installed", "", "Install it, or leave --tmux away.")
+        raise UsageError("tmux is not installed", "", "Install it, or omit --tmux.")
     command = [*restart_command(), *(argument for argument in sys.argv[1:] if argument != "--tmux")]
     os.execv(tmux, [tmux, "new-session", "-A", "-s", TMUX_SESSION, *command])

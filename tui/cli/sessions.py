@@ -1,4 +1,4 @@
-"""`xchat sessions`: find saved conversations, read them, hold them against each other, change them, and import others."""
+"""`xchat sessions`: find, read, compare, change and import saved conversations."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ from engine.store.writer import Store
 from engine.text import one_line
 from tui.cli.output import confirmed, write_json, write_sequence
 from tui.cli.progress import Progress
+from tui.cli.reading import open_reader
 from tui.text.turn_table import advice, columns_for, difference_row, heading, side_heading, side_layout, turn_row
 from tui.text.wording import count, what_goes
 
@@ -59,16 +60,16 @@ examples:
 IMPORTED = """\
 Makes sessions of the conversations in FILE. xchat reads its own chat exports (`export --what chat` as json or jsonl, `sessions show
 --json`, and the Markdown of `export --chat --format md`, which has no branches), the exports of the llama.cpp web UI (json, jsonl, zip),
-ChatGPT, Claude, LM Studio and Open WebUI, `llm logs --json`, and lists of messages. What tools said, and pictures, are left out and
+ChatGPT, Claude, LM Studio and Open WebUI, `llm logs --json`, and lists of messages. Tool results and images are left out and
 counted.
 """
 
 LAST = "last"
 
 OUTLINE_CHARACTERS = 200
-"""So much of a message stands in an outline."""
+"""Characters of a message in an outline."""
 TURNS_COMPARED = 20
-"""The newest turns that are held against this host's history; each takes a query of its own."""
+"""Number of newest turns compared with this host's history; each takes a query."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -79,8 +80,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verbs = parser.add_subparsers(required=True, metavar="list|show|search|performance|rename|pin|unpin|delete|import")
     listing = verbs.add_parser("list", help="the newest first")
     add_filter(listing)
-    listing.add_argument("--search", default="", metavar="WORDS", help="only those in which the words occur")
-    listing.add_argument("--limit", type=int, default=50, metavar="N", help="at most N (50)")
+    listing.add_argument("--search", default="", metavar="WORDS", help="only sessions that contain the words")
+    listing.add_argument("--limit", type=int, default=50, metavar="N", help="list at most N (50)")
     listing.add_argument("--json", action="store_true", help="print one array")
     listing.set_defaults(run=runner(list_sessions))
     showing = verbs.add_parser("show", help="one conversation")
@@ -94,16 +95,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     searching.add_argument("--limit", type=int, default=20, metavar="N", help="at most N messages (20)")
     searching.add_argument("--json", action="store_true", help="print one array; those found by title have no message_id")
     searching.set_defaults(run=runner(search))
-    measuring = verbs.add_parser("performance", help="the turns of one, as a table, and what fell below this host's history")
+    measuring = verbs.add_parser("performance", help="the turns of a session as a table, with regressions against this host's history")
     measuring.add_argument("id", metavar="ID", help="its number, or `last`")
     measuring.add_argument("--beside", metavar="ID", help="compare it with this session")
     measuring.set_defaults(run=runner(performance))
-    renaming = verbs.add_parser("rename", help="give it another title")
+    renaming = verbs.add_parser("rename", help="rename a session")
     renaming.add_argument("id", metavar="ID")
     renaming.add_argument("title", metavar="TITLE")
     renaming.set_defaults(run=runner(rename))
     for name, pinned in (("pin", True), ("unpin", False)):
-        pinning = verbs.add_parser(name, help="keep it on top of the list" if pinned else "let it take its place in the list again")
+        pinning = verbs.add_parser(name, help="pin a session to the top of the list" if pinned else "unpin a session")
         pinning.add_argument("id", metavar="ID")
         pinning.set_defaults(run=runner(pin), pinned=pinned)
     importing = verbs.add_parser("import", help="conversations from a file", description=IMPORTED)
@@ -116,24 +117,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def add_filter(parser: argparse.ArgumentParser) -> None:
-    """Options that narrow a list."""
+    """Add the options that filter a list."""
     parser.add_argument("--model", metavar="NAME", help="only sessions with a turn of this model")
     parser.add_argument("--quant", metavar="QUANT", help="only sessions with a turn of this quant")
     parser.add_argument("--preset", metavar="NAME", help="only sessions with a turn of this preset")
-    parser.add_argument("--since", type=date_ms, metavar="DATE", help="only those changed on this day or later (2026-11-20)")
-    parser.add_argument("--until", type=date_ms, metavar="DATE", help="only those changed before this day")
+    parser.add_argument("--since", type=date_ms, metavar="DATE", help="only sessions changed on this day or later (2026-11-20)")
+    parser.add_argument("--until", type=date_ms, metavar="DATE", help="only sessions changed before this day")
 
 
 def date_ms(text: str) -> int:
-    """A day of the local calendar as Unix milliseconds."""
+    """Parse a local date to Unix milliseconds."""
     try:
         return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no date such as 2026-11-20") from error
+        raise argparse.ArgumentTypeError(f"{text} is not a date such as 2026-11-20") from error
 
 
 def runner(command: Callable[[argparse.Namespace], Awaitable[int]]) -> Callable[[argparse.Namespace], int]:
-    """A coroutine as what argparse calls."""
+    """Wrap a coroutine function as a command."""
 
     def run(options: argparse.Namespace) -> int:
         return asyncio.run(_await(command(options)))
@@ -146,18 +147,15 @@ async def _await(work: Awaitable[int]) -> int:
 
 
 def filter_of(options: argparse.Namespace, words: str) -> SessionFilter:
-    """What the filter options say."""
+    """The filter of the options."""
     return SessionFilter(words, options.model, options.quant, options.preset, options.since, options.until)
 
 
 async def list_sessions(options: argparse.Namespace) -> int:
     """Print a line, or an object, for each session."""
-    reader = await Reader.open(database_path())
-    try:
+    async with open_reader() as reader:
         wanted = filter_of(options, options.search)
         sessions, total = await reader.read(find_sessions, wanted, limit=options.limit), await reader.read(count_sessions, wanted)
-    finally:
-        await reader.close()
     if options.json:
         write_json(sessions)
     elif not sessions:
@@ -170,7 +168,7 @@ async def list_sessions(options: argparse.Namespace) -> int:
 
 
 def line_of(session: SessionInfo) -> str:
-    """A session in a line."""
+    """Format a session as a row."""
     when = datetime.fromtimestamp(session.updated_ms / 1000).astimezone()
     model = " ".join(filter(None, (session.model, session.quant)))
     marks = "".join((" (pinned)" if session.pinned else "", " (interrupted)" if session.interrupted else ""))
@@ -178,11 +176,11 @@ def line_of(session: SessionInfo) -> str:
 
 
 async def session_id_of(reader: Reader, text: str) -> int:
-    """The number that the person means.
+    """Parse the id of a session.
 
     Raises:
-        UsageError: It is no number.
-        StoreError: `last` was asked for and there is no session.
+        UsageError: It is not a number.
+        StoreError: It is `last` and there is no session.
     """
     if text == LAST:
         newest = await reader.read(newest_session)
@@ -195,13 +193,10 @@ async def session_id_of(reader: Reader, text: str) -> int:
 
 
 async def show_session(options: argparse.Namespace) -> int:
-    """Print a conversation: the branch that was looked at last as text, or all of it as JSON."""
-    reader = await Reader.open(database_path())
-    try:
+    """Print the open branch of a session as text, or all of it as JSON."""
+    async with open_reader() as reader:
         stored = await reader.read(read_session, await session_id_of(reader, options.id))
         branch = await reader.read(page_of_branch, stored.info.id, stored.info.head_id, limit=len(stored.messages) or 1)
-    finally:
-        await reader.close()
     if options.json:
         write_json(
             {
@@ -224,7 +219,7 @@ async def show_session(options: argparse.Namespace) -> int:
 
 
 def outline_line(row: OutlineRow, turns: Mapping[int, TurnRecord]) -> str:
-    """A message, or a run of them, in a line; `*` marks the branch that was looked at last."""
+    """Format a message, or a folded run of them, as a row; `*` marks the open branch."""
     indent = f"{'*' if row.shown else ' '} {'  ' * row.depth}"
     if row.folded:
         return f"{indent}… {len(row.messages):,} messages\n"
@@ -236,26 +231,26 @@ def outline_line(row: OutlineRow, turns: Mapping[int, TurnRecord]) -> str:
 
 
 def as_object(message: Message) -> dict[str, Any]:
-    """A message for JSON; its token ids are of no use outside."""
+    """A message as a JSON object, without token ids."""
     built: dict[str, Any] = msgspec.to_builtins(message)
     del built["tokens"], built["tokens_of"]
     return built
 
 
 def turn_object(turn: TurnRecord) -> dict[str, Any]:
-    """A turn for JSON: flat, under llama-server's names."""
+    """A turn as a flat JSON object with llama-server's names."""
     built: dict[str, Any] = msgspec.to_builtins(turn)
     del built["timings"], built["token_ns"], built["preset_json"]
     return built | turn.timings.as_dict()
 
 
 def status_of(message: Message) -> str:
-    """How whole a message is, if it isn't."""
+    """The status of an incomplete message."""
     return "" if message.status == "complete" else f" ({message.status})"
 
 
 def figures_of(turn: TurnRecord) -> str:
-    """The speed of a turn in llama.cpp's words."""
+    """The speed of a turn in llama.cpp's terms."""
     timings = turn.timings
     parts = [f"{timings.predicted_n} tokens"]
     if timings.predicted_per_second is not None:
@@ -267,15 +262,12 @@ def figures_of(turn: TurnRecord) -> str:
 
 
 async def search(options: argparse.Namespace) -> int:
-    """Print the sessions whose title has the words, and the messages that match best."""
-    reader = await Reader.open(database_path())
-    try:
+    """Print sessions with matching titles, and the best matching messages."""
+    async with open_reader() as reader:
         words = " ".join(options.words)
         by_title = replace(filter_of(options, ""), title=words)
         titled = await reader.read(find_sessions, by_title, limit=await reader.read(count_sessions, by_title))
         hits = await reader.read(search_messages, filter_of(options, words), limit=options.limit)
-    finally:
-        await reader.close()
     if options.json:
         write_json([*({"session": session, "message_id": None, "snippet": session.title} for session in titled), *hits])
         return 0
@@ -291,21 +283,18 @@ async def search(options: argparse.Namespace) -> int:
         sys.stdout.write("\n")
     more = "+" if len(hits) == options.limit > 0 else ""
     found = f"{count(len(titled), 'title')}, {len(hits):,}{more} in messages"
-    sys.stdout.write(f"{found if titled or hits else 'no title and no message matches'}\n")
+    sys.stdout.write(f"{found if titled or hits else 'no matches'}\n")
     return 0
 
 
 async def performance(options: argparse.Namespace) -> int:
     """Print the turns of a session, or two sessions side by side."""
-    reader = await Reader.open(database_path())
-    try:
+    async with open_reader() as reader:
         one = await side_of(reader, options.id)
         if options.beside is not None:
             write_comparison(one, await side_of(reader, options.beside))
             return 0
         slow = {turn.id: found for turn in one.turns[-TURNS_COMPARED:] if (found := await reader.read(find_regressions, turn))}
-    finally:
-        await reader.close()
     columns = columns_for(shutil.get_terminal_size().columns)
     sys.stdout.write(f"{one.name}\n{heading(columns)}\n")
     sys.stdout.writelines(f"{turn_row(columns, number, turn)}\n" for number, turn in enumerate(one.turns, start=1))
@@ -315,7 +304,7 @@ async def performance(options: argparse.Namespace) -> int:
 
 
 async def side_of(reader: Reader, session: str) -> Side:
-    """The turns of a session under its number and title."""
+    """The turns of a session as a side of a comparison."""
     info = await reader.read(session_info, await session_id_of(reader, session))
     return Side(f"{info.id}: {one_line(info.title)}", await reader.read(turns_of, info.id))
 
@@ -329,17 +318,17 @@ def write_comparison(left: Side, right: Side) -> None:
 
 
 async def rename(options: argparse.Namespace) -> int:
-    """Give a session another title."""
+    """Rename a session."""
     return await change(options.id, lambda store, session_id: store.rename(session_id, options.title))
 
 
 async def pin(options: argparse.Namespace) -> int:
-    """Keep a session on top of the list, or no longer."""
+    """Pin or unpin a session."""
     return await change(options.id, lambda store, session_id: store.pin(session_id, options.pinned))
 
 
 async def import_sessions(options: argparse.Namespace) -> int:
-    """Make sessions of the conversations in a file, and print a line for each."""
+    """Import the conversations of a file and print a line for each."""
     sessions = await asyncio.to_thread(read_conversations, options.file.expanduser())
     store = await open_store()
     try:
@@ -355,13 +344,10 @@ async def import_sessions(options: argparse.Namespace) -> int:
 
 
 async def delete(options: argparse.Namespace) -> int:
-    """Delete a session after saying what goes."""
-    reader = await Reader.open(database_path())
-    try:
+    """Ask for confirmation and delete a session."""
+    async with open_reader() as reader:
         info = await reader.read(session_info, await session_id_of(reader, options.id))
         contents = await reader.read(contents_of, info.id)
-    finally:
-        await reader.close()
     if not options.yes and not confirmed(f"{what_goes(info, contents)} Delete session {info.id}?"):
         return 1
     done = await change(str(info.id), lambda store, session_id: store.delete_session(session_id))
@@ -370,12 +356,9 @@ async def delete(options: argparse.Namespace) -> int:
 
 
 async def change(session: str, job: Callable[[Store, int], Awaitable[None]]) -> int:
-    """Do something to one stored session."""
-    reader = await Reader.open(database_path())
-    try:
+    """Run `job` on one stored session."""
+    async with open_reader() as reader:
         info = await reader.read(session_info, await session_id_of(reader, session))
-    finally:
-        await reader.close()
     store = await open_store()
     try:
         await job(store, info.id)
@@ -385,6 +368,6 @@ async def change(session: str, job: Callable[[Store, int], Awaitable[None]]) -> 
 
 
 async def open_store() -> Store:
-    """The database, tuned as the config says."""
+    """Open the database with the config's tuning profile."""
     config = load_config().database
     return await Store.open(database_path(), Profile.of(config.profile, config.pragmas))

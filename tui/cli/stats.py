@@ -1,4 +1,4 @@
-"""`xchat stats`: the numbers of the running program, or of the last session when none runs."""
+"""`xchat stats`: figures of the running program, or of the last session."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ from engine.metrics.live_socket import running
 from engine.metrics.report import Report, value_in
 from engine.metrics.roofline import sentence
 from engine.metrics.side_by_side import COMPARED, Side
-from engine.paths import database_path
 from engine.records import SessionInfo, TurnRecord
 from engine.store.queries.sessions import newest_session
 from engine.store.queries.turns import turns_of
-from engine.store.reader import Reader
 from tui.cli.output import write_json, write_json_text
+from tui.cli.reading import open_reader
 
 EXAMPLES = """\
 examples:
   xchat stats                        the running xchat, else the last session
-  xchat stats --watch                a line every second while it runs
-  xchat stats --measure              what this machine's memory can do, for the roofline
+  xchat stats --watch                print a line every second
+  xchat stats --measure              measure this machine's limits, for the roofline
   xchat stats --json | jq .predicted_per_second
 """
 
@@ -51,31 +50,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `stats` to the command line."""
     parser = subparsers.add_parser(
         "stats",
-        help="the numbers of the running xchat, or of the last session",
+        help="figures of the running xchat, or of the last session",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print one object; with --watch one per line")
-    parser.add_argument("--watch", action="store_true", help="go on until Ctrl+C, or until the running xchat ends")
+    parser.add_argument("--watch", action="store_true", help="repeat until Ctrl+C or until xchat ends")
     parser.add_argument(
         "--measure",
         type=int,
         nargs="?",
         const=0,
         metavar="THREADS",
-        help="measure what memory and cores of this machine can do with so many threads (all cores), for the roofline, and remember it",
+        help="measure and save memory bandwidth and compute with this number of threads (default: all cores), for the roofline",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is running, else what ran last."""
+    """Print the figures of the running program, else of the last session."""
     if options.measure is not None:
         return asyncio.run(measure_host(options.measure, as_json=options.json))
     reports = running()
     if options.watch:
         if not reports:
-            raise UsageError("No xchat is running", "", "Start one in another terminal, or leave out --watch.")
+            raise UsageError("No xchat is running", "", "Start one in another terminal, or omit --watch.")
         return watch(as_json=options.json)
     if reports:
         write_json(reports[0]) if options.json else sys.stdout.write(describe(reports[0]))
@@ -84,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def measure_host(threads: int, *, as_json: bool) -> int:
-    """Measure read bandwidth and arithmetic of this machine."""
+    """Measure memory bandwidth and compute of this machine."""
     most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not 0 <= threads <= most:
         raise UsageError(f"{threads} threads can't be measured", f"This process may use {most}", f"Give 1 to {most}.")
@@ -92,14 +91,12 @@ async def measure_host(threads: int, *, as_json: bool) -> int:
     if as_json:
         write_json(newest)
     else:
-        sys.stdout.write(
-            f"{sentence(newest, remembered(newest.threads) or newest)} They multiply at {figure(newest.gflop_s, 'GFLOP/s', 0)}.\n"
-        )
+        sys.stdout.write(f"{sentence(newest, remembered(newest.threads) or newest)} Compute: {figure(newest.gflop_s, 'GFLOP/s', 0)}.\n")
     return 0
 
 
 def watch(*, as_json: bool) -> int:
-    """A line every second, as vmstat does."""
+    """Print a line every second, as vmstat does."""
     heading = (("phase", *(each.short for each in WATCHED)), ("", *(each.chart_unit[0] for each in WATCHED)))
     widths = [max(LEAST_WIDTH, *map(len, texts)) for texts in zip(*heading, strict=True)]
     line = 0
@@ -141,19 +138,19 @@ def in_unit(of: Figure) -> tuple[str, int, float]:
 
 
 def number(value: object, decimals: int = 1, factor: float = 1.0) -> str:
-    """A figure of a report; a hyphen where there is none."""
+    """Format a figure of a report; a hyphen without a value."""
     return f"{value * factor:.{decimals}f}" if isinstance(value, int | float) else UNKNOWN
 
 
 def figure(value: object, unit: str, decimals: int = 1, factor: float = 1.0) -> str:
-    """A figure with its unit, or the reason why there is none."""
+    """Format a figure with its unit, or why it is unavailable."""
     if isinstance(value, Mapping):
         return f"unavailable ({value['unavailable']})"
     return f"{value * factor:,.{decimals}f} {unit}" if isinstance(value, int | float) else UNKNOWN
 
 
 def describe(report: Report) -> str:
-    """A report for people."""
+    """Format a report as text."""
     host: Mapping[str, Any] = report["host"] or {}
     context, totals = report["context"], report["totals"]
     model = f"{report['model']} {report['quant']}" if report["model"] else "no model"
@@ -182,13 +179,10 @@ def describe(report: Report) -> str:
 
 
 async def last_session(*, as_json: bool) -> int:
-    """Print the figures of the session changed last."""
-    reader = await Reader.open(database_path())
-    try:
+    """Print the figures of the last session."""
+    async with open_reader() as reader:
         info = await reader.read(newest_session)
         turns = await reader.read(turns_of, info.id) if info is not None else ()
-    finally:
-        await reader.close()
     if info is None:
         raise UsageError("Nothing is running, and no session is saved", "", "Start a chat with `xchat`.")
     found = summary(info, turns)
@@ -200,7 +194,7 @@ async def last_session(*, as_json: bool) -> int:
 
 
 def summary(info: SessionInfo, turns: Sequence[TurnRecord]) -> dict[str, Any]:
-    """Medians over the turns of a session; only those that can be compared count."""
+    """Medians over the compared turns of a session."""
     side = Side(info.title, tuple(turns))
     return {
         "session": info.id,
@@ -229,7 +223,7 @@ def median(values: Sequence[float]) -> float | None:
 
 
 def describe_session(found: Mapping[str, Any]) -> str:
-    """A summary for people."""
+    """Format a summary as text."""
     basis = f"{found['clean_turns']} clean" if found["clean_turns"] else "disturbed"
     rows = [
         ("session", f"{found['session']}, {found['title']}"),

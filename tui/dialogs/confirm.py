@@ -1,4 +1,4 @@
-"""Questions that need an answer before anything happens."""
+"""Dialogs that ask: for confirmation, or for a line of text."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tui.dialogs.dialog import Dialog
 
 
 class Confirm(Dialog[bool]):
-    """Asks before something that can't be undone, with what would be lost."""
+    """Asks for confirmation of something that can't be undone."""
 
     def __init__(self, title: str, detail: str, *, yes: str, no: str = "Cancel", safe: bool = False) -> None:
-        """`safe` puts the focus on yes: nothing is lost by it."""
+        """`safe` focuses yes, where it loses nothing."""
         super().__init__()
         self._title, self._detail, self._yes, self._no, self._safe = title, detail, yes, no, safe
 
     def compose(self) -> ComposeResult:
-        """Title, question, buttons."""
+        """Lay out title, question and buttons."""
         with Vertical(classes="box question") as dialog:
             dialog.border_title = Content(drawable(self._title))
             yield Static(Content(drawable(self._detail)), classes="detail")
@@ -30,11 +30,11 @@ class Confirm(Dialog[bool]):
                 yield Button(self._yes, id="yes", variant="primary" if self._safe else "error")
 
     def on_mount(self) -> None:
-        """Focus the answer that loses nothing."""
+        """Focus the safe answer."""
         self.query_one("#yes" if self._safe else "#no").focus()
 
     def on_key(self, event: events.Key) -> None:
-        """Arrows move between the answers, as Tab does."""
+        """Move between the answers with the arrow keys."""
         if event.key in {"left", "right"}:
             event.stop()
             (self.focus_previous if event.key == "left" else self.focus_next)()
@@ -52,7 +52,7 @@ class AskText(Dialog[str]):
         self._title, self._text = title, text
 
     def compose(self) -> ComposeResult:
-        """Title and input."""
+        """Lay out title and input."""
         with Vertical(classes="box question") as dialog:
             dialog.border_title = Content(drawable(self._title))
             dialog.border_subtitle = f"Enter saves, {self.keymap.shown('close')} cancels"

@@ -1,4 +1,4 @@
-"""The base of every dialog: a box over the screen, which Esc closes."""
+"""The base of every dialog: a box over the screen that Esc closes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ON_ENTER = ("press", "submit", "select", "toggle_button")
 
 
 class Dialog(ModalScreen[Result | None], Generic[Result]):
-    """Dismissed with its result, or with None by Esc. Its content is in a container of class `box`."""
+    """Dismissed with a result, or with None by Esc. Its content is in a container of class `box`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.DIALOG)]
     DEFAULT_CSS = """
@@ -66,16 +66,16 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
 
     @property
     def keymap(self) -> Keymap:
-        """The keys of the program."""
+        """The app's keymap."""
         return keymap_of(self.app)
 
     @property
     def close_hint(self) -> str:
-        """For the end of the frame: `Esc closes`."""
+        """Hint for the subtitle: `Esc closes`."""
         return f"{self.keymap.shown(self.CLOSED_BY)} closes"
 
     async def action_accept(self) -> None:
-        """Do what Enter does in the focused widget."""
+        """Run the action of Enter in the focused widget."""
         focused = self.focused
         action = next((name for name in _ON_ENTER if hasattr(focused, f"action_{name}")), None)
         if focused is not None and action is not None:

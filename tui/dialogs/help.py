@@ -1,4 +1,4 @@
-"""Help: first for where one is, then all keys and commands, made from the registry."""
+"""Help: a text for the focused widget, then all keys and commands from the registry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY_CELLS = 26
 
 
 def help_for(node: DOMNode | None) -> str:
-    """The help of a widget, or of the nearest thing around it that has one."""
+    """The help of a widget, or of its nearest ancestor that has one."""
     while node is not None:
         text = getattr(node, "HELP", None)
         if isinstance(text, str) and text.strip():
@@ -29,7 +29,7 @@ def help_for(node: DOMNode | None) -> str:
 
 
 def _entry(key: str, sentence: str, aside: str, width: int) -> Content:
-    """A key and what it does, wrapped with a hanging indent."""
+    """Format a key with its description, wrapped with a hanging indent."""
     words = wrap(f"{sentence}  {aside}".rstrip(), max(20, width - KEY_CELLS)) or [""]
     lines = [Content.styled(f"{key:<{KEY_CELLS - 1}} ", "$key") + Content(words[0])]
     if len(key) >= KEY_CELLS:
@@ -38,12 +38,12 @@ def _entry(key: str, sentence: str, aside: str, width: int) -> Content:
 
 
 def _listed(action: Action, keymap: Keymap) -> bool:
-    """Whether an action stands in its group: it has a key, or a command that works without an argument."""
+    """Whether an action is listed in its group: it has a key, or a command that works without an argument."""
     return bool(keymap.keys[action.id] or (action.slash and not action.needs_argument))
 
 
 def key_lines(keymap: Keymap, width: int, groups: Collection[Group] = tuple(Group)) -> Iterable[Content]:
-    """Keys and commands of these groups, wrapped to `width` cells; an action with neither is left out."""
+    """Keys and commands of these groups, wrapped to `width` cells; actions with neither are left out."""
     for group in groups:
         actions = [action for action in ACTIONS if action.group is group and _listed(action, keymap)]
         if not actions:
@@ -63,7 +63,7 @@ def key_lines(keymap: Keymap, width: int, groups: Collection[Group] = tuple(Grou
 
 
 class HelpScreen(Page):
-    """Help for one place, then keys and commands."""
+    """Shows a help text, then keys and commands."""
 
     DEFAULT_CSS = """
     HelpScreen {
@@ -79,7 +79,7 @@ class HelpScreen(Page):
         self._about, self._plain, self._groups = about, plain, groups
 
     def compose_page(self) -> ComposeResult:
-        """Both texts, and room for the keys."""
+        """Lay out both texts and the list of keys."""
         if self._about:
             yield Markdown(self.keymap.fill(self._about), open_links=False)
         if self._plain:

@@ -32,7 +32,7 @@ class Page(Dialog[None]):
         self._title = title
 
     def compose(self) -> ComposeResult:
-        """The box with its title, and the content in it."""
+        """Lay out the box with title and content."""
         with VerticalScroll(classes="box") as box:
             box.border_title, box.border_subtitle = Content(drawable(self._title)), self.close_hint
             yield from self.compose_page()
@@ -43,5 +43,5 @@ class Page(Dialog[None]):
 
     @property
     def page_width(self) -> int:
-        """Cells of a row."""
+        """Width of a row in cells."""
         return self.query_one(VerticalScroll).scrollable_content_region.width

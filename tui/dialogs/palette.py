@@ -1,4 +1,4 @@
-"""Finding a command by a part of its name."""
+"""The command palette: find a command by a part of its name."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tui.actions.palette import Command
 from tui.dialogs.picker import Picker
 
 ABOUT_WEIGHT = 0.5
-"""A match in the sentence counts for less than one in the name."""
+"""Weight of a match in the description, relative to one in the name."""
 
 
 class Palette(Picker[Callable[[], None]]):
-    """Dismissed with what to run."""
+    """Dismissed with the function to run."""
 
-    HELP = "## Commands\n\nType a part of a command's name or of what it does, then Enter. The key beside it does the same.\n"
+    HELP = "## Commands\n\nType a part of a command's name or description, then Enter. The key shown runs the same command.\n"
 
     def __init__(self, title: str, commands: Sequence[Command]) -> None:
         super().__init__()
@@ -27,13 +27,13 @@ class Palette(Picker[Callable[[], None]]):
         self._key_cells = max((len(command.key) for command in commands), default=0)
 
     async def on_mount(self) -> None:
-        """Show all."""
+        """Show all commands."""
         self.frame.border_title = self._title
         self.frame.border_subtitle = f"Enter run · {self.close_hint}"
         await self.narrow()
 
     async def narrow(self) -> None:
-        """The best matches first; all of them in their own order while nothing is typed."""
+        """Show the best matches first; all commands in registry order while nothing is typed."""
         typed = self.typed.strip()
         scored = [(1.0, index, command) for index, command in enumerate(self._commands)]
         matcher = Matcher(typed) if typed else None
@@ -43,7 +43,7 @@ class Palette(Picker[Callable[[], None]]):
                 for _, index, command in scored
             ]
         best = sorted((entry for entry in scored if entry[0] > 0), key=lambda entry: (-entry[0], entry[1]))
-        self.fill([(str(index), self._row(command, matcher)) for _, index, command in best], "No command is called that.")
+        self.fill([(str(index), self._row(command, matcher)) for _, index, command in best], "No command matches.")
         if best:
             self.options.highlighted = 0
 
@@ -54,6 +54,6 @@ class Palette(Picker[Callable[[], None]]):
         return Content.assemble(name, gap, key, Content.styled(command.about, "$muted"))
 
     def take(self) -> None:
-        """Run the chosen command once the palette is gone."""
+        """Dismiss with the chosen command."""
         if self.chosen_id is not None:
             self.dismiss(self._commands[int(self.chosen_id)].run)

@@ -1,4 +1,4 @@
-"""A list that narrows down while one types: the base of the sessions and models screens."""
+"""A list that is filtered by typing: the base of the sessions and models screens."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _MOVES = {"up": "cursor_up", "down": "cursor_down", "pageup": "page_up", "pagedo
 
 
 class Picker(Dialog[Picked], Generic[Picked]):
-    """Typing narrows, arrows move, Enter takes, Escape leaves. Subclasses fill the list."""
+    """Typing filters, arrows move, Enter chooses, Escape closes. Subclasses fill the list."""
 
-    PLACEHOLDER = "Type to narrow down"
+    PLACEHOLDER = "Type to filter"
     DEFAULT_CSS = """
     Picker {
         .picker { width: 96; height: 80%; min-height: 8; }
@@ -38,7 +38,7 @@ class Picker(Dialog[Picked], Generic[Picked]):
     """
 
     def compose(self) -> ComposeResult:
-        """What it is made of."""
+        """Lay out input and list."""
         with Vertical(classes="box picker"):
             yield Input(placeholder=self.PLACEHOLDER, select_on_focus=False)
             yield Static(Content("─" * 200), classes="rule")
@@ -57,16 +57,20 @@ class Picker(Dialog[Picked], Generic[Picked]):
 
     @property
     def row_cells(self) -> int:
-        """Width of a row of the list, its padding and the scrollbar left out."""
+        """Width of a row, without padding and scrollbar."""
         return self.options.content_size.width - self.options.scrollbar_size_vertical - 2
 
     @property
     def typed(self) -> str:
-        """What was typed to narrow down."""
+        """The typed filter."""
         return self.query_one(Input).value
 
+    def matches(self, text: str) -> bool:
+        """Whether a text contains all typed words."""
+        return all(word in text.lower() for word in self.typed.lower().split())
+
     def fill(self, rows: list[tuple[str, Content]], empty: str) -> None:
-        """Show these rows (id, text); `empty` stands there when there are none. The cursor stays on its row."""
+        """Show rows (id, text), or `empty` without any. The cursor stays on its row."""
         chosen = self.chosen_id
         self.options.clear_options()
         self.options.add_options([Option(text, id=row_id) for row_id, text in rows])
@@ -77,12 +81,12 @@ class Picker(Dialog[Picked], Generic[Picked]):
 
     @property
     def chosen_id(self) -> str | None:
-        """The row that the cursor is on."""
+        """Id of the selected row."""
         index = self.options.highlighted
         return None if index is None else self.options.get_option_at_index(index).id
 
     def on_key(self, event: events.Key) -> None:
-        """Arrows move the list while the focus stays where one types."""
+        """Move the selection while the input has the focus."""
         move = _MOVES.get(event.key)
         if move is not None and isinstance(self.focused, Input):
             event.stop()
@@ -102,11 +106,11 @@ class Picker(Dialog[Picked], Generic[Picked]):
         self.take()
 
     async def narrow(self) -> None:
-        """What is typed has changed: fill the list again."""
+        """Fill the list for the typed filter."""
         raise NotImplementedError
 
     def take(self) -> None:
-        """Enter: dismiss with what is chosen."""
+        """Dismiss with the chosen row."""
         raise NotImplementedError
 
 
@@ -132,10 +136,9 @@ class PickOne(Picker[Picked]):
         await self.narrow()
 
     async def narrow(self) -> None:
-        """Show the rows that have all the words typed."""
-        words = self.typed.lower().split()
-        rows = [(index, text) for index, (_, text) in enumerate(self._rows) if all(word in text.lower() for word in words)]
-        self.fill([(str(index), Content(drawable(text))) for index, text in rows], "Nothing has these words.")
+        """Show the rows that contain all typed words."""
+        rows = [(index, text) for index, (_, text) in enumerate(self._rows) if self.matches(text)]
+        self.fill([(str(index), Content(drawable(text))) for index, text in rows], "Nothing matches.")
 
     def take(self) -> None:
         """Dismiss with the chosen value."""

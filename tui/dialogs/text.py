@@ -1,4 +1,4 @@
-"""A long text to read, search with the terminal's means, and copy: the raw prompt, the native log."""
+"""A long read-only text: the raw prompt, the native log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REFRESH_S = 1.0
 
 
 class TextScreen(Dialog[None]):
-    """Shows text verbatim: markup and control characters are visible and have no effect."""
+    """Shows text verbatim; markup and control characters have no effect."""
 
     DEFAULT_CSS = "TextScreen .box { width: 96%; height: 94%; &:focus { border: round $border; } }"
     HELP = ""
@@ -24,7 +24,7 @@ class TextScreen(Dialog[None]):
         self._title, self._text, self._wrap = title, text, wrap
 
     def compose(self) -> ComposeResult:
-        """What it is made of."""
+        """Lay out the text."""
         area = TextArea(
             drawable(self._text), read_only=True, soft_wrap=self._wrap, show_cursor=False, highlight_cursor_line=False, classes="box"
         )
@@ -34,7 +34,7 @@ class TextScreen(Dialog[None]):
 
 
 class PromptScreen(TextScreen):
-    """The last prompt as the model got it, after the template."""
+    """The last prompt after the chat template."""
 
     HELP = "## Raw prompt\n\nThe conversation after the model's own chat template, with its control tokens: what was tokenized.\n"
 
@@ -43,9 +43,9 @@ class PromptScreen(TextScreen):
 
 
 class LogScreen(TextScreen):
-    """What the native library logged; goes on while it is open."""
+    """The log of the native library, refreshed while it is open."""
 
-    HELP = "## Log of the native library\n\nWhat llama.cpp had to say. It never reaches the screen by itself.\n"
+    HELP = "## Log of the native library\n\nMessages of llama.cpp, which are never printed to the terminal.\n"
 
     def __init__(self, lines: Callable[[], Sequence[str]]) -> None:
         super().__init__("Log of the native library", "\n".join(lines()) or "Nothing was logged yet.", wrap=False)
@@ -53,12 +53,12 @@ class LogScreen(TextScreen):
         self._shown = self._text
 
     def on_mount(self) -> None:
-        """Start at the end and follow it."""
+        """Scroll to the end and follow it."""
         area = self.query_one(TextArea)
         area.move_cursor(area.document.end)
-        self.set_interval(REFRESH_S, self._look_again)
+        self.set_interval(REFRESH_S, self._reload)
 
-    def _look_again(self) -> None:
+    def _reload(self) -> None:
         text = "\n".join(self._lines())
         area = self.query_one(TextArea)
         if text and text != self._shown and area.max_scroll_y - area.scroll_y <= 1:

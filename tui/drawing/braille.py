@@ -1,6 +1,6 @@
-"""Lines drawn with characters: values per dot column in, rows of text out. Pure; knows nothing of time, colours or widgets.
+"""Series drawn with characters, from values per dot column to rows of text. Pure; independent of time, colours and widgets.
 
-A cell holds 2 x 4 braille dots. Where the terminal has no braille, the same columns become bars of block characters or of ASCII.
+A cell has 2 x 4 braille dots. Without braille, the same columns are drawn as bars of block characters or ASCII.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ DOTS_DOWN = 4
 
 _BRAILLE = 0x2800
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-"""The bit of each dot, by row and column of the cell."""
+"""The bit of each dot by row and column of the cell."""
 
 
 class Glyphs(Enum):
-    """What a chart is drawn with; the value of a bar set is its levels from empty to full."""
+    """Characters of charts; for bars, the levels from empty to full."""
 
     BRAILLE = ""
     BLOCKS = " ▁▂▃▄▅▆▇█"
     """For fonts without braille."""
     HALVES = " ▄█"
-    """For the Linux console, whose font has these two blocks only."""
+    """For the Linux console, whose font has only these two blocks."""
     ASCII = " .:|"
     """For terminals that don't take UTF-8."""
 
 
 def glyphs_for(*, braille: bool, unicode: bool) -> Glyphs:
-    """The best set for a terminal, by what `tui.terminal.terminal` found out about it."""
+    """The best set for a terminal, see `tui.terminal.terminal.Terminal`."""
     if braille:
         return Glyphs.BRAILLE
     return Glyphs.HALVES if unicode else Glyphs.ASCII
@@ -39,30 +39,30 @@ def glyphs_for(*, braille: bool, unicode: bool) -> Glyphs:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a line covers within one dot column: its lowest and its highest value there."""
+    """Lowest and highest value of a series within one dot column."""
 
     low: float
     high: float
 
 
 Columns = Sequence[Extent | None]
-"""One per dot column from left to right; None where the line has a gap."""
+"""One extent per dot column, left to right; None at a gap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """Drawn lines."""
+    """Drawn series."""
 
     rows: tuple[str, ...]
-    """Top to bottom, all of one width."""
+    """Rows of equal width, top to bottom."""
     owners: tuple[bytes, ...] | None
-    """For each cell the number of the line on top there; None when there is one line only."""
+    """For each cell the number of the topmost series; None for a single series."""
 
 
 def draw(lines: Sequence[Columns], *, low: float, high: float, width: int, height: int, glyphs: Glyphs = Glyphs.BRAILLE) -> Canvas:
-    """Draw lines into `width` x `height` cells, values from `low` (bottom) to `high` (top); the first line lies on top.
+    """Draw series into `width` x `height` cells, values from `low` (bottom) to `high` (top); the first series is on top.
 
-    Lines after the first are dotted, so that they can be told apart without colour; bars show the first line only.
+    Further series are dotted, to be distinct without colour; bars show the first series only.
     """
     if width <= 0 or height <= 0 or not lines:
         return Canvas(("",) * max(0, height), None)
@@ -87,7 +87,7 @@ def draw(lines: Sequence[Columns], *, low: float, high: float, width: int, heigh
 
 
 def _line_masks(columns: Columns, low: float, high: float, width: int, height: int, *, dotted: bool) -> list[tuple[int, ...]]:
-    """The braille masks of one line, cell column by cell column."""
+    """The braille masks of a series per cell column."""
     strokes = _strokes(columns, low, high, height * DOTS_DOWN, connected=not dotted)
     strokes += [None] * (width * DOTS_ACROSS - len(strokes))
     if dotted:
@@ -96,11 +96,11 @@ def _line_masks(columns: Columns, low: float, high: float, width: int, height: i
 
 
 Stroke = tuple[int, int]
-"""First and last dot row, counted from the top, that a line covers in a dot column."""
+"""First and last dot row, from the top, that a series covers in a dot column."""
 
 
 def _strokes(columns: Columns, low: float, high: float, dots: int, *, connected: bool) -> list[Stroke | None]:
-    """Values to dot rows; with `connected`, a stroke reaches to its left neighbour's so that the line has no holes."""
+    """Convert values to dot rows; `connected` extends each stroke to its left neighbour."""
     scale = (dots - 1) / ((high - low) or 1.0)
     bottom = dots - 1
     strokes: list[Stroke | None] = []
@@ -129,7 +129,7 @@ def _clip(row: int, bottom: int) -> int:
 
 @lru_cache(maxsize=8192)
 def _cell_column(left: Stroke | None, right: Stroke | None, height: int) -> tuple[int, ...]:
-    """The masks, top to bottom, of one cell column. Neighbouring frames share nearly all of them."""
+    """Masks of a cell column, top to bottom. Cached, since consecutive frames share most of them."""
     masks = [0] * height
     for side, stroke in enumerate((left, right)):
         if stroke is not None:
@@ -139,7 +139,7 @@ def _cell_column(left: Stroke | None, right: Stroke | None, height: int) -> tupl
 
 
 def _bars(columns: Columns, low: float, high: float, width: int, height: int, levels: str) -> tuple[str, ...]:
-    """One bar per cell, as high as the larger of its two dot columns; a value above `low` is never invisible."""
+    """One bar per cell, as high as the larger of its two dot columns; values above `low` are always visible."""
     steps = len(levels) - 1
     total = height * steps
     fills = []
@@ -151,7 +151,7 @@ def _bars(columns: Columns, low: float, high: float, width: int, height: int, le
 
 
 def spark(values: Sequence[float | None], *, high: float, glyphs: Glyphs) -> str:
-    """A chart of one row, one character per value."""
+    """A sparkline with one character per value."""
     levels = Glyphs.BLOCKS.value if glyphs is Glyphs.BRAILLE else glyphs.value
     steps = len(levels) - 1
     return "".join(" " if not value or high <= 0 else levels[max(1, min(steps, round(value / high * steps)))] for value in values)

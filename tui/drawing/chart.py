@@ -1,7 +1,7 @@
-"""A figure over time as rows of text: which moments are shown, on which scale, and where the marks go.
+"""A figure over time as rows of text: time span, scale and positions of marks.
 
-Nothing in a live chart moves without need. The picture scrolls in jumps of an eighth, so between jumps only the newest column
-changes; in sweep mode it never scrolls, the newest column overwrites the oldest. The scale grows at once and shrinks late.
+A live chart repaints little. It scrolls in jumps of an eighth, so between jumps only the newest column
+changes; in sweep mode it never scrolls: the newest column overwrites the oldest. The scale grows at once and shrinks late.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from engine.store.series import axis_end
 from tui.drawing.braille import DOTS_ACROSS, Canvas, Columns, Extent, Glyphs, draw
 
 JUMP_SHARE = 8
-"""The picture scrolls by one part in this many of its width."""
+"""A chart scrolls by its width divided by this."""
 
 SWEEP_GAP = 6
 """Dot columns left empty ahead of the newest one in sweep mode."""
 
 SHRINK_AFTER = 20
-"""So many drawings in a row must fit a smaller scale before it is taken: ten seconds at 2 Hz."""
+"""Consecutive drawings that must fit a smaller scale before it is used: ten seconds at 2 Hz."""
 
 
 @dataclass(slots=True)
 class Scale:
-    """The upper end of an axis that starts at zero. It rises at once and falls only after it was too large for a while."""
+    """The top of an axis that starts at zero. It rises at once and falls after `SHRINK_AFTER` drawings."""
 
     floor: float = 1.0
-    """Never less than this: a flat line of noise must not fill the chart."""
+    """Least top, so that noise does not fill the chart."""
     top: float = 0.0
     _small_for: int = 0
 
     def fit(self, highest: float | None) -> float:
-        """The top to draw with, now that `highest` is the largest value shown."""
+        """Update and return the top for the largest value shown."""
         wanted = max(self.floor, axis_end(highest or 0.0))
         if wanted >= self.top:
             self.top, self._small_for = wanted, 0
@@ -49,25 +49,25 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Which moments the dot columns of a chart stand for."""
+    """Mapping of time to the dot columns of a chart."""
 
     dot_s: float
     """Seconds per dot column."""
     left: int
-    """Number of the leftmost dot column, counted from the meter's start."""
+    """Leftmost dot column, counted from the meter's start."""
     newest: int
-    """Number of the dot column that the newest value falls into."""
+    """Dot column of the newest value."""
     dots: int
     sweep: bool = False
 
     def position(self, dot: int) -> int | None:
-        """Where a dot column is drawn, from 0; None when it isn't shown."""
+        """Position of a dot column, from 0; None when it is not shown."""
         if self.sweep:
             return dot % self.dots if 0 <= self.newest - dot < self.dots - SWEEP_GAP else None
         return dot - self.left if self.left <= dot < self.left + self.dots else None
 
     def cell_at(self, seconds: float) -> int | None:
-        """The cell in which a moment (seconds since the meter's start) is drawn."""
+        """The cell of a time in seconds since the meter's start; None when it is not shown."""
         position = self.position(int(seconds / self.dot_s))
         return None if position is None else position // DOTS_ACROSS
 
@@ -83,7 +83,7 @@ def view_of(trace: Trace, width: int, *, sweep: bool = False) -> View:
 
 
 def columns_of(trace: Trace, view: View) -> Columns:
-    """The trace in a view: per dot column the least and the greatest value that falls into it."""
+    """The extent of a trace in each dot column of a view."""
     columns: list[Extent | None] = [None] * view.dots
     per_bucket = trace.bucket_s / view.dot_s
     number = trace.first
@@ -106,16 +106,16 @@ def highest(traces: Sequence[Trace]) -> float | None:
 
 @dataclass(slots=True)
 class Chart:
-    """One live chart: remembers its scale, and its picture until data, size or look change."""
+    """A live chart; caches its scale, and its canvas until data, size or style change."""
 
     scale: Scale = field(default_factory=Scale)
     fixed_top: float | None = None
-    """The scale's top where it is known, such as 100 %."""
+    """Fixed top of the scale, such as 100 %."""
     _key: object = None
     _canvas: Canvas | None = None
 
     def draw(self, traces: Sequence[Trace], width: int, height: int, *, glyphs: Glyphs = Glyphs.BRAILLE, sweep: bool = False) -> Canvas:
-        """The picture of `traces` on `width` x `height` cells; the same object as long as nothing changed."""
+        """Draw `traces` on `width` x `height` cells; returns the same object while nothing changes."""
         key = (tuple(traces), width, height, glyphs, sweep, self.fixed_top)
         if self._canvas is None or key != self._key:
             top = self.fixed_top or self.scale.fit(highest(traces))
@@ -126,5 +126,5 @@ class Chart:
 
     @property
     def top(self) -> float:
-        """The value at the upper edge of the picture."""
+        """The value at the top of the chart."""
         return self.fixed_top or self.scale.top or self.scale.floor

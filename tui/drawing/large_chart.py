@@ -1,4 +1,4 @@
-"""Charts that fill the screen: drawn by plotext with axes, marks, and a cursor to read values with."""
+"""Full-screen charts, drawn by plotext, with axes, marks and a cursor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tui.drawing.look import look
 from tui.drawing.rows import LINES, Role
 
 _INKS: Mapping[int, Role] = {1: LINES[0], 2: LINES[1], 3: Role.MARK, 4: Role.CHOSEN}
-"""Colour numbers given to plotext, and the role that each stands for: the theme's colours are put in afterwards."""
+"""Role of each colour number given to plotext; the theme's colours replace the numbers afterwards."""
 
 _MARK_INK, _CURSOR_INK = 3, 4
 
@@ -30,24 +30,24 @@ _PLOTEXT_MARKERS = {Glyphs.BRAILLE: "braille", Glyphs.BLOCKS: "hd", Glyphs.HALVE
 
 _SECOND_MARKERS = {Glyphs.ASCII: "."}
 _SECOND_MARKER = "•"
-"""The second line is made of dots, to be told from the first without colours."""
+"""The second series is dotted, to be distinct without colour."""
 
 _STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
 _PARTS = {1.0: 5, 1.5: 3, 2.0: 4, 3.0: 3, 4.0: 4, 5.0: 5, 6.0: 3, 8.0: 4}
-"""Into how many round parts an axis is divided whose end begins with these digits, see `engine.store.series`."""
+"""Number of divisions of an axis by the leading digits of its end, see `engine.store.series`."""
 
 _CELLS_PER_TICK = 14
 
 
 def line_sign(number: int, glyphs: Glyphs) -> str:
-    """Stands before the name of a line, and looks as the line does."""
+    """Sign of a series for a legend, as the chart draws it."""
     if number == 0:
         return "*" if glyphs is Glyphs.ASCII else "━"
     return _SECOND_MARKERS.get(glyphs, _SECOND_MARKER)
 
 
 def time_ticks(span_s: float, most: int) -> dict[float, str]:
-    """Round moments of the last `span_s` seconds, as seconds before now, with what stands below them."""
+    """Ticks of the last `span_s` seconds: seconds before now, with their labels."""
     step = next((step for step in _STEPS_S if span_s / step <= most), math.ceil(span_s / max(1, most)))
     ticks: dict[float, str] = {}
     for number in range(int(span_s / step) + 1):
@@ -58,7 +58,7 @@ def time_ticks(span_s: float, most: int) -> dict[float, str]:
 
 
 def value_ticks(top: float) -> list[float]:
-    """Round values from zero to the end of an axis."""
+    """Ticks of a value axis from zero to `top`."""
     digits = round(top / 10.0 ** math.floor(math.log10(top)), 6) if top > 0 else 1.0
     parts = _PARTS.get(digits, 4)
     return [top * part / parts for part in range(parts + 1)]
@@ -66,21 +66,21 @@ def value_ticks(top: float) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What is to be drawn, over seconds before now (so they are negative), or over turns."""
+    """Data of a chart over time, in seconds before now (negative), or over turns."""
 
     lines: tuple[tuple[tuple[float, float | None], ...], ...]
-    """Points of time and value; a point without a value splits its line."""
+    """Series of (time, value); a point without a value splits its series."""
     start: float
     end: float
     top: float
     marks: tuple[float, ...] = ()
     cursor: float | None = None
     times: bool = False
-    """The axis below is in seconds before now."""
+    """The horizontal axis is in seconds before now."""
 
     @property
     def pieces(self) -> list[tuple[int, list[tuple[float, float]]]]:
-        """Lines without a gap, with the number of the ink each is drawn in."""
+        """Series split at gaps, each with its colour number."""
         found = []
         for line, points in enumerate(self.lines):
             for measured, run in groupby(points, key=lambda point: point[1] is not None):
@@ -90,7 +90,7 @@ class Plot:
 
 
 def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
-    """The picture as text whose colours are the numbers in `_INKS`. The only place that touches plotext and its global figure."""
+    """Draw a chart as text with the colour numbers of `_INKS`. The only user of plotext and its global figure."""
     import plotext
 
     plotext.clear_figure()
@@ -111,7 +111,7 @@ def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
         plotext.vertical_line(mark, color=_MARK_INK)
     if what.cursor is not None:
         plotext.vertical_line(what.cursor, color=_CURSOR_INK)
-    for ink, points in sorted(what.pieces, key=lambda piece: -piece[0]):  # the first line lies on top
+    for ink, points in sorted(what.pieces, key=lambda piece: -piece[0]):  # the first series is on top
         times, values = zip(*points, strict=True)
         marker = _PLOTEXT_MARKERS[glyphs] if ink == 1 else _SECOND_MARKERS.get(glyphs, _SECOND_MARKER)
         plotext.plot(times, values, marker=marker, color=ink)
@@ -121,7 +121,7 @@ def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
 
 
 def inked(picture: Text, styles: Mapping[Role, Style]) -> Text:
-    """The theme's colours in place of plotext's numbers."""
+    """Replace plotext's colour numbers by the theme's colours."""
     shown = Text(picture.plain, styles[Role.LABEL])
     for span in picture.spans:
         style = span.style if isinstance(span.style, Style) else Style.null()
@@ -132,10 +132,10 @@ def inked(picture: Text, styles: Mapping[Role, Style]) -> Text:
 
 
 class LargeChartScreen(ModalScreen[None]):
-    """A heading, a picture, and the value under a cursor that left and right move. Subclasses draw, and take `move` and `jump`."""
+    """Heading, chart, and the value under a cursor. Subclasses implement `draw` and the actions `move` and `jump`."""
 
     KEYS: ClassVar[str] = "{chart_left} {chart_right} read  {close_chart} closes"
-    """Shown at the end of the heading where there is room."""
+    """Shown at the end of the heading if it fits."""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CHART, leave_out={"chart_window", "next_chart", "previous_chart"})]
     DEFAULT_CSS = """
     LargeChartScreen {
@@ -150,7 +150,7 @@ class LargeChartScreen(ModalScreen[None]):
         self._glyphs = glyphs
 
     def compose(self) -> ComposeResult:
-        """Heading, picture, the value under the cursor."""
+        """Lay out heading, chart and value."""
         yield Static(id="heading", classes="line", markup=False)
         yield Static(id="picture", markup=False)
         yield Static(id="value", classes="line", markup=False)
@@ -160,11 +160,11 @@ class LargeChartScreen(ModalScreen[None]):
         self.draw()
 
     def draw(self) -> None:
-        """Say what is drawn, with `show`."""
+        """Call `show` with the current data."""
         raise NotImplementedError
 
     def show(self, heading: str, chart: Plot | str, value: str) -> None:
-        """Put this on the screen; a sentence stands where there is no chart."""
+        """Show heading, value and a chart, or a sentence in place of the chart."""
         keys = keymap_of(self.app).fill(self.KEYS)
         room = self.size.width - len(heading) - len(keys) - 2
         self.query_one("#heading", Static).update(heading + (" " * room + keys if room >= 2 else ""))
@@ -172,7 +172,7 @@ class LargeChartScreen(ModalScreen[None]):
         picture = self.query_one("#picture", Static)
         width, height = picture.size
         if width < 20 or height < 5:
-            picture.update("Too small for a chart: enlarge the terminal.")
+            picture.update("Too small for a chart. Enlarge the terminal.")
         elif isinstance(chart, str):
             picture.update(chart)
         else:

@@ -1,4 +1,4 @@
-"""How the panel's roles look under a theme. Colour never carries a meaning alone: bold, reverse and signs do too."""
+"""Styles of the panel's roles under a theme. Bold, reverse and signs repeat what colour expresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLOURS: Mapping[Role, tuple[str, ...]] = {
     Role.FIRST: ("chart-1", "primary"),
     Role.SECOND: ("chart-2", "secondary"),
 }
-"""Theme variables by role, the first that the theme has."""
+"""Theme variables by role; the first that the theme has is used."""
 
 _MARKED: Mapping[Role, Style] = {
     Role.TITLE: Style(bold=True),
@@ -35,7 +35,7 @@ _MARKED: Mapping[Role, Style] = {
 
 
 def look(variables: Mapping[str, str], base: Style) -> Mapping[Role, Style]:
-    """A style for each role; `base` has the widget's own background."""
+    """A style for each role; `base` has the widget's background."""
     return {role: base + _MARKED.get(role, Style.null()) + _colour(variables, names) for role, names in _COLOURS.items()}
 
 

@@ -1,4 +1,4 @@
-"""A widget whose lines are ready before they are asked for."""
+"""A widget that renders its rows in advance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 
 class _Finish:
-    """Makes ready lines fit for the compositor, and remembers what it made of those that did not change."""
+    """Pads and filters rows for the compositor; caches those that did not change."""
 
     def __init__(self, width: int, style: Style, background: Color, filters: Sequence[LineFilter]) -> None:
         self.width = width
@@ -23,7 +23,7 @@ class _Finish:
         self._made: dict[int, tuple[Strip, Strip]] = {}
 
     def __call__(self, row: int, ready: Strip) -> Strip:
-        """The line as wide as the widget, with the filters on it."""
+        """Pad a row to the widget's width and apply the filters."""
         known = self._made.get(row)
         if known is not None and known[0] is ready:
             return known[1]
@@ -35,20 +35,20 @@ class _Finish:
 
 
 class ReadyLines(Widget):
-    """Hands its lines to the compositor as they are, but for filters as `NO_COLOR` needs them; has no border, padding, tint or links.
+    """Passes its rows to the compositor with only line filters (`NO_COLOR`) applied; has no border, padding, tint or links.
 
-    Textual 8.2 asks for every line of a widget when one of them changes, and draws those that changed through all its styles: half of
-    the time of a frame of streamed text. As a second base it leaves the first one's default CSS in force.
+    Textual 8.2 renders every row of a widget when one changes, and draws the changed ones through all styles: half of
+    the time of a frame of streamed text. As a second base class, it keeps the default CSS of the first.
     """
 
     _finish: _Finish | None = None
 
     def ready_lines(self, rows: range) -> Sequence[Strip]:
-        """The lines to paint in these rows; as `render_line` makes them, without what can't be seen."""
+        """Strips of these rows, as `render_line` returns them, without offsets."""
         return [self.render_line(y) for y in rows]
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines of a part of the widget."""
+        """Strips of a region of the widget."""
         width = self.outer_size.width
         finish = self._finish
         if finish is None or finish.width != width:
@@ -58,6 +58,6 @@ class ReadyLines(Widget):
         return strips if crop.column_span == (0, width) else [strip.crop(*crop.column_span) for strip in strips]
 
     def notify_style_update(self) -> None:
-        """Colours are others now."""
+        """Drop cached rows when styles change."""
         super().notify_style_update()
         self._finish = None

@@ -1,4 +1,4 @@
-"""What the panel is made of: rows of text runs with a role each, numbers of fixed width, and the difference of two rows. Pure."""
+"""Rows of the panel: text runs with a role each, formatted numbers, and the difference of two rows. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.text import drawable
 
 
 class Role(StrEnum):
-    """What a run of text is; the theme decides how that looks."""
+    """The role of a run of text; the theme maps it to a style."""
 
     TEXT = "text"
     LABEL = "label"
@@ -26,23 +26,23 @@ class Role(StrEnum):
     GRID = "grid"
     MARK = "mark"
     FIRST = "first"
-    """The first line of a chart."""
+    """The first series of a chart."""
     SECOND = "second"
-    """The second, dotted line of a chart."""
+    """The second, dotted series of a chart."""
 
 
 Run = tuple[str, Role]
 Row = tuple[Run, ...]
 
 LINES = (Role.FIRST, Role.SECOND)
-"""Roles of a chart's lines in drawing order."""
+"""Roles of a chart's series in drawing order."""
 
 UNKNOWN = "–"
-"""Stands where a number can't be known yet."""
+"""Shown in place of an unknown number."""
 
 
 def text_of(row: Row) -> str:
-    """The row without its roles."""
+    """The text of a row."""
     return "".join(text for text, _ in row)
 
 
@@ -67,7 +67,7 @@ def _width(text: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """At most `width` cells of `text`, with an ellipsis where it was cut; safe for text from outside."""
+    """Cut `text` to `width` cells with an ellipsis; safe for untrusted text."""
     text = drawable(text).replace("\n", " ").replace("\t", " ")
     if cell_len(text) <= width:
         return text
@@ -79,7 +79,7 @@ def cut(text: str, width: int) -> str:
 
 
 def changed_span(old: Row, new: Row, width: int) -> tuple[int, int] | None:
-    """First cell and number of cells in which two rows of `width` cells differ; None when they are alike."""
+    """First cell and number of cells in which two rows of `width` cells differ; None when they are equal."""
     if old == new:
         return None
     before, after = text_of(old), text_of(new)
@@ -103,12 +103,12 @@ def _roles(row: Row) -> list[Role]:
 
 
 def number(value: float | None, decimals: int = 1) -> str:
-    """A number with thousands separators, or the sign for an unknown one."""
+    """Format a number with thousands separators, or `UNKNOWN`."""
     return UNKNOWN if value is None else f"{value:,.{decimals}f}"
 
 
 def size(value: float | None) -> str:
-    """Bytes as people read them: `638 MB`, `4.31 GB`; powers of ten, as file sizes are given."""
+    """Format bytes with decimal units: `638 MB`, `4.31 GB`."""
     if value is None:
         return UNKNOWN
     for limit, unit, decimals in ((1e9, "GB", 2), (1e6, "MB", 0), (1e3, "kB", 0)):
@@ -118,7 +118,7 @@ def size(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """A time as people read it: `0.31 ms`, `16.4 ms`, `1.28 s`."""
+    """Format a time: `0.31 ms`, `16.4 ms`, `1.28 s`."""
     if value is None:
         return UNKNOWN
     if value >= 10_000:
@@ -148,11 +148,11 @@ _BY_UNIT: Mapping[str, Callable[[float], str]] = {
     "tasks": lambda value: f"{value:.2f} runnable tasks",
     "J": lambda value: f"{value:.2f} J",
 }
-"""How a number of a unit is written; others have one decimal and the first word of their unit."""
+"""Formats by unit; others have one decimal and the first word of their unit."""
 
 
 def written(value: object, unit: str) -> str:
-    """A figure as people read it, with its unit; the sign for an unknown one, text as it is."""
+    """Format a figure with its unit; `UNKNOWN` without a value, text unchanged."""
     if isinstance(value, str):
         return value
     if not isinstance(value, int | float):
@@ -162,11 +162,11 @@ def written(value: object, unit: str) -> str:
 
 
 Cell = tuple[str, str] | tuple[str, str, Role]
-"""Label, value, and the role of the label where it is not an ordinary one."""
+"""Label, value, and optionally the role of the label."""
 
 
 def cells(width: int, *items: Cell) -> Row:
-    """Figures side by side in columns of one width: label on the left, value on the right of each column."""
+    """Figures side by side in columns of equal width: label on the left, value on the right."""
     runs: list[Run] = []
     share, spare = divmod(width - 2 * (len(items) - 1), len(items))
     for place, (label, value, *role) in enumerate(items):
@@ -180,16 +180,16 @@ def cells(width: int, *items: Cell) -> Row:
 
 
 def sentence(width: int, label: str, text: str, role: Role = Role.TEXT) -> Row:
-    """A label and a text that is cut at the end of the row."""
+    """A label and a text, cut to the row."""
     return ((f"{label} " if label else "", Role.LABEL), (cut(text, max(0, width - len(label) - 1)), role))
 
 
 def reading(width: int, label: str, value: str | Unavailable) -> Row:
-    """A figure in a row of its own, or that it is unavailable and why; where that doesn't fit, the reason stands after the sign alone."""
+    """A figure in a row of its own, or why it is unavailable."""
     if isinstance(value, Unavailable):
-        told = f"unavailable: {value.reason}"
-        fits = len(label) + 1 + len(told) <= width
-        return sentence(width, label, told if fits else f"{UNKNOWN} {value.reason}", Role.LABEL)
+        shown = f"unavailable: {value.reason}"
+        fits = len(label) + 1 + len(shown) <= width
+        return sentence(width, label, shown if fits else f"{UNKNOWN} {value.reason}", Role.LABEL)
     return sentence(width, label, value, Role.VALUE)
 
 
@@ -202,7 +202,7 @@ def bar(share: float | None, width: int, role: Role = Role.FIRST) -> Row:
 
 
 def labelled_bar(width: int, label: str, share: float | None, value: str, role: Role = Role.FIRST) -> Row:
-    """Label, bar and value in one row; on narrow panes the bar goes."""
+    """Label, bar and value in one row; without the bar on narrow panes."""
     room = width - len(label) - len(value) - 2
     if room < 4:
         return cells(width, (label, value))
@@ -210,14 +210,14 @@ def labelled_bar(width: int, label: str, share: float | None, value: str, role: 
 
 
 def level(value: float | None, warning: float, bad: float) -> Role:
-    """The role of a figure that becomes bad when it is high."""
+    """The role of a figure whose high values are bad."""
     if value is None or value < warning:
         return Role.FIRST
     return Role.WARNING if value < bad else Role.BAD
 
 
 def joined(rows: Sequence[Row], widths: Sequence[int], gap: int) -> Row:
-    """Rows of neighbouring columns as one."""
+    """Join the rows of adjacent columns."""
     runs: list[Run] = []
     for place, (row, width) in enumerate(zip(rows, widths, strict=True)):
         runs.extend(fit(row, width))

@@ -1,4 +1,4 @@
-"""A capture while it runs, and the choice of what the next one looks at."""
+"""The countdown of a running capture, and the dialog that starts one."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.dialog import Dialog
 
 SECONDS = (5, 10, 20, 30, 60, 120, 300)
-"""Lengths to choose from."""
+"""Selectable lengths in seconds."""
 
 RATES = (None, 25, 50, 100, 250)
-"""Samples a second to choose from; None leaves it to what they cost."""
+"""Selectable sampling rates per second; None chooses by their cost."""
 
 MODES = (CaptureMode.PYTHON, CaptureMode.NATIVE, CaptureMode.GIL, CaptureMode.IDLE)
-"""Modes to choose from; the others come by themselves."""
+"""Selectable modes; the others are used automatically."""
 
 NOT_IN_STACKS = "llama.cpp's compute threads appear in no mode; their CPU time is recorded beside the stacks."
 
 KEYS = "Enter starts   {capture_shorter} and {capture_longer}: length   {capture_rate}: rate   {close} closes"
 
 TICK_S = 0.5
-"""How often the countdown is drawn: often enough for seconds, seldom enough not to be seen in the capture."""
+"""Interval of the countdown, long enough not to show up in the capture."""
 
 
 class CaptureOverlay(Static):
-    """Counts a capture down in two lines that float over the conversation, which must not move for it."""
+    """Shows the countdown in two rows over the conversation."""
 
     DEFAULT_CSS = """
     CaptureOverlay {
@@ -60,7 +60,7 @@ class CaptureOverlay(Static):
         text = self._text()
         if text != self._shown:
             self._shown = text
-            # Without a new layout of the whole screen, which its other parts don't need.
+            # Without a layout of the whole screen.
             self.update(text, layout=False)
 
     def _text(self) -> str:
@@ -71,15 +71,15 @@ class CaptureOverlay(Static):
 
 
 class CaptureDialog(Dialog[CaptureRequest]):
-    """Chooses mode, length and rate; dismissed with the request."""
+    """Asks for mode, length and rate; dismissed with the request."""
 
     HELP = """\
 ## Record a capture
 
 Up and Down choose the mode, {capture_shorter} and {capture_longer} the length, {capture_rate} the samples per second. Enter starts.
 
-By default a capture takes 50 samples per second, or as many as cost 3 % of tokens/s where every core decodes; the cost of one sample is
-measured before.
+By default a capture takes 50 samples per second, or fewer if they would cost over 3 % of tokens/s; the cost of a sample is measured
+beforehand.
 """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CAPTURE)]
     DEFAULT_CSS = """
@@ -96,7 +96,7 @@ measured before.
         self._rate = last.rate
 
     def compose(self) -> ComposeResult:
-        """Length, modes, and what the chosen mode sees."""
+        """Lay out length, modes, and a description of the selected mode."""
         with Vertical(classes="box"):
             yield Static(id="length", classes="title", markup=False)
             yield ChoiceList(*(MODE_TEXTS[mode].label for mode in MODES), markup=False)
@@ -105,7 +105,7 @@ measured before.
             yield Static(self.keymap.fill(KEYS), markup=False)
 
     def on_mount(self) -> None:
-        """Begin with what was chosen last."""
+        """Select the last choice."""
         options = self.query_one(OptionList)
         options.highlighted = MODES.index(self._mode) if self._mode in MODES else 0
         options.focus()
@@ -123,14 +123,14 @@ measured before.
         self.dismiss(self._request)
 
     def action_length(self, step: int) -> None:
-        """A shorter or longer capture."""
+        """Change the length of the capture."""
         longer = [seconds for seconds in SECONDS if (seconds > self._seconds if step > 0 else seconds < self._seconds)]
         if longer:
             self._seconds = longer[0] if step > 0 else longer[-1]
         self._show_plan()
 
     def action_rate(self) -> None:
-        """The next of RATES."""
+        """Select the next of RATES."""
         self._rate = RATES[(RATES.index(self._rate) + 1) % len(RATES)] if self._rate in RATES else None
         self._show_plan()
 

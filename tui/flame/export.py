@@ -1,4 +1,4 @@
-"""Write a capture to a file of the form that the person picks."""
+"""Export a capture in a format that the user picks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMS = {
 
 
 async def export_capture(screen: Screen[Any], capture: CaptureRecord) -> Path | None:
-    """Ask for a form and write the file into the current folder; returns its path, None when nothing was written."""
+    """Ask for a format and write the file into the current folder; returns its path, or None when cancelled or failed."""
     form = await screen.app.push_screen_wait(PickOne("Export as", [*FORMS.items()]))
     if form is None:
         return None

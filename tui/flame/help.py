@@ -8,5 +8,5 @@ A flamegraph shows where samples were taken. Each row is one level of calls, a b
 Order of time ({flame_order}) follows the samples of each thread; samples of a waiting thread are left out, unless the capture's mode
 includes them. In a comparison ({flame_compare}) red grew and blue shrank, per token generated. Tab moves between callers and callees.
 
-py-spy samples threads that run Python. llama.cpp's compute threads don't, so their work shows only under {flame_threads}.
+py-spy samples threads that run Python. llama.cpp's compute threads don't, so their CPU time is shown only under {flame_threads}.
 """

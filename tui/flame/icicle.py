@@ -1,4 +1,4 @@
-"""The icicle: a flamegraph in cells, its root on top, one row per level, drawn from cached strips."""
+"""An icicle graph in cells: the root on top, one row per level, drawn from cached strips."""
 
 from __future__ import annotations
 
@@ -41,19 +41,7 @@ class Icicle(ScrollView, can_focus=True):
 
     @dataclass
     class Selected(Message):
-        """The cursor stands on another block."""
-
-        icicle: Icicle
-        node: Node
-
-        @property
-        def control(self) -> Icicle:
-            """The icicle, for `@on` selectors."""
-            return self.icicle
-
-    @dataclass
-    class Zoomed(Message):
-        """Another block takes the whole width."""
+        """The cursor moved to another block."""
 
         icicle: Icicle
         node: Node
@@ -77,7 +65,7 @@ class Icicle(ScrollView, can_focus=True):
 
     @property
     def flame(self) -> FlameTree:
-        """What is shown."""
+        """The tree shown."""
         return self._tree
 
     @property
@@ -87,11 +75,11 @@ class Icicle(ScrollView, can_focus=True):
 
     @property
     def top(self) -> Node:
-        """The node that takes the whole width."""
+        """The node zoomed to."""
         return self._zooms[-1]
 
     def notify_style_update(self) -> None:
-        """Draw anew in the new theme's colours."""
+        """Redraw with the theme's colours."""
         self._look = None
         self._strips.clear()
         super().notify_style_update()
@@ -101,7 +89,7 @@ class Icicle(ScrollView, can_focus=True):
         self._lay_out()
 
     def on_click(self, event: events.Click) -> None:
-        """Select, zoom in at the second click on the same block, zoom out with the right button."""
+        """Select a block, zoom in on a second click, zoom out with the right button."""
         if event.button == 3:
             self.action_zoom_out()
             return
@@ -135,25 +123,25 @@ class Icicle(ScrollView, can_focus=True):
             self._select(target.node)
 
     def action_zoom_in(self) -> None:
-        """Give the selected block the whole width."""
+        """Zoom in on the selected block."""
         if self._cursor != self.top:
             self._zooms.append(self._cursor)
             self._zoomed(self._cursor)
 
     def action_zoom_out(self) -> None:
-        """Back to the zoom before; the cursor stays on the block that filled the width."""
+        """Zoom out one step; the cursor stays on the block that was zoomed to."""
         if len(self._zooms) > 1:
             self._zoomed(self._zooms.pop())
 
     def action_zoom_reset(self) -> None:
-        """Show everything; the cursor goes to the block that was zoomed into first."""
+        """Show the whole tree; the cursor moves to the first block that was zoomed to."""
         if len(self._zooms) > 1:
             first = self._zooms[1]
             del self._zooms[1:]
             self._zoomed(first)
 
     def show(self, tree: FlameTree, tint: Callable[[Node], Tint]) -> None:
-        """Show another tree, from its root; the cursor stands on the heaviest block below the root."""
+        """Show another tree with the cursor on the heaviest child of the root."""
         self._tree, self._tint = tree, tint
         self._zooms = [tree.root]
         self._cursor = max(tree.children(tree.root), key=tree.total, default=tree.root)
@@ -181,7 +169,7 @@ class Icicle(ScrollView, can_focus=True):
         self._select(target)
 
     def render_line(self, y: int) -> Strip:
-        """One row of cells."""
+        """Render one row of cells."""
         width = self.scrollable_content_region.width
         level = self._level(y + self.scroll_offset.y)
         if self._look is None:
@@ -232,7 +220,6 @@ class Icicle(ScrollView, can_focus=True):
         self._cursor = cursor
         self._lay_out()
         self._follow()
-        self.post_message(self.Zoomed(self, self.top))
         self.post_message(self.Selected(self, self._cursor))
 
     def _select(self, node: Node) -> None:
@@ -245,11 +232,11 @@ class Icicle(ScrollView, can_focus=True):
         self.post_message(self.Selected(self, node))
 
     def _follow(self) -> None:
-        """Scroll until the cursor is in sight."""
+        """Scroll to the cursor."""
         self.scroll_to_region(Region(0, self._line(self._place(self._cursor)[0]), 1, 1), animate=False, x_axis=False)
 
     def _place(self, node: Node) -> tuple[int, int]:
-        """Row and index of a node's block; the root's when the node isn't shown."""
+        """Row and index of a node's block; those of the root when the node is not shown."""
         level = node.depth - self.top.depth
         if 0 <= level < len(self._rows):
             for index, block in enumerate(self._rows[level]):
@@ -265,7 +252,7 @@ class Icicle(ScrollView, can_focus=True):
 
     @property
     def _lines(self) -> int:
-        """Lines of the picture; an upside-down one stands at the bottom of its place."""
+        """Number of rows; an upside-down graph is aligned to the bottom."""
         return max(len(self._rows), self.scrollable_content_region.height)
 
     def _block_at(self, x: int, line: int) -> Block | None:

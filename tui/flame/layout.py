@@ -1,4 +1,4 @@
-"""Where each block of a flamegraph stands in a grid of cells. Pure."""
+"""Layout of a flamegraph's blocks in a grid of cells. Pure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from engine.profiling.tree import FlameTree, Node, Order
 from engine.text import drawable
 
 EDGE = "▏"
-"""Begins each block."""
+"""Left edge of a block."""
 REST = "·"
-"""Fills the place of blocks too narrow to be shown."""
+"""Shown in place of blocks too narrow to draw."""
 
 NARROWEST = 0.5
-"""Cells below which a block is left to the rest."""
+"""Width in cells below which a block is merged with its neighbours."""
 
 DEEPEST = 2_000
-"""Most rows that are laid out."""
+"""Greatest number of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Cells `left` to `right` (exclusive) of a row. Without a node it stands for several that are too narrow for a cell."""
+    """Cells `left` to `right` (exclusive) of a row. Without a node it represents several blocks narrower than a cell."""
 
     node: Node | None
     left: int
@@ -33,11 +33,11 @@ class Block:
     above: int
     """Index of the parent's block in the row above."""
     exact: float
-    """The left edge before rounding, from which the next row is measured, so that rounding never adds up."""
+    """The left edge before rounding, from which the next row is laid out, so that rounding errors don't add up."""
 
 
 def lay_out(tree: FlameTree, top: Node, width: int) -> list[list[Block]]:
-    """The rows of blocks below and including `top`, which takes the whole width.
+    """Rows of blocks from `top` down, which takes the whole width.
 
     Edges are rounded, not widths, so that children together are as wide as they should be and no block is off by more than half a cell.
     """
@@ -58,7 +58,7 @@ def lay_out(tree: FlameTree, top: Node, width: int) -> list[list[Block]]:
 
 
 def _children(tree: FlameTree, top: Node, parent: Block, index: int, scale: float) -> Iterator[Block]:
-    """The blocks under `parent`: its children, and rests where children are narrower than half a cell."""
+    """The blocks under `parent`: its children, merged where they are narrower than half a cell."""
     position = parent.exact
     taken = parent.left
     skipped = False
@@ -80,7 +80,7 @@ def _children(tree: FlameTree, top: Node, parent: Block, index: int, scale: floa
 
 
 def short_label(frame: str, room: int) -> str:
-    """As much of a frame as fits into `room` cells: with its file, without, or only the end of its qualified name."""
+    """Shorten a frame to `room` cells: with its file, without, or only the end of its qualified name."""
     if room < 1:
         return ""
     name = thread_name(frame)

@@ -1,4 +1,4 @@
-"""How the parts of a flamegraph look under a theme. Colour never carries a meaning alone: figures and words stand beside it."""
+"""Styles of a flamegraph under a theme. Figures and words repeat what colour expresses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.theming import VARIABLES
 
 
 class Tint(StrEnum):
-    """What a block's colour says: the part of the program, or in a difference how much it changed."""
+    """Meaning of a block's colour: the part of the program, or the amount of change."""
 
     THREAD = Module.THREAD
     ENGINE = Module.ENGINE
@@ -32,7 +32,7 @@ class Tint(StrEnum):
 
 
 MUCH = 1.5
-"""A figure that became this many times larger or smaller changed much."""
+"""Factor from which a change counts as large."""
 
 _VARIABLE: Mapping[Tint, str] = {
     **{Tint(module): f"flame-{module}" for module in Module},
@@ -45,15 +45,15 @@ _VARIABLE: Mapping[Tint, str] = {
 _PALE = 0.45
 """Share of the background in the colour of a small change."""
 _SHADE = 0.10
-"""How much of the background is mixed into every other shade, so that neighbours can be told apart."""
+"""Share of the background in every other shade, to separate adjacent blocks."""
 SHADES = 3
 _DARK_ANSI = frozenset({-1, 0, 1, 4, 5, 8})
-"""Of a terminal's sixteen colours those that are dark in all common palettes: black, red, blue, magenta, bright black; -1 is its own
+"""Colours of a 16-colour terminal that are dark in all common palettes: black, red, blue, magenta, bright black; -1 is its
 background."""
 
 
 def tint_of_change(change: Measure) -> Tint:
-    """How a difference is coloured."""
+    """The tint of a change."""
     if change.equal:
         return Tint.SAME
     much = change.ratio is None or not 1 / MUCH < change.ratio < MUCH
@@ -63,7 +63,7 @@ def tint_of_change(change: Measure) -> Tint:
 
 
 class FlameLook:
-    """Rich styles for blocks under one theme; made anew when the theme changes."""
+    """Rich styles of blocks under one theme."""
 
     def __init__(self, variables: Mapping[str, str], base: Style) -> None:
         """`variables` are the app's theme variables, `base` the widget's own style."""
@@ -73,17 +73,17 @@ class FlameLook:
         self.base = base
         muted = _colour(variables, "muted", "foreground")
         self.rest = base + Style(color=muted.rich_color if muted else None, dim=True)
-        """Blocks too narrow to be shown."""
+        """Blocks too narrow to draw."""
         self.chosen = base + Style(reverse=True, bold=True)
         """The block under the cursor."""
         match = _colour(variables, "flame-match", "foreground")
         paper = Style(color=_ink(match).rich_color, bgcolor=match.rich_color) if match else Style(reverse=True)
         self.match = base + paper + Style(bold=True, underline=True)
-        """Blocks that a search found."""
+        """Blocks that match the search."""
         self.heading = base + Style(bold=True)
 
     def block(self, tint: Tint, shade: int) -> Style:
-        """The style of a block; `shade` tells neighbours apart."""
+        """The style of a block; `shade` separates adjacent blocks."""
         key = (tint, shade % SHADES)
         style = self._styles.get(key)
         if style is None:

@@ -1,4 +1,4 @@
-"""The viewer of captures: flamegraph, functions, callers and callees, threads; filters, search and export."""
+"""The capture viewer: flamegraph, functions, callers and callees, threads; filters, search and export."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from tui.flame.subject import CaptureSubject, DiffSubject, Filter, SortKey, Subj
 from tui.flame.table import RowTable
 
 WIDE = 140
-"""Columns from which on the table of functions stands beside the flamegraph."""
+"""Least width for the table of functions beside the flamegraph."""
 TABLE_WIDTH = 70
-"""Columns that it has there."""
+"""Its width there."""
 
 PickCapture = Callable[[], Awaitable[CaptureRecord | None]]
-"""Lets the person pick another capture, to compare with."""
+"""Lets the user pick another capture to compare with."""
 
 _WIDGETS = {"flame": "#icicle", "functions": "#functions", "threads": "#threads", "sandwich": "#sandwich"}
-"""What each view shows."""
+"""The widget of each view."""
 _SORT_OF_COLUMN = (SortKey.OWN, SortKey.OWN, SortKey.TOTAL, SortKey.TOTAL, SortKey.NAME)
 _COLUMN_OF_SORT = {SortKey.OWN: 0, SortKey.TOTAL: 2, SortKey.NAME: 4}
 _COLUMN_OF_CHANGE = {SortKey.OWN: 2, SortKey.TOTAL: 3, SortKey.NAME: 4}
@@ -80,7 +80,7 @@ class FlameScreen(Screen[None]):
         self._exported: str | None = None
 
     def compose(self) -> ComposeResult:
-        """Heading, views, details."""
+        """Lay out heading, views and details."""
         yield Static(id="heading", classes="line", markup=False)
         yield Static(id="figures", classes="line", markup=False)
         yield Static(id="filter", classes="line", markup=False)
@@ -100,7 +100,7 @@ class FlameScreen(Screen[None]):
         yield KeyBar(scope=Scope.FLAME)
 
     def on_mount(self) -> None:
-        """Fill in what doesn't change."""
+        """Show heading, figures, notes and threads."""
         subject = self._subject
         self._line("#heading", subject.heading)
         self._line("#figures", subject.figures)
@@ -112,7 +112,7 @@ class FlameScreen(Screen[None]):
         self._show_view()
 
     def on_resize(self, event: Resize) -> None:
-        """A wide screen has room for the table beside the flamegraph."""
+        """Show the table beside the flamegraph on a wide screen."""
         self._wide = event.size.width >= WIDE
         self._show_widgets()
         self.call_after_refresh(self._fill_table)
@@ -151,12 +151,12 @@ class FlameScreen(Screen[None]):
         await self.run_action(event.action)
 
     def action_match_first(self) -> None:
-        """Leave the search line for the first match."""
+        """Close the search line and go to the first match."""
         self._close_search()
         self.action_match(1)
 
     def on_key(self, event: Key) -> None:
-        """Open the search, and take the text that comes before the focus has moved: a slow line brings several keys at once."""
+        """Open the search, and insert keys that arrive before it has the focus, as they do over a slow connection."""
         if self._searching and self.focused is not self._search_line and event.is_printable and event.character is not None:
             self._search_line.insert_text_at_cursor(event.character)
         elif event.key == "slash" and not self._searching:
@@ -178,7 +178,7 @@ class FlameScreen(Screen[None]):
     def action_search(self) -> None:
         """Open the search line."""
         self._search_line.add_class("-open")
-        # In its place, so that nothing above has to move.
+        # It replaces the detail row, so that nothing above moves.
         self.query_one("#detail").display = False
         self._search_line.focus()
         self.query_one(KeyBar).show_scope(Scope.SEARCH)
@@ -190,34 +190,34 @@ class FlameScreen(Screen[None]):
             shown.select_match(step)
 
     def action_thread(self) -> None:
-        """The next thread alone, then all again."""
+        """Show the next thread only, then all."""
         if not self._subject.threads:
             self.notify("The stacks of this profile don't say which thread they belong to", severity="warning")
             return
-        # Threads of which the filter leaves nothing, such as those that only wait, are passed over.
+        # Threads that the filter leaves empty, such as idle ones, are skipped.
         if any(self._subject.narrow(wanted) is None for wanted in next_threads(self._subject)):
             self._rebuilt()
 
     def action_idle(self) -> None:
-        """Hide waiting, or show it again."""
+        """Hide or show idle stacks."""
         self._narrow(replace(self._subject.filter, hide_idle=not self._subject.filter.hide_idle))
 
     def action_order(self) -> None:
-        """Heaviest left, or as it happened."""
+        """Order blocks by weight or by time."""
         order = Order.HEAVY if self._subject.filter.order is Order.TIME else Order.TIME
         self._narrow(replace(self._subject.filter, order=order))
 
     def action_lines(self) -> None:
-        """Tell the lines of a function apart, or not."""
+        """Split functions by line, or merge the lines."""
         self._narrow(replace(self._subject.filter, lines=not self._subject.filter.lines))
 
     def action_sort(self) -> None:
-        """Sort the table by the next key."""
+        """Sort the table by the next column."""
         keys = list(SortKey)
         self._sort_by(keys[(keys.index(self._sort) + 1) % len(keys)])
 
     def action_sandwich(self) -> None:
-        """Callers and callees of the selected function."""
+        """Show callers and callees of the selected function."""
         if self.view == "functions" or isinstance(self.focused, RowTable):
             frame = self.query_one(RowTable).key
         else:
@@ -232,7 +232,7 @@ class FlameScreen(Screen[None]):
         """Compare with another capture."""
         subject = self._subject
         if not isinstance(subject, CaptureSubject):
-            self.notify("A difference can't be compared again")
+            self.notify("A comparison can't be compared again")
         elif self._pick is None:
             self.notify("`xchat profile diff A B` compares two captures", markup=False)
         else:
@@ -243,17 +243,17 @@ class FlameScreen(Screen[None]):
         if isinstance(self._subject, CaptureSubject):
             self.run_worker(self._export(self._subject.capture), group="export", exclusive=True)
         else:
-            self.notify("Export the two captures one by one; their difference has no file format")
+            self.notify("A comparison can't be exported. Export the two captures one by one.")
 
     def action_copy_path(self) -> None:
         """Copy the path of the last export."""
         if self._exported is not None:
             self.app.copy_to_clipboard(self._exported)
         else:
-            self.notify(keymap_of(self.app).hint("Nothing was exported yet. Export", "flame_export"), severity="warning")
+            self.notify(keymap_of(self.app).hint("Nothing was exported yet. Export it", "flame_export"), severity="warning")
 
     def action_explain(self) -> None:
-        """Show help for the view, and what the capture's mode can and can't see."""
+        """Show help for the view, and what the capture's mode records."""
         subject = self._subject
         mode = MODE_TEXTS[subject.capture.mode] if isinstance(subject, CaptureSubject) else None
         parts = [self.HELP, getattr(self._main_widget(), "HELP", None) or ""]
@@ -264,7 +264,7 @@ class FlameScreen(Screen[None]):
         self.app.push_screen(HelpScreen("\n\n".join(filter(None, parts)), plain=plain, groups=(Group.FLAME,)))
 
     def action_back(self) -> None:
-        """End the search, leave the sandwich, zoom out, or leave."""
+        """End the search, leave callers and callees, zoom out, or close."""
         icicle = self.query_one("#icicle", Icicle)
         if self._searching:
             self._search_for("")
@@ -299,7 +299,7 @@ class FlameScreen(Screen[None]):
             self._describe_frame(self.query_one(RowTable).key)
 
     def _show_widgets(self) -> None:
-        """Show what belongs to the view. Not by classes of the screen, which would have every widget's style made anew."""
+        """Show the widgets of the view. Not by a CSS class of the screen, which would restyle every widget."""
         for view, selector in _WIDGETS.items():
             self.query_one(selector).display = view == self.view
         if self._table_beside:
@@ -308,11 +308,11 @@ class FlameScreen(Screen[None]):
 
     @property
     def _table_beside(self) -> bool:
-        """Whether the table of functions stands beside the flamegraph."""
+        """Whether the table is shown beside the flamegraph."""
         return self.view == "flame" and self._wide
 
     def _main_widget(self) -> Widget:
-        """What has the keys in this view."""
+        """The widget to focus in this view."""
         return self.query_one("#callees" if self.view == "sandwich" else _WIDGETS[self.view])
 
     def _narrow(self, wanted: Filter) -> None:
@@ -332,7 +332,7 @@ class FlameScreen(Screen[None]):
         self._show_filter()
 
     def _fill_table(self) -> None:
-        """The table is made when it is first seen: it needs a pass over all stacks."""
+        """Fill the table when it is first shown, since that needs a pass over all stacks."""
         if not (self.view == "functions" or self._table_beside) or not self._table_is_stale:
             return
         self._table_is_stale = False

@@ -1,4 +1,4 @@
-"""The line of the flamegraph viewer that takes what to search for."""
+"""The search line of the flamegraph viewer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.actions.registry import Scope
 
 
 class SearchLine(Input):
-    """Takes the text to search for; reports its own keys."""
+    """Input for the search; its keys end it with an action of the screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.SEARCH)]
 

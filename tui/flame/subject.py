@@ -1,4 +1,4 @@
-"""What the flame viewer shows: one capture, or the difference of two. Pure: trees, colours, rows and sentences, no widget."""
+"""Subjects of the capture viewer: one capture, or the difference of two. Pure: trees, colours, rows and sentences."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tui.text.capture_text import percent, readable, short_name
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which part of a profile is shown, and how."""
+    """Selection of stacks and their order."""
 
     thread: str | None = None
     hide_idle: bool = False
     lines: bool = False
-    """Lines of one function apart."""
+    """Split functions by line."""
     order: Order = Order.HEAVY
 
     def words(self) -> str:
-        """The filter in a phrase."""
+        """The filter in words."""
         parts = [f"thread {drawable(self.thread)}" if self.thread else "all threads"]
         parts.append("in order of time" if self.order is Order.TIME else "heaviest left")
         parts += ["idle hidden"] * self.hide_idle + ["by line"] * self.lines
@@ -37,7 +37,7 @@ class Filter:
 
 
 class SortKey(StrEnum):
-    """What the table of functions is sorted by."""
+    """Sort keys of the table of functions."""
 
     OWN = "own"
     TOTAL = "total"
@@ -45,19 +45,19 @@ class SortKey(StrEnum):
 
 
 class Subject(Protocol):
-    """What the viewer asks of what it shows."""
+    """Interface of what the viewer shows."""
 
     @property
     def heading(self) -> str:
-        """One line: what it is, most important first."""
+        """One line that identifies it, most important part first."""
 
     @property
     def figures(self) -> str:
-        """One line: how it was measured."""
+        """One line on how it was measured."""
 
     @property
     def threads(self) -> Sequence[str]:
-        """Threads that can be shown alone."""
+        """Threads that can be selected."""
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -65,14 +65,14 @@ class Subject(Protocol):
 
     @property
     def filter(self) -> Filter:
-        """What is shown now."""
+        """The current filter."""
 
     def narrow(self, wanted: Filter) -> str | None:
-        """Show another part; returns a sentence if that can't be done, and then changes nothing."""
+        """Apply a filter; returns a sentence, and changes nothing, if that is not possible."""
 
     @property
     def tree(self) -> FlameTree:
-        """The flame tree of what is shown."""
+        """The filtered flame tree."""
 
     def tint(self, node: Node) -> Tint:
         """The colour of a block."""
@@ -87,7 +87,7 @@ class Subject(Protocol):
         """The table of functions."""
 
     def found(self, text: str) -> str:
-        """What a search found, in a phrase."""
+        """The result of a search in words."""
 
     def around(self, frame: str) -> tuple[FlameTree, FlameTree]:
         """Callers and callees of a function."""
@@ -96,7 +96,7 @@ class Subject(Protocol):
         """The colour of a function outside the tree."""
 
     def lanes(self) -> list[str]:
-        """How busy each thread was, one line each."""
+        """CPU use of each thread, one line each."""
 
 
 class CaptureSubject:
@@ -128,20 +128,20 @@ class CaptureSubject:
         return capture_text.figures(self.capture)
 
     def narrow(self, wanted: Filter) -> str | None:
-        """Show another part of the capture."""
+        """Apply a filter to the capture."""
         if wanted.order is Order.TIME and not self.capture.stacks.runs:
-            return "This profile has no order in time: its stacks were summed up before they came here"
+            return "This profile has no time order: its stacks are sums"
         if wanted.lines and not self.capture.has_lines:
-            return "The default mode leaves lines out, which makes it cheaper; the others have them"
+            return "The default mode records no lines, which makes it cheaper; the other modes do"
         apart = self._taken_apart(lines=wanted.lines)
         tree = FlameTree(apart.entries(thread=wanted.thread, hide_idle=wanted.hide_idle, order=wanted.order), order=wanted.order)
         if not tree.total(tree.root):
-            return "Nothing is left with this filter"
+            return "No stacks match this filter"
         self.tree, self.filter = tree, wanted
         return None
 
     def _taken_apart(self, *, lines: bool) -> SplitStacks:
-        """The capture's stacks with or without lines, kept: every key that changes the filter asks for them."""
+        """The capture's stacks with or without lines, cached."""
         apart = self._apart.get(lines)
         if apart is None:
             apart = self._apart[lines] = SplitStacks(self.capture.stacks, lines=lines)
@@ -152,7 +152,7 @@ class CaptureSubject:
         return self.tint_frame(self.tree.label(node)) if node.depth else Tint.THREAD
 
     def tint_frame(self, frame: str) -> Tint:
-        """The part of the program; waiting has a colour of its own."""
+        """The part of the program, or idle."""
         return Tint(Module.IDLE if is_idle(frame) else module_of(frame))
 
     def describe(self, node: Node) -> str:
@@ -190,24 +190,24 @@ class CaptureSubject:
         ]
 
     def found(self, text: str) -> str:
-        """The share of samples that a search covers."""
+        """The share of samples that match a search."""
         weight = self.tree.matching(text)
         if not weight:
-            return "found nowhere"
+            return "not found"
         return f"in {percent(weight, self.tree.total(self.tree.root))} of the samples, {self.capture.time(weight)}"
 
     def around(self, frame: str) -> tuple[FlameTree, FlameTree]:
-        """Callers and callees of a function in what is shown."""
+        """Callers and callees of a function in the filtered tree."""
         entries = list(self.tree.entries())
         return callers_of(entries, frame), callees_of(entries, frame)
 
     def lanes(self) -> list[str]:
-        """One line per thread: average, then its course."""
+        """One line per thread: average CPU use and a sparkline."""
         return capture_text.lane_lines(self.capture) or ["This capture has no record of the threads' CPU time."]
 
 
 class DiffSubject:
-    """What changed from one capture to another."""
+    """The difference of two captures."""
 
     def __init__(self, before: CaptureRecord, after: CaptureRecord) -> None:
         self.before, self.after = before, after
@@ -228,38 +228,38 @@ class DiffSubject:
 
     @property
     def heading(self) -> str:
-        """Which two."""
+        """The names of both captures."""
         return f"{short_name(self.before)} → {short_name(self.after)}"
 
     @property
     def figures(self) -> str:
-        """How the two were made comparable, and the whole."""
+        """Totals, and the basis of the comparison."""
         root = self._diff.total(self.tree.root)
         per_token = self._diff.unit == "ms per token"
-        basis = f"{self.before.tokens:,} and {self.after.tokens:,} tokens" if per_token else "not both made tokens"
+        basis = f"{self.before.tokens:,} and {self.after.tokens:,} tokens" if per_token else "not both generated tokens"
         left_out = " · without native frames, only one has them" if self._diff.python_only else ""
         return f"{root.words(self._diff.unit)} · {basis}{left_out}"
 
     def narrow(self, wanted: Filter) -> str | None:
-        """Show another part of both."""
+        """Apply a filter to both captures."""
         if wanted.order is Order.TIME:
-            return "Two captures can't be laid over each other in time"
+            return "Two captures can't be compared in time order"
         if wanted.lines:
-            return "Two captures are compared by function, since lines move when code changes"
+            return "Two captures are compared by function, since line numbers change with the code"
         if not self._diff.alike and not wanted.hide_idle:
-            return "Two modes report waiting differently, so it stays hidden"
+            return "The modes of the two captures record idle time differently, so it is hidden"
         diff = DiffTree(self.before, self.after, thread=wanted.thread, hide_idle=wanted.hide_idle, apart=self._apart)
         if not diff.tree.total(diff.tree.root):
-            return "Nothing is left with this filter"
+            return "No stacks match this filter"
         self._diff, self.filter = diff, wanted
         return None
 
     def tint(self, node: Node) -> Tint:
-        """Grew or shrank."""
+        """The tint of the change."""
         return tint_of_change(self._diff.total(node))
 
     def tint_frame(self, frame: str) -> Tint:
-        """Grew or shrank."""
+        """The tint of the change."""
         change = self._diff.function(frame)
         return tint_of_change(change.total) if change else Tint.SAME
 
@@ -273,7 +273,7 @@ class DiffSubject:
         return f"total {change.total.words(self._diff.unit)}; own {change.own.short()}" if change else ""
 
     def rows(self, key: SortKey) -> list[Row]:
-        """What grew and what shrank, the largest change first."""
+        """Functions by change, the largest first."""
         changes = self._diff.functions()
         if key is SortKey.TOTAL:
             changes.sort(key=lambda change: -abs(change.total.change))
@@ -295,9 +295,9 @@ class DiffSubject:
         ]
 
     def found(self, text: str) -> str:
-        """The change of all stacks that a search covers."""
+        """The change of all stacks that match a search."""
         measure = self._diff.matching(text)
-        return measure.words(self._diff.unit) if measure.before or measure.after else "found nowhere"
+        return measure.words(self._diff.unit) if measure.before or measure.after else "not found"
 
     def around(self, frame: str) -> tuple[FlameTree, FlameTree]:
         """Callers and callees in the merged tree."""
@@ -319,7 +319,7 @@ class DiffSubject:
 
 
 def next_threads(subject: Subject) -> Iterator[Filter]:
-    """The filters with one thread alone, from the one after the present on; after the last one all threads, and then from the first."""
+    """Filters of one thread each, starting after the current one; after the last thread comes the filter of all."""
     choices = [None, *subject.threads]
     place = choices.index(subject.filter.thread) if subject.filter.thread in choices else 0
     for thread in (*choices[place + 1 :], *choices[:place]):
@@ -327,7 +327,7 @@ def next_threads(subject: Subject) -> Iterator[Filter]:
 
 
 def frame_of(tree: FlameTree, node: Node) -> str | None:
-    """The function of a block, None for the root and for a thread's."""
+    """The function of a block; None for the root and for threads."""
     frame = tree.label(node) if node.depth else None
     return frame if frame is not None and thread_name(frame) is None else None
 
@@ -344,7 +344,7 @@ def _signed(change: float) -> str:
 
 
 def notes_of(subject: Subject) -> tuple[str, ...]:
-    """What must be known before looking: why py-spy was not used. What it complained about is counted, and stands in the help."""
+    """Notes to show with the capture: why py-spy was not used. Its warnings are in the help."""
     if isinstance(subject, CaptureSubject) and subject.capture.mode is CaptureMode.IN_PROCESS:
         return subject.capture.notes
     return ()

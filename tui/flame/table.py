@@ -1,4 +1,4 @@
-"""A table of functions on the Line API: thousands of rows cost nothing until they are scrolled to."""
+"""A table of functions on the Line API that renders visible rows only."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from engine.text import drawable
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
 from tui.flame.look import FlameLook, Tint
+from tui.text.cells import cut
 
 GAP = 1
 """Cells between two columns."""
@@ -26,7 +27,7 @@ GAP = 1
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; `width` 0 takes what is left and is aligned left, the others are aligned right."""
+    """A column; `width` 0 fills the remaining width, aligned left; others are aligned right."""
 
     title: str
     width: int = 0
@@ -34,7 +35,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row: what it stands for, and its cells. The last cell may be long."""
+    """A row: its key and its cells. The last cell may be long."""
 
     key: str
     cells: tuple[str, ...]
@@ -42,7 +43,7 @@ class Row:
 
 
 class RowTable(ScrollView, can_focus=True):
-    """Rows under a fixed heading, with a cursor."""
+    """Shows rows under a fixed heading, with a cursor."""
 
     HELP = """\
 Own time is spent in the function itself, total time also in what it calls.
@@ -56,7 +57,7 @@ A click on a heading sorts by it.
 
     @dataclass
     class Moved(Message):
-        """The cursor stands on another row."""
+        """The cursor moved to another row."""
 
         key: str
 
@@ -84,22 +85,22 @@ A click on a heading sorts by it.
 
     @property
     def key(self) -> str | None:
-        """What the row under the cursor stands for."""
+        """Key of the row under the cursor."""
         return self._rows[self._cursor].key if self._rows else None
 
     def notify_style_update(self) -> None:
-        """Draw anew in the new theme's colours."""
+        """Redraw with the theme's colours."""
         self._look = None
         self._strips.clear()
         super().notify_style_update()
 
     def on_resize(self) -> None:
-        """Columns get their new widths."""
+        """Recompute the widths of columns."""
         self._strips.clear()
         self._measure()
 
     def on_click(self, event: events.Click) -> None:
-        """Move to a row, choose it at the second click, or sort by a heading."""
+        """Select a row, choose it on a second click, or sort by a heading."""
         if event.y == 0:
             column = self._column_at(event.x)
             if column is not None:
@@ -116,16 +117,16 @@ A click on a heading sorts by it.
         self._go(self._cursor + rows)
 
     def action_page(self, pages: int) -> None:
-        """Move the cursor by a screenful."""
+        """Move the cursor by pages."""
         self._go(self._cursor + pages * max(1, self.size.height - 2))
 
     def action_choose(self) -> None:
-        """Say that the row under the cursor was chosen."""
+        """Choose the row under the cursor."""
         if self.key is not None:
             self.post_message(self.Chosen(self.key))
 
     def show(self, columns: Sequence[Column], rows: Sequence[Row], *, sorted_by: int) -> None:
-        """Show other rows; the cursor stays on what it stood on, if that is still there."""
+        """Show other rows; the cursor stays on its key if that still exists."""
         key = self.key
         self._columns, self._rows, self._sorted_by = tuple(columns), rows, sorted_by
         self._cursor = next((index for index, row in enumerate(rows) if row.key == key), 0)
@@ -147,7 +148,7 @@ A click on a heading sorts by it.
             self._go((after or matches)[0 if step > 0 else -1])
 
     def render_line(self, y: int) -> Strip:
-        """The heading, or a row."""
+        """Render the heading or a row."""
         width = self.scrollable_content_region.width
         if self._look is None:
             self._look = FlameLook(self.app.theme_variables, self.rich_style)
@@ -178,7 +179,7 @@ A click on a heading sorts by it.
             if column.width:
                 parts.append(" " * (column.width - cell_len(text)) + set_cell_size(text, min(column.width, cell_len(text))))
             else:
-                parts.append(_fitted(text, max(1, room - GAP)))
+                parts.append(cut(text, max(1, room - GAP)))
         return (" " * GAP) + (" " * GAP).join(parts)
 
     def _matches(self, row: Row) -> bool:
@@ -207,14 +208,9 @@ A click on a heading sorts by it.
         self.post_message(self.Moved(self._rows[self._cursor].key))
 
     def _follow(self) -> None:
-        """Scroll until the cursor is below the heading and inside."""
+        """Scroll to the cursor."""
         top, height = self.scroll_offset.y, max(1, self.size.height - 1)
         if self._cursor < top:
             self.scroll_to(y=self._cursor, animate=False, immediate=True)
         elif self._cursor >= top + height:
             self.scroll_to(y=self._cursor - height + 1, animate=False, immediate=True)
-
-
-def _fitted(text: str, cells: int) -> str:
-    """`text` in exactly so many cells; an ellipsis says that there is more."""
-    return set_cell_size(text, cells) if cell_len(text) <= cells else f"{set_cell_size(text, cells - 1)}…"

@@ -1,4 +1,4 @@
-"""All branches of a saved conversation: what was edited and regenerated, and what came of it."""
+"""The branches of a saved conversation: edited messages and regenerated answers with what followed."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from tui.text.session_rows import message_text
 from tui.text.wording import count, timing_line
 
 WIDE_COLUMNS = 110
-"""From this width on the message stands beside the branches."""
+"""Least width for the message beside the branches."""
 TALL_ROWS = 20
-"""Narrower, it stands below from this height on."""
+"""Least height for the message below the branches."""
 DEEPEST = 12
-"""Rows deeper than this are not moved further to the right."""
+"""Greatest indentation of rows."""
 ROW_CHARACTERS = 400
-"""So much of a message is looked at for its row."""
+"""Characters of a message used for its row."""
 
 
 class BranchesScreen(Dialog[int]):
-    """Dismissed with the message whose branch is to be opened."""
+    """Dismissed with the message whose branch to open."""
 
     HELP = """\
 ## Branches
 
-Each version of a message stands one step further to the right than the message it answers, followed by what came of it. Dots mark the
+Each version of a message is indented below the message that it answers, followed by its own answers. Dots mark the
 branch that is open. {older_version} and {newer_version} go to the other versions; Enter opens the branch of the chosen message, or unfolds
 messages that were folded.
 """
@@ -75,7 +75,7 @@ messages that were folded.
         self._unfolded: frozenset[int] = frozenset()
 
     def compose(self) -> ComposeResult:
-        """The branches, the chosen message, keys."""
+        """Lay out branches, selected message and keys."""
         with Vertical(classes="box") as frame:
             frame.border_title = "Branches"
             with Container(id="places"):
@@ -89,7 +89,7 @@ messages that were folded.
         self.run_worker(self._load(), group="branches")
 
     def on_resize(self, event: events.Resize) -> None:
-        """Place things by the room there is."""
+        """Lay out by the size of the screen."""
         wide = event.size.width >= WIDE_COLUMNS
         self.set_class(wide, "-wide")
         self.set_class(not wide and event.size.height >= TALL_ROWS, "-tall")
@@ -116,7 +116,7 @@ messages that were folded.
         return self.query_one(OptionList)
 
     def _fill(self, chosen_id: int | None) -> None:
-        """Show the rows, the cursor on the one with this message."""
+        """Show the rows with the cursor on the one of this message."""
         if self._stored is None:
             return
         self._rows = outline(self._stored.messages, self._stored.info.head_id, self._unfolded)
@@ -166,7 +166,7 @@ messages that were folded.
             self.dismiss(row.message.id)
 
     def action_version(self, step: int) -> None:
-        """To the previous or next version."""
+        """Select the previous or next version."""
         here = self._list.highlighted
         place = sibling_row(self._rows, here, step) if here is not None else None
         if place is not None:

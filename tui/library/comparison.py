@@ -23,13 +23,13 @@ from tui.text.hints import key_line
 from tui.text.turn_table import advice, difference_row, side_heading, side_layout
 
 HINTS = (("close", "close"), ("compare_charts", "charts"))
-"""Actions, and how the last row calls them."""
+"""Actions and their labels in the last row."""
 CHART_ROWS = 22
-"""Lower than this there is room for the figures only."""
+"""Least height for the charts."""
 
 
 def charts_of(left: Side, right: Side) -> tuple[Chart, ...]:
-    """The figures of both sides over their compared turns, the first line the left side's."""
+    """Charts of both sides over their compared turns; the first series is the left side."""
     charts = (
         Chart(
             figure.name,
@@ -45,15 +45,15 @@ def charts_of(left: Side, right: Side) -> tuple[Chart, ...]:
 
 
 class ComparisonScreen(Dialog[None]):
-    """Medians over the compared turns of both sides, and the turns themselves drawn over each other."""
+    """Shows medians over the compared turns of both sides, and charts of these turns."""
 
     HELP = """\
 ## Side by side
 
-Medians over the quiet turns of each side, with the median absolute deviation after `±`, and how much more the right side has. `~`
+Medians over the quiet turns of each side, with the median absolute deviation after `±`, and the change from left to right. `~`
 marks a side without quiet turns: its disturbed turns count by the share of their time that nobody took, and `±` is at least what others
-took. `better` and `worse` stand only where the medians differ by more than either side varies by itself. The charts draw both sides over
-each other; the right side is the dotted line.
+took. `better` and `worse` are shown only where the medians differ by more than either side varies. The charts show both sides over
+each other; the right side is dotted.
 """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.COMPARISON)]
     DEFAULT_CSS = """
@@ -75,7 +75,7 @@ each other; the right side is the dotted line.
         self._charts = charts_of(left, right)
 
     def compose(self) -> ComposeResult:
-        """Figures, charts, keys."""
+        """Lay out figures, charts and keys."""
         with Vertical(classes="box") as frame:
             frame.border_title = "Side by side"
             with VerticalScroll(id="figures"):
@@ -84,12 +84,12 @@ each other; the right side is the dotted line.
             yield Static(id="hints")
 
     def on_mount(self) -> None:
-        """Draw."""
+        """Show the charts."""
         self.query_one(LoggedCharts).show(self._charts)
         self.query_one("#figures").focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Place things by the room there is."""
+        """Lay out by the size of the screen."""
         self.set_class(event.size.height >= CHART_ROWS, "-charts")
         self.query_one("#figures Static", Static).update(self._figures(event.size.width - 5))
         self.query_one("#hints", Static).update(key_line([(self.keymap.shown(name), word) for name, word in HINTS], event.size.width - 4))
@@ -105,7 +105,7 @@ each other; the right side is the dotted line.
         return Content("\n").join([heads, Content.styled(turns, "$muted"), Content(""), *rows, *notes])
 
     def action_charts(self) -> None:
-        """The charts, large."""
+        """Open the charts at full screen."""
         from tui.library.logged_chart import LoggedChartScreen
 
         if self._charts:

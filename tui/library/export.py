@@ -1,4 +1,4 @@
-"""Exporting a session from the screen: what, in which form, where to; then how far it is, and where the file is."""
+"""The export dialog: contents, format and file; then progress and result."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.dialog import Dialog
 
 FORMATS = (*(form for form in Format if form.dialect is None), "llama-bench")
-"""As the command line names them; llama-bench's own form is chosen by the file's ending."""
+"""Names as on the command line; the file's extension chooses the form of llama-bench."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for in words, before anybody looked at it."""
+    """Format and file as typed, not checked yet."""
 
     format: str
     file: str = ""
 
 
 class _CancelledError(Exception):
-    """The person left the dialog while the file was being written."""
+    """The user closed the dialog while the file was being written."""
 
 
 class ExportScreen(Dialog[None]):
-    """Asks, writes the file on a thread, and says where it is."""
+    """Asks for contents, format and file; writes the file on a thread."""
 
     HELP = """\
 ## Export
 
 `turns` is one row per turn, `samples` the machine over time, `tokens` one row per token, `events` the marks on the time line, `chat` the
 messages. `html` is one page with the run card and charts, `md` the same as text, `llama-bench` has the fields of that tool. Messages,
-titles and system prompts stay out unless texts are asked for. The file is for you only, and appears whole or not at all.
+titles and system prompts are left out unless you include them. Only you can read the file; it is written whole or not at all.
 """
     DEFAULT_CSS = """
     ExportScreen {
@@ -72,21 +72,21 @@ titles and system prompts stay out unless texts are asked for. The file is for y
     """
 
     def __init__(self, database: Path, info: SessionInfo, *, copy: Callable[[str], Awaitable[None]], order: Order | None = None) -> None:
-        """With an `order` the file is written at once, where that is possible."""
+        """With a valid `order`, the file is written immediately."""
         super().__init__()
         self._database = database
         self._info = info
         self._copy = copy
         self._order = order
         self._own_name = True
-        """The file's name follows what is chosen, until the person changes it."""
+        """The file name follows the choices until the user edits it."""
         self._target: Path | None = None
         self._in_the_way: Path | None = None
-        """The file that the last try met; asking for it once more overwrites it."""
+        """An existing file that was refused; exporting to it again overwrites it."""
         self._choice: tuple[str, str] | None = None
 
     def compose(self) -> ComposeResult:
-        """The questions, the progress, the result; one of them is shown."""
+        """Lay out form, progress and result; one of them is shown."""
         with Vertical(classes="box question") as dialog:
             dialog.border_title = Content(f"Export session {self._info.id}, {one_line(self._info.title)}")
             with Vertical(id="ask"):
@@ -115,7 +115,7 @@ titles and system prompts stay out unless texts are asked for. The file is for y
                     yield Button("Close", id="close", variant="primary")
 
     def on_mount(self) -> None:
-        """Start with a page of the turns, or with what was ordered."""
+        """Select the turns as HTML, or the order."""
         order = self._order
         form = order.format if order is not None and order.format in FORMATS else Format.HTML
         self.query_one("#what", OptionList).highlighted = 0
@@ -133,10 +133,10 @@ titles and system prompts stay out unless texts are asked for. The file is for y
             self._refuse(UsageError(f"There is no export format {order.format!r}", f"There are {', '.join(FORMATS)}."))
 
     def on_resize(self, event: events.Resize) -> None:
-        """Less air where there is little room."""
+        """Reduce spacing on a small screen."""
         self.set_class(event.size.height < 24, "-short")
 
-    # What is asked
+    # Form
 
     def _chosen(self, which: str) -> str:
         choices = self.query_one(f"#{which}", OptionList)
@@ -148,7 +148,7 @@ titles and system prompts stay out unless texts are asked for. The file is for y
         return Export(what, Format.parse(self._chosen("format"), target), Selection((self._info.id,), texts=texts))
 
     def _suggest(self) -> None:
-        """The file that is meant if nobody says another."""
+        """Suggest a file name."""
         if self._own_name:
             try:
                 name = self._export(None).default_name()
@@ -210,7 +210,7 @@ titles and system prompts stay out unless texts are asked for. The file is for y
         self.run_worker(lambda: self._write(export, target, overwrite), group="export", exclusive=True, thread=True)
 
     def _write(self, export: Export, target: Path, overwrite: bool) -> None:
-        """On a thread."""
+        """Write the file, on a thread."""
         worker = get_current_worker()
 
         def progress(done: int, whole: int) -> None:
@@ -230,8 +230,8 @@ titles and system prompts stay out unless texts are asked for. The file is for y
             self.app.call_from_thread(self._finish, written)
 
     def _meet(self, target: Path, error: TargetExistsError) -> None:
-        """A file is in the way."""
-        self._refuse(UsageError(error.title, "", "Export once more to overwrite it, or name another file."))
+        """Ask before overwriting an existing file."""
+        self._refuse(UsageError(error.title, "", "Export again to overwrite it, or name another file."))
         self._in_the_way = target
 
     def _advance(self, done: int, whole: int) -> None:
@@ -246,6 +246,6 @@ titles and system prompts stay out unless texts are asked for. The file is for y
         self.query_one("#close").focus()
 
     def action_close(self) -> None:
-        """Leave; a file that is not whole yet is given up."""
+        """Cancel a running export and close."""
         self.workers.cancel_group(self, "export")
         self.dismiss()

@@ -1,4 +1,4 @@
-"""Logged charts, large."""
+"""Charts of logged figures at full screen."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tui.drawing.rows import UNKNOWN, number
 
 
 def plot_of(chart: Chart, cursor: int | None) -> Plot:
-    """Put the values at 1, 2, 3 and so on."""
+    """Points of values at 1, 2, 3 and so on."""
     lines = tuple(tuple((float(at), value) for at, value in enumerate(line.values, start=1)) for line in chart.lines)
     return Plot(lines, 1.0, float(max([2, *map(len, lines)])), chart.top, cursor=None if cursor is None else cursor + 1.0)
 
 
 class LoggedChartScreen(LargeChartScreen):
-    """Turns through charts with Tab."""
+    """Shows one chart at a time; Tab switches."""
 
     KEYS = "{chart_left} {chart_right} read  {next_chart} next  {close_chart} closes"
     HELP = (
@@ -41,24 +41,24 @@ class LoggedChartScreen(LargeChartScreen):
         return max((len(line.values) for line in self._charts[self._shown].lines), default=0)
 
     def action_move(self, steps: int) -> None:
-        """Move the cursor by measured values."""
+        """Move the cursor by values."""
         last = self._length - 1
         self._cursor = min(last, max(0, (last if self._cursor is None else self._cursor) + steps))
         self.draw()
 
     def action_jump(self, place: int) -> None:
-        """To the first or the last value."""
+        """Move the cursor to the first or the last value."""
         self._cursor = 0 if place == 0 else self._length - 1
         self.draw()
 
     def action_turn(self, step: int) -> None:
-        """Another chart."""
+        """Show another chart."""
         self._shown = (self._shown + step) % len(self._charts)
         self._cursor = None
         self.draw()
 
     def draw(self) -> None:
-        """Draw the chart of the moment."""
+        """Draw the current chart."""
         chart = self._charts[self._shown]
         heading = f"{chart.title}, {chart.unit} ({self._shown + 1} of {len(self._charts)}), {chart.start} to {chart.end}"
         self.show(heading, plot_of(chart, self._cursor), self._reading(chart))

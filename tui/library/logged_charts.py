@@ -1,4 +1,4 @@
-"""Charts of what was logged: as many as there is room for, drawn once, each spread over the whole width."""
+"""Small charts of logged figures, as many as fit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tui.drawing.look import look
 from tui.drawing.rows import LINES, Role, cut
 
 LEAST_WIDTH = 36
-"""Cells that a chart has at least; as many stand side by side as fit."""
+"""Least width of a chart in cells."""
 PICTURE_ROWS = 5
 GAP = 3
 
 
 def spread(values: Sequence[float | None], dots: int) -> Columns:
-    """Values over dot columns: each covers as much of the width as every other."""
+    """Spread values evenly over dot columns."""
     columns: list[Extent | None] = []
     for dot in range(dots):
         first = dot * len(values) // dots
@@ -33,7 +33,7 @@ def spread(values: Sequence[float | None], dots: int) -> Columns:
 
 
 def chart_rows(chart: Chart, width: int, rows: int, glyphs: Glyphs, styles: Mapping[Role, Style]) -> list[Text]:
-    """A heading and the picture, each row exactly `width` cells."""
+    """Heading and chart, each row exactly `width` cells."""
     top = chart.top
     heading = Text(f"{chart.title} ", styles[Role.TITLE])
     heading.append(f"{chart.unit}, to {top:g}", styles[Role.LABEL])
@@ -57,7 +57,7 @@ def chart_rows(chart: Chart, width: int, rows: int, glyphs: Glyphs, styles: Mapp
 
 
 class LoggedCharts(Static):
-    """Shows charts that do not change any more."""
+    """Shows charts of finished turns."""
 
     DEFAULT_CSS = """
     LoggedCharts { height: 1fr; width: 1fr; }
@@ -69,7 +69,7 @@ class LoggedCharts(Static):
         self._charts: Sequence[Chart] = ()
 
     def show(self, charts: Sequence[Chart]) -> None:
-        """Show these, as many as fit, in their order."""
+        """Show charts in order, as many as fit."""
         self._charts = charts
         self._draw()
 

@@ -1,4 +1,4 @@
-"""The performance view of a session: its turns in figures, its charts as they were, and what fell below this host's history."""
+"""The performance view of a session: its turns in figures, its charts, and regressions against this host's history."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ from tui.text.turn_table import Column, columns_for, heading, turn_row
 from tui.text.wording import count
 
 TURNS_COMPARED = 20
-"""The newest turns that are held against this host's history when the view opens; each takes a query of its own."""
+"""Number of newest turns compared with this host's history when the view opens; each takes a query."""
 CHART_ROWS = 20
-"""Lower than this there is room for the turns only."""
+"""Least height for the charts."""
 
 
 class PerformanceScreen(Dialog[None]):
-    """Shows the turns of one session; goes on to large charts and to comparisons."""
+    """Shows the turns of a session; opens charts and comparisons."""
 
     HELP = """\
 ## Performance of a session
 
 One row per turn: prompt tokens evaluated and reused, tokens generated, the time to the first one, decode speed, the 99th percentile of
 the gaps between tokens, and the largest memory of the process. `~` marks a turn that was noisy or too short to be judged, whose figures are
-not to be compared; `▼` one that was clearly slower than this host's own clean turns with the same model, quant and preset. The line below
-says why.
+not compared; `▼` one that was clearly slower than this host's own clean turns with the same model, quant and preset. The row below
+shows the reason.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for(Scope.TURNS),
-        *bindings_for(Scope.APP, only={"export"}, own=True),
+        *bindings_for(Scope.APP, only={"export"}),
     ]
     DEFAULT_CSS = """
     PerformanceScreen {
@@ -93,10 +93,10 @@ says why.
         self._charts: tuple[Chart, ...] = ()
         self._columns: tuple[Column, ...] = ()
         self._fallen: dict[int, str] = {}
-        """Sentences about turns that fell below the history."""
+        """Regressions by turn id, in words."""
 
     def compose(self) -> ComposeResult:
-        """The table, a remark on the chosen turn, the charts, keys."""
+        """Lay out table, remark on the selected turn, charts and keys."""
         with Vertical(classes="box") as frame:
             frame.border_title = Content(f"Performance of {one_line(self._info.title) or 'untitled'}")
             yield Static(id="titles", classes="line", markup=False)
@@ -106,11 +106,11 @@ says why.
             yield Static(id="hints", classes="line")
 
     def on_mount(self) -> None:
-        """Read what was measured."""
+        """Read turns and charts."""
         self.run_worker(self._load(), group="performance")
 
     def on_resize(self, event: events.Resize) -> None:
-        """Place things by the room there is."""
+        """Lay out by the size of the screen."""
         self.set_class(event.size.height >= CHART_ROWS, "-charts")
         words = {"turn_charts": "charts", "compare_session": "other session", "compare_settings": "other settings", "export": "export"}
         hints = [(self.keymap.shown("close"), "close"), *((self._keymap.shown(action), word) for action, word in words.items())]
@@ -174,28 +174,26 @@ says why.
         elif turn.noisy is not None:
             remark = f"{one_line(turn.noisy)}. Compared only where there are no quiet turns."
         elif not turn.judged:
-            remark = "Too short a turn to be judged: it is not compared."
+            remark = "The turn was too short to be judged and is not compared."
         self.query_one("#remark", Static).update(remark)
 
-    # What it leads to
+    # Other screens
 
     def action_turn_charts(self) -> None:
-        """The charts, large."""
+        """Open the charts at full screen."""
         from tui.library.logged_chart import LoggedChartScreen
 
         if self._charts:
             self.app.push_screen(LoggedChartScreen(self._charts, glyphs=self._glyphs))
 
     def action_compare_session(self) -> None:
-        """Pick another session to stand beside this one."""
+        """Pick another session to compare with."""
 
         def compare(chosen: Chosen | None) -> None:
             if chosen is not None:
                 self.run_worker(self._beside_session(chosen.session_id), group="compare", exclusive=True)
 
-        browser = SessionsScreen(
-            self._library, keymap=self._keymap, current=None, report=self._report, title="Which session beside this one?"
-        )
+        browser = SessionsScreen(self._library, keymap=self._keymap, current=None, report=self._report, title="Compare with which session?")
         self.app.push_screen(browser, compare)
 
     async def _beside_session(self, session_id: int) -> None:
@@ -208,7 +206,7 @@ says why.
         self._compare(Side(f"{self._info.id}: {self._info.title}", self._turns), Side(f"{other.id}: {other.title}", turns))
 
     async def action_compare_settings(self) -> None:
-        """Pick another quant or preset of the same model to stand beside the one of this session's last turn."""
+        """Pick another quant or preset of the same model to compare with that of the last turn."""
         from tui.dialogs.palette import Palette
 
         if not self._turns:
@@ -234,7 +232,7 @@ says why.
             if chosen is not None:
                 chosen()
 
-        self.app.push_screen(Palette(f"Beside {one_line(here.quant)} · {one_line(here.preset)} of {one_line(here.model)}", commands), run)
+        self.app.push_screen(Palette(f"Compare {one_line(here.quant)} · {one_line(here.preset)} of {one_line(here.model)}", commands), run)
 
     def _beside_settings(self, here: TurnRecord, quant: str, preset: str) -> None:
         async def compare() -> None:

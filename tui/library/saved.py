@@ -1,4 +1,4 @@
-"""A row of the library's list, and the choice that its screens return."""
+"""A row of the session browser, and the result of the library's screens."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from engine.store.queries.sessions import SessionFilter
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What the person wants to go on with."""
+    """The session to resume."""
 
     session_id: int
     message_id: int | None = None
-    """The message to show, on whichever branch it is; None for where the session was left."""
+    """The message to show, on any branch; None shows the branch last open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the list."""
+    """A row of the session browser."""
 
     info: SessionInfo
     hit: Hit | None = None
 
     @property
     def row_id(self) -> str:
-        """Its name in the list."""
+        """Id of the row."""
         return f"{self.info.id}:{self.hit.message_id if self.hit is not None else ''}"
 
 

@@ -1,4 +1,4 @@
-"""The session browser: finding, reading, resuming, renaming, pinning and deleting saved conversations."""
+"""The session browser: find, read, resume, rename, pin and delete saved sessions."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ from tui.text.session_rows import SPANS, hit_row, preview, session_row
 from tui.text.wording import count, what_goes
 
 PAGE = 200
-"""Sessions that are read at a time."""
+"""Sessions read per page."""
 NEAR_END = 20
-"""The next page is read when the cursor is this near to the end of the list."""
+"""Rows before the end of the list at which the next page is read."""
 MOST_HITS = 50
 FIRST_TITLES = 3
-"""Sessions that a search lists for their title only before the messages in which the words occur; the others come after these."""
+"""Number of title matches listed before the message matches; the others come after."""
 PREVIEW_MESSAGES = 6
 HIT_MESSAGES = 2
-"""A preview of a hit shows the message and the one before it."""
+"""Messages in the preview of a hit: the hit and the one before."""
 WIDE_COLUMNS = 110
-"""From this width on the preview stands beside the list."""
+"""Least width for the preview beside the list."""
 TALL_ROWS = 22
-"""Narrower, it stands below from this height on."""
+"""Least height for the preview below the list."""
 FILTER_CELLS = 22
 
 
 class SessionsScreen(Picker[Chosen]):
-    """Dismissed with what to go on with."""
+    """Dismissed with the session to resume."""
 
     HELP = """\
 ## Sessions
 
-Type words to search all messages: the best hits come first, each with the words around it. Every word must occur; the last one may be
-unfinished; words in double quotes must stand together. Three sessions whose title has the words come before the messages, the others after.
+Type words to search all messages: the best hits come first, each with its context. Every word must occur; the last one may be
+incomplete; words in double quotes must be adjacent. Up to three sessions whose title matches come before the messages, others after.
 
-Enter goes on with the chosen session, with a hit at the message that was found. Tab goes to the list and to the preview, whose text
-scrolls with the arrows. Each filter key turns to the next value, and to all again after the last.
+Enter resumes the selected session, for a hit at the matching message. Tab goes to the list and to the preview, whose text
+scrolls with the arrows. Each filter key selects the next value, and all after the last.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for(Scope.LIST),
-        *bindings_for(Scope.APP, only={"performance", "export"}, own=True),
+        *bindings_for(Scope.APP, only={"performance", "export"}),
     ]
     PLACEHOLDER = "Search all messages and titles"
     DEFAULT_CSS = """
@@ -97,7 +97,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         export: Callable[[SessionInfo], None] | None = None,
         title: str = "Sessions",
     ) -> None:
-        """`measure` and `export` open a session's performance view and its export dialog; without them those keys do nothing here."""
+        """`measure` and `export` open the performance view and the export dialog of a session; without them, their keys do nothing."""
         super().__init__()
         self._library = library
         self._keymap = keymap
@@ -108,7 +108,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self._title = title
         self._entries: list[Entry] = []
         self._listed = SessionFilter()
-        """Sessions that the list shows beside messages: `_total` of them, of which `_read` were read so far."""
+        """Filter of the sessions listed: `_total` match, `_read` were read so far."""
         self._total = self._read = self._hits = 0
         self._drawn_width = 0
         self._wanted = SessionFilter()
@@ -118,7 +118,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self._preview_asked = asyncio.Event()
 
     def compose(self) -> ComposeResult:
-        """Search field, filters, the list with its preview, keys."""
+        """Lay out search, filters, list, preview and keys."""
         with Vertical(classes="box picker") as frame:
             frame.border_title = self._title
             yield Input(placeholder=self.PLACEHOLDER, select_on_focus=False)
@@ -133,14 +133,15 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
             yield Static(id="hints", classes="line")
 
     def on_mount(self) -> None:
-        """Begin to follow what is typed and chosen."""
+        """Start the workers that update list and preview."""
         self.run_worker(self._follow(self._list_asked, self._show_list), group="list")
         self.run_worker(self._follow(self._preview_asked, self._show_preview), group="preview")
+        self.screen_layout_refresh_signal.subscribe(self, lambda _: self._fit())
         self._show_filters()
         self._list_asked.set()
 
     async def _follow(self, asked: asyncio.Event, answer: Callable[[], Awaitable[None]]) -> None:
-        """Answer the newest question only: what is typed while an answer is on its way makes one question, not many."""
+        """Run `answer` after each request; requests during a run are merged into one."""
         while True:
             await asked.wait()
             asked.clear()
@@ -150,12 +151,11 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
                 self._report(error)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Place things by the room there is."""
+        """Lay out by the size of the screen."""
         wide = event.size.width >= WIDE_COLUMNS
         self.set_class(wide, "-wide")
         self.set_class(not wide and event.size.height >= TALL_ROWS, "-tall")
         self.query_one("#hints", Static).update(key_line(self._hints(), event.size.width - 6))
-        self.call_after_refresh(self._fit)
 
     def _hints(self) -> Sequence[tuple[str, str]]:
         words = {
@@ -172,18 +172,18 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
             "clear_filters": "all",
         }
         keys = [(self._keymap.shown(action), word) for action, word in words.items() if word]
-        return [("Enter", "go on"), (self._keymap.shown("close"), "close"), (self._keymap.shown("help"), "help"), *keys]
+        return [("Enter", "resume"), (self._keymap.shown("close"), "close"), (self._keymap.shown("help"), "help"), *keys]
 
     # The list
 
     async def narrow(self) -> None:
-        """Look for what is typed now."""
+        """Update the list for the typed words."""
         self._list_asked.set()
 
     async def _show_list(self) -> None:
         words, wanted = self.typed.lstrip(), self._wanted
         reader = self._library.reader
-        # The screen shows an answer's end before the disk has it, and the list is not asked again.
+        # An answer is shown before it is on the disk, and the list is read only once.
         await self._library.logged()
         if words.strip():
             hits = await reader.read(search_messages, replace(wanted, search=words), limit=MOST_HITS)
@@ -200,7 +200,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self._preview_asked.set()
 
     def _fit(self) -> None:
-        """Draw the rows again if they are of another width than the list."""
+        """Redraw the rows if the width of the list changed."""
         if self.is_mounted and self._width != self._drawn_width:
             self._redraw()
             self._preview_asked.set()
@@ -221,10 +221,10 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
 
     def _nothing(self) -> str:
         narrowed = self._wanted != SessionFilter()
-        every = f" {self._keymap.shown('clear_filters')} lists all again." if narrowed else ""
+        every = f" Clear the filters: {self._keymap.reach('clear_filters')}." if narrowed else ""
         if self.typed.strip():
-            return f"No conversation has these words.{every}"
-        return f"There is no such session.{every}" if narrowed else "Nothing is saved yet."
+            return f"No session matches these words.{every}"
+        return f"No session matches the filters.{every}" if narrowed else "No sessions yet."
 
     @on(OptionList.OptionHighlighted)
     def _moved(self, event: OptionList.OptionHighlighted) -> None:
@@ -250,7 +250,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         return next((entry for entry in self._entries if entry.row_id == self.chosen_id), None)
 
     def take(self) -> None:
-        """Go on with the chosen session."""
+        """Dismiss with the selected session."""
         if (entry := self._chosen()) is not None:
             self.dismiss(Chosen(entry.info.id, entry.hit.message_id if entry.hit is not None else None))
 
@@ -285,8 +285,8 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self._show_filters()
         self._list_asked.set()
 
-    async def _turn(self, name: str) -> None:
-        """The next value of a filter; all again after the last."""
+    async def action_filter(self, name: str) -> None:
+        """Filter by the next model, quant or preset; by none after the last."""
         try:
             if self._choices is None:
                 self._choices = await self._library.reader.read(filter_choices)
@@ -298,33 +298,21 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         following = values[(values.index(here) + 1) % len(values)] if here in values else None
         self._filter(with_value(self._wanted, name, following))
 
-    async def action_filter_model(self) -> None:
-        """The next model only."""
-        await self._turn("model")
-
-    async def action_filter_quant(self) -> None:
-        """The next quant only."""
-        await self._turn("quant")
-
-    async def action_filter_preset(self) -> None:
-        """The next preset only."""
-        await self._turn("preset")
-
     def action_filter_date(self) -> None:
-        """Another span of time only."""
+        """Filter by the next time span."""
         self._span = (self._span + 1) % len(SPANS)
         self._filter(replace(self._wanted, since_ms=SPANS[self._span].since_ms(wall_ms())))
 
     def action_clear_filters(self) -> None:
-        """All sessions again."""
+        """Clear all filters."""
         self._span = 0
         self._filter(SessionFilter())
 
-    # What is done to a session
+    # Changing a session
 
-    def _change(self, change: Awaitable[None], *, saying: str = "") -> None:
+    def _change(self, change: Awaitable[None], *, status: str = "") -> None:
         async def run() -> None:
-            self.frame.border_subtitle = saying
+            self.frame.border_subtitle = status
             try:
                 await change
             except XchatError as error:
@@ -335,7 +323,7 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self.run_worker(run(), group="change")
 
     def action_rename_session(self) -> None:
-        """Ask for another title."""
+        """Ask for a new title."""
         entry = self._chosen()
         if entry is None:
             return
@@ -344,16 +332,16 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
             if title is not None:
                 self._change(self._library.rename(entry.info.id, title))
 
-        self.app.push_screen(AskText("Another title", entry.info.title), rename)
+        self.app.push_screen(AskText("Rename session", entry.info.title), rename)
 
     def action_pin_session(self) -> None:
-        """Keep it on top, or no longer."""
+        """Pin or unpin the selected session."""
         entry = self._chosen()
         if entry is not None:
             self._change(self._library.pin(entry.info.id, not entry.info.pinned))
 
     async def action_delete_session(self) -> None:
-        """Ask, saying what goes, and delete."""
+        """Ask for confirmation and delete the selected session."""
         entry = self._chosen()
         if entry is None:
             return
@@ -365,14 +353,14 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
 
         def delete(sure: bool | None) -> None:
             if sure:
-                self._change(self._library.delete(entry.info.id), saying="deleting")
+                self._change(self._library.delete(entry.info.id), status="deleting")
 
         self.app.push_screen(Confirm("Delete this session?", what_goes(entry.info, contents), yes="Delete"), delete)
 
-    # What it leads to
+    # Other screens
 
     def action_branches(self) -> None:
-        """All branches of the chosen session."""
+        """Open the branches of the selected session."""
         from tui.library.branches import BranchesScreen
 
         entry = self._chosen()
@@ -386,13 +374,13 @@ scrolls with the arrows. Each filter key turns to the next value, and to all aga
         self.app.push_screen(BranchesScreen(self._library.reader, entry.info.id, report=self._report), go_on)
 
     def action_performance(self) -> None:
-        """The measurements of the chosen session."""
+        """Open the performance view of the selected session."""
         entry = self._chosen()
         if entry is not None and self._measure is not None:
             self._measure(entry.info)
 
     def action_export(self) -> None:
-        """Export the chosen session."""
+        """Open the export dialog of the selected session."""
         entry = self._chosen()
         if entry is not None and self._export is not None:
             self._export(entry.info)

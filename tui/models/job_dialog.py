@@ -1,4 +1,4 @@
-"""A model on its way: how far it is, and the ways to stop it or to go on talking meanwhile."""
+"""The dialog of a running download or quantization: progress, stop, or continue in the background."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tui.dialogs.dialog import Dialog
 from tui.models.model_jobs import Making
 
 TICK_S = 0.25
-"""How often progress is drawn: often enough to be watched, seldom enough for a slow line."""
+"""Interval of drawing progress."""
 
 
 class MakingScreen(Dialog[None]):
-    """Watches it. Whoever started it dismisses the screen when it has ended."""
+    """Shows the progress of a job. Its starter dismisses the screen when the job ends."""
 
     HELP = (
-        "## A model on its way\n\n{close} hides this: the job goes on in the background, and a notice reports its end. "
+        "## Downloads and quantizations\n\n{close} hides this: the job goes on in the background, and a notice reports its end. "
         "{models} shows it again. Stop ends it.\n"
     )
     DEFAULT_CSS = "MakingScreen .buttons { margin-top: 1; }"
@@ -30,7 +30,7 @@ class MakingScreen(Dialog[None]):
         self.making = making
 
     def compose(self) -> ComposeResult:
-        """Progress and buttons."""
+        """Lay out progress and buttons."""
         with Vertical(classes="box question") as dialog:
             dialog.border_title = Content(drawable(self.making.title))
             yield Static("", id="far", markup=False)
@@ -38,16 +38,16 @@ class MakingScreen(Dialog[None]):
             yield Static(f"If it is stopped: {self.making.if_stopped}", markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("Stop", id="stop")
-                yield Button("Go on talking", id="hide", variant="primary")
+                yield Button("Hide", id="hide", variant="primary")
 
     def on_mount(self) -> None:
-        """Begin to watch."""
+        """Start updating the progress."""
         self.making.hidden = False
         self.query_one("#hide").focus()
-        self.set_interval(TICK_S, self._look)
-        self._look()
+        self.set_interval(TICK_S, self._show_progress)
+        self._show_progress()
 
-    def _look(self) -> None:
+    def _show_progress(self) -> None:
         progress = self.making.progress
         if progress is not None:
             self.query_one("#far", Static).update(drawable(progress.sentence))
@@ -62,6 +62,6 @@ class MakingScreen(Dialog[None]):
             self.action_close()
 
     def action_close(self) -> None:
-        """Let it go on behind the conversation."""
+        """Hide the dialog; the job continues in the background."""
         self.making.hidden = True
         self.dismiss()

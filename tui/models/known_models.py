@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def known_models(folders: Sequence[str]) -> list[KnownModel]:
-    """What can be chosen. `folders` are the config's own. Reads files, so it belongs on a thread.
+    """Entries of the models screen; `folders` are those of the config. Reads files, so call it on a thread.
 
-    The built-in model in all its quants; every file of this machine by family, with what it needs in memory and how fast it was here;
-    the broken ones with their reason; and last what is worth fetching for this machine.
+    The built-in model in all its quants; every file of this machine by family, with memory and measured speed; broken files with
+    the reason; and models recommended for this machine.
     """
     from engine.models.catalog import list_models
 
@@ -28,7 +28,7 @@ def known_models(folders: Sequence[str]) -> list[KnownModel]:
         known += [_known(entry, family, measured) for entry in family.entries]
         there = frozenset(entry.facts.quant for entry in family.entries)
         another = OtherQuant(family.entries[0].path, there)
-        known.append(KnownModel(None, family.name, "another quant: made here when you choose one", instead=another))
+        known.append(KnownModel(None, family.name, "another quant: quantized here when you choose one", instead=another))
     known += [_broken(broken) for broken in found.broken]
     known += _worth_fetching(found)
     return known
@@ -41,11 +41,11 @@ def _measured() -> MeasuredSpeeds:
     try:
         return measured_speeds()
     except StoreError:
-        return MeasuredSpeeds({})  # that the database can't be read was told when the program started
+        return MeasuredSpeeds({})  # reported when the program started
 
 
 def _built_in(measured: MeasuredSpeeds) -> Iterator[KnownModel]:
-    """The model that xchat carries, in all its quants."""
+    """The built-in model in all its quants."""
     from engine.errors import ModelError
     from engine.guide import builtin
     from engine.model_ref import BuiltInModel
@@ -79,7 +79,7 @@ def _known(entry: Entry, family: Family, measured: MeasuredSpeeds) -> KnownModel
 
 
 def _speed(file: Path, measured: MeasuredSpeeds) -> str:
-    """How fast a file decoded here, where that is known."""
+    """Measured decode speed of a file, where known."""
     speed = measured.of(file)
     if speed is None or speed.predicted_per_second is None:
         return ""
@@ -87,7 +87,7 @@ def _speed(file: Path, measured: MeasuredSpeeds) -> str:
 
 
 def _worth_fetching(found: Catalog) -> Iterator[KnownModel]:
-    """Models that suit this machine and are not in the hub's cache yet."""
+    """Recommended models that are not in the hub's cache."""
     from engine.host.topology import read_room
     from engine.models.fit import gib
     from engine.models.recommended import recommended

@@ -1,4 +1,4 @@
-"""Models that are not here yet: fetching one or making another quant, as work that can be watched and stopped. Imports no Textual."""
+"""Jobs that download or quantize a model, with progress and stop. Imports no Textual."""
 
 from __future__ import annotations
 
@@ -15,66 +15,66 @@ if TYPE_CHECKING:
 
 
 class MakingStopped(Exception):  # noqa: N818
-    """The person stopped it."""
+    """The user stopped the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it is."""
+    """Progress of a job."""
 
     done: int
     total: int
-    """0 while it is not known."""
+    """0 while unknown."""
     unit: Literal["bytes", "tensors"]
     waiting: bool = False
-    """Another program fetches the same file; this one waits for it."""
+    """Another process downloads the same file; this one waits for it."""
 
     @property
     def sentence(self) -> str:
-        """The same in words."""
+        """The progress in words."""
         from engine.models.fit import gib
 
         if self.waiting:
-            return "Another program fetches the same file; waiting for it"
+            return "Waiting for another process that downloads the same file"
         if not self.total:
-            return "Looking at what there is"
+            return "Reading the list of files"
         if self.unit == "bytes":
             return f"{gib(self.done)} of {gib(self.total)}"
         return f"{self.done:,} of {self.total:,} tensors"
 
 
 class Making(ABC):
-    """One model on its way. `run` blocks and belongs on a thread; everything else may be called from any other."""
+    """A job that makes one model file. `run` blocks: call it on a thread. Everything else is thread-safe."""
 
     title: str
-    """What is being made, in a few words."""
+    """Title of the job."""
     if_stopped: str
-    """What becomes of what is there when it is stopped."""
+    """What happens to partial results when it is stopped."""
 
     def __init__(self) -> None:
         self.progress: Progress | None = None
         """Replaced as a whole while `run` works."""
         self.hidden = False
-        """Nobody watches it: it goes on behind the conversation."""
+        """Its dialog is hidden."""
 
     @abstractmethod
     def run(self) -> Path:
-        """Do it; returns the file.
+        """Run the job; returns the file.
 
         Raises:
-            XchatError: It can't be done.
+            XchatError: The job failed.
             MakingStopped: After `stop`.
         """
 
     @abstractmethod
     def stop(self) -> None:
-        """End it; `run` raises MakingStopped soon after."""
+        """Stop the job; `run` then raises MakingStopped."""
 
 
 class Fetching(Making):
-    """A model from the hub, or from an address."""
+    """Downloads a model from the hub or a URL."""
 
-    if_stopped = "What came so far is kept, and fetching it again goes on from there."
+    if_stopped = "The partial file is kept, and fetching the model again resumes it."
 
     def __init__(self, reference: str) -> None:
         """`reference` is parsed when it runs."""
@@ -85,7 +85,7 @@ class Fetching(Making):
         self._end = self._stopped.set
 
     def run(self) -> Path:
-        """Ask what there is, then fetch it."""
+        """Read the list of files, then download."""
         from engine.models.pull import Pull, PullCancelled
         from engine.models.references import parse_reference
 
@@ -96,26 +96,26 @@ class Fetching(Making):
             plan = pull.plan()
             if self._stopped.is_set():
                 raise MakingStopped
-            return pull.run(plan, self._tell)
+            return pull.run(plan, self._on_progress)
         except PullCancelled:
             raise MakingStopped from None
 
     def stop(self) -> None:
-        """Stop asking or fetching."""
+        """Cancel the download."""
         self._stopped.set()
         self._end()
 
-    def _tell(self, made: PullProgress) -> None:
+    def _on_progress(self, made: PullProgress) -> None:
         self.progress = Progress(made.done_bytes, made.total_bytes, "bytes", made.waiting)
 
 
 class Quantizing(Making):
-    """Another quant of a model that is here."""
+    """Quantizes a local model."""
 
-    if_stopped = "Nothing is left behind."
+    if_stopped = "Nothing is kept."
 
     def __init__(self, plan: QuantizePlan) -> None:
-        """Take a plan whose warning, if it has one, was accepted."""
+        """`plan` is one whose warning, if any, was accepted."""
         from engine.models.quantize import Quantization
         from engine.text import file_name
 
@@ -129,13 +129,13 @@ class Quantizing(Making):
 
         self.progress = Progress(0, 0, "tensors")
         try:
-            return self._work.run(self._tell)
+            return self._work.run(self._on_progress)
         except QuantizeCancelled:
             raise MakingStopped from None
 
     def stop(self) -> None:
-        """End the child."""
+        """End the child process."""
         self._work.cancel()
 
-    def _tell(self, done: int, total: int) -> None:
+    def _on_progress(self, done: int, total: int) -> None:
         self.progress = Progress(done, total, "tensors")

@@ -1,11 +1,10 @@
-"""Picking a preset: what it is for, what it would change, and what that costs from here."""
+"""The presets screen: pick a preset by its purpose, its changes, and the cost of switching."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from textwrap import wrap
 
-from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from engine.errors import XchatError
@@ -13,6 +12,7 @@ from engine.session.session import Session
 from engine.session.switching import Offer
 from engine.text import drawable, one_line
 from tui.dialogs.picker import Picker
+from tui.text.cells import cut
 
 NAME_CELLS = 18
 INDENT = " " * 4
@@ -20,10 +20,9 @@ NARROWEST_CELLS = 30
 
 
 def row(offer: Offer, current: str, cells: int) -> Content:
-    """A preset in a list of so many cells: name and purpose, below them what changes and what that costs."""
-    name = one_line(offer.preset.name)
-    name = set_cell_size(name, NAME_CELLS) if cell_len(name) <= NAME_CELLS else set_cell_size(name, NAME_CELLS - 1) + "…"
-    mark = "  in force" if offer.preset.name == current else ""
+    """Format a preset for a list of `cells` cells: name and purpose, then changes and their cost."""
+    name = cut(one_line(offer.preset.name), NAME_CELLS)
+    mark = "  in use" if offer.preset.name == current else ""
     inside = max(NARROWEST_CELLS, cells - len(INDENT))
     lines = [Content.assemble(name, "  ", Content.styled(one_line(offer.preset.description), "$muted"), Content.styled(mark, "$success"))]
     if offer.problem:
@@ -39,9 +38,9 @@ class PresetsScreen(Picker[str]):
     """Dismissed with the name of the preset to use."""
 
     HELP = (
-        "## Presets\n\nA preset is a named set of engine settings. Below each name stands what would change and what that costs: "
-        "hot settings count from the next token on, a rebuild makes a new context, a reload reads another file. "
-        "`xchat presets` makes and edits them.\n"
+        "## Presets\n\nA preset is a named set of engine settings. Below each name are the settings that would change and the cost: "
+        "hot settings apply from the next token, a rebuild makes a new context, a reload reads another file. "
+        "`xchat presets` creates and edits them.\n"
     )
     PLACEHOLDER = "Part of a preset's name"
 
@@ -50,32 +49,32 @@ class PresetsScreen(Picker[str]):
         self._session = session
         self._report = report
         self._offers: tuple[Offer, ...] = ()
+        self._drawn_cells = 0
 
     async def on_mount(self) -> None:
-        """Read the presets without holding up the screen."""
+        """Read the presets on a thread."""
         self.frame.border_title = "Presets"
         self.frame.border_subtitle = f"Enter use · {self.close_hint}"
         self.fill([], "Reading the presets…")
+        self.screen_layout_refresh_signal.subscribe(self, lambda _: self._fit())
         self._offers, problems = await self._session.switching.offers()
         for problem in problems:
             self._report(problem)
         await self.narrow()
 
     async def narrow(self) -> None:
-        """Show the presets that have all the words typed."""
-        words = self.typed.lower().split()
+        """Show the presets that contain all typed words."""
+        self._drawn_cells = self.row_cells
         current = self._session.preset.name
-        shown = [
-            offer for offer in self._offers if all(word in f"{offer.preset.name} {offer.preset.description}".lower() for word in words)
-        ]
-        self.fill([(offer.preset.name, row(offer, current, self.row_cells)) for offer in shown], "No preset of this name.")
+        shown = [offer for offer in self._offers if self.matches(f"{offer.preset.name} {offer.preset.description}")]
+        self.fill([(offer.preset.name, row(offer, current, self._drawn_cells)) for offer in shown], "No preset matches.")
 
-    async def on_resize(self) -> None:
-        """Wrap the rows anew."""
-        if self._offers:
-            await self.narrow()
+    def _fit(self) -> None:
+        """Wrap the rows again if the width of the list changed."""
+        if self._offers and self.row_cells != self._drawn_cells:
+            self.call_later(self.narrow)
 
     def take(self) -> None:
-        """Use what is chosen."""
+        """Dismiss with the selected preset."""
         if self.chosen_id is not None:
             self.dismiss(self.chosen_id)

@@ -1,4 +1,4 @@
-"""A model is too large for this machine: the numbers, the changes that would make it fit, and the way to insist."""
+"""The dialog for a model that needs too much memory: changes that make it fit, or load it anyway."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engine.models.fit import TooLargeError
 from tui.dialogs.picker import PickOne
 
 INSIST: Final = -1
-"""What the screen is dismissed with when the model is to be loaded as it is."""
+"""Result of the screen for loading the model anyway."""
 
 
 class TooLargeScreen(PickOne[int]):
@@ -20,6 +20,6 @@ class TooLargeScreen(PickOne[int]):
     )
 
     def __init__(self, error: TooLargeError) -> None:
-        """The remedies that change something, then insisting."""
+        """List the remedies that change settings, then loading anyway."""
         rows = [(index, remedy.sentence) for index, remedy in enumerate(error.verdict.remedies) if remedy.changes]
         super().__init__(error.title, [*rows, (INSIST, "Load it anyway")], subtitle=f"It {error.verdict.sentence.removeprefix('it ')}")

@@ -1,4 +1,4 @@
-"""Which panes stand in the panel: arrangements that come with xchat, and the person's own, kept between starts."""
+"""Arrangements of panes: built-in ones, and the user's own, saved between starts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tui.panel.pane import Density
 
 
 class Arrangement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A choice of panes with their density."""
+    """A selection of panes with a density."""
 
     name: str
     panes: tuple[str, ...]
     """Ids of panes, in the order of the panel."""
     density: Density | None = None
-    """None lets the size decide."""
+    """None chooses it by size."""
 
 
 BUILT_IN: tuple[Arrangement, ...] = (
@@ -28,10 +28,10 @@ BUILT_IN: tuple[Arrangement, ...] = (
     Arrangement("machine", ("cpu", "threads", "memory", "roofline")),
     Arrangement("screen", ("price", "speed", "events")),
 )
-"""The first is what a new panel shows."""
+"""The first is the default."""
 
 OWN = "own"
-"""Name of the arrangement that `save` writes."""
+"""Name of the user's own arrangement."""
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -41,10 +41,10 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class Arrangements:
-    """The list to cycle through, and what was looked at last; remembered in a file if there is one."""
+    """Built-in and own arrangements with the current one; saved in a file, if given."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """A file that can't be read is as good as none: the panel starts with the overview."""
+        """Start with the overview when the file can't be read."""
         self._path = path
         stored = _File()
         if path is not None:
@@ -57,7 +57,7 @@ class Arrangements:
         self._own = stored.own
 
     def next(self) -> Arrangement:
-        """Turn to the next arrangement; after one that was changed by hand comes the overview."""
+        """Switch to the next arrangement; from a modified one to the overview."""
         known = [*BUILT_IN, *([self._own] if self._own else [])]
         names = [arrangement.name for arrangement in known]
         unchanged = self.current in known
@@ -65,7 +65,7 @@ class Arrangements:
         return self.current
 
     def change(self, *, panes: tuple[str, ...] | None = None, density: Density | msgspec.UnsetType | None = msgspec.UNSET) -> None:
-        """Show other panes, or at another density, without saving that as an arrangement."""
+        """Change panes or density without saving an arrangement."""
         self.current = Arrangement(
             self.current.name,
             self.current.panes if panes is None else panes,
@@ -73,11 +73,11 @@ class Arrangements:
         )
 
     def save(self) -> None:
-        """Keep what is shown now as the person's own arrangement."""
+        """Save the current panes as the user's own arrangement."""
         self._own = self.current = Arrangement(OWN, self.current.panes, self.current.density)
 
     def encoded(self) -> bytes:
-        """What is looked at now, as the file keeps it."""
+        """The contents of the file."""
         return msgspec.json.encode(_File(self.current, self._own, self.window))
 
     def write(self, content: bytes) -> None:
@@ -92,4 +92,4 @@ class Arrangements:
         try:
             write_atomically(self._path, content)
         except OSError as error:
-            raise XchatError("The panel's arrangement could not be kept", str(error)) from error
+            raise XchatError("The panel's arrangement could not be saved", str(error)) from error

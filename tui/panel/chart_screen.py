@@ -1,4 +1,4 @@
-"""A live chart, large."""
+"""A live chart at full screen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from engine.metrics.history import Trace, Window
 from engine.metrics.snapshot import Marker, Snapshot
 from engine.store.series import axis_end
-from tui.actions.bindings import bindings_for
+from tui.actions.bindings import bindings_for, keymap_of
 from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
 from tui.drawing.chart import highest
@@ -20,11 +20,11 @@ from tui.drawing.rows import UNKNOWN, cut, number
 from tui.panel.pane import ChartSpec
 
 REFRESH_S = 1.0
-"""plotext takes some ten milliseconds for a picture, so it is drawn once a second."""
+"""Interval of drawing; plotext takes some ten milliseconds per chart."""
 
 
 def plot_of(traces: Sequence[Trace], spec: ChartSpec, markers: Sequence[Marker], uptime_s: float, cursor: int | None) -> Plot:
-    """From histories to points, with moments as seconds before now."""
+    """Points of traces, with times in seconds before now."""
     lines = tuple(
         tuple(
             (_seconds(trace, place, uptime_s), None if value is None else value / spec.divisor) for place, value in enumerate(trace.values)
@@ -39,12 +39,12 @@ def plot_of(traces: Sequence[Trace], spec: ChartSpec, markers: Sequence[Marker],
 
 
 def _seconds(trace: Trace, place: int, uptime_s: float) -> float:
-    """When a bucket's middle was, in seconds before now."""
+    """Middle of a bucket, in seconds before now."""
     return min(0.0, (trace.first + place + 0.5) * trace.bucket_s - uptime_s)
 
 
 class ChartScreen(LargeChartScreen):
-    """Shows a chart of the panel large, and goes on measuring."""
+    """Shows a chart of the panel at full screen, live."""
 
     KEYS = "{chart_left} {chart_right} read  {chart_window} window  {close_chart} closes"
     HELP = (
@@ -59,14 +59,14 @@ class ChartScreen(LargeChartScreen):
         self._source = source
         self._window = window
         self._bucket: int | None = None
-        """Number of the bucket under the cursor; None follows the newest."""
+        """Bucket under the cursor; None follows the newest."""
 
     def on_mount(self) -> None:
-        """Draw, and go on drawing."""
+        """Start drawing periodically."""
         self.set_interval(REFRESH_S, self.draw)
 
     def action_move(self, steps: int) -> None:
-        """Move the cursor by measured values; buckets without one are passed over."""
+        """Move the cursor by values, skipping buckets without one."""
         traces = self._traces()
         measured = sorted({trace.first + place for trace in traces for place, value in enumerate(trace.values) if value is not None})
         if not measured:
@@ -76,14 +76,14 @@ class ChartScreen(LargeChartScreen):
         self.draw()
 
     def action_jump(self, place: int) -> None:
-        """To the oldest value, or to the newest and follow it."""
+        """Move to the oldest value, or follow the newest."""
         self._bucket = None
         if place == 0:
             self.action_move(-sum(len(trace.values) for trace in self._traces()))
         self.draw()
 
     def action_window(self) -> None:
-        """Look further back, or closer."""
+        """Change the time span."""
         windows = list(Window)
         self._window = windows[(windows.index(self._window) + 1) % len(windows)]
         self._bucket = None
@@ -94,19 +94,20 @@ class ChartScreen(LargeChartScreen):
         return [known[name] for name in self._spec.traces if name in known and known[name].values]
 
     def draw(self) -> None:
-        """Draw what is known now."""
+        """Draw the current values."""
         now, traces = self._source(), self._traces()
         heading = f"{self._title}: {self._spec.label}, {self._window.value}"
         if not traces or all(value is None for trace in traces for value in trace.values):
-            further = "." if self._window is Window.SESSION else "; w looks further back."
-            self.show(heading, f"Nothing was measured in this window{further}", "")
+            empty = "Nothing was measured in this window."
+            further = keymap_of(self.app).hint(f"{empty} Change it", "chart_window")
+            self.show(heading, empty if self._window is Window.SESSION else further, "")
             return
         place = self._place(traces[0])
         what = plot_of(traces, self._spec, now.markers, now.uptime_s, None if self._bucket is None else place)
         self.show(heading, what, self._reading(traces, place, now))
 
     def _place(self, trace: Trace) -> int:
-        """Index of the value under the cursor; what scrolled out of the window is its oldest."""
+        """Index of the value under the cursor; the oldest if it left the window."""
         return len(trace.values) - 1 if self._bucket is None else min(len(trace.values) - 1, max(0, self._bucket - trace.first))
 
     def _reading(self, traces: Sequence[Trace], place: int, now: Snapshot) -> str:

@@ -1,4 +1,4 @@
-"""Explain these numbers: the figures of a pane, each with its formula, its sources, and what would change it."""
+"""The explanation of a pane's figures: formula, source, and settings that change them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tui.drawing.rows import fit
 from tui.panel.pane import Density, Pane
 
 VALUES_WIDTH = 78
-"""Cells of the rows with the present values, on a screen that has them."""
+"""Width of the rows with the current values, where the screen allows."""
 
 AROUND = 6
 """Cells of the page's frame, padding and scroll bar."""
 
 
 class ExplainScreen(Page):
-    """The values of a pane at the moment of the question, then one block per figure."""
+    """Shows the values of a pane when it was opened, then one block per figure."""
 
     DEFAULT_CSS = """
     ExplainScreen .box { width: 84; padding: 0 1; scrollbar-gutter: auto; }
@@ -33,18 +33,18 @@ class ExplainScreen(Page):
     """
 
     def __init__(self, pane: Pane, snapshot: Snapshot) -> None:
-        super().__init__(f"{pane.title}: what these numbers are")
+        super().__init__(f"{pane.title}: explanation")
         self._pane = pane
         self._snapshot = snapshot
 
     def compose_page(self) -> ComposeResult:
-        """Values and figures."""
+        """Lay out values and explanations."""
         yield Static(id="values")
         for figure in explained(self._pane.id):
             yield Static(_block(figure, figure.unavailable(self._snapshot), self.keymap), classes="figure")
 
     def on_mount(self) -> None:
-        """The page is styled only now, so the values can take its colours."""
+        """Fill in the values, now that the page's colours are known."""
         values = self.query_one("#values", Static)
         styles = look(self.app.theme_variables, values.rich_style)
         width = max(1, min(VALUES_WIDTH, int(self.app.size.width * 0.96) - AROUND))

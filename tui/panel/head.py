@@ -1,4 +1,4 @@
-"""The panel's first row: what the engine does, how fast, and how the panel itself is set. It goes on while the panes are paused."""
+"""The panel's first row: phase and speed of the engine, settings of the panel. It updates while the panes are paused."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tui.drawing.braille import Glyphs, spark
 from tui.drawing.rows import Role, Row, Run, cut, number, text_of
 
 PULSE_POINTS = 10
-"""Values in the pulse: the last five seconds."""
+"""Values in the sparkline: the last five seconds."""
 
 
 def head(now: Snapshot, width: int, *, window: Window, notes: tuple[str, ...], glyphs: Glyphs) -> Row:
-    """Phase, speed and pulse on the left; notes, the most important first, and the window on the right."""
+    """Phase, speed and sparkline on the left; notes, the most important first, and the time span on the right."""
     runs: list[Run] = [(f"{_phase(now):<9}", Role.GOOD if now.phase.in_turn else Role.LABEL)]
     runs.append((f"{number(_speed(now)):>6} t/s ", Role.VALUE))
     if width >= 48:
@@ -27,7 +27,7 @@ def head(now: Snapshot, width: int, *, window: Window, notes: tuple[str, ...], g
 
 
 def _speed(now: Snapshot) -> float | None:
-    """Of what goes on: decoding, reading the prompt, or the last turn's mean."""
+    """Tokens/s of decoding or prefill, else the last turn's mean."""
     if now.speed.now is not None:
         return now.speed.now
     return now.speed.prompt_per_second if now.phase is Phase.PREFILL else now.speed.mean

@@ -1,4 +1,4 @@
-"""Which panes fit into the panel, how dense each is, and where it stands. Pure; decided anew only when size or choice change."""
+"""Layout of the panel: which panes fit, at which density, and where. Pure; computed when size or selection change."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from engine.metrics.snapshot import EMPTY
 from tui.panel.pane import Density, Pane
 
 COLUMN_WIDTH = 38
-"""A column is at least this wide, unless the panel itself is narrower."""
+"""Least width of a column, unless the panel is narrower."""
 
 GAP = 2
 """Cells between columns."""
 
 CORE_PANES = 4
-"""So many of the first panes get their charts before the others are shown at all."""
+"""Number of first panes that get their charts before other panes are shown."""
 
 HEIGHT_OF_TITLE = 1
 
 TALLEST_CHART = 14
-"""Charts don't grow beyond this; a pane that is expanded does."""
+"""Greatest height of a chart in a pane that is not expanded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A pane with its place. Rows are counted from the top of the panes' area."""
+    """A pane with its position, in rows from the top of the panes' area."""
 
     pane: Pane
     density: Density
@@ -39,21 +39,21 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All that is shown."""
+    """The placed panes."""
 
     widths: tuple[int, ...]
     placed: tuple[Placed, ...]
     left_out: int
-    """Panes that did not fit."""
+    """Number of panes that did not fit."""
 
     def left_of(self, column: int) -> int:
-        """Where a column begins."""
+        """First cell of a column."""
         return sum(self.widths[:column]) + GAP * column
 
 
 @lru_cache(maxsize=256)
 def figure_rows(pane: Pane, density: Density) -> int:
-    """Rows of figures of a pane."""
+    """Number of figure rows of a pane."""
     return len(pane.rows(EMPTY, COLUMN_WIDTH, density))
 
 
@@ -64,8 +64,8 @@ def _least(pane: Pane, density: Density) -> int:
 def arrange(panes: Sequence[Pane], width: int, height: int, density: Density | None = None) -> Layout:
     """Place `panes` on `width` x `height` cells.
 
-    Without a density each pane gets as much as there is room for: first the core panes with their charts, then the others, then all
-    with everything. With one, panes that don't fit are left out.
+    Without a density each pane gets as much as fits: first the core panes with their charts, then the others, then all
+    in full. With one, panes that don't fit are left out.
     """
     if width <= 0 or height <= 0:
         return Layout((), (), len(panes))
@@ -81,7 +81,7 @@ def arrange(panes: Sequence[Pane], width: int, height: int, density: Density | N
 
 
 def _choose(panes: Sequence[Pane], columns: int, height: int, density: Density | None) -> dict[Pane, Density]:
-    """Which panes are shown, and how dense each."""
+    """The panes that fit, with their density."""
     chosen: dict[Pane, Density] = {}
     for pane, wanted in _steps(panes, density):
         tried = {**chosen, pane: wanted}
@@ -92,7 +92,7 @@ def _choose(panes: Sequence[Pane], columns: int, height: int, density: Density |
 
 
 def _steps(panes: Sequence[Pane], density: Density | None) -> Iterator[tuple[Pane, Density]]:
-    """What to try, in this order."""
+    """Steps to try, in this order."""
     if density is not None:
         yield from ((pane, density) for pane in panes)
         return
@@ -119,7 +119,7 @@ def _pack(panes: Sequence[Pane], chosen: Mapping[Pane, Density], columns: int, h
 
 
 def _place(panes: Sequence[Pane], chosen: Mapping[Pane, Density], column: int, height: int) -> Iterator[Placed]:
-    """Stack a column; rows that are left over go to its charts."""
+    """Stack a column; remaining rows go to its charts."""
     spare = height - sum(_least(pane, chosen[pane]) for pane in panes)
     charts = [pane for pane in panes if pane.chart_rows_at(chosen[pane])]
     top = 0
@@ -134,7 +134,7 @@ def _place(panes: Sequence[Pane], chosen: Mapping[Pane, Density], column: int, h
 
 
 def expand(pane: Pane, width: int, height: int) -> Layout:
-    """One pane with everything, its chart as tall as there is room for."""
+    """A single pane in full, with the tallest chart that fits."""
     if width <= 0 or height <= 0:
         return Layout((), (), 1)
     density = next((density for density in reversed(Density) if _least(pane, density) <= height), Density.COMPACT)

@@ -1,4 +1,4 @@
-"""The panes about limits and prices: the roofline, what looking costs, and what happened."""
+"""The panes of the roofline, of the UI's overhead, and of events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tui.panel.values import pair, pairs, shown
 
 def _roofline_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     share = now.roofline.bandwidth_share if now.roofline else None
-    lacking = UNKNOWN if now.roofline is None else "press m to measure"
+    lacking = UNKNOWN if now.roofline is None else "not measured"
     rows = [labelled_bar(width, "of measured", share, lacking if share is None else written(share, "share"))]
     if density >= Density.NORMAL:
         rows.append(pairs(now, width, "bytes_per_token", "ceiling_tokens_per_second"))
@@ -30,7 +30,7 @@ ROOFLINE = Pane(
 )
 
 
-def _price_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
+def _overhead_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     rows = [pairs(now, width, "paint_ms", "loop_lag_p99_ms")]
     if density >= Density.NORMAL:
         terminal = pair(now, "tty_bytes_per_s")
@@ -45,15 +45,15 @@ def _price_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     return rows
 
 
-def _price_headline(now: Snapshot) -> str:
+def _overhead_headline(now: Snapshot) -> str:
     return f"{shown(now, 'ui_pct')} of a core"
 
 
-PRICE = Pane(
+OVERHEAD = Pane(
     "price",
-    "Price of looking",
-    _price_headline,
-    _price_rows,
+    "UI overhead",
+    _overhead_headline,
+    _overhead_rows,
     ChartSpec(("loop_lag_ms",), floor=10.0),
 )
 

@@ -1,4 +1,4 @@
-"""The panes about the machine: memory, processor, threads."""
+"""The panes of the machine: memory, CPU, threads."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _memory_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
 
 
 def _engine(now: Snapshot, width: int) -> Row:
-    """Memory that the engine holds beside the weights, or why that can't be known."""
+    """Memory of the engine beside the weights, or why it is unavailable."""
     kv = BY_ID["kv_bytes"]
     value = kv.read(now)
     return reading(width, kv.short, value) if isinstance(value, Unavailable) else pairs(now, width, "kv_bytes", "compute_bytes")
 
 
 def _weights(now: Snapshot, width: int) -> Row:
-    """How much of the model's file is in RAM."""
+    """Share of the model's file that is resident in RAM."""
     weights = now.host.weights if now.host else NOT_SAMPLED
     if isinstance(weights, Unavailable):
         return reading(width, "weights", weights)
@@ -74,7 +74,7 @@ CPU = Pane(
 )
 
 THREAD_ROWS = {Density.COMPACT: 0, Density.NORMAL: 4, Density.FULL: 8}
-"""Threads listed one by one."""
+"""Number of threads listed."""
 
 
 def _threads_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
@@ -100,7 +100,7 @@ def _threads_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
 
 
 def _why(width: int, label: str, reason: str) -> Row:
-    """How many threads compute and why, as far as it fits."""
+    """Number of compute threads and the reason, cut to the width."""
     return ((f"{label} ", Role.LABEL), (cut(reason or UNKNOWN, max(0, width - len(label) - 1)), Role.VALUE))
 
 

@@ -1,4 +1,4 @@
-"""What a pane is: a title with a headline, rows of figures by density, perhaps a chart. And how a chart is put into rows. Pure."""
+"""The description of a pane: title with a headline, rows of figures by density, optionally a chart; and rows of a chart. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tui.drawing.rows import LINES, Role, Row, Run
 
 
 class Density(IntEnum):
-    """How much of a pane is shown."""
+    """Amount of detail of a pane."""
 
     COMPACT = 0
     """The headline and one row."""
     NORMAL = 1
-    """What is looked at while tuning, with a chart."""
+    """The main figures with a chart."""
     FULL = 2
     """Everything."""
 
@@ -29,13 +29,13 @@ CHART_ROWS = {Density.COMPACT: 0, Density.NORMAL: 4, Density.FULL: 6}
 """Least height of a chart, its time axis included."""
 
 AXIS_WIDTH = 6
-"""Cells left of a chart for its scale."""
+"""Width of a chart's scale."""
 
 NARROWEST_WITH_AXIS = 24
 
 
 def axis_label(value: float) -> str:
-    """A number for the scale, at most five cells."""
+    """Format a number for the scale, in at most five cells."""
     if value >= 9_999.5:
         return f"{value / 1e3:.0f}k"
     if value >= 10 or value == int(value):
@@ -44,43 +44,43 @@ def axis_label(value: float) -> str:
 
 
 def bytes_label(value: float) -> str:
-    """Bytes for the scale, at most five cells: `150M`, `1.5G`."""
+    """Format bytes for the scale, in at most five cells: `150M`, `1.5G`."""
     return f"{axis_label(value / 1e9)}G" if value >= 1e9 else f"{axis_label(value / 1e6)}M"
 
 
 @dataclass(frozen=True, slots=True)
 class ChartSpec:
-    """A chart that a pane has."""
+    """The chart of a pane."""
 
     traces: tuple[str, ...]
-    """Figures drawn, the most important first; of one unit."""
+    """Figures drawn, the most important first; all of one unit."""
     floor: float = 1.0
-    """The scale's top is at least this."""
+    """Least top of the scale."""
     top: float | None = None
-    """The scale's top where it is known."""
+    """Fixed top of the scale, where known."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each figure is called beside its value."""
+        """Short names of the figures."""
         return tuple(BY_ID[name].short for name in self.traces)
 
     @property
     def unit(self) -> str:
-        """The unit of the large chart; the small one's scale has bytes with a unit of their own, see `scale`."""
+        """The unit of the full-screen chart; for the scale of the small one see `scale`."""
         return "GB" if self._bytes else BY_ID[self.traces[0]].unit
 
     @property
     def divisor(self) -> float:
-        """How much of the figure's own unit the large chart's unit is."""
+        """Factor between the figure's unit and `unit`."""
         return 1e9 if self._bytes else 1.0
 
     def scale(self, value: float) -> str:
-        """What stands at the upper end of the small chart's scale."""
+        """Label at the top of the small chart's scale."""
         return bytes_label(value) if self._bytes else axis_label(value)
 
     @property
     def label(self) -> str:
-        """What the chart shows, with its unit."""
+        """Name and unit of the chart."""
         return self.unit if len(self.traces) > 1 else f"{self.names[0]}, {self.unit}"
 
     @property
@@ -95,9 +95,9 @@ class Pane:
     id: str
     title: str
     headline: Callable[[Snapshot], str]
-    """The one figure that stands in the title."""
+    """The figure shown in the title."""
     rows: Callable[[Snapshot, int, Density], list[Row]]
-    """The figures at a width; always the same number of rows for one density, so that nothing jumps."""
+    """Figures at a width; the number of rows depends on the density only, so that nothing jumps."""
     chart: ChartSpec | None = None
     chart_from: Density = Density.NORMAL
     """The least density at which the chart is shown."""
@@ -109,7 +109,7 @@ class Pane:
 
 @dataclass(frozen=True, slots=True)
 class ChartLook:
-    """How charts are drawn, and how far back they look."""
+    """Style and time span of charts."""
 
     window: Window = Window.MINUTE
     glyphs: Glyphs = Glyphs.BRAILLE
@@ -117,7 +117,7 @@ class ChartLook:
 
 
 def chart_rows(spec: ChartSpec, chart: Chart, snapshot: Snapshot, width: int, height: int, how: ChartLook) -> list[Row]:
-    """A chart with its scale on the left and the time line with marks below, `height` rows in all."""
+    """A chart with its scale on the left and a time line with marks below, `height` rows in all."""
     axis = AXIS_WIDTH if width >= NARROWEST_WITH_AXIS else 0
     across, down = max(0, width - axis), height - 1
     traces = [trace for name in spec.traces if (trace := snapshot.traces.get(how.window, {}).get(name)) is not None]
@@ -136,7 +136,7 @@ def chart_rows(spec: ChartSpec, chart: Chart, snapshot: Snapshot, width: int, he
 
 
 def _canvas_row(canvas: Canvas, number: int) -> Row:
-    """One row of a picture, split where another line lies on top."""
+    """One row of a canvas, split where the series on top changes."""
     text = canvas.rows[number]
     if canvas.owners is None:
         return ((text, Role.FIRST),)
@@ -151,11 +151,11 @@ def _canvas_row(canvas: Canvas, number: int) -> Row:
 
 
 MARK_RANK = (MarkerKind.TURN, MarkerKind.CAPTURE, MarkerKind.PRESET, MarkerKind.STALL, MarkerKind.ALERT)
-"""Where two marks fall into one cell, the later in this order is shown."""
+"""Of several marks in one cell, the last in this order is shown."""
 
 
 def _marks(markers: Sequence[Marker], width: int, cell_at: Callable[[float], int | None]) -> Row:
-    """The time line: the first letter of each mark at its place."""
+    """The time line: the first letter of each mark at its position."""
     shown: dict[int, MarkerKind] = {}
     for marker in markers:
         place = cell_at(marker.seconds)

@@ -1,4 +1,4 @@
-"""The instrument panel: one widget on the Line API that shows one snapshot per tick and repaints only the cells that changed."""
+"""The instrument panel: one Line API widget that shows a snapshot per tick and repaints only cells that changed."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from tui.drawing.rows import Role, Row, changed_span, fit, joined
 from tui.panel.arrangements import Arrangements
 from tui.panel.head import head
 from tui.panel.layout import GAP, Layout, Placed, arrange, expand
-from tui.panel.limits import EVENTS, PRICE, ROOFLINE
+from tui.panel.limits import EVENTS, OVERHEAD, ROOFLINE
 from tui.panel.machine import CPU, MEMORY, THREADS
 from tui.panel.pane import ChartLook, Density, Pane, chart_rows
 from tui.panel.speed import CONTEXT, LATENCY, SPEED
 
-PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, PRICE, EVENTS)
-"""Every pane; the keys of the action `toggle_pane` are theirs in this order, and a pane beyond them has none."""
+PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, OVERHEAD, EVENTS)
+"""All panes, in the order of the keys of `toggle_pane`; panes beyond them have no key."""
 
 HEAD_ROWS = 1
 
 CALM_NS = 2_000_000_000
-"""On a slow line the panes are drawn anew this often; the first row keeps the pace of `show`."""
+"""Interval of drawing the panes on a slow connection; the first row is always drawn."""
 
 STAY_CALM_NS = 30_000_000_000
-"""So long after the line was last seen to fall behind it counts as slow."""
+"""How long a connection counts as slow after it last fell behind."""
 
 
 class Panel(ReadyLines, can_focus=True):
@@ -54,11 +54,11 @@ class Panel(ReadyLines, can_focus=True):
     HELP = """\
 ## The instrument panel
 
-{pane_up} and {pane_down} select a pane. {expand_pane} makes it fill the panel, and back. {open_chart} opens its chart large, with axes
-and a cursor. {explain} explains its figures: formula, source, and what would change them.
+{pane_up} and {pane_down} select a pane. {expand_pane} expands it to the whole panel, or restores it. {open_chart} opens its chart
+full-screen, with axes and a cursor. {explain} explains its figures: formula, source, and what would change them.
 
 {pause_panel} pauses the panes, not the first row. {panel_window} changes the time span: one minute, five minutes or the session.
-{panel_density} changes how much of each pane is shown. The number of a pane shows and hides it, {next_arrangement} turns to the next
+{panel_density} changes how much of each pane is shown. The number of a pane shows and hides it, {next_arrangement} switches to the next
 arrangement, {save_arrangement} saves the current one as your own.
 
 {measure_host} measures the memory bandwidth and the cores of this machine at the current number of threads, for the roofline.
@@ -75,7 +75,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     @dataclass
     class HostMeasured(Message):
-        """What this machine can do was measured; it is remembered for the next start."""
+        """The limits of this machine were measured and saved."""
 
         limits: HostLimits
 
@@ -93,20 +93,20 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
-        """`sweep` is for slow links, see the attribute; `arrangements` are those of the last start.
+        """`sweep` is for slow connections, see the attribute; `arrangements` are those of the last start.
 
-        `pane_keys` show and hide the panes, one each.
+        `pane_keys` show and hide one pane each.
         """
         super().__init__(id=id, classes=classes)
         self.glyphs = glyphs
         self.sweep = sweep
-        """For slow lines: charts never scroll, and the panes are drawn every two seconds only. May change at any time."""
+        """For slow connections: charts never scroll, and the panes are drawn every two seconds. May change at any time."""
         self.drawn_ms: float | None = None
-        """What composing the last picture cost."""
+        """Time of composing the last frame."""
         self._pane_keys = {pane.id: key for pane, key in zip(PANES, pane_keys, strict=False)}
         self._snapshot = EMPTY
         self._in_panes = EMPTY
-        """What the panes show: the newest, or what they showed when they were paused."""
+        """The snapshot that the panes show: the newest, or that of the pause."""
         self._paused = False
         self._calm_until_ns = 0
         self._arrangements = arrangements or Arrangements(None)
@@ -126,19 +126,19 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self.app.theme_changed_signal.subscribe(self, lambda _: self._restyle())
 
     def on_resize(self) -> None:
-        """Place the panes anew."""
+        """Place the panes."""
         self._place()
 
     def on_show(self) -> None:
-        """Draw what came while the panel was hidden."""
+        """Draw the newest snapshot."""
         self._draw()
 
     def on_focus(self) -> None:
-        """The selected pane is marked while keys come here."""
+        """Mark the selected pane."""
         self._draw()
 
     def on_blur(self) -> None:
-        """The mark goes."""
+        """Remove the mark of the selected pane."""
         self._draw()
 
     def on_key(self, event: events.Key) -> None:
@@ -149,7 +149,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
             self.action_toggle_pane(name)
 
     def on_click(self, event: events.Click) -> None:
-        """Select the pane under the mouse; another click makes it fill the panel, and back."""
+        """Select the pane under the mouse; another click expands or restores it."""
         for placed in self._layout_now.placed:
             left = self._layout_now.left_of(placed.column)
             inside = left <= event.x < left + self._layout_now.widths[placed.column]
@@ -160,10 +160,10 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
                     self._select(placed.pane)
                 return
 
-    # Verbs
+    # Contents
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show these numbers. Costs nothing while the panel is hidden."""
+        """Show a snapshot. Costs nothing while the panel is hidden."""
         self._snapshot = snapshot
         if snapshot.price.link_busy:
             self._calm_until_ns = snapshot.at_ns + STAY_CALM_NS
@@ -175,55 +175,47 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     @property
     def panes(self) -> tuple[Pane, ...]:
-        """The panes of the present arrangement, whether they fit or not."""
+        """The panes of the current arrangement, whether they fit or not."""
         return tuple(pane for pane in PANES if pane.id in self._arrangements.current.panes)
 
     # Actions
 
-    def action_pane_up(self) -> None:
-        """Select the pane before."""
-        self._step(-1)
-
-    def action_pane_down(self) -> None:
-        """Select the pane after."""
-        self._step(1)
-
     def action_expand_pane(self) -> None:
-        """Let the selected pane fill the panel, or put it back."""
+        """Expand the selected pane to the whole panel, or restore it."""
         self._expanded = not self._expanded
         self._place()
 
     def action_pause_panel(self) -> None:
-        """Hold the panes, or let them go on; the first row always goes on."""
+        """Pause or resume the panes; the first row always updates."""
         self._paused = not self._paused
         if not self._paused:
             self._in_panes = self._snapshot
         self._draw()
 
     def action_panel_density(self) -> None:
-        """Show less or more of each pane: as the size allows, compact, normal, full."""
+        """Change the density: by size, compact, normal, full."""
         levels: list[Density | None] = [None, *Density]
         current = self._arrangements.current.density
         self._arrangements.change(density=levels[(levels.index(current) + 1) % len(levels)])
         self._rearranged()
 
     def action_next_arrangement(self) -> None:
-        """Turn to the next choice of panes."""
+        """Use the next arrangement of panes."""
         self._arrangements.next()
         self._rearranged()
 
     def action_save_arrangement(self) -> None:
-        """Keep what is shown as the person's own arrangement."""
+        """Save the shown panes as the user's own arrangement."""
         self._arrangements.save()
         self.notify(
-            keymap_of(self.app).hint("This arrangement is now your own. Come back to it", "next_arrangement"),
+            keymap_of(self.app).hint("It is your own arrangement now. Switch arrangements", "next_arrangement"),
             title="Arrangement saved",
             markup=False,
         )
         self._rearranged()
 
     def action_toggle_pane(self, name: str) -> None:
-        """Show or hide a pane by its id; the last one stays."""
+        """Show or hide a pane by its id; the last one can't be hidden."""
         shown = self._arrangements.current.panes
         panes = tuple(each for each in shown if each != name) if name in shown else (*shown, name)
         if panes:
@@ -231,13 +223,13 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
             self._rearranged()
 
     def action_panel_window(self) -> None:
-        """Look back one minute, five minutes, or over the session."""
+        """Change the time span: one minute, five minutes, session."""
         windows = list(Window)
         self._arrangements.window = windows[(windows.index(self._arrangements.window) + 1) % len(windows)]
         self._rearranged()
 
     def action_open_chart(self) -> None:
-        """Open the selected pane's chart large."""
+        """Open the selected pane's chart at full screen."""
         from tui.panel.chart_screen import ChartScreen
 
         pane = self._selected
@@ -248,13 +240,13 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self.app.push_screen(ChartScreen(pane.title, pane.chart, lambda: self._in_panes, window=window, glyphs=self.glyphs))
 
     def action_explain(self) -> None:
-        """Explain the selected pane's numbers."""
+        """Explain the selected pane's figures."""
         from tui.panel.explain import ExplainScreen
 
         self.app.push_screen(ExplainScreen(self._selected, self._in_panes))
 
     def action_measure_host(self) -> None:
-        """Measure what this machine can do at the present number of threads; not while an answer is made, which would suffer."""
+        """Measure this machine's limits at the current number of threads; not during an answer, which it would slow down."""
         engine = self._snapshot.engine
         if engine is None or self._snapshot.phase.in_turn:
             self.notify("Load a model and wait for the end of the answer.", title="Not now", severity="warning", markup=False)
@@ -274,7 +266,8 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self.notify(sentence(newest, limits), title="Measured", markup=False)
         self.post_message(self.HostMeasured(limits))
 
-    def _step(self, step: int) -> None:
+    def action_step(self, step: int) -> None:
+        """Select the previous (-1) or next (1) pane."""
         shown = [placed.pane for placed in self._layout_now.placed] if not self._expanded else list(self.panes)
         if shown:
             place = shown.index(self._selected) + step if self._selected in shown else 0
@@ -301,11 +294,11 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
     # Drawing
 
     def render_line(self, y: int) -> Strip:
-        """One row of the last picture."""
+        """One row of the last frame."""
         return self.ready_lines(range(y, y + 1))[0]
 
     def ready_lines(self, rows: range) -> Sequence[Strip]:
-        """Rows of the last picture."""
+        """Rows of the last frame."""
         lines = self._strips[rows.start : rows.stop]
         missing = len(rows) - len(lines)
         return lines + [Strip.blank(self.size.width, self.rich_style)] * missing if missing else lines
@@ -322,14 +315,14 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self._restyle()
 
     def _restyle(self) -> None:
-        """Forget what is drawn: size, panes or colours are others now."""
+        """Draw everything again: size, panes or colours changed."""
         self._look = look(self.app.theme_variables, self.rich_style)
         self._columns, self._strips = [], []
         self._draw()
         self.refresh()
 
     def _draw(self) -> None:
-        """Compose the picture and have the cells that changed repainted."""
+        """Compose the frame and repaint the cells that changed."""
         width, height = self.size
         if not width or not height or not self._look:
             return
@@ -338,7 +331,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         if [len(column) for column in self._columns] == [len(column) for column in columns] and len(self._strips) == height:
             self._repaint(columns, width)
         else:
-            # Nothing is drawn yet, or the size has changed and its Resize event is still on the way.
+            # Nothing is drawn yet, or the size has changed and its Resize event is pending.
             self._columns = columns
             self._strips = [self._strip(y, width) for y in range(height)]
         self.drawn_ms = (perf_counter_ns() - began) / 1e6

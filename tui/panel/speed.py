@@ -1,4 +1,4 @@
-"""The panes about the answer: speed, latency, context."""
+"""The panes of the answer: speed, latency, context."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     if density >= Density.FULL:
         rows += [
             cells(width, pair(now, "prompt_per_second"), ("batch", _batch(now))),
-            sentence(width, "auto", now.pacing or ("chooses once painting is measured" if now.stream_batch_auto else "off")),
+            sentence(width, "auto", now.pacing or ("waiting for a measurement of painting" if now.stream_batch_auto else "off")),
         ]
     return rows
 
@@ -59,7 +59,7 @@ def _latency_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
 
 
 def _histogram(now: Snapshot, width: int) -> Row:
-    """The gaps per half octave, from the first bin that has any to the last."""
+    """Histogram of gaps per half octave, from the first used bin to the last."""
     counts = now.gaps.histogram
     used = [place for place, count in enumerate(counts) if count]
     if not used:
@@ -71,7 +71,7 @@ def _histogram(now: Snapshot, width: int) -> Row:
 
 
 def _waterfall(now: Snapshot, width: int) -> list[Row]:
-    """Each step of the time to first token as a bar that begins where the one before ended."""
+    """Each step of the time to first token as a bar that starts where the previous one ended."""
     fall = now.waterfall
     names = ("queue", "template", "tokenize", "reuse", "prefill", "first sample")
     painted = pairs(now, width, "first_visible_ms", "first_paint_ms")

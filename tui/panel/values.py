@@ -1,4 +1,4 @@
-"""Figures of the registry as the panel shows them: label and value, and rows of their own."""
+"""Figures of the registry as cells and rows of the panel."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tui.drawing.rows import Cell, Role, Row, cells, reading, written
 
 
 def shown(now: Snapshot, name: str) -> str:
-    """The value of a figure with its unit."""
+    """Format a figure with its unit."""
     figure = BY_ID[name]
     return written(figure.read(now), figure.unit)
 
 
 def pair(now: Snapshot, name: str, sign: str = "", role: Role = Role.LABEL) -> Cell:
-    """Label and value of a figure; `sign` stands before the label, as the chart draws its line."""
+    """Label and value of a figure; `sign` precedes the label and matches its series in the chart."""
     return (f"{sign} {BY_ID[name].short}".lstrip(), shown(now, name), role)
 
 
@@ -28,7 +28,7 @@ def pairs(now: Snapshot, width: int, *names: str) -> Row:
 
 
 def own_rows(now: Snapshot, width: int, pane_id: str, figures: Iterable[Figure] = FIGURES) -> list[Row]:
-    """The figures of a pane that have a row each, with the reason where one is unavailable."""
+    """One row for each figure of a pane that asks for it, with the reason where it is unavailable."""
     rows = []
     for figure in figures:
         if figure.row and pane_id in figure.panes:

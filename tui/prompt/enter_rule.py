@@ -1,7 +1,7 @@
-"""Whether Enter sends the message or belongs to a paste that came as single keys.
+"""Decide whether Enter sends the message or belongs to a paste that arrived as single keys.
 
-Terminals without bracketed paste, and tmux's `paste-buffer`, deliver a paste as typing: Enter at each line end. Sending each line
-would be a disaster, so Enter sends only when nothing follows it at once.
+Terminals without bracketed paste, and tmux's `paste-buffer`, deliver a paste as typed keys, with Enter at each line end. Enter
+therefore sends only when nothing follows it immediately.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from enum import Enum, auto
 
 TIGHT_S = 0.008
-"""Keys closer than this were not typed by a person."""
+"""Gap between keys below which they were not typed by hand."""
 WAIT_S = 0.06
-"""How long to look whether more follows an Enter that came tight behind another key."""
+"""How long to wait for more input after an Enter that closely follows another key."""
 PASTE_ENDS_S = 0.3
-"""A paste of several lines is over after so long a silence; a slow line delivers it in pieces."""
+"""Silence after which a paste of several lines is over; a slow connection delivers it in pieces."""
 
 
 class Verdict(Enum):
@@ -22,38 +22,38 @@ class Verdict(Enum):
     SEND = auto()
     NEWLINE = auto()
     WAIT = auto()
-    """Send if nothing comes within `WAIT_S`; else it was a line end (call `was_newline`)."""
+    """Send if nothing follows within `WAIT_S`; otherwise it was a line end (call `was_newline`)."""
 
 
 class EnterRule:
-    """Told of every key and paste with its time (seconds, any monotonic clock)."""
+    """Classifies each Enter by the times of keys and pastes (seconds, any monotonic clock)."""
 
     def __init__(self) -> None:
         self._last_s = float("-inf")
         self._pasting = False
 
     def key(self, now_s: float) -> None:
-        """A key other than Enter arrived."""
+        """Record a key other than Enter."""
         if now_s - self._last_s > PASTE_ENDS_S:
             self._pasting = False
         self._last_s = now_s
 
     def burst(self, text: str, now_s: float) -> None:
-        """A paste without brackets arrived; more of it may follow."""
+        """Record a paste without brackets; more of it may follow."""
         self.key(now_s)
         self._pasting = self._pasting or "\n" in text or "\r" in text
 
     def bracketed(self) -> None:
-        """A paste with brackets arrived, which says itself where it ends."""
+        """Record a bracketed paste, which is complete."""
         self._last_s = float("-inf")
         self._pasting = False
 
     def was_newline(self) -> None:
-        """More followed the Enter that waited."""
+        """Record that input followed a waiting Enter."""
         self._pasting = True
 
     def enter(self, now_s: float) -> Verdict:
-        """Enter arrived."""
+        """Classify an Enter."""
         gap = now_s - self._last_s
         self._last_s = now_s
         if self._pasting and gap <= PASTE_ENDS_S:

@@ -1,4 +1,4 @@
-"""What was sent before, kept over the end of the program in a file that only its owner can read."""
+"""History of sent messages, saved in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from engine.atomic_write import write_atomically
 
 KEPT = 1000
-"""Older messages are forgotten."""
+"""Number of messages kept."""
 LONGEST = 100_000
-"""Longer messages are remembered until the program ends, but not written down."""
+"""Characters of the longest message that is saved; longer ones are kept in memory only."""
 
 
 class PromptHistory:
-    """Walks back and forth through what was sent; the text under way is kept at the near end.
+    """Steps through sent messages; the current draft is the newest entry.
 
     The file is read and written on a thread of its own, in the order of the calls.
     """
@@ -30,7 +30,7 @@ class PromptHistory:
         self._draft = ""
 
     def add(self, text: str) -> None:
-        """Remember a message that was sent."""
+        """Add a sent message."""
         entries = self._entries
         self._position = None
         if entries and entries[-1] == text:
@@ -40,11 +40,11 @@ class PromptHistory:
             self._thread.submit(self._append, self._path, text)
 
     def close(self) -> None:
-        """Wait until everything is written."""
+        """Wait until the file is written."""
         self._thread.shutdown()
 
     def back(self, current: str) -> str | None:
-        """The message before the one shown; None at the far end."""
+        """The previous message; None at the oldest."""
         entries = self._entries
         if self._position is None:
             self._draft = current
@@ -55,7 +55,7 @@ class PromptHistory:
         return entries[self._position]
 
     def forward(self) -> str | None:
-        """The message after the one shown, at last the text that was under way; None there."""
+        """The next message, or the draft after the newest; None at the draft."""
         if self._position is None:
             return None
         self._position += 1
@@ -67,7 +67,7 @@ class PromptHistory:
 
     @property
     def _entries(self) -> list[str]:
-        """What was sent before, oldest first; waits for the file when it was not read yet."""
+        """Sent messages, oldest first; waits until the file is read."""
         return self._read_entries.result()
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Where the person writes: several lines, history, and pastes of any size that never send themselves."""
+"""The prompt: multi-line input with history; pastes of any size are never sent by themselves."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tui.prompt.history import PromptHistory
 from tui.terminal.driver import Burst
 
 LONGEST_LINE = 10_000
-"""A longer line is kept aside and shown as one word: wrapping it anew for each key would take longer than the key."""
+"""Longest line that is edited, in characters; longer ones are shown as a placeholder, since wrapping them per key is slow."""
 
 
 def as_input(text: str) -> str:
-    """Pasted text as it goes to the model: line ends are newlines, control characters are visible symbols."""
+    """Normalize pasted text: line ends become newlines, control characters visible symbols."""
     return visible(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 class Prompt(TextArea):
-    """The message under way. Keeps its text until `sent` says that it was taken."""
+    """The message being written. Keeps its text until `sent` is called."""
 
     HELP = """\
 ## The message
@@ -68,7 +68,7 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
 
     @dataclass
     class Submitted(Message):
-        """The person sends this text."""
+        """The user sends this text."""
 
         text: str
 
@@ -81,10 +81,10 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         self._history = PromptHistory(history)
         self._rule = EnterRule()
         self._waiting: Timer | None = None
-        self._handed_over = ""
-        """What was submitted last."""
-        self._aside: dict[str, str] = {}
-        """Lines too long to be edited, by the words that stand for them."""
+        self._submitted = ""
+        """The text submitted last."""
+        self._placeholders: dict[str, str] = {}
+        """Lines too long to be edited, by their placeholder."""
 
     def on_unmount(self) -> None:
         """Wait until the history is written."""
@@ -92,19 +92,19 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
 
     @property
     def whole(self) -> str:
-        """The message as it is sent: with the lines that are kept aside."""
+        """The message as sent, with placeholders replaced by their lines."""
         return self._unfolded(self.text)
 
     def sent(self) -> None:
-        """The text was taken: remember it, and keep only what was typed since it was handed over."""
-        taken = self._handed_over if self._handed_over and self.text.startswith(self._handed_over) else self.text
+        """Add the submitted text to the history, and keep only what was typed after it."""
+        taken = self._submitted if self._submitted and self.text.startswith(self._submitted) else self.text
         since = self.text.removeprefix(taken)
-        self._handed_over = ""
+        self._submitted = ""
         self._history.add(self._unfolded(taken))
         self.put(since)
 
     def put(self, text: str) -> None:
-        """Replace the text, the cursor at its end."""
+        """Replace the text and move the cursor to its end."""
         self.load_text(self._folded(text))
         self.move_cursor(self.document.end)
 
@@ -114,14 +114,14 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         return "\n".join(line if len(line) <= LONGEST_LINE else self._put_aside(line) for line in text.split("\n"))
 
     def _unfolded(self, text: str) -> str:
-        for words, line in self._aside.items():
+        for words, line in self._placeholders.items():
             text = text.replace(words, line)
         return text
 
     def _put_aside(self, line: str) -> str:
         line = self._unfolded(line)
-        words = f"[line of {len(line):,} characters, {len(self._aside) + 1}]"
-        self._aside[words] = line
+        words = f"[line of {len(line):,} characters, {len(self._placeholders) + 1}]"
+        self._placeholders[words] = line
         return words
 
     def _fold_line_at_cursor(self) -> None:
@@ -166,7 +166,7 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
             self.call_after_refresh(self.scroll_cursor_visible)
 
     def _more_follows(self) -> None:
-        """Something came right after an Enter that waited: it was a line end."""
+        """Insert a newline for a waiting Enter, since more input followed."""
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
@@ -178,9 +178,9 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         self.action_send()
 
     def action_send(self) -> None:
-        """Hand the text over, unless there is none."""
+        """Submit the text, unless it is blank."""
         if self.text.strip():
-            self._handed_over = self.text
+            self._submitted = self.text
             self.post_message(self.Submitted(self.whole))
 
     def action_newline(self) -> None:
@@ -188,14 +188,14 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         self.insert("\n")
 
     def action_history_back(self) -> None:
-        """Up: a line, or from the first one to the message before."""
+        """Move up a line, or from the first line to the previous message."""
         if not self.navigator.is_first_wrapped_line(self.cursor_location):
             self.action_cursor_up()
         elif (text := self._history.back(self.whole)) is not None:
             self.put(text)
 
     def action_history_forward(self) -> None:
-        """Down: a line, or from the last one to the message after."""
+        """Move down a line, or from the last line to the next message."""
         if not self.navigator.is_last_wrapped_line(self.cursor_location):
             self.action_cursor_down()
         elif (text := self._history.forward()) is not None:

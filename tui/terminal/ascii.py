@@ -1,8 +1,8 @@
-"""What stands in for lines, blocks and symbols where the locale has no UTF-8. Each stand-in takes one cell, as the original."""
+"""ASCII replacements of lines, blocks and symbols for locales without UTF-8, each one cell wide."""
 
 from __future__ import annotations
 
-_STANDS_IN = {
+_REPLACEMENTS = {
     "-": "─━╌╍┄┅┈┉–—╴╶",
     "=": "═",
     "|": "│┃║╎╏┆┇┊┋▌▍▎▏▐",
@@ -29,7 +29,7 @@ def _braille(code: int) -> str:
     return " " if not dots else "." if dots <= 2 else ":" if dots <= 5 else "#"
 
 
-ASCII_DRAWING = {ord(symbol): sign for sign, symbols in _STANDS_IN.items() for symbol in symbols} | {
+ASCII_DRAWING = {ord(symbol): sign for sign, symbols in _REPLACEMENTS.items() for symbol in symbols} | {
     0x2800 + code: _braille(code) for code in range(256)
 }
 """A table for `str.translate`."""

@@ -1,4 +1,4 @@
-"""Copying out of a terminal that may be far away: through tmux's buffer, the terminal's own clipboard, or a file."""
+"""Copying from a local or remote terminal: through tmux's buffer, the terminal's clipboard, or a file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from enum import Enum, auto
 from pathlib import Path
 
 OSC52_LIMIT = 74_000
-"""Most characters of base64 in one sequence: xterm and several others drop longer ones without a word."""
+"""Longest sequence in characters: xterm and others silently drop longer ones."""
 TMUX_TIMEOUT_S = 2.0
 FILE_NAME = "copied.txt"
 
 
 class Way(Enum):
-    """How a text left."""
+    """How a text was copied."""
 
     TMUX = auto()
     TERMINAL = auto()
@@ -26,19 +26,19 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """Where a text went."""
+    """Result of copying."""
 
     way: Way
     sentence: str
 
 
 def osc52(text: str) -> str:
-    """The escape sequence that puts `text` into the terminal's clipboard."""
+    """The escape sequence that copies `text` to the terminal's clipboard."""
     return f"\x1b]52;c;{base64.b64encode(text.encode('utf-8', 'replace')).decode('ascii')}\x07"
 
 
 async def _into_tmux(text: str) -> bool:
-    """Put `text` into tmux's buffer, and on into the clipboard of the terminal outside (`-w`)."""
+    """Copy `text` to tmux's buffer and to the clipboard of the outer terminal (`-w`)."""
     try:
         process = await asyncio.create_subprocess_exec(
             "tmux",
@@ -68,10 +68,10 @@ def _into_file(text: str, folder: Path) -> Path:
 
 
 async def copy(text: str, *, write: Callable[[str], None], folder: Path, environ: Mapping[str, str]) -> Copied:
-    """Copy `text` by the best way there is; `write` sends to the terminal, `folder` takes what is too long for it.
+    """Copy `text` by the best available way; `write` sends to the terminal, `folder` holds text too long for it.
 
     Raises:
-        OSError: It was too long for the terminal, and the file can't be written either.
+        OSError: The text is too long for the terminal, and the file can't be written.
 
     """
     size = f"{len(text):,} {'character' if len(text) == 1 else 'characters'}"
@@ -83,5 +83,5 @@ async def copy(text: str, *, write: Callable[[str], None], folder: Path, environ
         return Copied(Way.TERMINAL, f"{size} to the terminal's clipboard (OSC 52)")
     path = await asyncio.to_thread(_into_file, text, folder)
     return Copied(
-        Way.FILE, f"{size} to {path}, since the terminal's clipboard does not take {'so much' if len(sequence) > OSC52_LIMIT else 'it'}"
+        Way.FILE, f"{size} to {path}, since {'it is too long for' if len(sequence) > OSC52_LIMIT else 'this terminal has no'} OSC 52"
     )

@@ -1,7 +1,7 @@
-"""The terminal driver: Textual's own, made to survive a terminal that hangs up, stands still, or tears input apart.
+"""The terminal driver: Textual's, made robust against a terminal that hangs up, blocks, or splits input.
 
-Stock Textual 8.2 deadlocks when the terminal is gone (the writer thread dies, its queue fills, the event loop blocks in `put`) and
-spins on a closed input. It leans on these private parts of Textual, each held by a test: `LinuxDriver._file`,
+Textual 8.2 itself deadlocks when the terminal is gone (the writer thread dies, its queue fills, the event loop blocks in `put`) and
+spins on a closed input. This module uses these private parts of Textual, each covered by a test: `LinuxDriver._file`,
 `LinuxDriver._writer_thread`, `WriterThread._queue`, `textual._xterm_parser.XTermParser`, `textual._ansi_sequences.SYNC_START`.
 """
 
@@ -34,29 +34,29 @@ if TYPE_CHECKING:
     from tui.terminal.starvation import Starvation
 
 READ_BYTES = 65536
-"""Most input taken at once; a paste arrives in as few pieces as the kernel allows."""
+"""Bytes of input read at once."""
 
 POLL_S = 0.1
-"""How often the input thread looks whether it is to end."""
+"""How often the input thread checks whether to end."""
 
 LAST_ANSWER_S = 1.0
-"""Longest wait for the terminal's last answer before it is given back."""
+"""Longest wait for the terminal's last reply before it is released."""
 
 PROBE = "\x1b[0m" * 256
-"""A kilobyte that draws nothing: a line that carries less than 10 KB/s answers late after it."""
+"""A kilobyte that draws nothing: the reply after it is late on a connection below 10 KB/s."""
 
 
 class Burst(events.Paste):
-    """A paste that came without brackets: recognised by how much arrived at once, so more of it may follow."""
+    """A paste without brackets, recognised by the amount of input; more of it may follow."""
 
 
 Burst.handler_name = events.Paste.handler_name
 
 
 class TtyFile:
-    """The file that the writer thread writes to: counts bytes, times the blocking, and outlives the terminal.
+    """The file of the writer thread: counts bytes, times blocking writes, and survives a hang-up.
 
-    After a hang-up, writes succeed and do nothing, so that the writer thread goes on draining its queue and nobody waits for it.
+    After a hang-up, writes succeed and do nothing, so that the writer thread keeps draining its queue.
     """
 
     def __init__(self, file: IO[str], *, ascii_only: bool = False) -> None:
@@ -67,7 +67,7 @@ class TtyFile:
         """Set when the terminal has hung up."""
         self.bytes_written = 0
         self.blocked_s = 0.0
-        """Time spent waiting for the terminal to take output, since the start."""
+        """Total time spent in blocking writes, in seconds."""
         self._writing_since: float | None = None
 
     def fileno(self) -> int:
@@ -79,7 +79,7 @@ class TtyFile:
         return not self.gone.is_set() and os.isatty(self._fd)
 
     def write(self, text: str) -> int:
-        """Write all of `text`, waiting for the terminal; characters that the terminal's encoding lacks become question marks."""
+        """Write all of `text`, blocking; characters outside the terminal's encoding become question marks."""
         if not self.gone.is_set():
             if self._ascii_only:
                 text = text.translate(ASCII_DRAWING)
@@ -87,11 +87,11 @@ class TtyFile:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is buffered here."""
+        """Do nothing: writes are not buffered."""
 
     @property
     def stalled_s(self) -> float:
-        """For how long the write under way has been waiting; 0 when none is."""
+        """Duration of the current write so far; 0 without one."""
         since = self._writing_since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -112,19 +112,19 @@ class TtyFile:
 
 
 def erases(environ: Mapping[str, str]) -> bool:
-    """Whether this terminal erases cells to the colour of the moment, as all do but GNU screen."""
+    """Whether this terminal erases cells with the current background colour, as all but GNU screen do."""
     return not environ.get("TERM", "").startswith("screen") or bool(environ.get("TMUX"))
 
 
 def chord(message: Message) -> Message:
-    """The same message, but a letter with Alt is no text: Textual's input fields would type it in place of what it is bound to."""
+    """Remove the character of a key with Alt, which Textual's inputs would type instead of running its binding."""
     if isinstance(message, events.Key) and message.key.startswith("alt+"):
         return events.Key(message.key, None)
     return message
 
 
 class SafeLinuxDriver(LinuxDriver):
-    """A LinuxDriver that survives what happens to terminals over SSH, and says how the line is doing."""
+    """A LinuxDriver that survives terminal failures over SSH and measures the connection."""
 
     ascii_only: ClassVar[bool] = False
 
@@ -134,20 +134,20 @@ class SafeLinuxDriver(LinuxDriver):
         self.tty = TtyFile(self._file, ascii_only=self.ascii_only)
         self._file = self.tty  # type: ignore[assignment]
         self.picture = Picture(erases=erases(os.environ), ascii_only=self.ascii_only)
-        """What the terminal shows."""
+        """The cells that the terminal shows."""
         self.round_trip = RoundTrip()
-        """How long it takes to show what is sent."""
+        """Measures the time until sent output is drawn."""
         self._frame: list[str] = []
-        """A frame that has begun and is sent in one piece, since each write is a packet of its own."""
+        """Parts of the current frame, sent in one write to save packets."""
 
     @property
     def backlog(self) -> int:
-        """Writes that wait for the terminal."""
+        """Number of queued writes."""
         writer = self._writer_thread
         return 0 if writer is None else writer._queue.qsize()
 
     def write(self, data: str) -> None:
-        """Queue output, a frame in one piece; dropped once the terminal is gone, so that nobody waits for it."""
+        """Queue output, a frame in one piece; drop it once the terminal is gone."""
         if self._frame or data == SYNC_START:
             self._frame.append(data)
             if data != SYNC_END:
@@ -158,30 +158,30 @@ class SafeLinuxDriver(LinuxDriver):
             super().write(data)
 
     def probe(self) -> None:
-        """Send bytes that draw nothing, so that the answer says how fast the line is while nothing else is sent."""
+        """Send bytes that draw nothing, to measure the connection while nothing else is sent."""
         if self.round_trip.waiting_s == 0:
             self.write(PROBE)
             self.ask()
 
     @cached_property
     def starvation(self) -> Starvation:
-        """How long the threads of the screen waited for a CPU."""
+        """Measures how long the threads of the screen wait for a CPU."""
         from tui.terminal.starvation import Starvation
 
         return Starvation()
 
     def ask(self) -> None:
-        """Have the terminal say when it has drawn everything up to here."""
+        """Ask the terminal to reply when it has drawn all output so far."""
         if self.input_tty and self._writer_thread is not None and (query := self.round_trip.ask()):
             self.write(query)
 
     def start_application_mode(self) -> None:
-        """Take the terminal, at the start and after `fg`: nobody knows what it shows."""
+        """Take over the terminal, at the start and after `fg`; its contents are unknown."""
         self.picture.forget()
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def run_input_thread(self) -> None:
-        """Read input until told to stop; a closed terminal becomes one SIGHUP instead of a spinning thread."""
+        """Read input until stopped; a closed terminal raises SIGHUP once instead of spinning."""
         try:
             self._read_input()
         except OSError:
@@ -210,7 +210,7 @@ class SafeLinuxDriver(LinuxDriver):
             parser = self._deliver(found, parser)
 
     def _deliver(self, found: list[Part], parser: XTermParser) -> XTermParser:
-        """Hand out what came; returns the parser to go on with."""
+        """Deliver input as messages; returns the parser for further input."""
         for part in found:
             if isinstance(part, Withdrawn):
                 parser = self._renewed(parser)
@@ -224,7 +224,7 @@ class SafeLinuxDriver(LinuxDriver):
         return parser
 
     def _renewed(self, parser: XTermParser) -> XTermParser:
-        """A parser that knows what this one has learnt about the terminal, and nothing of the sequence it is in."""
+        """A new parser with the terminal's properties, without the sequence being parsed."""
         fresh = XTermParser(self._debug)
         fresh.mouse_pixels = parser.mouse_pixels
         fresh.terminal_size = parser.terminal_size
@@ -236,7 +236,7 @@ class SafeLinuxDriver(LinuxDriver):
         os.kill(os.getpid(), signal.SIGHUP)
 
     def stop_application_mode(self) -> None:
-        """Give the terminal back as it was; nothing to give back when it is gone."""
+        """Restore the terminal, unless it is gone."""
         if self.tty.gone.is_set():
             self.exit_event.set()
             return
@@ -244,7 +244,7 @@ class SafeLinuxDriver(LinuxDriver):
         super().stop_application_mode()
 
     def close(self) -> None:
-        """End the writer thread; a writer stuck in a dead terminal is left behind (it is a daemon)."""
+        """End the writer thread; one that is stuck in a dead terminal is left running (it is a daemon)."""
         if not self.tty.gone.is_set():
             super().close()
 

@@ -1,10 +1,10 @@
-"""What the terminal shows, cell by cell, so that only what differs is sent.
+"""The cells that the terminal shows, so that only changed cells are sent.
 
-Textual paints whole widgets: a key in the prompt repaints its box, a screen that takes the place of another repaints everything. Held
-against what stands there already, most of it is the same. What is sent then is sent with few words: colours only where they change,
+Textual paints whole widgets: a key in the prompt repaints its box, a new screen repaints everything. Most of these cells are
+unchanged. The rest is sent compactly: colours only where they change,
 runs of blanks as one erasure.
 
-Leans on these private parts of Textual 8.2, each held by a test: `textual._compositor` (`CompositorUpdate`, `LayoutUpdate`,
+Uses these private parts of Textual 8.2, each covered by a test: `textual._compositor` (`CompositorUpdate`, `LayoutUpdate`,
 `ChopsUpdate`) and `App._display`.
 """
 
@@ -25,17 +25,17 @@ from textual.strip import Strip
 from tui.terminal.ascii import ASCII_DRAWING
 
 NEAR = 10
-"""Cells that did not change but stand between two that did are sent too, up to so many: moving the cursor costs as much."""
+"""Longest run of unchanged cells that is sent anyway: moving the cursor costs as many bytes."""
 
 ERASE_FROM = 12
-"""Blanks in a row that are erased instead of written."""
+"""Length from which a run of blanks is erased instead of written."""
 
 RESET = "\x1b[0m"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a cell is drawn, without what can't be seen: links, metadata, the ink of a blank."""
+    """Visible style of a cell, without links, metadata and the foreground of a blank."""
 
     attributes: str = ""
     """SGR numbers of bold, underline and the like."""
@@ -55,7 +55,7 @@ _SEEN_ON_BLANKS = 0b1_1111_0100_1000
 """Attribute bits that show on a blank: underlines, overline and strike, reverse, frames."""
 
 _ONE_COLUMN = re.compile("[ -\u02ff\u2010-\u2e7f]*")
-"""Characters that every terminal draws one column wide, as far as each has a cell of its own."""
+"""Characters that every terminal draws one column wide."""
 
 _Cell = tuple[str, Look]
 
@@ -65,14 +65,14 @@ class _Row:
     """A row of the terminal."""
 
     cells: list[_Cell | None]
-    """None is a cell of which nobody knows what it shows."""
+    """None is a cell of unknown contents."""
     plain: bool = True
     """Whether every terminal draws each of its characters in one column."""
 
 
 @lru_cache(maxsize=1024)
 def _one(attributes: str, ink: Color | None, paper: Color | None) -> Look:
-    """One object for each look, so that cells are compared quickly."""
+    """A shared object per look, for fast comparison."""
     return Look(attributes, ink, paper)
 
 
@@ -88,7 +88,7 @@ def _look(style: Style | None, *, blank: bool) -> Look:
 
 @lru_cache(maxsize=2048)
 def _texts(text: str, *, ascii_only: bool) -> tuple[str, ...]:
-    """The text of each cell; combining marks stand with the character that they belong to."""
+    """The text of each cell; combining marks are in the cell of their base character."""
     if text.isascii():
         return tuple(text)
     cells: list[str] = []
@@ -124,7 +124,7 @@ def _colour(colour: Color | None, depth: ColorSystem, *, ink: bool) -> str:
 
 @lru_cache(maxsize=4096)
 def _turn(pen: Look, look: Look, depth: ColorSystem) -> str:
-    """The sequence that turns the pen from one look to another."""
+    """The SGR sequence that changes the pen from one look to another."""
     if pen == look:
         return ""
     if look == _PLAIN:
@@ -140,28 +140,28 @@ def _turn(pen: Look, look: Look, depth: ColorSystem) -> str:
 
 
 class Picture:
-    """What the terminal shows, as far as it is known."""
+    """The cells that the terminal shows, as far as known."""
 
     def __init__(self, *, erases: bool = True, ascii_only: bool = False) -> None:
-        """`erases` says whether the terminal erases cells to the colour of the moment; GNU screen doesn't."""
+        """`erases`: the terminal erases cells with the current background colour, which GNU screen doesn't."""
         self.coarse = False
-        """Send at most 256 colours: half the bytes of exact ones. Cells that are shown already stay as they are."""
+        """Send at most 256 colours, half the bytes of exact ones. Cells already shown are kept."""
         self.owing = False
-        """The terminal lacks an update that was more than the line could take: the whole screen is to be painted when it can."""
+        """An update was skipped as too large for the connection: repaint the whole screen later."""
         self._erases = erases
         self._ascii_only = ascii_only
         self._rows: list[_Row] = []
         self._width = 0
 
     def forget(self) -> None:
-        """The terminal may show anything now: it was resized, or another program had it."""
+        """Mark all cells as unknown, after a resize or another program."""
         self._rows = []
         self._width = 0
 
     def changes(self, update: LayoutUpdate | ChopsUpdate, depth: ColorSystem, *, at_most: int | None = None) -> str:
-        """What to send so that the terminal shows this update; empty when it does already.
+        """The output that makes the terminal show this update; empty when it already does.
 
-        When that is more than `at_most` characters, nothing is sent and the update is owed.
+        If that is more than `at_most` characters, returns nothing and sets `owing`.
         """
         if self.coarse and depth is ColorSystem.TRUECOLOR:
             depth = ColorSystem.EIGHT_BIT
@@ -253,13 +253,13 @@ def _shows_on_blanks(pen: Look) -> bool:
 
 
 def _halve(row: list[_Cell | None], x: int) -> None:
-    """Something will be drawn up to `x` or from there: of a wide character that it cuts, the rest is a blank."""
+    """Replace a wide character that is cut at `x` by blanks."""
     if x < len(row) and (cell := row[x]) is not None and cell[0] == _SECOND:
         row[x - 1], row[x] = (_BLANK, cell[1]), (_BLANK, cell[1])
 
 
 def _runs(before: _Row, row: _Row) -> Iterator[tuple[int, int]]:
-    """Where a row must be sent: from, up to. A row with characters that terminals may draw at another width is sent whole."""
+    """Spans of a row to send. A row with characters of uncertain width is sent whole."""
     if not before.plain or not row.plain:
         yield 0, len(row.cells)
         return
@@ -276,7 +276,7 @@ def _runs(before: _Row, row: _Row) -> Iterator[tuple[int, int]]:
 
 
 def _painted(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
-    """The strips of an update with the place of their first cell: y, x."""
+    """The strips of an update with the position of their first cell: y, x."""
     if isinstance(update, LayoutUpdate):
         for y, strips in enumerate(update.strips, update.region.y):
             x = update.region.x
@@ -291,7 +291,7 @@ def _painted(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Str
 
 
 class Difference(CompositorUpdate):
-    """An update of Textual's that sends only what the terminal does not show yet. Rendered at the moment it is sent, or never."""
+    """A Textual update that sends only changed cells. Must be rendered exactly when it is sent."""
 
     def __init__(self, picture: Picture, update: LayoutUpdate | ChopsUpdate, *, at_most: int | None = None) -> None:
         self._picture = picture

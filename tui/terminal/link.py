@@ -1,4 +1,4 @@
-"""How often the screen is painted while an answer streams: as often as the line and the machine allow, and no oftener."""
+"""The interval of painting a streaming answer, as short as the connection and the machine allow."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from engine.metrics.link import Link
 from engine.metrics.pacing import UI_SHARE
 
 LOCAL_S = 0.1
-"""Between two flushes on a local terminal."""
+"""Interval of flushes on a local terminal."""
 REMOTE_S = 0.25
-"""Between two flushes over SSH, or when asked to spend few bytes."""
+"""Interval of flushes over SSH, or with `--low-bandwidth`."""
 FASTEST_S = 1 / 60
-"""Between two flushes when the person asked for small chunks."""
+"""Interval of flushes when the user set a fixed stream_batch."""
 LONGEST_S = 2.0
 """Longest pause while the terminal is behind."""
 EASING = 0.8
-"""Each pause is this share of the one before once the line keeps up."""
-LOOK_AGAIN_S = 0.1
-"""Between two looks whether the terminal is still behind."""
+"""Factor between successive pauses once the connection keeps up."""
+CHECK_AGAIN_S = 0.1
+"""Interval of checks whether the terminal is still behind."""
 SMALL = 400
-"""Characters of a frame that is sent into a jammed line all the same: the echo of a key."""
+"""Characters of a frame that is sent even over a jammed connection: the echo of a key."""
 CATCH_UP_S = 0.1
-"""Between two looks whether a jammed line can take a large frame."""
+"""Interval of checks whether a jammed connection has recovered."""
 ASKED_SHARE = 0.10
-"""Largest share of one core that painting text may take when the person asked for small chunks; otherwise it is `UI_SHARE`."""
+"""Largest share of one core for painting text with a fixed stream_batch; otherwise `UI_SHARE`."""
 LONGEST_REST_S = 0.25
-"""Longest pause for the sake of the processor."""
+"""Longest pause that limits CPU use."""
 
 
 class Pacer:
@@ -33,22 +33,22 @@ class Pacer:
     def __init__(self, *, remote: bool) -> None:
         self.usual_s = REMOTE_S if remote else LOCAL_S
         self.floor_s = self.usual_s
-        """The pause while all is well; smaller when the person asked for small chunks."""
+        """Shortest pause; smaller with a fixed stream_batch."""
         self.share = UI_SHARE
-        """Of one core, for painting text."""
+        """Share of one core for painting text."""
         self._backoff_s = 0.0
         self._behind_s: float | None = None
-        """When the line was first seen to be behind with the last flush."""
+        """When the connection was first seen behind with the last flush."""
         self._waited = False
 
     @property
     def slowed(self) -> bool:
-        """Whether the line forces longer pauses than usual."""
+        """Whether the connection forces longer pauses than usual."""
         return self._behind_s is not None or self._backoff_s > self.floor_s
 
     @property
     def held_up(self) -> bool:
-        """Whether the last flush had to wait for the line, or the next one has to."""
+        """Whether the last or the next flush had to wait for the connection."""
         return self._behind_s is not None or self._waited
 
     def set_remote(self, *, remote: bool) -> None:
@@ -58,9 +58,9 @@ class Pacer:
         self.floor_s = self.usual_s if at_usual else self.floor_s
 
     def due(self, line: Link, now_s: float) -> bool:
-        """Whether to flush at `now_s` (any monotonic clock). Otherwise the terminal is behind: look again after `LOOK_AGAIN_S`.
+        """Whether to flush at `now_s` (any monotonic clock). Otherwise the terminal is behind: check again after `CHECK_AGAIN_S`.
 
-        The next pause is as long as the line needed for the last flush, and then a little shorter each time.
+        The next pause is as long as the connection needed for the last flush, then shorter by `EASING` each time.
         """
         if line.behind:
             self._behind_s = now_s if self._behind_s is None else self._behind_s
@@ -79,13 +79,13 @@ class Pacer:
 
 
 SLOW_AFTER_S = 3.0
-"""A line that has been behind for so long is a slow line."""
+"""Time behind after which a connection counts as slow."""
 WELL_AFTER_S = 7.0
-"""A line that has kept up for so long is well again."""
+"""Time without delay after which a connection counts as recovered."""
 
 
 class LinkWatch:
-    """Notices that a line is slow, and that it is well again; not at every wobble."""
+    """Detects that a connection becomes slow or recovers, ignoring short changes."""
 
     def __init__(self, *, slow: bool) -> None:
         self.slow = slow
@@ -94,7 +94,7 @@ class LinkWatch:
     def sample(self, *, slowed: bool | None, now_s: float) -> bool:
         """Take what the pacer sees at `now_s` (any monotonic clock); returns whether `slow` has changed.
 
-        None stands for a time in which nothing is painted, so that nothing can be learnt about the line.
+        None means that nothing was painted, so that nothing is known.
         """
         if slowed is None or slowed == self.slow:
             self._since_s = None

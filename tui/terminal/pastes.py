@@ -1,6 +1,6 @@
-"""Telling pastes from typing in what the terminal delivers, in front of Textual's own parser.
+"""Detection of pastes in terminal input, before Textual's own parser.
 
-Two reasons to look first: a bracketed paste of megabytes goes through the parser one character at a time, and a paste without
+Two reasons: the parser processes a bracketed paste of megabytes one character at a time, and a paste without
 brackets (tmux's `paste-buffer`, some terminals) would arrive as thousands of keys, line ends as Enter among them.
 """
 
@@ -14,34 +14,34 @@ START = "\x1b[200~"
 END = "\x1b[201~"
 
 BURST = 64
-"""So many plain characters delivered at once were not typed, not even into a line that stood still for a second."""
+"""Number of plain characters at once that is not typed, not even over a connection that stalled for a second."""
 
 BURST_GAP_S = 0.03
-"""What comes so soon after a piece of a burst belongs to it, however short it is."""
+"""Input that follows a burst within this time belongs to it."""
 
 LOST_END_S = 1.0
-"""A bracketed paste whose end does not come within this time after its last character is taken as ended."""
+"""Time after the last character of a bracketed paste at which it ends without its end marker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """To be parsed into keys and mouse events."""
+    """Input to parse into keys and mouse events."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """To be inserted as it is."""
+    """Text to insert verbatim."""
 
     text: str
     bracketed: bool = True
-    """The terminal said so; otherwise it was guessed from how much came at once, and more of it may follow."""
+    """Marked by the terminal; otherwise detected by its amount, and more may follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """The sequence handed out last, as typed and unfinished, was the beginning of a paste's marker: the parser is to forget it."""
+    """The last unfinished sequence was the start of a paste's marker: the parser must drop it."""
 
 
 Part = Typed | Pasted | Withdrawn
@@ -58,26 +58,26 @@ _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*|O)?\Z")
 
 
 def _is_burst(text: str, *, at_least: int) -> bool:
-    """Whether so much came at once that nobody typed it: keys that repeat and mouse reports do not count."""
+    """Whether at least `at_least` plain characters came at once; repeated keys and mouse reports do not count."""
     typed = _SEQUENCE.sub("", text)
     plain = sum(character.isprintable() or character in "\r\n\t" for character in typed)
     return plain >= at_least and plain >= len(typed) * 0.8
 
 
 class PasteSplitter:
-    """Splits the stream of input into what was typed and what was pasted; markers may arrive torn apart anywhere."""
+    """Splits input into typed and pasted parts; markers may be split anywhere."""
 
     def __init__(self) -> None:
         self._mode = _Mode.TYPING
         self._tail = ""
-        """The end of what was handed out as typed, where a torn marker may have begun."""
+        """End of the typed input, where a split marker may have started."""
         self._paste = ""
         self._paste_pieces: list[str] = []
         self._last_s = 0.0
         self._burst_s = -BURST_GAP_S
 
     def feed(self, text: str, now_s: float) -> list[Part]:
-        """Take what was read at `now_s` (any monotonic clock) and say what it was."""
+        """Classify input read at `now_s` (any monotonic clock)."""
         self._last_s = now_s
         found: list[Part] = []
         while text:
@@ -85,7 +85,7 @@ class PasteSplitter:
         return found
 
     def tick(self, now_s: float) -> list[Part]:
-        """Called now and then: gives out a paste whose end was lost on the way."""
+        """Return a paste whose end marker was lost; call periodically."""
         if self._mode is not _Mode.PASTE or now_s - self._last_s < LOST_END_S:
             return []
         self._mode = _Mode.TYPING
@@ -115,7 +115,7 @@ class PasteSplitter:
         return text[start + len(START) :]
 
     def _take_burst(self, text: str, found: list[Part]) -> None:
-        """A single line that ends with Enter is a message sent in one go; line ends inside are part of a paste."""
+        """Split a burst: an Enter at the end of a single line sends it; line ends inside belong to the paste."""
         if "\r" not in text[:-1] and "\n" not in text:
             body = text.removesuffix("\r")
             found.append(Pasted(body, bracketed=False))

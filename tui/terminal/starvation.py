@@ -1,4 +1,4 @@
-"""How long the threads of the screen waited for a CPU of late: what tells a busy machine from a slow line."""
+"""Recent run-queue wait of the screen's threads, to distinguish a busy machine from a slow connection."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from engine.host.contention import RunQueueWait
 from engine.host.threads import ThreadGroup, role_of
 
 WINDOW_S = 1.0
-"""What happened longer ago says nothing of now."""
+"""Length of the window."""
 READ_EVERY_S = 0.1
-"""Least time between two readings; one takes some 20 µs."""
+"""Least interval of samples; one takes about 20 µs."""
 
 
 def screen_tids(_tasks: Path) -> frozenset[int]:
@@ -27,7 +27,7 @@ def screen_tids(_tasks: Path) -> frozenset[int]:
 
 
 class Starvation:
-    """Adds up the waits of the last second. For the event loop's thread."""
+    """Sums the waits of the last second. Used on the event loop's thread."""
 
     def __init__(self, waits: RunQueueWait | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._waits = waits or RunQueueWait(tids=screen_tids)
@@ -36,7 +36,7 @@ class Starvation:
         self._recent: deque[tuple[float, float]] = deque()
 
     def recent_s(self) -> float:
-        """Seconds that the threads together waited during the last second; 0 where the kernel does not say."""
+        """Total wait of the threads during the last second, in seconds; 0 where the kernel does not report it."""
         now = self._clock()
         if now - self._read_s >= READ_EVERY_S:
             self._read_s = now

@@ -1,4 +1,4 @@
-"""Decisions about the terminal that must be made before Textual is imported, since it reads them at import.
+"""Properties of the terminal that must be known before Textual is imported, since it reads them at import.
 
 Imports neither Textual nor Rich.
 """
@@ -18,27 +18,27 @@ ColourDepth = Literal["16", "256", "truecolor"]
 _TEXTUAL_NAMES: dict[ColourDepth, str] = {"16": "standard", "256": "256", "truecolor": "truecolor"}
 _SIXTEEN = frozenset({"linux", "vt100", "vt102", "vt220", "ansi", "cygwin", "rxvt", "xterm-16color", "screen.linux"})
 _REMOTE_SETTINGS = {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "ESCDELAY": "200"}
-"""Over a line with a delay: no animation, and patience with escape sequences that arrive in two pieces."""
+"""For connections with latency: no animation, and time for escape sequences that arrive in two pieces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """What this terminal can show, as far as its environment tells."""
+    """Properties of the terminal, from its environment."""
 
     depth: ColourDepth
     remote: bool
     """Reached through SSH or mosh."""
     tmux: bool
     no_color: bool
-    """`NO_COLOR` is set: bold, underline and reverse carry the meaning."""
+    """`NO_COLOR` is set: use bold, underline and reverse."""
     unicode: bool
-    """Box drawing and symbols may be used; otherwise ASCII stands in for them."""
+    """Box drawing and symbols may be used; otherwise ASCII."""
     braille: bool
     """The terminal's font can be expected to have braille patterns."""
 
 
 def colour_depth(environ: MutableMapping[str, str]) -> ColourDepth:
-    """How many colours to send. tmux converts downwards by itself, so inside it the full depth is right."""
+    """The colour depth to send; full depth inside tmux, which converts by itself."""
     if environ.get("COLORTERM", "").lower() in {"truecolor", "24bit"}:
         return "truecolor"
     term = environ.get("TERM", "").lower()
@@ -50,18 +50,18 @@ def colour_depth(environ: MutableMapping[str, str]) -> ColourDepth:
 
 
 def encoding_of_locale() -> str:
-    """The character encoding that the locale asks for, under Python's own name of it."""
+    """The locale's character encoding, under Python's name."""
     try:
         return codecs.lookup(locale.getencoding()).name
     except LookupError:
         return "ascii"
 
 
-def look_at_terminal(environ: MutableMapping[str, str], *, encoding: str | None = None) -> Terminal:
-    """What the environment says about the terminal.
+def read_terminal(environ: MutableMapping[str, str], *, encoding: str | None = None) -> Terminal:
+    """Read the properties of the terminal from the environment.
 
     Raises:
-        UsageError: `TERM` names a terminal that can't place its cursor.
+        UsageError: `TERM` names a terminal without cursor movement.
 
     """
     term = environ.get("TERM", "")
@@ -83,13 +83,13 @@ def look_at_terminal(environ: MutableMapping[str, str], *, encoding: str | None 
 
 
 def prepare_environment(environ: MutableMapping[str, str], *, low_bandwidth: bool = False, encoding: str | None = None) -> Terminal:
-    """Look at the terminal and set the variables that Textual reads at import; what the person has set stays.
+    """Read the terminal and set the variables that Textual reads at import, keeping those already set.
 
     Raises:
-        UsageError: As `look_at_terminal`.
+        UsageError: As `read_terminal`.
 
     """
-    terminal = look_at_terminal(environ, encoding=encoding)
+    terminal = read_terminal(environ, encoding=encoding)
     if not environ.get("TERM"):
         environ["TERM"] = "xterm"
     environ.setdefault("TEXTUAL_COLOR_SYSTEM", _TEXTUAL_NAMES[terminal.depth])

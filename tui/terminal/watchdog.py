@@ -1,4 +1,4 @@
-"""The last resort at the end of the program."""
+"""A time limit for the end of the program."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 
 @dataclass
 class Watchdog:
-    """Ends the process when its orderly end takes too long: a terminal that takes nothing, a thread that hangs."""
+    """Ends the process when an orderly exit takes too long: a blocked terminal, a hung thread."""
 
     _timer: threading.Timer | None = None
 
     def arm(self, seconds: float, code: int) -> None:
-        """End the process with `code` after so many seconds; the shortest time asked for counts."""
+        """End the process with `code` after `seconds`; of several calls, the shortest time counts."""
         timer = threading.Timer(seconds, os._exit, (code,))
         timer.daemon = True
         if self._timer is None or seconds < self._timer.interval:
-            self.rest()
+            self.disarm()
             self._timer = timer
             timer.start()
 
-    def rest(self) -> None:
-        """The end came in time."""
+    def disarm(self) -> None:
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()

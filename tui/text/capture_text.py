@@ -1,4 +1,4 @@
-"""Captures in words, for the screen and the command line. Imports no Textual."""
+"""Descriptions of captures, for the screen and the command line. Imports no Textual."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def capture_line(capture: CaptureRecord) -> str:
-    """One capture in a list: number, when, mode, length, what was running, tokens."""
+    """A capture as a row: number, date, mode, length, samples, tokens, model."""
     when = datetime.fromtimestamp(capture.started_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
     running = " ".join(part for part in (capture.model, capture.quant, capture.preset) if part)
     tokens = f"{capture.tokens:,} tokens" if capture.tokens is not None else ""
@@ -24,7 +24,7 @@ def capture_line(capture: CaptureRecord) -> str:
 
 
 def heading(capture: CaptureRecord) -> str:
-    """Number, what was running, and the mode."""
+    """Number, mode, model and preset."""
     running = " ".join(part for part in (capture.model, capture.quant) if part)
     preset = f"preset {capture.preset}" if capture.preset else ""
     parts = (capture.title, MODE_TEXTS[capture.mode].label, running, preset)
@@ -32,7 +32,7 @@ def heading(capture: CaptureRecord) -> str:
 
 
 def figures(capture: CaptureRecord) -> str:
-    """Length, tokens, failures, cost and samples, the most asked-for first: a narrow screen cuts the end."""
+    """Length, tokens, failures, cost and samples, the most important first: a narrow screen cuts the end."""
     tokens = capture.tokens
     parts = (
         f"{capture.seconds:.1f} s at {capture.rate}/s" if capture.rate else "",
@@ -47,17 +47,17 @@ def figures(capture: CaptureRecord) -> str:
 
 
 def short_name(capture: CaptureRecord) -> str:
-    """What tells a capture from another one."""
+    """A short name that identifies a capture."""
     return visible(" ".join(part for part in (capture.title, capture.preset, capture.quant) if part))
 
 
 def readable(frame: str) -> str:
-    """A frame for a list: the arguments of C++ templates are often longer than the name."""
+    """A frame without the arguments of C++ templates."""
     return without_template_arguments(frame) if is_native(frame) else frame
 
 
 def lane_lines(capture: CaptureRecord) -> list[str]:
-    """One line per thread: its average use of a core, the course of it, its name; and what the mark means, if any has it."""
+    """One line per thread: average CPU use, sparkline, name; and the meaning of the native mark, if used."""
     lines = [
         f"{lane.mean_pct:5.1f} %  {sparkline(lane.cpu_pct):<24}  {visible(lane.name)} {'' if lane.python else NATIVE_LANE}".rstrip()
         for lane in capture.lanes
@@ -66,12 +66,12 @@ def lane_lines(capture: CaptureRecord) -> list[str]:
 
 
 def sparkline(percentages: tuple[float, ...], width: int = 24) -> str:
-    """The course of a lane in at most `width` cells; a full cell is a whole core."""
+    """A sparkline of at most `width` cells; a full cell is one core."""
     step = max(1, -(-len(percentages) // width))
     means = [sum(part) / len(part) for part in (percentages[index : index + step] for index in range(0, len(percentages), step))]
     return "".join(_BARS[min(len(_BARS) - 1, round(mean / 100 * (len(_BARS) - 1)))] for mean in means)
 
 
 def percent(part: int, whole: int) -> str:
-    """A share with one decimal."""
+    """Format a share with one decimal."""
     return f"{part / whole * 100:.1f} %" if whole else "0 %"

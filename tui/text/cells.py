@@ -1,4 +1,4 @@
-"""Widths: text cut to so many cells. Imports no Textual."""
+"""Text cut to a width. Imports no Textual."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from rich.cells import cell_len, set_cell_size
 
 
 def cut(text: str, cells: int) -> str:
-    """`text` in exactly `cells` cells."""
+    """Pad or cut `text` to `cells` cells."""
     return set_cell_size(text, cells) if cell_len(text) <= cells else set_cell_size(text, max(0, cells - 1)) + "…"

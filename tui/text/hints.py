@@ -1,4 +1,4 @@
-"""A line of keys and what they do, as long as there is room for it."""
+"""A line of key hints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GAP = 2
 
 
 def key_line(hints: Sequence[tuple[str, str]], width: int) -> Content:
-    """Keys with their words from left to right; what does not fit is left out, as is what has no key."""
+    """Keys with their labels from left to right; those without a key, or that don't fit, are left out."""
     pieces: list[Content | str] = []
     used = 0
     for key, words in hints:

@@ -1,4 +1,4 @@
-"""Saved conversations in words: a line of the list, a hit of a search, a preview. Pure."""
+"""Saved sessions as text: rows of the list, hits of a search, previews. Pure."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ TURNS_CELLS = 9
 MODEL_CELLS = 26
 NUMBER_CELLS = 7
 LEAST_TITLE = 24
-"""Facts beside the title go, the least asked-for first, before it gets narrower than this."""
+"""Least width of the title; columns beside it are dropped first."""
 
 PREVIEW_CHARACTERS = 2_000
-"""So much of a message is shown in a preview, however long it is."""
+"""Characters of a message shown in a preview."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A span of time that a list is narrowed to."""
+    """A time span to filter a list by."""
 
     label: str
     days: int | None
-    """How many days back it reaches; None for ever."""
+    """Number of days; None is unlimited."""
 
     def since_ms(self, now_ms: int) -> int | None:
-        """Where it begins."""
+        """Start of the span in Unix milliseconds."""
         return None if self.days is None else now_ms - self.days * 86_400_000
 
 
@@ -46,7 +46,7 @@ SPANS: tuple[Span, ...] = (Span("any time", None), Span("24 hours", 1), Span("7 
 
 
 def ago(then_ms: int, now_ms: int) -> str:
-    """How long ago, in the largest unit that says enough."""
+    """Format an age in its largest unit."""
     seconds = max(0, now_ms - then_ms) // 1000
     for size, unit in ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
@@ -56,7 +56,7 @@ def ago(then_ms: int, now_ms: int) -> str:
 
 
 def session_row(info: SessionInfo, now_ms: int, current: int | None, width: int) -> Content:
-    """A session as one line."""
+    """Format a session as a row."""
     marks = [("pinned", info.pinned), ("cut off", info.interrupted), ("open now", info.id == current)]
     shown = ", ".join(word for word, holds in marks if holds)
     facts = [
@@ -80,7 +80,7 @@ def session_row(info: SessionInfo, now_ms: int, current: int | None, width: int)
 
 
 def hit_row(hit: Hit, now_ms: int, current: int | None, width: int) -> Content:
-    """A hit of a search: its session, and below it the words around the best place."""
+    """Format a search hit: its session, and below it the matching text."""
     return Content("\n").join([session_row(hit.session, now_ms, current, width), _snippet(hit.snippet, width)])
 
 
@@ -94,7 +94,7 @@ def _snippet(snippet: str, width: int) -> Content:
 
 
 def _parts(snippet: str) -> list[tuple[str, bool]]:
-    """Pieces of a snippet, each with whether it is a hit."""
+    """Parts of a snippet, each with whether it matches."""
     found: list[tuple[str, bool]] = []
     hit = False
     for part in re.split(f"([{HIT_START}{HIT_END}])", " ".join(snippet.split())):
@@ -118,7 +118,7 @@ def _last_cells(text: str, cells: int) -> str:
 
 
 def preview(info: SessionInfo, messages: Sequence[Message], words: str = "") -> Content:
-    """A conversation, or the piece of it around a hit, to look at before opening it."""
+    """Preview of a session, or of the messages around a hit."""
     when = datetime.fromtimestamp(info.created_ms / 1000).astimezone()
     model = " ".join(filter(None, (info.model, info.quant)))
     facts = [f"{when:%Y-%m-%d %H:%M}", count(info.n_messages, "message"), count(info.n_turns, "turn"), model, info.preset or ""]
@@ -131,7 +131,7 @@ def preview(info: SessionInfo, messages: Sequence[Message], words: str = "") -> 
 
 
 def message_text(message: Message, words: str = "") -> Content:
-    """A message under the name of who said it; a long one is cut, around a hit if there is one."""
+    """A message under its role; a long one is cut around the first hit."""
     pattern = _pattern(words)
     text = message.text or message.thinking
     found = pattern.search(text) if pattern is not None else None

@@ -1,4 +1,4 @@
-"""The turns of a session, and two sides of a comparison, as rows of figures; for the screen and for the command line. Pure."""
+"""Turns of a session and comparisons as rows of figures, for the screen and the command line. Pure."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ GAP = 2
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A figure of every turn."""
+    """A column of the table of turns."""
 
     title: str
     width: int
     text: Callable[[int, TurnRecord], str]
-    """From the turn's place, from 1, and the turn."""
+    """Cell text from the turn's number, from 1, and the turn."""
     rank: int
-    """Columns of a higher rank go first when there is no room."""
+    """Columns of a higher rank are dropped first when there is no room."""
     left: bool = False
 
 
@@ -71,11 +71,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("preset", 12, lambda _, turn: one_line(turn.preset), 5, left=True),
     Column("", 24, lambda _, turn: _remark(turn), 9, left=True),
 )
-"""What the table can show, from left to right."""
+"""All columns, from left to right."""
 
 
 def columns_for(width: int) -> tuple[Column, ...]:
-    """The columns that there is room for."""
+    """The columns that fit."""
     kept = list(COLUMNS)
     while len(kept) > 1 and sum(column.width + GAP for column in kept) - GAP > width:
         kept.remove(max(kept, key=lambda column: column.rank))
@@ -88,7 +88,7 @@ def heading(columns: Sequence[Column]) -> str:
 
 
 def turn_row(columns: Sequence[Column], number: int, turn: TurnRecord) -> str:
-    """A turn in a line."""
+    """Format a turn as a row."""
     return _line([_cell(column, column.text(number, turn)) for column in columns])
 
 
@@ -105,42 +105,42 @@ def _line(cells: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SideLayout:
-    """How wide the parts of a comparison are."""
+    """Column widths of a comparison."""
 
     name: int
-    """Cells of a figure's name with its unit."""
+    """Width of a figure's name with its unit."""
     side: int
-    """Cells of each side."""
+    """Width of each side."""
     deviation: bool
-    """Whether there is room for how much a side varies."""
+    """Whether the deviation is shown."""
 
 
 def side_layout(width: int) -> SideLayout:
-    """What fits into a width."""
+    """The layout for a width."""
     if width >= 92:
         return SideLayout(29, 20, True)
     return SideLayout(24, 14, False) if width >= 73 else SideLayout(20, 10, False)
 
 
 def side_heading(left: Side, right: Side, layout: SideLayout) -> tuple[str, str]:
-    """The names of both sides, and how many turns each is made of."""
+    """The names of both sides, and the number of compared turns."""
     names = [cut(one_line(side.name), layout.side) for side in (left, right)]
     counts = [f"{'~' if side.disturbed else ''}{len(side.compared):,} of {len(side.turns):,}" for side in (left, right)]
     return _sides("", names, layout), _sides("turns compared", [f"{text:>{layout.side}}" for text in counts], layout)
 
 
 def advice(*sides: Side) -> tuple[str, ...]:
-    """What to do about sides that say little, a sentence each; nothing where there are quiet turns on all of them."""
+    """Advice for sides without quiet turns, one sentence each."""
     if any(side.disturbed for side in sides):
         return (
-            "~ No quiet turns: others took part of their time, which ± allows for.",
-            "Repeat the questions when the machine is quiet, or alternate both settings.",
+            "~ No quiet turns: other processes took part of the time, which ± allows for.",
+            "Repeat the prompts on a quiet machine, or alternate between both settings.",
         )
-    return () if all(side.compared for side in sides) else ("A side without turns: ask something there first.",)
+    return () if all(side.compared for side in sides) else ("One side has no turns. Send a prompt there first.",)
 
 
 def difference_row(row: Difference, layout: SideLayout) -> str:
-    """A figure on both sides, with what changed from the left to the right one."""
+    """Format a figure of both sides, with the change from left to right."""
     sides = [f"{_middle(middle, layout):>{layout.side}}" for middle in (row.left, row.right)]
     change = "" if row.change is None else f"{row.change:+.1%}"
     verdict = "" if row.better is None else "  better" if row.better else "  worse"

@@ -1,4 +1,4 @@
-"""Blocks of the transcript: a piece of text, how it is to look, and its rendered lines as long as width and look stay the same."""
+"""Blocks of the transcript: a text, its kind, and its rendered rows, cached per width and look."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from engine.text import drawable
 from tui.transcript.look import GUTTER, Look
 
 WIDEST = 116
-"""Text is wrapped at this width on wider screens: longer lines are hard to read."""
+"""Text is wrapped at this width on wider screens: longer rows are hard to read."""
 NARROWEST = 12
 
 
 class Kind(Enum):
-    """What a block is, which decides how it is drawn."""
+    """The kind of a block, which decides how it is drawn."""
 
     USER_LABEL = auto()
     ASSISTANT_LABEL = auto()
@@ -30,7 +30,7 @@ class Kind(Enum):
     THOUGHT_HEAD = auto()
     THOUGHT = auto()
     NOTE = auto()
-    """Small print: timings, why an answer ended."""
+    """Timings and the reason why an answer ended."""
     FAILURE = auto()
 
 
@@ -43,25 +43,25 @@ class Block:
     gap: int = 0
     """Blank lines after it."""
     aside: str = ""
-    """For a label: what stands beside it, such as `2/3`."""
+    """Text beside a label, such as `2/3`."""
     _lines: list[Strip] | None = field(default=None, repr=False)
     _key: tuple[int, Look] | None = field(default=None, repr=False)
 
     def change(self, source: str, *, aside: str | None = None) -> None:
-        """Give it another text; rendered again when it is next looked at."""
+        """Change the text; it is rendered again when next shown."""
         self.source = source
         if aside is not None:
             self.aside = aside
         self._lines = None
 
     def height(self, width: int, look: Look) -> int:
-        """Lines it takes: exact when rendered, else an estimate that costs nothing."""
+        """Number of rows: exact when rendered, else a cheap estimate."""
         if self._lines is not None and self._key == (width, look):
             return len(self._lines)
         return 1 + self.source.count("\n") + len(self.source) // max(NARROWEST, min(WIDEST, width - GUTTER - 1)) + self.gap
 
     def lines(self, width: int, look: Look) -> list[Strip]:
-        """Its lines, each `width` cells wide, gutter included."""
+        """Rendered rows, each `width` cells wide including the gutter."""
         if self._lines is None or self._key != (width, look):
             self._lines = _compose(self, width, look)
             self._key = (width, look)
@@ -112,7 +112,7 @@ def _markdown_rows(source: str, room: int, look: Look) -> list[list[Segment]]:
     try:
         rows = markdown_lines(source, room, look)
         complete = shows_all(source, rows)
-    except Exception:  # noqa: BLE001 - whatever a parser or highlighter thinks of a model's output, the text itself is shown
+    except Exception:  # noqa: BLE001 - show plain text when a parser or highlighter fails on a model's output
         complete = False
     if not complete:
         lines = Text(drawable(source)).wrap(look.console, room, overflow="fold", tab_size=4)

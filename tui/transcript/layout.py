@@ -1,4 +1,4 @@
-"""Which lines of the conversation are in sight: renders those, estimates the others. Knows no widget."""
+"""Layout of the conversation: renders the visible rows, estimates the others. Independent of widgets."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tui.transcript.messages import Entry, Pages, Place
 from tui.transcript.select import line_key
 
 NO_KEY = -1
-"""Key of a line that belongs to no message."""
+"""Key of a row without a message."""
 
 
 class Layout:
-    """All entries, laid out to a width; positions are lines from the start of the conversation."""
+    """All entries, laid out to a width; positions are rows from the start of the conversation."""
 
     def __init__(self) -> None:
         self.pages = Pages()
@@ -32,36 +32,36 @@ class Layout:
 
     @property
     def look(self) -> Look:
-        """The colours in force."""
+        """The current styles."""
         assert self._look is not None, "fit() comes first"
         return self._look
 
     @property
     def ready(self) -> bool:
-        """Whether there is anything to lay out on."""
+        """Whether size and styles are known."""
         return self._look is not None and self.width > 0 and self.rows > 0
 
     @property
     def height(self) -> int:
-        """Lines of the whole conversation, those that were never in sight estimated."""
+        """Rows of the whole conversation; estimated for those never shown."""
         return self.pages.height(self.width, self.look)
 
     def fit(self, width: int, rows: int, look: Look) -> None:
-        """Lay out to another size or look."""
+        """Set size and look."""
         if (width, look) != (self.width, self._look):
             self.pages.remeasure()
         self.width, self.rows, self._look = width, rows, look
 
     def place(self, y: int) -> Place | None:
-        """What stands in a line; None below the end."""
+        """The place at row `y`; None below the end."""
         return self.pages.place(y, self.width, self.look)
 
     def top(self, index: int) -> int:
-        """The first line of an entry."""
+        """First row of an entry."""
         return self.pages.top(index, self.width, self.look)
 
     def line_of(self, place: Place | None) -> int:
-        """Where a place stands now, or as near to it as there is still something."""
+        """Current row of a place, or the nearest existing one."""
         if place is None or place.entry >= len(self.entries):
             return 0
         blocks = self.entries[place.entry].blocks()
@@ -70,7 +70,7 @@ class Layout:
         return self.top(place.entry) + before + max(0, within)
 
     def render_end(self) -> None:
-        """Render a windowful at the end."""
+        """Render one screen of rows at the end."""
         missing = self.rows
         for index in reversed(range(len(self.entries))):
             if missing <= 0:
@@ -78,7 +78,7 @@ class Layout:
             missing -= self._render_entry_up(index, missing)
 
     def render_above(self, place: Place, lines: int) -> None:
-        """Render what stands right above a place."""
+        """Render `lines` rows above a place."""
         missing = lines - place.line
         missing -= self._render_entry_up(place.entry, missing, below=place.block)
         for index in reversed(range(place.entry)):
@@ -87,7 +87,7 @@ class Layout:
             missing -= self._render_entry_up(index, missing)
 
     def render_from(self, y: int) -> int:
-        """Render a windowful from a line downwards; returns where that line stands now."""
+        """Render one screen of rows from row `y` down; returns its row afterwards."""
         place = self.place(y)
         if place is None:
             return y
@@ -121,7 +121,7 @@ class Layout:
         return done
 
     def window(self, top: Place | None, chosen: int | None) -> tuple[list[Strip], list[int]]:
-        """The lines in sight and their keys, from `top` on, filled up with blank ones; the chosen entry is marked."""
+        """Visible rows from `top` with their keys, padded with blank ones; the selected entry is marked."""
         strips: list[Strip] = []
         keys: list[int] = []
         for index in range(top.entry if top else 0, len(self.entries) if top else 0):
@@ -139,7 +139,7 @@ class Layout:
         return strips + [Strip.blank(self.width, self.look.base)] * missing, keys + [NO_KEY] * missing
 
     def centred(self, lines: Sequence[str]) -> tuple[list[Strip], list[int]]:
-        """A window that shows a few lines of quiet text in its middle."""
+        """A window with a few muted lines in its centre."""
         shown = [line[: max(0, self.width - 2)] for line in lines][: self.rows]
         left = max(1, (self.width - max(map(len, shown), default=0)) // 2)
         above = (self.rows - len(shown)) // 2

@@ -1,4 +1,4 @@
-"""The colours of the transcript, taken from the theme's component styles, and what is drawn with them."""
+"""Styles of the transcript, from the theme's component styles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GUTTER = 2
 
 @dataclass(frozen=True)
 class Look:
-    """One Rich style for each thing the transcript draws. Equal looks draw equally, so it is part of every cache key."""
+    """A Rich style for each element of the transcript. Part of every cache key."""
 
     base: Style
     label_user: Style
@@ -49,7 +49,7 @@ class Look:
 
     @classmethod
     def of(cls, widget: Widget) -> Look:
-        """The styles as the widget's stylesheet and theme give them."""
+        """Read the styles from a widget's stylesheet and theme."""
         return cls(
             base=widget.rich_style,
             **{name: widget.get_component_rich_style(component, partial=True) for name, component in _NAMES.items()},
@@ -57,7 +57,7 @@ class Look:
 
     @cached_property
     def console(self) -> Console:
-        """Renders Rich objects in this look. It never writes anywhere, and interprets no markup."""
+        """A console that renders Rich objects in these styles, without output or markup."""
         return Console(
             file=io.StringIO(),
             force_terminal=True,

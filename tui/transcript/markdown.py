@@ -1,7 +1,7 @@
-"""Markdown from a model as lines of segments. Imported after the first frame: parser and highlighter take their time to load.
+"""Markdown from a model as rows of segments. Imported after the first frame, since parser and highlighter load slowly.
 
-Model output is data. HTML, entities that stand for control characters, links and images are shown as text; no hyperlink escape
-sequence is ever made from them.
+Model output is data. HTML, entities for control characters, links and images are shown as text; no hyperlink escape
+sequence is made from them.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ BAR = "│ "
 
 
 _OF_FORMULAS = frozenset("()[]{}\\,;:!|%&$")
-"""What a backslash belongs to in LaTeX; models escape hardly any of these for the sake of Markdown."""
+"""Characters after a LaTeX backslash; models hardly ever escape them for Markdown."""
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _NOT_SHOWN = re.compile(r"^[\s>*+-]*(?:\d+[.)]|(?:`{3,}|~{3,}).*)|<br\s*/?>|&#?\w+;", re.MULTILINE | re.IGNORECASE)
-"""Numbers of items, languages of code, line breaks and entities: drawn as what they mean."""
+"""Markup that is drawn differently: item numbers, languages of code, line breaks and entities."""
 
 
 @cache
 def _parser() -> MarkdownIt:
-    # A reference would be a link in one piece of a text and its address in another, so both are shown as they are.
+    # A reference and its address may be in different pieces of a text, so both are shown verbatim.
     parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table").disable("reference")
     parser.inline.ruler.before("escape", "formula", _formula)
     parser.inline.ruler.before("autolink", "break", _line_break)
@@ -66,7 +66,7 @@ def _formula(state: StateInline, silent: bool) -> bool:
 
 
 def _line_break(state: StateInline, silent: bool) -> bool:
-    """Break the line at `<br>`, the only way that models have in a table."""
+    """Break the line at `<br>`, as models write it in tables."""
     tag = _BREAK.match(state.src, state.pos)
     if tag is None:
         return False
@@ -79,7 +79,7 @@ def _line_break(state: StateInline, silent: bool) -> bool:
 def shows_all(source: str, rows: Iterable[Iterable[Segment]]) -> bool:
     """Whether every letter and digit of `source` is in its rendered rows.
 
-    Parsers and layouts drop what they have no room for: the columns of a wide table, cells too many, levels of lists and quotes.
+    Parsers and layouts drop columns of wide tables, surplus cells, and deep levels of lists and quotes.
     """
     shown = Counter("".join(segment.text for row in rows for segment in row))
     text = drawable(source)
@@ -89,7 +89,7 @@ def shows_all(source: str, rows: Iterable[Iterable[Segment]]) -> bool:
 
 
 def _fit_to_draw(tokens: Iterable[Token]) -> None:
-    """Make what the parser found drawable: entities may have produced anything, and a model means its line breaks."""
+    """Make parsed tokens drawable: sanitize entities, keep line breaks, show images and links as text."""
     for token in tokens:
         token.content = drawable(token.content)
         if token.type == "softbreak":
@@ -105,7 +105,7 @@ def _fit_to_draw(tokens: Iterable[Token]) -> None:
 
 
 def _address(token: Token, attribute: str) -> str:
-    """Where a link leads, and its title."""
+    """Address and title of a link."""
     title = token.attrs.get("title")
     return drawable(f"{token.attrs.get(attribute, '')}{f' “{title}”' if title else ''}")
 
@@ -186,7 +186,7 @@ def _lexer(name: str) -> Lexer | None:
 
 
 def highlight(code: str, language: str, look: Look) -> Text:
-    """`code` in the colours of the look; plain when the language is unknown or the code too long to be worth the time."""
+    """Highlight `code`; plain when the language is unknown or the code too long."""
     lexer = _lexer(language.strip().lower()[:40])
     if lexer is None or len(code) > HIGHLIGHT_CHARACTERS or any(len(line) > HIGHLIGHT_LINE for line in code.split("\n")):
         return Text(code, style=look.code)
@@ -214,7 +214,7 @@ def _token_styles(look: Look) -> tuple[tuple[_TokenType, Style], ...]:
 
 
 def markdown_lines(source: str, width: int, look: Look) -> list[list[Segment]]:
-    """`source` laid out to `width` cells."""
+    """Render `source` at `width` cells."""
     console = look.console
     options = console.options.update(width=width, height=None)
     return console.render_lines(_Markdown(source, look), options, pad=False)

@@ -1,4 +1,4 @@
-"""Messages of the transcript as blocks, and where each line of them stands. Knows no widget."""
+"""Messages of the transcript as blocks, and the row of each. Independent of widgets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABELS = {
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A message on the screen. Cut into blocks when it is first looked at."""
+    """A message on the screen. Split into blocks when first shown."""
 
     id: int
     role: Role
@@ -34,12 +34,12 @@ class Entry:
     notes: list[Block] = field(default_factory=list)
     unfolded: bool = False
     opened: bool = False
-    """Whether `body` and `thought` have been cut into pieces."""
+    """Whether `body` and `thought` have been split into pieces."""
     live: bool = False
 
     @classmethod
     def of(cls, message: Message, *, label: str | None = None) -> Entry:
-        """A finished message."""
+        """Make an entry of a finished message."""
         name, kind = LABELS[message.role]
         entry = cls(message.id, message.role, Block(kind, label or name), message.thinking, message.text)
         whole = Kind.MARKDOWN if message.role is Role.ASSISTANT else Kind.USER_TEXT if message.role is Role.USER else Kind.PLAIN
@@ -49,19 +49,19 @@ class Entry:
 
     @classmethod
     def streaming(cls, answer_id: int, *, label: str | None = None) -> Entry:
-        """An answer that has just begun."""
+        """Make an entry of an answer that has just begun."""
         name, kind = LABELS[Role.ASSISTANT]
         entry = cls(answer_id, Role.ASSISTANT, Block(kind, label or name), live=True, opened=True)
         entry.body = [Block(Kind.MARKDOWN, "", gap=1)]
         return entry
 
     def blocks(self) -> list[Block]:
-        """What is shown, top to bottom."""
+        """Blocks shown, top to bottom."""
         thought = [self.thought_head, *(self.thought if self.unfolded else ())] if self.thought_head else []
         return [self.label, *thought, *self.body, *self.notes]
 
     def open(self) -> None:
-        """Cut a finished message into pieces. Cheap compared with rendering it, but not free, so only when it is looked at."""
+        """Split a finished message into pieces, when it is first shown."""
         from tui.transcript.pieces import split_markdown, split_plain
 
         if self.opened:
@@ -73,7 +73,7 @@ class Entry:
         self.thought = [Block(Kind.THOUGHT, piece.source, gap=int(piece.closed)) for piece in split_plain(self.thinking.strip())]
 
     def grow(self, text: str, thinking: str, *, in_thinking: bool) -> None:
-        """Add what arrived to a live answer; everything but the last piece is frozen."""
+        """Append text to a live answer; only the last piece changes."""
         from tui.transcript.pieces import LIVE_FENCE_LINES, split_markdown, split_plain
 
         if thinking:
@@ -92,13 +92,13 @@ class Entry:
         self._head_thinking(under_way=in_thinking)
 
     def begin_anew(self) -> None:
-        """Forget what a live answer showed so far."""
+        """Clear a live answer."""
         self.text = self.thinking = ""
         self.thought, self.thought_head = [], None
         self.body = [Block(Kind.MARKDOWN, "", gap=1)]
 
     def finish(self, message: Message) -> None:
-        """Take the authoritative text of a finished answer; what was shown while it grew is replaced."""
+        """Replace the streamed text by the text of the finished answer."""
         self.text, self.thinking, self.live, self.opened = message.text, message.thinking, False, False
         self.body = [Block(Kind.MARKDOWN, message.text, gap=1)]
         self._head_thinking()
@@ -124,7 +124,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of the transcript: which entry, which of its blocks, which line of that."""
+    """A row of the transcript: entry, block of the entry, row of the block."""
 
     entry: int
     block: int
@@ -132,14 +132,14 @@ class Place:
 
 
 class Pages:
-    """Heights of all entries and the sums of them, kept up to date from the first one that changed."""
+    """Heights of all entries and their running sums, updated from the first changed one."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self._heights: list[int] = []
         self._ends: list[int] = []
         self._clean = 0
-        """So many of `_ends` are right."""
+        """Number of valid entries of `_ends`."""
 
     def reset(self, entries: Sequence[Entry]) -> None:
         """Show these entries."""
@@ -147,7 +147,7 @@ class Pages:
         self.remeasure()
 
     def remeasure(self) -> None:
-        """Width or look changed: all heights are to be asked again."""
+        """Invalidate all heights: width or look changed."""
         self._heights = [-1] * len(self.entries)
         self._clean = 0
 
@@ -157,27 +157,27 @@ class Pages:
         self._heights.append(-1)
 
     def cut(self, length: int) -> None:
-        """Forget all entries from `length` on."""
+        """Remove all entries from `length` on."""
         del self.entries[length:], self._heights[length:]
         self._clean = min(self._clean, length)
 
     def touch(self, index: int) -> None:
-        """The height of an entry may have changed."""
+        """Invalidate the height of an entry."""
         self._heights[index] = -1
         self._clean = min(self._clean, index)
 
     def top(self, index: int, width: int, look: Look) -> int:
-        """The first line of an entry."""
+        """First row of an entry."""
         self._sum_up(width, look)
         return self._ends[index - 1] if index else 0
 
     def height(self, width: int, look: Look) -> int:
-        """Lines of the whole."""
+        """Total number of rows."""
         self._sum_up(width, look)
         return self._ends[-1] if self._ends else 0
 
     def place(self, y: int, width: int, look: Look) -> Place | None:
-        """What stands in line `y`; None below the end."""
+        """The place at row `y`; None below the end."""
         self._sum_up(width, look)
         index = bisect_right(self._ends, y)
         if y < 0 or index >= len(self.entries):

@@ -1,7 +1,6 @@
-"""Cutting text into pieces that are rendered, cached and scrolled past one by one.
+"""Splitting text into pieces that are rendered and cached one by one.
 
-A Markdown piece is a whole top-level block where that is bearable. Long fences and lists are cut, so that an answer costs no more
-at its end than at its beginning, however it is laid out.
+A Markdown piece is a top-level block. Long fences and lists are split, so that the cost of a chunk does not grow with the answer.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 LIVE_FENCE_LINES = 16
-"""A code block that is still growing is cut this often: each flush highlights only the last piece."""
+"""Lines per piece of a growing code block: each flush highlights only the last piece."""
 WHOLE_FENCE_LINES = 200
-"""A finished code block is cut this often; long enough for strings and comments to be highlighted right."""
+"""Lines per piece of a finished code block; long enough to highlight strings and comments correctly."""
 LIST_LINES = 24
 _NUMBER = re.compile(r"( *)(\d{1,9})(?=[.)])")
 PLAIN_LINES = 50
@@ -25,21 +24,21 @@ PLAIN_LINES = 50
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a text that can be rendered without the rest."""
+    """A part of a text that can be rendered by itself."""
 
     source: str
     closed: bool = True
-    """The block ends with this piece, and a blank line follows; otherwise the next piece goes on with it."""
+    """The block ends with this piece and a blank line follows; otherwise the next piece continues it."""
 
 
 @cache
 def _block_parser() -> MarkdownIt:
-    """Finds blocks only: what stands inside them does not matter for cutting."""
+    """A parser that finds blocks only."""
     return MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline").disable("reference")
 
 
 def split_markdown(source: str, *, fence_lines: int = WHOLE_FENCE_LINES) -> list[Piece]:
-    """Cut Markdown at block boundaries, long fences every `fence_lines`, long lists at items; never empty."""
+    """Split Markdown at block boundaries, long fences every `fence_lines`, long lists at items; never empty."""
     lines = source.split("\n")
     tokens = _block_parser().parse(source)
     blocks = [(token, token.map) for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
@@ -93,7 +92,7 @@ def _cut_list(lines: list[str], items: list[int], start: int | None) -> Iterator
 
 
 def _number(lines: list[str], begin: int, end: int, number: int) -> None:
-    """Give an item its real number, since Markdown counts from the first one of a list, which is in another piece."""
+    """Set the number of an item, since Markdown counts from the first item, which is in another piece."""
     marker = _NUMBER.match(lines[begin])
     if marker is None or int(marker[2]) == number:
         return
@@ -105,12 +104,12 @@ def _number(lines: list[str], begin: int, end: int, number: int) -> None:
 
 
 def split_plain(text: str) -> list[Piece]:
-    """Cut text that is shown as it is every `PLAIN_LINES` lines; never empty."""
+    """Split plain text every `PLAIN_LINES` lines; never empty."""
     lines = text.split("\n")
     groups = [lines[begin : begin + PLAIN_LINES] for begin in range(0, len(lines), PLAIN_LINES)]
     return [Piece("\n".join(group), closed=group is groups[-1]) for group in groups]
 
 
 def code_blocks(source: str) -> list[str]:
-    """The code of all code blocks in Markdown, those inside lists and quotes too."""
+    """The code of all code blocks in Markdown, including those in lists and quotes."""
     return [token.content.rstrip("\n") for token in _block_parser().parse(source) if token.type in {"fence", "code_block"}]

@@ -1,7 +1,7 @@
 """Selecting text of the transcript with the mouse.
 
-Textual identifies a spot by (character, line). Lines here move while text arrives and estimates are corrected, so a line goes by the
-number of its entry, block and line within the block instead; the order is the same.
+Textual identifies a position by (character, line). Rows here move while text arrives and estimates are corrected, so a row is
+identified by its entry, block and row within the block; the order is the same.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _LINE_BITS = 24
 
 
 def line_key(entry: int, block: int, line: int) -> int:
-    """A number for a line that stays right while the transcript moves."""
+    """A number for a row that stays valid while the transcript moves."""
     return (entry << _BLOCK_BITS | block) << _LINE_BITS | line
 
 
 def highlight(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
-    """`strip` with the characters of `span` in another style; an end of -1 means to the end of the line."""
+    """`strip` with `style` on the characters of `span`; an end of -1 means the end of the row."""
     text = strip.text
     begin, end = span
     end = len(text.rstrip()) if end == -1 else end
@@ -40,7 +40,7 @@ def highlight(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
 
 
 def extract(entries: Sequence[Entry], selection: Selection, width: int, look: Look) -> str:
-    """The selected text, as it is drawn, without gutter and padding."""
+    """The selected text as drawn, without gutter and padding."""
     first = selection.start.y if selection.start is not None else 0
     last = selection.end.y if selection.end is not None else line_key(len(entries), 0, 0)
     lines: list[str] = []

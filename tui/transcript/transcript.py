@@ -1,7 +1,7 @@
-"""The conversation: one virtualised view over cached blocks, so that its cost does not grow with its length.
+"""The conversation: a virtualised view over cached blocks, whose cost does not grow with its length.
 
-What is out of sight is neither laid out nor rendered, only estimated; the estimate is corrected when a line of it comes into view,
-and the view is moved along so that nothing on the screen jumps.
+Rows out of view are neither laid out nor rendered, only estimated; the estimate is corrected when they come into view,
+and the scroll position with it, so that nothing on the screen jumps.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from tui.transcript.view import TranscriptView
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What is shown of a message beside its text."""
+    """Notes shown with a message."""
 
     label: str | None = None
-    """Who answered, when that is known."""
+    """The model that answered, where known."""
     aside: str = ""
-    """Beside the label: which of its siblings it is."""
+    """Beside the label: its position among its siblings."""
     note: str = ""
-    """Below it, in small print: timings."""
+    """Below the text: timings."""
     failure: str = ""
-    """Below it: why it failed or ended early."""
+    """Below the text: why it failed or ended early."""
 
 
 NO_EXTRAS = Extras()
 
 
 class Transcript(TranscriptView):
-    """Shows messages and the answer that grows. Follows its end until the person scrolls up."""
+    """Shows messages and the streaming answer. Follows the end until the user scrolls up."""
 
     HELP = """\
 ## The conversation
@@ -56,13 +56,13 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
 
     @dataclass
     class MessageChosen(TextualMessage):
-        """A message was picked with the keyboard, or none is any more."""
+        """A message was selected with the keyboard, or deselected."""
 
         message_id: int | None
 
     @dataclass
     class SiblingRequested(TextualMessage):
-        """Another version of a message is to be shown."""
+        """The user asks for another version of a message."""
 
         message_id: int
         step: int
@@ -71,22 +71,15 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         super().__init__(id=id)
         self._unfolded = False
 
-    def action_previous_sibling(self) -> None:
-        """Ask for the version before the picked message."""
-        self._ask_sibling(-1)
-
-    def action_next_sibling(self) -> None:
-        """Ask for the version after the picked message."""
-        self._ask_sibling(1)
-
-    def _ask_sibling(self, step: int) -> None:
+    def action_sibling(self, step: int) -> None:
+        """Request the previous (-1) or next (1) version of the selected message."""
         if (chosen := self.chosen_id) is not None:
             self.post_message(self.SiblingRequested(chosen, step))
 
-    # What is shown
+    # Contents
 
     def show(self, messages: Sequence[Message], extras: Mapping[int, Extras]) -> None:
-        """Show another conversation or branch; what it has in common with the one before keeps its place and rendering."""
+        """Show a conversation or branch; messages in common with the previous one keep their rendering."""
         old = self._layout.entries
         common = 0
         for entry, message in zip(old, messages, strict=False):
@@ -106,12 +99,12 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         self._arrange()
 
     def begin_answer(self, answer_id: int, *, label: str | None = None) -> None:
-        """An answer is about to grow at the end."""
+        """Add an empty answer at the end."""
         self._add(Entry.streaming(answer_id, label=label))
         self._arrange()
 
     def grow(self, answer_id: int, text: str, thinking: str, *, in_thinking: bool, anew: bool = False) -> None:
-        """More of the answer arrived; `anew` when this is all of it, and what was shown before was taken for something else."""
+        """Append to an answer; `anew` replaces what was shown of it."""
         index = self._index(answer_id)
         if index is None:
             return
@@ -125,7 +118,7 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         self._arrange()
 
     def finish(self, message: Message, extras: Extras) -> None:
-        """The answer is whole: its text is taken over as it is, whatever was shown of it before."""
+        """Replace a streamed answer by the finished message."""
         index = self._index(message.id)
         if index is None:
             return
@@ -134,14 +127,14 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         self._arrange(settle=True)
 
     def decorate(self, extras: Mapping[int, Extras]) -> None:
-        """Change what stands beside and below messages that are shown."""
+        """Change the notes of messages."""
         for index, entry in enumerate(self._layout.entries):
             if entry.id in extras:
                 self._decorate(index, extras[entry.id])
         self._arrange()
 
     def fold_thinking(self) -> bool:
-        """Unfold all thinking, or fold it again; returns whether it is unfolded now."""
+        """Toggle folding of all thinking; returns whether it is unfolded now."""
         self._unfolded = not self._unfolded
         for index, entry in enumerate(self._layout.entries):
             entry.fold(unfolded=self._unfolded)
@@ -149,15 +142,15 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         self._arrange()
         return self._unfolded
 
-    # Picking messages
+    # Selecting messages
 
     @property
     def chosen_id(self) -> int | None:
-        """The message that was picked with the keyboard."""
+        """The message selected with the keyboard."""
         return None if self._chosen is None else self._layout.entries[self._chosen].id
 
     def choose(self, index: int | None) -> None:
-        """Pick a message by its place, or none, and bring it into view."""
+        """Select a message by its index, or none, and scroll to it."""
         if index == self._chosen:
             return
         self._chosen = index
@@ -167,7 +160,7 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         self._repaint()
 
     def choose_step(self, step: int) -> None:
-        """Pick the message above (-1) or below (+1); below the last one, none is picked."""
+        """Select the message above (-1) or below (+1); below the last one, none."""
         count = len(self._layout.entries)
         index = (count if self._chosen is None else self._chosen) + step
         if count and index >= 0:

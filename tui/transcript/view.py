@@ -1,4 +1,4 @@
-"""The moving window over a conversation: scrolling, following its end, and repainting only the rows that differ."""
+"""The scrolling window over a conversation: follows its end and repaints only rows that changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WHEEL_LINES = 3
 
 
 class TranscriptView(ScrollView, ReadyLines, can_focus=True):
-    """Shows a layout, whatever fills it. Follows its end until the person scrolls up."""
+    """Shows a layout. Follows its end until the user scrolls up."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = set(Look.COMPONENTS)
     DEFAULT_CSS = """
@@ -67,11 +67,11 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
     """
 
     jump: var[int] = var(1)
-    """When the end runs off the bottom, move by this many lines at once: each move repaints the whole view."""
+    """Rows to scroll at once when the end leaves the view: each scroll repaints the whole view."""
 
     @dataclass
     class FollowChanged(Message):
-        """The view follows the end, or it does not and new text waits below."""
+        """The view started or stopped following the end, or new text arrived below it."""
 
         following: bool
         unseen: bool
@@ -79,7 +79,7 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.welcome: Sequence[str] = ()
-        """Lines to show while there is nothing to show."""
+        """Lines shown while the conversation is empty."""
         self._layout = Layout()
         self._following = True
         self._unseen = False
@@ -90,19 +90,19 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         self._chosen: int | None = None
 
     def action_scroll_up(self) -> None:
-        """A line up."""
+        """Scroll up a row."""
         self._move_by(-1)
 
     def action_scroll_down(self) -> None:
-        """A line down."""
+        """Scroll down a row."""
         self._move_by(1)
 
     def action_scroll_home(self) -> None:
-        """To the first line."""
+        """Scroll to the first row."""
         self.to_start()
 
     def action_scroll_end(self) -> None:
-        """To the end."""
+        """Scroll to the end."""
         self.to_end()
 
     # Scrolling
@@ -113,17 +113,17 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         return self._following
 
     def scroll_pages(self, pages: float) -> None:
-        """Move by pages, one line of the page before kept in sight."""
+        """Scroll by pages, keeping one row of the previous page."""
         self._move_by(round(pages * max(1, self._layout.rows - 1)))
 
     def to_start(self) -> None:
-        """Jump to the first line."""
+        """Scroll to the first row."""
         self._set_following(False)
         self._top = None
         self._go(0)
 
     def to_end(self) -> None:
-        """Jump to the end and follow it."""
+        """Scroll to the end and follow it."""
         self._set_following(True)
         self._arrange(settle=True)
 
@@ -138,7 +138,7 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         self._move_by(WHEEL_LINES)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """The scroll bar was moved, or we moved; or the window grew past the end, and then a resize that arranges things is on its way."""
+        """Follow the scroll bar; ignore own moves, and a resize that is handled by `on_resize`."""
         resized = self.scrollable_content_region.height != self._layout.rows
         if not self._moving and not resized and round(old_value) != round(new_value):
             self._move_by(round(new_value) - round(old_value), origin=round(old_value))
@@ -146,24 +146,24 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
     # Textual's hooks
 
     def on_resize(self) -> None:
-        """Lines are wrapped anew; those in sight first, the others when they come into sight."""
+        """Wrap the text again: visible rows now, others when they come into view."""
         self._fit()
         self._arrange(settle=True)
 
     def notify_style_update(self) -> None:
-        """The theme changed."""
+        """Apply a changed theme."""
         super().notify_style_update()
         if self._layout.ready:
             self._fit()
             self._arrange()
 
     def render_line(self, y: int) -> Strip:
-        """One line of the window, with the marks by which Textual finds what the mouse points at."""
+        """One row of the window, with the offsets that Textual needs for mouse selection."""
         strip = self.ready_lines(range(y, y + 1))[0]
         return strip.apply_offsets(0, self._shown_keys[y]) if y < len(self._shown) and self._shown_keys[y] != NO_KEY else strip
 
     def ready_lines(self, rows: range) -> Sequence[Strip]:
-        """Lines of the window, with the selection on them."""
+        """Rows of the window, with the selection."""
         lines = self._shown[rows.start : rows.stop]
         if (selection := self.text_selection) is not None:
             style = self.screen.get_component_rich_style("screen--selection")
@@ -173,18 +173,18 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         return lines + [Strip.blank(self.size.width, self.rich_style)] * missing if missing else lines
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The text under the mouse's selection, as it is drawn, without the gutter."""
+        """The selected text as drawn, without the gutter."""
         return extract(self._layout.entries, selection, self._layout.width, self._layout.look), "\n"
 
     def _refresh_scrollbars(self) -> None:
-        """No scroll bar while following: it would move with every line."""
+        """Hide the scroll bar while following: it would move with every row."""
         if self._following:
             self.show_vertical_scrollbar = False
         else:
             super()._refresh_scrollbars()
 
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual's signature
-        """The mouse selects."""
+        """Repaint for a changed selection."""
         self.refresh()
 
     # Laying out
@@ -195,9 +195,9 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         self._shown = []
 
     def _arrange(self, *, settle: bool = False) -> None:
-        """Something changed: keep the end in sight, or else the line at the top where it is.
+        """Update the view after a change: keep the end in view, or the top row in place.
 
-        While an answer grows, the end may run ahead into blank lines below it (`jump`); `settle` puts the last line at the bottom.
+        While an answer grows, blank rows may be shown below it (`jump`); `settle` moves the last row to the bottom.
         """
         layout = self._layout
         if not self.is_attached or not layout.ready:
@@ -213,7 +213,7 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         self._set_view(y, max(height, y + layout.rows))
 
     def _go(self, y: int) -> None:
-        """Show line `y` at the top."""
+        """Scroll to row `y`."""
         layout = self._layout
         if not layout.ready:
             return
@@ -224,7 +224,7 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         self._set_view(y, layout.height)
 
     def _move_by(self, lines: int, *, origin: int | None = None) -> None:
-        """Scroll; the lines that come into view from above are the ones right above, however wrong their estimate was."""
+        """Scroll by rows; upwards from the top row, whatever its estimated position."""
         layout = self._layout
         if not layout.ready:
             return
@@ -247,7 +247,7 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
             self._go(top if top < y else top - self._layout.rows // 3)
 
     def _set_view(self, y: int, height: int) -> None:
-        """Take over position and size; no layout pass while following, since that would repaint the whole view each time."""
+        """Set position and size, without a layout pass while following, which would repaint the whole view."""
         size = Size(self._layout.width, height)
         self._moving = True
         try:
@@ -274,7 +274,7 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
             self.post_message(self.FollowChanged(following, False))
 
     def _repaint(self) -> None:
-        """Work out the window again and repaint the rows that differ."""
+        """Compute the window and repaint the rows that changed."""
         layout = self._layout
         if not layout.ready:
             return

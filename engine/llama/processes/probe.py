@@ -44,6 +44,8 @@ SMALL_WEIGHTS: Final = 1 << 30
 WINDOW: Final = 512
 PROMPT_TOKENS: Final = 4
 _TEXT: Final = "Hello, world! 1 + 1 =\n"
+ERROR_FIELDS: Final = ("title", "detail", "hint", "action")
+"""Attributes of an error that the child sends to its parent."""
 _POLL_S: Final = 0.02
 _STDERR_BYTES: Final = 4096
 _BUILD_FOLDER: Final = re.compile(r"^/\S*/(?=[^/\s]+:\d+: )")
@@ -114,11 +116,11 @@ class Probe:
             raise ModelError(f"{name} makes the native library fail", self._last_words(-status), "Choose another model.")
         try:
             verdict = json.loads(output)
-            title, detail, hint = (printable(str(verdict[key])) for key in ("title", "detail", "hint"))
+            title, detail, hint, action = (printable(str(verdict[key])) for key in ERROR_FIELDS)
         except (ValueError, KeyError, TypeError):
             raise ModelError(f"{name} can't be checked", self._last_words(0) or f"the check ended with status {status}") from None
         if title:
-            raise (EngineError if verdict.get("settings") else ModelError)(title, detail, hint)
+            raise (EngineError if verdict.get("settings") else ModelError)(title, detail, hint, action)
 
     def _last_words(self, signal_number: int) -> str:
         """What the child said last, or the name of the signal that ended it."""
@@ -194,14 +196,14 @@ def _private_bytes() -> int:
 def main() -> int:
     """Try the file named on the command line and print the verdict; an empty title means that it can be used."""
     path, settings, n_seq = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    verdict: dict[str, str | bool] = {"title": "", "detail": "", "hint": ""}
+    verdict: dict[str, str | bool] = dict.fromkeys(ERROR_FIELDS, "")
     try:
         try_file(path, msgspec.json.decode(settings, type=Preset), n_seq)
     except XchatError as error:
-        verdict = {"title": error.title, "detail": error.detail, "hint": error.hint, "settings": isinstance(error, EngineError)}
+        verdict = {name: getattr(error, name) for name in ERROR_FIELDS} | {"settings": isinstance(error, EngineError)}
     except MemoryError:
         title = f"{file_name(path)} needs far more memory than a model of its size"
-        verdict = {"title": title, "detail": "", "hint": "Choose another model."}
+        verdict |= {"title": title, "hint": "Choose another model.", "action": "models"}
     sys.stdout.write(json.dumps(verdict))
     sys.stdout.flush()
     os._exit(0)  # what was loaded needs no freeing

@@ -140,7 +140,7 @@ async def test_every_action_of_the_registry_has_somebody_who_does_it() -> None:
         }
         for action in ACTIONS:
             if action.scope in owners and action.id != "accept":
-                assert any(hasattr(owner, f"action_{action.id}") for owner in owners[action.scope]), action.id
+                assert any(hasattr(owner, f"action_{action.method.partition('(')[0]}") for owner in owners[action.scope]), action.id
 
 
 async def test_a_command_that_needs_words_is_put_into_the_prompt_when_it_comes_without() -> None:
@@ -158,6 +158,31 @@ async def test_hints_of_the_engine_name_the_keys_in_force() -> None:
         await wait_until(run.pilot, lambda: not run.chat.models.first_expected)
         await run.send("Anybody?")
         await run.until_noticed("or pick one: F11.")
+
+
+async def test_keys_palette_and_footer_run_the_actions_of_the_focused_widget() -> None:
+    async with program(size=(200, 60)) as run:
+        await wait_until(run.pilot, lambda: run.chat.panel.widget is not None)
+        panel = run.chat.panel.widget
+        assert panel is not None
+        run.app.do("pause_panel")
+        await run.pilot.pause()
+        assert not panel._paused, "only the focused widget runs it"
+        panel.focus()
+        await run.pilot.press("space")
+        await wait_until(run.pilot, lambda: panel._paused, "the key pauses the panel")
+        await run.pilot.press("ctrl+p", *"measure: pause", "enter")
+        await wait_until(run.pilot, lambda: not panel._paused, "the palette resumes it")
+        bar = run.chat.key_bar
+        column = next(column for column, action in bar._fitting() if action.id == "pause_panel")
+        await run.pilot.click(bar, offset=(column, 0))
+        await wait_until(run.pilot, lambda: panel._paused, "the footer pauses it")
+
+
+async def test_notices_name_a_command_where_the_key_was_unbound() -> None:
+    async with program(keys={"capture": "", "flame": ""}) as run:
+        await run.send("/flame")
+        await run.until_noticed("Record one: /profile.")
 
 
 async def test_single_panes_are_shown_and_hidden_from_the_palette() -> None:

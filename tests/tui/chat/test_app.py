@@ -44,7 +44,7 @@ async def test_escape_stops_the_answer_keeps_it_and_continue_goes_on() -> None:
         backend.release(1)
         await run.until("one")
         await run.pilot.press("escape")
-        await run.until("Stopped. Alt+C goes on.")
+        await run.until("Stopped. Continue: Alt+C.")
         backend.gated = False
         await run.pilot.press("alt+c")
         await run.answered()
@@ -95,7 +95,7 @@ async def test_a_message_sent_before_the_model_is_loaded_waits_for_it() -> None:
     backend.load_gate.clear()
     async with program(backend, ready=False) as run:
         await run.send("Early bird")
-        await run.until_noticed("waits for the model")
+        await run.until_noticed("message is queued")
         await run.until("loading")
         backend.load_gate.set()
         await run.until("Hello there.")

@@ -38,7 +38,7 @@ async def test_damage_after_a_crash_is_told_with_the_way_out(tmp_path: Path) -> 
     end_uncleanly(database)
     damage(database)
     async with program(database=database) as run:
-        await run.until_noticed("The database is damaged: xchat did not end as it should last time")
+        await run.until_noticed("The database is damaged: xchat did not exit cleanly last time")
         assert "xchat db repair" in run.notices
 
 

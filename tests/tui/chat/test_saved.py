@@ -35,7 +35,7 @@ async def test_sessions_are_found_resumed_renamed_and_deleted(tmp_path: Path) ->
         await run.pilot.press(*"elephants")
         await wait_until(run.pilot, lambda: run.app.screen.query_one(OptionList).option_count == 1)
         await run.pilot.press("alt+n")
-        await run.until("Another title")
+        await run.until("Rename session")
         await run.pilot.press("!", "enter")
         await run.until("About elephants!")
         await run.pilot.press("enter")
@@ -44,7 +44,7 @@ async def test_sessions_are_found_resumed_renamed_and_deleted(tmp_path: Path) ->
         await run.until("About tigers")
         await run.pilot.press("alt+d")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, Confirm))
-        await run.until("goes with its 2 messages")
+        await run.until("is deleted with its 2 messages")
         await run.pilot.press("right", "enter")
         await wait_until(run.pilot, lambda: run.app.screen.query_one(OptionList).option_count == 1)
         assert [info.title for info in await run.session.library.sessions()] == ["About elephants!"]
@@ -73,7 +73,7 @@ async def test_a_resumed_conversation_says_who_answered_how_fast_and_why_it_ende
         shown = [line.partition("│")[0].strip() for line in run.text.splitlines()]
         label, note = (next(line for line in shown if words in line) for words in ("fake", "first token after"))
     async with program(database=database, resume=0) as run:
-        await run.until("Stopped. Alt+C goes on.")
+        await run.until("Stopped. Continue: Alt+C.")
         assert note in run.text
         assert label in run.text
 

@@ -159,7 +159,7 @@ async def test_a_message_sent_while_another_model_loads_waits_for_it() -> None:
         await run.pilot.press("f6")
         await wait_until(run.pilot, lambda: run.session.slot.loading)
         await run.send("Hi")
-        await run.until_noticed("Your message waits for the model")
+        await run.until_noticed("Your message is queued")
         backend.load_gate.set()
         await run.until("Hello there.")
 

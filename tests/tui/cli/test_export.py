@@ -125,8 +125,8 @@ def test_ten_megabytes_in_a_message_leave_whole(xchat: Run, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ((), 2, "Which session is not clear"),
-        (("last", "--all"), 2, "Which session is not clear"),
+        ((), 2, "Give one session, or --all"),
+        (("last", "--all"), 2, "Give one session, or --all"),
         (("9",), 1, "There is no session 9"),
         (("last", "--format", "pdf"), 2, "There is no export format"),
         (("last", "--what", "tokens", "--format", "llama-bench"), 2, "has no tokens"),

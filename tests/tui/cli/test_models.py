@@ -29,7 +29,7 @@ def tiny() -> Path:
 def test_the_built_in_model_is_listed_with_the_quants_it_can_be_had_in(xchat: Run) -> None:
     (guide,) = quants(xchat)["xchat guide"]
     assert (guide["path"], guide["quant"]) == (str(builtin.path()), "F16")
-    assert "made when first asked for: Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q2_K" in xchat("models", "list").out
+    assert "made on first use: Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q2_K" in xchat("models", "list").out
     assert "xchat guide" in xchat("models", "show", "builtin").out
 
 

@@ -63,7 +63,7 @@ class TestImport:
         assert own() == set()
         ran = xchat("presets", "import", file, "--replace")
         assert (ran.code, own()) == (0, {"org-repo-Q8_0", "fast"})
-        assert ran.err == "xchat: org-repo-Q8_0: there is no such setting here: n-gpu-layers\n"
+        assert ran.err == "xchat: org-repo-Q8_0: unknown settings ignored: n-gpu-layers\n"
         assert PresetFolder().load().get("org-repo-Q8_0").model == "hf:org/repo:Q8_0"
 
     def test_two_sections_of_one_name_are_refused(self, xchat: Run, tmp_path: Path) -> None:

@@ -76,13 +76,13 @@ def test_of_native_frames_the_waiting_ones_are_left_out_and_template_arguments_t
     saved = save_capture(database_path(), record(folded, mode=CaptureMode.NATIVE))
     assert xchat("show", str(saved)) == 0
     shown = capsys.readouterr().out
-    assert "Waiting is left out: 70.0 % of the samples." in shown
+    assert "Idle samples are left out: 70.0 % of the samples." in shown
     assert "100.0 % 100.0 %  std::map<…>::find (libllama.so)" in shown
     assert "epoll_wait" not in shown
     other = save_capture(database_path(), record(b"thread: t;work (a.py:1) 30", tokens=10))
     assert xchat("diff", str(saved), str(other)) == 0
     shown = capsys.readouterr().out
-    assert "Waiting is left out, since not every mode reports it." in shown
+    assert "Idle samples are left out, since not every mode records them." in shown
     assert "epoll_wait" not in shown
 
 

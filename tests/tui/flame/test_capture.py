@@ -92,7 +92,7 @@ async def test_a_program_that_does_not_log_still_shows_its_last_capture() -> Non
 async def test_without_captures_the_viewer_says_how_to_make_one() -> None:
     async with program() as run:
         await run.pilot.press("alt+f")
-        await run.until_noticed("F9 records one")
+        await run.until_noticed("Record one: F9.")
 
 
 async def test_the_reason_for_sampling_from_inside_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

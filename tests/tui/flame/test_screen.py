@@ -100,7 +100,7 @@ async def test_time_order_where_there_is_one_and_a_sentence_where_not() -> None:
     async with Host().run_test(size=(100, 24)) as pilot:
         await opened(pilot)
         await pilot.press("o")
-        await wait_until(pilot, lambda: "no order in time" in said(pilot))
+        await wait_until(pilot, lambda: "no time order" in said(pilot))
         await pilot.press("escape")
         await opened(pilot, CaptureSubject(record(stacks=timed())))
         await pilot.press("o")
@@ -111,7 +111,7 @@ async def test_lines_are_told_apart_where_the_mode_has_them() -> None:
     async with Host().run_test(size=(100, 24)) as pilot:
         await opened(pilot)
         await pilot.press("v")
-        await wait_until(pilot, lambda: "leaves lines out" in said(pilot))
+        await wait_until(pilot, lambda: "records no lines" in said(pilot))
         await pilot.press("escape")
         await opened(pilot, CaptureSubject(replace(CAPTURE, mode=CaptureMode.IDLE)))
         await pilot.press("v")
@@ -287,7 +287,7 @@ async def test_help_tells_the_keys_and_the_mouse_of_what_is_shown() -> None:
     async with Host().run_test(size=(100, 90)) as pilot:
         await opened(pilot)
         await pilot.press("question_mark")
-        await wait_until(pilot, lambda: "Let the block take the whole width" in screen_text(pilot.app))
+        await wait_until(pilot, lambda: "Zoom in on the selected block" in screen_text(pilot.app))
         assert "A click selects, a second click" in screen_text(pilot.app)
         await pilot.press("escape", "2", "question_mark")
         await wait_until(pilot, lambda: "A click on a" in screen_text(pilot.app))

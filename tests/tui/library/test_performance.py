@@ -85,7 +85,7 @@ async def test_another_session_or_other_settings_stand_beside_this_one(database:
         await measured(run)
         await run.until("2 turns")
         await run.pilot.press("o")
-        await run.until("Which session beside this one?")
+        await run.until("Compare with which session?")
         await run.until("Fast one")
         await run.pilot.press(*"fast", "enter")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, ComparisonScreen))

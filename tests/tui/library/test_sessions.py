@@ -92,7 +92,7 @@ async def test_a_session_found_by_its_title_only_is_listed_too(database: Path) -
         await run.until("Notes on geology")
         await counted(run, 1)
         await run.pilot.press(*"xx")
-        await run.until("No conversation has these words.")
+        await run.until("No session matches these words.")
 
 
 async def test_all_sessions_with_the_words_in_the_title_are_found_and_counted(database: Path) -> None:
@@ -120,7 +120,7 @@ async def test_filters_turn_through_what_there_is_and_back_to_all(database: Path
         await counted(run, 1)
         await run.pilot.press("alt+q")
         await run.until("Quant Q4_K_M")
-        await run.until("There is no such session. Alt+H lists all again.")
+        await run.until("No session matches the filters. Clear the filters: Alt+H.")
         await run.pilot.press("alt+h")
         await counted(run, 2)
         await run.pilot.press("alt+u", "alt+u")
@@ -128,7 +128,7 @@ async def test_filters_turn_through_what_there_is_and_back_to_all(database: Path
         await counted(run, 1)
         await run.pilot.press("alt+u", "alt+w")
         await run.until("24 hours")
-        await run.until("There is no such session.")
+        await run.until("No session matches the filters.")
 
 
 async def test_a_pinned_session_goes_to_the_top(database: Path) -> None:
@@ -157,7 +157,7 @@ async def test_deleting_asks_and_says_what_goes(database: Path) -> None:
         await run.pilot.press("alt+d")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, Confirm))
         await run.pilot.press("right", "enter")
-        await run.until("Nothing is saved yet.")
+        await run.until("No sessions yet.")
 
 
 async def test_the_preview_shows_the_end_of_the_chosen_session_as_data(database: Path) -> None:

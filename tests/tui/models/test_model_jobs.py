@@ -87,14 +87,14 @@ async def test_a_fetch_goes_on_behind_the_conversation_and_is_told_when_it_is_do
         await run.until("Hello there.")
 
         await run.send("/model hf:org/other-GGUF")
-        await run.until_noticed("Something is being made already")
+        await run.until_noticed("Another model is being prepared")
         await run.pilot.press("f3")
         await run.until(f"Fetching {REFERENCE}")
         await run.pilot.press("enter")
         await watching(run)
         await run.pilot.press("escape")
         go_on(held)
-        await run.until_noticed("tiny-Q8_0.gguf is here")
+        await run.until_noticed("tiny-Q8_0.gguf is ready")
         assert loaded(run) == "fake-Q4_K_M.gguf"
 
 
@@ -105,7 +105,7 @@ async def test_a_fetch_is_stopped_or_fails_and_the_conversation_goes_on(held: Hu
         await wait_until(run.pilot, held.halfway.is_set)
         await run.pilot.click("#stop")
         go_on(held)
-        await run.until_noticed("What came so far is kept")
+        await run.until_noticed("The partial file is kept")
         await wait_until(run.pilot, lambda: run.app.screen is run.chat)
         await run.send("/model hf:org/other-GGUF")
         await run.until_noticed("can't be pulled")
@@ -136,7 +136,7 @@ async def test_quantizing_again_asks_first() -> None:
         await run.pilot.press("f3")
         await run.until("another quant")
         await run.pilot.press("enter")
-        await run.until("here already")
+        await run.until("exists")
         await run.pilot.press(*"q4_0", "enter")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, Confirm))
         await run.until("quantized already")

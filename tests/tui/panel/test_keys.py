@@ -218,7 +218,7 @@ async def test_an_arrangement_that_cannot_be_kept_is_said_and_used_all_the_same(
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("a")
         assert "answer" in (await text(pilot)).splitlines()[0]
-        assert any("could not be kept" in notice.message for notice in app._notifications)
+        assert any("could not be saved" in notice.message for notice in app._notifications)
 
 
 async def test_a_question_mark_explains_the_pane_with_its_present_numbers() -> None:

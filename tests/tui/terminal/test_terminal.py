@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import UsageError
 from tui.terminal.ascii import ASCII_DRAWING
-from tui.terminal.terminal import colour_depth, look_at_terminal, prepare_environment
+from tui.terminal.terminal import colour_depth, prepare_environment, read_terminal
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,13 @@ def test_the_colour_depth_is_right_without_colorterm(environ: dict[str, str], de
 
 def test_a_terminal_without_a_cursor_is_refused_with_the_way_out() -> None:
     with pytest.raises(UsageError, match="xchat ask"):
-        look_at_terminal({"TERM": "dumb"}, encoding="utf-8")
+        read_terminal({"TERM": "dumb"}, encoding="utf-8")
 
 
 def test_the_linux_console_has_no_braille_and_a_locale_without_utf8_no_lines() -> None:
-    console = look_at_terminal({"TERM": "linux"}, encoding="utf-8")
+    console = read_terminal({"TERM": "linux"}, encoding="utf-8")
     assert (console.unicode, console.braille) == (True, False)
-    latin = look_at_terminal({"TERM": "xterm-256color"}, encoding="iso8859-1")
+    latin = read_terminal({"TERM": "xterm-256color"}, encoding="iso8859-1")
     assert (latin.unicode, latin.braille) == (False, False)
 
 

@@ -77,8 +77,8 @@ def test_words_are_highlighted_from_their_beginning_whatever_they_hold() -> None
 
 def test_deleting_says_what_goes() -> None:
     assert what_goes(INFO, Contents(4, 2, 1, 0)) == (
-        "“On caches” goes with its 4 messages of all branches, 2 turns, 1 sample and 0 events, its words in the search index and its kept "
-        "KV state. This can't be undone."
+        "“On caches” is deleted with its 4 messages of all branches, 2 turns, 1 sample and 0 events, its entries "
+        "in the search index and its saved KV state. This can't be undone."
     )
 
 

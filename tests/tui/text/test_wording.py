@@ -38,10 +38,13 @@ def message(status: MessageStatus) -> Message:
 def test_an_answer_that_ended_early_says_why_and_how_to_go_on() -> None:
     whole, cut = message(MessageStatus.COMPLETE), message(MessageStatus.PARTIAL)
     assert wording.ending(whole, turn_record(), None, continue_key="Alt+C") == ""
-    assert wording.ending(cut, turn_record(stop_reason=StopReason.CANCELLED), None, continue_key="Alt+C") == "Stopped. Alt+C goes on."
-    assert "end of the window" in wording.ending(cut, turn_record(stop_reason=StopReason.LENGTH), None, continue_key="")
+    assert wording.ending(cut, turn_record(stop_reason=StopReason.CANCELLED), None, continue_key="Alt+C") == "Stopped. Continue: Alt+C."
+    assert "limit of tokens" in wording.ending(cut, turn_record(stop_reason=StopReason.LENGTH), None, continue_key="/continue")
     error = EngineError("The engine died", "an assertion failed")
-    assert wording.ending(cut, turn_record(stop_reason=StopReason.ERROR), error, continue_key="") == "The engine died: an assertion failed"
+    assert (
+        wording.ending(cut, turn_record(stop_reason=StopReason.ERROR), error, continue_key="/continue")
+        == "The engine died: an assertion failed"
+    )
 
 
 def test_reading_the_prompt_says_how_far_and_how_long() -> None:

@@ -1,0 +1,27 @@
+"""Find the widget that runs an action of the registry: the focused one, or the nearest around it that binds the action."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tui.actions.registry import ACTIONS, Action, Scope
+
+
+def widget_for(screen: Screen[Any], action: Action) -> Widget | None:
+    """The widget or screen that runs `action` itself; None where nothing around the focus does."""
+    method = f"action_{action.method.partition('(')[0]}"
+    around = (node for node in (screen.focused or screen).ancestors_with_self if isinstance(node, Widget))
+    return next((node for node in around if hasattr(node, method) and _binds(node, action)), None)
+
+
+def _binds(node: Widget, action: Action) -> bool:
+    bindings = (binding for base in type(node).__mro__ for binding in vars(base).get("BINDINGS", ()))
+    return any(getattr(binding, "id", None) == action.id for binding in bindings)
+
+
+def actions_here(screen: Screen[Any]) -> list[Action]:
+    """The actions that work anywhere and those of the focused widget and of what is around it, in the order of the help."""
+    return [action for action in ACTIONS if action.scope is Scope.APP or widget_for(screen, action) is not None]
