@@ -12,7 +12,8 @@ from engine.lab.bench import Point
 from engine.lab.race import Race
 from engine.lab.rows import bench_rows, name_of_test
 from engine.lab.statistics import ERROR_RATE, Interval, deviation, student_quantile
-from engine.lab.wording import race_facts, verdict_in_words
+from engine.lab.tune import Tuning
+from engine.lab.wording import race_facts, tuning_facts, tuning_in_words, verdict_in_words
 from engine.model_ref import short_name
 from engine.store.host import Host
 from engine.store.lab_runs import LabRun
@@ -47,20 +48,36 @@ def run_of_bench(points: Sequence[Point], *, started_ms: int, seconds: float, co
     )
 
 
-def run_of_race(result: Race, library: str, *, started_ms: int, command: str, kind: str = "race") -> LabRun:
+def run_of_race(result: Race, library: str, *, started_ms: int, command: str) -> LabRun:
     """The run of a race."""
     first = result.lanes[0]
     models = list(dict.fromkeys(short_name(lane.arm.setup.ref) for lane in result.lanes))
     return LabRun(
         started_ms=started_ms,
         seconds=result.seconds,
-        kind=kind,
+        kind="race",
         title=" : ".join(lane.arm.name for lane in result.lanes),
         verdict=" ".join(verdict_in_words(lane, first, result.stated) for lane in result.lanes[1:]),
         model=_few(models),
         disturbed=result.disturbed,
         command=command,
         facts=race_facts(result),
+        host=Host.here(library),
+    )
+
+
+def run_of_tuning(tuning: Tuning, library: str, *, started_ms: int, command: str) -> LabRun:
+    """The run of a search."""
+    return LabRun(
+        started_ms=started_ms,
+        seconds=tuning.seconds,
+        kind="tune",
+        title=str(tuning.use),
+        verdict=tuning_in_words(tuning),
+        model=short_name(tuning.today.setup.ref),
+        disturbed=tuning.final.disturbed if tuning.final is not None else None,
+        command=command,
+        facts=tuning_facts(tuning),
         host=Host.here(library),
     )
 

@@ -20,7 +20,9 @@ from engine.llama.measuring.work import Setup, Took, Work
 
 _PROBE_NS: Final = 50_000_000
 """Length of the decoding in one probe: long against a scheduler's time slice, short against a drift."""
-_FEWEST_TOKENS, _MOST_TOKENS = 4, 64
+_FEWEST_TOKENS = 4
+LONGEST_PROBE: Final = 64
+"""Most tokens decoded in one probe."""
 STATED: Final = 0.03
 SECONDS: Final = 120.0
 
@@ -52,7 +54,7 @@ class Task:
     def scaled(self, token_ns: float) -> Task:
         """The same with as many tokens in a probe as last long enough."""
         count = math.ceil(_PROBE_NS / max(1.0, token_ns))
-        return replace(self, probe=replace(self.probe, n_gen=max(_FEWEST_TOKENS, min(_MOST_TOKENS, count)) if self.gen else 0))
+        return replace(self, probe=replace(self.probe, n_gen=max(_FEWEST_TOKENS, min(LONGEST_PROBE, count)) if self.gen else 0))
 
 
 TASKS: Final = {
@@ -156,7 +158,7 @@ def race(
     rng = random.Random(seed)
     began = now_ns()
     task = TASKS[use]
-    need = task.probe.n_depth + task.probe.n_prompt + _MOST_TOKENS
+    need = task.probe.n_depth + task.probe.n_prompt + LONGEST_PROBE
     lanes = [Lane(arm.with_window(need)) for arm in arms]
     result = Race(use, task, stated, lanes)
     try:
@@ -165,7 +167,7 @@ def race(
             task = result.task = task.scaled(first.gen_ns / task.probe.n_gen)
         running = list(range(len(lanes)))
         while len(running) > 1 and result.units < LOOKS[-1] and (not result.units or result.seconds < seconds):
-            _unit(engine, task, [lanes[index] for index in running], rng)
+            measure_unit(engine, task, [lanes[index] for index in running], rng)
             result.units += 1
             result.seconds = (now_ns() - began) / NS_PER_S
             at_look = result.units in LOOKS
@@ -190,7 +192,7 @@ def _undecided(lane: Lane) -> bool:
     return lane.decision is None or lane.decision.finding is Finding.UNDECIDED
 
 
-def _unit(engine: LabEngine, task: Task, lanes: Sequence[Lane], rng: random.Random) -> None:
+def measure_unit(engine: LabEngine, task: Task, lanes: Sequence[Lane], rng: random.Random) -> None:
     """Measure each arm twice, in a random order and back; the first of `lanes` is the one that others are compared with.
 
     After a change of arm a short piece of work lets threads and caches settle.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from engine.lab.race import Lane, Race
 from engine.lab.statistics import ERROR_RATE, Finding, Interval
+from engine.lab.tune import Tuning
 
 
 def verdict_in_words(lane: Lane, first: Lane, stated: float) -> str:
@@ -63,3 +65,27 @@ def ratio_in_words(ratio: Interval | None) -> str:
         return f"{100 * (ratio.estimate - 1):+.1f} % (no interval yet)"
     low, high = 100 * (ratio.low - 1), 100 * (ratio.high - 1)
     return f"{100 * (ratio.estimate - 1):+.1f} % ({low:+.1f} to {high:+.1f})"
+
+
+def tuning_in_words(tuning: Tuning) -> str:
+    """The result of a search in a sentence."""
+    if tuning.final is None:
+        what = "The search was interrupted" if tuning.interrupted else "Nothing better was found"
+        return f"{what}; today's settings stay."
+    lane, today = tuning.final.lanes[1], tuning.final.lanes[0]
+    settings = " ".join(f"{key}={value}" for key, value in tuning.changes.items())
+    if tuning.adopted:
+        return f"Use {settings}: {verdict_in_words(lane, today, tuning.final.stated)}"
+    return f"{settings} looked faster and was not shown to be; today's settings stay. {verdict_in_words(lane, today, tuning.final.stated)}"
+
+
+def tuning_facts(tuning: Tuning) -> dict[str, Any]:
+    """The figures of a search as JSON values."""
+    return {
+        "use": tuning.use,
+        "adopted": tuning.adopted,
+        "changes": tuning.changes,
+        "seconds": tuning.seconds,
+        "tried": [asdict(tried) for tried in tuning.tried],
+        "final": None if tuning.final is None else race_facts(tuning.final),
+    }
