@@ -171,6 +171,14 @@ class TestPickers:
             await run.until("Two 2B")
             compare(run.app, "models-60")
 
+    async def test_presets(self) -> None:
+        async with program(size=(60, 24)) as run:
+            run.app.do("presets")
+            await run.until("daily")
+            await run.pilot.press(*"low-memory")  # the windows of the others depend on this machine
+            await wait_until(run.pilot, lambda: "daily" not in run.text, "only one preset is listed")
+            compare(run.app, "presets-60")
+
     async def test_ways_out_when_a_model_is_too_large(self) -> None:
         facts = check_model(raw_gguf.write(models_dir() / "tiny-Q8_0.gguf")).facts
         needed = predict(facts, Preset(), features=()).needed

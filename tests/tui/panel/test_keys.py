@@ -53,7 +53,7 @@ async def text(pilot: Pilot[None]) -> str:
 def test_every_panel_action_of_the_registry_is_an_action_of_the_panel() -> None:
     for action in ACTIONS:
         if action.scope is Scope.PANEL:
-            assert callable(getattr(Panel, f"action_{action.id}"))
+            assert callable(getattr(Panel, f"action_{action.method.partition('(')[0]}"))
 
 
 def test_every_pane_has_a_number_key() -> None:
