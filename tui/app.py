@@ -28,8 +28,8 @@ from tui.actions.registry import BY_ID, Scope
 from tui.chat.first_frame import FirstScreen
 from tui.options import AppOptions
 from tui.terminal.driver import AsciiDriver, SafeLinuxDriver
-from tui.terminal.frame_diff import Difference
-from tui.terminal.link import CATCH_UP_S, SMALL
+from tui.terminal.frame_diff import Conversion, Difference
+from tui.terminal.link import CATCH_UP_S, CONVERTED_ROWS, SMALL
 from tui.terminal.terminal import Terminal
 from tui.theming import LoadedThemes, load_themes, theme_for, variable_defaults
 
@@ -260,9 +260,16 @@ class XchatApp(App[None], inherit_bindings=False):
         return driver.tty.bytes_written if isinstance(driver, SafeLinuxDriver) else 0
 
     def limit_colours(self, limited: bool) -> None:
-        """Limit output to 256 colours, or lift the limit."""
+        """Send at most 256 colours, or all of them again; what is shown is converted piece by piece."""
         if isinstance(driver := self._driver, SafeLinuxDriver):
             driver.picture.coarse = limited
+            self._convert_colours(driver)
+
+    def _convert_colours(self, driver: SafeLinuxDriver) -> None:
+        if driver.picture.mixed:
+            if not self.link().jammed:
+                self._display(self.screen, Conversion(driver.picture, rows=CONVERTED_ROWS))
+            self.set_timer(CATCH_UP_S, lambda: self._convert_colours(driver))
 
     async def copy(self, text: str) -> None:
         """Copy to the clipboard and report where the text went."""
@@ -358,7 +365,7 @@ class XchatApp(App[None], inherit_bindings=False):
         if chat is not None and session is not None:
             chat.context.set_status(activity="saving")
             try:
-                await session.close(keep_state=code == 0)
+                await session.close(keep_state=code == 0, interrupted=code != 0)
             except XchatError as error:
                 self.exit(return_code=error.exit_code, message=str(error))
                 return

@@ -17,6 +17,7 @@ from engine.llama.native import lib
 from engine.llama.vocab import LlamaVocabulary
 from engine.model_ref import ModelRef
 from engine.models.ggml_types import FILE_TYPES
+from engine.models.names import model_name
 from engine.text import file_name, printable
 
 _META_BYTES: Final = 4096
@@ -132,7 +133,7 @@ class Model:
         return ModelInfo(
             ref=ref,
             path=self.file.path,
-            name=printable(metadata.get("general.name") or self.file.path.stem),
+            name=model_name(self.file.path, metadata.get("general.name", "")),
             architecture=printable(metadata.get("general.architecture", "")),
             quant=FILE_TYPES.get(file_type, "unknown"),
             n_params=int(lib.llama_model_n_params(pointer)),

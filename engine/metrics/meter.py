@@ -202,7 +202,8 @@ class Meter:
             timings.itl_max_ms,
             turn.gaps.figures().histogram,
         )
-        turn.mean = self._finished_per_second = timings.predicted_per_second
+        if timings.predicted_n > 1:  # one token has no gap to be measured by
+            turn.mean = self._finished_per_second = timings.predicted_per_second
         turn.prompt_per_second = timings.prompt_per_second or turn.prompt_per_second
         turn.context = replace(turn.context, used=timings.context_used, cache_n=timings.cache_n, prompt_n=timings.prompt_n)
         self._waterfall = waterfall(event.turn)

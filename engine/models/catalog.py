@@ -95,9 +95,11 @@ class Catalog:
         return same[0] if same else None
 
     def find(self, name: str) -> Family | None:
-        """The family called `name`, upper or lower case; else the only one whose name begins so."""
-        exact = [family for family in self.families if family.name.lower() == name.lower()]
-        begins = [family for family in self.families if family.name.lower().startswith(name.lower())]
+        """The family called `name`, upper or lower case, by its files or its metadata; else the only one whose name begins so."""
+        wanted = name.lower()
+        names = [(family, {family.name.lower(), *(entry.facts.said_name.lower() for entry in family.entries)}) for family in self.families]
+        exact = [family for family, known in names if wanted in known]
+        begins = [family for family, known in names if any(one.startswith(wanted) for one in known)]
         return exact[0] if exact else begins[0] if len(begins) == 1 else None
 
     def tagged(self, name: str) -> Entry | None:
@@ -165,7 +167,7 @@ def _families(entries: Iterable[Entry]) -> tuple[Family, ...]:
     families = []
     for key, members in by_key.items():
         members.sort(key=lambda entry: (-entry.facts.weight_bytes, entry.facts.quant, entry.label))
-        name = members[0].facts.family_name or file_name(members[0].path)
+        name = members[0].facts.name or file_name(members[0].path)
         families.append(Family(key, members[0].label if name.startswith("sha256-") else name, tuple(members)))
     return tuple(sorted(families, key=lambda family: (family.name.lower(), family.key)))
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ModelError
-from engine.models.facts import SHARD_NAME, FileKind, ModelFacts
+from engine.models.facts import FileKind, ModelFacts
 from engine.models.facts_cache import FactsCache, read_facts
 from engine.models.gguf_contents import broken
 from engine.models.gguf_metadata import open_model
+from engine.models.names import SHARD_NAME
 from engine.text import file_name, printable
 
 _MOST_NAMED = 4

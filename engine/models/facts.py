@@ -12,16 +12,9 @@ import msgspec
 
 from engine.models.ggml_types import FILE_TYPES, GGML_TYPES, TYPE_BY_NAME
 from engine.models.gguf_contents import GgufHeader, TensorInfo, broken
+from engine.models.names import SHARD_NAME, model_name, quant_in_name, without_quant, words_of
 from engine.text import printable
 
-SHARD_NAME = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
-"""llama.cpp's name of a part of a split model; numbers begin with 1."""
-
-_QUANT_TAG = re.compile(
-    r"(?:^|[-._ ])(?P<tag>(?:UD-)?(?:I?Q[1-8](?:_[0-9KSMLXN]+)*|TQ[12]_0|BF16|F16|F32|FP16|MXFP4(?:_MOE)?|NVFP4))(?=$|[-._ ])",
-    re.IGNORECASE,
-)
-_NAME_NOISE = re.compile(r"[-._ ](?:i1|imat|imatrix|gguf|ud)$", re.IGNORECASE)
 _DRAFT_PREFIXES = ("mtp-", "eagle3-", "dflash-", "dspark-")
 _EMBEDDERS = {"bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert", "nomic-bert"}
 _EMBEDDERS |= {"nomic-bert-moe", "t5encoder"}
@@ -97,8 +90,9 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     kind: FileKind
     architecture: str
     name: str
-    family_name: str
-    """The name without quant and other suffixes."""
+    """Without quant and other suffixes, see `model_name`."""
+    said_name: str
+    """What the metadata says: quants of one model agree on it, whatever their files are called."""
     family_key: str
     """The same for quants of one model: digest of tensor names and shapes, name, version and vocabulary."""
     quant: str
@@ -166,14 +160,14 @@ def facts_of(header: GgufHeader) -> ModelFacts:
     share = n_used / n_expert if 0 < n_used < n_expert else 1.0
     embedding = next((tensor for tensor in tensors if tensor.name == "token_embd.weight"), None)
     tied = embedding is not None and not any(tensor.name == "output.weight" for tensor in tensors)
-    family_name = family_name_of(header)
+    said_name = without_quant(header.text("general.name") or header.text("general.basename")) or model_name(header.path, "")
     n_params = sum(tensor.n_elements for tensor in tensors)
     return ModelFacts(
         kind=kind_of(header),
         architecture=arch,
-        name=printable(header.text("general.name") or header.path.stem, 100),
-        family_name=family_name,
-        family_key=_family_key(header, family_name),
+        name=model_name(header.path, header.text("general.name")),
+        said_name=said_name,
+        family_key=_family_key(header, said_name),
         quant=quant_of(header),
         licence=printable(header.text("general.license"), 60),
         quantized_by=printable(header.text("general.quantized_by"), 60),
@@ -226,12 +220,6 @@ def kind_of(header: GgufHeader) -> FileKind:
     return next((kind for kind, holds in is_kind.items() if holds), FileKind.MODEL)
 
 
-def quant_in_name(stem: str) -> str:
-    """The quant in a file name or tag, in upper case; empty when there is none."""
-    tags = [match["tag"].upper() for match in _QUANT_TAG.finditer(stem)]
-    return tags[-1].replace("FP16", "F16") if tags else ""
-
-
 def quant_of(header: GgufHeader) -> str:
     """The quant's name: the file's own, or the finer one of a recipe that only the file name knows (`UD-Q4_K_XL`)."""
     shard = SHARD_NAME.fullmatch(header.path.name)
@@ -256,20 +244,10 @@ def size_label(n_params: int) -> str:
     return str(n_params)
 
 
-def family_name_of(header: GgufHeader) -> str:
-    """The model's name without its quant."""
-    shard = SHARD_NAME.fullmatch(header.path.name)
-    name = header.text("general.name") or header.text("general.basename") or (shard["stem"] if shard else header.path.stem)
-    name = printable(name, 100)
-    while (shorter := _NAME_NOISE.sub("", _QUANT_TAG.sub("", name))) != name:
-        name = shorter
-    return name.strip("-._ ") or printable(header.path.stem, 100)
-
-
-def _family_key(header: GgufHeader, family_name: str) -> str:
+def _family_key(header: GgufHeader, said_name: str) -> str:
     digest = hashlib.blake2b(digest_size=12)
     version = (header.text("general.finetune"), header.text("general.version"), header.vocabulary_digest)
-    for word in (re.sub(r"[-._ ]+", "-", family_name.lower()), *version):
+    for word in (words_of(said_name), *version):
         digest.update(word.encode() + b"\0")
     for tensor in sorted(tensor[:2] for tensor in header.tensors if not tensor.name.endswith((".scale", ".input_scale"))):
         digest.update(f"{tensor[0]}{tensor[1]}".encode())

@@ -15,7 +15,7 @@ from engine.models.gguf_header import join_headers, read_header
 from engine.models.gguf_metadata import KnownArrays
 from engine.paths import cache_dir
 
-_LAYOUT = 3
+_LAYOUT = 4
 """Raised whenever `ModelFacts` or its computation changes: older caches are then ignored."""
 _MOST_ENTRIES = 5000
 

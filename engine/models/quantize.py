@@ -111,7 +111,7 @@ def plan(source: CheckedModel, quant: str, *, folder: Path | None = None, replac
     (size,) = predict_sizes(source, [quant])
     folder = folder if folder is not None else models_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source.facts.family_name).strip("-.") or "model"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", source.facts.name).strip("-.") or "model"
     target = folder / f"{stem}-{size.quant}.gguf"
     if target.exists() and not replace:
         raise UsageError(

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from engine.errors import ModelError, UsageError
-from engine.models.facts import SHARD_NAME, quant_in_name
+from engine.models.names import SHARD_NAME, quant_in_name
 from engine.text import printable
 
 HUB_HOSTS = ("huggingface.co", "hf.co", "www.huggingface.co")

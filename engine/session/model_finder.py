@@ -45,7 +45,7 @@ def built_in_family() -> Family:
     """
     files = (builtin.path(), *(file for quant in builtin.QUANTS if (file := builtin.made(quant)) is not None))
     entries = tuple(Entry((file,), Place.BUILT_IN, file_name(file), check_model(file).facts) for file in files)
-    return Family(entries[0].facts.family_key, entries[0].facts.family_name, entries)
+    return Family(entries[0].facts.family_key, entries[0].facts.name, entries)
 
 
 class ModelFinder:

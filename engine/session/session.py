@@ -212,14 +212,15 @@ class Session:
         stored = await self.library.reader.read(read_session, session_id)
         if stored.info.interrupted and self.logging:
             # Resuming shows where it was cut.
-            await self._journal.run(lambda store: store.clear_interrupted(session_id))
+            await self._journal.run(lambda store: store.mark_interrupted(session_id, False))
         self._open(ConversationTree(stored.messages, stored.info.head_id), stored.info)
         await self._restore_state()
 
-    async def close(self, *, keep_state: bool = False) -> None:
+    async def close(self, *, keep_state: bool = False, interrupted: bool = False) -> None:
         """Stop, save the partial answer, close the database and free the model. Safe to call twice.
 
-        With `keep_state` the KV state is saved, if that is cheaper than prefilling again; it can take seconds.
+        With `keep_state` the KV state is saved, if that is cheaper than prefilling again; it can take seconds. With `interrupted` the
+        next start offers the conversation.
         """
         if self._closed:
             return
@@ -228,6 +229,8 @@ class Session:
         self.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait_idle(), CLOSE_STOP_S)
+        if interrupted:
+            self._journal.write(lambda store, session_id: store.mark_interrupted(session_id, True))
         await self.instruments.close()
         await self._journal.close()
         if keep_state:

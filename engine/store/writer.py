@@ -157,9 +157,9 @@ class Store:
         process_id = self._process_id if on else None
         await self._commit(lambda db: statements.mark_answering(db, session_id, process_id))
 
-    async def clear_interrupted(self, session_id: int) -> None:
-        """Clear the mark that the last answer of a session was interrupted."""
-        await self._update(session_id, "interrupted", 0)
+    async def mark_interrupted(self, session_id: int, on: bool) -> None:
+        """Note that a session was cut off by the end of the program or of its terminal, or no longer."""
+        await self._update(session_id, "interrupted", int(on))
 
     async def delete_session(self, session_id: int) -> None:
         """Delete a session from rows, search index, free pages and log; other writes may run in between."""

@@ -29,7 +29,7 @@ CTRL_C, CTRL_N, CTRL_Q, CTRL_R, ENTER = "\x03", "\x0e", "\x11", "\x12", "\r"
 @pytest.fixture
 def long_model(tmp_path: Path) -> Path:
     """A model that goes on for 1,500 words, some hundreds a second."""
-    return ggufs.scripted(tmp_path / "long.gguf", [f" word{number}" for number in range(1500)], n_ctx=2048, layers=16)
+    return ggufs.scripted(tmp_path / "scripted.gguf", [f" word{number}" for number in range(1500)], n_ctx=2048, layers=16)
 
 
 def ask(terminal: Terminal, text: str) -> None:
@@ -181,6 +181,7 @@ def test_a_lost_terminal_saves_the_partial_answer_within_three_seconds(terminal:
     (turn,) = turns(xchat)
     assert turn["stop_reason"] == "cancelled"
     assert 10 <= int(str(turn["predicted_n"])) < 1500
+    assert xchat("sessions", "list").stdout.count(b"(interrupted)") == 1, "the next start offers it"
 
 
 def test_control_c_stops_and_does_not_quit(terminal: Start, long_model: Path) -> None:

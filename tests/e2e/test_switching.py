@@ -39,7 +39,7 @@ def test_quants_presets_and_threads_change_in_the_middle_of_a_conversation(termi
     assert shown.wait_for_exit() == 0
 
     again = terminal("--resume")
-    again.wait_for("tiny dense")
+    again.wait_for("tiny F32")
     again.wait_for("Still there?")
     again.wait_for("fast")
     again.type("\x11")

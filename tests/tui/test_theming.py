@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from textual.color import Color
 
 import tui
 from engine.errors import UsageError
@@ -29,6 +31,51 @@ def test_the_themes_that_come_with_xchat_are_all_right_and_set_every_colour(own_
     for theme in loaded.themes.values():
         assert set(VARIABLES) <= set(theme.variables)
         assert theme.to_color_system().generate()
+
+
+TEXT_ON: Mapping[str, tuple[str, ...]] = {
+    "background": (
+        *("foreground", "primary", "secondary", "accent", "success", "warning", "error", "muted", "faint", "key", "user", "assistant"),
+        *("thinking", "chosen", "heading", "strong", "link", "quote", "code"),
+    ),
+    "surface": ("foreground", "primary", "accent", "success", "warning", "error", "muted", "faint", "key", "chosen", "heading", "strong"),
+    "user-background": ("foreground", "user"),
+    "code-background": ("code", "code-comment", "code-keyword", "code-string", "code-number", "code-name"),
+    "status-background": ("status", "muted", "foreground", "accent", "warning"),
+    "block-cursor-background": ("block-cursor-foreground",),
+}
+"""What is written on which background."""
+
+
+@pytest.mark.parametrize("name", [name for name, theme in load_themes(Path("/nonexistent")).themes.items() if not theme.ansi])
+def test_text_has_a_contrast_of_4_5_in_every_theme_and_lines_of_charts_one_of_3(name: str) -> None:
+    theme = load_themes(Path("/nonexistent")).themes[name]
+    colours = theme.to_color_system().generate() | theme.variables
+    poor = [
+        f"{ink} on {paper}: {ratio:.2f}"
+        for paper, inks in TEXT_ON.items()
+        for ink in inks
+        if (ratio := contrast(colours[ink], colours[paper])) < 4.5
+    ]
+    poor += [f"chart-{n}" for n in range(1, 5) if contrast(colours[f"chart-{n}"], colours["background"]) < 3]
+    assert poor == []
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of the WCAG."""
+    lighter, darker = sorted((luminance(Color.parse(colour)) for colour in (one, other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: Color) -> float:
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in colour.normalized)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_there_are_eight_themes_and_light_ones_among_them() -> None:
+    themes = load_themes(Path("/nonexistent")).themes.values()
+    assert len(themes) >= 8
+    assert sum(not theme.dark for theme in themes) >= 3
 
 
 def test_a_theme_of_the_persons_own_is_found_and_replaces_one_of_the_same_name(own_folder: Path) -> None:

@@ -18,8 +18,7 @@ from engine.store.upkeep import maintenance, retention
 from engine.store.upkeep import repair as salvage
 from engine.store.upkeep.bench import BenchFigures, run_bench
 from engine.store.upkeep.retention import RetentionRule
-from tui.cli.output import confirmed, write_json
-from tui.cli.progress import Progress
+from tui.cli.output import Progress, confirmed, write_json
 from tui.text.wording import count
 
 EXAMPLES = """\

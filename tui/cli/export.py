@@ -11,7 +11,7 @@ from engine.errors import StoreError, UsageError
 from engine.paths import database_path
 from engine.store.export.exporter import Export, Format, export_to_file, export_to_stream
 from engine.store.export.tables import Selection, What
-from tui.cli.progress import Progress
+from tui.cli.output import Progress
 from tui.cli.reading import open_reader
 from tui.cli.sessions import session_id_of
 

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("tui.cli.db", "look after the database: stats, check, backup, vacuum, repair, retain, bench"),
     "doctor": ("tui.cli.doctor", "say what this machine does to the engine, and what to do about it"),
     "keys": ("tui.cli.keys", "show what this terminal delivers for each key, or list the actions"),
+    "config": ("tui.cli.config", "show, edit and check config.toml"),
     "locate": ("tui.cli.locate", "print where xchat keeps its files"),
 }
 """Subcommand, its module and its purpose. A module is imported only when its command is used."""

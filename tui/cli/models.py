@@ -201,7 +201,7 @@ def named(name: str) -> tuple[Family, list[Entry]]:
     entries = [entry for entry in of_file.entries if path.samefile(entry.path)] if of_file is not None else []
     if of_file is None or not entries:
         entry = Entry(checked.parts, Place.FOLDER, path.name, checked.facts)
-        return Family(checked.facts.family_key, checked.facts.family_name, (entry,)), [entry]
+        return Family(checked.facts.family_key, checked.facts.name, (entry,)), [entry]
     return of_file, entries
 
 

@@ -23,8 +23,7 @@ from engine.models.quantize import Quantization, QuantizeCancelled, QuantizePlan
 from engine.models.recommended import recommended
 from engine.models.references import parse_reference
 from engine.presets.preset import Preset
-from tui.cli.output import confirmed, write_json
-from tui.cli.progress import Progress
+from tui.cli.output import Progress, confirmed, write_json
 
 INTERRUPTED = 130
 

@@ -41,8 +41,7 @@ from engine.store.reader import Reader
 from engine.store.sqlite.pragmas import Profile
 from engine.store.writer import Store
 from engine.text import one_line
-from tui.cli.output import confirmed, write_json, write_sequence
-from tui.cli.progress import Progress
+from tui.cli.output import Progress, confirmed, write_json, write_sequence
 from tui.cli.reading import open_reader
 from tui.text.turn_table import advice, columns_for, difference_row, heading, side_heading, side_layout, turn_row
 from tui.text.wording import count, what_goes

@@ -155,6 +155,10 @@ class LargeChartScreen(ModalScreen[None]):
         yield Static(id="picture", markup=False)
         yield Static(id="value", classes="line", markup=False)
 
+    def on_mount(self) -> None:
+        """Follow the theme."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.draw())
+
     def on_resize(self) -> None:
         """Draw at the new size."""
         self.draw()

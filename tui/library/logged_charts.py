@@ -73,6 +73,10 @@ class LoggedCharts(Static):
         self._charts = charts
         self._draw()
 
+    def on_mount(self) -> None:
+        """Follow the theme."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._draw())
+
     def on_resize(self) -> None:
         """Draw at the new size."""
         self._draw()

@@ -45,6 +45,10 @@ class ExplainScreen(Page):
 
     def on_mount(self) -> None:
         """Fill in the values, now that the page's colours are known."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._draw())
+        self._draw()
+
+    def _draw(self) -> None:
         values = self.query_one("#values", Static)
         styles = look(self.app.theme_variables, values.rich_style)
         width = max(1, min(VALUES_WIDTH, int(self.app.size.width * 0.96) - AROUND))

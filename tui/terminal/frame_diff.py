@@ -11,7 +11,7 @@ Uses these private parts of Textual 8.2, each covered by a test: `textual._compo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -68,6 +68,8 @@ class _Row:
     """None is a cell of unknown contents."""
     plain: bool = True
     """Whether every terminal draws each of its characters in one column."""
+    coarse: bool = False
+    """Whether it was sent in at most 256 colours."""
 
 
 @lru_cache(maxsize=1024)
@@ -145,7 +147,7 @@ class Picture:
     def __init__(self, *, erases: bool = True, ascii_only: bool = False) -> None:
         """`erases`: the terminal erases cells with the current background colour, which GNU screen doesn't."""
         self.coarse = False
-        """Send at most 256 colours, half the bytes of exact ones. Cells already shown are kept."""
+        """Send at most 256 colours: half the bytes of exact ones. A row is converted whole when it changes, the others by `converted`."""
         self.owing = False
         """An update was skipped as too large for the connection: repaint the whole screen later."""
         self._erases = erases
@@ -163,16 +165,17 @@ class Picture:
 
         If that is more than `at_most` characters, returns nothing and sets `owing`.
         """
-        if self.coarse and depth is ColorSystem.TRUECOLOR:
-            depth = ColorSystem.EIGHT_BIT
         if isinstance(update, LayoutUpdate):
             self._fit(update.region.right, update.region.bottom)
         wanted: dict[int, _Row] = {}
         for y, x, strip in _painted(update):
             if y not in wanted:
                 before = self._row(y)
-                wanted[y] = _Row(list(before.cells), before.plain)
+                wanted[y] = _Row(list(before.cells), before.plain, before.coarse)
             self._paint(wanted[y], x, strip)
+        for y, row in wanted.items():
+            if at_most is None and row.cells != self._rows[y].cells:
+                row.coarse = self.coarse
         sent = "".join(self._sent(y, row, depth) for y, row in wanted.items())
         if at_most is not None and len(sent) > at_most:
             self.owing = True
@@ -181,15 +184,33 @@ class Picture:
             self._rows[y] = row
         return sent and sent + RESET
 
+    @property
+    def mixed(self) -> bool:
+        """Whether rows are shown in other colours than those that are sent now."""
+        return any(row.coarse is not self.coarse for row in self._rows)
+
+    def converted(self, depth: ColorSystem, *, rows: int) -> str:
+        """What to send so that this many more rows are shown in the colours that are sent now; one kind of colours in each row."""
+        sent: list[str] = []
+        for y, row in enumerate(self._rows):
+            if row.coarse is not self.coarse and len(sent) < rows:
+                changed = self._rows[y] = _Row(row.cells, row.plain, self.coarse)
+                if depth is ColorSystem.TRUECOLOR and None not in row.cells:
+                    sent.append(self._sent_part(y, changed, [(0, len(row.cells))], depth))
+        return "".join(sent) and "".join(sent) + RESET
+
     def _fit(self, width: int, height: int) -> None:
         if (width, height) != (self._width, len(self._rows)):
             self._width = width
-            self._rows = [_Row([None] * width) for _ in range(height)]
+            self._rows = [self._unknown_row() for _ in range(height)]
 
     def _row(self, y: int) -> _Row:
         while y >= len(self._rows):
-            self._rows.append(_Row([None] * self._width))
+            self._rows.append(self._unknown_row())
         return self._rows[y]
+
+    def _unknown_row(self) -> _Row:
+        return _Row([None] * self._width, coarse=self.coarse)
 
     def _paint(self, row: _Row, x: int, strip: Strip) -> None:
         all_plain = row.plain
@@ -210,11 +231,16 @@ class Picture:
 
     def _sent(self, y: int, row: _Row, depth: ColorSystem) -> str:
         before = self._rows[y]
-        if row.cells == before.cells:
-            return ""
+        if row.coarse is not before.coarse and depth is ColorSystem.TRUECOLOR:
+            return self._sent_part(y, row, [(0, len(row.cells))], depth)
+        return self._sent_part(y, row, _runs(before, row), depth) if row.cells != before.cells else ""
+
+    def _sent_part(self, y: int, row: _Row, runs: Iterable[tuple[int, int]], depth: ColorSystem) -> str:
+        if row.coarse and depth is ColorSystem.TRUECOLOR:
+            depth = ColorSystem.EIGHT_BIT
         sent: list[str] = []
         pen = _PLAIN
-        for start, end in _runs(before, row):
+        for start, end in runs:
             sent.append(f"\x1b[{y + 1};{start + 1}H")
             run, pen = self._run(row.cells[start:end], pen, depth)
             sent.append(run)
@@ -301,3 +327,15 @@ class Difference(CompositorUpdate):
     def render_segments(self, console: Console) -> str:
         """The sequence to send."""
         return self._picture.changes(self._update, console._color_system or ColorSystem.TRUECOLOR, at_most=self._at_most)
+
+
+class Conversion(CompositorUpdate):
+    """Shows a few more rows in the colours that are sent now, after `Picture.coarse` has changed."""
+
+    def __init__(self, picture: Picture, *, rows: int) -> None:
+        self._picture = picture
+        self._rows = rows
+
+    def render_segments(self, console: Console) -> str:
+        """The sequence to send."""
+        return self._picture.converted(console._color_system or ColorSystem.TRUECOLOR, rows=self._rows)

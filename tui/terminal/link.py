@@ -21,6 +21,8 @@ SMALL = 400
 """Characters of a frame that is sent even over a jammed connection: the echo of a key."""
 CATCH_UP_S = 0.1
 """Interval of checks whether a jammed connection has recovered."""
+CONVERTED_ROWS = 3
+"""Rows of the screen that are converted to other colours at a time."""
 ASKED_SHARE = 0.10
 """Largest share of one core for painting text with a fixed stream_batch; otherwise `UI_SHARE`."""
 LONGEST_REST_S = 0.25

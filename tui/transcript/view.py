@@ -150,9 +150,13 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         self._fit()
         self._arrange(settle=True)
 
-    def notify_style_update(self) -> None:
-        """Apply a changed theme."""
-        super().notify_style_update()
+    def on_mount(self) -> None:
+        """Follow the theme."""
+        # `notify_style_update` comes too early: Textual 8.2 gives a widget its component styles only after it.
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._restyle())
+
+    def _restyle(self) -> None:
+        self._rich_style_cache.clear()
         if self._layout.ready:
             self._fit()
             self._arrange()

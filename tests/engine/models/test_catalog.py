@@ -56,7 +56,7 @@ def test_quants_of_one_model_are_one_family_the_largest_first() -> None:
     raw_gguf.write(models_dir() / "tiny-F16.gguf", tensors=F16_TENSORS, general__file_type=1)
     raw_gguf.write(models_dir() / "other.gguf", general__name="Other")
     catalog = list_models()
-    assert labels(catalog) == {"Other": ["other.gguf"], "Tiny Test": ["tiny-F16.gguf", "tiny-Q8_0.gguf"]}
+    assert labels(catalog) == {"Other": ["other.gguf"], "tiny": ["tiny-F16.gguf", "tiny-Q8_0.gguf"]}
     family = catalog.find("tiny")
     assert family is not None
     largest, smallest = family.entries
@@ -66,6 +66,7 @@ def test_quants_of_one_model_are_one_family_the_largest_first() -> None:
     assert family.quant("q8_0") == smallest
     assert catalog.family_of(smallest.path) is family
     assert catalog.find("nothing") is None
+    assert catalog.find("tiny test") is family, "by its metadata too, as presets of older versions name it"
 
 
 def test_every_place_is_looked_into(home: Path, tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_only_the_main_revision_of_a_hub_repository_counts(home: Path) -> None:
     link = hub_repository(hub, "org/repo", "new.gguf", "bbb")
     assert [len(family.entries) for family in list_models().families] == [2]
     (link.parents[2] / "refs/main").write_text("bbb\n")
-    assert labels(list_models()) == {"Tiny Test": ["new.gguf"]}
+    assert labels(list_models()) == {"new": ["new.gguf"]}
     (link.parents[2] / "refs/main").write_text("../../..")
     assert [len(family.entries) for family in list_models().families] == [2]
 
@@ -147,7 +148,7 @@ def test_a_file_in_several_places_is_listed_once(tmp_path: Path, home: Path) -> 
     (tmp_path / "links").mkdir()
     (tmp_path / "links/hard.gguf").hardlink_to(original)
     (tmp_path / "links/soft.gguf").symlink_to(original)
-    assert labels(list_models([tmp_path / "links"])) == {"Tiny Test": ["m.gguf"]}
+    assert labels(list_models([tmp_path / "links"])) == {"m": ["m.gguf"]}
 
 
 def test_a_split_model_is_one_entry_with_the_size_of_all_parts() -> None:
@@ -177,7 +178,7 @@ def test_broken_files_are_shown_with_their_reason(tmp_path: Path) -> None:
     split(folder, skip=(2,))
     raw_gguf.write(folder / "good.gguf")
     catalog = list_models()
-    assert [family.name for family in catalog.families] == ["Tiny Test"]
+    assert [family.name for family in catalog.families] == ["good"]
     reasons = {broken.label: str(broken.error) for broken in catalog.broken}
     assert "empty" in reasons["empty.gguf"]
     assert "PNG" in reasons["picture.gguf"]
@@ -208,7 +209,7 @@ def test_circles_of_links_end(tmp_path: Path) -> None:
     folder = tmp_path / "round"
     raw_gguf.write(folder / "m.gguf")
     (folder / "again").symlink_to(folder)
-    assert labels(list_models([folder])) == {"Tiny Test": ["m.gguf"]}
+    assert labels(list_models([folder])) == {"m": ["m.gguf"]}
 
 
 def test_names_that_act_on_a_terminal_are_shown_harmless() -> None:

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from engine.errors import ModelError
-from engine.models.facts import FileKind, facts_of, quant_in_name, size_label
+from engine.models.facts import FileKind, facts_of, size_label
 from engine.models.facts_cache import FactsCache
 from engine.models.ggml_types import FILE_TYPES, GGML_TYPES
 from engine.models.gguf_contents import SkippedArray
 from engine.models.gguf_header import read_header
 from engine.models.gguf_metadata import KnownArrays
+from engine.models.names import model_name, quant_in_name
 from tests import ggufs
 from tests.engine.models import raw_gguf
 from tests.examples import examples
@@ -221,6 +222,22 @@ def test_the_quant_is_found_in_a_name(stem: str, quant: str) -> None:
     assert quant_in_name(stem) == quant
 
 
+@pytest.mark.parametrize(
+    ("file", "said", "name"),
+    [
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", "Smollm2 135M 8k Lc100K Mix1 Ep2", "SmolLM2-135M-Instruct"),
+        ("Qwen3-0.6B-Q8_0.gguf", "Qwen3 0.6B", "Qwen3 0.6B"),
+        ("big-UD-Q4_K_XL-00001-of-00003.gguf", "", "big"),
+        ("model.gguf", "Llama 3.2 1B", "Llama 3.2 1B"),
+        ("ggml-model-f16.gguf", "Llama 3.2 1B F16", "Llama 3.2 1B"),
+        ("sha256-00ff", "Llama 3.2 1B", "Llama 3.2 1B"),
+        ("Q4_0.gguf", "", "Q4_0"),
+    ],
+)
+def test_a_model_is_called_as_its_file_unless_that_says_nothing(file: str, said: str, name: str) -> None:
+    assert model_name(Path("/models") / file, said) == name
+
+
 def test_quants_of_one_model_are_one_family(tmp_path: Path) -> None:
     paths = [
         raw_gguf.write(tmp_path / "tiny-Q8_0.gguf", general__name="Tiny Test Q8_0"),
@@ -259,7 +276,7 @@ def test_facts_are_remembered_until_the_file_changes(tmp_path: Path) -> None:
 def test_a_damaged_cache_is_only_forgotten(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cache.msgpack").write_bytes(content)
     cache = FactsCache(tmp_path / "cache.msgpack")
-    assert cache.facts([raw_gguf.write(tmp_path / "m.gguf")]).name == "Tiny Test"
+    assert cache.facts([raw_gguf.write(tmp_path / "m.gguf")]).name == "m"
 
 
 def test_a_vocabulary_known_from_another_file_is_told_by_comparing_all_of_it(tmp_path: Path) -> None:

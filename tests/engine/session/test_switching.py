@@ -11,7 +11,7 @@ import pytest
 
 from engine.config import Config
 from engine.errors import EngineError, UsageError
-from engine.events import Event, ModelFailed, Notice, PresetChanged, TurnFinished
+from engine.events import AnswerGrew, Event, ModelFailed, Notice, PresetChanged, TurnFinished
 from engine.host.topology import Room, Topology
 from engine.model_ref import short_name
 from engine.models.check import check_model
@@ -115,7 +115,19 @@ class TestHot:
         await bench.answered()
         effect = bench.notices[-1]
         assert effect.title == "After the switch to threads 1"
-        assert effect.detail == "50.0 tokens/s, 50.0 before"
+        assert effect.detail == "50.0 tokens/s, 50.0 in the last answer before"
+
+    async def test_a_switch_within_an_answer_compares_its_two_parts(self, bench: Bench) -> None:
+        bench.backend.script = ["word "] * 90
+        bench.backend.gated = True
+        bench.session.send("Hi")
+        bench.backend.release(40)
+        while sum(len(event.token_ns) for event in bench.events if isinstance(event, AnswerGrew)) < 40:
+            await asyncio.sleep(0.001)
+        bench.switching.use_threads(1)
+        bench.backend.release(50)
+        await bench.session.wait_idle()
+        assert bench.notices[-1].detail.startswith("50.0 tokens/s since then")
 
     async def test_settings_that_do_not_change_speed_are_not_followed_by_a_comparison(self, bench: Bench) -> None:
         bench.backend.script = ["word "] * 40
@@ -201,7 +213,7 @@ class TestPresets:
         await bench.switching.settled()
         assert bench.session.preset.name == "daily"
         assert bench.notices[-1].title == "There is no model 'nothing-here' on this machine"
-        assert bench.notices[-1].detail == "Here are: Tiny Test"
+        assert bench.notices[-1].detail == "Here are: tiny"
 
     async def test_an_unknown_preset_is_answered_with_the_nearest(self, bench: Bench) -> None:
         bench.switching.use_named("dayly")

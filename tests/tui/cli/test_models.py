@@ -34,10 +34,10 @@ def test_the_built_in_model_is_listed_with_the_quants_it_can_be_had_in(xchat: Ru
 
 
 def test_the_speed_measured_on_this_host_stands_beside_the_file(xchat: Run, tiny: Path) -> None:
-    assert quants(xchat)["Tiny Test"][0]["measured"] is None
+    assert quants(xchat)["tiny"][0]["measured"] is None
     assert "not measured on this host yet" in xchat("models", "show", "tiny").out
     save("Hello", at_ms=tiny.stat().st_mtime_ns // 1_000_000 + 1, model_path=str(tiny))
-    measured = quants(xchat)["Tiny Test"][0]["measured"]
+    measured = quants(xchat)["tiny"][0]["measured"]
     assert measured["predicted_per_second"] == pytest.approx(62.5, rel=0.1)
     assert f"{measured['predicted_per_second']:.1f} tokens/s" in xchat("models", "list").out
     assert "tokens/s decoding (one clean turn on this host)" in xchat("models", "show", str(tiny)).out

@@ -37,7 +37,7 @@ def test_then_families_with_their_quants_then_what_is_broken() -> None:
     path = raw_gguf.write(models_dir() / "tiny-Q8_0.gguf")
     (models_dir() / "bad.gguf").write_bytes(b"GGUF")
     tiny, another, bad = found()
-    assert (tiny.name, tiny.fits, tiny.problem) == ("Tiny Test", True, "")
+    assert (tiny.name, tiny.fits, tiny.problem) == ("tiny", True, "")
     assert tiny.detail.startswith("Q8_0  ")
     assert "needs " in tiny.detail
     assert tiny.detail.endswith("xchat")

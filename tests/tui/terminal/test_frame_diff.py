@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pyte
 import pytest
 from hypothesis import given
@@ -164,6 +166,41 @@ def test_coarse_pictures_use_at_most_256_colours() -> None:
     code = sent(picture, row("x", Style(color="#102030")))
     assert "38;5;" in code
     assert "38;2;" not in code
+
+
+def test_a_screen_is_never_shown_in_two_kinds_of_colours_within_a_row_and_soon_in_one_kind_only() -> None:
+    ink = Style(color="#d5d8de", bgcolor="#14171c")
+    picture, shown = Picture(), Shown()
+
+    def page(word: str) -> LayoutUpdate:
+        rows: list[Iterable[Strip]] = [[strip(WIDTH, [(f"row {y} of the {word if y == 1 else 'page'}", ink)])] for y in range(HEIGHT)]
+        return LayoutUpdate(rows, Region(0, 0, WIDTH, HEIGHT))
+
+    shown.feed(picture.changes(page("page"), ColorSystem.TRUECOLOR))
+    exact = shown.cells()
+    for coarse, other in ((True, "38;2;"), (False, "38;5;")):
+        picture.coarse = coarse
+        assert picture.mixed
+        changed = picture.changes(page("book" if coarse else "page"), ColorSystem.TRUECOLOR)
+        assert "row 1 of the" in changed, "a row that changes is sent whole"
+        pieces = [changed]
+        while picture.mixed:
+            pieces.append(picture.converted(ColorSystem.TRUECOLOR, rows=1))
+        assert len(pieces) == HEIGHT
+        assert not any(other in piece for piece in pieces)
+        shown.feed("".join(pieces))
+        assert len({cell[1] for row in shown.cells() for cell in row}) == 1, "one black"
+    assert shown.cells() == exact
+
+
+def test_a_key_is_echoed_in_the_colours_of_its_row_while_the_line_is_jammed() -> None:
+    ink = Style(color="#102030")
+    picture = Picture()
+    sent(picture, row("one", ink))
+    picture.coarse = True
+    echo = picture.changes(row("two", ink), ColorSystem.TRUECOLOR, at_most=400)
+    assert "38;2;" in echo
+    assert picture.mixed
 
 
 def test_without_utf8_the_columns_stay_in_line() -> None:
