@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from engine.errors import UsageError
-from engine.llama.measuring.work import Setup, Work
+from engine.llama.measuring.work import SMALLEST_WINDOW, Setup, Work
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
 from engine.presets.settings import check_value
@@ -43,7 +43,7 @@ class Grid:
             UsageError: A value is out of bounds, two contradict each other, or there are too many points.
         """
         points = [
-            (Setup(ref, msgspec.structs.replace(preset, n_ctx=work.n_prompt + work.n_gen + work.n_depth)), work)
+            (Setup(ref, msgspec.structs.replace(preset, n_ctx=_window(work))), work)
             for ref in models
             for preset in self._presets()
             for work in self._works()
@@ -70,6 +70,10 @@ class Grid:
             if self.same_threads:
                 changes["threads_batch"] = changes.get("threads", self.base.threads)
             yield msgspec.structs.replace(self.base, **changes)
+
+
+def _window(work: Work) -> int:
+    return max(SMALLEST_WINDOW, work.n_prompt + work.n_gen + work.n_depth)
 
 
 def numbers(text: str) -> list[int]:

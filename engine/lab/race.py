@@ -16,7 +16,7 @@ from engine.clock import NS_PER_S, now_ns
 from engine.disturbance import QUIET_SHARE
 from engine.lab.engine import LabEngine
 from engine.lab.statistics import LOOKS, Decision, Finding, Interval, judge, sign_test
-from engine.llama.measuring.work import Setup, Took, Work
+from engine.llama.measuring.work import SMALLEST_WINDOW, Setup, Took, Work
 
 _PROBE_NS: Final = 50_000_000
 """Length of the decoding in one probe: long against a scheduler's time slice, short against a drift."""
@@ -76,7 +76,7 @@ class Arm:
         """The same with a window of at least so many tokens; of exactly so many, where it is `auto`."""
         preset = self.setup.preset
         asked = 0 if preset.n_ctx == "auto" else preset.n_ctx
-        return replace(self, setup=replace(self.setup, preset=msgspec.structs.replace(preset, n_ctx=max(asked, tokens))))
+        return replace(self, setup=replace(self.setup, preset=msgspec.structs.replace(preset, n_ctx=max(asked, tokens, SMALLEST_WINDOW))))
 
 
 @dataclass(slots=True)

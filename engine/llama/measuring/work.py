@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from engine.errors import EngineError
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
+
+SMALLEST_WINDOW: Final = 256
+"""The smallest context window in tokens that a preset may ask for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from engine.lab.grid import Grid, numbers
 from engine.lab.rows import bench_rows, markdown_table, name_of_test
 from engine.llama.measuring.work import Took, Work
 from engine.presets.preset import Preset
+from engine.presets.settings import check_value
 from engine.store.export.llama_bench import FIELDS, Dialect, write_llama_bench
 from engine.store.host import Host
 
@@ -47,6 +48,13 @@ def test_a_grid_makes_prefill_decode_and_paired_tests_for_every_setting() -> Non
     assert len(points) == 12
     assert {(setup.preset.threads, setup.preset.threads_batch) for setup, _ in points} == {(1, 1), (2, 2)}
     assert [work for _, work in points[:3]] == [Work(8, 0, 0), Work(0, 4, 0), Work(8, 2, 0)]
+
+
+def test_every_window_is_one_that_a_preset_may_ask_for() -> None:
+    for setup, work in Grid(n_prompt=(1, 512), n_gen=(8,), n_depth=(0, 64)).points([Path("m.gguf")]):
+        check_value("n_ctx", setup.preset.n_ctx)
+        assert isinstance(setup.preset.n_ctx, int)
+        assert setup.preset.n_ctx >= work.n_prompt + work.n_gen + work.n_depth
 
 
 def test_values_out_of_bounds_and_endless_grids_are_refused() -> None:
