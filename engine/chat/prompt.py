@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -87,16 +88,27 @@ class PromptBuilder:
                     if cancelled():
                         raise PreparationCancelled
 
-                if self._sandbox is not None:
-                    self._sandbox.check = check
-                self.stretches.check = check
-                return _Preparation(self, prompt, n_ctx).prompt()
+                with self._checked(check):
+                    return _Preparation(self, prompt, n_ctx).prompt()
             case TextPrompt(text):
                 began = now_ns()
                 tokens = tuple(self.vocabulary.tokenize(text, parse_special=True))
                 return PreparedPrompt(tokens, PromptFacts(len(tokens), text, tokenize_ns=now_ns() - began))
             case TokenPrompt(tokens, boundaries):
                 return PreparedPrompt(tokens, PromptFacts(len(tokens)), boundaries)
+
+    @contextmanager
+    def _checked(self, check: Callable[[], None]) -> Iterator[None]:
+        """Have `check` called during the preparation, and not keep it afterwards: it holds the request with its whole conversation."""
+        parts = [self.stretches, *([self._sandbox] if self._sandbox is not None else [])]
+        before = [part.check for part in parts]
+        for part in parts:
+            part.check = check
+        try:
+            yield
+        finally:
+            for part, usual in zip(parts, before, strict=True):
+                part.check = usual
 
 
 class _Preparation:

@@ -6,13 +6,20 @@ import re
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
 from engine.chat.markers import BREAK
 from engine.chat.thinking_styles import MARKERS
 from engine.chat.vocabulary import Vocabulary
 
 MAX_CACHED_CHARACTERS = 4_000_000
-"""Characters of all tokenized stretches that are kept; the least recently used go first."""
+"""Characters of all texts that a cache keeps; the least recently used go first."""
+
+ENTRY_CHARACTERS = 256
+"""What an entry of a cache takes beside its text, in characters."""
+
+Rest = TypeVar("Rest")
+Value = TypeVar("Value")
 
 CHARACTERS_PER_TOKEN = 16
 """No natural text has longer tokens on average."""
@@ -49,6 +56,28 @@ class SpecialTexts:
         return last
 
 
+class _TextCache(Generic[Rest, Value]):
+    """Values for texts, within MAX_CACHED_CHARACTERS; a key is a text and what else the value depends on."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[tuple[str, Rest], Value] = OrderedDict()
+        self._characters = 0
+
+    def get(self, key: tuple[str, Rest]) -> Value | None:
+        known = self._values.get(key)
+        if known is not None:
+            self._values.move_to_end(key)
+        return known
+
+    def put(self, key: tuple[str, Rest], value: Value) -> None:
+        """Keep a value for a key that has none."""
+        self._values[key] = value
+        self._characters += len(key[0]) + ENTRY_CHARACTERS
+        while self._characters > MAX_CACHED_CHARACTERS and len(self._values) > 1:
+            (dropped, _), _ = self._values.popitem(last=False)
+            self._characters -= len(dropped) + ENTRY_CHARACTERS
+
+
 class Stretches:
     """The cached tokenizer of one model. For the backend's thread only."""
 
@@ -59,9 +88,8 @@ class Stretches:
         self.check: Callable[[], None] = lambda: None
         """Called before a stretch is tokenized; what it raises ends the preparation of the prompt."""
         self._guarded: dict[str, bool] = {}
-        self._cache: OrderedDict[tuple[str, bool], array[int]] = OrderedDict()
-        self._cached_characters = 0
-        self._counts: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._cache: _TextCache[bool, array[int]] = _TextCache()
+        self._counts: _TextCache[int, int] = _TextCache()
         self._line_feed = vocabulary.tokenize("\n", parse_special=False)
         self._adds_space = vocabulary.text(vocabulary.tokenize("x", parse_special=False)).startswith(" ")
         self.specials = SpecialTexts(vocabulary.special_texts)
@@ -77,15 +105,10 @@ class Stretches:
         """The tokens of a stretch of the prompt; `continued` when it goes on after something that is no control token."""
         key = (text, continued)
         if (known := self._cache.get(key)) is not None:
-            self._cache.move_to_end(key)
             return known
         self.check()
         tokens = array("i", self._continue(text) if continued and self._adds_space else self._tokenize(text))
-        self._cache[key] = tokens
-        self._cached_characters += len(text)
-        while self._cached_characters > MAX_CACHED_CHARACTERS and len(self._cache) > 1:
-            (dropped, _), _ = self._cache.popitem(last=False)
-            self._cached_characters -= len(dropped)
+        self._cache.put(key, tokens)
         return tokens
 
     def count(self, text: str, room: int) -> int:
@@ -93,16 +116,13 @@ class Stretches:
         beginning = room * CHARACTERS_PER_TOKEN
         key = (text, room if len(text) > beginning else 0)
         if (known := self._counts.get(key)) is not None:
-            self._counts.move_to_end(key)
             return known
         count = len(self._vocabulary.tokenize(text[:beginning], parse_special=False))
         if len(text) > beginning and count <= room:
             count = len(self._vocabulary.tokenize(text, parse_special=False))
         elif len(text) > beginning:
             count = count * len(text) // beginning
-        self._counts[key] = count
-        if len(self._counts) > 8192:
-            self._counts.popitem(last=False)
+        self._counts.put(key, count)
         return count
 
     def _tokenize(self, text: str) -> list[int]:

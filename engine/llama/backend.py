@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
+from weakref import WeakSet
 
 from engine import paths
 from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, HeldState, StateKey, StopReason, ThreadsNow
@@ -63,7 +64,8 @@ class LlamaBackend:
         self._lock = threading.Lock()
         self._tickets: dict[int, Ticket] = {}
         self._loads: list[Future[EngineInfo]] = []
-        self._states: list[TakeState | PutState | Measure] = []
+        self._states: WeakSet[TakeState | PutState | Measure] = WeakSet()
+        """Those under way: a state can take gigabytes, so nothing keeps one that is done."""
         self._dead: XchatError | None = None
         self._closed = False
         self._pace = Pace()
@@ -189,8 +191,7 @@ class LlamaBackend:
     def _ask(self, command: TakeState | PutState | Measure) -> None:
         with self._lock:
             if self._refusal() is None:
-                self._states = [pending for pending in self._states if not pending.future.done()]
-                self._states.append(command)
+                self._states.add(command)
                 self._commands.put(command)
                 return
         command.give_up()
@@ -247,7 +248,7 @@ class LlamaBackend:
             self._dead = error
             tickets, self._tickets = list(self._tickets.values()), {}
             loads, self._loads = self._loads, []
-            states, self._states = self._states, []
+            states = list(self._states)
         for command in states:
             command.give_up()
         for ticket in tickets:

@@ -43,7 +43,7 @@ class Load:
     """Load also a model that is predicted not to fit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class TakeState:
     """Copy the KV state of the latest turn."""
 
@@ -57,7 +57,7 @@ class TakeState:
             self.future.set_result(None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class PutState:
     """Restore this state."""
 
@@ -70,7 +70,7 @@ class PutState:
             self.future.set_result(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Measure:
     """Run a job on the workbench, between turns."""
 

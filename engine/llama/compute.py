@@ -86,6 +86,7 @@ class Compute:
                     command.job(self._workbench)
                 else:
                     self._start(command)
+                del command  # it may hold a KV state, and the next one may be hours away
             if self._loaded is not None and self._busy:
                 self._step(self._loaded)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,7 +13,9 @@ import numpy as np
 from engine.clock import NS_PER_S
 
 REMEMBERED = 131_072
-"""Tokens of the past that are kept: half an hour at 70 tokens/s, in at most 16 MB."""
+"""Tokens of the past that are kept: half an hour at 70 tokens/s, in about 1 MB."""
+
+TURNS_REMEMBERED = 2_048
 
 FEWEST_GAPS = 8
 """Fewest inter-token gaps for a speed."""
@@ -46,11 +49,17 @@ class TokenLog:
     """Engine timestamps of the latest tokens, by turn. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._tokens: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
+        self._turns: deque[tuple[int, array[int]]] = deque()
+        self._remembered = 0
 
-    def feed(self, turn_id: int, token_ns: Iterable[int]) -> None:
+    def feed(self, turn_id: int, token_ns: Sequence[int]) -> None:
         """A chunk of a turn arrived."""
-        self._tokens.extend((turn_id, at_ns) for at_ns in token_ns)
+        if not self._turns or self._turns[-1][0] != turn_id:
+            self._turns.append((turn_id, array("q")))
+        self._turns[-1][1].extend(token_ns)
+        self._remembered += len(token_ns)
+        while self._remembered - len(self._turns[0][1]) >= REMEMBERED or len(self._turns) > TURNS_REMEMBERED:
+            self._remembered -= len(self._turns.popleft()[1])
 
     def between(self, start_ns: int, end_ns: int, *, disturbed_from_ns: int | None = None) -> Work:
         """What happened from `start_ns` to `end_ns`, of the monotonic clock.
@@ -58,26 +67,25 @@ class TokenLog:
         What came after `disturbed_from_ns` and before `start_ns` was slowed down by the preparations, and counts for neither speed.
         """
         undisturbed_ns = start_ns if disturbed_from_ns is None else disturbed_from_ns
-        inside = [(turn, at_ns) for turn, at_ns in self._tokens if start_ns <= at_ns <= end_ns]
-        turns = {turn for turn, _ in inside}
+        inside = [turn for turn, times in self._turns for at_ns in times if start_ns <= at_ns <= end_ns]
+        turns = set(inside)
         span = max(end_ns - start_ns, SHORTEST_ASIDE_NS)
         during: dict[int, Gaps] = {turn: [] for turn in turns}
         outside: dict[int, Gaps] = {turn: [] for turn in turns}
-        position = 0
-        for (turn, early), (next_turn, late) in pairwise(self._tokens):
-            position = position + 1 if turn == next_turn else 0
-            if turn != next_turn or turn not in turns:
+        for turn, times in self._turns:
+            if turn not in turns:
                 continue
-            if start_ns <= early and late <= end_ns:
-                during[turn].append((position, late - early))
-            elif (undisturbed_ns - span <= early and late < undisturbed_ns) or (end_ns < early and late <= end_ns + span):
-                outside[turn].append((position, late - early))
+            for position, (early, late) in enumerate(pairwise(times), 1):
+                if start_ns <= early and late <= end_ns:
+                    during[turn].append((position, late - early))
+                elif (undisturbed_ns - span <= early and late < undisturbed_ns) or (end_ns < early and late <= end_ns + span):
+                    outside[turn].append((position, late - early))
         expected = {turn: gap for turn in turns if (gap := _expected_ns(outside[turn], during[turn])) is not None}
         counted = [gap for turn in expected or turns for _, gap in during[turn]]
         without = sum(gap * len(during[turn]) for turn, gap in expected.items())
         return Work(
             len(inside),
-            inside[-1][0] if inside else None,
+            inside[-1] if inside else None,
             speed_during=len(counted) / sum(counted) * NS_PER_S if len(counted) >= FEWEST_GAPS else None,
             speed_outside=len(counted) / without * NS_PER_S if without else None,
         )

@@ -177,6 +177,7 @@ class Journal:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), RETRY_S)
                 self._closing.clear()
+            del job  # it holds a conversation, which may be gone by the time of the next one
             self._jobs.task_done()
 
     async def _done(self, job: Job) -> bool:

@@ -23,7 +23,7 @@ class ReadingController:
         self._context = context
         self._stream = stream
         self._extras: dict[int, Extras] = {}
-        """Notes of messages by message id; kept when the branch changes."""
+        """Notes of messages of the open session by message id."""
         self._logged: Mapping[int, TurnRecord] | None = None
         """Logged turns of the open session by answer id; None until they are read."""
 
@@ -45,6 +45,7 @@ class ReadingController:
             self._stream.use_batch(event.preset.stream_batch)
         elif isinstance(event, SessionOpened):
             self._logged = None
+            self._extras.clear()
             self.show_branch()
             context.set_status(left_out=0)
             if event.info is not None:

@@ -1,4 +1,7 @@
-"""Blocks of the transcript: a text, its kind, and its rendered rows, cached per width and look."""
+"""Blocks of the transcript: a text, its kind, and its rendered rows, cached per width and look.
+
+A rendered row takes about 2 KB, so `Layout` drops the least recently used ones; the height of a block stays known.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,7 @@ class Block:
     aside: str = ""
     """Text beside a label, such as `2/3`."""
     _lines: list[Strip] | None = field(default=None, repr=False)
+    _height: int | None = field(default=None, repr=False)
     _key: tuple[int, Look] | None = field(default=None, repr=False)
 
     def change(self, source: str, *, aside: str | None = None) -> None:
@@ -52,19 +56,23 @@ class Block:
         self.source = source
         if aside is not None:
             self.aside = aside
+        self._lines = self._height = None
+
+    def drop_lines(self) -> None:
+        """Free the rendered lines; they are rendered again when they are next asked for."""
         self._lines = None
 
     def height(self, width: int, look: Look) -> int:
         """Number of rows: exact when rendered, else a cheap estimate."""
-        if self._lines is not None and self._key == (width, look):
-            return len(self._lines)
+        if self._height is not None and self._key == (width, look):
+            return self._height
         return 1 + self.source.count("\n") + len(self.source) // max(NARROWEST, min(WIDEST, width - GUTTER - 1)) + self.gap
 
     def lines(self, width: int, look: Look) -> list[Strip]:
         """Rendered rows, each `width` cells wide including the gutter."""
         if self._lines is None or self._key != (width, look):
             self._lines = _compose(self, width, look)
-            self._key = (width, look)
+            self._height, self._key = len(self._lines), (width, look)
         return self._lines
 
 

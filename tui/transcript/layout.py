@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import islice
 
 from rich.segment import Segment
 from textual.strip import Strip
 
+from tui.transcript.blocks import Block
 from tui.transcript.look import GUTTER, Look
 from tui.transcript.messages import Entry, Pages, Place
 from tui.transcript.select import line_key
+
+LINES_KEPT = 1_000
+"""Rendered lines that are kept, beside those in sight."""
 
 NO_KEY = -1
 """Key of a row without a message."""
@@ -24,6 +29,9 @@ class Layout:
         self.width = 0
         self.rows = 0
         self._look: Look | None = None
+        self._rendered: OrderedDict[Block, int] = OrderedDict()
+        """Blocks with rendered lines, by their number, the least recently used first."""
+        self._lines_kept = 0
 
     @property
     def entries(self) -> list[Entry]:
@@ -51,6 +59,24 @@ class Layout:
         if (width, look) != (self.width, self._look):
             self.pages.remeasure()
         self.width, self.rows, self._look = width, rows, look
+
+    def cut(self, length: int) -> None:
+        """Forget all entries from `length` on."""
+        self.pages.cut(length)
+        if not length:
+            self._rendered.clear()
+            self._lines_kept = 0
+
+    def lines(self, block: Block) -> list[Strip]:
+        """The lines of a block, from now on among those that are kept."""
+        lines = block.lines(self.width, self.look)
+        self._lines_kept += len(lines) - self._rendered.pop(block, 0)
+        self._rendered[block] = len(lines)
+        while self._lines_kept > LINES_KEPT and len(self._rendered) > self.rows:  # no more blocks than rows are in sight
+            dropped, height = self._rendered.popitem(last=False)
+            dropped.drop_lines()
+            self._lines_kept -= height
+        return lines
 
     def place(self, y: int) -> Place | None:
         """The place at row `y`; None below the end."""
@@ -103,7 +129,7 @@ class Layout:
             for block in entry.blocks()[place.block if index == place.entry else 0 :]:
                 if missing <= 0:
                     break
-                missing -= len(block.lines(self.width, self.look))
+                missing -= len(self.lines(block))
             self.pages.touch(index)
             if missing <= 0:
                 break
@@ -116,7 +142,7 @@ class Layout:
         for block in reversed(entry.blocks()[:below]):
             if done >= lines:
                 break
-            done += len(block.lines(self.width, self.look))
+            done += len(self.lines(block))
         self.pages.touch(index)
         return done
 
@@ -129,7 +155,7 @@ class Layout:
             at_top = top is not None and index == top.entry
             for number in range(top.block if top and at_top else 0, len(blocks)):
                 skip = top.line if top and at_top and number == top.block else 0
-                lines = blocks[number].lines(self.width, self.look)
+                lines = self.lines(blocks[number])
                 marked = len(lines) - (blocks[number].gap if number == len(blocks) - 1 else 0) if index == chosen else 0
                 strips += [*map(self._marked, lines[skip:marked]), *lines[max(skip, marked) :]]
                 keys += [line_key(index, number, line) for line in range(skip, len(lines))]

@@ -6,7 +6,7 @@ identified by its entry, block and row within the block; the order is the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -14,7 +14,8 @@ from rich.style import Style
 from textual.selection import Selection
 from textual.strip import Strip
 
-from tui.transcript.look import GUTTER, Look
+from tui.transcript.blocks import Block
+from tui.transcript.look import GUTTER
 from tui.transcript.messages import Entry
 
 _BLOCK_BITS = 24
@@ -39,7 +40,7 @@ def highlight(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
     return Strip.join([strip.crop(0, left), Strip(chosen, right - left), strip.crop(right)])
 
 
-def extract(entries: Sequence[Entry], selection: Selection, width: int, look: Look) -> str:
+def extract(entries: Sequence[Entry], selection: Selection, lines_of: Callable[[Block], Sequence[Strip]]) -> str:
     """The selected text as drawn, without gutter and padding."""
     first = selection.start.y if selection.start is not None else 0
     last = selection.end.y if selection.end is not None else line_key(len(entries), 0, 0)
@@ -50,7 +51,7 @@ def extract(entries: Sequence[Entry], selection: Selection, width: int, look: Lo
                 continue
             if line_key(index, number, 0) > last:
                 return "\n".join(lines)
-            for line, strip in enumerate(block.lines(width, look)):
+            for line, strip in enumerate(lines_of(block)):
                 span = selection.get_span(line_key(index, number, line))
                 if span is not None:
                     text = strip.text.rstrip()

@@ -86,7 +86,7 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
             if entry.live or (entry.id, entry.text, entry.thinking) != (message.id, message.text, message.thinking):
                 break
             common += 1
-        self._layout.pages.cut(common)
+        self._layout.cut(common)
         for index, message in enumerate(messages):
             extra = extras.get(message.id, NO_EXTRAS)
             if index >= common:

@@ -178,7 +178,7 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """The selected text as drawn, without the gutter."""
-        return extract(self._layout.entries, selection, self._layout.width, self._layout.look), "\n"
+        return extract(self._layout.entries, selection, self._layout.lines), "\n"
 
     def _refresh_scrollbars(self) -> None:
         """Hide the scroll bar while following: it would move with every row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -49,6 +50,18 @@ def test_a_state_outlives_its_model_and_the_answer_is_that_of_a_fresh_prefill(ki
     again = driver.ask(token_prompt(longer), max_tokens=12, sampling=ODD)
     assert again.ready.cache_n == len(held.tokens)
     assert again.tokens == fresh.tokens
+
+
+def test_no_state_is_kept_by_the_engine(load: Load, driver: Driver) -> None:
+    load("dense")
+    driver.ask(token_prompt(WORDS), max_tokens=1)
+    held = take(driver.backend)
+    assert held is not None
+    put(driver.backend, held)
+    content = weakref.ref(held.state.obj)
+    take(driver.backend, most=10)  # the engine has forgotten what was asked before when it answers the next
+    del held
+    assert content() is None
 
 
 def test_a_short_or_large_state_is_not_taken(load: Load, driver: Driver) -> None:

@@ -4,6 +4,7 @@ from itertools import accumulate
 
 import pytest
 
+from engine.profiling import tokens
 from engine.profiling.records import Overhead
 from engine.profiling.tokens import TokenLog, Work
 
@@ -88,3 +89,15 @@ def test_only_what_is_near_is_compared_with() -> None:
 def test_speed_that_changed_by_chance_is_said_as_it_was() -> None:
     assert Overhead(1.0, 10.0, 11.0).words() == "cost 1.0 % of a core, tokens/s +10 %"
     assert Overhead(1.0, 10.0, 9.99).words() == "cost 1.0 % of a core, tokens/s unchanged"
+
+
+def test_only_the_latest_tokens_and_turns_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "REMEMBERED", 100)
+    monkeypatch.setattr(tokens, "TURNS_REMEMBERED", 5)
+    log = TokenLog()
+    for turn in range(20):
+        log.feed(turn, range(turn * 30, turn * 30 + 30))
+    assert log.between(0, 600).tokens == 120  # the four turns that the last hundred tokens belong to
+    for turn in range(20, 40):
+        log.feed(turn, [turn * 30])
+    assert log.between(0, 1200).tokens == 5
