@@ -41,6 +41,8 @@ class AppOptions:
     theme: str | None = None
     """Name of a theme; None picks one that suits the terminal."""
     mouse: bool = True
+    log: bool = True
+    """Save what is sent; without it the prompt's history stays in memory too."""
     low_bandwidth: bool = False
     """Send few bytes: slower flushes, jump scrolling, no animation."""
     keys: Mapping[str, Sequence[str] | str] = field(default_factory=dict)

@@ -45,7 +45,7 @@ def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, prese
 
         return known_models(config.models.folders)
 
-    return run_app(open_session, replace(options, known_models=models), terminal)
+    return run_app(open_session, replace(options, known_models=models, log=log), terminal)
 
 
 def _import_start() -> Callable[..., Awaitable[Session]]:

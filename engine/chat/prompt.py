@@ -100,15 +100,20 @@ class PromptBuilder:
     @contextmanager
     def _checked(self, check: Callable[[], None]) -> Iterator[None]:
         """Have `check` called during the preparation, and not keep it afterwards: it holds the request with its whole conversation."""
-        parts = [self.stretches, *([self._sandbox] if self._sandbox is not None else [])]
-        before = [part.check for part in parts]
+        parts: list[Stretches | TemplateProcess] = [self.stretches]
+        if self._sandbox is not None:
+            parts.append(self._sandbox)
         for part in parts:
             part.check = check
         try:
             yield
         finally:
-            for part, usual in zip(parts, before, strict=True):
-                part.check = usual
+            for part in parts:
+                part.check = _nothing
+
+
+def _nothing() -> None:
+    """Check nothing."""
 
 
 class _Preparation:

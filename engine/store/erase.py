@@ -1,4 +1,4 @@
-"""Secure deletion: rows, search index, free pages and the write-ahead log."""
+"""Secure deletion: rows, search index, free pages, the write-ahead log, and the prompt history."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.errors import StoreError
+from engine.prompt_history import forget_prompts, history_path
 from engine.store.errors import session_missing
 from engine.store.sqlite.transaction import transaction
+from engine.text import printable
 
 MERGE_PAGES = 500
 """Pages of the search index rewritten at once; other writers wait some milliseconds at most."""
@@ -36,16 +39,29 @@ def contents_of(db: sqlite3.Connection, session_id: int) -> Contents:
 
 
 def delete_sessions(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:
-    """Delete sessions with everything that belongs to them, in one transaction.
+    """Delete sessions with everything that belongs to them, in one transaction, and their messages from the prompt history.
 
-    Raises SessionMissingError when one of them doesn't exist; none is deleted then.
+    Raises:
+        SessionMissingError: One of them doesn't exist; none is deleted then.
+        StoreError: The prompt history can't be written; none is deleted then.
     """
+    _forget_prompts(db, session_ids)
     with transaction(db):
         for session_id in session_ids:
             for table in _BY_SESSION:
                 db.execute(f"DELETE FROM {table} WHERE session_id = ?", (session_id,))
             if not db.execute("DELETE FROM sessions WHERE id = ?", (session_id,)).rowcount:
                 raise session_missing(session_id)
+
+
+def _forget_prompts(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:
+    query = "SELECT text FROM messages WHERE session_id = ? AND role = 'user'"
+    texts = {text for session_id in session_ids for (text,) in db.execute(query, (session_id,))}
+    try:
+        forget_prompts(history_path(), texts)
+    except OSError as error:
+        detail = f"{printable(str(history_path()))} has its messages too, and can't be written: {printable(str(error))}"
+        raise StoreError("The session was not deleted", detail, "Free space on the disk, or make the file writable.") from error
 
 
 def merge_search_index(db: sqlite3.Connection) -> bool:

@@ -40,6 +40,7 @@ class LibraryController:
         context, session = self._context, self._context.live()
 
         def go_on(chosen: Chosen | None) -> None:
+            context.prompt.read_history()
             if chosen is not None:
                 context.run_worker(self.resume(chosen.session_id, chosen.message_id), group="resume", exclusive=True)
 

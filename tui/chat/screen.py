@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
 from engine.events import Event, Notice
-from engine.paths import state_dir
+from engine.prompt_history import history_path
 from engine.session.session import Session
 from tui.actions.bindings import OF_THE_APP, Handler, bindings_for
 from tui.actions.footer import KeyBar
@@ -37,8 +37,6 @@ from tui.transcript.transcript import Transcript
 
 if TYPE_CHECKING:
     from tui.panel.panel import Panel
-
-HISTORY_FILE = "prompts.jsonl"
 
 NOTICES = "textual-toastrack"
 """Id of Textual's container of notices."""
@@ -66,7 +64,7 @@ class ChatScreen(Screen[None]):
         self._open_session = open_session
         self._typed = typed
         self.transcript = Transcript(id="transcript")
-        self.prompt = Prompt(history=state_dir() / HISTORY_FILE, id="prompt")
+        self.prompt = Prompt(history=history_path(), remembers=program.options.log, id="prompt")
         self.status_line = StatusLine(id="status")
         self.key_bar = KeyBar(id="keys")
         context = self.context = ChatContext(program, self, self.transcript, self.prompt, self.status_line)

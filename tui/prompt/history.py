@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from engine.atomic_write import write_atomically
-
-KEPT = 1000
-"""Number of messages kept."""
-LONGEST = 100_000
-"""Characters of the longest message that is saved; longer ones are kept in memory only."""
+from engine.prompt_history import append_prompt, read_prompts
 
 
 class PromptHistory:
@@ -22,10 +14,12 @@ class PromptHistory:
     The file is read and written on a thread of its own, in the order of the calls.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, written: bool = True) -> None:
+        """`path` is the file, None for none; unless `written`, it is only read."""
         self._path = path
+        self._written = written
         self._thread = ThreadPoolExecutor(1, "history")
-        self._read_entries = self._thread.submit(self._read)
+        self._read_entries = self._submit_read()
         self._position: int | None = None
         self._draft = ""
 
@@ -36,8 +30,14 @@ class PromptHistory:
         if entries and entries[-1] == text:
             return
         entries.append(text)
-        if self._path is not None and len(text) <= LONGEST:
-            self._thread.submit(self._append, self._path, text)
+        if self._path is not None and self._written:
+            self._thread.submit(append_prompt, self._path, text)
+
+    def read_again(self) -> None:
+        """Take over what others changed in the file: what was sent in a deleted conversation is gone from it."""
+        if self._path is not None and self._written:
+            self._position = None
+            self._read_entries = self._submit_read()
 
     def close(self) -> None:
         """Wait until the file is written."""
@@ -65,35 +65,11 @@ class PromptHistory:
         self._position = None
         return self._draft
 
+    def _submit_read(self) -> Future[list[str]]:
+        path = self._path
+        return self._thread.submit(lambda: read_prompts(path) if path is not None else [])
+
     @property
     def _entries(self) -> list[str]:
         """Sent messages, oldest first; waits until the file is read."""
         return self._read_entries.result()
-
-    @staticmethod
-    def _append(path: Path, text: str) -> None:
-        with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            with open(descriptor, "a", encoding="utf-8") as file:
-                file.write(json.dumps(text) + "\n")
-
-    def _read(self) -> list[str]:
-        if self._path is None:
-            return []
-        try:
-            lines = self._path.read_text("utf-8", "replace").splitlines()
-        except OSError:
-            return []
-        entries = [entry for entry in map(_parse, lines) if entry]
-        if len(lines) > 2 * KEPT:
-            with contextlib.suppress(OSError):
-                write_atomically(self._path, "".join(json.dumps(entry) + "\n" for entry in entries[-KEPT:]).encode())
-        return entries[-KEPT:]
-
-
-def _parse(line: str) -> str:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return ""
-    return entry if isinstance(entry, str) else ""

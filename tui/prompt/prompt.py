@@ -72,13 +72,14 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
 
         text: str
 
-    def __init__(self, *, history: Path | None = None, id: str | None = None) -> None:
+    def __init__(self, *, history: Path | None = None, remembers: bool = True, id: str | None = None) -> None:
+        """`history` is the file of what was sent before; unless it `remembers`, what is sent now isn't added to it."""
         super().__init__(
             id=id, soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, placeholder="Message, or / for commands"
         )
         self.cursor_blink = False  # each blink costs bytes, and over SSH it stutters
         self.send_keys: frozenset[str] = frozenset(BY_ID["send"].keys)
-        self._history = PromptHistory(history)
+        self._history = PromptHistory(history, written=remembers)
         self._rule = EnterRule()
         self._waiting: Timer | None = None
         self._submitted = ""
@@ -102,6 +103,10 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         self._submitted = ""
         self._history.add(self._unfolded(taken))
         self.put(since)
+
+    def read_history(self) -> None:
+        """Read the history again: a conversation may have been deleted."""
+        self._history.read_again()
 
     def put(self, text: str) -> None:
         """Replace the text and move the cursor to its end."""

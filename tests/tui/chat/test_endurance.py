@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 WARM_TURNS, TURNS = 12, 12
 MOST_OBJECTS_PER_TURN = 250
-"""Allocated blocks of Python's: two messages, their pieces, the token ids, and the keys of caches are about 100; rendered lines were 600 more."""
+"""Allocated blocks of Python's: messages, their pieces, the token ids and keys of caches are about 100; rendered lines were 600 more."""
 
 
 async def turns(run: Running, count: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import OptionList
 
 from engine.backend import StopReason
-from engine.paths import state_dir
+from engine.prompt_history import history_path
 from tests.fake_backend import ENGINE_DIED, FakeBackend
 from tests.tui.host import wait_until
 from tests.tui.program import program
@@ -117,8 +117,36 @@ async def test_not_logging_is_visible() -> None:
         await run.until("not logged")
 
 
+async def test_the_prompts_of_a_deleted_session_are_gone_from_the_history(tmp_path: Path) -> None:
+    async with program(database=tmp_path / "xchat.db") as run:
+        for text in ("secret of the first session", "said in both", "and another secret"):
+            await run.send(text)
+            await run.answered()
+        await run.session.library.logged()
+        session_id = run.session.session_id
+        assert session_id is not None
+        await run.pilot.press("f2")
+        await run.until("secret of the first")
+        await run.pilot.press("alt+d")
+        await run.until("Delete this session?")
+        await run.pilot.press("right", "enter")
+        await wait_until(run.pilot, lambda: "secret" not in history_path().read_text(), "the file has forgotten")
+        await run.until("Nothing is saved yet")
+        await run.pilot.press("escape")
+        await run.pilot.press("up")
+        await run.pilot.pause()
+        assert run.chat.prompt.text == ""
+
+
+async def test_prompts_that_are_not_logged_are_not_written() -> None:
+    async with program(log=False) as run:
+        await run.send("unlogged")
+        await run.answered()
+    assert not history_path().exists()
+
+
 async def test_what_was_typed_is_remembered_in_private() -> None:
     async with program() as run:
         await run.send("remember me")
         await run.answered()
-        assert stat.S_IMODE((state_dir() / "prompts.jsonl").stat().st_mode) == 0o600
+        assert stat.S_IMODE(history_path().stat().st_mode) == 0o600

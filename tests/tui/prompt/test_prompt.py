@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from textual import events, on
 
+from engine.prompt_history import KEPT, append_prompt
 from tests.tui.host import Host, wait_until
-from tui.prompt.history import KEPT, PromptHistory
+from tui.prompt.history import PromptHistory
 from tui.prompt.prompt import Prompt
 from tui.terminal.driver import Burst
 
@@ -155,6 +156,17 @@ def test_a_history_that_cannot_be_written_is_kept_in_memory(tmp_path: Path) -> N
     history = PromptHistory(tmp_path / "no-such-folder" / "prompts.jsonl")
     history.add("text")
     assert history.back("") == "text"
+
+
+def test_what_is_not_to_be_written_is_kept_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    append_prompt(path, "before")
+    history = PromptHistory(path, written=False)
+    history.add("unlogged")
+    history.close()
+    assert history.back("") == "unlogged"
+    assert history.back("") == "before"
+    assert "unlogged" not in path.read_text()
 
 
 async def test_what_is_typed_while_a_message_is_being_taken_stays(app: PromptHost) -> None:

@@ -1,0 +1,77 @@
+"""The file of the messages that were sent, which the prompt walks back through: a JSON string on each line, readable by its owner only.
+
+All of it blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from engine import paths
+from engine.atomic_write import write_atomically
+
+KEPT = 1000
+"""Older messages are forgotten."""
+LONGEST = 100_000
+"""Longer messages are not written."""
+
+
+def history_path() -> Path:
+    """The file of this person."""
+    return paths.state_dir() / "prompts.jsonl"
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The last messages, oldest first; none when the file is missing or can't be read. A file grown long is cut."""
+    lines = _lines(path)
+    prompts = [prompt for prompt in map(_parse, lines) if prompt]
+    if len(lines) > 2 * KEPT:
+        with contextlib.suppress(OSError):
+            _write(path, prompts[-KEPT:])
+    return prompts[-KEPT:]
+
+
+def append_prompt(path: Path, text: str) -> None:
+    """Add a message; without a folder that can be written, nothing happens."""
+    if len(text) > LONGEST:
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with open(descriptor, "a", encoding="utf-8") as file:
+            file.write(json.dumps(text) + "\n")
+
+
+def forget_prompts(path: Path, texts: Collection[str]) -> None:
+    """Remove messages by their text, for a conversation that is deleted.
+
+    Raises:
+        OSError: The file can't be replaced.
+    """
+    gone = {text.strip() for text in texts}
+    prompts = [prompt for prompt in map(_parse, _lines(path)) if prompt]
+    kept = [prompt for prompt in prompts if prompt.strip() not in gone]
+    if len(kept) < len(prompts):
+        _write(path, kept)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+def _write(path: Path, prompts: list[str]) -> None:
+    write_atomically(path, "".join(json.dumps(prompt) + "\n" for prompt in prompts).encode())
+
+
+def _parse(line: str) -> str:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return ""
+    return entry if isinstance(entry, str) else ""
