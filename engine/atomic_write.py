@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,26 +11,52 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give an empty file beside `path`, readable by its owner only, that takes the place of `path` when the block ends.
+def replacing(path: Path, *, named: bool = False) -> Iterator[Path]:
+    """Give an empty file, readable by its owner only, that takes the place of `path` when the block ends.
 
-    When the block raises, the file is removed and `path` is untouched.
+    When the block raises, the file is removed and `path` is untouched. The file has no name where the system offers that, so that even
+    a killed program leaves nothing; what is given is then its path below `/proc`. With `named` it always has one, beside `path`.
 
     Raises OSError when the folder is missing, or the disk refuses.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
-    temporary = Path(name)
+    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
+    handle = None if named else _nameless(path.parent)
     try:
+        if handle is None:
+            handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+            beside = temporary = Path(name)
+        else:
+            temporary = Path(f"/proc/self/fd/{handle}")
         try:
             yield temporary
             os.fsync(handle)
+            if temporary != beside:
+                _link(temporary, beside)
         finally:
             os.close(handle)
-        temporary.replace(path)
+        beside.replace(path)
     except BaseException:
         with suppress(OSError):
-            temporary.unlink()
+            beside.unlink()
         raise
+
+
+def _nameless(folder: Path) -> int | None:
+    """A file without a name in a folder; None where there can't be one."""
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600) if os.path.isdir("/proc/self/fd") else None
+    except (AttributeError, OSError):
+        return None
+
+
+def _link(nameless: Path, name: Path) -> None:
+    folder = os.open(name.parent, os.O_PATH | os.O_CLOEXEC)
+    try:
+        os.link(
+            nameless, name.name, src_dir_fd=folder, dst_dir_fd=folder
+        )  # without the folders, link(2) would not follow the one below /proc
+    finally:
+        os.close(folder)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

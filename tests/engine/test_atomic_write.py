@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,29 @@ def test_nothing_else_makes_temporary_files_of_its_own() -> None:
         ["git", "grep", "-l", "mkstemp", "--", "engine", "tui"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert found == ["engine/atomic_write.py"]
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without a name are Linux's")
+def test_a_program_killed_while_it_writes_leaves_nothing(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from engine.atomic_write import replacing
+with replacing(Path(sys.argv[1])) as temporary, temporary.open("w") as out:
+    out.write("private")
+    out.flush()
+    os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "export.csv")], cwd=ROOT, check=False)
+    assert killed.returncode == -9
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_file_with_and_without_a_name_is_put_in_place(tmp_path: Path, named: bool) -> None:
+    before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+    with replacing(tmp_path / "file", named=named) as temporary:
+        temporary.write_bytes(b"data")
+    assert (tmp_path / "file").read_bytes() == b"data"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    assert len(os.listdir("/proc/self/fd") if before else []) == len(before)

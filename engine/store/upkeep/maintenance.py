@@ -125,7 +125,7 @@ def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progr
         raise StoreError(f"{path} can't be copied", "There is no such file.", "It is made when the first session is saved.")
     try:
         with (
-            replacing(target) as temporary,
+            replacing(target, named=True) as temporary,  # SQLite opens it by its name
             closing(open_reader(path)) as source,
             closing(sqlite3.connect(temporary, isolation_level=None)) as copy,
         ):
