@@ -150,6 +150,10 @@ class Journal:
                 for wait in waits:
                     wait.cancel()
 
+    async def saved(self) -> None:
+        """Wait until everything queued is in the database, however long it refuses."""
+        await self._jobs.join()
+
     async def close(self) -> None:
         """Write the queued jobs and close the database, each within CLOSE_TIMEOUT_S."""
         if self._worker is None:

@@ -47,6 +47,10 @@ class Library:
         """Wait until everything so far is in the database."""
         await self._journal.drain()
 
+    async def saved(self) -> None:
+        """Wait until everything so far is in the database, however long it refuses."""
+        await self._journal.saved()
+
     async def regressions(self, turn: TurnRecord) -> tuple[Regression, ...]:
         """The figures in which a finished turn was clearly slower than earlier clean turns on this host."""
         await self.logged()

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,9 +20,15 @@ from engine.llama.redirect import redirect_native_output
 from engine.paths import log_path
 from engine.session.open import first_model, open_session
 from engine.session.session import Session
+from engine.store.errors import StoreLockedError
 from tui.actions.registry import action_names
 from tui.cli.output import guarded, write_json_text
 from tui.cli.preset_flags import add_preset_flags, preset_of
+
+LOCK_NOTICE_S = 0.5
+"""A database that is locked for longer is reported."""
+LOCK_WAIT_S = 30.0
+"""Longest wait for a locked database before the answer is given up."""
 
 EXAMPLES = """\
 examples:
@@ -79,7 +86,21 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
         await session.load(model, preset, force=options.force)
         return await converse(session, prompt, as_json=options.json)
     finally:
+        await wait_for_lock(session)
         await session.close()
+
+
+async def wait_for_lock(session: Session) -> None:
+    """Wait while another program locks the database, at most LOCK_WAIT_S or until a signal: what isn't saved at the end is lost."""
+    saving = asyncio.ensure_future(session.library.saved())
+    await asyncio.wait([saving], timeout=LOCK_NOTICE_S)
+    if not saving.done() and isinstance(session.logging_error, StoreLockedError):
+        sys.stderr.write(f"xchat: waiting for the database to be unlocked, at most {LOCK_WAIT_S:.0f} s; Ctrl+C ends xchat at once\n")
+        on_signals(saving.cancel)
+        await asyncio.wait([saving], timeout=LOCK_WAIT_S)
+        if saving.cancelled() or not saving.done():
+            sys.stderr.write("xchat: the database is still locked: this answer was not saved\n")
+    saving.cancel()
 
 
 def names_of(config: Config) -> dict[str, ActionNames]:
@@ -124,7 +145,7 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
     if session.logging_error is not None:
         report(LoggingChanged(False, session.logging_error))
     session.subscribe(on_event)
-    stop_on_signals(session)
+    on_signals(session.stop)
     session.send(prompt)
     end = await finished
     if unwritten is not None:
@@ -137,11 +158,11 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
     return exit_code(end)
 
 
-def stop_on_signals(session: Session) -> None:
-    """Stop the answer on SIGINT, SIGTERM and SIGHUP, unless the signal is ignored, as SIGHUP is under nohup."""
+def on_signals(stop: Callable[[], object]) -> None:
+    """Call `stop` on SIGINT, SIGTERM and SIGHUP; except ignored ones, as SIGHUP is under nohup."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(number, session.stop)
+            asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 def exit_code(end: TurnFinished) -> int:
