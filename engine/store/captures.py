@@ -20,7 +20,7 @@ import msgspec
 from engine.errors import CaptureError, StoreError, UsageError
 from engine.profiling.records import CaptureMode, CaptureRecord, Overhead, ThreadLane
 from engine.profiling.stacks import MAX_BYTES, FoldedStacks, parse_folded
-from engine.store.errors import explain
+from engine.store.errors import UNREADABLE, explain
 from engine.store.rows import insert
 from engine.store.sqlite.connect import open_reader, open_writer
 from engine.store.sqlite.transaction import transaction
@@ -124,7 +124,7 @@ def _on(connect: Callable[[Path], sqlite3.Connection], path: Path, job: Callable
     with closing(connect(path)) as db:
         try:
             return job(db)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise explain(error, path) from error
 
 

@@ -66,10 +66,18 @@ def swapped(path: Path) -> StoreSwappedError:
     return StoreSwappedError(f"{path} was replaced or deleted while it was open", detail, "New messages are saved in a file of that name.")
 
 
-def explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What the sqlite3 module raises of a file: it also fails to decode SQLite's own message where that quotes a damaged schema."""
+REFUSED = (*UNREADABLE, OSError)
+"""And what the file system raises."""
+
+
+def explain(error: sqlite3.Error | UnicodeDecodeError | OSError, path: Path) -> StoreError:
     """Explain an error of SQLite or the file system about the database at `path`."""
     if isinstance(error, OSError):
         return _explain_os(error, path)
+    if isinstance(error, UnicodeDecodeError):
+        return StoreDamagedError(f"{path} is damaged", "Its schema can't be read.", REPAIR)
     # Extended codes carry the cause in the high bits; the low byte is the class.
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if code == sqlite3.SQLITE_NOTADB:
@@ -95,7 +103,7 @@ _LOCKED: _Text = (
     "Close that program, then try again.",
 )
 _FULL: _Text = (StoreFullError, "There is no room left for {path}", "{error}", "Free some disk space, or delete old sessions.")
-_UNKNOWN: _Text = (StoreError, "{path} can't be used", "{error}", "`xchat db check` looks for damage.")
+_UNKNOWN: _Text = (StoreError, "{path} can't be used", "{error}", f"`xchat db check` looks for damage. {REPAIR}")
 
 _BY_CODE: dict[int, _Text] = {
     sqlite3.SQLITE_BUSY: _LOCKED,

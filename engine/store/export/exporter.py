@@ -13,7 +13,7 @@ from typing import TextIO
 
 from engine.atomic_write import replacing
 from engine.errors import StoreError, UsageError
-from engine.store.errors import StoreFullError, TargetExistsError, explain
+from engine.store.errors import UNREADABLE, StoreFullError, TargetExistsError, explain
 from engine.store.export.llama_bench import Dialect, rows_of_turns, write_llama_bench
 from engine.store.export.page import write_html, write_markdown
 from engine.store.export.rowformats import write_csv, write_json, write_jsonl
@@ -138,7 +138,7 @@ def export_to_stream(database: Path, export: Export, out: TextIO, *, progress: P
             if progress is not None:
                 table = replace(table, rows=_counted(table, progress))
             _write(out, db, table, export, heading)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise explain(error, database) from error
 
 

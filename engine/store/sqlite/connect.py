@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from engine.errors import StoreError
-from engine.store.errors import StoreUnusableError, explain
+from engine.store.errors import REFUSED, StoreUnusableError, explain
 from engine.store.schema.migrations import VERSION, check_ours, migrate, refuse_newer
 from engine.store.sqlite.pragmas import BALANCED, Profile
 
@@ -41,7 +41,7 @@ def open_writer(path: Path, profile: Profile = BALANCED) -> sqlite3.Connection:
         except BaseException:
             db.close()
             raise
-    except (sqlite3.Error, OSError) as error:
+    except REFUSED as error:
         raise explain(error, path) from error
     return db
 
@@ -63,7 +63,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
             db.execute(f"PRAGMA {name}={BALANCED.values[name]}")
         db.execute("PRAGMA query_only=ON")
         db.create_function("casefold", 1, str.casefold, deterministic=True)
-    except (sqlite3.Error, OSError) as error:
+    except REFUSED as error:
         raise explain(error, path) from error
     return db
 

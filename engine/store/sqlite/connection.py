@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 import aiosqlite
 
 from engine.errors import StoreError
-from engine.store.errors import explain, swapped
+from engine.store.errors import REFUSED, explain, swapped
 
 Result = TypeVar("Result")
 
@@ -39,7 +39,7 @@ class Connection:
         except BaseException as error:
             # aiosqlite ends its thread without waiting for it, and the thread still wants to tell this loop so.
             await asyncio.to_thread(connection._db._thread.join)
-            if isinstance(error, sqlite3.Error | OSError):
+            if isinstance(error, REFUSED):
                 raise explain(error, path) from error
             raise
         connection._identity = _identity(path)
@@ -61,7 +61,7 @@ class Connection:
 
         try:
             return cast(Result, await self._db._execute(checked, self._db._conn))  # type: ignore[no-untyped-call]
-        except (sqlite3.Error, OSError) as error:
+        except REFUSED as error:
             raise explain(error, self._path) from error
         except OverflowError as error:
             raise StoreError(f"A number is too large for {self._path}", str(error)) from error

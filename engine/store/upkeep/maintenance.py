@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.atomic_write import replacing
 from engine.errors import StoreError
 from engine.store.erase import empty_log
-from engine.store.errors import TargetExistsError, explain
+from engine.store.errors import REFUSED, UNREADABLE, TargetExistsError, explain
 from engine.store.schema.migrations import version_of
 from engine.store.sqlite.connect import open_reader, open_writer, wal_path
 from engine.store.sqlite.pragmas import BALANCED, Profile
@@ -83,7 +83,7 @@ def stats(path: Path) -> DatabaseStats:
                 newest_ms=newest,
                 journal_mode=str(db.execute("PRAGMA journal_mode").fetchone()[0]),
             )
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise explain(error, path) from error
 
 
@@ -135,7 +135,7 @@ def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progr
             source.backup(copy, pages=BACKUP_PAGES, progress=_pages_done(progress))
             # One file is all there is to carry away.
             copy.execute("PRAGMA journal_mode = DELETE")
-    except (sqlite3.Error, OSError) as error:
+    except REFUSED as error:
         raise explain(error, target) from error
     return target
 
@@ -153,7 +153,7 @@ def vacuum(path: Path, profile: Profile = BALANCED) -> tuple[int, int]:
             db.execute("PRAGMA optimize")
             empty_log(db)
             return before, _size(path)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise explain(error, path) from error
 
 

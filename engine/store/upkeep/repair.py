@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from engine.errors import StoreError, UsageError
-from engine.store.errors import StoreLockedError, explain
+from engine.store.errors import UNREADABLE, StoreLockedError, explain
 from engine.store.sqlite.connect import open_writer, wal_path
 from engine.store.sqlite.transaction import transaction
 
@@ -71,7 +71,7 @@ def repair(path: Path, target: Path) -> RepairReport:
                 db.execute("PRAGMA foreign_keys = OFF")
                 tables = tuple(_salvage(source, db, name) for name in ORDER)
                 adopted = _adopt_orphans(db)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise explain(error, target) from error
     return RepairReport(target, tables, adopted)
 
@@ -118,7 +118,7 @@ def _open_damaged(path: Path) -> sqlite3.Connection:
         # The cells of a page are checked when they are read, so that a broken page is an error and never a wrong row.
         db.execute("PRAGMA cell_size_check = ON")
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         db.close()
         raise explain(error, path) from error
     db.text_factory = lambda raw: raw.decode("utf-8", "replace")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.records import SessionInfo
 from engine.store.erase import delete_sessions, empty_log, merge_search_index
-from engine.store.errors import explain
+from engine.store.errors import UNREADABLE, explain
 from engine.store.queries import sessions
 from engine.store.sqlite.connect import open_reader, open_writer
 from engine.store.sqlite.pragmas import BALANCED, Profile
@@ -69,7 +69,7 @@ def preview(path: Path, rule: RetentionRule, now_ms: int) -> RetentionPlan:
     with closing(open_reader(path)) as db:
         try:
             return _plan(db, rule, now_ms)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise explain(error, path) from error
 
 
@@ -93,7 +93,7 @@ def apply(path: Path, plan: RetentionPlan, profile: Profile = BALANCED, progress
                 db.execute("VACUUM")
                 empty_log(db)
             return deleted
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise explain(error, path) from error
 
 
