@@ -77,16 +77,20 @@ with replacing(Path(sys.argv[1])) as temporary, temporary.open("w") as out:
     out.flush()
     os.kill(os.getpid(), 9)
 """
-    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "export.csv")], cwd=ROOT, check=False)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    killed = subprocess.run([sys.executable, "-c", code, str(folder / "export.csv")], cwd=ROOT, check=False)
     assert killed.returncode == -9
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_file_with_and_without_a_name_is_put_in_place(tmp_path: Path, named: bool) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
     before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
-    with replacing(tmp_path / "file", named=named) as temporary:
+    with replacing(folder / "file", named=named) as temporary:
         temporary.write_bytes(b"data")
-    assert (tmp_path / "file").read_bytes() == b"data"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    assert (folder / "file").read_bytes() == b"data"
+    assert [entry.name for entry in folder.iterdir()] == ["file"]
     assert len(os.listdir("/proc/self/fd") if before else []) == len(before)
