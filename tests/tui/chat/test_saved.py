@@ -131,7 +131,7 @@ async def test_the_prompts_of_a_deleted_session_are_gone_from_the_history(tmp_pa
         await run.until("Delete this session?")
         await run.pilot.press("right", "enter")
         await wait_until(run.pilot, lambda: "secret" not in history_path().read_text(), "the file has forgotten")
-        await run.until("Nothing is saved yet")
+        await run.until("No sessions yet.")
         await run.pilot.press("escape")
         await run.pilot.press("up")
         await run.pilot.pause()
