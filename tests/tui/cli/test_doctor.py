@@ -26,7 +26,7 @@ def test_every_check_is_in_the_json(xchat: Run) -> None:
 
 def test_a_missing_model_is_refused_only_when_it_was_asked_for(xchat: Run, tmp_path: Path) -> None:
     assert xchat("doctor", "-m", tmp_path / "none.gguf").code == 3
-    (tmp_path / "home/config/xchat").mkdir(parents=True)
+    (tmp_path / "home/config/xchat").mkdir(parents=True, exist_ok=True)
     (tmp_path / "home/config/xchat/config.toml").write_text('model = "/none.gguf"\n')
     ran = xchat("doctor", *QUICK)
     assert ran.code == 0
