@@ -90,7 +90,7 @@ def test_a_theme_of_the_persons_own_is_found_and_replaces_one_of_the_same_name(o
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (('primary = "#7aa2d6"', 'primary = "bleu"'), r"palette\.primary = 'bleu' is no colour"),
+        (('primary = "#7aa2d6"', 'primary = "bleu"'), r"palette\.primary = 'bleu' is not a colour"),
         (('muted = "#8d95a3"', 'mutd = "#8d95a3"'), r"colours\.mutd is unknown"),
         (('muted = "#8d95a3"', 'muted = "ansi_red"'), r"colours\.muted = 'ansi_red' must be an exact colour"),
         (('scrollbar = "#363d49"', 'scrolbar = "#363d49"'), r"textual\.scrolbar is unknown"),

@@ -47,6 +47,7 @@ class FirstScreen(Screen[None]):
         with Container(id="desk"):
             yield Static(Content("\n".join(welcome(self._keymap))), id="greeting")
             yield Container(id="panel-place")
+        yield Container(id="strip-place")
         yield self.prompt
         yield StatusLine(id="status")
         yield KeyBar(id="keys")

@@ -24,6 +24,8 @@ ROOM_CSS = """
 
     #desk { height: 1fr; layout: vertical; }
     #panel-place { display: none; }
+    #strip-place { display: none; height: 1; }
+    &.-strip #strip-place { display: block; }
     &.-beside #desk { layout: horizontal; }
     &.-beside #panel-place { display: block; width: 38%; max-width: 74; border-left: solid $rule; padding: 0 1; }
     &.-wide.-beside #panel-place { width: 82; max-width: 82; }
@@ -50,6 +52,8 @@ def arrange(screen: Screen[None], *, panel: bool, over: bool = False) -> bool:
     screen.set_class(panel and below, "-below")
     screen.set_class(over and not (beside or below), "-over")
     screen.set_class(rows < SHORT_ROWS, "-short")
+    visible = screen.has_class("-beside") or screen.has_class("-below") or screen.has_class("-over")
+    screen.set_class(not visible and rows >= SHORT_ROWS, "-strip")
     screen.set_class(columns < NARROW_COLUMNS, "-narrow")
     return beside or below
 

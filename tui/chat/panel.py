@@ -20,6 +20,7 @@ from tui.text import wording
 
 if TYPE_CHECKING:
     from tui.panel.panel import Panel
+    from tui.panel.strip import PanelStrip
 
 REMOTE_TICK_S = 1.0
 """Sampling interval over a remote connection."""
@@ -42,6 +43,8 @@ class PanelController:
         self._fed_s = 0.0
         self.widget: Panel | None = None
         """The panel, once it is mounted."""
+        self.strip: PanelStrip | None = None
+        """Its figures in one row, shown while the panel is not."""
         self.pacing = PacingController(context, remote=remote, low_bandwidth=low_bandwidth, slow_changed=self._slow_changed)
 
     async def mount(self) -> None:
@@ -49,6 +52,7 @@ class PanelController:
         from tui.drawing.braille import glyphs_for
         from tui.panel.arrangements import Arrangements
         from tui.panel.panel import Panel
+        from tui.panel.strip import PanelStrip
 
         context, session, program = self._context, self._context.live(), self._context.program
         instruments = session.instruments
@@ -56,8 +60,11 @@ class PanelController:
         if self._remote:
             instruments.tick_s = REMOTE_TICK_S
         await instruments.publish(program.options.prometheus_port)
+        glyphs = glyphs_for(braille=program.terminal.braille, unicode=program.terminal.unicode)
+        self.strip = PanelStrip(glyphs=glyphs, id="strip")
+        await context.screen.query_one("#strip-place").mount(self.strip)
         self.widget = Panel(
-            glyphs=glyphs_for(braille=program.terminal.braille, unicode=program.terminal.unicode),
+            glyphs=glyphs,
             sweep=self.pacing.slow,
             arrangements=await asyncio.to_thread(Arrangements, state_dir() / PANEL_FILE),
             pane_keys=program.keymap.keys["toggle_pane"],
@@ -141,6 +148,8 @@ class PanelController:
         if panel is not None and panel.is_attached and not self._text_first(now_s):
             self._fed_s = now_s
             panel.show(snapshot)
+            if self.strip is not None:
+                self.strip.show(snapshot)
             if panel.drawn_ms is not None:
                 self._context.live().instruments.meter.drawn(panel.drawn_ms)
         self._show_title()

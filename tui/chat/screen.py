@@ -140,6 +140,7 @@ class ChatScreen(Screen[None]):
         with Container(id="desk"):
             yield self.transcript
             yield Container(id="panel-place")
+        yield Container(id="strip-place")
         yield self.prompt
         yield self.status_line
         yield self.key_bar

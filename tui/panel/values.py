@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from engine.host.value import Unavailable
 from engine.metrics.figures import BY_ID, FIGURES
 from engine.metrics.figures.figure import Figure
-from engine.metrics.snapshot import Snapshot
+from engine.metrics.snapshot import Phase, Snapshot
 from tui.drawing.rows import Cell, Role, Row, cells, reading, written
 
 
@@ -15,6 +15,15 @@ def shown(now: Snapshot, name: str) -> str:
     """Format a figure with its unit."""
     figure = BY_ID[name]
     return written(figure.read(now), figure.unit)
+
+
+def speed(now: Snapshot) -> tuple[str, str]:
+    """The speed of what goes on with the word for it: of the last second, of the prefill, or of the last turn, which is named."""
+    if now.phase is Phase.PREFILL:
+        return "prefill", shown(now, "prompt_per_second")
+    if now.phase.in_turn:
+        return "", shown(now, "tokens_per_second")
+    return "last turn" if now.speed.mean is not None else "", shown(now, "predicted_per_second")
 
 
 def pair(now: Snapshot, name: str, sign: str = "", role: Role = Role.LABEL) -> Cell:

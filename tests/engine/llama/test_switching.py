@@ -165,7 +165,7 @@ async def test_the_same_file_loaded_again_answers_with_its_own_vocabulary(talk: 
     """A freed model's vocabulary may only be remembered, never asked: that ended the process."""
 
     def vocabulary() -> LlamaVocabulary:
-        return talk.session._backend._compute._loaded.model.vocabulary  # type: ignore[attr-defined, no-any-return]
+        return talk.session.slot.backend._compute._loaded.model.vocabulary  # type: ignore[attr-defined, no-any-return]
 
     await talk.ask("hello")
     for repack in (False, True):

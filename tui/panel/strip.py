@@ -1,0 +1,147 @@
+"""The panel in one row above the prompt, for where the panel itself has no room or is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+
+from engine.host.value import known
+from engine.metrics.history import Window
+from engine.metrics.snapshot import EMPTY, Phase, Snapshot
+from tui.drawing.braille import Glyphs, spark
+from tui.drawing.look import look
+from tui.drawing.ready_lines import ReadyLines
+from tui.drawing.rows import Role, Row, Run, bar, changed_span, fit, level, text_of
+from tui.panel.values import shown, speed
+
+GAP = 2
+"""Blanks between two figures."""
+PULSE = (8, 40)
+"""Fewest and most cells of the curve of the speed."""
+BAR_CELLS = 5
+OTHERS_PCT = 20.0
+"""From this share of all cores on, other programs are marked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A figure of the strip."""
+
+    importance: int
+    """From 0; the least important goes first when there is no room."""
+    runs: Row
+
+
+def strip_row(now: Snapshot, width: int, glyphs: Glyphs) -> Row:
+    """What is known, as far as it fits; the curve takes the room that is left. Unknown figures are left out."""
+    parts = list(_parts(now))
+    while len(parts) > 1 and _width(parts) > width - 3 - PULSE[0]:
+        parts.remove(max(parts, key=lambda part: part.importance))
+    pulse = _pulse(now, min(PULSE[1], max(0, width - 3 - _width(parts))), glyphs)
+    first, *others = parts
+    runs: list[Run] = [(" ", Role.TEXT), *first.runs, *([(" ", Role.TEXT), (pulse, Role.FIRST)] if pulse.strip() else [])]
+    for part in others:
+        runs += [(" " * GAP, Role.TEXT), *part.runs]
+    return fit(tuple(runs), width)
+
+
+def _width(parts: Sequence[Part]) -> int:
+    return sum(len(text_of(part.runs)) for part in parts) + GAP * (len(parts) - 1)
+
+
+def _parts(now: Snapshot) -> Iterator[Part]:
+    yield Part(0, _speed(now))
+    if now.waterfall is not None:
+        yield Part(4, (("TTFT ", Role.LABEL), (shown(now, "ttft_ms"), Role.VALUE)))
+    context = now.context
+    if context.n_ctx and context.share is not None:
+        role = level(context.share, 0.8, 0.95)
+        yield Part(1, (("ctx ", Role.LABEL), *bar(context.share, BAR_CELLS, role), (f" {context.share * 100:.0f} %", _valued(role))))
+    if now.host is not None:
+        total, available = known(now.host.memory.total), known(now.host.memory.available)
+        if total and available is not None:
+            used = total - available
+            role = _valued(level(used / total, 0.8, 0.95))
+            yield Part(3, (("RAM ", Role.LABEL), (f"{used / 1e9:.1f}/{total / 1e9:.0f} GB", role)))
+        others = known(now.host.cpu.others_pct) or 0.0
+        busy = Role.WARNING if others >= OTHERS_PCT else Role.VALUE
+        if known(now.host.cpu.machine_pct) is not None:
+            taken = f", others {others:.0f} %" if busy is Role.WARNING else ""
+            yield Part(2, (("CPU ", Role.LABEL), (f"{shown(now, 'cpu_machine_pct')}{taken}", busy)))
+    if now.alerts:
+        yield Part(1, ((f"{len(now.alerts)} alert{'s' if len(now.alerts) > 1 else ''}", Role.BAD),))
+
+
+def _valued(role: Role) -> Role:
+    """The role of a number whose bar has this role."""
+    return Role.VALUE if role is Role.FIRST else role
+
+
+def _speed(now: Snapshot) -> Row:
+    if now.phase is Phase.LOADING:
+        return (("loading ", Role.LABEL), (f"{now.loading * 100:.0f} %", Role.VALUE))
+    label, value = speed(now)
+    if now.phase.in_turn or now.speed.mean is not None:
+        return ((f"{label} ".lstrip(), Role.LABEL), (f"{value:>9}", Role.GOOD if now.phase.in_turn else Role.VALUE))
+    return ((now.phase.value, Role.LABEL),)
+
+
+def _pulse(now: Snapshot, cells: int, glyphs: Glyphs) -> str:
+    trace = now.traces.get(Window.MINUTE, {}).get("tokens_per_second")
+    values = trace.values[-cells:] if trace is not None and cells >= PULSE[0] else ()
+    highest = max((value for value in values if value is not None), default=0.0)
+    return f"{spark(values, high=highest, glyphs=glyphs):<{cells}}"
+
+
+class PanelStrip(ReadyLines):
+    """Shows one snapshot per tick, and repaints the cells that changed."""
+
+    DEFAULT_CSS = """
+    PanelStrip { height: 1; width: 1fr; background: $background; }
+    """
+
+    def __init__(self, *, glyphs: Glyphs = Glyphs.BRAILLE, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._glyphs = glyphs
+        self._snapshot = EMPTY
+        self._row: Row = ()
+        self._look: Mapping[Role, Style] = {}
+
+    def on_mount(self) -> None:
+        """Follow the theme."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._restyle())
+
+    def on_resize(self) -> None:
+        """Draw at the new width."""
+        self._restyle()
+
+    def on_show(self) -> None:
+        """Draw what came while the strip was hidden."""
+        self._restyle()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show these figures. Costs nothing while the strip is hidden."""
+        self._snapshot = snapshot
+        if not self.is_on_screen or not self._look:
+            return
+        row = strip_row(snapshot, self.size.width, self._glyphs)
+        span = changed_span(self._row, row, self.size.width)
+        self._row = row
+        if span is not None:
+            self.refresh(Region(span[0], 0, span[1], 1))
+
+    def render_line(self, y: int) -> Strip:
+        """The row."""
+        if y or not self._look:
+            return Strip.blank(self.size.width, self.rich_style)
+        return Strip([Segment(text, self._look[role]) for text, role in self._row])
+
+    def _restyle(self) -> None:
+        self._look = look(self.app.theme_variables, self.rich_style)
+        self._row = strip_row(self._snapshot, self.size.width, self._glyphs) if self.size.width else ()
+        self.refresh()
