@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from engine.backend import EngineInfo
 from engine.config import Config
 from engine.doctor.machine import Machine
 from engine.errors import XchatError
@@ -37,3 +38,19 @@ def parts_of_model(ref: ModelRef) -> tuple[Path, ...]:
     """The files of a model; none where it has no file here. Raises ModelError when they can't be found."""
     path = builtin.file_of(ref)
     return whole_parts(path.expanduser().absolute()) if path is not None else ()
+
+
+def machine_of(engine: EngineInfo | None, environ: Mapping[str, str]) -> Machine:
+    """The machine of this process with the model that is loaded in it; reads files, so it belongs on a thread."""
+    path = engine.model.path if engine is not None else None
+    try:
+        parts, reason = whole_parts(path) if path is not None else (), "no model is loaded from this machine"
+    except XchatError as error:
+        parts, reason = (), str(error)
+    if engine is None or not engine.library:
+        return Machine(environ=environ, model=parts, no_model=reason)
+    from engine.llama.native import supports_offload
+
+    return Machine(
+        environ=environ, model=parts, no_model=reason, system_info=engine.system_info, library=engine.library, offloads=supports_offload()
+    )

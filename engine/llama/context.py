@@ -43,13 +43,16 @@ ABORTED: Final = 2
 class Context:
     """The native context of one model. For the compute thread only."""
 
-    def __init__(self, model: Model, preset: Preset, *, n_seq: int, threads: int, threads_batch: int, log: NativeLog) -> None:
-        """Make a context for `n_seq` sequences, each with a window of its own.
+    def __init__(
+        self, model: Model, preset: Preset, *, n_seq: int, threads: int, threads_batch: int, log: NativeLog, outputs: int | None = None
+    ) -> None:
+        """Make a context for `n_seq` sequences, each with a window of its own, and logits of `outputs` tokens a call (one a sequence).
 
         Raises EngineError when the settings don't fit the model, or memory is short.
         """
         self.model = model
         self.n_seq = n_seq
+        self._outputs_max = outputs or n_seq
         self._abort_flag = ctypes.create_string_buffer(8)
         params = lib.llama_context_default_params()
         params.n_ctx = window_of(preset, model.file.facts) * n_seq
@@ -58,7 +61,7 @@ class Context:
         params.n_seq_max = n_seq
         params.kv_unified = n_seq == 1
         # Without it the output buffer is made for n_batch rows of the whole vocabulary.
-        params.n_outputs_max = n_seq
+        params.n_outputs_max = self._outputs_max
         params.swa_full = False
         params.flash_attn_type = _FLASH[preset.flash_attn]
         params.type_k = _KV_TYPES[preset.type_k]
@@ -126,7 +129,7 @@ class Context:
         for part in parts:
             begin, end = end, end + len(part.tokens)
             outputs += part.wants_logits
-            if begin == end or end > self.n_batch or not 0 <= part.seq < self.n_seq or outputs > self.n_seq:
+            if begin == end or end > self.n_batch or not 0 <= part.seq < self.n_seq or outputs > self._outputs_max:
                 raise EngineError("A batch does not fit the context", f"{end} tokens with {outputs} outputs")
             if end - begin == 1:
                 batch.token[begin] = part.tokens[0]
@@ -142,6 +145,10 @@ class Context:
                 batch.seq_id[index][0] = part.seq
         batch.n_tokens = end
         return int(lib.llama_decode(self.pointer, batch))
+
+    def wait(self) -> None:
+        """Wait until the last call is computed."""
+        lib.llama_synchronize(self.pointer)
 
     def settle(self) -> None:
         """Wait for the library after an aborted call; the next call would be charged with its tokens otherwise."""
@@ -178,7 +185,7 @@ class Context:
             use["weights_repacked" if "REPACK" in name else "weights"] += model
             use["kv"] += context
             use["compute"] += compute
-        use["output"] = self.n_seq * self.model.vocabulary.n_vocab * np.dtype(np.float32).itemsize
+        use["output"] = self._outputs_max * self.model.vocabulary.n_vocab * np.dtype(np.float32).itemsize
         return use
 
 

@@ -282,6 +282,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("turn_charts", ("c",), "Charts", "Open the charts full-screen, with axes and a cursor", _MEASURE, Scope.TURNS),
     Action("compare_session", ("o",), "Other session", "Compare with another session", _MEASURE, Scope.TURNS),
     Action("compare_settings", ("p",), "Other settings", "Compare with another quant or preset", _MEASURE, Scope.TURNS),
+    Action("doctor", (), "Doctor", "Check what this machine does to the engine, and what to do", _MEASURE, slash=("doctor",)),
     Action("native_log", ("alt+l",), "Log", "Show the log of the native library", _MEASURE, slash=("log",)),
     Action("palette", ("ctrl+p",), "Commands", "Find a command by its name", _PROGRAM, slash=("commands",), footer=True),
     Action("theme", ("alt+t",), "Theme", "Pick a theme", _PROGRAM, slash=("theme",), argument="NAME", with_argument="Use this theme"),

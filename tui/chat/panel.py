@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -72,6 +73,15 @@ class PanelController:
         )
         await context.screen.query_one("#panel-place").mount(self.widget)
         instruments.subscribe(lambda snapshot: context.screen.call_later(self._show, snapshot))
+
+    def doctor(self) -> None:
+        """Check what this machine does to the engine."""
+        from engine.doctor.here import machine_of
+        from tui.lab.doctor import DoctorScreen
+
+        session = self._context.session
+        engine = session.engine if session is not None else None
+        self._context.open(DoctorScreen(partial(machine_of, engine, os.environ), self._context.program.copy))
 
     def on_event(self, event: Event) -> None:
         """Handle an event of the session."""

@@ -130,6 +130,7 @@ class ChatScreen(Screen[None]):
             "more_threads": lambda: live().switching.more_threads(1),
             "switch_back": switching.back,
             "toggle_panel": panel.toggle,
+            "doctor": panel.doctor,
             "capture": profiling.capture,
             "capture_mode": profiling.capture_mode,
             "flame": profiling.flame,

@@ -10,7 +10,7 @@ import pytest
 from engine.doctor.registry import CHECKS, examine
 from tests.engine.doctor.machines import machine
 from tests.tui.cli.conftest import Run
-from tui.cli.doctor import as_text, hints
+from tui.cli.lab.doctor import as_text, hints
 
 IDS = {check.id for check in CHECKS}
 QUICK = ("--only", "cpu-features", "--only", "versions", "--only", "page-cache")

@@ -1,1 +1,1 @@
-"""The commands of the laboratory."""
+"""The commands that measure: the laboratory's, and the doctor's."""

@@ -1,0 +1,163 @@
+"""`xchat quality`: perplexity, and the KL divergence of quants and KV types from the best one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.config import Config, load_config
+from engine.errors import UsageError
+from engine.guide import builtin
+from engine.lab.quality import Estimate, Quality
+from engine.lab.quality_run import N_CTX, Arm, Outcome, QualityRun, shipped_text, text_of
+from engine.llama.redirect import redirect_native_output
+from engine.model_ref import ModelRef, short_name
+from engine.paths import log_path
+from engine.presets.preset import Preset
+from engine.presets.settings import with_text
+from engine.session.model_finder import ModelFinder
+from engine.session.open import first_model, model_finder
+from engine.text import one_line, printable
+from tui.cli.output import guarded, write_json
+from tui.cli.preset_flags import add_preset_flags, preset_of
+from tui.cli.progress import Progress
+from tui.text.wording import count
+
+EXAMPLES = """\
+examples:
+  xchat quality                                    perplexity of the model in use on a text that ships
+  xchat quality -m qwen3-4b --quants all           every quant that is here, against the largest
+  xchat quality -m builtin --quants Q8_0,Q4_K_M
+  xchat quality -m model.gguf --kv q8_0,q4_0       KV cache types, against f16
+  xchat quality -m model.gguf --base best.gguf -f text.txt --json
+
+The figures are llama-perplexity's: windows of n_ctx tokens with BOS in front, of which the second half is scored. Ctrl+C keeps the
+windows that are measured.
+"""
+
+INTERRUPTED = 130
+MOST_NAME = 40
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `quality` to the command line."""
+    parser = subparsers.add_parser(
+        "quality",
+        help="perplexity and KL divergence of quants and KV types",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, a family, or `builtin`; without it, the model in use")
+    parser.add_argument("--quants", metavar="Q[,Q…]", help="quants of the model's family to compare, or `all` that are here")
+    parser.add_argument("--kv", metavar="K[/V][,…]", help="types of the KV cache to compare, such as `q8_0,q8_0/q4_0`")
+    parser.add_argument("--base", metavar="MODEL", help="compare with this model; without it, with the family's largest quant")
+    parser.add_argument("-f", "--file", type=Path, metavar="FILE", help="the text; without it, a chapter of a novel that comes with xchat")
+    parser.add_argument("--window", type=int, metavar="N", default=N_CTX, help=f"tokens of a window (default {N_CTX})")
+    parser.add_argument("--windows", type=int, metavar="N", help="measure at most this many windows")
+    parser.add_argument("--json", action="store_true", help="print one object")
+    add_preset_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, and print a table."""
+    if options.window < 32 or (options.windows is not None and options.windows < 1):
+        raise UsageError("There is nothing to measure", "A window has at least 32 tokens", "Leave --window and --windows away.")
+    config = load_config()
+    preset = preset_of(options, config)
+    arms = arms_of(options, config, preset)
+    text = text_of(options.file) if options.file else shipped_text()
+    real = redirect_native_output(log_path())
+    sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
+    measurement = QualityRun(arms, text, n_ctx=options.window, most_windows=options.windows, force=options.force)
+    with Progress("measuring", "windows") as progress:
+        outcome = measurement.run(builtin.file_of, builtin.is_ours, progress.show)
+    if options.json:
+        write_json(outcome)
+    else:
+        sys.stdout.write(as_text(outcome))
+    return INTERRUPTED if outcome.interrupted else 0
+
+
+def arms_of(options: argparse.Namespace, config: Config, preset: Preset) -> list[Arm]:
+    """What is to be compared, the base first."""
+    finder = model_finder(config)
+    ref = first_model(None, config, preset)
+    named = quants_of(finder, ref, options.quants)
+    models = [Arm(name, one, preset) for name, one in named]
+    if options.base:
+        other = first_model(None, config, msgspec.structs.replace(preset, model=options.base, quant=None))
+        models.insert(0, Arm(short_name(other), other, preset))
+    if not options.kv:
+        return unique(models)
+    kinds = [kind.split("/") for kind in options.kv.split(",")]
+    changed = [with_text(preset, {"type_k": kind[0], "type_v": kind[-1], "flash_attn": "on"}) for kind in kinds]
+    plain = with_text(preset, {"type_k": "f16", "type_v": "f16"})
+    arms = [msgspec.structs.replace(plain)] + [one for one in changed if (one.type_k, one.type_v) != ("f16", "f16")]
+    return unique([Arm(f"{arm.label} {one.type_k}/{one.type_v}", arm.ref, one) for arm in models for one in arms])
+
+
+def unique(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms without repetitions, in their order."""
+    return [arm for index, arm in enumerate(arms) if all((arm.ref, arm.preset) != (one.ref, one.preset) for one in arms[:index])]
+
+
+def quants_of(finder: ModelFinder, ref: ModelRef, asked: str | None) -> list[tuple[str, ModelRef]]:
+    """The quants asked for by their names, with the family's largest first; only the model itself when none was asked for."""
+    if not asked:
+        return [(short_name(ref), ref)]
+    here = [(choice.quant, choice.ref) for choice in finder.quants(ref) if choice.ref is not None]
+    if asked == "all":
+        return here
+    wanted = [(name, finder.quant(ref, name)) for name in asked.split(",") if name]
+    return [*here[:1], *wanted]
+
+
+def as_text(outcome: Outcome) -> str:
+    """The table, the base first, and what was not measured."""
+    lines = [printable(f"{label}: left out: {reason}", 200) for label, reason in outcome.skipped]
+    if not outcome.results:
+        return "\n".join([*lines, "No window was finished."]) + "\n"
+    base, *others = outcome.results
+    lines += [f"{one_line(base.label)[:MOST_NAME]}: PPL {figure(base.ppl, 3)}", ""]
+    width = max((len(one_line(one.label)[:MOST_NAME]) for one in others), default=0)
+    if others:
+        lines.append(f"{'':<{width}}  {'PPL':>8} {'ΔPPL':>8} {'KLD mean':>9} {'median':>9} {'p99':>8} {'max':>8} {'same top':>9}")
+    lines += [row(one, width) for one in others]
+    lines += [sentence(one) for one in others]
+    measured = f"{base.windows} of {count(outcome.windows, 'window')} of {outcome.n_ctx:,} tokens, {base.tokens:,} tokens scored"
+    lines += [
+        "",
+        f"{measured}{'; interrupted' if outcome.interrupted else ''}. ± is the standard error over tokens, [ ] 95 % over windows.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def row(one: Quality, width: int) -> str:
+    """An arm in a line."""
+    against = one.against
+    assert against is not None
+    return (
+        f"{one_line(one.label)[:MOST_NAME]:<{width}}  {one.ppl.value:8.3f} {against.ppl_difference:+8.3f} {against.kld.value:9.5f}"
+        f" {against.kld_median:9.5f} {against.kld_p99:8.4f} {against.kld_max:8.4f} {against.same_top.value:9.2%}"
+    )
+
+
+def sentence(one: Quality) -> str:
+    """The uncertainty of an arm."""
+    assert one.against is not None
+    against = one.against
+    return (
+        f"{one_line(one.label)[:MOST_NAME]}: KLD {figure(against.kld, 5)}; ln(PPL ratio) {figure(against.ln_ppl_ratio, 4)};"
+        f" same top {100 * against.same_top.value:.1f} ± {100 * against.same_top.error:.1f} %"
+    )
+
+
+def figure(estimate: Estimate, digits: int) -> str:
+    """A mean with its standard error, and its interval where there is one."""
+    text = f"{estimate.value:.{digits}f} ± {estimate.error:.{digits}f}"
+    return text if estimate.low is None else f"{text} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

@@ -1,0 +1,4 @@
+"""Screens of the doctor and of the laboratory.
+
+May import engine.doctor, engine.text, textual, tui.dialogs.
+"""
