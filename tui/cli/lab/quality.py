@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import msgspec
 
@@ -40,7 +41,7 @@ windows that are measured.
 """
 
 INTERRUPTED = 130
-MOST_NAME = 40
+MOST_NAME = 24
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -97,8 +98,9 @@ def arms_of(options: argparse.Namespace, config: Config, preset: Preset) -> list
     kinds = [kind.split("/") for kind in options.kv.split(",")]
     changed = [with_text(preset, {"type_k": kind[0], "type_v": kind[-1], "flash_attn": "on"}) for kind in kinds]
     plain = with_text(preset, {"type_k": "f16", "type_v": "f16"})
-    arms = [msgspec.structs.replace(plain)] + [one for one in changed if (one.type_k, one.type_v) != ("f16", "f16")]
-    return unique([Arm(f"{arm.label} {one.type_k}/{one.type_v}", arm.ref, one) for arm in models for one in arms])
+    arms = [plain, *(one for one in changed if (one.type_k, one.type_v) != ("f16", "f16"))]
+    prefix = {arm.label: f"{arm.label} " if len(models) > 1 else "" for arm in models}
+    return unique([Arm(f"{prefix[arm.label]}{one.type_k}/{one.type_v}", arm.ref, one) for arm in models for one in arms])
 
 
 def unique(arms: Sequence[Arm]) -> list[Arm]:
@@ -123,18 +125,21 @@ def as_text(outcome: Outcome) -> str:
     if not outcome.results:
         return "\n".join([*lines, "No window was finished."]) + "\n"
     base, *others = outcome.results
-    lines += [f"{one_line(base.label)[:MOST_NAME]}: PPL {figure(base.ppl, 3)}", ""]
-    width = max((len(one_line(one.label)[:MOST_NAME]) for one in others), default=0)
+    lines.append(f"{name(base)}: PPL {figure(base.ppl, 3)}")
     if others:
-        lines.append(f"{'':<{width}}  {'PPL':>8} {'ΔPPL':>8} {'KLD mean':>9} {'median':>9} {'p99':>8} {'max':>8} {'same top':>9}")
-    lines += [row(one, width) for one in others]
-    lines += [sentence(one) for one in others]
+        width = max(len(name(one)) for one in others)
+        lines.append(f"\n{'':<{width}}  {'PPL':>8} {'ΔPPL':>8} {'KLD mean':>9} {'median':>9} {'p99':>8} {'max':>8} {'same top':>9}")
+        lines += [*(row(one, width) for one in others), ""]
+        lines += [line for one in others for line in wrap(sentence(one), 80, subsequent_indent="  ")]
     measured = f"{base.windows} of {count(outcome.windows, 'window')} of {outcome.n_ctx:,} tokens, {base.tokens:,} tokens scored"
-    lines += [
-        "",
-        f"{measured}{'; interrupted' if outcome.interrupted else ''}. ± is the standard error over tokens, [ ] 95 % over windows.",
-    ]
+    ended = "; interrupted" if outcome.interrupted else ""
+    lines += ["", f"{measured}{ended}.", "± is the standard error over tokens, [ ] 95 % over windows."]
     return "\n".join(lines) + "\n"
+
+
+def name(one: Quality) -> str:
+    """The label of an arm, fit for a table."""
+    return one_line(one.label)[:MOST_NAME]
 
 
 def row(one: Quality, width: int) -> str:
@@ -142,7 +147,7 @@ def row(one: Quality, width: int) -> str:
     against = one.against
     assert against is not None
     return (
-        f"{one_line(one.label)[:MOST_NAME]:<{width}}  {one.ppl.value:8.3f} {against.ppl_difference:+8.3f} {against.kld.value:9.5f}"
+        f"{name(one):<{width}}  {one.ppl.value:8.3f} {against.ppl_difference:+8.3f} {against.kld.value:9.5f}"
         f" {against.kld_median:9.5f} {against.kld_p99:8.4f} {against.kld_max:8.4f} {against.same_top.value:9.2%}"
     )
 
@@ -152,7 +157,7 @@ def sentence(one: Quality) -> str:
     assert one.against is not None
     against = one.against
     return (
-        f"{one_line(one.label)[:MOST_NAME]}: KLD {figure(against.kld, 5)}; ln(PPL ratio) {figure(against.ln_ppl_ratio, 4)};"
+        f"{name(one)}: KLD {figure(against.kld, 5)}; ln(PPL ratio) {figure(against.ln_ppl_ratio, 4)};"
         f" same top {100 * against.same_top.value:.1f} ± {100 * against.same_top.error:.1f} %"
     )
 
