@@ -39,22 +39,24 @@ def on_compute_thread(work: Callable[[], Returned], interrupted: Callable[[], No
     """
     returned: list[Returned] = []
     failed: list[BaseException] = []
+    ended = threading.Event()  # an interrupted `join` takes the thread for ended
 
     def run() -> None:
         try:
             returned.append(work())
         except BaseException as error:  # noqa: BLE001 - the edge of the thread: raised again below
             failed.append(error)
+        finally:
+            ended.set()
 
     usual = threading.stack_size(STACK_BYTES)
-    thread = threading.Thread(target=run, name="xchat-compute", daemon=True)
-    thread.start()
+    threading.Thread(target=run, name="xchat-compute", daemon=True).start()
     threading.stack_size(usual)
     try:
-        thread.join()
+        ended.wait()
     except KeyboardInterrupt:
         interrupted()
-        thread.join()
+        ended.wait()
     if failed:
         raise failed[0]
     return returned[0]

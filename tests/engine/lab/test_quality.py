@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,7 @@ from engine.errors import ModelError, UsageError
 from engine.guide import builtin
 from engine.lab.quality import Block, Quality, Scores, estimate, summary
 from engine.lab.quality_run import Arm, Outcome, QualityRun, shipped_text, text_of
+from engine.llama.scoring import on_compute_thread
 from engine.model_ref import BuiltInModel
 from engine.presets.preset import Preset
 from tests.ggufs import dense
@@ -98,6 +101,23 @@ def test_a_run_that_is_stopped_keeps_whole_windows() -> None:
     outcome = run.run(builtin.file_of, builtin.is_ours, lambda done, _: run.stop() if done == 2 else None)
     assert outcome.interrupted
     assert (outcome.results[0].windows, outcome.results[0].tokens) == (2, 126)
+
+
+def test_ctrl_c_waits_for_what_is_measured() -> None:
+    begun = threading.Event()
+
+    def interrupt_main() -> None:
+        begun.wait()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt_main).start()
+    stopped = threading.Event()
+
+    def work() -> bool:
+        begun.set()
+        return stopped.wait(10)
+
+    assert on_compute_thread(work, stopped.set)
 
 
 def test_a_missing_base_and_a_binary_text_are_refused(tmp_path: Path) -> None:
