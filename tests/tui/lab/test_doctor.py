@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-from textual.app import App
-
 from engine.doctor.registry import CHECKS
 from tests.engine.doctor.machines import HEALTHY, machine
-from tests.tui.host import screen_text, wait_until
+from tests.tui.host import Host, screen_text, wait_until
 from tests.tui.program import program
 from tui.lab.doctor import DoctorScreen
 
@@ -20,7 +18,7 @@ async def test_findings_are_listed_the_worst_first_and_commands_are_copied(tmp_p
     async def copy(text: str) -> None:
         copied.append(text)
 
-    app: App[None] = App()
+    app = Host()
     async with app.run_test(size=(80, 24)) as pilot:
         screen = DoctorScreen(lambda: machine(tmp_path, {"proc/sys/vm/nr_hugepages": "1024"}), copy)
         await app.push_screen(screen)
@@ -36,7 +34,7 @@ async def test_findings_are_listed_the_worst_first_and_commands_are_copied(tmp_p
 
 
 async def test_files_that_hold_escapes_are_shown(tmp_path: Path) -> None:
-    app: App[None] = App()
+    app = Host()
     async with app.run_test(size=(80, 24)) as pilot:
         screen = DoctorScreen(lambda: machine(tmp_path, dict.fromkeys(HEALTHY, b"\x1b[2J[bold]x[/]")), SimpleNamespace)
         await app.push_screen(screen)
