@@ -28,7 +28,7 @@ def random_rows(seed: int, scale: float = 3.0) -> np.ndarray[tuple[int, int], np
     return np.random.default_rng(seed).normal(0, scale, (64, 500)).astype(np.float32)
 
 
-def scored(base: np.ndarray, other: np.ndarray, windows: int = 4) -> tuple[Quality, Quality]:  # type: ignore[type-arg]
+def scored(base: np.ndarray, other: np.ndarray, windows: int = 4) -> tuple[Quality, Quality]:
     following = list(np.random.default_rng(9).integers(0, base.shape[1], len(base)))
     block, ours, theirs = Block(base, following), Scores(), Scores()
     block.score_base(ours)
@@ -75,8 +75,8 @@ def test_few_windows_have_no_interval() -> None:
     assert estimate(np.ones(30), 3).low is None
 
 
-def measured(arms: list[Arm], text: str = "", **options: int) -> Outcome:
-    return QualityRun(arms, text or shipped_text(), n_ctx=128, most_windows=2, **options).run(builtin.file_of, builtin.is_ours)
+def measured(arms: list[Arm], text: str = "") -> Outcome:
+    return QualityRun(arms, text or shipped_text(), n_ctx=128, most_windows=2).run(builtin.file_of, builtin.is_ours)
 
 
 def test_a_smaller_kv_type_diverges_and_the_same_one_does_not() -> None:

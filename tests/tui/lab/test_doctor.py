@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 from engine.doctor.registry import CHECKS
 from tests.engine.doctor.machines import HEALTHY, machine
@@ -34,9 +33,12 @@ async def test_findings_are_listed_the_worst_first_and_commands_are_copied(tmp_p
 
 
 async def test_files_that_hold_escapes_are_shown(tmp_path: Path) -> None:
+    async def copy(_: str) -> None:
+        raise AssertionError("nothing was chosen")
+
     app = Host()
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = DoctorScreen(lambda: machine(tmp_path, dict.fromkeys(HEALTHY, b"\x1b[2J[bold]x[/]")), SimpleNamespace)
+        screen = DoctorScreen(lambda: machine(tmp_path, dict.fromkeys(HEALTHY, b"\x1b[2J[bold]x[/]")), copy)
         await app.push_screen(screen)
         await wait_until(pilot, lambda: "unknown" in screen_text(app), "the findings")
         assert "\x1b" not in screen_text(app)
