@@ -95,7 +95,7 @@ class QualityRun:
         trusted: Callable[[Path], bool],
         progressed: Callable[[int, int], None] = lambda _done, _all: None,
     ) -> Outcome:
-        """Measure on a compute thread; Ctrl+C keeps what is measured. For a process without a backend.
+        """Measure on a compute thread; SIGINT keeps what is measured. For a process without a backend.
 
         Raises:
             UsageError: The text is shorter than a window.

@@ -35,7 +35,7 @@ Returned = TypeVar("Returned")
 def on_compute_thread(work: Callable[[], Returned], interrupted: Callable[[], None]) -> Returned:
     """Run `work` on a compute thread of its own, for a process without a backend.
 
-    Ctrl+C calls `interrupted`, and `work` is waited for; once more raises KeyboardInterrupt.
+    SIGINT calls `interrupted`, and `work` is waited for; once more raises KeyboardInterrupt.
     """
     returned: list[Returned] = []
     failed: list[BaseException] = []
