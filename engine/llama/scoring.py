@@ -50,9 +50,9 @@ def on_compute_thread(work: Callable[[], Returned], interrupted: Callable[[], No
             ended.set()
 
     usual = threading.stack_size(STACK_BYTES)
-    threading.Thread(target=run, name="xchat-compute", daemon=True).start()
-    threading.stack_size(usual)
     try:
+        threading.Thread(target=run, name="xchat-compute", daemon=True).start()
+        threading.stack_size(usual)
         ended.wait()
     except KeyboardInterrupt:
         interrupted()
