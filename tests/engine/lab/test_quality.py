@@ -104,6 +104,7 @@ def test_a_run_that_is_stopped_keeps_whole_windows() -> None:
 
 
 def test_ctrl_c_waits_for_what_is_measured() -> None:
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where the tests run in the background
     begun = threading.Event()
 
     def interrupt_main() -> None:
@@ -117,7 +118,10 @@ def test_ctrl_c_waits_for_what_is_measured() -> None:
         begun.set()
         return stopped.wait(10)
 
-    assert on_compute_thread(work, stopped.set)
+    try:
+        assert on_compute_thread(work, stopped.set)
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def test_a_missing_base_and_a_binary_text_are_refused(tmp_path: Path) -> None:
