@@ -23,9 +23,8 @@ from engine.presets.settings import with_text
 from engine.session.model_finder import ModelFinder
 from engine.session.open import first_model, model_finder
 from engine.text import one_line, printable
-from tui.cli.output import guarded, write_json
+from tui.cli.output import Progress, guarded, write_json
 from tui.cli.preset_flags import add_preset_flags, preset_of
-from tui.cli.progress import Progress
 from tui.text.wording import count
 
 EXAMPLES = """\
