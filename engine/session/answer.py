@@ -14,6 +14,7 @@ from engine.guide.respelling import Respelling
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, TurnRecord
 from engine.session.instruments import TurnFigures
+from engine.text import storable
 
 
 @dataclass(slots=True)
@@ -146,7 +147,7 @@ class Turn:
             model_fingerprint=self.engine.model.fingerprint,
             quant=self.engine.model.quant,
             preset=self.preset.name,
-            preset_json=msgspec.json.encode(self.preset).decode(),
+            preset_json=_as_json(self.preset),
             n_ctx=self.engine.n_ctx,
             threads=end.threads or self.engine.threads,
             threads_batch=end.threads_batch or self.engine.threads_batch,
@@ -170,6 +171,12 @@ class Turn:
             rss_peak_bytes=measured.rss_peak_bytes,
             error=str(end.error) if end.error else None,
         )
+
+
+def _as_json(preset: Preset) -> str:
+    """A preset as text for the record; what UTF-8 can't hold of a file's name is replaced."""
+    model = preset.model and storable(preset.model)
+    return msgspec.json.encode(msgspec.structs.replace(preset, model=model)).decode()
 
 
 def _milliseconds(ns: int | None) -> float | None:

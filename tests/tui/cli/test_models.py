@@ -13,6 +13,7 @@ import pytest
 
 from engine.guide import builtin
 from engine.paths import models_dir
+from tests import ggufs
 from tests.engine.models import raw_gguf
 from tests.tui.cli.conftest import Run, save
 
@@ -76,3 +77,13 @@ def test_a_file_whose_name_is_not_text_is_listed() -> None:
         done = subprocess.run([sys.executable, "-m", "tui.cli.main", *words], capture_output=True, check=False)
         assert (words, done.returncode, done.stderr) == (words, 0, b"")
         assert b".gguf" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_file_whose_name_is_not_text_answers_and_is_logged_and_exported(tmp_path: Path) -> None:
+    model = ggufs.dense(Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.gguf")))
+    ask = ("ask", "-m", str(model), "--max-tokens", "4", "Hi")
+    for words in (ask, ("sessions", "list"), ("sessions", "list", "--json"), ("export", "1"), ("export", "1", "--format", "json")):
+        done = subprocess.run([sys.executable, "-m", "tui.cli.main", *words], capture_output=True, check=False, timeout=60)
+        assert (words, done.returncode, done.stderr) == (words, 0, b"")
+        assert done.stdout
