@@ -3,7 +3,7 @@
     python -m tests.bench.bench_busy MODEL.gguf [--kinds cpu,memory,llama,compiler] [--neighbours 0,1,2,4,8] [--parts speed,first]
 
 All arms take turns in short rounds of one run, so that a slow minute of the machine hits them alike; read the ratios, not the speeds.
-`speed`: decoding, and prefill of 512 tokens. `first`: a prompt of 50 tokens in a fresh process, and decoding after it. `share`: the
+`speed`: decoding, and prefill in calls of 64 tokens. `first`: a prompt of 50 tokens in a fresh process, and decoding after it. `share`: the
 share of a turn that others took beside what the load generator used. `quiet`: the estimate of the quiet speed beside the truth.
 """
 
