@@ -100,7 +100,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("to_end", ("ctrl+end",), "End", "Jump to the end and follow the answer again", _READ),
     Action("toggle_thinking", ("ctrl+t",), "Thinking", "Fold or unfold thinking", _READ, slash=("thinking",)),
     Action("copy_message", ("ctrl+y",), "Copy", "Copy the last answer, or the selected message", _READ, slash=("copy",), footer=True),
-    Action("copy_code", ("alt+y",), "Copy code", "Copy the last code block of the answer", _READ, slash=("copy-code",)),
+    Action(
+        "copy_code",
+        ("alt+y",),
+        "Copy code",
+        "Copy the last code block of the conversation, or of the selected message",
+        _READ,
+        slash=("copy-code",),
+    ),
     Action(
         "show_prompt",
         ("alt+r",),

@@ -6,13 +6,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from engine.errors import UsageError, XchatError
-from engine.events import AnswerGrew, BranchChanged, Event, PresetChanged, PromptEvaluated, SessionOpened, TurnFinished, TurnStarted
+from engine.events import (
+    AnswerGrew,
+    BranchChanged,
+    Event,
+    ModelReady,
+    PresetChanged,
+    PromptEvaluated,
+    SessionOpened,
+    TurnFinished,
+    TurnStarted,
+)
 from engine.messages import Role
 from engine.records import Message, SessionInfo, TurnRecord
 from engine.store.queries.turns import turns_of
 from tui.chat.context import ChatContext
 from tui.chat.stream import AnswerStream
 from tui.text import wording
+from tui.text.switch_text import Made, made_with, switch_line
 from tui.transcript.transcript import NO_EXTRAS, Extras
 
 
@@ -22,10 +33,12 @@ class ReadingController:
     def __init__(self, context: ChatContext, stream: AnswerStream) -> None:
         self._context = context
         self._stream = stream
-        self._extras: dict[int, Extras] = {}
-        """Notes of messages of the open session by message id."""
-        self._logged: Mapping[int, TurnRecord] | None = None
-        """Logged turns of the open session by answer id; None until they are read."""
+        self._extras: dict[tuple[int, int | None], Extras] = {}
+        """Notes beside and below messages, by the ids of the message and of the answer before it."""
+        self._turns: dict[int, TurnRecord] = {}
+        """Turns of the open session, by their answer's id."""
+        self._turns_read = False
+        """Whether the logged turns of a resumed session are among them."""
 
     def on_event(self, event: Event) -> None:
         """Handle an event of the session."""
@@ -41,15 +54,23 @@ class ReadingController:
             self._turn_finished(event)
         elif isinstance(event, BranchChanged):
             self.show_branch()
-        elif isinstance(event, PresetChanged):
-            self._stream.use_batch(event.preset.stream_batch)
+        elif isinstance(event, PresetChanged | ModelReady):
+            self._switched(event)
         elif isinstance(event, SessionOpened):
-            self._logged = None
+            self._turns, self._turns_read = {}, event.info is None
             self._extras.clear()
             self.show_branch()
             context.set_status(left_out=0)
             if event.info is not None:
                 context.run_worker(self._load_turns(event.info), group="turns", exclusive=True)
+
+    def _switched(self, event: PresetChanged | ModelReady) -> None:
+        """Write below the last answer what the next one is made with; an answer under way ends first."""
+        if isinstance(event, PresetChanged):
+            self._stream.use_batch(event.preset.stream_batch)
+        session = self._context.session
+        if session is not None and not session.busy:
+            self._context.transcript.decorate(self._branch_extras())
 
     def _turn_started(self, event: TurnStarted) -> None:
         session, transcript = self._context.live(), self._context.transcript
@@ -57,17 +78,18 @@ class ReadingController:
         self.show_branch()
         transcript.to_end()
         transcript.begin_answer(event.answer_id, label=label)
-        self._extras[event.answer_id] = Extras(label=label)
+        if session.engine is not None:
+            now, quant = session.threads_now, session.engine.model.quant
+            aside = made_with(quant, session.preset.name, now.threads if now is not None else 0)
+            transcript.decorate({event.answer_id: Extras(label, aside)})
         self._stream.begin(event.answer_id, session.slot.stream_batch)
         self._context.set_status(activity="reading the prompt")
 
     def _turn_finished(self, event: TurnFinished) -> None:
         self._stream.end()
         answer = event.answer
-        failure = wording.ending(answer, event.turn, event.error, continue_key=self._context.reach("continue_answer"))
-        known = self._extras.get(answer.id, NO_EXTRAS)
-        self._extras[answer.id] = replace(known, note=wording.timing_line(event.turn), failure=failure)
-        self._context.transcript.finish(answer, self._extras[answer.id])
+        self._turns[answer.id] = event.turn
+        self._context.transcript.finish(answer, self._branch_extras().get(answer.id, NO_EXTRAS))
         self.show_branch()
         self._context.set_status(activity="", left_out=event.turn.left_out)
         if event.error is not None:
@@ -81,7 +103,9 @@ class ReadingController:
         except XchatError:
             return  # a failing database is reported by the log itself
         if session.session_id == info.id:
-            self._logged = {turn.id: turn for turn in turns}
+            self._turns = {turn.id: turn for turn in turns} | self._turns
+            self._turns_read = True
+            self._extras.clear()
             self._context.transcript.decorate(self._branch_extras())
 
     def show_branch(self) -> None:
@@ -90,25 +114,38 @@ class ReadingController:
             self._context.transcript.show(self._context.branch, self._branch_extras())
 
     def _branch_extras(self) -> Mapping[int, Extras]:
-        """Extras of the branch, with each message's position among its siblings."""
+        """Extras of the branch: what made each answer, what was switched after it, and its position among its siblings."""
         session = self._context.live()
         found: dict[int, Extras] = {}
+        before: TurnRecord | None = None
         for message in session.branch:
-            extra = self._extras.get(message.id) or self._logged_extras(message)
+            extra = self._answer_extras(message, before)
+            turn = self._turns.get(message.id)
+            if turn is not None and before is not None:
+                found[before.id] = replace(found[before.id], switch=switch_line(Made.of_turn(before), Made.of_turn(turn)))
+            before = turn or before
             index, versions = session.turns.conversation.siblings(message.id)
-            found[message.id] = replace(extra, aside=f"{index + 1}/{versions}") if versions > 1 else extra
+            aside = "  ".join(filter(None, (extra.aside, f"{index + 1}/{versions}" if versions > 1 else "")))
+            found[message.id] = replace(extra, aside=aside) if aside != extra.aside else extra
+        if before is not None and session.engine is not None:
+            now = Made.of_engine(session.engine, session.preset)
+            found[before.id] = replace(found[before.id], switch=switch_line(Made.of_turn(before), now))
         return found
 
-    def _logged_extras(self, message: Message) -> Extras:
-        """Extras of an answer from the log, for one that this process did not generate."""
-        if self._logged is None or message.role is not Role.ASSISTANT:
+    def _answer_extras(self, message: Message, before: TurnRecord | None) -> Extras:
+        """What is known of an answer. `before` is the turn of the answer before it on the branch."""
+        if message.role is not Role.ASSISTANT or not (self._turns_read or message.id in self._turns):
             return NO_EXTRAS
-        turn = self._logged.get(message.id)
-        error = XchatError(turn.error) if turn is not None and turn.error else None
-        failure = wording.ending(message, turn, error, continue_key=self._context.reach("continue_answer"))
-        known = Extras(failure=failure) if turn is None else Extras(label=turn.model, note=wording.timing_line(turn), failure=failure)
-        self._extras[message.id] = known
-        return known
+        key = message.id, before.id if before is not None else None
+        if key not in self._extras:
+            turn = self._turns.get(message.id)
+            failure = wording.ending(message, turn, continue_key=self._context.reach("continue_answer"))
+            self._extras[key] = (
+                Extras(failure=failure)
+                if turn is None
+                else Extras(turn.model, made_with(turn.quant, turn.preset, turn.threads), wording.timing_line(turn, before), failure)
+            )
+        return self._extras[key]
 
     # Actions
 
@@ -153,13 +190,15 @@ class ReadingController:
         await self._context.program.copy(text)
 
     async def copy_code(self) -> None:
-        """Copy the last code block of the selected message or the last answer."""
+        """Copy the last code block of the selected message, else the last one of the conversation."""
         from tui.transcript.pieces import code_blocks
 
-        blocks = code_blocks(self._text())
-        if not blocks:
-            raise UsageError("There is no code block in this answer")
-        await self._context.program.copy(blocks[-1])
+        chosen = self._context.chosen
+        messages = (chosen,) if chosen is not None else reversed(self._context.branch)
+        block = next((blocks[-1] for message in messages if (blocks := code_blocks(message.text))), None)
+        if block is None:
+            raise UsageError(f"There is no code block in this {'conversation' if chosen is None else 'message'}")
+        await self._context.program.copy(block)
 
     def _text(self) -> str:
         """Text of the selected message, or of the last answer."""

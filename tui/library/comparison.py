@@ -96,13 +96,13 @@ each other; the right side is dotted.
 
     def _figures(self, width: int) -> Content:
         layout = side_layout(width)
-        names, turns = side_heading(self._left, self._right, layout)
+        names, *details = side_heading(self._left, self._right, layout)
         rows = [Content.styled(difference_row(row, layout), _style(row)) for row in side_by_side(self._left, self._right)]
         notes = [Content.styled(sentence, "$muted") for sentence in advice(self._left, self._right)]
         name, side = layout.name + 2, layout.side
         inks = ("bold $chart-1", "bold $chart-2")
         heads = Content(names).stylize(inks[0], name, name + side).stylize(inks[1], name + side + 2, name + 2 * side + 2)
-        return Content("\n").join([heads, Content.styled(turns, "$muted"), Content(""), *rows, *notes])
+        return Content("\n").join([heads, *(Content.styled(detail, "$muted") for detail in details), Content(""), *rows, *notes])
 
     def action_charts(self) -> None:
         """Open the charts at full screen."""

@@ -22,7 +22,7 @@ from engine.store.export.charts import charts_of
 from engine.store.export.tables import Selection
 from engine.store.queries.regression import find_regressions
 from engine.store.queries.sessions import session_info
-from engine.store.queries.turns import turns_of, turns_of_variant, variants_of
+from engine.store.queries.turns import Variant, turns_of, turns_of_variant, variants_of
 from engine.store.series import Chart
 from engine.text import one_line
 from tui.actions.bindings import Keymap, bindings_for
@@ -35,6 +35,7 @@ from tui.library.logged_charts import LoggedCharts
 from tui.library.saved import Chosen
 from tui.library.sessions import SessionsScreen
 from tui.text.hints import key_line
+from tui.text.switch_text import made_with
 from tui.text.turn_table import Column, columns_for, heading, turn_row
 from tui.text.wording import count
 
@@ -206,7 +207,7 @@ shows the reason.
         self._compare(Side(f"{self._info.id}: {self._info.title}", self._turns), Side(f"{other.id}: {other.title}", turns))
 
     async def action_compare_settings(self) -> None:
-        """Pick another quant or preset of the same model to compare with that of the last turn."""
+        """Pick another quant, preset or thread count of the same model to compare with that of the last turn."""
         from tui.dialogs.palette import Palette
 
         if not self._turns:
@@ -217,33 +218,28 @@ shows the reason.
         except XchatError as error:
             self._report(error)
             return
+        ours = Variant(here.quant, here.preset, here.threads, 0)
         commands = [
-            Command(
-                f"{one_line(variant.quant)} · {one_line(variant.preset)}",
-                count(variant.turns, "turn"),
-                "",
-                partial(self._beside_settings, here, variant.quant, variant.preset),
-            )
+            Command(_name(variant), count(variant.turns, "turn"), "", partial(self._beside_settings, here.model, ours, variant))
             for variant in variants
-            if (variant.quant, variant.preset) != (here.quant, here.preset)
+            if _name(variant) != _name(ours)
         ]
 
         def run(chosen: Callable[[], None] | None) -> None:
             if chosen is not None:
                 chosen()
 
-        self.app.push_screen(Palette(f"Compare {one_line(here.quant)} · {one_line(here.preset)} of {one_line(here.model)}", commands), run)
+        self.app.push_screen(Palette(f"Compare {_name(ours)} of {one_line(here.model)}", commands), run)
 
-    def _beside_settings(self, here: TurnRecord, quant: str, preset: str) -> None:
+    def _beside_settings(self, model: str, ours: Variant, other: Variant) -> None:
         async def compare() -> None:
             reader = self._library.reader
             try:
-                left = await reader.read(turns_of_variant, here.model, here.quant, here.preset)
-                right = await reader.read(turns_of_variant, here.model, quant, preset)
+                sides = [Side(_name(variant), await reader.read(turns_of_variant, model, variant)) for variant in (ours, other)]
             except XchatError as error:
                 self._report(error)
                 return
-            self._compare(Side(f"{here.quant} · {here.preset}", left), Side(f"{quant} · {preset}", right))
+            self._compare(*sides)
 
         self.run_worker(compare(), group="compare", exclusive=True)
 
@@ -255,3 +251,7 @@ shows the reason.
     def action_export(self) -> None:
         """Export this session."""
         self._export(self._info)
+
+
+def _name(variant: Variant) -> str:
+    return made_with(variant.quant, variant.preset, variant.threads)

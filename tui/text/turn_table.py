@@ -43,6 +43,13 @@ def _figure(figure_id: str, width: int, rank: int, title: str = "", *, digits: i
     return Column(title or f"{figure.short} {unit}", width, text, rank)
 
 
+def _threads(turn: TurnRecord) -> str:
+    """Threads that decoded, and those that prefilled where they were others."""
+    if not turn.threads:
+        return UNKNOWN
+    return str(turn.threads) if turn.threads == turn.threads_batch else f"{turn.threads}, {turn.threads_batch}"
+
+
 def _when(turn: TurnRecord) -> str:
     return f"{datetime.fromtimestamp(turn.started_ms / 1000).astimezone():%m-%d %H:%M}"
 
@@ -68,6 +75,7 @@ COLUMNS: tuple[Column, ...] = (
     _figure("itl_p99_ms", 7, 3, digits=1),
     _figure("rss_peak_bytes", 8, 4, "RAM MiB"),
     Column("quant", 8, lambda _, turn: one_line(turn.quant), 6, left=True),
+    Column("threads", 7, lambda _, turn: _threads(turn), 5),
     Column("preset", 12, lambda _, turn: one_line(turn.preset), 5, left=True),
     Column("", 24, lambda _, turn: _remark(turn), 9, left=True),
 )
@@ -122,11 +130,19 @@ def side_layout(width: int) -> SideLayout:
     return SideLayout(24, 14, False) if width >= 73 else SideLayout(20, 10, False)
 
 
-def side_heading(left: Side, right: Side, layout: SideLayout) -> tuple[str, str]:
-    """The names of both sides, and the number of compared turns."""
+def side_heading(left: Side, right: Side, layout: SideLayout) -> tuple[str, str, str, str]:
+    """The names of both sides, the number of compared turns, their quants and threads."""
     names = [cut(one_line(side.name), layout.side) for side in (left, right)]
     counts = [f"{'~' if side.disturbed else ''}{len(side.compared):,} of {len(side.turns):,}" for side in (left, right)]
-    return _sides("", names, layout), _sides("turns compared", [f"{text:>{layout.side}}" for text in counts], layout)
+    quants, threads = ([_values(side, of) for side in (left, right)] for of in (lambda turn: one_line(turn.quant), _threads))
+    rows = (("turns compared", counts), ("quant", quants), ("threads", threads))
+    compared, quant, thread = (_sides(name, [f"{cut(text, layout.side):>{layout.side}}" for text in texts], layout) for name, texts in rows)
+    return _sides("", names, layout), compared, quant, thread
+
+
+def _values(side: Side, of: Callable[[TurnRecord], str]) -> str:
+    """What the compared turns of a side have, each value once."""
+    return " or ".join(dict.fromkeys(map(of, side.compared))) or UNKNOWN
 
 
 def advice(*sides: Side) -> tuple[str, ...]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from engine.backend import EngineInfo, StopReason, ThreadsNow
 from engine.disturbance import QUIET_SHARE
-from engine.errors import XchatError
 from engine.events import ModelLoading, PromptEvaluated
 from engine.model_ref import short_name
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, SessionInfo, TurnRecord
 from engine.store.erase import Contents
+from tui.text.switch_text import Made, switch_line
 
 
 def count(number: int, one: str) -> str:
@@ -27,14 +27,16 @@ def duration(milliseconds: float) -> str:
     return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
-def timing_line(turn: TurnRecord) -> str:
-    """The line of figures below an answer."""
+def timing_line(turn: TurnRecord, before: TurnRecord | None = None) -> str:
+    """The line of figures below an answer; after a switch with the speed of the answer `before` it."""
     timings = turn.timings
     parts = [count(timings.predicted_n, "token")]
     if turn.thinking_n:
         parts[0] += f" ({turn.thinking_n:,} thinking)"
     if timings.predicted_per_second and timings.predicted_n > 1:
-        parts.append(f"{timings.predicted_per_second:.1f} tokens/s")
+        speed = before.timings.predicted_per_second if before is not None else None
+        switched = speed and before is not None and switch_line(Made.of_turn(before), Made.of_turn(turn))
+        parts.append(f"{timings.predicted_per_second:.1f} tokens/s" + (f" ({speed:.1f} before the switch)" if switched else ""))
     if timings.ttft_ms is not None:
         parts.append(f"first token after {duration(timings.ttft_ms)}")
     if turn.disturbed is not None and turn.disturbed >= QUIET_SHARE:
@@ -45,16 +47,21 @@ def timing_line(turn: TurnRecord) -> str:
     return "  ·  ".join(parts)
 
 
-def ending(answer: Message, turn: TurnRecord | None, error: XchatError | None, *, continue_key: str) -> str:
+def ending(answer: Message, turn: TurnRecord | None, *, continue_key: str) -> str:
     """Why an answer ended early; empty when the model ended it by itself."""
-    if error is not None:
-        return f"{error.title}: {error.detail}" if error.detail else error.title
+    if turn is not None and turn.error:
+        return turn.error
     go_on = f" Continue: {continue_key}."
     if answer.status is MessageStatus.COMPLETE:
         return ""
     if turn is None or turn.stop_reason is StopReason.CANCELLED:
         return f"Stopped.{go_on}"
-    return f"The limit of tokens or of the context was reached.{go_on}" if turn.stop_reason is StopReason.LENGTH else "Cut off."
+    if turn.stop_reason is not StopReason.LENGTH:
+        return "Cut off."
+    most = Made.of_turn(turn).preset.max_tokens
+    if most is not None and turn.timings.predicted_n >= most:
+        return f"The limit of tokens was reached: max_tokens is {most:,}.{go_on}"
+    return f"The end of the context window was reached: n_ctx is {turn.n_ctx:,} tokens."
 
 
 def prefill(event: PromptEvaluated) -> str:

@@ -35,6 +35,8 @@ class Kind(Enum):
     NOTE = auto()
     """Timings and the reason why an answer ended."""
     FAILURE = auto()
+    SWITCH = auto()
+    """Which settings changed between two answers."""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +78,9 @@ class Block:
         return self._lines
 
 
+_MARKS = {Kind.THOUGHT: "│ ", Kind.SWITCH: "─ "}
+"""What stands before each line of a block."""
+
 _STYLES = {
     Kind.USER_LABEL: "label_user",
     Kind.ASSISTANT_LABEL: "label_assistant",
@@ -85,6 +90,7 @@ _STYLES = {
     Kind.THOUGHT: "thinking",
     Kind.NOTE: "faint",
     Kind.FAILURE: "failure",
+    Kind.SWITCH: "muted",
 }
 
 
@@ -107,7 +113,7 @@ def _rows(block: Block, room: int, look: Look) -> list[list[Segment]]:
     text.stylize(style)  # a style given to Text itself is lost by Text.render when it has no spans (Rich 15)
     if block.aside:
         text.append(f"  {block.aside}", look.muted)
-    indent = [Segment("│ ", look.rule)] if block.kind is Kind.THOUGHT else []
+    indent = [Segment(_MARKS[block.kind], look.rule)] if block.kind in _MARKS else []
     lines = text.wrap(look.console, max(1, room - GUTTER * len(indent)), overflow="fold", tab_size=4)
     return [[*indent, *(Segment(part, part_style) for part, part_style, _ in line.render(look.console) if part)] for line in lines]
 

@@ -34,6 +34,8 @@ class Extras:
     """Below the text: timings."""
     failure: str = ""
     """Below the text: why it failed or ended early."""
+    switch: str = ""
+    """Below the text: what was switched before the next message."""
 
 
 NO_EXTRAS = Extras()
@@ -181,7 +183,8 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         label = extras.label if extras.label and entry.role is Role.ASSISTANT else entry.label.source
         if (label, extras.aside) != (entry.label.source, entry.label.aside):
             entry.label.change(label, aside=extras.aside)
-        wanted = [(kind, text) for kind, text in ((Kind.FAILURE, extras.failure), (Kind.NOTE, extras.note)) if text]
+        notes = ((Kind.FAILURE, extras.failure), (Kind.NOTE, extras.note), (Kind.SWITCH, extras.switch))
+        wanted = [(kind, text) for kind, text in notes if text]
         if wanted != [(block.kind, block.source) for block in entry.notes]:
             entry.notes = [Block(kind, text, gap=1) for kind, text in wanted]
         self._layout.pages.touch(index)

@@ -12,10 +12,11 @@ from engine.store.rows import TURN_COLUMNS, turn_of
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A quant of a model under a preset, and how many turns there are of it."""
+    """A quant of a model under a preset with a number of decode threads, and how many turns there are of it."""
 
     quant: str
     preset: str
+    threads: int
     turns: int
 
 
@@ -26,16 +27,18 @@ def turns_of(db: sqlite3.Connection, session_id: int) -> tuple[TurnRecord, ...]:
 
 
 def variants_of(db: sqlite3.Connection, model: str) -> tuple[Variant, ...]:
-    """The quants and presets that a model was used with, most used first."""
-    rows = db.execute("SELECT quant, preset, count(*) FROM turns WHERE model = ? GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2", (model,))
+    """The quants, presets and threads that a model was used with, most used first."""
+    rows = db.execute(
+        "SELECT quant, preset, threads, count(*) FROM turns WHERE model = ? GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3", (model,)
+    )
     return tuple(Variant(*row) for row in rows)
 
 
-def turns_of_variant(db: sqlite3.Connection, model: str, quant: str, preset: str, limit: int = 200) -> tuple[TurnRecord, ...]:
-    """The last `limit` turns of a model with a quant and a preset, in any session, oldest first."""
+def turns_of_variant(db: sqlite3.Connection, model: str, variant: Variant, limit: int = 200) -> tuple[TurnRecord, ...]:
+    """The last `limit` turns of a model with a quant, a preset and a number of threads, in any session, oldest first."""
     rows = db.execute(
-        f"SELECT {', '.join(TURN_COLUMNS)} FROM turns WHERE model = ? AND quant = ? AND preset = ? ORDER BY id DESC LIMIT ?",
-        (model, quant, preset, limit),
+        f"SELECT {', '.join(TURN_COLUMNS)} FROM turns WHERE (model, quant, preset, threads) = (?, ?, ?, ?) ORDER BY id DESC LIMIT ?",
+        (model, variant.quant, variant.preset, variant.threads, limit),
     )
     return tuple(reversed([turn_of(row) for row in rows]))
 

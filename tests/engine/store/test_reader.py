@@ -211,8 +211,9 @@ async def test_the_turns_of_a_quant_and_preset_are_found_in_all_sessions(store: 
     for preset in ("daily", "daily", "fast"):
         await add(store, "x", preset=preset)
     await add(store, "x", model="Other")
-    assert await reader.read(variants_of, "Tiny") == (Variant("Q4_K_M", "daily", 2), Variant("Q4_K_M", "fast", 1))
-    turns = await reader.read(turns_of_variant, "Tiny", "Q4_K_M", "daily")
+    threads = turn(1, answer()).threads
+    assert await reader.read(variants_of, "Tiny") == (Variant("Q4_K_M", "daily", threads, 2), Variant("Q4_K_M", "fast", threads, 1))
+    turns = await reader.read(turns_of_variant, "Tiny", Variant("Q4_K_M", "daily", threads, 0))
     assert [turn.preset for turn in turns] == ["daily", "daily"]
     assert turns[0].id < turns[1].id
 

@@ -210,3 +210,15 @@ async def test_a_window_that_was_tiny_for_a_moment_still_follows_a_long_answer()
         backend.release(300)
         await run.answered()
         await run.until("word599")
+
+
+async def test_the_last_code_block_of_the_conversation_is_copied_also_from_an_older_answer() -> None:
+    backend = FakeBackend(script=["```python\n", "print(1)\n", "```\n"])
+    async with program(backend) as run:
+        await run.send("Code")
+        await run.answered()
+        backend.script = ["No ", "code"]
+        await run.send("And now without")
+        await run.answered()
+        run.app.do("copy_code")
+        await run.until_noticed("Copied")

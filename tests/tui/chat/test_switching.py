@@ -40,6 +40,24 @@ def four_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.session.switching.read_topology", lambda: Topology(usable=4, cores=4, fast_cores=4, quota=None))
 
 
+async def test_the_transcript_says_what_made_each_answer_and_where_something_was_switched() -> None:
+    async with chatting(FakeBackend(script=["one ", "two "])) as run:
+        await run.send("first")
+        await run.answered()
+        await run.until("Q4_K_M · daily")
+        assert "Switched" not in run.text
+        run.app.do("use_threads", "1")
+        await run.until("─ Switched: threads auto → 1")
+        await run.send("second")
+        await run.answered()
+        assert run.text.count("─ Switched: threads auto → 1") == 1, "it stands between the two answers"
+        assert run.text.index("first") < run.text.index("Switched") < run.text.index("second")
+        await run.until("1 thread")
+        await run.until("before the switch)")
+        run.app.do("switch_back")
+        await run.until("─ Switched: threads 1 → auto")
+
+
 @asynccontextmanager
 async def chatting(backend: FakeBackend | None = None) -> AsyncIterator[Running]:
     async with program(backend, model=quants()[0]) as run:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from engine.backend import StopReason
-from engine.errors import EngineError
 from engine.events import PromptEvaluated
 from engine.messages import Role
-from engine.presets.preset import Preset
+from engine.presets.preset import Preset, Sampling
 from engine.records import Message, MessageStatus
 from tests.factories import turn_record
 from tui.text import wording
+from tui.text.switch_text import Made, switch_line
 
 
 @pytest.mark.parametrize(("ms", "said"), [(312.0, "0.31 s"), (12_400, "12 s"), (200_000, "3 min 20 s")])
@@ -37,14 +38,41 @@ def message(status: MessageStatus) -> Message:
 
 def test_an_answer_that_ended_early_says_why_and_how_to_go_on() -> None:
     whole, cut = message(MessageStatus.COMPLETE), message(MessageStatus.PARTIAL)
-    assert wording.ending(whole, turn_record(), None, continue_key="Alt+C") == ""
-    assert wording.ending(cut, turn_record(stop_reason=StopReason.CANCELLED), None, continue_key="Alt+C") == "Stopped. Continue: Alt+C."
-    assert "limit of tokens" in wording.ending(cut, turn_record(stop_reason=StopReason.LENGTH), None, continue_key="/continue")
-    error = EngineError("The engine died", "an assertion failed")
-    assert (
-        wording.ending(cut, turn_record(stop_reason=StopReason.ERROR), error, continue_key="/continue")
-        == "The engine died: an assertion failed"
-    )
+    assert wording.ending(whole, turn_record(), continue_key="Alt+C") == ""
+    assert wording.ending(cut, turn_record(stop_reason=StopReason.CANCELLED), continue_key="Alt+C") == "Stopped. Continue: Alt+C."
+    failed = turn_record(stop_reason=StopReason.ERROR, error="The engine died: an assertion failed")
+    assert wording.ending(cut, failed, continue_key="") == "The engine died: an assertion failed"
+
+
+def test_an_answer_that_was_cut_says_by_which_of_the_two_limits() -> None:
+    cut, turn = message(MessageStatus.PARTIAL), turn_record(stop_reason=StopReason.LENGTH)
+    limited = replace(turn, preset_json=encoded(Preset(max_tokens=turn.timings.predicted_n)))
+    assert wording.ending(cut, limited, continue_key="Alt+C") == "The limit of tokens was reached: max_tokens is 10. Continue: Alt+C."
+    full = replace(turn, preset_json=encoded(Preset(max_tokens=None)), n_ctx=4096)
+    assert wording.ending(cut, full, continue_key="Alt+C") == "The end of the context window was reached: n_ctx is 4,096 tokens."
+
+
+def encoded(preset: Preset) -> str:
+    return msgspec.json.encode(preset).decode()
+
+
+def test_an_answer_after_a_switch_has_the_speed_of_the_answer_before_it() -> None:
+    before, after = turn_record(quant="Q8_0"), turn_record(quant="Q4_K_M")
+    assert "50.0 tokens/s (50.0 before the switch)" in wording.timing_line(after, before)
+    assert "before the switch" not in wording.timing_line(after, turn_record(quant="Q4_K_M"))
+
+
+@pytest.mark.parametrize(
+    ("preset", "quant", "said"),
+    [
+        (Preset(threads=2), "Q8_0", "Switched: threads auto → 2"),
+        (Preset(), "Q4_K_M", "Switched: Q8_0 → Q4_K_M"),
+        (Preset(name="fast", sampling=Sampling(temperature=0.2)), "Q8_0", "Switched: preset daily → fast, temperature 0.7 → 0.2"),
+        (Preset(stream_batch=16), "Q8_0", ""),
+    ],
+)
+def test_a_switch_is_a_line_with_both_values(preset: Preset, quant: str, said: str) -> None:
+    assert switch_line(Made("tiny", "Q8_0", Preset()), Made("tiny", quant, preset)) == said
 
 
 def test_reading_the_prompt_says_how_far_and_how_long() -> None:
