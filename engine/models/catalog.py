@@ -36,6 +36,11 @@ class Entry:
         return self.label if self.place is Place.OLLAMA else str(self.path)
 
     @property
+    def purpose(self) -> str:
+        """Purpose of a companion, as lists name it."""
+        return f"not a chat model ({self.facts.kind})"
+
+    @property
     def removable(self) -> bool:
         """Whether xchat may delete it: only in its own folder."""
         return self.place is Place.OWN
@@ -81,7 +86,7 @@ class Catalog:
     families: tuple[Family, ...]
     """By name."""
     companions: tuple[Entry, ...]
-    """Files that belong to a model: mmproj, imatrix, adapters, drafts, vocabularies."""
+    """Files that are not chat models: mmproj, imatrix, adapters, drafts, vocabularies, embedders, encoders, merged vision models."""
     broken: tuple[Broken, ...]
     unreadable: tuple[Unreadable, ...]
     """Folders that could not be read, with the reason."""

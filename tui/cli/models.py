@@ -127,7 +127,7 @@ def list_all(options: argparse.Namespace) -> int:
         if not_made(family):
             sys.stdout.write(f"  made on first use: {', '.join(not_made(family))}\n")
     for entry in found.companions:
-        sys.stdout.write(f"not a chat model ({entry.facts.kind}): {entry.shown}\n")
+        sys.stdout.write(f"{entry.purpose}: {entry.shown}\n")
     for broken in found.broken:
         sys.stdout.write(f"broken: {broken.error}\n")
     for folder in found.unreadable:

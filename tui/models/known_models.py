@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def known_models(folders: Sequence[str]) -> list[KnownModel]:
     """Entries of the models screen; `folders` are those of the config. Reads files, so call it on a thread.
 
-    The built-in model in all its quants; every file of this machine by family, with memory and measured speed; broken files with
-    the reason; and models recommended for this machine.
+    The built-in model in all its quants; every file of this machine by family, with memory and measured speed; files that are
+    not chat models, with their kind; broken files with the reason; and models recommended for this machine.
     """
     from engine.models.catalog import list_models
 
@@ -29,6 +29,7 @@ def known_models(folders: Sequence[str]) -> list[KnownModel]:
         there = frozenset(entry.facts.quant for entry in family.entries)
         another = OtherQuant(family.entries[0].path, there)
         known.append(KnownModel(None, family.name, "another quant: quantized here when you choose one", instead=another))
+    known += [KnownModel(entry.path, entry.label, problem=entry.purpose) for entry in found.companions]
     known += [_broken(broken) for broken in found.broken]
     known += _worth_fetching(found)
     return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.tui.host import wait_until
 from tests.tui.program import program
 from tests.tui.saved import save_session
 from tui.choices import BuiltInQuant, Fetch, KnownModel, OtherQuant
+from tui.cli.main import main
 from tui.models.known_models import known_models
 from tui.models.models import ModelsScreen, row
 
@@ -43,6 +45,24 @@ def test_then_families_with_their_quants_then_what_is_broken() -> None:
     assert tiny.detail.endswith("xchat")
     assert another.choice == OtherQuant(path, frozenset({"Q8_0"}))
     assert bad.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "kind"),
+    [
+        ("minilm.gguf", {"general__architecture": "bert"}, "embedding model"),
+        ("flan.gguf", {"general__architecture": "t5"}, "encoder-decoder"),
+        ("llava.gguf", {"tensors": [*raw_gguf.TENSORS, ("v.blk.0.attn_q.weight", (64, 64), raw_gguf.Q8_0)]}, "merged vision model"),
+        ("mmproj-tiny.gguf", {}, "mmproj"),
+    ],
+)
+def test_what_is_not_a_chat_model_is_named_as_what_it_is_as_on_the_command_line(
+    name: str, changes: dict[str, Any], kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = raw_gguf.write(models_dir() / name, **changes)
+    assert found() == [KnownModel(path, name, problem=f"not a chat model ({kind})")]
+    assert main(["models", "list"]) == 0
+    assert f"not a chat model ({kind}): {path}" in capsys.readouterr().out
 
 
 async def test_the_speed_measured_here_stands_beside_a_file() -> None:
