@@ -66,6 +66,11 @@ def swapped(path: Path) -> StoreSwappedError:
     return StoreSwappedError(f"{path} was replaced or deleted while it was open", detail, "New messages are saved in a file of that name.")
 
 
+def damaged_row(kind: str, row_id: object, error: Exception) -> StoreDamagedError:
+    """The error for a row with a value of a wrong type."""
+    return StoreDamagedError(f"{kind} {row_id} of the database is damaged", str(error), REPAIR)
+
+
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 """What the sqlite3 module raises of a file: it also fails to decode SQLite's own message where that quotes a damaged schema."""
 REFUSED = (*UNREADABLE, OSError)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from msgspec import convert
+
 from engine.backend import StopReason
-from engine.messages import Role
 from engine.metrics.figures import FIGURES
 from engine.metrics.figures.figure import logged_figures
-from engine.records import Message, MessageStatus, Sample, SessionInfo, TurnRecord
+from engine.records import Message, Sample, SessionInfo, TurnRecord
+from engine.store.errors import damaged_row
 from engine.store.token_blob import pack_ids, pack_times, unpack_ids, unpack_times
 from engine.text import storable
 from engine.timings import Timings
@@ -55,19 +57,13 @@ def message_row(session_id: int, message: Message) -> Row:
 
 
 def message_of(row: Row) -> Message:
-    """The message of a row in the order of MESSAGE_COLUMNS."""
-    identity, _, parent_id, role, text, thinking, status, created_ms, tokens, tokens_of = row
-    return Message(
-        id=identity,
-        parent_id=parent_id,
-        role=Role(role),
-        text=text,
-        thinking=thinking,
-        status=MessageStatus(status),
-        created_ms=created_ms,
-        tokens=None if tokens is None else unpack_ids(tokens),
-        tokens_of=tokens_of,
-    )
+    """The message of a row in the order of MESSAGE_COLUMNS. Raises StoreDamagedError when a value has the wrong type."""
+    values = dict(zip(MESSAGE_COLUMNS, row, strict=True))
+    tokens = values.pop("tokens")
+    try:
+        return replace(convert(values, Message), tokens=None if tokens is None else unpack_ids(tokens))
+    except (TypeError, ValueError) as error:
+        raise damaged_row("Message", row[0], error) from error
 
 
 def turn_row(turn: TurnRecord) -> Row:
@@ -80,12 +76,15 @@ def turn_row(turn: TurnRecord) -> Row:
 
 
 def turn_of(row: Row) -> TurnRecord:
-    """The turn of a row in the order of TURN_COLUMNS."""
+    """The turn of a row in the order of TURN_COLUMNS. Raises StoreDamagedError when a value has the wrong type."""
     values = dict(zip(TURN_COLUMNS, row, strict=True))
-    timings = Timings(**{name: values.pop(name) for name in _TIMING_FIELDS})
-    token_ns = unpack_times(values.pop("token_times"))
-    typed = {"stop_reason": StopReason(values["stop_reason"]), "judged": bool(values["judged"])}
-    return TurnRecord(**values | typed, timings=timings, token_ns=token_ns)
+    values["timings"] = {name: values.pop(name) for name in _TIMING_FIELDS}
+    values["judged"] = bool(values["judged"])
+    times, values["token_ns"] = values.pop("token_times"), ()
+    try:
+        return replace(convert(values, TurnRecord), token_ns=unpack_times(times))
+    except (TypeError, ValueError) as error:
+        raise damaged_row("Turn", row[0], error) from error
 
 
 def sample_row(sample: Sample, columns: Sequence[str] = SAMPLE_COLUMNS) -> Row:
@@ -98,13 +97,30 @@ def event_row(event: LoggedEvent) -> Row:
     return (event.wall_ms, event.session_id, event.turn_id, storable(event.kind), storable(event.text))
 
 
-SESSION_COLUMNS = """
-    s.id, s.title, s.created_ms, s.updated_ms, s.head_id, t.model, t.quant, t.preset,
+LATEST_MS = 253_402_214_400_000
+"""The last day of the year 9999: `datetime` can't show a later one in every time zone."""
+
+
+def moment(column: str) -> str:
+    """Return SQL for a Unix time in milliseconds that is 0 where a damaged row has none."""
+    return f"CASE WHEN typeof({column}) = 'integer' AND {column} BETWEEN 0 AND {LATEST_MS} THEN {column} ELSE 0 END"
+
+
+def _text(column: str, default: str = "NULL") -> str:
+    return f"CASE WHEN typeof({column}) = 'text' THEN {column} ELSE {default} END"
+
+
+SESSION_COLUMNS = f"""
+    s.id, {_text("s.title", "'damaged'")}, {moment("s.created_ms")}, {moment("s.updated_ms")}, s.head_id,
+    {_text("t.model")}, {_text("t.quant")}, {_text("t.preset")},
     (SELECT count(*) FROM messages AS m WHERE m.session_id = s.id),
     (SELECT count(*) FROM turns AS n WHERE n.session_id = s.id),
     s.pinned, s.interrupted
 """
-"""The fields of SessionInfo in their order, from `sessions AS s` and the last turn as `turns AS t`."""
+"""The fields of SessionInfo in their order, from `sessions AS s` and the last turn as `turns AS t`.
+
+A damaged row is listed as the oldest.
+"""
 
 _SESSION_FIELDS = tuple(field.name for field in fields(SessionInfo))
 

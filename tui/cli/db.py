@@ -17,6 +17,7 @@ from engine.store.sqlite.pragmas import Profile
 from engine.store.upkeep import maintenance, retention
 from engine.store.upkeep import repair as salvage
 from engine.store.upkeep.bench import BenchFigures, run_bench
+from engine.store.upkeep.in_use import refuse_open
 from engine.store.upkeep.retention import RetentionRule
 from tui.cli.output import Progress, confirmed, write_json
 from tui.text.wording import count
@@ -125,7 +126,7 @@ def repair(options: argparse.Namespace) -> int:
     path = database_path()
     target = options.output or path.with_name(f"{path.name}.repaired")
     if options.output is None:
-        salvage.refuse_open(path)
+        refuse_open(path, "repair")
     report = salvage.repair(path, target)
     width = max((len(table.name) for table in report.tables), default=0)
     for table in report.tables:

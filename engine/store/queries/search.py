@@ -45,7 +45,7 @@ def search_messages(db: sqlite3.Connection, wanted: SessionFilter, limit: int = 
     else:
         found = _best_matches(db, query or "", where, values, limit)
     infos = {info.id: info for info in sessions_by_id(db, {session_id for _, session_id, _ in found})}
-    return tuple(Hit(infos[session_id], message_id, snippet) for message_id, session_id, snippet in found)
+    return tuple(Hit(infos[session_id], message_id, snippet) for message_id, session_id, snippet in found if session_id in infos)
 
 
 def _best_matches(db: sqlite3.Connection, query: str, where: str, values: Sequence[str | int], limit: int) -> list[tuple[int, int, str]]:

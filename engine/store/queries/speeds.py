@@ -30,10 +30,18 @@ FEWEST_DECODED = 16
 FEWEST_PREFILLED = 64
 """Fewest tokens for a speed; over fewer it is mostly noise."""
 
+_FIGURES = ("t.predicted_n", "t.predicted_ms", "t.prompt_n", "t.prompt_ms")
+
+
+def _number(column: str) -> str:
+    """Return SQL for a figure that is 0 where a damaged row has none."""
+    return f"CAST(coalesce({column}, 0) AS REAL)"
+
+
 _QUERY = f"""
-    SELECT t.noisy IS NULL, t.model_path, t.model_fingerprint, t.started_ms, t.predicted_n, t.predicted_ms, t.prompt_n, t.prompt_ms
+    SELECT t.noisy IS NULL, t.model_path, t.model_fingerprint, t.started_ms, {", ".join(map(_number, _FIGURES))}
     FROM turns AS t JOIN processes AS p ON p.id = t.process_id
-    WHERE p.host = ? AND t.judged AND t.stop_reason <> 'error'
+    WHERE p.host = ? AND t.judged AND t.stop_reason <> 'error' AND typeof(t.model_path) = 'text' AND typeof(t.started_ms) = 'integer'
     ORDER BY t.id DESC LIMIT {LOOKED_AT}
 """
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from engine.atomic_write import replacing
 from engine.errors import StoreError
 from engine.store.erase import empty_log
-from engine.store.errors import REFUSED, UNREADABLE, TargetExistsError, explain
+from engine.store.errors import REFUSED, UNREADABLE, StoreLockedError, TargetExistsError, explain
+from engine.store.rows import moment
 from engine.store.schema.migrations import version_of
 from engine.store.sqlite.connect import open_reader, open_writer, wal_path
 from engine.store.sqlite.pragmas import BALANCED, Profile
+from engine.store.upkeep.in_use import refuse_open
 
 BACKUP_PAGES = 256
 """Pages copied between two reports of progress: 1 MB."""
@@ -70,7 +72,7 @@ def stats(path: Path) -> DatabaseStats:
     with closing(open_reader(path)) as db:
         try:
             page_size = _number(db, "PRAGMA page_size")
-            oldest, newest = db.execute("SELECT min(created_ms), max(updated_ms) FROM sessions").fetchone()
+            oldest, newest = db.execute(f"SELECT min({moment('created_ms')}), max({moment('updated_ms')}) FROM sessions").fetchone()
             return DatabaseStats(
                 path=path,
                 schema_version=version_of(db),
@@ -143,7 +145,11 @@ def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progr
 def vacuum(path: Path, profile: Profile = BALANCED) -> tuple[int, int]:
     """Rewrite the file without its gaps; returns its size in bytes before and after. Needs as much free disk as the file takes.
 
-    Raises StoreError when the database is in use, or there is no room.
+    Other processes may have it open: the file stays the same one, and their writes wait for the lock.
+
+    Raises:
+        StoreLockedError: Another program is writing for too long, or reads a database that has no write-ahead log.
+        StoreError: There is no room.
     """
     with closing(open_writer(path, profile)) as db:
         try:
@@ -154,7 +160,10 @@ def vacuum(path: Path, profile: Profile = BALANCED) -> tuple[int, int]:
             empty_log(db)
             return before, _size(path)
         except UNREADABLE as error:
-            raise explain(error, path) from error
+            refused = explain(error, path)
+            if isinstance(refused, StoreLockedError):
+                refuse_open(path, "vacuum")  # names the process
+            raise refused from error
 
 
 def _check_search_index(path: Path) -> list[str]:

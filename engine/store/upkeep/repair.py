@@ -12,12 +12,11 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from engine.errors import StoreError, UsageError
-from engine.store.errors import UNREADABLE, StoreLockedError, explain
+from engine.store.errors import UNREADABLE, explain
 from engine.store.sqlite.connect import open_writer, wal_path
 from engine.store.sqlite.transaction import transaction
+from engine.store.upkeep.in_use import refuse_open
 
 ORDER = ("processes", "sessions", "messages", "turns", "samples", "events", "captures", "capture_stacks", "lab_runs")
 """Tables as they are copied: what others point to comes first."""
@@ -83,7 +82,7 @@ def put_in_place(path: Path, repaired: Path) -> Path:
         StoreLockedError: A program has the file open.
         StoreError: A file can't be renamed.
     """
-    refuse_open(path)
+    refuse_open(path, "repair")
     aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     try:
         os.replace(path, aside)
@@ -97,15 +96,6 @@ def put_in_place(path: Path, repaired: Path) -> Path:
     except OSError as error:
         raise explain(error, path) from error
     return aside
-
-
-def refuse_open(path: Path) -> None:
-    """Raise StoreLockedError when another program of this person has the file open: it would go on writing to the one set aside."""
-    place = str(path.resolve())
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and any(file.path == place for file in process.open_files()):
-                raise StoreLockedError(f"{path} is in use", f"Process {process.pid} has it open.", "Close it, then repair again.")
 
 
 def _open_damaged(path: Path) -> sqlite3.Connection:

@@ -12,8 +12,10 @@ from engine.records import SessionInfo
 from engine.store.erase import delete_sessions, empty_log, merge_search_index
 from engine.store.errors import UNREADABLE, explain
 from engine.store.queries import sessions
+from engine.store.rows import moment
 from engine.store.sqlite.connect import open_reader, open_writer
 from engine.store.sqlite.pragmas import BALANCED, Profile
+from engine.store.upkeep.in_use import refuse_open
 
 MS_PER_DAY = 86_400_000
 BYTES_PER_MB = 1_000_000
@@ -76,8 +78,11 @@ def preview(path: Path, rule: RetentionRule, now_ms: int) -> RetentionPlan:
 def apply(path: Path, plan: RetentionPlan, profile: Profile = BALANCED, progress: Progress | None = None) -> int:
     """Delete what the plan says, as far as it is still there, unpinned and unchanged, and give the space back; returns how many went.
 
-    Raises StoreError when the database can't be written.
+    Raises:
+        StoreLockedError: Another process has the file open: it may show one of the sessions, and could not log its next message.
+        StoreError: The database can't be written.
     """
+    refuse_open(path, "retain")
     with closing(open_writer(path, profile)) as db:
         try:
             deleted = 0
@@ -108,7 +113,8 @@ def _plan(db: sqlite3.Connection, rule: RetentionRule, now_ms: int) -> Retention
     for info in removable:
         size = sizes.get(info.id, 0)
         if rule.max_age_days is not None and info.updated_ms < now_ms - rule.max_age_days * MS_PER_DAY:
-            reason = f"not changed for {(now_ms - info.updated_ms) // MS_PER_DAY} days"
+            days = (now_ms - info.updated_ms) // MS_PER_DAY
+            reason = f"not changed for {days} days" if info.updated_ms else "damaged: without a date"
         elif rule.max_size_mb is not None and left > rule.max_size_mb * BYTES_PER_MB:
             reason = f"one of the oldest, over {rule.max_size_mb} MB"
         else:
@@ -123,7 +129,7 @@ def _sizes(db: sqlite3.Connection) -> dict[int, int]:
     raw = dict(
         db.execute(
             f"""
-            SELECT session_id, sum(bytes) FROM (
+            SELECT session_id, coalesce(sum(bytes), 0) FROM (
                 SELECT session_id, sum(length(CAST(text || thinking AS BLOB)) + coalesce(length(tokens), 0) + 100) AS bytes
                     FROM messages GROUP BY session_id
                 UNION ALL SELECT session_id, sum(length(preset_json) + length(token_times) + 400) FROM turns GROUP BY session_id
@@ -134,7 +140,7 @@ def _sizes(db: sqlite3.Connection) -> dict[int, int]:
         )
     )
     used = (_pragma(db, "page_count") - _pragma(db, "freelist_count")) * _pragma(db, "page_size")
-    whole = sum(raw.values())
+    whole = max(1, sum(raw.values()))
     return {session_id: int(size * used / whole) for session_id, size in raw.items()}
 
 
@@ -143,5 +149,5 @@ def _pragma(db: sqlite3.Connection, name: str) -> int:
 
 
 def _unchanged(db: sqlite3.Connection, info: SessionInfo) -> bool:
-    query = "SELECT 1 FROM sessions WHERE id = ? AND NOT pinned AND updated_ms = ? AND answering_process IS NULL"
+    query = f"SELECT 1 FROM sessions WHERE id = ? AND NOT pinned AND {moment('updated_ms')} = ? AND answering_process IS NULL"
     return db.execute(query, (info.id, info.updated_ms)).fetchone() is not None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from engine.paths import database_path
+from engine.store.sqlite.pragmas import Profile
 from tests.tui.cli.conftest import HOSTILE, Run, save
 
 
@@ -93,3 +97,100 @@ def test_a_file_that_is_no_database_of_ours_is_left_alone(xchat: Run, content: b
         assert ran.code in ({0, 1} if not content else {1})
         assert "Traceback" not in ran.err
     assert path.read_bytes()[: len(content)] == content
+
+
+LIVE = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+for line in sys.stdin:
+    db.execute(line).fetchall()
+    print("done", flush=True)
+"""
+"""Another process with a connection, which runs the statements that it gets."""
+
+
+@contextmanager
+def live_process() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", LIVE, str(database_path())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as live:
+        execute(live, "SELECT count(*) FROM sessions")
+        yield live
+        assert live.stdin is not None
+        live.stdin.close()
+        assert live.wait(10) == 0
+
+
+def execute(live: subprocess.Popen[str], statement: str) -> None:
+    assert live.stdin is not None
+    assert live.stdout is not None
+    live.stdin.write(f"{statement}\n")
+    live.stdin.flush()
+    assert live.stdout.readline() == "done\n"
+
+
+def test_a_vacuum_beside_a_live_process_frees_space_and_loses_none_of_its_writes(xchat: Run) -> None:
+    save("Keep me")
+    gone = save("x" * 2_000_000)
+    assert xchat("sessions", "delete", str(gone), "--yes").code == 0
+    path = database_path()
+    before, inode = path.stat().st_size, path.stat().st_ino
+    with live_process() as live:
+        assert xchat("db", "vacuum").code == 0
+        execute(live, "UPDATE sessions SET title = 'Written after it'")
+    assert path.stat().st_size < before - 1_500_000
+    assert path.stat().st_ino == inode
+    assert "Written after it" in xchat("sessions", "list").out
+    assert xchat("db", "check").code == 0
+
+
+def test_a_vacuum_that_has_to_wait_too_long_names_the_process(xchat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    save("Hello")
+    monkeypatch.setattr("tui.cli.db.profile", lambda: Profile.of("balanced", {"busy_timeout": 10}))
+    with live_process() as live:
+        execute(live, "BEGIN IMMEDIATE")
+        ran = xchat("db", "vacuum")
+    assert ran.code == 1
+    assert str(live.pid) in ran.err
+
+
+def test_retention_deletes_nothing_that_a_live_process_may_show(xchat: Run) -> None:
+    save("Old", at_ms=1_000)
+    rule = ("db", "retain", "--max-age-days", "1")
+    with live_process() as live:
+        assert "1 session," in xchat(*rule).out
+        refused = xchat(*rule, "--apply", "--yes")
+        assert refused.code == 1
+        assert str(live.pid) in refused.err
+    assert "1 session deleted" in xchat(*rule, "--apply", "--yes").out
+
+
+def test_damaged_rows_are_listed_or_named_as_damaged(xchat: Run) -> None:
+    session_id = str(save("Hello", at_ms=1_000))
+    with closing(sqlite3.connect(database_path())) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute(
+            "UPDATE sqlite_master SET sql = replace(replace(sql, ' NOT NULL', ''), ') STRICT', ')') "
+            "WHERE name IN ('sessions', 'messages', 'turns')"
+        )
+    damage = {
+        "sessions": ("title", "created_ms", "updated_ms"),
+        "messages": ("session_id", "text", "tokens"),
+        "turns": ("model", "cache_n", "predicted_n", "predicted_ms", "ttft_ms", "token_times"),
+    }
+    assert "Hello" in xchat("sessions", "show", session_id).out
+    reading = (("sessions", "list"), ("sessions", "show", session_id), ("sessions", "search", "Hello"), ("db", "stats"), ("stats",))
+    with closing(sqlite3.connect(database_path(), isolation_level=None)) as db:
+        for table, columns in damage.items():
+            for column in columns:
+                for value in (None, "x", 1e300, b"\xff"):
+                    db.execute("BEGIN")
+                    saved = db.execute(f"SELECT rowid, {column} FROM {table}").fetchall()
+                    db.execute(f"UPDATE {table} SET {column} = ?", (value,))
+                    db.execute("COMMIT")
+                    for arguments in (*reading, ("db", "retain", "--max-age-days", "1")):
+                        assert "Internal error" not in xchat(*arguments).err, (table, column, value, arguments)
+                    db.executemany(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", [(was, rowid) for rowid, was in saved])
+        db.execute("UPDATE sessions SET updated_ms = NULL")
+    assert "damaged: without a date" in xchat("db", "retain", "--max-age-days", "1").out
+    assert "1 session deleted" in xchat("db", "retain", "--max-age-days", "1", "--apply", "--yes").out
