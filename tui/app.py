@@ -124,10 +124,7 @@ class XchatApp(App[None], inherit_bindings=False):
             for number in (signal.SIGHUP, signal.SIGTERM):
                 loop.add_signal_handler(number, self._hang_up, number)
         self.limit_colours(self.options.low_bandwidth)
-        self.call_after_refresh(self._after_first_frame)
-
-    def _after_first_frame(self) -> None:
-        self.run_worker(self._open_chat(), group="chat")
+        self.call_after_refresh(lambda: self.run_worker(self._open_chat(), group="chat"))
 
     async def _open_chat(self) -> None:
         """Replace the first screen with the chat screen and keep the typed text."""
@@ -136,15 +133,17 @@ class XchatApp(App[None], inherit_bindings=False):
         self._register_themes()
         first = self.screen
         assert isinstance(first, FirstScreen)
+        typed = first.prompt.whole
         self._chat = chat_screen(
             self,
             open_session=self._open_session,
             remote=self.terminal.remote or self.options.low_bandwidth,
-            typed=first.prompt.whole,
+            typed=typed,
             submitted=first.submitted,
         )
         first.on_late_send = self._chat.send
         await self.push_screen(self._chat)
+        self._chat.add_typed(typed, first.prompt.whole)
         for notice in self._notices():
             self.show_notice(notice)
         gc.enable()

@@ -49,7 +49,10 @@ def parse(text: str) -> Say | Do | Unknown:
     name, rest = match["name"].lower(), (match["rest"] or "").strip()
     if name in BY_SLASH:
         return Do(BY_SLASH[name].id, rest)
-    return Unknown(name, tuple(get_close_matches(name, BY_SLASH, n=2, cutoff=0.6)))
+    nearest: dict[str, str] = {}
+    for command in get_close_matches(name, BY_SLASH, n=6, cutoff=0.6):
+        nearest.setdefault(BY_SLASH[command].id, command)
+    return Unknown(name, tuple(nearest.values())[:2])
 
 
 def matching(text: str, limit: int = 4) -> list[tuple[str, str]]:

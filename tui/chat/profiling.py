@@ -152,8 +152,8 @@ class ProfilingController:
         subject = await asyncio.to_thread(CaptureSubject, record)
         await self._context.screen.app.push_screen(FlameScreen(subject, pick=self._pick))
 
-    async def _pick(self) -> CaptureRecord | None:
-        """Let the user pick one of the saved captures."""
+    async def _pick(self, beside: CaptureRecord | None = None) -> CaptureRecord | None:
+        """Let the user pick one of the saved captures; with `beside`, another one than that."""
         from engine.store.captures import list_captures, load_capture
         from tui.dialogs.picker import PickOne
         from tui.text.capture_text import capture_line
@@ -163,8 +163,10 @@ class ProfilingController:
             captures = list(await asyncio.to_thread(list_captures, path))
             if self._last is not None and self._last.id is None:
                 captures.insert(0, self._last)
+            captures = [capture for capture in captures if beside is None or not _same(capture, beside)]
             if not captures:
-                self._context.notify("There is no capture yet", "", "Record one", "capture")
+                what = "There is no capture yet" if beside is None else "There is no other capture to compare with"
+                self._context.notify(what, "", "Record one", "capture")
                 return None
             rows = [(capture, capture_line(capture)) for capture in captures]
             chosen = await self._context.screen.app.push_screen_wait(PickOne("Captures", rows))
@@ -177,3 +179,8 @@ class ProfilingController:
         """Exclude turns during a capture from comparisons."""
         if self._context.session is not None:
             self._context.session.instruments.meter.capture(on)
+
+
+def _same(one: CaptureRecord, other: CaptureRecord) -> bool:
+    """Whether these are one capture: by its number, or by its time before it has one."""
+    return one.id == other.id if one.id is not None and other.id is not None else one.started_ms == other.started_ms

@@ -187,6 +187,12 @@ class ChatScreen(Screen[None]):
         await asyncio.to_thread(_import_slow_parts)
         await self.panel.mount()
 
+    def add_typed(self, before: str, typed: str) -> None:
+        """Insert what was typed into the first screen after its text `before` had been taken over."""
+        late, now = typed.removeprefix(before), self.prompt.whole
+        if late:
+            self.prompt.put(before + late + now.removeprefix(before))
+
     def send(self, text: str) -> None:
         """Send a text that was submitted in the first frame."""
         self.prompt.put(text)

@@ -36,8 +36,8 @@ WIDE = 140
 TABLE_WIDTH = 70
 """Its width there."""
 
-PickCapture = Callable[[], Awaitable[CaptureRecord | None]]
-"""Lets the user pick another capture to compare with."""
+PickCapture = Callable[[CaptureRecord], Awaitable[CaptureRecord | None]]
+"""Lets the user pick another capture than the given one, to compare with."""
 
 _WIDGETS = {"flame": "#icicle", "functions": "#functions", "threads": "#threads", "sandwich": "#sandwich"}
 """The widget of each view."""
@@ -386,7 +386,7 @@ class FlameScreen(Screen[None]):
         self.view = "sandwich"
 
     async def _compare(self, subject: CaptureSubject, pick: PickCapture) -> None:
-        other = await pick()
+        other = await pick(subject.capture)
         if other is not None:
             before, after = sorted((other, subject.capture), key=lambda capture: capture.started_ms)
             await self.app.push_screen(FlameScreen(await asyncio.to_thread(DiffSubject, before, after)))

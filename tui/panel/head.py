@@ -5,7 +5,8 @@ from __future__ import annotations
 from engine.metrics.history import Window
 from engine.metrics.snapshot import Phase, Snapshot
 from tui.drawing.braille import Glyphs, spark
-from tui.drawing.rows import Role, Row, Run, cut, number, text_of
+from tui.drawing.rows import Role, Row, Run, cut, text_of
+from tui.panel.values import speed
 
 PULSE_POINTS = 10
 """Values in the sparkline: the last five seconds."""
@@ -14,7 +15,8 @@ PULSE_POINTS = 10
 def head(now: Snapshot, width: int, *, window: Window, notes: tuple[str, ...], glyphs: Glyphs) -> Row:
     """Phase, speed and sparkline on the left; notes, the most important first, and the time span on the right."""
     runs: list[Run] = [(f"{_phase(now):<9}", Role.GOOD if now.phase.in_turn else Role.LABEL)]
-    runs.append((f"{number(_speed(now)):>6} t/s ", Role.VALUE))
+    label, value = speed(now)
+    runs += [(f"{label} ".lstrip(), Role.LABEL), (f"{value:>10} ", Role.VALUE)]
     if width >= 48:
         runs.append((_pulse(now, glyphs), Role.FIRST))
     if now.alerts:
@@ -24,13 +26,6 @@ def head(now: Snapshot, width: int, *, window: Window, notes: tuple[str, ...], g
     choices = ["  ".join((*notes[:kept], window.value)) for kept in range(len(notes), -1, -1)]
     right = cut(next((choice for choice in choices if len(choice) <= room), choices[-1]), room)
     return (*left, (" " * max(0, width - len(text_of(left)) - len(right)), Role.TEXT), (right, Role.LABEL))
-
-
-def _speed(now: Snapshot) -> float | None:
-    """Tokens/s of decoding or prefill, else the last turn's mean."""
-    if now.speed.now is not None:
-        return now.speed.now
-    return now.speed.prompt_per_second if now.phase is Phase.PREFILL else now.speed.mean
 
 
 def _phase(now: Snapshot) -> str:

@@ -68,7 +68,7 @@ def _cpu_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
 CPU = Pane(
     "cpu",
     "CPU",
-    lambda now: shown(now, "cpu_machine_pct"),
+    lambda now: f"{shown(now, 'cpu_machine_pct')} of all cores",
     _cpu_rows,
     ChartSpec(("cpu_machine_pct", "cpu_own_pct"), top=100.0),
 )
@@ -80,8 +80,10 @@ THREAD_ROWS = {Density.COMPACT: 0, Density.NORMAL: 4, Density.FULL: 8}
 def _threads_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     threads = now.host.threads if now.host else ()
     sums = {group: sum(share.running_pct for share in threads if share.group is group) for group in ThreadGroup}
-    groups = [(f"{label} ", f"{sums[group]:3.0f} %" if threads else f"{UNKNOWN:>5}") for label, group in _GROUPS]
-    rows: list[Row] = [tuple(run for label, value in groups for run in ((label, Role.LABEL), (f"{value} ", Role.VALUE)))]
+    groups = [(f"{label} ", f"{sums[group] / 100:.2f}" if threads else UNKNOWN) for label, group in _GROUPS]
+    rows: list[Row] = [
+        (*(run for label, value in groups for run in ((label, Role.LABEL), (f"{value} ", Role.VALUE))), ("cores", Role.LABEL))
+    ]
     if density >= Density.NORMAL:
         rows.append(_why(width, "decode", now.engine.threads_reason if now.engine else ""))
     if density >= Density.FULL:
@@ -92,7 +94,7 @@ def _threads_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
             rows.append(())
             continue
         share = threads[place]
-        value = f" {share.running_pct:3.0f} % wait {share.waiting_pct:3.0f} %"
+        value = f" {share.running_pct / 100:.2f} wait {share.waiting_pct:3.0f} %"
         name = cut(share.name, name_width)
         room = width - name_width - len(value) - 1
         rows.append(((f"{name:<{name_width}} ", Role.LABEL), *bar(share.running_pct / 100, room), (value, Role.VALUE)))

@@ -42,7 +42,7 @@ PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREA
 HEAD_ROWS = 1
 
 CALM_NS = 2_000_000_000
-"""Interval of drawing the panes on a slow connection; the first row is always drawn."""
+"""Interval of drawing the panel on a slow connection."""
 
 STAY_CALM_NS = 30_000_000_000
 """How long a connection counts as slow after it last fell behind."""
@@ -383,11 +383,11 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         return ((name, Role.CHOSEN if chosen else Role.TITLE), (f" {rule} ", Role.GRID), (value, Role.VALUE))
 
     def _head(self, width: int) -> Row:
-        left_out, current = self._layout_now.left_out, self._arrangements.current
+        now, left_out, current = self._snapshot if self._paused else self._in_panes, self._layout_now.left_out, self._arrangements.current
         notes = (
             *(("paused",) if self._paused else ()),
             *((f"{left_out} more",) if left_out else ()),
             *((current.density.name.lower(),) if current.density is not None else ()),
             current.name,
         )
-        return head(self._snapshot, width, window=self._arrangements.window, notes=notes, glyphs=self.glyphs)
+        return head(now, width, window=self._arrangements.window, notes=notes, glyphs=self.glyphs)

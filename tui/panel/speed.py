@@ -7,13 +7,11 @@ from engine.metrics.snapshot import Phase, Snapshot
 from tui.drawing.braille import Glyphs, spark
 from tui.drawing.rows import UNKNOWN, Role, Row, cells, labelled_bar, level, milliseconds, sentence, written
 from tui.panel.pane import ChartSpec, Density, Pane
-from tui.panel.values import pair, pairs, shown
+from tui.panel.values import pair, pairs, shown, speed
 
 
 def _speed_headline(now: Snapshot) -> str:
-    if now.phase is Phase.PREFILL:
-        return f"prefill {shown(now, 'prompt_per_second')}"
-    return shown(now, "tokens_per_second" if now.speed.now is not None else "predicted_per_second")
+    return " ".join(speed(now)).lstrip()
 
 
 def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
@@ -25,7 +23,7 @@ def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     rows = [labelled_bar(width, "prefill", prefill.share, progress)]
     if density >= Density.NORMAL:
         rows += [
-            cells(width, pair(now, "tokens_per_second", "━", Role.FIRST), pair(now, "predicted_per_second")),
+            cells(width, pair(now, "tokens_per_second", "━", Role.FIRST), (_mean_of(now), shown(now, "predicted_per_second"))),
             cells(width, pair(now, "on_screen_per_second", "┅", Role.SECOND), pair(now, "predicted_n")),
         ]
     if density >= Density.FULL:
@@ -34,6 +32,11 @@ def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
             sentence(width, "auto", now.pacing or ("waiting for a measurement of painting" if now.stream_batch_auto else "off")),
         ]
     return rows
+
+
+def _mean_of(now: Snapshot) -> str:
+    """Whose mean speed is shown."""
+    return "mean" if now.phase.in_turn else "last turn"
 
 
 def _batch(now: Snapshot) -> str:

@@ -40,6 +40,14 @@ def test_an_unknown_command_names_its_nearest_and_is_not_sent() -> None:
     assert meant.hint("F1").endswith("F1 lists all commands; begin with // to send a slash.")
 
 
+@pytest.mark.parametrize("name", [f"{name}x" for name in BY_SLASH if name != "?"])
+def test_the_nearest_commands_are_of_different_actions(name: str) -> None:
+    meant = parse(f"/{name}")
+    if isinstance(meant, Unknown):
+        actions = [BY_SLASH[near].id for near in meant.nearest]
+        assert len(set(actions)) == len(actions)
+
+
 def test_every_slash_command_of_the_registry_is_understood() -> None:
     for name, action in BY_SLASH.items():
         assert parse(f"/{name} a word") == Do(action.id, "a word")

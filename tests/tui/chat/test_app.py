@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from textual.screen import Screen
 
 from engine.backend import StopReason
 from engine.errors import ModelError
@@ -10,6 +11,9 @@ from engine.events import Notice
 from tests.fake_backend import FakeBackend
 from tests.tui.host import wait_until
 from tests.tui.program import program
+from tui.app import XchatApp
+from tui.chat.screen import ChatScreen
+from tui.prompt.prompt import Prompt
 
 pytestmark = pytest.mark.slow
 
@@ -222,3 +226,16 @@ async def test_the_last_code_block_of_the_conversation_is_copied_also_from_an_ol
         await run.answered()
         run.app.do("copy_code")
         await run.until_noticed("Copied")
+
+
+async def test_what_is_typed_while_the_chat_screen_takes_over_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    push = XchatApp.push_screen
+
+    def typing(app: XchatApp, screen: Screen[None], *arguments: object) -> object:
+        if isinstance(screen, ChatScreen):
+            app.screen.query_one(Prompt).insert(" and the rest")
+        return push(app, screen, *arguments)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(XchatApp, "push_screen", typing)
+    async with program() as run:
+        assert run.chat.prompt.text == " and the rest"

@@ -253,7 +253,8 @@ async def test_a_second_capture_is_compared_with_the_first() -> None:
         record(b"thread: compute;step (engine/a.py:1);decode (engine/llama/context.py:7) 80", tokens=100), started_ms=2 * 10**12, id=2
     )
 
-    async def pick() -> CaptureRecord | None:
+    async def pick(beside: CaptureRecord) -> CaptureRecord | None:
+        assert beside.id == 1
         return later
 
     async with Host().run_test(size=(120, 24)) as pilot:

@@ -33,7 +33,7 @@ async def test_tab_leads_to_the_panel_whose_keys_then_stand_in_the_last_line(key
     async with program(size=(120, 36)) as run:
         panel = await panel_of(run)
         assert "Ctrl+R Regenerate" in run.text
-        assert "Explain" not in run.text
+        assert "? Explain" not in run.text
         await run.pilot.press(*keys)
         assert run.chat.focused is panel
         await run.until("? Explain")
