@@ -208,9 +208,9 @@ def test_a_full_disk_is_told_in_a_sentence(scripted: Path, arguments: tuple[str,
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("ask", "hi", "--nope"), "unrecognized arguments: --nope. `xchat ask --help`"),
-        (("sessions", "show"), "required: ID. `xchat sessions show --help`"),
-        (("--nope",), "unrecognized arguments: --nope. `xchat --help`"),
+        (("ask", "hi", "--nope"), "unrecognized arguments: --nope. Run `xchat ask --help`"),
+        (("sessions", "show"), "required: ID. Run `xchat sessions show --help`"),
+        (("--nope",), "unrecognized arguments: --nope. Run `xchat --help`"),
         (("modles", "list"), "There is no command modles, and no such file. Did you mean `xchat models`?"),
     ],
 )

@@ -34,13 +34,13 @@ def host(tmp_path: Path) -> Iterator[ssh.Host]:
 @pytest.fixture
 def wordy(tmp_path: Path) -> Path:
     """A model that counts to 1,500."""
-    return ggufs.scripted(tmp_path / "wordy.gguf", [f" word{number}" for number in range(1500)], layers=20)
+    return ggufs.scripted(tmp_path / "scripted.gguf", [f" word{number}" for number in range(1500)], layers=20)
 
 
 @pytest.fixture
 def steady(tmp_path: Path) -> Path:
     """The same at the pace of a real model, so that the answer outlasts what happens to the line."""
-    return ggufs.scripted(tmp_path / "steady.gguf", [f" word{number}" for number in range(1500)], layers=60)
+    return ggufs.scripted(tmp_path / "scripted-steady.gguf", [f" word{number}" for number in range(1500)], layers=60)
 
 
 def ready(program: Terminal) -> None:

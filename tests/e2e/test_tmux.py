@@ -46,7 +46,7 @@ def tmux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 @pytest.fixture
 def wordy(tmp_path: Path) -> Path:
     """A model that counts to 1,500, at the pace of a real one."""
-    return ggufs.scripted(tmp_path / "wordy.gguf", [f" word{number}" for number in range(1500)], layers=20)
+    return ggufs.scripted(tmp_path / "scripted.gguf", [f" word{number}" for number in range(1500)], layers=20)
 
 
 def ready(program: Terminal) -> None:
