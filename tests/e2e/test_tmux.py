@@ -24,6 +24,7 @@ Start = Callable[..., Terminal]
 PROMPT = "Message, or / for commands"
 ANSWERING_S = 6.5
 """Over twice as long as a line must be behind to be called slow."""
+F2, F3 = "\x1bOQ", "\x1bOR"
 CTRL_B, CTRL_Q, CTRL_Y, ENTER, ESCAPE = "\x02", "\x11", "\x19", "\r", "\x1b"
 
 
@@ -100,6 +101,34 @@ def test_inside_tmux_the_option_changes_nothing(terminal: Start, tmux: Callable[
     assert tmux("list-sessions", "-F", "#{session_name}").split() == ["mine"]
     program.type(CTRL_Q)
     program.wait_for_exit()
+
+
+@pytest.mark.parametrize("columns", [4, 3, 2])
+def test_in_a_few_columns_it_starts_opens_lists_and_quits(
+    terminal: Start, tmux: Callable[..., str], scripted: Path, tmp_path: Path, columns: int
+) -> None:
+    ended = tmp_path / "ended"
+    command = f"{shlex.join([*XCHAT, str(scripted), '--temp', '0'])}; echo $? > {shlex.quote(str(ended))}"
+    program = terminal("new-session", command, ";", "set", "status", "off", command=["tmux"], columns=columns, rows=24)
+
+    def narrow() -> None:
+        program.resize(columns, 24)
+        program.wait_for(lambda text: "".join(text.split()) == "Toonarrow")
+
+    narrow()
+    program.resize(80, 24)
+    ready(program)
+    narrow()
+    for key, title in ((F2, "Sessions"), (F3, "Models")):
+        program.type(key)
+        program.resize(80, 24)
+        program.wait_for(title)
+        program.type(ESCAPE)
+        program.wait_for(PROMPT)
+        narrow()
+    program.type(CTRL_Q)
+    program.wait_for_exit()
+    assert ended.read_text() == "0\n"
 
 
 def test_the_options_are_kept_on_the_way_into_tmux(terminal: Start, tmux: Callable[..., str], scripted: Path) -> None:
