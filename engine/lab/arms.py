@@ -15,8 +15,9 @@ from engine.llama.measuring.work import Setup
 from engine.model_ref import ModelRef
 from engine.presets.folder import PresetFolder
 from engine.presets.preset import SETTINGS, Cost, Preset, value_of
-from engine.presets.settings import difference, with_text
+from engine.presets.settings import difference, parse_assignments, with_text
 from engine.session.open import first_model, model_finder
+from engine.text import one_line
 
 CURRENT: Final = "current"
 """The arm that changes nothing."""
@@ -43,7 +44,7 @@ def arms_of(words: Sequence[str], base: Base) -> list[Arm]:
         UsageError: A setting can't be read, or does not change what is measured.
         ModelError: There is no such model, quant or preset here.
     """
-    return [Arm(word, _setup(word, base)) for word in words]
+    return [Arm(one_line(word), _setup(word, base)) for word in words]
 
 
 def use_of(arms: Sequence[Arm]) -> Use:
@@ -73,10 +74,7 @@ def _setup(word: str, base: Base) -> Setup:
 
 
 def _changed(word: str, base: Base) -> Setup:
-    texts = dict(part.split("=", 1) for part in word.split(",") if "=" in part)
-    if len(texts) != len(word.split(",")):
-        raise UsageError(f"{word[:80]!r} is not a list of settings", "", "Example: threads=2,flash_attn=on")
-    preset = with_text(base.preset, texts)
+    preset = with_text(base.preset, parse_assignments(word.split(",")))
     for change in difference(base.preset, preset):
         if change.key not in MEASURED:
             names = ", ".join(sorted(MEASURED))

@@ -15,8 +15,10 @@ from engine.clock import NS_PER_S, now_ns, wall_ms
 from engine.disturbance import QUIET_SHARE
 from engine.errors import XchatError
 from engine.lab.engine import LabEngine
+from engine.lab.grid import window_of
 from engine.lab.statistics import Interval, mean_interval, outliers
 from engine.llama.measuring.work import ModelFigures, Setup, Took, Work
+from engine.models.fit import TooLargeError
 
 LEAST_REPEATS: Final = 5
 """Repetitions of a point, as llama-bench has them, unless its time is up."""
@@ -134,15 +136,21 @@ def measure(
                     if end_ns is not None and now_ns() >= end_ns:
                         return
                     if not point.enough(limits):
-                        _repeat(engine, point)
+                        _repeat(engine, point, visit)
                         report(point)
         visits.reverse()
 
 
-def _repeat(engine: LabEngine, point: Point) -> None:
+def _repeat(engine: LabEngine, point: Point, visit: Sequence[Point]) -> None:
     try:
         point.figures = point.figures or engine.figures(point.setup)
         point.add(engine.run(point.setup, point.work))
+    except TooLargeError as error:
+        window = point.setup.preset.n_ctx
+        for large in visit:  # those that need the shared window; the others get a smaller one
+            if window_of(large.work) == window:
+                large.skipped = str(error)
+        _share_window([other for other in visit if other.skipped is None])
     except XchatError as error:
         point.skipped = str(error)
 
@@ -157,8 +165,13 @@ def _visits(points: Sequence[Point]) -> list[list[Point]]:
     visits = []
     for _, group in groupby(points, key):
         visit = list(group)
-        window = max(int(point.setup.preset.n_ctx) for point in visit if point.setup.preset.n_ctx != "auto")
-        for point in visit:
-            point.setup = Setup(point.setup.ref, msgspec.structs.replace(point.setup.preset, n_ctx=window))
+        _share_window(visit)
         visits.append(visit)
     return visits
+
+
+def _share_window(points: Sequence[Point]) -> None:
+    """Give all points the window that the largest of them needs, so that one context is enough."""
+    window = max((window_of(point.work) for point in points), default=0)
+    for point in points:
+        point.setup = Setup(point.setup.ref, msgspec.structs.replace(point.setup.preset, n_ctx=window))

@@ -43,7 +43,7 @@ class Grid:
             UsageError: A value is out of bounds, two contradict each other, or there are too many points.
         """
         points = [
-            (Setup(ref, msgspec.structs.replace(preset, n_ctx=_window(work))), work)
+            (Setup(ref, msgspec.structs.replace(preset, n_ctx=window_of(work))), work)
             for ref in models
             for preset in self._presets()
             for work in self._works()
@@ -72,7 +72,8 @@ class Grid:
             yield msgspec.structs.replace(self.base, **changes)
 
 
-def _window(work: Work) -> int:
+def window_of(work: Work) -> int:
+    """The smallest window, in tokens, that holds a piece of work."""
     return max(SMALLEST_WINDOW, work.n_prompt + work.n_gen + work.n_depth)
 
 
@@ -90,6 +91,8 @@ def numbers(text: str) -> list[int]:
         first, last, times, step = int(match[1]), int(match[2] or match[1]), match[3] == "*", int(match[4] or 1)
         if step < 1 + times or (times and not first):
             raise UsageError(f"The range {part.strip()!r} does not end", "", "Take a step of at least 1, or a factor of at least 2.")
+        if last < first:
+            raise UsageError(f"The range {part.strip()!r} is empty", "", f"Take {last}-{first}.")
         while first <= last and len(found) <= MOST_POINTS:
             found.append(first)
             first = first * step if times else first + step

@@ -17,6 +17,7 @@ from engine.lab.wording import race_facts, tuning_facts, tuning_in_words, verdic
 from engine.model_ref import short_name
 from engine.store.host import Host
 from engine.store.lab_runs import LabRun
+from engine.text import one_line
 
 _SAME_SETTINGS: Final = ("n_threads", "n_batch", "n_ubatch", "type_k", "type_v", "flash_attn", "load_mode", "repack")
 
@@ -51,7 +52,7 @@ def run_of_bench(points: Sequence[Point], *, started_ms: int, seconds: float, co
 def run_of_race(result: Race, library: str, *, started_ms: int, command: str) -> LabRun:
     """The run of a race."""
     first = result.lanes[0]
-    models = list(dict.fromkeys(short_name(lane.arm.setup.ref) for lane in result.lanes))
+    models = list(dict.fromkeys(one_line(short_name(lane.arm.setup.ref)) for lane in result.lanes))
     return LabRun(
         started_ms=started_ms,
         seconds=result.seconds,
@@ -74,7 +75,7 @@ def run_of_tuning(tuning: Tuning, library: str, *, started_ms: int, command: str
         kind="tune",
         title=str(tuning.use),
         verdict=tuning_in_words(tuning),
-        model=short_name(tuning.today.setup.ref),
+        model=one_line(short_name(tuning.today.setup.ref)),
         disturbed=tuning.final.disturbed if tuning.final is not None else None,
         command=command,
         facts=tuning_facts(tuning),

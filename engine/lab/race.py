@@ -134,7 +134,7 @@ class Race:
         if share is not None and share >= QUIET_SHARE:
             found.append(f"Other programs took {share:.0%} of the time; both arms met them alike")
         if self.units < LOOKS[0]:
-            found.append(f"{self.units} units were measured; an interval needs {LOOKS[0]}")
+            found.append(f"An interval needs {LOOKS[0]} units, not {self.units}")
         if self.interrupted:
             found.append("Interrupted: judged by what was measured")
         return tuple(found)

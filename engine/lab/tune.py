@@ -20,6 +20,7 @@ from engine.llama.measuring.work import Setup
 from engine.model_ref import ModelRef, short_name
 from engine.presets.preset import Preset
 from engine.presets.settings import difference, shown
+from engine.text import one_line
 
 MINUTES: Final = 3.0
 GAIN: Final = 0.01
@@ -209,7 +210,7 @@ def _changed(arm: Arm, changes: dict[str, Any]) -> Arm:
     name = ",".join(
         [
             *(f"{key}={shown(value)}" for key, value in settings.items() if key != "n_batch"),
-            *([short_name(ref)] if "ref" in changes else []),
+            *([one_line(short_name(ref))] if "ref" in changes else []),
         ]
     )
     return Arm(name, Setup(ref, preset))

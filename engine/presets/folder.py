@@ -66,7 +66,7 @@ class PresetFolder:
 
     def save(self, preset: Preset) -> Path:
         """Write a preset under its name. Raises UsageError when the name can't be a file's, or the folder can't be written."""
-        path = self._path(preset.name)
+        path = self.path_of(preset.name)
         try:
             write_atomically(path, to_toml(preset).encode())
         except OSError as error:
@@ -77,7 +77,7 @@ class PresetFolder:
 
     def delete(self, name: str) -> None:
         """Remove a preset's file; a shipped one of that name is used again. Raises UsageError when it has none."""
-        path = self._path(name)
+        path = self.path_of(name)
         try:
             path.unlink()
         except FileNotFoundError as error:
@@ -88,7 +88,8 @@ class PresetFolder:
         except OSError as error:
             raise UsageError(f"Preset {name!r} can't be deleted", str(error), f"Check the permissions of {path.parent}") from error
 
-    def _path(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path:
+        """The file of a preset, which need not be there. Raises UsageError when the name can't be a file's."""
         if not _NAME.fullmatch(name):
             raise UsageError(f"A preset can't be called {name!r}", "", "Use letters, digits, dots, hyphens and underscores, 64 at most")
         return self._folder / f"{name}.toml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +17,7 @@ from engine.store.errors import explain
 from engine.store.host import Host
 from engine.store.sqlite.connect import open_reader, open_writer
 from engine.store.sqlite.transaction import transaction
+from engine.text import storable
 
 _OWN: Final = ("started_ms", "seconds", "kind", "title", "verdict", "model", "disturbed", "command")
 _COLUMNS: Final = f"id, {', '.join(_OWN)}, host, kernel, cpu, cores, memory_bytes, xchat_version, llama_cpp_version, facts"
@@ -52,8 +54,9 @@ def save_run(path: Path, run: LabRun) -> int:
         StoreError: The database can't be written.
     """
     host = run.host
-    facts = msgspec.json.encode(run.facts).decode()
-    told = (getattr(run, name) for name in _OWN)
+    facts = storable(json.dumps(msgspec.to_builtins(run.facts), ensure_ascii=False))
+    values_of_run = (getattr(run, name) for name in _OWN)
+    told = (storable(value) if isinstance(value, str) else value for value in values_of_run)
     machine = (host.name, host.kernel, host.cpu, host.cores, host.memory_bytes, host.xchat_version, host.llama_cpp_version)
 
     def save(db: sqlite3.Connection) -> int:

@@ -17,7 +17,8 @@ from engine.model_ref import ModelRef
 from engine.session.open import first_model
 from engine.store.export.llama_bench import BenchRow, Dialect, write_llama_bench
 from engine.store.host import Host
-from tui.cli.lab.common import add_log_flag, clear_progress, command_line, keep, lab_engine
+from tui.cli.lab.common import above_zero, add_log_flag, clear_progress, command_line, keep, lab_engine, whole_above_zero
+from tui.text.wording import count
 
 EXAMPLES = """\
 examples:
@@ -47,16 +48,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     for flags, name, meaning in _WORDS:
         grid.add_argument(*flags, dest=name, action="append", metavar="X", help=meaning)
     stop = parser.add_argument_group("repetitions")
-    stop.add_argument("-r", "--repetitions", type=int, metavar="N", help="exactly so many for each point")
+    stop.add_argument("-r", "--repetitions", type=whole_above_zero, metavar="N", help="exactly so many for each point")
     stop.add_argument(
         "--precision",
-        type=float,
+        type=above_zero,
         default=100 * PRECISION,
         metavar="PCT",
         help=f"else until the 95 %% interval is ± this ({100 * PRECISION:g})",
     )
-    stop.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help=f"or so much time for each point ({SECONDS:g})")
-    stop.add_argument("--minutes", type=float, metavar="M", help="measure all points for so long, and report the drift")
+    stop.add_argument("--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"or so much time for each point ({SECONDS:g})")
+    stop.add_argument("--minutes", type=above_zero, metavar="M", help="measure all points for so long, and report the drift")
     parser.add_argument("-o", "--output", choices=[MARKDOWN, *map(str, Dialect)], default=MARKDOWN, help="form of the rows (md)")
     add_log_flag(parser)
     parser.set_defaults(run=run)
@@ -77,13 +78,16 @@ _WORDS = (
     (("-fa", "--flash-attn"), "flash_attn", "auto, on or off (auto); 1 and 0 are understood"),
     (("-mmp", "--mmap"), "mmap", "1 or 0: map the file, or read it into memory (1)"),
 )
-_SWITCH = {"1": "on", "0": "off", "-1": "auto"}
+_SWITCHES: dict[str, dict[str, object]] = {
+    "flash_attn": {"1": "on", "0": "off", "-1": "auto"},
+    "mmap": {"1": True, "0": False, "on": True, "off": False},
+}
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print the rows, and say what disturbed them."""
     points = [Point(setup, work) for setup, work in grid_of(options).points(models_of(options.models))]
-    limits = limits_of(options)
+    limits = Limits(options.repetitions, options.precision / 100, options.seconds, options.minutes)
     status, started_ms, began = 0, wall_ms(), now_ns()
     with lab_engine() as engine:
         try:
@@ -125,9 +129,7 @@ def grid_of(options: argparse.Namespace) -> Grid:
     for name in ("type_k", "type_v", "flash_attn", "mmap"):
         if texts := getattr(options, name):
             words = [word.strip() for text in texts for word in text.split(",")]
-            settings[name] = [
-                word in {"1", "on"} if name == "mmap" else _SWITCH.get(word, word) if name == "flash_attn" else word for word in words
-            ]
+            settings[name] = [_SWITCHES.get(name, {}).get(word, word) for word in words]
     pairs = [_pair(text) for text in options.pairs or ()]
     return Grid(
         n_prompt=listed("n_prompt", (512,)),
@@ -144,13 +146,6 @@ def _pair(text: str) -> tuple[int, int]:
     if not comma or not prompt.strip().isdecimal() or not gen.strip().isdecimal():
         raise UsageError(f"{text[:80]!r} is not a pair of numbers", "", "Example: -pg 512,128")
     return int(prompt), int(gen)
-
-
-def limits_of(options: argparse.Namespace) -> Limits:
-    """When to stop."""
-    if min(options.seconds, options.precision, options.minutes or 1, options.repetitions or 1) <= 0:
-        raise UsageError("Repetitions, seconds, minutes and precision are above zero")
-    return Limits(options.repetitions, options.precision / 100, options.seconds, options.minutes)
 
 
 def print_rows(rows: list[BenchRow], form: str) -> None:
@@ -170,9 +165,10 @@ def remarks(points: Sequence[Point]) -> list[str]:
         if point.skipped is not None:
             lines.append(f"skipped {name}: {point.skipped}")
         elif point.samples_ns:
-            lines += [f"{name}, {point.figures.threads if point.figures else '?'} threads: {remark}" for remark in point.remarks]
+            threads = count(point.figures.threads, "thread") if point.figures else "? threads"
+            lines += [f"{name}, {threads}: {remark}" for remark in point.remarks]
             if len(point.samples_ns) < LEAST_REPEATS:
-                lines.append(f"{name}: {len(point.samples_ns)} repetitions only")
+                lines.append(f"{name}: only {count(len(point.samples_ns), 'repetition')}")
         else:
             lines.append(f"{name}: not measured")
     return list(dict.fromkeys(lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,25 @@ from engine.session.open import first_model
 from engine.store.lab_runs import LabRun, save_run
 from tui.cli.output import guarded, write_sequence
 from tui.cli.preset_flags import preset_of
+
+
+def above_zero(text: str) -> float:
+    """The finite number above zero that is typed, for `type=` of a flag."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number above zero")
+    return number
+
+
+def whole_above_zero(text: str) -> int:
+    """The same for a whole number."""
+    number = above_zero(text)
+    if not number.is_integer():
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a whole number")
+    return int(number)
 
 
 def add_log_flag(parser: argparse.ArgumentParser) -> None:

@@ -13,8 +13,9 @@ from engine.lab.log import run_of_race
 from engine.lab.race import SECONDS, STATED, Lane, Race, Use, race
 from engine.lab.statistics import ERROR_RATE
 from engine.lab.wording import race_facts, ratio_in_words, verdict_in_words
-from tui.cli.lab.common import add_lab_flags, add_log_flag, base_of, clear_progress, command_line, keep, lab_engine
+from tui.cli.lab.common import above_zero, add_lab_flags, add_log_flag, base_of, clear_progress, command_line, keep, lab_engine
 from tui.cli.output import write_json
+from tui.text.wording import count
 
 EXAMPLES = f"""\
 examples:
@@ -40,9 +41,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_lab_flags(parser)
     parser.add_argument("--measure", choices=[str(use) for use in Use], help="what to compare; else what the settings change")
     parser.add_argument(
-        "--difference", type=float, default=100 * STATED, metavar="PCT", help=f"smallest difference that matters ({100 * STATED:g} %%)"
+        "--difference", type=above_zero, default=100 * STATED, metavar="PCT", help=f"smallest difference that matters ({100 * STATED:g} %%)"
     )
-    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help=f"longest time ({SECONDS:g})")
+    parser.add_argument("--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"longest time ({SECONDS:g})")
     parser.add_argument("--json", action="store_true", help="print one object")
     add_log_flag(parser)
     parser.set_defaults(run=run)
@@ -52,8 +53,6 @@ def run(options: argparse.Namespace) -> int:
     """Race, print the verdict; 130 when Ctrl+C ended it."""
     if len(options.arms) < 2:
         raise UsageError("A race needs two arms", "", f"`xchat race {CURRENT} {options.arms[0]}` compares with the settings in use.")
-    if options.difference <= 0 or options.seconds <= 0:
-        raise UsageError("The difference and the time are above zero")
     arms = arms_of(options.arms, base_of(options))
     use = Use(options.measure) if options.measure else use_of(arms)
     started_ms = wall_ms()
@@ -93,8 +92,8 @@ def lines_of(result: Race) -> Iterator[str]:
         yield f"  {lane.arm.name:<{width}}  {speeds(lane, result)}{ratio}"
     yield ""
     counts = {"prompt tokens": result.task.prompt, "tokens decoded": result.task.gen}
-    work = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    yield f"Compared: {result.use} ({work}), {result.units} units in {result.seconds:.0f} s, in turns and in random order."
+    work = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    yield f"Compared: {result.use} ({work}), {count(result.units, 'unit')} in {result.seconds:.0f} s, in turns and in random order."
     yield f"The probability of a difference where there is none is at most {ERROR_RATE:.0%}."
     for remark in result.remarks:
         yield f"{remark}."
@@ -102,6 +101,8 @@ def lines_of(result: Race) -> Iterator[str]:
 
 def speeds(lane: Lane, result: Race) -> str:
     """The typical time of an arm's turn, as a speed where it is one."""
+    if not lane.seconds:
+        return "not measured"
     task, seconds = result.task, lane.typical
     tokens = task.prompt or task.gen if not (task.prompt and task.gen) else 0
     return f"{tokens / seconds:8.2f} tokens/s" if tokens else f"{seconds:8.3f} s a turn"

@@ -8,7 +8,6 @@ import sys
 import msgspec
 
 from engine.clock import wall_ms
-from engine.errors import UsageError
 from engine.host.topology import read_topology
 from engine.lab.arms import CURRENT, Base, arms_of
 from engine.lab.log import run_of_tuning
@@ -18,13 +17,13 @@ from engine.lab.wording import tuning_facts, tuning_in_words
 from engine.model_ref import ModelRef
 from engine.presets.folder import PresetFolder
 from engine.session.open import model_finder
-from tui.cli.lab.common import add_lab_flags, add_log_flag, base_of, clear_progress, command_line, keep, lab_engine
+from tui.cli.lab.common import above_zero, add_lab_flags, add_log_flag, base_of, clear_progress, command_line, keep, lab_engine
 from tui.cli.output import write_json
 
 EXAMPLES = """\
 examples:
   xchat tune                               three minutes, for chatting
-  xchat tune --for long-prompts --minutes 5 --keep fast
+  xchat tune --for long-prompts --minutes 5 --keep tuned
   xchat tune --kv-types "" --quants        no other KV types, but the quants that are here
 """
 
@@ -40,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_lab_flags(parser)
     parser.add_argument("--for", dest="use", choices=[str(use) for use in Use], default=str(Use.CHAT), help="what to make faster (chat)")
-    parser.add_argument("--minutes", type=float, default=MINUTES, metavar="M", help=f"time for the search ({MINUTES:g})")
+    parser.add_argument("--minutes", type=above_zero, default=MINUTES, metavar="M", help=f"time for the search ({MINUTES:g})")
     parser.add_argument("--kv-types", default="q8_0", metavar="TYPES", help="types of the KV cache to try beside today's (q8_0)")
     parser.add_argument("--quants", action="store_true", help="try the other quants of the family that are here")
     parser.add_argument("--keep", metavar="NAME", help="keep the proven settings as a preset")
@@ -51,8 +50,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Search, print the result, keep it when asked; 130 when Ctrl+C ended it."""
-    if options.minutes <= 0:
-        raise UsageError("The time is above zero")
+    if options.keep:
+        PresetFolder().path_of(options.keep)  # refuses a bad name before the search, not after it
     base = base_of(options)
     (today,) = arms_of([CURRENT], base)
     types = [name.strip() for name in options.kv_types.split(",") if name.strip()]
@@ -96,7 +95,7 @@ def _print(result: Tuning, base: Base, kept: str | None) -> None:
         sys.stdout.write(f" {' and '.join(counts)} auto: measured with the count it starts with.\n" if counts else "\n")
     if result.adopted and not kept:
         settings = " ".join(f"{key}={value}" for key, value in result.changes.items())
-        sys.stdout.write(f"Keep it: xchat presets new fast --from {base.preset.name} {settings}\n")
+        sys.stdout.write(f"Keep it: xchat presets new tuned --from {base.preset.name} {settings}\n")
 
 
 def _keep_preset(result: Tuning, base: Base, name: str) -> None:
