@@ -115,7 +115,7 @@ class PresetChanged:
 
 @dataclass(frozen=True, slots=True)
 class LoggingChanged:
-    """Turns are logged, or (with the reason) they are not; the chat continues either way."""
+    """Turns are logged (with what was lost before), or (with the reason) they are not; the chat continues either way."""
 
     on: bool
     error: XchatError | None = None

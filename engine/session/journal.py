@@ -2,19 +2,21 @@
 
 Writes happen in order, so a session exists before its messages and a message before its turn. A job that fails because of the disk or a
 lock stays at the head of the queue and is retried until it succeeds; meanwhile the chat continues, with a notice. When the file was
-replaced or deleted, the current conversation is saved in the file that is there now.
+replaced or deleted, the current conversation is saved in the file that is there now. The queue is bounded: what no longer fits is counted,
+and the messages of the current conversation are saved from it when writing works again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from engine.clock import wall_ms
 from engine.errors import StoreError, XchatError
-from engine.records import Message, Sample, SessionInfo
+from engine.records import Message, Sample, SessionInfo, TurnRecord
 from engine.store.errors import SessionMissingError, StoreSwappedError
 from engine.store.writer import INVALID_ROW, Store
 
@@ -23,6 +25,13 @@ CLOSE_TIMEOUT_S = 2.0
 
 RETRY_S = 1.0
 """Interval between retries of a failed write."""
+
+QUEUE_BYTES = 64 * 2**20
+"""Limit for the memory of the queued writes, some hundred long turns."""
+
+_JOB_BYTES = 1_000
+_NUMBER_BYTES = 40
+"""A Python integer with its place in a tuple."""
 
 Job = Callable[[Store], Awaitable[object]]
 
@@ -40,6 +49,8 @@ class LoggedSession:
     """Returns all its messages, for a file that lacks it."""
     store: Store | None = None
     """Where its row is."""
+    incomplete: bool = False
+    """Writes of it were dropped: the next one saves all its messages."""
 
     @property
     def info(self) -> SessionInfo | None:
@@ -52,18 +63,25 @@ class LoggedSession:
 class Journal:
     """The queue of writes of one program run."""
 
-    def __init__(self, store: Store | None, on_change: Callable[[XchatError | None], None]) -> None:
-        """`on_change` is called with the error when writing begins to fail, and with None when it works again."""
+    def __init__(self, store: Store | None, on_change: Callable[[bool, XchatError | None], None]) -> None:
+        """`on_change` is called when writing begins to fail, and when it works again: whether it works, and what was lost or is wrong."""
         self._store = store
         self._on_change = on_change
         self.session: LoggedSession | None = None
         """The current conversation; None before its first message."""
         self.unclean_end = store is not None and store.unclean_end
         """An xchat before this one ended without closing the database."""
-        self._jobs: asyncio.Queue[Job] = asyncio.Queue()
+        self._jobs: asyncio.Queue[tuple[Job, int]] = asyncio.Queue()
+        self._queued_bytes = 0
+        self._dropped = 0
+        """Writes that did not fit into the queue since writing began to fail."""
+        self._error: StoreError | None = None
+        """Of the last attempt."""
+        self._refused = asyncio.Event()
+        """Set by each attempt that fails."""
         self._failing = asyncio.Event()
         """Set while the job at the head of the queue is retried."""
-        self._closing = asyncio.Event()
+        self._at_once = asyncio.Event()
         """Set to retry at once."""
         self._awaited: set[asyncio.Future[None]] = set()
         """Jobs of `run`, which fail instead of being retried."""
@@ -81,29 +99,38 @@ class Journal:
         async def create(store: Store) -> None:
             session.id, session.store = await store.create_session(title, created_ms), store
 
-        self.add(create)
+        session.incomplete = not self.add(create)
 
     def resume(self, info: SessionInfo, messages: Callable[[], Sequence[Message]]) -> None:
         """Make a saved session with these messages the current one."""
         self.session = LoggedSession(info.title, info.created_ms, info.id, info, messages, self._store)
 
-    def write(self, statement: Callable[[Store, int], Awaitable[object]]) -> None:
-        """Queue a write about the current session; `statement` gets its id. Dropped when that session is not logged."""
+    def write(self, statement: Callable[[Store, int], Awaitable[object]], *records: Message | TurnRecord) -> None:
+        """Queue a write of `records` about the current session; `statement` gets its id. Dropped when that session is not logged."""
         session = self.session
 
         async def write(store: Store) -> None:
-            if session is None or session.id is None:
+            if session is None or (session.id is None and not session.incomplete):
                 return
-            if session.store is not store and not await store.has_session(session.id, session.created_ms):
-                session.id = await store.import_session(session.title, session.created_ms, session.messages())
-            session.store = store
+            # Cleared before the messages are read: what is dropped during the write sets it again.
+            incomplete, session.incomplete = session.incomplete, False
             try:
+                if session.id is None or (session.store is not store and not await store.has_session(session.id, session.created_ms)):
+                    session.id = await store.import_session(session.title, session.created_ms, session.messages())
+                elif incomplete:
+                    for message in session.messages():
+                        await store.save_message(session.id, message)
+                session.store = store
                 await statement(store, session.id)
             except SessionMissingError:
-                session.id = None  # deleted by another xchat: it is no longer logged
+                session.id, session.incomplete = None, False  # deleted by another xchat: it is no longer logged
+                raise
+            except StoreError:
+                session.incomplete |= incomplete
                 raise
 
-        self.add(write)
+        if not self.add(write, sum(map(_bytes_of, records))) and session is not None:
+            session.incomplete = True
 
     def mark(self, turn_id: int | None, kind: str, text: str) -> None:
         """Log an event: a preset change, a decision of the thread governor, a stall, a capture, an alert."""
@@ -112,7 +139,7 @@ class Journal:
         async def put(store: Store) -> None:
             store.put_event(wall_ms=at_ms, session_id=session.id if session else None, turn_id=turn_id, kind=kind, text=text)
 
-        self.add(put)
+        self.add(put, sys.getsizeof(text))
 
     def sample(self, sample: Sample) -> None:
         """Log a sample of the machine; never waits."""
@@ -150,6 +177,23 @@ class Journal:
                 for wait in waits:
                     wait.cancel()
 
+    async def save_now(self) -> None:
+        """Try to write everything queued at once. Raises the StoreError of the attempt, or when nothing is logged."""
+        if self._store is None:
+            raise StoreError("Sessions are not logged", "", "Start xchat without --no-log, with a database that can be written.")
+        self._refused.clear()
+        if self._failing.is_set():
+            self._at_once.set()
+        waits = [asyncio.ensure_future(self._jobs.join()), asyncio.ensure_future(self._refused.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._failing.is_set() and self._error is not None:
+            raise self._error
+        await self._store.flush()
+
     async def saved(self) -> None:
         """Wait until everything queued is in the database, however long it refuses."""
         await self._jobs.join()
@@ -158,7 +202,7 @@ class Journal:
         """Write the queued jobs and close the database, each within CLOSE_TIMEOUT_S."""
         if self._worker is None:
             return
-        self._closing.set()
+        self._at_once.set()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._jobs.join(), CLOSE_TIMEOUT_S)
         self._worker.cancel()
@@ -169,19 +213,29 @@ class Journal:
                 await asyncio.wait_for(self._store.close(), CLOSE_TIMEOUT_S)
             self._store = None
 
-    def add(self, job: Job) -> None:
-        """Queue a write that belongs to no session."""
-        if self._store is not None:
-            self._jobs.put_nowait(job)
+    def add(self, job: Job, n_bytes: int = 0) -> bool:
+        """Queue a write that holds so much memory; return False when the queue has no room for it."""
+        if self._store is None:
+            return True
+        n_bytes += _JOB_BYTES
+        if self._failing.is_set() and self._queued_bytes + n_bytes > QUEUE_BYTES:
+            self._dropped += 1
+            if self._dropped == 1:
+                self._on_change(False, _queue_full())
+            return False
+        self._queued_bytes += n_bytes
+        self._jobs.put_nowait((job, n_bytes))
+        return True
 
     async def _work(self) -> None:
         while True:
-            job = await self._jobs.get()
+            job, n_bytes = await self._jobs.get()
             while not await self._done(job):
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._closing.wait(), RETRY_S)
-                self._closing.clear()
+                    await asyncio.wait_for(self._at_once.wait(), RETRY_S)
+                self._at_once.clear()
             del job  # it holds a conversation, which may be gone by the time of the next one
+            self._queued_bytes -= n_bytes
             self._jobs.task_done()
 
     async def _done(self, job: Job) -> bool:
@@ -195,13 +249,16 @@ class Journal:
         except StoreError as error:
             lost = isinstance(error, SessionMissingError) or isinstance(error.__cause__, INVALID_ROW)
             if lost:
-                self._on_change(error)
+                self._on_change(False, error)
             else:
                 self._fail(error)
             return lost
         if self._failing.is_set():
             self._failing.clear()
-            self._on_change(None)
+            self._on_change(True, _not_all_logged(self._dropped) if self._dropped else None)
+            if self._dropped:
+                self._dropped = 0
+                self.write(_nothing)  # saves the messages of the current conversation
         return True
 
     async def _reopen(self) -> bool:
@@ -218,12 +275,38 @@ class Journal:
         return True
 
     def _fail(self, error: StoreError) -> None:
+        self._error = error
+        self._refused.set()
         if not self._failing.is_set():
             self._failing.set()
-            self._on_change(error)
+            self._on_change(False, error)
             for done in tuple(self._awaited):
                 done.set_exception(_not_logged())
 
 
 def _not_logged() -> StoreError:
     return StoreError("Sessions are currently not logged", "", "The status line shows why. Writing is retried every second.")
+
+
+def _queue_full() -> StoreError:
+    return StoreError(
+        "Not logged for long: no more is kept in memory",
+        f"{QUEUE_BYTES // 2**20} MB wait for the database. Figures of the next turns are lost.",
+        "The status line shows why; `/save` tries again.",
+    )
+
+
+def _not_all_logged(dropped: int) -> StoreError:
+    detail = "They did not fit into memory while the database refused. The messages of this conversation are saved."
+    return StoreError(f"Logging works again, without {dropped:,} dropped writes", detail)
+
+
+async def _nothing(_: Store, __: int) -> None:
+    pass
+
+
+def _bytes_of(record: Message | TurnRecord) -> int:
+    """Estimate the memory of a record."""
+    if isinstance(record, TurnRecord):
+        return sys.getsizeof(record.preset_json) + _NUMBER_BYTES * len(record.token_ns)
+    return sys.getsizeof(record.text) + sys.getsizeof(record.thinking) + _NUMBER_BYTES * len(record.tokens or ())

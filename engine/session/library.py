@@ -47,6 +47,10 @@ class Library:
         """Wait until everything so far is in the database."""
         await self._journal.drain()
 
+    async def save_now(self) -> None:
+        """Write everything so far now. Raises the StoreError of the attempt."""
+        await self._journal.save_now()
+
     async def saved(self) -> None:
         """Wait until everything so far is in the database, however long it refuses."""
         await self._journal.saved()

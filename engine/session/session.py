@@ -267,9 +267,9 @@ class Session:
             if session_id == self.session_id:
                 self._states.held = max(self._states.held, held)
 
-    def _logging_changed(self, error: XchatError | None) -> None:
-        self.logging_error = error
-        self.emit(LoggingChanged(error is None, error))
+    def _logging_changed(self, on: bool, error: XchatError | None) -> None:
+        self.logging_error = None if on else error
+        self.emit(LoggingChanged(on, error))
 
     def emit(self, event: Event) -> None:
         """Deliver an event to subscribers, then to the parts of the session; one that raises does not keep it from the others."""

@@ -90,7 +90,7 @@ class Turns:
         self._idle.clear()
         if self._journal.session is None:
             self._journal.begin(session_title(asked.user.text), asked.user.created_ms, self.conversation.tree.messages)
-        self._journal.write(lambda store, session_id: store.save_message(session_id, asked.user))
+        self._journal.write(lambda store, session_id: store.save_message(session_id, asked.user), asked.user)
         self._journal.write(lambda store, session_id: store.mark_answering(session_id, True))
         self.emit(TurnStarted(asked.user, answer.id, turn.submitted_ns, turn.started_ms))
         self.slot.backend.submit(
@@ -169,7 +169,7 @@ class Turns:
     def _ended(self, turn: Turn, end: GenerationFinished) -> None:
         answer, record = turn.final(end), turn.record(end, self.instruments.figures(end.taken_share))
         self.conversation.tree.add(answer)
-        self._journal.write(lambda store, session_id: store.save_turn(replace(record, session_id=session_id), answer))
+        self._journal.write(lambda store, session_id: store.save_turn(replace(record, session_id=session_id), answer), answer, record)
         self.emit(TurnFinished(answer, record, end.error))
         if self.slot.backend.dead is not None:
             self.emit(EngineDied(self.slot.backend.dead))

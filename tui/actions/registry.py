@@ -144,6 +144,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "title_session", (), "Title", "Give this session another title", _SESSIONS, slash=("title",), argument="TEXT", needs_argument=True
     ),
+    Action("save_now", (), "Save now", "Write everything that is not logged yet to the database now", _SESSIONS, slash=("save",)),
     Action(
         "models",
         ("f3", "ctrl+l"),

@@ -62,6 +62,11 @@ class LibraryController:
         await session.library.rename(session.info.id, title)
         self._context.set_status(session=title)
 
+    async def save_now(self) -> None:
+        """Write what is not logged yet, and report the result."""
+        await self._context.live().library.save_now()
+        self._context.notify("Everything is saved")
+
     async def offer_interrupted(self) -> None:
         """Report a conversation that was interrupted when the program last ended."""
         try:

@@ -113,6 +113,7 @@ class ChatScreen(Screen[None]):
             "new_session": library.new_session,
             "sessions": library.sessions,
             "title_session": library.rename,
+            "save_now": library.save_now,
             "export": library.export,
             "performance": library.performance,
             "models": models.models,

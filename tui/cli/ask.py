@@ -192,7 +192,7 @@ def report(event: Event) -> None:
     """Print notices and logging errors on standard error."""
     if isinstance(event, LoggingChanged):
         if event.error is not None:
-            sys.stderr.write(f"xchat: this answer is not logged: {event.error}\n")
+            sys.stderr.write(f"xchat: {'' if event.on else 'this answer is not logged: '}{event.error}\n")
     elif isinstance(event, Notice):
         error = XchatError(event.title, event.detail, event.hint)
         sys.stderr.write(f"xchat: {error}\n")

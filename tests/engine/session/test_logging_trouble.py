@@ -114,6 +114,62 @@ async def test_a_full_disk_that_has_room_again_costs_nothing(chat: Chat, monkeyp
     assert chat.saved() == ["One", "Two"]
 
 
+async def test_the_queue_is_bounded_and_no_message_of_the_conversation_is_lost(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "QUEUE_BYTES", 20_000)
+    await chat.say("Before")
+    await chat.session.library.logged()
+    other = sqlite3.connect(chat.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    said = [f"{number} {'x' * 8_000}" for number in range(10)]
+    for text in said:
+        await chat.say(text)
+        await chat.until(lambda: bool(chat.changes))
+    full = [event.error.title for event in chat.changes if event.error is not None and "no more is kept" in event.error.title]
+    assert len(full) == 1
+    other.execute("ROLLBACK")
+    await chat.logged_again()
+    await chat.session.library.saved()
+    assert chat.saved() == ["Before", *said]
+    assert chat.changes[-1].error is not None
+    assert "dropped writes" in chat.changes[-1].error.title
+    assert chat.session.logging_error is None
+    await chat.say("After")
+    await chat.session.library.saved()
+    assert chat.saved() == ["Before", *said, "After"]
+    other.close()
+
+
+async def test_a_session_begun_while_the_queue_is_full_is_saved_whole(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "QUEUE_BYTES", 1)
+    other = sqlite3.connect(chat.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    await chat.say("One")
+    await chat.until(lambda: bool(chat.changes))
+    chat.session.new_session()
+    await chat.say("Two")
+    other.execute("ROLLBACK")
+    await chat.logged_again()
+    await chat.session.library.saved()
+    assert chat.saved()[-1] == "Two"
+    other.close()
+
+
+async def test_saving_now_says_why_it_can_not_and_saves_when_it_can(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "RETRY_S", 600.0)
+    other = sqlite3.connect(chat.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    await chat.say("Hello")
+    with pytest.raises(StoreLockedError):
+        await chat.session.library.save_now()
+    with pytest.raises(StoreLockedError):
+        await chat.session.library.save_now()
+    other.execute("ROLLBACK")
+    await chat.session.library.save_now()
+    assert chat.saved() == ["Hello"]
+    assert chat.session.logging
+    other.close()
+
+
 async def test_rows_that_make_no_sense_stop_nothing_behind_them(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
     async def senseless(*_: object) -> None:
         raise StoreError("No sense") from sqlite3.IntegrityError("no")

@@ -24,6 +24,8 @@ async def test_sessions_are_found_resumed_renamed_and_deleted(tmp_path: Path) ->
     async with program(database=tmp_path / "chat.db") as run:
         await run.send("About elephants")
         await run.answered()
+        await run.send("/save")
+        await run.until_noticed("Everything is saved")
         await run.pilot.press("ctrl+n")
         await run.until("Write a message and press Enter.")
         await run.send("About tigers")
