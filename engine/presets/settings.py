@@ -121,6 +121,22 @@ def allowed(key: str) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])}, or {words[-1]}"
 
 
+def choices(key: str) -> tuple[str, ...]:
+    """The words that a setting may be set to; none for a setting that takes numbers or text only."""
+    words: list[str] = []
+    for kind in _flat(inspect.type_info(TYPES[key])):
+        match kind:
+            case inspect.LiteralType(values=values):
+                words += map(str, values)
+            case inspect.BoolType():
+                words += ("true", "false")
+            case inspect.NoneType():
+                words.append("none")
+            case _:
+                pass
+    return tuple(words)
+
+
 def _typed(key: str, text: str) -> Any:
     """Typed text as a value of the setting's type; the text itself when it fits none."""
     kinds = _flat(inspect.type_info(TYPES[key]))

@@ -181,6 +181,13 @@ class Switching:
         await asyncio.wait([self._prices_read])
         return await asyncio.to_thread(self._offers, self._here())
 
+    async def quants(self) -> tuple[str, ...]:
+        """The quants of the model in use, the largest first; none before there is a model."""
+        model = self._here().model
+        if model is None:
+            return ()
+        return tuple(choice.quant for choice in await asyncio.to_thread(self._finder.quants, model))
+
     async def settled(self) -> None:
         """Return when no request is left."""
         while self._worker is not None and not self._worker.done():

@@ -70,6 +70,7 @@ ACTIONS: tuple[Action, ...] = (
         argument="FILE",
         needs_argument=True,
     ),
+    Action("complete", ("tab",), "Complete", "Complete a command, a setting, a preset, a model, a theme or a path", _TALK, Scope.PROMPT),
     Action("history_back", ("up",), "Older message", "Bring back an older message, from the first line of the prompt", _TALK, Scope.PROMPT),
     Action(
         "history_forward", ("down",), "Newer message", "Go back to a newer message, from the last line of the prompt", _TALK, Scope.PROMPT
@@ -208,11 +209,11 @@ ACTIONS: tuple[Action, ...] = (
         "change_setting",
         (),
         "Setting",
-        "Change one setting of the preset, such as `temperature 0.2` or `threads 6`",
+        "List the settings with value, range and cost, to change one",
         _TUNE,
         slash=("set",),
         argument="KEY VALUE",
-        needs_argument=True,
+        with_argument="Change one setting of the preset, such as `temperature 0.2` or `threads 6`",
     ),
     Action("fewer_threads", ("f7",), "Fewer threads", "Decode with one thread fewer", _TUNE, slash=("fewer",)),
     Action("more_threads", ("f8",), "More threads", "Decode with one thread more", _TUNE, slash=("more",)),

@@ -55,10 +55,18 @@ def parse(text: str) -> Say | Do | Unknown:
     return Unknown(name, tuple(nearest.values())[:2])
 
 
-def matching(text: str, limit: int = 4) -> list[tuple[str, str]]:
-    """Commands that start with the typed text, each with its description."""
+def commands(text: str) -> list[tuple[str, str, str]]:
+    """Commands that start with the typed text: name, usage with the argument, description.
+
+    Each action once, by the first of its names that fits; one of exactly this name first.
+    """
     if not text.startswith("/") or " " in text or "\n" in text:
         return []
     typed = text[1:].lower()
-    shown = {action.slash[0]: action.sentence for action in BY_SLASH.values()}
-    return [(f"/{name}", sentence) for name, sentence in shown.items() if name.startswith(typed)][:limit]
+    found = []
+    for action in {action.id: action for action in BY_SLASH.values()}.values():
+        name = next((name for name in action.slash if name.startswith(typed)), None)
+        if name is not None:
+            argument = action.argument if action.needs_argument or not action.argument else f"[{action.argument}]"
+            found.append((name, f"/{name} {argument}".rstrip(), action.with_argument or action.sentence))
+    return sorted(found, key=lambda row: row[0] != typed)

@@ -3,5 +3,5 @@
 May import engine.clock, engine.doctor, engine.errors, engine.events, engine.host, engine.last_used, engine.messages, engine.metrics,
 engine.model_ref, engine.models, engine.paths, engine.presets, engine.profiling, engine.prompt_history, engine.records, engine.session,
 engine.store, engine.text, msgspec, rich, textual, tui.actions, tui.choices, tui.dialogs, tui.drawing, tui.flame, tui.lab, tui.library,
-tui.models, tui.options, tui.panel, tui.prompt, tui.terminal, tui.text, tui.transcript.
+tui.models, tui.options, tui.panel, tui.prompt, tui.terminal, tui.text, tui.theming, tui.transcript.
 """

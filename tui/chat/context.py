@@ -18,6 +18,7 @@ from tui.chat.status import StatusLine
 from tui.options import AppOptions
 from tui.prompt.prompt import Prompt
 from tui.terminal.terminal import Terminal
+from tui.theming import LoadedThemes
 from tui.transcript.transcript import Transcript
 
 Result = TypeVar("Result")
@@ -29,6 +30,7 @@ class Program(Protocol):
     options: AppOptions
     keymap: Keymap
     terminal: Terminal
+    themes: LoadedThemes
 
     def show_notice(self, notice: Notice) -> None:
         """Show a notice."""

@@ -19,6 +19,7 @@ from engine.session.session import Session
 from tui.actions.bindings import OF_THE_APP, Handler, bindings_for
 from tui.actions.footer import KeyBar
 from tui.actions.registry import Action, Scope, action_names
+from tui.chat.completing import CompletingController
 from tui.chat.compose import ComposeController
 from tui.chat.context import ChatContext, Program
 from tui.chat.layout import ROOM_CSS, welcome
@@ -32,6 +33,7 @@ from tui.chat.status import StatusLine
 from tui.chat.stream import AnswerStream
 from tui.chat.switching import SwitchingController
 from tui.prompt.prompt import Prompt
+from tui.prompt.suggestions import Suggestions
 from tui.text import wording
 from tui.transcript.transcript import Transcript
 
@@ -65,6 +67,7 @@ class ChatScreen(Screen[None]):
         self._typed = typed
         self.transcript = Transcript(id="transcript")
         self.prompt = Prompt(history=history_path(), remembers=program.options.log, id="prompt")
+        self.suggestions = self.prompt.suggestions = Suggestions(id="suggestions")
         self.status_line = StatusLine(id="status")
         self.key_bar = KeyBar(id="keys")
         context = self.context = ChatContext(program, self, self.transcript, self.prompt, self.status_line)
@@ -81,6 +84,7 @@ class ChatScreen(Screen[None]):
         self.reading = ReadingController(context, self._stream)
         self.models = ModelsController(context)
         self.library = LibraryController(context)
+        self.completing = CompletingController(context, self.suggestions)
         self.composing = ComposeController(context, model_expected=lambda: self.models.first_expected, waiting=submitted)
         # Composing comes last: it sends a queued message and extends an answer after the others have shown the event.
         self._listeners = (self.panel, self.profiling, self.reading, self.models, self.library, self.composing)
@@ -143,6 +147,7 @@ class ChatScreen(Screen[None]):
             yield self.transcript
             yield Container(id="panel-place")
         yield Container(id="strip-place")
+        yield self.suggestions
         yield self.prompt
         yield self.status_line
         yield self.key_bar
@@ -232,7 +237,11 @@ class ChatScreen(Screen[None]):
 
     @on(TextArea.Changed, "#prompt")
     def _prompt_changed(self) -> None:
-        self.composing.suggest()
+        self.completing.suggest()
+
+    @on(Prompt.CompletionRequested)
+    def _completion_requested(self) -> None:
+        self.run_worker(self.completing.complete(), group="complete", exclusive=True)
 
     @on(Transcript.FollowChanged)
     def _follow_changed(self, message: Transcript.FollowChanged) -> None:

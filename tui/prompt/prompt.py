@@ -17,6 +17,7 @@ from tui.actions.bindings import bindings_for
 from tui.actions.registry import BY_ID, Scope
 from tui.prompt.enter_rule import WAIT_S, EnterRule, Verdict
 from tui.prompt.history import PromptHistory
+from tui.prompt.suggestions import Suggestions
 from tui.terminal.driver import Burst
 
 LONGEST_LINE = 10_000
@@ -43,7 +44,8 @@ characters is shown as `[line of … characters]`, and sent in full as long as y
 Shift+Tab goes to the instrument panel, whose keys are then shown in the last line, and Tab to the conversation; {stop} comes back.
 {toggle_panel} shows and hides the panel.
 
-A line that begins with `/` is a command, such as `/theme light`; begin with `//` to send a slash.
+A line that begins with `/` is a command, such as `/theme light`: the commands that fit are listed above, {history_back} and
+{history_forward} select one, {complete} completes it and its argument. Begin with `//` to send a slash.
 """
     BINDING_GROUP_TITLE = "Message"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PROMPT, leave_out={"send"})]
@@ -72,6 +74,10 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
 
         text: str
 
+    @dataclass
+    class CompletionRequested(Message):
+        """The typed command is to be completed."""
+
     def __init__(self, *, history: Path | None = None, remembers: bool = True, id: str | None = None) -> None:
         """`history` is the file of what was sent before; unless it `remembers`, what is sent now isn't added to it."""
         super().__init__(
@@ -80,6 +86,8 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         self.cursor_blink = False  # each blink costs bytes, and over SSH it stutters
         self.send_keys: frozenset[str] = frozenset(BY_ID["send"].keys)
         self._history = PromptHistory(history, written=remembers)
+        self.suggestions: Suggestions | None = None
+        """The list above the prompt; the arrows move its selection while it is shown."""
         self._rule = EnterRule()
         self._waiting: Timer | None = None
         self._submitted = ""
@@ -182,9 +190,18 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         self._waiting = None
         self.action_send()
 
+    def action_complete(self) -> None:
+        """Complete a command; in any other text move the focus to the next widget."""
+        if self.text.startswith("/") and self.document.line_count == 1:
+            self.post_message(self.CompletionRequested())
+        else:
+            self.screen.focus_next()
+
     def action_send(self) -> None:
-        """Submit the text, unless it is blank."""
-        if self.text.strip():
+        """Submit the text, unless it is blank; a suggestion that was selected is inserted first."""
+        if (list_shown := self._suggesting) is not None and list_shown.moved:
+            self.post_message(self.CompletionRequested())
+        elif self.text.strip():
             self._submitted = self.text
             self.post_message(self.Submitted(self.whole))
 
@@ -192,16 +209,25 @@ A line that begins with `/` is a command, such as `/theme light`; begin with `//
         """Start a new line."""
         self.insert("\n")
 
+    @property
+    def _suggesting(self) -> Suggestions | None:
+        """The list of suggestions while it is shown."""
+        return self.suggestions if self.suggestions is not None and self.suggestions.display else None
+
     def action_history_back(self) -> None:
-        """Move up a line, or from the first line to the previous message."""
-        if not self.navigator.is_first_wrapped_line(self.cursor_location):
+        """Move up a line, or from the first line to the previous message; or in the list of suggestions."""
+        if (list_shown := self._suggesting) is not None:
+            list_shown.move(-1)
+        elif not self.navigator.is_first_wrapped_line(self.cursor_location):
             self.action_cursor_up()
         elif (text := self._history.back(self.whole)) is not None:
             self.put(text)
 
     def action_history_forward(self) -> None:
-        """Move down a line, or from the last line to the next message."""
-        if not self.navigator.is_last_wrapped_line(self.cursor_location):
+        """Move down a line, or from the last line to the next message; or in the list of suggestions."""
+        if (list_shown := self._suggesting) is not None:
+            list_shown.move(1)
+        elif not self.navigator.is_last_wrapped_line(self.cursor_location):
             self.action_cursor_down()
         elif (text := self._history.forward()) is not None:
             self.put(text)

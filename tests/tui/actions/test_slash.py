@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tui.actions.registry import ACTIONS, BY_SLASH
-from tui.actions.slash import Do, Say, Unknown, matching, parse
+from tui.actions.slash import Do, Say, Unknown, commands, parse
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,14 @@ def test_every_slash_command_of_the_registry_is_understood() -> None:
         assert parse(f"/{name} a word") == Do(action.id, "a word")
 
 
-def test_commands_that_match_what_is_typed_so_far_are_offered() -> None:
-    assert [name for name, _ in matching("/th")] == ["/thinking", "/threads", "/theme"]
-    assert matching("/theme light") == []
-    assert matching("th") == []
-    assert all(sentence for _, sentence in matching("/", limit=99))
-    assert {action.slash[0] for action in ACTIONS if action.slash} == {name[1:] for name, _ in matching("/", limit=99)}
+def test_commands_that_match_what_is_typed_so_far_are_offered_with_their_arguments() -> None:
+    assert [usage for _, usage, _ in commands("/th")] == ["/thinking", "/threads [N|auto]", "/theme [NAME]"]
+    assert commands("/theme light") == []
+    assert commands("/set")[0][1] == "/set [KEY VALUE]"
+
+
+def test_every_command_is_in_the_list_behind_the_slash() -> None:
+    listed = {name for name, _, _ in commands("/")}
+    assert listed == {action.slash[0] for action in ACTIONS if action.slash}
+    for name in BY_SLASH:
+        assert commands(f"/{name}")[0][0] == name

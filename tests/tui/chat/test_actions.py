@@ -145,9 +145,9 @@ async def test_every_action_of_the_registry_has_somebody_who_does_it() -> None:
 
 async def test_a_command_that_needs_words_is_put_into_the_prompt_when_it_comes_without() -> None:
     async with program() as run:
-        run.app.do("change_setting")
-        await wait_until(run.pilot, lambda: run.chat.prompt.text == "/set ")
-        await run.until_noticed("/set KEY VALUE: Change one setting")
+        run.app.do("use_quant")
+        await wait_until(run.pilot, lambda: run.chat.prompt.text == "/quant ")
+        await run.until_noticed("/quant NAME: Use this quant")
         await run.send("/set temperature 0.2")
         await wait_until(run.pilot, lambda: run.session.preset.sampling.temperature == 0.2)
         assert run.chat.prompt.text == ""
