@@ -209,7 +209,7 @@ def test_copying_goes_to_the_terminal_and_says_so(terminal: Start, scripted: Pat
 def test_a_text_too_long_for_the_terminal_goes_to_a_file_whose_path_is_said(
     terminal: Start, tmp_path: Path, isolated_machine: Path
 ) -> None:
-    model = ggufs.scripted(tmp_path / "wordy.gguf", [f" {'long' * 40}{number}" for number in range(500)])
+    model = ggufs.scripted(tmp_path / "scripted.gguf", [f" {'long' * 40}{number}" for number in range(500)])
     program = terminal(str(model), "--temp", "0", columns=160)
     ready(program)
     told(program, until="tokens/s")
