@@ -57,7 +57,8 @@ def answering(terminal: Terminal) -> None:
 def said(text: str, model: str) -> str:
     """What stands below the last line with the model's name: its answer so far."""
     conversation = [line.partition("│")[0].strip() for line in text.partition("╭")[0].splitlines()]
-    return " ".join(conversation[len(conversation) - conversation[::-1].index(model) :]) if model in conversation else ""
+    labels = [row for row, line in enumerate(conversation) if line == model or line.startswith(f"{model}  ")]
+    return " ".join(conversation[labels[-1] + 1 :]) if labels else ""
 
 
 def stop_in_mid_answer(terminal: Terminal) -> None:
