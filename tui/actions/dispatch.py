@@ -11,7 +11,12 @@ from tui.actions.registry import ACTIONS, Action, Scope
 
 
 def widget_for(screen: Screen[Any], action: Action) -> Widget | None:
-    """The widget or screen that runs `action` itself; None where nothing around the focus does."""
+    """The widget or screen that runs `action` itself; None where nothing around the focus does, and for actions that work anywhere.
+
+    Those have handlers of the program or the chat; Textual's own methods of the same name, such as `action_page_up`, mean the widget.
+    """
+    if action.scope is Scope.APP:
+        return None
     method = f"action_{action.method.partition('(')[0]}"
     around = (node for node in (screen.focused or screen).ancestors_with_self if isinstance(node, Widget))
     return next((node for node in around if hasattr(node, method) and _binds(node, action)), None)

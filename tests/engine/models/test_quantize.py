@@ -46,7 +46,7 @@ def test_a_quant_is_made_with_progress_and_the_predicted_size(source: Path, quan
     work = plan(model, quant.lower())
     steps: list[tuple[int, int]] = []
     path = Quantization(work).run(lambda done, total: steps.append((done, total)))
-    assert path == models_dir() / f"tiny-dense-{quant}.gguf"
+    assert path == models_dir() / f"tiny-{quant}.gguf"
     assert steps[-1][0] == steps[-1][1]
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)
     made = check_model(path)
@@ -118,7 +118,7 @@ def test_a_source_that_vanishes_is_a_clear_error(source: Path, tmp_path: Path) -
 
 
 def test_leftovers_of_a_killed_program_are_swept(source: Path) -> None:
-    leftover = models_dir() / ".tiny-dense-Q8_0.gguf.999999999.part"
+    leftover = models_dir() / ".tiny-Q8_0.gguf.999999999.part"
     leftover.touch()
     Quantization(plan(check_model(source), "Q8_0")).run()
     assert not leftover.exists()

@@ -14,6 +14,7 @@ from tests.tui.program import program
 from tui.app import XchatApp
 from tui.chat.screen import ChatScreen
 from tui.prompt.prompt import Prompt
+from tui.transcript.transcript import Transcript
 
 pytestmark = pytest.mark.slow
 
@@ -239,3 +240,15 @@ async def test_what_is_typed_while_the_chat_screen_takes_over_is_not_lost(monkey
     monkeypatch.setattr(XchatApp, "push_screen", typing)
     async with program() as run:
         assert run.chat.prompt.text == " and the rest"
+
+
+async def test_the_keys_that_scroll_the_conversation_work_while_the_prompt_has_the_focus() -> None:
+    async with program(size=(100, 30)) as running:
+        await running.send(" ".join(f"word{number}" for number in range(1500)))
+        await running.answered()
+        transcript = running.app.screen.query_one(Transcript)
+        end = transcript.scroll_offset.y
+        await running.pilot.press("pageup", "pageup", "pagedown")
+        await wait_until(running.pilot, lambda: 0 < transcript.scroll_offset.y < end)
+        await running.pilot.press("ctrl+end")
+        await wait_until(running.pilot, lambda: transcript.scroll_offset.y == end)

@@ -105,7 +105,7 @@ async def test_a_refusal_stands_in_the_dialog_and_another_name_works(database: P
         await run.pilot.press("alt+x")
         screen = await opened(run)
         await run.pilot.press("enter")
-        await run.until("exists already")
+        await run.until("already. Export again")
         assert taken.read_text("utf-8") == "mine"
         screen.query_one("#file", Input).value = str(Path.cwd())
         await run.pilot.press("enter")
