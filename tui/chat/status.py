@@ -43,11 +43,11 @@ class Status:
             (1, "model", name or "no model"),
             (0, "alarm", "" if self.logged else "not logged"),
             (2, "alarm", window),
-            (5, "plain", self.session),
-            (4, "plain", self.preset),
-            (3, "plain", f"batch {self.batch}" if self.batch else ""),
+            (6, "plain", self.session),
+            (5, "plain", self.preset),
+            (4, "plain", f"batch {self.batch}" if self.batch else ""),
             (7, "plain", self.threads),
-            (6, "plain", "slow line" if self.slow_line else "busy machine" if self.busy_machine else ""),
+            (3, "plain", "slow line" if self.slow_line else "busy machine" if self.busy_machine else ""),
         ]
 
     def right(self, end_key: str) -> str:

@@ -35,6 +35,21 @@ def test_that_turns_are_not_logged_is_the_last_thing_to_go() -> None:
     assert [text for _, text in fitted(FULL, 140)[0]][:3] == ["Qwen3 0.6B Q4_K_M", "not logged", "2 oldest turns left out"]
 
 
+@pytest.mark.parametrize("state", ["slow line", "busy machine"])
+def test_what_is_wrong_with_the_line_or_the_machine_stays_longer_than_what_was_chosen(state: str) -> None:
+    status = Status(
+        model="a-model-with-a-long-name",
+        quant="Q4_K_M",
+        preset="daily",
+        batch="11 auto",
+        threads="2 threads auto",
+        activity="answering  39.8 t/s",
+        slow_line=state == "slow line",
+        busy_machine=state == "busy machine",
+    )
+    assert all(("plain", state) in fitted(status, width)[0] for width in range(80, 200))
+
+
 def test_names_from_files_and_conversations_are_inert() -> None:
     assert any("␛[31m" in text for _, text in fitted(FULL, 200)[0])
 
