@@ -170,12 +170,7 @@ class Journal:
     async def drain(self) -> None:
         """Wait until everything queued so far is in the database, or can't be written now."""
         if self._store is not None:
-            waits = [asyncio.ensure_future(self._jobs.join()), asyncio.ensure_future(self._failing.wait())]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+            await self._written_or(self._failing)
 
     async def save_now(self) -> None:
         """Try to write everything queued at once. Raises the StoreError of the attempt, or when nothing is logged."""
@@ -184,15 +179,19 @@ class Journal:
         self._refused.clear()
         if self._failing.is_set():
             self._at_once.set()
-        waits = [asyncio.ensure_future(self._jobs.join()), asyncio.ensure_future(self._refused.wait())]
+        await self._written_or(self._refused)
+        if self._failing.is_set() and self._error is not None:
+            raise self._error
+        await self._store.flush()
+
+    async def _written_or(self, event: asyncio.Event) -> None:
+        """Wait until everything queued so far is in the database, or `event` is set."""
+        waits = [asyncio.ensure_future(self._jobs.join()), asyncio.ensure_future(event.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        if self._failing.is_set() and self._error is not None:
-            raise self._error
-        await self._store.flush()
 
     async def saved(self) -> None:
         """Wait until everything queued is in the database, however long it refuses."""
