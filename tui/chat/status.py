@@ -36,7 +36,7 @@ class Status:
     busy_machine: bool = False
 
     def parts(self) -> list[tuple[int, str, str]]:
-        """(importance, 0 is highest; style; text), left to right. The least important are dropped when there is no room."""
+        """(importance, 0 is highest; style; text), left to right. Where room is short, the most important that fit are shown."""
         name = f"{self.model} {self.quant}".strip()
         window = f"{self.left_out} oldest {'turn' if self.left_out == 1 else 'turns'} left out" if self.left_out else ""
         return [
@@ -64,9 +64,12 @@ def fitted(status: Status, width: int, end_key: str = "") -> tuple[list[tuple[st
         (importance, kind, text if cell_len(text) <= 40 else set_cell_size(text, 39).rstrip() + "…") for importance, kind, text in parts
     ]
     room = width - 2 - (cell_len(right) + 2 if right else 0)
-    while parts and sum(cell_len(text) for _, _, text in parts) + len(SEPARATOR) * (len(parts) - 1) > room:
-        parts.remove(max(parts, key=lambda part: part[0]))
-    return [(kind, text) for _, kind, text in parts], right
+    shown = set()
+    for importance, _, text in sorted(parts):
+        if (needed := cell_len(text) + (len(SEPARATOR) if shown else 0)) <= room:
+            room -= needed
+            shown.add(importance)
+    return [(kind, text) for importance, kind, text in parts if importance in shown], right
 
 
 class StatusLine(Widget):

@@ -50,6 +50,11 @@ def test_what_is_wrong_with_the_line_or_the_machine_stays_longer_than_what_was_c
     assert all(("plain", state) in fitted(status, width)[0] for width in range(80, 200))
 
 
+def test_a_long_title_takes_no_room_from_what_is_less_important_but_fits() -> None:
+    status = Status(model="smol", quant="Q4_1", session="Write a long story about a sea captain.", preset="daily", threads="2 threads auto")
+    assert [text for _, text in fitted(status, 60)[0]] == ["smol Q4_1", "daily", "2 threads auto"]
+
+
 def test_names_from_files_and_conversations_are_inert() -> None:
     assert any("␛[31m" in text for _, text in fitted(FULL, 200)[0])
 
