@@ -27,16 +27,17 @@ LIST_EVERY_NS = 500_000_000
 """Between two listings of the compute threads while their number stays."""
 
 
-def crowded_now(proc: Path = Path("/proc"), cpus: int | None = None) -> bool | None:
+def crowded_now(proc: Path = Path("/proc"), cpus: int | None = None, *, computed_lately: bool = False) -> bool | None:
     """Whether other programs compete for the CPUs at this moment; None where the kernel does not report it.
 
-    Costs two small reads. `/proc/pressure/cpu` covers ten seconds, `procs_running` of `/proc/stat` this instant.
+    Costs two small reads. `/proc/pressure/cpu` covers ten seconds, `procs_running` of `/proc/stat` this instant. The pressure alone proves
+    nothing where this process has computed in those seconds (`computed_lately`): its own threads waited for each other.
     """
     pressure = _pressure(proc / "pressure/cpu")
     running = _running(proc / "stat")
     if pressure is None and running is None:
         return None
-    if pressure is not None and pressure >= CROWDED_PRESSURE:
+    if pressure is not None and pressure >= CROWDED_PRESSURE and (running is None or not computed_lately):
         return True
     crowd = running is not None and running > (cpus or os.cpu_count() or 1)
     return crowd and (pressure is None or pressure >= CALM_PRESSURE)
@@ -72,11 +73,29 @@ def compute_tids(tasks: Path) -> frozenset[int]:
 class RunQueueWait:
     """Time that the compute threads waited for a CPU since the last reading. For one thread."""
 
-    def __init__(self, tasks: Path = Path("/proc/self/task"), tids: Callable[[Path], frozenset[int]] = compute_tids) -> None:
+    def __init__(
+        self,
+        tasks: Path = Path("/proc/self/task"),
+        tids: Callable[[Path], frozenset[int]] = compute_tids,
+        *,
+        process_ns: Callable[[], int] | None = None,
+    ) -> None:
+        """Start without files; `refresh` opens them.
+
+        Args:
+            tasks: Folder of the threads.
+            tids: Lists the threads that count.
+            process_ns: CPU time of this process. With it, as much waiting as its other threads computed meanwhile is left out: the
+                screen takes time from the compute threads, and is no other program.
+        """
         self._tasks = tasks
         self._tids = tids
+        self._process_ns = process_ns
+        self._process_before = process_ns() if process_ns is not None else 0
+        self._owed_ns = 0
+        """CPU time counted for the other threads too early: the kernel adds a running thread's time to its own file at the next tick."""
         self._files: dict[int, KernelFile] = {}
-        self._before: dict[int, int] = {}
+        self._before: dict[int, tuple[int, int]] = {}
         self._threads = 0
         self._listed_ns = self._read_ns = 0
 
@@ -91,18 +110,29 @@ class RunQueueWait:
 
     def since_last(self) -> int | None:
         """Nanoseconds waited, all threads together; None where the kernel does not report it, and at the first call."""
-        waited, known = 0, False
+        ran, waited, known = 0, 0, False
         for tid, file in self._files.items():
             words = (file.read() or "").split()
-            if len(words) < 2 or not words[1].isdigit():
+            if len(words) < 2 or not (words[0].isdigit() and words[1].isdigit()):
                 continue
-            now = int(words[1])
+            now = int(words[0]), int(words[1])
             before = self._before.get(tid)
             self._before[tid] = now
             if before is not None:
                 known = True
-                waited += max(0, now - before)
-        return waited if known else None
+                ran += max(0, now[0] - before[0])
+                waited += max(0, now[1] - before[1])
+        by_own_threads = min(waited, self._other_threads(ran))
+        return waited - by_own_threads if known else None
+
+    def _other_threads(self, ran_ns: int) -> int:
+        """CPU time that other threads of this process used since the last reading, while these threads used `ran_ns`."""
+        if self._process_ns is None:
+            return 0
+        now = self._process_ns()
+        used = self._owed_ns + now - self._process_before - ran_ns
+        self._process_before, self._owed_ns = now, min(0, used)
+        return max(0, used)
 
     def after_call(self, at_ns: int, threads: int) -> int | None:
         """The same after a decode call with that many threads; None also when too little time has passed since the last reading.

@@ -6,6 +6,7 @@ cache does not hold are still to be evaluated (a new prompt, a sampled token, an
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -64,7 +65,7 @@ class Scheduler:
         self._abortable = False
         self._abort_is_free = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self._speeds = Speeds(model.file.facts.n_layer)
-        self._waits = RunQueueWait()
+        self._waits = RunQueueWait(process_ns=time.process_time_ns)
 
     @property
     def busy(self) -> bool:

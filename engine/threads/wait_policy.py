@@ -30,6 +30,8 @@ LONGEST_CALM_S = 8.0
 """`CALM_S` doubles up to this while allowing spinning keeps being wrong."""
 STALE_S = 1.0
 """A pause after which the machine is checked before the first call."""
+PRESSURE_S = 15.0
+"""Time after a call in which the kernel's mean of ten seconds may still contain what this process did."""
 REFRESH_TICKS = 10
 """Ticks between two listings of the compute threads."""
 
@@ -104,7 +106,7 @@ class WaitPolicy:
         unavailable: str = "",
         *,
         waits: RunQueueWait | None = None,
-        crowded: Callable[[], bool | None] = crowded_now,
+        crowded: Callable[[bool], bool | None] = lambda lately: crowded_now(computed_lately=lately),
     ) -> None:
         """Start with spinning threads; the guard starts with the first call.
 
@@ -112,11 +114,11 @@ class WaitPolicy:
             lever: Switches spinning; None where it can't be switched.
             unavailable: Why there is no lever, in a sentence.
             waits: Measures how long compute threads waited.
-            crowded: Whether others compete for the CPUs at this moment.
+            crowded: Whether others compete for the CPUs at this moment; the argument says whether this process computed lately.
         """
         self._lever = lever
         self._crowded = crowded
-        self._waits = waits or RunQueueWait()
+        self._waits = waits or RunQueueWait(process_ns=time.process_time_ns)
         self._judgement = Judgement()
         self._lock = threading.Lock()
         self._threads = 0
@@ -145,10 +147,10 @@ class WaitPolicy:
             return
         now_s = time.perf_counter()
         if now_s - self._ended_s >= STALE_S:
-            self._start_over()
+            self._start_over(lately=now_s - self._ended_s < PRESSURE_S)
         with self._lock:
             self._threads, self._began_s = threads, now_s
-        if threads > 1 and not self._active.is_set():
+        if (threads > 1 or not self._now.spins) and not self._active.is_set():
             self._active.set()
 
     def after(self) -> None:
@@ -170,8 +172,8 @@ class WaitPolicy:
             self._lever.release()
         self._waits.close()
 
-    def _start_over(self) -> None:
-        crowded = self._crowded()
+    def _start_over(self, *, lately: bool) -> None:
+        crowded = self._crowded(lately)
         with self._lock:
             self._judgement.begin(crowded)
             self._apply(None, "other programs compete for the CPUs" if crowded else "no other program competes")
@@ -206,9 +208,9 @@ class WaitPolicy:
             elif now_s - self._ended_s > STALE_S:
                 self._active.clear()
                 return
-            if waited_ns is None or busy_s <= 0 or threads == 1:
-                return
-            share = min(1.0, waited_ns / 1e9 / (busy_s * max(threads, 2)))
+            if waited_ns is None or busy_s <= 0 or (threads == 1 and self._judgement.spins):
+                return  # one thread alone has nobody to wait for, but shows when the machine is quiet again
+            share = min(1.0, waited_ns / 1e9 / (busy_s * (threads or 2)))
             self._judgement.add(share, busy_s)
             why = f"they waited {share:.0%} of the time for a CPU"
             self._apply(share, why)

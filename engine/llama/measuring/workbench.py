@@ -7,6 +7,7 @@ random tokens (always the same ones) and neither tokenizes nor samples.
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -57,7 +58,7 @@ class Workbench:
         self._log = log
         self._models: dict[_Key, Model] = {}
         self._benches: dict[_Key, _Bench] = {}
-        self._waits = RunQueueWait()
+        self._waits = RunQueueWait(process_ns=time.process_time_ns)
         self._running: Context | None = None
         self._cancelled = False
 

@@ -44,6 +44,33 @@ def test_the_first_look_needs_no_earlier_one(tmp_path: Path, avg10: str | None, 
     assert crowded_now(proc(tmp_path, avg10=avg10, running=running), cpus=2) is crowded
 
 
+@pytest.mark.parametrize(("avg10", "running", "crowded"), [("45.10", 1, False), ("45.10", 5, True), ("12.00", None, True)])
+def test_the_pressure_of_seconds_in_which_this_process_computed_proves_nothing_alone(
+    tmp_path: Path, avg10: str, running: int | None, crowded: bool
+) -> None:
+    assert crowded_now(proc(tmp_path, avg10=avg10, running=running), cpus=2, computed_lately=True) is crowded
+
+
+def test_waits_for_other_threads_of_this_process_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    used = [0]
+
+    def now(*, process: int, ran: int, waited: int) -> int | None:
+        used[0] = process
+        (tmp_path / "1/schedstat").write_text(f"{ran} {waited} 7\n")
+        return waits.since_last()
+
+    waits = RunQueueWait(tmp_path, lambda _: frozenset({1}), process_ns=lambda: used[0])
+    waits.refresh()
+    assert now(process=100, ran=100, waited=0) is None
+    assert now(process=200, ran=200, waited=50) == 50, "nothing else of this process ran"
+    assert now(process=330, ran=300, waited=100) == 20, "the screen took 30 of 50"
+    assert now(process=440, ran=400, waited=105) == 0
+    assert now(process=540, ran=450, waited=105) == 0, "a file that is behind the clock of the process"
+    assert now(process=600, ran=560, waited=145) == 40, "catches up: none of that was other threads"
+    waits.close()
+
+
 def test_waits_of_threads_that_come_and_go_are_added_up(tmp_path: Path) -> None:
     def schedstat(tid: int, waited: int) -> None:
         (tmp_path / str(tid)).mkdir(exist_ok=True)

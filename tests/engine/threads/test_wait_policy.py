@@ -14,7 +14,7 @@ import pytest
 
 from engine.host.contention import RunQueueWait
 from engine.threads.spin_lever import find_lever
-from engine.threads.wait_policy import CALM_S, FIRST_CALM_S, LONGEST_CALM_S, STALE_S, TICK_S, Judgement, WaitPolicy
+from engine.threads.wait_policy import CALM_S, FIRST_CALM_S, LONGEST_CALM_S, PRESSURE_S, STALE_S, TICK_S, Judgement, WaitPolicy
 
 
 def looks(judgement: Judgement, share: float, seconds: float) -> bool:
@@ -104,7 +104,7 @@ def policy(lever: Recorded, share: Callable[[], float | None], crowded: bool | N
         now = share()
         return None if now is None else int(now * 2 * TICK_S * 1e9)
 
-    return WaitPolicy(lever, waits=Waits(waited_ns), crowded=lambda: crowded)
+    return WaitPolicy(lever, waits=Waits(waited_ns), crowded=lambda _: crowded)
 
 
 def test_spinning_ends_within_the_running_call() -> None:
@@ -129,6 +129,40 @@ def test_a_crowded_machine_is_seen_before_the_first_call() -> None:
     finally:
         waits.close()
     assert lever.released.is_set()
+
+
+def test_one_thread_left_on_a_machine_that_is_quiet_again_lets_threads_spin() -> None:
+    lever = Recorded()
+    waits = policy(lever, lambda: 0.0, crowded=True)
+    try:
+        waits.before(1)
+        assert lever.throttled.is_set()
+        assert lever.released.wait(10), "the call is still running"
+        waits.after()
+    finally:
+        waits.close()
+
+
+def test_pressure_that_this_process_may_have_made_is_known_as_such() -> None:
+    asked: list[bool] = []
+
+    def crowded(lately: bool) -> bool:
+        asked.append(lately)
+        return False
+
+    waits = WaitPolicy(Recorded(), waits=Waits(lambda: 0), crowded=crowded)
+    try:
+        waits.before(2)
+        waits.after()
+        waits._ended_s -= 2 * STALE_S
+        waits.before(2)
+        waits.after()
+        waits._ended_s -= 2 * PRESSURE_S
+        waits.before(2)
+        waits.after()
+    finally:
+        waits.close()
+    assert asked == [False, True, False]
 
 
 def test_one_thread_has_nobody_to_wait_for() -> None:
