@@ -64,7 +64,7 @@ def fitted(status: Status, width: int, end_key: str = "") -> tuple[list[tuple[st
         (importance, kind, text if cell_len(text) <= 40 else set_cell_size(text, 39).rstrip() + "…") for importance, kind, text in parts
     ]
     room = width - 2 - (cell_len(right) + 2 if right else 0)
-    shown = set()
+    shown = set[int]()
     for importance, _, text in sorted(parts):
         if (needed := cell_len(text) + (len(SEPARATOR) if shown else 0)) <= room:
             room -= needed

@@ -8,6 +8,7 @@ import sys
 import msgspec
 
 from engine.clock import wall_ms
+from engine.errors import UsageError
 from engine.host.topology import read_topology
 from engine.lab.arms import CURRENT, Base, arms_of
 from engine.lab.log import run_of_tuning
@@ -43,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--kv-types", default="q8_0", metavar="TYPES", help="types of the KV cache to try beside today's (q8_0)")
     parser.add_argument("--quants", action="store_true", help="try the other quants of the family that are here")
     parser.add_argument("--keep", metavar="NAME", help="keep the proven settings as a preset")
+    parser.add_argument("--replace", action="store_true", help="also when there is a preset of that name")
     parser.add_argument("--json", action="store_true", help="print one object")
     add_log_flag(parser)
     parser.set_defaults(run=run)
@@ -51,7 +53,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Search, print the result, keep it when asked; 130 when Ctrl+C ended it."""
     if options.keep:
-        PresetFolder().path_of(options.keep)  # refuses a bad name before the search, not after it
+        # A name that can't be used is refused before the search, not after it.
+        PresetFolder().path_of(options.keep)
+        if options.keep in PresetFolder().load().presets and not options.replace:
+            raise UsageError(f"There is a preset {options.keep!r} already", "", "Add --replace, or use another name.")
     base = base_of(options)
     (today,) = arms_of([CURRENT], base)
     types = [name.strip() for name in options.kv_types.split(",") if name.strip()]

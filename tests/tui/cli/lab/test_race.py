@@ -106,6 +106,7 @@ def test_proven_settings_are_kept_as_a_preset(xchat: Run) -> None:
         (("--kv-types", "q9"), "type_k can't be q9"),
         (("--preset", "nope"), "'nope'"),
         (("--keep", "../evil"), "'../evil'"),
+        (("--keep", "daily"), "There is a preset 'daily' already"),
         (("--for", "fun"), "'fun'"),
     ],
     ids=str,
