@@ -39,11 +39,16 @@ def taken_share(waits: Sequence[Wait], begin_ns: int) -> float | None:
 
 
 def quiet_speed(waits: Sequence[Wait], token_ns: Sequence[int]) -> float | None:
-    """Tokens per second over the time after the first token in which no thread waited; None when there was too little of it."""
+    """Tokens per second over the time after the first token in which no thread waited; None when there was too little of it.
+
+    Never less than the speed with the waits, which a few undisturbed tokens can be by chance.
+    """
     tokens = elapsed_ns = 0
     for before, wait in pairwise(waits):
         span = wait.at_ns - before.at_ns
         if token_ns and before.at_ns >= token_ns[0] and wait.waited_ns < UNDISTURBED_SHARE * span:
             tokens += bisect_right(token_ns, wait.at_ns) - bisect_right(token_ns, before.at_ns)
             elapsed_ns += span
-    return tokens / elapsed_ns * 1e9 if tokens >= FEWEST_UNDISTURBED else None
+    if tokens < FEWEST_UNDISTURBED:
+        return None
+    return max(tokens / elapsed_ns, (len(token_ns) - 1) / (token_ns[-1] - token_ns[0])) * 1e9

@@ -35,6 +35,16 @@ def test_the_quiet_speed_counts_only_tokens_during_which_nobody_waited() -> None
     assert taken_share(waits, 0) == pytest.approx(40 / 60)
 
 
+def test_the_quiet_speed_is_never_less_than_the_speed_with_the_waits() -> None:
+    tokens, waits, now = [], [Wait(0, 0)], 0
+    for number in range(4 * FEWEST_UNDISTURBED):
+        slow_and_undisturbed = number % 2 == 0
+        now += 20_000_000 if slow_and_undisturbed else 10_000_000
+        waits.append(Wait(now, 0 if slow_and_undisturbed else 5_000_000))
+        tokens.append(now)
+    assert quiet_speed(waits, tokens) == pytest.approx(1e9 * (len(tokens) - 1) / (tokens[-1] - tokens[0]))
+
+
 def test_several_tokens_between_two_readings_count_each() -> None:
     waits = [Wait(2_000_000 * number, 0) for number in range(40)]
     assert quiet_speed(waits, [250_000 * number for number in range(1, 313)]) == pytest.approx(4000.0)

@@ -79,8 +79,10 @@ class ReadingController:
         transcript.to_end()
         transcript.begin_answer(event.answer_id, label=label)
         if session.engine is not None:
-            now, quant = session.threads_now, session.engine.model.quant
-            aside = made_with(quant, session.preset.name, now.threads if now is not None else 0)
+            preset, now = session.preset, session.threads_now
+            # A count that `auto` chooses may change until the answer ends.
+            threads = now.threads if now is not None and preset.threads != "auto" else 0
+            aside = made_with(session.engine.model.quant, preset.name, threads)
             transcript.decorate({event.answer_id: Extras(label, aside)})
         self._stream.begin(event.answer_id, session.slot.stream_batch)
         self._context.set_status(activity="reading the prompt")

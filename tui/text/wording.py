@@ -40,7 +40,8 @@ def timing_line(turn: TurnRecord, before: TurnRecord | None = None) -> str:
     if timings.ttft_ms is not None:
         parts.append(f"first token after {duration(timings.ttft_ms)}")
     if turn.disturbed is not None and turn.disturbed >= QUIET_SHARE:
-        quiet = f", about {turn.quiet_per_second:.1f} tokens/s without them" if turn.quiet_per_second else ""
+        more = turn.quiet_per_second is not None and turn.quiet_per_second > (timings.predicted_per_second or 0.0)
+        quiet = f", about {turn.quiet_per_second:.1f} tokens/s without them" if more else ""
         parts.append(f"~ {100 * turn.disturbed:.0f} % of the time taken by other processes{quiet}")
     if timings.cache_n:
         parts.append(f"{timings.cache_n:,} of {timings.cache_n + timings.prompt_n:,} prompt tokens reused")

@@ -252,3 +252,16 @@ async def test_the_keys_that_scroll_the_conversation_work_while_the_prompt_has_t
         await wait_until(running.pilot, lambda: 0 < transcript.scroll_offset.y < end)
         await running.pilot.press("ctrl+end")
         await wait_until(running.pilot, lambda: transcript.scroll_offset.y == end)
+
+
+async def test_the_label_of_an_answer_names_a_count_that_auto_chooses_only_at_its_end() -> None:
+    backend = FakeBackend(script=["one ", "two ", "three"], gated=True)
+    async with program(backend, size=(160, 40)) as run:
+        await run.send("Count")
+        backend.release(1)
+        await run.until("one")
+        label = next(line for line in run.text.splitlines() if "· daily" in line and "auto" not in line)
+        assert "thread" not in label.partition("│")[0]
+        backend.release(2)
+        await run.until("3 tokens")
+        assert any("· daily · " in line and "thread" in line.partition("│")[0] for line in run.text.splitlines())
