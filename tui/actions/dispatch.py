@@ -11,15 +11,19 @@ from tui.actions.registry import ACTIONS, Action, Scope
 
 
 def widget_for(screen: Screen[Any], action: Action) -> Widget | None:
-    """The widget or screen that runs `action` itself; None where nothing around the focus does, and for actions that work anywhere.
+    """The widget or screen that runs `action` itself; None where nothing around the focus does.
 
-    Those have handlers of the program or the chat; Textual's own methods of the same name, such as `action_page_up`, mean the widget.
+    An action that works anywhere is the program's or the chat's, unless a view has its own: Textual's methods of the same name, such as
+    `action_page_up`, mean something else.
     """
-    if action.scope is Scope.APP:
-        return None
-    method = f"action_{action.method.partition('(')[0]}"
+    name = f"action_{action.method.partition('(')[0]}"
     around = (node for node in (screen.focused or screen).ancestors_with_self if isinstance(node, Widget))
-    return next((node for node in around if hasattr(node, method) and _binds(node, action)), None)
+    return next((node for node in around if _runs(node, name, anywhere=action.scope is Scope.APP) and _binds(node, action)), None)
+
+
+def _runs(node: Widget, name: str, *, anywhere: bool) -> bool:
+    method = getattr(type(node), name, None)
+    return method is not None and not (anywhere and method.__module__.startswith("textual."))
 
 
 def _binds(node: Widget, action: Action) -> bool:
