@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import resource
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from jinja2 import TemplateError
@@ -21,6 +24,7 @@ from engine.messages import ChatMessage, ChatPrompt, Role
 from tests.engine.chat import templates
 from tests.engine.chat.vocabulary import WordVocabulary
 
+REPOSITORY = Path(__file__).parents[3]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=1), "CET"))
 VARIABLES: dict[str, object] = {"messages": [{"role": "user", "content": "Hi \ud800 é 😀"}], "tools": None, "add_generation_prompt": True}
 MOST_CPU_S = 0.1
@@ -79,8 +83,9 @@ def process() -> Iterator[TemplateProcess]:
     process.close()
 
 
-@pytest.mark.slow
-def test_no_hostile_template_takes_the_screen_or_the_memory(process: TemplateProcess) -> None:
+def render_all() -> int:
+    """Render every hostile template; returns the largest resident size of a child in bytes."""
+    process = TemplateProcess(max_seconds=0.2)
     cases = hostile()
     assert len(cases) == 200
     for number, source in enumerate(cases):
@@ -90,7 +95,16 @@ def test_no_hostile_template_takes_the_screen_or_the_memory(process: TemplatePro
         assert time.thread_time() - began < MOST_CPU_S, f"{number}: {source[-200:]}"
         assert str(caught.value), f"{number}: {source[-200:]}"
     process.close()
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10 < MOST_BYTES
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
+
+
+@pytest.mark.slow
+def test_no_hostile_template_takes_the_screen_or_the_memory() -> None:
+    # In a process of its own: RUSAGE_CHILDREN also has the children of other tests, and until `exec` a child has the size of its parent.
+    program = "from tests.engine.chat.test_hostile_templates import render_all; print(render_all())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < MOST_BYTES
 
 
 @pytest.mark.parametrize("name", ["CHATML", "QWEN3"])
