@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from engine.errors import XchatError
+from engine.lab.compute_thread import result_of
 from engine.llama.backend import LlamaBackend
 from engine.llama.measuring.work import ModelFigures, Setup, Took, Work
 
@@ -39,7 +40,7 @@ class LabEngine:
     def _wait(self, job: Callable[[Workbench], Result]) -> Result:
         future = self._backend.measure(job)
         try:
-            return future.result()
+            return result_of(future)
         except KeyboardInterrupt:
             self._backend.stop_measuring()
             with contextlib.suppress(XchatError, TimeoutError):

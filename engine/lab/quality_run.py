@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import ModelError, UsageError, XchatError
+from engine.lab.compute_thread import on_compute_thread
 from engine.lab.quality import Block, Quality, Scores, summary
-from engine.llama.scoring import Interrupted, Models, Scorer, on_compute_thread
+from engine.llama.scoring import Interrupted, Models, Scorer
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
 from engine.text import printable

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from engine import paths
 from engine.errors import EngineError
-from engine.llama.backend import STACK_BYTES
 from engine.llama.commands import ModelFiles
 from engine.llama.context import ABORTED, DECODED, Context
 from engine.llama.loader import Loader
@@ -28,38 +26,6 @@ from engine.threads.wait_policy import WaitPolicy
 
 ROWS: Final = 128
 """Rows of logits a call: more cost memory (78 MB for 152,000 tokens), fewer cost speed."""
-
-Returned = TypeVar("Returned")
-
-
-def on_compute_thread(work: Callable[[], Returned], interrupted: Callable[[], None]) -> Returned:
-    """Run `work` on a compute thread of its own, for a process without a backend.
-
-    SIGINT calls `interrupted`, and `work` is waited for; once more raises KeyboardInterrupt.
-    """
-    returned: list[Returned] = []
-    failed: list[BaseException] = []
-    ended = threading.Event()  # an interrupted `join` takes the thread for ended
-
-    def run() -> None:
-        try:
-            returned.append(work())
-        except BaseException as error:  # noqa: BLE001 - the edge of the thread: raised again below
-            failed.append(error)
-        finally:
-            ended.set()
-
-    usual = threading.stack_size(STACK_BYTES)
-    try:
-        threading.Thread(target=run, name="xchat-compute", daemon=True).start()
-        threading.stack_size(usual)
-        ended.wait()
-    except KeyboardInterrupt:
-        interrupted()
-        ended.wait()
-    if failed:
-        raise failed[0]
-    return returned[0]
 
 
 class Interrupted(Exception):  # noqa: N818
