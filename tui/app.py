@@ -8,11 +8,13 @@ import os
 import signal
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.binding import BindingType
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import WorkerFailed
@@ -26,11 +28,13 @@ from tui.actions.dispatch import actions_here, widget_for
 from tui.actions.palette import Command, action_commands, theme_commands
 from tui.actions.registry import BY_ID, Scope
 from tui.chat.first_frame import FirstScreen
+from tui.chat.layout import NOTICE_CSS
 from tui.options import AppOptions
 from tui.terminal.driver import AsciiDriver, SafeLinuxDriver
 from tui.terminal.frame_diff import Conversion, Difference
 from tui.terminal.link import CATCH_UP_S, CONVERTED_ROWS, SMALL
 from tui.terminal.terminal import Terminal
+from tui.text.notices import NOTICE_S, PastNotices
 from tui.theming import LoadedThemes, load_themes, theme_for, variable_defaults
 
 if TYPE_CHECKING:
@@ -43,8 +47,6 @@ HANG_UP_S = 3.0
 QUIT_S = 15.0
 """Longest time until exit after quitting; a slow disk may need it to save."""
 
-NOTICE_S: Mapping[str, float] = {"information": 5.0, "warning": 10.0, "error": 15.0}
-
 
 class XchatApp(App[None], inherit_bindings=False):
     """Owns what outlives a screen. Controls the session only through the chat screen."""
@@ -52,9 +54,7 @@ class XchatApp(App[None], inherit_bindings=False):
     TITLE = "xchat"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, only=OF_THE_APP)]
-    DEFAULT_CSS = """
-    Toast { max-width: 80%; }
-    """
+    CSS = NOTICE_CSS
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class XchatApp(App[None], inherit_bindings=False):
         self.terminal = terminal
         self.keymap = resolve(options.keys)
         self.themes = self._first_themes()
+        self.past_notices = PastNotices()
         self.restart_command: Sequence[str] | None = None
         """The command to execute after exit."""
         self._open_session = open_session
@@ -82,6 +83,7 @@ class XchatApp(App[None], inherit_bindings=False):
             "help": self._help,
             "palette": self._palette,
             "theme": self._theme,
+            "notices": self._list_notices,
             "suspend": self.action_suspend_process,
             "quit": self._quit,
         }
@@ -144,23 +146,11 @@ class XchatApp(App[None], inherit_bindings=False):
         first.on_late_send = self._chat.send
         await self.push_screen(self._chat)
         self._chat.add_typed(typed, first.prompt.whole)
-        for notice in self._notices():
+        for notice in (*self.options.notices, *self.keymap.notices, *self.themes.notices(self.options.theme, self.theme)):
             self.show_notice(notice)
         gc.enable()
         gc.collect()
         gc.freeze()
-
-    def _notices(self) -> list[Notice]:
-        from engine.events import Notice
-
-        notices = [*self.options.notices, *(Notice("warning", "Keys", problem) for problem in self.keymap.problems)]
-        notices += [Notice("warning", error.title, error.detail, error.hint, error.action) for error in self.themes.failures]
-        wanted = self.options.theme
-        if wanted and wanted not in self.themes.themes:
-            notices.append(
-                Notice("warning", f"There is no theme {wanted!r}", f"Using {self.theme}", f"Known: {', '.join(self.themes.themes)}.")
-            )
-        return notices
 
     # Painting
 
@@ -202,22 +192,33 @@ class XchatApp(App[None], inherit_bindings=False):
     # Services for screens
 
     def show_notice(self, notice: Notice) -> None:
-        """Show a notice, without interpreting markup."""
-        hint = self.keymap.hint(notice.hint, notice.action)
-        text = "\n".join(part for part in (notice.detail, hint) if part)
-        self.notify(
-            text or notice.title,
-            title=notice.title if text else "",
-            severity=notice.severity,
-            timeout=NOTICE_S[notice.severity],
-            markup=False,
-        )
+        """Show a notice as one line, without interpreting markup; it replaces the one shown and is kept in the list."""
+        self._show_line(notice.severity, notice.title, notice.detail, self.keymap.hint(notice.hint, notice.action))
+
+    def notify(self, message: str, *, title: str = "", severity: SeverityLevel = "information", **_: object) -> None:
+        """Show a notice of a widget."""
+        self._show_line(severity, title or message, message if title else "", "")
+
+    def _show_line(self, severity: SeverityLevel, title: str, detail: str, hint: str) -> None:
+        notice = self.past_notices.add(severity, title, detail, hint)
+        if notice is not None:
+            self.clear_notifications()
+            super().notify(notice.line, severity=severity, timeout=NOTICE_S[severity], markup=False)
+
+    def dismiss_notice(self) -> None:
+        """Remove the notice that is shown; it stays in the list."""
+        self.past_notices.dismiss()
+        self.clear_notifications()
+
+    def _list_notices(self) -> None:
+        """Show the notices since the start."""
+        from tui.dialogs.text import NoticesScreen
+
+        self.push_screen(NoticesScreen(self.past_notices.text))
 
     def show_error(self, error: XchatError) -> None:
         """Show an error as a notice."""
-        from engine.events import Notice
-
-        self.show_notice(Notice("error", error.title, error.detail, error.hint, error.action))
+        self._show_line("error", error.title, error.detail, self.keymap.hint(error.hint, error.action))
 
     def _handle_exception(self, error: Exception) -> None:
         """Report what a worker raised, and go on; end where anything else fails, or where there is no session yet to go on with."""
@@ -272,16 +273,15 @@ class XchatApp(App[None], inherit_bindings=False):
 
     async def copy(self, text: str) -> None:
         """Copy to the clipboard and report where the text went."""
-        from engine.events import Notice
         from tui.terminal.clipboard import copy
 
         driver = self._driver
         try:
             copied = await copy(text, write=driver.write if driver is not None else lambda _: None, folder=state_dir(), environ=os.environ)
         except OSError as error:
-            self.show_notice(Notice("error", "The text could not be copied", str(error)))
+            self._show_line("error", "The text could not be copied", str(error), "")
         else:
-            self.show_notice(Notice("information", "Copied", copied.sentence))
+            self._show_line("information", "Copied", copied.sentence, "")
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy for Textual's own widgets."""
@@ -330,22 +330,24 @@ class XchatApp(App[None], inherit_bindings=False):
     def _theme(self, name: str) -> None:
         """Apply and remember a theme, or open the list."""
         if not name:
-            self._choose("Themes", theme_commands(self.themes.titles, self._theme))
+            self._choose("Themes", theme_commands(self.themes.titles, self.theme, self._theme), preview=partial(setattr, self, "theme"))
         elif name in self.themes.themes:
             self.theme = name
             self.run_worker(asyncio.to_thread(remember, theme=name), group="remember")
         else:
             raise UsageError(f"There is no theme {name!r}", "", f"Known: {', '.join(self.themes.themes)}.")
 
-    def _choose(self, title: str, commands: Sequence[Command]) -> None:
+    def _choose(self, title: str, commands: Sequence[Command], *, preview: Callable[[str], None] | None = None) -> None:
+        """Let the user pick a command. `preview` gets the name of each that is highlighted; without a choice the theme stays."""
         from tui.dialogs.palette import Palette
 
+        undo = partial(setattr, self, "theme", self.theme)
+
         def run(chosen: Callable[[], None] | None) -> None:
-            if chosen is not None:
-                chosen()
+            (chosen or undo)()
 
         if self._chat is not None and not isinstance(self.screen, Palette):
-            self.push_screen(Palette(title, commands), run)
+            self.push_screen(Palette(title, commands, preview=preview), run)
 
     async def _quit(self) -> None:
         """Save everything and quit."""
@@ -379,9 +381,7 @@ class XchatApp(App[None], inherit_bindings=False):
     async def restart(self) -> None:
         """Save everything and restart the program on the same session."""
         if not self.options.restart:
-            from engine.events import Notice
-
-            self.show_notice(Notice("warning", "xchat can't restart itself here", "", "Quit and start it with --resume."))
+            self._show_line("warning", "xchat can't restart itself here", "", "Quit and start it with --resume.")
             return
         session = self._chat.context.session if self._chat is not None else None
         resume = ["--resume", str(session.info.id)] if session is not None and session.info is not None else []

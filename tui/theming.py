@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from textual.color import Color, ColorParseError
@@ -17,6 +18,9 @@ from engine.errors import UsageError
 from engine.paths import config_dir
 from engine.written_files import read_written
 from tui.terminal.terminal import Terminal
+
+if TYPE_CHECKING:
+    from engine.events import Notice
 
 VARIABLES: Mapping[str, str] = {
     "muted": "foreground",
@@ -103,6 +107,15 @@ class LoadedThemes:
     themes: Mapping[str, Theme]
     titles: Mapping[str, str]
     failures: tuple[UsageError, ...]
+
+    def notices(self, wanted: str | None, used: str) -> list[Notice]:
+        """What to report: themes that could not be read, and `wanted` if it is not a theme."""
+        from engine.events import Notice
+
+        found = [Notice("warning", error.title, error.detail, error.hint, error.action) for error in self.failures]
+        if wanted and wanted not in self.themes:
+            found.append(Notice("warning", f"There is no theme {wanted!r}", f"Using {used}", f"Known: {', '.join(self.themes)}."))
+        return found
 
 
 def _check_colour(file: str, key: str, value: str, *, ansi: bool) -> None:

@@ -61,7 +61,7 @@ class Running:
 
     @property
     def notices(self) -> str:
-        return "\n".join(f"{notice.title}: {notice.message}" for notice in self.app._notifications)
+        return "\n".join(f"{notice.title}: {notice.detail}\n{notice.hint}" for notice in self.app.past_notices)
 
     async def until(self, shown: str) -> None:
         """Wait until this is on the screen."""

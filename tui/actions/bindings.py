@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.binding import Binding
 from textual.keys import KEY_ALIASES, Keys
 
 from tui.actions.registry import ACTIONS, BY_ID, Action, Scope, display_key
+
+if TYPE_CHECKING:
+    from engine.events import Notice
 
 Handler = Callable[..., Awaitable[None] | None]
 """Runs an action; takes the argument where the action has one."""
@@ -40,6 +44,13 @@ class Keymap:
     """Keys of each action, the one to show first; empty when it was unbound."""
     problems: tuple[str, ...] = ()
     """Rejected changes and conflicts, one sentence each."""
+
+    @property
+    def notices(self) -> list[Notice]:
+        """The problems, to be reported."""
+        from engine.events import Notice
+
+        return [Notice("warning", "Keys", problem) for problem in self.problems]
 
     def shown(self, action_id: str) -> str:
         """The key of an action for display; empty without one."""

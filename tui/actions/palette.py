@@ -30,6 +30,7 @@ def action_commands(actions: Iterable[Action], keymap: Keymap, do: Callable[[str
     ]
 
 
-def theme_commands(titles: Mapping[str, str], use: Callable[[str], None]) -> list[Command]:
-    """Every theme by name; `use` takes a theme's name."""
-    return [Command(name, title, "", partial(use, name)) for name, title in sorted(titles.items())]
+def theme_commands(titles: Mapping[str, str], current: str, use: Callable[[str], None]) -> list[Command]:
+    """Every theme by name, the current one first; `use` takes a theme's name."""
+    names = sorted(titles, key=lambda name: (name != current, name))
+    return [Command(name, titles[name], "", partial(use, name)) for name in names]

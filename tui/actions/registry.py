@@ -293,6 +293,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("compare_settings", ("p",), "Other settings", "Compare with another quant or preset", _MEASURE, Scope.TURNS),
     Action("doctor", (), "Doctor", "Check what this machine does to the engine, and what to do", _MEASURE, slash=("doctor",)),
     Action("native_log", ("alt+l",), "Log", "Show the log of the native library", _MEASURE, slash=("log",)),
+    Action("notices", ("alt+i",), "Notices", "Show all notices since the start", _PROGRAM, slash=("notices",)),
     Action("palette", ("ctrl+p",), "Commands", "Find a command by its name", _PROGRAM, slash=("commands",), footer=True),
     Action("theme", ("alt+t",), "Theme", "Pick a theme", _PROGRAM, slash=("theme",), argument="NAME", with_argument="Use this theme"),
     Action("help", ("f1",), "Help", "Help for where you are, and all keys", _PROGRAM, slash=("help", "?"), footer=True, fixed=True),

@@ -35,6 +35,9 @@ class Program(Protocol):
     def show_notice(self, notice: Notice) -> None:
         """Show a notice."""
 
+    def dismiss_notice(self) -> None:
+        """Remove the notice that is shown."""
+
     def show_error(self, error: XchatError) -> None:
         """Show an error as a notice."""
 

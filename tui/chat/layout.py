@@ -24,8 +24,10 @@ ROOM_CSS = """
 
     #desk { height: 1fr; layout: vertical; }
     #panel-place { display: none; }
-    #strip-place { display: none; height: 1; }
-    &.-strip #strip-place { display: block; }
+    #strip-place { height: 1; }
+    #strip { display: none; }
+    &.-strip #strip { display: block; }
+    &.-short #strip-place { display: none; }
     &.-beside #desk { layout: horizontal; }
     &.-beside #panel-place { display: block; width: 38%; max-width: 74; border-left: solid $rule; padding: 0 1; }
     &.-wide.-beside #panel-place { width: 82; max-width: 82; }
@@ -37,6 +39,21 @@ ROOM_CSS = """
     #narrow { display: none; layer: narrow; width: 100%; height: 100%; background: $background; }
     &.-narrow #narrow { display: block; }
 """
+
+
+NOTICE_CSS = """
+ToastRack { dock: top; height: 1; margin: 0; overflow: hidden hidden; }
+ChatScreen ToastRack { dock: bottom; }
+ToastHolder { height: 1; align-horizontal: left; }
+Toast {
+    width: 100%; max-width: 100%; height: 1; margin: 0; padding: 0 1; border: none;
+    background: $surface; color: $foreground; text-wrap: nowrap; text-overflow: ellipsis;
+    &.-warning { color: $warning; border: none; }
+    &.-error { color: $error; border: none; }
+    &.-information { border: none; }
+}
+"""
+"""Notices: one line, in the row of the strip; on other screens in the top row, above any dialog."""
 
 
 def arrange(screen: Screen[None], *, panel: bool, over: bool = False) -> bool:

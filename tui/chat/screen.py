@@ -209,12 +209,13 @@ class ChatScreen(Screen[None]):
         self.composing.ask_argument(action)
 
     def _stop(self) -> None:
-        """Cancel the running capture, else clear the selection, else stop the answer."""
+        """Remove the notice; cancel the running capture, else clear the selection, else stop the answer."""
+        self._program.dismiss_notice()
         if not self.profiling.cancel() and not self.reading.leave_selection():
             self.composing.stop()
 
     def _place_notices(self) -> None:
-        """Keep notices above the prompt, whatever its height."""
+        """Keep notices in their row above the prompt, whatever its height."""
         for rack in self.query(f"#{NOTICES}"):
             rack.styles.margin = (0, 0, max(1, self.size.height - self.prompt.region.y), 0)
 

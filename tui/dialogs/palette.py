@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from textual import on
 from textual.content import Content
 from textual.fuzzy import Matcher
+from textual.widgets import OptionList
 
 from tui.actions.palette import Command
 from tui.dialogs.picker import Picker
@@ -19,8 +21,10 @@ class Palette(Picker[Callable[[], None]]):
 
     HELP = "## Commands\n\nType a part of a command's name or description, then Enter. The key shown runs the same command.\n"
 
-    def __init__(self, title: str, commands: Sequence[Command]) -> None:
+    def __init__(self, title: str, commands: Sequence[Command], *, preview: Callable[[str], None] | None = None) -> None:
+        """`preview` gets the name of each command that is highlighted."""
         super().__init__()
+        self._preview = preview
         self._title = title
         self._commands = commands
         self._name_cells = max((len(command.name) for command in commands), default=0)
@@ -46,6 +50,11 @@ class Palette(Picker[Callable[[], None]]):
         self.fill([(str(index), self._row(command, matcher)) for _, index, command in best], "No command matches.")
         if best:
             self.options.highlighted = 0
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        if self._preview is not None and event.option_id is not None and event.option_id == self.chosen_id:
+            self._preview(self._commands[int(event.option_id)].name)
 
     def _row(self, command: Command, matcher: Matcher | None) -> Content:
         name = matcher.highlight(command.name) if matcher is not None else Content(command.name)

@@ -42,6 +42,15 @@ class PromptScreen(TextScreen):
         super().__init__("Raw prompt", prompt or "No message was sent yet.")
 
 
+class NoticesScreen(TextScreen):
+    """The notices since the start, newest first."""
+
+    HELP = "## Notices\n\nAll notices since xchat was started, newest first.\n"
+
+    def __init__(self, text: str) -> None:
+        super().__init__("Notices", text or "There was no notice yet.")
+
+
 class LogScreen(TextScreen):
     """The log of the native library, refreshed while it is open."""
 

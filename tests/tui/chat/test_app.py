@@ -265,3 +265,18 @@ async def test_the_label_of_an_answer_names_a_count_that_auto_chooses_only_at_it
         backend.release(2)
         await run.until("3 tokens")
         assert any("· daily · " in line and "thread" in line.partition("│")[0] for line in run.text.splitlines())
+
+
+async def test_a_theme_is_tried_while_moving_in_the_list_and_given_up_with_escape() -> None:
+    async with program() as run:
+        run.app.do("theme")
+        await run.until("Gruvbox")
+        assert run.app.theme == "dark"
+        await run.pilot.press("down")
+        await wait_until(run.pilot, lambda: run.app.theme != "dark", "the next theme is tried")
+        await run.pilot.press("escape")
+        await wait_until(run.pilot, lambda: run.app.theme == "dark", "the theme of before")
+        run.app.do("theme")
+        await run.until("Gruvbox")
+        await run.pilot.press(*"gruvbox", "enter")
+        await wait_until(run.pilot, lambda: run.app.theme == "gruvbox", "it is used")

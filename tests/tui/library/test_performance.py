@@ -19,6 +19,7 @@ from tui.library.comparison import ComparisonScreen
 from tui.library.logged_chart import LoggedChartScreen, plot_of
 from tui.library.logged_charts import spread
 from tui.library.performance import PerformanceScreen
+from tui.text.notices import PastNotices
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +107,7 @@ async def test_a_clean_turn_below_the_history_is_told_until_it_is_well_again(dat
     async with program(database=database) as run:
 
         async def finished(place: int) -> str:
-            run.app.clear_notifications()
+            run.app.past_notices = PastNotices()
             turn = (await run.session.library.reader.read(turns_of, session_id))[place]
             run.chat.library.on_event(TurnFinished(said, turn))
             await run.app.workers.wait_for_complete([worker for worker in run.app.workers if worker.group == "regression"])
