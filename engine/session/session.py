@@ -25,6 +25,7 @@ from engine.session.kv_states import KvStates
 from engine.session.library import Library
 from engine.session.model_finder import ModelFinder
 from engine.session.model_slot import ModelSlot
+from engine.session.presets import Presets
 from engine.session.switching import Switching
 from engine.session.target import of_no_model
 from engine.session.turns import Turns
@@ -68,6 +69,7 @@ class Session:
         )
         self.slot = ModelSlot(backend, preset, finder=finder, emit=self.emit, paced=self.instruments.meter.paced)
         self.turns = Turns(self.slot, self._journal, self.instruments, self.emit)
+        self.presets = Presets()
         self.switching = Switching(self.turns, self._states, load=self.load, finder=finder)
 
     # State

@@ -27,7 +27,7 @@ from engine.models.memory import AUTO_CONTEXT
 from engine.presets.folder import PresetFolder, Shelf
 from engine.presets.preset import Cost, Preset, cost_of_change, kv_layout
 from engine.presets.price import Price, PriceHistory, price_of
-from engine.presets.settings import difference, with_values
+from engine.presets.settings import difference, with_text, with_values
 from engine.records import TurnRecord
 from engine.session.kv_states import KvStates
 from engine.session.model_finder import ModelFinder
@@ -99,11 +99,27 @@ class Switching:
 
     def use(self, preset: Preset) -> None:
         """Switch to these settings: hot ones now, others when the answer under way has ended."""
-        here = self._slot.preset
-        if (preset.model, preset.quant) == (here.model, here.quant) and cost_of_change(here, preset) in (None, Cost.HOT):
+        if self._is_hot(preset):
             self._apply_hot(preset)
         else:
             self._ask(partial(self._settings, preset), f"settings of {preset.name}")
+
+    def change(self, values: Mapping[str, str]) -> None:
+        """Change settings, given as typed text, and leave the others as they are by then. Raises UsageError for a value that can't be."""
+        preset = with_text(self._slot.preset, values)
+        if self._is_hot(preset):
+            self._apply_hot(preset)
+        else:
+            self._ask(lambda here: self._settings(with_text(here.preset, values), here), f"settings {sorted(values.items())}")
+
+    def _is_hot(self, preset: Preset) -> bool:
+        here = self._slot.preset
+        return (preset.model, preset.quant) == (here.model, here.quant) and cost_of_change(here, preset) in (None, Cost.HOT)
+
+    def price(self, preset: Preset) -> Price | None:
+        """The price of switching to these settings of the model in use; None before there is one."""
+        here = self._here()
+        return self._price(here, Point(preset, here.model)) if here.model is not None else None
 
     def use_named(self, name: str) -> None:
         """Switch to the preset called `name`."""

@@ -26,6 +26,7 @@ class Scope(StrEnum):
     CAPTURE = "in the capture dialog"
     CHART = "in a large chart"
     PAGE = "on a page of help"
+    PRESETS = "in the settings and presets"
 
     @property
     def around(self) -> frozenset[Scope]:
@@ -35,7 +36,7 @@ class Scope(StrEnum):
 
 _AROUND: Mapping[Scope, frozenset[Scope]] = {
     **dict.fromkeys((Scope.PROMPT, Scope.TRANSCRIPT, Scope.PANEL), frozenset({Scope.APP})),
-    **dict.fromkeys((Scope.LIST, Scope.TURNS, Scope.BRANCHES, Scope.COMPARISON, Scope.CAPTURE), frozenset({Scope.DIALOG})),
+    **dict.fromkeys((Scope.LIST, Scope.PRESETS, Scope.TURNS, Scope.BRANCHES, Scope.COMPARISON, Scope.CAPTURE), frozenset({Scope.DIALOG})),
     **dict.fromkeys((Scope.ICICLE, Scope.TABLE), frozenset({Scope.FLAME})),
 }
 

@@ -11,13 +11,10 @@ import msgspec
 from engine.errors import UsageError
 from engine.events import Event, ModelFailed, ModelReady, SessionOpened, TurnStarted
 from engine.messages import Role
-from engine.presets.preset import SAMPLING, SETTINGS, Preset, value_of
-from engine.presets.settings import allowed, key_named, shown, with_text
 from tui.actions.registry import Action
 from tui.actions.slash import Do, Say, Unknown, parse
 from tui.chat.context import ChatContext
 from tui.prompt.prompt import as_input
-from tui.text.cells import cut
 
 READ_LIMIT = 4_000_000
 """Largest file that `/read` accepts, in bytes."""
@@ -153,42 +150,6 @@ class ComposeController:
             return
         session.switching.use(msgspec.structs.replace(session.preset, system=None if text == "none" else text))
         context.notify("System prompt", "Removed." if text == "none" else "Applies from the next message.")
-
-    def change_setting(self, words: str) -> None:
-        """Change one setting of the preset, given as `KEY VALUE`; with less than that, show what can be changed."""
-        session = self._context.live()
-        key, _, value = words.partition(" ")
-        if not key:
-            self._list_settings(session.preset)
-            return
-        if not value.strip():
-            name = key_named(key)
-            now = shown(value_of(session.preset, name))
-            self._context.notify(f"{name} is {now}", f"{SETTINGS[name].meaning}. Takes {allowed(name)}; cost: {SETTINGS[name].cost}.")
-            self._context.prompt.put(f"/set {key} {now}")
-            return
-        preset = with_text(session.preset, {key_named(key): value.strip()})
-        session.switching.use(preset)
-        if session.preset == preset:
-            self._context.notify("Changed", words)
-
-    def _list_settings(self, preset: Preset) -> None:
-        """List the settings with value, range and cost; choosing one puts it into the prompt."""
-        from tui.dialogs.picker import PickOne
-
-        names = {key: key.removeprefix(f"{SAMPLING}.") for key, setting in SETTINGS.items() if setting.cost is not None}
-        rows = [
-            (f"/set {name} {value}", f"{name:<15} {cut(value, 14):<14}  {SETTINGS[key].cost:<8} {allowed(key)}: {SETTINGS[key].meaning}")
-            for key, name in names.items()
-            for value in (shown(value_of(preset, key)),)
-        ]
-
-        def edit(chosen: str | None) -> None:
-            if chosen is not None:
-                self._context.prompt.put(chosen)
-                self._context.prompt.focus()
-
-        self._context.open(PickOne(f"Settings of {preset.name}", rows, subtitle="Enter changes one"), edit)
 
     async def read_file(self, name: str) -> None:
         """Insert the text of a file into the prompt."""

@@ -83,25 +83,26 @@ class ChatScreen(Screen[None]):
         self.profiling = ProfilingController(context)
         self.reading = ReadingController(context, self._stream)
         self.models = ModelsController(context)
+        self.switching = SwitchingController(context)
         self.library = LibraryController(context)
         self.completing = CompletingController(context, self.suggestions)
         self.composing = ComposeController(context, model_expected=lambda: self.models.first_expected, waiting=submitted)
         # Composing comes last: it sends a queued message and extends an answer after the others have shown the event.
-        self._listeners = (self.panel, self.profiling, self.reading, self.models, self.library, self.composing)
+        self._listeners = (self.panel, self.profiling, self.reading, self.models, self.switching, self.library, self.composing)
         self.actions = self._actions()
 
     def _actions(self) -> Mapping[str, Handler]:
         """The handler of each action; called with the argument where the action has one."""
         compose, reading, transcript = self.composing, self.reading, self.transcript
         models, library, panel, profiling = self.models, self.library, self.panel, self.profiling
-        switching, live = SwitchingController(self.context), self.context.live
+        switching, live = self.switching, self.context.live
         return {
             "stop": self._stop,
             "regenerate": compose.regenerate,
             "edit_message": compose.edit_message,
             "continue_answer": compose.continue_answer,
             "system_prompt": compose.system_prompt,
-            "change_setting": compose.change_setting,
+            "change_setting": switching.change_setting,
             "read_file": compose.read_file,
             "select_previous": lambda: reading.select(-1),
             "select_next": lambda: reading.select(1),

@@ -91,7 +91,11 @@ class Picker(Dialog[Picked], Generic[Picked]):
         if move is not None and isinstance(self.focused, Input):
             event.stop()
             event.prevent_default()
-            getattr(self.options, f"action_{move}")()
+            self._move(move)
+
+    def _move(self, name: str) -> None:
+        """Move the selection by one of the list's own actions."""
+        getattr(self.options, f"action_{name}")()
 
     @on(Input.Changed)
     async def _narrow(self) -> None:

@@ -61,16 +61,3 @@ async def test_the_list_has_arguments_and_the_arrows_choose_from_it(run: Running
 async def test_tab_goes_to_the_conversation_where_no_command_is_typed(run: Running) -> None:
     await run.pilot.press("h", "i", "tab")
     assert run.chat.focused is run.chat.transcript
-
-
-async def test_set_alone_lists_every_setting_with_value_range_and_cost_and_edits_one(run: Running) -> None:
-    await run.send("/set")
-    await run.until("Settings of daily")
-    assert "temperature" in run.text or "threads" in run.text
-    await run.pilot.press(*"top_k")
-    await run.until("a whole number from 0 to 1,000,000")
-    assert "hot" in run.text
-    await run.pilot.press("enter")
-    await wait_until(run.pilot, lambda: run.chat.prompt.text == "/set top_k 40", "it is in the prompt, with its value")
-    await run.send("/set top_k")
-    await run.until_noticed("sampling.top_k is 40")
