@@ -78,6 +78,9 @@ _HOPELESS = 1.5
 """A count that costs this much more than the one in use over three samples is dropped before its window is full."""
 _GIVE_UP = 4.0
 """A count whose first sample costs this much more is dropped at once."""
+_CLEAR = 0.5
+"""A count that costs less than this share of the one in use is taken at once; otherwise that one is measured again after the trials: what
+slowed it may have passed (the first frames of an answer on the screen: two threads cost 16 ms a token there and 9 ms afterwards)."""
 _TRIAL_SHARE = 0.02
 """Share of the working time that trying more threads may cost: a costly trial is not repeated until then."""
 _OTHERS_STEP = 0.5
@@ -113,6 +116,8 @@ class Governor:
         self._found: dict[int, float] = {}
         self._to_try: list[int] = []
         self._trial: list[float] = []
+        self._confirming = False
+        """The count in use is measured again before another is taken."""
         self._most = facts.limit
         self._debt_ns = 0.0
         self._why = ""
@@ -170,11 +175,12 @@ class Governor:
             self._skip -= 1
             return self._end_trial(cost) if self.trying and cost > _GIVE_UP * self._home_cost else None
         self._window.append(cost)
-        return self._judge_trial() if self.trying else self._watch()
+        return self._judge_trial() if self.trying or self._confirming else self._watch()
 
     def restart(self) -> None:
         """Forget all costs, since the kind of work changed and not the machine. Ends a trial."""
         self._to_try = []
+        self._confirming = False
         self._reference = None
         self._check_s = self._tuning.first_check_s
         if self._switch(self._home) is None:
@@ -263,7 +269,7 @@ class Governor:
     def _judge_trial(self) -> int | None:
         samples = self._trial
         samples.append(self._window[-1])
-        spent, home = sum(samples), self._home_cost
+        spent, home = sum(samples), min(self._found.values()) if self._confirming else self._home_cost
         cost = spent / len(samples)
         # A count that seems to win must win for twice as long: crowded CPUs are fast until the neighbour's turn comes.
         enough = self._tuning.window * (2 if cost < min(self._found.values()) else 1)
@@ -273,6 +279,9 @@ class Governor:
     def _end_trial(self, cost: float) -> int | None:
         """The count in use has been tried: go on with the next one, or settle."""
         self._found[self.threads] = cost
+        if self._confirming:
+            self._home_cost = cost
+            return self._settle()
         best = min(self._found, key=lambda count: self._found[count])
         further = self.threads + (1 if self.threads > self._home else -1)
         if best == self.threads and not self._to_try and further not in self._found and 1 <= further <= max(self._most, self._home):
@@ -284,6 +293,10 @@ class Governor:
         best = min(self._found, key=lambda count: self._found[count])
         if self._found[best] > self._home_cost * (1 - self._tuning.gain):
             best = self._home
+        if best != self._home and not self._confirming and self._found[best] > self._home_cost * _CLEAR:
+            self._confirming = True
+            return self._switch(self._home)
+        self._confirming = False
         moved = best != self._home
         self._check_s = self._tuning.first_check_s if moved else min(2 * self._check_s, self._tuning.last_check_s)
         self._home = best
@@ -308,6 +321,7 @@ class Governor:
         limit = self._facts.limit
         self._home = min(self._home, limit)
         self._to_try = []
+        self._confirming = False
         self._reference = None
         self.reason = self.move = f"{_threads(self._home)}: this process may use no more CPUs now"
         return self._switch(self._home) or self.threads

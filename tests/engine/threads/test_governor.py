@@ -115,6 +115,20 @@ def test_a_crowded_start_is_left_after_two_tokens() -> None:
     assert governor.observe(1500 * MS, 1, CpuFacts(2, 2, 1.8)) == 1
 
 
+def test_slow_tokens_at_the_start_do_not_cost_the_count_that_is_best_afterwards() -> None:
+    machine = Machine()
+    governor = governor_for(machine)
+    run(machine, governor, 0.03)
+    for _ in range(8):
+        governor.observe(2 * machine.token_ns(governor.threads))
+    counts = []
+    while machine.now_ns < 1.5e9:
+        governor.observe(machine.token_ns(governor.threads), 1, machine.facts())
+        counts.append(governor.threads)
+    assert counts.count(1) <= 16
+    assert counts[-1] == 2
+
+
 def test_a_machine_that_became_quiet_is_noticed_within_two_seconds() -> None:
     machine = Machine()
     governor = governor_for(machine)
