@@ -223,13 +223,16 @@ class Governor:
         """The change of the machine, in words; empty for none."""
         since = self._clock_ns - self._looked_ns
         # Costs and the load of others always vary where threads sleep because of others; what matters there ends their sleep.
-        if since < _MIN_GAP_NS or (self._debt_ns > 0 and not self._facts.spins):
+        owing = self._debt_ns > 0
+        if since < _MIN_GAP_NS or (owing and not self._facts.spins):
             return ""
         others, before = self._facts.others, self._others
         if others is not None and (before is None or abs(others - before) >= _OTHERS_STEP):
             self._others = others
             if before is not None:
                 return _OTHERS_WORK if others > before else _OTHERS_REST
+        if owing:
+            return ""  # the screen's own frames move the cost by a fifth: no reason to pay for trials one after the other
         if cost > reference * (1 + self._tuning.trigger) and self._lasting(reference):
             return _SLOWER
         if cost < reference / (1 + self._tuning.trigger):

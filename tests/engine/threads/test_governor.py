@@ -129,6 +129,19 @@ def test_slow_tokens_at_the_start_do_not_cost_the_count_that_is_best_afterwards(
     assert counts[-1] == 2
 
 
+def test_a_screen_that_slows_tokens_now_and_then_costs_few_per_cent_in_trials() -> None:
+    machine = Machine()
+    governor = governor_for(machine)
+    lost_ns = 0.0
+    while machine.now_ns < 30e9:
+        slowed = 1.4 if machine.now_ns % 1e9 < 0.3e9 else 1.0
+        threads = governor.threads
+        cost_ns = machine.token_ns(threads) * slowed
+        lost_ns += cost_ns - slowed * MS * machine.mean_ms(2) if threads == 1 else 0
+        governor.observe(round(cost_ns), 1, machine.facts())
+    assert lost_ns < 0.03 * machine.now_ns
+
+
 def test_a_machine_that_became_quiet_is_noticed_within_two_seconds() -> None:
     machine = Machine()
     governor = governor_for(machine)
