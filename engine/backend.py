@@ -82,6 +82,8 @@ class EngineInfo:
     n_batch: int = 0
     """0, like `n_ubatch`, where the engine does not report it."""
     n_ubatch: int = 0
+    parallel: int = 1
+    """Answers that are generated at once."""
     memory: Mapping[str, int] = field(default_factory=dict)
     """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`; empty where it is not this machine's memory."""
     system_info: str = ""
@@ -175,7 +177,10 @@ class PromptFacts:
 
 
 class Priority(IntEnum):
-    """Who waits for an answer; a class waits while one with a smaller number has work."""
+    """Who waits for an answer: a smaller number gets a place and its prompt evaluated first.
+
+    Batch work pauses while others are served, but for one step in twenty.
+    """
 
     INTERACTIVE = 0
     """A user at the screen."""
@@ -199,6 +204,8 @@ class GenerateRequest:
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     priority: Priority = Priority.INTERACTIVE
+    asker: str = ""
+    """Who asks: of two askers in a class, the one with fewer answers under way is next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +283,8 @@ class GenerationFinished:
     """Threads that evaluated most of the prompt; None when nothing was evaluated."""
     taken_share: float | None = None
     """Share of the time since the prefill began in which compute threads waited for a CPU, 0 to 1; None where that can't be known."""
+    n_swaps: int = 0
+    """How often it lost its place in the KV cache for a time."""
     quiet_per_second: float | None = None
     """Tokens per second while no compute thread waited; None when there were too few such tokens."""
 

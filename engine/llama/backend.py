@@ -43,7 +43,7 @@ class LlamaBackend:
     def __init__(
         self,
         *,
-        n_slots: int = 1,
+        parallel: int = 1,
         file_of: Callable[[ModelRef], Path | None] = file_of,
         trusted: Callable[[Path], bool] | None = None,
         log_path: Path | None = None,
@@ -51,12 +51,12 @@ class LlamaBackend:
         """Start the compute thread.
 
         Args:
-            n_slots: Sequences that can be generated at once, each with a context window of its own.
+            parallel: Answers at once where a preset leaves that open (`auto`), as far as they fit into memory.
             file_of: Finds the file of a model, on the compute thread; may raise ModelError. By default only files are known.
             trusted: Whether a file is known to be harmless and needs no check in a child process.
             log_path: Where the native log is appended; by default to the program's log.
         """
-        self._n_slots = n_slots
+        self._parallel = parallel
         self._files = ModelFiles(file_of, trusted or (lambda _path: False))
         self._log_path = log_path if log_path is not None else paths.log_path()
         self._verdicts_path = paths.cache_dir() / "probed.json"
@@ -226,7 +226,7 @@ class LlamaBackend:
         from engine.llama.compute import Compute
 
         self._compute = compute = Compute(
-            n_slots=self._n_slots,
+            parallel=self._parallel,
             files=self._files,
             verdicts_path=self._verdicts_path,
             log_path=self._log_path,

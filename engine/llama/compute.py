@@ -42,7 +42,7 @@ class Compute:
     def __init__(
         self,
         *,
-        n_slots: int,
+        parallel: int,
         files: ModelFiles,
         verdicts_path: Path,
         log_path: Path | None,
@@ -54,7 +54,7 @@ class Compute:
         self.log = NativeLog(log_path)
         self.log.listen()
         on_native_death(self._native_death)
-        self._loader = Loader(n_slots=n_slots, files=files, verdicts=Verdicts(verdicts_path), log=self.log)
+        self._loader = Loader(parallel=parallel, files=files, verdicts=Verdicts(verdicts_path), log=self.log)
         self._pace = pace
         self._commands = commands
         self._concluded = concluded

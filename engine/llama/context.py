@@ -15,7 +15,7 @@ from engine.llama.model import Model
 from engine.llama.native import ABORT_IF_SET, lib, memory_by_buffer
 from engine.llama.planning import Part
 from engine.models.memory import AUTO_UBATCH, window_of
-from engine.presets.preset import Preset
+from engine.presets.preset import Preset, splits_kv
 
 _KV_TYPES: Final = {
     "f32": lib.GGML_TYPE_F32,
@@ -46,7 +46,9 @@ class Context:
     def __init__(
         self, model: Model, preset: Preset, *, n_seq: int, threads: int, threads_batch: int, log: NativeLog, outputs: int | None = None
     ) -> None:
-        """Make a context for `n_seq` sequences, each with a window of its own, and logits of `outputs` tokens a call (one a sequence).
+        """Make a context for `n_seq` sequences in one KV cache, and logits of `outputs` tokens a call (one a sequence).
+
+        Without flash attention each sequence has a cache of its own.
 
         Raises EngineError when the settings don't fit the model, or memory is short.
         """
@@ -55,11 +57,13 @@ class Context:
         self._outputs_max = outputs or n_seq
         self._abort_flag = ctypes.create_string_buffer(8)
         params = lib.llama_context_default_params()
-        params.n_ctx = window_of(preset, model.file.facts) * n_seq
+        self.unified = n_seq == 1 or not splits_kv(preset)
+        """All sequences share one KV cache, so that one can lend its beginning to another."""
+        params.n_ctx = window_of(preset, model.file.facts) * (1 if self.unified else n_seq)
         params.n_batch = preset.n_batch
         params.n_ubatch = min(preset.n_batch, AUTO_UBATCH if preset.n_ubatch == "auto" else preset.n_ubatch)
         params.n_seq_max = n_seq
-        params.kv_unified = n_seq == 1
+        params.kv_unified = self.unified
         # Without it the output buffer is made for n_batch rows of the whole vocabulary.
         params.n_outputs_max = self._outputs_max
         params.swa_full = False
@@ -78,8 +82,11 @@ class Context:
                 "The context can't be made", reason, "Take a smaller n_ctx, or the defaults for type_k, type_v and flash_attn."
             )
         self._pointer: lib.llama_context_p | None = pointer
-        self.n_ctx = int(lib.llama_n_ctx_seq(pointer))
-        """Tokens that fit into one sequence."""
+        self.cells = int(lib.llama_n_ctx_seq(pointer))
+        """Tokens that fit into one KV cache."""
+        trained = model.file.facts.n_ctx_train
+        self.n_ctx = min(self.cells, trained) if n_seq > 1 and trained else self.cells
+        """Tokens that one sequence may hold."""
         self.n_batch = int(lib.llama_n_batch(pointer))
         self.n_ubatch = int(lib.llama_n_ubatch(pointer))
         self.memory = Memory(pointer, n_seq)
@@ -207,6 +214,10 @@ class Memory:
     def cut(self, seq: int, position: int) -> bool:
         """Remove a sequence's tokens from `position` on; False when this kind of memory can't."""
         return bool(lib.llama_memory_seq_rm(self._memory, self._checked(seq), position, -1))
+
+    def lend(self, source: int, target: int, count: int) -> None:
+        """Let an empty sequence share the first `count` tokens (-1 for all) of another one in the same KV cache."""
+        lib.llama_memory_seq_cp(self._memory, self._checked(source), self._checked(target), 0, count)
 
     def first_position(self, seq: int) -> int:
         """The oldest position held; -1 for none."""

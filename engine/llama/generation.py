@@ -48,6 +48,11 @@ class Turn:
         self.marks: tuple[int, ...] = ()
         """Positions in the prompt before which the state is worth a checkpoint, ascending."""
         self.done = False
+        self.priority = request.priority
+        """The class that it runs in: waiting raises it."""
+        self.queued_ns = now_ns()
+        """Since when it waits, or waited, for a sequence."""
+        self.n_swaps = 0
         self._concluded = concluded
         self._delivery = Delivery(request.turn, pace, partial(notify, request))
         self._sampler: Sampler | None = None
@@ -117,6 +122,12 @@ class Turn:
             vocabulary.pieces, (*self.request.stop, *prompt.stop), tokens, vocabulary.token_texts(prompt.facts.marker_tokens)
         )
         self._sampler = Sampler(context, self.request.sampling, tokens)
+
+    def swapped_out(self, now: int) -> None:
+        """Note that its sequence was taken; it waits again, in its own class."""
+        self.n_swaps += 1
+        self.queued_ns = now
+        self.priority = self.request.priority
 
     def begin(self, reuse: Reuse) -> None:
         """Report that prefill begins after the tokens that the KV cache holds."""
@@ -217,6 +228,7 @@ class Turn:
                 error=error,
                 threads=_most(self._decoded_by),
                 threads_batch=_most(self._prefilled_by),
+                n_swaps=self.n_swaps,
                 taken_share=taken_share(self._waits, prefill_start),
                 quiet_per_second=quiet_speed(self._waits, self._token_ns),
             ),

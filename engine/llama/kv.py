@@ -1,4 +1,4 @@
-"""The content of one sequence of the KV cache, its reuse by a new prompt, and checkpoints where it can't be cut."""
+"""The content of one sequence of the KV cache: its reuse by a new prompt or another sequence, and checkpoints where it can't be cut."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from engine.backend import MemoryKind
 from engine.llama.context import Memory
+from engine.llama.pool.cells import Cells
 
 MAX_CHECKPOINTS: Final = 24
 """Most checkpoints per sequence."""
+_BLOCK: Final = 256
+"""Tokens compared at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,20 @@ class Checkpoint:
 
     position: int
     state: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedState:
+    """The whole state of a sequence, and its checkpoints."""
+
+    tokens: list[int]
+    state: NDArray[np.uint8]
+    checkpoints: tuple[Checkpoint, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.state.size + sum(checkpoint.state.size for checkpoint in self.checkpoints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +60,11 @@ class SequenceCache:
     sliding-window models have dropped tokens that a shorter text would need; they return to a checkpoint, or start again.
     """
 
-    def __init__(self, memory: Memory, seq: int, kind: MemoryKind, *, n_swa: int, checkpoint_bytes: int) -> None:
+    def __init__(
+        self, memory: Memory, seq: int, kind: MemoryKind, *, n_swa: int, checkpoint_bytes: int, cells: Cells | None = None
+    ) -> None:
         self._memory = memory
+        self._cells = cells or Cells(seq + 1)
         self._seq = seq
         self._kind = kind
         self._n_swa = n_swa
@@ -77,9 +97,35 @@ class SequenceCache:
             restored = self._go_back(keep)
         return Reuse(len(self.tokens), diverged_at, restored)
 
+    def reusable(self, prompt: Sequence[int]) -> int:
+        """Number of tokens that `reuse` would keep for `prompt`, here or in a sequence that borrowed from this one."""
+        common = min(common_prefix(self.tokens, prompt), len(prompt) - 1)
+        if self._trusted and (common == len(self.tokens) or self._can_cut(common)):
+            return common
+        return checkpoint_before(self._checkpoints, common)
+
+    def borrow(self, other: SequenceCache, prompt: Sequence[int]) -> None:
+        """Replace the content by that of another sequence of the same KV cache, as far as `prompt` reuses it.
+
+        The cells are shared; of sliding-window models they are copied, since the library never frees shared ones that the window has
+        passed. Call `reuse` before going on.
+        """
+        if self._kind is MemoryKind.SLIDING_WINDOW:
+            if (saved := other.saved()) is not None:
+                self.restore(saved)
+            return
+        count = other.reusable(prompt) if self._kind is MemoryKind.ATTENTION else len(other.tokens)
+        self.clear()
+        self._memory.lend(other._seq, self._seq, count if count < len(other.tokens) else -1)
+        self._cells.lend(other._seq, self._seq, count)
+        self.tokens = other.tokens[:count]
+        self._checkpoints = list(other._checkpoints)
+        self._trusted = other._trusted
+
     def extend(self, tokens: Sequence[int]) -> None:
         """Note that `tokens` were evaluated after the ones held."""
         self.tokens.extend(tokens)
+        self._cells.hold(self._seq, len(self.tokens))
 
     def aborted(self, batch: Sequence[int]) -> None:
         """Update the mirror after an aborted decode call with `batch` of this sequence in it; call `reuse` before going on."""
@@ -95,8 +141,9 @@ class SequenceCache:
     def clear(self) -> None:
         """Remove everything."""
         self._memory.cut(self._seq, 0)
-        self._checkpoints.clear()
+        self._checkpoints = []
         self.tokens = []
+        self._cells.hold(self._seq, 0)
         self._trusted = True
 
     def save(self, most_bytes: int | None = None) -> NDArray[np.uint8] | None:
@@ -106,6 +153,18 @@ class SequenceCache:
         if most_bytes is not None and self._memory.saved_size(self._seq, partial=False) > most_bytes:
             return None
         return self._memory.save(self._seq, partial=False)
+
+    def saved(self, most_bytes: int | None = None) -> SavedState | None:
+        """The whole state with its checkpoints; None as `save` does."""
+        state = self.save(most_bytes)
+        return SavedState(list(self.tokens), state, tuple(self._checkpoints)) if state is not None else None
+
+    def restore(self, saved: SavedState) -> bool:
+        """Replace the content by a saved state; False (and the sequence is empty) when that does not fit."""
+        if not self.replace(saved.tokens, saved.state):
+            return False
+        self._checkpoints = list(saved.checkpoints)
+        return True
 
     def replace(self, tokens: Sequence[int], state: NDArray[np.uint8]) -> bool:
         """Replace the content by a saved state; False (and the sequence is empty) when that does not fit."""
@@ -118,6 +177,7 @@ class SequenceCache:
             self.clear()
             return False
         self.tokens = list(tokens)
+        self._cells.hold(self._seq, len(self.tokens))
         return True
 
     def checkpoint(self) -> None:
@@ -166,12 +226,20 @@ class SequenceCache:
 
     def _hold(self, count: int) -> None:
         del self.tokens[count:]
+        self._cells.hold(self._seq, count)
         self._checkpoints = [checkpoint for checkpoint in self._checkpoints if checkpoint.position <= count]
+
+
+def checkpoint_before(checkpoints: Sequence[Checkpoint], position: int) -> int:
+    """Position of the last checkpoint that is not behind `position`; 0 without one."""
+    return max((checkpoint.position for checkpoint in checkpoints if checkpoint.position <= position), default=0)
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
     """Length of the common prefix."""
-    for index, (a, b) in enumerate(zip(left, right, strict=False)):
-        if a != b:
-            return index
-    return min(len(left), len(right))
+    length = min(len(left), len(right))
+    for begin in range(0, length, _BLOCK):
+        ours, theirs = list(left[begin : begin + _BLOCK]), list(right[begin : begin + _BLOCK])
+        if ours != theirs:
+            return next((begin + index for index, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), length)
+    return length

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from engine.backend import EngineInfo, StateKey
 from engine.clock import NS_PER_MS, now_ns
@@ -20,7 +18,6 @@ from engine.host.topology import Room, cpu_features, read_room
 from engine.llama.commands import ModelFiles
 from engine.llama.context import Context
 from engine.llama.files import ModelFile, examine, identity_of, read_ahead
-from engine.llama.kv import SequenceCache
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled, Model
 from engine.llama.native import library_name, library_version, system_info, trim_heap
@@ -30,7 +27,7 @@ from engine.llama.scheduler import Scheduler
 from engine.llama.thread_counts import ContextThreads
 from engine.model_ref import ModelRef
 from engine.models.fit import TooLargeError, fit
-from engine.models.memory import predict
+from engine.models.memory import answers_of, predict
 from engine.presets.preset import Cost, Preset, cost_of_change, kv_layout
 from engine.text import file_name, printable
 from engine.threads.auto import AutoThreads
@@ -59,7 +56,11 @@ class Loaded:
     @property
     def state_key(self) -> StateKey:
         """The key that a saved KV state must have to be restored into this context."""
-        return StateKey(self.info.model.fingerprint, f"{kv_layout(self.info.preset)} {self.context.n_seq}", library_version())
+        return StateKey(
+            self.info.model.fingerprint,
+            f"{kv_layout(self.info.preset)} {1 if self.context.unified else self.context.n_seq}",
+            library_version(),
+        )
 
     def close(self) -> None:
         """Free the context, then the model, and return the memory to the system."""
@@ -73,8 +74,8 @@ class Loaded:
 class Loader:
     """Loads models. For the compute thread only."""
 
-    def __init__(self, *, n_slots: int, files: ModelFiles, verdicts: Verdicts, log: NativeLog) -> None:
-        self._n_slots = n_slots
+    def __init__(self, *, parallel: int, files: ModelFiles, verdicts: Verdicts, log: NativeLog) -> None:
+        self._parallel = parallel
         self._files = files
         self._verdicts = verdicts
         self._log = log
@@ -132,12 +133,12 @@ class Loader:
         """Load a model without a context; arguments and errors are those of `load`."""
         file = examine(self._path(ref))
         if not force:
-            _refuse_what_can_not_fit(file, preset, self._n_slots, _freed_by(old))
+            _refuse_what_can_not_fit(file, preset, self._answers(file, preset), _freed_by(old))
 
         with self._tried(file, preset, lambda: report(_READING)):
             if file.size < read_room().available and not read_ahead(file, lambda fraction: report(fraction * _READING)):
                 raise LoadCancelled
-        if predict(file.facts, preset, features=cpu_features(), n_seq=self._n_slots).needed > read_room().available:
+        if predict(file.facts, preset, features=cpu_features(), n_seq=self._answers(file, preset)).needed > read_room().available:
             free_old()
         return Model(
             ref,
@@ -172,12 +173,12 @@ class Loader:
         """
         began = now_ns()
         if not force:
-            _refuse_what_can_not_fit(loaded.model.file, preset, self._n_slots, _freed_by(loaded))
+            _refuse_what_can_not_fit(loaded.model.file, preset, self._answers(loaded.model.file, preset), _freed_by(loaded))
         if not _is_another_file(loaded.model.file.path, loaded.model.file):
             with suppress(EngineError), self._tried(loaded.model.file, preset, go_on):  # the error comes again, when it is safe
                 pass
         auto = loaded.threads.auto
-        carried = [(list(cache.tokens), cache.save()) for cache in loaded.scheduler.caches]
+        carried = [saved for cache in loaded.scheduler.caches if (saved := cache.saved()) is not None]
         loaded.context.close()
         failure = None
         try:
@@ -189,14 +190,16 @@ class Loader:
             except EngineError:
                 loaded.model.close()
                 raise
-        _carry_over(carried, fresh.scheduler.caches, fresh.context.n_ctx)
+        fresh.scheduler.seats.carry_over(carried, fresh.context.n_ctx)
         trim_heap()
         return fresh, failure
 
     def _with_context(self, model: Model, preset: Preset, began: int, auto: AutoThreads) -> Loaded:
         auto.use(preset)
         threads, threads_batch = auto.threads
-        context = Context(model, preset, n_seq=self._n_slots, threads=threads, threads_batch=threads_batch, log=self._log)
+        context = Context(
+            model, preset, n_seq=self._answers(model.file, preset), threads=threads, threads_batch=threads_batch, log=self._log
+        )
         with auto.computing(threads):
             context.warm_up()
         info = EngineInfo(
@@ -205,6 +208,7 @@ class Loader:
             n_ctx=context.n_ctx,
             n_batch=context.n_batch,
             n_ubatch=context.n_ubatch,
+            parallel=context.n_seq,
             threads=threads,
             threads_batch=threads_batch,
             load_ms=(now_ns() - began) / NS_PER_MS,
@@ -213,7 +217,12 @@ class Loader:
             library=library_name(),
         )
         counts = ContextThreads(context, auto)
-        return Loaded(model, context, Scheduler(context, counts, checkpoint_budget()), counts, info)
+        scheduler = Scheduler(context, counts, checkpoint_bytes=state_budget(), saved_bytes=state_budget() if context.n_seq > 1 else 0)
+        return Loaded(model, context, scheduler, counts, info)
+
+    def _answers(self, file: ModelFile, preset: Preset) -> int:
+        """Answers at once with this preset."""
+        return answers_of(preset, file.facts, wanted=self._parallel, available=read_room().available, features=cpu_features())
 
     def _path(self, ref: ModelRef) -> Path:
         path = self._files.find(ref)
@@ -227,7 +236,7 @@ class Loader:
         if self._verdicts.passed(file, preset) or self._files.trusted(file.path):
             yield
             return
-        probe = Probe(file, preset, self._n_slots)
+        probe = Probe(file, preset, self._answers(file, preset))
         try:
             yield
             if not probe.wait(go_on):
@@ -244,8 +253,8 @@ def _is_another_file(path: Path, loaded: ModelFile) -> bool:
     return identity_of(path) != loaded.identity
 
 
-def checkpoint_budget() -> int:
-    """Bytes for checkpoints: a sixteenth of the free memory, from 64 MiB to 1 GiB."""
+def state_budget() -> int:
+    """Bytes for checkpoints, and for states without a sequence: a sixteenth of the free memory each, from 64 MiB to 1 GiB."""
     return max(64 * _MIB, min(1024 * _MIB, read_room().available // 16))
 
 
@@ -269,9 +278,3 @@ def _refuse_what_can_not_fit(file: ModelFile, preset: Preset, n_seq: int, freed:
     if pinned <= room.available and estimate.needed <= room.total:
         return
     raise TooLargeError(file_name(file.path), fit(file.facts, preset, room, features=features, n_seq=n_seq))
-
-
-def _carry_over(carried: Sequence[tuple[list[int], NDArray[np.uint8] | None]], caches: Sequence[SequenceCache], n_ctx: int) -> None:
-    for (tokens, state), cache in zip(carried, caches, strict=True):
-        if state is not None and len(tokens) < n_ctx:
-            cache.adopt(tokens, state)

@@ -22,6 +22,10 @@ LEAST_CHUNK: Final = 64
 """Prompt tokens in a call of a slow model: each call reads all weights, and with fewer tokens that costs over a tenth."""
 CHUNK_STEP: Final = 8
 """The number of prompt tokens in a call is a multiple of this, at least one."""
+CURVE_CALLS: Final = 64
+"""Calls after which a measured duration is out of date: the context has grown, or other programs work."""
+LEARNING: Final = 0.3
+"""Weight of a new duration in its average."""
 NODE_NS: Final = 25 * NS_PER_MS
 """Longest time of one node of the compute graph: a stop takes effect between nodes, within 50 ms."""
 WIDEST_SHARE: Final = 0.3
@@ -51,24 +55,53 @@ class Work(NamedTuple):
     """Positions of checkpoints, ascending: a part of the prompt ends at the next one."""
 
 
+class _Mean(NamedTuple):
+    """A moving average, and the number of the call that changed it last."""
+
+    ns: float
+    call: int
+
+
 class Speeds:
-    """Measured durations of calls."""
+    """The curve of this model on this machine: the duration of a call by the number of its tokens, learned from every call."""
 
     def __init__(self, n_layer: int) -> None:
         self._n_layer = max(1, n_layer)
         self._prompt_rate = 0.0
-        """Tokens per second of the last call with a piece of prompt in it."""
+        """Tokens per second of the last call with nothing but a piece of prompt in it, or of the first one beside answers."""
         self._best_prompt_rate = 0.0
-        self.step_ns = 0
-        """Duration of the last call with one token per answer."""
+        self._steps: dict[int, _Mean] = {}
+        """Calls with one token per answer, by the number of answers."""
+        self._tiles: dict[int, _Mean] = {}
+        """Calls with answers and a piece of prompt in them, by the number of tokens rounded up to whole tiles."""
+        self._calls = 0
+
+    @property
+    def curve(self) -> dict[int, float]:
+        """Nanoseconds of a step by its number of answers, ascending."""
+        return {answers: mean.ns for answers, mean in sorted(self._steps.items())}
 
     def measured(self, tokens: int, sequences: int, took_ns: int) -> None:
         """Add the duration of a call with this number of tokens and sequences."""
+        self._calls += 1
         if tokens == sequences:
-            self.step_ns = took_ns
-        elif tokens >= CHUNK_STEP:
-            self._prompt_rate = tokens * NS_PER_S / max(took_ns, 1)
+            _learn(self._steps, tokens, took_ns, self._calls)
+            return
+        alone = sequences == 1
+        if not alone:
+            _learn(self._tiles, -(-tokens // TILE) * TILE, took_ns, self._calls)
+        if tokens >= CHUNK_STEP and (alone or not self._prompt_rate):
+            own_ns = took_ns if alone else max(took_ns - self.step_ns(sequences - 1), took_ns / 4)
+            self._prompt_rate = (tokens - sequences + 1) * NS_PER_S / max(own_ns, 1)
             self._best_prompt_rate = max(self._best_prompt_rate, self._prompt_rate)
+
+    def step_ns(self, answers: int) -> float:
+        """Duration of a step of that number of answers, at least; 0 when none was measured."""
+        mean = self._steps.get(answers)
+        if mean is not None:
+            return mean.ns
+        nearest = min(self._steps, key=lambda known: abs(known - answers), default=0)
+        return self._steps[nearest].ns * min(1.0, answers / nearest) if nearest else 0.0
 
     def chunk(self, room: int) -> int:
         """Prompt tokens of a call without answers: it takes about CALL_NS, and each of its nodes less than NODE_NS.
@@ -86,14 +119,33 @@ class Speeds:
         fill = TILE - answers % TILE
         if not self._prompt_rate:
             return min(fill, room)
-        left_ns = max(self.step_ns, READING_NS - self.step_ns)
-        chunk = int(min(left_ns * self._prompt_rate / NS_PER_S, self._per_node()))
-        return min(max(fill, (answers + chunk) // TILE * TILE - answers), room)
+        plain_ns = self.step_ns(answers)
+        limit_ns = max(2 * plain_ns, READING_NS)
+        most = min(room, int(self._per_node()))
+        while fill + TILE <= most and self._predicted(answers, plain_ns, answers + fill + TILE) <= limit_ns:
+            fill += TILE
+        return min(fill, room)
+
+    def _predicted(self, answers: int, plain_ns: float, width: int) -> float:
+        """Duration of a call that a prompt widens to `width` tokens: as measured lately, else from the next narrower one that was."""
+        known = {
+            tiles: mean.ns for tiles, mean in self._tiles.items() if self._calls - mean.call <= CURVE_CALLS and answers < tiles <= width
+        }
+        nearest = max(known, default=answers)
+        base_ns = known.get(nearest, plain_ns)
+        return base_ns + (width - nearest) * NS_PER_S / self._prompt_rate
 
     def _per_node(self) -> float:
         """Prompt tokens that keep each node of the graph below NODE_NS."""
         attention = 1.0 - (1.0 - WIDEST_SHARE) * self._prompt_rate / self._best_prompt_rate
         return self._prompt_rate * NODE_NS / NS_PER_S * self._n_layer / attention
+
+
+def _learn(means: dict[int, _Mean], width: int, took_ns: int, call: int) -> None:
+    """Move the average of a width; one that is out of date begins anew."""
+    mean = means.get(width)
+    fresh = mean is None or call - mean.call > CURVE_CALLS
+    means[width] = _Mean(took_ns if mean is None or fresh else mean.ns + (took_ns - mean.ns) * LEARNING, call)
 
 
 def plan(works: Sequence[Work], speeds: Speeds, n_batch: int) -> list[Part]:

@@ -1,19 +1,19 @@
 """Runs turns on one context: plans and applies decode calls.
 
-A slot is one sequence of the KV cache. A turn gets the free slot with the longest usable prefix of its prompt. Tokens that the slot's
-cache does not hold are still to be evaluated (a new prompt, a sampled token, an aborted call, a slot that another turn used).
+A turn waits until it gets a sequence of the KV cache. Tokens that the sequence does not hold are still to be evaluated (a new prompt, a
+sampled token, an aborted call). When the cache is full, the youngest turn of the lowest class is swapped out; it goes on later.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from engine.backend import MemoryKind, StopReason
+from engine.backend import MemoryKind, Priority, StopReason
 from engine.chat.rendered import PreparationCancelled
-from engine.clock import NS_PER_MS, now_ns
+from engine.clock import NS_PER_MS, NS_PER_S, now_ns
 from engine.disturbance import Wait
 from engine.errors import EngineError, XchatError
 from engine.host.contention import RunQueueWait
@@ -21,6 +21,7 @@ from engine.llama.context import ABORTED, DECODED, NO_ROOM, Context
 from engine.llama.generation import Turn
 from engine.llama.kv import SequenceCache, common_prefix
 from engine.llama.planning import Part, Speeds, Work, plan
+from engine.llama.pool.seats import LEAST_LENT, Seat, Seats
 from engine.llama.thread_counts import ContextThreads
 
 SLOW_TOKEN_NS: Final = 25 * NS_PER_MS
@@ -31,66 +32,63 @@ CHECKPOINT_APART: Final = 64
 """Least distance of two checkpoints at boundaries; each costs a call."""
 CHECKPOINT_TAIL: Final = 8
 """Tokens after the last checkpoint of a prompt: the generation prompt, which often differs in the next one."""
-
-
-@dataclass(slots=True)
-class _Slot:
-    seq: int
-    cache: SequenceCache
-    owner: Turn | None = None
-    used: int = 0
-    """When it was last assigned, as a count of assignments."""
+AGEING_NS: Final = 60 * NS_PER_S
+"""A turn that waited for a sequence for so long counts as one class higher."""
+AGEING_TOKENS: Final = 200
+"""Prompt tokens that a second of waiting counts for: short prompts go first, and long ones are not passed over for ever."""
+PAUSE_NS: Final = NS_PER_S
+PAUSE_STEPS: Final = 20
+"""Batch work pauses while others are served: at least PAUSE_NS, and PAUSE_STEPS of its own last step, between two of its steps."""
 
 
 class Scheduler:
     """Runs turns on one context. For the compute thread only, except `abort_if_it_helps`."""
 
-    def __init__(self, context: Context, threads: ContextThreads, checkpoint_bytes: int) -> None:
-        model = context.model
+    def __init__(self, context: Context, threads: ContextThreads, *, checkpoint_bytes: int, saved_bytes: int) -> None:
+        kind = context.model.memory_kind
         self._context = context
         self._threads = threads
-        self._slots = [
-            _Slot(
-                seq,
-                SequenceCache(
-                    context.memory, seq, model.memory_kind, n_swa=model.n_swa, checkpoint_bytes=checkpoint_bytes // context.n_seq
-                ),
-            )
-            for seq in range(context.n_seq)
-        ]
-        self._turns: list[Turn] = []
-        self._running: list[_Slot] | None = None
-        """The slots of the last call, while no turn was added, ended or cancelled: most calls are for one token."""
-        self._given = 0
+        self.seats = Seats(context, checkpoint_bytes=checkpoint_bytes, saved_bytes=saved_bytes)
+        self._waiting: list[Turn] = []
+        """Turns without a sequence, in order of arrival."""
+        self._running: list[Seat] | None = None
+        """The sequences of the last call, while nothing was added, ended, cancelled or swapped out: most calls are for one token."""
         self._abortable = False
-        self._abort_is_free = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
-        self._speeds = Speeds(model.file.facts.n_layer)
+        self._abort_is_free = kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
+        self._speeds = Speeds(context.model.file.facts.n_layer)
         self._waits = RunQueueWait(process_ns=time.process_time_ns)
+        self._admission_due = False
+        """A sequence, room or a beginning to lend may have become free for a turn that waits."""
+        self._admitted_ns = 0
+        self._batch_ns = (0, 0)
+        """When the last step with batch work in it ended, and how long it took."""
 
     @property
     def busy(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self._turns)
+        return bool(self._waiting) or any(seat.owner is not None for seat in self.seats.all)
 
     @property
     def caches(self) -> tuple[SequenceCache, ...]:
-        """The sequence caches by slot number."""
-        return tuple(slot.cache for slot in self._slots)
+        """The sequence caches by number."""
+        return tuple(seat.cache for seat in self.seats.all)
 
     @property
     def latest(self) -> SequenceCache:
-        """The cache of the slot that was assigned last."""
-        return max(self._slots, key=lambda slot: slot.used).cache
+        """The cache of the sequence that was assigned last."""
+        return max(self.seats.all, key=lambda seat: seat.used).cache
 
     def cache_for(self, tokens: Sequence[int]) -> SequenceCache:
-        """Assign the best slot for `tokens` and return its cache; while nothing is running."""
-        return self._take(self._best(self._slots, tokens)).cache
+        """Assign the best sequence for `tokens` and return its cache; while nothing is running."""
+        seat = self.seats.take(tokens)
+        assert seat is not None, "all are idle"
+        return seat.cache
 
     def add(self, turn: Turn) -> None:
         """Queue a turn."""
         self._threads.auto.turn_begins()
-        self._turns.append(turn)
-        self._running = None
+        self._waiting.append(turn)
+        self._admission_due = True
 
     def abort_if_it_helps(self) -> None:
         """Cut the call under way short, from any thread, unless it ends soon by itself and a cut would cost the state of the sequence."""
@@ -104,7 +102,7 @@ class Scheduler:
     def end_all(self, reason: StopReason, error: XchatError | None = None) -> None:
         """End every turn, without touching anything native."""
         self._running = None
-        for turn in self._turns:
+        for turn in [*self._waiting, *self._turns]:
             turn.conclude(reason, error)
 
     def step(self) -> None:
@@ -116,10 +114,10 @@ class Scheduler:
     def plan(self) -> list[Part]:
         """The parts of the next decode call; empty when there is no turn to run."""
         works = []
-        for slot in self._next_slots():
-            turn = slot.owner
+        for seat in self._next_seats():
+            turn = seat.owner
             assert turn is not None
-            works.append(Work(slot.seq, len(slot.cache.tokens), turn.tokens, turn.marks))
+            works.append(Work(seat.seq, len(seat.cache.tokens), turn.tokens, turn.marks))
         return plan(works, self._speeds, self._context.n_batch)
 
     def apply(self, parts: Sequence[Part]) -> None:
@@ -127,7 +125,7 @@ class Scheduler:
         turns = [self._owner(part) for part in parts]
         tokens = sum(len(part.tokens) for part in parts)
         self._context.clear_abort()
-        self._abortable = self._abort_is_free or (len(parts) == 1 and (tokens > 1 or self._speeds.step_ns > SLOW_TOKEN_NS))
+        self._abortable = self._abort_is_free or (len(parts) == 1 and (tokens > 1 or self._speeds.step_ns(1) > SLOW_TOKEN_NS))
         if any(turn.cancelled for turn in turns):
             return
         threads = self._threads.before(tokens)
@@ -139,6 +137,8 @@ class Scheduler:
             end = now_ns()
             self._speeds.measured(tokens, len(parts), end - begin)
             self._threads.computed(tokens, len(parts), end - begin, end)
+            if any(turn.priority is Priority.BATCH for turn in turns):
+                self._batch_ns = (end, end - begin)
             waited_ns = self._waits.after_call(end, threads)
             wait = None if waited_ns is None else Wait(end, waited_ns)
             for part, turn in zip(parts, turns, strict=True):
@@ -147,7 +147,7 @@ class Scheduler:
         elif result == ABORTED:
             self._context.settle()
             for part, turn in zip(parts, turns, strict=True):
-                cache = self._slots[part.seq].cache
+                cache = self.seats.all[part.seq].cache
                 cache.aborted(part.tokens)
                 turn.prefilled(len(cache.tokens))
                 if not turn.cancelled:
@@ -155,80 +155,164 @@ class Scheduler:
         else:
             self._give_up(parts, turns, result)
 
+    @property
+    def _turns(self) -> list[Turn]:
+        """The turns with a sequence."""
+        return [seat.owner for seat in self.seats.all if seat.owner is not None]
+
     def _owner(self, part: Part) -> Turn:
-        turn = self._slots[part.seq].owner
+        turn = self.seats.all[part.seq].owner
         assert turn is not None
         return turn
 
-    def _next_slots(self) -> list[_Slot]:
-        """The slots of the next call: those of the turns of the highest priority, as many as there are slots, the oldest turns first."""
-        if self._running is not None and not any(turn.cancelled for turn in self._turns):
-            return self._running
-        for turn in self._turns:
+    def _next_seats(self) -> list[Seat]:
+        """The sequences of the next call, the most urgent first."""
+        if self._running is not None and len(self._running) == 1 and not self._waiting:
+            seat = self._running[0]
+            turn = seat.owner
+            assert turn is not None
+            if not turn.cancelled and self.seats.has_room(len(turn.tokens) - len(seat.cache.tokens)):
+                return self._running
+        for turn in [*self._waiting, *self._turns]:
             if turn.cancelled:
                 turn.conclude(StopReason.CANCELLED)
         self._drop_finished()
-        first = min((turn.request.priority for turn in self._turns), default=None)
-        chosen = [turn for turn in self._turns if turn.request.priority == first][: len(self._slots)]
-        seated = [slot for turn in chosen if (slot := self._seat(turn, chosen)) is not None]
-        self._drop_finished()
-        self._running = seated if len(seated) == len(chosen) else None
-        return seated
+        now = now_ns()
+        if self._waiting and (self._admission_due or now - self._admitted_ns > NS_PER_S):
+            self._admission_due, self._admitted_ns = False, now
+            self._admit(now)
+        self._make_room(now)
+        self._running = self._most_urgent(now)
+        return self._running
 
-    def _seat(self, turn: Turn, chosen: Sequence[Turn]) -> _Slot | None:
-        """The slot of a turn, assigned when it has none; None when the turn has ended instead."""
-        for slot in self._slots:
-            if slot.owner is turn:
-                return slot
-        first_time = not turn.prepared
+    def _most_urgent(self, now: int) -> list[Seat]:
+        """The sequences with a turn, without those of batch work while it pauses for others."""
+        seats = [(seat, seat.owner) for seat in self.seats.all if seat.owner is not None]
+        last, took = self._batch_ns
+        if now - last < max(PAUSE_NS, PAUSE_STEPS * took) and any(turn.priority is not Priority.BATCH for _, turn in seats):
+            seats = [(seat, turn) for seat, turn in seats if turn.priority is not Priority.BATCH]
+
+        def urgency(pair: tuple[Seat, Turn]) -> tuple[int, float]:
+            seat, turn = pair
+            left = len(turn.tokens) - len(seat.cache.tokens)
+            return turn.priority, left - AGEING_TOKENS * (now - turn.queued_ns) / NS_PER_S
+
+        return [seat for seat, _ in sorted(seats, key=urgency)]
+
+    # Who gets a sequence
+
+    def _admit(self, now: int) -> None:
+        """Give sequences to waiting turns: by class, then to who has the fewest, then by age."""
+        free = len(self.seats.idle)
+        passed_over = set[Turn]()
+        while candidates := [turn for turn in self._waiting if turn not in passed_over]:
+            askers = Counter(turn.request.asker for turn in self._turns)
+            turn = min(candidates, key=lambda turn: (aged(turn, now), askers[turn.request.asker], turn.queued_ns))
+            rank = aged(turn, now)
+            if free <= 0 and self._youngest(below=rank) is None:
+                break
+            free -= 1
+            passed_over.add(turn)
+            if not self._prepared(turn) or self._soon_lent(turn):
+                continue
+            while not (seated := self._seat(turn)) and (lower := self._youngest(below=rank)) is not None:
+                self._swap_out(lower, now)
+            if not seated:
+                break
+            turn.priority = rank
+        if any(turn.done for turn in passed_over):
+            self._drop_finished()
+
+    def _prepared(self, turn: Turn) -> bool:
+        """Whether the turn has its tokens; it has ended otherwise."""
+        if turn.prepared:
+            return True
+        try:
+            turn.prepare(self._context)
+        except XchatError as error:
+            turn.conclude(StopReason.ERROR, error)
+        except PreparationCancelled:
+            turn.conclude(StopReason.CANCELLED)
+        return not turn.done
+
+    def _soon_lent(self, turn: Turn) -> bool:
+        """Whether a longer beginning of this prompt is being prefilled by another turn; a checkpoint is made there where one is needed."""
+        if not self.seats.lends:
+            return False
+        held = self.seats.reusable(turn.tokens)
+        for seat in self.seats.all:
+            other = seat.owner
+            if other is None or other.decoding or other.priority > turn.priority:
+                continue
+            common = min(common_prefix(other.tokens, turn.tokens), len(turn.tokens) - 1)
+            ahead = len(seat.cache.tokens)
+            if ahead < common and (common >= held + LEAST_LENT or ahead >= held >= LEAST_LENT):
+                if seat.cache.uses_checkpoints and common not in other.marks:
+                    other.marks = tuple(sorted((*other.marks, common)))
+                return True
+        return False
+
+    def _seat(self, turn: Turn) -> bool:
+        """Give a prepared turn a sequence; False when there is none, or no room."""
+        first_time = turn.n_swaps == 0
+        seat = self.seats.take(turn.tokens, keep_free=self._promised, turn=turn.request.turn)
+        if seat is None:
+            return False
+        seat.owner = turn
+        self._waiting.remove(turn)
+        reuse = seat.cache.reuse(turn.tokens)
         if first_time:
-            try:
-                turn.prepare(self._context)
-            except XchatError as error:
-                turn.conclude(StopReason.ERROR, error)
-                return None
-            except PreparationCancelled:
-                turn.conclude(StopReason.CANCELLED)
-                return None
-        slot = self._take(self._best([slot for slot in self._slots if slot.owner not in chosen], turn.tokens))
-        slot.owner = turn
-        reuse = slot.cache.reuse(turn.tokens)
-        if first_time:
-            if slot.cache.uses_checkpoints:
+            if seat.cache.uses_checkpoints:
                 turn.marks = checkpoint_marks(turn.n_prompt, turn.boundaries)
             turn.begin(reuse)
-        return slot
+        return True
 
-    def _take(self, slot: _Slot) -> _Slot:
-        self._given += 1
-        slot.used = self._given
-        return slot
+    # Who loses one
 
-    @staticmethod
-    def _best(free: Sequence[_Slot], tokens: Sequence[int]) -> _Slot:
-        """The slot with the longest common prefix with `tokens` that loses at most half of its content, else an unused one.
+    @property
+    def _promised(self) -> int:
+        """Tokens that the turns with a sequence still have to evaluate."""
+        return sum(len(seat.owner.tokens) - len(seat.cache.tokens) for seat in self.seats.all if seat.owner is not None)
 
-        An empty slot comes before a filled one, the least recently used before others.
+    def _make_room(self, now: int) -> bool:
+        """Make room for the next call: idle sequences are emptied, then the youngest turns of the lowest class swapped out.
+
+        False when there is no room, and only one turn.
         """
-        if len(free) == 1:
-            return free[0]
+        while not self.seats.make_room(min(self._promised, self._context.n_batch)):
+            youngest = self._youngest()
+            if youngest is None or len(self._turns) < 2:
+                return False
+            self._swap_out(youngest, now)
+        return True
 
-        def worth(slot: _Slot) -> tuple[int, bool, bool, int]:
-            held = slot.cache.tokens
-            common = common_prefix(held, tokens)
-            return (common if 2 * common >= len(held) else 0, slot.owner is None, not held, -slot.used)
+    def _youngest(self, below: Priority | None = None) -> Turn | None:
+        """The turn that came last, of the lowest class; None when that class is not below `below`."""
+        turns = (turn for turn in self._turns if below is None or turn.priority > below)
+        return max(turns, key=lambda turn: (turn.priority, turn.request.submitted_ns), default=None)
 
-        return max(free, key=worth)
+    def _swap_out(self, turn: Turn, now: int) -> None:
+        """Take a turn's sequence; it waits, and goes on where it was from the state saved in RAM."""
+        seat = next(seat for seat in self.seats.all if seat.owner is turn)
+        seat.owner = None
+        turn.swapped_out(now)
+        self.seats.empty(seat, turn.request.turn)
+        self._waiting.append(turn)
+        self._running = None
+        self._admission_due = True
+
+    # After a call
 
     def _advance(self, parts: Sequence[Part], turns: Sequence[Turn]) -> None:
         """Record a successful call, and sample where a turn's tokens are complete."""
         row = -1
         for part, turn in zip(parts, turns, strict=True):
             row += len(part.tokens)
-            cache = self._slots[part.seq].cache
+            cache = self.seats.all[part.seq].cache
             cache.extend(part.tokens)
             if not turn.decoding:
                 turn.prefilled(len(cache.tokens))
+                self._admission_due = True
             if turn.marks and len(cache.tokens) in turn.marks:
                 cache.checkpoint()
             if part.wants_logits:
@@ -239,21 +323,28 @@ class Scheduler:
     def _give_up(self, parts: Sequence[Part], turns: Iterable[Turn], result: int) -> None:
         reason = "the KV cache has no room" if result == NO_ROOM else f"the native library returned {result}"
         for part, turn in zip(parts, turns, strict=True):
-            self._slots[part.seq].cache.clear()
+            self.seats.all[part.seq].cache.clear()
             turn.conclude(StopReason.ERROR, EngineError("The engine could not evaluate the prompt", reason, "Send it again."))
         self._drop_finished()
 
     def _drop_finished(self) -> None:
-        finished = [turn for turn in self._turns if turn.done]
+        finished = [turn for turn in [*self._waiting, *self._turns] if turn.done]
         if not finished:
             return
-        self._turns = [turn for turn in self._turns if not turn.done]
+        self._waiting = [turn for turn in self._waiting if not turn.done]
         self._running = None
+        self._admission_due = True
+        for seat in self.seats.all:
+            if seat.owner is not None and seat.owner.done:
+                seat.owner = None
         for turn in finished:
+            self.seats.saved.forget(turn.request.turn)
             turn.close()
-        for slot in self._slots:
-            if slot.owner is not None and slot.owner.done:
-                slot.owner = None
+
+
+def aged(turn: Turn, now: int) -> Priority:
+    """The class of a turn, with the time it has waited for a sequence."""
+    return Priority(max(Priority.INTERACTIVE, turn.priority - (now - turn.queued_ns) // AGEING_NS))
 
 
 def checkpoint_marks(n_prompt: int, boundaries: Sequence[int]) -> tuple[int, ...]:

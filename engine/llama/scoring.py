@@ -39,7 +39,7 @@ class Models:
         """`file_of` and `trusted` as `LlamaBackend` takes them."""
         self.log = NativeLog(paths.log_path())
         verdicts = Verdicts(paths.cache_dir() / "probed.json")
-        self._loader = Loader(n_slots=1, files=ModelFiles(file_of, trusted), verdicts=verdicts, log=self.log)
+        self._loader = Loader(parallel=1, files=ModelFiles(file_of, trusted), verdicts=verdicts, log=self.log)
         self._models: dict[ModelRef, Model] = {}
 
     def get(self, ref: ModelRef, preset: Preset, *, force: bool = False) -> Model:

@@ -25,8 +25,6 @@ class ContextThreads:
         self._context = context
         self._set = auto.threads
         """The counts set in the native library: for calls with one token, and for all others."""
-        self._answers = 1
-        """Number of sequences in the last call that decoded only."""
 
     @property
     def now(self) -> ThreadsNow:
@@ -52,10 +50,7 @@ class ContextThreads:
 
     def computed(self, tokens: int, sequences: int, took_ns: int, now_ns: int) -> None:
         """Pass the cost of a call to the governors."""
-        if tokens == sequences:
-            if sequences != self._answers:
-                self._answers = sequences
-                self.auto.answers_changed()
-            self.auto.decoded(took_ns, now_ns)
+        if tokens == sequences or (sequences > 1 and tokens < LEAST_COMPARABLE):
+            self.auto.decoded(took_ns, now_ns, tokens)
         elif tokens >= LEAST_COMPARABLE:
             self.auto.prefilled(took_ns, tokens, now_ns)

@@ -73,7 +73,7 @@ def fit(
     *,
     features: Collection[str],
     siblings: Mapping[str, ModelFacts] | None = None,
-    n_seq: int = 1,
+    n_seq: int | None = None,
 ) -> Fit:
     """Compare a prediction with the free memory. `siblings` are other quants of the family by name, for the remedies."""
     estimate = predict(facts, preset, features=features, n_seq=n_seq)
@@ -101,7 +101,7 @@ def gib(size: int) -> str:
 class _Search:
     """Finds changes of one preset that fit into the free memory."""
 
-    def __init__(self, preset: Preset, room: Room, features: Collection[str], n_seq: int) -> None:
+    def __init__(self, preset: Preset, room: Room, features: Collection[str], n_seq: int | None) -> None:
         self._preset = preset
         self._room = room
         self._features = features

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from engine.metrics.roofline import ModelTraffic
 from engine.models.facts import KvGroup, ModelFacts
 from engine.models.ggml_types import TYPE_BY_NAME
-from engine.presets.preset import Preset
+from engine.presets.preset import Preset, splits_kv
 
 AUTO_CONTEXT = 8192
 """Largest window of `n_ctx = "auto"`."""
@@ -63,8 +63,13 @@ def repacked_types(features: Collection[str]) -> frozenset[str]:
     return frozenset(itertools.chain.from_iterable(types for feature, types in tables if feature in features))
 
 
-def predict(facts: ModelFacts, preset: Preset, *, features: Collection[str], n_seq: int = 1) -> MemoryEstimate:
-    """Predict the memory of this model with these settings, on a CPU with these instruction sets, for `n_seq` sequences."""
+def predict(facts: ModelFacts, preset: Preset, *, features: Collection[str], n_seq: int | None = None) -> MemoryEstimate:
+    """Predict the memory of this model with these settings, on a CPU with these instruction sets, for `n_seq` answers at once.
+
+    Without a number they are the preset's, or one where that is `auto`.
+    """
+    if n_seq is None:
+        n_seq = 1 if preset.parallel == "auto" else preset.parallel
     types = repacked_types(features) if preset.repack else frozenset[str]()
     repacked = sum(size for name, size in facts.repackable.items() if name in types)
     n_ctx = window_of(preset, facts)
@@ -84,6 +89,19 @@ def window_of(preset: Preset, facts: ModelFacts) -> int:
     """The context window a preset asks for on this model, rounded up as the library does."""
     wanted = min(facts.n_ctx_train or AUTO_CONTEXT, AUTO_CONTEXT) if preset.n_ctx == "auto" else preset.n_ctx
     return _padded(wanted)
+
+
+def answers_of(preset: Preset, facts: ModelFacts, *, wanted: int, available: int, features: Collection[str]) -> int:
+    """The number of answers at once: the preset's, else as many as are `wanted` whose memory is at most half of the `available` bytes."""
+    if preset.parallel != "auto":
+        return preset.parallel
+    if preset.flash_attn == "off":
+        return 1
+
+    def needed(n_seq: int) -> int:
+        return predict(facts, preset, features=features, n_seq=n_seq).needed
+
+    return next((n_seq for n_seq in range(wanted, 1, -1) if needed(n_seq) - needed(1) <= available // 2), 1)
 
 
 def traffic_of(facts: ModelFacts, preset: Preset) -> ModelTraffic:
@@ -121,10 +139,9 @@ def row_bytes(group: KvGroup, preset: Preset) -> int:
 
 
 def _kv_bytes(facts: ModelFacts, preset: Preset, n_ctx: int, n_ubatch: int, n_seq: int) -> int:
-    size = facts.recurrent_bytes * n_seq
-    for group in facts.kv:
-        size += row_bytes(group, preset) * _cells(facts, group, n_ctx, n_ubatch) * n_seq
-    return size
+    pools, sharers = (n_seq, 1) if splits_kv(preset) else (1, n_seq)
+    rows = sum(row_bytes(group, preset) * _cells(facts, group, n_ctx, n_ubatch, sharers) for group in facts.kv)
+    return facts.recurrent_bytes * n_seq + rows * pools
 
 
 def _compute_bytes(facts: ModelFacts, preset: Preset, n_ctx: int, n_ubatch: int, n_seq: int) -> int:
@@ -134,17 +151,18 @@ def _compute_bytes(facts: ModelFacts, preset: Preset, n_ctx: int, n_ubatch: int,
         forward = max(forward, 2 * (facts.n_embd * facts.n_expert_used + facts.n_ff))
     forward = max(forward, 6 * facts.n_inner + facts.n_embd if facts.n_inner else 0)
     # Each kind of layer has a mask of its own: a row of cells for every token.
-    cells = sum({_cells(facts, group, n_ctx, n_ubatch) for group in facts.kv})
+    sharers = 1 if splits_kv(preset) else n_seq
+    cells = sum({_cells(facts, group, n_ctx, n_ubatch, sharers) for group in facts.kv})
     if preset.flash_attn == "off" and facts.kv:
         queries = max(facts.n_head * group.head_k for group in facts.kv)
         keys = max(group.k_width for group in facts.kv)
-        scores = facts.n_head * max(_cells(facts, group, n_ctx, n_ubatch) for group in facts.kv)
+        scores = facts.n_head * max(_cells(facts, group, n_ctx, n_ubatch, sharers) for group in facts.kv)
         layer = 4 * (max(forward, 3 * facts.n_embd + 2 * (queries + keys) + scores) + cells)
     else:
         layer = 4 * forward + 2 * cells
     return max(n_ubatch * layer, n_seq * 4 * (facts.n_vocab + 2 * facts.n_embd))
 
 
-def _cells(facts: ModelFacts, group: KvGroup, n_ctx: int, n_ubatch: int) -> int:
-    """Positions in the cache of these layers."""
-    return min(n_ctx, _padded(facts.window + n_ubatch)) if group.windowed else n_ctx
+def _cells(facts: ModelFacts, group: KvGroup, n_ctx: int, n_ubatch: int, sharers: int) -> int:
+    """Positions in one cache of these layers, which that number of sequences share."""
+    return min(n_ctx, _padded(facts.window * sharers + n_ubatch)) if group.windowed else n_ctx

@@ -135,6 +135,16 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             default_words="0",
         ),
     ] = "auto"
+    parallel: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=64)] | Auto,
+        Setting(
+            "answers at once, which share the n_ctx tokens; auto takes as many as are wanted and fit",
+            Cost.REBUILD,
+            "-np --parallel",
+            "n_parallel num_parallel",
+            default_words="-1",
+        ),
+    ] = "auto"
     n_batch: Annotated[
         int,
         msgspec.Meta(ge=32, le=16_384),
@@ -232,4 +242,10 @@ def cost_of_change(old: Preset, new: Preset) -> Cost | None:
 
 def kv_layout(preset: Preset) -> str:
     """The KV layout of a preset: a saved state fits presets of the same layout only."""
-    return " ".join(setting.kv_layout(value_of(preset, key)) for key, setting in SETTINGS.items() if setting.kv_layout is not None)
+    shapes = [setting.kv_layout(value_of(preset, key)) for key, setting in SETTINGS.items() if setting.kv_layout is not None]
+    return " ".join([*shapes, f"split {preset.parallel}"] if splits_kv(preset) else shapes)
+
+
+def splits_kv(preset: Preset) -> bool:
+    """Whether each answer has a KV cache of its own: without flash attention every answer would compute with the cells of all."""
+    return preset.flash_attn == "off" and preset.parallel not in {1, "auto"}

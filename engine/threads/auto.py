@@ -13,6 +13,7 @@ from engine.host.topology import Topology, read_topology, usable_cpus
 from engine.presets.preset import Preset
 from engine.threads.governor import DECODE, PREFILL, CpuFacts, Governor
 from engine.threads.wait_policy import Waiting, WaitPolicy
+from engine.threads.widths import Widths
 
 _LOOK_EVERY_NS = 500_000_000
 """How often the load of others is sampled; a sample costs 0.1 ms."""
@@ -92,6 +93,7 @@ class AutoThreads:
         self._prefill: Governor | None = None
         self._at_rest: tuple[Governor | None, Governor | None] = (None, None)
         """The governors in use before, while a preset sets the counts: their findings are a better start than a guess."""
+        self._widths = Widths()
         self._waits = waits or WaitPolicy(None)
         self._crowded = crowded
         self._looked_ns = 0
@@ -163,20 +165,15 @@ class AutoThreads:
         moved = tuple(f"{what} with {governor.move}" for what, governor in governors if governor is not None and governor.move)
         return (*moved, waiting.reason) if waiting.share is not None else moved
 
-    def answers_changed(self) -> None:
-        """Start over: decode calls now make tokens for another number of sequences, at another cost."""
-        if self._decode is not None:
-            self._decode.restart()
-
-    def decoded(self, duration_ns: int, now_ns: int) -> tuple[int, int] | None:
-        """One decode call that made one token per sequence took that long; returns both counts when they should change now."""
-        return self._feed(self._decode, duration_ns, 1, now_ns)
+    def decoded(self, duration_ns: int, now_ns: int, width: int = 1) -> tuple[int, int] | None:
+        """A decode call with answers in it, `width` tokens in all, took that long; returns both counts when they should change now."""
+        return self._feed(self._decode, duration_ns, self._widths.ratio(width, duration_ns), now_ns)
 
     def prefilled(self, duration_ns: int, tokens: int, now_ns: int) -> tuple[int, int] | None:
         """A chunk of a prompt took that long; returns both counts when they should change now."""
         return self._feed(self._prefill, duration_ns, tokens, now_ns)
 
-    def _feed(self, governor: Governor | None, duration_ns: int, tokens: int, now_ns: int) -> tuple[int, int] | None:
+    def _feed(self, governor: Governor | None, duration_ns: int, tokens: float, now_ns: int) -> tuple[int, int] | None:
         if governor is None:
             return None
         facts = None

@@ -148,12 +148,12 @@ class Governor:
         elif most > before:
             self._start_over(_MORE_CPUS)
 
-    def observe(self, duration_ns: int, tokens: int = 1, facts: CpuFacts | None = None) -> int | None:
+    def observe(self, duration_ns: int, tokens: float = 1, facts: CpuFacts | None = None) -> int | None:
         """Observe the cost of one call; returns the new count when it should change now.
 
         Args:
             duration_ns: How long the call took.
-            tokens: How many tokens it evaluated.
+            tokens: How many tokens it evaluated, or how many times the usual work.
             facts: The machine, when it was sampled since the last call.
         """
         self._clock_ns += duration_ns

@@ -20,6 +20,7 @@ BENCHES: dict[str, tuple[str, ...]] = {
     "looking": ("{model}",),
     "fidelity": ("{model}",),
     "models": ("{model}",),
+    "many": ("{model}",),
     "chat": (),
     "panel": (),
     "flame": (),

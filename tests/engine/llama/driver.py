@@ -107,6 +107,7 @@ class Driver:
         stop: Sequence[str] = (),
         max_tokens: int | None = None,
         priority: Priority = Priority.INTERACTIVE,
+        asker: str = "",
         on_event: Callable[[BackendEvent], None] | None = None,
     ) -> Conversation:
         """Submit a turn; `on_event` sees each event first, on the compute thread."""
@@ -128,6 +129,7 @@ class Driver:
                 stop=tuple(stop),
                 max_tokens=max_tokens,
                 priority=priority,
+                asker=asker,
             )
         )
         return conversation

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.llama.planning import CALL_NS, FIRST_CHUNK, READING_NS, TILE, Part, Speeds, Work, plan
+from engine.llama.planning import CALL_NS, CURVE_CALLS, FIRST_CHUNK, READING_NS, TILE, Part, Speeds, Work, plan
 
 MS = 1_000_000
 N_BATCH = 512
@@ -21,12 +21,12 @@ def prompt(seq: int, length: int = 10_000, held: int = 0, marks: tuple[int, ...]
     return Work(seq, held, TOKENS[:length], marks)
 
 
-def speeds(*, token_ms: float, step_ms: float = 0.0, layers: int = 1000) -> Speeds:
+def speeds(*, token_ms: float, step_ms: float = 0.0, layers: int = 1000, answers: int = 1) -> Speeds:
     """A machine that prefills a token in that time, and makes a step of answers in `step_ms`."""
     known = Speeds(layers)
     known.measured(N_BATCH, 1, int(N_BATCH * token_ms * MS))
     if step_ms:
-        known.measured(1, 1, int(step_ms * MS))
+        known.measured(answers, answers, int(step_ms * MS))
     return known
 
 
@@ -49,7 +49,7 @@ def test_a_prompt_alone_takes_calls_of_a_quarter_of_a_second() -> None:
     ("token_ms", "step_ms", "answers"), [(1.0, 30.0, 1), (1.0, 30.0, 8), (7.2, 90.0, 4), (7.2, 186.0, 8), (0.01, 2.0, 3), (0.5, 400.0, 2)]
 )
 def test_beside_answers_a_step_takes_twice_as_long_or_a_tenth_of_a_second(token_ms: float, step_ms: float, answers: int) -> None:
-    known = speeds(token_ms=token_ms, step_ms=step_ms)
+    known = speeds(token_ms=token_ms, step_ms=step_ms, answers=answers)
     parts = plan([*(answer(seq) for seq in range(answers)), prompt(answers)], known, 4096)
     pieces = sizes(parts)
     assert [pieces[seq] for seq in range(answers)] == [1] * answers
@@ -57,6 +57,41 @@ def test_beside_answers_a_step_takes_twice_as_long_or_a_tenth_of_a_second(token_
     assert step_ms + pieces[answers] * token_ms <= limit_ms
     assert (pieces[answers] + answers) % TILE == 0, "whole tiles"
     assert step_ms + (pieces[answers] + TILE) * token_ms > limit_ms or sum(pieces.values()) == 4096, "no more than one tile is given away"
+
+
+def beside(answers: int, known: Speeds, length: int = 10_000) -> int:
+    """Tokens of the call that a long prompt gets beside that number of answers."""
+    return sum(sizes(plan([*(answer(seq) for seq in range(answers)), prompt(answers, length)], known, N_BATCH)).values())
+
+
+def test_the_width_of_a_step_follows_what_wider_steps_were_measured_to_cost() -> None:
+    """The durations of a 0.6B Q4_K_M: the rest of a tile is nearly free, a second one is not."""
+    known = speeds(token_ms=7.2, step_ms=186.0, answers=8)
+    known.measured(16, 9, 207 * MS)
+    assert beside(8, known) == 32, "16 more tokens at the speed of the prompt alone"
+    known.measured(32, 9, 316 * MS)
+    assert beside(8, known) == 32
+    known.measured(32, 9, 900 * MS)
+    assert beside(8, known) == 16, "it took longer than twice a plain step"
+
+
+def test_what_was_measured_long_ago_is_tried_again() -> None:
+    known = speeds(token_ms=2.0, step_ms=40.0, answers=4)
+    known.measured(16, 5, 50 * MS)
+    known.measured(32, 5, 400 * MS)
+    assert beside(4, known) == 16
+    for _ in range(CURVE_CALLS + 1):
+        known.measured(16, 5, 50 * MS)
+    assert beside(4, known) > 16
+
+
+def test_the_curve_has_the_duration_of_each_number_of_answers() -> None:
+    known = Speeds(1)
+    for took_ms in (100, 100, 200):
+        known.measured(4, 4, took_ms * MS)
+    known.measured(1, 1, 30 * MS)
+    assert known.curve == {1: 30 * MS, 4: pytest.approx(130 * MS)}
+    assert 30 * MS == known.step_ns(2) < known.step_ns(3) < known.step_ns(4)
 
 
 def test_a_slow_model_goes_on_with_its_prompt_by_the_rest_of_a_tile() -> None:

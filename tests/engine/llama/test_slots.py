@@ -18,7 +18,7 @@ WORDS = [32 + number % 90 for number in range(700)]
 
 @pytest.fixture(scope="module")
 def wide(models: Callable[[str], Path]) -> Iterator[Driver]:
-    backend = LlamaBackend(n_slots=3, trusted=lambda _path: True)
+    backend = LlamaBackend(parallel=3, trusted=lambda _path: True)
     backend.load(models("dense"), msgspec.structs.replace(SMALL, n_batch=64), lambda _event: None).result(PATIENCE_S)
     yield Driver(backend)
     backend.close()

@@ -118,6 +118,21 @@ def test_another_number_of_answers_is_not_taken_for_a_change_of_the_machine() ->
     assert context.told[-1][0] == 2
 
 
+def test_steps_of_any_width_decide_together_which_count_is_cheaper() -> None:
+    """Answers begin and end, and a prompt fills a tile beside them: no width stays long enough to be judged alone."""
+    threads, context = governed(AUTO)
+    used, now = [], 0
+    for step in range(300):
+        tokens, sequences = [(8, 8), (7, 7), (16, 8), (6, 6), (31, 5), (1, 1)][step // 3 % 6]
+        cost = int(tokens * (35 if threads.now.threads == 1 else 20 if step < 150 else 90) * MS)
+        now += cost
+        used.append(threads.before(tokens))
+        threads.computed(tokens, sequences, cost, now)
+    assert used[50:150].count(2) > 80
+    assert used[200:].count(1) > 90, "beside a neighbour that came later"
+    assert context.told[-1][0] == 1
+
+
 def test_another_preset_keeps_what_the_governor_has_found() -> None:
     threads, context = governed(AUTO)
     decode(threads, 60, lambda count: 50.0 if count == 2 else 18.0)

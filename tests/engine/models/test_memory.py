@@ -12,8 +12,8 @@ from engine.host.topology import Room, cpu_features
 from engine.models.facts import ModelFacts
 from engine.models.facts_cache import read_facts
 from engine.models.fit import fit, gib
-from engine.models.memory import MemoryEstimate, kv_misfit, predict, repacked_types, traffic_of
-from engine.presets.preset import Preset
+from engine.models.memory import MemoryEstimate, answers_of, kv_misfit, predict, repacked_types, traffic_of
+from engine.presets.preset import Preset, Switch
 from tests import ggufs
 from tests.engine.models import raw_gguf
 
@@ -64,10 +64,32 @@ def test_the_prediction_is_within_five_percent_of_a_real_load(tmp_path: Path, ma
     assert estimate.output == use["output"]
 
 
-def test_several_conversations_multiply_the_cache(tmp_path: Path) -> None:
-    path = ggufs.dense(tmp_path / "model.gguf", layers=12)
-    preset = Preset(n_ctx=512)
-    assert within_5_percent(predict(read_facts([path]), preset, features=cpu_features(), n_seq=4), loaded(path, preset, n_seq=4))
+@pytest.mark.parametrize("maker", [ggufs.dense, ggufs.hybrid, ggufs.sliding_window, ggufs.recurrent])
+@pytest.mark.parametrize("flash_attn", ["auto", "off"])
+def test_answers_at_once_share_one_cache_with_flash_attention_only(tmp_path: Path, maker: Callable[..., Path], flash_attn: Switch) -> None:
+    path = maker(tmp_path / "model.gguf", **({"layers": 12} if maker is ggufs.dense else {}))
+    preset = Preset(n_ctx=512, parallel=4, flash_attn=flash_attn)
+    estimate = predict(read_facts([path]), preset, features=cpu_features())
+    use = loaded(path, preset, n_seq=4)
+    assert within_5_percent(estimate, use), (estimate, use)
+    assert estimate.kv == use["kv"]
+    assert estimate.output == use["output"]
+    if maker is ggufs.dense:
+        alone = predict(read_facts([path]), Preset(n_ctx=512), features=cpu_features())
+        assert estimate.kv == alone.kv * (4 if flash_attn == "off" else 1)
+
+
+def test_auto_takes_as_many_answers_as_are_wanted_and_half_of_the_memory_holds(tmp_path: Path) -> None:
+    facts = msgspec.structs.replace(read_facts([ggufs.dense(tmp_path / "model.gguf")]), recurrent_bytes=GIB)
+
+    def answers(available: int, preset: Preset = Preset()) -> int:  # noqa: B008
+        return answers_of(preset, facts, wanted=8, available=available, features=set())
+
+    assert answers(100 * GIB) == 8
+    assert answers(7 * GIB) == 4
+    assert answers(GIB) == 1
+    assert answers(100 * GIB, Preset(flash_attn="off")) == 1
+    assert answers(GIB, Preset(parallel=6)) == 6
 
 
 def test_repacked_types_depend_on_the_instruction_sets() -> None:

@@ -11,6 +11,7 @@ OTHER: dict[str, object] = {
     "threads": 3,
     "threads_batch": 3,
     "n_ctx": 512,
+    "parallel": 2,
     "n_batch": 64,
     "n_ubatch": 64,
     "type_k": "q8_0",

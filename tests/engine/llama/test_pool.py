@@ -1,0 +1,213 @@
+"""Many answers in one KV cache: a common beginning is evaluated once, and cells that run out fail nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.backend import PrefillProgressed, Priority, PromptReady, StopReason, TokensDecoded
+from engine.llama.backend import LlamaBackend
+from engine.llama.pool.cells import Cells
+from engine.presets.preset import Preset
+from tests.engine.llama.driver import PATIENCE_S, SMALL, WORDS, Answer, Conversation, Driver, token_prompt
+
+KINDS = ("dense", "sliding-window", "hybrid", "recurrent")
+TOKENS = 12
+"""Compared tokens: the logits depend on the number of answers in a step, by little."""
+Opener = Callable[..., Driver]
+
+
+@pytest.fixture(scope="module")
+def open_pool(models: Callable[[str], Path]) -> Iterator[Opener]:
+    """A driver of a backend with that model and settings; one backend at a time."""
+    backend = LlamaBackend(trusted=lambda _path: True)
+    driver = Driver(backend)
+
+    def open_pool(name: str, **settings: object) -> Driver:
+        preset = msgspec.structs.replace(SMALL, **{"parallel": 4, "n_batch": 64, **settings})
+        backend.load(models("dense" if name != "dense" else "hybrid"), preset, lambda _event: None).result(PATIENCE_S)
+        backend.load(models(name), preset, lambda _event: None).result(PATIENCE_S)
+        return driver
+
+    yield open_pool
+    backend.close()
+
+
+def alone(open_pool: Opener, name: str, prompts: list[list[int]], count: int = TOKENS) -> list[list[int]]:
+    """What each prompt is answered when nothing else runs."""
+    driver = open_pool(name, parallel=1)
+    return [driver.ask(token_prompt(prompt), max_tokens=count).tokens for prompt in prompts]
+
+
+def together(driver: Driver, prompts: list[list[int]], count: int = TOKENS) -> list[Answer]:
+    started = [driver.start(token_prompt(prompt), max_tokens=count) for prompt in prompts]
+    return [conversation.finish() for conversation in started]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_common_beginning_is_evaluated_once_though_all_ask_at_the_same_time(open_pool: Opener, name: str) -> None:
+    prompts = [[*WORDS[:300], 100 + number, *WORDS[number : number + 20]] for number in range(4)]
+    expected = alone(open_pool, name, prompts)
+    answers = together(open_pool(name), prompts)
+    assert [answer.tokens for answer in answers] == expected
+    assert [answer.ready.cache_n for answer in answers] == [0, 300, 300, 300]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_same_prompt_is_evaluated_once(open_pool: Opener, name: str) -> None:
+    prompts = [WORDS[:200]] * 4
+    expected = alone(open_pool, name, prompts[:1])[0]
+    answers = together(open_pool(name), prompts)
+    assert [answer.tokens for answer in answers] == [expected] * 4
+    assert sum(answer.finished.timings.prompt_n for answer in answers) <= 200 + 3 * 8
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_answer_under_way_lends_its_beginning_and_goes_on_unharmed(open_pool: Opener, name: str) -> None:
+    prompts = [WORDS[:200], [*WORDS[:200], 7, 8, 9]]
+    expected = alone(open_pool, name, prompts, 60)
+    driver = open_pool(name)
+    first = driver.start(token_prompt(prompts[0]), max_tokens=60)
+    first.wait_for(TokensDecoded)
+    second = driver.ask(token_prompt(prompts[1]), max_tokens=60)
+    assert second.ready.cache_n >= 190
+    assert second.tokens[:TOKENS] == expected[1][:TOKENS]
+    assert first.finish().tokens[:TOKENS] == expected[0][:TOKENS]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_cells_that_run_out_fail_nobody(open_pool: Opener, name: str) -> None:
+    prompts = [[100 + number, *WORDS[:40]] for number in range(8)]
+    expected = alone(open_pool, name, prompts)
+    answers = together(open_pool(name, n_ctx=1024, parallel=8), prompts, 260)
+    assert {answer.finished.reason for answer in answers} == {StopReason.LENGTH}
+    assert [len(answer.tokens) for answer in answers] == [260] * 8
+    assert [answer.tokens[:TOKENS] for answer in answers] == expected
+    assert sum(answer.finished.timings.prompt_n for answer in answers) == 8 * 41, "no prompt is evaluated twice"
+    swaps = sum(answer.finished.n_swaps for answer in answers)
+    assert swaps > 0 if name != "recurrent" else swaps == 0
+
+
+def test_a_swap_changes_no_token(open_pool: Opener) -> None:
+    """A lower class loses its place in the middle of its answer; beside nobody, before and after, so that the width is the same."""
+    prompt = [101, *WORDS[:60]]
+    expected = alone(open_pool, "dense", [prompt], 300)[0]
+    driver = open_pool("dense", n_ctx=512, parallel=2)
+    swapped = driver.start(token_prompt(prompt), max_tokens=300, priority=Priority.BATCH)
+    swapped.wait_for(TokensDecoded)
+    urgent = driver.ask(token_prompt([102, *WORDS[:480]]), max_tokens=3)
+    assert urgent.finished.reason is StopReason.LENGTH
+    answer = swapped.finish()
+    assert answer.finished.n_swaps >= 1
+    assert answer.tokens == expected
+    assert answer.finished.timings.prompt_n == len(prompt)
+
+
+@pytest.mark.parametrize("name", ["dense", "hybrid"])
+def test_a_conversation_that_lost_its_cells_comes_back_from_memory(open_pool: Opener, name: str) -> None:
+    driver = open_pool(name, n_ctx=512, parallel=2)
+    first = [101, *WORDS[:300]]
+    driver.ask(token_prompt(first), max_tokens=4)
+    driver.ask(token_prompt([102, *WORDS[:400]]), max_tokens=4)
+    back = driver.ask(token_prompt([*first, *WORDS[:9]]), max_tokens=4)
+    assert back.ready.cache_n >= 290
+    assert back.tokens == alone(open_pool, name, [[*first, *WORDS[:9]]], 4)[0]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_stopping_one_of_many_leaves_the_others_as_they_were(open_pool: Opener, name: str) -> None:
+    prompts = [[100 + number, *WORDS[:30]] for number in range(3)]
+    expected = alone(open_pool, name, prompts, 40)
+    driver = open_pool(name)
+    kept = [driver.start(token_prompt(prompt), max_tokens=40) for prompt in prompts]
+    for number in range(3):
+        stopped = driver.start(token_prompt([110 + number, *WORDS[:600]]), max_tokens=5)
+        stopped.wait_for(PrefillProgressed if number % 2 else PromptReady)
+        driver.backend.stop(stopped.turn)
+        assert stopped.finish().finished.reason is StopReason.CANCELLED
+    finished = [conversation.finish() for conversation in kept]
+    assert [answer.tokens[:TOKENS] for answer in finished] == [tokens[:TOKENS] for tokens in expected]
+    assert sum(answer.finished.timings.prompt_n for answer in finished) == 3 * 31, "nobody was evaluated again"
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_a_prompt_that_can_never_fit_is_refused_before_it_costs_anything(open_pool: Opener, parallel: int) -> None:
+    driver = open_pool("dense", n_ctx=512, parallel=parallel)
+    long = driver.ask(token_prompt(WORDS[:511]), max_tokens=3)
+    assert long.finished.reason is StopReason.ERROR
+    assert "512" in str(long.finished.error)
+    assert long.finished.prefill_end_ns == long.finished.prefill_start_ns
+    assert driver.ask(token_prompt(WORDS[:510]), max_tokens=1).finished.reason is StopReason.LENGTH
+
+
+def test_without_flash_attention_each_answer_has_a_cache_of_its_own(open_pool: Opener) -> None:
+    prompts = [[*WORDS[:100], 100 + number] for number in range(4)]
+    expected = alone(open_pool, "dense", prompts)
+    answers = together(open_pool("dense", n_ctx=256, flash_attn="off"), prompts)
+    assert [answer.tokens for answer in answers] == expected
+    assert sum(answer.ready.cache_n for answer in answers) == 0, "nothing can be lent"
+    fill = together(open_pool("dense", n_ctx=256, flash_attn="off"), [[100 + n, *WORDS[:200]] for n in range(4)], 50)
+    assert [answer.finished.n_swaps for answer in fill] == [0] * 4
+
+
+def test_of_two_askers_the_one_with_fewer_answers_is_next(open_pool: Opener) -> None:
+    driver = open_pool("dense", parallel=2)
+    order: list[str] = []
+
+    def start(asker: str, number: int) -> Conversation:
+        return driver.start(
+            token_prompt([100 + number, *WORDS[:20]]),
+            max_tokens=30,
+            priority=Priority.API,
+            asker=asker,
+            on_event=lambda event: order.append(asker) if isinstance(event, PromptReady) else None,
+        )
+
+    many = [start("many", number) for number in range(6)]
+    many[0].wait_for(TokensDecoded)
+    few = [start("few", 10 + number) for number in range(2)]
+    for conversation in (*many, *few):
+        conversation.finish()
+    assert order[:2] == ["many", "many"]
+    assert order[2] == "few"
+    assert order.index("few", 3) < 6, "its second one does not wait for all of the other's"
+
+
+def test_another_number_of_answers_keeps_what_the_cache_holds(open_pool: Opener, models: Callable[[str], Path]) -> None:
+    driver = open_pool("dense", parallel=3)
+    prompts = [[100 + number, *WORDS[:90]] for number in range(3)]
+    for prompt in prompts:
+        driver.ask(token_prompt(prompt), max_tokens=1)
+    for parallel, kept in ((5, 3), (2, 3), (1, 1)):
+        preset = msgspec.structs.replace(SMALL, parallel=parallel, n_batch=64)
+        info = driver.backend.load(models("dense"), preset, lambda _event: None).result(PATIENCE_S)
+        assert info.parallel == parallel
+        reused = [driver.ask(token_prompt([*prompt, 9]), max_tokens=1).ready.cache_n for prompt in prompts]
+        assert reused.count(91) >= kept if parallel > 1 else reused[0] in {0, 91}
+
+
+def test_auto_takes_as_many_answers_as_the_engine_was_made_for(models: Callable[[str], Path]) -> None:
+    for wanted, preset, expected in ((3, SMALL, 3), (1, SMALL, 1), (3, Preset(n_ctx=512, parallel=2), 2)):
+        backend = LlamaBackend(parallel=wanted, trusted=lambda _path: True)
+        assert backend.load(models("dense"), preset, lambda _event: None).result(PATIENCE_S).parallel == expected
+        backend.close()
+
+
+def test_shared_cells_are_counted_once() -> None:
+    cells = Cells(3)
+    cells.hold(0, 100)
+    cells.lend(0, 1, 60)
+    cells.lend(1, 2, 40)
+    assert (cells.used, cells.lent) == (100, 60)
+    cells.hold(1, 70)
+    cells.hold(0, 0)
+    assert (cells.used, cells.lent) == (70, 40)
+    cells.hold(2, 41)
+    cells.hold(1, 30)
+    assert (cells.used, cells.lent) == (41, 30)
+    cells.hold(1, 0)
+    cells.hold(2, 0)
+    assert (cells.used, cells.lent) == (0, 0)
