@@ -85,6 +85,12 @@ def many(bench: Bench, widths: Sequence[int], tokens: int, rounds: int) -> None:
         say(f"{width:2} answers: {rate:7.1f} tokens per CPU second, {rate / one:.2f} x one; step {statistics.median(steps[width]):.1f} ms")
 
 
+def arrivals(bench: Bench) -> None:
+    """A prompt of 300 tokens beside one, four and eight answers."""
+    for answers in (1, 4, 8):
+        arrival(bench, answers, 300)
+
+
 def arrival(bench: Bench, answers: int, prompt_tokens: int) -> None:
     """Steps of running answers while a prompt arrives, against steps without it."""
     bench.width(answers + 1)
@@ -155,7 +161,7 @@ def main() -> int:
     bench = Bench(options.model)
     parts: dict[str, Callable[[], None]] = {
         "width": lambda: many(bench, (1, 8, 16), options.tokens, options.rounds),
-        "arrival": lambda: [arrival(bench, answers, 300) for answers in (1, 4, 8)] and None,
+        "arrival": lambda: arrivals(bench),
         "shared": lambda: shared(bench, 8, options.common),
         "cells": lambda: cells(bench, 8, 300, 1024),
     }
