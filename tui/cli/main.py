@@ -19,6 +19,7 @@ from tui.cli.output import guarded_output
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("tui.cli.ask", "answer one prompt on standard output"),
+    "batch": ("tui.cli.batch", "answer a file of prompts, many at once"),
     "sessions": ("tui.cli.sessions", "list, show, search, compare, rename, pin, delete and import saved conversations"),
     "models": ("tui.cli.models", "list, show, pull, quantize, add and remove model files"),
     "presets": ("tui.cli.presets", "list, show, make, change, compare and choose presets"),

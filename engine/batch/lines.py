@@ -1,0 +1,205 @@
+"""One line of a batch file as a request: OpenAI's Batch JSONL, plain JSONL, or a prompt as text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from engine.errors import UsageError
+from engine.messages import ChatMessage, ChatPrompt, Prompt, Role, TextPrompt
+from engine.presets.preset import SAMPLING, Preset
+from engine.presets.settings import check_value, with_values
+from engine.text import one_line
+
+MOST_BYTES: Final = 8 << 20
+"""Longest line; no context window holds more."""
+MOST_ID: Final = 512
+ANSWER_RESERVE: Final = 64
+"""Tokens of the window kept for an answer without `max_tokens`."""
+
+
+Kind = TypeVar("Kind")
+
+
+class Form(StrEnum):
+    """How a batch file is written."""
+
+    AUTO = "auto"
+    JSONL = "jsonl"
+    TEXT = "text"
+
+
+class Shape(StrEnum):
+    """What the result of a line looks like."""
+
+    CHAT = "chat.completion"
+    COMPLETION = "text_completion"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """A prompt with what it changes of the settings."""
+
+    id: str
+    """Identifies the line by its content, for resuming."""
+    custom_id: str
+    shape: Shape
+    prompt: Prompt
+    settings: Mapping[str, Any]
+    """Settings of the preset by key."""
+    stop: tuple[str, ...] = ()
+
+    def preset(self, base: Preset) -> Preset:
+        """The settings of this line."""
+        return with_values(base, self.settings)
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+
+class _Body(msgspec.Struct):
+    """What is read of a request; the rest is checked by `_REFUSED` and else has no effect here."""
+
+    messages: list[_Message] | None = None
+    prompt: str | None = None
+    stop: str | list[str] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+
+
+class _Line(msgspec.Struct):
+    custom_id: str | int | None = None
+    id: str | int | None = None
+    method: str = "POST"
+    url: str | None = None
+    body: dict[str, Any] | None = None
+
+
+_URLS: Final = {"/v1/chat/completions": Shape.CHAT, "/v1/completions": Shape.COMPLETION}
+_SETTINGS: Final = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "seed")
+_ONE: Final[Callable[[Any], bool]] = lambda value: value in (None, 1)  # noqa: E731
+_NOTHING: Final[Callable[[Any], bool]] = lambda value: not value  # noqa: E731
+_REFUSED: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "n": _ONE,
+    "best_of": _ONE,
+    "tools": _NOTHING,
+    "functions": _NOTHING,
+    "logprobs": _NOTHING,
+    "logit_bias": _NOTHING,
+    "presence_penalty": _NOTHING,
+    "frequency_penalty": _NOTHING,
+    "suffix": _NOTHING,
+    "echo": _NOTHING,
+    "response_format": lambda value: value is None or value == {"type": "text"},
+}
+"""Parameters that would change the answer and have only the value that changes nothing."""
+
+
+def line_id(custom_id: str, raw: bytes) -> str:
+    """The id of a line: the same for the same line with the same `custom_id`."""
+    digest = hashlib.sha256(custom_id.encode(errors="surrogatepass") + b"\0" + raw).hexdigest()
+    return f"batch_req_{digest[:32]}"
+
+
+def custom_id_of(raw: bytes, number: int, form: Form) -> str:
+    """The id that a line has of its own, if it can be read, else one with its number."""
+    if form is Form.JSONL:
+        try:
+            line = msgspec.json.decode(raw, type=_Line)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            line = _Line()
+        own = line.custom_id if line.custom_id is not None else line.id
+        if own is not None and str(own):
+            return str(own)[:MOST_ID]
+    return f"line-{number}"
+
+
+def parse_line(raw: bytes, custom_id: str, form: Form, system: str | None = None) -> BatchLine:
+    """Read a line; `system` is the system prompt of those without one.
+
+    Raises:
+        UsageError: It is not a request, or one that can't be answered here.
+    """
+    ident = line_id(custom_id, raw)
+    if form is Form.TEXT:
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            raise UsageError("The line is not UTF-8", str(error)) from error
+        return BatchLine(ident, custom_id, Shape.PLAIN, _chat([ChatMessage(Role.USER, text)], system, None), {})
+    line = _decoded(raw, _Line)
+    shape, body = Shape.PLAIN, _decoded(raw, dict[str, Any])
+    if line.body is not None or line.url is not None:
+        if line.body is None:
+            raise UsageError("The line has no body")
+        if line.method != "POST" or line.url not in _URLS:
+            raise UsageError(f"{one_line(f'{line.method} {line.url}')[:80]} is not answered here", "", f"POST {' or '.join(_URLS)} is")
+        shape, body = _URLS[line.url], line.body
+    for name, harmless in _REFUSED.items():
+        if not harmless(body.get(name)):
+            raise UsageError(f"{name} = {one_line(str(body[name]))[:80]} is not supported")
+    asked = _converted(body)
+    settings = {f"{SAMPLING}.{name}": body[name] for name in _SETTINGS if body.get(name) is not None}
+    most = asked.max_completion_tokens if asked.max_completion_tokens is not None else asked.max_tokens
+    if most is not None:
+        settings["max_tokens"] = most
+    for key, value in settings.items():
+        check_value(key, value)
+    stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
+    return BatchLine(ident, custom_id, shape, _prompt(asked, shape, system, most), settings, stop)
+
+
+def _prompt(asked: _Body, shape: Shape, system: str | None, max_tokens: int | None) -> Prompt:
+    if asked.messages is not None and shape is not Shape.COMPLETION:
+        return _chat([_message(message) for message in asked.messages], system, max_tokens)
+    if asked.prompt is None or shape is Shape.CHAT:
+        raise UsageError(f"The line has no {'prompt' if shape is Shape.COMPLETION else 'messages'}")
+    if not asked.prompt:
+        raise UsageError("The prompt is empty")
+    return TextPrompt(asked.prompt) if shape is Shape.COMPLETION else _chat([ChatMessage(Role.USER, asked.prompt)], system, max_tokens)
+
+
+def _chat(messages: list[ChatMessage], system: str | None, max_tokens: int | None) -> ChatPrompt:
+    if not messages or messages[-1].role is not Role.USER:
+        raise UsageError("The last message is not the user's")
+    if any(message.role is Role.SYSTEM for message in messages[1:]):
+        raise UsageError("A system message is not the first one")
+    if system and messages[0].role is not Role.SYSTEM:
+        messages = [ChatMessage(Role.SYSTEM, system), *messages]
+    return ChatPrompt(tuple(messages), reserve=max_tokens or ANSWER_RESERVE)
+
+
+def _message(message: _Message) -> ChatMessage:
+    try:
+        role = Role("system" if message.role == "developer" else message.role)
+    except ValueError:
+        raise UsageError(f"The role {one_line(message.role)[:80]!r} is not supported", "", f"Roles are {', '.join(Role)}") from None
+    if isinstance(message.content, list):
+        if any(part.get("type") != "text" or not isinstance(part.get("text"), str) for part in message.content):
+            raise UsageError("A message has content that is not text")
+        return ChatMessage(role, "".join(part["text"] for part in message.content))
+    if message.content is None:
+        raise UsageError("A message has no content")
+    return ChatMessage(role, message.content)
+
+
+def _decoded(raw: bytes, kind: type[Kind]) -> Kind:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise UsageError("The line is not a request", str(error) or "nested too deeply") from error
+
+
+def _converted(body: dict[str, Any]) -> _Body:
+    try:
+        return msgspec.convert(body, _Body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise UsageError("The line is not a request", str(error)) from error

@@ -1,0 +1,141 @@
+"""The results of a batch: a journal that survives any end of the program, and the file that is made from it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.atomic_write import replacing
+from engine.errors import UsageError
+from engine.text import file_name
+
+ENGINE_ERROR = "engine_error"
+"""Code of an error that may not come again: such a line is answered again when the batch is resumed."""
+
+
+class _Result(msgspec.Struct):
+    """What is read back of a result."""
+
+    id: str
+    error: dict[str, Any] | None = None
+
+
+class Results:
+    """Results by line: appended to `NAME.partial` as they come, each written whole, and moved to NAME at the end.
+
+    The files are private. Use as a context manager.
+    """
+
+    def __init__(self, path: Path, numbers: Mapping[str, int]) -> None:
+        """`numbers`: the number of each line of the batch by its id.
+
+        Raises:
+            UsageError: Another process writes them, or the file has something else in it.
+            OSError: It can't be written.
+        """
+        self._path = path
+        self._numbers = numbers
+        self._partial = path.with_name(f"{path.name}.partial")
+        if path.exists() and not self._partial.exists():
+            self._refuse_other_content()
+            with replacing(self._partial) as copy:
+                copy.write_bytes(path.read_bytes())
+        self._handle = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._handle)
+            raise UsageError(
+                f"{file_name(path)} is being written by another xchat batch", "", "Wait for its end, or use --output"
+            ) from None
+        os.fchmod(self._handle, 0o600)
+        self._places, self._failed = self._read()
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._handle)
+
+    @property
+    def done(self) -> set[str]:
+        """Ids of the lines that need not be answered again."""
+        return set(self._places) - self._failed
+
+    def write(self, ident: str, result: Mapping[str, Any], *, again: bool = False) -> None:
+        """Append the result of a line, durably; `again`: the line is to be answered again when the batch is resumed.
+
+        Raises:
+            OSError: The disk refuses.
+        """
+        data = msgspec.json.encode(result) + b"\n"
+        end = os.lseek(self._handle, 0, os.SEEK_END)
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._handle, data[written:])
+            os.fdatasync(self._handle)
+        except OSError:
+            os.ftruncate(self._handle, end)
+            raise
+        self._places[ident] = (end, len(data))
+        (self._failed.add if again else self._failed.discard)(ident)
+
+    def finish(self, *, in_order: bool) -> None:
+        """Make the file of the results, one for each line, in the order of the lines or as they came.
+
+        Raises:
+            OSError: The disk refuses; the journal is kept.
+        """
+        ids = sorted(self._places, key=self._numbers.__getitem__ if in_order else self._places.__getitem__)
+        with replacing(self._path) as whole, whole.open("wb") as out:
+            for ident in ids:
+                offset, length = self._places[ident]
+                out.write(os.pread(self._handle, length, offset))
+            out.flush()
+        self._partial.unlink()
+
+    def _read(self) -> tuple[dict[str, tuple[int, int]], set[str]]:
+        """Place and length of the last result of each line, and those that failed; half a line at the end is cut off."""
+        places: dict[str, tuple[int, int]] = {}
+        failed = set[str]()
+        whole = 0
+        with os.fdopen(os.dup(self._handle), "rb") as file:
+            file.seek(0)
+            for raw in file:
+                if not raw.endswith(b"\n"):
+                    break
+                whole += len(raw)
+                result = _decoded(raw)
+                if result is None or result.id not in self._numbers:
+                    continue
+                places[result.id] = (whole - len(raw), len(raw))
+                again = result.error is not None and result.error.get("code") == ENGINE_ERROR
+                (failed.add if again else failed.discard)(result.id)
+        os.ftruncate(self._handle, whole)
+        return places, failed
+
+    def _refuse_other_content(self) -> None:
+        with self._path.open("rb") as file:
+            if any(result is None or result.id not in self._numbers for result in _results(file)):
+                raise UsageError(
+                    f"{file_name(self._path)} exists, with something else in it than results of this file",
+                    "",
+                    "Use --output for another name.",
+                )
+
+
+def _results(lines: Iterator[bytes]) -> Iterator[_Result | None]:
+    return (_decoded(raw) for raw in lines)
+
+
+def _decoded(raw: bytes) -> _Result | None:
+    try:
+        return msgspec.json.decode(raw, type=_Result)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
