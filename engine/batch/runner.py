@@ -81,7 +81,7 @@ class Runner:
     def run(self, lines: Iterator[BatchLine], on_outcome: Callable[[Outcome], None], on_wait: Callable[[], None] = lambda: None) -> None:
         """Answer all lines; `on_outcome` is called on this thread for each, `on_wait` twice a second.
 
-        Raises what `lines` and `on_outcome` raise, KeyboardInterrupt, and EngineError when the engine can answer no more. Then the engine is
+        Raises what `lines` and `on_outcome` raise, KeyboardInterrupt, and EngineError when the engine can answer no more. Then it is
         stopped, and what was not finished is lost.
         """
         loaded = self._backend.loaded
