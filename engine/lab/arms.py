@@ -58,6 +58,13 @@ def use_of(arms: Sequence[Arm]) -> Use:
     return Use.DECODE if keys <= {"threads"} else Use.CHAT
 
 
+def preset_with(base: Base, setup: Setup, description: str) -> Preset:
+    """The preset of `base` with what a setup changes; without a name yet."""
+    changed = {change.key: change.after for change in difference(_measured(base.preset), setup.preset)}
+    model = {} if setup.ref == base.ref else {"model": str(setup.ref), "quant": None}
+    return msgspec.structs.replace(base.preset, name="tuned", description=description or base.preset.description, **changed, **model)
+
+
 def _setup(word: str, base: Base) -> Setup:
     if word == CURRENT:
         return Setup(base.ref, _measured(base.preset))

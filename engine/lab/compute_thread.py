@@ -16,9 +16,11 @@ _STEP_S: Final = 0.5
 Returned = TypeVar("Returned")
 
 
-def result_of(future: Future[Returned]) -> Returned:
-    """Wait for the result; raises what the work raised, and KeyboardInterrupt."""
+def result_of(future: Future[Returned], ended: Callable[[], bool] = lambda: False) -> Returned:
+    """Wait for the result; raises what the work raised, and KeyboardInterrupt, also when `ended` and no result follows at once."""
     while not future.done():
+        if ended() and not wait_for([future], _STEP_S).done:
+            raise KeyboardInterrupt
         wait_for([future], _STEP_S)
     return future.result()
 

@@ -1,4 +1,4 @@
-"""Runs work on the compute thread from another thread, so that an interrupt ends it at once."""
+"""Runs work on the compute thread from another thread, so that an interrupt or `stop` ends it at once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from engine.clock import now_ns
 from engine.errors import XchatError
 from engine.lab.compute_thread import result_of
 from engine.llama.backend import LlamaBackend
-from engine.llama.measuring.work import ModelFigures, Setup, Took, Work
+from engine.llama.measuring.work import Interrupted, ModelFigures, Setup, Took, Work
 
 if TYPE_CHECKING:
     from engine.llama.measuring.workbench import Workbench
@@ -20,10 +21,25 @@ Result = TypeVar("Result")
 
 
 class LabEngine:
-    """The engine as the laboratory uses it. For one thread."""
+    """The engine as the laboratory uses it. For one thread, except `stop`.
+
+    Beside a conversation, a piece of work waits for the answer under way, and an answer waits for the piece of work under way.
+    """
 
     def __init__(self, backend: LlamaBackend) -> None:
         self._backend = backend
+        self._waited_ns = 0
+        self._stopped = False
+
+    @property
+    def time_ns(self) -> int:
+        """The clock without the time in which the engine was busy with answers."""
+        return now_ns() - self._waited_ns
+
+    def stop(self) -> None:
+        """End the work under way, and all later work, with KeyboardInterrupt. Thread-safe."""
+        self._stopped = True
+        self._backend.stop_measuring()
 
     def run(self, setup: Setup, work: Work) -> Took:
         """Do a piece of work once; errors are those of `Workbench.run`."""
@@ -37,12 +53,28 @@ class LabEngine:
         """Free the contexts and models of all other setups."""
         self._wait(lambda bench: bench.keep_only(setups))
 
+    def free(self) -> None:
+        """Free all contexts and models of measurements; also after `stop`."""
+        result_of(self._backend.measure(lambda bench: bench.close()))
+
     def _wait(self, job: Callable[[Workbench], Result]) -> Result:
-        future = self._backend.measure(job)
+        asked_ns = now_ns()
+
+        def run(bench: Workbench) -> Result:
+            self._waited_ns += now_ns() - asked_ns
+            if self._stopped:
+                raise Interrupted
+            return job(bench)
+
+        future = self._backend.measure(run)
         try:
-            return result_of(future)
+            return result_of(future, lambda: self._stopped)
+        except Interrupted:
+            if self._stopped:
+                raise KeyboardInterrupt from None
+            raise
         except KeyboardInterrupt:
             self._backend.stop_measuring()
             with contextlib.suppress(XchatError, TimeoutError):
-                future.result(_GIVE_UP_S)
+                future.result(0 if self._stopped else _GIVE_UP_S)
             raise

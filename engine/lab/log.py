@@ -13,7 +13,7 @@ from engine.lab.race import Race
 from engine.lab.rows import bench_rows, name_of_test
 from engine.lab.statistics import ERROR_RATE, Interval, deviation, student_quantile
 from engine.lab.tune import Tuning
-from engine.lab.wording import race_facts, tuning_facts, tuning_in_words, verdict_in_words
+from engine.lab.wording import race_facts, race_in_words, tuning_facts, tuning_in_words
 from engine.model_ref import short_name
 from engine.store.host import Host
 from engine.store.lab_runs import LabRun
@@ -51,14 +51,13 @@ def run_of_bench(points: Sequence[Point], *, started_ms: int, seconds: float, co
 
 def run_of_race(result: Race, library: str, *, started_ms: int, command: str) -> LabRun:
     """The run of a race."""
-    first = result.lanes[0]
     models = list(dict.fromkeys(one_line(short_name(lane.arm.setup.ref)) for lane in result.lanes))
     return LabRun(
         started_ms=started_ms,
         seconds=result.seconds,
         kind="race",
         title=" : ".join(lane.arm.name for lane in result.lanes),
-        verdict=" ".join(verdict_in_words(lane, first, result.stated) for lane in result.lanes[1:]),
+        verdict=race_in_words(result),
         model=_few(models),
         disturbed=result.disturbed,
         command=command,

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from engine.clock import NS_PER_S, now_ns
+from engine.clock import NS_PER_S
 from engine.disturbance import QUIET_SHARE
 from engine.lab.engine import LabEngine
 from engine.lab.statistics import LOOKS, Decision, Finding, Interval, judge, sign_test
@@ -127,6 +127,16 @@ class Race:
         return sum(shares) / len(shares) if shares else None
 
     @property
+    def winner(self) -> int | None:
+        """The number of the fastest arm among those shown to be faster than the first; None without any."""
+        faster = [
+            (lane.decision.interval.estimate, number)
+            for number, lane in enumerate(self.lanes)
+            if lane.decision is not None and lane.decision.finding is Finding.FASTER
+        ]
+        return min(faster)[1] if faster else None
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What disturbed the race and what it lacks, in sentences."""
         found = []
@@ -156,7 +166,7 @@ def race(
         ModelError, TooLargeError, EngineError: An arm can't be made here.
     """
     rng = random.Random(seed)
-    began = now_ns()
+    began = engine.time_ns
     task = TASKS[use]
     need = task.probe.n_depth + task.probe.n_prompt + LONGEST_PROBE
     lanes = [Lane(arm.with_window(need)) for arm in arms]
@@ -169,7 +179,7 @@ def race(
         while len(running) > 1 and result.units < LOOKS[-1] and (not result.units or result.seconds < seconds):
             measure_unit(engine, task, [lanes[index] for index in running], rng)
             result.units += 1
-            result.seconds = (now_ns() - began) / NS_PER_S
+            result.seconds = (engine.time_ns - began) / NS_PER_S
             at_look = result.units in LOOKS
             for index in running[1:]:
                 lane = lanes[index]
@@ -184,7 +194,7 @@ def race(
     for lane in lanes[1:]:
         if lane.differences and _undecided(lane):  # the last look, where the time ended between two
             lane.decision = judge(lane.differences, stated, len(lanes))
-    result.seconds = (now_ns() - began) / NS_PER_S
+    result.seconds = (engine.time_ns - began) / NS_PER_S
     return result
 
 

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.clock import NS_PER_S, now_ns
+from engine.clock import NS_PER_S
 from engine.errors import XchatError
 from engine.lab.engine import LabEngine
+from engine.lab.progress import Progress, progress_of, progress_of_stage
 from engine.lab.race import LONGEST_PROBE, TASKS, Arm, Lane, Race, Task, Use, measure_unit, race
 from engine.lab.statistics import Finding
 from engine.llama.measuring.work import Setup
@@ -29,6 +30,7 @@ GAIN_FOR_QUALITY: Final = 0.03
 """The same for a setting that changes the answers."""
 _UNITS: Final = (2, 3, 5)
 """Units of each round; after a round the slower half leaves."""
+_FINAL: Final = "the best against today's settings"
 _FINAL_SHARE: Final = 2.0
 """The final race's share of the time; that of a stage is 1."""
 
@@ -125,7 +127,7 @@ def tune(
     stages: Sequence[Stage],
     *,
     minutes: float = MINUTES,
-    report: Callable[[str], None] = lambda _line: None,
+    report: Callable[[Progress], None] = lambda _progress: None,
     seed: int | None = None,
 ) -> Tuning:
     """Search the stages in order within the time, then race the best against today's settings. An interrupt ends it.
@@ -133,30 +135,34 @@ def tune(
     Raises:
         ModelError, TooLargeError, EngineError: Today's settings can't be measured.
     """
-    began = now_ns()
+    began = engine.time_ns
     rng = random.Random(seed)
     result = Tuning(today, today, use)
     whole_s = minutes * 60
     try:
         for number, stage in enumerate(stages):
-            left_s = whole_s - (now_ns() - began) / NS_PER_S
+            left_s = whole_s - (engine.time_ns - began) / NS_PER_S
             share = left_s / (len(stages) - number + _FINAL_SHARE)
             _search(engine, stage, result, share, rng, report)
         if result.best.setup != today.setup:
-            left_s = max(1.0, whole_s - (now_ns() - began) / NS_PER_S)
-            report("the best against today's settings")
-            winner = replace(result.best, name="tuned")
-            result.final = race(engine, [replace(today, name="today"), winner], use, seconds=left_s, seed=seed)
+            left_s = max(1.0, whole_s - (engine.time_ns - began) / NS_PER_S)
+            arms = [replace(today, name="today"), replace(result.best, name="tuned")]
+            result.final = race(
+                engine, arms, use, seconds=left_s, report=lambda state: report(replace(progress_of(state, left_s), stage=_FINAL)), seed=seed
+            )
             result.interrupted = result.final.interrupted
     except KeyboardInterrupt:
         result.interrupted = True
-    result.seconds = (now_ns() - began) / NS_PER_S
+    result.seconds = (engine.time_ns - began) / NS_PER_S
     return result
 
 
-def _search(engine: LabEngine, stage: Stage, result: Tuning, seconds: float, rng: random.Random, report: Callable[[str], None]) -> None:
+def _search(
+    engine: LabEngine, stage: Stage, result: Tuning, seconds: float, rng: random.Random, report: Callable[[Progress], None]
+) -> None:
     """Search one stage by successive halving on units that contain the best so far; the winner becomes the best."""
-    end_ns = now_ns() + round(seconds * NS_PER_S)
+    began_ns = engine.time_ns
+    end_ns = began_ns + round(seconds * NS_PER_S)
     task = TASKS[stage.use]
     if stage.use in {Use.CHAT, Use.LONG_PROMPTS, Use.PREFILL}:
         task = replace(task, probe=replace(task.probe, n_prompt=TASKS[result.use].probe.n_prompt or task.probe.n_prompt))
@@ -179,9 +185,10 @@ def _search(engine: LabEngine, stage: Stage, result: Tuning, seconds: float, rng
     running = list(lanes)
     for units in _UNITS:
         for _ in range(units):
-            if running and (now_ns() < end_ns or not running[0].differences):
+            if running and (engine.time_ns < end_ns or not running[0].differences):
                 measure_unit(engine, task, [reference, *running], rng)
-        report(f"{stage.name}: {len(running)} left of {len(lanes)}")
+                spent_s = (engine.time_ns - began_ns) / NS_PER_S
+                report(progress_of_stage(stage.name, reference, running, seconds=spent_s, limit_s=seconds, stated=stage.least_gain))
         running = sorted(running, key=_gain, reverse=True)[: max(1, (len(running) + 1) // 2)]
     winner = max(lanes, key=_gain, default=None)
     taken = winner if winner is not None and winner in running and _gain(winner) >= stage.least_gain else None

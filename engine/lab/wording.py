@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +25,35 @@ def verdict_in_words(lane: Lane, first: Lane, stated: float) -> str:
     else:
         said = f"{name} is {decision.finding} than {other}: {ratio_in_words(ratio)}"
     return f"{decision.verdict}: {said}."
+
+
+def race_in_words(result: Race) -> str:
+    """The verdict about each arm, in a sentence each."""
+    return " ".join(verdict_in_words(lane, result.lanes[0], result.stated) for lane in result.lanes[1:])
+
+
+def race_lines(result: Race) -> Iterator[str]:
+    """The arms as a table, then how they were measured."""
+    width = max(len(lane.arm.name) for lane in result.lanes)
+    for lane in result.lanes:
+        ratio = "" if lane.speed_ratio is None else f"  {ratio_in_words(lane.speed_ratio)}"
+        yield f"  {lane.arm.name:<{width}}  {_speed(lane, result)}{ratio}"
+    yield ""
+    counts = {"prompt tokens": result.task.prompt, "tokens decoded": result.task.gen}
+    work = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    yield f"Compared: {result.use} ({work}), {result.units} units in {result.seconds:.0f} s, in turns and in random order."
+    yield f"The probability of a difference where there is none is at most {ERROR_RATE:.0%}."
+    for remark in result.remarks:
+        yield f"{remark}."
+
+
+def _speed(lane: Lane, result: Race) -> str:
+    """The typical time of an arm's turn, as a speed where it is one."""
+    if not lane.seconds:
+        return "not measured"
+    task, seconds = result.task, lane.typical
+    tokens = task.prompt or task.gen if not (task.prompt and task.gen) else 0
+    return f"{tokens / seconds:8.2f} tokens/s" if tokens else f"{seconds:8.3f} s a turn"
 
 
 def race_facts(result: Race) -> dict[str, Any]:
@@ -77,6 +107,24 @@ def tuning_in_words(tuning: Tuning) -> str:
     if tuning.adopted:
         return f"Use {settings}: {verdict_in_words(lane, today, tuning.final.stated)}"
     return f"{settings} looked faster and was not shown to be; today's settings stay. {verdict_in_words(lane, today, tuning.final.stated)}"
+
+
+def tuning_lines(tuning: Tuning) -> Iterator[str]:
+    """The candidates as a table, then how they were measured."""
+    width = max((len(tried.name) for tried in tuning.tried), default=0)
+    for tried in tuning.tried:
+        gain = f"{100 * tried.gain:+6.1f} %" if tried.gain is not None else f"skipped: {tried.skipped}"
+        mark = "  taken" if tried.chosen else ""
+        yield f"  {tried.stage:<13}  {tried.name:<{width}}  {gain}{mark}"
+    if tuning.tried:
+        preset = tuning.today.setup.preset
+        counts = [key for key in ("threads", "threads_batch") if getattr(preset, key) == "auto"]
+        auto = f" {' and '.join(counts)} auto: measured with the count it starts with." if counts else ""
+        yield ""
+        yield f"Each compared with the best before it; {tuning.seconds:.0f} s.{auto}"
+    if tuning.final is not None:
+        for remark in tuning.final.remarks:
+            yield f"{remark}."
 
 
 def tuning_facts(tuning: Tuning) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Scope(StrEnum):
     CHART = "in a large chart"
     PAGE = "on a page of help"
     PRESETS = "in the settings and presets"
+    RACE = "in a race"
 
     @property
     def around(self) -> frozenset[Scope]:
@@ -36,7 +37,9 @@ class Scope(StrEnum):
 
 _AROUND: Mapping[Scope, frozenset[Scope]] = {
     **dict.fromkeys((Scope.PROMPT, Scope.TRANSCRIPT, Scope.PANEL), frozenset({Scope.APP})),
-    **dict.fromkeys((Scope.LIST, Scope.PRESETS, Scope.TURNS, Scope.BRANCHES, Scope.COMPARISON, Scope.CAPTURE), frozenset({Scope.DIALOG})),
+    **dict.fromkeys(
+        (Scope.LIST, Scope.PRESETS, Scope.TURNS, Scope.BRANCHES, Scope.COMPARISON, Scope.CAPTURE, Scope.RACE), frozenset({Scope.DIALOG})
+    ),
     **dict.fromkeys((Scope.ICICLE, Scope.TABLE), frozenset({Scope.FLAME})),
 }
 

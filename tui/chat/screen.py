@@ -22,6 +22,7 @@ from tui.actions.registry import Action, Scope, action_names
 from tui.chat.completing import CompletingController
 from tui.chat.compose import ComposeController
 from tui.chat.context import ChatContext, Program
+from tui.chat.lab import LabController
 from tui.chat.layout import ROOM_CSS, welcome
 from tui.chat.library import LibraryController
 from tui.chat.messages import SessionEvent
@@ -85,10 +86,20 @@ class ChatScreen(Screen[None]):
         self.models = ModelsController(context)
         self.switching = SwitchingController(context)
         self.library = LibraryController(context)
+        self.lab = LabController(context)
         self.completing = CompletingController(context, self.suggestions)
         self.composing = ComposeController(context, model_expected=lambda: self.models.first_expected, waiting=submitted)
         # Composing comes last: it sends a queued message and extends an answer after the others have shown the event.
-        self._listeners = (self.panel, self.profiling, self.reading, self.models, self.switching, self.library, self.composing)
+        self._listeners = (
+            self.panel,
+            self.profiling,
+            self.reading,
+            self.models,
+            self.switching,
+            self.library,
+            self.lab,
+            self.composing,
+        )
         self.actions = self._actions()
 
     def _actions(self) -> Mapping[str, Handler]:
@@ -137,6 +148,8 @@ class ChatScreen(Screen[None]):
             "switch_back": switching.back,
             "toggle_panel": panel.toggle,
             "doctor": panel.doctor,
+            "race": self.lab.race,
+            "tune": self.lab.tune,
             "capture": profiling.capture,
             "capture_mode": profiling.capture_mode,
             "flame": profiling.flame,
@@ -168,7 +181,8 @@ class ChatScreen(Screen[None]):
         self.run_worker(self._start(), group="start")
 
     async def on_unmount(self) -> None:
-        """End the capture."""
+        """End the capture and the measurement."""
+        self.lab.stop()
         await self.profiling.close()
 
     async def _start(self) -> None:

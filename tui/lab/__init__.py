@@ -1,4 +1,4 @@
 """Screens of the doctor and of the laboratory.
 
-May import engine.doctor, engine.text, textual, tui.dialogs.
+May import engine.doctor, engine.lab, engine.text, textual, tui.actions, tui.dialogs, tui.text.
 """

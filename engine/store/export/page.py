@@ -32,6 +32,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem } dt { o
 .chart { width: 100%; height: auto } .chart text { fill: var(--ink); font-size: 11px } .chart .heading { font-size: 13px }
 .figure, .end { text-anchor: end } .grid { stroke: var(--faint) }
 .line { fill: none; stroke: var(--one); stroke-width: 1.8; stroke-linecap: round; stroke-linejoin: round } .line1 { stroke: var(--two) }
+.dot { fill: var(--one) } .dot.line1 { fill: var(--two) } .dot.limit { fill: none } .line.limit { stroke-dasharray: 4 4; opacity: .6 }
 .chart .key { fill: var(--one); stroke: none } .chart .key.line1 { fill: var(--two) }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
 th, td { padding: .15rem .6rem; border-bottom: 1px solid var(--faint); text-align: right } th, td.text { text-align: left }
@@ -52,16 +53,21 @@ ON_CARDS = frozenset(
 Message = tuple[str, str, str, str]
 
 
-def write_html(out: TextIO, db: sqlite3.Connection, table: Table, selection: Selection, heading: str) -> None:
-    """The page."""
-    table = table.without(ON_CARDS)
+def page_head(heading: str) -> str:
+    """A page's beginning: policy, style, title and heading; the body is open."""
     title = escape(visible(heading))
-    out.write(
+    return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="referrer" content="no-referrer">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
     )
+
+
+def write_html(out: TextIO, db: sqlite3.Connection, table: Table, selection: Selection, heading: str) -> None:
+    """The page."""
+    table = table.without(ON_CARDS)
+    out.write(page_head(heading))
     for card in run_cards(db, selection):
         out.write('<section class="card">\n<h2>Run card</h2>\n<dl>\n')
         for name, value in card.lines():
@@ -76,7 +82,7 @@ def write_html(out: TextIO, db: sqlite3.Connection, table: Table, selection: Sel
     out.writelines(f"<th>{escape(column)}</th>" for column in table.columns)
     out.write("</tr></thead>\n<tbody>\n")
     for row in table.rows:
-        out.write(f"<tr>{''.join(_cell(value) for value in row)}</tr>\n")
+        out.write(f"<tr>{''.join(cell(value) for value in row)}</tr>\n")
     out.write("</tbody>\n</table>\n</div>\n</section>\n")
     if selection.texts:
         out.write("<section>\n<h2>Conversation</h2>\n")
@@ -116,7 +122,8 @@ def _conversation(db: sqlite3.Connection, selection: Selection) -> Iterator[Mess
     )
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a table's cell."""
     if value is None:
         return "<td></td>"
     if isinstance(value, float):

@@ -22,6 +22,7 @@ class Scripted(LabEngine):
     """An engine whose threads are worth what they are told, on a machine that drifts."""
 
     def __init__(self, token_ns: dict[int, float], *, busy: float = 0.0, fails_after: int | None = None) -> None:
+        self._waited_ns = 0
         self._token_ns = token_ns
         self._busy = busy
         self._rng = random.Random(7)

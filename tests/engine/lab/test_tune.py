@@ -19,6 +19,7 @@ class Machine(LabEngine):
     """Decodes fastest with 3 threads and prefills with 4; flash attention is worth 5 %, and a q8_0 cache can't be made."""
 
     def __init__(self, *, best: int = 3, fails_after: int = 1_000_000) -> None:
+        self._waited_ns = 0
         self._best = best
         self._left = fails_after
 

@@ -85,6 +85,14 @@ def clear_progress() -> None:
         sys.stderr.flush()
 
 
+def show_progress(line: str) -> None:
+    """Replace the line, on a terminal."""
+    if sys.stderr.isatty():
+        clear_progress()
+        sys.stderr.write(line[:200])
+        sys.stderr.flush()
+
+
 def keep(run: LabRun | None) -> None:
     """Save a run and print its number; a database that can't be written is named, and loses nothing else."""
     if run is None:

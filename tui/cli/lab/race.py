@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 
 from engine.clock import wall_ms
 from engine.errors import UsageError
 from engine.lab.arms import CURRENT, arms_of, use_of
 from engine.lab.log import run_of_race
-from engine.lab.race import SECONDS, STATED, Lane, Race, Use, race
-from engine.lab.statistics import ERROR_RATE
-from engine.lab.wording import race_facts, ratio_in_words, verdict_in_words
-from tui.cli.lab.common import above_zero, add_lab_flags, add_log_flag, base_of, clear_progress, command_line, keep, lab_engine
+from engine.lab.race import SECONDS, STATED, Race, Use, race
+from engine.lab.wording import race_facts, race_lines, ratio_in_words, verdict_in_words
+from tui.cli.lab.common import (
+    above_zero,
+    add_lab_flags,
+    add_log_flag,
+    base_of,
+    clear_progress,
+    command_line,
+    keep,
+    lab_engine,
+    show_progress,
+)
 from tui.cli.output import write_json
-from tui.text.wording import count
 
 EXAMPLES = f"""\
 examples:
@@ -57,52 +64,20 @@ def run(options: argparse.Namespace) -> int:
     use = Use(options.measure) if options.measure else use_of(arms)
     started_ms = wall_ms()
     with lab_engine() as engine:
-        result = race(engine, arms, use, stated=options.difference / 100, seconds=options.seconds, report=show_progress)
+        result = race(engine, arms, use, stated=options.difference / 100, seconds=options.seconds, report=_progress)
         library = engine.figures(result.lanes[0].arm.setup).library
     clear_progress()
     if options.json:
         write_json(race_facts(result))
     else:
-        sys.stdout.write("\n".join(lines_of(result)) + "\n")
+        verdicts = [verdict_in_words(lane, result.lanes[0], result.stated) for lane in result.lanes[1:]]
+        sys.stdout.write("\n".join([*verdicts, "", *race_lines(result)]) + "\n")
     sys.stdout.flush()
     if not options.no_log and result.units:
         keep(run_of_race(result, library, started_ms=started_ms, command=command_line("race")))
     return 130 if result.interrupted else 0
 
 
-def show_progress(result: Race) -> None:
-    """The state of a race, on one line of a terminal."""
-    if not sys.stderr.isatty():
-        return
-    clear_progress()
+def _progress(result: Race) -> None:
     parts = [f"{lane.arm.name} {ratio_in_words(lane.speed_ratio)}" for lane in result.lanes[1:] if lane.speed_ratio is not None]
-    sys.stderr.write(f"{result.units} units, {result.seconds:.0f} s: {' · '.join(parts)}"[:200])
-    sys.stderr.flush()
-
-
-def lines_of(result: Race) -> Iterator[str]:
-    """Verdict first, then the table and how it was measured."""
-    first = result.lanes[0]
-    for lane in result.lanes[1:]:
-        yield verdict_in_words(lane, first, result.stated)
-    yield ""
-    width = max(len(lane.arm.name) for lane in result.lanes)
-    for lane in result.lanes:
-        ratio = "" if lane.speed_ratio is None else f"  {ratio_in_words(lane.speed_ratio)}"
-        yield f"  {lane.arm.name:<{width}}  {speeds(lane, result)}{ratio}"
-    yield ""
-    counts = {"prompt tokens": result.task.prompt, "tokens decoded": result.task.gen}
-    work = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
-    yield f"Compared: {result.use} ({work}), {count(result.units, 'unit')} in {result.seconds:.0f} s, in turns and in random order."
-    yield f"The probability of a difference where there is none is at most {ERROR_RATE:.0%}."
-    for remark in result.remarks:
-        yield f"{remark}."
-
-
-def speeds(lane: Lane, result: Race) -> str:
-    """The typical time of an arm's turn, as a speed where it is one."""
-    if not lane.seconds:
-        return "not measured"
-    task, seconds = result.task, lane.typical
-    tokens = task.prompt or task.gen if not (task.prompt and task.gen) else 0
-    return f"{tokens / seconds:8.2f} tokens/s" if tokens else f"{seconds:8.3f} s a turn"
+    show_progress(f"{result.units} units, {result.seconds:.0f} s: {' · '.join(parts)}")

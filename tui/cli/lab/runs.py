@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from engine.errors import UsageError
 from engine.lab.log import compare_runs
+from engine.lab.reports.pages import write_html, write_markdown
+from engine.lab.reports.report import change_in_words, report_of, report_of_two
 from engine.lab.rows import markdown_table
 from engine.paths import database_path
 from engine.store.lab_runs import LabRun, delete_run, list_runs, load_run
 from tui.cli.output import write_json
 
+_WRITERS: Final = {"md": write_markdown, "html": write_html}
 EXAMPLES = """\
 examples:
   xchat runs list
   xchat runs show 3
   xchat runs compare 3 7             the same benchmark before and after an upgrade
+  xchat runs report 3 > run.md
+  xchat runs report 3 7 --format html > before-and-after.html
   xchat runs delete 3
 """
 
@@ -27,11 +32,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `runs` to the command line."""
     parser = subparsers.add_parser(
         "runs",
-        help="list, show, compare and delete what bench, race and tune measured",
+        help="list, show, compare, report and delete what bench, race and tune measured",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(required=True, metavar="list|show|compare|delete")
+    verbs = parser.add_subparsers(required=True, metavar="list|show|compare|report|delete")
     listing = verbs.add_parser("list", help="the newest first")
     listing.set_defaults(run=list_them)
     showing = verbs.add_parser("show", help="the result, what it was measured on, and the figures")
@@ -41,6 +46,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     comparing.add_argument("before", type=int, metavar="A")
     comparing.add_argument("after", type=int, metavar="B")
     comparing.set_defaults(run=compare)
+    reporting = verbs.add_parser(
+        "report", help="a document of a run, or of two before and after: verdict, tables, charts, how to repeat it"
+    )
+    reporting.add_argument("which", type=int, metavar="ID")
+    reporting.add_argument("after", type=int, metavar="AFTER", nargs="?")
+    reporting.add_argument("--format", choices=list(_WRITERS), default="md", help="md, or html with charts (md)")
+    reporting.set_defaults(run=report)
     for verb in (listing, showing, comparing):
         verb.add_argument("--json", action="store_true", help="print JSON")
     deleting = verbs.add_parser("delete", help="delete a run")
@@ -100,11 +112,8 @@ def compare(options: argparse.Namespace) -> int:
         write_json(rows)
         return 0
     for row in rows:
-        low, high = (100 * (end - 1) for end in (row.ratio.low, row.ratio.high))
-        span = "" if high == float("inf") else f" ({low:+.1f} to {high:+.1f})"
-        sys.stdout.write(
-            f"{row.model}  {row.test}: {row.before:.2f} → {row.after:.2f} tokens/s, {100 * (row.ratio.estimate - 1):+.1f} %{span}\n"
-        )
+        change = change_in_words(row.ratio)
+        sys.stdout.write(f"{row.model}  {row.test}: {row.before:.2f} → {row.after:.2f} tokens/s, {change}\n")
     for name, old, new in (
         ("machine", before.host.name, after.host.name),
         ("kernel", before.host.kernel, after.host.kernel),
@@ -113,6 +122,14 @@ def compare(options: argparse.Namespace) -> int:
         if old != new:
             sys.stdout.write(f"Another {name}: {old} → {new}\n")
     sys.stdout.write("The runs were not measured in turns: what changed on the machine between them counts too.\n")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Print a report."""
+    run = load_run(database_path(), options.which)
+    made = report_of(run) if options.after is None else report_of_two(run, load_run(database_path(), options.after))
+    _WRITERS[options.format](sys.stdout, made)
     return 0
 
 

@@ -10,16 +10,28 @@ import msgspec
 from engine.clock import wall_ms
 from engine.errors import UsageError
 from engine.host.topology import read_topology
-from engine.lab.arms import CURRENT, Base, arms_of
+from engine.lab.arms import CURRENT, Base, arms_of, preset_with
 from engine.lab.log import run_of_tuning
+from engine.lab.progress import Progress
 from engine.lab.race import Use
 from engine.lab.tune import MINUTES, Tuning, stages_of, tune
-from engine.lab.wording import tuning_facts, tuning_in_words
+from engine.lab.wording import tuning_facts, tuning_in_words, tuning_lines
 from engine.model_ref import ModelRef
 from engine.presets.folder import PresetFolder
 from engine.session.open import model_finder
-from tui.cli.lab.common import above_zero, add_lab_flags, add_log_flag, base_of, clear_progress, command_line, keep, lab_engine
+from tui.cli.lab.common import (
+    above_zero,
+    add_lab_flags,
+    add_log_flag,
+    base_of,
+    clear_progress,
+    command_line,
+    keep,
+    lab_engine,
+    show_progress,
+)
 from tui.cli.output import write_json
+from tui.text.wording import count
 
 EXAMPLES = """\
 examples:
@@ -88,31 +100,17 @@ def _quants(base: Base) -> list[ModelRef]:
 
 
 def _print(result: Tuning, base: Base, kept: str | None) -> None:
-    sys.stdout.write(f"{tuning_in_words(result)}\n\n")
-    width = max((len(tried.name) for tried in result.tried), default=0)
-    for tried in result.tried:
-        gain = f"{100 * tried.gain:+6.1f} %" if tried.gain is not None else f"skipped: {tried.skipped}"
-        mark = "  taken" if tried.chosen else ""
-        sys.stdout.write(f"  {tried.stage:<13}  {tried.name:<{width}}  {gain}{mark}\n")
-    if result.tried:
-        sys.stdout.write(f"\nEach compared with the best before it; {result.seconds:.0f} s.")
-        counts = [key for key in ("threads", "threads_batch") if getattr(base.preset, key) == "auto"]
-        sys.stdout.write(f" {' and '.join(counts)} auto: measured with the count it starts with.\n" if counts else "\n")
+    sys.stdout.write("\n".join([tuning_in_words(result), "", *tuning_lines(result)]) + "\n")
     if result.adopted and not kept:
         settings = " ".join(f"{key}={value}" for key, value in result.changes.items())
         sys.stdout.write(f"Keep it: xchat presets new tuned --from {base.preset.name} {settings}\n")
 
 
 def _keep_preset(result: Tuning, base: Base, name: str) -> None:
-    changed = {key: getattr(result.best.setup.preset, key) for key in result.changes}
-    model = {} if result.best.setup.ref == base.ref else {"model": str(result.best.setup.ref), "quant": None}
-    description = f"Tuned for {result.use}, from {base.preset.name}"
-    preset = msgspec.structs.replace(base.preset, name=name, description=description, **changed, **model)
-    sys.stderr.write(f"kept as preset {name}: {PresetFolder().save(preset)}\n")
+    preset = preset_with(base, result.best.setup, f"Tuned for {result.use}, from {base.preset.name}")
+    saved = PresetFolder().save(msgspec.structs.replace(preset, name=name))
+    sys.stderr.write(f"kept as preset {name}: {saved}\n")
 
 
-def _progress(line: str) -> None:
-    if sys.stderr.isatty():
-        clear_progress()
-        sys.stderr.write(line)
-        sys.stderr.flush()
+def _progress(progress: Progress) -> None:
+    show_progress(f"{progress.stage}: {count(progress.units, 'unit')}, {count(len(progress.standings) - 1, 'candidate')}")

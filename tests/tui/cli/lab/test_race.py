@@ -11,6 +11,7 @@ import pytest
 from engine.guide.builtin import file_of
 from engine.lab.engine import LabEngine
 from engine.lab.race import Use, race
+from engine.lab.wording import race_in_words, race_lines
 from engine.llama.measuring.work import Setup, Took, Work
 from engine.model_ref import BuiltInModel
 from engine.presets.folder import PresetFolder
@@ -20,7 +21,6 @@ from tests.hostile import acting
 from tests.tui.cli.conftest import HOSTILE, Run
 from tests.tui.cli.lab.conftest import Terminal
 from tui.cli.lab import common
-from tui.cli.lab.race import lines_of
 from tui.cli.main import main
 
 AT_ONCE = ("-m", "builtin", "--seconds", "0.01")
@@ -48,7 +48,7 @@ def test_a_race_as_json_has_each_arm_and_its_verdict(xchat: Run) -> None:
 
 def test_a_race_that_is_interrupted_before_its_first_figure_says_so() -> None:
     result = race(Scripted({1: 1e6, 2: 1e6}, fails_after=0), [arm(1), arm(2)], Use.DECODE)
-    text = "\n".join(lines_of(result))
+    text = "\n".join([race_in_words(result), *race_lines(result)])
     assert "INCONCLUSIVE: threads=2 was not measured." in text
     assert "nan" not in text
     assert "threads=1  not measured\n" in text
