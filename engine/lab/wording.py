@@ -41,7 +41,8 @@ def race_lines(result: Race) -> Iterator[str]:
     yield ""
     counts = {"prompt tokens": result.task.prompt, "tokens decoded": result.task.gen}
     work = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
-    yield f"Compared: {result.use} ({work}), {result.units} {'unit' if result.units == 1 else 'units'} in {result.seconds:.0f} s, in turns and in random order."
+    units = f"{result.units} {'unit' if result.units == 1 else 'units'}"
+    yield f"Compared: {result.use} ({work}), {units} in {result.seconds:.0f} s, in turns and in random order."
     yield f"The probability of a difference where there is none is at most {ERROR_RATE:.0%}."
     for remark in result.remarks:
         yield f"{remark}."
