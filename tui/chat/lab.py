@@ -140,14 +140,12 @@ class LabController:
         self._context.open(AskText("Keep as preset, and use it", faster.name), named)
 
     async def _save(self, preset: Preset) -> None:
-        from engine.presets.folder import PresetFolder
-
-        folder = PresetFolder()
+        session = self._context.live()
         try:
-            if preset.name in (await asyncio.to_thread(folder.load)).presets:
+            if await session.presets.saved(preset.name) is not None:
                 raise UsageError(f"There is a preset {preset.name!r} already", "", "Use another name.")
-            await asyncio.to_thread(folder.save, preset)
-            self._context.live().switching.use_named(preset.name)
+            await session.presets.save(preset)
+            session.switching.use_named(preset.name)
         except XchatError as error:
             self._context.report(error)
 
