@@ -3,7 +3,7 @@
 Writes happen in order, so a session exists before its messages and a message before its turn. A job that fails because of the disk or a
 lock stays at the head of the queue and is retried until it succeeds; meanwhile the chat continues, with a notice. When the file was
 replaced or deleted, the current conversation is saved in the file that is there now. The queue is bounded: what no longer fits is counted,
-and the messages of the current conversation are saved from it when writing works again.
+and the messages of the current conversation are saved from it when writing works again. A row that no retry can save is lost, and reported.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _NUMBER_BYTES = 40
 """A Python integer with its place in a tuple."""
 
 Job = Callable[[Store], Awaitable[object]]
+OpenStore = Callable[[], Awaitable[Store]]
 
 
 @dataclass(slots=True)
@@ -51,6 +52,8 @@ class LoggedSession:
     """Where its row is."""
     incomplete: bool = False
     """Writes of it were dropped: the next one saves all its messages."""
+    deleted: bool = False
+    """Another xchat deleted it: it is no longer logged."""
 
     @property
     def info(self) -> SessionInfo | None:
@@ -63,18 +66,26 @@ class LoggedSession:
 class Journal:
     """The queue of writes of one program run."""
 
-    def __init__(self, store: Store | None, on_change: Callable[[bool, XchatError | None], None]) -> None:
-        """`on_change` is called when writing begins to fail, and when it works again: whether it works, and what was lost or is wrong."""
-        self._store = store
+    def __init__(
+        self,
+        store: Store | OpenStore | None,
+        on_change: Callable[[bool, XchatError | None], None],
+    ) -> None:
+        """`store` is the log, or opens it as soon as it can; without one nothing is logged.
+
+        `on_change` is called when writing begins to fail, and when it works again: whether it works, and what was lost or is wrong.
+        """
+        self._store = store if isinstance(store, Store) else None
+        self._open_store = None if isinstance(store, Store) else store
         self._on_change = on_change
         self.session: LoggedSession | None = None
         """The current conversation; None before its first message."""
-        self.unclean_end = store is not None and store.unclean_end
-        """An xchat before this one ended without closing the database."""
         self._jobs: asyncio.Queue[tuple[Job, int]] = asyncio.Queue()
         self._queued_bytes = 0
         self._dropped = 0
         """Writes that did not fit into the queue since writing began to fail."""
+        self._lost = 0
+        """Writes that no retry can save."""
         self._error: StoreError | None = None
         """Of the last attempt."""
         self._refused = asyncio.Event()
@@ -85,12 +96,22 @@ class Journal:
         """Set to retry at once."""
         self._awaited: set[asyncio.Future[None]] = set()
         """Jobs of `run`, which fail instead of being retried."""
-        self._worker = asyncio.create_task(self._work(), name="journal") if store is not None else None
+        self._worker: asyncio.Task[None] | None = None
+        if self._open_store is not None:
+            self._failing.set()
+            self.add(_nothing)
+        if store is not None:
+            self._worker = asyncio.create_task(self._work(), name="journal")
 
     @property
     def on(self) -> bool:
         """Whether writes succeed."""
-        return self._store is not None and not self._failing.is_set()
+        return self._worker is not None and not self._failing.is_set() and not (self.session is not None and self.session.deleted)
+
+    @property
+    def unclean_end(self) -> bool:
+        """Whether an xchat before this one ended without closing the database."""
+        return self._store is not None and self._store.unclean_end
 
     def begin(self, title: str, created_ms: int, messages: Callable[[], Sequence[Message]] = tuple) -> None:
         """Make a new session with these messages the current one; its row is written before anything else of it."""
@@ -105,6 +126,12 @@ class Journal:
         """Make a saved session with these messages the current one."""
         self.session = LoggedSession(info.title, info.created_ms, info.id, info, messages, self._store)
 
+    def leave(self) -> None:
+        """Make no session the current one."""
+        before, self.session = self.session, None
+        if before is not None and before.deleted and self.on:
+            self._on_change(True, None)
+
     def write(self, statement: Callable[[Store, int], Awaitable[object]], *records: Message | TurnRecord) -> None:
         """Queue a write of `records` about the current session; `statement` gets its id. Dropped when that session is not logged."""
         session = self.session
@@ -112,21 +139,11 @@ class Journal:
         async def write(store: Store) -> None:
             if session is None or (session.id is None and not session.incomplete):
                 return
-            # Cleared before the messages are read: what is dropped during the write sets it again.
-            incomplete, session.incomplete = session.incomplete, False
+            await _complete(session, store)
             try:
-                if session.id is None or (session.store is not store and not await store.has_session(session.id, session.created_ms)):
-                    session.id = await store.import_session(session.title, session.created_ms, session.messages())
-                elif incomplete:
-                    for message in session.messages():
-                        await store.save_message(session.id, message)
-                session.store = store
-                await statement(store, session.id)
+                await statement(store, session.id or 0)
             except SessionMissingError:
-                session.id, session.incomplete = None, False  # deleted by another xchat: it is no longer logged
-                raise
-            except StoreError:
-                session.incomplete |= incomplete
+                session.id, session.deleted = None, True
                 raise
 
         if not self.add(write, sum(map(_bytes_of, records))) and session is not None:
@@ -137,18 +154,27 @@ class Journal:
         session, at_ms = self.session, wall_ms()
 
         async def put(store: Store) -> None:
-            store.put_event(wall_ms=at_ms, session_id=session.id if session else None, turn_id=turn_id, kind=kind, text=text)
+            store.put_event(wall_ms=at_ms, session_id=_id_in(store, session), turn_id=turn_id, kind=kind, text=text)
 
         self.add(put, sys.getsizeof(text))
 
     def sample(self, sample: Sample) -> None:
         """Log a sample of the machine; never waits."""
-        if self._store is not None:
-            self._store.put_sample(replace(sample, session_id=self.session.id if self.session else None))
+        session = self.session
+
+        async def put(store: Store) -> None:
+            store.put_sample(replace(sample, session_id=_id_in(store, session)))
+
+        if self._store is None:
+            self.add(put)
+            return
+        self._store.put_sample(replace(sample, session_id=_id_in(self._store, session)))
+        if isinstance(self._store.batch_error, StoreSwappedError) and not self._failing.is_set():
+            self.add(Store.flush)  # fails, and opens the file that is there now
 
     async def run(self, job: Callable[[Store], Awaitable[None]]) -> None:
         """Run `job` after everything queued before it, and wait for it. Raises its StoreError."""
-        if not self.on:
+        if self._worker is None or self._failing.is_set():
             raise _not_logged()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._awaited.add(done)
@@ -169,12 +195,12 @@ class Journal:
 
     async def drain(self) -> None:
         """Wait until everything queued so far is in the database, or can't be written now."""
-        if self._store is not None:
+        if self._worker is not None:
             await self._written_or(self._failing)
 
     async def save_now(self) -> None:
         """Try to write everything queued at once. Raises the StoreError of the attempt, or when nothing is logged."""
-        if self._store is None:
+        if self._worker is None:
             raise StoreError("Sessions are not logged", "", "Start xchat without --no-log, with a database that can be written.")
         self._refused.clear()
         if self._failing.is_set():
@@ -182,7 +208,8 @@ class Journal:
         await self._written_or(self._refused)
         if self._failing.is_set() and self._error is not None:
             raise self._error
-        await self._store.flush()
+        if self._store is not None:
+            await self._store.flush()
 
     async def _written_or(self, event: asyncio.Event) -> None:
         """Wait until everything queued so far is in the database, or `event` is set."""
@@ -211,10 +238,11 @@ class Journal:
             with contextlib.suppress(TimeoutError, StoreError):
                 await asyncio.wait_for(self._store.close(), CLOSE_TIMEOUT_S)
             self._store = None
+        self._worker = None
 
     def add(self, job: Job, n_bytes: int = 0) -> bool:
         """Queue a write that holds so much memory; return False when the queue has no room for it."""
-        if self._store is None:
+        if self._store is None and self._open_store is None:
             return True
         n_bytes += _JOB_BYTES
         if self._failing.is_set() and self._queued_bytes + n_bytes > QUEUE_BYTES:
@@ -239,39 +267,72 @@ class Journal:
 
     async def _done(self, job: Job) -> bool:
         """Run a job; return whether it is finished, written or lost."""
+        if self._store is None and not await self._open():
+            return False
         assert self._store is not None
         try:
             await job(self._store)
         except StoreSwappedError as error:
             self._fail(error)
-            return await self._reopen() and await self._done(job)
+            return await self._open() and await self._done(job)
+        except SessionMissingError as error:
+            self._recovered()
+            self._on_change(self.on, error)
         except StoreError as error:
-            lost = isinstance(error, SessionMissingError) or isinstance(error.__cause__, INVALID_ROW)
-            if lost:
-                self._on_change(False, error)
-            else:
+            if not isinstance(error.__cause__, INVALID_ROW):
                 self._fail(error)
-            return lost
-        if self._failing.is_set():
-            self._failing.clear()
-            self._on_change(True, _not_all_logged(self._dropped) if self._dropped else None)
-            if self._dropped:
-                self._dropped = 0
-                self.write(_nothing)  # saves the messages of the current conversation
+                return False
+            self._lose(error)
+        except Exception as error:  # noqa: BLE001 - the edge of the worker: one write must not end the log
+            self._lose(StoreError(f"Internal error: {type(error).__name__}", str(error)))
+        else:
+            self._recovered()
         return True
 
-    async def _reopen(self) -> bool:
-        """Open the file that is at the path now; return whether it could be opened."""
-        assert self._store is not None
-        before = self._store
+    async def _open(self) -> bool:
+        """Open the file that is at the path now, and move to it what waits for the one before; return whether it could be opened."""
+        before, session = self._store, self.session
+        session_id = session.id if session is not None else None
         try:
-            self._store = await Store.open(before.path, before.profile)
+            if before is not None:
+                store = await Store.open(before.path, before.profile)
+            else:
+                assert self._open_store is not None
+                store = await self._open_store()
         except StoreError as error:
             self._fail(error)
             return False
-        with contextlib.suppress(StoreError):
-            await before.close()
+        self._store = store
+        if before is None:
+            return True
+        try:
+            if session is not None:
+                await _complete(session, store)
+        except StoreError as error:
+            self._fail(error)
+            return False
+        finally:
+            store.put_batch(before.take_batch().moved(session_id, _id_in(store, session)))
+            with contextlib.suppress(StoreError):
+                await before.close()
         return True
+
+    def _recovered(self) -> None:
+        """Report that writing works again, if it failed."""
+        if not self._failing.is_set():
+            return
+        self._failing.clear()
+        self._on_change(self.on, _not_all_logged(self._dropped) if self._dropped else None)
+        if self._dropped:
+            self._dropped = 0
+            self.write(_nothing_of)  # saves the messages of the current conversation
+
+    def _lose(self, error: StoreError) -> None:
+        """Report a write that no retry can save."""
+        self._recovered()
+        self._lost += 1
+        writes = "1 write is" if self._lost == 1 else f"{self._lost:,} writes are"
+        self._on_change(self.on, StoreError(f"{writes} not logged: {error.title}", error.detail, error.hint))
 
     def _fail(self, error: StoreError) -> None:
         self._error = error
@@ -300,7 +361,34 @@ def _not_all_logged(dropped: int) -> StoreError:
     return StoreError(f"Logging works again, without {dropped:,} dropped writes", detail)
 
 
-async def _nothing(_: Store, __: int) -> None:
+def _id_in(store: Store, session: LoggedSession | None) -> int | None:
+    """The id of a session in a file; None while it is not there."""
+    return session.id if session is not None and session.store is store else None
+
+
+async def _complete(session: LoggedSession, store: Store) -> None:
+    """Save all messages of a logged session in a file that lacks some of them."""
+    if session.deleted or (session.store is store and not session.incomplete) or (session.id is None and not session.incomplete):
+        return
+    # Cleared before the messages are read: what is dropped during the write sets it again.
+    incomplete, session.incomplete = session.incomplete, False
+    try:
+        if session.id is None or not await store.has_session(session.id, session.created_ms):
+            session.id = await store.import_session(session.title, session.created_ms, session.messages())
+        else:
+            for message in session.messages():
+                await store.save_message(session.id, message)
+        session.store = store
+    except StoreError:
+        session.incomplete |= incomplete
+        raise
+
+
+async def _nothing(_: Store) -> None:
+    pass
+
+
+async def _nothing_of(_: Store, __: int) -> None:
     pass
 
 

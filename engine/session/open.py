@@ -21,6 +21,7 @@ from engine.presets.preset import Preset
 from engine.session.engines import make_backend
 from engine.session.model_finder import ModelFinder
 from engine.session.session import Session
+from engine.store.errors import StoreFullError, StoreLockedError
 from engine.store.reader import Reader
 from engine.store.sqlite.pragmas import Profile
 from engine.store.writer import Store
@@ -74,6 +75,8 @@ async def open_session(
 ) -> Session:
     """Open a session on the user's database, or an unlogged one when that can't be used (`logging_error` has the reason).
 
+    While another program locks the database, or the disk is full, writes wait until it can be opened.
+
     Its engine is `backend`, else the one for `model`, else llama.cpp.
 
     Raises:
@@ -85,8 +88,11 @@ async def open_session(
     if not log:
         return session()
     path = database_path()
+    open_store = partial(Store.open, path, Profile.of(config.database.profile, config.database.pragmas))
     try:
-        store = await Store.open(path, Profile.of(config.database.profile, config.database.pragmas))
+        store = await open_store()
+    except (StoreLockedError, StoreFullError) as error:
+        return session(reader=await _reader_or_none(path) or Reader(path), logging_error=error, store=open_store)
     except StoreError as error:
         return session(reader=await _reader_or_none(path), logging_error=error)
     return session(store=store, reader=await Reader.open(path))

@@ -20,7 +20,7 @@ from engine.presets.preset import Preset
 from engine.records import Message, SessionInfo
 from engine.session.conversation import Conversation
 from engine.session.instruments import Instruments
-from engine.session.journal import Journal
+from engine.session.journal import Journal, OpenStore
 from engine.session.kv_states import KvStates
 from engine.session.library import Library
 from engine.session.model_finder import ModelFinder
@@ -45,7 +45,7 @@ class Session:
         backend: Backend,
         *,
         preset: Preset,
-        store: Store | None = None,
+        store: Store | OpenStore | None = None,
         reader: Reader | None = None,
         logging_error: XchatError | None = None,
         finder: ModelFinder | None = None,
@@ -54,7 +54,8 @@ class Session:
     ) -> None:
         """Must be called on the running event loop.
 
-        Without `store` turns are not logged (`logging_error` says why, unless by choice); without `reader` no sessions are listed.
+        `store` is the log or opens it, as soon as it can; without one turns are not logged (`logging_error` says why, unless by choice).
+        Without `reader` no sessions are listed.
         `backend` is closed with the session, or when a model of another engine is loaded. Raises UsageError for an unknown alert.
         """
         self._listeners: list[Callable[[Event], None]] = []
@@ -244,7 +245,7 @@ class Session:
     def _open(self, tree: ConversationTree, info: SessionInfo | None) -> None:
         self._keep_state()
         self.turns.conversation, self.turns.last_prompt = Conversation(tree), ""
-        self._journal.session = None
+        self._journal.leave()
         if info is not None:
             self._journal.resume(info, self.turns.conversation.tree.messages)
         self.emit(SessionOpened(info, self.branch))

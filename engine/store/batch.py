@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.records import Sample
 from engine.store.rows import LoggedEvent
@@ -25,6 +25,17 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.samples) + len(self.events)
+
+    def moved(self, session_id: int | None, target_id: int | None) -> Batch:
+        """The rows for another file, where a session has another id; other sessions are not in it."""
+
+        def id_of(row: Sample | LoggedEvent) -> int | None:
+            return target_id if row.session_id == session_id else None
+
+        return Batch(
+            tuple(replace(sample, session_id=id_of(sample)) for sample in self.samples),
+            tuple(replace(event, session_id=id_of(event)) for event in self.events),
+        )
 
 
 class Waiting:

@@ -63,7 +63,13 @@ def session_missing(session_id: int | None) -> SessionMissingError:
 def swapped(path: Path) -> StoreSwappedError:
     """The error for a file that is no longer where it was opened."""
     detail = "The sessions saved before are not in the new file." if path.exists() else "The sessions saved in it are lost."
-    return StoreSwappedError(f"{path} was replaced or deleted while it was open", detail, "New messages are saved in a file of that name.")
+    hint = "This conversation and new ones are saved in a file of that name."
+    return StoreSwappedError(f"{path} was replaced or deleted while it was open", detail, hint)
+
+
+def overwritten(path: Path) -> StoreError:
+    """The error for a file whose content another program is replacing."""
+    return StoreError(f"{path} is being overwritten by another program", "", "Nothing is saved until the new file is complete.")
 
 
 def damaged_row(kind: str, row_id: object, error: Exception) -> StoreDamagedError:

@@ -19,8 +19,8 @@ Answer = TypeVar("Answer")
 class Reader:
     """Runs queries on the database. Call it on the event loop it was opened on."""
 
-    def __init__(self, path: Path, connection: Connection) -> None:
-        """Use `open`."""
+    def __init__(self, path: Path, connection: Connection | None = None) -> None:
+        """Without a connection the first read opens the file; `open` reports at once that it can't be read."""
         self.path = path
         self._connection = connection
 
@@ -39,6 +39,8 @@ class Reader:
 
         Raises StoreError when the database can't be read, or the query raised it.
         """
+        if self._connection is None:
+            self._connection = await Connection.open(self.path, partial(open_reader, self.path))
         try:
             return await self._connection.run(lambda db: query(db, *args, **kwargs))
         except StoreSwappedError:
@@ -48,4 +50,5 @@ class Reader:
 
     async def close(self) -> None:
         """Close the connection; safe to call twice."""
-        await self._connection.close()
+        if self._connection is not None:
+            await self._connection.close()

@@ -80,6 +80,11 @@ def leave_process(db: sqlite3.Connection, process_id: int) -> None:
     _end_process(db, process_id)
 
 
+def count_commit(db: sqlite3.Connection, process_id: int) -> None:
+    """Count a commit of this process."""
+    db.execute("UPDATE processes SET commits = commits + 1 WHERE id = ?", (process_id,))
+
+
 def _end_process(db: sqlite3.Connection, process_id: int) -> None:
     db.execute("UPDATE processes SET ended_ms = ? WHERE id = ?", (wall_ms(), process_id))
 
@@ -99,7 +104,9 @@ def upsert_message(db: sqlite3.Connection, session_id: int, message: Message) ->
     """Insert or update a message."""
     _touch(db, session_id, message)
     if not db.execute(_SAVE_MESSAGE, message_row(session_id, message)).rowcount:
-        raise StoreError(f"Message {message.id} can't be saved", "A message of another session has the same id.", "Send the message again.")
+        detail = "A message of another session has the same id."
+        taken = StoreError(f"Message {message.id} can't be saved", detail, "Send the message again.")
+        raise taken from sqlite3.IntegrityError("messages.id")  # no retry can save it
 
 
 def insert_message(db: sqlite3.Connection, session_id: int, message: Message) -> None:

@@ -36,7 +36,7 @@ LOG_BOUND_BYTES = 64 * 2**20
 REMEMBERED_COMMITS = 512
 """Number of latest commits for the latency figures."""
 
-INVALID_ROW = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError)
+INVALID_ROW = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError, UnicodeError)
 """Errors caused by the rows themselves: a retry would block every later row."""
 
 Result = TypeVar("Result")
@@ -197,6 +197,15 @@ class Store:
         self._waiting.add_event(LoggedEvent(wall_ms, session_id, turn_id, kind, text))
         self._on_queued()
 
+    def take_batch(self) -> Batch:
+        """Remove and return the queued samples and events."""
+        return self._waiting.take()
+
+    def put_batch(self, batch: Batch) -> None:
+        """Queue samples and events that another store did not write."""
+        self._waiting.put_back(batch)
+        self._on_queued()
+
     async def describe_engine(self, llama_cpp_version: str) -> None:
         """Save the version of the native library, for the run cards of this process's turns."""
         process_id = self._process_id
@@ -252,6 +261,8 @@ class Store:
                 return in_force(db), settled, statements.register_process(db, ProcessIdentity.own(), host or Host.here())
 
         self.pragmas, (self.unclean_end, self.interrupted), self._process_id = await self._run(begin)
+        if not self._connection.marked:
+            await self._run(erase.empty_log)
         self._batches = asyncio.create_task(self._write_batches(), name="store batches")
 
     def _on_queued(self) -> None:
@@ -298,6 +309,8 @@ class Store:
             began = now_ns()
             with transaction(db):
                 result = write(db)
+                if self._process_id is not None:
+                    statements.count_commit(db, self._process_id)
             return result, now_ns() - began
 
         result, took = await self._run(commit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import shlex
 import shutil
@@ -24,7 +25,23 @@ STARTS_S = 10.0
 
 def missing() -> str:
     """What this machine lacks for SSH; empty when all is there."""
-    return "" if SSHD and shutil.which("ssh") and shutil.which("ssh-keygen") else "openssh-server is not installed"
+    if not (SSHD and shutil.which("ssh") and shutil.which("ssh-keygen")):
+        return "openssh-server is not installed"
+    return "" if _gives_terminals() else "only root can run an SSH server with terminals here: devpts is mounted without gid=tty"
+
+
+def _gives_terminals() -> bool:
+    """Whether an SSH server of this user may give out terminals: it can't change their group."""
+    if os.geteuid() == 0:
+        return True
+    ours, theirs = os.openpty()
+    try:
+        return os.fstat(theirs).st_gid == grp.getgrnam("tty").gr_gid
+    except KeyError:
+        return True
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 @dataclass(frozen=True)

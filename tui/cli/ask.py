@@ -20,7 +20,7 @@ from engine.llama.redirect import redirect_native_output
 from engine.paths import log_path
 from engine.session.open import first_model, open_session
 from engine.session.session import Session
-from engine.store.errors import StoreLockedError
+from engine.store.errors import StoreFullError, StoreLockedError
 from tui.actions.registry import action_names
 from tui.cli.output import guarded, write_json_text
 from tui.cli.preset_flags import add_preset_flags, preset_of
@@ -192,7 +192,9 @@ def report(event: Event) -> None:
     """Print notices and logging errors on standard error."""
     if isinstance(event, LoggingChanged):
         if event.error is not None:
-            sys.stderr.write(f"xchat: {'' if event.on else 'this answer is not logged: '}{event.error}\n")
+            waits = isinstance(event.error, StoreLockedError | StoreFullError)
+            state = "" if event.on else "this answer is not saved yet: " if waits else "this answer is not logged: "
+            sys.stderr.write(f"xchat: {state}{event.error}\n")
     elif isinstance(event, Notice):
         error = XchatError(event.title, event.detail, event.hint)
         sys.stderr.write(f"xchat: {error}\n")

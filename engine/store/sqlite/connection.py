@@ -11,7 +11,8 @@ from typing import TypeVar, cast
 import aiosqlite
 
 from engine.errors import StoreError
-from engine.store.errors import REFUSED, explain, swapped
+from engine.store.errors import REFUSED, explain
+from engine.store.sqlite.place import Place
 
 Result = TypeVar("Result")
 
@@ -25,8 +26,14 @@ class Connection:
 
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
         self._path = path
-        self._identity: tuple[int, int] | None = None
-        self._db = aiosqlite.Connection(connect, iter_chunk_size=64)
+        self._place: Place | None = None
+
+        def connect_and_mark() -> sqlite3.Connection:
+            db = connect()
+            self._place = Place(path)
+            return db
+
+        self._db = aiosqlite.Connection(connect_and_mark, iter_chunk_size=64)
         # aiosqlite's thread is not a daemon: a connection that nobody could close would keep the process from ending.
         self._db._thread.daemon = True
 
@@ -42,7 +49,6 @@ class Connection:
             if isinstance(error, REFUSED):
                 raise explain(error, path) from error
             raise
-        connection._identity = _identity(path)
         return connection
 
     async def run(self, job: Callable[[sqlite3.Connection], Result]) -> Result:
@@ -52,39 +58,39 @@ class Connection:
             StoreSwappedError: Another file is at the path now, or none: what the job did went into a file that nobody will read.
             StoreError: SQLite refused.
         """
+        assert self._place is not None
+        place = self._place
 
         def checked(db: sqlite3.Connection) -> Result:
-            self._check_place()
+            place.check()
             result = job(db)
-            self._check_place()
+            place.check()
             return result
 
+        if not self._db._running or self._db._connection is None:
+            raise StoreError(f"{self._path} is closed", "", "Restart xchat.")
         try:
             return cast(Result, await self._db._execute(checked, self._db._conn))  # type: ignore[no-untyped-call]
         except REFUSED as error:
             raise explain(error, self._path) from error
         except OverflowError as error:
             raise StoreError(f"A number is too large for {self._path}", str(error)) from error
-        except ValueError as error:
-            # aiosqlite's way to say that the connection is closed.
-            raise StoreError(f"{self._path} is closed", str(error)) from error
+        except UnicodeEncodeError as error:
+            raise StoreError(f"A text can't be saved in {self._path}", str(error)) from error
 
-    def _check_place(self) -> None:
-        if self._identity is not None and _identity(self._path) != self._identity:
-            raise swapped(self._path)
+    @property
+    def marked(self) -> bool:
+        """Whether it is noticed when another program overwrites the file."""
+        return self._place is not None and self._place.marked
 
     async def close(self) -> None:
         """Finish the jobs under way and close the file; safe to call twice."""
         try:
-            await self._db.close()
+            db = self._db._connection
+            if db is not None and self._place is not None and await self._db._execute(self._place.abandon, db):  # type: ignore[no-untyped-call]
+                self._db._connection = None
+                self._db.stop()
+            else:
+                await self._db.close()
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Identifies the file at a path; None without one."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

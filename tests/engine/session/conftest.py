@@ -10,8 +10,14 @@ import pytest
 from engine.config import Config
 from engine.paths import models_dir
 from engine.presets.preset import Preset
+from engine.session import journal
 from engine.session.open import open_session
+from engine.session.session import Session
+from engine.store.reader import Reader
+from engine.store.sqlite.pragmas import Profile
+from engine.store.writer import Store
 from tests.engine.models import raw_gguf
+from tests.engine.session.logged_chat import Chat
 from tests.engine.session.watched import MODEL, Watched
 from tests.fake_backend import FakeBackend
 
@@ -32,3 +38,14 @@ def quants() -> dict[str, Path]:
         tensors = [(name, shape, kind if len(shape) > 1 else raw_gguf.F32) for name, shape, _ in raw_gguf.TENSORS]
         files[quant] = raw_gguf.write(models_dir() / f"tiny-{quant}.gguf", tensors=tensors, general__file_type=file_type)
     return files
+
+
+@pytest.fixture
+async def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Chat]:
+    monkeypatch.setattr(journal, "RETRY_S", 0.02)
+    path = tmp_path / "x.db"
+    store = await Store.open(path, Profile.of("balanced", {"busy_timeout": 50}))
+    session = Session(FakeBackend(), preset=Preset(), store=store, reader=await Reader.open(path))
+    await session.load(Path("/models/fake-Q4_K_M.gguf"))
+    yield Chat(session, path)
+    await session.close()

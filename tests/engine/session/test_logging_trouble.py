@@ -1,75 +1,22 @@
-"""A disk that refuses for a while, a lock, a database that is deleted or replaced under a running chat: nothing said is lost."""
+"""A disk that refuses for a while, a lock, a row that can not be saved: nothing said is lost, and logging goes on."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shutil
 import sqlite3
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from engine.config import Config
 from engine.errors import StoreError
-from engine.events import Event, LoggingChanged
+from engine.paths import database_path
 from engine.presets.preset import Preset
 from engine.session import journal
-from engine.session.session import Session
-from engine.store.errors import StoreFullError, StoreLockedError, StoreSwappedError
-from engine.store.reader import Reader
-from engine.store.sqlite.pragmas import Profile
-from engine.store.upkeep.repair import put_in_place
+from engine.session.open import open_session
+from engine.store.errors import StoreFullError, StoreLockedError
 from engine.store.writer import Store
+from tests.engine.session.logged_chat import Chat, rows
 from tests.fake_backend import FakeBackend
-
-
-class Chat:
-    def __init__(self, session: Session, path: Path) -> None:
-        self.session = session
-        self.path = path
-        self.events: list[Event] = []
-        self._news = asyncio.Event()
-        session.subscribe(self._take)
-
-    def _take(self, event: Event) -> None:
-        self.events.append(event)
-        self._news.set()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for the event after which this holds."""
-        while not holds():
-            self._news.clear()
-            await asyncio.wait_for(self._news.wait(), 10)
-
-    async def say(self, text: str) -> None:
-        self.session.send(text)
-        await self.session.wait_idle()
-
-    @property
-    def changes(self) -> list[LoggingChanged]:
-        return [event for event in self.events if isinstance(event, LoggingChanged)]
-
-    async def logged_again(self) -> None:
-        await self.until(lambda: bool(self.changes) and self.changes[-1].on)
-
-    def saved(self) -> list[str]:
-        """What people said, by the file that is there now."""
-        with sqlite3.connect(self.path) as db:
-            return [text for (text,) in db.execute("SELECT text FROM messages WHERE role = 'user' ORDER BY id")]
-
-
-@pytest.fixture
-async def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Chat]:
-    monkeypatch.setattr(journal, "RETRY_S", 0.02)
-    path = tmp_path / "x.db"
-    store = await Store.open(path, Profile.of("balanced", {"busy_timeout": 50}))
-    session = Session(FakeBackend(), preset=Preset(), store=store, reader=await Reader.open(path))
-    await session.load(Path("/models/fake-Q4_K_M.gguf"))
-    yield Chat(session, path)
-    await session.close()
 
 
 async def test_a_lock_that_ends_costs_nothing(chat: Chat) -> None:
@@ -170,66 +117,74 @@ async def test_saving_now_says_why_it_can_not_and_saves_when_it_can(chat: Chat, 
     other.close()
 
 
-async def test_rows_that_make_no_sense_stop_nothing_behind_them(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [StoreError("No sense"), StoreError("No sense", "for text"), ValueError("a bug")],
+    ids=["row", "text", "bug"],
+)
+async def test_a_row_that_no_retry_can_save_is_counted_and_stops_nothing_behind_it(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
     async def senseless(*_: object) -> None:
-        raise StoreError("No sense") from sqlite3.IntegrityError("no")
+        if isinstance(fault, StoreError):
+            raise fault from (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no") if fault.detail else sqlite3.IntegrityError("no"))
+        raise fault
 
     await chat.say("One")
-    with monkeypatch.context() as once:
-        once.setattr(Store, "save_turn", senseless)
-        await chat.say("Two")
-        await chat.session.library.logged()
+    await chat.session.library.logged()
+    for text, count in ("Two", "1 write is"), ("Three", "2 writes are"):
+        with monkeypatch.context() as once:
+            once.setattr(Store, "save_turn", senseless)
+            await chat.say(text)
+            await chat.session.library.logged()
+        assert chat.session.logging
+        assert chat.session.logging_error is None
+        assert chat.changes[-1].on
+        assert str(chat.changes[-1].error).startswith(f"{count} not logged: ")
+    await chat.say("Four")
+    await chat.session.library.logged()
+    assert chat.saved() == ["One", "Two", "Three", "Four"]
+    assert len(chat.changes) == 2
+
+
+async def test_a_session_that_another_xchat_deletes_is_not_logged_until_the_next_one_begins(chat: Chat) -> None:
+    await chat.say("One")
+    await chat.session.library.logged()
+    other = await Store.open(chat.path)
+    await other.delete_session(chat.session.session_id or 0)
+    await other.close()
+    await chat.say("Two")
+    await chat.until(lambda: bool(chat.changes))
+    assert not chat.session.logging
+    chat.session.new_session()
+    assert chat.session.logging
+    assert chat.changes[-1].on
     await chat.say("Three")
     await chat.session.library.logged()
-    assert chat.saved() == ["One", "Two", "Three"]
+    assert chat.saved() == ["Three"]
 
 
-@pytest.mark.parametrize("how", ["deleted", "replaced by a copy", "replaced by another"])
-async def test_a_file_that_goes_away_under_a_chat_is_said_and_the_conversation_saved_anew(chat: Chat, tmp_path: Path, how: str) -> None:
-    await chat.say("Before")
-    await chat.session.library.logged()
-    if how == "replaced by a copy":
-        with sqlite3.connect(chat.path) as db:
-            db.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
-        put_in_place_of(chat.path, tmp_path / "copy.db")
-    elif how == "replaced by another":
-        other = await Store.open(tmp_path / "other.db")
-        await other.create_session("Somebody else's first session", 1)
-        await other.close()
-        put_in_place_of(chat.path, tmp_path / "other.db")
-    else:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{chat.path}{suffix}").unlink(missing_ok=True)
-    await chat.say("After")
+async def test_a_database_that_is_locked_at_the_start_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "RETRY_S", 0.02)
+    monkeypatch.setenv("XCHAT_SQLITE_BUSY_TIMEOUT", "20")
+    path = database_path()
+    await (await Store.open(path)).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    session = await open_session(Preset(), Config(), backend=FakeBackend())
+    assert isinstance(session.logging_error, StoreLockedError)
+    assert not session.logging
+    await session.load(Path("/models/fake-Q4_K_M.gguf"))
+    chat = Chat(session, path)
+    await chat.say("While it is locked")
+    await session.instruments.tick()
+    other.execute("ROLLBACK")
+    other.close()
     await chat.logged_again()
-    await chat.say("Later")
-    await chat.session.library.logged()
-    assert isinstance(chat.changes[0].error, StoreSwappedError)
-    assert chat.saved() == ["Before", "After", "Later"]
-    listed = await chat.session.library.sessions()
-    assert chat.session.session_id in {info.id for info in listed}
-    assert len(listed) == (2 if how == "replaced by another" else 1)
-
-
-def put_in_place_of(path: Path, other: Path) -> None:
-    for suffix in ("-wal", "-shm"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
-    os.replace(other, path)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="files in use can't be renamed there")
-def test_a_repair_refuses_a_file_that_a_program_has_open(tmp_path: Path) -> None:
-    path, repaired = tmp_path / "x.db", tmp_path / "repaired.db"
-    sqlite3.connect(path).execute("CREATE TABLE t (x)")
-    shutil.copy(path, repaired)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys; f = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()", str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == b"open\n"
-    with pytest.raises(StoreLockedError, match=f"{holder.pid}"):
-        put_in_place(path, repaired)
-    holder.communicate()
-    assert put_in_place(path, repaired).exists()
+    await chat.say("After")
+    await session.library.saved()
+    assert chat.saved() == ["While it is locked", "After"]
+    assert [info.id for info in await session.library.sessions()] == [session.session_id]
+    await session.close()
+    assert rows(path, "SELECT count(*) > 0 FROM samples") == [(1,)]
