@@ -33,7 +33,7 @@ STALE_S = 1.0
 PRESSURE_S = 15.0
 """Time after a call in which the kernel's mean of ten seconds may still contain what this process did."""
 REFRESH_TICKS = 10
-"""Ticks between two listings of the compute threads."""
+"""Ticks between two listings of the compute threads while their number stays."""
 
 
 class Lever(Protocol):
@@ -184,12 +184,14 @@ class WaitPolicy:
 
     def _watch(self) -> None:
         """Check the running calls; block while there are none."""
-        ticks = 0
+        ticks, listed = 0, 0
         while True:
             self._active.wait()
             if self._closed:
                 return
-            if ticks % REFRESH_TICKS == 0:
+            threads = self._threads
+            if ticks % REFRESH_TICKS == 0 or threads > listed:
+                listed = threads
                 self._waits.refresh()
                 self._waits.since_last()
             ticks += 1

@@ -15,6 +15,7 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ import psutil
 from numpy.typing import NDArray
 
 from engine.backend import BackendEvent, GenerationFinished, TokensDecoded
+from engine.host.contention import COMPUTE_THREAD
 from engine.llama.backend import LlamaBackend
 from engine.llama.context import Context
 from engine.llama.files import examine
@@ -36,7 +38,7 @@ from engine.llama.thread_counts import ContextThreads
 from engine.presets.preset import Preset
 from engine.threads.auto import AutoThreads
 from engine.threads.spin_lever import SpinLever, find_lever
-from engine.threads.wait_policy import WaitPolicy
+from engine.threads.wait_policy import TICK_S, WaitPolicy
 from tests.bench.bare import PROMPT, BareLlama
 from tests.bench.neighbours import KINDS, neighbours
 from tests.engine.llama.driver import GREEDY, Driver, token_prompt
@@ -73,7 +75,8 @@ class Decoder:
         self._context.warm_up()
         self._lever = lever
         self._auto_throttled = False
-        self.auto = AutoThreads(Preset(), waits=WaitPolicy(lever))
+        self._waits = WaitPolicy(lever)
+        self.auto = AutoThreads(Preset(), waits=self._waits)
         self._counts = ContextThreads(self._context, self.auto)
         self._position = 0
 
@@ -109,6 +112,8 @@ class Decoder:
             self._call(tokens, auto=auto)
             made += tokens
         if auto:
+            while self._waits._active.is_set() and self._waits._busy_s:  # the lever belongs to the guard until it has judged the last call
+                time.sleep(TICK_S)
             self._auto_throttled = self._lever.throttled
         return made / elapsed
 
@@ -260,6 +265,22 @@ def compare_quiet(model: Path, kind: str, turns: int, tokens: int) -> None:
     )
 
 
+def beside_neighbours(options: argparse.Namespace, settings: Sequence[tuple[str, str, int]], parts: Sequence[str]) -> None:
+    """The parts that compute in this process."""
+    decoder = None
+    if "speed" in parts:
+        lever, why = find_lever()
+        if lever is None:
+            sys.exit(f"This build can't be measured: {why}")
+        decoder = Decoder(options.model, lever)
+    for label, kind, count in settings:
+        with neighbours(kind, count, str(options.model)):
+            if decoder is not None:
+                compare_speeds(decoder, label, options.rounds, options.seconds)
+            if "first" in parts:
+                compare_first(options.model, label, max(2, options.rounds // 2))
+
+
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_busy", description=__doc__)
@@ -280,18 +301,10 @@ def main() -> None:
     say(f"{options.model.name}, {psutil.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     settings = [("quiet", "cpu", 0)] if 0 in counts else []
     settings += [(f"{count} {kind}", kind, count) for kind in options.kinds.split(",") for count in counts if count]
-    decoder = None
-    if "speed" in parts:
-        lever, why = find_lever()
-        if lever is None:
-            sys.exit(f"This build can't be measured: {why}")
-        decoder = Decoder(options.model, lever)
-    for label, kind, count in settings:
-        with neighbours(kind, count, str(options.model)):
-            if decoder is not None:
-                compare_speeds(decoder, label, options.rounds, options.seconds)
-            if "first" in parts:
-                compare_first(options.model, label, max(2, options.rounds // 2))
+    # What waits for a CPU is told by the thread's name (engine.host.contention).
+    thread = threading.Thread(target=beside_neighbours, args=(options, settings, parts), name=COMPUTE_THREAD)
+    thread.start()
+    thread.join()
     if "share" in parts:
         compare_share(options.model, 3, options.tokens)
     if "quiet" in parts:
