@@ -75,7 +75,7 @@ _FIRST_LOOK_NS = 3 * NS_PER_S // 10
 """The first count is a guess: it is compared with others after a window, or after this working time when tokens are slow."""
 
 _HOPELESS = 1.5
-"""A count that costs this much more than the one in use over three samples is dropped before its window is full."""
+"""A count that costs this much more than the one in use over three samples, or long enough, is dropped before its window is full."""
 _GIVE_UP = 4.0
 """A count whose first sample costs this much more is dropped at once."""
 _CLEAR = 0.5
@@ -276,7 +276,8 @@ class Governor:
         cost = spent / len(samples)
         # A count that seems to win must win for twice as long: crowded CPUs are fast until the neighbour's turn comes.
         enough = self._tuning.window * (2 if cost < min(self._found.values()) else 1)
-        lost = spent > enough * home or (len(samples) >= 3 and cost > _HOPELESS * home)
+        known = len(samples) >= 3 or self._in_use_ns >= _FIRST_LOOK_NS  # one call of 64 tokens of a prompt says as much as many tokens
+        lost = spent > enough * home or (known and cost > _HOPELESS * home)
         return self._end_trial(cost) if lost or len(samples) >= enough else None
 
     def _end_trial(self, cost: float) -> int | None:

@@ -142,6 +142,15 @@ def test_a_screen_that_slows_tokens_now_and_then_costs_few_per_cent_in_trials() 
     assert lost_ns < 0.03 * machine.now_ns
 
 
+def test_a_count_that_is_far_worse_for_a_prompt_is_tried_for_one_call() -> None:
+    governor = Governor(2, CpuFacts(2, 2), PREFILL)
+    counts = []
+    for _ in range(12):
+        counts.append(governor.threads)
+        governor.observe((4 if governor.threads == 2 else 8) * 64 * MS, 64)
+    assert counts.count(1) == 1
+
+
 def test_a_machine_that_became_quiet_is_noticed_within_two_seconds() -> None:
     machine = Machine()
     governor = governor_for(machine)
