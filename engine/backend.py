@@ -132,6 +132,32 @@ class ThreadsNow:
     """Whether waiting threads spin or sleep, and why, in a sentence."""
 
 
+@dataclass(frozen=True, slots=True)
+class PoolNow:
+    """Answers at once, and the KV cache that they share."""
+
+    parallel: int
+    """Most answers at once."""
+    running: int = 0
+    prefilling: int = 0
+    waiting: int = 0
+    longest_wait_ms: float = 0.0
+    cells: int = 0
+    """Tokens that the KV cache holds; 0 where each answer has a cache of its own."""
+    cells_used: int = 0
+    cells_lent: int = 0
+    """Cells that several answers use."""
+    saved_bytes: int = 0
+    """States in RAM, without a place in the KV cache."""
+    swaps: int = 0
+    step_tokens: float | None = None
+    """Mean number of tokens in a decode call, over the last second; None at rest."""
+    per_second: float | None = None
+    """Tokens per second of all answers together, over the last second; None at rest."""
+    gain: float | None = None
+    """Tokens per second of so many answers, as a multiple of those of one; by the measured durations of steps."""
+
+
 class StateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Identifies the model, settings and library that a state belongs to. The native library checks none of it."""
 
@@ -339,6 +365,11 @@ class Backend(Protocol):
     @property
     def threads_now(self) -> ThreadsNow | None:
         """The thread counts in use, which `auto` changes between two tokens; None when nothing is loaded. Capability: `threads`."""
+        return None
+
+    @property
+    def pool_now(self) -> PoolNow | None:
+        """Answers at once; None when nothing is loaded, or the engine makes one after the other."""
         return None
 
     @property

@@ -17,6 +17,7 @@ from engine.backend import (
     GenerationFinished,
     HeldState,
     LoadProgressed,
+    PoolNow,
     PrefillProgressed,
     PromptReady,
     StateKey,
@@ -95,6 +96,7 @@ class FakeBackend:
         self.dead: XchatError | None = None
         self.loaded: EngineInfo | None = None
         self.threads_now: ThreadsNow | None = None
+        self.pool_now: PoolNow | None = None
         self.held: HeldState | None = None
         self.most_bytes = 0
         self.given: list[HeldState] = []

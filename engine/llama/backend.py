@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from weakref import WeakSet
 
 from engine import paths
-from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, HeldState, StateKey, StopReason, ThreadsNow
+from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, HeldState, PoolNow, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, XchatError
 from engine.llama.chunking import Pace
 from engine.llama.commands import ApplyHot, Close, Command, Load, Measure, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
@@ -105,6 +105,12 @@ class LlamaBackend:
         """The thread counts in use, which `auto` changes between two tokens; None when nothing is loaded."""
         compute = self._compute
         return compute.threads_now if compute is not None else None
+
+    @property
+    def pool_now(self) -> PoolNow | None:
+        """Answers at once; None when nothing is loaded, or the context is for one."""
+        compute = self._compute
+        return compute.pool_now if compute is not None else None
 
     def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.backend import EngineInfo, HeldState, LoadProgressed, StateKey, StopReason, ThreadsNow
+from engine.backend import EngineInfo, HeldState, LoadProgressed, PoolNow, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, ModelError, XchatError
 from engine.llama.chunking import Pace
 from engine.llama.commands import ApplyHot, Close, Command, Load, Measure, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
@@ -111,6 +111,12 @@ class Compute:
         """The thread counts in use; from any thread."""
         loaded = self._loaded
         return loaded.threads.now if loaded is not None else None
+
+    @property
+    def pool_now(self) -> PoolNow | None:
+        """Answers at once; None for a context of one; from any thread."""
+        loaded = self._loaded
+        return loaded.scheduler.tally.now if loaded is not None and loaded.context.n_seq > 1 else None
 
     @property
     def _busy(self) -> bool:

@@ -76,6 +76,10 @@ class Speeds:
         """Calls with answers and a piece of prompt in them, by the number of tokens rounded up to whole tiles."""
         self._calls = 0
 
+    def knows(self, answers: int) -> bool:
+        """Whether a step of that number of answers was measured."""
+        return answers in self._steps
+
     @property
     def curve(self) -> dict[int, float]:
         """Nanoseconds of a step by its number of answers, ascending."""

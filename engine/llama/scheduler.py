@@ -22,6 +22,7 @@ from engine.llama.generation import Turn
 from engine.llama.kv import SequenceCache, common_prefix
 from engine.llama.planning import Part, Speeds, Work, plan
 from engine.llama.pool.seats import LEAST_LENT, Seat, Seats
+from engine.llama.pool.tally import Tally
 from engine.llama.thread_counts import ContextThreads
 
 SLOW_TOKEN_NS: Final = 25 * NS_PER_MS
@@ -56,6 +57,7 @@ class Scheduler:
         self._abortable = False
         self._abort_is_free = kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self._speeds = Speeds(context.model.file.facts.n_layer)
+        self.tally = Tally(context.n_seq, self.seats, self._speeds)
         self._waits = RunQueueWait(process_ns=time.process_time_ns)
         self._admission_due = False
         """A sequence, room or a beginning to lend may have become free for a turn that waits."""
@@ -144,6 +146,8 @@ class Scheduler:
             for part, turn in zip(parts, turns, strict=True):
                 turn.computed(len(part.tokens), threads, wait)
             self._advance(parts, turns)
+            if len(self.seats.all) > 1:
+                self.tally.stepped(end, parts, self._waiting)
         elif result == ABORTED:
             self._context.settle()
             for part, turn in zip(parts, turns, strict=True):
@@ -182,8 +186,9 @@ class Scheduler:
             self._admission_due, self._admitted_ns = False, now
             self._admit(now)
         self._make_room(now)
-        self._running = self._most_urgent(now)
-        return self._running
+        seats = self._most_urgent(now)
+        self._running = seats if len(seats) == len(self._turns) else None
+        return seats
 
     def _most_urgent(self, now: int) -> list[Seat]:
         """The sequences with a turn, without those of batch work while it pauses for others."""
@@ -296,6 +301,7 @@ class Scheduler:
         seat = next(seat for seat in self.seats.all if seat.owner is turn)
         seat.owner = None
         turn.swapped_out(now)
+        self.tally.swaps += 1
         self.seats.empty(seat, turn.request.turn)
         self._waiting.append(turn)
         self._running = None
@@ -337,6 +343,7 @@ class Scheduler:
         for seat in self.seats.all:
             if seat.owner is not None and seat.owner.done:
                 seat.owner = None
+        self.tally.update(now_ns(), self._waiting)
         for turn in finished:
             self.seats.saved.forget(turn.request.turn)
             turn.close()

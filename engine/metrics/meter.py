@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from engine.backend import NOT_OFFERED, EngineInfo, StopReason, ThreadsNow
+from engine.backend import NOT_OFFERED, EngineInfo, PoolNow, StopReason, ThreadsNow
 from engine.clock import NS_PER_S, now_ns, wall_ms
 from engine.events import (
     AnswerGrew,
@@ -60,6 +60,8 @@ class Meter:
         self.painting = Painting()
         self.limits: HostLimits | None = None
         """The measured bandwidth of this host at the thread count in use."""
+        self.pool: PoolNow | None = None
+        """Answers at once, for the next snapshot."""
         self.traffic: ModelTraffic | None = None
         """The bytes that the loaded model reads per token."""
         self._tty = ByteRate()
@@ -290,6 +292,7 @@ class Meter:
             disturbed=self.noise.share,
             totals=self._totals,
             judged=self.noise.judged,
+            pool=self.pool,
         )
         alerts, raised = self.alerts.check(snapshot)
         for alert in raised:

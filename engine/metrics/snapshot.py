@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from engine.backend import PoolNow
 from engine.host.sampler import HostSample
 from engine.metrics.history import Trace, Window
 from engine.metrics.latency import Gaps
@@ -202,6 +203,8 @@ class Snapshot:
     traces: Mapping[Window, Mapping[str, Trace]] = field(default_factory=dict)
     """History by window and figure."""
     totals: Totals = Totals()
+    pool: PoolNow | None = None
+    """Answers at once; None where there is one after the other."""
     judged: bool = False
     """Whether the machine was sampled during that turn; `noisy` has no meaning before."""
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine.backend import EngineInfo, ThreadsNow
+from engine.backend import EngineInfo, PoolNow, ThreadsNow
 from engine.errors import StoreError, XchatError
 from engine.events import Event, ModelReady, Notice, Painted, SessionOpened, TurnFinished, TurnStarted
 from engine.host.bandwidth import remembered
@@ -68,6 +68,7 @@ class Instruments:
         *,
         emit: Callable[[Event], None],
         threads_now: Callable[[], ThreadsNow | None],
+        pool_now: Callable[[], PoolNow | None] = lambda: None,
         alerts: Mapping[str, float] | None = None,
         reader: Reader | None = None,
         sampler: HostSampler | None = None,
@@ -86,6 +87,7 @@ class Instruments:
         self._reader = reader
         self._emit = emit
         self._threads_now = threads_now
+        self._pool_now = pool_now
         self._sampler = sampler or host_sampler()
         self._listeners: list[Callable[[Snapshot], object]] = []
         self._server: SnapshotServer | None = None
@@ -223,6 +225,7 @@ class Instruments:
             sent, slowed, link = self.terminal()
             self.meter.terminal(sent, busy=slowed, blocked_s=link.blocked_s, round_trip_s=link.round_trip_s)
         self.meter.threads(threads)
+        self.meter.pool = self._pool_now()
         self.newest = snapshot = self.meter.tick(sample)
         self._log(snapshot)
         for listener in tuple(self._listeners):

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from engine.backend import Backend, BackendEvent, Capabilities, EngineInfo, ThreadsNow
+from engine.backend import Backend, BackendEvent, Capabilities, EngineInfo, PoolNow, ThreadsNow
 from engine.errors import EngineError, XchatError
 from engine.events import Event, ModelFailed, ModelLoading, ModelReady, Notice, PresetChanged
 from engine.model_ref import ModelRef
@@ -53,6 +53,11 @@ class ModelSlot:
     def loading(self) -> bool:
         """Whether a model is being loaded, or a context made."""
         return self._loads > 0
+
+    @property
+    def pool_now(self) -> PoolNow | None:
+        """Answers at once; None where the engine makes one after the other."""
+        return self.backend.pool_now
 
     @property
     def threads_now(self) -> ThreadsNow | None:

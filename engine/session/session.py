@@ -66,7 +66,13 @@ class Session:
         self._journal = Journal(store, self._logging_changed)
         self.library = Library(reader, self._journal, self._states, self.new_session)
         self.instruments = Instruments(
-            self._journal, emit=self.emit, threads_now=lambda: self.threads_now, alerts=alerts, reader=reader, sampler=sampler
+            self._journal,
+            emit=self.emit,
+            threads_now=lambda: self.threads_now,
+            pool_now=lambda: self.slot.pool_now,
+            alerts=alerts,
+            reader=reader,
+            sampler=sampler,
         )
         self.slot = ModelSlot(backend, preset, finder=finder, emit=self.emit, paced=self.instruments.meter.paced)
         self.turns = Turns(self.slot, self._journal, self.instruments, self.emit)

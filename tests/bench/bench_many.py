@@ -58,6 +58,10 @@ class Bench:
         preset = msgspec.structs.replace(PRESET, parallel=parallel, n_ctx=n_ctx)
         for fresh in (msgspec.structs.replace(preset, mmap=False), preset):
             self.backend.load(self._model, fresh, lambda _event: None).result(LOAD_S)
+        compute = self.backend._compute
+        assert compute is not None
+        assert compute._loaded is not None
+        compute._loaded.model.vocabulary.eog = frozenset()  # no answer ends by itself
 
     def start(self, prompt: Sequence[int], tokens: int, watch: Callable[[BackendEvent], None] | None = None) -> Conversation:
         """A sampled answer of that length."""
@@ -72,7 +76,8 @@ def many(bench: Bench, widths: Sequence[int], tokens: int, rounds: int) -> None:
         for width in widths:
             bench.width(width)
             watches = [Watch() for _ in range(width)]
-            started = [bench.start(prompt_of(DEPTH, seed=number * 100 + seat), tokens, watch) for seat, watch in enumerate(watches)]
+            prompt = prompt_of(DEPTH, seed=number)  # evaluated once, so that all answers begin together
+            started = [bench.start([*prompt, 40 + seat], tokens, watch) for seat, watch in enumerate(watches)]
             for conversation in started:
                 conversation.finish()
             begin, end = max(watch.at_ns[0] for watch in watches), min(watch.at_ns[-1] for watch in watches)
@@ -95,7 +100,7 @@ def arrival(bench: Bench, answers: int, prompt_tokens: int) -> None:
     """Steps of running answers while a prompt arrives, against steps without it."""
     bench.width(answers + 1)
     watch = Watch()
-    running = [bench.start(prompt_of(DEPTH, seed=seat + 1), 400, watch if seat == 0 else None) for seat in range(answers)]
+    running = [bench.start([*prompt_of(DEPTH), 40 + seat], 400, watch if seat == 0 else None) for seat in range(answers)]
     for conversation in running:
         conversation.wait_for(TokensDecoded)
     bench.start(prompt_of(prompt_tokens, seed=70), 1).finish()  # the curve is learned once
@@ -155,7 +160,7 @@ def main() -> int:
     parser.add_argument("model", type=Path)
     parser.add_argument("--parts", default="width,arrival,shared,cells")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--tokens", type=int, default=40)
+    parser.add_argument("--tokens", type=int, default=60)
     parser.add_argument("--common", type=int, default=1000)
     options = parser.parse_args()
     bench = Bench(options.model)

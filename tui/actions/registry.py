@@ -264,7 +264,12 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("panel_density", ("d",), "Density", "Show less or more of each pane", _MEASURE, Scope.PANEL, footer=True),
     Action(
-        "toggle_pane", ("1", "2", "3", "4", "5", "6", "7", "8", "9"), "Panes", "Show or hide a pane by its number", _MEASURE, Scope.PANEL
+        "toggle_pane",
+        ("1", "2", "3", "4", "5", "6", "7", "8", "9", "0"),
+        "Panes",
+        "Show or hide a pane by its number",
+        _MEASURE,
+        Scope.PANEL,
     ),
     Action(
         "measure_host",

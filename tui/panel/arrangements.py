@@ -23,8 +23,8 @@ class Arrangement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 BUILT_IN: tuple[Arrangement, ...] = (
-    Arrangement("overview", ("speed", "context", "memory", "cpu", "latency", "roofline", "threads", "price", "events")),
-    Arrangement("answer", ("speed", "latency", "context", "events")),
+    Arrangement("overview", ("speed", "context", "memory", "cpu", "latency", "roofline", "threads", "price", "events", "answers")),
+    Arrangement("answer", ("speed", "latency", "context", "events", "answers")),
     Arrangement("machine", ("cpu", "threads", "memory", "roofline")),
     Arrangement("screen", ("price", "speed", "events")),
 )

@@ -28,6 +28,7 @@ from tui.drawing.chart import Chart, Scale
 from tui.drawing.look import look
 from tui.drawing.ready_lines import ReadyLines
 from tui.drawing.rows import Role, Row, changed_span, fit, joined
+from tui.panel.answers import ANSWERS
 from tui.panel.arrangements import Arrangements
 from tui.panel.head import head
 from tui.panel.layout import GAP, Layout, Placed, arrange, expand
@@ -36,7 +37,7 @@ from tui.panel.machine import CPU, MEMORY, THREADS
 from tui.panel.pane import ChartLook, Density, Pane, chart_rows
 from tui.panel.speed import CONTEXT, LATENCY, SPEED
 
-PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, OVERHEAD, EVENTS)
+PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, OVERHEAD, EVENTS, ANSWERS)
 """All panes, in the order of the keys of `toggle_pane`; panes beyond them have no key."""
 
 HEAD_ROWS = 1
@@ -164,7 +165,9 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     def show(self, snapshot: Snapshot) -> None:
         """Show a snapshot. Costs nothing while the panel is hidden."""
-        self._snapshot = snapshot
+        changed, self._snapshot = (snapshot.pool is None) is not (self._snapshot.pool is None), snapshot
+        if changed:
+            self._place()
         if snapshot.price.link_busy:
             self._calm_until_ns = snapshot.at_ns + STAY_CALM_NS
         calm = self.sweep or snapshot.at_ns < self._calm_until_ns
@@ -175,8 +178,11 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     @property
     def panes(self) -> tuple[Pane, ...]:
-        """The panes of the current arrangement, whether they fit or not."""
-        return tuple(pane for pane in PANES if pane.id in self._arrangements.current.panes)
+        """The panes of the current arrangement, whether they fit or not; several answers at once have one of their own."""
+        return self._available(self._arrangements.current.panes)
+
+    def _available(self, names: Sequence[str]) -> tuple[Pane, ...]:
+        return tuple(pane for pane in PANES if pane.id in names and (pane is not ANSWERS or self._snapshot.pool is not None))
 
     # Actions
 
@@ -218,7 +224,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         """Show or hide a pane by its id; the last one can't be hidden."""
         shown = self._arrangements.current.panes
         panes = tuple(each for each in shown if each != name) if name in shown else (*shown, name)
-        if panes:
+        if self._available(panes):
             self._arrangements.change(panes=panes)
             self._rearranged()
 

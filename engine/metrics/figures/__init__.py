@@ -12,9 +12,10 @@ from engine.metrics.figures.answer import ANSWER
 from engine.metrics.figures.figure import Figure
 from engine.metrics.figures.limits import LIMITS
 from engine.metrics.figures.memory import MEMORY
+from engine.metrics.figures.pool import POOL
 from engine.metrics.figures.processor import PROCESSOR
 
-FIGURES: tuple[Figure, ...] = (*ANSWER, *MEMORY, *PROCESSOR, *LIMITS)
+FIGURES: tuple[Figure, ...] = (*ANSWER, *POOL, *MEMORY, *PROCESSOR, *LIMITS)
 """All of them, by subject."""
 
 BY_ID: Mapping[str, Figure] = {figure.id: figure for figure in FIGURES}

@@ -8,11 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.backend import PrefillProgressed, Priority, PromptReady, StopReason, TokensDecoded
+from engine.backend import GenerateRequest, PrefillProgressed, Priority, PromptReady, StopReason, TokensDecoded
+from engine.llama import scheduler
 from engine.llama.backend import LlamaBackend
+from engine.llama.chunking import Pace
+from engine.llama.commands import Ticket
+from engine.llama.generation import Turn
 from engine.llama.pool.cells import Cells
 from engine.presets.preset import Preset
-from tests.engine.llama.driver import PATIENCE_S, SMALL, WORDS, Answer, Conversation, Driver, token_prompt
+from tests.engine.llama.driver import GREEDY, PATIENCE_S, SMALL, WORDS, Answer, Conversation, Driver, token_prompt
 
 KINDS = ("dense", "sliding-window", "hybrid", "recurrent")
 TOKENS = 12
@@ -194,6 +198,47 @@ def test_auto_takes_as_many_answers_as_the_engine_was_made_for(models: Callable[
         backend = LlamaBackend(parallel=wanted, trusted=lambda _path: True)
         assert backend.load(models("dense"), preset, lambda _event: None).result(PATIENCE_S).parallel == expected
         backend.close()
+
+
+def test_batch_work_pauses_for_others_and_is_not_starved(open_pool: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step in so many goes to it; here one in three, and not after a second only."""
+    monkeypatch.setattr(scheduler, "PAUSE_NS", 0)
+    monkeypatch.setattr(scheduler, "PAUSE_STEPS", 3)
+    driver = open_pool("dense")
+    order: list[str] = []
+
+    def note(name: str) -> Callable[[object], None]:
+        return lambda event: order.extend([name] * len(event.tokens)) if isinstance(event, TokensDecoded) else None
+
+    batch = driver.start(token_prompt(WORDS[:30]), max_tokens=400, priority=Priority.BATCH, on_event=note("batch"))
+    batch.wait_for(TokensDecoded)
+    order.clear()
+    driver.ask(token_prompt([101, *WORDS[:30]]), max_tokens=200, on_event=note("person"))
+    assert 10 <= order.count("batch") <= 120
+    driver.backend.stop()
+    batch.finish()
+
+
+def test_waiting_raises_the_class_of_a_turn() -> None:
+    request = GenerateRequest(1, token_prompt([1]), GREEDY, lambda _event: None, 0, priority=Priority.BATCH)
+    turn = Turn(Ticket(request), Pace(), lambda _ticket: None)
+    classes = [scheduler.aged(turn, turn.queued_ns + minutes * scheduler.AGEING_NS) for minutes in range(4)]
+    assert classes == [Priority.BATCH, Priority.API, Priority.INTERACTIVE, Priority.INTERACTIVE]
+
+
+def test_the_figures_say_who_runs_who_waits_and_what_is_lent(open_pool: Opener) -> None:
+    driver = open_pool("dense", parallel=2, n_ctx=1024)
+    running = [driver.start(token_prompt([*WORDS[:100], 100 + number]), max_tokens=200) for number in range(3)]
+    running[1].wait_for(TokensDecoded)
+    tally = driver.backend._compute._loaded.scheduler.tally  # type: ignore[union-attr]
+    for conversation in running:
+        conversation.finish()
+    busy = next(now for now in (tally.now,) if now.parallel == 2)
+    assert (busy.running, busy.waiting, busy.per_second, busy.cells) == (0, 0, None, 1024)
+    assert busy.cells_used >= 300
+    assert busy.cells_lent == 100
+    assert driver.backend.pool_now == busy
+    assert open_pool("dense", parallel=1).backend.pool_now is None
 
 
 def test_shared_cells_are_counted_once() -> None:

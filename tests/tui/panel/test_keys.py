@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from engine.backend import PoolNow
 from engine.host import bandwidth
 from engine.host.bandwidth import HostLimits
 from engine.metrics.history import Window
@@ -62,7 +63,7 @@ def test_every_pane_has_a_number_key() -> None:
 
 @pytest.mark.parametrize(("keys", "title"), [("1234567890", "0 Tenth"), ("123456789", "Tenth")])
 async def test_a_tenth_pane_has_the_key_it_is_given_or_none(keys: str, title: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(panel_module, "PANES", (*PANES, replace(CPU, id="tenth", title="Tenth")))
+    monkeypatch.setattr(panel_module, "PANES", (*PANES[:9], replace(CPU, id="tenth", title="Tenth")))
     app = PanelApp(pane_keys=tuple(keys))
     async with app.run_test(size=(200, 60)) as pilot:
         assert "Tenth" not in await text(pilot)
@@ -319,3 +320,19 @@ async def test_charts_are_drawn_in_ascii_where_there_is_nothing_else() -> None:
         shown = await text(pilot)
     assert not any(0x2800 <= ord(sign) < 0x2900 for sign in shown)
     assert "|" in shown
+
+
+async def test_answers_at_once_have_a_pane_while_there_are_several() -> None:
+    app = PanelApp()
+    async with app.run_test(size=(200, 60)) as pilot:
+        assert "Answers" not in await text(pilot)
+        app.session.meter.pool = PoolNow(8, running=3, waiting=2, cells=8192, cells_used=2048, step_tokens=19.0, per_second=41.0, gain=1.4)
+        app.step()
+        shown = await text(pilot)
+        assert "0 Answers ─" in shown
+        assert "3 of 8" in shown
+        assert "2,048 of 8,192" in shown
+        assert "41.0" in shown
+        app.session.meter.pool = None
+        app.step()
+        assert "Answers" not in await text(pilot)
