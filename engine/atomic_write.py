@@ -11,16 +11,16 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path, *, named: bool = False) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Give an empty file, readable by its owner only, that takes the place of `path` when the block ends.
 
     When the block raises, the file is removed and `path` is untouched. The file has no name where the system offers that, so that even
-    a killed program leaves nothing; what is given is then its path below `/proc`. With `named` it always has one, beside `path`.
+    a killed program leaves nothing; what is given is then its path below `/proc`.
 
     Raises OSError when the folder is missing, or the disk refuses.
     """
     beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
-    handle = None if named else _nameless(path.parent)
+    handle = _nameless(path.parent)
     try:
         if handle is None:
             handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)

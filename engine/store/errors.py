@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.errors import StoreError, UsageError
 from engine.paths import HINT
+from engine.store.sqlite.header import looks_like_ours
 
 SCHEMA_TOO_NEW = "The chat can go on, but it is not logged. Use the newer xchat, or point XDG_DATA_HOME at another folder."
 REPAIR = "Run `xchat db repair` to save what can be read into a new file."
@@ -92,7 +93,7 @@ def explain(error: sqlite3.Error | UnicodeDecodeError | OSError, path: Path) -> 
     # Extended codes carry the cause in the high bits; the low byte is the class.
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if code == sqlite3.SQLITE_NOTADB:
-        return not_a_database(path)
+        return damaged_header(path) if looks_like_ours(path) else not_a_database(path)
     if code == sqlite3.SQLITE_CANTOPEN and path.exists():
         code = sqlite3.SQLITE_READONLY
     kind, title, detail, hint = _BY_CODE.get(code, _UNKNOWN)
@@ -137,6 +138,11 @@ _BY_CODE: dict[int, _Text] = {
 def not_a_database(path: Path, detail: str = "It is not an SQLite file.") -> StoreUnusableError:
     """The error for a file that something else made."""
     return StoreUnusableError(f"{path} is not an xchat database", detail, "Move it away, and xchat makes a new one.")
+
+
+def damaged_header(path: Path) -> StoreDamagedError:
+    """The error for a database of xchat whose first bytes are damaged."""
+    return StoreDamagedError(f"{path} is damaged", "Its first bytes are.", REPAIR)
 
 
 def _explain_os(error: OSError, path: Path) -> StoreError:

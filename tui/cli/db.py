@@ -127,6 +127,8 @@ def repair(options: argparse.Namespace) -> int:
     target = options.output or path.with_name(f"{path.name}.repaired")
     if options.output is None:
         refuse_open(path, "repair")
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{target}{suffix}").unlink(missing_ok=True)  # of a repair that was killed
     report = salvage.repair(path, target)
     width = max((len(table.name) for table in report.tables), default=0)
     for table in report.tables:

@@ -14,11 +14,9 @@ from pathlib import Path
 
 from engine.metrics.figures import FIGURES
 from engine.metrics.figures.figure import Figure
-from engine.store.errors import SCHEMA_TOO_NEW, StoreNewerError, not_a_database
+from engine.store.errors import SCHEMA_TOO_NEW, StoreNewerError, damaged_header, not_a_database
+from engine.store.sqlite.header import APPLICATION_ID
 from engine.store.sqlite.transaction import transaction
-
-APPLICATION_ID = 0x78636874
-"""`xcht`: how `file` and xchat know the file as ours."""
 
 
 def _steps() -> tuple[str, ...]:
@@ -33,6 +31,10 @@ VERSION = len(MIGRATIONS)
 """The schema this program writes."""
 
 
+MOST_STEPS = 100
+"""A file of more steps is damaged, not of a newer xchat."""
+
+
 def version_of(db: sqlite3.Connection) -> int:
     """The number of migrations of a file."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -42,13 +44,18 @@ def check_ours(db: sqlite3.Connection, path: Path) -> int:
     """The schema version of the file at `path`, 0 for an empty one. Raises StoreUnusableError when another program made it."""
     version = version_of(db)
     ours = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    if not ours and (version or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]):
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    if not ours and {"sessions", "messages_fts"} <= tables:
+        raise damaged_header(path)
+    if not ours and (version or tables):
         raise not_a_database(path, "It is an SQLite file of another program.")
     return version
 
 
 def refuse_newer(version: int, path: Path) -> None:
     """Refuse to write a file with an unknown schema."""
+    if not 0 <= version <= MOST_STEPS:
+        raise damaged_header(path)
     if version > VERSION:
         raise StoreNewerError(
             f"{path} was made by a newer xchat", f"It has schema {version}, this program knows {VERSION}.", SCHEMA_TOO_NEW

@@ -5,6 +5,7 @@ Plain functions with a connection of their own, for the command line or a worker
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -18,6 +19,8 @@ from engine.store.errors import REFUSED, UNREADABLE, StoreLockedError, TargetExi
 from engine.store.rows import moment
 from engine.store.schema.migrations import version_of
 from engine.store.sqlite.connect import open_reader, open_writer, wal_path
+from engine.store.sqlite.header import FORMATS_AT, WITHOUT_LOG
+from engine.store.sqlite.nameless import nameless
 from engine.store.sqlite.pragmas import BALANCED, Profile
 from engine.store.upkeep.in_use import refuse_open
 
@@ -126,17 +129,16 @@ def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progr
     if not path.exists():
         raise StoreError(f"{path} can't be copied", "There is no such file.", "It is made when the first session is saved.")
     try:
-        with (
-            replacing(target, named=True) as temporary,  # SQLite opens it by its name
-            closing(open_reader(path)) as source,
-            closing(sqlite3.connect(temporary, isolation_level=None)) as copy,
-        ):
+        with replacing(target) as temporary, closing(open_reader(path)) as source, nameless(target.parent) as (copy, content):
             # A snapshot that is held: else the copy would begin again each time another process writes.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_master").fetchone()
             source.backup(copy, pages=BACKUP_PAGES, progress=_pages_done(progress))
-            # One file is all there is to carry away.
-            copy.execute("PRAGMA journal_mode = DELETE")
+            with temporary.open("wb") as file:
+                shutil.copyfileobj(content, file)
+                # Without its log: one file is all there is to carry away.
+                file.seek(FORMATS_AT)
+                file.write(WITHOUT_LOG)
     except REFUSED as error:
         raise explain(error, target) from error
     return target

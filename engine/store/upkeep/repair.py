@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import heappop, heappush
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import StoreError, UsageError
-from engine.store.errors import UNREADABLE, explain
-from engine.store.sqlite.connect import open_writer, wal_path
+from engine.store.errors import REFUSED, UNREADABLE, explain
+from engine.store.schema.migrations import VERSION
+from engine.store.sqlite.connect import has_log, open_writer, wal_path
+from engine.store.sqlite.header import PAGE_SIZE, is_sound, looks_like_ours, made_anew
+from engine.store.sqlite.nameless import nameless
 from engine.store.sqlite.transaction import transaction
 from engine.store.upkeep.in_use import refuse_open
 
@@ -64,11 +68,13 @@ def repair(path: Path, target: Path) -> RepairReport:
     target = target.expanduser().absolute()
     if target.exists():
         raise UsageError(f"{target} exists already", "", "Name a new file.")
-    with closing(_open_damaged(path)) as source:
+    with _open_damaged(path, target.parent) as (source, without_log):
         try:
             with closing(open_writer(target)) as db:
                 db.execute("PRAGMA foreign_keys = OFF")
                 tables = tuple(_salvage(source, db, name) for name in ORDER)
+                if without_log:
+                    tables += (TableReport("the last writes", 0, 0, ("The write-ahead log does not fit to the new header.",)),)
                 adopted = _adopt_orphans(db)
         except UNREADABLE as error:
             raise explain(error, target) from error
@@ -98,21 +104,42 @@ def put_in_place(path: Path, repaired: Path) -> Path:
     return aside
 
 
-def _open_damaged(path: Path) -> sqlite3.Connection:
+@contextmanager
+def _open_damaged(path: Path, folder: Path) -> Iterator[tuple[sqlite3.Connection, bool]]:
+    """Open the database at `path` for reading; when its header is damaged, a copy in `folder` with a new one.
+
+    Gives whether that leaves a write-ahead log out.
+    """
     if not path.is_file():
         raise StoreError(f"{path} can't be repaired", "There is no such file.", "`xchat locate db` shows where the database is.")
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    try:
-        # Without this SQLite refuses a file that is shorter than its header says.
-        db.execute("PRAGMA writable_schema = ON")
-        # The cells of a page are checked when they are read, so that a broken page is an error and never a wrong row.
-        db.execute("PRAGMA cell_size_check = ON")
-        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except UNREADABLE as error:
-        db.close()
-        raise explain(error, path) from error
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(path.open("rb"))
+            sound = is_sound(file.read(PAGE_SIZE)) or not looks_like_ours(path)
+            if sound:
+                uri = f"{path.absolute().as_uri()}?mode=ro"
+                db = opened.enter_context(closing(sqlite3.connect(uri, uri=True, isolation_level=None)))
+            else:
+                db, copy = opened.enter_context(nameless(folder))
+                file.seek(0)
+                shutil.copyfileobj(file, copy)
+                size = copy.tell()
+                copy.seek(0)
+                copy.write(made_anew(size, VERSION))
+                copy.flush()
+            _check_pages(db)
+        except REFUSED as error:
+            raise explain(error, path) from error
+        yield db, not sound and has_log(path)
+
+
+def _check_pages(db: sqlite3.Connection) -> None:
+    # Without this SQLite refuses a file that is shorter than its header says.
+    db.execute("PRAGMA writable_schema = ON")
+    # The cells of a page are checked when they are read, so that a broken page is an error and never a wrong row.
+    db.execute("PRAGMA cell_size_check = ON")
+    db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     db.text_factory = lambda raw: raw.decode("utf-8", "replace")
-    return db
 
 
 def _salvage(source: sqlite3.Connection, db: sqlite3.Connection, name: str) -> TableReport:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
 import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from engine.store.upkeep.retention import MS_PER_DAY, RetentionRule
 from engine.store.writer import LOG_BOUND_BYTES, Store
 from tests.engine.store.records import answer, sample, turn, user
 
+REPOSITORY = Path(__file__).parents[4]
 NOW_MS = 1_000 * MS_PER_DAY
 
 
@@ -133,6 +136,19 @@ class TestBackup:
         maintenance.backup(path, target, overwrite=True)
         with pytest.raises(StoreError, match="is a folder"):
             maintenance.backup(path, tmp_path)
+
+    async def test_a_killed_backup_leaves_nothing(self, path: Path, tmp_path: Path) -> None:
+        await fill(path, sessions=60, times=2_000)
+        folder = tmp_path / "backups"
+        folder.mkdir()
+        program = (
+            "import os, signal, sys; from pathlib import Path; from engine.store.upkeep.maintenance import backup; "
+            "backup(Path(sys.argv[1]), Path(sys.argv[2]), progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL))"
+        )
+        command = (sys.executable, "-c", program, str(path), str(folder / "copy.db"))
+        child = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY)
+        assert await child.wait() == -signal.SIGKILL
+        assert list(folder.iterdir()) == []
 
     def test_there_must_be_something_to_copy(self, path: Path, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="can't be copied"):
@@ -281,6 +297,30 @@ class TestRepair:
         assert not report.complete
         assert sum(table.saved for table in report.tables) > 60
         assert maintenance.check(report.target).whole
+
+    @pytest.mark.slow
+    async def test_a_damaged_header_costs_no_row(self, path: Path, tmp_path: Path) -> None:
+        await fill(path)
+        whole, before = path.read_bytes(), contents(path)
+        hints: dict[int, str] = {}
+        for at in range(100):
+            damaged = whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]
+            path.write_bytes(damaged)
+            try:
+                open_writer(path).close()
+            except StoreError as error:
+                hints[at] = error.hint
+            path.write_bytes(damaged)
+            target = tmp_path / f"{at}.db"
+            assert repair(path, target).complete, f"byte {at}"
+            assert contents(target) == before, f"byte {at}"
+            target.unlink()
+        path.write_bytes(bytes(100) + whole[100:])
+        assert repair(path, tmp_path / "new.db").complete
+        assert contents(tmp_path / "new.db") == before
+        assert len(hints) > 20
+        assert [at for at, hint in hints.items() if "xchat db repair" not in hint] == []
+        assert not list(tmp_path.glob("tmp*"))
 
     async def test_a_whole_file_is_copied_completely(self, path: Path, tmp_path: Path) -> None:
         await fill(path)
