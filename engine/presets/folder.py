@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,17 @@ class PresetFolder:
         except OSError as error:
             raise UsageError(f"Preset {name!r} can't be deleted", str(error), f"Check the permissions of {path.parent}") from error
 
+    def rename(self, name: str, to: str) -> None:
+        """Give a preset another name. Raises UsageError when it has no file, or the other name is taken."""
+        shelf = self.load()
+        preset = shelf.get(name)
+        if name not in shelf.own:
+            raise UsageError(f"Preset {name!r} comes with xchat and can't be renamed", "", "Save it under another name instead")
+        if to in shelf.presets:
+            raise UsageError(f"There is a preset {to!r} already", "", "Use another name")
+        self.save(msgspec.structs.replace(preset, name=to))
+        self.delete(name)
+
     def path_of(self, name: str) -> Path:
         """The file of a preset, which need not be there. Raises UsageError when the name can't be a file's."""
         if not _NAME.fullmatch(name):
@@ -106,29 +117,46 @@ def read_preset(path: Path) -> Preset:
         text, table = read_toml(path)
     except FileNotFoundError as error:
         raise UsageError(f"{path.name} can't be read", str(error), "Check the path") from error
+    values, unknown = read_values(table, lambda key: f"{path.name}, line {_line_of(text, key)}")
+    if unknown:
+        where = f"{path.name}, line {_line_of(text, unknown[0])}"
+        raise UsageError(f"{where}: there is no setting {unknown[0][:80]!r}", "", nearest_hint(unknown[0][:80]))
+    return msgspec.structs.replace(with_values(Preset(), values, where=path.name), name=path.stem)
+
+
+def read_values(table: Mapping[str, Any], where: Callable[[str], str]) -> tuple[dict[str, Any], list[str]]:
+    """The settings of a preset's table, and the names that are none.
+
+    Raises UsageError for a value that can't be; `where` tells the place of a key.
+    """
     values: dict[str, Any] = {}
+    unknown = []
     for name, value in _flat(table):
-        where = f"{path.name}, line {_line_of(text, name)}"
         if name in KEYS:
-            check_value(name, value, where=where)
+            check_value(name, value, where=where(name))
             values[name] = value
         elif name != "name":
-            raise UsageError(f"{where}: there is no setting {name[:80]!r}", "", nearest_hint(name[:80]))
-    return msgspec.structs.replace(with_values(Preset(), values, where=path.name), name=path.stem)
+            unknown.append(name)
+    return values, unknown
 
 
 def to_toml(preset: Preset) -> str:
     """The file's content: every setting that is not none."""
     import tomli_w
 
+    return tomli_w.dumps(as_table(preset))
+
+
+def as_table(preset: Preset) -> dict[str, Any]:
+    """Every setting that is not none, as in the preset's file."""
     table = msgspec.to_builtins(preset)
     del table["name"]
     table = {key: value for key, value in table.items() if value is not None}
     table[SAMPLING] = {key: value for key, value in table[SAMPLING].items() if value is not None}
-    return tomli_w.dumps(table)
+    return table
 
 
-def _flat(table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Keys and values, those of the sampling table with its name in front."""
     for key, value in table.items():
         if key == SAMPLING and isinstance(value, dict):

@@ -1,20 +1,24 @@
-"""Imports presets from `LLAMA_ARG_*` variables and llama-server's preset INI."""
+"""Presets from the settings of llama.cpp's programs: `LLAMA_ARG_*` variables, llama-server's preset INI, whole command lines."""
 
 from __future__ import annotations
 
 import configparser
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 
 from engine.errors import UsageError
 from engine.presets.preset import SETTINGS, Preset, value_of
-from engine.presets.settings import NAMES, OFF_WORDS, with_text
-from engine.written_files import read_written
+from engine.presets.settings import NAMES, OFF_WORDS, choices, with_text
 
 VARIABLE_PREFIX = "LLAMA_ARG_"
 
+_VARIABLE_LINE = re.compile(rf"^[^#\n]*?\b({VARIABLE_PREFIX}[A-Z0-9_]+)\s*[=:][ \t]*(.*)$", re.MULTILINE)
+_PROGRAM = re.compile(r"(?:.*[/=\\])?llama-[a-z-]+(?:\.exe)?")
+_ENDS_COMMAND = re.compile(r"[();<>|&]+")
+_NUMBER = re.compile(r"-\d+(?:\.\d+)?")
 _HUB = {"hf", "hf_repo"}
 """Names a model of the hub, not a file."""
 _FORMAT_KEY = "version"
@@ -36,21 +40,24 @@ def from_variables(environ: Mapping[str, str], name: str = "imported") -> Import
     return _import(name, flags, {flag: f"{VARIABLE_PREFIX}{flag.upper()}" for flag in flags}, f"{VARIABLE_PREFIX}* of the environment")
 
 
-def from_ini(path: Path) -> tuple[Imported, ...]:
-    """Presets from an INI file of llama-server, one for each section; `[*]` is under all of them.
+def from_variable_lines(text: str, name: str = "imported") -> Imported:
+    """A preset from lines such as `export LLAMA_ARG_CTX_SIZE=8192`, as in a shell script or an environment file."""
+    return from_variables({match[1]: match[2].strip().strip("\"'") for match in _VARIABLE_LINE.finditer(text)}, name)
 
-    Raises UsageError when it can't be read; or a value can't be, with section and key.
+
+def from_ini(text: str, source: str) -> tuple[Imported, ...]:
+    """Presets from an INI file of llama-server, one for each section; `[*]` is under all of them. `source` names the file in errors.
+
+    Raises UsageError when it is not INI; or a value can't be, with section and key.
     """
     parser = configparser.ConfigParser(interpolation=None, default_section="*", allow_no_value=True, strict=False)
     try:
         # Keys before the first section (`version = 1`) are under all sections, too.
-        parser.read_string(f"[*]\n{read_written(path)}", source=path.name)
-    except FileNotFoundError as error:
-        raise UsageError(f"{path.name} can't be read", str(error), "Check the path") from error
+        parser.read_string(f"[*]\n{text}", source=source)
     except (configparser.Error, AttributeError) as error:  # AttributeError: a continued line below a key without a value
-        raise UsageError(f"{path.name} is not an INI file of llama-server", str(error)[:300].replace("\n", " "), "Fix the line") from error
+        raise UsageError(f"{source} is not an INI file of llama-server", str(error)[:300].replace("\n", " "), "Fix the line") from error
     if not parser.sections():
-        raise UsageError(f"{path.name} has no preset", "It has no section but [*]", "A preset begins with its name in brackets")
+        raise UsageError(f"{source} has no preset", "It has no section but [*]", "A preset begins with its name in brackets")
     imported = []
     for section in parser.sections():
         flags, spelled = dict[str, str](), dict[str, str]()
@@ -61,8 +68,67 @@ def from_ini(path: Path) -> tuple[Imported, ...]:
             flags[flag], spelled[flag] = value or "", key
         if "/" in section and "model" not in flags and "hf_repo" not in flags:
             flags["hf_repo"], spelled["hf_repo"] = section, section
-        imported.append(_import(_file_name(section), flags, spelled, f"{path.name}, [{section[:80]}]"))
+        imported.append(_import(_file_name(section), flags, spelled, f"{source}, [{section[:80]}]"))
     return tuple(imported)
+
+
+def is_program(word: str) -> bool:
+    """Whether a word starts one of llama.cpp's programs: `llama-server`, `/usr/bin/llama-cli`."""
+    return _PROGRAM.fullmatch(word) is not None
+
+
+def command_lines(text: str) -> list[list[str]]:
+    """The words of each line that starts one of llama.cpp's programs with flags; a line goes on after a backslash."""
+    found = []
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        if line.lstrip().startswith(("#", ";")) or "llama-" not in line:
+            continue
+        try:
+            words = _words(line)
+        except ValueError:  # a quote that isn't closed
+            continue
+        if any(is_program(word) and after.startswith("-") for word, after in pairwise(words)):
+            found.append(words)
+    return found
+
+
+def _words(line: str) -> list[str]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return list(lexer)
+
+
+def from_command(words: Sequence[str], name: str = "imported") -> Imported:
+    """A preset from the words of a command line: what precedes the program may be variables, what follows are flags.
+
+    Raises UsageError that names a flag whose value can't be.
+    """
+    start = next((place for place, word in enumerate(words) if is_program(word)), -1)
+    flags, spelled = dict[str, str](), dict[str, str]()
+    for word in words[: max(start, 0)]:
+        variable, equals, text = word.partition("=")
+        if equals and variable.startswith(VARIABLE_PREFIX):
+            flag = variable.removeprefix(VARIABLE_PREFIX).lower()
+            flags[flag], spelled[flag] = text, variable
+    rest = list(words[start + 1 :])
+    while rest and not _ENDS_COMMAND.fullmatch(rest[0]):
+        word, equals, text = rest.pop(0).partition("=")
+        # Case matters: -c is the context, -C a CPU mask.
+        flag = word.lstrip("-").replace("-", "_")
+        if not equals and word.startswith("-") and rest and _takes(flag, rest[0]):
+            text = rest.pop(0)
+        flags[flag], spelled[flag] = text, word[:40]
+    return _import(name, flags, spelled, f"The command line of {words[start].rpartition('/')[2]}")
+
+
+def _takes(flag: str, following: str) -> bool:
+    """Whether the word after a flag is its value: not for a flag that stands alone, nor before another flag."""
+    key = NAMES.get(flag.removeprefix("no_"))
+    if key is not None and set(words := choices(key)) >= {"true"}:
+        return False
+    if key is not None and "on" in words:
+        return following.lower() in words or following in {"0", "1"}
+    return not (following.startswith("-") and not _NUMBER.fullmatch(following)) and not _ENDS_COMMAND.fullmatch(following)
 
 
 def _import(name: str, flags: Mapping[str, str], spelled: Mapping[str, str], where: str) -> Imported:

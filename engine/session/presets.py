@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 
-import msgspec
-
-from engine.errors import UsageError
 from engine.presets.folder import PresetFolder, Shelf
+from engine.presets.foreign import Imported
 from engine.presets.preset import Preset
+from engine.presets.sharing import export, read
 
 
 class Presets:
-    """Lists, saves, renames and deletes presets. Each method raises UsageError for a name or a folder that can't be used."""
+    """Lists, saves, renames, deletes and shares presets. Raises UsageError for what can't be used."""
 
     def __init__(self, folder: Callable[[], PresetFolder] = PresetFolder) -> None:
         self._folder = folder
@@ -32,20 +32,17 @@ class Presets:
 
     async def rename(self, name: str, to: str) -> None:
         """Give a preset another name. Raises UsageError when it comes with xchat, or the other name is taken."""
-
-        def work() -> None:
-            folder = self._folder()
-            shelf = folder.load()
-            preset = shelf.get(name)
-            if name not in shelf.own:
-                raise UsageError(f"Preset {name!r} comes with xchat and can't be renamed", "", "Save it under another name instead")
-            if to in shelf.presets:
-                raise UsageError(f"There is a preset {to!r} already", "", "Use another name")
-            folder.save(msgspec.structs.replace(preset, name=to))
-            folder.delete(name)
-
-        await asyncio.to_thread(work)
+        await asyncio.to_thread(self._folder().rename, name, to)
 
     async def delete(self, name: str) -> None:
         """Remove the file of a preset; a shipped one of that name is used again."""
         await asyncio.to_thread(self._folder().delete, name)
+
+    async def export(self, names: Collection[str], path: Path) -> None:
+        """Write presets to one file that doesn't exist yet."""
+        presets = (await self.shelf()).presets
+        await asyncio.to_thread(export, [preset for name, preset in presets.items() if name in names], path)
+
+    async def read(self, path: Path) -> tuple[Imported, ...]:
+        """The presets of a file to import; nothing is saved."""
+        return await asyncio.to_thread(read, path)

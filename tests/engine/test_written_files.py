@@ -16,16 +16,16 @@ from engine.last_used import recall
 from engine.models.catalog import list_models
 from engine.paths import expanded, state_dir
 from engine.presets.folder import PresetFolder, read_preset
-from engine.presets.foreign import from_ini
 from engine.presets.preset import Preset
 from engine.presets.settings import KEYS, with_text
+from engine.presets.sharing import read as read_shared
 from tests.examples import examples
 from tui.theming import load_themes
 
 READERS: dict[str, Callable[[Path], object]] = {
     "config.toml": load_config,
     "mine.toml": read_preset,
-    "models.ini": from_ini,
+    "models.ini": read_shared,
 }
 
 HOSTILE = {

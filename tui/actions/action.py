@@ -26,7 +26,8 @@ class Scope(StrEnum):
     CAPTURE = "in the capture dialog"
     CHART = "in a large chart"
     PAGE = "on a page of help"
-    PRESETS = "in the settings and presets"
+    SETTINGS = "in the settings"
+    PRESETS = "in the presets"
     RACE = "in a race"
 
     @property
@@ -38,7 +39,8 @@ class Scope(StrEnum):
 _AROUND: Mapping[Scope, frozenset[Scope]] = {
     **dict.fromkeys((Scope.PROMPT, Scope.TRANSCRIPT, Scope.PANEL), frozenset({Scope.APP})),
     **dict.fromkeys(
-        (Scope.LIST, Scope.PRESETS, Scope.TURNS, Scope.BRANCHES, Scope.COMPARISON, Scope.CAPTURE, Scope.RACE), frozenset({Scope.DIALOG})
+        (Scope.LIST, Scope.SETTINGS, Scope.PRESETS, Scope.TURNS, Scope.BRANCHES, Scope.COMPARISON, Scope.CAPTURE, Scope.RACE),
+        frozenset({Scope.DIALOG}),
     ),
     **dict.fromkeys((Scope.ICICLE, Scope.TABLE), frozenset({Scope.FLAME})),
 }

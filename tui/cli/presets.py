@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import msgspec
 from engine.errors import UsageError
 from engine.last_used import recall, remember
 from engine.presets.folder import PresetFolder, Shelf
-from engine.presets.foreign import VARIABLE_PREFIX, Imported, from_ini, from_variables
+from engine.presets.foreign import VARIABLE_PREFIX, Imported, command_lines, from_command, from_variables, is_program
 from engine.presets.preset import SETTINGS, Preset, value_of
 from engine.presets.settings import KEYS, allowed, difference, parse_assignments, shown, with_text
+from engine.presets.sharing import export, left_out, read, to_text
 from tui.cli.output import write_json
 from tui.cli.preset_flags import DEFAULT, OWN_FLAGS, flags_of
 
@@ -29,13 +29,16 @@ examples:
   xchat presets diff daily mine
   xchat presets keys                 what every setting means
   xchat presets use mine
+  xchat presets export all.toml      your presets in one file, to share
+  xchat presets import all.toml --replace
   xchat presets import models.ini    every preset of a llama-server INI file
   xchat presets import               the LLAMA_ARG_* variables of this shell
+  xchat presets import --name big -- llama-server -m big.gguf -c 16384 -ctk q8_0
 """
 
 
 class WordsAnywhere(argparse.ArgumentParser):
-    """Accepts positional arguments before and after options, as in `new NAME --from OTHER KEY=VALUE`."""
+    """Accepts positional arguments before and after options, as in `new NAME --from OTHER KEY=VALUE`; a command line follows `--`."""
 
     _within = False
 
@@ -45,7 +48,13 @@ class WordsAnywhere(argparse.ArgumentParser):
             return super().parse_known_args(args, namespace)
         self._within = True
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            words = list(args or ())
+            if "--" not in words or not any(action.dest == "words" for action in self._actions):
+                return self.parse_known_intermixed_args(words, namespace)
+            end = words.index("--")
+            parsed, unknown = self.parse_known_intermixed_args(words[:end], namespace)
+            parsed.words = [*parsed.words, *words[end + 1 :]]
+            return parsed, unknown
         finally:
             self._within = False
 
@@ -55,7 +64,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "presets", help="named settings of the engine", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = parser.add_subparsers(required=True, metavar="list|show|new|set|delete|use|diff|import|keys", parser_class=WordsAnywhere)
+    verbs = parser.add_subparsers(
+        required=True, metavar="list|show|new|set|rename|delete|use|diff|export|import|keys", parser_class=WordsAnywhere
+    )
     listing = verbs.add_parser("list", help="all presets")
     listing.set_defaults(run=list_all)
     showing = verbs.add_parser("show", help="every setting, and what changing it costs")
@@ -70,6 +81,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     setting.add_argument("name", metavar="NAME")
     setting.add_argument("settings", nargs="+", metavar="KEY=VALUE")
     setting.set_defaults(run=change)
+    renaming = verbs.add_parser("rename", help="give a preset of your own another name")
+    renaming.add_argument("name", metavar="NAME")
+    renaming.add_argument("to", metavar="NEW")
+    renaming.set_defaults(run=rename)
     deleting = verbs.add_parser("delete", help="delete a preset of your own")
     deleting.add_argument("name", metavar="NAME")
     deleting.set_defaults(run=delete)
@@ -80,19 +95,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     comparing.add_argument("before", metavar="A")
     comparing.add_argument("after", metavar="B")
     comparing.set_defaults(run=diff)
+    exporting = verbs.add_parser("export", help="write presets to one file, to share")
+    exporting.add_argument("path", metavar="FILE", help="the file; - is standard output")
+    exporting.add_argument("names", nargs="*", metavar="NAME", help="the presets; without names, all of your own")
+    exporting.add_argument("--replace", action="store_true", help="replace the file")
+    exporting.set_defaults(run=export_all)
     importing = verbs.add_parser(
         "import",
-        help="import settings of llama.cpp's programs",
-        description=f"Make presets of a llama-server INI file, one for each section, or of the {VARIABLE_PREFIX}* variables of this shell.",
+        help="import presets of a file, or settings of llama.cpp's programs",
+        description="Make presets of a file of `xchat presets export`, of llama-server's INI file (one for each section), of a file with "
+        f"{VARIABLE_PREFIX}* lines or with llama-server command lines, of a command line after --, or of the {VARIABLE_PREFIX}* variables "
+        "of this shell. Unknown settings are left out, counted and named.",
     )
-    importing.add_argument("path", nargs="?", type=Path, metavar="FILE", help="the INI file; without it, the variables")
-    importing.add_argument("--name", default="imported", metavar="NAME", help="name of the preset made of the variables (imported)")
+    importing.add_argument("words", nargs="*", metavar="FILE", help="the file, or a whole command line; without it, the variables")
+    importing.add_argument("--name", default="", metavar="NAME", help="name of a preset that has none of its own (the file's, or imported)")
     importing.add_argument("--replace", action="store_true", help="replace presets of the same name")
     importing.set_defaults(run=import_foreign)
     naming = verbs.add_parser("keys", help="every setting: meaning, values, cost and flags")
     naming.add_argument("--markdown", action="store_true", help="print the table as in docs/settings.md")
     naming.set_defaults(run=keys)
-    for verb in (listing, showing, making, setting, deleting, using, comparing, importing, naming):
+    for verb in (listing, showing, making, setting, renaming, deleting, using, comparing, exporting, importing, naming):
         verb.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -154,6 +176,14 @@ def change(options: argparse.Namespace) -> int:
     return save([with_text(shelf().get(options.name), parse_assignments(options.settings))], as_json=options.json)
 
 
+def rename(options: argparse.Namespace) -> int:
+    """Give a preset another name."""
+    PresetFolder().rename(options.name, options.to)
+    if options.json:
+        write_json({"renamed": options.name, "to": options.to})
+    return 0
+
+
 def delete(options: argparse.Namespace) -> int:
     """Delete a preset's file."""
     PresetFolder().delete(options.name)
@@ -184,28 +214,51 @@ def diff(options: argparse.Namespace) -> int:
     return 0
 
 
-def import_foreign(options: argparse.Namespace) -> int:
-    """Import presets from another program's settings, all or none; report unknown settings."""
+def export_all(options: argparse.Namespace) -> int:
+    """Write presets to one file."""
     found = shelf()
-    imported = from_ini(options.path.expanduser()) if options.path is not None else (variables(options.name),)
-    names = Counter(one.preset.name for one in imported)
-    for name, times in names.items():
-        if times > 1:
-            raise UsageError(f"Two sections have the name {name!r}", "", "Rename one of them in the file.")
-        if name in found.presets and not options.replace:
-            raise UsageError(f"There is a preset {name!r} already", "", "Add --replace, or use another name for the imported one.")
-    save([one.preset for one in imported], as_json=options.json)
-    for one in imported:
-        if one.left_out:
-            sys.stderr.write(f"xchat: {one.preset.name}: unknown settings ignored: {', '.join(one.left_out)}\n")
+    presets = [found.get(name) for name in options.names or [name for name in found.presets if name in found.own]]
+    if not presets:
+        raise UsageError("There is no preset of your own", "", "Name the presets to export, such as `daily`.")
+    if options.path == "-":
+        sys.stdout.write(to_text(presets))
+    else:
+        export(presets, Path(options.path).expanduser(), replace=options.replace)
+        if options.json:
+            write_json({"path": options.path, "presets": [preset.name for preset in presets]})
     return 0
 
 
-def variables(name: str) -> Imported:
-    """The preset made of this shell's variables. Raises UsageError when there are none."""
-    if not any(key.startswith(VARIABLE_PREFIX) for key in os.environ):
-        raise UsageError(f"There are no {VARIABLE_PREFIX}* variables here", "", "Give the INI file of llama-server to import.")
-    return from_variables(os.environ, name)
+def import_foreign(options: argparse.Namespace) -> int:
+    """Import presets from a file or from another program's settings, all or none; report unknown settings."""
+    found = shelf()
+    imported = meant(options.words, options.name)
+    for one in imported:
+        if one.preset.name in found.presets and not options.replace:
+            name = one.preset.name
+            raise UsageError(f"There is a preset {name!r} already", "", "Add --replace, or use another name for the imported one.")
+    save([one.preset for one in imported], as_json=options.json)
+    if unknown := left_out(imported):
+        sys.stderr.write(f"xchat: {unknown}\n")
+    return 0
+
+
+def meant(words: Sequence[str], name: str) -> tuple[Imported, ...]:
+    """The presets of a file, of a command line in one word or in many, or of this shell's variables.
+
+    Raises UsageError when there are none.
+    """
+    if not words:
+        if not any(key.startswith(VARIABLE_PREFIX) for key in os.environ):
+            raise UsageError(f"There are no {VARIABLE_PREFIX}* variables here", "", "Give a file, or a llama-server command line.")
+        return (from_variables(os.environ, name or "imported"),)
+    if any(map(is_program, words)):
+        return (from_command(words, name or "imported"),)
+    if len(words) == 1 and (lines := command_lines(words[0])):
+        return (from_command(lines[0], name or "imported"),)
+    if len(words) > 1:
+        raise UsageError("One file is imported at a time", "", "A command line begins with llama-server, or another of its programs.")
+    return read(Path(words[0]).expanduser(), name)
 
 
 KEY_COLUMNS = ("key", "meaning", "values", "default", "cost", "KV state", "flags", "llama.cpp", "other names")

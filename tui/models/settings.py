@@ -72,7 +72,7 @@ Enter applies the value, Esc leaves it as it was. A star marks what differs from
 
 *hot* applies to the next token, *rebuild* makes a new context, *reload* reads the file again.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PRESETS, only={"save_preset", "reset_setting"})]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.SETTINGS)]
     PLACEHOLDER = "Part of a setting's name or meaning"
     DEFAULT_CSS = """
     SettingsScreen {
@@ -103,7 +103,7 @@ Enter applies the value, Esc leaves it as it was. A star marks what differs from
                 yield Static(id="name")
                 yield Input(id="value")
             yield Static(id="about")
-            yield KeyBar(scope=Scope.PRESETS)
+            yield KeyBar(scope=Scope.SETTINGS)
 
     def _head(self) -> str:
         words = ("setting", NAME_CELLS), ("value", VALUE_CELLS), (self._edited.saved_name, SAVED_CELLS), ("cost", COST_CELLS)
@@ -200,7 +200,7 @@ Enter applies the value, Esc leaves it as it was. A star marks what differs from
             self._change(key, saved if isinstance(saved, str) else shown(saved))
             self.refresh_values()
 
-    def action_save_preset(self) -> None:
+    def action_save_settings(self) -> None:
         """Save the settings under a name."""
         self._edited.save()
 

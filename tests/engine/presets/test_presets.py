@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from engine.errors import UsageError
 from engine.host.topology import Room, Topology
 from engine.presets.folder import PresetFolder, read_preset, to_toml
-from engine.presets.foreign import from_ini, from_variables
+from engine.presets.foreign import from_variables
 from engine.presets.preset import Cost, Preset, Sampling, kv_layout
 from engine.presets.price import PriceHistory, price_of
 from engine.presets.settings import difference, key_named, parse_assignments, with_text
+from engine.presets.sharing import read
 from engine.presets.shipped import NAMES, shipped_presets
 
 GIB = 1 << 30
@@ -238,7 +239,7 @@ def test_an_ini_file_of_llama_server_becomes_presets(tmp_path: Path) -> None:
         "[my model]\nLLAMA_ARG_MODEL = /m.gguf\ncache-type-v = q8_0\nflash-attn = on\nno-mmap\n",
         "models.ini",
     )
-    first, second = from_ini(path)
+    first, second = read(path)
     assert (first.preset.name, first.preset.model, first.preset.n_ctx) == ("org-repo-Q8_0", "hf:org/repo:Q8_0", 4096)
     assert first.preset.sampling.temperature == 0.5
     assert (second.preset.name, second.preset.model, second.preset.mmap) == ("my-model", "/m.gguf", False)
@@ -247,7 +248,7 @@ def test_an_ini_file_of_llama_server_becomes_presets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[a\nx", "[a]\nthreads = none of them\n", "[a]\n= 3\n"])
 def test_a_wrong_ini_file_is_refused(tmp_path: Path, text: str) -> None:
-    assert "models.ini" in str(refused(from_ini, file(tmp_path, text, "models.ini")))
+    assert "models.ini" in str(refused(read, file(tmp_path, text, "models.ini")))
 
 
 async def test_prices_are_known_from_the_last_time(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def test_every_example_of_the_help_works(xchat: Run, tmp_path: Path, monkeypatch
     for line in EXAMPLES.splitlines()[1:]:
         words = line.split("  ")[1].split()[1:]
         assert (words, xchat(*words).code) == (words, 0)
-    assert own() == {"mine", "small", "imported"}
+    assert own() == {"mine", "small", "imported", "big"}
+    assert PresetFolder().load().get("big").type_k == "q8_0"
     assert recall().preset == "mine"
     assert PresetFolder().load().get("mine").n_ctx == 8192
 
@@ -58,12 +59,12 @@ def test_a_preset_of_ones_own_is_deleted_and_the_shipped_one_comes_forth(xchat: 
 class TestImport:
     def test_a_file_of_llama_server_is_imported_whole_or_not_at_all(self, xchat: Run, tmp_path: Path) -> None:
         file = tmp_path / "models.ini"
-        file.write_text("version = 1\n[*]\nc = 4096\n[org/repo:Q8_0]\nn-gpu-layers = 9\n[fast]\nt = 1\n")
+        file.write_text("version = 1\n[*]\nc = 4096\n[org/repo:Q8_0]\nn-gpu-layers = 9\n[fast]\nt = 1\nn-gpu-layers = 1\n")
         assert "'fast' already" in xchat("presets", "import", file).err
         assert own() == set()
         ran = xchat("presets", "import", file, "--replace")
         assert (ran.code, own()) == (0, {"org-repo-Q8_0", "fast"})
-        assert ran.err == "xchat: org-repo-Q8_0: unknown settings ignored: n-gpu-layers\n"
+        assert ran.err == "xchat: 2 unknown settings were left out: n-gpu-layers (2 times)\n"
         assert PresetFolder().load().get("org-repo-Q8_0").model == "hf:org/repo:Q8_0"
 
     def test_two_sections_of_one_name_are_refused(self, xchat: Run, tmp_path: Path) -> None:
@@ -76,3 +77,30 @@ class TestImport:
         monkeypatch.setenv("LLAMA_ARG_CTX_SIZE", "2048")
         assert xchat("presets", "import", "--name", "shell").code == 0
         assert PresetFolder().load().get("shell").n_ctx == 2048
+
+    def test_a_command_line_is_imported_as_words_or_as_one_text(self, xchat: Run) -> None:
+        ran = xchat("presets", "import", "--name", "one", "--", "llama-server", "-m", "/m.gguf", "-ngl", "99", "-c", "4096", "--port", "80")
+        assert (ran.code, ran.err) == (0, "xchat: 2 unknown settings were left out: -ngl, --port\n")
+        assert xchat("presets", "import", "--name", "two", "llama-cli -m '/my models/m.gguf' --temp 0 -n -1").code == 0
+        found = PresetFolder().load()
+        assert (found.get("one").model, found.get("one").n_ctx) == ("/m.gguf", 4096)
+        assert (found.get("two").model, found.get("two").sampling.temperature) == ("/my models/m.gguf", 0.0)
+
+
+def test_presets_go_from_one_machine_to_another_in_one_file(xchat: Run, tmp_path: Path) -> None:
+    file = tmp_path / "all.toml"
+    assert "no preset of your own" in xchat("presets", "export", file).err
+    xchat("presets", "new", "a", "threads=1", "system=Be brief.")
+    xchat("presets", "new", "b", "--from", "fast")
+    before = PresetFolder().load()
+    assert xchat("presets", "export", file).code == 0
+    assert "exists already" in xchat("presets", "export", file, "a").err
+    assert xchat("presets", "export", "-", "daily").out.startswith("[presets.daily]")
+    assert xchat("presets", "rename", "a", "c").code == 0
+    assert "already" in xchat("presets", "rename", "c", "b").err
+    assert "comes with xchat" in xchat("presets", "rename", "daily", "x").err
+    assert own() == {"b", "c"}
+    xchat("presets", "delete", "b")
+    xchat("presets", "delete", "c")
+    assert xchat("presets", "import", file).code == 0
+    assert PresetFolder().load().presets == before.presets
