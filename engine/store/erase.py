@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.drafts import drafts_path, forget_drafts
 from engine.errors import StoreError
 from engine.prompt_history import forget_prompts, history_path
 from engine.store.errors import session_missing
@@ -59,6 +60,7 @@ def _forget_prompts(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:
     texts = {text for session_id in session_ids for (text,) in db.execute(query, (session_id,))}
     try:
         forget_prompts(history_path(), texts)
+        forget_drafts(drafts_path(), session_ids)
     except OSError as error:
         detail = f"{printable(str(history_path()))} has its messages too, and can't be written: {printable(str(error))}"
         raise StoreError("The session was not deleted", detail, "Free space on the disk, or make the file writable.") from error

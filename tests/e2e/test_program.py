@@ -267,3 +267,34 @@ def test_alt_keys_work_while_a_search_field_has_the_focus(terminal: Start, scrip
     program.wait_for("pinned")
     program.type("\x1bg")
     program.wait_for("1 branch")
+
+
+def test_the_editor_has_the_terminal_and_what_it_saves_is_in_the_prompt(
+    terminal: Start, isolated_machine: Path, long_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "my editor"
+    editor.write_text(
+        f'#!/bin/sh\nstat -c "%a %n" "$1" > "{tmp_path}/seen"\nprintf "EDITING "; cat "$1"; read line\n'
+        '[ "$line" = fail ] && exit 3\nprintf "%s" "$line" >> "$1"\n'
+    )
+    editor.chmod(0o700)
+    monkeypatch.setenv("VISUAL", f"'{editor}'")
+    program = terminal(str(long_model))
+    ready(program, "scripted")
+    ask(program, "go")
+    answering(program)
+    program.type("draft ")
+    program.wait_for("draft")
+    program.type("\x1bw")
+    program.wait_for("EDITING draft")
+    program.type("and more\r")
+    program.wait_for("draft and more")
+    mode, _, name = (tmp_path / "seen").read_text().strip().partition(" ")
+    assert (mode, Path(name).exists()) == ("600", False)
+    program.type("\x1bw")
+    program.wait_for("EDITING draft and more")
+    program.type("fail\r")
+    program.wait_for("ended with status 3")
+    assert "draft and more" in program.text
+    program.type(CTRL_Q)
+    program.wait_for_exit()

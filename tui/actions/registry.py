@@ -75,6 +75,21 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "history_forward", ("down",), "Newer message", "Go back to a newer message, from the last line of the prompt", _TALK, Scope.PROMPT
     ),
+    Action("undo", ("ctrl+underscore", "ctrl+slash"), "Undo", "Undo the last change of the prompt", _TALK, Scope.PROMPT),
+    Action("redo", ("alt+slash",), "Redo", "Redo the change that was undone", _TALK, Scope.PROMPT),
+    Action("word_left", ("alt+b", "ctrl+left"), "Word left", "Go a word to the left", _TALK, Scope.PROMPT, call="cursor_word_left"),
+    Action("word_right", ("alt+f", "ctrl+right"), "Word right", "Go a word to the right", _TALK, Scope.PROMPT, call="cursor_word_right"),
+    Action("delete_word", ("alt+d",), "Delete word", "Delete the word to the right", _TALK, Scope.PROMPT, call="delete_word_right"),
+    Action("clear_prompt", ("ctrl+u",), "Clear", "Clear the prompt; undo brings the text back", _TALK, Scope.PROMPT),
+    Action(
+        "open_editor",
+        ("alt+w",),
+        "Editor",
+        "Write the message in your editor ($VISUAL or $EDITOR)",
+        _TALK,
+        slash=("editor",),
+    ),
+    Action("search_history", ("alt+h",), "History", "Search the messages that you sent", _TALK, slash=("history",)),
     Action("select_previous", ("ctrl+up",), "Message up", "Select the message above", _READ),
     Action("select_next", ("ctrl+down",), "Message down", "Select the message below", _READ),
     Action(
@@ -159,7 +174,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         "bigger_batch",
-        ("f12", "alt+b"),
+        ("f12",),
         "Bigger batch",
         "Send more tokens to the screen at a time (stream_batch)",
         _TUNE,
@@ -300,7 +315,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "capture_mode", ("alt+p",), "Profile how", "Choose mode and length of a profile, and start it", _MEASURE, slash=("profile-mode",)
     ),
-    Action("flame", ("alt+v", "alt+f"), "Flamegraph", "View a profile as a flamegraph, and compare two", _MEASURE, slash=("flame",)),
+    Action("flame", ("alt+v",), "Flamegraph", "View a profile as a flamegraph, and compare two", _MEASURE, slash=("flame",)),
     Action(
         "performance",
         ("alt+m",),

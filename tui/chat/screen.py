@@ -22,6 +22,7 @@ from tui.actions.registry import Action, Scope, action_names
 from tui.chat.completing import CompletingController
 from tui.chat.compose import ComposeController
 from tui.chat.context import ChatContext, Program
+from tui.chat.drafting import DraftingController
 from tui.chat.lab import LabController
 from tui.chat.layout import ROOM_CSS, welcome
 from tui.chat.library import LibraryController
@@ -89,6 +90,7 @@ class ChatScreen(Screen[None]):
         self.lab = LabController(context)
         self.completing = CompletingController(context, self.suggestions)
         self.composing = ComposeController(context, model_expected=lambda: self.models.first_expected, waiting=submitted)
+        self.drafting = DraftingController(context, editing=lambda: self.composing.editing is not None)
         # Composing comes last: it sends a queued message and extends an answer after the others have shown the event.
         self._listeners = (
             self.panel,
@@ -98,6 +100,7 @@ class ChatScreen(Screen[None]):
             self.switching,
             self.library,
             self.lab,
+            self.drafting,
             self.composing,
         )
         self.actions = self._actions()
@@ -115,6 +118,8 @@ class ChatScreen(Screen[None]):
             "system_prompt": compose.system_prompt,
             "change_setting": switching.change_setting,
             "read_file": compose.read_file,
+            "open_editor": self.drafting.open_editor,
+            "search_history": self.drafting.search_history,
             "select_previous": lambda: reading.select(-1),
             "select_next": lambda: reading.select(1),
             "page_up": lambda: transcript.scroll_pages(-1),
@@ -181,8 +186,9 @@ class ChatScreen(Screen[None]):
         self.run_worker(self._start(), group="start")
 
     async def on_unmount(self) -> None:
-        """End the capture and the measurement."""
+        """Keep the draft, end the capture and the measurement."""
         self.lab.stop()
+        self.drafting.close()
         await self.profiling.close()
 
     async def _start(self) -> None:
@@ -202,6 +208,7 @@ class ChatScreen(Screen[None]):
         if resume is not None:
             await self.library.resume(resume)
         else:
+            self.drafting.begin()
             await self.library.offer_interrupted()
         if not await self.models.load_first():
             self.composing.return_waiting()
@@ -254,6 +261,7 @@ class ChatScreen(Screen[None]):
     @on(TextArea.Changed, "#prompt")
     def _prompt_changed(self) -> None:
         self.completing.suggest()
+        self.drafting.changed()
 
     @on(Prompt.CompletionRequested)
     def _completion_requested(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from engine.config import PREFIX, Config, config_path, load_config, sample, sett
 from engine.errors import UsageError
 from engine.paths import config_dir
 from tui.cli.output import write_json
+from tui.terminal.editor import editor_command
 
 EXAMPLES = """\
 examples:
@@ -81,11 +81,11 @@ def edit(options: argparse.Namespace) -> int:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, sample().encode())
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    editor = editor_command(os.environ)
     try:
-        ended = subprocess.run([*shlex.split(editor), str(path)], check=False).returncode
+        ended = subprocess.run([*editor, str(path)], check=False).returncode
     except OSError as error:
-        raise UsageError(f"The editor {editor} can't be started", error.strerror or "", "Set VISUAL or EDITOR.") from error
+        raise UsageError(f"The editor {editor[0]} can't be started", error.strerror or "", "Set VISUAL or EDITOR.") from error
     return ended or check(options)
 
 

@@ -49,7 +49,7 @@ class PresetsScreen(Picker[str]):
         "`xchat presets` does the same from the command line.\n\n"
         "{edit_preset} edits the selected preset, {rename_preset} renames it, {delete_preset} deletes it, {new_preset} saves the settings "
         "in use as a preset. {export_preset} writes one to a file; {import_presets} reads such a file, llama-server's INI, LLAMA_ARG_* "
-        "lines or llama-server command lines. Presets that come with xchat can be edited (your copy is used then), not renamed or deleted.\n"
+        "lines or llama-server command lines. Presets of xchat can be edited (your copy is used then), not renamed or deleted.\n"
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PRESETS)]
     PLACEHOLDER = "Part of a preset's name"

@@ -65,6 +65,10 @@ class PromptHistory:
         self._position = None
         return self._draft
 
+    def newest_first(self) -> list[str]:
+        """All sent messages, each once."""
+        return list(dict.fromkeys(reversed(self._entries)))
+
     def _submit_read(self) -> Future[list[str]]:
         path = self._path
         return self._thread.submit(lambda: read_prompts(path) if path is not None else [])

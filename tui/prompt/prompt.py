@@ -41,6 +41,10 @@ line newer ones.
 A pasted text arrives as it is, whatever its length, and is not sent before you press {send}. A single line of more than 10,000
 characters is shown as `[line of … characters]`, and sent in full as long as you leave those words as they are.
 
+{undo} undoes, {redo} redoes; {word_left} and {word_right} go a word back and forth, {delete_word} deletes one, {clear_prompt} clears all.
+{open_editor} opens your editor (`$VISUAL` or `$EDITOR`); {search_history} searches what you sent. What is not sent yet is kept for each
+session, also when xchat ends.
+
 Shift+Tab goes to the instrument panel, whose keys are then shown in the last line, and Tab to the conversation; {stop} comes back.
 {toggle_panel} shows and hides the panel.
 
@@ -110,16 +114,27 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
         since = self.text.removeprefix(taken)
         self._submitted = ""
         self._history.add(self._unfolded(taken))
-        self.put(since)
+        self.start(since)
 
     def read_history(self) -> None:
         """Read the history again: a conversation may have been deleted."""
         self._history.read_again()
 
     def put(self, text: str) -> None:
-        """Replace the text and move the cursor to its end."""
+        """Replace the text and move the cursor to its end; undo brings the text before back."""
+        self.history.checkpoint()
+        self.replace(self._folded(text), (0, 0), self.document.end, maintain_selection_offset=False)
+        self.history.checkpoint()
+        self.move_cursor(self.document.end)
+
+    def start(self, text: str) -> None:
+        """Begin with this text; there is nothing to undo."""
         self.load_text(self._folded(text))
         self.move_cursor(self.document.end)
+
+    def sent_before(self) -> list[str]:
+        """What was sent, newest first; waits until the history is read."""
+        return self._history.newest_first()
 
     def _folded(self, text: str) -> str:
         if len(text) <= LONGEST_LINE:
@@ -208,6 +223,10 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
     def action_newline(self) -> None:
         """Start a new line."""
         self.insert("\n")
+
+    def action_clear_prompt(self) -> None:
+        """Remove the whole text; undo brings it back."""
+        self.put("")
 
     @property
     def _suggesting(self) -> Suggestions | None:

@@ -137,6 +137,8 @@ class SafeLinuxDriver(LinuxDriver):
         """The cells that the terminal shows."""
         self.round_trip = RoundTrip()
         """Measures the time until sent output is drawn."""
+        self._away = False
+        """Whether another program has the terminal."""
         self._frame: list[str] = []
         """Parts of the current frame, sent in one write to save packets."""
 
@@ -154,8 +156,18 @@ class SafeLinuxDriver(LinuxDriver):
                 return
             data = "".join(self._frame)
             self._frame.clear()
-        if not self.tty.gone.is_set():
+        if not self.tty.gone.is_set() and not self._away:
             super().write(data)
+
+    def suspend_application_mode(self) -> None:
+        """Leave the terminal to another program; what is written meanwhile is dropped."""
+        super().suspend_application_mode()
+        self._away = True
+
+    def resume_application_mode(self) -> None:
+        """Take the terminal back."""
+        self._away = False
+        super().resume_application_mode()
 
     def probe(self) -> None:
         """Send bytes that draw nothing, to measure the connection while nothing else is sent."""
@@ -172,7 +184,7 @@ class SafeLinuxDriver(LinuxDriver):
 
     def ask(self) -> None:
         """Ask the terminal to reply when it has drawn all output so far."""
-        if self.input_tty and self._writer_thread is not None and (query := self.round_trip.ask()):
+        if self.input_tty and not self._away and self._writer_thread is not None and (query := self.round_trip.ask()):
             self.write(query)
 
     def start_application_mode(self) -> None:

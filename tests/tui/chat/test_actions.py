@@ -56,7 +56,7 @@ async def test_the_knob_turns_while_tokens_flow() -> None:
     async with program(backend) as run:
         await run.send("Go")
         backend.release(2)
-        await run.pilot.press("alt+b")
+        await run.pilot.press("f12")
         await wait_until(run.pilot, lambda: backend.stream_batch == 8)
         await run.until("batch 8")
         await run.pilot.press("alt+s")

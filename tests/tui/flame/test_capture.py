@@ -82,7 +82,7 @@ async def test_a_program_that_does_not_log_still_shows_its_last_capture() -> Non
         await recording(run)
         await run.pilot.press("f9")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph")
-        await run.pilot.press("escape", "alt+f")
+        await run.pilot.press("escape", "alt+v")
         await run.until("Captures")
         await run.pilot.press("enter")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, FlameScreen), "the flamegraph again")
@@ -91,7 +91,7 @@ async def test_a_program_that_does_not_log_still_shows_its_last_capture() -> Non
 
 async def test_without_captures_the_viewer_says_how_to_make_one() -> None:
     async with program() as run:
-        await run.pilot.press("alt+f")
+        await run.pilot.press("alt+v")
         await run.until_noticed("Record one: F9.")
 
 

@@ -64,8 +64,8 @@ async def test_a_preset_is_renamed_and_deleted(run: Running) -> None:
 
 
 async def test_a_preset_that_comes_with_xchat_is_not_deleted(run: Running) -> None:
-    await replaced(run, "nightly", "")
-    await run.pilot.press(*"quality")
+    await run.pilot.press(*["backspace"] * 7, *"quality")
+    await wait_until(run.pilot, lambda: screen(run).chosen_id == "quality", "it is selected")
     await run.pilot.press("alt+d")
     await run.until_noticed("comes with xchat")
 

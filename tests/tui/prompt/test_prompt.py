@@ -180,3 +180,39 @@ async def test_what_is_typed_while_a_message_is_being_taken_stays(app: PromptHos
         app.prompt.action_send()
         await wait_until(pilot, lambda: app.submitted == ["hi", "§"])
         assert app.prompt.text == ""
+
+
+async def test_words_are_jumped_over_and_deleted_as_in_a_shell_and_changes_are_undone_and_redone(app: PromptHost) -> None:
+    async with app.run_test() as pilot:
+        app.prompt.put("one two three")
+        await pilot.press("alt+b", "ctrl+left", "X")
+        assert app.prompt.text == "one Xtwo three"
+        await pilot.press("alt+f", "alt+d", "ctrl+w")
+        assert app.prompt.text == "one "
+        for _ in range(9):
+            await pilot.press("ctrl+underscore")
+        assert app.prompt.text == ""
+        for _ in range(9):
+            await pilot.press("alt+slash")
+        assert app.prompt.text == "one "
+
+
+async def test_one_key_clears_all_lines_and_undo_brings_them_back(app: PromptHost) -> None:
+    async with app.run_test() as pilot:
+        await pilot.press(*"ab", "ctrl+j", *"cd", "ctrl+u")
+        assert app.prompt.text == ""
+        await pilot.press("ctrl+underscore")
+        assert app.prompt.text == "ab\ncd"
+
+
+async def test_what_history_replaced_is_brought_back_by_undo_but_what_was_sent_is_not(app: PromptHost) -> None:
+    async with app.run_test() as pilot:
+        app.prompt.put("sent")
+        app.prompt.action_send()
+        await wait_until(pilot, lambda: app.submitted == ["sent"])
+        await pilot.press("ctrl+underscore")
+        assert app.prompt.text == ""
+        await pilot.press(*"new", "up")
+        assert app.prompt.text == "sent"
+        await pilot.press("ctrl+underscore")
+        assert app.prompt.text == "new"

@@ -1,0 +1,58 @@
+"""The file of unsent messages, one for each session: readable by its owner only. All of it blocks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from engine import paths
+from engine.atomic_write import write_atomically
+
+KEPT = 200
+"""Older drafts are forgotten."""
+LONGEST = 1_000_000
+"""Longer drafts are not written, in characters."""
+NEW = "new"
+"""Stands for a session that has no number yet."""
+
+
+def drafts_path() -> Path:
+    """The file of this person."""
+    return paths.state_dir() / "drafts.json"
+
+
+def read_drafts(path: Path) -> dict[str, str]:
+    """The drafts by session, the newest last; none when the file is missing or can't be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.MsgspecError, RecursionError):
+        return {}
+
+
+def write_drafts(path: Path, changes: Mapping[str, str]) -> None:
+    """Change the drafts of some sessions; an empty one is removed.
+
+    Raises:
+        OSError: The file can't be replaced.
+    """
+    drafts = read_drafts(path)
+    for session, text in changes.items():
+        drafts.pop(session, None)
+        if text.strip() and len(text) <= LONGEST:
+            drafts[session] = text
+    write_atomically(path, msgspec.json.encode(dict(list(drafts.items())[-KEPT:])))
+
+
+def forget_drafts(path: Path, session_ids: Iterable[int]) -> None:
+    """Remove the drafts of deleted sessions.
+
+    Raises:
+        OSError: The file can't be replaced.
+    """
+    gone = dict.fromkeys(map(str, session_ids), "")
+    if gone.keys() & read_drafts(path).keys():
+        with contextlib.suppress(FileNotFoundError):
+            write_drafts(path, gone)

@@ -1,0 +1,73 @@
+"""What is not sent yet belongs to its session and outlives the program; what was sent is found again."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from engine.drafts import KEPT, drafts_path, forget_drafts, read_drafts, write_drafts
+from tests.tui.host import wait_until
+from tests.tui.program import program
+
+
+async def test_each_session_has_its_draft_also_after_a_restart(tmp_path: Path) -> None:
+    database = tmp_path / "xchat.db"
+    async with program(database=database) as run:
+        await run.send("First question")
+        await run.answered()
+        await wait_until(run.pilot, lambda: run.session.session_id == 1, "the session has a number")
+        run.chat.prompt.put("draft of the first")
+        run.session.new_session()
+        await wait_until(run.pilot, lambda: run.chat.prompt.text == "", "a new session begins empty")
+        run.chat.prompt.put("draft of the new one\nin two lines")
+        await run.session.resume(1)
+        await wait_until(run.pilot, lambda: run.chat.prompt.text == "draft of the first", "its draft is back")
+    assert stat.S_IMODE(drafts_path().stat().st_mode) == 0o600
+    async with program(database=database) as run:
+        await wait_until(run.pilot, lambda: run.chat.prompt.text == "draft of the new one\nin two lines", "it outlives the program")
+        await run.session.resume(1)
+        await wait_until(run.pilot, lambda: run.chat.prompt.text == "draft of the first", "so does that of a saved session")
+        await run.send("Sent now")
+        await run.answered()
+    assert read_drafts(drafts_path()) == {"new": "draft of the new one\nin two lines"}
+
+
+async def test_a_draft_is_written_while_one_types_and_not_without_a_log() -> None:
+    async with program() as run:
+        await run.pilot.press(*"hi")
+        await wait_until(run.pilot, lambda: read_drafts(drafts_path()) == {"new": "hi"}, "written after a moment")
+    drafts_path().unlink()
+    async with program(log=False) as run:
+        await run.pilot.press(*"secret")
+        await run.pilot.pause()
+    assert not drafts_path().exists()
+
+
+async def test_another_version_of_a_message_is_not_a_draft() -> None:
+    async with program() as run:
+        await run.send("Question")
+        await run.answered()
+        await run.pilot.press("alt+e")
+        await wait_until(run.pilot, lambda: run.chat.prompt.text == "Question", "it is edited")
+    assert read_drafts(drafts_path()) == {}
+
+
+async def test_a_sent_message_is_found_by_its_words() -> None:
+    async with program(size=(80, 24)) as run:
+        for text in ("What is a KV cache?", "And a token?"):
+            await run.send(text)
+            await run.answered()
+        await run.pilot.press("alt+h", *"kv")
+        await run.until("Messages you sent")
+        await run.pilot.press("enter")
+        await wait_until(run.pilot, lambda: run.chat.prompt.text == "What is a KV cache?", "it is in the prompt")
+
+
+def test_a_deleted_session_takes_its_draft_along_and_a_damaged_file_is_only_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "drafts.json"
+    write_drafts(path, {"1": "a", "2": "b", "3": " "})
+    forget_drafts(path, [1, 7])
+    assert read_drafts(path) == {"2": "b"}
+    path.write_text('{"1": [')
+    write_drafts(path, {str(number): "x" for number in range(2 * KEPT)})
+    assert list(read_drafts(path)) == [str(number) for number in range(KEPT, 2 * KEPT)]

@@ -1,0 +1,95 @@
+"""Drafting: unsent messages kept for each session, the user's editor, and the search through what was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.timer import Timer
+
+from engine.drafts import drafts_path
+from engine.errors import UsageError
+from engine.events import Event, SessionOpened, TurnFinished
+from engine.paths import state_dir
+from engine.text import one_line
+from tui.chat.context import ChatContext
+from tui.prompt.drafts import Drafts
+from tui.prompt.prompt import as_input
+
+WRITE_S = 1.0
+"""How long typing goes on before the draft is written."""
+SHOWN = 2000
+"""Characters of a sent message that the list shows and searches."""
+
+
+class DraftingController:
+    """Keeps what is in the prompt, and offers ways to write it."""
+
+    def __init__(self, context: ChatContext, *, editing: Callable[[], bool]) -> None:
+        """`editing` returns whether the prompt holds another version of a sent message, which is no draft."""
+        self._context = context
+        self._editing = editing
+        self._drafts = Drafts(drafts_path() if context.program.options.log else None)
+        self._timer: Timer | None = None
+
+    def begin(self) -> None:
+        """Bring back the draft of the session that the program starts with, unless something is typed already."""
+        draft = self._drafts.open(self._context.live().session_id)
+        if draft and not self._context.prompt.text:
+            self._context.prompt.start(draft)
+
+    def on_event(self, event: Event) -> None:
+        """Handle an event of the session: each has its own draft."""
+        session = self._context.live()
+        if isinstance(event, SessionOpened):
+            self.keep()
+            self._context.prompt.start(self._drafts.open(session.session_id))
+        elif isinstance(event, TurnFinished):
+            self._drafts.belongs_to(session.session_id)
+
+    def changed(self) -> None:
+        """Write the draft after a moment."""
+        if self._timer is None:
+            self._timer = self._context.screen.set_timer(WRITE_S, self.keep)
+
+    def keep(self) -> None:
+        """Keep the draft now."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        if not self._editing():
+            self._drafts.keep(self._context.prompt.whole)
+
+    def close(self) -> None:
+        """Keep the draft, and wait until it is written."""
+        self.keep()
+        self._drafts.close()
+
+    # Actions
+
+    async def open_editor(self) -> None:
+        """Edit the text of the prompt in the user's editor."""
+        from tui.terminal.editor import edit_text
+
+        context = self._context
+        app = context.screen.app
+        if app.is_headless:
+            raise UsageError("There is no terminal for an editor here")
+        self.keep()
+        context.prompt.put(as_input(await edit_text(app.suspend, context.prompt.whole, state_dir())))
+        context.prompt.focus()
+
+    def search_history(self) -> None:
+        """Pick one of the messages that were sent, and put it into the prompt."""
+        from tui.dialogs.picker import PickOne
+
+        context = self._context
+
+        def take(chosen: str | None) -> None:
+            if chosen is not None:
+                context.prompt.put(chosen)
+                context.prompt.focus()
+
+        rows = [(text, one_line(text[:SHOWN])) for text in context.prompt.sent_before()]
+        if not rows:
+            raise UsageError("No message was sent yet")
+        context.open(PickOne("Messages you sent", rows, subtitle="Enter puts one into the prompt"), take)
