@@ -288,7 +288,7 @@ def test_the_editor_has_the_terminal_and_what_it_saves_is_in_the_prompt(
     program.type("\x1bw")
     program.wait_for("EDITING draft")
     program.type("and more\r")
-    program.wait_for("draft and more")
+    program.wait_for(lambda text: "draft and more" in text and "EDITING" not in text)
     mode, _, name = (tmp_path / "seen").read_text().strip().partition(" ")
     assert (mode, Path(name).exists()) == ("600", False)
     program.type("\x1bw")

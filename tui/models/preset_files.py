@@ -89,7 +89,8 @@ class PresetFiles:
         many = len(names) > 1
         title = f"Replace preset{'s' if many else ''} {', '.join(names)}?"
         detail = "There are presets of these names already." if many else "There is a preset of that name already."
-        return bool(await self._app.push_screen_wait(Confirm(title, detail, yes="Replace")))
+        sure: bool | None = await self._app.push_screen_wait(Confirm(title, detail, yes="Replace"))
+        return bool(sure)
 
     async def edit(self, name: str) -> None:
         """Edit a preset's file; each change is saved at once, and applies at once to the preset in use."""
