@@ -137,7 +137,6 @@ class PoolNow:
     """Answers at once, and the KV cache that they share."""
 
     parallel: int
-    """Most answers at once."""
     running: int = 0
     prefilling: int = 0
     waiting: int = 0
@@ -151,9 +150,8 @@ class PoolNow:
     """States in RAM, without a place in the KV cache."""
     swaps: int = 0
     step_tokens: float | None = None
-    """Mean number of tokens in a decode call, over the last second; None at rest."""
+    """Mean number of tokens in a decode call over the last second; None at rest, as the speed of all answers together."""
     per_second: float | None = None
-    """Tokens per second of all answers together, over the last second; None at rest."""
     gain: float | None = None
     """Tokens per second of so many answers, as a multiple of those of one; by the measured durations of steps."""
 
@@ -230,8 +228,10 @@ class GenerateRequest:
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     priority: Priority = Priority.INTERACTIVE
+    repeatable: bool = False
+    """Nothing else that the engine does changes the answer."""
     asker: str = ""
-    """Who asks: of two askers in a class, the one with fewer answers under way is next."""
+    """Of two askers in a class, the one with fewer answers under way is next."""
 
 
 @dataclass(frozen=True, slots=True)

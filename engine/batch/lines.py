@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
 from engine.errors import UsageError
 from engine.messages import ChatMessage, ChatPrompt, Prompt, Role, TextPrompt
-from engine.presets.preset import SAMPLING, Preset
+from engine.presets.preset import SAMPLING, Preset, Sampling
 from engine.presets.settings import check_value, with_values
 from engine.text import one_line
 
@@ -73,6 +73,7 @@ class _Body(msgspec.Struct):
     stop: str | list[str] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    logit_bias: dict[str, Annotated[float, msgspec.Meta(ge=-100, le=100)]] | None = None
 
 
 class _Line(msgspec.Struct):
@@ -84,7 +85,7 @@ class _Line(msgspec.Struct):
 
 
 _URLS: Final = {"/v1/chat/completions": Shape.CHAT, "/v1/completions": Shape.COMPLETION}
-_SETTINGS: Final = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "seed")
+_SETTINGS: Final = tuple(name for name in Sampling.__struct_fields__ if name != "logit_bias")
 _ONE: Final[Callable[[Any], bool]] = lambda value: value in (None, 1)  # noqa: E731
 _NOTHING: Final[Callable[[Any], bool]] = lambda value: not value  # noqa: E731
 _REFUSED: Final[Mapping[str, Callable[[Any], bool]]] = {
@@ -93,9 +94,6 @@ _REFUSED: Final[Mapping[str, Callable[[Any], bool]]] = {
     "tools": _NOTHING,
     "functions": _NOTHING,
     "logprobs": _NOTHING,
-    "logit_bias": _NOTHING,
-    "presence_penalty": _NOTHING,
-    "frequency_penalty": _NOTHING,
     "suffix": _NOTHING,
     "echo": _NOTHING,
     "response_format": lambda value: value is None or value == {"type": "text"},
@@ -147,14 +145,23 @@ def parse_line(raw: bytes, custom_id: str, form: Form, system: str | None = None
         if not harmless(body.get(name)):
             raise UsageError(f"{name} = {one_line(str(body[name]))[:80]} is not supported")
     asked = _converted(body)
+    settings = _settings(body, asked)
+    stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
+    return BatchLine(ident, custom_id, shape, _prompt(asked, shape, system, settings.get("max_tokens")), settings, stop)
+
+
+def _settings(body: Mapping[str, Any], asked: _Body) -> dict[str, Any]:
+    """The settings that a request changes; raises UsageError for values that can't be."""
     settings = {f"{SAMPLING}.{name}": body[name] for name in _SETTINGS if body.get(name) is not None}
+    if asked.logit_bias:
+        settings[f"{SAMPLING}.logit_bias"] = " ".join(f"{token}{bias:+.6f}" for token, bias in asked.logit_bias.items())
     most = asked.max_completion_tokens if asked.max_completion_tokens is not None else asked.max_tokens
     if most is not None:
         settings["max_tokens"] = most
     for key, value in settings.items():
         check_value(key, value)
-    stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
-    return BatchLine(ident, custom_id, shape, _prompt(asked, shape, system, most), settings, stop)
+    with_values(Preset(), settings)
+    return settings
 
 
 def _prompt(asked: _Body, shape: Shape, system: str | None, max_tokens: int | None) -> Prompt:

@@ -145,6 +145,7 @@ class Runner:
                 submitted_ns=now_ns(),
                 stop=outcome.line.stop,
                 max_tokens=preset.max_tokens,
+                repeatable=preset.repeatable,
                 priority=Priority.BATCH,
                 asker=ASKER,
             )

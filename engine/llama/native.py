@@ -19,6 +19,7 @@ from engine.errors import EngineError
 
 __all__ = [
     "ABORT_IF_SET",
+    "dry_sampler",
     "lib",
     "library_name",
     "library_version",
@@ -123,6 +124,18 @@ def library_version() -> str:
     library = Path(lib._lib._name)
     stat = library.stat()
     return f"{lib.llama_version().decode()}-{stat.st_size}-{stat.st_mtime_ns}"
+
+
+_BREAKERS = (ctypes.c_char_p * 4)(b"\n", b":", b'"', b"*")
+"""Texts at which a repetition ends for DRY; llama.cpp's."""
+
+
+def dry_sampler(vocab: object, multiplier: float, base: float, allowed_length: int, last_n: int) -> lib.llama_sampler_p | None:
+    """A DRY sampler; the bindings' own function takes no array of texts."""
+    make = lib._lib["llama_sampler_init_dry"]
+    make.restype = lib.llama_sampler_p_ctypes
+    make.argtypes = [ctypes.c_void_p, ctypes.c_float, ctypes.c_float, ctypes.c_int32, ctypes.c_int32, ctypes.c_void_p, ctypes.c_size_t]
+    return cast("lib.llama_sampler_p | None", make(vocab, multiplier, base, allowed_length, last_n, _BREAKERS, len(_BREAKERS)))
 
 
 def library_name() -> str:

@@ -6,6 +6,7 @@ A step has a budget of time. Every running answer gets its token; the rest of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from engine.clock import NS_PER_MS, NS_PER_S
@@ -16,6 +17,8 @@ READING_NS: Final = 100 * NS_PER_MS
 """Longest call with running answers; twice as long as without the prompt, where that is more."""
 TILE: Final = 16
 """Rows that the matrix kernels compute together: a call with 12 tokens takes as long as one with 16."""
+ROWS: Final = 4
+"""Rows of the kernels for narrow calls: what a prompt gets of a tile where a whole one takes too long."""
 FIRST_CHUNK: Final = 32
 """Prompt tokens in a call while the speed is unknown."""
 LEAST_CHUNK: Final = 64
@@ -73,7 +76,7 @@ class Speeds:
         self._steps: dict[int, _Mean] = {}
         """Calls with one token per answer, by the number of answers."""
         self._tiles: dict[int, _Mean] = {}
-        """Calls with answers and a piece of prompt in them, by the number of tokens rounded up to whole tiles."""
+        """Calls with answers and a piece of prompt in them, by the number of tokens rounded up to what the kernels compute together."""
         self._calls = 0
 
     def knows(self, answers: int) -> bool:
@@ -93,7 +96,7 @@ class Speeds:
             return
         alone = sequences == 1
         if not alone:
-            _learn(self._tiles, -(-tokens // TILE) * TILE, took_ns, self._calls)
+            _learn(self._tiles, _rounded(tokens), took_ns, self._calls)
         if tokens >= CHUNK_STEP and (alone or not self._prompt_rate):
             own_ns = took_ns if alone else max(took_ns - self.step_ns(sequences - 1), took_ns / 4)
             self._prompt_rate = (tokens - sequences + 1) * NS_PER_S / max(own_ns, 1)
@@ -119,16 +122,19 @@ class Speeds:
         return max(1, min(max(chunk, CHUNK_STEP), room))
 
     def chunk_beside(self, answers: int, room: int) -> int:
-        """Prompt tokens of a call with `answers` next tokens in it: whole tiles, at least the rest of one."""
+        """Prompt tokens of a call with `answers` next tokens in it: whole tiles, or a part of one where that takes too long."""
         fill = TILE - answers % TILE
         if not self._prompt_rate:
             return min(fill, room)
         plain_ns = self.step_ns(answers)
         limit_ns = max(2 * plain_ns, READING_NS)
-        most = min(room, int(self._per_node()))
-        while fill + TILE <= most and self._predicted(answers, plain_ns, answers + fill + TILE) <= limit_ns:
-            fill += TILE
-        return min(fill, room)
+
+        def fits(size: int) -> bool:
+            return self._predicted(answers, plain_ns, answers + size) <= limit_ns
+
+        whole = range(fill, max(fill, min(room, int(self._per_node()))) + 1, TILE)
+        sizes = whole if fits(fill) else range(ROWS - answers % ROWS, fill + 1, ROWS)
+        return min(max(takewhile(fits, sizes), default=sizes[0]), room)
 
     def _predicted(self, answers: int, plain_ns: float, width: int) -> float:
         """Duration of a call that a prompt widens to `width` tokens: as measured lately, else from the next narrower one that was."""
@@ -143,6 +149,12 @@ class Speeds:
         """Prompt tokens that keep each node of the graph below NODE_NS."""
         attention = 1.0 - (1.0 - WIDEST_SHARE) * self._prompt_rate / self._best_prompt_rate
         return self._prompt_rate * NODE_NS / NS_PER_S * self._n_layer / attention
+
+
+def _rounded(tokens: int) -> int:
+    """The number of tokens that takes as long, by the rows of the kernels."""
+    rows = ROWS if tokens <= TILE else TILE
+    return -(-tokens // rows) * rows
 
 
 def _learn(means: dict[int, _Mean], width: int, took_ns: int, call: int) -> None:

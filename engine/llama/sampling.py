@@ -3,67 +3,137 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from engine.errors import EngineError
 from engine.llama.context import Context
-from engine.llama.native import lib
+from engine.llama.native import dry_sampler, lib
 from engine.presets.preset import Sampling
 
 _SEEDS: Final = 4_294_967_295
 """Seeds are below this; the native library takes this one for a random seed."""
 _NEVER: Final = float("-inf")
+_MIROSTAT_M: Final = 100
+"""Tokens from which Mirostat estimates the distribution; llama.cpp's value."""
 
 
 class Sampler:
     """The sampler chain of one turn. For the compute thread only; `close` it.
 
-    The chain begins with top-k, so that the rest works on a few dozen candidates instead of the whole vocabulary.
+    The order is llama.cpp's. Where it changes nothing the chain begins with top-k, so that the rest works on a few dozen candidates
+    instead of the whole vocabulary.
     """
 
     def __init__(self, context: Context, settings: Sampling, recent: Sequence[int]) -> None:
-        """Build a chain; `recent` are the last tokens of the prompt, for a repeat penalty."""
+        """Build a chain; `recent` are the tokens of the prompt, for the penalties.
+
+        Raises EngineError when `logit_bias` has a token that the model does not know.
+        """
         self._context = context
+        self._settings = settings
         self.seed = secrets.randbelow(_SEEDS) if settings.seed is None else settings.seed
-        suppressed = context.model.vocabulary.suppressed
-        penalised = settings.repeat_penalty != 1.0 and settings.repeat_last_n > 0
-        greedy = settings.temperature <= 0.0
+        biases = self._biases()
         self._chain: lib.llama_sampler_p | None = None
-        if greedy and not penalised and not suppressed:
+        greedy = settings.temperature <= 0.0
+        penalties, most_penalised = self._penalties(recent)
+        if greedy and not penalties and not biases:
             return
         self._chain = chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         try:
-            for sampler in self._samplers(settings, suppressed, penalised=penalised, greedy=greedy):
+            for sampler in self._samplers(biases, penalties, most_penalised, greedy=greedy):
                 if not sampler:
                     raise EngineError("The sampler can't be made", hint="Take the default sampling settings.")
                 lib.llama_sampler_chain_add(chain, sampler)
         except EngineError:
             self.close()
             raise
-        if penalised:
-            for token in recent[-settings.repeat_last_n :]:
-                lib.llama_sampler_accept(chain, token)
 
-    def _samplers(self, settings: Sampling, suppressed: Sequence[int], *, penalised: bool, greedy: bool) -> Iterable[lib.llama_sampler_p]:
-        n_vocab = self._context.model.vocabulary.n_vocab
-        if suppressed:
-            biases = (lib.llama_logit_bias * len(suppressed))(*(lib.llama_logit_bias(token, _NEVER) for token in suppressed))
-            yield lib.llama_sampler_init_logit_bias(n_vocab, len(suppressed), biases)
-        if settings.top_k > 0:
-            yield lib.llama_sampler_init_top_k(min(settings.top_k, n_vocab))
-        if penalised:
-            last_n = min(settings.repeat_last_n, self._context.n_ctx)
-            yield lib.llama_sampler_init_penalties(n_vocab, last_n, settings.repeat_penalty, 0.0, 0.0)
+    def _biases(self) -> dict[int, float]:
+        """What is added to logits, by token."""
+        vocabulary = self._context.model.vocabulary
+        biases = self._settings.biases
+        unknown = [token for token in biases if token >= vocabulary.n_vocab]
+        if unknown:
+            raise EngineError(
+                f"logit_bias names token {unknown[0]}, which the model does not have",
+                f"It has {vocabulary.n_vocab:,} tokens",
+                "Correct it.",
+            )
+        never = [*vocabulary.suppressed, *(vocabulary.eog if self._settings.ignore_eos else ())]
+        return biases | dict.fromkeys(never, _NEVER)
+
+    def _penalties(self, recent: Sequence[int]) -> tuple[list[lib.llama_sampler_p | None], int]:
+        """Samplers that change the logits of tokens seen before, and how many tokens they can change."""
+        settings, n_ctx, n_vocab = self._settings, self._context.n_ctx, self._context.model.vocabulary.n_vocab
+        samplers: list[lib.llama_sampler_p | None] = []
+        most = 0
+        factors = (settings.repeat_penalty, settings.frequency_penalty, settings.presence_penalty)
+        if factors != (1.0, 0.0, 0.0) and settings.repeat_last_n > 0:
+            last_n = min(settings.repeat_last_n, n_ctx)
+            samplers.append(lib.llama_sampler_init_penalties(n_vocab, last_n, *factors))
+            most += last_n
+        if settings.dry_multiplier > 0.0 and settings.dry_penalty_last_n != 0:
+            last_n = n_ctx if settings.dry_penalty_last_n < 0 else min(settings.dry_penalty_last_n, n_ctx)
+            vocab = lib.llama_model_get_vocab(self._context.model.pointer)
+            samplers.append(dry_sampler(vocab, settings.dry_multiplier, settings.dry_base, settings.dry_allowed_length, last_n))
+            most += last_n
+        for sampler in filter(None, samplers):
+            for token in recent[-most:]:
+                lib.llama_sampler_accept(sampler, token)
+        return samplers, most
+
+    def _samplers(
+        self, biases: Mapping[int, float], penalties: Sequence[lib.llama_sampler_p | None], most_penalised: int, *, greedy: bool
+    ) -> Iterable[lib.llama_sampler_p | None]:
+        settings, n_vocab = self._settings, self._context.model.vocabulary.n_vocab
+        if biases:
+            entries = (lib.llama_logit_bias * len(biases))(*(lib.llama_logit_bias(token, bias) for token, bias in biases.items()))
+            yield lib.llama_sampler_init_logit_bias(n_vocab, len(biases), entries)
+        # The best k after the penalties are among the best k + n before, when these lower at most n logits and raise none.
+        lowers_only = settings.repeat_penalty >= 1.0 and settings.frequency_penalty >= 0.0 and settings.presence_penalty >= 0.0
+        k = min(settings.top_k, n_vocab) if settings.top_k and not settings.mirostat else 0
+        first = min(k + most_penalised, n_vocab) if k and lowers_only and settings.top_n_sigma <= 0.0 else 0
+        if first:
+            yield lib.llama_sampler_init_top_k(first)
+        yield from penalties
         if greedy:
             yield lib.llama_sampler_init_greedy()
             return
+        if settings.mirostat:
+            yield lib.llama_sampler_init_temp(settings.temperature)
+            tau, eta = settings.mirostat_tau, settings.mirostat_eta
+            yield (
+                lib.llama_sampler_init_mirostat(n_vocab, self.seed, tau, eta, _MIROSTAT_M)
+                if settings.mirostat == 1
+                else lib.llama_sampler_init_mirostat_v2(self.seed, tau, eta)
+            )
+            return
+        if settings.top_n_sigma > 0.0:
+            yield lib.llama_sampler_init_top_n_sigma(settings.top_n_sigma)
+        if k and k != first:
+            yield lib.llama_sampler_init_top_k(k)
+        yield from self._choosing()
+
+    def _choosing(self) -> Iterable[lib.llama_sampler_p]:
+        """What chooses among the candidates that are left."""
+        settings = self._settings
+        if settings.typical_p < 1.0:
+            yield lib.llama_sampler_init_typical(settings.typical_p, 1)
         if settings.top_p < 1.0:
             yield lib.llama_sampler_init_top_p(settings.top_p, 1)
         if settings.min_p > 0.0:
             yield lib.llama_sampler_init_min_p(settings.min_p, 1)
-        yield lib.llama_sampler_init_temp(settings.temperature)
-        yield lib.llama_sampler_init_dist(self.seed)
+        if settings.xtc_probability > 0.0:
+            yield lib.llama_sampler_init_xtc(settings.xtc_probability, settings.xtc_threshold, 1, self.seed)
+        if settings.dynatemp_range > 0.0:
+            yield lib.llama_sampler_init_temp_ext(settings.temperature, settings.dynatemp_range, settings.dynatemp_exponent)
+        else:
+            yield lib.llama_sampler_init_temp(settings.temperature)
+        if settings.adaptive_target >= 0.0:
+            yield lib.llama_sampler_init_adaptive_p(settings.adaptive_target, settings.adaptive_decay, self.seed)
+        else:
+            yield lib.llama_sampler_init_dist(self.seed)
 
     def sample(self, row: int) -> int:
         """The next token after batch index `row` of the last decode call, which must have succeeded."""

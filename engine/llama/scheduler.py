@@ -20,7 +20,7 @@ from engine.host.contention import RunQueueWait
 from engine.llama.context import ABORTED, DECODED, NO_ROOM, Context
 from engine.llama.generation import Turn
 from engine.llama.kv import SequenceCache, common_prefix
-from engine.llama.planning import Part, Speeds, Work, plan
+from engine.llama.planning import FIRST_CHUNK, Part, Speeds, Work, plan
 from engine.llama.pool.seats import LEAST_LENT, Seat, Seats
 from engine.llama.pool.tally import Tally
 from engine.llama.thread_counts import ContextThreads
@@ -59,6 +59,8 @@ class Scheduler:
         self._speeds = Speeds(context.model.file.facts.n_layer)
         self.tally = Tally(context.n_seq, self.seats, self._speeds)
         self._waits = RunQueueWait(process_ns=time.process_time_ns)
+        self._apart = 0
+        """Calls made while an answer is repeatable."""
         self._admission_due = False
         """A sequence, room or a beginning to lend may have become free for a turn that waits."""
         self._admitted_ns = 0
@@ -115,12 +117,32 @@ class Scheduler:
 
     def plan(self) -> list[Part]:
         """The parts of the next decode call; empty when there is no turn to run."""
-        works = []
-        for seat in self._next_seats():
-            turn = seat.owner
-            assert turn is not None
-            works.append(Work(seat.seq, len(seat.cache.tokens), turn.tokens, turn.marks))
-        return plan(works, self._speeds, self._context.n_batch)
+        seats = self._next_seats()
+        if any(seat.owner is not None and seat.owner.request.repeatable for seat in seats):
+            return self._plan_apart(seats)
+        return plan(self._works(seats), self._speeds, self._context.n_batch)
+
+    @staticmethod
+    def _works(seats: Sequence[Seat]) -> list[Work]:
+        return [Work(seat.seq, len(seat.cache.tokens), turn.tokens, turn.marks) for seat in seats if (turn := seat.owner) is not None]
+
+    def _plan_apart(self, seats: Sequence[Seat]) -> list[Part]:
+        """The next call where an answer is to be repeatable: it gets steps of its own, in turns with all others together.
+
+        The logits depend on the number of tokens in a call, so its prompt is evaluated in pieces of one size.
+        """
+        apart = [seat for seat in seats if seat.owner is not None and seat.owner.request.repeatable]
+        others = [seat for seat in seats if seat not in apart]
+        groups = [*([seat] for seat in apart), *([others] if others else [])]
+        self._apart += 1
+        group = groups[self._apart % len(groups)]
+        if group is others:
+            return plan(self._works(others), self._speeds, self._context.n_batch)
+        seat = group[0]
+        assert seat.owner is not None
+        held, tokens = len(seat.cache.tokens), seat.owner.tokens
+        end = min(held + FIRST_CHUNK, len(tokens))
+        return [Part(seat.seq, held, tokens[held:end], wants_logits=end == len(tokens))]
 
     def apply(self, parts: Sequence[Part]) -> None:
         """Make the decode call, and sample where a turn's tokens are all evaluated."""
@@ -242,7 +264,7 @@ class Scheduler:
 
     def _soon_lent(self, turn: Turn) -> bool:
         """Whether a longer beginning of this prompt is being prefilled by another turn; a checkpoint is made there where one is needed."""
-        if not self.seats.lends:
+        if not self.seats.lends or turn.request.repeatable:
             return False
         held = self.seats.reusable(turn.tokens)
         for seat in self.seats.all:
@@ -265,6 +287,8 @@ class Scheduler:
             return False
         seat.owner = turn
         self._waiting.remove(turn)
+        if turn.request.repeatable and first_time:
+            seat.cache.clear()  # what is reused was computed in calls of other widths
         reuse = seat.cache.reuse(turn.tokens)
         if first_time:
             if seat.cache.uses_checkpoints:

@@ -6,6 +6,7 @@ The flags of the command line, their help, the prices of switches, imports of ot
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,9 @@ Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)] | Auto
 
 AUTO_STREAM_BATCH: Final = 4
 """First value of `stream_batch = auto`; the screen measures and chooses a better one."""
+
+_BIAS: Final = re.compile(r"(\d{1,9})[=:]?([+-](?:inf|\d{1,6}(?:\.\d{1,6})?))(?=[\s,]|$)")
+"""A token id and what is added to its logit."""
 
 SAMPLING: Final = "sampling"
 """The table of a preset that holds the sampling settings."""
@@ -97,12 +101,92 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         float, msgspec.Meta(gt=0.0, le=10.0), Setting("divide the logits of recent tokens by this, 1 is off", Cost.HOT, "--repeat-penalty")
     ] = 1.0
     repeat_last_n: Annotated[
-        int, msgspec.Meta(ge=0, le=1_000_000), Setting("recent tokens that the penalty applies to", Cost.HOT, "--repeat-last-n")
+        int, msgspec.Meta(ge=0, le=1_000_000), Setting("recent tokens that the penalties apply to", Cost.HOT, "--repeat-last-n")
     ] = 64
+    presence_penalty: Annotated[
+        float,
+        msgspec.Meta(ge=-2.0, le=2.0),
+        Setting("subtract this from the logits of recent tokens, 0 is off", Cost.HOT, "--presence-penalty"),
+    ] = 0.0
+    frequency_penalty: Annotated[
+        float,
+        msgspec.Meta(ge=-2.0, le=2.0),
+        Setting("subtract this from the logits of recent tokens for each time they occur, 0 is off", Cost.HOT, "--frequency-penalty"),
+    ] = 0.0
+    dry_multiplier: Annotated[
+        float, msgspec.Meta(ge=0.0, le=100.0), Setting("penalty on continuing a repetition (DRY), 0 is off", Cost.HOT, "--dry-multiplier")
+    ] = 0.0
+    dry_base: Annotated[
+        float, msgspec.Meta(ge=1.0, le=100.0), Setting("growth of the DRY penalty with each repeated token", Cost.HOT, "--dry-base")
+    ] = 1.75
+    dry_allowed_length: Annotated[
+        int, msgspec.Meta(ge=1, le=10_000), Setting("longest repetition without a DRY penalty", Cost.HOT, "--dry-allowed-length")
+    ] = 2
+    dry_penalty_last_n: Annotated[
+        int, msgspec.Meta(ge=-1, le=1_000_000), Setting("recent tokens that DRY compares, -1 all", Cost.HOT, "--dry-penalty-last-n")
+    ] = -1
+    typical_p: Annotated[
+        float,
+        msgspec.Meta(gt=0.0, le=1.0),
+        Setting("keep the tokens of the most typical information up to this probability, 1 keeps all", Cost.HOT, "--typical"),
+    ] = 1.0
+    top_n_sigma: Annotated[
+        float,
+        msgspec.Meta(ge=-1.0, le=100.0),
+        Setting("keep tokens within so many standard deviations of the largest logit, -1 is off", Cost.HOT, "--top-nsigma"),
+    ] = -1.0
+    xtc_probability: Annotated[
+        float, msgspec.Meta(ge=0.0, le=1.0), Setting("chance of removing the most likely tokens (XTC)", Cost.HOT, "--xtc-probability")
+    ] = 0.0
+    xtc_threshold: Annotated[
+        float, msgspec.Meta(ge=0.0, le=1.0), Setting("least probability of a token that XTC removes", Cost.HOT, "--xtc-threshold")
+    ] = 0.1
+    dynatemp_range: Annotated[
+        float,
+        msgspec.Meta(ge=0.0, le=10.0),
+        Setting("temperature moves by this with the entropy of the tokens, 0 is off", Cost.HOT, "--dynatemp-range"),
+    ] = 0.0
+    dynatemp_exponent: Annotated[
+        float, msgspec.Meta(gt=0.0, le=10.0), Setting("how the temperature follows the entropy", Cost.HOT, "--dynatemp-exp")
+    ] = 1.0
+    mirostat: Annotated[
+        int, msgspec.Meta(ge=0, le=2), Setting("Mirostat version instead of the other ways to choose, 0 is off", Cost.HOT, "--mirostat")
+    ] = 0
+    mirostat_tau: Annotated[
+        float, msgspec.Meta(ge=0.0, le=100.0), Setting("surprise that Mirostat aims at", Cost.HOT, "--mirostat-ent")
+    ] = 5.0
+    mirostat_eta: Annotated[float, msgspec.Meta(ge=0.0, le=1.0), Setting("learning rate of Mirostat", Cost.HOT, "--mirostat-lr")] = 0.1
+    adaptive_target: Annotated[
+        float,
+        msgspec.Meta(ge=-1.0, le=1.0),
+        Setting("probability that chosen tokens have on average (adaptive-p), below 0 is off", Cost.HOT, "--adaptive-target"),
+    ] = -1.0
+    adaptive_decay: Annotated[
+        float, msgspec.Meta(ge=0.0, le=0.99), Setting("memory of adaptive-p, higher is slower", Cost.HOT, "--adaptive-decay")
+    ] = 0.9
+    logit_bias: Annotated[str | None, Setting("added to the logits of tokens, such as 15043+1 29871-inf", Cost.HOT, "-l --logit-bias")] = (
+        None
+    )
+    ignore_eos: Annotated[bool, Setting("never end the answer by the model's own end", Cost.HOT, "--ignore-eos")] = False
     seed: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=4_294_967_294)] | None,
-        Setting("the same seed gives the same answer, none draws one for each turn", Cost.HOT, "-s --seed", default_words="-1"),
+        Setting(
+            "the same seed gives the same answer while nothing else runs, none draws one",
+            Cost.HOT,
+            "-s --seed",
+            default_words="-1",
+        ),
     ] = None
+
+    @property
+    def biases(self) -> dict[int, float]:
+        """What `logit_bias` adds, by token id."""
+        return {int(token): float(bias) for token, bias in _BIAS.findall(self.logit_bias or "")}
+
+    def __post_init__(self) -> None:
+        """Refuse a `logit_bias` that can't be read."""
+        if self.logit_bias is not None and _BIAS.sub("", self.logit_bias).strip(" ,"):
+            raise UsageError(f"logit_bias can't be {self.logit_bias[:80]!r}", "", "Write token ids with their biases: 15043+1 29871-inf")
 
 
 class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -200,6 +284,10 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         str | None, Setting("system prompt of new sessions; none sends no system message", Cost.HOT, "-sys --system-prompt")
     ] = None
     thinking: Annotated[Switch, Setting("switch thinking on or off where the template has a switch", Cost.HOT, "--reasoning")] = "auto"
+    repeatable: Annotated[
+        bool,
+        Setting("the same seed gives the same answer whatever else runs: slower, since nothing is shared or reused", Cost.HOT),
+    ] = False
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:

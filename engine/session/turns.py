@@ -101,6 +101,7 @@ class Turns:
                 on_event=self.arrive,
                 submitted_ns=turn.submitted_ns,
                 max_tokens=preset.max_tokens,
+                repeatable=preset.repeatable,
             )
         )
         return answer.id

@@ -108,6 +108,7 @@ class Driver:
         max_tokens: int | None = None,
         priority: Priority = Priority.INTERACTIVE,
         asker: str = "",
+        repeatable: bool = False,
         on_event: Callable[[BackendEvent], None] | None = None,
     ) -> Conversation:
         """Submit a turn; `on_event` sees each event first, on the compute thread."""
@@ -130,6 +131,7 @@ class Driver:
                 max_tokens=max_tokens,
                 priority=priority,
                 asker=asker,
+                repeatable=repeatable,
             )
         )
         return conversation

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.llama.planning import CALL_NS, CURVE_CALLS, FIRST_CHUNK, READING_NS, TILE, Part, Speeds, Work, plan
+from engine.llama.planning import CALL_NS, CURVE_CALLS, FIRST_CHUNK, READING_NS, ROWS, TILE, Part, Speeds, Work, plan
 
 MS = 1_000_000
 N_BATCH = 512
@@ -94,9 +94,16 @@ def test_the_curve_has_the_duration_of_each_number_of_answers() -> None:
     assert 30 * MS == known.step_ns(2) < known.step_ns(3) < known.step_ns(4)
 
 
-def test_a_slow_model_goes_on_with_its_prompt_by_the_rest_of_a_tile() -> None:
+def test_a_slow_model_goes_on_with_its_prompt_by_a_few_rows() -> None:
     known = speeds(token_ms=100.0, step_ms=120.0)
-    assert sizes(plan([answer(0), answer(1), prompt(2)], known, N_BATCH)) == {0: 1, 1: 1, 2: TILE - 2}
+    assert sizes(plan([answer(0), answer(1), prompt(2)], known, N_BATCH)) == {0: 1, 1: 1, 2: ROWS - 2}
+    known = speeds(token_ms=9.0, step_ms=47.0, answers=4)
+    assert beside(4, known) == 8, "a whole tile would take 155 ms"
+    known.measured(8, 5, 60 * MS)
+    assert beside(4, known) == 12, "it took less than that"
+    known.measured(12, 5, 75 * MS)
+    known.measured(16, 5, 90 * MS)
+    assert beside(4, known) == 16
     assert sizes(plan([answer(0), prompt(1)], Speeds(1), N_BATCH)) == {0: 1, 1: TILE - 1}
 
 

@@ -23,6 +23,10 @@ OTHER: dict[str, object] = {
     "max_tokens": 9,
     "system": "Be brief.",
     "thinking": "on",
-    **{f"{SAMPLING}.{field}": 1 if field != "repeat_penalty" else 1.5 for field in Sampling.__struct_fields__},
+    "repeatable": True,
+    **{f"{SAMPLING}.{field}": 1 for field in Sampling.__struct_fields__},
+    **{f"{SAMPLING}.{field}": 0.5 for field in ("repeat_penalty", "typical_p", "dynatemp_exponent", "adaptive_decay")},
+    f"{SAMPLING}.logit_bias": "5+1",
+    f"{SAMPLING}.ignore_eos": True,
 }
 """A value that is not the default, by key; a new setting needs one more."""
