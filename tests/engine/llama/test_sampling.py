@@ -29,7 +29,14 @@ def dense(load: Load, driver: Driver) -> Driver:
 
 
 def test_the_default_order_is_unchanged_by_settings_that_are_off(dense: Driver) -> None:
-    off = {"presence_penalty": 0.0, "dry_multiplier": 0.0, "xtc_probability": 0.0, "dynatemp_range": 0.0, "logit_bias": None, "mirostat": 0}
+    off: dict[str, Any] = {
+        "presence_penalty": 0.0,
+        "dry_multiplier": 0.0,
+        "xtc_probability": 0.0,
+        "dynatemp_range": 0.0,
+        "logit_bias": None,
+        "mirostat": 0,
+    }
     assert sampled(dense, **HOT) == sampled(dense, **HOT, **off)
 
 
