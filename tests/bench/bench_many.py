@@ -1,6 +1,6 @@
 """Many answers at once: what they cost together, a prompt that arrives beside them, a common beginning, and cells that run out.
 
-    python -m tests.bench.bench_many MODEL.gguf [--parts width,arrival,shared,cells]
+    python -m tests.bench.bench_many MODEL.gguf [--parts width,arrival,shared,stop,cells]
 
 One compute thread, measured by its CPU time, so that neighbours hardly count; read the ratios.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from engine.backend import BackendEvent, GenerationFinished, PrefillProgressed, StopReason, TokensDecoded
-from engine.clock import NS_PER_MS, NS_PER_S
+from engine.clock import NS_PER_MS, NS_PER_S, now_ns
 from engine.llama.backend import LlamaBackend
 from engine.presets.preset import Preset, Sampling
 from tests.bench.bench_decode import prompt_of, say
@@ -154,11 +154,31 @@ def cells(bench: Bench, answers: int, tokens: int, n_ctx: int) -> None:
     say(f"{n_ctx} cells, {answers} answers of {tokens}: {complete} complete, {made} tokens, {swaps} swaps")
 
 
+def stop(bench: Bench, answers: int) -> None:
+    """Time until one answer of several has ended."""
+    bench.width(answers)
+    took = []
+    for _ in range(8):
+        watch = Watch()
+        running = [bench.start([*prompt_of(DEPTH), 40 + seat], 400, watch if seat else None) for seat in range(answers)]
+        for conversation in running:
+            conversation.wait_for(TokensDecoded)
+        for _ in range(3):
+            running[0].wait_for(TokensDecoded)
+        asked = now_ns()
+        bench.backend.stop(running[0].turn)
+        took.append((running[0].finish().finished.at_ns - asked) / NS_PER_MS)
+        bench.backend.stop()
+        for conversation in running[1:]:
+            conversation.finish()
+    say(f"one of {answers} stopped after {statistics.median(took):.1f} ms (most {max(took):.1f}); goal 50")
+
+
 def main() -> int:
     """Measure the parts that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--parts", default="width,arrival,shared,cells")
+    parser.add_argument("--parts", default="width,arrival,shared,stop,cells")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=60)
     parser.add_argument("--common", type=int, default=1000)
@@ -168,6 +188,7 @@ def main() -> int:
         "width": lambda: many(bench, (1, 8, 16), options.tokens, options.rounds),
         "arrival": lambda: arrivals(bench),
         "shared": lambda: shared(bench, 8, options.common),
+        "stop": lambda: stop(bench, 8),
         "cells": lambda: cells(bench, 8, 300, 1024),
     }
     for name in options.parts.split(","):
