@@ -14,7 +14,7 @@ import msgspec
 from engine.backend import EngineInfo, StateKey
 from engine.clock import NS_PER_MS, now_ns
 from engine.errors import EngineError, ModelError
-from engine.host.topology import Room, cpu_features, read_room
+from engine.host.topology import Room, cpu_features, read_room, usable_cpus
 from engine.llama.commands import ModelFiles
 from engine.llama.context import Context
 from engine.llama.files import ModelFile, examine, identity_of, read_ahead
@@ -32,6 +32,7 @@ from engine.presets.preset import Cost, Preset, cost_of_change, kv_layout
 from engine.text import file_name, printable
 from engine.threads.auto import AutoThreads
 from engine.threads.spin_lever import find_lever
+from engine.threads.startable import require_threads
 from engine.threads.wait_policy import WaitPolicy
 
 _READING: Final = 0.8
@@ -200,8 +201,13 @@ class Loader:
         context = Context(
             model, preset, n_seq=self._answers(model.file, preset), threads=threads, threads_batch=threads_batch, log=self._log
         )
-        with auto.computing(threads):
-            context.warm_up()
+        try:
+            require_threads(max(threads, threads_batch) + len(usable_cpus()))
+            with auto.computing(threads):
+                context.warm_up()
+        except BaseException:
+            context.close()
+            raise
         info = EngineInfo(
             model=model.info,
             preset=preset,

@@ -9,6 +9,7 @@ import ctypes
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -79,7 +80,8 @@ def on_native_death(callback: Callable[[str], None]) -> None:
     """Call `callback` with the reason when native code aborts or a C++ exception escapes; it must never return."""
 
     def aborted(message: bytes | None) -> None:
-        callback((message or b"abort").decode(errors="replace").strip())
+        # Without the folders of the machine that built the library: "…/ggml.c:1644: GGML_ASSERT(…) failed".
+        callback(re.sub(r"^\S*/(?=\S+:\d+:)", "", (message or b"abort").decode(errors="replace").strip()))
 
     def terminated() -> None:
         callback(_current_exception())

@@ -217,7 +217,10 @@ class Instruments:
         self._ticked_s = now
         threads = self._threads_now()
         self._sampling = asyncio.ensure_future(asyncio.to_thread(self._sample, self._engine.model.path if self._engine else None))
-        sample = await asyncio.shield(self._sampling)
+        try:
+            sample = await asyncio.shield(self._sampling)
+        except RuntimeError:
+            return  # no more threads can be started
         if threads is not None and threads.threads != self._threads:
             self._threads = threads.threads
             self.meter.limits = await asyncio.to_thread(remembered, threads.threads)

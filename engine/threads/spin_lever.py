@@ -44,9 +44,12 @@ class SpinLever:
             up.set()
             let_go.wait()
 
-        self._let_go = let_go
-        self._holder = threading.Thread(target=hold, name="xchat-idle-team", daemon=True)
-        self._holder.start()
+        holder = threading.Thread(target=hold, name="xchat-idle-team", daemon=True)
+        try:
+            holder.start()
+        except RuntimeError:
+            return  # no more threads can be started: waiting threads go on spinning
+        self._let_go, self._holder = let_go, holder
         up.wait()
 
     def release(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -179,8 +180,10 @@ class WaitPolicy:
             self._apply(None, "other programs compete for the CPUs" if crowded else "no other program competes")
             self._busy_s = 0.0
         if self._guard is None:
-            self._guard = threading.Thread(target=self._watch, name="xchat-wait-guard", daemon=True)
-            self._guard.start()
+            guard = threading.Thread(target=self._watch, name="xchat-wait-guard", daemon=True)
+            with suppress(RuntimeError):  # no more threads can be started: the next call tries again
+                guard.start()
+                self._guard = guard
 
     def _watch(self) -> None:
         """Check the running calls; block while there are none."""
