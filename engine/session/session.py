@@ -246,7 +246,8 @@ class Session:
             self._keep_state()
             await self._states.written()
         await self.library.close(forget_missing=keep_state)
-        await asyncio.to_thread(self.slot.backend.close)
+        with contextlib.suppress(RuntimeError):  # memory allows no more threads
+            await asyncio.to_thread(self.slot.backend.close)
 
     def _open(self, tree: ConversationTree, info: SessionInfo | None) -> None:
         self._keep_state()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from dataclasses import dataclass
 
@@ -19,10 +20,14 @@ class Watchdog:
         timer.daemon = True
         if self._timer is None or seconds < self._timer.interval:
             self.disarm()
-            self._timer = timer
-            timer.start()
+            try:
+                timer.start()
+                self._timer = timer
+            except RuntimeError:  # memory allows no more threads: the default action of the signal ends the process
+                signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def disarm(self) -> None:
         """Cancel the timer."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if self._timer is not None:
             self._timer.cancel()
