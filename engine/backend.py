@@ -145,15 +145,15 @@ class PoolNow:
     """Tokens that the KV cache holds; 0 where each answer has a cache of its own."""
     cells_used: int = 0
     cells_lent: int = 0
-    """Cells that several answers use."""
     saved_bytes: int = 0
-    """States in RAM, without a place in the KV cache."""
     swaps: int = 0
     step_tokens: float | None = None
     """Mean number of tokens in a decode call over the last second; None at rest, as the speed of all answers together."""
     per_second: float | None = None
     gain: float | None = None
     """Tokens per second of so many answers, as a multiple of those of one; by the measured durations of steps."""
+    curve: tuple[tuple[int, float], ...] = ()
+    """Milliseconds of a step by its number of answers, ascending, as measured."""
 
 
 class StateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -74,7 +74,6 @@ class Summary:
     predicted_n: int = 0
     swaps: int = 0
     _ttft_ms: list[float] = field(default_factory=list)
-    _queue_ms: list[float] = field(default_factory=list)
     _total_ms: list[float] = field(default_factory=list)
     _per_second: list[float] = field(default_factory=list)
 
@@ -91,7 +90,6 @@ class Summary:
         self.swaps += end.n_swaps
         if end.timings.ttft_ms is not None:
             self._ttft_ms.append((end.token_ns[0] - end.started_ns) / NS_PER_MS)
-        self._queue_ms.append((end.prefill_start_ns - end.started_ns) / NS_PER_MS)
         self._total_ms.append((end.at_ns - end.prefill_start_ns) / NS_PER_MS)
         if end.timings.predicted_per_second is not None:
             self._per_second.append(end.timings.predicted_per_second)

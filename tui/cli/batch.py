@@ -31,6 +31,7 @@ from engine.session.open import first_model
 from engine.text import one_line, printable
 from tui.cli.output import guarded, write_sequence
 from tui.cli.preset_flags import add_preset_flags, preset_of
+from tui.text.wording import count
 
 WIDTH = 16
 """Answers at once where the preset leaves that open: from a tile of 16 on K-quants gain too."""
@@ -107,6 +108,8 @@ def run(options: argparse.Namespace) -> int:
         skipped = progress.whole - summary.answered - summary.failed
         if skipped:
             sys.stderr.write(f"{skipped:,} answered before\n")
+        if source.bad:
+            sys.stderr.write(f"{count(len(source.bad), 'line')} without an answer: see above\n")
         sys.stderr.write("\n".join(summary.lines(now_ns() - began)) + "\n")
         sys.stdout.write(f"{printable(str(output))}\n")
     return 1 if summary.failed or source.bad else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.metrics.snapshot import Snapshot
 from tui.drawing.rows import UNKNOWN, Role, Row, cells, labelled_bar, level
 from tui.panel.pane import ChartSpec, Density, Pane
-from tui.panel.values import pair, pairs
+from tui.panel.values import own_rows, pair, pairs
 
 
 def _rows(now: Snapshot, width: int, density: Density) -> list[Row]:
@@ -24,6 +24,7 @@ def _rows(now: Snapshot, width: int, density: Density) -> list[Row]:
             pairs(now, width, "cells_lent", "saved_bytes"),
             pairs(now, width, "answers_swaps", "answers_wait_ms"),
             pairs(now, width, "answers_prefilling"),
+            *own_rows(now, width, "answers"),
         ]
     return rows
 

@@ -60,5 +60,6 @@ class Tally:
             swaps=self.swaps,
             step_tokens=sum(tokens for _, tokens, _ in self._steps) / len(self._steps) if turns and self._steps else None,
             per_second=sum(made for _, _, made in list(self._steps)[1:]) * NS_PER_S / span if turns and span else None,
+            curve=tuple((answers, ns / NS_PER_MS) for answers, ns in self._speeds.curve.items()),
             gain=running * self._speeds.step_ns(1) / step_ns if step_ns and self._speeds.knows(running) and self._speeds.knows(1) else None,
         )

@@ -21,6 +21,13 @@ def _each(pool: PoolNow) -> float | None:
     return pool.per_second / pool.running if pool.per_second is not None and pool.running else None
 
 
+def _curve(pool: PoolNow) -> str | None:
+    """Numbers of answers at which something changes: powers of two, and the largest."""
+    last = max((answers for answers, _ in pool.curve), default=0)
+    shown = [f"{answers}: {took:.1f}" for answers, took in pool.curve if answers & (answers - 1) == 0 or answers == last]
+    return ", ".join(shown) or None
+
+
 def _flowing(now: Snapshot) -> float | None:
     return now.pool.per_second if now.pool is not None else None
 
@@ -60,6 +67,10 @@ POOL: tuple[Figure, ...] = (
         panes=("answers",), group="answers",
         formula="Answers x duration of a step of one answer / duration of a step of so many; both as measured on this machine.",
         source=_SOURCE, levers="the number of answers (from 16 on K-quants gain, too), another quant."),
+    Figure("step_curve", "Step by number of answers", label="curve", unit="ms", read=_pool(_curve), panes=("answers",), group="answers",
+        row=True,
+        formula="Moving average of the duration of a decode call that makes one token for each of so many answers.",
+        source="The engine's clock around its decode calls.", levers="threads, another quant, a quieter machine."),
     Figure("cells_used", "KV cache used", label="used", unit="tokens", read=_pool(lambda pool: pool.cells_used),
         panes=("answers",), group="answers", fold="max", column=Column("INTEGER"), metric=Metric("xchat_kv_cells_used"),
         formula="Cells of the KV cache with a token in them; those that several answers share count once.",

@@ -326,7 +326,9 @@ async def test_answers_at_once_have_a_pane_while_there_are_several() -> None:
     app = PanelApp()
     async with app.run_test(size=(200, 60)) as pilot:
         assert "Answers" not in await text(pilot)
-        app.session.meter.pool = PoolNow(8, running=3, waiting=2, cells=8192, cells_used=2048, step_tokens=19.0, per_second=41.0, gain=1.4)
+        app.session.meter.pool = PoolNow(
+            8, running=3, waiting=2, cells=8192, cells_used=2048, step_tokens=19.0, per_second=41.0, gain=1.4, curve=((1, 13.0), (3, 40.0))
+        )
         app.step()
         shown = await text(pilot)
         assert "0 Answers ─" in shown
