@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.backend import PoolNow
 from engine.host.value import Unavailable
 from engine.metrics.figures import BY_ID, FIGURES
 from engine.metrics.figures.figure import Column, Figure, History, Metric, logged_figures
@@ -101,6 +102,13 @@ def test_the_documents_say_what_the_registry_says() -> None:
     document = Path(__file__).parents[3] / "docs" / "figures.md"
     assert document.read_text("utf-8") == reference(), "python -m engine.metrics.figures.reference > docs/figures.md"
     assert columns() in files("engine.store").joinpath("VIEWS.md").read_text("utf-8"), columns()
+
+
+def test_the_curve_of_steps_names_powers_of_two_and_the_largest_number_of_answers() -> None:
+    read = BY_ID["step_curve"].read
+    assert read(replace(EMPTY, pool=PoolNow(8, curve=((1, 13.0), (2, 20.04), (3, 30.0), (5, 44.0))))) == "1: 13.0, 2: 20.0, 5: 44.0"
+    assert read(replace(EMPTY, pool=PoolNow(8))) is None
+    assert isinstance(read(EMPTY), Unavailable)
 
 
 class TestOneMoreFigure:
