@@ -23,6 +23,7 @@ from engine.metrics.side_by_side import Side, side_by_side
 from engine.models.kv_files import KvFolder
 from engine.paths import database_path
 from engine.records import Message, SessionInfo, TurnRecord
+from engine.session.explained import explain
 from engine.session.kv_states import forget_states
 from engine.store.erase import contents_of
 from engine.store.queries.regression import find_regressions
@@ -67,6 +68,8 @@ LAST = "last"
 
 OUTLINE_CHARACTERS = 200
 """Characters of a message in an outline."""
+SLOWEST = 3
+"""Number of turns of which it is said what took their time."""
 TURNS_COMPARED = 20
 """Number of newest turns compared with this host's history; each takes a query."""
 
@@ -293,12 +296,16 @@ async def performance(options: argparse.Namespace) -> int:
         if options.beside is not None:
             write_comparison(one, await side_of(reader, options.beside))
             return 0
+        explained = await explain(reader, one.turns)
         slow = {turn.id: found for turn in one.turns[-TURNS_COMPARED:] if (found := await reader.read(find_regressions, turn))}
     columns = columns_for(shutil.get_terminal_size().columns)
     sys.stdout.write(f"{one.name}\n{heading(columns)}\n")
     sys.stdout.writelines(f"{turn_row(columns, number, turn)}\n" for number, turn in enumerate(one.turns, start=1))
     for number, turn in enumerate(one.turns, start=1):
         sys.stdout.writelines(f"turn {number:,}: {found.sentence}\n" for found in slow.get(turn.id, ()))
+    for each in sorted(explained, key=lambda each: -each.seconds)[:SLOWEST]:
+        number = one.turns.index(each.turn) + 1
+        sys.stdout.writelines(f"turn {number:,}, {each.seconds:.1f} s: {cause.words}\n" for cause in each.causes)
     return 0
 
 

@@ -9,6 +9,8 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from textwrap import wrap
 from typing import Any
 
 import msgspec
@@ -22,16 +24,21 @@ from engine.metrics.report import Report, value_in
 from engine.metrics.roofline import sentence
 from engine.metrics.side_by_side import COMPARED, Side
 from engine.records import SessionInfo, TurnRecord
+from engine.session.explained import slowest_of
 from engine.store.queries.sessions import newest_session
 from engine.store.queries.turns import turns_of
+from engine.text import one_line
 from tui.cli.output import write_json, write_json_text
 from tui.cli.reading import open_reader
+from tui.text.switch_text import made_with
 
 EXAMPLES = """\
 examples:
   xchat stats                        the running xchat, else the last session
   xchat stats --watch                print a line every second
   xchat stats --measure              measure this machine's limits, for the roofline
+  xchat stats --slowest              the turns of today that took longest, and why
+  xchat stats --slowest 2026-11-20
   xchat stats --json | jq .predicted_per_second
 """
 
@@ -44,6 +51,8 @@ LEAST_WIDTH = 9
 """Of a column of --watch."""
 
 UNKNOWN = "-"
+MOST_SLOW = 10
+"""Turns listed by --slowest."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,13 +73,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="THREADS",
         help="measure and save memory bandwidth and compute with this number of threads (default: all cores), for the roofline",
     )
+    parser.add_argument(
+        "--slowest",
+        type=day_of,
+        nargs="?",
+        const=datetime.now().astimezone().date(),
+        metavar="DAY",
+        help="list the turns of a day (today) that took longest: what took their time, what would help, and by how much",
+    )
     parser.set_defaults(run=run)
+
+
+def day_of(text: str) -> date:
+    """Parse a day, for `type=` of a flag."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a day such as 2026-11-20") from error
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the figures of the running program, else of the last session."""
     if options.measure is not None:
         return asyncio.run(measure_host(options.measure, as_json=options.json))
+    if options.slowest is not None:
+        return asyncio.run(slowest(options.slowest, as_json=options.json))
     reports = running()
     if options.watch:
         if not reports:
@@ -80,6 +107,25 @@ def run(options: argparse.Namespace) -> int:
         write_json(reports[0]) if options.json else sys.stdout.write(describe(reports[0]))
         return 0
     return asyncio.run(last_session(as_json=options.json))
+
+
+async def slowest(day: date, *, as_json: bool) -> int:
+    """Print the slowest turns of a day with their causes."""
+    async with open_reader() as reader:
+        found = await slowest_of(reader, day, MOST_SLOW)
+    if as_json:
+        write_json([{"turn": one.turn.id, "session": one.turn.session_id, "seconds": one.seconds, "causes": one.causes} for one in found])
+        return 0
+    if not found:
+        sys.stdout.write(f"No turn began on {day}.\n")
+    for one in found:
+        when = f"{datetime.fromtimestamp(one.turn.started_ms / 1000).astimezone():%H:%M}"
+        made = made_with(one.turn.quant, one.turn.preset, one.turn.threads)
+        sys.stdout.write(
+            f"{when}  {one.seconds:7.1f} s  session {one.turn.session_id}, turn {one.turn.id}: {one_line(one.turn.model)} {made}\n"
+        )
+        sys.stdout.writelines(f"    {line}\n" for cause in one.causes for line in wrap(cause.words, 100, subsequent_indent="  "))
+    return 0
 
 
 async def measure_host(threads: int, *, as_json: bool) -> int:

@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from engine.errors import XchatError
 from engine.metrics.side_by_side import Side
 from engine.records import SessionInfo, TurnRecord
+from engine.session.explained import explain
 from engine.session.library import Library
 from engine.store.export.charts import charts_of
 from engine.store.export.tables import Selection
@@ -41,6 +42,8 @@ from tui.text.wording import count
 
 TURNS_COMPARED = 20
 """Number of newest turns compared with this host's history when the view opens; each takes a query."""
+TURNS_EXPLAINED = 200
+"""Number of newest turns of which the row below says what took their time."""
 CHART_ROWS = 20
 """Least height for the charts."""
 
@@ -54,7 +57,7 @@ class PerformanceScreen(Dialog[None]):
 One row per turn: prompt tokens evaluated and reused, tokens generated, the time to the first one, decode speed, the 99th percentile of
 the gaps between tokens, and the largest memory of the process. `~` marks a turn that was noisy or too short to be judged, whose figures are
 not compared; `▼` one that was clearly slower than this host's own clean turns with the same model, quant and preset. The row below
-shows the reason.
+shows the reason, and what took the time of the turn: reading weights, waiting for a CPU, a prefill, painting; with what would help.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for(Scope.TURNS),
@@ -66,7 +69,7 @@ shows the reason.
         .box { width: 100%; max-width: 100%; height: 100%; max-height: 100%; }
         .line { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
         #titles { color: $muted; }
-        #remark { color: $warning; height: auto; max-height: 2; text-wrap: wrap; }
+        #remark { color: $warning; height: auto; max-height: 4; text-wrap: wrap; }
         OptionList { height: 1fr; scrollbar-gutter: stable; }
         LoggedCharts { height: 1fr; display: none; border-top: solid $rule; }
         &.-charts LoggedCharts { display: block; }
@@ -93,6 +96,8 @@ shows the reason.
         self._turns: tuple[TurnRecord, ...] = ()
         self._charts: tuple[Chart, ...] = ()
         self._columns: tuple[Column, ...] = ()
+        self._causes: dict[int, str] = {}
+        """What took the time of a turn, by its id."""
         self._fallen: dict[int, str] = {}
         """Regressions by turn id, in words."""
 
@@ -125,6 +130,9 @@ shows the reason.
             self._fill()
             self._charts = await reader.read(charts_of, Selection((self._info.id,)))
             self.query_one(LoggedCharts).show(self._charts)
+            explained = await explain(reader, self._turns[-TURNS_EXPLAINED:])
+            self._causes = {one.turn.id: one.causes[0].words for one in explained if one.causes}
+            self._remark_again()
             for turn in self._turns[: -TURNS_COMPARED - 1 : -1]:
                 found = await reader.read(find_regressions, turn)
                 if found:
@@ -164,6 +172,10 @@ shows the reason.
         if self._list.highlighted == place:
             self._remark_on(turn)
 
+    def _remark_again(self) -> None:
+        if self.is_mounted and self._turns and self._list.highlighted is not None:
+            self._remark_on(self._turns[self._list.highlighted])
+
     @on(OptionList.OptionHighlighted)
     def _moved(self, event: OptionList.OptionHighlighted) -> None:
         self._remark_on(self._turns[event.option_index])
@@ -176,7 +188,8 @@ shows the reason.
             remark = f"{one_line(turn.noisy)}. Compared only where there are no quiet turns."
         elif not turn.judged:
             remark = "The turn was too short to be judged and is not compared."
-        self.query_one("#remark", Static).update(remark)
+        lines = [line for line in (self._causes.get(turn.id, ""), remark) if line]
+        self.query_one("#remark", Static).update("\n".join(lines))
 
     # Other screens
 

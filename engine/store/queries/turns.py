@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.records import TurnRecord
@@ -24,6 +25,23 @@ def turns_of(db: sqlite3.Connection, session_id: int) -> tuple[TurnRecord, ...]:
     """All turns of a session, oldest first."""
     rows = db.execute(f"SELECT {', '.join(TURN_COLUMNS)} FROM turns WHERE session_id = ? ORDER BY id", (session_id,))
     return tuple(turn_of(row) for row in rows)
+
+
+def turns_between(db: sqlite3.Connection, begin_ms: int, end_ms: int) -> tuple[TurnRecord, ...]:
+    """All turns that began in this span of Unix time, oldest first."""
+    rows = db.execute(
+        f"SELECT {', '.join(TURN_COLUMNS)} FROM turns WHERE started_ms >= ? AND started_ms < ? ORDER BY id", (begin_ms, end_ms)
+    )
+    return tuple(turn_of(row) for row in rows)
+
+
+def major_faults_of(db: sqlite3.Connection, turn_ids: Sequence[int]) -> dict[int, float]:
+    """Page faults that waited for the disk while each turn ran, as far as they were sampled."""
+    marks = ", ".join("?" * len(turn_ids))
+    rows = db.execute(
+        f"SELECT turn_id, sum(major_faults) FROM samples WHERE turn_id IN ({marks}) AND major_faults > 0 GROUP BY turn_id", tuple(turn_ids)
+    )
+    return dict(rows.fetchall())
 
 
 def variants_of(db: sqlite3.Connection, model: str) -> tuple[Variant, ...]:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
+from datetime import date, datetime, timedelta
 
 import pytest
 
@@ -25,8 +26,8 @@ from tui.cli.output import guarded
 MS = 1_000_000
 
 
-def options(**flags: bool | int) -> argparse.Namespace:
-    return argparse.Namespace(**({"json": False, "watch": False, "measure": None} | flags))
+def options(**flags: bool | int | date) -> argparse.Namespace:
+    return argparse.Namespace(**({"json": False, "watch": False, "measure": None, "slowest": None} | flags))
 
 
 async def served(printed: argparse.Namespace, capsys: pytest.CaptureFixture[str]) -> str:
@@ -116,3 +117,16 @@ def test_the_last_session_is_summed_up_without_its_noisy_turns(capsys: pytest.Ca
     shown = capsys.readouterr().out
     assert "3, 1 noisy; medians over the 2 clean ones follow" in shown
     assert "75.0 tokens/s" in shown
+
+
+def test_the_slowest_turns_of_a_day_are_listed_with_what_took_their_time(capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(saved_session())
+    day = datetime.fromtimestamp(0).astimezone().date()
+    assert stats.run(options(slowest=day)) == 0
+    first, cause, *_ = capsys.readouterr().out.splitlines()
+    assert "6.1 s  session 1, turn 6: fake Q4_K_M · daily · 2 threads" in first
+    assert "Decoding took 82% of the turn, 10.0 tokens/s" in cause
+    assert stats.run(options(slowest=day, json=True)) == 0
+    assert [one["turn"] for one in json.loads(capsys.readouterr().out)] == [6, 2, 4]
+    stats.run(options(slowest=day + timedelta(days=1)))
+    assert "No turn began on 1970-01-02" in capsys.readouterr().out
