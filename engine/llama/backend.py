@@ -196,11 +196,15 @@ class LlamaBackend:
 
     def _ask(self, command: TakeState | PutState | Measure) -> None:
         with self._lock:
-            if self._refusal() is None:
+            refusal = self._refusal()
+            if refusal is None:
                 self._states.add(command)
                 self._commands.put(command)
                 return
-        command.give_up()
+        if isinstance(command, Measure):
+            command.future.set_exception(refusal)
+        else:
+            command.give_up()
 
     def apply_hot(self, preset: Preset) -> None:
         """Apply the hot settings of a preset from the next token on: threads, threads_batch, stream_batch."""
@@ -229,8 +233,12 @@ class LlamaBackend:
 
     def _run(self) -> None:
         """The compute thread."""
-        from engine.llama.compute import Compute
-
+        try:
+            from engine.llama.compute import Compute
+        except Exception as error:  # noqa: BLE001 - the edge of the thread; a library that can't be loaded raises whatever it likes
+            failure = EngineError("The native library can't be loaded", str(error), "Install xchat again with its dependencies.")
+            self._died(error if isinstance(error, XchatError) else failure)
+            return
         self._compute = compute = Compute(
             parallel=self._parallel,
             files=self._files,

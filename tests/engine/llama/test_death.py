@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import EngineError
+from engine.llama.backend import LlamaBackend
+from engine.presets.preset import Preset
+
 pytestmark = pytest.mark.slow
 
 PREAMBLE = """
@@ -128,3 +132,13 @@ def test_the_process_ends_by_itself_after_close(models: Callable[[str], Path]) -
 
 def test_the_process_ends_without_close(models: Callable[[str], Path]) -> None:
     assert run("backend.load(model, SMALL, lambda event: None).result(); print('bye')", models("dense")) == "bye\n"
+
+
+def test_a_library_that_cannot_be_loaded_refuses_everything_with_its_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "engine.llama.compute", None)
+    backend = LlamaBackend(log_path=tmp_path / "log")
+    with pytest.raises(EngineError, match="can't be loaded"):
+        backend.load(tmp_path / "m.gguf", Preset(), lambda _event: None).result(10)
+    with pytest.raises(EngineError, match="can't be loaded"):
+        backend.measure(lambda _bench: None).result(10)
+    backend.close()
