@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from engine.config import Config
-from engine.errors import UsageError
+from engine.errors import UsageError, XchatError
+from engine.guide import builtin
+from engine.host.topology import cpu_features
 from engine.lab.race import Arm, Use
 from engine.llama.measuring.work import Setup
 from engine.model_ref import ModelRef
+from engine.models.check import check_model
+from engine.models.memory import predict
 from engine.presets.folder import PresetFolder
 from engine.presets.preset import SETTINGS, Cost, Preset, value_of
 from engine.presets.settings import difference, parse_assignments, with_text
 from engine.session.open import first_model, model_finder
-from engine.text import one_line
+from engine.text import one_line, printable
 
 CURRENT: Final = "current"
 """The arm that changes nothing."""
+LIBRARY: Final = "lib="
+"""Begins an arm that is measured with another build of the library."""
 MEASURED: Final = frozenset(
     {"model", "quant", "threads", "threads_batch", *(key for key, setting in SETTINGS.items() if setting.cost is Cost.REBUILD)}
 ) | {"mmap", "repack"}
@@ -50,12 +57,29 @@ def arms_of(words: Sequence[str], base: Base) -> list[Arm]:
 def use_of(arms: Sequence[Arm]) -> Use:
     """What to compare where nothing was asked for: what the settings that differ change."""
     first = arms[0].setup
-    if any(arm.setup.ref != first.ref for arm in arms):
+    if any((arm.setup.ref, arm.setup.library) != (first.ref, first.library) for arm in arms):
         return Use.CHAT
     keys = {change.key for arm in arms[1:] for change in difference(first.preset, arm.setup.preset)} & MEASURED
     if keys and keys <= _PREFILL_ONLY:
         return Use.PREFILL
     return Use.DECODE if keys <= {"threads"} else Use.CHAT
+
+
+def memory_of(base: Base) -> Callable[[Setup], int]:
+    """Predicts the memory in bytes that a setup needs with the context window of `base`; 0 where its file can't be read."""
+
+    def needed(setup: Setup) -> int:
+        try:
+            path = builtin.file_of(setup.ref)
+            facts = check_model(path).facts if path is not None else None
+        except XchatError:
+            facts = None
+        if facts is None:
+            return 0
+        preset = msgspec.structs.replace(setup.preset, n_ctx=base.preset.n_ctx)
+        return predict(facts, preset, features=cpu_features()).needed
+
+    return needed
 
 
 def preset_with(base: Base, setup: Setup, description: str) -> Preset:
@@ -68,6 +92,12 @@ def preset_with(base: Base, setup: Setup, description: str) -> Preset:
 def _setup(word: str, base: Base) -> Setup:
     if word == CURRENT:
         return Setup(base.ref, _measured(base.preset))
+    if word.startswith(LIBRARY):
+        folder, comma, changes = word.removeprefix(LIBRARY).partition(",")
+        library = Path(folder).expanduser()
+        if not any(library.glob("libllama.*")):
+            raise UsageError(f"{printable(str(library))} is not a build of llama.cpp", "It has no libllama", "Name the folder that has it.")
+        return replace(_changed(changes, base) if comma else Setup(base.ref, _measured(base.preset)), library=library.resolve())
     if "=" in word and not word.startswith(("/", "~", ".")):
         return _changed(word, base)
     shelf = PresetFolder().load()

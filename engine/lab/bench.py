@@ -49,6 +49,8 @@ class Point:
     work: Work
     figures: ModelFigures | None = None
     samples_ns: list[int] = field(default_factory=list)
+    prompt_ns: list[int] = field(default_factory=list)
+    """The part of each sample that the prompt took."""
     disturbed: list[float | None] = field(default_factory=list)
     skipped: str | None = None
     """Why it can't be measured here."""
@@ -58,7 +60,7 @@ class Point:
     @property
     def speeds(self) -> list[float]:
         """Tokens per second of each repetition."""
-        return [(self.work.n_prompt + self.work.n_gen) * NS_PER_S / max(1, took) for took in self.samples_ns]
+        return [self.work.tokens * NS_PER_S / max(1, took) for took in self.samples_ns]
 
     @property
     def interval(self) -> Interval:
@@ -91,6 +93,7 @@ class Point:
         """Add a repetition."""
         self.measured_ms = self.measured_ms or wall_ms()
         self.samples_ns.append(took.prompt_ns + took.gen_ns)
+        self.prompt_ns.append(took.prompt_ns)
         self.disturbed.append(took.disturbed)
 
     def enough(self, limits: Limits) -> bool:

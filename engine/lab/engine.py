@@ -11,6 +11,7 @@ from engine.errors import XchatError
 from engine.lab.compute_thread import result_of
 from engine.llama.backend import LlamaBackend
 from engine.llama.measuring.work import Interrupted, ModelFigures, Setup, Took, Work
+from engine.model_ref import ModelRef
 
 if TYPE_CHECKING:
     from engine.llama.measuring.workbench import Workbench
@@ -26,8 +27,10 @@ class LabEngine:
     Beside a conversation, a piece of work waits for the answer under way, and an answer waits for the piece of work under way.
     """
 
-    def __init__(self, backend: LlamaBackend) -> None:
+    def __init__(self, backend: LlamaBackend, beside: ModelRef | None = None) -> None:
+        """`beside` is the model of the conversation: when it is no longer loaded, the work ends as by `stop`."""
         self._backend = backend
+        self._beside = beside
         self._waited_ns = 0
         self._stopped = False
 
@@ -35,6 +38,13 @@ class LabEngine:
     def time_ns(self) -> int:
         """The clock without the time in which the engine was busy with answers."""
         return now_ns() - self._waited_ns
+
+    @property
+    def library(self) -> str:
+        """Version and build of the native library, which is loaded by this."""
+        from engine.llama.native import library_name
+
+        return library_name()
 
     def stop(self) -> None:
         """End the work under way, and all later work, with KeyboardInterrupt. Thread-safe."""
@@ -62,6 +72,9 @@ class LabEngine:
 
         def run(bench: Workbench) -> Result:
             self._waited_ns += now_ns() - asked_ns
+            loaded = self._backend.loaded
+            if self._beside is not None and (loaded is None or loaded.model.ref != self._beside):
+                self._stopped = True
             if self._stopped:
                 raise Interrupted
             return job(bench)

@@ -29,6 +29,8 @@ class Grid:
     pairs: Sequence[tuple[int, int]] = ()
     """Prompts that are decoded after, measured together (`-pg`)."""
     n_depth: Sequence[int] = (0,)
+    n_parallel: Sequence[int] = ()
+    """Sequences at once; with any, each work is a prompt and an answer in each of them, as in llama-batched-bench."""
     settings: dict[str, Sequence[object]] = field(default_factory=dict)
     """Values by the name of a setting of presets."""
     same_threads: bool = False
@@ -43,7 +45,7 @@ class Grid:
             UsageError: A value is out of bounds, two contradict each other, or there are too many points.
         """
         points = [
-            (Setup(ref, msgspec.structs.replace(preset, n_ctx=window_of(work))), work)
+            (Setup(ref, msgspec.structs.replace(preset, n_ctx=window_of(work), parallel=work.n_parallel)), work)
             for ref in models
             for preset in self._presets()
             for work in self._works()
@@ -53,13 +55,17 @@ class Grid:
         return tuple(points)
 
     def _works(self) -> Iterator[Work]:
+        if self.n_parallel:
+            sizes = product(self.n_prompt, self.n_gen, self.n_parallel)
+            yield from (Work(prompt, gen, 0, parallel) for prompt, gen, parallel in sizes if (prompt or gen) and parallel)
+            return
         for depth in self.n_depth:
             yield from (Work(count, 0, depth) for count in self.n_prompt if count)
             yield from (Work(0, count, depth) for count in self.n_gen if count)
             yield from (Work(prompt, gen, depth) for prompt, gen in self.pairs if prompt or gen)
 
     def _presets(self) -> Iterator[Preset]:
-        for name, values in self.settings.items():
+        for name, values in {**self.settings, "parallel": self.n_parallel}.items():
             for value in values:
                 check_value(name, value)
         for values in product(*self.settings.values()):
@@ -74,7 +80,7 @@ class Grid:
 
 def window_of(work: Work) -> int:
     """The smallest window, in tokens, that holds a piece of work."""
-    return max(SMALLEST_WINDOW, work.n_prompt + work.n_gen + work.n_depth)
+    return max(SMALLEST_WINDOW, work.tokens + work.n_depth)
 
 
 def numbers(text: str) -> list[int]:

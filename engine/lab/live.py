@@ -13,18 +13,19 @@ from engine.clock import wall_ms
 from engine.config import load_config
 from engine.errors import EngineError, StoreError
 from engine.host.topology import read_topology
-from engine.lab.arms import CURRENT, Base, arms_of, preset_with, use_of
+from engine.lab.arms import CURRENT, Base, arms_of, memory_of, preset_with, use_of
 from engine.lab.engine import LabEngine
-from engine.lab.log import run_of_race, run_of_tuning
+from engine.lab.log import known_gains, run_of_race, run_of_tuning
 from engine.lab.progress import Progress, progress_of
 from engine.lab.race import SECONDS, Use, race
-from engine.lab.tune import MINUTES, stages_of, tune
+from engine.lab.stages import Bounds, stages_of
+from engine.lab.tune import MINUTES, tune
 from engine.lab.wording import race_in_words, race_lines, tuning_in_words, tuning_lines
 from engine.llama.backend import LlamaBackend
 from engine.paths import database_path
 from engine.presets.preset import Preset
 from engine.session.session import Session
-from engine.store.lab_runs import LabRun, save_run
+from engine.store.lab_runs import LabRun, list_runs, save_run
 
 KV_TYPES: Final = ("q8_0",)
 """Types of the KV cache that a search tries."""
@@ -60,7 +61,7 @@ class LiveRun:
         self.base = Base(info.model.ref, session.preset, load_config())
         self._logged, self._library = session.logging, info.library
         self._report = report
-        self._engine = LabEngine(backend)
+        self._engine = LabEngine(backend, self.base.ref)
 
     def stop(self) -> None:
         """End it with what is measured."""
@@ -113,11 +114,21 @@ class LiveRun:
         (today,) = arms_of([CURRENT], self.base)
         stages = list(stages_of(use, today.setup, most_threads=read_topology().most_threads, kv_types=KV_TYPES, quants=()))
         started_ms = wall_ms()
-        result = tune(self._engine, today, use, stages, minutes=minutes, report=self._report)
+        bounds = Bounds(memory_of(self.base), known=known_gains(self._earlier(), self.base.ref, use, today.setup.preset))
+        result = tune(self._engine, today, use, stages, minutes=minutes, bounds=bounds, report=self._report)
         command = shlex.join(["xchat", "tune", "--for", use, "--minutes", f"{minutes:g}", "-m", str(self.base.ref)])
         run = self._log(run_of_tuning(result, self._library, started_ms=started_ms, command=command)) if result.tried else None
         faster = preset_with(self.base, result.best.setup, f"Tuned for {use}, from {self.base.preset.name}") if result.adopted else None
         return Outcome(tuning_in_words(result), tuple(tuning_lines(result)), faster, run)
+
+    def _earlier(self) -> tuple[LabRun, ...]:
+        """The log of runs, where this session is logged."""
+        if not self._logged:
+            return ()
+        try:
+            return list_runs(database_path())
+        except StoreError:
+            return ()
 
     def _log(self, run: LabRun) -> int | None:
         if not self._logged:

@@ -5,24 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.lab.bench import Point
-from engine.lab.race import Race
-from engine.lab.rows import bench_rows, name_of_test
+from engine.lab.ceiling import decode_ceiling
+from engine.lab.endurance import Endurance
+from engine.lab.quality.family import quality_fact
+from engine.lab.race import Race, Use
+from engine.lab.rows import batched_rows, bench_rows, name_of_test
 from engine.lab.statistics import ERROR_RATE, Interval, deviation, student_quantile
 from engine.lab.tune import Tuning
-from engine.lab.wording import race_facts, race_in_words, tuning_facts, tuning_in_words
-from engine.model_ref import short_name
+from engine.lab.wording import race_facts, race_in_words, settings_of, tuning_facts, tuning_in_words
+from engine.model_ref import ModelRef, short_name
+from engine.presets.preset import Preset
 from engine.store.host import Host
 from engine.store.lab_runs import LabRun
 from engine.text import one_line
 
+if TYPE_CHECKING:
+    from engine.lab.quality.run import Arm, Outcome
+
 _SAME_SETTINGS: Final = ("n_threads", "n_batch", "n_ubatch", "type_k", "type_v", "flash_attn", "load_mode", "repack")
 
 
-def run_of_bench(points: Sequence[Point], *, started_ms: int, seconds: float, command: str) -> LabRun | None:
+def run_of_bench(
+    points: Sequence[Point], *, started_ms: int, seconds: float, command: str, endurance: Endurance | None = None
+) -> LabRun | None:
     """The run of a benchmark; None when nothing was measured."""
     measured = [point for point in points if point.figures is not None and point.samples_ns]
     if not measured:
@@ -30,7 +40,14 @@ def run_of_bench(points: Sequence[Point], *, started_ms: int, seconds: float, co
     figures = measured[0].figures
     assert figures is not None
     host = Host.here(figures.library)
-    rows = list(bench_rows(points, host))
+    rows = [
+        dict(row) | {"ceiling_ts": _ceiling(point), "n_parallel": point.work.n_parallel}
+        for point, row in zip(measured, bench_rows(measured, host), strict=True)
+    ]
+    batched = []
+    if any(point.work.n_parallel > 1 for point in measured):
+        batched = [row | {"ceiling_ts": _ceiling(point)} for point, row in zip(measured, batched_rows(measured), strict=True)]
+    remarks = [*(remark for point in measured for remark in point.remarks), *(endurance.remarks if endurance is not None else ())]
     shares = [share for point in measured for share in point.disturbed if share is not None]
     models = list(dict.fromkeys(str(row["model_type"]) for row in rows))
     tests = list(dict.fromkeys(name_of_test(row) for row in rows))
@@ -44,9 +61,18 @@ def run_of_bench(points: Sequence[Point], *, started_ms: int, seconds: float, co
         model=_few(models),
         disturbed=fmean(shares) if shares else None,
         command=command,
-        facts={"rows": [dict(row) for row in rows], "remarks": [remark for point in measured for remark in point.remarks]},
+        facts={"rows": rows, "batched": batched, "remarks": remarks, "endurance": endurance.facts if endurance is not None else []},
         host=host,
     )
+
+
+def _ceiling(point: Point) -> float | None:
+    work, figures = point.work, point.figures
+    if not work.n_gen or figures is None:
+        return None
+    depth = work.n_depth + work.n_prompt + work.n_gen // 2
+    path, preset = Path(figures.filename), point.setup.preset
+    return decode_ceiling(path, preset, threads=figures.threads, depth=depth, sequences=work.n_parallel)
 
 
 def run_of_race(result: Race, library: str, *, started_ms: int, command: str) -> LabRun:
@@ -82,6 +108,67 @@ def run_of_tuning(tuning: Tuning, library: str, *, started_ms: int, command: str
     )
 
 
+def run_of_quality(arms: Sequence[Arm], outcome: Outcome, *, started_ms: int, seconds: float, command: str) -> LabRun | None:
+    """The run of a quality measurement; None when no window was finished."""
+    if not outcome.results:
+        return None
+    base, *others = outcome.results
+    files = {arm.label: arm for arm in arms}
+    plain = {"f16", "f32", "bf16"}
+    facts = [
+        quality_fact(files[one.label].ref, one)
+        for one in outcome.results
+        if {files[one.label].preset.type_k, files[one.label].preset.type_v} <= plain
+    ]
+    return LabRun(
+        started_ms=started_ms,
+        seconds=seconds,
+        kind="quality",
+        title=_few([one.label for one in outcome.results]),
+        verdict="; ".join([f"{base.label}: PPL {base.ppl.value:.3f}", *(f"{one.label}: KLD {one.kld:.4f}" for one in others)]),
+        model=_few([one_line(short_name(arms[0].ref))]),
+        disturbed=None,
+        command=command,
+        facts={"results": outcome.results, "windows": base.windows, "n_ctx": outcome.n_ctx, "quality": facts, "remarks": []},
+        host=Host.here(),
+    )
+
+
+def run_of_family(name: str, facts: dict[str, Any], library: str, *, started_ms: int, seconds: float, command: str) -> LabRun:
+    """The run of a comparison of quants."""
+    front = [one["name"] for one in facts["family"] if one["pareto"]]
+    verdict = f"No other quant is faster and nearer to the best than: {', '.join(front)}." if front else "The quality was not measured."
+    return LabRun(
+        started_ms=started_ms,
+        seconds=seconds,
+        kind="family",
+        title=_few([one["name"] for one in facts["family"]]),
+        verdict=verdict,
+        model=name,
+        disturbed=None,
+        command=command,
+        facts=facts,
+        host=Host.here(library),
+    )
+
+
+def known_gains(runs: Sequence[LabRun], ref: ModelRef, use: Use, today: Preset) -> dict[tuple[str, str], float]:
+    """What earlier searches of a model on this machine, from the same settings for the same use, found: gains by stage and candidate.
+
+    The newest counts; another kernel, library or number of CPUs makes it unknown.
+    """
+    here = Host.here()
+    found: dict[tuple[str, str], float] = {}
+    for run in runs:
+        facts = run.facts
+        same = (run.kind, facts.get("model"), facts.get("use"), facts.get("today")) == ("tune", str(ref), use, settings_of(today))
+        if same and (run.host.name, run.host.kernel, run.host.cores) == (here.name, here.kernel, here.cores):
+            for tried in facts["tried"]:
+                if tried["gain"] is not None:
+                    found.setdefault((tried["stage"], tried["name"]), tried["gain"])
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
     """One row that two benchmarks have in common."""
@@ -108,6 +195,19 @@ def compare_runs(before: LabRun, after: LabRun) -> tuple[Compared, ...]:
     )
 
 
+def differences(before: LabRun, after: LabRun) -> list[tuple[str, str, str]]:
+    """What differs between the machines and versions of two runs: its name, before, after."""
+    one, other = before.host, after.host
+    pairs = (
+        ("machine", one.name, other.name),
+        ("CPU", one.cpu, other.cpu),
+        ("kernel", one.kernel, other.kernel),
+        ("xchat", one.xchat_version, other.xchat_version),
+        ("llama.cpp", one.llama_cpp_version, other.llama_cpp_version),
+    )
+    return [(name, old, new) for name, old, new in pairs if old != new]
+
+
 def _ratio(old: dict[str, Any], new: dict[str, Any]) -> Interval:
     samples = (old["samples_ts"], new["samples_ts"])
     estimate = math.log(new["avg_ts"] / old["avg_ts"])
@@ -119,7 +219,14 @@ def _ratio(old: dict[str, Any], new: dict[str, Any]) -> Interval:
 
 
 def _key(row: dict[str, Any]) -> tuple[object, ...]:
-    return (row["model_type"], row["n_prompt"], row["n_gen"], row["n_depth"], *(row[name] for name in _SAME_SETTINGS))
+    return (
+        row["model_type"],
+        row["n_prompt"],
+        row["n_gen"],
+        row["n_depth"],
+        row.get("n_parallel", 1),
+        *(row[name] for name in _SAME_SETTINGS),
+    )
 
 
 def _few(names: Sequence[str]) -> str:

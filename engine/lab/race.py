@@ -25,6 +25,8 @@ LONGEST_PROBE: Final = 64
 """Most tokens decoded in one probe."""
 STATED: Final = 0.03
 SECONDS: Final = 120.0
+CLIENTS: Final = 4
+"""Clients of `Use.THROUGHPUT`."""
 
 
 class Use(StrEnum):
@@ -35,6 +37,8 @@ class Use(StrEnum):
     CHAT = "chat"
     """A turn: both, in the proportion of a short prompt and a medium answer."""
     LONG_PROMPTS = "long-prompts"
+    THROUGHPUT = "throughput"
+    """Turns of several clients at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,14 @@ TASKS: Final = {
     Use.PREFILL: Task(512, 0, Work(256, 0, 0)),
     Use.CHAT: Task(128, 256, Work(128, _FEWEST_TOKENS, 256)),
     Use.LONG_PROMPTS: Task(2048, 128, Work(256, _FEWEST_TOKENS, 512)),
+    Use.THROUGHPUT: Task(128, 256, Work(64, _FEWEST_TOKENS, 0, CLIENTS)),
 }
+
+
+def task_of(use: Use, clients: int = CLIENTS) -> Task:
+    """The task of a use; `clients` have their turns at once where that is the use."""
+    task = TASKS[use]
+    return replace(task, probe=replace(task.probe, n_parallel=clients)) if task.probe.n_parallel > 1 else task
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +83,14 @@ class Arm:
     name: str
     setup: Setup
 
-    def with_window(self, tokens: int) -> Arm:
-        """The same with a window of at least so many tokens; of exactly so many, where it is `auto`."""
-        preset = self.setup.preset
+    def ready_for(self, task: Task) -> Arm:
+        """The same with a window that holds the probes of a task, or a larger one that is asked for, and with its sequences."""
+        preset, probe = self.setup.preset, task.probe
         asked = 0 if preset.n_ctx == "auto" else preset.n_ctx
-        return replace(self, setup=replace(self.setup, preset=msgspec.structs.replace(preset, n_ctx=max(asked, tokens, SMALLEST_WINDOW))))
+        tokens = (probe.n_depth + probe.n_prompt + LONGEST_PROBE) * probe.n_parallel
+        parallel = probe.n_parallel if probe.n_parallel > 1 else preset.parallel
+        changed = msgspec.structs.replace(preset, n_ctx=max(asked, tokens, SMALLEST_WINDOW), parallel=parallel)
+        return replace(self, setup=replace(self.setup, preset=changed))
 
 
 @dataclass(slots=True)
@@ -158,6 +172,7 @@ def race(
     stated: float = STATED,
     seconds: float = SECONDS,
     report: Callable[[Race], None] = lambda _race: None,
+    clients: int = CLIENTS,
     seed: int | None = None,
 ) -> Race:
     """Measure in units until every arm is decided against the first, or the time is up. An interrupt ends it with what was measured.
@@ -167,9 +182,8 @@ def race(
     """
     rng = random.Random(seed)
     began = engine.time_ns
-    task = TASKS[use]
-    need = task.probe.n_depth + task.probe.n_prompt + LONGEST_PROBE
-    lanes = [Lane(arm.with_window(need)) for arm in arms]
+    task = task_of(use, clients)
+    lanes = [Lane(arm.ready_for(task)) for arm in arms]
     result = Race(use, task, stated, lanes)
     try:
         if task.gen:

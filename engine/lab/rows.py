@@ -11,7 +11,7 @@ from engine.lab.statistics import deviation
 from engine.store.export.llama_bench import BenchRow, build_of
 from engine.store.host import Host
 
-_FLASH: Final = {"auto": -1, "off": 0, "on": 1}
+FLASH: Final = {"auto": -1, "off": 0, "on": 1}
 _DEFAULTS: Final = {"n_batch": 2048, "n_ubatch": 512, "type_k": "f16", "type_v": "f16", "flash_attn": -1, "load_mode": "mmap"}
 """Fields that the table shows only when some row differs from these, which are llama-bench's defaults."""
 _SHORT: Final = {"n_threads": "threads", "flash_attn": "fa", "load_mode": "lm"}
@@ -59,7 +59,7 @@ def bench_rows(points: Iterable[Point], host: Host) -> Iterator[BenchRow]:
             "n_threads": figures.threads if work.n_gen else figures.threads_batch,
             "type_k": preset.type_k,
             "type_v": preset.type_v,
-            "flash_attn": _FLASH[preset.flash_attn],
+            "flash_attn": FLASH[preset.flash_attn],
             "load_mode": "mmap" if preset.mmap else "none",
             "repack": preset.repack,
             "n_prompt": work.n_prompt,
@@ -75,10 +75,58 @@ def bench_rows(points: Iterable[Point], host: Host) -> Iterator[BenchRow]:
         }
 
 
+def batched_rows(points: Iterable[Point]) -> Iterator[dict[str, Any]]:
+    """Rows under llama-batched-bench's names, seconds and tokens per second being means, for points of several sequences at once."""
+    for point in points:
+        figures, preset, work = point.figures, point.setup.preset, point.work
+        if figures is None or not point.samples_ns:
+            continue
+        count, total = len(point.samples_ns), sum(point.samples_ns)
+        t_pp, t_tg, t = (ns / count / 1e9 for ns in (sum(point.prompt_ns), total - sum(point.prompt_ns), total))
+        prompt, gen = work.n_prompt * work.n_parallel, work.n_gen * work.n_parallel
+        yield {
+            "n_kv_max": preset.n_ctx,
+            "n_batch": preset.n_batch,
+            "n_ubatch": preset.n_ubatch,
+            "flash_attn": FLASH[preset.flash_attn],
+            "is_pp_shared": 0,
+            "n_gpu_layers": 0,
+            "n_threads": figures.threads,
+            "n_threads_batch": figures.threads_batch,
+            "pp": work.n_prompt,
+            "tg": work.n_gen,
+            "pl": work.n_parallel,
+            "n_kv": work.tokens,
+            "t_pp": t_pp,
+            "speed_pp": prompt / t_pp if prompt else 0.0,
+            "t_tg": t_tg,
+            "speed_tg": gen / t_tg if gen else 0.0,
+            "t": t,
+            "speed": work.tokens / t,
+        }
+
+
+def batched_table(rows: Sequence[dict[str, Any]]) -> str:
+    """llama-batched-bench's table."""
+    heads = {"PP": "pp", "TG": "tg", "B": "pl", "N_KV": "n_kv"}
+    speeds = {"T_PP s": "t_pp", "S_PP t/s": "speed_pp", "T_TG s": "t_tg", "S_TG t/s": "speed_tg", "T s": "t", "S t/s": "speed"}
+    cells = [
+        [*(f"{row[key]:>6}" for key in heads.values()), *(f"{row[key]:>8.{3 - 1 * ('speed' in key)}f}" for key in speeds.values())]
+        for row in rows
+    ]
+    lines = [
+        [*(f"{head:>6}" for head in heads), *(f"{head:>8}" for head in speeds)],
+        ["-" * 6] * len(heads) + ["-" * 8] * len(speeds),
+        *cells,
+    ]
+    return "\n".join(f"|{'|'.join(f' {cell} ' for cell in line)}|" for line in lines)
+
+
 def name_of_test(row: BenchRow) -> str:
-    """llama-bench's name of a test: `pp512`, `tg128`, `pp512+tg128 @ d1024`."""
+    """llama-bench's name of a test: `pp512`, `tg128`, `pp512+tg128 @ d1024`; `4 x pp128+tg32` for sequences at once."""
+    many = f"{row['n_parallel']} x " if row.get("n_parallel", 1) > 1 else ""
     parts = [f"pp{row['n_prompt']}"] * bool(row["n_prompt"]) + [f"tg{row['n_gen']}"] * bool(row["n_gen"])
-    return "+".join(parts) + (f" @ d{row['n_depth']}" if row["n_depth"] else "")
+    return many + "+".join(parts) + (f" @ d{row['n_depth']}" if row["n_depth"] else "")
 
 
 def markdown_table(rows: Sequence[BenchRow]) -> str:

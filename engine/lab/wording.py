@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from engine.lab.race import Lane, Race
+import msgspec
+
+from engine.lab.race import Lane, Race, Task
 from engine.lab.statistics import ERROR_RATE, Finding, Interval
 from engine.lab.tune import Tuning
+from engine.presets.preset import Preset
+from engine.presets.settings import difference, shown
+from engine.store.export.llama_bench import command_line
 
 
 def verdict_in_words(lane: Lane, first: Lane, stated: float) -> str:
@@ -67,14 +73,36 @@ def race_facts(result: Race) -> dict[str, Any]:
         "seconds": result.seconds,
         "disturbed": result.disturbed,
         "remarks": result.remarks,
-        "arms": [_lane(lane) for lane in result.lanes],
+        "arms": [_lane(lane, result.task) for lane in result.lanes],
     }
 
 
-def _lane(lane: Lane) -> dict[str, Any]:
+def _llama_bench(lane: Lane, task: Task) -> str | None:
+    """The call of llama-bench that measures the same; None where it can't be known, or has no such call."""
+    ref, preset = lane.arm.setup.ref, lane.arm.setup.preset
+    if not isinstance(ref, Path) or not isinstance(preset.threads, int) or task.probe.n_parallel > 1:
+        return None
+    settings = msgspec.json.encode(preset).decode()
+    return command_line(
+        model_path=str(ref),
+        preset_json=settings,
+        threads=preset.threads,
+        n_prompt=task.prompt,
+        n_gen=task.gen,
+        n_depth=task.probe.n_depth,
+    )
+
+
+def _lane(lane: Lane, task: Task) -> dict[str, Any]:
     decision, ratio = lane.decision, lane.speed_ratio
     typical = lane.typical if lane.seconds else None
-    known = {"arm": lane.arm.name, "model": str(lane.arm.setup.ref), "turn_s": typical, "turns_s": lane.seconds}
+    known = {
+        "arm": lane.arm.name,
+        "model": str(lane.arm.setup.ref),
+        "turn_s": typical,
+        "turns_s": lane.seconds,
+        "llama_bench": _llama_bench(lane, task),
+    }
     if decision is None or ratio is None:
         return known
     bounded = decision.interval.low > -math.inf
@@ -101,12 +129,19 @@ def ratio_in_words(ratio: Interval | None) -> str:
 def tuning_in_words(tuning: Tuning) -> str:
     """The result of a search in a sentence."""
     if tuning.final is None:
-        what = "The search was interrupted" if tuning.interrupted else "Nothing better was found"
+        what = (
+            "The search was interrupted"
+            if tuning.interrupted
+            else "Nothing smaller was found"
+            if tuning.least_memory
+            else "Nothing better was found"
+        )
         return f"{what}; today's settings stay."
     lane, today = tuning.final.lanes[1], tuning.final.lanes[0]
     settings = " ".join(f"{key}={value}" for key, value in tuning.changes.items())
     if tuning.adopted:
-        return f"Use {settings}: {verdict_in_words(lane, today, tuning.final.stated)}"
+        spared = f", {tuning.saved_bytes / (1 << 20):,.0f} MiB less memory" if tuning.least_memory else ""
+        return f"Use {settings}{spared}: {verdict_in_words(lane, today, tuning.final.stated)}"
     return f"{settings} looked faster and was not shown to be; today's settings stay. {verdict_in_words(lane, today, tuning.final.stated)}"
 
 
@@ -128,10 +163,18 @@ def tuning_lines(tuning: Tuning) -> Iterator[str]:
             yield f"{remark}."
 
 
+def settings_of(preset: Preset) -> dict[str, str]:
+    """The settings that differ from the defaults, as they are typed."""
+    return {change.key: shown(change.after) for change in difference(Preset(), preset)}
+
+
 def tuning_facts(tuning: Tuning) -> dict[str, Any]:
     """The figures of a search as JSON values."""
     return {
         "use": tuning.use,
+        "model": str(tuning.today.setup.ref),
+        "today": settings_of(tuning.today.setup.preset),
+        "saved_bytes": tuning.saved_bytes,
         "adopted": tuning.adopted,
         "changes": tuning.changes,
         "seconds": tuning.seconds,

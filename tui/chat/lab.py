@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.errors import UsageError, XchatError
-from engine.events import Event, ModelReady
 from tui.chat.context import ChatContext
 
 if TYPE_CHECKING:
@@ -69,11 +68,6 @@ class LabController:
             self._run.stop()
         return self._run is not None
 
-    def on_event(self, event: Event) -> None:
-        """End the measurement when another model is loaded: its own was freed."""
-        if isinstance(event, ModelReady) and self._run is not None and event.engine.model.ref != self._run.base.ref:
-            self._run.stop()
-
     def _new_run(self) -> LiveRun:
         from engine.lab.live import LiveRun
 
@@ -113,7 +107,7 @@ class LabController:
         try:
             self._outcome = outcome = await measure()
         except XchatError as error:
-            if self._screen is not None:
+            if self._screen is not None and self._screen.is_current:
                 self._screen.dismiss(None)
             self._context.report(error)
             return

@@ -99,7 +99,6 @@ class ChatScreen(Screen[None]):
             self.models,
             self.switching,
             self.library,
-            self.lab,
             self.drafting,
             self.composing,
         )

@@ -24,7 +24,7 @@ from engine.paths import models_dir
 from engine.presets.preset import Preset
 from engine.session.model_finder import built_in_family
 from engine.store.queries.speeds import MeasuredSpeeds, measured_speeds
-from tui.cli.models_make import add_pull, add_quantize
+from tui.cli.models_make import add_compare, add_pull, add_quantize
 from tui.cli.output import confirmed, write_json
 
 EXAMPLES = """\
@@ -34,6 +34,7 @@ examples:
   xchat models pull
   xchat models pull hf:Qwen/Qwen3-4B-GGUF:Q4_K_M
   xchat models quantize builtin Q4_K_M
+  xchat models compare builtin
   xchat models add ~/Downloads/model-Q4_K_M.gguf
 """
 
@@ -53,6 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     showing.set_defaults(run=show)
     add_pull(verbs)
     add_quantize(verbs)
+    add_compare(verbs)
     adding = verbs.add_parser("add", help="link a file into xchat's own folder")
     adding.add_argument("path", type=Path, metavar="PATH")
     adding.add_argument("--copy", action="store_true", help="copy it instead")
@@ -136,13 +138,14 @@ def list_all(options: argparse.Namespace) -> int:
 
 
 def line_of(entry: Entry, measured: MeasuredSpeeds) -> str:
-    """Format a file as a row: quant, size, bits per weight, memory, measured speed."""
+    """Format a file as a row: quant, size, bits per weight, memory, measured speed and quality."""
     facts, fitting, speed = entry.facts, fit_of(entry), measured.of(entry.path)
     verdict = "" if fitting.fits else "  does not fit"
     decoding = f"{speed.predicted_per_second:.1f}" if speed is not None and speed.predicted_per_second is not None else "-"
+    kld = measured.kld(entry.path)
     return (
         f"{facts.quant:<10}{gib(facts.file_bytes):>10}{facts.bits_per_weight:>6.2f} bpw  needs {gib(fitting.estimate.needed):>9}{verdict}"
-        f"  {decoding:>6} tokens/s  {entry.place}  {entry.shown}"
+        f"  {decoding:>6} tokens/s{f'  KLD {kld:.4f}' if kld is not None else ''}  {entry.place}  {entry.shown}"
     )
 
 
@@ -165,6 +168,7 @@ def entry_object(entry: Entry, measured: MeasuredSpeeds) -> dict[str, Any]:
         "needed_bytes": fitting.estimate.needed,
         "fits": fitting.fits,
         "measured": measured.of(entry.path),
+        "kld": measured.kld(entry.path),
     }
 
 

@@ -53,6 +53,23 @@ def add_quantize(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.set_defaults(run=quantize)
 
 
+def add_compare(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `compare`."""
+    parser = verbs.add_parser("compare", help="measure all quants of a family here: load time, speed, quality, and which to take")
+    parser.add_argument("model", metavar="FAMILY", help="the name of a family, `builtin`, or one of its files")
+    parser.add_argument("--windows", type=int, default=4, metavar="N", help="windows of 512 tokens for the quality (4); 0 leaves it out")
+    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.add_argument("--no-log", action="store_true", help="do not keep this run (`xchat runs list`)")
+    parser.set_defaults(run=compare)
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Measure a family."""
+    from tui.cli.lab.family import run
+
+    return run(options)
+
+
 def pull(options: argparse.Namespace) -> int:
     """Fetch a model and print its path; an interrupted fetch is resumed."""
     if options.reference is None:

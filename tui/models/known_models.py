@@ -80,11 +80,13 @@ def _known(entry: Entry, family: Family, measured: MeasuredSpeeds) -> KnownModel
 
 
 def _speed(file: Path, measured: MeasuredSpeeds) -> str:
-    """Measured decode speed of a file, where known."""
+    """Measured decode speed of a file, and its KL divergence from the best quant, where known."""
+    kld = measured.kld(file)
+    quality = f"  KLD {kld:.4f}" if kld is not None else ""
     speed = measured.of(file)
     if speed is None or speed.predicted_per_second is None:
-        return ""
-    return f"  {'~' if speed.disturbed else ''}{speed.predicted_per_second:.1f} tokens/s here"
+        return quality
+    return f"  {'~' if speed.disturbed else ''}{speed.predicted_per_second:.1f} tokens/s here{quality}"
 
 
 def _worth_fetching(found: Catalog) -> Iterator[KnownModel]:

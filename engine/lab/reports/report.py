@@ -6,10 +6,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any, Final
 
-from engine.lab.log import compare_runs
+from engine.lab.log import compare_runs, differences
 from engine.lab.reports.charts import Bar, Chart, Curve, IntervalChart, LineChart
 from engine.lab.rows import name_of_test
 from engine.lab.statistics import mean_interval
@@ -48,7 +47,7 @@ class Report:
 def report_of(run: LabRun) -> Report:
     """The report of a run."""
     rows = run.facts.get("rows", ())
-    sheets, charts = (_of_rows(rows) if rows else _of_arms(run.facts)) if run.kind != "tune" else _of_search(run.facts)
+    sheets, charts = _CONTENTS[run.kind](run.facts)
     measured = (("When", _when(run)), ("Took", f"{run.seconds:.0f} s"), ("Model", run.model), *_how(run), *_machine(run))
     return Report(
         f"{run.kind.capitalize()} of {run.model}: {run.title}",
@@ -57,7 +56,7 @@ def report_of(run: LabRun) -> Report:
         tuple(charts),
         measured,
         tuple(_disturbance(run)),
-        (run.command, *llama_bench_lines(rows)),
+        (run.command, *llama_bench_lines(rows), *(arm["llama_bench"] for arm in run.facts.get("arms", ()) if arm.get("llama_bench"))),
     )
 
 
@@ -71,13 +70,7 @@ def report_of_two(before: LabRun, after: LabRun) -> Report:
     rows = tuple((row.model, row.test, row.before, row.after, change_in_words(row.ratio)) for row in compared)
     faster = sum(row.ratio.low > 1 for row in compared)
     slower = sum(row.ratio.high < 1 for row in compared)
-    other = [
-        f"Another {name}: {old} → {new}."
-        for name, old, new in (
-            *((name, dict(_machine(before))[name], dict(_machine(after))[name]) for name in ("Machine", "Kernel", "xchat", "llama.cpp")),
-        )
-        if old != new
-    ]
+    other = [f"Another {name}: {old} → {new}." for name, old, new in differences(before, after)]
     return Report(
         f"Run {before.id} before, run {after.id} after",
         f"{faster} faster, {slower} slower, {len(compared) - faster - slower} not told apart, of {len(compared)} tests.",
@@ -104,25 +97,23 @@ def change_in_words(ratio: Any) -> str:
 
 
 def llama_bench_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """llama-bench's command lines that measure rows, one for each model with its settings."""
-
-    def settings(row: dict[str, Any]) -> list[object]:
-        flags: list[object] = ["-m", row["model_filename"], "-t", row["n_threads"]]
+    """The command lines of llama-bench, or llama-batched-bench, that measure rows: one for each model, settings and test."""
+    for row in rows:
+        settings: list[object] = ["-m", row["model_filename"], "-t", row["n_threads"]]
         for name, flag in _FLAGS.items():
-            flags += [flag, row[name]]
-        return [*flags, "-mmp", int(row["load_mode"] == "mmap"), "-r", len(row["samples_ns"])]
-
-    for flags, same in groupby(sorted(rows, key=lambda row: str(settings(row))), settings):
-        tests: list[str] = []
-        for row in same:
-            both = row["n_prompt"] and row["n_gen"]
-            asked = ["-p", "0", "-n", "0", "-pg", f"{row['n_prompt']},{row['n_gen']}"] if both else []
-            asked = asked or ["-p", str(row["n_prompt"]), "-n", str(row["n_gen"])]
-            tests.append(shlex.join([*asked, *(["-d", str(row["n_depth"])] if row["n_depth"] else [])]))
-        yield from (f"llama-bench {shlex.join(map(str, flags))} {test}" for test in dict.fromkeys(tests))
+            settings += [flag, row[name]]
+        if row.get("n_parallel", 1) > 1:
+            test = ["-npp", row["n_prompt"], "-ntg", row["n_gen"], "-npl", row["n_parallel"]]
+            yield shlex.join(map(str, ["llama-batched-bench", *settings, *test]))
+            continue
+        both = row["n_prompt"] and row["n_gen"]
+        test = ["-p", 0, "-n", 0, "-pg", f"{row['n_prompt']},{row['n_gen']}"] if both else ["-p", row["n_prompt"], "-n", row["n_gen"]]
+        test += ["-d", row["n_depth"]] if row["n_depth"] else []
+        yield shlex.join(map(str, ["llama-bench", *settings, "-mmp", int(row["load_mode"] == "mmap"), "-r", len(row["samples_ns"]), *test]))
 
 
-def _of_rows(rows: Sequence[dict[str, Any]]) -> tuple[list[Sheet], list[Chart]]:
+def _of_rows(facts: dict[str, Any]) -> tuple[list[Sheet], list[Chart]]:
+    rows = facts["rows"]
     bars, lines = [], []
     for row in rows:
         interval = mean_interval(row["samples_ts"])
@@ -133,27 +124,54 @@ def _of_rows(rows: Sequence[dict[str, Any]]) -> tuple[list[Sheet], list[Chart]]:
         lines.append((row["model_type"], name_of_test(row), row["n_threads"], row["avg_ts"], half if count > 1 else None, count))
     sheet = Sheet("Tokens per second", ("model", "test", "threads", "mean", "± 95 %", "repetitions"), tuple(lines))
     charts: list[Chart] = [IntervalChart("Speed, mean with its 95 % interval", "tokens/s", tuple(bars[:_MOST_BARS]), None)]
-    return [sheet], charts + list(scaling_charts(rows))
+    return [sheet], [*charts, *scaling_charts(facts), *_over_time(facts)]
 
 
-def scaling_charts(rows: Sequence[dict[str, Any]]) -> Iterator[LineChart]:
-    """Speed against threads, depth and batch, for rows that differ in nothing else."""
+def scaling_charts(facts: dict[str, Any]) -> Iterator[LineChart]:
+    """Speed against threads, depth, batch and sequences, for rows that differ in nothing else; the ceiling is the roofline."""
     axes = {"n_threads": "threads", "n_depth": "depth in tokens", "n_batch": "n_batch", "n_ubatch": "n_ubatch"}
     keys = ("model_type", "n_prompt", "n_gen", "type_k", "type_v", "flash_attn", "load_mode", *axes)
+    rows = () if facts.get("batched") else facts["rows"]
     for axis, label in axes.items():
-        others = [key for key in keys if key != axis]
         groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
         for row in rows:
-            groups.setdefault(tuple(row[key] for key in others), []).append(row)
+            groups.setdefault(tuple(row[key] for key in keys if key != axis), []).append(row)
         for kind in ("prefill", "decode"):
-            curves = []
+            curves, roofs = list[Curve](), list[tuple[float, float]]()
             for same in groups.values():
                 points = sorted((row[axis], row["avg_ts"]) for row in same)
                 if len(dict(points)) > 1 and (same[0]["n_gen"] == 0) == (kind == "prefill"):
                     name = name_of_test(same[0] | {"n_depth": 0} if axis == "n_depth" else same[0])
                     curves.append(Curve(f"{same[0]['model_type']} {name}", tuple(points)))
+                    roofs += [(row[axis], row["ceiling_ts"]) for row in same if row.get("ceiling_ts")]
             if curves:
-                yield LineChart(f"{kind.capitalize()} speed", label, "tokens/s", tuple(curves))
+                roof = Curve("roofline", tuple(sorted(dict(roofs).items()))) if len(curves) == 1 and roofs else None
+                yield LineChart(f"{kind.capitalize()} speed", label, "tokens/s", tuple(curves), roof)
+    yield from _throughput(facts)
+
+
+def _over_time(facts: dict[str, Any]) -> Iterator[LineChart]:
+    """Memory, temperature and clock over a long measurement."""
+    for name, title, unit, scale in (
+        ("rss_bytes", "Memory of the process", "MiB", 1 / (1 << 20)),
+        ("temperature_c", "Temperature", "°C", 1.0),
+        ("freq_mhz", "Clock", "MHz", 1.0),
+    ):
+        points = tuple((one["seconds"], one[name] * scale) for one in facts.get("endurance", ()) if one[name] is not None)
+        if len(points) > 2:
+            yield LineChart(title, "seconds", unit, (Curve(title, points),))
+
+
+def _throughput(facts: dict[str, Any]) -> Iterator[LineChart]:
+    """Decode speed of all sequences together against their number."""
+    batched = facts.get("batched", ())
+    for prompt, gen in dict.fromkeys((row["pp"], row["tg"]) for row in batched):
+        same = [row for row in batched if (row["pp"], row["tg"]) == (prompt, gen) and gen]
+        if len({row["pl"] for row in same}) > 1:
+            points = tuple(sorted((row["pl"], row["speed_tg"]) for row in same))
+            roofs = [(row["pl"], row["ceiling_ts"]) for row in same if row.get("ceiling_ts")]
+            roof = Curve("roofline", tuple(sorted(roofs))) if roofs else None
+            yield LineChart("Decode speed of all together", "sequences", "tokens/s", (Curve(f"pp{prompt} tg{gen}", points),), roof)
 
 
 def _of_arms(facts: dict[str, Any]) -> tuple[list[Sheet], list[Chart]]:
@@ -181,6 +199,55 @@ def _of_search(facts: dict[str, Any]) -> tuple[list[Sheet], list[Chart]]:
     candidates = Sheet("Candidates, each compared with the best before it", ("stage", "setting", "gain", "units", "taken"), rows)
     chart = IntervalChart("Gain of each candidate", "%", bars[:_MOST_BARS], 0.0)
     return [*(sheet for sheet in sheets if sheet.rows), candidates], [*charts, *([chart] if bars else [])]
+
+
+def family_chart(facts: dict[str, Any]) -> LineChart | None:
+    """Decode speed against KL divergence, a point for each quant; None with fewer than two that have both."""
+    known = [one for one in facts["family"] if one["decode"] and one["kld"] is not None]
+    if len(known) < 2:
+        return None
+    points = tuple((one["kld"], one["decode"]["estimate"]) for one in known)
+    front = frozenset(number for number, one in enumerate(known) if one["pareto"])
+    curve = Curve("quants", points, front, tuple(one["name"] for one in known))
+    return LineChart("Decode speed (# or large: no other quant beats it)", "KL divergence from the best quant", "tokens/s", (curve,))
+
+
+def _of_family(facts: dict[str, Any]) -> tuple[list[Sheet], list[Chart]]:
+    columns = ("quant", "MiB", "memory, MiB", "load, s", "prefill", "decode", "PPL", "KLD", "same top", "Pareto front")
+    rows = tuple(
+        (
+            one["name"],
+            round(one["size_bytes"] / (1 << 20)),
+            round(one["memory_bytes"] / (1 << 20)),
+            one["load_s"],
+            *(one[name] and one[name]["estimate"] for name in ("prefill", "decode")),
+            one["ppl"],
+            one["kld"],
+            one["same_top"],
+            one["skipped"] or ("yes" if one["pareto"] else ""),
+        )
+        for one in facts["family"]
+    )
+    chart = family_chart(facts)
+    return [Sheet("Quants", columns, rows)], [chart] if chart is not None else []
+
+
+def _of_quality(facts: dict[str, Any]) -> tuple[list[Sheet], list[Chart]]:
+    rows, bars = [], []
+    for one in facts["results"]:
+        against = one["against"]
+        known = [None] * 5 if against is None else [against["kld"]["value"], against["kld_median"], against["kld_p99"], against["kld_max"]]
+        same = None if against is None else against["same_top"]["value"]
+        rows.append((one["label"], one["ppl"]["value"], against and against["ppl_difference"], *known[:4], same))
+        if against is not None:
+            kld = against["kld"]
+            bars.append(Bar(one["label"], kld["value"], kld["low"], kld["high"]))
+    columns = ("model", "PPL", "ΔPPL", "KLD mean", "median", "p99", "max", "same top")
+    charts = [IntervalChart("KL divergence from the first, mean", "nats", tuple(bars), None)] if bars else []
+    return [Sheet(f"{facts['windows']} windows of {facts['n_ctx']} tokens", columns, tuple(rows))], list(charts)
+
+
+_CONTENTS: Final = {"bench": _of_rows, "race": _of_arms, "tune": _of_search, "family": _of_family, "quality": _of_quality}
 
 
 def _how(run: LabRun) -> Iterator[tuple[str, str]]:

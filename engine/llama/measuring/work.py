@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from engine.errors import EngineError
@@ -20,15 +21,26 @@ class Setup:
     ref: ModelRef
     preset: Preset
     """Its `n_ctx` must hold the work."""
+    library: Path | None = None
+    """Folder of another build of the native library; None for the one of this process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Prompt tokens evaluated, then tokens decoded one at a time, after `n_depth` tokens that are in the KV cache already."""
+    """Prompt tokens evaluated, then tokens decoded one at a time, after `n_depth` tokens that are in the KV cache already.
+
+    With `n_parallel` above 1 each of so many sequences does that, together and at depth 0; the preset's `parallel` must allow them.
+    """
 
     n_prompt: int
     n_gen: int
     n_depth: int = 0
+    n_parallel: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens evaluated and decoded, of all sequences."""
+        return (self.n_prompt + self.n_gen) * self.n_parallel
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,9 +94,9 @@ class Workbench:
             self._waits.refresh()
             self._waits.since_last()
             began = now_ns()
-            self._evaluate(bench, work.n_depth, work.n_prompt)
+            self._evaluate(bench, work.n_depth, work.n_prompt, work.n_parallel)
             evaluated = now_ns()
-            self._generate(bench, work.n_gen)
+            self._generate(bench, work.n_gen, work.n_depth + work.n_prompt, work.n_parallel)
             ended = now_ns()
         finally:
             waits.after()
@@ -145,7 +145,9 @@ class Workbench:
             model = self._model(setup)
             self._loader.refuse_context(model, setup.preset)
             threads = AutoThreads(setup.preset, waits=self._loader.waits).threads
-            context = Context(model, setup.preset, n_seq=1, threads=threads[0], threads_batch=threads[1], log=self._log)
+            parallel = setup.preset.parallel
+            n_seq = parallel if isinstance(parallel, int) else 1
+            context = Context(model, setup.preset, n_seq=n_seq, threads=threads[0], threads_batch=threads[1], log=self._log)
             tokens = np.random.default_rng(1).integers(0, model.vocabulary.n_vocab, _TOKENS).tolist()
             bench = self._benches[key] = _Bench(context, tokens, threads)
         return bench
@@ -193,18 +195,34 @@ class Workbench:
             memory.clear()
             bench.depth = 0
 
-    def _evaluate(self, bench: _Bench, start: int, count: int) -> None:
-        end = start + count
-        while start < end:
-            size = min(end - start, bench.context.n_batch)
-            tokens = [bench.tokens[(start + index) % _TOKENS] for index in range(size)]
-            self._check(bench, bench.context.decode((Part(0, start, tokens, wants_logits=True),)))
-            start += size
+    def _evaluate(self, bench: _Bench, start: int, count: int, sequences: int = 1) -> None:
+        """Evaluate `count` tokens of each sequence, in batches of `n_batch` that may hold the end of one and the beginning of the next."""
+        room, parts = bench.context.n_batch, list[Part]()
+        for sequence in range(sequences):
+            at, end = start, start + count
+            while at < end:
+                size = min(end - at, room)
+                tokens = [bench.tokens[(at + index) % _TOKENS] for index in range(size)]
+                parts.append(Part(sequence, at, tokens, wants_logits=True))
+                at, room = at + size, room - size
+                if not room:
+                    self._check(bench, bench.context.decode(parts))
+                    room, parts = bench.context.n_batch, []
+        if parts:
+            self._check(bench, bench.context.decode(parts))
         if count:
             lib.llama_synchronize(bench.context.pointer)
 
-    def _generate(self, bench: _Bench, count: int) -> None:
+    def _generate(self, bench: _Bench, count: int, start: int = 0, sequences: int = 1) -> None:
+        """Decode `count` tokens of each sequence, one of each in a step."""
         pointer = bench.context.pointer
+        if sequences > 1:
+            for index in range(start, start + count):
+                token = bench.tokens[index % _TOKENS]
+                parts = [Part(sequence, index, (token,), wants_logits=True) for sequence in range(sequences)]
+                self._check(bench, bench.context.decode(parts))
+                lib.llama_synchronize(pointer)
+            return
         cell = (lib.llama_token * 1)()
         batch = lib.llama_batch_get_one(cell, 1)
         for index in range(count):

@@ -107,6 +107,17 @@ def read_session(db: sqlite3.Connection, session_id: int) -> StoredSession:
     return StoredSession(info, tuple(message_of(row) for row in rows), turns_of(db, session_id))
 
 
+def newest_texts(db: sqlite3.Connection, characters: int) -> str:
+    """The newest messages of all sessions, about so many characters, the older ones first; empty without any."""
+    found, size = list[str](), 0
+    for (text,) in db.execute("SELECT text FROM messages WHERE text <> '' ORDER BY id DESC"):
+        found.append(text)
+        size += len(text)
+        if size >= characters:
+            break
+    return "\n\n".join(reversed(found))
+
+
 def page_of_branch(db: sqlite3.Connection, session_id: int, end_id: int | None = None, limit: int = PAGE) -> tuple[Message, ...]:
     """The last `limit` messages of the branch that ends with `end_id` (with the session's head, if None), oldest first.
 

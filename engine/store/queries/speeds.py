@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 from engine.clock import NS_PER_MS
@@ -53,6 +54,15 @@ _OF_MODEL = f"""
 """
 
 
+_QUALITIES = """
+    SELECT json_extract(q.value, '$.path'), json_extract(q.value, '$.kld'), r.started_ms
+    FROM (SELECT id, started_ms, facts FROM lab_runs WHERE kind IN ('quality', 'family') AND json_valid(facts)) AS r,
+        json_each(r.facts, '$.quality') AS q
+    WHERE json_type(q.value, '$.path') = 'text' AND json_type(q.value, '$.kld') = 'real'
+    ORDER BY r.id
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class MeasuredSpeed:
     """Medians over the newest quiet turns of a model file on this host, whatever the settings were."""
@@ -78,20 +88,29 @@ class _Turns:
 
 
 class MeasuredSpeeds:
-    """The measured speeds of the files of this machine."""
+    """The measured speeds and the quality of the files of this machine."""
 
-    def __init__(self, by_file: Mapping[str, MeasuredSpeed]) -> None:
-        """`by_file` has the paths that the turns were logged with."""
+    def __init__(self, by_file: Mapping[str, MeasuredSpeed], qualities: Mapping[str, tuple[float, int]] = MappingProxyType({})) -> None:
+        """Both have the paths that were logged; `qualities` has KL divergences, and when each was measured in Unix time."""
         self._by_file = {os.path.realpath(path): speed for path, speed in reversed(list(by_file.items()))}
+        self._qualities = {os.path.realpath(path): found for path, found in qualities.items()}
+
+    def kld(self, path: Path) -> float | None:
+        """The newest mean KL divergence of a quant from the best one, in nats; None if unknown, or if the file was written since."""
+        known = self._qualities.get(os.path.realpath(path))
+        return known[0] if known is not None and _written_before(path, known[1]) else None
 
     def of(self, path: Path) -> MeasuredSpeed | None:
         """The speeds of a file; None if unknown, or if the file was written since."""
         known = self._by_file.get(os.path.realpath(path))
-        try:
-            written_ms = path.stat().st_mtime_ns // NS_PER_MS
-        except OSError:
-            return None
-        return known if known is not None and written_ms <= known.last_ms else None
+        return known if known is not None and _written_before(path, known.last_ms) else None
+
+
+def _written_before(path: Path, at_ms: int) -> bool:
+    try:
+        return path.stat().st_mtime_ns // NS_PER_MS <= at_ms
+    except OSError:
+        return False
 
 
 def measured_speeds(path: Path | None = None, *, host: str | None = None) -> MeasuredSpeeds:
@@ -104,7 +123,9 @@ def measured_speeds(path: Path | None = None, *, host: str | None = None) -> Mea
         return MeasuredSpeeds({})
     with closing(open_reader(path)) as db:
         try:
-            return MeasuredSpeeds(speeds_by_file(db, host if host is not None else socket.gethostname()))
+            found = speeds_by_file(db, host if host is not None else socket.gethostname())
+            laboratory = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'lab_runs'").fetchone()
+            return MeasuredSpeeds(found, {file: (kld, at_ms) for file, kld, at_ms in db.execute(_QUALITIES)} if laboratory else {})
         except sqlite3.Error as error:
             raise explain(error, path) from error
 

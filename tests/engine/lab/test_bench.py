@@ -7,12 +7,12 @@ from statistics import fmean
 
 import pytest
 
-from engine.errors import UsageError
+from engine.errors import EngineError, UsageError
 from engine.lab.bench import LEAST_REPEATS, Limits, Point, measure
 from engine.lab.engine import LabEngine
 from engine.lab.grid import Grid, numbers
-from engine.lab.rows import bench_rows, markdown_table, name_of_test
-from engine.llama.measuring.work import Took, Work
+from engine.lab.rows import batched_rows, batched_table, bench_rows, markdown_table, name_of_test
+from engine.llama.measuring.work import Setup, Took, Work
 from engine.presets.preset import Preset
 from engine.presets.settings import check_value
 from engine.store.export.llama_bench import FIELDS, Dialect, write_llama_bench
@@ -125,3 +125,24 @@ def test_disturbance_outliers_and_drift_are_named() -> None:
     assert "12%" in point_of([1_000_000] * 6, 0.12).remarks[0]
     assert "outliers" in point_of([1_000_000, 1_010_000, 990_000, 1_005_000, 9_000_000]).remarks[0]
     assert "-25%" in point_of([900_000] * 3 + [1_000_000] * 3 + [1_200_000] * 3).remarks[-1]
+
+
+def test_several_sequences_decode_together_and_make_rows_of_llama_batched_bench(engine: LabEngine, tiny: Path) -> None:
+    grid = Grid(n_prompt=(16,), n_gen=(4,), n_parallel=(1, 3), settings={"threads": (1,)}, same_threads=True)
+    points = [Point(setup, work) for setup, work in grid.points([tiny])]
+    measure(engine, points, Limits(repeats=2))
+    assert [point.skipped for point in points] == [None, None]
+    rows = list(batched_rows(points))
+    assert [(row["pp"], row["tg"], row["pl"], row["n_kv"]) for row in rows] == [(16, 4, 1, 20), (16, 4, 3, 60)]
+    for row in rows:
+        assert row["t"] == pytest.approx(row["t_pp"] + row["t_tg"])
+        assert row["speed"] == pytest.approx(row["n_kv"] / row["t"])
+        assert row["speed_tg"] == pytest.approx(4 * row["pl"] / row["t_tg"])
+    assert {len(line) for line in batched_table(rows).splitlines()} == {103}
+
+
+def test_a_prompt_of_several_sequences_is_cut_where_a_batch_is_full(engine: LabEngine, tiny: Path) -> None:
+    setup = Setup(tiny, Preset(threads=1, threads_batch=1, n_batch=32, n_ubatch=32, n_ctx=512, parallel=3))
+    assert engine.run(setup, Work(50, 2, 0, 3)).prompt_ns > 0
+    with pytest.raises(EngineError):
+        engine.run(setup, Work(50, 2, 0, 4))

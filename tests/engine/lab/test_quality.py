@@ -14,8 +14,8 @@ import pytest
 from engine.errors import ModelError, UsageError
 from engine.guide import builtin
 from engine.lab.compute_thread import on_compute_thread
-from engine.lab.quality import Block, Quality, Scores, estimate, summary
-from engine.lab.quality_run import Arm, Outcome, QualityRun, shipped_text, text_of
+from engine.lab.quality.figures import Block, Quality, Scores, estimate, summary
+from engine.lab.quality.run import Arm, Outcome, QualityRun, shipped_text, text_of
 from engine.model_ref import BuiltInModel
 from engine.presets.preset import Preset
 from tests.ggufs import dense

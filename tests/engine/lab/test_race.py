@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from engine.config import Config
-from engine.errors import ModelError, UsageError
+from engine.errors import EngineError, ModelError, UsageError
 from engine.lab.arms import Base, arms_of, use_of
+from engine.lab.builds import BuildsEngine
 from engine.lab.engine import LabEngine
 from engine.lab.race import TASKS, Arm, Use, race
 from engine.lab.statistics import LOOKS, Finding, Verdict
+from engine.llama.backend import LlamaBackend
 from engine.llama.measuring.work import Setup, Took, Work
+from engine.llama.native import lib
 from engine.presets.preset import Preset
 
 
@@ -133,3 +137,44 @@ def test_a_change_of_the_window_is_kept(tiny: Path) -> None:
 )
 def test_what_is_compared_follows_from_what_differs(words: tuple[str, ...], use: Use, tiny: Path) -> None:
     assert use_of(arms_of(words, Base(tiny, Preset(), Config()))) is use
+
+
+def test_several_clients_are_measured_at_once_in_contexts_that_hold_them(engine: LabEngine, tiny: Path) -> None:
+    arms = arms_of(["current", "n_ubatch=32"], Base(tiny, Preset(threads=1, threads_batch=1), Config()))
+    result = race(engine, arms, Use.THROUGHPUT, seconds=0.5, clients=3)
+    assert result.units >= 1
+    assert result.task.probe.n_parallel == 3
+    assert {lane.arm.setup.preset.parallel for lane in result.lanes} == {3}
+
+
+@pytest.mark.slow
+def test_another_build_of_the_library_races_from_a_process_of_its_own(tiny: Path) -> None:
+    folder = Path(lib._lib._name).parent
+    backend = LlamaBackend(trusted=lambda _path: True)
+    builds = BuildsEngine(backend)
+    base = Base(tiny, Preset(threads=1, threads_batch=1), Config())
+    arms = arms_of(["current", f"lib={folder}", f"lib={folder},n_ubatch=32"], base)
+    assert [arm.setup.library is None for arm in arms] == [True, False, False]
+    assert use_of(arms) is Use.CHAT
+    try:
+        result = race(builds, arms, Use.DECODE, seconds=0.5)
+        assert result.units >= 1
+        assert all(lane.seconds for lane in result.lanes)
+        with pytest.raises(EngineError, match=r"ubatch|context|made|measured"):
+            builds.run(replace(arms[1].setup, preset=Preset(n_ctx=256)), Work(0, 2, 5000))
+    finally:
+        builds.close()
+        backend.close()
+
+
+def test_a_library_that_is_none_is_refused_and_one_that_fails_is_named(tiny: Path, tmp_path: Path) -> None:
+    base = Base(tiny, Preset(), Config())
+    with pytest.raises(UsageError, match="not a build"):
+        arms_of([f"lib={tmp_path}"], base)
+    (tmp_path / "libllama.so").write_bytes(b"no library")
+    (arm,) = arms_of([f"lib={tmp_path}"], base)
+    builds = BuildsEngine(LlamaBackend(trusted=lambda _path: True))
+    with pytest.raises(EngineError, match="can't be used"):
+        builds.run(arm.setup, Work(1, 0))
+    builds.close()
+    builds._backend.close()

@@ -79,11 +79,17 @@ def test_a_benchmarks_report_names_the_call_of_llama_bench_that_measures_the_sam
     assert repeat == ("xchat bench", f"llama-bench {settings} -p 512 -n 0", f"llama-bench {settings} -p 0 -n 128")
 
 
+def test_a_races_report_names_a_call_for_each_arm() -> None:
+    _, *calls = report_of(race_run()).repeat
+    assert [call.split(" -t ")[1].split()[0] for call in calls] == ["1", "2"]
+    assert all(call.startswith("llama-bench -m m.gguf -p 0 -n 256 -d 256") for call in calls)
+
+
 def test_before_and_after_counts_what_changed_beyond_its_interval() -> None:
     before, after = bench_run(10, 10.1, 9.9, 10), bench_run(12, 12.1, 11.9, 12)
     made = report_of_two(before, replace(after, host=replace(after.host, kernel="Linux 99")))
     assert made.verdict == "2 faster, 0 slower, 0 not told apart, of 2 tests."
-    assert any("Another Kernel" in line and "Linux 99" in line for line in made.disturbed)
+    assert any("Another kernel" in line and "Linux 99" in line for line in made.disturbed)
     assert report_of_two(before, before).verdict.startswith("0 faster, 0 slower, 2 not")
     assert report_of_two(before, race_run()).verdict.endswith("of 0 tests.")
 
@@ -109,7 +115,7 @@ def test_threads_and_depth_become_curves() -> None:
         point.add(Took(0, 10**9 * (number + 1), 0.0))
     run = run_of_bench(points, started_ms=0, seconds=1.0, command="")
     assert run is not None
-    charts = list(scaling_charts(run.facts["rows"]))
+    charts = list(scaling_charts(run.facts))
     assert [chart.x for chart in charts] == ["threads", "depth in tokens"]
     assert [[x for x, _ in curve.points] for curve in charts[0].curves] == [[1, 2], [1, 2]]
     assert "path" in tags_of(svg_of(charts[0]))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.errors import EngineError
 from engine.lab.engine import LabEngine
+from engine.lab.log import known_gains, run_of_tuning
 from engine.lab.race import Arm, Use
-from engine.lab.tune import Stage, stages_of, thread_counts, tune
-from engine.lab.wording import tuning_facts, tuning_in_words
+from engine.lab.stages import Bounds, Stage, stages_of, thread_counts
+from engine.lab.tune import tune
+from engine.lab.wording import tuning_facts, tuning_in_words, tuning_lines
 from engine.llama.measuring.work import Setup, Took, Work
 from engine.presets.preset import Preset
 
@@ -68,6 +71,64 @@ def test_an_interrupted_search_proposes_nothing_unproven(after: int) -> None:
     assert result.interrupted
     assert not result.adopted
     assert tuning_in_words(result)
+
+
+def test_a_search_that_is_interrupted_in_its_first_stage_keeps_what_it_measured() -> None:
+    result = tune(Machine(fails_after=40), TODAY, Use.CHAT, stages(), seed=1)
+    assert result.interrupted
+    assert {tried.stage for tried in result.tried} == {"threads"}
+    assert all(tried.gain is not None and tried.units for tried in result.tried)
+    assert len(list(tuning_lines(result))) > len(result.tried)
+
+
+def test_what_an_earlier_search_found_slow_is_not_measured_again() -> None:
+    known = {("threads", "threads=1"): -0.3, ("threads", "threads=3"): -0.01, ("threads", "threads=4"): 0.2}
+    result = tune(Machine(), TODAY, Use.CHAT, stages(), bounds=Bounds(known=known), seed=1)
+    (skipped,) = [tried for tried in result.tried if tried.name == "threads=1"]
+    assert skipped.gain is None
+    assert "-30.0 %" in skipped.skipped
+    assert {tried.name for tried in result.tried if tried.stage == "threads" and tried.units} == {"threads=3", "threads=4"}
+
+
+def test_a_search_begins_with_what_the_log_knows_of_this_machine() -> None:
+    run = run_of_tuning(tune(Machine(), TODAY, Use.CHAT, stages(), seed=1), "b1", started_ms=0, command="")
+    today = TODAY.setup
+    known = known_gains((run,), today.ref, Use.CHAT, today.preset)
+    assert known[("threads", "threads=4")] < known[("threads", "threads=3")]
+    assert known_gains((run,), today.ref, Use.DECODE, today.preset) == {}
+    assert known_gains((run,), today.ref, Use.CHAT, Preset(threads=7)) == {}
+    assert known_gains((replace(run, host=replace(run.host, kernel="another")),), today.ref, Use.CHAT, today.preset) == {}
+
+
+def needed(setup: Setup) -> int:
+    return 1000 - 300 * (setup.preset.n_ubatch == 32) - 200 * (not setup.preset.repack)
+
+
+def test_no_candidate_takes_more_memory_than_allowed() -> None:
+    result = tune(Machine(), TODAY, Use.CHAT, stages(), bounds=Bounds(needed, 900), seed=1)
+    assert not result.adopted
+    assert all("more than" in tried.skipped for tried in result.tried if "n_ubatch=32" not in tried.name)
+
+
+def test_the_least_memory_is_found_among_what_is_fast_enough_and_raced_at_the_end() -> None:
+    groups = list(stages_of(Use.CHAT, TODAY.setup, most_threads=4, kv_types=(), reload=True, least_memory=True))
+    result = tune(Machine(), TODAY, Use.CHAT, groups, bounds=Bounds(needed, least_memory=True), seed=1)
+    assert result.changes == {"n_ubatch": "32", "repack": "false"}
+    assert (result.adopted, result.saved_bytes) == (True, 500)
+    assert "less memory" in tuning_in_words(result)
+
+
+def test_memory_is_not_bought_with_speed() -> None:
+    class Slow(Machine):
+        def run(self, setup: Setup, work: Work) -> Took:
+            took = super().run(setup, work)
+            factor = 2 if setup.preset.n_ubatch == 32 else 1
+            return Took(took.prompt_ns * factor, took.gen_ns * factor, 0.0)
+
+    groups = list(stages_of(Use.CHAT, TODAY.setup, most_threads=4, kv_types=(), least_memory=True))
+    result = tune(Slow(), TODAY, Use.CHAT, groups, bounds=Bounds(needed, least_memory=True), seed=1)
+    assert result.changes == {}
+    assert "Nothing smaller was found" in tuning_in_words(result)
 
 
 def test_only_what_matters_to_the_use_is_searched() -> None:

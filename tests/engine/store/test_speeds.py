@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.records import TurnRecord
+from engine.store.host import Host
+from engine.store.lab_runs import LabRun, save_run
 from engine.store.queries.speeds import FEWEST_USUAL, NEWEST, MeasuredSpeed, measured_speeds, usual_of
 from engine.store.sqlite.connect import open_reader
 from engine.store.writer import Store
@@ -102,3 +104,19 @@ async def test_what_is_usual_for_a_model_counts_turns_of_busy_machines_and_stall
         assert usual.stalls_per_minute > 0
         assert usual_of(db, "elsewhere", name) is None
         assert usual_of(db, HOST.name, "another model") is None
+
+
+def test_the_measured_quality_of_a_file_is_the_newest_until_the_file_is_written_again(tmp_path: Path) -> None:
+    path, model, other = tmp_path / "xchat.db", tmp_path / "m.gguf", tmp_path / "n.gguf"
+    model.write_bytes(b"x")
+    other.write_bytes(b"x")
+    run = LabRun(2**42, 1.0, "quality", "", "", "", None, "", {}, Host.here())
+    for kld in (0.5, 0.25):
+        save_run(
+            path, replace(run, facts={"quality": [{"path": str(model), "kld": kld}, {"path": None, "kld": 1.0}, {"path": str(other)}]})
+        )
+    save_run(path, replace(run, kind="bench", facts={"quality": [{"path": str(other), "kld": 1.0}]}))
+    measured = measured_speeds(path)
+    assert (measured.kld(model), measured.kld(other)) == (0.25, None)
+    os.utime(model, (2**33, 2**33))
+    assert measured.kld(model) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,7 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.lab.quality_run import Outcome
+from engine.lab.quality.run import Outcome
+from engine.messages import Role
+from engine.paths import database_path
+from engine.records import Message
+from engine.store.lab_runs import list_runs
+from engine.store.writer import Store
 
 SMALL = ("quality", "-m", "builtin", "--window", "64", "--windows", "2", "--threads", "1", "--threads-batch", "1")
 
@@ -42,3 +48,21 @@ def test_a_short_text_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [("--window", "3"), ("--windows", "0"), ("--kv", "nonsense"), ("--threads", "x")])
 def test_what_can_not_be_meant_is_refused(arguments: tuple[str, ...]) -> None:
     assert xchat("quality", "-m", "builtin", *arguments).returncode == 2
+
+
+def test_quants_are_compared_on_the_own_conversations_of_which_nothing_is_kept() -> None:
+    asyncio.run(conversation("My very own secret text, again and again. " * 40))
+    ran = xchat(*SMALL, "--own", "--kv", "q8_0")
+    assert ran.returncode == 0, ran.stderr
+    assert "same top" in ran.stdout
+    assert not list_runs(database_path())
+    assert xchat(*SMALL, "--kv", "q8_0").returncode == 0
+    (kept,) = list_runs(database_path())
+    assert "KLD" in kept.verdict
+
+
+async def conversation(text: str) -> None:
+    store = await Store.open(database_path())
+    session = await store.create_session("Own", 1_000)
+    await store.save_message(session, Message(1, None, Role.USER, text))
+    await store.close()

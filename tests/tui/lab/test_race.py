@@ -20,6 +20,7 @@ from engine.model_ref import BuiltInModel
 from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
 from engine.store.lab_runs import list_runs
+from tests import ggufs
 from tests.tui.host import Host, screen_text, wait_until
 from tests.tui.program import Running, program
 from tui.lab.race import RaceScreen, drawn
@@ -123,3 +124,16 @@ async def test_an_engine_elsewhere_is_not_measured() -> None:
     async with program() as run:
         await run.send("/race threads=1 threads=2")
         await run.until_noticed("This engine can't be measured")
+
+
+@pytest.mark.slow
+async def test_another_model_ends_the_measurement_and_nothing_of_the_old_one_is_loaded_again(tmp_path: Path) -> None:
+    async with measuring(tmp_path) as run:
+        await run.send("/race threads=1 threads=1,n_ubatch=64")
+        await run.until("units")
+        await run.pilot.press("escape")
+        await run.session.load(ggufs.MAKERS["dense"](tmp_path / "tiny.gguf"))
+        await run.until_noticed("Measured")
+        workbench = run.backend._compute._workbench  # type: ignore[attr-defined]
+        assert not workbench._models
+        assert not workbench._benches

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from engine.clock import NS_PER_S, now_ns, wall_ms
 from engine.config import load_config
 from engine.errors import UsageError
+from engine.host.sampler import host_sampler
 from engine.lab.bench import LEAST_REPEATS, PRECISION, SECONDS, Limits, Point, measure
+from engine.lab.endurance import Endurance
 from engine.lab.grid import Grid, numbers
 from engine.lab.log import run_of_bench
-from engine.lab.rows import bench_rows, markdown_table, name_of_test
+from engine.lab.reports.report import scaling_charts
+from engine.lab.rows import batched_rows, batched_table, bench_rows, markdown_table, name_of_test
 from engine.model_ref import ModelRef
 from engine.session.open import first_model
 from engine.store.export.llama_bench import BenchRow, Dialect, write_llama_bench
 from engine.store.host import Host
-from tui.cli.lab.common import above_zero, add_log_flag, clear_progress, command_line, keep, lab_engine, whole_above_zero
+from tui.cli.lab.common import above_zero, add_log_flag, clear_progress, command_line, keep, lab_engine, show_charts, whole_above_zero
+from tui.cli.output import write_json_text
 from tui.text.wording import count
 
 EXAMPLES = """\
@@ -25,6 +31,8 @@ examples:
   xchat bench                              the model used last: pp512 and tg128
   xchat bench builtin ~/q4.gguf -t 1-4     a grid; 1-4, 2-16+2 and 64-512*2 are ranges
   xchat bench -p 0 -n 64 -d 0,1024 -o jsonl > rows.jsonl
+  xchat bench -npl 1,2,4,8 -p 128 -n 32    answers at once, as llama-batched-bench
+  xchat bench -t 1-8 -p 0 --charts         speed against threads, with the roofline
   xchat bench --minutes 30 -p 0            endurance: drift and disturbance over half an hour
 """
 
@@ -59,6 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     stop.add_argument("--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"or so much time for each point ({SECONDS:g})")
     stop.add_argument("--minutes", type=above_zero, metavar="M", help="measure all points for so long, and report the drift")
     parser.add_argument("-o", "--output", choices=[MARKDOWN, *map(str, Dialect)], default=MARKDOWN, help="form of the rows (md)")
+    parser.add_argument("--charts", action="store_true", help="draw speed against threads, depth, batch and sequences, below the rows")
     add_log_flag(parser)
     parser.set_defaults(run=run)
 
@@ -67,6 +76,7 @@ _LISTS = (
     (("-p", "--n-prompt"), "n_prompt", "prompt tokens of prefill tests (512); 0 for none"),
     (("-n", "--n-gen"), "n_gen", "tokens of decode tests (128); 0 for none"),
     (("-d", "--n-depth"), "n_depth", "tokens in the KV cache before (0)"),
+    (("-npl", "--n-parallel"), "n_parallel", "sequences at once: rows of llama-batched-bench, a prompt and an answer in each"),
     (("-t", "--threads"), "threads", "threads that decode; prefill too without -tb"),
     (("-tb", "--threads-batch"), "threads_batch", "threads that prefill"),
     (("-b", "--batch-size"), "n_batch", "n_batch (2048)"),
@@ -86,20 +96,39 @@ _SWITCHES: dict[str, dict[str, object]] = {
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print the rows, and say what disturbed them."""
+    if options.n_parallel and options.output not in {MARKDOWN, Dialect.JSONL}:
+        raise UsageError(
+            f"Rows of -npl can't be written as {options.output}", "", "Take -o md or -o jsonl, as llama-batched-bench has them."
+        )
     points = [Point(setup, work) for setup, work in grid_of(options).points(models_of(options.models))]
     limits = Limits(options.repetitions, options.precision / 100, options.seconds, options.minutes)
     status, started_ms, began = 0, wall_ms(), now_ns()
+    endurance = Endurance(host_sampler()) if options.minutes else None
+
+    def progressed(point: Point) -> None:
+        _progress(points, point)
+        if endurance is not None:
+            endurance.sample()
+
     with lab_engine() as engine:
         try:
-            measure(engine, points, limits, lambda point: _progress(points, point))
+            measure(engine, points, limits, progressed)
         except KeyboardInterrupt:
             status = 130
         clear_progress()
-    print_rows(list(bench_rows(points, Host.here())), options.output)
-    for line in remarks(points):
+    if options.n_parallel:
+        print_batched(list(batched_rows(points)), options.output)
+    else:
+        print_rows(list(bench_rows(points, Host.here())), options.output)
+    for line in (*remarks(points), *(endurance.remarks if endurance is not None else ())):
         sys.stderr.write(f"{line}\n")
+    measured = run_of_bench(
+        points, started_ms=started_ms, seconds=(now_ns() - began) / NS_PER_S, command=command_line("bench"), endurance=endurance
+    )
+    if options.charts and measured is not None:
+        show_charts(scaling_charts(measured.facts))
     if not options.no_log:
-        keep(run_of_bench(points, started_ms=started_ms, seconds=(now_ns() - began) / NS_PER_S, command=command_line("bench")))
+        keep(measured)
     return status if status or any(point.samples_ns for point in points) else 1
 
 
@@ -136,6 +165,7 @@ def grid_of(options: argparse.Namespace) -> Grid:
         n_gen=listed("n_gen", (128,)),
         pairs=pairs,
         n_depth=listed("n_depth", (0,)),
+        n_parallel=listed("n_parallel", ()),
         settings=settings,
         same_threads=not options.threads_batch,
     )
@@ -154,6 +184,16 @@ def print_rows(rows: list[BenchRow], form: str) -> None:
         write_llama_bench(sys.stdout, Dialect(form), rows)
     elif rows:
         sys.stdout.write(f"{markdown_table(rows)}\n\nbuild: {rows[0]['build_commit']} ({rows[0]['build_number']})\n")
+    sys.stdout.flush()
+
+
+def print_batched(rows: list[dict[str, Any]], form: str) -> None:
+    """Print rows of llama-batched-bench, in one of its forms."""
+    if form == Dialect.JSONL:
+        for row in rows:
+            write_json_text(f"{json.dumps(row)}\n")
+    elif rows:
+        sys.stdout.write(f"{batched_table(rows)}\n")
     sys.stdout.flush()
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from engine.config import load_config
 from engine.errors import StoreError
 from engine.guide import builtin
 from engine.lab.arms import Base
-from engine.lab.engine import LabEngine
+from engine.lab.builds import BuildsEngine
+from engine.lab.race import CLIENTS
+from engine.lab.reports.charts import LineChart
 from engine.llama.backend import LlamaBackend
 from engine.llama.redirect import redirect_native_output
 from engine.paths import database_path, log_path
@@ -21,6 +24,10 @@ from engine.session.open import first_model
 from engine.store.lab_runs import LabRun, save_run
 from tui.cli.output import guarded, write_sequence
 from tui.cli.preset_flags import preset_of
+from tui.drawing.braille import Glyphs
+from tui.drawing.picture import picture_of
+
+CHART_ROWS = 18
 
 
 def above_zero(text: str) -> float:
@@ -59,6 +66,13 @@ def add_lab_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="NAME", help="settings that are not varied; else the preset used last")
 
 
+def add_clients(parser: argparse.ArgumentParser) -> None:
+    """Add the number of clients of a throughput."""
+    parser.add_argument(
+        "--clients", type=whole_above_zero, default=CLIENTS, metavar="N", help=f"answers at once, where throughput is compared ({CLIENTS})"
+    )
+
+
 def base_of(options: argparse.Namespace) -> Base:
     """The model and the preset that are measured."""
     config = load_config()
@@ -67,14 +81,16 @@ def base_of(options: argparse.Namespace) -> Base:
 
 
 @contextmanager
-def lab_engine() -> Iterator[LabEngine]:
-    """An engine of this process, with the native library's output in the log."""
+def lab_engine() -> Iterator[BuildsEngine]:
+    """An engine of this process and of other libraries, with the native library's output in the log."""
     real = redirect_native_output(log_path())
     sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
     backend = LlamaBackend(file_of=builtin.file_of, trusted=builtin.is_ours)
+    engine = BuildsEngine(backend)
     try:
-        yield LabEngine(backend)
+        yield engine
     finally:
+        engine.close()
         backend.close()
 
 
@@ -83,6 +99,15 @@ def clear_progress() -> None:
     if sys.stderr.isatty():
         write_sequence("\r\x1b[K", sys.stderr)
         sys.stderr.flush()
+
+
+def show_charts(charts: Iterable[LineChart]) -> None:
+    """Draw charts below what was printed, as wide as the terminal."""
+    glyphs = Glyphs.HALVES if (sys.stdout.encoding or "").lower().startswith("utf") else Glyphs.ASCII
+    width = min(100, shutil.get_terminal_size().columns)
+    for chart in charts:
+        sys.stdout.write(f"\n{picture_of(chart, width, CHART_ROWS, glyphs)}\n")
+    sys.stdout.flush()
 
 
 def show_progress(line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,13 @@ from textwrap import wrap
 
 import msgspec
 
+from engine.clock import NS_PER_S, now_ns, wall_ms
 from engine.config import Config, load_config
 from engine.errors import UsageError
 from engine.guide import builtin
-from engine.lab.quality import Estimate, Quality
-from engine.lab.quality_run import N_CTX, Arm, Outcome, QualityRun, shipped_text, text_of
+from engine.lab.log import run_of_quality
+from engine.lab.quality.figures import Estimate, Quality
+from engine.lab.quality.run import N_CTX, Arm, Outcome, QualityRun, shipped_text, text_of
 from engine.llama.redirect import redirect_native_output
 from engine.model_ref import ModelRef, short_name
 from engine.paths import log_path
@@ -22,9 +25,12 @@ from engine.presets.preset import Preset
 from engine.presets.settings import with_text
 from engine.session.model_finder import ModelFinder
 from engine.session.open import first_model, model_finder
+from engine.store.queries.sessions import newest_texts
 from engine.text import one_line, printable
+from tui.cli.lab.common import add_log_flag, command_line, keep
 from tui.cli.output import Progress, guarded, write_json
 from tui.cli.preset_flags import add_preset_flags, preset_of
+from tui.cli.reading import open_reader
 from tui.text.wording import count
 
 EXAMPLES = """\
@@ -33,6 +39,7 @@ examples:
   xchat quality -m qwen3-4b --quants all           every quant that is here, against the largest
   xchat quality -m builtin --quants Q8_0,Q4_K_M
   xchat quality -m model.gguf --kv q8_0,q4_0       KV cache types, against f16
+  xchat quality --quants all --own                 how often the next token is the same in your own conversations
   xchat quality -m model.gguf --base best.gguf -f text.txt --json
 
 The figures are llama-perplexity's: windows of n_ctx tokens with BOS in front, of which the second half is scored. Ctrl+C keeps the
@@ -40,6 +47,8 @@ windows that are measured.
 """
 
 INTERRUPTED = 130
+OWN_CHARACTERS = 64_000
+"""Of the own conversations: about 16,000 tokens."""
 MOST_NAME = 24
 
 
@@ -55,10 +64,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--quants", metavar="Q[,Q…]", help="quants of the model's family to compare, or `all` that are here")
     parser.add_argument("--kv", metavar="K[/V][,…]", help="types of the KV cache to compare, such as `q8_0,q8_0/q4_0`")
     parser.add_argument("--base", metavar="MODEL", help="compare with this model; without it, with the family's largest quant")
-    parser.add_argument("-f", "--file", type=Path, metavar="FILE", help="the text; without it, a chapter of a novel that comes with xchat")
+    parser.add_argument(
+        "-f", "--file", type=Path, metavar="FILE", help="the text; without it, one that was written for xchat and comes with it"
+    )
+    parser.add_argument(
+        "--own", action="store_true", help="the newest messages of your own conversations as the text; nothing of it is kept"
+    )
     parser.add_argument("--window", type=int, metavar="N", default=N_CTX, help=f"tokens of a window (default {N_CTX})")
     parser.add_argument("--windows", type=int, metavar="N", help="measure at most this many windows")
     parser.add_argument("--json", action="store_true", help="print one object")
+    add_log_flag(parser)
     add_preset_flags(parser)
     parser.set_defaults(run=run)
 
@@ -70,7 +85,10 @@ def run(options: argparse.Namespace) -> int:
     config = load_config()
     preset = preset_of(options, config)
     arms = arms_of(options, config, preset)
-    text = text_of(options.file) if options.file else shipped_text()
+    if options.own and options.file:
+        raise UsageError("--own and --file are two texts", "", "Name one of them.")
+    text = asyncio.run(own_text()) if options.own else text_of(options.file) if options.file else shipped_text()
+    started_ms, began = wall_ms(), now_ns()
     real = redirect_native_output(log_path())
     sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
     measurement = QualityRun(arms, text, n_ctx=options.window, most_windows=options.windows, force=options.force)
@@ -80,7 +98,16 @@ def run(options: argparse.Namespace) -> int:
         write_json(outcome)
     else:
         sys.stdout.write(as_text(outcome))
+    if not (options.no_log or options.file or options.own):
+        seconds = (now_ns() - began) / NS_PER_S
+        keep(run_of_quality(arms, outcome, started_ms=started_ms, seconds=seconds, command=command_line("quality")))
     return INTERRUPTED if outcome.interrupted else 0
+
+
+async def own_text() -> str:
+    """The person's own conversations, the newest `OWN_CHARACTERS`."""
+    async with open_reader() as reader:
+        return await reader.read(newest_texts, OWN_CHARACTERS)
 
 
 def arms_of(options: argparse.Namespace, config: Config, preset: Preset) -> list[Arm]:

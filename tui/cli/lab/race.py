@@ -13,6 +13,7 @@ from engine.lab.race import SECONDS, STATED, Race, Use, race
 from engine.lab.wording import race_facts, race_lines, ratio_in_words, verdict_in_words
 from tui.cli.lab.common import (
     above_zero,
+    add_clients,
     add_lab_flags,
     add_log_flag,
     base_of,
@@ -29,6 +30,7 @@ examples:
   xchat race threads=1 threads=2
   xchat race {CURRENT} n_ubatch=512 n_ubatch=64 --measure prefill
   xchat race Q4_K_M Q8_0 -m qwen3
+  xchat race current lib=~/llama.cpp/build/bin     another build of the library, in a process of its own
   xchat race daily long-context --difference 5 --json
 """
 
@@ -43,7 +45,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "arms", nargs="+", metavar="ARM", help=f"KEY=VALUE[,…], a preset, a quant, a model, or `{CURRENT}` (nothing changed)"
+        "arms",
+        nargs="+",
+        metavar="ARM",
+        help=f"KEY=VALUE[,…], a preset, a quant, a model, lib=FOLDER of another llama.cpp, or `{CURRENT}` (nothing changed)",
     )
     add_lab_flags(parser)
     parser.add_argument("--measure", choices=[str(use) for use in Use], help="what to compare; else what the settings change")
@@ -51,6 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--difference", type=above_zero, default=100 * STATED, metavar="PCT", help=f"smallest difference that matters ({100 * STATED:g} %%)"
     )
     parser.add_argument("--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"longest time ({SECONDS:g})")
+    add_clients(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
     add_log_flag(parser)
     parser.set_defaults(run=run)
@@ -64,7 +70,9 @@ def run(options: argparse.Namespace) -> int:
     use = Use(options.measure) if options.measure else use_of(arms)
     started_ms = wall_ms()
     with lab_engine() as engine:
-        result = race(engine, arms, use, stated=options.difference / 100, seconds=options.seconds, report=_progress)
+        result = race(
+            engine, arms, use, stated=options.difference / 100, seconds=options.seconds, clients=options.clients, report=_progress
+        )
         library = engine.figures(result.lanes[0].arm.setup).library
     clear_progress()
     if options.json:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from engine.clock import NS_PER_S, now_ns, wall_ms
 from engine.errors import UsageError
-from engine.lab.log import compare_runs
+from engine.lab.again import change_since, points_of
+from engine.lab.bench import Limits, measure
+from engine.lab.log import Compared, compare_runs, differences, run_of_bench
 from engine.lab.reports.pages import write_html, write_markdown
 from engine.lab.reports.report import change_in_words, report_of, report_of_two
 from engine.lab.rows import markdown_table
 from engine.paths import database_path
 from engine.store.lab_runs import LabRun, delete_run, list_runs, load_run
+from tui.cli.lab.common import above_zero, keep, lab_engine
 from tui.cli.output import write_json
 
+SECONDS: Final = 10.0
 _WRITERS: Final = {"md": write_markdown, "html": write_html}
 EXAMPLES = """\
 examples:
@@ -24,6 +30,7 @@ examples:
   xchat runs compare 3 7             the same benchmark before and after an upgrade
   xchat runs report 3 > run.md
   xchat runs report 3 7 --format html > before-and-after.html
+  xchat runs again 3 || echo slower          after an upgrade of the kernel or the library
   xchat runs delete 3
 """
 
@@ -36,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(required=True, metavar="list|show|compare|report|delete")
+    verbs = parser.add_subparsers(required=True, metavar="list|show|compare|report|again|delete")
     listing = verbs.add_parser("list", help="the newest first")
     listing.set_defaults(run=list_them)
     showing = verbs.add_parser("show", help="the result, what it was measured on, and the figures")
@@ -53,6 +60,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     reporting.add_argument("after", type=int, metavar="AFTER", nargs="?")
     reporting.add_argument("--format", choices=list(_WRITERS), default="md", help="md, or html with charts (md)")
     reporting.set_defaults(run=report)
+    repeating = verbs.add_parser("again", help="measure a benchmark again, as it was: a word when an upgrade changed its speed")
+    repeating.add_argument("which", type=int, metavar="ID", nargs="?", help="without it, the newest benchmark")
+    repeating.add_argument(
+        "--slower", type=above_zero, default=3.0, metavar="PCT", help="exit with 1 when it got slower by more than this (3)"
+    )
+    repeating.add_argument("--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"longest time for each test ({SECONDS:g})")
+    repeating.set_defaults(run=again)
     for verb in (listing, showing, comparing):
         verb.add_argument("--json", action="store_true", help="print JSON")
     deleting = verbs.add_parser("delete", help="delete a run")
@@ -111,16 +125,9 @@ def compare(options: argparse.Namespace) -> int:
     if options.json:
         write_json(rows)
         return 0
-    for row in rows:
-        change = change_in_words(row.ratio)
-        sys.stdout.write(f"{row.model}  {row.test}: {row.before:.2f} → {row.after:.2f} tokens/s, {change}\n")
-    for name, old, new in (
-        ("machine", before.host.name, after.host.name),
-        ("kernel", before.host.kernel, after.host.kernel),
-        ("llama.cpp", before.host.llama_cpp_version, after.host.llama_cpp_version),
-    ):
-        if old != new:
-            sys.stdout.write(f"Another {name}: {old} → {new}\n")
+    _write_rows(rows)
+    for name, old, new in differences(before, after):
+        sys.stdout.write(f"Another {name}: {old} → {new}\n")
     sys.stdout.write("The runs were not measured in turns: what changed on the machine between them counts too.\n")
     return 0
 
@@ -131,6 +138,41 @@ def report(options: argparse.Namespace) -> int:
     made = report_of(run) if options.after is None else report_of_two(run, load_run(database_path(), options.after))
     _WRITERS[options.format](sys.stdout, made)
     return 0
+
+
+def again(options: argparse.Namespace) -> int:
+    """Measure a benchmark again and compare; 1 when it got slower by more than `--slower` and beyond its interval."""
+    path = database_path()
+    before = load_run(path, options.which) if options.which is not None else _newest_bench(list_runs(path))
+    points = points_of(before)
+    started_ms, began = wall_ms(), now_ns()
+    with lab_engine() as engine:
+        try:
+            measure(engine, points, Limits(seconds=options.seconds))
+        except KeyboardInterrupt:
+            return 130
+    after = run_of_bench(points, started_ms=started_ms, seconds=(now_ns() - began) / NS_PER_S, command=before.command)
+    if after is None:
+        raise UsageError(f"Run {before.id} can't be measured again", next((point.skipped for point in points if point.skipped), "") or "")
+    rows = compare_runs(before, after)
+    sys.stdout.write(f"{change_since(before, after, rows)}\n")
+    _write_rows(rows)
+    keep(after)
+    return int(any(row.ratio.high < 1 and row.ratio.estimate < 1 - options.slower / 100 for row in rows))
+
+
+def _newest_bench(runs: Sequence[LabRun]) -> LabRun:
+    """The newest benchmark. Raises UsageError without one."""
+    found = next((run for run in runs if run.kind == "bench"), None)
+    if found is None:
+        raise UsageError("There is no benchmark to measure again", "", "Measure one: xchat bench")
+    return found
+
+
+def _write_rows(rows: Sequence[Compared]) -> None:
+    for row in rows:
+        change = change_in_words(row.ratio)
+        sys.stdout.write(f"{row.model}  {row.test}: {row.before:.2f} → {row.after:.2f} tokens/s, {change}\n")
 
 
 def delete(options: argparse.Namespace) -> int:

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 import msgspec
 
 from engine.clock import wall_ms
-from engine.errors import UsageError
+from engine.errors import StoreError, UsageError
+from engine.guide import builtin
 from engine.host.topology import read_topology
-from engine.lab.arms import CURRENT, Base, arms_of, preset_with
-from engine.lab.log import run_of_tuning
+from engine.lab.arms import CURRENT, Base, arms_of, memory_of, preset_with
+from engine.lab.log import known_gains, run_of_tuning
 from engine.lab.progress import Progress
-from engine.lab.race import Use
-from engine.lab.tune import MINUTES, Tuning, stages_of, tune
+from engine.lab.race import Use, task_of
+from engine.lab.stages import Bounds, stages_of
+from engine.lab.tune import MINUTES, Tuning, tune
 from engine.lab.wording import tuning_facts, tuning_in_words, tuning_lines
+from engine.llama.redirect import redirect_native_output
 from engine.model_ref import ModelRef
+from engine.paths import database_path, log_path
 from engine.presets.folder import PresetFolder
 from engine.session.open import model_finder
+from engine.store.lab_runs import LabRun, list_runs
+from engine.text import one_line
 from tui.cli.lab.common import (
     above_zero,
+    add_clients,
     add_lab_flags,
     add_log_flag,
     base_of,
@@ -29,15 +39,22 @@ from tui.cli.lab.common import (
     keep,
     lab_engine,
     show_progress,
+    whole_above_zero,
 )
-from tui.cli.output import write_json
+from tui.cli.output import guarded, write_json
 from tui.text.wording import count
 
+LEAST_MEMORY: Final = "least-memory"
+WINDOWS: Final = 4
+"""Windows of the shipped text that --most-kld measures."""
 EXAMPLES = """\
 examples:
   xchat tune                               three minutes, for chatting
   xchat tune --for long-prompts --minutes 5 --keep tuned
   xchat tune --kv-types "" --quants        no other KV types, but the quants that are here
+  xchat tune --for throughput --clients 8  for so many answers at once
+  xchat tune --for least-memory --context 16384 --kv-types q8_0,q4_0
+  xchat tune --reload --most-memory 6000   repack and mmap too; nothing that needs more than 6,000 MiB
 """
 
 
@@ -51,10 +68,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_lab_flags(parser)
-    parser.add_argument("--for", dest="use", choices=[str(use) for use in Use], default=str(Use.CHAT), help="what to make faster (chat)")
+    parser.add_argument(
+        "--for",
+        dest="use",
+        choices=[*map(str, Use), LEAST_MEMORY],
+        default=str(Use.CHAT),
+        help=f"what to make faster (chat); {LEAST_MEMORY}: what to make small",
+    )
     parser.add_argument("--minutes", type=above_zero, default=MINUTES, metavar="M", help=f"time for the search ({MINUTES:g})")
     parser.add_argument("--kv-types", default="q8_0", metavar="TYPES", help="types of the KV cache to try beside today's (q8_0)")
     parser.add_argument("--quants", action="store_true", help="try the other quants of the family that are here")
+    parser.add_argument("--reload", action="store_true", help="try repack and mmap too, which loads the model a second time")
+    parser.add_argument("--context", type=whole_above_zero, metavar="N", help="every candidate must have room for this context window")
+    parser.add_argument("--most-memory", type=above_zero, metavar="MIB", help="try nothing that is predicted to need more memory")
+    parser.add_argument(
+        "--most-kld", type=above_zero, metavar="NATS", help="try no KV type or quant whose KL divergence, measured first, is larger"
+    )
+    parser.add_argument("--again", action="store_true", help="measure also what an earlier search on this machine found slower")
+    add_clients(parser)
     parser.add_argument("--keep", metavar="NAME", help="keep the proven settings as a preset")
     parser.add_argument("--replace", action="store_true", help="also when there is a preset of that name")
     parser.add_argument("--json", action="store_true", help="print one object")
@@ -70,17 +101,34 @@ def run(options: argparse.Namespace) -> int:
         if options.keep in PresetFolder().load().presets and not options.replace:
             raise UsageError(f"There is a preset {options.keep!r} already", "", "Add --replace, or use another name.")
     base = base_of(options)
-    (today,) = arms_of([CURRENT], base)
+    (today,) = arms_of([f"n_ctx={options.context}" if options.context else CURRENT], base)
+    if options.context:
+        base = replace(base, preset=msgspec.structs.replace(base.preset, n_ctx=options.context))
+    small = options.use == LEAST_MEMORY
+    use = Use.CHAT if small else Use(options.use)
     types = [name.strip() for name in options.kv_types.split(",") if name.strip()]
     for name in types:
         arms_of([f"type_k={name}"], base)
     quants = _quants(base) if options.quants else []
-    use = Use(options.use)
-    stages = list(stages_of(use, today.setup, most_threads=read_topology().most_threads, kv_types=types, quants=quants))
+    if options.most_kld:
+        types, quants = _good_enough(base, types, quants, options.most_kld)
+    stages = list(
+        stages_of(
+            use,
+            today.setup,
+            most_threads=read_topology().most_threads,
+            kv_types=types,
+            quants=quants,
+            reload=options.reload or small,
+            least_memory=small,
+        )
+    )
+    known = {} if options.again else known_gains(_earlier(options), base.ref, use, today.setup.preset)
+    bounds = Bounds(memory_of(base), options.most_memory and int(options.most_memory * (1 << 20)), small, options.clients, known)
     started_ms = wall_ms()
     with lab_engine() as engine:
-        result = tune(engine, today, use, stages, minutes=options.minutes, report=_progress)
-        library = engine.figures(result.today.with_window(1).setup).library
+        result = tune(engine, today, use, stages, minutes=options.minutes, bounds=bounds, report=_progress)
+        library = engine.figures(result.today.ready_for(task_of(use)).setup).library
     clear_progress()
     if options.json:
         write_json(tuning_facts(result))
@@ -92,6 +140,37 @@ def run(options: argparse.Namespace) -> int:
     if not options.no_log and result.tried:
         keep(run_of_tuning(result, library, started_ms=started_ms, command=command_line("tune")))
     return 130 if result.interrupted else 0
+
+
+def _earlier(options: argparse.Namespace) -> tuple[LabRun, ...]:
+    """Runs that were logged on this machine; none where nothing is to be read or kept."""
+    if options.no_log or not database_path().exists():
+        return ()
+    try:
+        return list_runs(database_path())
+    except StoreError:
+        return ()
+
+
+def _good_enough(base: Base, types: Sequence[str], quants: Sequence[ModelRef], most: float) -> tuple[list[str], list[ModelRef]]:
+    """The KV types and quants whose answers are near enough to the best ones; the others are named."""
+    from engine.lab.quality.run import Arm as QualityArm
+    from engine.lab.quality.run import QualityRun, shipped_text
+
+    plain = msgspec.structs.replace(base.preset, type_k="f16", type_v="f16")
+    arms = [QualityArm("base", base.ref, plain)]
+    arms += [QualityArm(name, base.ref, msgspec.structs.replace(plain, type_k=name, type_v=name, flash_attn="on")) for name in types]
+    arms += [QualityArm(str(ref), ref, plain) for ref in quants]
+    if len(arms) == 1:
+        return [], []
+    real = redirect_native_output(log_path())
+    sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
+    outcome = QualityRun(arms, shipped_text(), most_windows=WINDOWS).run(builtin.file_of, builtin.is_ours)
+    near = {one.label for one in outcome.results if one.against is None or one.against.kld.value <= most}
+    for one in outcome.results:
+        if one.label not in near and one.against is not None:
+            sys.stderr.write(f"left out: {one_line(one.label)}, KL divergence {one.against.kld.value:.4f}\n")
+    return [name for name in types if name in near], [ref for ref in quants if str(ref) in near]
 
 
 def _quants(base: Base) -> list[ModelRef]:

@@ -106,3 +106,16 @@ def test_an_unknown_family_is_named(xchat: Run) -> None:
     ran = xchat("bench", "no-such-family")
     assert ran.code == 3
     assert "'no-such-family'" in ran.err
+
+
+def test_several_answers_at_once_are_measured_drawn_and_reported(xchat: Run) -> None:
+    batched = ("bench", "builtin", "-npl", "1,2", "-p", "8", "-n", "4", "-t", "1", "-r", "1")
+    ran = xchat(*batched, "--charts")
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines()[0].split("|")[1:5] == ["     PP ", "     TG ", "      B ", "   N_KV "]
+    assert "Decode speed of all together, tokens/s, against sequences" in ran.out
+    rows = [json.loads(line) for line in xchat(*batched, "-o", "jsonl").out.splitlines()]
+    assert [row["pl"] for row in rows] == [1, 2]
+    assert "Decode speed of all together" in xchat("runs", "report", "1", "--format", "html").out
+    refused = xchat(*batched, "-o", "csv")
+    assert (refused.code, refused.out) == (2, "")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.guide.builtin import file_of
-from engine.lab.engine import LabEngine
+from engine.lab.builds import BuildsEngine
 from engine.lab.race import Use, race
 from engine.lab.wording import race_in_words, race_lines
 from engine.llama.measuring.work import Setup, Took, Work
@@ -90,7 +90,7 @@ def test_a_search_ends_with_a_sentence_and_a_table(xchat: Run) -> None:
     assert any(line.split()[0] == "KV" and "type_k=q8_0" in line for line in table)
 
 
-class Crowded(LabEngine):
+class Crowded(BuildsEngine):
     """The real engine on a machine where 16 threads take ten times as long; how much they take here differs by machine."""
 
     def run(self, setup: Setup, work: Work) -> Took:
@@ -101,7 +101,7 @@ class Crowded(LabEngine):
 
 @pytest.mark.slow
 def test_proven_settings_are_kept_as_a_preset(xchat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common, "LabEngine", Crowded)
+    monkeypatch.setattr(common, "BuildsEngine", Crowded)
     PresetFolder().save(Preset(name="crowded", threads=16))
     ran = xchat("tune", "-m", "builtin", "--preset", "crowded", "--for", "decode", "--minutes", "0.2", "--kv-types", "", "--keep", "quick")
     assert ran.code == 0, ran.err

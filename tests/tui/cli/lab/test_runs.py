@@ -53,3 +53,16 @@ def test_a_run_that_is_not_there_is_named(xchat: Run, arguments: tuple[str, ...]
 def test_runs_that_are_not_to_be_kept_are_not(xchat: Run) -> None:
     assert xchat(*BENCH, "--no-log").code == 0
     assert json.loads(xchat("runs", "list", "--json").out) == []
+
+
+def test_a_benchmark_is_measured_again_and_reported_in_both_forms(logged: Run) -> None:
+    ran = logged("runs", "again", "1", "--slower", "99", "--seconds", "0.01")
+    assert ran.code == 0, ran.err
+    assert "machine, kernel and library are the same" in ran.out.splitlines()[0]
+    assert json.loads(logged("runs", "list", "--json").out)[0]["id"] == 4
+    assert logged("runs", "report", "1", "4").out.startswith("# Run 1 before, run 4 after")
+    for which in ("1", "3"):
+        assert logged("runs", "report", which, "--format", "html").out.startswith("<!doctype html>")
+        assert "## Repeat it" in logged("runs", "report", which).out
+    refused = logged("runs", "again", "3")
+    assert (refused.code, refused.out) == (2, "")

@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.errors import ModelError, UsageError, XchatError
 from engine.lab.compute_thread import on_compute_thread
-from engine.lab.quality import Block, Quality, Scores, summary
+from engine.lab.quality.figures import Block, Quality, Scores, summary
 from engine.llama.scoring import Interrupted, Models, Scorer
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
@@ -20,7 +20,7 @@ from engine.text import printable
 
 N_CTX: Final = 512
 """Tokens of a window, as llama-perplexity takes them."""
-SHIPPED: Final = "quality.txt"
+SHIPPED: Final = "text.txt"
 MOST_BYTES: Final = 64 << 20
 
 
@@ -48,8 +48,8 @@ class Outcome:
 
 
 def shipped_text() -> str:
-    """The text that comes with xchat: the beginning of Alice's Adventures in Wonderland (Lewis Carroll, 1865; public domain)."""
-    return files("engine.lab").joinpath(SHIPPED).read_text("utf-8")
+    """The text that comes with xchat, written for it: a story, an essay, a recipe, instructions, a letter and a dialogue."""
+    return files("engine.lab.quality").joinpath(SHIPPED).read_text("utf-8")
 
 
 def text_of(path: Path) -> str:

@@ -42,6 +42,11 @@ class Quality:
     against: Against | None
     """None for the base itself."""
 
+    @property
+    def kld(self) -> float:
+        """Mean KL divergence from the base, in nats; 0 for the base itself."""
+        return 0.0 if self.against is None else self.against.kld.value
+
 
 @dataclass(frozen=True, slots=True)
 class Against:
