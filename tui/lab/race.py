@@ -93,8 +93,8 @@ class RaceScreen(Dialog[bool]):
         ropes = self.query_one(".ropes", Static)
         if self._progress is not None:
             ropes.update(drawn(self._progress, max(NAME_CELLS + _LEAST_ROPE, box.content_size.width)))
-        elif self._outcome is None:
-            ropes.update(Content("Waiting for the engine …"))
+        else:
+            ropes.update(Content("" if self._outcome is not None else "Waiting for the engine …"))
         if self._outcome is None:
             box.border_subtitle = f"{keys.shown('stop_measuring')} ends it · {keys.shown('close')} to the background"
             return
