@@ -47,23 +47,34 @@ def run_of_bench(
     batched = []
     if any(point.work.n_parallel > 1 for point in measured):
         batched = [row | {"ceiling_ts": _ceiling(point)} for point, row in zip(measured, batched_rows(measured), strict=True)]
-    remarks = [*(remark for point in measured for remark in point.remarks), *(endurance.remarks if endurance is not None else ())]
+    remarks = [
+        *(f"{name_of_test(row)}: {remark}" for point, row in zip(measured, rows, strict=True) for remark in point.remarks),
+        *(endurance.remarks if endurance is not None else ()),
+    ]
     shares = [share for point in measured for share in point.disturbed if share is not None]
     models = list(dict.fromkeys(str(row["model_type"]) for row in rows))
     tests = list(dict.fromkeys(name_of_test(row) for row in rows))
-    best = max(rows, key=lambda row: float(row["avg_ts"]))
     return LabRun(
         started_ms=started_ms,
         seconds=seconds,
         kind="bench",
         title=_few(tests),
-        verdict=f"{name_of_test(best)} {best['avg_ts']:.1f} ± {best['stddev_ts']:.1f} tokens/s" if len(rows) == 1 else f"{len(rows)} rows",
+        verdict=_speeds_in_words(rows),
         model=_few(models),
         disturbed=fmean(shares) if shares else None,
         command=command,
         facts={"rows": rows, "batched": batched, "remarks": remarks, "endurance": endurance.facts if endurance is not None else []},
         host=host,
     )
+
+
+def _speeds_in_words(rows: Sequence[dict[str, Any]]) -> str:
+    """The speed of each test, the best one where there are several rows of it."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: -float(row["avg_ts"])):
+        best.setdefault(name_of_test(row), row)
+    shown = [f"{test} {row['avg_ts']:.1f} ± {row['stddev_ts']:.1f} tokens/s" for test, row in sorted(best.items())]
+    return _few(shown) + (f", the best of {len(rows)} rows" if len(rows) > len(best) else "")
 
 
 def _ceiling(point: Point) -> float | None:

@@ -201,7 +201,9 @@ def remarks(points: Sequence[Point]) -> list[str]:
     """What was skipped and what was disturbed, with the reason."""
     lines = []
     for point in points:
-        name = name_of_test({"n_prompt": point.work.n_prompt, "n_gen": point.work.n_gen, "n_depth": point.work.n_depth})
+        name = name_of_test(
+            {"n_prompt": point.work.n_prompt, "n_gen": point.work.n_gen, "n_depth": point.work.n_depth, "n_parallel": point.work.n_parallel}
+        )
         if point.skipped is not None:
             lines.append(f"skipped {name}: {point.skipped}")
         elif point.samples_ns:
