@@ -142,7 +142,8 @@ def tuning_in_words(tuning: Tuning) -> str:
     if tuning.adopted:
         spared = f", {tuning.saved_bytes / (1 << 20):,.0f} MiB less memory" if tuning.least_memory else ""
         return f"Use {settings}{spared}: {verdict_in_words(lane, today, tuning.final.stated)}"
-    return f"{settings} looked faster and was not shown to be; today's settings stay. {verdict_in_words(lane, today, tuning.final.stated)}"
+    looked = "takes less memory and was not shown to be fast enough" if tuning.least_memory else "looked faster and was not shown to be"
+    return f"{settings} {looked}; today's settings stay. {verdict_in_words(lane, today, tuning.final.stated)}"
 
 
 def tuning_lines(tuning: Tuning) -> Iterator[str]:

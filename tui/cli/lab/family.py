@@ -82,7 +82,7 @@ def _add_quality(members: Sequence[Member], preset: Preset, windows: int) -> int
 def table(members: Sequence[Member]) -> list[str]:
     """The figures, a row for each quant; `*` marks those that no other beats in speed and quality at once."""
     marked = [one["pareto"] for one in family_facts(members)["family"]]
-    head = f"  {'quant':<10}{'size':>10}{'memory':>10}{'load':>8}{'prefill':>16}{'decode':>16}{'PPL':>9}{'KLD':>9}{'same top':>9}"
+    head = f"  {'quant':<10}{'size':>10}{'memory':>10}{'load':>8}{'prefill':>16}{'decode':>16}{'PPL':>12}{'KLD':>9}{'same top':>9}"
     return [head, *(_row(member, mark) for member, mark in zip(members, marked, strict=True)), "", *_notes(members)]
 
 
@@ -92,7 +92,7 @@ def _row(member: Member, marked: bool) -> str:
     quality = member.quality
     against = quality.against if quality is not None else None
     figures = (
-        f"{quality.ppl.value:>9.3f}" if quality is not None else f"{'-':>9}",
+        f"{quality.ppl.value:>12.3f}" if quality is not None else f"{'-':>12}",
         f"{member.kld:>9.4f}" if member.kld is not None else f"{'-':>9}",
         f"{against.same_top.value:>9.1%}" if against is not None else f"{'-':>9}",
     )
