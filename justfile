@@ -24,7 +24,7 @@ test *ARGS:
 
 # The inner loop: unit and widget tests on three processes, since they wait as much as they compute
 test-fast *ARGS:
-    PYTHONDONTWRITEBYTECODE= pytest -n 3 --dist loadfile -m "not slow and not e2e" --hypothesis-profile fast {{ ARGS }}
+    PYTHONDONTWRITEBYTECODE= pytest -n 3 --dist loadfile -m "not slow and not e2e" --ignore tests/e2e --hypothesis-profile fast {{ ARGS }}
 
 # Try 150 wrong model files on the whole engine, 1,000 headers, 200 templates, and 500 texts per property of exports and screens: minutes
 fuzz:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,18 @@ XDG = {
 }
 
 
+NUMBERS = count()
+
+
 @pytest.fixture(autouse=True)
-def isolated_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point HOME and the XDG folders below tmp_path and drop variables that would change behaviour."""
-    home = tmp_path / "home"
-    home.mkdir()
+def isolated_machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point HOME and the XDG folders to a place of this test's own and drop variables that would change behaviour."""
+    if "tmp_path" in request.fixturenames:
+        home: Path = request.getfixturevalue("tmp_path") / "home"
+        home.mkdir()
+    else:
+        # Not made: most of these tests write nothing, and two folders for each take longer than most of them.
+        home = tmp_path_factory.getbasetemp() / f"home{next(NUMBERS)}"
     monkeypatch.setenv("HOME", str(home))
     for variable, folder in XDG.items():
         monkeypatch.setenv(variable, str(home / folder))

@@ -93,7 +93,7 @@ def test_the_documents_have_the_keys_of_the_registry() -> None:
 
 
 def test_every_binding_is_made_from_the_registry() -> None:
-    outside = [path for path, tree in trees() if "textual.binding.Binding" in imports(tree) and "actions" not in path.parts]
+    outside = [path for path, _, nodes in modules() if "textual.binding.Binding" in imports(nodes) and "actions" not in path.parts]
     assert outside == []
 
 
@@ -103,9 +103,9 @@ KEY_NAME = re.compile(r"\bF([1-9]|1[0-2])\b(?! *[_/])|\bEsc\b|\b(Ctrl|Alt|Shift)
 def test_the_engine_names_actions_and_never_keys() -> None:
     strings = (
         (path.relative_to(ROOT), node.lineno, node.value)
-        for path, tree in trees()
+        for path, _, nodes in modules()
         if path.relative_to(ROOT).parts[0] == "engine" and "guide" not in path.parts
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
     named = [f"{path}:{line} {text!r}" for path, line, text in strings if KEY_NAME.search(text)]
@@ -137,20 +137,40 @@ def test_no_folder_has_more_than_20_modules() -> None:
 
 def test_the_tests_of_the_engine_need_none_of_the_screen() -> None:
     paths = sorted((ROOT / "tests/engine").rglob("*.py"))
-    upwards = [(path, name) for path in paths for name in imports(ast.parse(path.read_text("utf-8"))) if name.startswith("tests.tui")]
-    assert upwards == []
+    assert paths
+    assert [path for path in paths if re.search(r"^\s*(from|import) tests\.tui\b", path.read_text("utf-8"), re.MULTILINE)] == []
+
+
+def test_what_runs_the_whole_program_is_marked_slow() -> None:
+    unmarked = []
+    for path in [*sorted((ROOT / "tests/tui").rglob("test_*.py")), *sorted((ROOT / "tests/snapshots").rglob("test_*.py"))]:
+        text = path.read_text("utf-8")
+        if "tests.tui.program" not in text or re.search(r"^pytestmark = .*mark\.slow", text, re.MULTILINE):
+            continue
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        running = {"program"}
+        for function in sorted(functions, key=lambda function: function.name.startswith("test")):
+            used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)} | {each.arg for each in function.args.args}
+            if not running & used:
+                continue
+            if not function.name.startswith("test"):
+                running.add(function.name)
+            elif "pytest.mark.slow" not in map(ast.unparse, function.decorator_list):
+                unmarked.append(f"{path.relative_to(ROOT)} {function.name}")
+    assert unmarked == []
 
 
 @cache
-def trees() -> tuple[tuple[Path, ast.Module], ...]:
-    """The syntax trees of all modules of the program."""
+def modules() -> tuple[tuple[Path, ast.Module, list[ast.AST]], ...]:
+    """All modules of the program with their syntax trees and all nodes of them."""
     paths = (path for folder in ("engine", "tui") for path in sorted((ROOT / folder).rglob("*.py")))
-    return tuple((path, ast.parse(path.read_text("utf-8"))) for path in paths)
+    trees = ((path, ast.parse(path.read_text("utf-8"))) for path in paths)
+    return tuple((path, tree, list(ast.walk(tree))) for path, tree in trees)
 
 
-def imports(tree: ast.Module) -> Iterator[str]:
+def imports(nodes: list[ast.AST]) -> Iterator[str]:
     """Full names of what a module imports, in functions and for types too."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -168,12 +188,12 @@ def short(name: str) -> str:
 def test_every_room_says_what_it_imports_and_imports_nothing_else() -> None:
     real: dict[str, set[str]] = defaultdict(set)
     said: dict[str, set[str]] = {}
-    for path, tree in trees():
+    for path, tree, nodes in modules():
         parts = path.relative_to(ROOT).parent.parts[:2]
         if len(parts) < 2 or "training" in path.parts:
             continue
         room = ".".join(parts)
-        real[room] |= {short(name) for name in imports(tree)}
+        real[room] |= {short(name) for name in imports(nodes)}
         if path.parent == ROOT.joinpath(*parts) and path.name == "__init__.py":
             sentence = re.search(r"^May import (.*?)\.$", ast.get_docstring(tree) or "", re.DOTALL | re.MULTILINE)
             said[room] = set(re.split(r"[,;\s]+", sentence[1])) - {"nothing"} if sentence else {"(there is no such sentence)"}
@@ -188,9 +208,9 @@ def test_every_room_says_what_it_imports_and_imports_nothing_else() -> None:
 def test_every_public_name_is_used() -> None:
     used = set(re.findall(r"\w+", (ROOT / "pyproject.toml").read_text("utf-8")))
     defined: list[str] = []
-    for path, tree in trees():
-        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree):
+    for path, tree, nodes in modules():
+        documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 used.add(node.id)
             elif isinstance(node, ast.Attribute):
@@ -210,7 +230,7 @@ def test_every_public_name_is_used() -> None:
 
 def test_the_declared_packages_are_the_imported_ones() -> None:
     declared = {canonical(line) for line in project()["project"]["dependencies"]}
-    used = {short(name) for path, tree in trees() if "training" not in path.parts for name in imports(tree)} - {""}
+    used = {short(name) for path, _, nodes in modules() if "training" not in path.parts for name in imports(nodes)} - {""}
     owners = packages_distributions()
     imported = {canonical(owners[name][0]) for name in used if not name.startswith(("engine", "tui"))}
     assert declared == imported | {"py-spy"}, "py-spy is started as a program"

@@ -73,6 +73,7 @@ def machine_not_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestFirstScreen:
     @pytest.mark.parametrize("size", [(60, 20), (80, 24), (72, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+    @pytest.mark.slow
     async def test_before_a_model_is_loaded(self, size: tuple[int, int]) -> None:
         backend = FakeBackend()
         backend.load_gate.clear()
@@ -153,6 +154,7 @@ class TestDialogs:
             compare(host, "confirm-60")
 
     @pytest.mark.parametrize(("name", "action"), [("help", "help"), ("palette", "palette"), ("themes", "theme")])
+    @pytest.mark.slow
     async def test_lists_at_60_columns(self, name: str, action: str) -> None:
         async with program(size=(60, 24)) as run:
             run.app.do(action)
@@ -164,6 +166,7 @@ class TestDialogs:
 class TestPickers:
     """Lists of what is on the machine, at 60 columns."""
 
+    @pytest.mark.slow
     async def test_models(self) -> None:
         known = [KnownModel(Path("/models/one.gguf"), "One 1B", "Q4_K_M"), KnownModel(Path("/models/two.gguf"), "Two 2B", "Q8_0")]
         async with program(size=(60, 24), known_models=lambda: known) as run:
@@ -171,6 +174,7 @@ class TestPickers:
             await run.until("Two 2B")
             compare(run.app, "models-60")
 
+    @pytest.mark.slow
     async def test_presets(self) -> None:
         async with program(size=(60, 24)) as run:
             run.app.do("presets")
@@ -195,6 +199,7 @@ class TestFewColours:
         ("name", "environment"),
         [("no-color", {"TERM": "xterm-256color", "NO_COLOR": "1"}), ("16-colours", {"TERM": "linux"})],
     )
+    @pytest.mark.slow
     async def test_the_first_screen(self, name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
         for variable, value in environment.items():
             monkeypatch.setenv(variable, value)

@@ -28,13 +28,16 @@ async def wait_until(pilot: Pilot[Any], predicate: Callable[[], bool], what: str
     raise AssertionError(f"never came true: {what or predicate}")
 
 
+THEMES = tuple(load_themes(Path("/nonexistent")).themes.values())
+
+
 class Host(App[None]):
     """One widget in the program's own theme."""
 
     def __init__(self, *widgets: Widget, theme: str = "dark") -> None:
         super().__init__()
         self._widgets = widgets
-        for made in load_themes(Path("/nonexistent")).themes.values():
+        for made in THEMES:
             self.register_theme(made)
         self.theme = theme
 

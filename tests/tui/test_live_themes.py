@@ -15,7 +15,7 @@ from textual.widget import Widget
 
 from engine.metrics.history import Window
 from engine.metrics.snapshot import Snapshot
-from tests.engine.metrics.scripted import ScriptedSession
+from tests.engine.metrics.scripted import moments
 from tests.engine.profiling.captures import record
 from tests.snapshots.picture import CLOCK, named
 from tests.snapshots.test_screens import conversation
@@ -29,6 +29,8 @@ from tui.panel.explain import ExplainScreen
 from tui.panel.panel import PANES, Panel
 from tui.theming import load_themes
 from tui.transcript.transcript import Transcript
+
+pytestmark = pytest.mark.slow
 
 THEMES = tuple(load_themes().themes)
 
@@ -46,8 +48,7 @@ def a_tour() -> list[str]:
 
 
 def snapshot() -> Snapshot:
-    session = ScriptedSession()
-    return [session.step() for _ in range(60)][-1]
+    return moments(60)[-1]
 
 
 def transcript() -> Transcript:

@@ -31,6 +31,9 @@ UNSAFE = {
 }
 """Keys that may be bound but cause a warning."""
 
+UNBOUND = "<unbound>"
+"""The key of actions without one: no terminal sends it. Textual needs the binding to give the action another key."""
+
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _NAMED = {key.value for key in Keys} | set(KEY_ALIASES)
 _MODIFIERS = frozenset({"ctrl", "shift", "alt", "super", "hyper", "meta"})
@@ -73,7 +76,7 @@ class Keymap:
 
     def overrides(self) -> dict[str, str]:
         """The differences from the defaults, for `App.set_keymap`."""
-        return {name: ",".join(keys) or "<unbound>" for name, keys in self.keys.items() if keys != BY_ID[name].keys}
+        return {name: ",".join(keys) or UNBOUND for name, keys in self.keys.items() if keys != BY_ID[name].keys}
 
 
 DEFAULT_KEYMAP = Keymap({action.id: action.keys for action in ACTIONS})
@@ -142,9 +145,9 @@ def bindings_for(scope: Scope, *, only: Collection[str] | None = None, leave_out
     All run the app's `do`. Those that work anywhere precede the bindings of the focused widget.
     """
     for action in ACTIONS:
-        if action.keys and action.scope is scope and action.id not in leave_out and (only is None or action.id in only):
+        if action.scope is scope and action.id not in leave_out and (only is None or action.id in only):
             yield Binding(
-                ",".join(action.keys),
+                ",".join(action.keys) or UNBOUND,
                 f"app.do('{action.id}')",
                 action.label,
                 show=action.footer,

@@ -132,6 +132,7 @@ def test_a_killed_child_is_started_again(process: TemplateProcess) -> None:
     assert process.render_metered("b", VARIABLES, now=NOW) == "b"
 
 
+@pytest.mark.slow
 def test_preparing_a_prompt_can_be_stopped_while_its_template_runs() -> None:
     endless = "{% for i in range(40000) %}{% for i in range(40000) %}{% endfor %}{% endfor %}"
     builder = PromptBuilder(WordVocabulary(["<|im_start|>", "<|im_end|>"], [], eos="<|im_end|>"), endless, confined=True)

@@ -138,6 +138,7 @@ def test_the_guide_follows_a_registry_with_other_keys_commands_and_actions(guide
     assert "no `suspend`" in asked(guide, "how do I suspend xchat", names)
 
 
+@pytest.mark.slow
 async def test_a_session_shows_and_keeps_todays_keys_and_sends_back_what_the_model_said() -> None:
     preset = Preset(n_ctx=2048, threads=1, threads_batch=1, sampling=Sampling(temperature=0.0))
     session = Session(LlamaBackend(trusted=builtin.is_ours), preset=preset)

@@ -138,6 +138,7 @@ def test_threads_of_python_are_no_compute_threads() -> None:
 
 
 @linux
+@pytest.mark.slow
 def test_a_thread_that_shares_its_cpu_is_seen_to_wait(tmp_path: Path) -> None:
     script = "import os,sys;sys.path[:0]=[sys.argv[1]]\nfrom pathlib import Path\nfrom engine.host.contention import RunQueueWait\n" + (
         "os.sched_setaffinity(0,{min(os.sched_getaffinity(0))})\n"

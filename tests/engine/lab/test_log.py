@@ -78,6 +78,7 @@ def test_two_benchmarks_are_compared_row_by_row_with_an_interval() -> None:
     assert compare_runs(bench_run(100), replace(bench_run(100), facts={})) == ()
 
 
+@pytest.mark.slow
 def test_a_race_is_kept_with_its_verdict_and_without_texts(engine: LabEngine, tiny: Path, path: Path) -> None:
     arms = [Arm("a", Setup(tiny, Preset(threads=1))), Arm("b", Setup(tiny, Preset(threads=1)))]
     result = race(engine, arms, Use.DECODE, seconds=0.5)

@@ -79,6 +79,7 @@ def measured(arms: list[Arm], text: str = "") -> Outcome:
     return QualityRun(arms, text or shipped_text(), n_ctx=128, most_windows=2).run(builtin.file_of, builtin.is_ours)
 
 
+@pytest.mark.slow
 def test_a_smaller_kv_type_diverges_and_the_same_one_does_not() -> None:
     small = msgspec.structs.replace(PLAIN, type_k="q4_0", type_v="q4_0", flash_attn="on")
     outcome = measured([Arm("f16", GUIDE, PLAIN), Arm("again", GUIDE, PLAIN), Arm("q4_0", GUIDE, small)])
@@ -91,11 +92,13 @@ def test_a_smaller_kv_type_diverges_and_the_same_one_does_not() -> None:
     assert other.against.kld.value > 1e-5
 
 
+@pytest.mark.slow
 def test_a_text_shorter_than_a_window_is_refused() -> None:
     with pytest.raises(UsageError, match="shorter than one window"):
         measured([Arm("guide", GUIDE, PLAIN)], "Short.")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_keeps_whole_windows() -> None:
     run = QualityRun([Arm("guide", GUIDE, PLAIN)], shipped_text(), n_ctx=128)
     outcome = run.run(builtin.file_of, builtin.is_ours, lambda done, _: run.stop() if done == 2 else None)
@@ -134,6 +137,7 @@ def test_a_missing_base_and_a_binary_text_are_refused(tmp_path: Path) -> None:
         text_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_another_vocabulary_is_refused_with_the_reason(tmp_path: Path) -> None:
     other = dense(tmp_path / "other.gguf")
     with pytest.raises(ModelError, match="other has another vocabulary"):

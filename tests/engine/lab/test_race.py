@@ -97,6 +97,7 @@ def test_other_programs_are_named() -> None:
     assert any("40%" in remark for remark in result.remarks)
 
 
+@pytest.mark.slow
 def test_contexts_that_differ_race_on_the_real_engine(engine: LabEngine, tiny: Path) -> None:
     base = Base(tiny, Preset(threads=1, threads_batch=1), Config())
     arms = arms_of(["current", "flash_attn=off,n_ubatch=32"], base)

@@ -144,6 +144,7 @@ def test_thread_counts_are_few_and_end_at_the_most(most: int, last: list[int]) -
     assert len(counts) < 24
 
 
+@pytest.mark.slow
 def test_a_search_on_the_real_engine_keeps_its_time(engine: LabEngine, tiny: Path) -> None:
     today = Arm("current", Setup(tiny, Preset(threads=1, threads_batch=1)))
     groups = list(stages_of(Use.CHAT, today.setup, most_threads=1, kv_types=("q8_0",), quants=()))

@@ -64,6 +64,7 @@ def test_a_file_that_never_ends_to_decode_is_refused(tmp_path: Path, wary: Llama
     assert Driver(wary).ask(text_prompt("x")).text
 
 
+@pytest.mark.slow
 def test_a_load_is_cancelled_while_a_file_is_tried(tmp_path: Path, wary: LlamaBackend) -> None:
     begun = threading.Event()
     future = wary.load(endless(tmp_path), SMALL, lambda event: begun.set() if isinstance(event, LoadProgressed) else None)
@@ -73,6 +74,7 @@ def test_a_load_is_cancelled_while_a_file_is_tried(tmp_path: Path, wary: LlamaBa
     assert future.cancelled()
 
 
+@pytest.mark.slow
 def test_a_file_is_tried_with_the_settings_it_is_loaded_with(tmp_path: Path) -> None:
     file, verdicts = examine(ggufs.dense(tmp_path / "dense.gguf")), Verdicts(tmp_path / "verdicts")
     verdicts.remember(file, SMALL)

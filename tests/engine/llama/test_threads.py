@@ -148,6 +148,7 @@ def test_another_preset_keeps_what_the_governor_has_found() -> None:
     assert context.told[-1] == (1, 1), "back to auto: no new guess"
 
 
+@pytest.mark.slow
 class TestOnAModel:
     def test_a_turn_tells_how_many_threads_worked_on_it(self, load: Load, driver: Driver) -> None:
         load("scripted")

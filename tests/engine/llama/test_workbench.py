@@ -19,6 +19,8 @@ from engine.llama.measuring.workbench import Workbench
 from engine.models.fit import TooLargeError
 from tests.engine.llama.driver import PATIENCE_S, SMALL, WORDS, Driver, token_prompt
 
+pytestmark = pytest.mark.slow
+
 Models = Callable[[str], Path]
 
 

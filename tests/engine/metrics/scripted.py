@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from engine.clock import NS_PER_MS, NS_PER_S
@@ -113,3 +114,10 @@ class ScriptedSession:
         for _ in range(6):
             self.now_ns += TICK_NS
             yield
+
+
+@cache
+def moments(count: int) -> tuple[Snapshot, ...]:
+    """The snapshots of the first `count` steps of a session."""
+    session = ScriptedSession()
+    return tuple(session.step() for _ in range(count))

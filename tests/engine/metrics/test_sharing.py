@@ -18,15 +18,14 @@ from engine.metrics.live_socket import SnapshotServer, running
 from engine.metrics.prometheus import HOST, PrometheusEndpoint
 from engine.metrics.report import report, sample_of
 from engine.metrics.snapshot import EMPTY, Snapshot
-from tests.engine.metrics.scripted import ScriptedSession
+from tests.engine.metrics.scripted import ScriptedSession, moments
 
 linux_or_mac = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
 
 
 @pytest.fixture(scope="module")
 def busy() -> Snapshot:
-    session = ScriptedSession()
-    return [session.step() for _ in range(60)][-1]
+    return moments(60)[-1]
 
 
 def test_a_report_has_llama_servers_names_and_says_what_is_unavailable(busy: Snapshot) -> None:
@@ -177,6 +176,7 @@ async def open_ones(connections: list[tuple[asyncio.StreamReader, asyncio.Stream
 
 @linux_or_mac
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.slow
 async def test_idle_connections_neither_pile_up_nor_keep_others_out(tmp_path: Path, busy: Snapshot, kind: str) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if await reader.readline() == b"hello\n":

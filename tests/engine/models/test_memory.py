@@ -55,6 +55,7 @@ PRESETS = {
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS.keys())
 @pytest.mark.parametrize("maker", [ggufs.dense, ggufs.spm, ggufs.hybrid, ggufs.sliding_window, ggufs.recurrent])
+@pytest.mark.slow
 def test_the_prediction_is_within_five_percent_of_a_real_load(tmp_path: Path, maker: Callable[..., Path], preset: Preset) -> None:
     path = maker(tmp_path / "model.gguf", layers=12) if maker in (ggufs.dense, ggufs.spm) else maker(tmp_path / "model.gguf")
     estimate = predict(read_facts([path]), preset, features=cpu_features())
@@ -64,6 +65,7 @@ def test_the_prediction_is_within_five_percent_of_a_real_load(tmp_path: Path, ma
     assert estimate.output == use["output"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maker", [ggufs.dense, ggufs.hybrid, ggufs.sliding_window, ggufs.recurrent])
 @pytest.mark.parametrize("flash_attn", ["auto", "off"])
 def test_answers_at_once_share_one_cache_with_flash_attention_only(tmp_path: Path, maker: Callable[..., Path], flash_attn: Switch) -> None:

@@ -95,6 +95,7 @@ async def test_a_title_is_one_line_without_escapes(store: Store, reader: Reader)
     assert len(title) == 200
 
 
+@pytest.mark.slow
 async def test_a_message_of_ten_megabytes_is_stored_and_found(store: Store, reader: Reader) -> None:
     session_id = await store.create_session("", 1)
     await store.save_message(session_id, user("llama " * 1_700_000 + "needle"))

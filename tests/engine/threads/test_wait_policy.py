@@ -188,6 +188,7 @@ def test_one_thread_has_nobody_to_wait_for() -> None:
         waits.close()
 
 
+@pytest.mark.slow
 def test_nothing_wakes_up_between_turns() -> None:
     ticks: list[int] = []
 

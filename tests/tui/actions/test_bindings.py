@@ -5,9 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import walk_packages
 
+import pytest
+from textual.binding import BindingsMap
+
 import tui
 from tui.actions.bindings import DEFAULT_KEYMAP, bindings_for, resolve
-from tui.actions.registry import ACTIONS, Scope
+from tui.actions.registry import ACTIONS, Action, Scope
 
 
 def test_without_changes_the_defaults_are_in_force_and_nothing_clashes() -> None:
@@ -26,6 +29,22 @@ def test_an_action_can_be_put_on_other_keys() -> None:
     assert keymap.overrides() == {"regenerate": "alt+g", "newline": "alt+enter,ctrl+j"}
     assert keymap.problems == ()
     assert keymap.shown("regenerate") == "Alt+G"
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
+def test_every_action_can_be_put_on_a_key_while_all_others_lose_theirs(action: Action) -> None:
+    keymap = resolve({each.id: "" for each in ACTIONS if not each.fixed} | {action.id: "f24"})
+    assert keymap.problems == ()
+    bindings = BindingsMap([*bindings_for(action.scope)])
+    bindings.apply_keymap(keymap.overrides())
+    assert {binding.id for binding in bindings.key_to_bindings["f24"]} == {action.id}
+
+
+def test_every_action_is_bound_by_a_widget() -> None:
+    modules = [import_module(found.name) for found in walk_packages(tui.__path__, "tui.")]
+    classes = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
+    bound = {getattr(binding, "id", None) for each in classes for binding in vars(each).get("BINDINGS", ())}
+    assert {action.id for action in ACTIONS} - bound == {"send", "toggle_pane"}, "these two read their keys from the keymap"
 
 
 def test_a_clash_is_reported_and_the_newer_wish_wins() -> None:

@@ -185,6 +185,14 @@ async def test_notices_name_a_command_where_the_key_was_unbound() -> None:
         await run.until_noticed("Record one: /profile.")
 
 
+async def test_an_action_without_a_key_gets_the_one_of_the_config() -> None:
+    async with program(keys={"doctor": "f12", "read_file": "f9", "capture": ""}) as run:
+        await run.pilot.press("f12")
+        await run.until("Instruction sets")
+        await run.pilot.press("escape", "f9")
+        await wait_until(run.pilot, lambda: run.chat.prompt.text == "/read ", "the prompt asks for the file")
+
+
 async def test_single_panes_are_shown_and_hidden_from_the_palette() -> None:
     async with program(size=(200, 60)) as run:
         await wait_until(run.pilot, lambda: run.chat.panel.widget is not None)

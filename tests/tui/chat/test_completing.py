@@ -14,6 +14,8 @@ from tests.tui.program import Running, program
 from tui.actions.registry import ACTIONS
 from tui.prompt.suggestions import Suggestions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def run() -> AsyncIterator[Running]:

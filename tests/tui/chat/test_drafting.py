@@ -5,11 +5,14 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import pytest
+
 from engine.drafts import KEPT, drafts_path, forget_drafts, read_drafts, write_drafts
 from tests.tui.host import wait_until
 from tests.tui.program import program
 
 
+@pytest.mark.slow
 async def test_each_session_has_its_draft_also_after_a_restart(tmp_path: Path) -> None:
     database = tmp_path / "xchat.db"
     async with program(database=database) as run:
@@ -32,6 +35,7 @@ async def test_each_session_has_its_draft_also_after_a_restart(tmp_path: Path) -
     assert read_drafts(drafts_path()) == {"new": "draft of the new one\nin two lines"}
 
 
+@pytest.mark.slow
 async def test_a_draft_is_written_while_one_types_and_not_without_a_log() -> None:
     async with program() as run:
         await run.pilot.press(*"hi")
@@ -43,6 +47,7 @@ async def test_a_draft_is_written_while_one_types_and_not_without_a_log() -> Non
     assert not drafts_path().exists()
 
 
+@pytest.mark.slow
 async def test_another_version_of_a_message_is_not_a_draft() -> None:
     async with program() as run:
         await run.send("Question")
@@ -52,6 +57,7 @@ async def test_another_version_of_a_message_is_not_a_draft() -> None:
     assert read_drafts(drafts_path()) == {}
 
 
+@pytest.mark.slow
 async def test_a_sent_message_is_found_by_its_words() -> None:
     async with program(size=(80, 24)) as run:
         for text in ("What is a KV cache?", "And a token?"):

@@ -9,6 +9,8 @@ import pytest
 from tests.tui.host import wait_until
 from tests.tui.program import program
 
+pytestmark = pytest.mark.slow
+
 
 async def test_the_program_goes_on_in_one_to_four_columns_and_after_them() -> None:
     async with program() as running:

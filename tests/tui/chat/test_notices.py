@@ -11,6 +11,8 @@ from tests.tui.program import Running, program
 from tui.dialogs.dialog import Dialog
 from tui.panel.panel import Panel
 
+pytestmark = pytest.mark.slow
+
 
 def shown(run: Running) -> list[Region]:
     """Where notices are."""

@@ -11,6 +11,8 @@ from tests.tui.host import wait_until
 from tests.tui.program import Running, program
 from tui.models.settings import SettingsScreen
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def run() -> AsyncIterator[Running]:

@@ -9,6 +9,8 @@ import pytest
 from engine.errors import XchatError
 from tests.tui.program import Running, program
 
+pytestmark = pytest.mark.slow
+
 
 async def fail(error: Exception) -> None:
     await asyncio.sleep(0)

@@ -49,6 +49,7 @@ def test_a_backup_is_a_database_and_does_not_overwrite(xchat: Run, tmp_path: Pat
     assert (ran.code, "is a folder" in ran.err) == (1, True)
 
 
+@pytest.mark.slow
 def test_vacuum_gives_back_what_a_long_message_took(xchat: Run) -> None:
     session_id = save("x" * 10_000_000)
     assert xchat("sessions", "delete", str(session_id), "--yes").code == 0
@@ -165,6 +166,7 @@ def test_retention_deletes_nothing_that_a_live_process_may_show(xchat: Run) -> N
     assert "1 session deleted" in xchat(*rule, "--apply", "--yes").out
 
 
+@pytest.mark.slow
 def test_damaged_rows_are_listed_or_named_as_damaged(xchat: Run) -> None:
     session_id = str(save("Hello", at_ms=1_000))
     with closing(sqlite3.connect(database_path())) as db, db:

@@ -115,6 +115,7 @@ def test_a_full_disk_leaves_what_was_there(xchat: Run, tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".out")] == []
 
 
+@pytest.mark.slow
 def test_ten_megabytes_in_a_message_leave_whole(xchat: Run, tmp_path: Path) -> None:
     save("x" * 10_000_000, title="Long")
     file = tmp_path / "out.jsonl"

@@ -71,6 +71,7 @@ def test_what_is_broken_is_told_with_its_reason_and_can_be_removed(xchat: Run) -
     assert "broken" not in xchat("models", "list").out
 
 
+@pytest.mark.slow
 def test_a_file_whose_name_is_not_text_is_listed() -> None:
     raw_gguf.write(Path(os.fsdecode(bytes(models_dir()) + b"/caf\xe9.gguf")))
     for words in (("models", "list"), ("models", "list", "--json")):

@@ -84,6 +84,7 @@ class TestReading:
         assert lines[1].startswith("    Assistant 1/2 [62.5 tokens/s]: Answer 0")
         assert lines[2].startswith("*   Assistant 2/2")
 
+    @pytest.mark.slow
     def test_ten_megabytes_in_a_message_are_no_trouble(self, xchat: Run) -> None:
         text = "needle " + "x" * 10_000_000
         session_id = save(text, title="Long")

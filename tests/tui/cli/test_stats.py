@@ -17,7 +17,7 @@ from engine.paths import database_path
 from engine.records import Message
 from engine.store.writer import Store
 from engine.timings import compute_timings
-from tests.engine.metrics.scripted import ScriptedSession
+from tests.engine.metrics.scripted import moments
 from tests.factories import turn_record
 from tests.tui.cli.test_terminal_output import Terminal
 from tui.cli import stats
@@ -31,9 +31,7 @@ def options(**flags: bool | int | date) -> argparse.Namespace:
 
 
 async def served(printed: argparse.Namespace, capsys: pytest.CaptureFixture[str]) -> str:
-    session = ScriptedSession()
-    now = [session.step() for _ in range(30)][-1]
-    server = SnapshotServer(lambda: now)
+    server = SnapshotServer(lambda: moments(30)[-1])
     await server.start()
     try:
         assert await asyncio.to_thread(stats.run, printed) == 0

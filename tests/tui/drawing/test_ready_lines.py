@@ -11,6 +11,8 @@ from tests.tui.program import program
 from tui.drawing.ready_lines import ReadyLines
 from tui.panel.panel import Panel
 
+pytestmark = pytest.mark.slow
+
 
 def cells(strip: Strip) -> list[tuple[str, object, object, int | None]]:
     """What can be seen of a line, cell by cell."""

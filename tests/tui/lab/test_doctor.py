@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from engine.doctor.registry import CHECKS
 from tests.engine.doctor.machines import HEALTHY, machine
 from tests.tui.host import Host, screen_text, wait_until
@@ -45,6 +47,7 @@ async def test_files_that_hold_escapes_are_shown(tmp_path: Path) -> None:
         assert len(screen._findings) == len(CHECKS)
 
 
+@pytest.mark.slow
 async def test_the_slash_command_examines_this_machine() -> None:
     async with program() as running:
         await running.send("/doctor")

@@ -120,6 +120,7 @@ async def test_what_can_not_be_measured_is_refused_in_words(command: str, named:
         assert not isinstance(run.app.screen, RaceScreen)
 
 
+@pytest.mark.slow
 async def test_an_engine_elsewhere_is_not_measured() -> None:
     async with program() as run:
         await run.send("/race threads=1 threads=2")

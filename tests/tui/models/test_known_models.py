@@ -94,6 +94,7 @@ def test_a_row_stays_one_line_whatever_a_file_calls_itself() -> None:
     assert "\x1b" not in shown.plain
 
 
+@pytest.mark.slow
 async def test_a_model_that_is_not_there_is_not_loaded() -> None:
     async with program(known_models=lambda: [KnownModel(None, "xchat guide", problem="It is missing")]) as run:
         loads = len(run.backend.loads)

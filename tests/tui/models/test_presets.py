@@ -13,6 +13,8 @@ from tests.tui.host import wait_until
 from tests.tui.program import Running, program
 from tui.models.presets import PresetsScreen
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:

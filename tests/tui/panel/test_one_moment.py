@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.host.threads import ThreadGroup
 from engine.metrics.history import Window
 from engine.metrics.snapshot import Phase, Snapshot
-from tests.engine.metrics.scripted import ScriptedSession
+from tests.engine.metrics.scripted import moments
 from tui.drawing.braille import Glyphs
 from tui.drawing.rows import text_of
 from tui.panel.head import head
@@ -15,17 +15,12 @@ from tui.panel.speed import SPEED
 from tui.panel.values import speed
 
 
-def moments() -> list[Snapshot]:
-    session = ScriptedSession()
-    return [session.step() for _ in range(120)]
-
-
 def first_row(now: Snapshot) -> str:
     return text_of(head(now, 100, window=Window.MINUTE, notes=(), glyphs=Glyphs.BRAILLE))
 
 
 def test_the_first_row_and_the_pane_of_the_speed_show_the_same_figure() -> None:
-    seen = moments()
+    seen = moments(120)
     assert {Phase.DECODE, Phase.IDLE} <= {now.phase for now in seen}
     for now in seen:
         _, value = speed(now)
@@ -34,16 +29,16 @@ def test_the_first_row_and_the_pane_of_the_speed_show_the_same_figure() -> None:
 
 
 def test_the_speed_of_the_last_turn_is_called_so() -> None:
-    idle = next(now for now in reversed(moments()) if now.phase is Phase.IDLE and now.speed.mean is not None)
+    idle = next(now for now in reversed(moments(120)) if now.phase is Phase.IDLE and now.speed.mean is not None)
     assert "last turn" in first_row(idle)
     assert SPEED.headline(idle).startswith("last turn")
     assert any("last turn" in text_of(row) for row in SPEED.rows(idle, 60, Density.NORMAL))
-    decoding = next(now for now in moments() if now.phase is Phase.DECODE)
+    decoding = next(now for now in moments(120) if now.phase is Phase.DECODE)
     assert "last turn" not in first_row(decoding)
 
 
 def test_a_share_of_all_cores_is_named_and_threads_are_counted_in_cores() -> None:
-    now = next(now for now in moments() if now.host is not None)
+    now = next(now for now in moments(120) if now.host is not None)
     assert CPU.headline(now).endswith("of all cores")
     assert now.host is not None
     compute = sum(share.running_pct for share in now.host.threads if share.group is ThreadGroup.COMPUTE)

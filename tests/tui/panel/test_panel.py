@@ -7,7 +7,7 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from engine.metrics.snapshot import EMPTY
-from tests.engine.metrics.scripted import ScriptedSession
+from tests.engine.metrics.scripted import ScriptedSession, moments
 from tui.panel.pane import Density, Pane
 from tui.panel.panel import PANES, Panel
 
@@ -89,9 +89,8 @@ async def test_a_hidden_panel_draws_nothing_until_it_is_shown_again() -> None:
 @pytest.mark.parametrize("pane", PANES, ids=lambda pane: pane.id)
 @pytest.mark.parametrize("density", list(Density))
 def test_a_pane_keeps_its_number_of_rows_whatever_the_numbers(pane: Pane, density: Density) -> None:
-    session = ScriptedSession()
     heights = {len(pane.rows(EMPTY, width, density)) for width in (1, 20, 38, 90)}
-    heights |= {len(pane.rows(session.step(), 38, density)) for _ in range(60)}
+    heights |= {len(pane.rows(now, 38, density)) for now in moments(60)}
     assert len(heights) == 1
 
 

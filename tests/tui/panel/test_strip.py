@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engine.metrics.snapshot import EMPTY, Phase, Snapshot
-from tests.engine.metrics.scripted import ScriptedSession
+from tests.engine.metrics.scripted import moments
 from tests.tui.program import program
 from tui.drawing.braille import Glyphs
 from tui.drawing.rows import Role, text_of
@@ -16,9 +16,7 @@ from tui.panel.values import shown
 
 
 def moment(phase: Phase) -> Snapshot:
-    session = ScriptedSession()
-    seen = [session.step() for _ in range(120)]
-    return next(now for now in reversed(seen) if now.phase is phase and now.waterfall is not None)
+    return next(now for now in reversed(moments(120)) if now.phase is phase and now.waterfall is not None)
 
 
 def test_at_80_columns_it_has_speed_curve_time_to_first_token_memory_processor_and_context() -> None:
@@ -47,6 +45,7 @@ def test_colours_mean_something() -> None:
     assert next(role for text, role in strip_row(now, 120, Glyphs.BRAILLE) if text == busy) is Role.VALUE
 
 
+@pytest.mark.slow
 async def test_it_is_there_at_80x24_and_gives_way_to_the_panel() -> None:
     async with program(size=(80, 24)) as run:
         await run.until("CPU")

@@ -13,6 +13,8 @@ from engine.llama.backend import LlamaBackend
 from engine.presets.preset import Sampling
 from tests.engine.llama.driver import PATIENCE_S, SMALL, Driver, token_prompt
 
+pytestmark = pytest.mark.slow
+
 WORDS = [32 + number % 90 for number in range(700)]
 
 

@@ -34,6 +34,7 @@ def rows_of(form: str, text: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "sql"])
+@pytest.mark.slow
 def test_every_format_parses_and_has_every_field(xchat: Run, form: str) -> None:
     ran = xchat(*SMALL, "-o", form)
     assert ran.code == 0, ran.err
@@ -46,6 +47,7 @@ def test_every_format_parses_and_has_every_field(xchat: Run, form: str) -> None:
     assert float(decode["avg_ns"]) > 0
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_test_and_names_the_build(xchat: Run) -> None:
     ran = xchat(*SMALL)
     heads, _rule, prefill, decode, _, build = ran.out.splitlines()
@@ -56,6 +58,7 @@ def test_the_table_has_a_row_for_each_test_and_names_the_build(xchat: Run) -> No
     assert "pp8: only 2 repetitions" in ran.err
 
 
+@pytest.mark.slow
 def test_a_point_that_does_not_fit_is_skipped_with_its_reason_and_the_others_are_measured(xchat: Run) -> None:
     ran = xchat(*SMALL, "-d", "0,900000000", "-o", "jsonl")
     assert ran.code == 0, ran.err
@@ -65,6 +68,7 @@ def test_a_point_that_does_not_fit_is_skipped_with_its_reason_and_the_others_are
     assert all("too large" in line for line in skipped)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_missing_is_named_and_the_others_are_measured(xchat: Run) -> None:
     ran = xchat("bench", "builtin", "/nowhere.gguf", *SMALL[2:], "-o", "jsonl")
     assert ran.code == 0

@@ -27,6 +27,7 @@ AT_ONCE = ("-m", "builtin", "--seconds", "0.01")
 """One unit."""
 
 
+@pytest.mark.slow
 def test_a_setting_is_not_found_faster_than_itself(xchat: Run) -> None:
     ran = xchat("race", "threads=1", "threads=1", *AT_ONCE)
     assert ran.code == 0, ran.err
@@ -36,6 +37,7 @@ def test_a_setting_is_not_found_faster_than_itself(xchat: Run) -> None:
     assert "1 unit in" in ran.out
 
 
+@pytest.mark.slow
 def test_a_race_as_json_has_each_arm_and_its_verdict(xchat: Run) -> None:
     ran = xchat("race", "current", "threads=1", "n-threads=1", "--json", "--no-log", *AT_ONCE)
     assert ran.code == 0, ran.err
@@ -141,6 +143,7 @@ def evil_model(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", ["md", "csv", "json", "sql"])
+@pytest.mark.slow
 def test_a_bench_of_a_hostile_file_name_is_inert(tmp_path: Path, terminal: Terminal, form: str) -> None:
     path = evil_model(tmp_path)
     assert main(["bench", str(path), f"{path}.missing.gguf", "-p", "8", "-n", "0", "-r", "1", "-t", "1", "-o", form]) == 0

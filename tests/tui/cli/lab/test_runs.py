@@ -20,6 +20,7 @@ def logged(xchat: Run) -> Run:
     return xchat
 
 
+@pytest.mark.slow
 def test_runs_are_listed_shown_compared_and_deleted(logged: Run) -> None:
     lines = logged("runs", "list").out.splitlines()
     assert [line.split()[0] for line in lines] == ["3", "2", "1"]
@@ -50,6 +51,7 @@ def test_a_run_that_is_not_there_is_named(xchat: Run, arguments: tuple[str, ...]
     assert "There is no run 7" in ran.err
 
 
+@pytest.mark.slow
 def test_runs_that_are_not_to_be_kept_are_not(xchat: Run) -> None:
     assert xchat(*BENCH, "--no-log").code == 0
     assert json.loads(xchat("runs", "list", "--json").out) == []
