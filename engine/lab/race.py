@@ -102,6 +102,8 @@ class Lane:
     """Time of the turn, the better of two probes, by unit."""
     differences: list[float] = field(default_factory=list)
     """log(time / time of the first arm), by unit."""
+    prefill_s: list[float] = field(default_factory=list)
+    """Time until the first token of the turn, of each probe; empty where nothing is prefilled."""
     disturbed: list[float] = field(default_factory=list)
     decision: Decision | None = None
     """None for the first arm, and before the first unit."""
@@ -233,6 +235,8 @@ def measure_unit(engine: LabEngine, task: Task, lanes: Sequence[Lane], rng: rand
             engine.run(setup, settle)
         took = engine.run(setup, task.probe)
         best[index] = min(best[index], task.seconds(took))
+        if task.probe.n_prompt:
+            lanes[index].prefill_s.append(took.prompt_ns * task.prompt / task.probe.n_prompt / NS_PER_S)
         shares.append((lanes[index], took.disturbed))
         before = index
     for lane, share in shares:

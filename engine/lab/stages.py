@@ -39,6 +39,8 @@ class Bounds:
     memory_of: Callable[[Setup], int] = lambda _setup: 0
     """Predicted need in bytes."""
     most_bytes: int | None = None
+    most_ttft_s: float | None = None
+    """Longest prefill of the task's prompt."""
     least_memory: bool = False
     """Search the least memory at a speed that is at most `SLOWDOWN` below today's, not the highest speed."""
     clients: int = CLIENTS

@@ -187,6 +187,8 @@ def _lanes(engine: LabEngine, stage: Stage, result: Tuning, task: Task, bounds: 
 
 def _winner(stage: Stage, best: Arm, running: Sequence[Lane], bounds: Bounds) -> Lane | None:
     """The fastest candidate, or the smallest of those that are fast enough; None where none is better than the best so far."""
+    if bounds.most_ttft_s is not None:
+        running = [lane for lane in running if not lane.prefill_s or median(lane.prefill_s) <= bounds.most_ttft_s]
     if not bounds.least_memory:
         winner = max(running, key=_gain, default=None)
         return winner if winner is not None and _gain(winner) >= stage.least_gain else None

@@ -118,6 +118,18 @@ def test_the_least_memory_is_found_among_what_is_fast_enough_and_raced_at_the_en
     assert "less memory" in tuning_in_words(result)
 
 
+def test_nothing_is_taken_that_makes_the_first_token_late() -> None:
+    class Trade(Machine):
+        def run(self, setup: Setup, work: Work) -> Took:
+            took = super().run(setup, work)
+            on = setup.preset.flash_attn == "on"
+            return Took(took.prompt_ns * (3 if on else 1), round(took.gen_ns * (0.5 if on else 1)), 0.0)
+
+    free, bound = (tune(Trade(), TODAY, Use.CHAT, stages(), bounds=Bounds(most_ttft_s=most), seed=1).changes for most in (None, 0.5))
+    assert free["flash_attn"] == "on"
+    assert "flash_attn" not in bound
+
+
 def test_memory_is_not_bought_with_speed() -> None:
     class Slow(Machine):
         def run(self, setup: Setup, work: Work) -> Took:

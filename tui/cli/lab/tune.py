@@ -81,6 +81,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--reload", action="store_true", help="try repack and mmap too, which loads the model a second time")
     parser.add_argument("--context", type=whole_above_zero, metavar="N", help="every candidate must have room for this context window")
     parser.add_argument("--most-memory", type=above_zero, metavar="MIB", help="try nothing that is predicted to need more memory")
+    parser.add_argument("--most-ttft", type=above_zero, metavar="S", help="take nothing that prefills the prompt of the use more slowly")
     parser.add_argument(
         "--most-kld", type=above_zero, metavar="NATS", help="try no KV type or quant whose KL divergence, measured first, is larger"
     )
@@ -124,7 +125,9 @@ def run(options: argparse.Namespace) -> int:
         )
     )
     known = {} if options.again else known_gains(_earlier(options), base.ref, use, today.setup.preset)
-    bounds = Bounds(memory_of(base), options.most_memory and int(options.most_memory * (1 << 20)), small, options.clients, known)
+    bounds = Bounds(
+        memory_of(base), options.most_memory and int(options.most_memory * (1 << 20)), options.most_ttft, small, options.clients, known
+    )
     started_ms = wall_ms()
     with lab_engine() as engine:
         result = tune(engine, today, use, stages, minutes=options.minutes, bounds=bounds, report=_progress)
