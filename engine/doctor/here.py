@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 from engine.backend import EngineInfo
 from engine.config import Config
 from engine.doctor.machine import Machine
-from engine.errors import XchatError
+from engine.errors import StoreError, XchatError
 from engine.guide import builtin
 from engine.model_ref import ModelRef
 from engine.models.check import whole_parts
+from engine.paths import database_path
 from engine.session.open import first_model
+from engine.store.lab_runs import list_runs
 
 
 def this_machine(config: Config, asked: str | None, environ: Mapping[str, str]) -> Machine:
@@ -30,8 +33,24 @@ def this_machine(config: Config, asked: str | None, environ: Mapping[str, str]) 
             raise
         parts, reason = (), str(error)
     return Machine(
-        environ=environ, model=parts, no_model=reason, system_info=system_info(), library=library_name(), offloads=supports_offload()
+        environ=environ,
+        model=parts,
+        no_model=reason,
+        system_info=system_info(),
+        library=library_name(),
+        offloads=supports_offload(),
+        benchmarked=_benchmarked(),
     )
+
+
+def _benchmarked() -> tuple[int, str, str] | None:
+    path = database_path()
+    try:
+        runs = list_runs(path) if path.exists() else ()
+    except StoreError:
+        return None
+    newest = next((run for run in runs if run.kind == "bench" and run.host.name == socket.gethostname()), None)
+    return (newest.id, newest.host.kernel, newest.host.llama_cpp_version) if newest is not None and newest.id is not None else None
 
 
 def parts_of_model(ref: ModelRef) -> tuple[Path, ...]:
@@ -52,5 +71,11 @@ def machine_of(engine: EngineInfo | None, environ: Mapping[str, str]) -> Machine
     from engine.llama.native import supports_offload
 
     return Machine(
-        environ=environ, model=parts, no_model=reason, system_info=engine.system_info, library=engine.library, offloads=supports_offload()
+        environ=environ,
+        model=parts,
+        no_model=reason,
+        system_info=engine.system_info,
+        library=engine.library,
+        offloads=supports_offload(),
+        benchmarked=_benchmarked(),
     )

@@ -52,6 +52,8 @@ class Machine:
     """Version and build of the native library."""
     offloads: bool | None = None
     """Whether the native library can compute on a GPU; None when it was not asked."""
+    benchmarked: tuple[int, str, str] | None = None
+    """Number, kernel and native library of the newest benchmark in the log of runs."""
     cpus: frozenset[int] = field(default_factory=usable_cpus)
     """The affinity mask."""
     niceness: int = field(default_factory=lambda: os.getpriority(os.PRIO_PROCESS, 0))

@@ -76,4 +76,19 @@ def versions(machine: Machine) -> Verdict:
     wanted = pinned.partition("==")[2]
     if wanted and machine.library and f"llama-cpp-python {wanted}" not in machine.library:
         return warning(shown, cost="calls of another version may end the program", source="xchat", command=f'pip install "{pinned}"')
-    return good(shown)
+    return _since_the_benchmark(machine, release) or good(shown)
+
+
+def _since_the_benchmark(machine: Machine, release: str | None) -> Verdict | None:
+    """What was upgraded since the newest benchmark; None where nothing was, or there is none."""
+    if machine.benchmarked is None:
+        return None
+    run, kernel, library = machine.benchmarked
+    upgraded = [f"Linux {release} after {kernel}"] if release and kernel != f"Linux {release}" else []
+    if machine.library and library and machine.library != library:
+        upgraded.append(f"{machine.library} after {library}")
+    if not upgraded:
+        return None
+    return note(
+        f"{' and '.join(upgraded)} since run {run} was measured", cost="the speed may have changed", command=f"xchat runs again {run}"
+    )

@@ -75,6 +75,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Severity, str]] = [
     ("gpu", {"dev/dri/renderD128": ""}, {}, NOTE, "-DGGML_VULKAN=ON"),
     ("gpu", {"dev/dri/renderD128": ""}, {"offloads": True}, GOOD, "can use it"),
     ("versions", {}, {"library": "0.4.0, llama-cpp-python 0.2.1"}, WARNING, "pip install"),
+    ("versions", {}, {"benchmarked": (7, "Linux 5.10", "")}, NOTE, "xchat runs again 7"),
     ("colours", {}, {"environ": {"TERM": "xterm"}}, NOTE, "COLORTERM=truecolor"),
     ("colours", {}, {"environ": {"TERM": "linux"}}, WARNING, "few colours"),
     ("colours", {}, {"environ": {"TERM": "xterm", "NO_COLOR": "1"}}, NOTE, "unset NO_COLOR"),
