@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from engine.chat.import_parts import calls, dicts, kind_of, parts, text_of, with_attachments
 from engine.records import MessageStatus
 
+FURTHEST_ANSWER = 50
+"""Messages between a thought and its answer: tools that were called."""
 LATEST_MS = 4_102_444_800_000
 """The year 2100: a time after it is taken for unknown."""
 
@@ -27,8 +30,10 @@ class Draft:
     thinking: str = ""
     status: MessageStatus = MessageStatus.COMPLETE
     created_ms: int = 0
-    left_out: int = 0
-    """Pictures, sounds and files beside the text that xchat has no place for."""
+    left_out: tuple[str, ...] = ()
+    """Kinds of the pictures, sounds, files and tool calls beside the text, which xchat has no place for."""
+    kind: str = ""
+    """Its kind, should all of it be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +100,17 @@ def _from_own_sessions(sessions: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
         if not isinstance(info, dict) or not isinstance(messages, list):
             raise UnknownFormError("A session in it has no list of messages")
         drafts = tuple(_own_draft(message, "id") for message in messages if isinstance(message, dict))
-        yield Talk(_text(info.get("title")), drafts, _key(info.get("head_id")), _milliseconds(info.get("created_ms")))
+        yield Talk(text_of(info.get("title")), drafts, _key(info.get("head_id")), _milliseconds(info.get("created_ms")))
 
 
 def _own_draft(row: Mapping[str, Any], identity: str) -> Draft:
-    status = _text(row.get("status"))
+    status = text_of(row.get("status"))
     return Draft(
         key=_key(row.get(identity)) or "",
         parent=_key(row.get("parent_id")),
-        role=_text(row.get("role")),
-        text=_text(row.get("text")),
-        thinking=_text(row.get("thinking")),
+        role=text_of(row.get("role")),
+        text=text_of(row.get("text")),
+        thinking=text_of(row.get("thinking")),
         status=MessageStatus(status) if status in set(MessageStatus) else MessageStatus.COMPLETE,
         created_ms=_milliseconds(row.get("created_ms")),
     )
@@ -130,20 +135,20 @@ def _from_web_ui(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
         if not isinstance(about, dict) or not isinstance(messages, list):
             raise UnknownFormError("A conversation in it has no list of messages")
         drafts = tuple(_web_ui_draft(message) for message in messages if isinstance(message, dict))
-        yield Talk(_text(about.get("name")), drafts, _key(about.get("currNode")))
+        yield Talk(text_of(about.get("name")), drafts, _key(about.get("currNode")))
 
 
 def _web_ui_draft(message: Mapping[str, Any]) -> Draft:
-    text, left_out = _with_attachments(message.get("content"), message.get("extra"), "name", "content")
+    text, left_out = with_attachments(message.get("content"), message.get("extra"), "name", "content")
     return Draft(
         key=_key(message.get("id")) or "",
         parent=_key(message.get("parent")),
         # The root that every conversation hangs from says nothing.
-        role="" if message.get("type") == "root" else _text(message.get("role")),
+        role="" if message.get("type") == "root" else text_of(message.get("role")),
         text=text,
-        thinking=_text(message.get("thinking") or message.get("reasoningContent")),
+        thinking=text_of(message.get("thinking") or message.get("reasoningContent")),
         created_ms=_milliseconds(message.get("timestamp")),
-        left_out=left_out,
+        left_out=left_out + calls(message),
     )
 
 
@@ -152,8 +157,8 @@ def _from_chatgpt(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
         nodes = one["mapping"]
         if not isinstance(nodes, dict):
             raise UnknownFormError("A conversation in it has no messages")
-        drafts = tuple(_chatgpt_draft(key, node) for key, node in nodes.items() if isinstance(node, dict))
-        yield Talk(_text(one.get("title")), drafts, _key(one.get("current_node")), _seconds(one.get("create_time")))
+        drafts = _joined([_chatgpt_draft(key, node) for key, node in nodes.items() if isinstance(node, dict)])
+        yield Talk(text_of(one.get("title")), drafts, _key(one.get("current_node")), _seconds(one.get("create_time")))
 
 
 def _chatgpt_draft(key: str, node: Mapping[str, Any]) -> Draft:
@@ -161,16 +166,42 @@ def _chatgpt_draft(key: str, node: Mapping[str, Any]) -> Draft:
     message = message if isinstance(message, dict) else {}
     author, content = message.get("author"), message.get("content")
     content = content if isinstance(content, dict) else {}
-    text, _, left_out = _parts(content.get("parts"))
+    text, _, left_out = parts(content.get("parts"))
     thoughts = content.get("thoughts")
     return Draft(
         key=key,
         parent=_key(node.get("parent")),
-        role=_text(author.get("role")) if isinstance(author, dict) else "",
+        role=text_of(author.get("role")) if isinstance(author, dict) else "",
         text=text,
-        thinking="\n\n".join(_text(one.get("content")) for one in thoughts if isinstance(one, dict)) if isinstance(thoughts, list) else "",
+        thinking="\n\n".join(text_of(one.get("content")) for one in thoughts if isinstance(one, dict))
+        if isinstance(thoughts, list)
+        else "",
         created_ms=_seconds(message.get("create_time")),
-        left_out=left_out if text else 0,
+        left_out=left_out if text else (),
+        kind=kind_of({**(author if isinstance(author, dict) else {}), **content}),
+    )
+
+
+def _joined(drafts: Sequence[Draft]) -> tuple[Draft, ...]:
+    """Give thoughts that are messages of their own to the answer that follows them."""
+    below: dict[str | None, list[Draft]] = {}
+    for draft in drafts:
+        below.setdefault(draft.parent, []).append(draft)
+    thoughts: dict[str, str] = {}
+    given: set[str] = set()
+    for draft in drafts:
+        following = draft
+        for _ in range(FURTHEST_ANSWER if draft.thinking and not draft.text else 0):
+            if len(children := below.get(following.key, ())) != 1 or children[0].role == "user":
+                break
+            following = children[0]
+            if following.role == "assistant" and following.text.strip():
+                thoughts[following.key] = "\n\n".join(filter(None, (thoughts.get(following.key, ""), draft.thinking)))
+                given.add(draft.key)
+                break
+    return tuple(
+        replace(draft, role="" if draft.key in given else draft.role, thinking=thoughts.get(draft.key) or draft.thinking)
+        for draft in drafts
     )
 
 
@@ -183,41 +214,41 @@ def _from_open_web_ui(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Ta
         drafts = []
         for key, message in messages.items():
             if isinstance(message, dict):
-                text, thinking, left_out = _parts(message.get("content"))
+                text, thinking, left_out = parts(message.get("content"))
                 files = message.get("files")
-                left_out += len(files) if isinstance(files, list) else 0
-                at, role = _seconds(message.get("timestamp")), _text(message.get("role"))
+                left_out += tuple(map(kind_of, files)) if isinstance(files, list) else ()
+                at, role = _seconds(message.get("timestamp")), text_of(message.get("role"))
                 drafts.append(Draft(key, _key(message.get("parentId")), role, text, thinking, created_ms=at, left_out=left_out))
-        yield Talk(_text(one.get("title")), tuple(drafts), _key(history.get("currentId")))
+        yield Talk(text_of(one.get("title")), tuple(drafts), _key(history.get("currentId")))
 
 
 def _from_claude(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
     for one in conversations:
         drafts: list[Draft] = []
-        for message in _dicts(one["chat_messages"]):
-            text, thinking, left_out = _parts(message.get("content"))
-            text, not_text = _with_attachments(text or message.get("text"), message.get("attachments"), "file_name", "extracted_content")
-            role = "user" if message.get("sender") == "human" else _text(message.get("sender"))
-            files = len(_dicts(message.get("files")))
+        for message in dicts(one["chat_messages"]):
+            text, thinking, left_out = parts(message.get("content"))
+            text, not_text = with_attachments(text or message.get("text"), message.get("attachments"), "file_name", "extracted_content")
+            role = "user" if message.get("sender") == "human" else text_of(message.get("sender"))
+            files = ("file",) * len(dicts(message.get("files")))
             at = _iso(message.get("created_at"))
             drafts.append(_next(drafts, role, text, thinking, at, left_out + not_text + files))
-        yield Talk(_text(one.get("name")), tuple(drafts), created_ms=_iso(one.get("created_at")))
+        yield Talk(text_of(one.get("name")), tuple(drafts), created_ms=_iso(one.get("created_at")))
 
 
 def _from_lm_studio(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
     for one in conversations:
-        system = _text(one.get("systemPrompt"))
+        system = text_of(one.get("systemPrompt"))
         drafts = [_next([], "system", system)] if system.strip() else []
-        for message in _dicts(one["messages"]):
-            versions, chosen = _dicts(message.get("versions")), message.get("currentlySelected")
+        for message in dicts(one["messages"]):
+            versions, chosen = dicts(message.get("versions")), message.get("currentlySelected")
             version = versions[chosen] if isinstance(chosen, int) and 0 <= chosen < len(versions) else {}
-            steps = _dicts(version.get("steps")) or [version]
-            contents = [part for step in steps for part in _dicts(step.get("content"))]
-            thinking = [_text(part.get("text")) for step in steps if _thinks(step) for part in _dicts(step.get("content"))]
-            text, _, left_out = _parts([part for step in steps if not _thinks(step) for part in _dicts(step.get("content"))])
-            others = max(0, len(versions) - 1) + (0 if contents else 1)
-            drafts.append(_next(drafts, _text(version.get("role")), text, "".join(thinking), 0, left_out + others))
-        yield Talk(_text(one.get("name")), tuple(drafts), created_ms=_milliseconds(one.get("createdAt")))
+            steps = dicts(version.get("steps")) or [version]
+            contents = [part for step in steps for part in dicts(step.get("content"))]
+            thinking = [text_of(part.get("text")) for step in steps if _thinks(step) for part in dicts(step.get("content"))]
+            text, _, left_out = parts([part for step in steps if not _thinks(step) for part in dicts(step.get("content"))])
+            others = ("other version",) * (len(versions) - 1) + (() if contents else ("empty message",))
+            drafts.append(_next(drafts, text_of(version.get("role")), text, "".join(thinking), 0, left_out + others))
+        yield Talk(text_of(one.get("name")), tuple(drafts), created_ms=_milliseconds(one.get("createdAt")))
 
 
 def _thinks(step: Mapping[str, Any]) -> bool:
@@ -228,10 +259,11 @@ def _thinks(step: Mapping[str, Any]) -> bool:
 def _from_messages(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
     for one in conversations:
         drafts: list[Draft] = []
-        for message in _dicts(one["messages"]):
-            text, thinking, left_out = _parts(message.get("content"))
-            drafts.append(_next(drafts, _text(message.get("role")), text, thinking or _text(message.get("reasoning_content")), 0, left_out))
-        yield Talk(_text(one.get("title")), tuple(drafts))
+        for message in dicts(one["messages"]):
+            text, thinking, left_out = parts(message.get("content"))
+            thinking = thinking or text_of(message.get("reasoning_content"))
+            drafts.append(_next(drafts, text_of(message.get("role")), text, thinking, 0, left_out + calls(message)))
+        yield Talk(text_of(one.get("title")), tuple(drafts))
 
 
 def _from_llm_logs(rows: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
@@ -240,56 +272,32 @@ def _from_llm_logs(rows: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
         drafts = conversations.setdefault(_key(row.get("conversation_id")), [])
         at = _iso(row.get("datetime_utc"))
         texts = (("system", row.get("system") if not drafts else ""), ("user", row["prompt"]), ("assistant", row["response"]))
+        beside = tuple(kind for key in ("attachments", "fragments", "tool_results") for kind in map(kind_of, dicts(row.get(key))))
         for role, text in texts:
-            if _text(text).strip():
-                drafts.append(_next(drafts, role, _text(text), "", at))
+            if text_of(text).strip():
+                drafts.append(
+                    _next(
+                        drafts,
+                        role,
+                        text_of(text),
+                        "",
+                        at,
+                        (beside if role == "user" else ()) + (calls(row) if role == "assistant" else ()),
+                    )
+                )
     for drafts in conversations.values():
         yield Talk("", tuple(drafts))
 
 
-def _next(drafts: Sequence[Draft], role: str, text: str, thinking: str = "", created_ms: int = 0, left_out: int = 0) -> Draft:
+def _next(drafts: Sequence[Draft], role: str, text: str, thinking: str = "", created_ms: int = 0, left_out: tuple[str, ...] = ()) -> Draft:
     """A message after those of a form that only has their order."""
     number = len(drafts)
     return Draft(str(number), str(number - 1) if number else None, role, text, thinking, created_ms=created_ms, left_out=left_out)
 
 
-def _parts(content: object) -> tuple[str, str, int]:
-    """Text, thinking, and how many parts are neither."""
-    if isinstance(content, str):
-        return content, "", 0
-    texts: list[str] = []
-    thinking: list[str] = []
-    left_out = 0
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, dict) and isinstance(part.get("thinking"), str):
-            thinking.append(part["thinking"])
-        elif isinstance(part, dict) and isinstance(part.get("text"), str):
-            texts.append(part["text"])
-        else:
-            left_out += 1
-    return "\n\n".join(texts), "\n\n".join(thinking), left_out
-
-
-def _with_attachments(text: object, attachments: object, name: str, content: str) -> tuple[str, int]:
-    """A message with the texts attached to it, each below its name, and how many attachments are no text."""
-    parts, left_out = [_text(text)], 0
-    for one in _dicts(attachments):
-        if isinstance(one.get(content), str):
-            parts.append(f"{_text(one.get(name))}:\n\n{one[content]}".removeprefix(":\n\n"))
-        else:
-            left_out += 1
-    return "\n\n".join(filter(None, parts)), left_out
-
-
-def _dicts(value: object) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
 def _iso(value: object) -> int:
     try:
-        at = datetime.fromisoformat(_text(value))
+        at = datetime.fromisoformat(text_of(value))
         return _milliseconds((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return 0
@@ -305,13 +313,9 @@ _FORMS: tuple[_Form, ...] = (
     (lambda one: "chat" in one, _from_open_web_ui),
     (lambda one: "chat_messages" in one, _from_claude),
     (lambda one: {"prompt", "response"} <= one.keys(), _from_llm_logs),
-    (lambda one: any("versions" in message for message in _dicts(one.get("messages"))), _from_lm_studio),
+    (lambda one: any("versions" in message for message in dicts(one.get("messages"))), _from_lm_studio),
     (lambda one: "messages" in one and "session" not in one and "conv" not in one, _from_messages),
 )
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _key(value: object) -> str | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +50,8 @@ class ImportedSession:
     created_ms: int
     messages: tuple[Message, ...]
     """Parents before children, with new ids; the last one is the head."""
-    left_out: int
-    """Number of parts left out: messages of tools or without text, pictures, other versions of an answer."""
+    left_out: Mapping[str, int]
+    """Number of parts left out by their kind: messages of tools or without text, pictures, other versions of an answer."""
 
 
 def read_conversations(path: Path) -> tuple[ImportedSession, ...]:
@@ -144,8 +145,12 @@ def _session_of(talk: Talk) -> ImportedSession:
         title=talk.title.strip() or session_title(first),
         created_ms=created,
         messages=tuple(_with_head_last(messages.values(), head)),
-        left_out=sum(draft.left_out for draft in kept.values())
-        + sum(draft.role not in {"", "system"} and draft.key not in kept for draft in talk.drafts),
+        left_out=Counter(
+            [
+                *(kind for draft in kept.values() for kind in draft.left_out),
+                *(draft.kind or draft.role for draft in talk.drafts if draft.role not in {"", "system"} and draft.key not in kept),
+            ]
+        ),
     )
 
 

@@ -341,12 +341,20 @@ async def import_sessions(options: argparse.Namespace) -> int:
         with Progress("importing", "sessions") as progress:
             for number, session in enumerate(sessions, start=1):
                 session_id = await store.import_session(session.title, session.created_ms, session.messages)
-                left_out = f", {session.left_out:,} left out" if session.left_out else ""
+                left_out = named(session.left_out)
                 sys.stdout.write(f"{session_id:>5}  {one_line(session.title)}  {len(session.messages):,} messages{left_out}\n")
                 progress.show(number, len(sessions))
     finally:
         await store.close()
     return 0
+
+
+def named(left_out: Mapping[str, int]) -> str:
+    """What an import left out, counted and named; empty when nothing was."""
+    if not left_out:
+        return ""
+    kinds = ", ".join(f"{times:,} {one_line(kind)}" for kind, times in left_out.items())
+    return f", {sum(left_out.values()):,} left out: {kinds}"
 
 
 async def delete(options: argparse.Namespace) -> int:

@@ -135,7 +135,7 @@ def _open_content(path: Path) -> sqlite3.Connection:
 
     Through SQLite: closing a file opened in another way would drop the locks that this process has on it.
     """
-    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?immutable=1", uri=True, isolation_level=None)
+    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
 def _state_of(path: Path) -> _State | None:

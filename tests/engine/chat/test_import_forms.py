@@ -27,6 +27,18 @@ ANSWERED = {"id": "a", "role": "assistant", "content": "BANANA.", "reasoningCont
 WEB_UI = "\n".join(json.dumps(line) for line in (CONVERSATION, *({"type": "message", "message": one} for one in (ROOT, ASKED, ANSWERED))))
 
 
+FOLDED = """<details type="reasoning" done="true" duration="3">
+<summary>Thought for 3 seconds</summary>
+> greet
+> &lt;them&gt;
+</details>
+<details type="tool_calls" done="true" name="search">
+<summary>Tool Executed</summary>
+</details>
+Hi!"""
+CITATION = "\ue200cite\ue202turn0search0\ue201"
+
+
 def read(folder: Path, content: object, name: str = "file.json") -> tuple[ImportedSession, ...]:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
@@ -45,12 +57,24 @@ def step(text: str, **more: object) -> dict[str, Any]:
     return {"type": "contentBlock", "content": [{"type": "text", "text": text}], **more}
 
 
-FORMS: dict[str, tuple[object, list[tuple[str, str, str]], int]] = {
-    "OpenAI": ({"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi!"}]}, TEXTS, 0),
+FORMS: dict[str, tuple[object, list[tuple[str, str, str]], dict[str, int]]] = {
+    "OpenAI": ({"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi!"}]}, TEXTS, {}),
+    "tools of OpenAI": (
+        {
+            "messages": [
+                {"role": "user", "content": "Hello"},
+                {"role": "assistant", "content": None, "tool_calls": [{}, {}]},
+                {"role": "tool", "content": "4"},
+                {"role": "assistant", "content": "Hi!", "tool_calls": [{}]},
+            ]
+        },
+        TEXTS,
+        {"tool call": 1, "assistant": 1, "tool": 1},
+    ),
     "a bare list": (
         [{"role": "user", "content": [{"type": "text", "text": "Hello"}, {"type": "image_url"}]}, {"role": "assistant", "content": "Hi!"}],
         TEXTS,
-        1,
+        {"image_url": 1},
     ),
     "Open WebUI": (
         [
@@ -60,15 +84,15 @@ FORMS: dict[str, tuple[object, list[tuple[str, str, str]], int]] = {
                     "history": {
                         "currentId": "2",
                         "messages": {
-                            "1": {"parentId": None, "role": "user", "content": "Hello", "files": [{}]},
-                            "2": {"parentId": "1", "role": "assistant", "content": "Hi!", "timestamp": 1_700_000_001},
+                            "1": {"parentId": None, "role": "user", "content": "Hello", "files": [{"type": "file"}]},
+                            "2": {"parentId": "1", "role": "assistant", "content": FOLDED, "timestamp": 1_700_000_001},
                         },
                     }
                 },
             }
         ],
-        TEXTS,
-        1,
+        [("user", "Hello", ""), ("assistant", "Hi!", "greet\n<them>")],
+        {"file": 1, "tool_calls": 1},
     ),
     "Claude": (
         [
@@ -83,7 +107,7 @@ FORMS: dict[str, tuple[object, list[tuple[str, str, str]], int]] = {
             }
         ],
         [("user", "Hello\n\nn.txt:\n\nBANANA", ""), ("assistant", "Hi!", "greet")],
-        1,
+        {"file": 1},
     ),
     "LM Studio": (
         {
@@ -101,12 +125,12 @@ FORMS: dict[str, tuple[object, list[tuple[str, str, str]], int]] = {
             ],
         },
         [("system", "Be short", ""), ("user", "Hello", ""), ("assistant", "Hi!", "greet")],
-        1,
+        {"other version": 1},
     ),
     "llm": (
         [{"prompt": "Hello", "system": None, "response": "Hi!", "conversation_id": "c", "datetime_utc": "2026-01-02T03:04:05"}],
         TEXTS,
-        0,
+        {},
     ),
     "ChatGPT by voice": (
         [
@@ -130,19 +154,24 @@ FORMS: dict[str, tuple[object, list[tuple[str, str, str]], int]] = {
                             "content": {"content_type": "thoughts", "thoughts": [{"content": "greet"}]},
                         },
                     },
-                    "k": {"parent": "t", "message": {"author": {"role": "tool"}, "content": {"parts": ["4"]}}},
-                    "a": {"parent": "k", "message": {"author": {"role": "assistant"}, "content": {"parts": ["Hi!"]}}},
+                    "k": {"parent": "t", "message": {"author": {"role": "assistant"}, "content": {"content_type": "code", "text": "2+2"}}},
+                    "o": {"parent": "k", "message": {"author": {"role": "tool"}, "content": {"parts": ["4"]}}},
+                    "a": {"parent": "o", "message": {"author": {"role": "assistant"}, "content": {"parts": [f"Hi!{CITATION}"]}}},
                 },
             }
         ],
-        [("user", "Hello", ""), ("assistant", "", "greet"), ("assistant", "Hi!", "")],
-        2,
+        [("user", "Hello", ""), ("assistant", "Hi!", "greet")],
+        {"audio_asset_pointer": 1, "citation": 1, "code": 1, "tool": 1},
     ),
-    "the web UI's lines": (WEB_UI.encode(), [("user", "Sum up\n\nn.txt:\n\nBANANA", ""), ("assistant", "BANANA.", "A file.")], 1),
+    "the web UI's lines": (
+        WEB_UI.encode(),
+        [("user", "Sum up\n\nn.txt:\n\nBANANA", ""), ("assistant", "BANANA.", "A file.")],
+        {"IMAGE": 1},
+    ),
     "a byte order mark": (
         b"\xef\xbb\xbf" + WEB_UI.encode(),
         [("user", "Sum up\n\nn.txt:\n\nBANANA", ""), ("assistant", "BANANA.", "A file.")],
-        1,
+        {"IMAGE": 1},
     ),
 }
 
@@ -152,7 +181,7 @@ def test_each_form_is_read_and_what_is_left_out_is_counted(tmp_path: Path, form:
     content, texts, left_out = FORMS[form]
     (session,) = read(tmp_path, content)
     assert said(session) == texts
-    assert session.left_out == left_out
+    assert dict(session.left_out) == left_out
 
 
 def test_an_archive_gives_all_its_conversations(tmp_path: Path) -> None:
@@ -186,7 +215,7 @@ def test_long_conversations_with_much_left_out_take_no_longer_per_message(tmp_pa
         content = {"conv": {"name": "T"}, "messages": chain + answers}
         began = perf_counter()
         (session,) = read(tmp_path, content)
-        assert (len(session.messages), session.left_out) == (count, count)
+        assert (len(session.messages), session.left_out) == (count, {"tool": count})
         return perf_counter() - began
 
     short = min(seconds(500) for _ in range(3))

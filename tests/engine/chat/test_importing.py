@@ -95,7 +95,7 @@ class TestOtherPrograms:
         talk = {"conv": {"id": "c", "name": "Greeting", "currNode": "a", "lastModified": 1}, "messages": messages}
         for content in (talk, [talk]):
             (session,) = imported(tmp_path, content)
-            assert (session.title, session.left_out) == ("Greeting", 0)
+            assert (session.title, session.left_out) == ("Greeting", {})
             assert texts(session) == ["Hello", "Hi"]
             assert len(session.messages) == 3
 
@@ -112,7 +112,7 @@ class TestOtherPrograms:
         nodes += [node("t", "u", "tool", "log"), node("a", "t", "assistant", "Done."), node("o", "u", "assistant", "Other.")]
         talk = {"title": "Cat", "create_time": 1_700_000_000.5, "mapping": {one["id"]: one for one in nodes}, "current_node": "a"}
         (session,) = imported(tmp_path, [talk])
-        assert (session.title, session.created_ms, session.left_out) == ("Cat", 1_700_000_000_500, 2)
+        assert (session.title, session.created_ms, session.left_out) == ("Cat", 1_700_000_000_500, {"part": 1, "text": 1})
         assert texts(session) == ["Draw \n\na cat", "Done."]
 
 

@@ -1,0 +1,82 @@
+"""The parts of an imported message: text, thinking, and the kinds of what is left out."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_CITATION = re.compile("\ue200[^\ue200\ue201]*\ue201")
+_DETAILS = re.compile(r'<details type="(\w+)"[^>]*>\s*(?:<summary>[^<]*</summary>)?(.*?)</details>\s*', re.DOTALL)
+
+
+def text_of(value: object) -> str:
+    """A text, or an empty one for another type."""
+    return value if isinstance(value, str) else ""
+
+
+def dicts(value: object) -> list[dict[str, Any]]:
+    """The objects in a list; none for another type."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def parts(content: object) -> tuple[str, str, tuple[str, ...]]:
+    """Text, thinking, and the kinds of parts that are neither."""
+    texts: list[str] = []
+    thinking: list[str] = []
+    left_out: list[str] = []
+    for part in [content] if isinstance(content, str) else content if isinstance(content, list) else ():
+        if isinstance(part, dict) and isinstance(part.get("thinking"), str):
+            thinking.append(part["thinking"])
+        elif isinstance(text := part.get("text") if isinstance(part, dict) else part, str):
+            text, thoughts, others = _taken_apart(text)
+            texts.append(text)
+            thinking += thoughts
+            left_out += others
+        else:
+            left_out.append(kind_of(part))
+    return "\n\n".join(texts), "\n\n".join(thinking), tuple(left_out)
+
+
+def kind_of(part: object) -> str:
+    """The name of a part or a message that is left out, as its file has it."""
+    about = part if isinstance(part, dict) else {}
+    named = (text_of(about.get(key)) for key in ("content_type", "type", "role"))
+    return next(filter(None, named), "part")
+
+
+def calls(message: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tool calls beside a text."""
+    found = message.get("tool_calls") or message.get("toolCalls")
+    return ("tool call",) * max(1, len(dicts(found))) if found else ()
+
+
+def with_attachments(text: object, attachments: object, name: str, content: str) -> tuple[str, tuple[str, ...]]:
+    """A message with the texts attached to it, each below its name, and the kinds of attachments that are no text."""
+    found, left_out = [text_of(text)], []
+    for one in dicts(attachments):
+        if isinstance(one.get(content), str):
+            found.append(f"{text_of(one.get(name))}:\n\n{one[content]}".removeprefix(":\n\n"))
+        else:
+            left_out.append(kind_of(one))
+    return "\n\n".join(filter(None, found)), tuple(left_out)
+
+
+def _taken_apart(text: str) -> tuple[str, list[str], list[str]]:
+    """A text without ChatGPT's citations and Open WebUI's folded parts; its thinking, and the kinds of the others."""
+    thinking: list[str] = []
+    left_out: list[str] = []
+
+    def unfold(match: re.Match[str]) -> str:
+        if match[1] == "reasoning":
+            lines = html.unescape(match[2]).strip().splitlines()
+            thinking.append("\n".join(re.sub(r"^> ?", "", line) for line in lines))
+        else:
+            left_out.append(match[1])
+        return ""
+
+    text, citations = _CITATION.subn("", text)
+    if "<details type=" in text:
+        text = _DETAILS.sub(unfold, text)
+    return text, thinking, left_out + ["citation"] * citations
