@@ -192,7 +192,7 @@ def _joined(drafts: Sequence[Draft]) -> tuple[Draft, ...]:
     for draft in drafts:
         following = draft
         for _ in range(FURTHEST_ANSWER if draft.thinking and not draft.text else 0):
-            if len(children := below.get(following.key, ())) != 1 or children[0].role == "user":
+            if len(children := below.get(following.key, [])) != 1 or children[0].role == "user":
                 break
             following = children[0]
             if following.role == "assistant" and following.text.strip():
@@ -216,9 +216,9 @@ def _from_open_web_ui(conversations: Sequence[Mapping[str, Any]]) -> Iterator[Ta
             if isinstance(message, dict):
                 text, thinking, left_out = parts(message.get("content"))
                 files = message.get("files")
-                left_out += tuple(map(kind_of, files)) if isinstance(files, list) else ()
+                beside = tuple(map(kind_of, files)) if isinstance(files, list) else ()
                 at, role = _seconds(message.get("timestamp")), text_of(message.get("role"))
-                drafts.append(Draft(key, _key(message.get("parentId")), role, text, thinking, created_ms=at, left_out=left_out))
+                drafts.append(Draft(key, _key(message.get("parentId")), role, text, thinking, created_ms=at, left_out=left_out + beside))
         yield Talk(text_of(one.get("title")), tuple(drafts), _key(history.get("currentId")))
 
 
