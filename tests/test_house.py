@@ -260,3 +260,11 @@ def project() -> dict[str, Any]:
 def canonical(requirement: str) -> str:
     """The name of a package, spelled in the one way that compares."""
     return re.sub(r"[-_.]+", "-", re.split(r"[=\[]", requirement)[0]).lower()
+
+
+def test_sizes_are_written_with_decimal_units_in_one_place() -> None:
+    by_hand = re.compile(r"[\d}\]] [KMG]iB|1e9[^}]*\} GB")
+    own = {ROOT / "engine/lab/rows.py"}  # llama-bench's own table
+    texts = ((path, path.read_text("utf-8")) for path, _ in trees() if path not in own)
+    found = [f"{path.relative_to(ROOT)}: {match}" for path, text in texts for match in by_hand.findall(text)]
+    assert found == []

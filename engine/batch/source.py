@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 from engine.batch.lines import MOST_BYTES, BatchLine, Form, custom_id_of, line_id, parse_line
 from engine.errors import UsageError
 from engine.messages import ChatPrompt, TextPrompt
+from engine.numbers import byte_size
 from engine.text import file_name
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -92,7 +93,7 @@ class BatchSource:
             ident = line_id(custom_id, raw)
             try:
                 if not whole:
-                    raise UsageError(f"The line is longer than {MOST_BYTES >> 20} MiB")
+                    raise UsageError(f"The line is longer than {byte_size(MOST_BYTES)}")
                 first = seen.setdefault(custom_id, number)
                 if first != number:
                     ident = line_id(f"{custom_id} {number}", raw)

@@ -260,7 +260,7 @@ def _is_another_file(path: Path, loaded: ModelFile) -> bool:
 
 
 def state_budget() -> int:
-    """Bytes for checkpoints, and for states without a sequence: a sixteenth of the free memory each, from 64 MiB to 1 GiB."""
+    """Bytes for checkpoints, and for states without a sequence: a sixteenth of the free memory each, from 64 MB to 1 GB."""
     return max(64 * _MIB, min(1024 * _MIB, read_room().available // 16))
 
 

@@ -13,6 +13,7 @@ from engine.errors import ModelError
 from engine.host.topology import Room
 from engine.models.facts import ModelFacts
 from engine.models.memory import KV_PAD, MemoryEstimate, kv_misfit, predict, row_bytes, window_of
+from engine.numbers import byte_size
 from engine.presets.preset import Preset
 
 SMALLEST_CONTEXT = 1024
@@ -50,8 +51,8 @@ class Fit:
         """The verdict with its numbers."""
         whose = "the cgroup limit leaves" if self.room.limited else "are available"
         verb = "needs" if self.fits else "does not fit: it needs"
-        middle = f"{gib(self.room.available)} {whose}" if not self.room.limited else f"{whose} {gib(self.room.available)}"
-        return f"{verb} {gib(self.estimate.needed)}, {middle} of {gib(self.room.total)}"
+        middle = f"{byte_size(self.room.available)} {whose}" if not self.room.limited else f"{whose} {byte_size(self.room.available)}"
+        return f"{verb} {byte_size(self.estimate.needed)}, {middle} of {byte_size(self.room.total)}"
 
 
 class TooLargeError(ModelError):
@@ -88,14 +89,9 @@ def fit(
         milder = [*milder[: MOST_REMEDIES - 1], best]
     if not milder:
         least = predict(facts, _smallest(facts, preset), features=features).needed
-        sentence = f"Take a smaller model: with every setting at its smallest this one still needs {gib(least)}"
+        sentence = f"Take a smaller model: with every setting at its smallest this one still needs {byte_size(least)}"
         milder = [Remedy(sentence, {}, least)]
     return Fit(estimate, room, tuple(milder))
-
-
-def gib(size: int) -> str:
-    """A size in MiB or GiB: 640 MiB, 4.7 GiB."""
-    return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.0f} MiB"
 
 
 class _Search:
@@ -169,4 +165,4 @@ def _sentence(changes: Mapping[str, Any], needed: int) -> str:
         elif key == "quant":
             words.append(f"take the quant {value}")
     text = ", ".join(words)
-    return f"{text[0].upper()}{text[1:]}: needs {gib(needed)}"
+    return f"{text[0].upper()}{text[1:]}: needs {byte_size(needed)}"

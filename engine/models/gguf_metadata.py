@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from engine.errors import ModelError
 from engine.models.gguf_contents import PICK_ANOTHER, SkippedArray, Value, broken
+from engine.numbers import byte_size
 from engine.text import file_name, printable
 
 MAX_HEADER_BYTES = 256 * 1024 * 1024
@@ -233,7 +234,7 @@ class Source:
         if end > self.file_bytes:
             raise self._short()
         if end > MAX_HEADER_BYTES:
-            raise broken(self.path, f"Its header is longer than {MAX_HEADER_BYTES >> 20} MiB")
+            raise broken(self.path, f"Its header is longer than {byte_size(MAX_HEADER_BYTES)}")
         wanted = min(max(end, 4 * len(self.buffer), _FIRST_READ), MAX_HEADER_BYTES, self.file_bytes)
         parts = [self.buffer]
         have = len(self.buffer)

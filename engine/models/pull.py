@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ModelError
-from engine.models.fit import gib
 from engine.models.hub import PART_SUFFIX, TIMEOUT_S, Hub, PullCancelled, RemoteFile, announced_bytes, understood
 from engine.models.references import Reference
+from engine.numbers import byte_size
 from engine.text import printable
 
 __all__ = ["Pull", "PullCancelled", "PullPlan", "PullProgress"]
@@ -96,7 +96,8 @@ class Pull:
         folder.mkdir(parents=True, exist_ok=True)
         plan = PullPlan(self._reference, files, revision, shutil.disk_usage(folder).free)
         if plan.missing_bytes + SPARE_BYTES > plan.free_bytes:
-            detail = f"{gib(plan.missing_bytes)} are to be fetched, and {gib(plan.free_bytes)} are left in {printable(str(folder), 300)}"
+            free = f"{byte_size(plan.free_bytes)} are left in {printable(str(folder), 300)}"
+            detail = f"{byte_size(plan.missing_bytes)} are to be fetched, and {free}"
             raise ModelError(f"The disk has no room for {self._reference}", detail, "Free some space, or pick a smaller quant")
         return plan
 
@@ -156,7 +157,7 @@ class Pull:
                 failures = 0 if have > before else failures + 1
                 if failures >= len(self._pauses_s) or not self._pauses_s:
                     detail = printable(str(error)) or type(error).__name__
-                    hint = f"{gib(have)} are kept: pull again to go on from there" if file.resumable else "Try again"
+                    hint = f"{byte_size(have)} are kept: pull again to go on from there" if file.resumable else "Try again"
                     raise ModelError(f"The network broke while fetching {printable(file.name)}", detail, hint) from error
                 if self._cancelled.wait(self._pauses_s[failures]):
                     raise PullCancelled from None

@@ -18,8 +18,8 @@ import psutil
 from engine import child
 from engine.errors import ModelError, UsageError
 from engine.models.check import CheckedModel
-from engine.models.fit import gib
 from engine.models.ggml_types import FILE_TYPES
+from engine.numbers import byte_size
 from engine.paths import models_dir
 from engine.text import file_name, printable
 
@@ -121,7 +121,7 @@ def plan(source: CheckedModel, quant: str, *, folder: Path | None = None, replac
         raise UsageError(f"{file_name(target)} is the source itself", "", "Pick another quant")
     free = shutil.disk_usage(folder).free
     if free < size.file_bytes + SPARE_BYTES:
-        detail = f"{file_name(target)} takes {gib(size.file_bytes)}, and {gib(free)} are left in {printable(str(folder), 300)}"
+        detail = f"{file_name(target)} takes {byte_size(size.file_bytes)}, and {byte_size(free)} are left in {printable(str(folder), 300)}"
         raise ModelError("The disk has no room for the new quant", detail, "Free some space, or pick a smaller quant")
     return QuantizePlan(source, target, size.quant, size.file_bytes, free, _warning(source, size))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import CaptureError
+from engine.numbers import byte_size
 from engine.profiling.frames import MAX_FRAME, clean_frame, thread_name, thread_text
 from engine.text import printable
 
@@ -145,7 +146,7 @@ def read_folded(path: Path) -> FoldedStacks:
             if status.st_size > MAX_BYTES:
                 raise CaptureError(
                     f"{printable(str(path), MAX_FRAME)} is too large",
-                    f"It has {status.st_size / 1e6:,.0f} MB; at most {MAX_BYTES / 1e6:,.0f} MB are read.",
+                    f"It has {byte_size(status.st_size)}; at most {byte_size(MAX_BYTES)} are read.",
                     _SMALLER,
                 )
             return parse_folded(_bounded_lines(iter(lambda: file.readline(MAX_BYTES), b""), MAX_BYTES))

@@ -5,5 +5,6 @@ are plain functions with a connection of their own, for a worker thread or the c
 interface for other programs.
 
 May import aiosqlite, engine.atomic_write, engine.backend, engine.clock, engine.drafts, engine.errors, engine.messages, engine.metrics,
-engine.paths, engine.presets, engine.profiling, engine.prompt_history, engine.records, engine.text, engine.timings, msgspec, psutil.
+engine.numbers, engine.paths, engine.presets, engine.profiling, engine.prompt_history, engine.records, engine.text, engine.timings, msgspec,
+psutil.
 """

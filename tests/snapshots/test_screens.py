@@ -83,6 +83,15 @@ class TestFirstScreen:
             backend.load_gate.set()
             await wait_until(run.pilot, lambda: run.session.engine is not None, "the model is loaded")
 
+    @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+    async def test_an_empty_conversation_once_the_model_is_loaded(self, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tui.chat.welcome.read_room", lambda: Room(12 * 10**9, 16 * 10**9))
+        async with program(size=size) as run:
+            await run.until("of this machine's 16.0 GB")
+            await wait_until(run.pilot, lambda: run.chat.panel.widget is not None, "the panel is mounted")
+            await run.pilot.pause()
+            compare(run.app, f"card-{size[0]}x{size[1]}")
+
 
 class TestTranscript:
     @pytest.mark.parametrize("theme", ["dark", "light", "contrast", "terminal"])

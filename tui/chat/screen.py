@@ -24,7 +24,7 @@ from tui.chat.compose import ComposeController
 from tui.chat.context import ChatContext, Program
 from tui.chat.drafting import DraftingController
 from tui.chat.lab import LabController
-from tui.chat.layout import ROOM_CSS, welcome
+from tui.chat.layout import ROOM_CSS
 from tui.chat.library import LibraryController
 from tui.chat.messages import SessionEvent
 from tui.chat.models import ModelsController
@@ -34,6 +34,7 @@ from tui.chat.reading import ReadingController
 from tui.chat.status import StatusLine
 from tui.chat.stream import AnswerStream
 from tui.chat.switching import SwitchingController
+from tui.chat.welcome import WelcomeController
 from tui.prompt.prompt import Prompt
 from tui.prompt.suggestions import Suggestions
 from tui.text import wording
@@ -91,16 +92,11 @@ class ChatScreen(Screen[None]):
         self.completing = CompletingController(context, self.suggestions)
         self.composing = ComposeController(context, model_expected=lambda: self.models.first_expected, waiting=submitted)
         self.drafting = DraftingController(context, editing=lambda: self.composing.editing is not None)
+        self.welcome = WelcomeController(context, send=self.send, resume=self.library.resume)
         # Composing comes last: it sends a queued message and extends an answer after the others have shown the event.
         self._listeners = (
-            self.panel,
-            self.profiling,
-            self.reading,
-            self.models,
-            self.switching,
-            self.library,
-            self.drafting,
-            self.composing,
+            *(self.panel, self.profiling, self.reading, self.models, self.switching, self.library),
+            *(self.drafting, self.welcome, self.composing),
         )
         self.actions = self._actions()
 
@@ -176,7 +172,7 @@ class ChatScreen(Screen[None]):
         keymap = self._program.keymap
         self.key_bar.use(keymap)
         self.prompt.send_keys = frozenset(keymap.keys["send"])
-        self.transcript.welcome = welcome(keymap)
+        self.welcome.show()
         self.status_line.end_key = keymap.shown("to_end")
         self.screen_layout_refresh_signal.subscribe(self, lambda _: self._place_notices())
         self.context.set_status(activity="starting")
@@ -203,6 +199,7 @@ class ChatScreen(Screen[None]):
         if session.logging_error is not None:
             self.context.report(session.logging_error)
         self.run_worker(self.library.check_database(), group="care")
+        self.run_worker(self.welcome.load(), group="welcome", exclusive=True)
         resume = self._program.options.resume
         if resume is not None:
             await self.library.resume(resume)
@@ -269,6 +266,11 @@ class ChatScreen(Screen[None]):
     @on(Transcript.FollowChanged)
     def _follow_changed(self, message: Transcript.FollowChanged) -> None:
         self.context.set_status(unseen=message.unseen)
+
+    @on(Transcript.WelcomeChosen)
+    def _welcome_chosen(self, message: Transcript.WelcomeChosen) -> None:
+        self.prompt.focus()
+        self.welcome.take(message.number)
 
     @on(Transcript.SiblingRequested)
     def _sibling_requested(self, message: Transcript.SiblingRequested) -> None:

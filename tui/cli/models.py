@@ -15,11 +15,12 @@ from engine.model_ref import BUILTIN
 from engine.models.catalog import Broken, Catalog, Entry, Family, list_models
 from engine.models.check import check_model
 from engine.models.facts import size_label
-from engine.models.fit import Fit, fit, gib
+from engine.models.fit import Fit, fit
 from engine.models.local import add as add_model
 from engine.models.local import removal
 from engine.models.local import remove as remove_model
 from engine.models.locations import Place
+from engine.numbers import byte_size, significant
 from engine.paths import models_dir
 from engine.presets.preset import Preset
 from engine.session.model_finder import built_in_family
@@ -141,10 +142,11 @@ def line_of(entry: Entry, measured: MeasuredSpeeds) -> str:
     """Format a file as a row: quant, size, bits per weight, memory, measured speed and quality."""
     facts, fitting, speed = entry.facts, fit_of(entry), measured.of(entry.path)
     verdict = "" if fitting.fits else "  does not fit"
-    decoding = f"{speed.predicted_per_second:.1f}" if speed is not None and speed.predicted_per_second is not None else "-"
+    decoding = significant(speed.predicted_per_second) if speed is not None and speed.predicted_per_second is not None else "-"
     kld = measured.kld(entry.path)
     return (
-        f"{facts.quant:<10}{gib(facts.file_bytes):>10}{facts.bits_per_weight:>6.2f} bpw  needs {gib(fitting.estimate.needed):>9}{verdict}"
+        f"{facts.quant:<10}{byte_size(facts.file_bytes):>10}{facts.bits_per_weight:>6.2f} bpw"
+        f"  needs {byte_size(fitting.estimate.needed):>9}{verdict}"
         f"  {decoding:>6} tokens/s{f'  KLD {kld:.4f}' if kld is not None else ''}  {entry.place}  {entry.shown}"
     )
 
@@ -219,7 +221,7 @@ def write_facts(entry: Entry, family: Family, measured: MeasuredSpeeds) -> None:
         "architecture": facts.architecture,
         "parameters": size_label(facts.n_params),
         "quant": f"{facts.quant}, {facts.bits_per_weight:.2f} bits per weight",
-        "size": gib(facts.file_bytes),
+        "size": byte_size(facts.file_bytes),
         "context": f"{facts.n_ctx_train:,} tokens",
         "template": "yes" if facts.has_template else "none, a plain format is used",
         "licence": facts.licence or "unknown",
@@ -237,7 +239,7 @@ def speed_sentence(entry: Entry, measured: MeasuredSpeeds) -> str:
     if speed is None:
         return "not measured on this host yet"
     figures = {"decoding": speed.predicted_per_second, "prefilling": speed.prompt_per_second}
-    speeds = ", ".join(f"{value:.1f} tokens/s {what}" for what, value in figures.items() if value is not None)
+    speeds = ", ".join(f"{significant(value)} tokens/s {what}" for what, value in figures.items() if value is not None)
     if speed.disturbed:
         return f"~ {speeds} at least (no quiet turn on this host yet)"
     return f"{speeds} (median of {speed.turns} clean turns on this host)" if speed.turns > 1 else f"{speeds} (one clean turn on this host)"
@@ -267,7 +269,7 @@ def remove(options: argparse.Namespace) -> int:
     if options.json:
         write_json({"removed": [str(one) for one in going], "freed_bytes": freed})
     elif freed:
-        sys.stderr.write(f"{gib(freed)} freed\n")
+        sys.stderr.write(f"{byte_size(freed)} freed\n")
     return 0
 
 

@@ -17,11 +17,12 @@ from engine.host.topology import cpu_features, read_room
 from engine.model_ref import BUILTIN
 from engine.models.catalog import list_models
 from engine.models.check import CheckedModel, check_model
-from engine.models.fit import fit, gib
+from engine.models.fit import fit
 from engine.models.pull import Pull, PullCancelled, PullPlan
 from engine.models.quantize import Quantization, QuantizeCancelled, QuantizePlan, plan, predict_sizes
 from engine.models.recommended import recommended
 from engine.models.references import parse_reference
+from engine.numbers import byte_size
 from engine.presets.preset import Preset
 from tui.cli.output import Progress, confirmed, write_json
 
@@ -103,7 +104,7 @@ def suggest(*, as_json: bool) -> int:
         write_json([{"name": model.name, "pull": model.reference, "bytes": model.file_bytes, "note": model.note} for model in models])
         return 0
     for model in models:
-        sys.stdout.write(f"{model.name:<24}{gib(model.file_bytes):>10}  {model.note}\n    xchat models pull {model.reference}\n")
+        sys.stdout.write(f"{model.name:<24}{byte_size(model.file_bytes):>10}  {model.note}\n    xchat models pull {model.reference}\n")
     return 0
 
 
@@ -120,9 +121,9 @@ def write_plan(meant: PullPlan, *, as_json: bool) -> None:
         )
         return
     for file in meant.files:
-        have = f", {gib(file.have)} of it exist" if file.have else ""
-        sys.stderr.write(f"{file.name}: {gib(file.size) if file.size is not None else 'size unknown'}{have}\n")
-    sys.stderr.write(f"to fetch: {gib(meant.missing_bytes)}; free on the disk: {gib(meant.free_bytes)}\n")
+        have = f", {byte_size(file.have)} of it exist" if file.have else ""
+        sys.stderr.write(f"{file.name}: {byte_size(file.size) if file.size is not None else 'size unknown'}{have}\n")
+    sys.stderr.write(f"to fetch: {byte_size(meant.missing_bytes)}; free on the disk: {byte_size(meant.free_bytes)}\n")
 
 
 def quantize(options: argparse.Namespace) -> int:
@@ -154,7 +155,7 @@ def quantize(options: argparse.Namespace) -> int:
 
 def describe(meant: QuantizePlan) -> None:
     """What is going to be made; beside the answer, on standard error."""
-    sys.stderr.write(f"{meant.quant}: about {gib(meant.file_bytes)}; free on the disk: {gib(meant.free_bytes)}\n")
+    sys.stderr.write(f"{meant.quant}: about {byte_size(meant.file_bytes)}; free on the disk: {byte_size(meant.free_bytes)}\n")
     if meant.warning:
         sys.stderr.write(f"warning: {meant.warning}\n")
 
@@ -165,7 +166,7 @@ def write_sizes(source: CheckedModel, *, as_json: bool) -> int:
     if as_json:
         write_json([{"quant": size.quant, "bytes": size.file_bytes, "bits_per_weight": round(size.bits_per_weight, 3)} for size in sizes])
         return 0
-    sys.stdout.writelines(f"{size.quant:<10}{gib(size.file_bytes):>10}{size.bits_per_weight:>7.2f} bpw\n" for size in sizes)
+    sys.stdout.writelines(f"{size.quant:<10}{byte_size(size.file_bytes):>10}{size.bits_per_weight:>7.2f} bpw\n" for size in sizes)
     return 0
 
 

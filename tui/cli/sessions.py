@@ -21,6 +21,7 @@ from engine.config import load_config
 from engine.errors import StoreError, UsageError
 from engine.metrics.side_by_side import Side, side_by_side
 from engine.models.kv_files import KvFolder
+from engine.numbers import milliseconds, significant
 from engine.paths import database_path
 from engine.records import Message, SessionInfo, TurnRecord
 from engine.session.explained import explain
@@ -229,7 +230,7 @@ def outline_line(row: OutlineRow, turns: Mapping[int, TurnRecord]) -> str:
     turn = turns.get(row.message.id)
     speed = turn.timings.predicted_per_second if turn is not None else None
     text = one_line((row.message.text or row.message.thinking)[:OUTLINE_CHARACTERS])
-    return f"{indent}{row.message.role.capitalize()}{version}{f' [{speed:.1f} tokens/s]' if speed else ''}: {text}\n"
+    return f"{indent}{row.message.role.capitalize()}{version}{f' [{significant(speed)} tokens/s]' if speed else ''}: {text}\n"
 
 
 def as_object(message: Message) -> dict[str, Any]:
@@ -256,9 +257,9 @@ def figures_of(turn: TurnRecord) -> str:
     timings = turn.timings
     parts = [f"{timings.predicted_n} tokens"]
     if timings.predicted_per_second is not None:
-        parts.append(f"{timings.predicted_per_second:.1f} tokens/s")
+        parts.append(f"{significant(timings.predicted_per_second)} tokens/s")
     if timings.ttft_ms is not None:
-        parts.append(f"TTFT {timings.ttft_ms:.0f} ms")
+        parts.append(f"TTFT {milliseconds(timings.ttft_ms)}")
     parts.append(f"prompt {timings.prompt_n} + {timings.cache_n} reused")
     return ", ".join(parts)
 

@@ -45,7 +45,7 @@ examples:
 WATCH_S = 1.0
 HEAD_EVERY = 20
 """Lines after which --watch repeats its heading."""
-WHOLE = frozenset({"MiB", "%", "tokens", ""})
+WHOLE = frozenset({"MB", "%", "tokens", ""})
 """Units without decimals."""
 LEAST_WIDTH = 9
 """Of a column of --watch."""

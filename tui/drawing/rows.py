@@ -8,6 +8,7 @@ from enum import StrEnum
 from rich.cells import cell_len
 
 from engine.host.value import Unavailable
+from engine.numbers import UNKNOWN, byte_size, milliseconds, percent, significant
 from engine.text import drawable
 
 
@@ -36,9 +37,6 @@ Row = tuple[Run, ...]
 
 LINES = (Role.FIRST, Role.SECOND)
 """Roles of a chart's series in drawing order."""
-
-UNKNOWN = "–"
-"""Shown in place of an unknown number."""
 
 
 def text_of(row: Row) -> str:
@@ -102,53 +100,23 @@ def _roles(row: Row) -> list[Role]:
     return roles
 
 
-def number(value: float | None, decimals: int = 1) -> str:
-    """Format a number with thousands separators, or `UNKNOWN`."""
-    return UNKNOWN if value is None else f"{value:,.{decimals}f}"
-
-
-def size(value: float | None) -> str:
-    """Format bytes with decimal units: `638 MB`, `4.31 GB`."""
-    if value is None:
-        return UNKNOWN
-    for limit, unit, decimals in ((1e9, "GB", 2), (1e6, "MB", 0), (1e3, "kB", 0)):
-        if abs(value) >= limit:
-            return f"{value / limit:,.{decimals}f} {unit}"
-    return f"{value:.0f} B"
-
-
-def milliseconds(value: float | None) -> str:
-    """Format a time: `0.31 ms`, `16.4 ms`, `1.28 s`."""
-    if value is None:
-        return UNKNOWN
-    if value >= 10_000:
-        return f"{value / 1e3:,.1f} s"
-    if value >= 1_000:
-        return f"{value / 1e3:.2f} s"
-    return f"{value:.1f} ms" if value >= 10 else f"{value:.2f} ms"
-
-
 _BY_UNIT: Mapping[str, Callable[[float], str]] = {
-    "bytes": size,
+    "bytes": byte_size,
     "ms": milliseconds,
-    "bytes/s": lambda value: f"{value / 1e3:.1f} kB/s",
-    "tokens/s": lambda value: f"{number(value)} t/s",
-    "GB/s": lambda value: f"{number(value)} GB/s",
+    "bytes/s": lambda value: f"{byte_size(value)}/s",
+    "tokens/s": lambda value: f"{significant(value)} t/s",
     "tokens": lambda value: f"{value:,.0f}",
     "token": lambda value: f"token {value:,}",
     "turns": lambda value: f"{value:,} turns",
     "1/min": lambda value: f"{value:,}",
     "1/sample": lambda value: f"{value:,.0f} since the sample before",
-    "share": lambda value: f"{value * 100:3.0f} %",
-    "% of all cores": lambda value: f"{value:.0f} %",
-    "% of time": lambda value: f"{value:.0f} %",
+    "share": lambda value: f"{percent(value):>5}",
+    "%": lambda value: percent(value / 100),
     "MHz": lambda value: f"{value:,.0f} MHz",
     "°C": lambda value: f"{value:.0f} °C",
-    "cores": lambda value: f"{value:.2f} cores",
-    "tasks": lambda value: f"{value:.2f} runnable tasks",
-    "J": lambda value: f"{value:.2f} J",
+    "tasks": lambda value: f"{significant(value)} runnable tasks",
 }
-"""Formats by unit; others have one decimal and the first word of their unit."""
+"""Formats by unit; others have three digits and the first word of their unit."""
 
 
 def written(value: object, unit: str) -> str:
@@ -157,8 +125,9 @@ def written(value: object, unit: str) -> str:
         return value
     if not isinstance(value, int | float):
         return UNKNOWN
-    known_as = _BY_UNIT.get(unit)
-    return known_as(value) if known_as else f"{number(value)} {unit.split(' ', maxsplit=1)[0]}".rstrip()
+    first = unit.split(" ", maxsplit=1)[0]
+    known_as = _BY_UNIT.get(unit) or _BY_UNIT.get(first)
+    return known_as(value) if known_as else f"{significant(value)} {first}".rstrip()
 
 
 Cell = tuple[str, str] | tuple[str, str, Role]

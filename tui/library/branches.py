@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from engine.chat.outline import OutlineRow, branch_count, outline, sibling_row
 from engine.errors import XchatError
+from engine.numbers import significant
 from engine.records import Message, TurnRecord
 from engine.store.queries.sessions import StoredSession, read_session
 from engine.store.reader import Reader
@@ -141,7 +142,7 @@ messages that were folded.
             mark,
             Content.styled(message.role.capitalize(), f"bold ${message.role.value}" if message.role.value != "system" else "bold"),
             Content.styled(version, "bold $accent"),
-            Content.styled(f"  {speed:.1f} tokens/s" if speed else "", "$muted"),
+            Content.styled(f"  {significant(speed)} tokens/s" if speed else "", "$muted"),
             f"  {text}",
         )
 

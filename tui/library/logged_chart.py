@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
+from engine.numbers import UNKNOWN, significant
 from engine.store.series import Chart
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
 from tui.drawing.large_chart import LargeChartScreen, Plot, line_sign
-from tui.drawing.rows import UNKNOWN, number
 
 
 def plot_of(chart: Chart, cursor: int | None) -> Plot:
@@ -68,7 +68,7 @@ class LoggedChartScreen(LargeChartScreen):
             return "   ".join(self._named(place, chart) for place in range(len(chart.lines)))
         at = self._cursor
         values = [
-            f"{self._named(place, chart)} {UNKNOWN if at >= len(line.values) or (value := line.values[at]) is None else number(value, 2)}"
+            f"{self._named(place, chart)} {UNKNOWN if at >= len(line.values) or (value := line.values[at]) is None else significant(value)}"
             for place, line in enumerate(chart.lines)
         ]
         return f"{at + 1:,} of {self._length:,}   {'   '.join(values)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from engine.numbers import significant
 from tui.choices import BuiltInQuant, Fetch, KnownModel, OtherQuant
 
 if TYPE_CHECKING:
@@ -68,14 +69,15 @@ def _built_in(measured: MeasuredSpeeds) -> Iterator[KnownModel]:
 
 def _known(entry: Entry, family: Family, measured: MeasuredSpeeds) -> KnownModel:
     from engine.host.topology import cpu_features, read_room
-    from engine.models.fit import fit, gib
+    from engine.models.fit import fit
+    from engine.numbers import byte_size
     from engine.presets.preset import Preset
 
     facts = entry.facts
     fitting = fit(facts, Preset(), read_room(), features=cpu_features())
-    needs = f"needs {gib(fitting.estimate.needed)}" + ("" if fitting.fits else ", does not fit")
+    needs = f"needs {byte_size(fitting.estimate.needed)}" + ("" if fitting.fits else ", does not fit")
     speed = _speed(entry.path, measured)
-    detail = f"{facts.quant}  {gib(facts.file_bytes)}  {needs}{speed}  {entry.place.value}"
+    detail = f"{facts.quant}  {byte_size(facts.file_bytes)}  {needs}{speed}  {entry.place.value}"
     return KnownModel(entry.path, family.name, detail, fits=fitting.fits)
 
 
@@ -86,19 +88,19 @@ def _speed(file: Path, measured: MeasuredSpeeds) -> str:
     speed = measured.of(file)
     if speed is None or speed.predicted_per_second is None:
         return quality
-    return f"  {'~' if speed.disturbed else ''}{speed.predicted_per_second:.1f} tokens/s here{quality}"
+    return f"  {'~' if speed.disturbed else ''}{significant(speed.predicted_per_second)} tokens/s here{quality}"
 
 
 def _worth_fetching(found: Catalog) -> Iterator[KnownModel]:
     """Recommended models that are not in the hub's cache."""
     from engine.host.topology import read_room
-    from engine.models.fit import gib
     from engine.models.recommended import recommended
+    from engine.numbers import byte_size
 
     here = {part for family in found.families for entry in family.entries for part in entry.path.parts if part.startswith("models--")}
     for model in recommended(read_room()):
         if model.cache_folder not in here:
-            yield KnownModel(None, model.name, f"fetch {gib(model.file_bytes)}: {model.note}", instead=Fetch(model.reference))
+            yield KnownModel(None, model.name, f"fetch {byte_size(model.file_bytes)}: {model.note}", instead=Fetch(model.reference))
 
 
 def _broken(broken: Broken) -> KnownModel:

@@ -32,14 +32,14 @@ class Progress:
     @property
     def sentence(self) -> str:
         """The progress in words."""
-        from engine.models.fit import gib
+        from engine.numbers import byte_size
 
         if self.waiting:
             return "Waiting for another process that downloads the same file"
         if not self.total:
             return "Reading the list of files"
         if self.unit == "bytes":
-            return f"{gib(self.done)} of {gib(self.total)}"
+            return f"{byte_size(self.done)} of {byte_size(self.total)}"
         return f"{self.done:,} of {self.total:,} tensors"
 
 

@@ -10,8 +10,8 @@ from textual.content import Content
 
 from engine.errors import XchatError
 from engine.models.check import check_model
-from engine.models.fit import gib
 from engine.models.quantize import QuantSize, predict_sizes
+from engine.numbers import byte_size
 from engine.text import drawable, file_name
 from tui.dialogs.picker import Picker
 
@@ -20,7 +20,7 @@ def row(size: QuantSize, there: frozenset[str]) -> Content:
     """Format a quant as a row of the list."""
     mark = "  exists" if size.quant in there else ""
     return Content.assemble(
-        f"{size.quant:<10}{gib(size.file_bytes):>10}{size.bits_per_weight:>7.2f} bits per weight", Content.styled(mark, "$muted")
+        f"{size.quant:<10}{byte_size(size.file_bytes):>10}{size.bits_per_weight:>7.2f} bits per weight", Content.styled(mark, "$muted")
     )
 
 

@@ -10,13 +10,14 @@ from textual.binding import BindingType
 
 from engine.metrics.history import Trace, Window
 from engine.metrics.snapshot import Marker, Snapshot
+from engine.numbers import UNKNOWN, significant
 from engine.store.series import axis_end
 from tui.actions.bindings import bindings_for, keymap_of
 from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
 from tui.drawing.chart import highest
 from tui.drawing.large_chart import LargeChartScreen, Plot, line_sign
-from tui.drawing.rows import UNKNOWN, cut, number
+from tui.drawing.rows import cut
 from tui.panel.pane import ChartSpec
 
 REFRESH_S = 1.0
@@ -114,7 +115,7 @@ class ChartScreen(LargeChartScreen):
         values = []
         for line, (name, trace) in enumerate(zip(self._spec.names, traces, strict=False)):
             value = trace.values[place] if place < len(trace.values) else None
-            shown = UNKNOWN if value is None else number(value / self._spec.divisor, 2)
+            shown = UNKNOWN if value is None else significant(value / self._spec.divisor)
             values.append(f"{line_sign(line, self._glyphs)} {name} {shown} {self._spec.unit}")
         seconds = _seconds(traces[0], place, now.uptime_s)
         near = [marker.text for marker in now.markers if abs(marker.seconds - now.uptime_s - seconds) <= traces[0].bucket_s]

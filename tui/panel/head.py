@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.metrics.history import Window
 from engine.metrics.snapshot import Phase, Snapshot
+from engine.numbers import percent
 from tui.drawing.braille import Glyphs, spark
 from tui.drawing.rows import Role, Row, Run, cut, text_of
 from tui.panel.values import speed
@@ -30,7 +31,7 @@ def head(now: Snapshot, width: int, *, window: Window, notes: tuple[str, ...], g
 
 def _phase(now: Snapshot) -> str:
     if now.phase is Phase.LOADING:
-        return f"load {now.loading * 100:3.0f}%"
+        return f"load {percent(now.loading)}"
     return now.phase.value
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from engine.metrics.snapshot import MarkerKind, Snapshot
-from tui.drawing.rows import UNKNOWN, Role, Row, cells, labelled_bar, sentence, written
+from engine.numbers import UNKNOWN, significant
+from tui.drawing.rows import Role, Row, cells, labelled_bar, sentence, written
 from tui.panel.pane import ChartSpec, Density, Pane
 from tui.panel.values import pair, pairs, shown
 
@@ -39,7 +40,7 @@ def _overhead_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     if density >= Density.FULL:
         rows += [
             pairs(now, width, "tty_blocked_pct", "loop_lag_max_ms"),
-            cells(width, pair(now, "paint_pct"), ("paints", f"{now.price.paints_per_s:.1f}/s")),
+            cells(width, pair(now, "paint_pct"), ("paints", f"{significant(now.price.paints_per_s)}/s")),
             cells(width, ("batch", f"{now.stream_batch} tokens"), pair(now, "loop_lag_p50_ms")),
         ]
     return rows

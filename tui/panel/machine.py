@@ -7,8 +7,9 @@ from engine.host.value import Unavailable, known
 from engine.metrics.figures import BY_ID
 from engine.metrics.figures.figure import NOT_SAMPLED
 from engine.metrics.snapshot import Snapshot
+from engine.numbers import UNKNOWN, byte_size, percent, significant
 from tui.drawing.braille import Glyphs, spark
-from tui.drawing.rows import UNKNOWN, Role, Row, bar, cells, cut, labelled_bar, level, reading, size
+from tui.drawing.rows import Role, Row, bar, cells, cut, labelled_bar, level, reading
 from tui.panel.pane import ChartSpec, Density, Pane
 from tui.panel.values import own_rows, pair, pairs, shown
 
@@ -17,7 +18,7 @@ def _memory_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     memory = now.host.memory if now.host else None
     total, available = (known(memory.total), known(memory.available)) if memory else (None, None)
     used = 1 - available / total if total and available is not None else None
-    rows = [labelled_bar(width, "machine", used, f"{size(available)} available", level(used, 0.8, 0.95))]
+    rows = [labelled_bar(width, "machine", used, f"{byte_size(available)} available", level(used, 0.8, 0.95))]
     if density >= Density.NORMAL:
         rows += [pairs(now, width, "anon_bytes", "file_bytes"), _weights(now, width), _engine(now, width)]
     if density >= Density.FULL:
@@ -39,7 +40,7 @@ def _weights(now: Snapshot, width: int) -> Row:
     if isinstance(weights, Unavailable):
         return reading(width, "weights", weights)
     share = weights.resident / weights.mapped if weights.mapped else None
-    return labelled_bar(width, "weights", share, f"{size(weights.resident)} of {size(weights.mapped)}")
+    return labelled_bar(width, "weights", share, f"{byte_size(weights.resident)} of {byte_size(weights.mapped)}")
 
 
 MEMORY = Pane(
@@ -80,7 +81,7 @@ THREAD_ROWS = {Density.COMPACT: 0, Density.NORMAL: 4, Density.FULL: 8}
 def _threads_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     threads = now.host.threads if now.host else ()
     sums = {group: sum(share.running_pct for share in threads if share.group is group) for group in ThreadGroup}
-    groups = [(f"{label} ", f"{sums[group] / 100:.2f}" if threads else UNKNOWN) for label, group in _GROUPS]
+    groups = [(f"{label} ", significant(sums[group] / 100) if threads else UNKNOWN) for label, group in _GROUPS]
     rows: list[Row] = [
         (*(run for label, value in groups for run in ((label, Role.LABEL), (f"{value} ", Role.VALUE))), ("cores", Role.LABEL))
     ]
@@ -94,7 +95,7 @@ def _threads_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
             rows.append(())
             continue
         share = threads[place]
-        value = f" {share.running_pct / 100:.2f} wait {share.waiting_pct:3.0f} %"
+        value = f" {significant(share.running_pct / 100)} wait {percent(share.waiting_pct / 100):>5}"
         name = cut(share.name, name_width)
         room = width - name_width - len(value) - 1
         rows.append(((f"{name:<{name_width}} ", Role.LABEL), *bar(share.running_pct / 100, room), (value, Role.VALUE)))

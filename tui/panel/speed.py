@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from engine.metrics.latency import histogram_edge_ms
 from engine.metrics.snapshot import Phase, Snapshot
+from engine.numbers import UNKNOWN, milliseconds, percent
 from tui.drawing.braille import Glyphs, spark
-from tui.drawing.rows import UNKNOWN, Role, Row, cells, labelled_bar, level, milliseconds, sentence, written
+from tui.drawing.rows import Role, Row, cells, labelled_bar, level, sentence, written
 from tui.panel.pane import ChartSpec, Density, Pane
 from tui.panel.values import pair, pairs, shown, speed
 
@@ -17,7 +18,7 @@ def _speed_headline(now: Snapshot) -> str:
 def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     prefill = now.prefill
     if now.phase is Phase.PREFILL and prefill.eta_ms is not None:
-        progress = f"{(prefill.share or 0) * 100:3.0f} % ETA {milliseconds(prefill.eta_ms):>7}"
+        progress = f"{percent(prefill.share or 0.0):>5} ETA {milliseconds(prefill.eta_ms):>7}"
     else:
         progress = f"{prefill.processed:,} of {prefill.total:,}"
     rows = [labelled_bar(width, "prefill", prefill.share, progress)]

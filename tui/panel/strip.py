@@ -13,6 +13,7 @@ from textual.strip import Strip
 from engine.host.value import known
 from engine.metrics.history import Window
 from engine.metrics.snapshot import EMPTY, Phase, Snapshot
+from engine.numbers import byte_size, percent, significant
 from tui.drawing.braille import Glyphs, spark
 from tui.drawing.look import look
 from tui.drawing.ready_lines import ReadyLines
@@ -61,17 +62,17 @@ def _parts(now: Snapshot) -> Iterator[Part]:
     context = now.context
     if context.n_ctx and context.share is not None:
         role = level(context.share, 0.8, 0.95)
-        yield Part(1, (("ctx ", Role.LABEL), *bar(context.share, BAR_CELLS, role), (f" {context.share * 100:.0f} %", _valued(role))))
+        yield Part(1, (("ctx ", Role.LABEL), *bar(context.share, BAR_CELLS, role), (f" {percent(context.share)}", _valued(role))))
     if now.host is not None:
         total, available = known(now.host.memory.total), known(now.host.memory.available)
         if total and available is not None:
             used = total - available
             role = _valued(level(used / total, 0.8, 0.95))
-            yield Part(3, (("RAM ", Role.LABEL), (f"{used / 1e9:.1f}/{total / 1e9:.0f} GB", role)))
+            yield Part(3, (("RAM ", Role.LABEL), (f"{significant(used / 1e9)} of {byte_size(total)}", role)))
         others = known(now.host.cpu.others_pct) or 0.0
         busy = Role.WARNING if others >= OTHERS_PCT else Role.VALUE
         if known(now.host.cpu.machine_pct) is not None:
-            taken = f", others {others:.0f} %" if busy is Role.WARNING else ""
+            taken = f", others {percent(others / 100)}" if busy is Role.WARNING else ""
             yield Part(2, (("CPU ", Role.LABEL), (f"{shown(now, 'cpu_machine_pct')}{taken}", busy)))
     if now.alerts:
         yield Part(1, ((f"{len(now.alerts)} alert{'s' if len(now.alerts) > 1 else ''}", Role.BAD),))
@@ -84,7 +85,7 @@ def _valued(role: Role) -> Role:
 
 def _speed(now: Snapshot) -> Row:
     if now.phase is Phase.LOADING:
-        return (("loading ", Role.LABEL), (f"{now.loading * 100:.0f} %", Role.VALUE))
+        return (("loading ", Role.LABEL), (percent(now.loading), Role.VALUE))
     label, value = speed(now)
     if now.phase.in_turn or now.speed.mean is not None:
         return ((f"{label} ".lstrip(), Role.LABEL), (f"{value:>9}", Role.GOOD if now.phase.in_turn else Role.VALUE))

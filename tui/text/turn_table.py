@@ -73,7 +73,7 @@ COLUMNS: tuple[Column, ...] = (
     _figure("predicted_per_second", 8, 0, "tokens/s", digits=1),
     _figure("disturbed", 6, 3, "others"),
     _figure("itl_p99_ms", 7, 3, digits=1),
-    _figure("rss_peak_bytes", 8, 4, "RAM MiB"),
+    _figure("rss_peak_bytes", 8, 4, "RAM MB"),
     Column("quant", 8, lambda _, turn: one_line(turn.quant), 6, left=True),
     Column("threads", 7, lambda _, turn: _threads(turn), 5),
     Column("preset", 12, lambda _, turn: one_line(turn.preset), 5, left=True),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from engine import numbers
 from engine.backend import EngineInfo, StopReason, ThreadsNow
 from engine.disturbance import QUIET_SHARE
 from engine.events import ModelLoading, PromptEvaluated
 from engine.model_ref import short_name
+from engine.numbers import significant
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, SessionInfo, TurnRecord
 from engine.store.erase import Contents
@@ -18,12 +20,10 @@ def count(number: int, one: str) -> str:
 
 
 def duration(milliseconds: float) -> str:
-    """Format a time: `0.31 s`, `12 s`, `3 min 20 s`."""
+    """Format a time: `310 ms`, `12.4 s`, `3 min 20 s`."""
     seconds = milliseconds / 1e3
-    if seconds < 10:
-        return f"{seconds:.2f} s"
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return numbers.milliseconds(milliseconds)
     return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
@@ -36,12 +36,14 @@ def timing_line(turn: TurnRecord, before: TurnRecord | None = None) -> str:
     if timings.predicted_per_second and timings.predicted_n > 1:
         speed = before.timings.predicted_per_second if before is not None else None
         switched = speed and before is not None and switch_line(Made.of_turn(before), Made.of_turn(turn))
-        parts.append(f"{timings.predicted_per_second:.1f} tokens/s" + (f" ({speed:.1f} before the switch)" if switched else ""))
+        parts.append(
+            f"{significant(timings.predicted_per_second)} tokens/s" + (f" ({significant(speed)} before the switch)" if switched else "")
+        )
     if timings.ttft_ms is not None:
         parts.append(f"first token after {duration(timings.ttft_ms)}")
     if turn.disturbed is not None and turn.disturbed >= QUIET_SHARE:
         more = turn.quiet_per_second is not None and turn.quiet_per_second > (timings.predicted_per_second or 0.0)
-        quiet = f", about {turn.quiet_per_second:.1f} tokens/s without them" if more else ""
+        quiet = f", about {significant(turn.quiet_per_second)} tokens/s without them" if more else ""
         parts.append(f"~ {100 * turn.disturbed:.0f} % of the time taken by other processes{quiet}")
     if timings.cache_n:
         parts.append(f"{timings.cache_n:,} of {timings.cache_n + timings.prompt_n:,} prompt tokens reused")

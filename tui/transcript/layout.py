@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from itertools import islice
 
 from rich.segment import Segment
@@ -163,16 +162,6 @@ class Layout:
                     return strips[: self.rows], keys[: self.rows]
         missing = self.rows - len(strips)
         return strips + [Strip.blank(self.width, self.look.base)] * missing, keys + [NO_KEY] * missing
-
-    def centred(self, lines: Sequence[str]) -> tuple[list[Strip], list[int]]:
-        """A window with a few muted lines in its centre."""
-        shown = [line[: max(0, self.width - 2)] for line in lines][: self.rows]
-        left = max(1, (self.width - max(map(len, shown), default=0)) // 2)
-        above = (self.rows - len(shown)) // 2
-        texts = [""] * above + [" " * left + line for line in shown] + [""] * (self.rows - len(shown) - above)
-        style = self.look.base + self.look.muted
-        strips = [Strip([Segment(text, style)]).adjust_cell_length(self.width, self.look.base) for text in texts]
-        return strips, [NO_KEY] * len(strips)
 
     def _marked(self, strip: Strip) -> Strip:
         mark = Strip([Segment("▌ ", self.look.base + self.look.chosen)], GUTTER)

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import events
 from textual.binding import BindingType
 from textual.message import Message as TextualMessage
 
 from engine.messages import Role
 from engine.records import Message
-from tui.actions.bindings import bindings_for
+from tui.actions.bindings import bindings_for, keymap_of
 from tui.actions.registry import Scope
 from tui.transcript.blocks import Block, Kind
 from tui.transcript.messages import Entry
@@ -54,7 +55,7 @@ end and follows it again. {select_previous} and {select_next} select a message t
 Drag with the mouse to select text. Shift and drag selects with the terminal's own means.
 """
     BINDING_GROUP_TITLE = "Conversation"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.TRANSCRIPT)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.TRANSCRIPT, leave_out={"take_welcome"})]
 
     @dataclass
     class MessageChosen(TextualMessage):
@@ -69,9 +70,27 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         message_id: int
         step: int
 
+    @dataclass
+    class WelcomeChosen(TextualMessage):
+        """A line of an empty conversation was chosen by its number."""
+
+        number: int
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._unfolded = False
+
+    def on_key(self, event: events.Key) -> None:
+        """Choose a line of an empty conversation by its number."""
+        keys = keymap_of(self.app).keys["take_welcome"]
+        if self.welcomes and event.key in keys:
+            event.stop()
+            self.post_message(self.WelcomeChosen(keys.index(event.key) + 1))
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the line of an empty conversation under the mouse."""
+        if (number := self.welcome_choice(event.y)) is not None:
+            self.post_message(self.WelcomeChosen(number))
 
     def action_sibling(self, step: int) -> None:
         """Request the previous (-1) or next (1) version of the selected message."""

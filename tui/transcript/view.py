@@ -20,6 +20,7 @@ from tui.transcript.layout import NO_KEY, Layout
 from tui.transcript.look import Look
 from tui.transcript.messages import Place
 from tui.transcript.select import extract, highlight
+from tui.transcript.welcome import WelcomeLine, centred
 
 WHEEL_LINES = 3
 
@@ -78,8 +79,10 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.welcome: Sequence[str] = ()
-        """Lines shown while the conversation is empty."""
+        self._welcome: Sequence[WelcomeLine] = ()
+        """Shown while the conversation is empty."""
+        self._welcome_choices: Sequence[int | None] = ()
+        """What each row of the empty conversation chooses."""
         self._layout = Layout()
         self._following = True
         self._unseen = False
@@ -104,6 +107,22 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
     def action_scroll_end(self) -> None:
         """Scroll to the end."""
         self.to_end()
+
+    def show_welcome(self, lines: Sequence[WelcomeLine]) -> None:
+        """Show these lines while the conversation is empty."""
+        if lines != self._welcome:
+            self._welcome = lines
+            if not self._layout.entries:
+                self._repaint()
+
+    @property
+    def welcomes(self) -> bool:
+        """Whether the lines of an empty conversation are shown."""
+        return not self._layout.entries
+
+    def welcome_choice(self, y: int) -> int | None:
+        """The number that a row of an empty conversation chooses."""
+        return self._welcome_choices[y] if self.welcomes and 0 <= y < len(self._welcome_choices) else None
 
     # Scrolling
 
@@ -283,7 +302,11 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         if not layout.ready:
             return
         old = self._shown
-        self._shown, self._shown_keys = layout.window(self._top, self._chosen) if layout.entries else layout.centred(self.welcome)
+        if layout.entries:
+            self._shown, self._shown_keys = layout.window(self._top, self._chosen)
+        else:
+            self._shown, self._welcome_choices = centred(self._welcome, layout.width, layout.rows, layout.look)
+            self._shown_keys = [NO_KEY] * len(self._shown)
         if len(old) != len(self._shown) or self.text_selection is not None:
             self.refresh()
             return

@@ -8,6 +8,7 @@ import resource
 from engine.doctor.finding import MEASURED, Verdict, good, note, problem, unknown, warning
 from engine.doctor.machine import Machine, NotReadable
 from engine.host.topology import memory_limits
+from engine.numbers import byte_size
 
 GB = 1e9
 
@@ -19,15 +20,15 @@ def control_group(machine: Machine) -> Verdict:
     if not limits:
         return good("no control group limits the memory")
     path, limit = min(limits.items(), key=lambda one: one[1])
-    found = f"{path} allows {limit / GB:.1f} GB"
+    found = f"{path} allows {byte_size(limit)}"
     try:
         size = machine.model_bytes
     except NotReadable:
         return note(found)
     if limit < size:
-        cost = f"the model's {size / GB:.1f} GB are read from the disk again for every token"
+        cost = f"the model's {byte_size(size)} are read from the disk again for every token"
         return problem(found, cost=cost, source="the sizes", advice="Take a smaller quant, or raise the limit (docker run --memory)")
-    return note(f"{found}; the model has {size / GB:.1f} GB")
+    return note(f"{found}; the model has {byte_size(size)}")
 
 
 def pressure(machine: Machine) -> Verdict:
@@ -68,7 +69,7 @@ def huge_pages(machine: Machine) -> Verdict:
     size = pages * machine.field("proc/meminfo", "Hugepagesize") * 1024
     return warning(
         f"{pages:,} huge pages are set aside",
-        cost=f"{size / GB:.1f} GB that neither the weights nor the page cache can use; no speed is gained",
+        cost=f"{byte_size(size)} that neither the weights nor the page cache can use; no speed is gained",
         source="llama.cpp issues 2251 and 12444",
         advice="Give them back, unless another program needs them",
         command="sudo sysctl vm.nr_hugepages=0",
@@ -86,10 +87,10 @@ def swap(machine: Machine) -> Verdict:
         own = machine.field("proc/self/status", "VmSwap") * 1024
     except NotReadable:
         own = 0
-    found, command = f"{used / GB:.1f} of {total / GB:.1f} GB in use, swappiness {swappiness}", "sudo sysctl vm.swappiness=10"
+    found, command = f"{byte_size(used)} of {byte_size(total)} in use, swappiness {swappiness}", "sudo sysctl vm.swappiness=10"
     if own > 1 << 20:
         cost = "reading a page back takes milliseconds, in the middle of a token"
-        found = f"{found}; {own / 1e6:.0f} MB of this process are swapped out"
+        found = f"{found}; {byte_size(own)} of this process are swapped out"
         return warning(found, cost=cost, source="the kernel's documentation of vm", command=command)
     if swappiness > 60 or (used and swappiness > 10):
         cost = "KV cache and repacked weights may be swapped out while xchat waits"
@@ -100,7 +101,7 @@ def swap(machine: Machine) -> Verdict:
 def locking(machine: Machine) -> Verdict:
     """Compare the limit of locked memory with the model, for mlock."""
     soft, hard = machine.limit(resource.RLIMIT_MEMLOCK)
-    shown = "unlimited" if soft < 0 or soft == resource.RLIM_INFINITY else f"{soft / 1e6:,.0f} MB"
+    shown = "unlimited" if soft < 0 or soft == resource.RLIM_INFINITY else byte_size(soft)
     found = f"{shown} of memory may be locked"
     if shown == "unlimited":
         return good(found)
@@ -134,7 +135,7 @@ def address_space(machine: Machine) -> Verdict:
     soft = machine.limit(resource.RLIMIT_AS)[0]
     if soft < 0 or soft == resource.RLIM_INFINITY:
         return good("the address space is not limited")
-    found = f"the address space is limited to {soft / GB:.1f} GB"
+    found = f"the address space is limited to {byte_size(soft)}"
     if soft < machine.model_bytes + 2 * GB:
         return problem(found, cost="the model can't be mapped", source="the sizes", command="ulimit -v unlimited")
     return note(found)

@@ -12,6 +12,7 @@ from engine.doctor.finding import MEASURED, Verdict, good, note, problem, unknow
 from engine.doctor.machine import Machine, NotReadable
 from engine.host.memory import cached_bytes
 from engine.host.value import Unavailable
+from engine.numbers import byte_size, percent
 
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "glusterfs", "fuse.rclone", "fuse.s3fs", "afs"})
 SHORT_S = 0.1
@@ -27,7 +28,7 @@ def page_cache(machine: Machine) -> Verdict:
         if isinstance(there, Unavailable):
             return unknown(there.reason)
         cached += there
-    found = f"{cached / size:.0%} of {size / 1e9:.2f} GB are in the page cache" if size else "the file is empty"
+    found = f"{percent(cached / size)} of {byte_size(size)} are in the page cache" if size else "the file is empty"
     missing = size - cached
     speed = machine.cold_read if missing else None
     if missing < 0.01 * size or (speed is not None and missing / speed < SHORT_S):
@@ -46,7 +47,7 @@ def disk_speed(machine: Machine) -> Verdict:
     size, speed = machine.model_bytes, machine.cold_read
     if speed is None:
         return unknown("this file system can't be read around the page cache")
-    found = f"{speed / 1e6:,.0f} MB/s{', from what the kernel takes for a spinning disk' if _spins(machine) else ''}"
+    found = f"{byte_size(speed)}/s{', from what the kernel takes for a spinning disk' if _spins(machine) else ''}"
     cost = f"a cold load of this model takes {size / speed:.1f} s"
     if speed < 200e6:
         return warning(found, cost=cost, source=MEASURED, advice="Put models on a faster disk")
@@ -82,5 +83,5 @@ def free_disk(machine: Machine) -> Verdict:
         free = shutil.disk_usage(machine.model[0].parent).free
     except OSError as error:
         raise NotReadable(f"the disk can't be asked: {error.strerror}") from error
-    found = f"{free / 1e9:.1f} GB are free where the model is"
+    found = f"{byte_size(free)} are free where the model is"
     return good(found) if free > size + 1e9 else warning(found, cost="another quant of this model does not fit", source="the sizes")

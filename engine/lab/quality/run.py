@@ -64,7 +64,7 @@ def text_of(path: Path) -> str:
     except OSError as error:
         raise UsageError(f"{printable(str(path))} can't be read", error.strerror or "") from error
     if len(data) > MOST_BYTES or b"\0" in data:
-        raise UsageError(f"{printable(str(path))} can't be used", "It is no text, or longer than 64 MiB", "Name a text file.")
+        raise UsageError(f"{printable(str(path))} can't be used", "It is no text, or longer than 64 MB", "Name a text file.")
     return data.decode("utf-8", "replace")
 
 

@@ -12,6 +12,7 @@ from engine.lab.log import compare_runs, differences
 from engine.lab.reports.charts import Bar, Chart, Curve, IntervalChart, LineChart
 from engine.lab.rows import name_of_test
 from engine.lab.statistics import mean_interval
+from engine.numbers import byte_size
 from engine.store.lab_runs import LabRun
 
 _FLAGS: Final = {"n_batch": "-b", "n_ubatch": "-ub", "type_k": "-ctk", "type_v": "-ctv", "flash_attn": "-fa"}
@@ -265,7 +266,7 @@ def _how(run: LabRun) -> Iterator[tuple[str, str]]:
 def _machine(run: LabRun) -> tuple[tuple[str, str], ...]:
     host = run.host
     return (
-        ("Machine", f"{host.name}: {host.cpu}, {host.cores} CPUs, {host.memory_bytes / (1 << 30):.1f} GiB"),
+        ("Machine", f"{host.name}: {host.cpu}, {host.cores} CPUs, {byte_size(host.memory_bytes)}"),
         ("Kernel", host.kernel),
         ("xchat", host.xchat_version),
         ("llama.cpp", host.llama_cpp_version),

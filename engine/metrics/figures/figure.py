@@ -103,7 +103,7 @@ class Figure:
     @property
     def chart_unit(self) -> tuple[str, float]:
         """The unit of charts and comparisons over turns and samples, and how much of the figure's own unit it is."""
-        return ("MiB", 2**20) if self.unit == "bytes" else (self.unit.split(" ")[0], 1)
+        return ("MB", 1e6) if self.unit == "bytes" else (self.unit.split(" ")[0], 1)
 
     def kept(self, now: Snapshot) -> float | None:
         """The value for its history."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.numbers import byte_size
 from engine.store.export.llama_bench import command_line
 from engine.store.export.tables import Selection, preset_settings, where, without_texts
 from engine.store.host import Host
@@ -70,7 +71,7 @@ class RunCard:
             ("Host", host.name if host else "unknown"),
             ("CPU", f"{host.cpu}, {host.cores} cores" if host else "unknown"),
             ("CPU flags", (host.cpu_flags if host else "") or "unknown"),
-            ("Memory", f"{host.memory_bytes / 2**30:.1f} GiB" if host else "unknown"),
+            ("Memory", byte_size(host.memory_bytes) if host else "unknown"),
             ("Kernel", host.kernel if host else "unknown"),
             ("llama.cpp", (host.llama_cpp_version if host else "") or "unknown"),
             ("xchat", host.xchat_version if host else "unknown"),

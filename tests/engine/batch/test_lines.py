@@ -109,7 +109,7 @@ def test_bad_lines_stand_apart_and_the_rest_is_answered(tmp_path: Path) -> None:
     assert [entry.custom_id for entry in source.entries] == ["good", "line-5"]
     said = {bad.number: str(bad.error) for bad in source.bad}
     assert list(said) == [2, 3, 4, 6]
-    assert "longer than 8 MiB" in said[3]
+    assert "longer than 8.39 MB" in said[3]
     assert "repeats the id of line 1" in said[4]
     assert len(source.numbers) == 6, "each line has an id of its own, the repeated one too"
 

@@ -11,8 +11,9 @@ import pytest
 from engine.host.topology import Room, cpu_features
 from engine.models.facts import ModelFacts
 from engine.models.facts_cache import read_facts
-from engine.models.fit import fit, gib
+from engine.models.fit import fit
 from engine.models.memory import MemoryEstimate, answers_of, kv_misfit, predict, repacked_types, traffic_of
+from engine.numbers import byte_size
 from engine.presets.preset import Preset, Switch
 from tests import ggufs
 from tests.engine.models import raw_gguf
@@ -145,7 +146,7 @@ def test_three_remedies_are_offered_and_each_of_them_fits(tmp_path: Path, room_g
     assert 1 <= len(verdict.remedies) <= 3
     for remedy in verdict.remedies:
         assert remedy.needed <= room.available
-        assert gib(remedy.needed) in remedy.sentence
+        assert byte_size(remedy.needed) in remedy.sentence
         settings = {key: value for key, value in remedy.changes.items() if key != "quant"}
         other = siblings[remedy.changes["quant"]] if "quant" in remedy.changes else facts
         assert predict(other, msgspec.structs.replace(preset, **settings), features={"avx2"}).needed <= room.available

@@ -63,7 +63,7 @@ def test_a_file_of_200_mb_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.folded"
     path.touch()
     os.truncate(path, 200_000_000)
-    with pytest.raises(CaptureError, match=r"200 MB; at most 67 MB"):
+    with pytest.raises(CaptureError, match=r"200 MB; at most 67.1 MB"):
         read_folded(path)
 
 

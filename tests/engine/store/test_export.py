@@ -209,7 +209,7 @@ class TestPage:
             "Time to first token (ms)",
             "Inter-token latency (ms)",
             "Processor (%)",
-            "Memory of the process (MiB)",
+            "Memory of the process (MB)",
         ):
             assert chart in page.text, chart
         assert page.elements.count("article") == 6

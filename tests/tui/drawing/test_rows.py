@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from engine.host.value import Unavailable
 from engine.metrics.snapshot import EMPTY, EngineFigures, Marker, MarkerKind, Totals
+from engine.numbers import byte_size, milliseconds, percent, significant
 from tui.drawing.rows import (
     Role,
     Row,
@@ -20,10 +21,7 @@ from tui.drawing.rows import (
     cut,
     fit,
     labelled_bar,
-    milliseconds,
-    number,
     reading,
-    size,
     text_of,
     written,
 )
@@ -83,17 +81,23 @@ def test_another_split_of_the_same_row_is_no_change() -> None:
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (size(None), "–"),
-        (size(0), "0 B"),
-        (size(999), "999 B"),
-        (size(638e6), "638 MB"),
-        (size(4.31e9), "4.31 GB"),
+        (byte_size(None), "–"),
+        (byte_size(0), "0 B"),
+        (byte_size(999), "999 B"),
+        (byte_size(638e6), "638 MB"),
+        (byte_size(4.31e9), "4.31 GB"),
         (milliseconds(0.313), "0.31 ms"),
         (milliseconds(16.44), "16.4 ms"),
         (milliseconds(1284), "1.28 s"),
         (milliseconds(61_000), "61.0 s"),
-        (number(1234.56), "1,234.6"),
-        (number(None), "–"),
+        (milliseconds(999.7), "1.00 s"),
+        (byte_size(98.24e6), "98.2 MB"),
+        (byte_size(999.7e6), "1.00 GB"),
+        (significant(1234.56), "1,235"),
+        (significant(99.96), "100"),
+        (significant(0.314), "0.31"),
+        (significant(None), "–"),
+        (percent(0.071), "7 %"),
     ],
 )
 def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
@@ -126,7 +130,7 @@ def test_an_event_that_names_its_kind_does_not_say_it_twice() -> None:
 
 def test_what_is_unavailable_says_why() -> None:
     assert text_of(reading(60, "power", Unavailable("no counter"))) == "power unavailable: no counter"
-    assert text_of(reading(60, "power", written(3.0, "W"))) == "power 3.0 W"
+    assert text_of(reading(60, "power", written(3.0, "W"))) == "power 3.00 W"
 
 
 @pytest.mark.parametrize("share", [None, -1.0, 0.0, 0.5, 1.0, 7.0, float("inf")])

@@ -43,8 +43,8 @@ async def test_turns_stand_with_their_figures_and_charts(database: Path) -> None
         for shown in (
             "TTFT ms",
             "400",
-            "RAM MiB",
-            "858",
+            "RAM MB",
+            "900",
             "2 turns, 2 noisy",
             "a busy neighbour. Compared only where",
         ):

@@ -22,7 +22,7 @@ def moment(phase: Phase) -> Snapshot:
 def test_at_80_columns_it_has_speed_curve_time_to_first_token_memory_processor_and_context() -> None:
     row = text_of(strip_row(moment(Phase.DECODE), 80, Glyphs.BRAILLE))
     assert len(row) == 80
-    for word in ("t/s", "TTFT", "RAM 7.0/16 GB", "CPU", "ctx"):
+    for word in ("t/s", "TTFT", "RAM 7.00 of 16.0 GB", "CPU", "ctx"):
         assert word in row
     assert any(character in "▁▂▃▄▅▆▇█" for character in row.split("TTFT")[0]), "the curve of the speed"
 

@@ -17,14 +17,14 @@ from tui.text import wording
 from tui.text.switch_text import Made, switch_line
 
 
-@pytest.mark.parametrize(("ms", "said"), [(312.0, "0.31 s"), (12_400, "12 s"), (200_000, "3 min 20 s")])
+@pytest.mark.parametrize(("ms", "said"), [(312.0, "312 ms"), (12_400, "12.4 s"), (200_000, "3 min 20 s")])
 def test_durations(ms: float, said: str) -> None:
     assert wording.duration(ms) == said
 
 
 def test_the_small_print_has_tokens_speed_and_time_to_the_first_token() -> None:
     line = wording.timing_line(turn_record(thinking_n=3))
-    assert line == "10 tokens (3 thinking)  ·  50.0 tokens/s  ·  first token after 0.30 s  ·  5 of 25 prompt tokens reused"
+    assert line == "10 tokens (3 thinking)  ·  50.0 tokens/s  ·  first token after 300 ms  ·  5 of 25 prompt tokens reused"
 
 
 def test_the_speed_of_a_single_token_is_not_told() -> None:

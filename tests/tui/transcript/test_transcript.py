@@ -11,6 +11,7 @@ from engine.records import Message
 from tests.tui.host import Host, column_lines, numbered, screen_lines, screen_text, talk, wait_until
 from tui.transcript.blocks import Block
 from tui.transcript.transcript import Extras, Transcript
+from tui.transcript.welcome import WelcomeLine
 
 HOSTILE = (
     "\x1b]52;c;aGk=\x07\x1b[2J [red]markup[/red] [@click=app.quit]x[/] <script>html</script> "
@@ -260,7 +261,7 @@ async def test_a_renderer_that_fails_does_not_take_the_text_along(monkeypatch: p
 
 async def test_an_empty_conversation_shows_how_to_begin() -> None:
     transcript = Transcript()
-    transcript.welcome = ["Write a message"]
+    transcript.show_welcome([WelcomeLine((("Write a message", "muted"),))])
     app = Host(transcript)
     async with app.run_test(size=(40, 9)) as pilot:
         await pilot.pause()

@@ -16,6 +16,7 @@ from engine.lab.log import Compared, compare_runs, differences, run_of_bench
 from engine.lab.reports.pages import write_html, write_markdown
 from engine.lab.reports.report import change_in_words, report_of, report_of_two
 from engine.lab.rows import markdown_table
+from engine.numbers import byte_size
 from engine.paths import database_path
 from engine.store.lab_runs import LabRun, delete_run, list_runs, load_run
 from tui.cli.lab.common import above_zero, keep, lab_engine
@@ -100,7 +101,7 @@ def show(options: argparse.Namespace) -> int:
         lines.append(f"  {arm['arm']}  {arm.get('finding', 'compared with')}{ratio}")
     lines += ["", *run.facts.get("remarks", ())]
     host = run.host
-    memory = f"{host.memory_bytes / (1 << 30):.1f} GiB"
+    memory = byte_size(host.memory_bytes)
     lines += [
         f"On {host.name}: {host.cpu}, {host.cores} CPUs, {memory}, {host.kernel}",
         f"xchat {host.xchat_version}, {host.llama_cpp_version}",
