@@ -85,7 +85,7 @@ class TestFirstScreen:
 
     @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
     async def test_an_empty_conversation_once_the_model_is_loaded(self, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tui.chat.welcome.read_room", lambda: Room(12 * 10**9, 16 * 10**9))
+        monkeypatch.setattr("tui.chat.welcome.read_room", lambda: Room(12 * 10**9, 16 * 10**9, limited=False))
         async with program(size=size) as run:
             await run.until("of this machine's 16.0 GB")
             await wait_until(run.pilot, lambda: run.chat.panel.widget is not None, "the panel is mounted")
