@@ -38,7 +38,7 @@ class Cost(NamedTuple):
     bytes_written: float
 
 
-def play(result: Path, *, hidden: bool, sweep: bool) -> None:
+def play(result: Path, *, hidden: bool, slow: bool) -> None:
     """The app that is measured."""
     from textual.app import App, ComposeResult
 
@@ -49,7 +49,7 @@ def play(result: Path, *, hidden: bool, sweep: bool) -> None:
 
     class Played(App[None]):
         def compose(self) -> ComposeResult:
-            yield Panel(sweep=sweep)
+            yield Panel(slow=slow)
 
         def on_mount(self) -> None:
             themes = load_themes().themes
@@ -123,14 +123,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--play", type=Path)
     parser.add_argument("--hidden", action="store_true")
-    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--slow", action="store_true")
     options = parser.parse_args()
     if options.play is not None:
-        play(options.play, hidden=options.hidden, sweep=options.sweep)
+        play(options.play, hidden=options.hidden, slow=options.slow)
         return
     for columns, rows in SIZES:
         measure(columns, rows, options.rounds)
-        measure(columns, rows, options.rounds, "--sweep")
+        measure(columns, rows, options.rounds, "--slow")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class PanelController:
         await context.screen.query_one("#strip-place").mount(self.strip)
         self.widget = Panel(
             glyphs=glyphs,
-            sweep=self.pacing.slow,
+            slow=self.pacing.slow,
             arrangements=await asyncio.to_thread(Arrangements, state_dir() / PANEL_FILE),
             pane_keys=program.keymap.keys["toggle_pane"],
             id="panel",
@@ -150,7 +150,7 @@ class PanelController:
 
     def _slow_changed(self, slow: bool) -> None:
         if self.widget is not None:
-            self.widget.sweep = slow
+            self.widget.slow = slow
 
     def _show(self, snapshot: Snapshot) -> None:
         now_s = time.monotonic()

@@ -17,6 +17,9 @@ _BRAILLE = 0x2800
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """The bit of each dot by row and column of the cell."""
 
+_SOLID, _HATCHED = 0xFF, 0xD7
+"""The dots that an area may have: all, or six of eight."""
+
 
 class Glyphs(Enum):
     """Characters of charts; for bars, the levels from empty to full."""
@@ -37,16 +40,8 @@ def glyphs_for(*, braille: bool, unicode: bool) -> Glyphs:
     return Glyphs.HALVES if unicode else Glyphs.ASCII
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Lowest and highest value of a series within one dot column."""
-
-    low: float
-    high: float
-
-
-Columns = Sequence[Extent | None]
-"""One extent per dot column, left to right; None at a gap."""
+Columns = Sequence[float | None]
+"""One value per dot column, left to right; None where nothing was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +51,19 @@ class Canvas:
     rows: tuple[str, ...]
     """Rows of equal width, top to bottom."""
     owners: tuple[bytes, ...] | None
-    """For each cell the number of the topmost series; None for a single series."""
+    """For each cell the number of the series in front; None for a single series."""
 
 
-def draw(lines: Sequence[Columns], *, low: float, high: float, width: int, height: int, glyphs: Glyphs = Glyphs.BRAILLE) -> Canvas:
-    """Draw series into `width` x `height` cells, values from `low` (bottom) to `high` (top); the first series is on top.
+def draw(lines: Sequence[Columns], *, high: float, width: int, height: int, glyphs: Glyphs = Glyphs.BRAILLE) -> Canvas:
+    """Draw series as areas into `width` x `height` cells, values from zero (bottom) to `high` (top); the first series is in front.
 
-    Further series are dotted, to be distinct without colour; bars show the first series only.
+    Further series are hatched, to be distinct without colour; bars show the largest value only.
     """
     if width <= 0 or height <= 0 or not lines:
         return Canvas(("",) * max(0, height), None)
     if glyphs is not Glyphs.BRAILLE:
-        return Canvas(_bars(lines[0], low, high, width, height, glyphs.value), None)
-    masks = [_line_masks(columns, low, high, width, height, dotted=number > 0) for number, columns in enumerate(lines)]
+        return Canvas(_bars(lines, high, width, height, glyphs.value), None)
+    masks = [_area_masks(columns, high, width, height, hatched=number > 0) for number, columns in enumerate(lines)]
     if len(masks) == 1:
         return Canvas(tuple("".join([chr(_BRAILLE + mask) if mask else " " for mask in row]) for row in zip(*masks[0], strict=True)), None)
     rows, owners = [], []
@@ -86,66 +81,38 @@ def draw(lines: Sequence[Columns], *, low: float, high: float, width: int, heigh
     return Canvas(tuple(rows), tuple(owners))
 
 
-def _line_masks(columns: Columns, low: float, high: float, width: int, height: int, *, dotted: bool) -> list[tuple[int, ...]]:
-    """The braille masks of a series per cell column."""
-    strokes = _strokes(columns, low, high, height * DOTS_DOWN, connected=not dotted)
-    strokes += [None] * (width * DOTS_ACROSS - len(strokes))
-    if dotted:
-        strokes[1::2] = [None] * len(strokes[1::2])
-    return [_cell_column(strokes[2 * x], strokes[2 * x + 1], height) for x in range(width)]
+def _area_masks(columns: Columns, high: float, width: int, height: int, *, hatched: bool) -> list[tuple[int, ...]]:
+    """The braille masks of an area per cell column."""
+    dots = height * DOTS_DOWN
+    tops = [0 if value is None else dots_high(value, high, dots) for value in columns]
+    tops += [0] * (width * DOTS_ACROSS - len(tops))
+    return [_cell_column(tops[2 * x], tops[2 * x + 1], height, _HATCHED if hatched else _SOLID) for x in range(width)]
 
 
-Stroke = tuple[int, int]
-"""First and last dot row, from the top, that a series covers in a dot column."""
-
-
-def _strokes(columns: Columns, low: float, high: float, dots: int, *, connected: bool) -> list[Stroke | None]:
-    """Convert values to dot rows; `connected` extends each stroke to its left neighbour."""
-    scale = (dots - 1) / ((high - low) or 1.0)
-    bottom = dots - 1
-    strokes: list[Stroke | None] = []
-    before: Stroke | None = None
-    for extent in columns:
-        if extent is None:
-            before = None
-            strokes.append(None)
-            continue
-        top = bottom - _clip(round((extent.high - low) * scale), bottom)
-        base = bottom - _clip(round((extent.low - low) * scale), bottom)
-        joined = (top, base)
-        if connected and before is not None:
-            if before[1] < top:
-                joined = (before[1] + 1, base)
-            elif before[0] > base:
-                joined = (top, before[0] - 1)
-        strokes.append(joined)
-        before = (top, base)
-    return strokes
-
-
-def _clip(row: int, bottom: int) -> int:
-    return 0 if row < 0 else min(row, bottom)
+def dots_high(value: float, high: float, dots: int) -> int:
+    """How many dots high a value is drawn, from 1 to `dots`."""
+    return min(dots, max(1, round(value / (high or 1.0) * dots)))
 
 
 @lru_cache(maxsize=8192)
-def _cell_column(left: Stroke | None, right: Stroke | None, height: int) -> tuple[int, ...]:
+def _cell_column(left: int, right: int, height: int, pattern: int) -> tuple[int, ...]:
     """Masks of a cell column, top to bottom. Cached, since consecutive frames share most of them."""
     masks = [0] * height
-    for side, stroke in enumerate((left, right)):
-        if stroke is not None:
-            for dot in range(stroke[0], stroke[1] + 1):
-                masks[dot // DOTS_DOWN] |= _BITS[dot % DOTS_DOWN][side]
-    return tuple(masks)
+    dots = height * DOTS_DOWN
+    for side, tall in enumerate((left, right)):
+        for dot in range(dots - tall, dots):
+            masks[dot // DOTS_DOWN] |= _BITS[dot % DOTS_DOWN][side]
+    return tuple(mask & pattern for mask in masks)
 
 
-def _bars(columns: Columns, low: float, high: float, width: int, height: int, levels: str) -> tuple[str, ...]:
-    """One bar per cell, as high as the larger of its two dot columns; values above `low` are always visible."""
+def _bars(lines: Sequence[Columns], high: float, width: int, height: int, levels: str) -> tuple[str, ...]:
+    """One bar per cell, as high as the largest value of its dot columns; values above zero are always visible."""
     steps = len(levels) - 1
     total = height * steps
     fills = []
     for x in range(width):
-        pair = [extent.high for extent in columns[2 * x : 2 * x + 2] if extent is not None]
-        share = (max(pair) - low) / ((high - low) or 1.0) if pair else 0.0
+        here = [value for columns in lines for value in columns[2 * x : 2 * x + 2] if value is not None]
+        share = max(here) / (high or 1.0) if here else 0.0
         fills.append(min(total, max(1, round(share * total))) if share > 0 else 0)
     return tuple("".join(levels[min(steps, max(0, fill - (height - 1 - y) * steps))] for fill in fills) for y in range(height))
 

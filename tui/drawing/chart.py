@@ -1,7 +1,7 @@
 """A figure over time as rows of text: time span, scale and positions of marks.
 
-A live chart repaints little. It scrolls in jumps of an eighth, so between jumps only the newest column
-changes; in sweep mode it never scrolls: the newest column overwrites the oldest. The scale grows at once and shrinks late.
+The newest value is at the right end. The picture scrolls by a cell, on a slow line by an eighth of its width, so that little is
+repainted. The scale grows at once and shrinks late.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ from dataclasses import dataclass, field
 
 from engine.metrics.history import Trace
 from engine.store.series import axis_end
-from tui.drawing.braille import DOTS_ACROSS, Canvas, Columns, Extent, Glyphs, draw
+from tui.drawing.braille import DOTS_ACROSS, Canvas, Columns, Glyphs, draw
 
 JUMP_SHARE = 8
-"""A chart scrolls by its width divided by this."""
+"""On a slow line a chart scrolls by its width divided by this."""
 
-SWEEP_GAP = 6
-"""Dot columns left empty ahead of the newest one in sweep mode."""
-
-SHRINK_AFTER = 20
-"""Consecutive drawings that must fit a smaller scale before it is used: ten seconds at 2 Hz."""
+SHRINK_AFTER = 10
+"""Consecutive drawings that must fit a smaller scale before it is used: five seconds at 2 Hz."""
 
 
 @dataclass(slots=True)
@@ -36,14 +33,9 @@ class Scale:
     def fit(self, highest: float | None) -> float:
         """Update and return the top for the largest value shown."""
         wanted = max(self.floor, axis_end(highest or 0.0))
-        if wanted >= self.top:
+        self._small_for = self._small_for + 1 if wanted < self.top else 0
+        if wanted > self.top or self._small_for >= SHRINK_AFTER:
             self.top, self._small_for = wanted, 0
-        elif wanted > self.top / 2:
-            self._small_for = 0
-        else:
-            self._small_for += 1
-            if self._small_for >= SHRINK_AFTER:
-                self.top, self._small_for = wanted, 0
         return self.top
 
 
@@ -54,16 +46,11 @@ class View:
     dot_s: float
     """Seconds per dot column."""
     left: int
-    """Leftmost dot column, counted from the meter's start."""
-    newest: int
-    """Dot column of the newest value."""
+    """Leftmost dot column, counted from the meter's start; negative while the window is not full."""
     dots: int
-    sweep: bool = False
 
     def position(self, dot: int) -> int | None:
         """Position of a dot column, from 0; None when it is not shown."""
-        if self.sweep:
-            return dot % self.dots if 0 <= self.newest - dot < self.dots - SWEEP_GAP else None
         return dot - self.left if self.left <= dot < self.left + self.dots else None
 
     def cell_at(self, seconds: float) -> int | None:
@@ -72,19 +59,18 @@ class View:
         return None if position is None else position // DOTS_ACROSS
 
 
-def view_of(trace: Trace, width: int, *, sweep: bool = False) -> View:
+def view_of(trace: Trace, width: int, *, slow: bool = False) -> View:
     """The view of a trace on `width` cells."""
     dots = width * DOTS_ACROSS
     dot_s = trace.span_s / dots
     newest = max(0, math.ceil((trace.last + 1) * trace.bucket_s / dot_s) - 1)
-    jump = max(DOTS_ACROSS, dots // JUMP_SHARE // DOTS_ACROSS * DOTS_ACROSS)
-    left = 0 if newest < dots else -(-(newest - dots + 1) // jump) * jump
-    return View(dot_s, left, newest, dots, sweep)
+    jump = max(DOTS_ACROSS, dots // JUMP_SHARE // DOTS_ACROSS * DOTS_ACROSS) if slow else DOTS_ACROSS
+    return View(dot_s, -(-(newest - dots + 1) // jump) * jump, dots)
 
 
 def columns_of(trace: Trace, view: View) -> Columns:
-    """The extent of a trace in each dot column of a view."""
-    columns: list[Extent | None] = [None] * view.dots
+    """The largest value of a trace in each dot column of a view."""
+    columns: list[float | None] = [None] * view.dots
     per_bucket = trace.bucket_s / view.dot_s
     number = trace.first
     for value in trace.values:
@@ -94,14 +80,20 @@ def columns_of(trace: Trace, view: View) -> Columns:
                 place = view.position(dot)
                 if place is not None:
                     seen = columns[place]
-                    columns[place] = Extent(value, value) if seen is None else Extent(min(seen.low, value), max(seen.high, value))
+                    columns[place] = value if seen is None else max(seen, value)
         number += 1
     return columns
 
 
-def highest(traces: Sequence[Trace]) -> float | None:
-    """The largest value in any of the traces."""
-    return max((value for trace in traces for value in trace.values if value is not None and math.isfinite(value)), default=None)
+def highest(traces: Sequence[Trace], *, since_s: float = 0.0) -> float | None:
+    """The largest value in any of the traces since a time; without one there, the largest of all."""
+    measured = [
+        (value, (trace.first + place + 1) * trace.bucket_s)
+        for trace in traces
+        for place, value in enumerate(trace.values)
+        if value is not None and math.isfinite(value)
+    ]
+    return max((value for value, at_s in measured if at_s > since_s), default=max((value for value, _ in measured), default=None))
 
 
 @dataclass(slots=True)
@@ -114,13 +106,25 @@ class Chart:
     _key: object = None
     _canvas: Canvas | None = None
 
-    def draw(self, traces: Sequence[Trace], width: int, height: int, *, glyphs: Glyphs = Glyphs.BRAILLE, sweep: bool = False) -> Canvas:
-        """Draw `traces` on `width` x `height` cells; returns the same object while nothing changes."""
-        key = (tuple(traces), width, height, glyphs, sweep, self.fixed_top)
+    def draw(
+        self,
+        traces: Sequence[Trace],
+        width: int,
+        height: int,
+        *,
+        glyphs: Glyphs = Glyphs.BRAILLE,
+        slow: bool = False,
+        since_s: float = 0.0,
+    ) -> Canvas:
+        """Draw `traces` on `width` x `height` cells; returns the same object while nothing changes.
+
+        The scale fits what was measured since `since_s`; what was larger before is cut at the top.
+        """
+        key = (tuple(traces), width, height, glyphs, slow, self.fixed_top, since_s)
         if self._canvas is None or key != self._key:
-            top = self.fixed_top or self.scale.fit(highest(traces))
-            lines = [columns_of(trace, view_of(trace, width, sweep=sweep)) for trace in traces] if width > 0 else []
-            self._canvas = draw(lines, low=0.0, high=top, width=width, height=height, glyphs=glyphs)
+            top = self.fixed_top or self.scale.fit(highest(traces, since_s=since_s))
+            lines = [columns_of(trace, view_of(trace, width, slow=slow)) for trace in traces] if width > 0 else []
+            self._canvas = draw(lines, high=top, width=width, height=height, glyphs=glyphs)
             self._key = key
         return self._canvas
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.style import Style
 from textual.color import Color, ColorParseError
 
-from tui.drawing.rows import Role
+from tui.drawing.rows import FLOW, LOAD, STORE, Ramp, Role
 
 _COLOURS: Mapping[Role, tuple[str, ...]] = {
     Role.TEXT: ("foreground",),
@@ -22,8 +22,17 @@ _COLOURS: Mapping[Role, tuple[str, ...]] = {
     Role.MARK: ("accent", "primary"),
     Role.FIRST: ("chart-1", "primary"),
     Role.SECOND: ("chart-2", "secondary"),
+    Role.THIRD: ("chart-3", "warning"),
+    Role.FOURTH: ("chart-4", "secondary"),
 }
 """Theme variables by role; the first that the theme has is used."""
+
+_RAMPS: Mapping[Ramp, tuple[tuple[str, ...], ...]] = {
+    FLOW: (("chart-1", "primary"), ("chart-2", "secondary")),
+    LOAD: (("success",), ("warning",), ("error",)),
+    STORE: (("chart-4", "secondary"), ("chart-1", "primary")),
+}
+"""Theme variables between which the colours of a ramp change, from its bottom to its top."""
 
 _MARKED: Mapping[Role, Style] = {
     Role.TITLE: Style(bold=True),
@@ -36,13 +45,32 @@ _MARKED: Mapping[Role, Style] = {
 
 def look(variables: Mapping[str, str], base: Style) -> Mapping[Role, Style]:
     """A style for each role; `base` has the widget's background."""
-    return {role: base + _MARKED.get(role, Style.null()) + _colour(variables, names) for role, names in _COLOURS.items()}
+    plain = {role: base + _MARKED.get(role, Style.null()) + _style(_colour(variables, names)) for role, names in _COLOURS.items()}
+    shades = {
+        role: base + _style(_between([_colour(variables, names) for names in stops], step / (len(ramp) - 1)))
+        for ramp, stops in _RAMPS.items()
+        for step, role in enumerate(ramp)
+    }
+    return plain | shades
 
 
-def _colour(variables: Mapping[str, str], names: tuple[str, ...]) -> Style:
+def _between(stops: Sequence[Color | None], share: float) -> Color | None:
+    """The colour at a share of the way; the nearest stop where the terminal's own colours can't be mixed."""
+    place = share * (len(stops) - 1)
+    low, high = stops[int(place)], stops[min(len(stops) - 1, int(place) + 1)]
+    if low is None or high is None or low.ansi is not None or high.ansi is not None:
+        return stops[round(place)]
+    return low.blend(high, place - int(place))
+
+
+def _style(colour: Color | None) -> Style:
+    return Style.null() if colour is None else Style(color=colour.rich_color)
+
+
+def _colour(variables: Mapping[str, str], names: tuple[str, ...]) -> Color | None:
     for name in names:
         try:
-            return Style(color=Color.parse(variables[name]).rich_color)
+            return Color.parse(variables[name])
         except (KeyError, ColorParseError):
             continue
-    return Style.null()
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from itertools import groupby
 
 from rich.cells import cell_len
 
@@ -29,14 +30,54 @@ class Role(StrEnum):
     FIRST = "first"
     """The first series of a chart."""
     SECOND = "second"
-    """The second, dotted series of a chart."""
+    """The second, hatched series of a chart."""
+    THIRD = "third"
+    FOURTH = "fourth"
+    FLOW_0 = "flow-0"
+    """The lowest row of a chart whose high values are good; the theme's colours change from row to row."""
+    FLOW_1 = "flow-1"
+    FLOW_2 = "flow-2"
+    FLOW_3 = "flow-3"
+    FLOW_4 = "flow-4"
+    LOAD_0 = "load-0"
+    """The lowest row of a chart whose high values are bad: from good to bad."""
+    LOAD_1 = "load-1"
+    LOAD_2 = "load-2"
+    LOAD_3 = "load-3"
+    LOAD_4 = "load-4"
+    STORE_0 = "store-0"
+    """The lowest row of a chart of what is kept."""
+    STORE_1 = "store-1"
+    STORE_2 = "store-2"
+    STORE_3 = "store-3"
+    STORE_4 = "store-4"
+
+
+Ramp = tuple[Role, ...]
+"""Roles from the bottom of a chart to its top."""
+
+FLOW: Ramp = tuple(role for role in Role if role.value.startswith("flow"))
+LOAD: Ramp = tuple(role for role in Role if role.value.startswith("load"))
+STORE: Ramp = tuple(role for role in Role if role.value.startswith("store"))
+
+STACK = (Role.FIRST, Role.SECOND, Role.THIRD, Role.FOURTH, Role.LABEL)
+"""Roles of the parts of a stacked bar, in order."""
+
+
+def at(ramp: Ramp, share: float) -> Role:
+    """The role at a height, 0 (bottom) to 1."""
+    return ramp[min(len(ramp) - 1, max(0, round(share * (len(ramp) - 1))))]
 
 
 Run = tuple[str, Role]
 Row = tuple[Run, ...]
 
 LINES = (Role.FIRST, Role.SECOND)
-"""Roles of a chart's series in drawing order."""
+"""Roles of a large chart's series in drawing order."""
+
+
+LEAST_METER = 5
+"""Least cells of a meter."""
 
 
 def text_of(row: Row) -> str:
@@ -167,7 +208,62 @@ def bar(share: float | None, width: int, role: Role = Role.FIRST) -> Row:
     if width <= 0:
         return ()
     filled = round(min(1.0, max(0.0, share or 0.0)) * width)
-    return (("█" * filled, role), ("░" * (width - filled), Role.GRID))
+    return (("━" * filled, role), ("─" * (width - filled), Role.GRID))
+
+
+def _meter(share: float, width: int) -> Row:
+    """A bar whose colour goes from good to bad along its length."""
+    filled = round(min(1.0, max(0.0, share)) * width)
+    parts = [("━" * len(list(group)), role) for role, group in groupby(at(LOAD, cell / max(1, width - 1)) for cell in range(filled))]
+    return (*parts, ("─" * (width - filled), Role.GRID))
+
+
+def stacked_bar(width: int, parts: Sequence[tuple[float, Role]], whole: float) -> Row:
+    """A bar of several parts of `whole`, in their order; each part above zero has at least a cell."""
+    lengths = [max(1, round(value / whole * width)) if value > 0 and whole > 0 else 0 for value, _ in parts]
+    while sum(lengths) > width:
+        longest = max(range(len(lengths)), key=lengths.__getitem__)
+        lengths[longest] -= 1
+    runs: list[Run] = [("█" * length, role) for length, (_, role) in zip(lengths, parts, strict=True) if length]
+    return (*runs, ("░" * (width - sum(lengths)), Role.GRID))
+
+
+def legend(width: int, *items: tuple[str, str, Role]) -> Row:
+    """Parts of a stacked bar side by side: a square in the part's colour, its name and its value."""
+    runs: list[Run] = []
+    room = max(0, width // len(items) - 2)
+    for label, value, role in items:
+        text = cut(f"{label} {value}", max(0, room - 1))
+        runs += [("■ ", role), (text, Role.LABEL), (" " * (room - _width(text)), Role.TEXT)]
+    return tuple(runs)
+
+
+def meters(width: int, shares: Sequence[float], rows: int) -> list[Row]:
+    """One meter for each share (0 to 1) on `rows` rows, with its number; where there are too many, one for each group of neighbours."""
+    size = next(
+        (size for size in range(1, len(shares)) if _across(width, len(shares), size) * rows * size >= len(shares)), len(shares) or 1
+    )
+    groups = [shares[first : first + size] for first in range(0, len(shares), size)]
+    per_row = max(1, -(-len(groups) // rows)) if groups else 1
+    room = (width + 2) // per_row - 2
+    drawn: list[Row] = []
+    for row in range(rows):
+        runs: list[Run] = []
+        for place, group in enumerate(groups[row * per_row : (row + 1) * per_row], row * per_row):
+            first = place * size
+            label = f"{first}" if len(group) == 1 else f"{first}-{first + len(group) - 1}"
+            share = sum(group) / len(group)
+            cells_left = room - len(label) - 1
+            runs += [(f"{label} ", Role.LABEL), *_meter(share, cells_left), ("  ", Role.TEXT)]
+        drawn.append(tuple(runs[:-1]))
+    return drawn
+
+
+def _across(width: int, count: int, size: int) -> int:
+    """How many meters for `size` of `count` things fit beside each other."""
+    digits = len(str(max(0, count - 1)))
+    label = digits if size == 1 else 2 * digits + 1
+    return max(1, (width + 2) // (label + 1 + LEAST_METER + 2))
 
 
 def labelled_bar(width: int, label: str, share: float | None, value: str, role: Role = Role.FIRST) -> Row:

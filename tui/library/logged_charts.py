@@ -11,7 +11,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from engine.store.series import Chart
-from tui.drawing.braille import DOTS_ACROSS, Columns, Extent, Glyphs, draw
+from tui.drawing.braille import DOTS_ACROSS, Columns, Glyphs, draw
 from tui.drawing.look import look
 from tui.drawing.rows import LINES, Role, cut
 
@@ -23,12 +23,12 @@ GAP = 3
 
 def spread(values: Sequence[float | None], dots: int) -> Columns:
     """Spread values evenly over dot columns."""
-    columns: list[Extent | None] = []
+    columns: list[float | None] = []
     for dot in range(dots):
         first = dot * len(values) // dots
         piece = [value for value in values[first : max(first + 1, (dot + 1) * len(values) // dots)] if value is not None]
         finite = [value for value in piece if math.isfinite(value)]
-        columns.append(Extent(min(finite), max(finite)) if finite else None)
+        columns.append(max(finite, default=None))
     return columns
 
 
@@ -42,9 +42,7 @@ def chart_rows(chart: Chart, width: int, rows: int, glyphs: Glyphs, styles: Mapp
         for ink, name in zip(LINES, names, strict=False):
             heading.append(name, styles[ink])
     heading.truncate(width, overflow="ellipsis", pad=True)
-    canvas = draw(
-        [spread(line.values, width * DOTS_ACROSS) for line in chart.lines], low=0.0, high=top, width=width, height=rows, glyphs=glyphs
-    )
+    canvas = draw([spread(line.values, width * DOTS_ACROSS) for line in chart.lines], high=top, width=width, height=rows, glyphs=glyphs)
     pictures = []
     for y, row in enumerate(canvas.rows):
         picture = Text(row, styles[LINES[0]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,7 +29,8 @@ class Placed:
     """A pane with its position, in rows from the top of the panes' area."""
 
     pane: Pane
-    density: Density
+    density: Density | None
+    """None for a single line."""
     column: int
     top: int
     height: int
@@ -61,23 +62,35 @@ def _least(pane: Pane, density: Density) -> int:
     return HEIGHT_OF_TITLE + figure_rows(pane, density) + pane.chart_rows_at(density)
 
 
-def arrange(panes: Sequence[Pane], width: int, height: int, density: Density | None = None) -> Layout:
-    """Place `panes` on `width` x `height` cells.
+def arrange(
+    panes: Sequence[Pane], width: int, height: int, density: Density | None = None, *, collapsed: Collection[str] = frozenset()
+) -> Layout:
+    """Place `panes` on `width` x `height` cells, in a grid whose rows have panes of one height.
 
-    Without a density each pane gets as much as fits: first the core panes with their charts, then the others, then all
-    in full. With one, panes that don't fit are left out.
+    Without a density each pane gets as much as fits: first the core panes with their charts, then the others, then all in full. With
+    one, panes that don't fit are left out. The panes whose ids are `collapsed` get a line each, below the others.
     """
     if width <= 0 or height <= 0:
         return Layout((), (), len(panes))
     most = max(1, min(len(panes), (width + GAP) // (COLUMN_WIDTH + GAP)))
-    chosen = _choose(panes, most, height, density)
-    columns = next(fewer for fewer in range(1, most + 1) if fewer == most or _choose(panes, fewer, height, density) == chosen)
+    lines = [pane for pane in panes if pane.id in collapsed]
+    others = [pane for pane in panes if pane.id not in collapsed]
+
+    def chosen_on(columns: int) -> dict[Pane, Density]:
+        return _choose(others, columns, height - -(-len(lines) // columns), density)
+
+    chosen = chosen_on(most)
+    columns = next(fewer for fewer in range(1, most + 1) if fewer == most or chosen_on(fewer) == chosen)
     share, spare = divmod(width - GAP * (columns - 1), columns)
     widths = tuple(share + (number < spare) for number in range(columns))
-    shown = [pane for pane in panes if pane in chosen]
-    packed = _pack(shown, chosen, columns, height) or []
-    placed = [place for number, column in enumerate(packed) for place in _place(column, chosen, number, height)]
-    return Layout(widths, tuple(placed), len(panes) - len(shown))
+    shown = [pane for pane in others if pane in chosen]
+    grid = [shown[first : first + columns] for first in range(0, len(shown), columns)]
+    room = height - -(-len(lines) // columns)
+    placed = list(_placed(grid, chosen, _heights(grid, chosen, room)))
+    top = max((place.top + place.height for place in placed), default=0)
+    for number, pane in enumerate(lines[: max(0, height - top) * columns]):
+        placed.append(Placed(pane, None, number % columns, top + number // columns, HEIGHT_OF_TITLE, 0))
+    return Layout(widths, tuple(placed), len(panes) - len(placed))
 
 
 def _choose(panes: Sequence[Pane], columns: int, height: int, density: Density | None) -> dict[Pane, Density]:
@@ -86,7 +99,9 @@ def _choose(panes: Sequence[Pane], columns: int, height: int, density: Density |
     for pane, wanted in _steps(panes, density):
         tried = {**chosen, pane: wanted}
         may = pane in chosen or wanted is Density.COMPACT or density is not None
-        if may and _pack([pane for pane in panes if pane in tried], tried, columns, height) is not None:
+        ordered = [pane for pane in panes if pane in tried]
+        tall = sum(_row_least(ordered[first : first + columns], tried) for first in range(0, len(ordered), columns))
+        if may and tall <= height:
             chosen = tried
     return chosen
 
@@ -102,35 +117,39 @@ def _steps(panes: Sequence[Pane], density: Density | None) -> Iterator[tuple[Pan
     yield from ((pane, Density.FULL) for pane in panes)
 
 
-def _pack(panes: Sequence[Pane], chosen: Mapping[Pane, Density], columns: int, height: int) -> list[list[Pane]] | None:
-    """Panes in order, column by column; None when they don't fit."""
-    packed: list[list[Pane]] = [[]]
-    room = height
-    for pane in panes:
-        needed = _least(pane, chosen[pane])
-        if needed > room:
-            if len(packed) == columns or needed > height:
-                return None
-            packed.append([])
-            room = height
-        packed[-1].append(pane)
-        room -= needed
-    return packed
+def _row_least(panes: Sequence[Pane], chosen: Mapping[Pane, Density]) -> int:
+    return max(_least(pane, chosen[pane]) for pane in panes)
 
 
-def _place(panes: Sequence[Pane], chosen: Mapping[Pane, Density], column: int, height: int) -> Iterator[Placed]:
-    """Stack a column; remaining rows go to its charts."""
-    spare = height - sum(_least(pane, chosen[pane]) for pane in panes)
-    charts = [pane for pane in panes if pane.chart_rows_at(chosen[pane])]
+def _heights(grid: Sequence[Sequence[Pane]], chosen: Mapping[Pane, Density], height: int) -> list[int]:
+    """The height of each row of the grid: what is left over goes to the lowest rows with a chart, so that they become alike."""
+    heights = [_row_least(row, chosen) for row in grid]
+    spare = height - sum(heights)
+    while spare > 0:
+        growing = [
+            number
+            for number, row in enumerate(grid)
+            if any(pane.chart_rows_at(chosen[pane]) and _chart_height(pane, chosen, heights[number]) < TALLEST_CHART for pane in row)
+        ]
+        if not growing:
+            break
+        heights[min(growing, key=heights.__getitem__)] += 1
+        spare -= 1
+    return heights
+
+
+def _chart_height(pane: Pane, chosen: Mapping[Pane, Density], height: int) -> int:
+    """Rows of a pane's chart in a row of the grid."""
+    room = height - HEIGHT_OF_TITLE - figure_rows(pane, chosen[pane])
+    return min(TALLEST_CHART, pane.chart_that_fits(chosen[pane], room))
+
+
+def _placed(grid: Sequence[Sequence[Pane]], chosen: Mapping[Pane, Density], heights: Sequence[int]) -> Iterator[Placed]:
     top = 0
-    for pane in panes:
-        tall = pane.chart_rows_at(chosen[pane])
-        if tall:
-            more = min(spare // (len(charts) - charts.index(pane)), TALLEST_CHART - tall)
-            tall, spare = tall + more, spare - more
-        rows = HEIGHT_OF_TITLE + figure_rows(pane, chosen[pane]) + tall
-        yield Placed(pane, chosen[pane], column, top, rows, tall)
-        top += rows
+    for row, height in zip(grid, heights, strict=True):
+        for column, pane in enumerate(row):
+            yield Placed(pane, chosen[pane], column, top, height, _chart_height(pane, chosen, height))
+        top += height
 
 
 def expand(pane: Pane, width: int, height: int) -> Layout:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from engine.metrics.snapshot import MarkerKind, Snapshot
-from engine.numbers import UNKNOWN, significant
-from tui.drawing.rows import Role, Row, cells, labelled_bar, sentence, written
+from engine.numbers import UNKNOWN, percent, significant
+from tui.drawing.rows import LOAD, Role, Row, cells, labelled_bar, sentence
 from tui.panel.pane import ChartSpec, Density, Pane
 from tui.panel.values import pair, pairs, shown
 
@@ -14,7 +14,7 @@ from tui.panel.values import pair, pairs, shown
 def _roofline_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     share = now.roofline.bandwidth_share if now.roofline else None
     lacking = UNKNOWN if now.roofline is None else "not measured"
-    rows = [labelled_bar(width, "of measured", share, lacking if share is None else written(share, "share"))]
+    rows = [labelled_bar(width, "of measured", share, lacking if share is None else percent(share))]
     if density >= Density.NORMAL:
         rows.append(pairs(now, width, "bytes_per_token", "ceiling_tokens_per_second"))
     if density >= Density.FULL:
@@ -28,6 +28,7 @@ ROOFLINE = Pane(
     lambda now: shown(now, "bandwidth_gb_s"),
     _roofline_rows,
     ChartSpec(("bandwidth_gb_s",), floor=1.0),
+    missing=lambda now: "" if now.roofline is not None else "known while tokens flow",
 )
 
 
@@ -55,7 +56,8 @@ OVERHEAD = Pane(
     "UI overhead",
     _overhead_headline,
     _overhead_rows,
-    ChartSpec(("loop_lag_ms",), floor=10.0),
+    ChartSpec(("loop_lag_ms",), floor=10.0, ramps=(LOAD,)),
+    missing=lambda now: "" if now.price.paint_ms is not None or now.price.ui_pct is not None else "nothing painted yet",
 )
 
 EVENT_ROWS = {Density.COMPACT: 1, Density.NORMAL: 3, Density.FULL: 8}
@@ -81,6 +83,8 @@ def _event_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
         role = Role.BAD if marker.kind in (MarkerKind.STALL, MarkerKind.ALERT) else Role.TEXT
         kind = "" if marker.text.startswith(marker.kind.value) else f" {marker.kind.value}"
         rows.append(sentence(width, f"{at:%H:%M:%S}{kind}", marker.text, role))
+    if density >= Density.NORMAL:
+        rows.append(sentence(width, "in charts:", ", ".join(f"{kind.value[0].upper()} {kind.value}" for kind in MarkerKind), Role.LABEL))
     return rows
 
 
@@ -88,4 +92,10 @@ def _event_headline(now: Snapshot) -> str:
     return f"{len(now.alerts)} alert{'' if len(now.alerts) == 1 else 's'}" if now.alerts else "no alerts"
 
 
-EVENTS = Pane("events", "Events", _event_headline, _event_rows)
+EVENTS = Pane(
+    "events",
+    "Events",
+    _event_headline,
+    _event_rows,
+    missing=lambda now: "" if now.markers or now.alerts or now.totals.turns or now.noisy else "no turn yet",
+)

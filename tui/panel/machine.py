@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from engine.host.threads import ThreadGroup
 from engine.host.value import Unavailable, known
-from engine.metrics.figures import BY_ID
 from engine.metrics.figures.figure import NOT_SAMPLED
 from engine.metrics.snapshot import Snapshot
 from engine.numbers import UNKNOWN, byte_size, percent, significant
-from tui.drawing.braille import Glyphs, spark
-from tui.drawing.rows import Role, Row, bar, cells, cut, labelled_bar, level, reading
+from tui.drawing.rows import LOAD, STACK, STORE, Role, Row, bar, cells, cut, labelled_bar, legend, meters, reading, stacked_bar
 from tui.panel.pane import ChartSpec, Density, Pane
 from tui.panel.values import own_rows, pair, pairs, shown
 
@@ -17,21 +15,32 @@ from tui.panel.values import own_rows, pair, pairs, shown
 def _memory_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     memory = now.host.memory if now.host else None
     total, available = (known(memory.total), known(memory.available)) if memory else (None, None)
-    used = 1 - available / total if total and available is not None else None
-    rows = [labelled_bar(width, "machine", used, f"{byte_size(available)} available", level(used, 0.8, 0.95))]
+    parts = _memory_parts(now, total or 0.0, available or 0.0)
+    free = f" {byte_size(available)} free"
+    room = width - len(free)
+    stack = stacked_bar(room, [(value, role) for _, value, role in parts], total or 0.0) if room >= 8 else ()
+    rows: list[Row] = [(*stack, (free if stack else free.lstrip(), Role.VALUE))]
     if density >= Density.NORMAL:
-        rows += [pairs(now, width, "anon_bytes", "file_bytes"), _weights(now, width), _engine(now, width)]
+        named = [(name, byte_size(value), role) for name, value, role in parts]
+        rows += [legend(width, *named[:2]), legend(width, *named[2:4]), legend(width, named[4])]
     if density >= Density.FULL:
-        rows += [pairs(now, width, "weights_repacked", "python_bytes"), pairs(now, width, "others_bytes", "total_bytes")]
-        rows += own_rows(now, width, "memory")
+        rows += [_weights(now, width), pairs(now, width, "anon_bytes", "file_bytes")]
+        rows += [pairs(now, width, "weights_repacked", "python_bytes"), *own_rows(now, width, "memory")]
     return rows
 
 
-def _engine(now: Snapshot, width: int) -> Row:
-    """Memory of the engine beside the weights, or why it is unavailable."""
-    kv = BY_ID["kv_bytes"]
-    value = kv.read(now)
-    return reading(width, kv.short, value) if isinstance(value, Unavailable) else pairs(now, width, "kv_bytes", "compute_bytes")
+def _memory_parts(now: Snapshot, total: float, available: float) -> list[tuple[str, float, Role]]:
+    """What takes the machine's memory: this process's parts, other programs, and what can be had."""
+    weights = now.host.weights if now.host else NOT_SAMPLED
+    held = now.engine.memory if now.engine else {}
+    rss = (known(now.host.memory.rss) if now.host else None) or 0.0
+    resident = 0.0 if isinstance(weights, Unavailable) else float(weights.resident)
+    kv, compute = float(held.get("kv", 0)), float(held.get("compute", 0) + held.get("output", 0))
+    rest = max(0.0, rss - resident - kv - compute)
+    # Pages of mapped weights count as available: they are not among what others take.
+    others = max(0.0, total - available - (rss - resident))
+    names = ("weights", "KV cache", "compute", "rest of it", "others")
+    return list(zip(names, (resident, kv, compute, rest, others), STACK, strict=False))
 
 
 def _weights(now: Snapshot, width: int) -> Row:
@@ -40,7 +49,11 @@ def _weights(now: Snapshot, width: int) -> Row:
     if isinstance(weights, Unavailable):
         return reading(width, "weights", weights)
     share = weights.resident / weights.mapped if weights.mapped else None
-    return labelled_bar(width, "weights", share, f"{byte_size(weights.resident)} of {byte_size(weights.mapped)}")
+    return labelled_bar(width, "weights in RAM", share, f"{percent(share)} of {byte_size(weights.mapped)}")
+
+
+def _not_sampled(now: Snapshot) -> str:
+    return "" if now.host is not None else "not sampled yet"
 
 
 MEMORY = Pane(
@@ -48,19 +61,22 @@ MEMORY = Pane(
     "Memory",
     lambda now: " ".join(pair(now, "rss_bytes")[:2]),
     _memory_rows,
-    ChartSpec(("rss_bytes",), floor=1e8),
+    ChartSpec(("rss_bytes",), floor=1e8, ramps=(STORE,)),
+    chart_from=Density.FULL,
+    missing=_not_sampled,
 )
 
 
+METER_ROWS = {Density.COMPACT: 0, Density.NORMAL: 1, Density.FULL: 2}
+"""Rows of meters of the cores."""
+
+
 def _cpu_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
-    rows = [cells(width, pair(now, "cpu_own_pct", "┅", Role.SECOND), pair(now, "cpu_others_pct"))]
+    rows = [cells(width, pair(now, "cpu_own_pct", "━", Role.FIRST), pair(now, "cpu_others_pct", "┅", Role.SECOND))]
+    cores = [core / 100 for core in now.host.cpu.cores_pct] if now.host else []
+    rows += meters(width, cores, METER_ROWS[density]) if METER_ROWS[density] else []
     if density >= Density.NORMAL:
-        cores = list(now.host.cpu.cores_pct) if now.host else []
-        bars = spark(cores, high=100.0, glyphs=Glyphs.BLOCKS)[: max(0, width - 12)]
-        rows += [
-            (("cores ", Role.LABEL), (f"{str(len(cores)) if cores else UNKNOWN:>3} ", Role.VALUE), (bars, Role.FIRST)),
-            pairs(now, width, "steal_pct", "throttled_pct"),
-        ]
+        rows.append(pairs(now, width, "steal_pct", "throttled_pct"))
     if density >= Density.FULL:
         rows += own_rows(now, width, "cpu")
     return rows
@@ -71,7 +87,8 @@ CPU = Pane(
     "CPU",
     lambda now: f"{shown(now, 'cpu_machine_pct')} of all cores",
     _cpu_rows,
-    ChartSpec(("cpu_machine_pct", "cpu_own_pct"), top=100.0),
+    ChartSpec(("cpu_own_pct", "cpu_machine_pct"), top=100.0, ramps=((Role.FIRST,), LOAD)),
+    missing=_not_sampled,
 )
 
 THREAD_ROWS = {Density.COMPACT: 0, Density.NORMAL: 4, Density.FULL: 8}
@@ -116,4 +133,6 @@ def _threads_headline(now: Snapshot) -> str:
     return f"{len(now.host.threads)} threads"
 
 
-THREADS = Pane("threads", "Threads", _threads_headline, _threads_rows)
+THREADS = Pane(
+    "threads", "Threads", _threads_headline, _threads_rows, missing=lambda now: "" if now.host and now.host.threads else "not sampled yet"
+)

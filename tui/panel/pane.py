@@ -9,9 +9,10 @@ from enum import IntEnum
 from engine.metrics.figures import BY_ID
 from engine.metrics.history import Window
 from engine.metrics.snapshot import Marker, MarkerKind, Snapshot
-from tui.drawing.braille import Canvas, Glyphs
+from engine.numbers import significant
+from tui.drawing.braille import DOTS_DOWN, Canvas, Glyphs, dots_high
 from tui.drawing.chart import Chart, view_of
-from tui.drawing.rows import LINES, Role, Row, Run
+from tui.drawing.rows import FLOW, Ramp, Role, Row, Run, at
 
 
 class Density(IntEnum):
@@ -25,13 +26,16 @@ class Density(IntEnum):
     """Everything."""
 
 
-CHART_ROWS = {Density.COMPACT: 0, Density.NORMAL: 4, Density.FULL: 6}
-"""Least height of a chart, its time axis included."""
+CHART_ROWS = {Density.COMPACT: 0, Density.NORMAL: 5, Density.FULL: 5}
+"""Least height of a chart, its time line included."""
 
-AXIS_WIDTH = 6
-"""Width of a chart's scale."""
+LEAST_CHART = 4
+"""Least height of a chart in rows that would be empty."""
 
-NARROWEST_WITH_AXIS = 24
+GUTTER = 7
+"""Width of a chart's scale, on its right."""
+
+NARROWEST_WITH_GUTTER = 24
 
 
 def axis_label(value: float) -> str:
@@ -39,7 +43,7 @@ def axis_label(value: float) -> str:
     if value >= 9_999.5:
         return f"{value / 1e3:.0f}k"
     if value >= 10 or value == int(value):
-        return f"{value:.0f}"
+        return f"{value:,.0f}"
     return f"{value:.2f}".removesuffix("0")
 
 
@@ -53,11 +57,13 @@ class ChartSpec:
     """The chart of a pane."""
 
     traces: tuple[str, ...]
-    """Figures drawn, the most important first; all of one unit."""
+    """Figures drawn, the one in front first; all of one unit."""
     floor: float = 1.0
     """Least top of the scale."""
     top: float | None = None
     """Fixed top of the scale, where known."""
+    ramps: tuple[Ramp, ...] = (FLOW,)
+    """Colours of each series."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,6 +83,10 @@ class ChartSpec:
     def scale(self, value: float) -> str:
         """Label at the top of the small chart's scale."""
         return bytes_label(value) if self._bytes else axis_label(value)
+
+    def value(self, value: float) -> str:
+        """The newest value, in at most five cells."""
+        return bytes_label(value) if self._bytes else significant(value) if value < 9_999.5 else axis_label(value)
 
     @property
     def label(self) -> str:
@@ -101,6 +111,15 @@ class Pane:
     chart: ChartSpec | None = None
     chart_from: Density = Density.NORMAL
     """The least density at which the chart is shown."""
+    picture: Callable[[Snapshot, int, int], list[Row]] | None = None
+    """Drawn at a width and height in place of the chart over time, which is then shown at full screen only."""
+    missing: Callable[[Snapshot], str] = lambda _: ""
+    """Why there is nothing to show: the pane is then a single line with this text. Empty where there is."""
+
+    def chart_that_fits(self, density: Density, rows: int) -> int:
+        """The height of the chart where `rows` are left below the figures; a chart that nothing else needs them for may be low."""
+        wanted = self.chart_rows_at(density)
+        return rows if wanted or (self.chart is not None and rows >= LEAST_CHART) else 0
 
     def chart_rows_at(self, density: Density) -> int:
         """Least height of the chart at a density, its time axis included; 0 without one."""
@@ -113,39 +132,44 @@ class ChartLook:
 
     window: Window = Window.MINUTE
     glyphs: Glyphs = Glyphs.BRAILLE
-    sweep: bool = False
+    slow: bool = False
+    """Whether the chart scrolls in jumps, for slow connections."""
 
 
 def chart_rows(spec: ChartSpec, chart: Chart, snapshot: Snapshot, width: int, height: int, how: ChartLook) -> list[Row]:
-    """A chart with its scale on the left and a time line with marks below, `height` rows in all."""
-    axis = AXIS_WIDTH if width >= NARROWEST_WITH_AXIS else 0
-    across, down = max(0, width - axis), height - 1
+    """A chart with the newest value and its scale on the right, and a time line with marks below; `height` rows in all."""
+    gutter = GUTTER if width >= NARROWEST_WITH_GUTTER else 0
+    across, down = max(0, width - gutter), height - 1
     traces = [trace for name in spec.traces if (trace := snapshot.traces.get(how.window, {}).get(name)) is not None]
     if not traces or down <= 0 or not across:
         return [()] * height
-    canvas = chart.draw(traces, across, down, glyphs=how.glyphs, sweep=how.sweep)
+    view = view_of(traces[0], across, slow=how.slow)
+    switched = max((marker.seconds for marker in snapshot.markers if marker.kind is MarkerKind.PRESET), default=0.0)
+    canvas = chart.draw(traces, across, down, glyphs=how.glyphs, slow=how.slow, since_s=switched)
+    latest = next((trace.latest for trace in reversed(traces) if trace.latest is not None), None)
+    here = None if latest is None else down - 1 - (dots_high(latest, chart.top, down * DOTS_DOWN) - 1) // DOTS_DOWN
     rows: list[Row] = []
     for number in range(down):
-        label = spec.scale(chart.top) if number == 0 else "0" if number == down - 1 else ""
-        head: Row = ((f"{label:>{axis - 1}}", Role.LABEL), ("┤" if label else "│", Role.GRID)) if axis else ()
-        rows.append(head + _canvas_row(canvas, number))
-    marks = _marks(snapshot.markers, across, view_of(traces[0], across, sweep=how.sweep).cell_at)
-    name = {Window.MINUTE: "1 min", Window.FIVE_MINUTES: "5 min", Window.SESSION: "all"}[how.window]
-    rows.append((((f"{name:>{axis - 1}}", Role.LABEL), ("└", Role.GRID)) if axis else ()) + marks)
+        share = (down - 1 - number) / max(1, down - 1)
+        scale = spec.scale(chart.top) if number == 0 else "0" if number == down - 1 else ""
+        label, role = (spec.value(latest), Role.VALUE) if latest is not None and number == here else (scale, Role.LABEL)
+        end: Row = (("┤" if label else "│", Role.GRID), (f" {label:<{gutter - 2}}", role)) if gutter else ()
+        rows.append(_canvas_row(canvas, number, [at(ramp, share) for ramp in spec.ramps]) + end)
+    rows.append(_marks(snapshot.markers, across, how.window, view.cell_at) + ((("┘ now", Role.LABEL),) if gutter else ()))
     return rows
 
 
-def _canvas_row(canvas: Canvas, number: int) -> Row:
-    """One row of a canvas, split where the series on top changes."""
+def _canvas_row(canvas: Canvas, number: int, roles: Sequence[Role]) -> Row:
+    """One row of a canvas, split where the series in front changes."""
     text = canvas.rows[number]
     if canvas.owners is None:
-        return ((text, Role.FIRST),)
+        return ((text, roles[0]),)
     runs: list[Run] = []
     owners = canvas.owners[number]
     begin = 0
     for place in range(1, len(text) + 1):
         if place == len(text) or owners[place] != owners[begin]:
-            runs.append((text[begin:place], LINES[min(owners[begin], len(LINES) - 1)]))
+            runs.append((text[begin:place], roles[min(owners[begin], len(roles) - 1)]))
             begin = place
     return tuple(runs)
 
@@ -154,15 +178,17 @@ MARK_RANK = (MarkerKind.TURN, MarkerKind.CAPTURE, MarkerKind.PRESET, MarkerKind.
 """Of several marks in one cell, the last in this order is shown."""
 
 
-def _marks(markers: Sequence[Marker], width: int, cell_at: Callable[[float], int | None]) -> Row:
-    """The time line: the first letter of each mark at its position."""
+def _marks(markers: Sequence[Marker], width: int, window: Window, cell_at: Callable[[float], int | None]) -> Row:
+    """The time line: its length at the left, then the first letter of each mark at its position."""
+    begin = {Window.MINUTE: "-1 min ", Window.FIVE_MINUTES: "-5 min ", Window.SESSION: "start "}[window]
+    begin = begin if len(begin) < width // 2 else ""
     shown: dict[int, MarkerKind] = {}
     for marker in markers:
         place = cell_at(marker.seconds)
-        if place is not None and place < width:
+        if place is not None and len(begin) <= place < width:
             shown[place] = max(marker.kind, shown.get(place, marker.kind), key=MARK_RANK.index)
-    runs: list[Run] = []
-    after = 0
+    runs: list[Run] = [(begin, Role.LABEL)]
+    after = len(begin)
     for place, kind in sorted(shown.items()):
         if place > after:
             runs.append(("─" * (place - after), Role.GRID))

@@ -88,20 +88,20 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self,
         *,
         glyphs: Glyphs = Glyphs.BRAILLE,
-        sweep: bool = False,
+        slow: bool = False,
         arrangements: Arrangements | None = None,
         pane_keys: Sequence[str] = BY_ID["toggle_pane"].keys,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
-        """`sweep` is for slow connections, see the attribute; `arrangements` are those of the last start.
+        """`slow` is for slow connections, see the attribute; `arrangements` are those of the last start.
 
         `pane_keys` show and hide one pane each.
         """
         super().__init__(id=id, classes=classes)
         self.glyphs = glyphs
-        self.sweep = sweep
-        """For slow connections: charts never scroll, and the panes are drawn every two seconds. May change at any time."""
+        self.slow = slow
+        """For slow connections: charts scroll in jumps, and the panes are drawn every two seconds. May change at any time."""
         self.drawn_ms: float | None = None
         """Time of composing the last frame."""
         self._pane_keys = {pane.id: key for pane, key in zip(PANES, pane_keys, strict=False)}
@@ -115,6 +115,8 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self._selected = PANES[0]
         self._expanded = False
         self._layout_now = Layout((), (), 0)
+        self._collapsed: frozenset[str] = frozenset()
+        """Panes with nothing to show yet, a line each."""
         self._charts = {pane.id: Chart(Scale(pane.chart.floor), pane.chart.top) for pane in PANES if pane.chart}
         self._columns: list[list[Row]] = []
         self._strips: list[Strip] = []
@@ -170,11 +172,20 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
             self._place()
         if snapshot.price.link_busy:
             self._calm_until_ns = snapshot.at_ns + STAY_CALM_NS
-        calm = self.sweep or snapshot.at_ns < self._calm_until_ns
+        calm = self._calm(snapshot)
         if not self._paused and not (calm and 0 <= snapshot.at_ns - self._in_panes.at_ns < CALM_NS):
             self._in_panes = snapshot
         if self.is_on_screen:
+            if self._missing() != self._collapsed:
+                self._place()
             self._draw()
+
+    def _calm(self, snapshot: Snapshot) -> bool:
+        """Whether charts scroll in jumps and are drawn every two seconds."""
+        return self.slow or snapshot.at_ns < self._calm_until_ns
+
+    def _missing(self) -> frozenset[str]:
+        return frozenset(pane.id for pane in self.panes if pane.missing(self._in_panes))
 
     @property
     def panes(self) -> tuple[Pane, ...]:
@@ -314,7 +325,9 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         if self._expanded:
             self._layout_now = expand(self._selected, width, height - HEAD_ROWS)
         else:
-            self._layout_now = arrange(self.panes, width, height - HEAD_ROWS, self._arrangements.current.density)
+            self._collapsed = self._missing()
+            density = self._arrangements.current.density
+            self._layout_now = arrange(self.panes, width, height - HEAD_ROWS, density, collapsed=self._collapsed)
             placed = [placed.pane for placed in self._layout_now.placed]
             if placed and self._selected not in placed:
                 self._selected = placed[0]
@@ -368,30 +381,36 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         columns: list[list[Row]] = [[] for _ in layout.widths]
         for placed in layout.placed:
             width = layout.widths[placed.column]
-            columns[placed.column] += [fit(row, width) for row in self._pane(placed, width)]
+            column = columns[placed.column]
+            column += [fit((), width)] * (placed.top - len(column))
+            column += [fit(row, width) for row in self._pane(placed, width)]
         for width, column in zip(layout.widths, columns, strict=True):
             column.extend([fit((), width)] * (height - len(column)))
         return [column[:height] for column in columns]
 
     def _pane(self, placed: Placed, width: int) -> list[Row]:
         pane, now = placed.pane, self._in_panes
-        rows = [self._title(pane, now, width), *pane.rows(now, width, placed.density)]
-        if pane.chart is not None and placed.chart_height:
-            how = ChartLook(self._arrangements.window, self.glyphs, self.sweep)
+        if placed.density is None:
+            return [self._title(pane, width, pane.missing(now), Role.LABEL)]
+        rows = [self._title(pane, width, pane.headline(now), Role.VALUE), *pane.rows(now, width, placed.density)]
+        if placed.chart_height and pane.picture is not None:
+            rows += pane.picture(now, width, placed.chart_height)
+        elif placed.chart_height and pane.chart is not None:
+            how = ChartLook(self._arrangements.window, self.glyphs, self._calm(now))
             rows += chart_rows(pane.chart, self._charts[pane.id], now, width, placed.chart_height, how)
         return rows
 
-    def _title(self, pane: Pane, now: Snapshot, width: int) -> Row:
+    def _title(self, pane: Pane, width: int, value: str, role: Role) -> Row:
         name = f"{display_key(self._pane_keys.get(pane.id, ''))} {pane.title}".lstrip()
-        value = pane.headline(now)
         rule = "─" * max(1, width - len(name) - len(value) - 2)
         chosen = self.has_focus and pane is self._selected
-        return ((name, Role.CHOSEN if chosen else Role.TITLE), (f" {rule} ", Role.GRID), (value, Role.VALUE))
+        return ((name, Role.CHOSEN if chosen else Role.TITLE), (f" {rule} ", Role.GRID), (value, role))
 
     def _head(self, width: int) -> Row:
         now, left_out, current = self._snapshot if self._paused else self._in_panes, self._layout_now.left_out, self._arrangements.current
         notes = (
             *(("paused",) if self._paused else ()),
+            *(("slow line: every 2 s",) if self._calm(now) else ()),
             *((f"{left_out} more",) if left_out else ()),
             *((current.density.name.lower(),) if current.density is not None else ()),
             current.name,

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from engine.metrics.latency import histogram_edge_ms
 from engine.metrics.snapshot import Phase, Snapshot
 from engine.numbers import UNKNOWN, milliseconds, percent
-from tui.drawing.braille import Glyphs, spark
-from tui.drawing.rows import Role, Row, cells, labelled_bar, level, sentence, written
-from tui.panel.pane import ChartSpec, Density, Pane
+from tui.drawing.braille import Glyphs
+from tui.drawing.rows import FLOW, LOAD, STORE, Role, Row, Run, cells, fit, labelled_bar, legend, level, sentence, stacked_bar
+from tui.panel.pane import GUTTER, ChartSpec, Density, Pane
 from tui.panel.values import pair, pairs, shown, speed
+
+LEAST_BAR = 6
+"""Least cells of a bar of steps."""
+
+TTFT_STEPS: Mapping[str, Role] = {
+    "queue": Role.LABEL,
+    "template": Role.THIRD,
+    "tokenize": Role.FOURTH,
+    "reuse": Role.SECOND,
+    "prefill": Role.FIRST,
+    "first sample": Role.BAD,
+}
+"""The steps before the first token, with their colours."""
+
+BLOCKS = Glyphs.BLOCKS.value
+
+
+def _nothing_measured(now: Snapshot) -> str:
+    """Figures of turns are known from the first turn on."""
+    return "" if now.phase.in_turn or now.totals.turns else "no answer yet"
 
 
 def _speed_headline(now: Snapshot) -> str:
@@ -49,57 +71,73 @@ SPEED = Pane(
     "Speed",
     _speed_headline,
     _speed_rows,
-    ChartSpec(("tokens_per_second", "on_screen_per_second"), floor=5.0),
+    ChartSpec(("tokens_per_second", "on_screen_per_second"), floor=5.0, ramps=(FLOW, (Role.SECOND,))),
+    missing=_nothing_measured,
 )
 
 
 def _latency_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     rows = [pairs(now, width, "itl_p50_ms", "itl_p95_ms")]
     if density >= Density.NORMAL:
-        rows += [pairs(now, width, "itl_p99_ms", "itl_max_ms"), pairs(now, width, "ttft_ms", "stalls")]
+        rows += [pairs(now, width, "itl_p99_ms", "itl_max_ms"), _first_token(now, width)]
     if density >= Density.FULL:
-        rows += [_histogram(now, width), *_waterfall(now, width)]
+        rows += [*_steps(now, width), cells(width, pair(now, "first_paint_ms"), pair(now, "stalls"))]
     return rows
 
 
-def _histogram(now: Snapshot, width: int) -> Row:
-    """Histogram of gaps per half octave, from the first used bin to the last."""
+def _first_token(now: Snapshot, width: int) -> Row:
+    """The time to the first token as a bar of its steps."""
+    value = shown(now, "ttft_ms")
+    room = width - len(value) - len("TTFT ") - 1
+    steps = now.waterfall.steps if now.waterfall is not None else ()
+    lengths = [(length or 0.0, TTFT_STEPS[name]) for name, length in steps]
+    bar = stacked_bar(room, lengths, sum(length for length, _ in lengths)) if room >= LEAST_BAR else ()
+    return (("TTFT ", Role.LABEL), *bar, (f" {value}", Role.VALUE))
+
+
+def _steps(now: Snapshot, width: int) -> list[Row]:
+    """What the colours of the bar of the time to the first token mean."""
+    steps = dict(now.waterfall.steps) if now.waterfall is not None else {}
+    named = [(name, milliseconds(steps.get(name)), role) for name, role in TTFT_STEPS.items()]
+    return [legend(width, *named[:2]), legend(width, *named[2:4]), legend(width, *named[4:])]
+
+
+def _histogram(now: Snapshot, width: int, height: int) -> list[Row]:
+    """The gaps between tokens of the turn by length: how often each was, from the shortest to the longest."""
     counts = now.gaps.histogram
     used = [place for place, count in enumerate(counts) if count]
-    if not used:
-        return sentence(width, "gaps", UNKNOWN)
-    first, last = used[0], used[-1]
-    ends = f"{histogram_edge_ms(first):.0f} ", f" {histogram_edge_ms(last + 1):.0f} ms"
-    bars = spark([float(count) for count in counts[first : last + 1]], high=float(max(counts)), glyphs=Glyphs.BLOCKS)
-    return (("gaps ", Role.LABEL), (ends[0], Role.LABEL), (bars, Role.FIRST), (ends[1], Role.LABEL))
+    if not used or height < 2:
+        return [()] * height
+    first, last = max(0, used[0] - 1), min(len(counts) - 1, used[-1] + 1)
+    shown_counts = counts[first : last + 1]
+    across, down, total = width - GUTTER, height - 1, sum(counts)
+    cell = max(1, across // len(shown_counts))
+    most = max(shown_counts)
+    roles = [_rank(total, sum(counts[:place])) for place in range(first, last + 1)]
+    rows: list[Row] = []
+    for number in range(down):
+        runs: list[Run] = []
+        for count, role in zip(shown_counts, roles, strict=True):
+            level = BLOCKS[min(8, max(0, max(1 if count else 0, round(count / most * down * 8)) - (down - 1 - number) * 8))]
+            runs.append((level * max(1, cell - 1) + " " * (cell > 1), role))
+        row = fit(tuple(runs), across)
+        label = percent(most / total) if number == 0 else ""
+        rows.append((*row, ("┤" if label else "│", Role.GRID), (f" {label:<5}", Role.LABEL)))
+    edges = "".join(f"{_edge(first + place, place, cell):<{cell}}" for place in range(len(shown_counts)))
+    return [*rows, ((fit(((edges, Role.LABEL),), across)[0]), ("┘ ms", Role.LABEL))]
 
 
-def _waterfall(now: Snapshot, width: int) -> list[Row]:
-    """Each step of the time to first token as a bar that starts where the previous one ended."""
-    fall = now.waterfall
-    names = ("queue", "template", "tokenize", "reuse", "prefill", "first sample")
-    painted = pairs(now, width, "first_visible_ms", "first_paint_ms")
-    if fall is None:
-        return [*(cells(width, (name, UNKNOWN)) for name in names), painted]
-    label, value = 12, 8
-    room = width - label - value - 2
-    total = fall.ttft_ms or sum(length or 0.0 for _, length in fall.steps) or 1.0
-    rows, before = [], 0.0
-    for name, length in fall.steps:
-        if room < 6:
-            rows.append(cells(width, (name, milliseconds(length))))
-        else:
-            begin = min(room - 1, round(before / total * room))
-            extent = min(room - begin, max(1, round((length or 0.0) / total * room))) if length else 0
-            rows.append(
-                (
-                    (f"{name:<{label}} ", Role.LABEL),
-                    (" " * begin + "█" * extent + " " * (room - begin - extent), Role.FIRST),
-                    (f" {milliseconds(length):>{value}}", Role.VALUE),
-                )
-            )
-        before += length or 0.0
-    return [*rows, painted]
+def _rank(total: int, below: int) -> Role:
+    """The role of gaps longer than this many of all: the longest are marked."""
+    share = below / total if total else 0.0
+    return Role.BAD if share >= 0.99 else Role.WARNING if share >= 0.95 else Role.SECOND if share >= 0.5 else Role.FIRST
+
+
+def _edge(number: int, place: int, cell: int) -> str:
+    """The lower edge of a bin, where there is room for it."""
+    every = -(-5 // cell)
+    text = f"{histogram_edge_ms(number):.3g}" if histogram_edge_ms(number) < 1000 else f"{histogram_edge_ms(number):,.0f}"
+    return text if place % every == 0 and cell * every > len(text) else ""
 
 
 LATENCY = Pane(
@@ -107,7 +145,9 @@ LATENCY = Pane(
     "Latency",
     lambda now: " ".join(pair(now, "itl_p50_ms")[:2]),
     _latency_rows,
-    ChartSpec(("itl_ms",), floor=10.0),
+    ChartSpec(("itl_ms",), floor=10.0, ramps=(LOAD,)),
+    picture=_histogram,
+    missing=_nothing_measured,
 )
 
 
@@ -117,7 +157,7 @@ def _context_headline(now: Snapshot) -> str:
 
 def _context_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     share = now.context.share
-    rows = [labelled_bar(width, "used", share, written(share, "share"), level(share, 0.8, 0.95))]
+    rows = [labelled_bar(width, "used", share, percent(share), level(share, 0.8, 0.95))]
     if density >= Density.NORMAL:
         rows.append(pairs(now, width, "cache_n", "prompt_n"))
     if density >= Density.FULL:
@@ -130,6 +170,7 @@ CONTEXT = Pane(
     "Context",
     _context_headline,
     _context_rows,
-    ChartSpec(("context_used",), floor=1000.0),
+    ChartSpec(("context_used",), floor=1000.0, ramps=(STORE,)),
     chart_from=Density.FULL,
+    missing=lambda now: "" if now.context.n_ctx else "no model",
 )

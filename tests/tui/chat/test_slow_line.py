@@ -22,12 +22,12 @@ async def test_a_slow_line_is_spared_and_a_line_that_is_well_again_is_not() -> N
         await wait_until(run.pilot, lambda: run.session.busy and run.chat.panel.widget is not None, "an answer under way beside the panel")
         chat, pacing, panel = run.chat, run.chat.panel.pacing, run.chat.panel.widget
         assert panel is not None
-        assert (chat.transcript.jump, panel.sweep, pacing.pacer.usual_s) == (1, False, LOCAL_S)
+        assert (chat.transcript.jump, panel.slow, pacing.pacer.usual_s) == (1, False, LOCAL_S)
 
         for now_s in (0.0, SLOW_AFTER_S):
             pacing.pacer.due(BEHIND, now_s)
             pacing.check_link(now_s)
-        assert (chat.transcript.jump, panel.sweep, pacing.pacer.usual_s) == (REMOTE_JUMP, True, REMOTE_S)
+        assert (chat.transcript.jump, panel.slow, pacing.pacer.usual_s) == (REMOTE_JUMP, True, REMOTE_S)
         assert chat.status_line.status.slow_line
         await run.until_noticed("The connection is slow")
 
@@ -35,7 +35,7 @@ async def test_a_slow_line_is_spared_and_a_line_that_is_well_again_is_not() -> N
             pacing.pacer.due(FREE, 10.0)
         for now_s in (20.0, 20.0 + WELL_AFTER_S):
             pacing.check_link(now_s)
-        assert (chat.transcript.jump, panel.sweep, pacing.pacer.usual_s) == (1, False, LOCAL_S)
+        assert (chat.transcript.jump, panel.slow, pacing.pacer.usual_s) == (1, False, LOCAL_S)
         assert not chat.status_line.status.slow_line
         await run.until_noticed("Connection recovered")
 

@@ -2,65 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 
 from engine.metrics.history import Trace
 from engine.store.series import nice_ceiling
-from tui.drawing.braille import Extent, Glyphs, draw, glyphs_for, spark
-from tui.drawing.chart import SHRINK_AFTER, Chart, Scale, columns_of, view_of
+from tui.drawing.braille import Glyphs, draw, glyphs_for, spark
+from tui.drawing.chart import SHRINK_AFTER, Chart, Scale, columns_of, highest, view_of
 
 
-def line(*values: float | None) -> list[Extent | None]:
-    return [None if value is None else Extent(value, value) for value in values]
+def line(*values: float | None) -> list[float | None]:
+    return list(values)
 
 
-def trace(values: list[float | None], *, first: int = 0, bucket_s: float = 0.5, span_s: float = 60.0) -> Trace:
+def trace(values: Sequence[float | None], *, first: int = 0, bucket_s: float = 0.5, span_s: float = 60.0) -> Trace:
     return Trace(first, bucket_s, span_s, tuple(values))
 
 
-def test_a_rising_line_climbs_through_the_dots_of_one_cell() -> None:
-    assert draw([line(0, 3)], low=0, high=3, width=1, height=1).rows == ("⡸",)
+def test_an_area_is_filled_from_the_bottom_to_its_value() -> None:
+    assert draw([line(1, 4)], high=4, width=1, height=1).rows == ("⣸",)
+    assert draw([line(8, 8, 2, 2)], high=8, width=2, height=2).rows == ("⣿ ", "⣿⣤")
 
 
-def test_a_flat_line_lies_on_the_bottom_and_at_the_top() -> None:
-    assert draw([line(0, 0, 9, 9)], low=0, high=9, width=2, height=1).rows == ("⣀⠏",)
-
-
-def test_a_gap_is_not_bridged() -> None:
-    assert draw([line(0, None, None, 3)], low=0, high=3, width=2, height=1).rows == ("⡀⠈",)
+def test_zero_is_drawn_as_a_base_line_and_a_gap_is_left_empty() -> None:
+    assert draw([line(0, 0, None, None)], high=9, width=2, height=1).rows == ("⣀ ",)
 
 
 def test_values_outside_the_scale_are_drawn_at_its_edges() -> None:
-    assert draw([line(-5, 50)], low=0, high=3, width=1, height=1).rows == draw([line(0, 3)], low=0, high=3, width=1, height=1).rows
+    assert draw([line(-5, 50)], high=4, width=1, height=1).rows == draw([line(0, 4)], high=4, width=1, height=1).rows
 
 
-def test_the_second_line_is_dotted_and_the_first_owns_the_cells_they_share() -> None:
-    canvas = draw([line(0, 0, 0, 0), line(0, 0, 3, 3)], low=0, high=3, width=2, height=1)
-    assert canvas.rows == ("⣀⣁",)
-    assert canvas.owners == (bytes([0, 0]),)
-
-
-def test_a_cell_that_only_the_second_line_touches_is_its_own() -> None:
-    canvas = draw([line(None, None), line(1, 1)], low=0, high=3, width=1, height=1)
-    assert canvas.owners == (bytes([1]),)
+def test_the_first_area_is_in_front_and_the_second_hatched_behind_it() -> None:
+    canvas = draw([line(1, 1), line(8, 8)], high=8, width=1, height=2)
+    assert canvas.rows == ("⣗", "⣗")
+    assert canvas.owners == (bytes([1]), bytes([0]))
 
 
 @pytest.mark.parametrize("glyphs", list(Glyphs))
 @pytest.mark.parametrize(("width", "height"), [(0, 0), (0, 3), (3, 0), (1, 1), (7, 3)])
 def test_any_size_gives_exactly_that_many_rows_of_that_width(glyphs: Glyphs, width: int, height: int) -> None:
-    rows = draw([line(*[1.0] * 14)], low=0, high=2, width=width, height=height, glyphs=glyphs).rows
+    rows = draw([line(*[1.0] * 14)], high=2, width=width, height=height, glyphs=glyphs).rows
     assert [len(row) for row in rows] == [width] * height
 
 
 def test_bars_show_small_values_and_fill_from_below() -> None:
-    rows = draw([line(0.01, 0, 5, 5, 10, 10)], low=0, high=10, width=3, height=2, glyphs=Glyphs.BLOCKS).rows
+    rows = draw([line(0.01, 0, 5, 5, 10, 10)], high=10, width=3, height=2, glyphs=Glyphs.BLOCKS).rows
     assert rows == ("  █", "▁██")
 
 
 def test_bars_need_nothing_but_ascii_without_unicode() -> None:
-    rows = draw([line(*range(20))], low=0, high=20, width=10, height=3, glyphs=Glyphs.ASCII).rows
+    rows = draw([line(*range(20))], high=20, width=10, height=3, glyphs=Glyphs.ASCII).rows
     assert "".join(rows).isascii()
 
 
@@ -92,36 +85,29 @@ def test_a_scale_grows_at_once_and_shrinks_late() -> None:
     assert scale.fit(9) == 10
 
 
-def test_a_scale_that_is_only_a_little_too_large_stays() -> None:
-    scale = Scale()
-    scale.fit(70)
-    assert {scale.fit(45) for _ in range(5 * SHRINK_AFTER)} == {80}
+def test_the_scale_fits_what_was_measured_since_a_switch() -> None:
+    former = trace([90.0] * 10 + [9.0] * 10)
+    assert highest([former]) == 90.0
+    assert highest([former], since_s=5.0) == 9.0
+    assert highest([former], since_s=50.0) == 90.0, "nothing was measured since"
+    chart = Chart()
+    rows = chart.draw([former], 60, 4, since_s=5.0).rows
+    assert chart.top == 10
+    assert rows[0].rstrip()[-1] == "⣶", "the present nearly reaches the top"
 
 
-def test_between_two_jumps_only_the_newest_columns_change() -> None:
-    values: list[float | None] = [50.0] * 120
-    before = trace(values, first=200)
-    after = trace([*values[1:], 90.0], first=201)
-    one, two = (Chart(fixed_top=100).draw([each], 30, 4).rows for each in (before, after))
-    changed = {x for old, new in zip(one, two, strict=True) for x in range(30) if old[x] != new[x]}
-    left = view_of(after, 30).newest // 2 - view_of(after, 30).left // 2
-    assert view_of(before, 30).left == view_of(after, 30).left
-    assert changed
-    assert min(changed) >= left - 1 or changed <= {0, left - 1, left}
+def test_the_newest_value_is_at_the_right_end_from_the_start_and_ever_after() -> None:
+    for first in (0, 3, 500):
+        rows = Chart(fixed_top=100).draw([trace([50.0], first=first)], 30, 4).rows
+        assert rows[-1].rstrip()[-1] != " "
+        assert len(rows[-1].rstrip()) == 30
 
 
-def test_a_full_picture_jumps_by_an_eighth() -> None:
-    views = [view_of(trace([1.0] * 120, first=first), 40) for first in range(0, 200)]
-    lefts = sorted({view.left for view in views})
-    assert {late - early for early, late in pairwise(lefts)} == {10}
-    assert all(view.left <= view.newest < view.left + view.dots for view in views)
-
-
-def test_sweep_mode_overwrites_the_oldest_column_in_place() -> None:
-    before = view_of(trace([1.0] * 120, first=1000), 30, sweep=True)
-    after = view_of(trace([1.0] * 120, first=1001), 30, sweep=True)
-    kept = range(after.newest - 40, before.newest)
-    assert [before.position(dot) for dot in kept] == [after.position(dot) for dot in kept]
+def test_a_picture_scrolls_by_a_cell_and_on_a_slow_line_by_an_eighth() -> None:
+    for slow, jump in ((False, 2), (True, 10)):
+        views = [view_of(trace([1.0] * 120, first=first), 40, slow=slow) for first in range(0, 200)]
+        lefts = sorted({view.left for view in views})
+        assert {late - early for early, late in pairwise(lefts)} == {jump}
 
 
 def test_every_spike_is_drawn_however_many_buckets_share_a_column() -> None:
@@ -129,8 +115,7 @@ def test_every_spike_is_drawn_however_many_buckets_share_a_column() -> None:
     values[77] = 99.0
     many = trace(values)
     columns = columns_of(many, view_of(many, 5))
-    assert max(column.high for column in columns if column) == 99.0
-    assert min(column.low for column in columns if column) == 1.0
+    assert max(value for value in columns if value) == 99.0
 
 
 def test_a_wide_chart_has_no_holes_between_buckets() -> None:

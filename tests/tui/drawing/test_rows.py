@@ -13,6 +13,7 @@ from engine.host.value import Unavailable
 from engine.metrics.snapshot import EMPTY, EngineFigures, Marker, MarkerKind, Totals
 from engine.numbers import byte_size, milliseconds, percent, significant
 from tui.drawing.rows import (
+    STACK,
     Role,
     Row,
     bar,
@@ -21,7 +22,9 @@ from tui.drawing.rows import (
     cut,
     fit,
     labelled_bar,
+    meters,
     reading,
+    stacked_bar,
     text_of,
     written,
 )
@@ -30,6 +33,9 @@ from tui.panel.limits import EVENTS
 from tui.panel.machine import THREADS
 from tui.panel.pane import Density, axis_label, bytes_label
 from tui.panel.panel import PANES
+
+NOTHING_YET = frozenset({"speed", "latency", "roofline"})
+"""Panes that are empty before the first answer."""
 
 texts = st.text(st.sampled_from("ab 1.─█⡇漢字é\n\t\x1b"), max_size=12)
 rows = st.lists(st.tuples(texts, st.sampled_from(list(Role))), max_size=4).map(tuple)
@@ -133,6 +139,21 @@ def test_what_is_unavailable_says_why() -> None:
     assert text_of(reading(60, "power", written(3.0, "W"))) == "power 3.00 W"
 
 
+def test_a_stacked_bar_fills_its_room_and_shows_every_part() -> None:
+    row = stacked_bar(10, [(0.001, Role.FIRST), (5.0, Role.SECOND), (0.0, Role.THIRD)], 10.0)
+    assert [(len(text), role) for text, role in row] == [(1, Role.FIRST), (5, Role.SECOND), (4, Role.GRID)]
+    assert len(text_of(stacked_bar(3, [(1.0, role) for role in STACK], 5.0))) == 3
+
+
+@pytest.mark.parametrize("cores", [0, 1, 2, 7, 8, 64, 192])
+@pytest.mark.parametrize("width", [20, 38, 80])
+def test_each_core_has_a_meter_and_many_are_grouped(cores: int, width: int) -> None:
+    drawn = [text_of(row) for row in meters(width, [0.5] * cores, 2)]
+    assert len(drawn) == 2
+    assert all(len(row) <= width for row in drawn)
+    assert not cores or f"{cores - 1} " in " ".join(drawn).replace("-", " ")
+
+
 @pytest.mark.parametrize("share", [None, -1.0, 0.0, 0.5, 1.0, 7.0, float("inf")])
 def test_a_bar_never_leaves_its_room(share: float | None) -> None:
     assert len(text_of(bar(share, 10))) == 10
@@ -144,35 +165,49 @@ def test_figures_side_by_side_fit_any_width(width: int) -> None:
     assert len(text_of(fit(labelled_bar(width, "used", 0.4, "40 %"), width))) == width
 
 
-@given(st.integers(-1, 230), st.integers(-1, 70), st.sampled_from([None, *Density]), st.sets(st.sampled_from(PANES)))
-def test_placed_panes_never_overlap_nor_leave_the_panel(width: int, height: int, density: Density | None, chosen: set[object]) -> None:
+@given(st.integers(-1, 230), st.integers(-1, 70), st.sampled_from([None, *Density]), st.sets(st.sampled_from(PANES)), st.booleans())
+def test_placed_panes_never_overlap_nor_leave_the_panel(
+    width: int, height: int, density: Density | None, chosen: set[object], idle: bool
+) -> None:
     panes = [pane for pane in PANES if pane in chosen]
-    layout = arrange(panes, width, height, density)
+    layout = arrange(panes, width, height, density, collapsed=NOTHING_YET if idle else frozenset())
     assert len(layout.placed) + layout.left_out == len(panes)
     assert sum(layout.widths) <= max(0, width)
     below: dict[int, int] = {}
     for placed in layout.placed:
-        assert placed.top == below.get(placed.column, 0)
-        assert placed.height == HEIGHT_OF_TITLE + figure_rows(placed.pane, placed.density) + placed.chart_height
+        assert placed.top >= below.get(placed.column, 0)
+        figures = figure_rows(placed.pane, placed.density) if placed.density is not None else 0
+        assert placed.height >= HEIGHT_OF_TITLE + figures + placed.chart_height
         below[placed.column] = placed.top + placed.height
     assert all(bottom <= height for bottom in below.values())
+    heights = {placed.top: {other.height for other in layout.placed if other.top == placed.top} for placed in layout.placed}
+    assert all(len(alike) == 1 for alike in heights.values()), "panes side by side are of one height"
 
 
 def test_a_small_panel_shows_the_first_panes_with_a_chart_rather_than_all_without() -> None:
-    layout = arrange(PANES, 40, 21)
-    assert [placed.pane.id for placed in layout.placed] == ["speed", "context", "memory", "cpu"]
-    assert layout.placed[0].chart_height > 0
-    assert layout.left_out == 5
+    layout = arrange(PANES, 40, 27)
+    assert [placed.pane.id for placed in layout.placed][:4] == ["speed", "context", "memory", "cpu"]
+    assert layout.placed[0].chart_height >= 5
+    assert layout.placed[3].chart_height >= 5
+    assert layout.left_out > 0
 
 
-def test_a_large_panel_shows_everything_of_every_pane() -> None:
+def test_a_large_panel_shows_every_pane_with_charts_of_at_least_four_rows() -> None:
     layout = arrange(PANES, 200, 49)
-    assert [placed.density for placed in layout.placed] == [Density.FULL] * len(PANES)
+    assert layout.left_out == 0
+    assert all(placed.chart_height >= 5 for placed in layout.placed if placed.pane.chart is not None)
 
 
-def test_room_that_is_left_over_goes_to_the_charts() -> None:
-    (short,), (tall,) = (arrange(PANES[:1], 60, height).placed for height in (14, 20))
-    assert tall.chart_height - short.chart_height == 6
+def test_panes_without_anything_to_show_are_a_line_each_below_the_others() -> None:
+    layout = arrange(PANES, 40, 30, collapsed=NOTHING_YET)
+    lines = [placed for placed in layout.placed if placed.density is None]
+    assert {placed.pane.id for placed in lines} == NOTHING_YET
+    assert {placed.height for placed in lines} == {1}
+    assert min(placed.top for placed in lines) >= max(placed.top for placed in layout.placed if placed.density is not None)
+
+
+def test_before_anything_is_measured_no_pane_shows_dashes() -> None:
+    assert all(pane.missing(EMPTY) for pane in PANES)
 
 
 @pytest.mark.parametrize("pane", PANES, ids=lambda pane: pane.id)

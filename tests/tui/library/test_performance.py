@@ -14,7 +14,6 @@ from engine.store.series import Chart, Series
 from tests.tui.host import wait_until
 from tests.tui.program import Running, program
 from tests.tui.saved import save_session, save_turns
-from tui.drawing.braille import Extent
 from tui.library.comparison import ComparisonScreen
 from tui.library.logged_chart import LoggedChartScreen, plot_of
 from tui.library.logged_charts import spread
@@ -120,8 +119,8 @@ async def test_a_clean_turn_below_the_history_is_told_until_it_is_well_again(dat
 
 
 def test_values_are_spread_over_the_whole_width_and_gaps_stay_gaps() -> None:
-    assert spread((1.0, None, 3.0), 6) == [Extent(1, 1), Extent(1, 1), None, None, Extent(3, 3), Extent(3, 3)]
-    assert spread((1.0, 2.0, 3.0, 4.0), 2) == [Extent(1, 2), Extent(3, 4)]
+    assert spread((1.0, None, 3.0), 6) == [1, 1, None, None, 3, 3]
+    assert spread((1.0, 2.0, 3.0, 4.0), 2) == [2, 4]
     assert spread((), 2) == [None, None]
     assert spread((float("nan"),), 1) == [None]
 

@@ -104,7 +104,7 @@ async def test_space_holds_the_panes_while_the_first_row_goes_on() -> None:
 async def test_on_a_slow_line_the_panel_is_drawn_every_two_seconds_with_figures_of_one_moment() -> None:
     app = PanelApp()
     async with app.run_test(size=(100, 40)) as pilot:
-        app.panel.sweep = True
+        app.panel.slow = True
         app.step(4)
         pictures = []
         for _ in range(8):
