@@ -93,7 +93,7 @@ def test_the_scale_fits_what_was_measured_since_a_switch() -> None:
     chart = Chart()
     rows = chart.draw([former], 60, 4, since_s=5.0).rows
     assert chart.top == 10
-    assert rows[0].rstrip()[-1] == "⣶", "the present nearly reaches the top"
+    assert rows[0].rstrip()[-1] == "⣤", "the present nearly reaches the top"
 
 
 def test_the_newest_value_is_at_the_right_end_from_the_start_and_ever_after() -> None:
