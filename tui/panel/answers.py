@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from engine.metrics.snapshot import Snapshot
-from tui.drawing.rows import UNKNOWN, Role, Row, cells, labelled_bar, level
+from engine.numbers import UNKNOWN
+from tui.drawing.rows import Role, Row, cells, labelled_bar, level
 from tui.panel.pane import ChartSpec, Density, Pane
 from tui.panel.values import own_rows, pair, pairs
 

@@ -62,9 +62,7 @@ def _least(pane: Pane, density: Density) -> int:
     return HEIGHT_OF_TITLE + figure_rows(pane, density) + pane.chart_rows_at(density)
 
 
-def arrange(
-    panes: Sequence[Pane], width: int, height: int, density: Density | None = None, *, collapsed: Collection[str] = frozenset()
-) -> Layout:
+def arrange(panes: Sequence[Pane], width: int, height: int, density: Density | None = None, *, collapsed: Collection[str] = ()) -> Layout:
     """Place `panes` on `width` x `height` cells, in a grid whose rows have panes of one height.
 
     Without a density each pane gets as much as fits: first the core panes with their charts, then the others, then all in full. With

@@ -136,6 +136,33 @@ class ChartLook:
     """Whether the chart scrolls in jumps, for slow connections."""
 
 
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """How a pane is drawn."""
+
+    density: Density | None
+    """None for its title only."""
+    chosen: bool
+    chart: Chart | None
+    chart_height: int
+    how: ChartLook
+
+
+def pane_rows(pane: Pane, now: Snapshot, width: int, name: str, placed: Detail) -> list[Row]:
+    """The rows of a pane: title, figures, chart."""
+    head, rest = (Role.CHOSEN if placed.chosen else Role.TITLE), pane.missing(now) if placed.density is None else pane.headline(now)
+    rule = "─" * max(1, width - len(name) - len(rest) - 2)
+    rows: list[Row] = [((name, head), (f" {rule} ", Role.GRID), (rest, Role.LABEL if placed.density is None else Role.VALUE))]
+    if placed.density is None:
+        return rows
+    rows += pane.rows(now, width, placed.density)
+    if placed.chart_height and pane.picture is not None:
+        rows += pane.picture(now, width, placed.chart_height)
+    elif placed.chart_height and pane.chart is not None and placed.chart is not None:
+        rows += chart_rows(pane.chart, placed.chart, now, width, placed.chart_height, placed.how)
+    return rows
+
+
 def chart_rows(spec: ChartSpec, chart: Chart, snapshot: Snapshot, width: int, height: int, how: ChartLook) -> list[Row]:
     """A chart with the newest value and its scale on the right, and a time line with marks below; `height` rows in all."""
     gutter = GUTTER if width >= NARROWEST_WITH_GUTTER else 0

@@ -34,7 +34,7 @@ from tui.panel.head import head
 from tui.panel.layout import GAP, Layout, Placed, arrange, expand
 from tui.panel.limits import EVENTS, OVERHEAD, ROOFLINE
 from tui.panel.machine import CPU, MEMORY, THREADS
-from tui.panel.pane import ChartLook, Density, Pane, chart_rows
+from tui.panel.pane import ChartLook, Density, Detail, Pane, pane_rows
 from tui.panel.speed import CONTEXT, LATENCY, SPEED
 
 PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, OVERHEAD, EVENTS, ANSWERS)
@@ -115,8 +115,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self._selected = PANES[0]
         self._expanded = False
         self._layout_now = Layout((), (), 0)
-        self._collapsed: frozenset[str] = frozenset()
-        """Panes with nothing to show yet, a line each."""
+        self._placed_for: Mapping[str, bool] = {}
         self._charts = {pane.id: Chart(Scale(pane.chart.floor), pane.chart.top) for pane in PANES if pane.chart}
         self._columns: list[list[Row]] = []
         self._strips: list[Strip] = []
@@ -167,25 +166,21 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     def show(self, snapshot: Snapshot) -> None:
         """Show a snapshot. Costs nothing while the panel is hidden."""
-        changed, self._snapshot = (snapshot.pool is None) is not (self._snapshot.pool is None), snapshot
-        if changed:
-            self._place()
+        self._snapshot = snapshot
         if snapshot.price.link_busy:
             self._calm_until_ns = snapshot.at_ns + STAY_CALM_NS
-        calm = self._calm(snapshot)
-        if not self._paused and not (calm and 0 <= snapshot.at_ns - self._in_panes.at_ns < CALM_NS):
+        if not self._paused and not (self._calm(snapshot) and 0 <= snapshot.at_ns - self._in_panes.at_ns < CALM_NS):
             self._in_panes = snapshot
         if self.is_on_screen:
-            if self._missing() != self._collapsed:
-                self._place()
-            self._draw()
+            self._draw() if self._subjects() == self._placed_for else self._place()
 
     def _calm(self, snapshot: Snapshot) -> bool:
         """Whether charts scroll in jumps and are drawn every two seconds."""
         return self.slow or snapshot.at_ns < self._calm_until_ns
 
-    def _missing(self) -> frozenset[str]:
-        return frozenset(pane.id for pane in self.panes if pane.missing(self._in_panes))
+    def _subjects(self) -> Mapping[str, bool]:
+        """The panes, and whether each has anything to show."""
+        return {pane.id: not pane.missing(self._in_panes) for pane in self.panes}
 
     @property
     def panes(self) -> tuple[Pane, ...]:
@@ -193,7 +188,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         return self._available(self._arrangements.current.panes)
 
     def _available(self, names: Sequence[str]) -> tuple[Pane, ...]:
-        return tuple(pane for pane in PANES if pane.id in names and (pane is not ANSWERS or self._snapshot.pool is not None))
+        return tuple(pane for pane in PANES if pane.id in names and (pane is not ANSWERS or self._in_panes.pool is not None))
 
     # Actions
 
@@ -325,9 +320,9 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         if self._expanded:
             self._layout_now = expand(self._selected, width, height - HEAD_ROWS)
         else:
-            self._collapsed = self._missing()
-            density = self._arrangements.current.density
-            self._layout_now = arrange(self.panes, width, height - HEAD_ROWS, density, collapsed=self._collapsed)
+            self._placed_for, density = self._subjects(), self._arrangements.current.density
+            empty = [name for name, full in self._placed_for.items() if not full]
+            self._layout_now = arrange(self.panes, width, height - HEAD_ROWS, density, collapsed=empty)
             placed = [placed.pane for placed in self._layout_now.placed]
             if placed and self._selected not in placed:
                 self._selected = placed[0]
@@ -390,21 +385,10 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     def _pane(self, placed: Placed, width: int) -> list[Row]:
         pane, now = placed.pane, self._in_panes
-        if placed.density is None:
-            return [self._title(pane, width, pane.missing(now), Role.LABEL)]
-        rows = [self._title(pane, width, pane.headline(now), Role.VALUE), *pane.rows(now, width, placed.density)]
-        if placed.chart_height and pane.picture is not None:
-            rows += pane.picture(now, width, placed.chart_height)
-        elif placed.chart_height and pane.chart is not None:
-            how = ChartLook(self._arrangements.window, self.glyphs, self._calm(now))
-            rows += chart_rows(pane.chart, self._charts[pane.id], now, width, placed.chart_height, how)
-        return rows
-
-    def _title(self, pane: Pane, width: int, value: str, role: Role) -> Row:
-        name = f"{display_key(self._pane_keys.get(pane.id, ''))} {pane.title}".lstrip()
-        rule = "─" * max(1, width - len(name) - len(value) - 2)
+        how = ChartLook(self._arrangements.window, self.glyphs, self._calm(now))
         chosen = self.has_focus and pane is self._selected
-        return ((name, Role.CHOSEN if chosen else Role.TITLE), (f" {rule} ", Role.GRID), (value, role))
+        detail = Detail(placed.density, chosen, self._charts.get(pane.id), placed.chart_height, how)
+        return pane_rows(pane, now, width, f"{display_key(self._pane_keys.get(pane.id, ''))} {pane.title}".lstrip(), detail)
 
     def _head(self, width: int) -> Row:
         now, left_out, current = self._snapshot if self._paused else self._in_panes, self._layout_now.left_out, self._arrangements.current
