@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from engine.backend import NOT_OFFERED, EngineInfo, PoolNow, StopReason, ThreadsNow
-from engine.clock import NS_PER_S, now_ns, wall_ms
+from engine.clock import NS_PER_MS, NS_PER_S, now_ns, wall_ms
 from engine.events import (
     AnswerGrew,
     EngineDied,
@@ -97,6 +97,7 @@ class Meter:
         elif isinstance(event, TurnStarted):
             held = self._turn.context.used
             self._turn = _LiveTurn()
+            self._turn.submitted_ns = event.submitted_ns
             self._turn.context = Context(used=held)  # the window stays as full as it was until the prompt is compared with it
             self._on_screen.clear()
             self._painted_tokens = 0
@@ -173,7 +174,9 @@ class Meter:
     def _grew(self, event: AnswerGrew) -> None:
         turn = self._turn
         if event.token_ns:
-            turn.first_ns = turn.first_ns if turn.predicted_n else event.token_ns[0]
+            if not turn.predicted_n:
+                turn.first_ns = event.token_ns[0]
+                self._waterfall = Waterfall(prefill_ms=turn.prefill.elapsed_ms, ttft_ms=(turn.first_ns - turn.submitted_ns) / NS_PER_MS)
             turn.last_ns = event.token_ns[-1]
             turn.predicted_n += len(event.token_ns)
             turn.gaps.add(event.token_ns)
@@ -362,6 +365,7 @@ class _LiveTurn:
         self.gaps = GapMeter()
         self.rate = TokenRate()
         self.predicted_n = 0
+        self.submitted_ns = 0
         self.first_ns = 0
         self.last_ns = 0
         self.mean: float | None = None

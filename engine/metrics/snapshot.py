@@ -184,7 +184,7 @@ class Snapshot:
     gaps: Gaps = field(default_factory=Gaps)
     stalls_per_minute: int = 0
     waterfall: Waterfall | None = None
-    """Of the last finished turn."""
+    """Of the last turn; while it is under way, what is known at its first token."""
     context: Context = Context()
     host: HostSample | None = None
     roofline: Roofline | None = None

@@ -12,23 +12,23 @@ from engine.records import TurnRecord
 class Waterfall:
     """The steps until the first token, in milliseconds; they add up to `ttft_ms`. None can't be known."""
 
-    queue_ms: float | None
+    queue_ms: float | None = None
     """Waiting for the compute thread."""
-    template_ms: float | None
+    template_ms: float | None = None
     """Making the prompt's text."""
-    tokenize_ms: float | None
+    tokenize_ms: float | None = None
     """Text to tokens."""
-    reuse_ms: float | None
+    reuse_ms: float | None = None
     """Comparing with the KV cache and restoring a checkpoint."""
-    prefill_ms: float
+    prefill_ms: float = 0.0
     """Evaluating the prompt."""
-    first_sample_ms: float | None
+    first_sample_ms: float | None = None
     """From the end of the prefill to the first token."""
-    ttft_ms: float | None
+    ttft_ms: float | None = None
     """From submitting to the first token in the engine."""
-    first_visible_ms: float | None
+    first_visible_ms: float | None = None
     """From submitting to the first token with visible text."""
-    first_paint_ms: float | None
+    first_paint_ms: float | None = None
     """From submitting to the first painted text."""
 
     @property

@@ -97,5 +97,5 @@ def test_a_wide_terminal_shows_all_nine_panes(terminal: Start, wordy: Path) -> N
     program.type(SHIFT_TAB)
     program.wait_for("? Explain")
     program.type(ESCAPE)
-    program.wait_for("Ctrl+R Regenerate")
+    program.wait_for("F3 Models")
     leave(program)

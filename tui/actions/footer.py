@@ -1,4 +1,4 @@
-"""The footer: the most important keys of the focused widget."""
+"""The footer: the most useful keys of the moment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from tui.actions.bindings import DEFAULT_KEYMAP, Keymap
-from tui.actions.registry import ACTIONS, Action, Scope
+from tui.actions.hints import HINTS, KEPT, LABELS, Situation
+from tui.actions.registry import ACTIONS, BY_ID, Action, Scope
 
 GAP = 2
 
@@ -25,26 +26,25 @@ class KeyBar(Widget):
     """
 
     def __init__(self, *, scope: Scope | None = None, id: str | None = None) -> None:
-        """`scope` shows only its keys, wherever the focus is."""
+        """`scope` shows its keys; without one, those of the situation."""
         super().__init__(id=id)
         self._keymap = DEFAULT_KEYMAP
-        self._only = scope
-        self._scope = scope or Scope.APP
+        self._scope = scope
+        self._situation = Situation.EMPTY
 
     def on_mount(self) -> None:
-        """Follow the focus: `KEY_SCOPE` of a widget names the scope of its keys."""
+        """Use the keymap of the app."""
         self._keymap = getattr(self.app, "keymap", self._keymap)
-        self.watch(self.screen, "focused", self._focus_moved, init=False)
 
     def show_scope(self, scope: Scope) -> None:
         """Show the keys of this scope only."""
-        self._only = self._scope = scope
+        self._scope = scope
         self.refresh()
 
-    def _focus_moved(self, focused: Widget | None) -> None:
-        scope = self._only or getattr(focused, "KEY_SCOPE", None) or Scope.APP
-        if scope is not self._scope:
-            self._scope = scope
+    def show_situation(self, situation: Situation) -> None:
+        """Show the keys that are useful now."""
+        if situation is not self._situation:
+            self._situation = situation
             self.refresh()
 
     def use(self, keymap: Keymap) -> None:
@@ -54,26 +54,28 @@ class KeyBar(Widget):
 
     def _fitting(self) -> list[tuple[int, Action]]:
         """Column and action of each key that fits; help and quit are dropped last."""
-        wanted = [action for action in ACTIONS if action.footer and self._belongs(action) and self._keymap.shown(action.id)]
+        of_scope = [action.id for action in ACTIONS if action.footer and action.scope is self._scope]
+        ids = HINTS[self._situation] if self._scope is None else of_scope
+        wanted = [BY_ID[name] for name in ids if self._keymap.shown(name)]
         while wanted and 1 + sum(self._width(action) + GAP for action in wanted) - GAP > self.size.width:
-            wanted.remove(next((action for action in reversed(wanted) if not action.fixed), wanted[0]))
+            wanted.remove(next((action for action in reversed(wanted) if action.id not in KEPT and not action.fixed), wanted[0]))
         placed, column = [], 1
-        for action in wanted:
+        for action in sorted(wanted, key=lambda action: action.id in KEPT):
             placed.append((column, action))
             column += self._width(action) + GAP
         return placed
 
-    def _belongs(self, action: Action) -> bool:
-        return action.scope is self._scope or (self._only is None and action.scope is Scope.APP and action.fixed)
+    def _label(self, action: Action) -> str:
+        return LABELS.get((self._situation, action.id), action.label) if self._scope is None else action.label
 
     def _width(self, action: Action) -> int:
-        return cell_len(f"{self._keymap.shown(action.id)} {action.label}")
+        return cell_len(f"{self._keymap.shown(action.id)} {self._label(action)}")
 
     def render(self) -> Content:
         """Render the line at the current width."""
         pieces: list[Content | str] = [" "]
         for _, action in self._fitting():
-            pieces += [Content.styled(self._keymap.shown(action.id), "bold $key"), f" {action.label}", " " * GAP]
+            pieces += [Content.styled(self._keymap.shown(action.id), "bold $key"), f" {self._label(action)}", " " * GAP]
         return Content.assemble(*pieces)
 
     def on_click(self, event: events.Click) -> None:

@@ -146,7 +146,9 @@ class PanelController:
         session = self._context.session
         now = session.threads_now if session is not None else None
         if session is not None and now is not None:
-            self._context.set_status(threads=wording.threads(session.preset, now))
+            why = now.reason.partition(": ")[2]
+            temperature = f"{session.preset.sampling.temperature:g}"
+            self._context.set_status(threads=wording.threads(session.preset, now), why=why, temperature=temperature)
 
     def _slow_changed(self, slow: bool) -> None:
         if self.widget is not None:
@@ -162,6 +164,8 @@ class PanelController:
                 self.strip.show(snapshot)
             if panel.drawn_ms is not None:
                 self._context.live().instruments.meter.drawn(panel.drawn_ms)
+        used, n_ctx = snapshot.context.used, snapshot.context.n_ctx
+        self._context.set_status(context=f"{used:,} of {n_ctx:,}" if n_ctx else "")
         self._show_title()
         self._show_threads()
         self.pacing.check_link(now_s)

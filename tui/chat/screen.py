@@ -18,6 +18,7 @@ from engine.prompt_history import history_path
 from engine.session.session import Session
 from tui.actions.bindings import OF_THE_APP, Handler, bindings_for
 from tui.actions.footer import KeyBar
+from tui.actions.hints import Situation
 from tui.actions.registry import Action, Scope, action_names
 from tui.chat.completing import CompletingController
 from tui.chat.compose import ComposeController
@@ -175,6 +176,7 @@ class ChatScreen(Screen[None]):
         self.welcome.show()
         self.status_line.end_key = keymap.shown("to_end")
         self.screen_layout_refresh_signal.subscribe(self, lambda _: self._place_notices())
+        self.watch(self, "focused", self._show_keys, init=False)
         self.context.set_status(activity="starting")
         if self._typed:
             self.prompt.put(self._typed)
@@ -237,6 +239,19 @@ class ChatScreen(Screen[None]):
         for rack in self.query(f"#{NOTICES}"):
             rack.styles.margin = (0, 0, max(1, self.size.height - self.prompt.region.y), 0)
 
+    def _show_keys(self) -> None:
+        """Show the keys of what the user does now."""
+        panel, session = self.panel.widget, self.context.session
+        if panel is not None and self.focused is panel:
+            situation = Situation.EXPANDED if panel.expanded else Situation.PANE
+        elif self.transcript.chosen_id is not None:
+            situation = Situation.SELECTED
+        elif session is not None and session.busy:
+            situation = Situation.ANSWERING
+        else:
+            situation = Situation.IDLE if self.context.branch else Situation.EMPTY
+        self.key_bar.show_situation(situation)
+
     # Events
 
     def _on_engine_event(self, event: Event) -> None:
@@ -248,6 +263,7 @@ class ChatScreen(Screen[None]):
             listener.on_event(message.event)
         if isinstance(message.event, Notice):
             self._program.show_notice(message.event)
+        self._show_keys()
 
     @on(Prompt.Submitted)
     def _submitted(self, message: Prompt.Submitted) -> None:
@@ -266,6 +282,10 @@ class ChatScreen(Screen[None]):
     @on(Transcript.FollowChanged)
     def _follow_changed(self, message: Transcript.FollowChanged) -> None:
         self.context.set_status(unseen=message.unseen)
+
+    @on(Transcript.MessageChosen)
+    def _message_chosen(self) -> None:
+        self._show_keys()
 
     @on(Transcript.WelcomeChosen)
     def _welcome_chosen(self, message: Transcript.WelcomeChosen) -> None:

@@ -23,8 +23,15 @@ class Status:
     preset: str = ""
     batch: str = ""
     """`stream_batch`, as in `4 auto`."""
+    context: str = ""
+    """Tokens in the window, as in `2,195 of 8,192`."""
     threads: str = ""
     """Decode threads, as in `2 threads auto`."""
+    why: str = ""
+    """Why that many."""
+    temperature: str = ""
+    changed: bool = False
+    """Whether settings differ from the preset."""
     logged: bool = True
     activity: str = ""
     """Current activity: loading, reading the prompt, answering."""
@@ -43,10 +50,13 @@ class Status:
             (1, "model", name or "no model"),
             (0, "alarm", "" if self.logged else "not logged"),
             (2, "alarm", window),
-            (6, "plain", self.session),
-            (5, "plain", self.preset),
-            (4, "plain", f"batch {self.batch}" if self.batch else ""),
-            (7, "plain", self.threads),
+            (5, "plain", self.context),
+            (6, "plain", self.threads),
+            (11, "plain", self.why),
+            (7, "plain", f"temp {self.temperature}" if self.temperature else ""),
+            (4, "alarm" if self.changed else "plain", f"{self.preset}{'*' if self.changed else ''}" if self.preset else ""),
+            (10, "plain", f"stream batch {self.batch}" if self.batch else ""),
+            (9, "plain", self.session),
             (3, "plain", "slow line" if self.slow_line else "busy machine" if self.busy_machine else ""),
         ]
 

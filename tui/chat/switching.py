@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 from engine.errors import UsageError
 from engine.events import Event, ModelFailed, ModelReady, PresetChanged
+from engine.presets.preset import SETTINGS, Preset, value_of
 from engine.presets.settings import key_named
 from tui.chat.context import ChatContext
 
 if TYPE_CHECKING:
     from tui.models.preset_files import PresetFiles
+
+TUNED = [key for key, setting in SETTINGS.items() if setting.cost is not None and key not in {"model", "quant"}]
+"""What a preset is compared by: the model is chosen beside it."""
 
 
 class SwitchingController:
@@ -23,10 +27,19 @@ class SwitchingController:
         """Handle an event of the session: show the values of an open settings screen again."""
         from tui.models.settings import SettingsScreen
 
+        if isinstance(event, PresetChanged | ModelReady):
+            self._context.run_worker(self._compare(), group="compare", exclusive=True)
         if isinstance(event, PresetChanged | ModelReady | ModelFailed):
             for screen in self._context.screen.app.screen_stack:
                 if isinstance(screen, SettingsScreen):
                     screen.refresh_values()
+
+    async def _compare(self) -> None:
+        """Mark the preset in the status line where the settings differ from its file."""
+        preset = self._context.live().preset
+        saved = await self._context.live().presets.saved(preset.name)
+        differs = any(value_of(preset, key) != value_of(saved or Preset(), key) for key in TUNED)
+        self._context.set_status(changed=differs)
 
     async def change_setting(self, words: str) -> None:
         """Change one setting, given as `KEY VALUE`; with less than that, open the settings screen."""

@@ -68,7 +68,7 @@ class SettingsScreen(Picker[None]):
 
 Every setting of the sampling and of the engine. Type a part of its name or of its meaning, and press Enter to edit its value; the line
 below says what the change costs while you type. Up and Down go through the values where there are only a few; `\\n` stands for a line end.
-Enter applies the value, Esc leaves it as it was. A star marks what differs from the preset.
+Enter applies the value, Esc leaves it as it was. A star marks what differs from the preset; type `*` to see only that.
 
 *hot* applies to the next token, *rebuild* makes a new context, *reload* reads the file again.
 """
@@ -124,7 +124,9 @@ Enter applies the value, Esc leaves it as it was. A star marks what differs from
         if self._editing:
             self._explain()
             return
-        fitting = [key for key in self._edited.listed() if self.matches(f"{key} {SETTINGS[key].llama} {SETTINGS[key].meaning}")]
+        edited = self._edited
+        stars = {key: " *" if edited.differs(key) else "" for key in edited.listed()}
+        fitting = [key for key, star in stars.items() if self.matches(f"{key} {SETTINGS[key].llama} {SETTINGS[key].meaning}{star}")]
         self.fill([(key, self._row(key)) for key in fitting], "No setting matches.")
         self._explain()
 

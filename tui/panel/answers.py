@@ -35,5 +35,12 @@ def _headline(now: Snapshot) -> str:
     return f"{pool.running + pool.prefilling} of {pool.parallel}" if pool is not None else UNKNOWN
 
 
-ANSWERS = Pane("answers", "Answers", _headline, _rows, ChartSpec(("answers_per_second",), floor=5.0))
+ANSWERS = Pane(
+    "answers",
+    "Answers",
+    _headline,
+    _rows,
+    ChartSpec(("answers_per_second",), floor=5.0),
+    missing=lambda now: "" if now.pool is not None else "one at a time",
+)
 """Shown while an engine makes more than one answer at once."""

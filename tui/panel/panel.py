@@ -69,10 +69,7 @@ arrangement, {save_arrangement} saves the current one as your own.
 Below the charts T is a turn, P another preset, S a stall, C a capture, A an alert.
 """
     BINDING_GROUP_TITLE = "Panel"
-    KEY_SCOPE: ClassVar[Scope] = Scope.PANEL
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings_for(Scope.PANEL, leave_out={"toggle_pane"}),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PANEL, leave_out={"toggle_pane"})]
 
     @dataclass
     class HostMeasured(Message):
@@ -113,7 +110,8 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self._arrangements = arrangements or Arrangements(None)
         self._writing = asyncio.Lock()
         self._selected = PANES[0]
-        self._expanded = False
+        self.expanded = False
+        """Whether one pane fills the panel."""
         self._layout_now = Layout((), (), 0)
         self._placed_for: Mapping[str, bool] = {}
         self._charts = {pane.id: Chart(Scale(pane.chart.floor), pane.chart.top) for pane in PANES if pane.chart}
@@ -194,7 +192,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     def action_expand_pane(self) -> None:
         """Expand the selected pane to the whole panel, or restore it."""
-        self._expanded = not self._expanded
+        self.expanded = not self.expanded
         self._place()
 
     def action_pause_panel(self) -> None:
@@ -280,14 +278,14 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     def action_step(self, step: int) -> None:
         """Select the previous (-1) or next (1) pane."""
-        shown = [placed.pane for placed in self._layout_now.placed] if not self._expanded else list(self.panes)
+        shown = [placed.pane for placed in self._layout_now.placed] if not self.expanded else list(self.panes)
         if shown:
             place = shown.index(self._selected) + step if self._selected in shown else 0
             self._select(shown[place % len(shown)])
 
     def _select(self, pane: Pane) -> None:
         self._selected = pane
-        if self._expanded:
+        if self.expanded:
             self._place()
         else:
             self._draw()
@@ -317,7 +315,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     def _place(self) -> None:
         width, height = self.size
-        if self._expanded:
+        if self.expanded:
             self._layout_now = expand(self._selected, width, height - HEAD_ROWS)
         else:
             self._placed_for, density = self._subjects(), self._arrangements.current.density

@@ -106,7 +106,7 @@ def _histogram(now: Snapshot, width: int, height: int) -> list[Row]:
     """The gaps between tokens of the turn by length: how often each was, from the shortest to the longest."""
     counts = now.gaps.histogram
     used = [place for place, count in enumerate(counts) if count]
-    if not used or height < 2:
+    if not used or height < 2 or width < 2 * GUTTER:
         return [()] * height
     first, last = max(0, used[0] - 1), min(len(counts) - 1, used[-1] + 1)
     shown_counts = counts[first : last + 1]
@@ -124,7 +124,7 @@ def _histogram(now: Snapshot, width: int, height: int) -> list[Row]:
         label = percent(most / total) if number == 0 else ""
         rows.append((*row, ("┤" if label else "│", Role.GRID), (f" {label:<5}", Role.LABEL)))
     edges = "".join(f"{_edge(first + place, place, cell):<{cell}}" for place in range(len(shown_counts)))
-    return [*rows, ((fit(((edges, Role.LABEL),), across)[0]), ("┘ ms", Role.LABEL))]
+    return [*rows, (*fit(((edges, Role.LABEL),), across), ("┘ ms", Role.LABEL))]
 
 
 def _rank(total: int, below: int) -> Role:

@@ -36,12 +36,17 @@ class Part:
     importance: int
     """From 0; the least important goes first when there is no room."""
     runs: Row
+    short: Row = ()
+    """For narrow screens."""
 
 
 def strip_row(now: Snapshot, width: int, glyphs: Glyphs) -> Row:
     """What is known, as far as it fits; the curve takes the room that is left. Unknown figures are left out."""
     parts = list(_parts(now))
-    while len(parts) > 1 and _width(parts) > width - 3 - PULSE[0]:
+    room = width - 3 - PULSE[0]
+    if _width(parts) > room:
+        parts = [Part(part.importance, part.short or part.runs) for part in parts]
+    while len(parts) > 1 and _width(parts) > room:
         parts.remove(max(parts, key=lambda part: part.importance))
     pulse = _pulse(now, min(PULSE[1], max(0, width - 3 - _width(parts))), glyphs)
     first, *others = parts
@@ -56,26 +61,34 @@ def _width(parts: Sequence[Part]) -> int:
 
 
 def _parts(now: Snapshot) -> Iterator[Part]:
-    yield Part(0, _speed(now))
+    label, value = _speed(now)
+    brief = tuple((text.replace("last turn", "last"), role) for text, role in label)
+    yield Part(0, (*label, *value), (*brief, *value))
+    if now.alerts:
+        yield Part(2, ((f"{len(now.alerts)} alert{'s' if len(now.alerts) > 1 else ''}", Role.BAD),))
     if now.waterfall is not None:
-        yield Part(4, (("TTFT ", Role.LABEL), (shown(now, "ttft_ms"), Role.VALUE)))
+        yield Part(3, (("TTFT ", Role.LABEL), (shown(now, "ttft_ms"), Role.VALUE)))
     context = now.context
     if context.n_ctx and context.share is not None:
         role = level(context.share, 0.8, 0.95)
-        yield Part(1, (("ctx ", Role.LABEL), *bar(context.share, BAR_CELLS, role), (f" {percent(context.share)}", _valued(role))))
+        yield Part(1, *_gauge("ctx", context.share, percent(context.share), role))
     if now.host is not None:
         total, available = known(now.host.memory.total), known(now.host.memory.available)
         if total and available is not None:
-            used = total - available
-            role = _valued(level(used / total, 0.8, 0.95))
-            yield Part(3, (("RAM ", Role.LABEL), (f"{significant(used / 1e9)} of {byte_size(total)}", role)))
-        others = known(now.host.cpu.others_pct) or 0.0
-        busy = Role.WARNING if others >= OTHERS_PCT else Role.VALUE
-        if known(now.host.cpu.machine_pct) is not None:
-            taken = f", others {percent(others / 100)}" if busy is Role.WARNING else ""
-            yield Part(2, (("CPU ", Role.LABEL), (f"{shown(now, 'cpu_machine_pct')}{taken}", busy)))
-    if now.alerts:
-        yield Part(1, ((f"{len(now.alerts)} alert{'s' if len(now.alerts) > 1 else ''}", Role.BAD),))
+            share = 1 - available / total
+            taken = f"{significant((total - available) / 1e9)} of {byte_size(total)}"
+            yield Part(5, *_gauge("RAM", share, taken, level(share, 0.8, 0.95), percent(share)))
+        others, machine = known(now.host.cpu.others_pct) or 0.0, known(now.host.cpu.machine_pct)
+        if machine is not None:
+            role = Role.WARNING if others >= OTHERS_PCT else Role.FIRST
+            taken = f"{percent(machine / 100)}, others {percent(others / 100)}" if role is Role.WARNING else percent(machine / 100)
+            yield Part(4, *_gauge("CPU", machine / 100, taken, role, percent(machine / 100)))
+
+
+def _gauge(name: str, share: float, value: str, role: Role, brief: str = "") -> tuple[Row, Row]:
+    """A figure with a small bar, and without it."""
+    text, ink = (f"{name} ", Role.LABEL), _valued(role)
+    return (text, *bar(share, BAR_CELLS, role), (f" {value}", ink)), (text, (brief or value, ink))
 
 
 def _valued(role: Role) -> Role:
@@ -83,20 +96,21 @@ def _valued(role: Role) -> Role:
     return Role.VALUE if role is Role.FIRST else role
 
 
-def _speed(now: Snapshot) -> Row:
+def _speed(now: Snapshot) -> tuple[Row, Row]:
+    """What goes on, and how fast."""
     if now.phase is Phase.LOADING:
-        return (("loading ", Role.LABEL), (percent(now.loading), Role.VALUE))
+        return (("loading ", Role.LABEL),), ((percent(now.loading), Role.VALUE),)
     label, value = speed(now)
     if now.phase.in_turn or now.speed.mean is not None:
-        return ((f"{label} ".lstrip(), Role.LABEL), (f"{value:>9}", Role.GOOD if now.phase.in_turn else Role.VALUE))
-    return ((now.phase.value, Role.LABEL),)
+        return ((f"{label} ".lstrip(), Role.LABEL),), ((f"{value:>9}", Role.GOOD if now.phase.in_turn else Role.VALUE),)
+    return ((now.phase.value, Role.LABEL),), ()
 
 
 def _pulse(now: Snapshot, cells: int, glyphs: Glyphs) -> str:
     trace = now.traces.get(Window.MINUTE, {}).get("tokens_per_second")
     values = trace.values[-cells:] if trace is not None and cells >= PULSE[0] else ()
     highest = max((value for value in values if value is not None), default=0.0)
-    return f"{spark(values, high=highest, glyphs=glyphs):<{cells}}"
+    return f"{spark(values, high=highest, glyphs=glyphs):>{cells}}"
 
 
 class PanelStrip(ReadyLines):

@@ -86,6 +86,6 @@ POOL: tuple[Figure, ...] = (
     Figure("saved_bytes", "KV states in RAM", label="in RAM", unit="bytes", read=_pool(lambda pool: pool.saved_bytes),
         panes=("answers",), group="answers", metric=Metric("xchat_kv_saved_bytes"),
         formula="Copies of KV states without a place in the cache: of answers that wait, and of conversations used before.",
-        source=_SOURCE, levers="n_ctx; a sixteenth of the free memory, at most 1 GiB, is used for them."),
+        source=_SOURCE, levers="n_ctx; a sixteenth of the free memory, at most 1 GB, is used for them."),
 )
 # fmt: on

@@ -131,6 +131,16 @@ def test_the_window_stays_as_full_while_the_next_turn_waits(meter: Meter, clock:
     assert meter.tick().context.used == used == 1220
 
 
+def test_the_time_to_first_token_is_known_as_soon_as_the_first_token_is_there(meter: Meter, clock: Clock) -> None:
+    start(meter, clock)
+    clock.forward(290)
+    assert meter.tick().waterfall is None
+    grow(meter, clock, 3, 10)
+    steps = meter.tick().waterfall
+    assert steps is not None
+    assert steps.ttft_ms == pytest.approx(300)
+
+
 def test_speed_while_tokens_flow(meter: Meter, clock: Clock) -> None:
     start(meter, clock)
     grow(meter, clock, 100, 20)

@@ -139,7 +139,7 @@ async def test_every_action_of_the_registry_has_somebody_who_does_it() -> None:
             Scope.DIALOG: (HelpScreen, Palette),
         }
         for action in ACTIONS:
-            if action.scope in owners and action.id != "accept":
+            if action.scope in owners and action.id not in {"accept", "take_welcome"}:
                 assert any(hasattr(owner, f"action_{action.method.partition('(')[0]}") for owner in owners[action.scope]), action.id
 
 

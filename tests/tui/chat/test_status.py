@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.cells import cell_len
 
-from tests.tui.host import Host, screen_text
+from tests.fake_backend import FakeBackend
+from tests.tui.host import Host, screen_text, wait_until
+from tests.tui.program import program
 from tui.actions.bindings import resolve
 from tui.actions.footer import KeyBar
 from tui.chat.status import SEPARATOR, Status, StatusLine, fitted
@@ -43,6 +47,10 @@ def test_what_is_wrong_with_the_line_or_the_machine_stays_longer_than_what_was_c
         preset="daily",
         batch="11 auto",
         threads="2 threads auto",
+        why="physical cores within the limits of this process",
+        context="2,195 of 8,192",
+        temperature="0.8",
+        changed=True,
         activity="answering  39.8 t/s",
         slow_line=state == "slow line",
         busy_machine=state == "busy machine",
@@ -52,7 +60,15 @@ def test_what_is_wrong_with_the_line_or_the_machine_stays_longer_than_what_was_c
 
 def test_a_long_title_takes_no_room_from_what_is_less_important_but_fits() -> None:
     status = Status(model="smol", quant="Q4_1", session="Write a long story about a sea captain.", preset="daily", threads="2 threads auto")
-    assert [text for _, text in fitted(status, 60)[0]] == ["smol Q4_1", "daily", "2 threads auto"]
+    assert [text for _, text in fitted(status, 60)[0]] == ["smol Q4_1", "2 threads auto", "daily"]
+
+
+def test_a_tuner_sees_context_threads_temperature_and_whether_the_settings_are_those_of_the_preset() -> None:
+    status = Status(model="smol", quant="Q4_1", context="2,195 of 8,192", threads="2 threads auto", temperature="0.8", preset="daily")
+    status = replace(status, why="physical cores", batch="4 auto")
+    assert [text for _, text in fitted(status, 80)[0]] == ["smol Q4_1", "2,195 of 8,192", "2 threads auto", "temp 0.8", "daily"]
+    assert {"physical cores", "stream batch 4 auto"} <= {text for _, text in fitted(status, 160)[0]}
+    assert ("alarm", "daily*") in fitted(replace(status, changed=True), 80)[0]
 
 
 def test_names_from_files_and_conversations_are_inert() -> None:
@@ -78,3 +94,40 @@ async def test_the_key_bar_shows_the_keys_in_force_and_help_and_quit_even_when_n
         text = screen_text(pilot.app)
         assert "F9 Help" in text
         assert "Ctrl+Q Quit" in text
+
+
+async def test_the_key_bar_follows_what_one_does() -> None:
+    backend = FakeBackend(script=["one ", "two ", "three"], gated=True)
+    async with program(backend, size=(80, 24)) as run:
+        await run.until("F3 Models")
+        assert "Esc Stop" not in run.text
+        await run.send("Count")
+        await run.until("Esc Stop")
+        assert "F9 Profile" in run.text
+        assert "Regenerate" not in run.text
+        backend.release(3)
+        await run.answered()
+        await run.until("Ctrl+R Regenerate")
+        await run.pilot.press("ctrl+up")
+        await run.until("Esc Back")
+        assert "Alt+E Edit" in run.text
+        await run.pilot.press("escape", "ctrl+g")
+        await run.until("Enter Expand")
+        await run.pilot.press("enter")
+        await run.until("Enter Restore")
+        await run.pilot.press("escape")
+        await run.until("Ctrl+R Regenerate")
+
+
+async def test_the_preset_has_a_star_while_settings_differ_from_it_and_a_key_lists_them() -> None:
+    async with program(size=(120, 30)) as run:
+        await run.until("temp 0.8")
+        await run.send("/set temperature 0.3")
+        await run.until("temp 0.3")
+        await run.until("daily*")
+        await run.pilot.press("alt+o", "*")
+        await run.until("temperature")
+        await wait_until(run.pilot, lambda: "top_k" not in run.text, "only what differs is listed")
+        await run.pilot.press("escape")
+        await run.send("/set temperature 0.8")
+        await wait_until(run.pilot, lambda: "daily*" not in run.text, "nothing differs")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.metrics.snapshot import EMPTY, Phase, Snapshot
+from engine.metrics.snapshot import EMPTY, Alert, Phase, Snapshot
 from tests.engine.metrics.scripted import moments
 from tests.tui.program import program
 from tui.drawing.braille import Glyphs
@@ -22,9 +22,19 @@ def moment(phase: Phase) -> Snapshot:
 def test_at_80_columns_it_has_speed_curve_time_to_first_token_memory_processor_and_context() -> None:
     row = text_of(strip_row(moment(Phase.DECODE), 80, Glyphs.BRAILLE))
     assert len(row) == 80
-    for word in ("t/s", "TTFT", "RAM 7.00 of 16.0 GB", "CPU", "ctx"):
+    for word in ("t/s", "TTFT", "RAM", "CPU", "ctx"):
         assert word in row
     assert any(character in "▁▂▃▄▅▆▇█" for character in row.split("TTFT")[0]), "the curve of the speed"
+
+
+def test_at_80_columns_an_alert_and_busy_neighbours_take_no_figure_away() -> None:
+    now = moment(Phase.IDLE)
+    assert now.host is not None
+    cpu = replace(now.host.cpu, others_pct=98.0, machine_pct=99.0)
+    busy = replace(now, host=replace(now.host, cpu=cpu), alerts=(Alert("memory_pct", "Memory is full", "Take less."),))
+    row = text_of(strip_row(busy, 80, Glyphs.BRAILLE))
+    for word in ("last ", "t/s", "TTFT", "RAM 56 %", "CPU 99 %", "ctx", "1 alert"):
+        assert word in row
 
 
 @pytest.mark.parametrize("width", range(1, 200, 7))
