@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.color import ColorSystem
 
+from engine.events import Notice
 from engine.host.topology import Room
 from engine.messages import Role
+from engine.metrics.history import Window
+from engine.metrics.snapshot import Phase
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
 from engine.models.memory import predict
@@ -25,10 +29,13 @@ from tests.tui.host import Host, wait_until
 from tests.tui.program import program
 from tui.choices import KnownModel
 from tui.dialogs.confirm import Confirm
+from tui.drawing.braille import Glyphs
 from tui.flame.screen import FlameScreen
 from tui.flame.subject import CaptureSubject, DiffSubject
 from tui.models.too_large import TooLargeScreen
+from tui.panel.chart_screen import ChartScreen
 from tui.panel.panel import Panel
+from tui.panel.speed import SPEED
 from tui.transcript.transcript import Transcript
 
 MARKDOWN = """\
@@ -133,6 +140,61 @@ class TestPanel:
                 panel.show(session.step())
             await pilot.pause()
             compare(host, f"panel-{size[0]}x{size[1]}")
+
+    async def test_in_two_columns_after_two_turns(self) -> None:
+        panel, session = Panel(), ScriptedSession()
+        host = Host(panel)
+        async with host.run_test(size=(82, 44)) as pilot:
+            for _ in range(100):
+                panel.show(session.step())
+            await pilot.pause()
+            compare(host, "panel-82x44")
+
+    async def test_at_rest_on_a_light_page(self) -> None:
+        panel, session = Panel(), ScriptedSession()
+        host = Host(panel, theme="light")
+        async with host.run_test(size=(46, 34)) as pilot:
+            now = session.step()
+            panel.show(replace(now, phase=Phase.IDLE, roofline=None, markers=(), alerts=(), noisy=None))
+            await pilot.pause()
+            compare(host, "panel-rest")
+
+    async def test_one_pane_fills_it_on_a_slow_line(self) -> None:
+        panel, session = Panel(slow=True), ScriptedSession()
+        host = Host(panel)
+        async with host.run_test(size=(70, 20)) as pilot:
+            for _ in range(60):
+                panel.show(session.step())
+            panel.action_step(3)
+            panel.action_expand_pane()
+            await pilot.pause()
+            compare(host, "panel-expanded")
+
+    @pytest.mark.parametrize("depth", [ColorSystem.TRUECOLOR, ColorSystem.STANDARD], ids=["colours", "16-colours"])
+    async def test_a_large_chart(self, depth: ColorSystem) -> None:
+        session = ScriptedSession()
+        now = [session.step() for _ in range(100)][-1]
+        host = Host()
+        async with host.run_test(size=(100, 24)) as pilot:
+            assert SPEED.chart is not None
+            await host.push_screen(ChartScreen("Speed", SPEED.chart, lambda: now, window=Window.MINUTE, glyphs=Glyphs.BRAILLE))
+            await pilot.pause()
+            compare(host, f"chart-large{'' if depth is ColorSystem.TRUECOLOR else '-16-colours'}", depth)
+
+
+class TestChat:
+    async def test_an_answer_with_a_notice_above_the_message(self) -> None:
+        backend = FakeBackend(script=["The ", "**KV cache** ", "keeps keys and values."], gated=True)
+        async with program(backend, size=(80, 24)) as run:
+            await run.send("What is the KV cache?")
+            backend.release(2)
+            await run.until("KV cache")
+            run.app.show_notice(Notice("warning", "Memory is 91 % full", "alert above 90 %", "Take a smaller quant"))
+            await run.until("Memory is 91 % full")
+            await run.until("Esc Stop")
+            compare(run.app, "answering-80x24")
+            backend.release(9)
+            await run.answered()
 
 
 class TestFlamegraph:

@@ -55,23 +55,26 @@ class Canvas:
 
 
 def draw(lines: Sequence[Columns], *, high: float, width: int, height: int, glyphs: Glyphs = Glyphs.BRAILLE) -> Canvas:
-    """Draw series as areas into `width` x `height` cells, values from zero (bottom) to `high` (top); the first series is in front.
+    """Draw series as areas into `width` x `height` cells, values from zero (bottom) to `high` (top).
 
-    Further series are hatched, to be distinct without colour; bars show the largest value only.
+    The lower one is in front, so that each is seen. Further series are hatched, to be distinct without colour. Bars show the largest
+    value only.
     """
     if width <= 0 or height <= 0 or not lines:
         return Canvas(("",) * max(0, height), None)
     if glyphs is not Glyphs.BRAILLE:
         return Canvas(_bars(lines, high, width, height, glyphs.value), None)
-    masks = [_area_masks(columns, high, width, height, hatched=number > 0) for number, columns in enumerate(lines)]
+    tops = [_tops(columns, high, width, height) for columns in lines]
+    masks = [_area_masks(high_dots, height, hatched=number > 0) for number, high_dots in enumerate(tops)]
     if len(masks) == 1:
         return Canvas(tuple("".join([chr(_BRAILLE + mask) if mask else " " for mask in row]) for row in zip(*masks[0], strict=True)), None)
     rows, owners = [], []
+    orders = [_tallest_first([max(each[2 * x : 2 * x + 2]) for each in tops]) for x in range(width)]
     for y in range(height):
         text, owner = [], bytearray(width)
         for x in range(width):
             mask = 0
-            for number in range(len(masks) - 1, -1, -1):
+            for number in orders[x]:
                 if dots := masks[number][x][y]:
                     mask |= dots
                     owner[x] = number
@@ -81,12 +84,21 @@ def draw(lines: Sequence[Columns], *, high: float, width: int, height: int, glyp
     return Canvas(tuple(rows), tuple(owners))
 
 
-def _area_masks(columns: Columns, high: float, width: int, height: int, *, hatched: bool) -> list[tuple[int, ...]]:
+def _tallest_first(heights: Sequence[int]) -> list[int]:
+    """The series from back to front; of two alike, the first is in front."""
+    return sorted(range(len(heights)), key=lambda number: (-heights[number], -number))
+
+
+def _tops(columns: Columns, high: float, width: int, height: int) -> list[int]:
+    """How many dots high each dot column is."""
+    tops = [0 if value is None else dots_high(value, high, height * DOTS_DOWN) for value in columns]
+    return tops + [0] * (width * DOTS_ACROSS - len(tops))
+
+
+def _area_masks(tops: Sequence[int], height: int, *, hatched: bool) -> list[tuple[int, ...]]:
     """The braille masks of an area per cell column."""
-    dots = height * DOTS_DOWN
-    tops = [0 if value is None else dots_high(value, high, dots) for value in columns]
-    tops += [0] * (width * DOTS_ACROSS - len(tops))
-    return [_cell_column(tops[2 * x], tops[2 * x + 1], height, _HATCHED if hatched else _SOLID) for x in range(width)]
+    pattern = _HATCHED if hatched else _SOLID
+    return [_cell_column(left, right, height, pattern) for left, right in zip(tops[::2], tops[1::2], strict=True)]
 
 
 def dots_high(value: float, high: float, dots: int) -> int:

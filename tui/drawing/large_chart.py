@@ -33,6 +33,7 @@ _SECOND_MARKER = "•"
 """The second series is dotted, to be distinct without colour."""
 
 _STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
+_COUNT_STEPS = tuple(part * 10**power for power in range(6) for part in (1, 2, 5))
 _PARTS = {1.0: 5, 1.5: 3, 2.0: 4, 3.0: 3, 4.0: 4, 5.0: 5, 6.0: 3, 8.0: 4}
 """Number of divisions of an axis by the leading digits of its end, see `engine.store.series`."""
 
@@ -57,6 +58,12 @@ def time_ticks(span_s: float, most: int) -> dict[float, str]:
     return ticks
 
 
+def whole_ticks(first: int, last: int, most: int) -> list[int]:
+    """Ticks of an axis that counts: whole numbers, with a round step."""
+    step = next((step for step in _COUNT_STEPS if (last - first) / step <= most), max(1, last - first))
+    return sorted({first, *range(-(-first // step) * step, last + 1, step)})
+
+
 def value_ticks(top: float) -> list[float]:
     """Ticks of a value axis from zero to `top`."""
     digits = round(top / 10.0 ** math.floor(math.log10(top)), 6) if top > 0 else 1.0
@@ -73,10 +80,11 @@ class Plot:
     start: float
     end: float
     top: float
-    marks: tuple[float, ...] = ()
+    marks: tuple[tuple[float, str], ...] = ()
+    """Places on the horizontal axis with their names."""
     cursor: float | None = None
     times: bool = False
-    """The horizontal axis is in seconds before now."""
+    """The horizontal axis is in seconds before now; else it counts turns."""
 
     @property
     def pieces(self) -> list[tuple[int, list[tuple[float, float]]]]:
@@ -87,6 +95,22 @@ class Plot:
                 if measured:
                     found.append((min(line + 1, len(LINES)), [(at, value) for at, value in run if value is not None]))
         return found
+
+
+def named_marks(what: Plot, width: int) -> list[tuple[float, str, str]]:
+    """The marks with their names and the alignment of these; where there is no room for a name, its first letter, or nothing."""
+    per_cell = (what.end - what.start) / max(1, width) or 1.0
+    found: list[tuple[float, str, str]] = []
+    free = what.end
+    for at, name in sorted(what.marks, reverse=True):
+        room = int((free - at) / per_cell)
+        if not found and len(name) > room:
+            found.append((at, name, "right"))
+            free = at - len(name) * per_cell
+        elif room > 0:
+            found.append((at, name if len(name) < room else name[:1], "left"))
+            free = at
+    return found[::-1]
 
 
 def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
@@ -104,11 +128,13 @@ def plot(what: Plot, width: int, height: int, glyphs: Glyphs) -> Text:
         ticks = time_ticks(what.end - what.start, most)
         plotext.xticks(list(ticks), list(ticks.values()))
     else:
-        plotext.xfrequency(min(9, most))
+        turns = whole_ticks(round(what.start), round(what.end), most)
+        plotext.xticks(turns, [f"{turn:,}" for turn in turns])
     scale = value_ticks(what.top)
     plotext.yticks(scale, [f"{value:,g}" for value in scale])
-    for mark in what.marks:
-        plotext.vertical_line(mark, color=_MARK_INK)
+    for at, name, alignment in named_marks(what, width):
+        plotext.vertical_line(at, color=_MARK_INK)
+        plotext.text(name, at, what.top, color=_MARK_INK, alignment=alignment)
     if what.cursor is not None:
         plotext.vertical_line(what.cursor, color=_CURSOR_INK)
     for ink, points in sorted(what.pieces, key=lambda piece: -piece[0]):  # the first series is on top

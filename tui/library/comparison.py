@@ -53,7 +53,7 @@ class ComparisonScreen(Dialog[None]):
 Medians over the quiet turns of each side, with the median absolute deviation after `±`, and the change from left to right. `~`
 marks a side without quiet turns: its disturbed turns count by the share of their time that nobody took, and `±` is at least what others
 took. `better` and `worse` are shown only where the medians differ by more than either side varies. The charts show both sides over
-each other; the right side is dotted.
+each other; the right side is hatched, and dotted where they are large.
 """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.COMPARISON)]
     DEFAULT_CSS = """

@@ -8,17 +8,27 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from engine.numbers import UNKNOWN, significant
+from engine.records import TurnRecord
 from engine.store.series import Chart
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
 from tui.drawing.large_chart import LargeChartScreen, Plot, line_sign
+from tui.text.switch_text import made_with
 
 
-def plot_of(chart: Chart, cursor: int | None) -> Plot:
-    """Points of values at 1, 2, 3 and so on."""
+def plot_of(chart: Chart, cursor: int | None, switches: Sequence[tuple[int, str]] = ()) -> Plot:
+    """Points of values at 1, 2, 3 and so on. `switches` says with what the turns from a number on were made."""
     lines = tuple(tuple((float(at), value) for at, value in enumerate(line.values, start=1)) for line in chart.lines)
-    return Plot(lines, 1.0, float(max([2, *map(len, lines)])), chart.top, cursor=None if cursor is None else cursor + 1.0)
+    end = float(max([2, *map(len, lines)]))
+    marks = tuple((float(number), name) for number, name in switches) if chart.end == f"turn {round(end)}" else ()
+    return Plot(lines, 1.0, end, chart.top, marks, cursor=None if cursor is None else cursor + 1.0)
+
+
+def switches_of(turns: Sequence[TurnRecord]) -> list[tuple[int, str]]:
+    """The turns from which on another quant, preset or thread count made the answers, with what that is."""
+    made = [made_with(turn.quant, turn.preset, turn.threads) for turn in turns]
+    return [(number, name) for number, name in enumerate(made, start=1) if number == 1 or name != made[number - 2]]
 
 
 class LoggedChartScreen(LargeChartScreen):
@@ -30,8 +40,10 @@ class LoggedChartScreen(LargeChartScreen):
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.CHART, only={"next_chart", "previous_chart"})]
 
-    def __init__(self, charts: Sequence[Chart], *, glyphs: Glyphs) -> None:
+    def __init__(self, charts: Sequence[Chart], *, glyphs: Glyphs, turns: Sequence[TurnRecord] = ()) -> None:
+        """`turns` are those of the charts over turns."""
         super().__init__(glyphs=glyphs)
+        self._switches = switches_of(turns)
         self._charts = charts
         self._shown = 0
         self._cursor: int | None = None
@@ -61,7 +73,7 @@ class LoggedChartScreen(LargeChartScreen):
         """Draw the current chart."""
         chart = self._charts[self._shown]
         heading = f"{chart.title}, {chart.unit} ({self._shown + 1} of {len(self._charts)}), {chart.start} to {chart.end}"
-        self.show(heading, plot_of(chart, self._cursor), self._reading(chart))
+        self.show(heading, plot_of(chart, self._cursor, self._switches), self._reading(chart))
 
     def _reading(self, chart: Chart) -> str:
         if self._cursor is None:

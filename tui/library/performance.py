@@ -198,7 +198,7 @@ shows the reason, and what took the time of the turn: reading weights, waiting f
         from tui.library.logged_chart import LoggedChartScreen
 
         if self._charts:
-            self.app.push_screen(LoggedChartScreen(self._charts, glyphs=self._glyphs))
+            self.app.push_screen(LoggedChartScreen(self._charts, glyphs=self._glyphs, turns=self._turns))
 
     def action_compare_session(self) -> None:
         """Pick another session to compare with."""

@@ -12,6 +12,7 @@ from engine.metrics.history import Trace, Window
 from engine.metrics.snapshot import Marker, Snapshot
 from engine.numbers import UNKNOWN, significant
 from engine.store.series import axis_end
+from engine.text import one_line
 from tui.actions.bindings import bindings_for, keymap_of
 from tui.actions.registry import Scope
 from tui.drawing.braille import Glyphs
@@ -33,10 +34,16 @@ def plot_of(traces: Sequence[Trace], spec: ChartSpec, markers: Sequence[Marker],
         for trace in traces
     )
     span = traces[0].span_s if traces else 60.0
-    marks = tuple(when for marker in markers if -span <= (when := marker.seconds - uptime_s) <= 0)
+    marks = tuple((when, _named(marker)) for marker in markers if -span <= (when := marker.seconds - uptime_s) <= 0)
     at = _seconds(traces[0], cursor, uptime_s) if traces and cursor is not None else None
     top = spec.top or max(spec.floor, axis_end(highest(traces) or 0.0)) / spec.divisor
     return Plot(lines, -span, 0.0, top, marks, at, times=True)
+
+
+def _named(marker: Marker) -> str:
+    """The name of a mark: what was switched to, or which turn began."""
+    text = marker.text.partition(":")[0]
+    return text if text.startswith(marker.kind.value) else f"{marker.kind.value} {text}"
 
 
 def _seconds(trace: Trace, place: int, uptime_s: float) -> float:
@@ -98,6 +105,9 @@ class ChartScreen(LargeChartScreen):
         """Draw the current values."""
         now, traces = self._source(), self._traces()
         heading = f"{self._title}: {self._spec.label}, {self._window.value}"
+        if now.engine is not None:
+            threads = f"{now.engine.threads} thread{'' if now.engine.threads == 1 else 's'}"
+            heading += f" · {one_line(now.engine.model)} {one_line(now.engine.quant)}, {threads}"
         if not traces or all(value is None for trace in traces for value in trace.values):
             empty = "Nothing was measured in this window."
             further = keymap_of(self.app).hint(f"{empty} Change it", "chart_window")
