@@ -48,7 +48,7 @@ class PanelController:
         """Its figures in one row, shown while the panel is not."""
         self.pacing = PacingController(context, remote=remote, low_bandwidth=low_bandwidth, slow_changed=self._slow_changed)
 
-    async def mount(self) -> None:
+    async def mount(self) -> Panel:
         """Mount the panel and subscribe it to the instruments."""
         from tui.drawing.braille import glyphs_for
         from tui.panel.arrangements import Arrangements
@@ -73,6 +73,7 @@ class PanelController:
         )
         await context.screen.query_one("#panel-place").mount(self.widget)
         instruments.subscribe(lambda snapshot: context.screen.call_later(self._show, snapshot))
+        return self.widget
 
     def doctor(self) -> None:
         """Check what this machine does to the engine."""

@@ -211,7 +211,7 @@ class ChatScreen(Screen[None]):
         if not await self.models.load_first():
             self.composing.return_waiting()
         await asyncio.to_thread(_import_slow_parts)
-        await self.panel.mount()
+        self.watch(await self.panel.mount(), "expanded", self._show_keys, init=False)
 
     def add_typed(self, before: str, typed: str) -> None:
         """Insert what was typed into the first screen after its text `before` had been taken over."""

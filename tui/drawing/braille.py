@@ -91,7 +91,7 @@ def _tallest_first(heights: Sequence[int]) -> list[int]:
 
 def _tops(columns: Columns, high: float, width: int, height: int) -> list[int]:
     """How many dots high each dot column is."""
-    tops = [0 if value is None else dots_high(value, high, height * DOTS_DOWN) for value in columns]
+    tops = [0 if value is None else dots_high(value, high, height * DOTS_DOWN) for value in columns[: width * DOTS_ACROSS]]
     return tops + [0] * (width * DOTS_ACROSS - len(tops))
 
 

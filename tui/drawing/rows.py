@@ -231,7 +231,7 @@ def stacked_bar(width: int, parts: Sequence[tuple[float, Role]], whole: float) -
 def legend(width: int, *items: tuple[str, str, Role]) -> Row:
     """Parts of a stacked bar side by side: a square in the part's colour, its name and its value."""
     runs: list[Run] = []
-    room = max(0, width // len(items) - 2)
+    room = max(0, width // max(1, len(items)) - 2)
     for label, value, role in items:
         text = cut(f"{label} {value}", max(0, room - 1))
         runs += [("■ ", role), (text, Role.LABEL), (" " * (room - _width(text)), Role.TEXT)]

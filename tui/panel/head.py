@@ -17,6 +17,7 @@ def head(now: Snapshot, width: int, *, window: Window, notes: tuple[str, ...], g
     """Phase, speed and sparkline on the left; notes, the most important first, and the time span on the right."""
     runs: list[Run] = [(f"{_phase(now):<9}", Role.GOOD if now.phase.in_turn else Role.LABEL)]
     label, value = speed(now)
+    label = "" if label == now.phase.value else label
     runs += [(f"{label} ".lstrip(), Role.LABEL), (f"{value:>10} ", Role.VALUE)]
     if width >= 48:
         runs.append((_pulse(now, glyphs), Role.FIRST))

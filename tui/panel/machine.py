@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.host.threads import ThreadGroup
 from engine.host.value import Unavailable, known
+from engine.metrics.figures import BY_ID
 from engine.metrics.figures.figure import NOT_SAMPLED
 from engine.metrics.snapshot import Snapshot
 from engine.numbers import UNKNOWN, byte_size, percent, significant
@@ -21,8 +22,10 @@ def _memory_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     stack = stacked_bar(room, [(value, role) for _, value, role in parts], total or 0.0) if room >= 8 else ()
     rows: list[Row] = [(*stack, (free if stack else free.lstrip(), Role.VALUE))]
     if density >= Density.NORMAL:
-        named = [(name, byte_size(value), role) for name, value, role in parts]
-        rows += [legend(width, *named[:2]), legend(width, *named[2:4]), legend(width, named[4])]
+        named = [(name, byte_size(value), role) for name, value, role in parts if value]
+        rows += [legend(width, *named[first : first + 2]) for first in (0, 2, 4)]
+        if isinstance(reason := BY_ID["kv_bytes"].read(now), Unavailable):
+            rows[-1] = reading(width, "KV cache", reason)
     if density >= Density.FULL:
         rows += [_weights(now, width), pairs(now, width, "anon_bytes", "file_bytes")]
         rows += [pairs(now, width, "weights_repacked", "python_bytes"), *own_rows(now, width, "memory")]

@@ -14,6 +14,7 @@ from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region
 from textual.message import Message
+from textual.reactive import var
 from textual.strip import Strip
 
 from engine.errors import XchatError
@@ -71,15 +72,16 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
     BINDING_GROUP_TITLE = "Panel"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PANEL, leave_out={"toggle_pane"})]
 
+    expanded: var[bool] = var(False)
+    """Whether one pane fills the panel."""
+
     @dataclass
     class HostMeasured(Message):
         """The limits of this machine were measured and saved."""
 
         limits: HostLimits
 
-    DEFAULT_CSS = """
-    Panel { width: 1fr; height: 1fr; }
-    """
+    DEFAULT_CSS = "Panel { width: 1fr; height: 1fr; }"
 
     def __init__(
         self,
@@ -110,8 +112,6 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self._arrangements = arrangements or Arrangements(None)
         self._writing = asyncio.Lock()
         self._selected = PANES[0]
-        self.expanded = False
-        """Whether one pane fills the panel."""
         self._layout_now = Layout((), (), 0)
         self._placed_for: Mapping[str, bool] = {}
         self._charts = {pane.id: Chart(Scale(pane.chart.floor), pane.chart.top) for pane in PANES if pane.chart}
@@ -392,7 +392,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         now, left_out, current = self._snapshot if self._paused else self._in_panes, self._layout_now.left_out, self._arrangements.current
         notes = (
             *(("paused",) if self._paused else ()),
-            *(("slow line: every 2 s",) if self._calm(now) else ()),
+            *(("every 2 s",) if self._calm(now) else ()),
             *((f"{left_out} more",) if left_out else ()),
             *((current.density.name.lower(),) if current.density is not None else ()),
             current.name,

@@ -53,7 +53,7 @@ async def test_commands_change_theme_settings_and_system_prompt(tmp_path: Path) 
 
 async def test_the_knob_turns_while_tokens_flow() -> None:
     backend = FakeBackend(script=["x"] * 50, gated=True)
-    async with program(backend) as run:
+    async with program(backend, size=(160, 40)) as run:
         await run.send("Go")
         backend.release(2)
         await run.pilot.press("f12")

@@ -27,7 +27,7 @@ async def test_sessions_are_found_resumed_renamed_and_deleted(tmp_path: Path) ->
         await run.send("/save")
         await run.until_noticed("Everything is saved")
         await run.pilot.press("ctrl+n")
-        await run.until("Write a message and press Enter.")
+        await run.until("Write a message, or press Tab and a number")
         await run.send("About tigers")
         await run.answered()
         await run.pilot.press("f2")

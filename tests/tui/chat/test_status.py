@@ -121,7 +121,7 @@ async def test_the_key_bar_follows_what_one_does() -> None:
 
 async def test_the_preset_has_a_star_while_settings_differ_from_it_and_a_key_lists_them() -> None:
     async with program(size=(120, 30)) as run:
-        await run.until("temp 0.8")
+        await run.until("temp 0.7")
         await run.send("/set temperature 0.3")
         await run.until("temp 0.3")
         await run.until("daily*")
@@ -129,5 +129,5 @@ async def test_the_preset_has_a_star_while_settings_differ_from_it_and_a_key_lis
         await run.until("temperature")
         await wait_until(run.pilot, lambda: "top_k" not in run.text, "only what differs is listed")
         await run.pilot.press("escape")
-        await run.send("/set temperature 0.8")
+        await run.send("/set temperature 0.7")
         await wait_until(run.pilot, lambda: "daily*" not in run.text, "nothing differs")

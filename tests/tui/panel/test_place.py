@@ -100,7 +100,7 @@ async def test_a_wide_window_shows_every_pane_in_two_columns() -> None:
         await panel_of(run)
         await run.until("9 Events")
         beside = re.compile(r"\d [A-Z]\w+ ─+ .*\d [A-Z]\w+ ─+")
-        assert any(beside.search(line) for line in run.text.splitlines())
+        await wait_until(run.pilot, lambda: any(beside.search(line) for line in run.text.splitlines()), "two panes are beside each other")
         assert " more " not in run.text
 
 
