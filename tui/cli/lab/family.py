@@ -17,7 +17,7 @@ from engine.lab.quality.family import Member, family_facts, measure_family
 from engine.lab.quality.run import Arm, QualityRun, shipped_text
 from engine.lab.reports.report import family_chart
 from engine.lab.statistics import Interval
-from engine.models.fit import gib
+from engine.numbers import byte_size
 from engine.presets.preset import Preset
 from engine.session.open import first_model, model_finder
 from engine.text import one_line
@@ -96,7 +96,7 @@ def _row(member: Member, marked: bool) -> str:
         f"{member.kld:>9.4f}" if member.kld is not None else f"{'-':>9}",
         f"{against.same_top.value:>9.1%}" if against is not None else f"{'-':>9}",
     )
-    sizes = f"{gib(member.size_bytes):>10}{gib(member.memory_bytes):>10}{member.load_s:>6.1f} s"
+    sizes = f"{byte_size(member.size_bytes):>10}{byte_size(member.memory_bytes):>10}{member.load_s:>6.1f} s"
     return f"{'*' if marked else ' '} {one_line(member.name):<10}{sizes}{_speed(member.prefill)}{_speed(member.decode)}{''.join(figures)}"
 
 
