@@ -90,6 +90,7 @@ class TestFirstScreen:
             backend.load_gate.set()
             await wait_until(run.pilot, lambda: run.session.engine is not None, "the model is loaded")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
     async def test_an_empty_conversation_once_the_model_is_loaded(self, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tui.chat.welcome.read_room", lambda: Room(12 * 10**9, 16 * 10**9, limited=False))
@@ -183,6 +184,7 @@ class TestPanel:
 
 
 class TestChat:
+    @pytest.mark.slow
     async def test_an_answer_with_a_notice_above_the_message(self) -> None:
         backend = FakeBackend(script=["The ", "**KV cache** ", "keeps keys and values."], gated=True)
         async with program(backend, size=(80, 24)) as run:

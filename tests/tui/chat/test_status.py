@@ -96,6 +96,7 @@ async def test_the_key_bar_shows_the_keys_in_force_and_help_and_quit_even_when_n
         assert "Ctrl+Q Quit" in text
 
 
+@pytest.mark.slow
 async def test_the_key_bar_follows_what_one_does() -> None:
     backend = FakeBackend(script=["one ", "two ", "three"], gated=True)
     async with program(backend, size=(80, 24)) as run:
@@ -119,6 +120,7 @@ async def test_the_key_bar_follows_what_one_does() -> None:
         await run.until("Ctrl+R Regenerate")
 
 
+@pytest.mark.slow
 async def test_the_preset_has_a_star_while_settings_differ_from_it_and_a_key_lists_them() -> None:
     async with program(size=(120, 30)) as run:
         await run.until("temp 0.7")

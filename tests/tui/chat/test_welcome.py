@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from engine.messages import Role
 from tests.factories import turn_record
 from tests.fake_backend import FakeBackend
@@ -11,6 +13,8 @@ from tests.tui.host import wait_until
 from tests.tui.program import program
 from tests.tui.saved import save_turns
 from tui.chat.welcome import QUESTIONS
+
+pytestmark = pytest.mark.slow
 
 
 async def test_the_first_screen_is_a_card_of_the_model_with_questions_that_a_number_asks() -> None:
