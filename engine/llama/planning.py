@@ -25,7 +25,7 @@ LEAST_CHUNK: Final = 64
 """Prompt tokens in a call of a slow model: each call reads all weights, and with fewer tokens that costs over a tenth."""
 CHUNK_STEP: Final = 8
 """The number of prompt tokens in a call is a multiple of this, at least one."""
-CURVE_CALLS: Final = 64
+CURVE_CALLS: Final = 32
 """Calls after which a measured duration is out of date: the context has grown, or other programs work."""
 LEARNING: Final = 0.3
 """Weight of a new duration in its average."""
@@ -137,13 +137,13 @@ class Speeds:
         return min(max(takewhile(fits, sizes), default=sizes[0]), room)
 
     def _predicted(self, answers: int, plain_ns: float, width: int) -> float:
-        """Duration of a call that a prompt widens to `width` tokens: as measured lately, else from the next narrower one that was."""
+        """Duration of a call that a prompt widens to `width` tokens: as measured, else from the next narrower one and the best speed."""
         known = {
             tiles: mean.ns for tiles, mean in self._tiles.items() if self._calls - mean.call <= CURVE_CALLS and answers < tiles <= width
         }
         nearest = max(known, default=answers)
         base_ns = known.get(nearest, plain_ns)
-        return base_ns + (width - nearest) * NS_PER_S / self._prompt_rate
+        return base_ns + (width - nearest) * NS_PER_S / self._best_prompt_rate
 
     def _per_node(self) -> float:
         """Prompt tokens that keep each node of the graph below NODE_NS."""

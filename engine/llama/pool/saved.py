@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from engine.llama.kv import SavedState, SequenceCache, checkpoint_before, common_prefix
 
@@ -27,7 +28,9 @@ class SavedStates:
     def put(self, cache: SequenceCache, turn: int | None = None) -> None:
         """Save the state of a sequence, for the turn that goes on from it or for any; nothing happens when there is no room for it."""
         room = self._most_bytes - sum(saved.size for saved in self._needed.values())
-        saved = cache.saved(room) if room > 0 else None
+        saved = None
+        with suppress(MemoryError):
+            saved = cache.saved(room) if room > 0 else None
         if saved is None:
             return
         if turn is not None:

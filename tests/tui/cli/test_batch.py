@@ -106,7 +106,7 @@ def test_an_interrupted_batch_goes_on_where_it_was(xchat: Run, tmp_path: Path, m
 @pytest.mark.slow
 def test_kill_9_at_any_moment_loses_no_line_and_doubles_none(tmp_path: Path) -> None:
     path, out = tmp_path / "prompts.txt", tmp_path / "out.jsonl"
-    path.write_text("".join(f"Question number {number}: what is a token?\n" for number in range(300)))
+    path.write_text("".join(f"Question number {number}: what is a token?\n" for number in range(140)))
     command = [
         sys.executable,
         "-c",
@@ -125,7 +125,7 @@ def test_kill_9_at_any_moment_loses_no_line_and_doubles_none(tmp_path: Path) -> 
     }
     draw = random.Random(4)
     answered = kills = 0
-    for _ in range(20):
+    for _ in range(7):
         partial = out.with_name("out.jsonl.partial")
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             began = time.monotonic()
@@ -138,7 +138,7 @@ def test_kill_9_at_any_moment_loses_no_line_and_doubles_none(tmp_path: Path) -> 
             break
         kills += 1
         answered = partial.read_bytes().count(b"\n")
-    assert kills >= 10
+    assert kills >= 4
     assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
     ids = [result["custom_id"] for result in read(out)]
-    assert ids == [f"line-{number}" for number in range(1, 301)]
+    assert ids == [f"line-{number}" for number in range(1, 141)]
