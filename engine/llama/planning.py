@@ -133,7 +133,7 @@ class Speeds:
             return self._predicted(answers, plain_ns, answers + size) <= limit_ns
 
         whole = range(fill, max(fill, min(room, int(self._per_node()))) + 1, TILE)
-        sizes = whole if fits(fill) else range(ROWS - answers % ROWS, fill + 1, ROWS)
+        sizes = whole if fits(fill) else range(min(fill, ROWS + -answers % ROWS), fill + 1, ROWS)
         return min(max(takewhile(fits, sizes), default=sizes[0]), room)
 
     def _predicted(self, answers: int, plain_ns: float, width: int) -> float:

@@ -96,7 +96,7 @@ def test_the_curve_has_the_duration_of_each_number_of_answers() -> None:
 
 def test_a_slow_model_goes_on_with_its_prompt_by_a_few_rows() -> None:
     known = speeds(token_ms=100.0, step_ms=120.0)
-    assert sizes(plan([answer(0), answer(1), prompt(2)], known, N_BATCH)) == {0: 1, 1: 1, 2: ROWS - 2}
+    assert sizes(plan([answer(0), answer(1), prompt(2)], known, N_BATCH)) == {0: 1, 1: 1, 2: 2 * ROWS - 2}
     known = speeds(token_ms=9.0, step_ms=47.0, answers=4)
     assert beside(4, known) == 8, "a whole tile would take 155 ms"
     known.measured(8, 5, 60 * MS)
