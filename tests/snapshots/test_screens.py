@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from rich.color import ColorSystem
+from textual.widgets import OptionList
 
 from engine.events import Notice
 from engine.host.topology import Room
@@ -253,7 +254,8 @@ class TestPickers:
             run.app.do("presets")
             await run.until("daily")
             await run.pilot.press(*"low-memory")  # the windows of the others depend on this machine
-            await wait_until(run.pilot, lambda: "daily" not in run.text, "only one preset is listed")
+            listed = run.app.screen.query_one(OptionList)
+            await wait_until(run.pilot, lambda: listed.option_count == 1, "only one preset is listed")
             compare(run.app, "presets-60")
 
     async def test_ways_out_when_a_model_is_too_large(self) -> None:
