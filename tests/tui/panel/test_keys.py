@@ -57,8 +57,8 @@ def test_every_panel_action_of_the_registry_is_an_action_of_the_panel() -> None:
             assert callable(getattr(Panel, f"action_{action.method.partition('(')[0]}"))
 
 
-def test_every_pane_has_a_number_key() -> None:
-    assert len(BY_ACTION["toggle_pane"].keys) >= len(PANES)
+def test_every_pane_has_a_number_key_as_far_as_there_are_digits() -> None:
+    assert len(BY_ACTION["toggle_pane"].keys) >= min(10, len(PANES))
 
 
 @pytest.mark.parametrize(("keys", "title"), [("1234567890", "0 Tenth"), ("123456789", "Tenth")])
