@@ -47,9 +47,8 @@ def first_model(asked: str | None, config: Config, preset: Preset | None = None)
         own = PresetFolder().load().presets.get(preset.name) if asked is None else None
         if own is None or named is None or own.model != named:
             raise
-        raise ModelError(
-            error.title, f"Preset {preset.name!r} names it", f"{error.hint} `--preset NAME` takes another preset.".strip()
-        ) from error
+        hint = f"{error.hint} `--preset NAME` takes another preset.".strip()
+        raise ModelError(error.title, f"Preset {preset.name!r} names it", hint, error.action) from error
     assert ref is not None, "something is named when nothing was used before"
     return ref
 

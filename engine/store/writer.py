@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from engine.clock import NS_PER_MS, now_ns
 from engine.errors import StoreError
@@ -39,6 +39,7 @@ REMEMBERED_COMMITS = 512
 INVALID_ROW = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError, UnicodeError)
 """Errors caused by the rows themselves: a retry would block every later row."""
 
+Written = ParamSpec("Written")
 Result = TypeVar("Result")
 
 
@@ -122,7 +123,7 @@ class Store:
 
     async def create_session(self, title: str, created_ms: int) -> int:
         """Create a session and return its id; the title becomes one line of at most 200 characters."""
-        return await self._commit(lambda db: statements.insert_session(db, title, created_ms))
+        return await self._commit(statements.insert_session, title, created_ms)
 
     async def import_session(self, title: str, created_ms: int, messages: Sequence[Message]) -> int:
         """Create a session of imported messages in one transaction, and return its id; the last message is its head."""
@@ -155,7 +156,7 @@ class Store:
     async def mark_answering(self, session_id: int, on: bool) -> None:
         """Set whether an answer is under way: after a crash the next start marks the session as interrupted."""
         process_id = self._process_id if on else None
-        await self._commit(lambda db: statements.mark_answering(db, session_id, process_id))
+        await self._commit(statements.mark_answering, session_id, process_id)
 
     async def mark_interrupted(self, session_id: int, on: bool) -> None:
         """Note that a session was cut off by the end of the program or of its terminal, or no longer."""
@@ -177,7 +178,7 @@ class Store:
             SessionMissingError: Another xchat has deleted the session.
             StoreError: The disk refused; nothing of it was written.
         """
-        await self._commit(lambda db: statements.upsert_message(db, session_id, message))
+        await self._commit(statements.upsert_message, session_id, message)
 
     async def save_turn(self, turn: TurnRecord, answer: Message) -> None:
         """Save a finished turn and its answer in one transaction; the session is no longer marked as being answered.
@@ -185,7 +186,7 @@ class Store:
         Raises as `save_message` does.
         """
         process_id = self._process_id
-        await self._commit(lambda db: statements.upsert_turn(db, turn, answer, process_id))
+        await self._commit(statements.upsert_turn, turn, answer, process_id)
 
     def put_sample(self, sample: Sample) -> None:
         """Queue a sample for the next batch; never waits. When the queue is full the oldest is dropped and counted."""
@@ -210,7 +211,7 @@ class Store:
         """Save the version of the native library, for the run cards of this process's turns."""
         process_id = self._process_id
         if process_id is not None:
-            await self._commit(lambda db: statements.describe_engine(db, process_id, llama_cpp_version))
+            await self._commit(statements.describe_engine, process_id, llama_cpp_version)
 
     # Maintenance
 
@@ -289,7 +290,7 @@ class Store:
         if not batch:
             return
         try:
-            await self._commit(lambda db: statements.insert_batch(db, batch))
+            await self._commit(statements.insert_batch, batch)
         except StoreError as error:
             self.batch_error = error
             if isinstance(error.__cause__, INVALID_ROW):
@@ -302,13 +303,15 @@ class Store:
         self._rows += len(batch)
 
     async def _update(self, session_id: int, column: str, value: str | int | None) -> None:
-        await self._commit(lambda db: statements.update_session(db, session_id, column, value))
+        await self._commit(statements.update_session, session_id, column, value)
 
-    async def _commit(self, write: Callable[[sqlite3.Connection], Result]) -> Result:
+    async def _commit(
+        self, write: Callable[Concatenate[sqlite3.Connection, Written], Result], *args: Written.args, **kwargs: Written.kwargs
+    ) -> Result:
         def commit(db: sqlite3.Connection) -> tuple[Result, int]:
             began = now_ns()
             with transaction(db):
-                result = write(db)
+                result = write(db, *args, **kwargs)
                 if self._process_id is not None:
                     statements.count_commit(db, self._process_id)
             return result, now_ns() - began

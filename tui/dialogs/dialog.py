@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from textual.binding import BindingType
 from textual.screen import ModalScreen
+from textual.widgets import Static
 
 from tui.actions.bindings import Keymap, bindings_for, keymap_of
 from tui.actions.registry import Scope
+from tui.text.hints import key_line
 
 Result = TypeVar("Result")
 
@@ -38,6 +41,8 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
             border-title-style: bold;
             border-subtitle-color: $muted;
         }
+        .whole { width: 100%; max-width: 100%; height: 100%; max-height: 100%; }
+        #hints { height: 1; dock: bottom; text-wrap: nowrap; }
         .question { padding: 1 2; }
         .detail { color: $foreground; margin-bottom: 1; }
         .buttons { height: auto; align-horizontal: right; }
@@ -80,6 +85,10 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         action = next((name for name in _ON_ENTER if hasattr(focused, f"action_{name}")), None)
         if focused is not None and action is not None:
             await focused.run_action(action)
+
+    def show_hints(self, hints: Sequence[tuple[str, str]], width: int) -> None:
+        """Show keys with their labels in the row `#hints`, as far as they fit into `width` cells."""
+        self.query_one("#hints", Static).update(key_line(hints, width))
 
     def action_close(self) -> None:
         """Dismiss without a result."""

@@ -17,6 +17,7 @@ from engine.doctor.finding import Finding, Severity
 from engine.doctor.machine import Machine
 from engine.doctor.registry import Report, examine
 from engine.text import drawable
+from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.dialog import Dialog
 
 STYLES: Final = {
@@ -57,7 +58,7 @@ class DoctorScreen(Dialog[None]):
         """The list, and the details below it."""
         with Vertical(classes="box") as box:
             box.border_title, box.border_subtitle = "Doctor: looking at this machine …", self.close_hint
-            yield OptionList()
+            yield ChoiceList()
             yield Static(Content("─" * 200), classes="rule")
             with VerticalScroll(classes="about", can_focus=False):
                 yield Static()

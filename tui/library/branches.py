@@ -24,7 +24,6 @@ from tui.actions.bindings import bindings_for
 from tui.actions.registry import Scope
 from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.dialog import Dialog
-from tui.text.hints import key_line
 from tui.text.session_rows import message_text
 from tui.text.wording import count, timing_line
 
@@ -52,7 +51,6 @@ messages that were folded.
     DEFAULT_CSS = """
     BranchesScreen {
         background: $background;
-        .box { width: 100%; max-width: 100%; height: 100%; max-height: 100%; }
         #places { height: 1fr; layout: vertical; }
         OptionList { height: 3fr; width: 1fr; scrollbar-gutter: stable; }
         #message { display: none; height: 2fr; border-top: solid $rule; scrollbar-size-vertical: 1; }
@@ -61,7 +59,6 @@ messages that were folded.
         &.-wide #places { layout: horizontal; }
         &.-wide OptionList { height: 100%; width: 1fr; }
         &.-wide #message { display: block; height: 100%; width: 1fr; border-top: none; border-left: solid $rule; }
-        #hints { height: 1; }
     }
     """
 
@@ -77,7 +74,7 @@ messages that were folded.
 
     def compose(self) -> ComposeResult:
         """Lay out branches, selected message and keys."""
-        with Vertical(classes="box") as frame:
+        with Vertical(classes="box whole") as frame:
             frame.border_title = "Branches"
             with Container(id="places"):
                 yield ChoiceList()
@@ -96,7 +93,7 @@ messages that were folded.
         self.set_class(not wide and event.size.height >= TALL_ROWS, "-tall")
         hints = [("Enter", "open this branch"), (self.keymap.fill("{older_version} {newer_version}"), "other versions")]
         hints.append((self.keymap.shown("close"), "back"))
-        self.query_one("#hints", Static).update(key_line(hints, event.size.width - 4))
+        self.show_hints(hints, event.size.width - 4)
 
     async def _load(self) -> None:
         try:

@@ -19,7 +19,6 @@ from tui.actions.registry import Scope
 from tui.dialogs.dialog import Dialog
 from tui.drawing.braille import Glyphs
 from tui.library.logged_charts import LoggedCharts
-from tui.text.hints import key_line
 from tui.text.turn_table import advice, difference_row, side_heading, side_layout
 
 HINTS = (("close", "close"), ("compare_charts", "charts"))
@@ -59,12 +58,10 @@ each other; the right side is hatched, and dotted where they are large.
     DEFAULT_CSS = """
     ComparisonScreen {
         background: $background;
-        .box { width: 100%; max-width: 100%; height: 100%; max-height: 100%; }
         #figures { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
         #figures Static { width: auto; text-wrap: nowrap; }
         LoggedCharts { display: none; height: 1fr; border-top: solid $rule; }
         &.-charts LoggedCharts { display: block; }
-        #hints { height: 1; dock: bottom; }
     }
     """
 
@@ -76,7 +73,7 @@ each other; the right side is hatched, and dotted where they are large.
 
     def compose(self) -> ComposeResult:
         """Lay out figures, charts and keys."""
-        with Vertical(classes="box") as frame:
+        with Vertical(classes="box whole") as frame:
             frame.border_title = "Side by side"
             with VerticalScroll(id="figures"):
                 yield Static()
@@ -92,7 +89,7 @@ each other; the right side is hatched, and dotted where they are large.
         """Lay out by the size of the screen."""
         self.set_class(event.size.height >= CHART_ROWS, "-charts")
         self.query_one("#figures Static", Static).update(self._figures(event.size.width - 5))
-        self.query_one("#hints", Static).update(key_line([(self.keymap.shown(name), word) for name, word in HINTS], event.size.width - 4))
+        self.show_hints([(self.keymap.shown(name), word) for name, word in HINTS], event.size.width - 4)
 
     def _figures(self, width: int) -> Content:
         layout = side_layout(width)

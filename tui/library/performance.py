@@ -35,7 +35,6 @@ from tui.drawing.braille import Glyphs
 from tui.library.logged_charts import LoggedCharts
 from tui.library.saved import Chosen
 from tui.library.sessions import SessionsScreen
-from tui.text.hints import key_line
 from tui.text.switch_text import made_with
 from tui.text.turn_table import Column, columns_for, heading, turn_row
 from tui.text.wording import count
@@ -66,7 +65,6 @@ shows the reason, and what took the time of the turn: reading weights, waiting f
     DEFAULT_CSS = """
     PerformanceScreen {
         background: $background;
-        .box { width: 100%; max-width: 100%; height: 100%; max-height: 100%; }
         .line { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
         #titles { color: $muted; }
         #remark { color: $warning; height: auto; max-height: 4; text-wrap: wrap; }
@@ -103,13 +101,13 @@ shows the reason, and what took the time of the turn: reading weights, waiting f
 
     def compose(self) -> ComposeResult:
         """Lay out table, remark on the selected turn, charts and keys."""
-        with Vertical(classes="box") as frame:
+        with Vertical(classes="box whole") as frame:
             frame.border_title = Content(f"Performance of {one_line(self._info.title) or 'untitled'}")
             yield Static(id="titles", classes="line", markup=False)
             yield ChoiceList()
             yield Static(id="remark", markup=False)
             yield LoggedCharts(self._glyphs)
-            yield Static(id="hints", classes="line")
+            yield Static(id="hints")
 
     def on_mount(self) -> None:
         """Read turns and charts."""
@@ -120,7 +118,7 @@ shows the reason, and what took the time of the turn: reading weights, waiting f
         self.set_class(event.size.height >= CHART_ROWS, "-charts")
         words = {"turn_charts": "charts", "compare_session": "other session", "compare_settings": "other settings", "export": "export"}
         hints = [(self.keymap.shown("close"), "close"), *((self._keymap.shown(action), word) for action, word in words.items())]
-        self.query_one("#hints", Static).update(key_line(hints, event.size.width - 4))
+        self.show_hints(hints, event.size.width - 4)
         self.call_after_refresh(self._fill)
 
     async def _load(self) -> None:

@@ -30,7 +30,6 @@ from tui.dialogs.confirm import AskText, Confirm
 from tui.dialogs.picker import Picker
 from tui.library.saved import Chosen, Entry, with_value
 from tui.text.cells import cut
-from tui.text.hints import key_line
 from tui.text.session_rows import SPANS, hit_row, preview, session_row
 from tui.text.wording import count, what_goes
 
@@ -130,7 +129,7 @@ scrolls with the arrows. Each filter key selects the next value, and all after t
                     yield Static("", classes="empty")
                 with VerticalScroll(id="preview"):
                     yield Static("")
-            yield Static(id="hints", classes="line")
+            yield Static(id="hints")
 
     def on_mount(self) -> None:
         """Start the workers that update list and preview."""
@@ -155,7 +154,7 @@ scrolls with the arrows. Each filter key selects the next value, and all after t
         wide = event.size.width >= WIDE_COLUMNS
         self.set_class(wide, "-wide")
         self.set_class(not wide and event.size.height >= TALL_ROWS, "-tall")
-        self.query_one("#hints", Static).update(key_line(self._hints(), event.size.width - 6))
+        self.show_hints(self._hints(), event.size.width - 6)
 
     def _hints(self) -> Sequence[tuple[str, str]]:
         words = {
