@@ -227,9 +227,11 @@ def test_changed_keys_work_and_clashes_are_told(terminal: Start, scripted: Path,
     config.parent.mkdir(parents=True)
     config.write_text('[keys]\nhelp = "f5"\ncopy_message = "ctrl+q"\nquit = []\nfly = "f7"\n')
     program = terminal(str(scripted), "--temp", "0", columns=160)
+    ready(program)
+    program.type("\x1bi")  # the list of notices
     screen = program.wait_for(lambda text: "fly" in text and "can't be left without a key" in text)
     assert "F5 is now Help" in screen
-    ready(program)
+    program.type("\x1b")
     program.type("\x1b[15~")
     program.wait_for("─ Help ─")
     program.type("\x1b")
