@@ -5,7 +5,7 @@ Events are made on the backend's own thread and passed to the request's callback
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -393,6 +393,12 @@ class Backend(Protocol):
         """
         future: Future[int] = Future()
         future.set_result(0)
+        return future
+
+    def count_tokens(self, texts: Sequence[str]) -> Future[tuple[int, ...] | None]:  # noqa: ARG002
+        """The number of tokens of each text, after the turns submitted before; None where that can't be counted."""
+        future: Future[tuple[int, ...] | None] = Future()
+        future.set_result(None)
         return future
 
     def set_stream_batch(self, tokens: int) -> None:  # noqa: ARG002

@@ -189,6 +189,11 @@ class FakeBackend:
         ]
         self.threads_now = ThreadsNow(counts[0], counts[1], reasons[0], reasons[1])
 
+    def count_tokens(self, texts: Sequence[str]) -> Future[tuple[int, ...] | None]:
+        future: Future[tuple[int, ...] | None] = Future()
+        future.set_result(tuple(len(text.encode()) for text in texts))
+        return future
+
     def set_stream_batch(self, tokens: int) -> None:
         self.stream_batch = tokens
 

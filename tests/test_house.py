@@ -229,7 +229,7 @@ def test_every_public_name_is_used() -> None:
 
 
 def test_the_declared_packages_are_the_imported_ones() -> None:
-    declared = {canonical(line) for line in project()["project"]["dependencies"]}
+    declared = {canonical(line) for line in [*project()["project"]["dependencies"], *extras()]}
     used = {short(name) for path, _, nodes in modules() if "training" not in path.parts for name in imports(nodes)} - {""}
     owners = packages_distributions()
     imported = {canonical(owners[name][0]) for name in used if not name.startswith(("engine", "tui"))}
@@ -241,7 +241,7 @@ def test_what_the_declared_packages_stand_on_is_held_still() -> None:
     held = {canonical(line) for line in lines}
     assert len(held) == len(lines)
     assert all("==" in line for line in lines)
-    direct = {canonical(line) for line in [*project()["project"]["dependencies"], *project()["dependency-groups"]["dev"]]}
+    direct = {canonical(line) for line in [*project()["project"]["dependencies"], *extras(), *project()["dependency-groups"]["dev"]]}
     assert not held & direct, "pinned in pyproject.toml already"
     needed, seen = set(direct), set[str]()
     while needed - seen:
@@ -250,6 +250,11 @@ def test_what_the_declared_packages_stand_on_is_held_still() -> None:
         wanted = (Requirement(text) for text in requires(name) or [])
         needed |= {canonical(one.name) for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})}
     assert seen - direct - held == set()
+
+
+def extras() -> list[str]:
+    """The packages that are installed only where they are asked for."""
+    return [line for lines in project()["project"]["optional-dependencies"].values() for line in lines]
 
 
 def project() -> dict[str, Any]:

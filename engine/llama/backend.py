@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -187,6 +187,10 @@ class LlamaBackend:
 
         self._ask(Measure(run, future))
         return future
+
+    def count_tokens(self, texts: Sequence[str]) -> Future[tuple[int, ...] | None]:
+        """The number of tokens of each text under the loaded model; None without one."""
+        return self.measure(lambda workbench: workbench.count_tokens(texts))
 
     def stop_measuring(self) -> None:
         """End the running job of `measure` soon, with Interrupted."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from engine.backend import Backend, Capabilities, EngineInfo, ThreadsNow
@@ -157,6 +157,13 @@ class Session:
     def continue_answer(self) -> int:
         """Continue the last answer where it was cut; the longer answer is a sibling of the cut one. Raises as `send` does."""
         return self.turns.ask(Conversation.continue_answer)
+
+    async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """The number of tokens of each text, once no turn is under way; None where the engine can't count them."""
+        try:
+            return await asyncio.wrap_future(self.slot.backend.count_tokens(texts))
+        except XchatError:
+            return None
 
     def stop(self) -> None:
         """Stop the answer under way and keep its text."""

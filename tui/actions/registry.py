@@ -70,7 +70,24 @@ ACTIONS: tuple[Action, ...] = (
         argument="FILE",
         needs_argument=True,
     ),
-    Action("complete", ("tab",), "Complete", "Complete a command, a setting, a preset, a model, a theme or a path", _TALK, Scope.PROMPT),
+    Action(
+        "attach_file",
+        (),
+        "Attach a file",
+        "Attach a file, a folder or a pattern such as src/**/*.py to the message: `@` and its path",
+        _TALK,
+        slash=("attach",),
+        argument="PATH",
+        needs_argument=True,
+    ),
+    Action(
+        "complete",
+        ("tab",),
+        "Complete",
+        "Complete a command, a setting, a preset, a model, a theme or a path, also after @",
+        _TALK,
+        Scope.PROMPT,
+    ),
     Action("history_back", ("up",), "Older message", "Bring back an older message, from the first line of the prompt", _TALK, Scope.PROMPT),
     Action(
         "history_forward", ("down",), "Newer message", "Go back to a newer message, from the last line of the prompt", _TALK, Scope.PROMPT
@@ -122,7 +139,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_down", ("pagedown",), "Page down", "Scroll the conversation down", _READ),
     Action("to_start", ("ctrl+home",), "Start", "Jump to the start of the conversation", _READ),
     Action("to_end", ("ctrl+end",), "End", "Jump to the end and follow the answer again", _READ),
-    Action("toggle_thinking", ("ctrl+t",), "Thinking", "Fold or unfold thinking", _READ, slash=("thinking",)),
+    Action(
+        "toggle_thinking", ("ctrl+t",), "Thinking", "Fold or unfold thinking, attached files and long pastes", _READ, slash=("thinking",)
+    ),
     Action("copy_message", ("ctrl+y",), "Copy", "Copy the last answer, or the selected message", _READ, slash=("copy",), footer=True),
     Action(
         "copy_code",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
+from engine.attachments.attach import mentioned
 from engine.errors import UsageError
 from engine.host.topology import read_topology
 from engine.paths import expanded
@@ -19,6 +21,8 @@ from tui.chat.context import ChatContext
 from tui.prompt.suggestions import Suggestion, Suggestions
 
 MOST_PATHS = 200
+TYPED_MENTION = re.compile(r'(?:^|\s)(@(?:"[^"\n]*|[^\s"]*))\Z')
+"""An `@` and what follows it up to the end."""
 
 
 class CompletingController:
@@ -43,6 +47,9 @@ class CompletingController:
     def suggest(self) -> None:
         """Show what fits to what is typed so far."""
         text = self._context.prompt.text
+        if (at := self._typed_mention()) is not None:
+            self._context.run_worker(self._suggest_files(at), group="complete", exclusive=True)
+            return
         name, space, rest = text.partition(" ")
         action = self._action(name)
         if "\n" in text or not text.startswith("/") or text.startswith("//"):
@@ -54,6 +61,18 @@ class CompletingController:
         else:
             self._suggestions.show(())
 
+    def _typed_mention(self) -> int | None:
+        """Where the `@` of the path that is being typed at the end of the prompt stands; None while none is."""
+        prompt = self._context.prompt
+        match = TYPED_MENTION.search(prompt.text) if prompt.cursor_at_end_of_text else None
+        return match.start(1) if match is not None else None
+
+    async def _suggest_files(self, at: int) -> None:
+        text = self._context.prompt.text
+        found = await asyncio.to_thread(_files, text[at:])
+        if self._context.prompt.text == text:
+            self._suggestions.show(found)
+
     async def complete(self) -> None:
         """Complete the word that is being typed as far as it is clear; what is selected in the list counts as clear."""
         prompt, before = self._context.prompt, self._context.prompt.text
@@ -61,7 +80,8 @@ class CompletingController:
         found = [chosen] if chosen is not None else await self._candidates(before)
         if not found or prompt.text != before:
             return
-        head, typed = _last_word(before)
+        at = self._typed_mention()
+        head, typed = _last_word(before) if at is None else (before[:at], before[at:])
         common = os.path.commonprefix([row.text.lower() for row in found])  # noqa: RUF071 - texts, of which few are paths
         if len(found) == 1:
             whole = found[0].text
@@ -73,6 +93,8 @@ class CompletingController:
             self._suggestions.show(found)
 
     async def _candidates(self, text: str) -> list[Suggestion]:
+        if (at := self._typed_mention()) is not None:
+            return await asyncio.to_thread(_files, text[at:])
         name, space, rest = text.partition(" ")
         if not space:
             return _commands(text)
@@ -82,7 +104,7 @@ class CompletingController:
         if action.id in self._quick:
             return _fitting(self._quick[action.id](rest), rest)
         found = _fitting(await self._slow[action.id](), rest) if action.id in self._slow else []
-        if action.id in {"read_file", "models"}:
+        if action.id in {"read_file", "attach_file", "models"}:
             found += await asyncio.to_thread(_paths, rest)
         return found
 
@@ -154,6 +176,15 @@ def _fitting(found: Iterable[Suggestion], rest: str) -> list[Suggestion]:
     typed = rest.rpartition(" ")[2].lower()
     begins = [row for row in found if row.text.lower().startswith(typed)]
     return begins if not (len(begins) == 1 and begins[0].text.lower() == typed) else []
+
+
+def _files(typed: str) -> list[Suggestion]:
+    """Files and folders after `@`; those with blanks in quotes, which a folder leaves open."""
+    found = []
+    for row in _paths(typed.removeprefix("@").removeprefix('"')):
+        whole = mentioned(row.text)
+        found.append(Suggestion(whole.removesuffix('"') if whole.endswith(f'{os.sep}"') else whole, whole))
+    return [] if len(found) == 1 and found[0].text == typed else found
 
 
 def _paths(typed: str) -> list[Suggestion]:

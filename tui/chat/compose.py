@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from engine.errors import UsageError
+from engine.attachments.attach import detached, mentions
+from engine.errors import UsageError, XchatError
 from engine.events import Event, ModelFailed, ModelReady, SessionOpened, TurnStarted
 from engine.messages import Role
 from tui.actions.registry import Action
@@ -25,8 +27,19 @@ _EDIT_TITLE = "Another version of an earlier message"
 class ComposeController:
     """Handles submitted text: a message, a new version of one, or a command."""
 
-    def __init__(self, context: ChatContext, *, model_expected: Callable[[], bool], waiting: str | None) -> None:
-        """`model_expected` returns whether the first model is still loading; `waiting` is a message sent before the screen was ready."""
+    def __init__(
+        self,
+        context: ChatContext,
+        *,
+        model_expected: Callable[[], bool],
+        waiting: str | None,
+        attach: Callable[[str], Awaitable[str]],
+    ) -> None:
+        """`model_expected` returns whether the first model is still loading; `waiting` is a message sent before the screen was ready.
+
+        `attach` returns a message with the files that it names; raises UsageError.
+        """
+        self._attach = attach
         self._context = context
         self._model_expected = model_expected
         self._waiting = waiting
@@ -53,17 +66,33 @@ class ComposeController:
         """Send a submitted text, or run the command that it is."""
         context = self._context
         if self.editing is not None:
-            self._send_edit(self.editing, text)
+            self._with_files(text, partial(self._send_edit, self.editing))
             return
         meant = parse(text)
         if isinstance(meant, Unknown):
             hint = meant.hint(context.reach("help"))
             context.report(UsageError(f"There is no command /{meant.name}", "", hint))
         elif isinstance(meant, Say):
-            self._send(meant.text)
+            self._with_files(meant.text, self._send)
         elif isinstance(meant, Do):
             context.prompt.sent()
             context.program.do(meant.action_id, meant.argument)
+
+    def _with_files(self, text: str, send: Callable[[str], None]) -> None:
+        """Send a message with the files that it names; one that names none at once."""
+
+        async def read_and_send() -> None:
+            try:
+                whole = await self._attach(text)
+            except XchatError as error:
+                self._context.report(error)
+            else:
+                send(whole)
+
+        if any(mentions(text)):
+            self._context.run_worker(read_and_send(), group="send", exclusive=True)
+        else:
+            send(text)
 
     def _send(self, text: str) -> None:
         context = self._context
@@ -77,13 +106,13 @@ class ComposeController:
     def _send_waiting(self) -> None:
         text, self._waiting = self._waiting, None
         if text is not None and not self._context.attempt(lambda: self._context.live().send(text)):
-            self._context.prompt.put(text)
+            self._context.prompt.put(detached(text))
 
     def return_waiting(self) -> None:
         """Put the queued message back into the prompt: no model was loaded."""
         text, self._waiting = self._waiting, None
         if text is not None and not self._context.prompt.text:
-            self._context.prompt.put(text)
+            self._context.prompt.put(detached(text))
 
     def _send_edit(self, message_id: int, text: str) -> None:
         if self._context.attempt(lambda: self._context.live().edit(message_id, text)):
@@ -131,7 +160,7 @@ class ComposeController:
             raise UsageError("There is no message to edit", "", "Send one first.")
         context.transcript.choose(None)
         self.editing = message.id
-        context.prompt.put(message.text)
+        context.prompt.put(detached(message.text))
         context.prompt.border_title = _EDIT_TITLE
         context.prompt.focus()
 

@@ -176,7 +176,7 @@ class ReadingController:
     def toggle_thinking(self) -> None:
         """Fold or unfold thinking."""
         unfolded = self._context.transcript.fold_thinking()
-        self._context.set_status(activity="thinking is shown" if unfolded else "thinking is folded")
+        self._context.set_status(activity="all is shown" if unfolded else "thinking and files are folded")
 
     async def copy_message(self) -> None:
         """Copy the selected text, else the selected message, else the last answer."""

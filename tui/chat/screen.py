@@ -20,6 +20,7 @@ from tui.actions.bindings import OF_THE_APP, Handler, bindings_for
 from tui.actions.footer import KeyBar
 from tui.actions.hints import Situation
 from tui.actions.registry import Action, Scope, action_names
+from tui.chat.attaching import AttachingController
 from tui.chat.completing import CompletingController
 from tui.chat.compose import ComposeController
 from tui.chat.context import ChatContext, Program
@@ -91,7 +92,10 @@ class ChatScreen(Screen[None]):
         self.library = LibraryController(context)
         self.lab = LabController(context)
         self.completing = CompletingController(context, self.suggestions)
-        self.composing = ComposeController(context, model_expected=lambda: self.models.first_expected, waiting=submitted)
+        self.attaching = AttachingController(context)
+        self.composing = ComposeController(
+            context, model_expected=lambda: self.models.first_expected, waiting=submitted, attach=self.attaching.whole
+        )
         self.drafting = DraftingController(context, editing=lambda: self.composing.editing is not None)
         self.welcome = WelcomeController(context, send=self.send, resume=self.library.resume)
         # Composing comes last: it sends a queued message and extends an answer after the others have shown the event.
@@ -114,6 +118,7 @@ class ChatScreen(Screen[None]):
             "system_prompt": compose.system_prompt,
             "change_setting": switching.change_setting,
             "read_file": compose.read_file,
+            "attach_file": self.attaching.attach_file,
             "open_editor": self.drafting.open_editor,
             "search_history": self.drafting.search_history,
             "select_previous": lambda: reading.select(-1),
@@ -274,6 +279,7 @@ class ChatScreen(Screen[None]):
     def _prompt_changed(self) -> None:
         self.completing.suggest()
         self.drafting.changed()
+        self.attaching.changed()
 
     @on(Prompt.CompletionRequested)
     def _completion_requested(self) -> None:

@@ -7,10 +7,12 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from engine.attachments.attach import attach
 from engine.backend import StopReason
 from engine.config import Config, load_config
 from engine.errors import EngineError, UsageError, XchatError
@@ -33,6 +35,7 @@ LOCK_WAIT_S = 30.0
 EXAMPLES = """\
 examples:
   xchat ask "What is a KV cache?"
+  xchat ask "Explain @main.py and @src/*.py"
   git log -5 | xchat ask "Summarise these commits" -n 200 --temp 0
   xchat ask "Say hello" --json | jq .timings.predicted_per_second
 """
@@ -43,7 +46,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "ask", help="answer one prompt on standard output", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("prompt", nargs="*", metavar="PROMPT", help="the prompt; piped standard input is appended to it")
+    parser.add_argument(
+        "prompt", nargs="*", metavar="PROMPT", help="the prompt, with files as @PATH; piped standard input is appended to it"
+    )
     parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, or `builtin`")
     parser.add_argument("--json", action="store_true", help="print one object: text, stop_reason, model, timings")
     parser.add_argument("--no-log", action="store_true", help="do not save this as a session")
@@ -65,13 +70,21 @@ def read_prompt(words: list[str]) -> str:
     Raises:
         UsageError: Both are missing.
     """
-    parts = [" ".join(words)] if words else []
+    parts = [attached(" ".join(words))] if words else []
     if not sys.stdin.isatty():
         parts.append(sys.stdin.buffer.read().decode("utf-8", "replace"))
     prompt = "\n\n".join(part for part in parts if part.strip())
     if not prompt:
         raise UsageError("There is no prompt", "", 'Use `xchat ask "…"`, or pipe text into it.')
     return prompt
+
+
+def attached(text: str) -> str:
+    """The text with the files that it names after `@`. Raises UsageError for a file that can't be attached."""
+    found = attach(text, Path.cwd())
+    if found.left_out:
+        raise UsageError("A file can't be attached", found.left_out[0], "Take it out of the prompt, or name others.")
+    return found.whole
 
 
 async def answer(options: argparse.Namespace, prompt: str) -> int:

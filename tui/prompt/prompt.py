@@ -48,6 +48,9 @@ session, also when xchat ends.
 Shift+Tab goes to the instrument panel, whose keys are then shown in the last line, and Tab to the conversation; {stop} comes back.
 {toggle_panel} shows and hides the panel.
 
+`@` and a path attach a file, a folder or a pattern such as `@src/**/*.py` (in quotes where it has blanks). Files that `.gitignore` leaves
+out of a folder are left out. The frame of the prompt shows their tokens while you type.
+
 A line that begins with `/` is a command, such as `/theme light`: the commands that fit are listed above, {history_back} and
 {history_forward} select one, {complete} completes it and its argument. Begin with `//` to send a slash.
 """
@@ -206,8 +209,8 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
         self.action_send()
 
     def action_complete(self) -> None:
-        """Complete a command; in any other text move the focus to the next widget."""
-        if self.text.startswith("/") and self.document.line_count == 1:
+        """Complete a command or the path after `@`; in any other text move the focus to the next widget."""
+        if (self.text.startswith("/") and self.document.line_count == 1) or self._suggesting is not None:
             self.post_message(self.CompletionRequested())
         else:
             self.screen.focus_next()

@@ -28,6 +28,8 @@ class Kind(Enum):
     ASSISTANT_LABEL = auto()
     SYSTEM_LABEL = auto()
     USER_TEXT = auto()
+    USER_FOLD = auto()
+    """A file or a long text of the user, folded to a line."""
     PLAIN = auto()
     MARKDOWN = auto()
     THOUGHT_HEAD = auto()
@@ -86,6 +88,7 @@ _STYLES = {
     Kind.ASSISTANT_LABEL: "label_assistant",
     Kind.SYSTEM_LABEL: "label_system",
     Kind.USER_TEXT: "user_text",
+    Kind.USER_FOLD: "user_text",
     Kind.THOUGHT_HEAD: "thinking",
     Kind.THOUGHT: "thinking",
     Kind.NOTE: "faint",
@@ -97,7 +100,7 @@ _STYLES = {
 def _compose(block: Block, width: int, look: Look) -> list[Strip]:
     room = max(NARROWEST, min(WIDEST, width - GUTTER - 1))
     rows = _rows(block, room, look)
-    of_user = block.kind in {Kind.USER_LABEL, Kind.USER_TEXT}
+    of_user = block.kind in {Kind.USER_LABEL, Kind.USER_TEXT, Kind.USER_FOLD}
     fill = look.base + Style(bgcolor=look.user_text.bgcolor) if of_user else look.base
     gutter = Segment("▎ ", look.label_user) if of_user else Segment(" " * GUTTER)
     blank = Strip.blank(width, look.base)

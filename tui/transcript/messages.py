@@ -68,9 +68,24 @@ class Entry:
             return
         self.opened = True
         kind = self.body[0].kind
+        if kind is Kind.USER_TEXT:
+            self._open_parts()
+            return
         pieces = split_markdown(self.text) if kind is Kind.MARKDOWN else split_plain(self.text)
         self.body = [Block(kind, piece.source, gap=int(piece.closed)) for piece in pieces]
         self.thought = [Block(Kind.THOUGHT, piece.source, gap=int(piece.closed)) for piece in split_plain(self.thinking.strip())]
+
+    def _open_parts(self) -> None:
+        """Split a message of the user: files and long texts are folded to a line each."""
+        from tui.transcript.pieces import split_plain, split_user
+
+        self.body = []
+        for part in split_user(self.text):
+            if part.folded:
+                head = f"{'▾' if self.unfolded else '▸'} {part.title}"
+                self.body.append(Block(Kind.USER_FOLD, head, gap=0 if self.unfolded else 1))
+            if not part.folded or self.unfolded:
+                self.body += [Block(Kind.USER_TEXT, piece.source, gap=int(piece.closed)) for piece in split_plain(part.source)]
 
     def grow(self, text: str, thinking: str, *, in_thinking: bool) -> None:
         """Append text to a live answer; only the last piece changes."""
@@ -105,8 +120,10 @@ class Entry:
         self.open()
 
     def fold(self, *, unfolded: bool) -> None:
-        """Show or hide the thinking."""
+        """Show or hide thinking, files and long texts of the user."""
         self.unfolded = unfolded
+        if self.role is Role.USER and self.opened:
+            self._open_parts()
         self._head_thinking(under_way=self.live and not self.text)
 
     def _head_thinking(self, *, under_way: bool = False) -> None:

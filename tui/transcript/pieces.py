@@ -20,6 +20,12 @@ WHOLE_FENCE_LINES = 200
 LIST_LINES = 24
 _NUMBER = re.compile(r"( *)(\d{1,9})(?=[.)])")
 PLAIN_LINES = 50
+LONG_LINES = 60
+"""Lines of a user's text up to which all of it is shown."""
+FIRST_LINES = 20
+"""Lines shown of a longer one."""
+_FILE = re.compile(r"^(?P<fence>`{3,})\S+ (?P<name>[^\n`]+)\n(?P<body>(?:.*?\n)?)(?P=fence)$", re.MULTILINE | re.DOTALL)
+"""A file as `engine.attachments` sends it: a fence with a language and a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,43 @@ class Piece:
     source: str
     closed: bool = True
     """The block ends with this piece and a blank line follows; otherwise the next piece continues it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a message of the user."""
+
+    source: str
+    title: str = ""
+    """What stands in its place while it is folded: `main.py, 120 lines`; empty where it is not."""
+
+    @property
+    def folded(self) -> bool:
+        """Whether it is a file or a long text."""
+        return bool(self.title)
+
+
+def split_user(text: str) -> list[Part]:
+    """Split a message of the user into its words, its files and what is too long to read over."""
+    parts, at = [], 0
+    for match in _FILE.finditer(text):
+        if words := text[at : match.start()].strip("\n"):
+            parts += _shortened(words)
+        count = match["body"].count("\n")
+        parts.append(Part(match[0].strip("\n"), f"{match['name']}, {count:,} {'line' if count == 1 else 'lines'}"))
+        at = match.end()
+    if words := text[at:].strip("\n") if at else text:
+        parts += _shortened(words)
+    return parts or [Part(text)]
+
+
+def _shortened(words: str) -> list[Part]:
+    """A long text as its first lines and the folded rest."""
+    lines = words.split("\n")
+    if len(lines) <= LONG_LINES:
+        return [Part(words)]
+    rest = lines[FIRST_LINES:]
+    return [Part("\n".join(lines[:FIRST_LINES])), Part("\n".join(rest), f"{len(rest):,} more lines")]
 
 
 @cache

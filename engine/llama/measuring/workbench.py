@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -68,6 +68,14 @@ class Workbench:
         running = self._running
         if running is not None:
             running.request_abort()
+
+    def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """The number of tokens of each text under the model of the conversation; None without one.
+
+        Raises EngineError for a text that can't be tokenized.
+        """
+        loaded = self._loaded()
+        return tuple(len(loaded.model.vocabulary.tokenize(text, parse_special=False)) for text in texts) if loaded is not None else None
 
     def begin(self) -> None:
         """Forget an earlier `cancel`; called before each job."""

@@ -1,0 +1,105 @@
+"""Find the files that a path, a folder or a pattern means; `.gitignore` is respected in folders and patterns. All of it blocks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from engine.paths import expanded
+
+MOST_FILES = 200
+"""Files of one message."""
+MOST_ENTRIES = 50_000
+"""Names that are looked at in folders; a larger tree is not searched to its end."""
+_WILD = "*?["
+
+
+@dataclass(slots=True)
+class Found:
+    """Files, and what was left out."""
+
+    files: list[Path] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """A sentence for each."""
+
+
+def find(named: str, base: Path) -> Found | None:
+    """The files that `named` means, a relative one from `base`; None where there is nothing of that name.
+
+    A file that is named itself is taken whether it is ignored or not; whether it can be read is for `read`.
+    """
+    path = base / expanded(named)
+    if any(sign in named for sign in _WILD) and not path.exists():
+        fixed = next(place for place, part in enumerate(path.parts) if any(sign in part for sign in _WILD))
+        root, pattern = Path(*path.parts[:fixed]), "/" + "/".join(path.parts[fixed:])
+        found = _walk(root, GitIgnoreSpec.from_lines([pattern])) if root.is_dir() else Found()
+        return found if found.files or found.left_out else None
+    if path.is_dir() and not path.is_symlink():
+        return _walk(path, None)
+    return Found([path]) if os.path.lexists(path) else None
+
+
+def _walk(root: Path, wanted: GitIgnoreSpec | None) -> Found:
+    """The files below a folder in the order of their names, without hidden and ignored ones, links and special files."""
+    found, ignored = Found(), _Ignored(root)
+    entries = 0
+    for folder, folders, names in os.walk(root):
+        here = Path(folder)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not ignored.has(here / name, folder=True))
+        entries += len(folders) + len(names)
+        if entries > MOST_ENTRIES:
+            found.left_out.append(f"{root} has over {MOST_ENTRIES:,} entries: not all were looked at")
+            break
+        for path in (here / name for name in sorted(names) if not name.startswith(".")):
+            if (wanted is not None and not wanted.match_file(path.relative_to(root).as_posix())) or ignored.has(path):
+                continue
+            if len(found.files) == MOST_FILES:
+                found.left_out.append(f"{root} has over {MOST_FILES} files: the others are left out")
+                return found
+            if path.is_file() and not path.is_symlink():
+                found.files.append(path)
+    return found
+
+
+class _Ignored:
+    """What the `.gitignore` files of a repository leave out, those above the folder included."""
+
+    def __init__(self, folder: Path) -> None:
+        folder = folder.absolute()
+        self._top = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), folder)
+        self._specs: dict[Path, GitIgnoreSpec] = {}
+
+    def has(self, path: Path, *, folder: bool = False) -> bool:
+        """Whether a path is ignored; the nearest file that says something about it decides."""
+        path = path.absolute()
+        for parent in self._parents(path):
+            name = path.relative_to(parent).as_posix() + ("/" if folder else "")
+            decided = self._spec(parent).check_file(name).include
+            if decided is not None:
+                return decided
+        return False
+
+    def _parents(self, path: Path) -> Iterator[Path]:
+        for parent in path.parents:
+            yield parent
+            if parent == self._top:
+                return
+
+    def _spec(self, folder: Path) -> GitIgnoreSpec:
+        if folder not in self._specs:
+            self._specs[folder] = GitIgnoreSpec.from_lines(_lines(folder / ".gitignore"))
+        return self._specs[folder]
+
+
+def _lines(path: Path) -> Sequence[str]:
+    try:
+        if not path.is_file():
+            return ()
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 20).splitlines()
+    except OSError:
+        return ()
