@@ -107,6 +107,16 @@ ACTIONS: tuple[Action, ...] = (
         slash=("editor",),
     ),
     Action("search_history", ("alt+h",), "History", "Search the messages that you sent", _TALK, slash=("history",)),
+    Action(
+        "prompt_library",
+        ("alt+u",),
+        "Prompts",
+        "Use a persona (system prompt) or a snippet from your library",
+        _TALK,
+        slash=("prompts", "persona"),
+        argument="NAME",
+        with_argument="Use this persona or snippet",
+    ),
     Action("select_previous", ("ctrl+up",), "Message up", "Select the message above", _READ),
     Action("select_next", ("ctrl+down",), "Message down", "Select the message below", _READ),
     Action(

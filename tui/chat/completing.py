@@ -14,6 +14,7 @@ from engine.host.topology import read_topology
 from engine.paths import expanded
 from engine.presets.preset import SAMPLING, SETTINGS, value_of
 from engine.presets.settings import allowed, choices, key_named, shown
+from engine.prompts.library import load
 from tui.actions.action import Action
 from tui.actions.registry import BY_SLASH
 from tui.actions.slash import commands
@@ -42,6 +43,7 @@ class CompletingController:
             "presets": self._presets,
             "use_quant": self._quants,
             "models": self._models,
+            "prompt_library": self._prompts,
         }
 
     def suggest(self) -> None:
@@ -144,6 +146,10 @@ class CompletingController:
     async def _presets(self) -> Iterable[Suggestion]:
         offers, _ = await self._context.live().switching.offers()
         return [Suggestion(offer.preset.name, offer.preset.name, offer.problem or offer.preset.description) for offer in offers]
+
+    async def _prompts(self) -> Iterable[Suggestion]:
+        found = await asyncio.to_thread(load)
+        return [Suggestion(prompt.name, prompt.name, prompt.about) for prompt in found.prompts]
 
     async def _quants(self) -> Iterable[Suggestion]:
         session = self._context.live()

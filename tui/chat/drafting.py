@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from textual.timer import Timer
@@ -10,6 +11,7 @@ from engine.drafts import drafts_path
 from engine.errors import UsageError
 from engine.events import Event, SessionOpened, TurnFinished
 from engine.paths import state_dir
+from engine.prompts.library import Prompt, filled, load, prompts_dir, variables
 from engine.text import one_line
 from tui.chat.context import ChatContext
 from tui.prompt.drafts import Drafts
@@ -77,6 +79,50 @@ class DraftingController:
         self.keep()
         context.prompt.put(as_input(await edit_text(app.suspend, context.prompt.whole, state_dir())))
         context.prompt.focus()
+
+    async def library(self, name: str) -> None:
+        """Use a prompt of the library by its name, or pick one: a persona becomes the system prompt, a snippet the message."""
+        from tui.dialogs.picker import PickOne
+
+        context = self._context
+        found = await asyncio.to_thread(load)
+        for problem in found.problems:
+            context.report(problem)
+        if name:
+            self._use(found.get(name))
+            return
+        rows = [(prompt, f"{prompt.kind:<8} {prompt.name:<14} {one_line(prompt.about)}") for prompt in found.prompts]
+
+        def take(chosen: Prompt | None) -> None:
+            if chosen is not None:
+                self._use(chosen)
+
+        context.open(PickOne("Prompts", rows, subtitle=f"Your own: {prompts_dir()}"), take)
+
+    def _use(self, prompt: Prompt) -> None:
+        context = self._context
+        if prompt.kind == "persona":
+            context.live().switching.change({"system": prompt.text})
+            context.notify(f"Persona {prompt.name}", "Applies from the next message.")
+        else:
+            context.run_worker(self._fill(prompt), group="snippet", exclusive=True)
+
+    async def _fill(self, snippet: Prompt) -> None:
+        """Ask for the variables of a snippet and put it into the prompt; what was typed there is the first that has no default."""
+        from tui.dialogs.confirm import AskText
+
+        prompt, values = self._context.prompt, dict[str, str]()
+        typed = prompt.whole.strip()
+        for variable, default in variables(snippet.text).items():
+            if typed and not default:
+                values[variable], typed = typed, ""
+                continue
+            value = await self._context.screen.app.push_screen_wait(AskText(f"{snippet.name}: {variable}", default.strip()))
+            if value is None:
+                return
+            values[variable] = value
+        prompt.put(as_input(filled(snippet.text, values)))
+        prompt.focus()
 
     def search_history(self) -> None:
         """Pick one of the messages that were sent, and put it into the prompt."""

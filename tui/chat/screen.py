@@ -120,6 +120,7 @@ class ChatScreen(Screen[None]):
             "read_file": compose.read_file,
             "attach_file": self.attaching.attach_file,
             "open_editor": self.drafting.open_editor,
+            "prompt_library": self.drafting.library,
             "search_history": self.drafting.search_history,
             "select_previous": lambda: reading.select(-1),
             "select_next": lambda: reading.select(1),

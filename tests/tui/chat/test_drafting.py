@@ -77,3 +77,20 @@ def test_a_deleted_session_takes_its_draft_along_and_a_damaged_file_is_only_forg
     path.write_text('{"1": [')
     write_drafts(path, {str(number): "x" for number in range(2 * KEPT)})
     assert list(read_drafts(path)) == [str(number) for number in range(KEPT, 2 * KEPT)]
+
+
+async def test_a_persona_becomes_the_system_prompt_and_a_snippet_asks_for_its_variables() -> None:
+    async with program(size=(80, 24)) as run:
+        await run.pilot.press("alt+u", *"teacher")
+        await run.until("persona  teacher")
+        await run.pilot.press("enter")
+        await wait_until(run.pilot, lambda: "patient teacher" in (run.session.preset.system or ""), "the persona is used")
+        await run.pilot.press("alt+u", *"snippet explain")
+        await run.until("snippet  explain")
+        await run.pilot.press("enter")
+        await run.until("explain: what")
+        await run.pilot.press(*"KV caches", "enter")
+        await run.until("explain: whom")
+        await run.pilot.press("enter")
+        wanted = "Explain KV caches to a beginner, with one example."
+        await wait_until(run.pilot, lambda: run.chat.prompt.text == wanted, run.chat.prompt.text)
