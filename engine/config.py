@@ -56,6 +56,14 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ] = None
 
 
+class NotifyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[notify]`: how the end of a long answer is announced while the terminal is not looked at."""
+
+    bell: Annotated[bool, msgspec.Meta(description="Ring the terminal's bell")] = True
+    desktop: Annotated[bool, msgspec.Meta(description="Ask the terminal for a desktop notification (OSC 9 and OSC 777)")] = True
+    title: Annotated[bool, msgspec.Meta(description="Show model and progress in the terminal's title")] = True
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `config.toml`."""
 
@@ -79,6 +87,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     database: DatabaseConfig = DatabaseConfig()
     models: ModelsConfig = ModelsConfig()
     metrics: MetricsConfig = MetricsConfig()
+    notify: NotifyConfig = NotifyConfig()
     retention: RetentionConfig = RetentionConfig()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from engine.config import NotifyConfig
 from engine.paths import log_path
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class AppOptions:
     """Send few bytes: slower flushes, jump scrolling, no animation."""
     keys: Mapping[str, Sequence[str] | str] = field(default_factory=dict)
     """The config's `[keys]` table: action to key or keys."""
+    notify: NotifyConfig = field(default_factory=NotifyConfig)
+    """How the end of a long answer is announced."""
     notices: tuple[Notice, ...] = ()
     """Notices to show once the screen is ready."""
     known_models: Callable[[], Sequence[KnownModel]] = tuple

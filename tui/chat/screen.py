@@ -39,6 +39,7 @@ from tui.chat.switching import SwitchingController
 from tui.chat.welcome import WelcomeController
 from tui.prompt.prompt import Prompt
 from tui.prompt.suggestions import Suggestions
+from tui.terminal.attention import Attention
 from tui.text import wording
 from tui.transcript.transcript import Transcript
 
@@ -97,11 +98,12 @@ class ChatScreen(Screen[None]):
             context, model_expected=lambda: self.models.first_expected, waiting=submitted, attach=self.attaching.whole
         )
         self.drafting = DraftingController(context, editing=lambda: self.composing.editing is not None)
+        self.attention = Attention(program.options.notify, write=self._write, looked_at=lambda: self.app.app_focus)
         self.welcome = WelcomeController(context, send=self.send, resume=self.library.resume)
         # Composing comes last: it sends a queued message and extends an answer after the others have shown the event.
         self._listeners = (
             *(self.panel, self.profiling, self.reading, self.models, self.switching, self.library),
-            *(self.drafting, self.welcome, self.composing),
+            *(self.drafting, self.attention, self.welcome, self.composing),
         )
         self.actions = self._actions()
 
@@ -191,6 +193,7 @@ class ChatScreen(Screen[None]):
     async def on_unmount(self) -> None:
         """Keep the draft, end the capture and the measurement."""
         self.lab.stop()
+        self.attention.close()
         self.drafting.close()
         await self.profiling.close()
 
@@ -239,6 +242,12 @@ class ChatScreen(Screen[None]):
         self._program.dismiss_notice()
         if not self.profiling.cancel() and not self.reading.leave_selection():
             self.composing.stop()
+
+    def _write(self, data: str) -> None:
+        """Write an escape sequence to the terminal; there is none in tests."""
+        driver = self.app._driver
+        if driver is not None:
+            driver.write(data)
 
     def _place_notices(self) -> None:
         """Keep notices in their row above the prompt, whatever its height."""

@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         mouse=config.mouse and not options.no_mouse,
         low_bandwidth=low_bandwidth,
         keys=config.keys,
+        notify=config.notify,
         prometheus_port=config.metrics.prometheus_port,
         restart=restart_command(),
     )

@@ -1,4 +1,4 @@
 """The terminal: driver, frame difference, pastes, round trip, link, clipboard.
 
-May import engine.errors, engine.host, engine.metrics, rich, textual.
+May import engine.clock, engine.config, engine.errors, engine.events, engine.host, engine.metrics, engine.text, rich, textual.
 """
