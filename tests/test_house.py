@@ -81,7 +81,7 @@ def survives(key: str) -> bool:
     """Whether a legacy terminal, tmux 3.3a and screen deliver this key as itself."""
     if key in {"ctrl+a", "ctrl+b", "ctrl+s", "ctrl+i", "ctrl+m", "ctrl+h", "f11", "alt+b", "alt+f"}:
         return False
-    return not re.search(r"(ctrl|alt)\+\d|(ctrl|shift|alt)\+enter|shift\+f\d|ctrl\+tab", key)
+    return not re.search(r"(ctrl|alt)\+\d|(ctrl|shift|alt)\+enter|alt\+(slash|\w+_\w+)|shift\+f\d|ctrl\+tab", key)
 
 
 def test_the_documents_have_the_keys_of_the_registry() -> None:

@@ -99,7 +99,7 @@ class Action:
 
 
 _NAMES = {"escape": "Esc", "pageup": "PgUp", "pagedown": "PgDn", "enter": "Enter"}
-_SIGNS = {"question_mark": "?", "slash": "/", "minus": "-", "underscore": "_", "left_square_bracket": "["}
+_SIGNS = {"question_mark": "?", "slash": "/", "minus": "-", "underscore": "_", "circumflex_accent": "^", "left_square_bracket": "["}
 
 
 def display_key(key: str) -> str:

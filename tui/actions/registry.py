@@ -93,7 +93,7 @@ ACTIONS: tuple[Action, ...] = (
         "history_forward", ("down",), "Newer message", "Go back to a newer message, from the last line of the prompt", _TALK, Scope.PROMPT
     ),
     Action("undo", ("ctrl+underscore", "ctrl+slash"), "Undo", "Undo the last change of the prompt", _TALK, Scope.PROMPT),
-    Action("redo", ("alt+slash",), "Redo", "Redo the change that was undone", _TALK, Scope.PROMPT),
+    Action("redo", ("alt+n", "ctrl+circumflex_accent"), "Redo", "Redo the change that was undone", _TALK, Scope.PROMPT),
     Action("word_left", ("alt+b", "ctrl+left"), "Word left", "Go a word to the left", _TALK, Scope.PROMPT, call="cursor_word_left"),
     Action("word_right", ("alt+f", "ctrl+right"), "Word right", "Go a word to the right", _TALK, Scope.PROMPT, call="cursor_word_right"),
     Action("delete_word", ("alt+d",), "Delete word", "Delete the word to the right", _TALK, Scope.PROMPT, call="delete_word_right"),

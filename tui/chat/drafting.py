@@ -43,10 +43,11 @@ class DraftingController:
         """Handle an event of the session: each has its own draft."""
         session = self._context.live()
         if isinstance(event, SessionOpened):
-            self.keep()
+            if self._timer is not None:
+                self.keep()
             self._context.prompt.start(self._drafts.open(session.session_id))
         elif isinstance(event, TurnFinished):
-            self._drafts.belongs_to(session.session_id)
+            self._drafts.numbered(session.session_id)
 
     def changed(self) -> None:
         """Write the draft after a moment."""

@@ -16,12 +16,16 @@ class Drafts:
         """`path` is the file; with None drafts are kept in memory only."""
         self._path = path
         self._thread = ThreadPoolExecutor(1, "drafts")
-        self._read: Future[dict[str, str]] = self._thread.submit(lambda: read_drafts(path) if path is not None else {})
+        self._read: Future[dict[str, str]] = self._thread.submit(read_drafts, path) if path is not None else self._thread.submit(dict)
         self._session = NEW
 
-    def belongs_to(self, session_id: int | None) -> None:
-        """The session that is open has this number now: its draft follows."""
-        self._session = NEW if session_id is None else str(session_id)
+    def numbered(self, session_id: int | None) -> None:
+        """The session that is open has a number now: its draft follows."""
+        if self._session == NEW and session_id is not None:
+            text = self._read.result().get(NEW, "")
+            self.keep("")
+            self._session = str(session_id)
+            self.keep(text)
 
     def keep(self, text: str) -> None:
         """Keep the draft of the open session, and write it."""
@@ -34,13 +38,11 @@ class Drafts:
             self._thread.submit(_write, path, change)
 
     def open(self, session_id: int | None) -> str:
-        """Go to another session; return its draft."""
-        self.belongs_to(session_id)
+        """Go to another session; return its draft, as it is in the file by now: that of a deleted session is gone."""
+        if self._path is not None:
+            self._read = self._thread.submit(read_drafts, self._path)
+        self._session = NEW if session_id is None else str(session_id)
         return self._read.result().get(self._session, "")
-
-    def forget(self, session_id: int) -> None:
-        """Drop the draft of a deleted session; the file has lost it already."""
-        self._read.result().pop(str(session_id), None)
 
     def close(self) -> None:
         """Wait until the file is written."""

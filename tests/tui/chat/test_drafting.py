@@ -16,7 +16,12 @@ from tests.tui.program import program
 async def test_each_session_has_its_draft_also_after_a_restart(tmp_path: Path) -> None:
     database = tmp_path / "xchat.db"
     async with program(database=database) as run:
+        run.backend.gated = True
         await run.send("First question")
+        run.chat.prompt.put("typed while it answers")
+        run.chat.drafting.keep()
+        run.backend.gated = False
+        run.backend.release(100)
         await run.answered()
         await wait_until(run.pilot, lambda: run.session.session_id == 1, "the session has a number")
         run.chat.prompt.put("draft of the first")

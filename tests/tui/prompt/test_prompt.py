@@ -193,7 +193,7 @@ async def test_words_are_jumped_over_and_deleted_as_in_a_shell_and_changes_are_u
             await pilot.press("ctrl+underscore")
         assert app.prompt.text == ""
         for _ in range(9):
-            await pilot.press("alt+slash")
+            await pilot.press("alt+n")
         assert app.prompt.text == "one "
 
 
