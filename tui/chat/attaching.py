@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from textual.content import Content
 from textual.timer import Timer
 
 from engine.attachments.attach import Attached, attach, largest, mentioned, mentions
 from engine.errors import UsageError
+from engine.text import drawable
 from tui.chat.context import ChatContext
 
 LOOK_S = 0.4
@@ -23,6 +25,8 @@ class AttachingController:
     def __init__(self, context: ChatContext) -> None:
         self._context = context
         self._timer: Timer | None = None
+        self._named: tuple[str, ...] = ()
+        """The paths that were looked at."""
 
     def changed(self) -> None:
         """Look at the files of the prompt after a moment."""
@@ -30,20 +34,26 @@ class AttachingController:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
-        if any(mentions(prompt.text)):
+        named = tuple(mentions(prompt.text)) if "@" in prompt.text else ()
+        if named == self._named:
+            return
+        if named:
             self._timer = self._context.screen.set_timer(LOOK_S, self._look)
-        elif prompt.border_subtitle:
+        else:
+            self._named = ()
             prompt.border_subtitle = ""
 
     def _look(self) -> None:
+        self._named = tuple(mentions(self._context.prompt.text))
         self._context.run_worker(self._show(self._context.prompt.whole), group="attach", exclusive=True)
 
     async def _show(self, text: str) -> None:
+        if self._context.session is None:
+            return
         attached = await asyncio.to_thread(attach, text, Path.cwd())
         words = []
         if attached.files:
-            counted = await self._count(attached)
-            about, counts = counted
+            about, counts = await self._count(attached)
             room = self._room
             of = f" of {room:,}" if room is not None else ""
             fits = "" if room is None or sum(counts) <= room else ": too many"
@@ -51,8 +61,8 @@ class AttachingController:
             words.append(f"{files}: {about}{sum(counts):,} tokens{of}{fits}")
         if attached.left_out:
             words.append(f"{len(attached.left_out)} left out")
-        if self._context.prompt.whole == text:
-            self._context.prompt.border_subtitle = ", ".join(words).replace("[", r"\[")
+        if tuple(mentions(self._context.prompt.text)) == self._named:
+            self._context.prompt.border_subtitle = Content(drawable(", ".join(words)))
 
     @property
     def _room(self) -> int | None:

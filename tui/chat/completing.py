@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -22,8 +21,6 @@ from tui.chat.context import ChatContext
 from tui.prompt.suggestions import Suggestion, Suggestions
 
 MOST_PATHS = 200
-TYPED_MENTION = re.compile(r'(?:^|\s)(@(?:"[^"\n]*|[^\s"]*))\Z')
-"""An `@` and what follows it up to the end."""
 
 
 class CompletingController:
@@ -49,7 +46,7 @@ class CompletingController:
     def suggest(self) -> None:
         """Show what fits to what is typed so far."""
         text = self._context.prompt.text
-        if (at := self._typed_mention()) is not None:
+        if (at := self._context.prompt.typed_mention) is not None:
             self._context.run_worker(self._suggest_files(at), group="complete", exclusive=True)
             return
         name, space, rest = text.partition(" ")
@@ -62,12 +59,6 @@ class CompletingController:
             self._suggestions.show(_fitting(self._quick[action.id](rest), rest))
         else:
             self._suggestions.show(())
-
-    def _typed_mention(self) -> int | None:
-        """Where the `@` of the path that is being typed at the end of the prompt stands; None while none is."""
-        prompt = self._context.prompt
-        match = TYPED_MENTION.search(prompt.text) if prompt.cursor_at_end_of_text else None
-        return match.start(1) if match is not None else None
 
     async def _suggest_files(self, at: int) -> None:
         text = self._context.prompt.text
@@ -82,7 +73,7 @@ class CompletingController:
         found = [chosen] if chosen is not None else await self._candidates(before)
         if not found or prompt.text != before:
             return
-        at = self._typed_mention()
+        at = self._context.prompt.typed_mention
         head, typed = _last_word(before) if at is None else (before[:at], before[at:])
         common = os.path.commonprefix([row.text.lower() for row in found])  # noqa: RUF071 - texts, of which few are paths
         if len(found) == 1:
@@ -95,7 +86,7 @@ class CompletingController:
             self._suggestions.show(found)
 
     async def _candidates(self, text: str) -> list[Suggestion]:
-        if (at := self._typed_mention()) is not None:
+        if (at := self._context.prompt.typed_mention) is not None:
             return await asyncio.to_thread(_files, text[at:])
         name, space, rest = text.partition(" ")
         if not space:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -22,6 +23,10 @@ from tui.terminal.driver import Burst
 
 LONGEST_LINE = 10_000
 """Longest line that is edited, in characters; longer ones are shown as a placeholder, since wrapping them per key is slow."""
+
+
+_TYPED_MENTION = re.compile(r'(?:^|\s)(@(?:"[^"]*|[^\s"]*))\Z')
+"""An `@` that begins a word, and the path after it up to the end."""
 
 
 def as_input(text: str) -> str:
@@ -135,6 +140,15 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
         self.load_text(self._folded(text))
         self.move_cursor(self.document.end)
 
+    @property
+    def typed_mention(self) -> int | None:
+        """Where the `@` of the path that is being typed at the end of the text stands; None while none is."""
+        if not self.cursor_at_end_of_text:
+            return None
+        line = self.document.get_line(self.document.line_count - 1)
+        match = _TYPED_MENTION.search(line)
+        return len(self.text) - len(line) + match.start(1) if match is not None else None
+
     def sent_before(self) -> list[str]:
         """What was sent, newest first; waits until the history is read."""
         return self._history.newest_first()
@@ -210,7 +224,7 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
 
     def action_complete(self) -> None:
         """Complete a command or the path after `@`; in any other text move the focus to the next widget."""
-        if (self.text.startswith("/") and self.document.line_count == 1) or self._suggesting is not None:
+        if (self.text.startswith("/") and self.document.line_count == 1) or self.typed_mention is not None:
             self.post_message(self.CompletionRequested())
         else:
             self.screen.focus_next()

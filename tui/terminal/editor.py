@@ -49,7 +49,7 @@ async def edit_text(suspend: Callable[[], AbstractContextManager[None]], text: s
             finally:
                 signal.signal(signal.SIGINT, before)
         if ended:
-            raise UsageError(f"{command[0]} ended with status {ended}", "The message is as it was")
+            raise UsageError(f"{Path(command[0]).name} ended with status {ended}", "The message is as it was")
         return await asyncio.to_thread(_read, path)
     except OSError as error:
         raise UsageError(f"{command[0]} can't be started", error.strerror or str(error), "Set VISUAL or EDITOR.") from error
