@@ -28,7 +28,7 @@ async def test_a_file_is_completed_counted_sent_and_folded(run: Running) -> None
     await run.until("@main.py")
     await run.pilot.press("tab")
     await wait_until(run.pilot, lambda: run.chat.prompt.text == "Explain @main.py ", "completed")
-    await run.until("main.py: 65 tokens of 3,968")
+    await run.until("main.py: 66 tokens of 3,968")
     await run.pilot.press("enter")
     await run.answered()
     fence = "```python main.py\n" + "print('hello')\n" * 3 + "```"
