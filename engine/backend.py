@@ -378,19 +378,13 @@ class Backend(Protocol):
         return None
 
     def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:  # noqa: ARG002
-        """Copy the KV state of the latest turn, after the turns submitted before and ahead of later requests.
-
-        None when it holds fewer tokens, would take more bytes, or can't be trusted. Capability: `kv_state`.
-        """
+        """Copy the latest turn's KV state, in order; None below `least_tokens`, over `most_bytes`, or untrusted. Capability: `kv_state`."""
         future: Future[HeldState | None] = Future()
         future.set_result(None)
         return future
 
     def put_state(self, held: HeldState) -> Future[int]:  # noqa: ARG002
-        """Restore a saved KV state, in order like `take_state`; returns the number of its tokens that are held then.
-
-        A state that is held already is kept, and one of another model or other settings is refused (0). Capability: `kv_state`.
-        """
+        """Restore a KV state, in order; returns its tokens held then, 0 for another model's or other settings'. Capability: `kv_state`."""
         future: Future[int] = Future()
         future.set_result(0)
         return future

@@ -7,6 +7,24 @@ from tui.actions.action import Action, Group, Scope
 _FLAME, _MEASURE = Group.FLAME, Group.MEASURE
 
 VIEWS: tuple[Action, ...] = (
+    Action("save_settings", ("alt+s",), "Save as preset", "Save the settings as a preset", Group.TUNE, Scope.SETTINGS, footer=True),
+    Action(
+        "reset_setting", ("alt+r",), "Reset", "Set the selected setting back to its saved value", Group.TUNE, Scope.SETTINGS, footer=True
+    ),
+    Action("edit_preset", ("alt+e",), "Edit", "Edit the selected preset", Group.TUNE, Scope.PRESETS, footer=True),
+    Action("new_preset", ("alt+s",), "Save", "Save the settings in use as a preset", Group.TUNE, Scope.PRESETS, footer=True),
+    Action("rename_preset", ("alt+n",), "Rename", "Give the selected preset another name", Group.TUNE, Scope.PRESETS, footer=True),
+    Action("delete_preset", ("alt+d",), "Delete", "Delete the selected preset", Group.TUNE, Scope.PRESETS, footer=True),
+    Action("export_preset", ("alt+x",), "Export", "Write the selected preset to a file, to share", Group.TUNE, Scope.PRESETS, footer=True),
+    Action(
+        "import_presets",
+        ("alt+i",),
+        "Import",
+        "Import presets: xchat's file, llama-server's INI, LLAMA_ARG_* lines, or llama-server command lines",
+        Group.TUNE,
+        Scope.PRESETS,
+        footer=True,
+    ),
     Action(
         "flame_back",
         ("escape", "q"),

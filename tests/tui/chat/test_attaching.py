@@ -23,6 +23,7 @@ async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         yield running
 
 
+@pytest.mark.slow
 async def test_a_file_is_completed_counted_sent_and_folded(run: Running) -> None:
     await run.pilot.press(*"Explain @ma")
     await run.until("@main.py")
@@ -41,6 +42,7 @@ async def test_a_file_is_completed_counted_sent_and_folded(run: Running) -> None
     await wait_until(run.pilot, lambda: run.chat.prompt.text == "Explain @main.py ", "its files are read again when it is sent again")
 
 
+@pytest.mark.slow
 async def test_folders_and_paths_with_blanks_are_completed(run: Running) -> None:
     await run.pilot.press(*"@sr", "tab")
     await wait_until(run.pilot, lambda: run.chat.prompt.text == "@src/", "a folder stays open")
@@ -51,6 +53,7 @@ async def test_folders_and_paths_with_blanks_are_completed(run: Running) -> None
     await run.until("2 files: ")
 
 
+@pytest.mark.slow
 async def test_what_does_not_fit_is_said_while_typing_and_not_sent(run: Running) -> None:
     await run.pilot.press(*"@big.txt @main.py ")
     await run.until("too many")
@@ -61,6 +64,7 @@ async def test_what_does_not_fit_is_said_while_typing_and_not_sent(run: Running)
     assert run.chat.prompt.text == "@big.txt @main.py "
 
 
+@pytest.mark.slow
 async def test_a_file_that_cannot_be_attached_is_named_and_nothing_is_sent(run: Running, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     await run.send("@link @property")
@@ -68,18 +72,21 @@ async def test_a_file_that_cannot_be_attached_is_named_and_nothing_is_sent(run: 
     assert run.session.branch == ()
 
 
+@pytest.mark.slow
 async def test_words_after_at_that_name_nothing_are_words(run: Running) -> None:
     await run.send("@property and @angular/core")
     await run.answered()
     assert run.session.branch[0].text == "@property and @angular/core"
 
 
+@pytest.mark.slow
 async def test_attach_puts_the_path_into_the_prompt(run: Running) -> None:
     run.chat.prompt.put("/attach my notes.md")
     run.chat.prompt.action_send()
     await wait_until(run.pilot, lambda: run.chat.prompt.text == '@"my notes.md" ', run.chat.prompt.text)
 
 
+@pytest.mark.slow
 async def test_a_long_paste_is_folded_after_its_first_lines(run: Running) -> None:
     await run.send("\n".join(f"row {number}" for number in range(100)))
     await run.answered()

@@ -13,6 +13,7 @@ from tests.tui.program import program
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 async def test_each_session_has_its_draft_also_after_a_restart(tmp_path: Path) -> None:
     database = tmp_path / "xchat.db"
     async with program(database=database) as run:
@@ -41,6 +42,7 @@ async def test_each_session_has_its_draft_also_after_a_restart(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 async def test_a_draft_is_written_while_one_types_and_not_without_a_log() -> None:
     async with program() as run:
         await run.pilot.press(*"hi")
@@ -53,6 +55,7 @@ async def test_a_draft_is_written_while_one_types_and_not_without_a_log() -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 async def test_another_version_of_a_message_is_not_a_draft() -> None:
     async with program() as run:
         await run.send("Question")
@@ -62,6 +65,7 @@ async def test_another_version_of_a_message_is_not_a_draft() -> None:
     assert read_drafts(drafts_path()) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 async def test_a_sent_message_is_found_by_its_words() -> None:
     async with program(size=(80, 24)) as run:
@@ -84,6 +88,7 @@ def test_a_deleted_session_takes_its_draft_along_and_a_damaged_file_is_only_forg
     assert list(read_drafts(path)) == [str(number) for number in range(KEPT, 2 * KEPT)]
 
 
+@pytest.mark.slow
 async def test_a_persona_becomes_the_system_prompt_and_a_snippet_asks_for_its_variables() -> None:
     async with program(size=(80, 24)) as run:
         await run.pilot.press("alt+u", *"teacher")
