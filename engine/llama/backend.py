@@ -241,7 +241,7 @@ class LlamaBackend:
             from engine.llama.compute import Compute
         except Exception as error:  # noqa: BLE001 - the edge of the thread; a library that can't be loaded raises whatever it likes
             failure = EngineError("The native library can't be loaded", str(error), "Install xchat again with its dependencies.")
-            self._died(error if isinstance(error, XchatError) else failure)
+            self._died(error if isinstance(error, XchatError) else failure, lambda: None)
             return
         self._compute = compute = Compute(
             parallel=self._parallel,
@@ -260,10 +260,12 @@ class LlamaBackend:
             if self._tickets.get(ticket.request.turn) is ticket:
                 del self._tickets[ticket.request.turn]
 
-    def _died(self, error: XchatError) -> None:
-        """Refuse requests from now on, and fail the pending ones."""
+    def _died(self, error: XchatError, end_running: Callable[[], None]) -> None:
+        """Refuse requests from now on, end those that run, and fail the pending ones."""
         with self._lock:
             self._dead = error
+        end_running()
+        with self._lock:
             tickets, self._tickets = list(self._tickets.values()), {}
             loads, self._loads = self._loads, []
             states = list(self._states)

@@ -49,7 +49,7 @@ class Compute:
         pace: Pace,
         commands: queue.SimpleQueue[Command],
         concluded: Callable[[Ticket], None],
-        died: Callable[[XchatError], None],
+        died: Callable[[XchatError, Callable[[], None]], None],
     ) -> None:
         self.log = NativeLog(log_path)
         self.log.listen()
@@ -284,9 +284,7 @@ class Compute:
         """End all native work. Runs on the thread that failed and never returns: returning would end the process."""
         error = EngineError("The engine has failed", reason, "The conversation is kept; restart xchat to go on.")
         loaded = self._loaded
-        if loaded is not None:
-            loaded.scheduler.end_all(StopReason.ERROR, error)
-        self._died(error)
+        self._died(error, lambda: loaded.scheduler.end_all(StopReason.ERROR, error) if loaded is not None else None)
         while True:
             threading.Event().wait()
 
