@@ -82,7 +82,7 @@ def check_value(key: str, value: Any, *, where: str = "") -> None:
     """Raise UsageError with the allowed values when `value` is not one of them."""
     try:
         msgspec.convert(value, TYPES[key])
-    except (msgspec.ValidationError, TypeError) as error:
+    except (msgspec.ValidationError, TypeError, UnicodeEncodeError) as error:
         title = f"{where}: " if where else ""
         what = f"a {'table' if isinstance(value, dict) else 'list'}" if isinstance(value, dict | list) else shown(value)[:80]
         raise UsageError(f"{title}{key} can't be {what}", "", f"It may be {allowed(key)}") from error
