@@ -73,7 +73,7 @@ shots:
 
 # Make the built-in model from nothing: corpus, tokenizer, training, evaluation (at most 90 minutes on two cores)
 demo-model *ARGS:
-    python -m tui.cli.facts > engine/guide/taught.json
+    python -m tests.facts > engine/guide/taught.json
     python -m engine.guide.training.make {{ ARGS }}
 
 # Make a release: version, changelog, checks, wheel and sdist tried in clean environments, commit and tag

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Make it as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--facts", type=Path, default=HERE.parent / "taught.json", help="made by `python -m tui.cli.facts`")
+    parser.add_argument("--facts", type=Path, default=HERE.parent / "taught.json", help="made by `python -m tests.facts`")
     parser.add_argument("--work", type=Path, default=Path("build/demo-model"), help="checkpoints and the loss curve")
     parser.add_argument("--target", type=Path, default=HERE.parent / builtin.FILE)
     parser.add_argument("--seed", type=int, default=20)

@@ -1,4 +1,4 @@
-"""The facts that must follow the program: keys and commands, read from the JSON that `python -m tui.cli.facts` writes."""
+"""The facts that must follow the program: keys and commands, read from the JSON that `python -m tests.facts` writes."""
 
 from __future__ import annotations
 

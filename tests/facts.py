@@ -1,4 +1,4 @@
-"""The program's keys, commands and presets as JSON: `python -m tui.cli.facts`."""
+"""The program's keys, commands and presets as JSON: `python -m tests.facts`."""
 
 from __future__ import annotations
 
