@@ -58,6 +58,23 @@ class EngineError(XchatError):
     exit_code = 4
 
 
+class PromptTooLongError(EngineError):
+    """A prompt does not fit into the context window.
+
+    Attributes:
+        n_prompt: Its tokens, or as many of them as were counted.
+        n_ctx: Tokens of the window.
+    """
+
+    n_prompt = 0
+    n_ctx = 0
+
+    def with_sizes(self, n_prompt: int, n_ctx: int) -> Self:
+        """Set both numbers of tokens."""
+        self.n_prompt, self.n_ctx = n_prompt, n_ctx
+        return self
+
+
 class StoreError(XchatError):
     """The database can't be opened, read or written."""
 

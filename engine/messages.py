@@ -62,6 +62,8 @@ class ChatPrompt:
     """Tokens of the context window to keep free for the answer; never more than half of it."""
     first_kept: int = 0
     """`PromptFacts.first_kept` of the turn before: messages left out once stay out, for the same reason."""
+    complete: bool = False
+    """Refuse a conversation that does not fit into the window, instead of leaving out its oldest turns."""
     continue_answer: bool = False
     """The last message is an answer to continue where it stopped, also in its thinking."""
 

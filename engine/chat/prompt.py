@@ -18,7 +18,7 @@ from engine.chat.token_cache import CHARACTERS_PER_TOKEN, Stretches
 from engine.chat.vocabulary import Vocabulary
 from engine.chat.window import Window
 from engine.clock import now_ns
-from engine.errors import EngineError, UsageError
+from engine.errors import PromptTooLongError, UsageError
 from engine.messages import ChatMessage, ChatPrompt, Prompt, Role, TextPrompt, TokenPrompt
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class _Preparation:
         self._turn_starts = [index for index, message in enumerate(messages) if message.role is Role.USER]
         self._turn_starts[0] = 0
         self._before = chat.first_kept
+        self._complete = chat.complete
         self._thinking = chat.thinking
         self._vocabulary = builder.vocabulary
         self._n_ctx = n_ctx
@@ -194,12 +195,12 @@ class _Preparation:
     def _first_guess(self) -> int:
         """First guess of the oldest message. Counts tokens only when something may have to be left out."""
         characters = sum(len(message.text) for message in self._messages)
-        if not self._before and characters <= self._room * CHARACTERS_PER_TOKEN:
+        if self._complete or (not self._before and characters <= self._room * CHARACTERS_PER_TOKEN):
             return 0
         return self._window().first_kept(self._before)
 
     def _next_start(self, start: int, needed: int) -> int:
-        if start == self._turn_starts[-1]:
+        if self._complete or start == self._turn_starts[-1]:
             raise self._too_long(needed)
         fresh = self._window().fresh_cut()
         return fresh if fresh > start else next(turn for turn in self._turn_starts if turn > start)
@@ -228,13 +229,14 @@ class _Preparation:
         overhead = max(1, -(-(lengths[1] - lengths[0]) // 2) - content)
         return max(0, lengths[0] - content - overhead), overhead
 
-    def _too_long(self, needed: int) -> EngineError:
-        return EngineError(
+    def _too_long(self, needed: int) -> PromptTooLongError:
+        error = PromptTooLongError(
             "The message does not fit into the context window",
             f"with what has to go before it, it needs about {needed:,} tokens; the window holds {self._n_ctx:,}, of which "
             f"{self._reserve:,} are kept for the answer",
             f"Shorten it, or set n_ctx to {needed + self._reserve:,} or more.",
         )
+        return error.with_sizes(needed, self._n_ctx)
 
     def _render(self, messages: Sequence[ChatMessage]) -> Rendered:
         entries = self._entries(messages)

@@ -14,7 +14,19 @@ from engine import paths
 from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, HeldState, PoolNow, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, XchatError
 from engine.llama.chunking import Pace
-from engine.llama.commands import ApplyHot, Close, Command, Load, Measure, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
+from engine.llama.commands import (
+    ApplyHot,
+    Close,
+    Command,
+    Consult,
+    Load,
+    Measure,
+    ModelFiles,
+    PutState,
+    TakeState,
+    Ticket,
+    conclude_unstarted,
+)
 from engine.model_ref import ModelRef, RemoteModel, file_of
 from engine.presets.preset import Preset
 
@@ -22,6 +34,7 @@ if TYPE_CHECKING:
     from engine.llama.compute import Compute
     from engine.llama.log import LogLine
     from engine.llama.measuring.workbench import Workbench
+    from engine.llama.model import Model
 
 Result = TypeVar("Result")
 
@@ -64,7 +77,9 @@ class LlamaBackend:
         self._lock = threading.Lock()
         self._tickets: dict[int, Ticket] = {}
         self._loads: list[Future[EngineInfo]] = []
-        self._states: WeakSet[TakeState | PutState | Measure] = WeakSet()
+        self.before_decode: Callable[[], None] = _nothing
+        """Called on the compute thread when a decode call or a wait is about to release the GIL; must return at once and not raise."""
+        self._states: WeakSet[TakeState | PutState | Measure | Consult] = WeakSet()
         """Those under way: a state can take gigabytes, so nothing keeps one that is done."""
         self._dead: XchatError | None = None
         self._closed = False
@@ -192,13 +207,30 @@ class LlamaBackend:
         """The number of tokens of each text under the loaded model; None without one."""
         return self.measure(lambda workbench: workbench.count_tokens(texts))
 
+    def consult(self, job: Callable[[Model, int], Result]) -> Future[Result]:
+        """Run a short job on the loaded model and its number of tokens in the window, between two steps; errors are those of the job."""
+        future: Future[Result] = Future()
+
+        def run(model: Model, n_ctx: int) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = job(model, n_ctx)
+            except Exception as error:  # noqa: BLE001 - belongs to the one who asked
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._ask(Consult(run, future))
+        return future
+
     def stop_measuring(self) -> None:
         """End the running job of `measure` soon, with Interrupted."""
         compute = self._compute
         if compute is not None:
             compute.stop_measuring()
 
-    def _ask(self, command: TakeState | PutState | Measure) -> None:
+    def _ask(self, command: TakeState | PutState | Measure | Consult) -> None:
         with self._lock:
             refusal = self._refusal()
             if refusal is None:
@@ -253,7 +285,11 @@ class LlamaBackend:
             concluded=self._concluded,
             died=self._died,
         )
+        compute.before_decode = self._releasing
         compute.run()
+
+    def _releasing(self) -> None:
+        self.before_decode()
 
     def _concluded(self, ticket: Ticket) -> None:
         with self._lock:
@@ -276,3 +312,7 @@ class LlamaBackend:
         for future in loads:
             if not future.done() and future.set_running_or_notify_cancel():
                 future.set_exception(error)
+
+
+def _nothing() -> None:
+    """Do nothing before a decode call."""

@@ -19,6 +19,7 @@ from engine.timings import compute_timings
 
 if TYPE_CHECKING:
     from engine.llama.measuring.workbench import Workbench
+    from engine.llama.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,20 @@ class Measure:
             self.future.set_exception(EngineError("The engine is closed"))
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Consult:
+    """Run a short job on the loaded model, between two steps."""
+
+    job: Callable[[Model, int], None]
+    """Takes the model and the tokens of the context window."""
+    future: Future[Any]
+
+    def give_up(self) -> None:
+        """Answer that no model is loaded."""
+        if not self.future.done() and self.future.set_running_or_notify_cancel():
+            self.future.set_exception(EngineError("No model is loaded"))
+
+
 @dataclass(frozen=True, slots=True)
 class ApplyHot:
     """Apply the hot settings of a preset."""
@@ -103,7 +118,7 @@ class Ticket:
         self.cancelled = False
 
 
-Command = Load | TakeState | PutState | Measure | ApplyHot | Close | Ticket
+Command = Load | TakeState | PutState | Measure | Consult | ApplyHot | Close | Ticket
 
 
 def notify(request: GenerateRequest, event: BackendEvent) -> None:

@@ -18,7 +18,19 @@ import numpy as np
 from engine.backend import EngineInfo, HeldState, LoadProgressed, PoolNow, StateKey, StopReason, ThreadsNow
 from engine.errors import EngineError, ModelError, XchatError
 from engine.llama.chunking import Pace
-from engine.llama.commands import ApplyHot, Close, Command, Load, Measure, ModelFiles, PutState, TakeState, Ticket, conclude_unstarted
+from engine.llama.commands import (
+    ApplyHot,
+    Close,
+    Command,
+    Consult,
+    Load,
+    Measure,
+    ModelFiles,
+    PutState,
+    TakeState,
+    Ticket,
+    conclude_unstarted,
+)
 from engine.llama.generation import Turn
 from engine.llama.kv import common_prefix
 from engine.llama.loader import Loaded, Loader
@@ -57,9 +69,11 @@ class Compute:
         self._loader = Loader(parallel=parallel, files=files, verdicts=Verdicts(verdicts_path), log=self.log)
         self._pace = pace
         self._commands = commands
+        self.before_decode: Callable[[], None] = lambda: None
+        """Called when a decode call or a wait is about to release the GIL."""
         self._concluded = concluded
         self._died = died
-        self._waiting: deque[Load | TakeState | PutState | Measure | Close | Ticket] = deque()
+        self._waiting: deque[Load | TakeState | PutState | Measure | Consult | Close | Ticket] = deque()
         self._loaded: Loaded | None = None
         self._preset = Preset()
         self.info: EngineInfo | None = None
@@ -84,6 +98,8 @@ class Compute:
                 elif isinstance(command, Measure):
                     self._workbench.begin()
                     command.job(self._workbench)
+                elif isinstance(command, Consult):
+                    self._consult(command)
                 else:
                     self._start(command)
                 del command  # it may hold a KV state, and the next one may be hours away
@@ -124,6 +140,8 @@ class Compute:
 
     def _receive(self, *, wait: bool) -> None:
         """Receive commands; hot settings apply at once, ahead of everything that waits."""
+        if wait:
+            self.before_decode()
         while wait or not self._commands.empty():
             wait = False
             match self._commands.get():
@@ -148,6 +166,12 @@ class Compute:
             self._conclude(ticket, StopReason.ERROR, ModelError("No model is loaded", hint="Choose a model."))
         else:
             self._loaded.scheduler.add(Turn(ticket, self._pace, self._concluded))
+
+    def _consult(self, command: Consult) -> None:
+        if self._loaded is None:
+            command.give_up()
+        else:
+            command.job(self._loaded.model, self._loaded.context.n_ctx)
 
     def _take_state(self, command: TakeState) -> None:
         loaded, held = self._loaded, None
@@ -245,6 +269,7 @@ class Compute:
 
     def _keep(self, loaded: Loaded) -> None:
         self._loaded, self.info = loaded, loaded.info
+        loaded.scheduler.before_decode = self.before_decode
 
     def _unload(self) -> None:
         self._workbench.close()  # its contexts may be on the weights that are freed here
@@ -275,7 +300,7 @@ class Compute:
                 self._conclude(command, StopReason.CANCELLED)
             elif isinstance(command, Load):
                 command.future.cancel()
-            elif isinstance(command, TakeState | PutState | Measure):
+            elif isinstance(command, TakeState | PutState | Measure | Consult):
                 command.give_up()
         self._unload()
         self._loader.close()

@@ -19,7 +19,7 @@ from engine.backend import (
 from engine.chat.rendered import PreparationCancelled
 from engine.clock import NS_PER_MS, now_ns
 from engine.disturbance import Wait, quiet_speed, taken_share
-from engine.errors import EngineError, XchatError
+from engine.errors import EngineError, PromptTooLongError, XchatError
 from engine.llama.chunking import Delivery, Pace
 from engine.llama.commands import Ticket, notify
 from engine.llama.context import Context
@@ -107,11 +107,11 @@ class Turn:
         if not vocabulary.knows(tokens):
             raise EngineError("The prompt was made for another model", "it has tokens that this model does not know", "Send it again.")
         if len(tokens) > context.n_ctx - 2:
-            raise EngineError(
+            raise PromptTooLongError(
                 "The prompt does not fit the context window",
                 f"it has {len(tokens):,} tokens, and the window {context.n_ctx:,}",
                 "Shorten it, or take a larger n_ctx.",
-            )
+            ).with_sizes(len(tokens), context.n_ctx)
         self._facts = replace(prompt.facts, n_tokens=len(tokens))
         self.boundaries = prompt.boundaries
         self.tokens = list(tokens)

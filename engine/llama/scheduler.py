@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from engine.backend import MemoryKind, Priority, StopReason
@@ -49,6 +49,8 @@ class Scheduler:
         kind = context.model.memory_kind
         self._context = context
         self._threads = threads
+        self.before_decode: Callable[[], None] = lambda: None
+        """Called before each decode call, which releases the GIL."""
         self.seats = Seats(context, checkpoint_bytes=checkpoint_bytes, saved_bytes=saved_bytes)
         self._waiting: list[Turn] = []
         """Turns without a sequence, in order of arrival."""
@@ -153,6 +155,7 @@ class Scheduler:
         if any(turn.cancelled for turn in turns):
             return
         threads = self._threads.before(tokens)
+        self.before_decode()
         begin = now_ns()
         with self._threads.auto.computing(threads):
             result = self._context.decode(parts)

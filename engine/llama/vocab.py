@@ -122,6 +122,10 @@ class LlamaVocabulary:
         """The visible text of `tokens`, invalid UTF-8 replaced."""
         return whole_text(self.pieces, tokens)
 
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token; the text of a control token."""
+        return self.pieces[token] or self._piece(token, special=True)
+
     def token_texts(self, texts: Iterable[str]) -> dict[int, bytes]:
         """The texts that are one token each, by token."""
         tokens = {text: self.tokenize(text, parse_special=True) for text in texts}

@@ -1,0 +1,83 @@
+"""The ASGI application: checks a request, finds its endpoint, and turns what goes wrong into an answer."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+from engine.serving.faces import anthropic, completions, info, ollama, openai, responses, tokens
+from engine.serving.guard import Guard
+from engine.serving.refusal import Refusal, refusal_of
+from engine.serving.request import ClientGone, Receive, Request, Scope, Send
+from engine.serving.served import Served
+
+Endpoint = Callable[[Request, Served], Awaitable[None]]
+
+ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
+    "GET": {
+        **info.GET,
+        **ollama.GET,
+    },
+    "POST": {
+        **openai.POST,
+        **completions.POST,
+        **responses.POST,
+        **anthropic.POST,
+        **ollama.POST,
+        **tokens.POST,
+    },
+}
+_PATHS = frozenset(path for paths in ENDPOINTS.values() for path in paths)
+
+
+class App:
+    """The application of one server."""
+
+    def __init__(self, served: Served, guard: Guard) -> None:
+        self.served = served
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive, send)
+        try:
+            await self._answer(request)
+        except ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001 - the edge of the server: one request must not end it
+            refusal = refusal_of(error)
+            if refusal.status == HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Refusal):
+                traceback.print_exc(file=sys.stderr)
+            if not request.started:
+                await self._refuse(request, refusal)
+
+    async def _answer(self, request: Request) -> None:
+        number = self._guard.check(request.path, request.headers)
+        if number is not None:
+            request.client = f"key {number + 1}"
+        method = "GET" if request.method == "HEAD" else request.method
+        endpoint = ENDPOINTS.get(method, {}).get(request.path)
+        if endpoint is None:
+            if request.path in _PATHS:
+                raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path} does not take {method}")
+            raise Refusal(HTTPStatus.NOT_FOUND, "File Not Found")
+        await request.read()
+        await endpoint(request, self.served)
+
+    async def _refuse(self, request: Request, refusal: Refusal) -> None:
+        """Answer with the error, in the form of the API that was asked."""
+        body: object = {"error": refusal.error}
+        if request.path.startswith("/v1/messages"):
+            body = {"type": "error", "error": {**refusal.error, "type": anthropic.error_type(refusal)}}
+        elif request.path.startswith("/api/"):
+            body = {"error": refusal.message}
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if refusal.retry_s is not None:
+            headers = ((b"retry-after", b"%d" % refusal.retry_s),)
+        if refusal.status in {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT}:
+            headers += ((b"connection", b"close"),)
+        await request.answer(body, refusal.status, headers)

@@ -1,0 +1,1 @@
+"""The forms of the APIs: OpenAI's, llama-server's, Anthropic's and Ollama's."""

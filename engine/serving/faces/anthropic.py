@@ -1,0 +1,154 @@
+"""Anthropic's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.backend import StopReason
+from engine.chat.thinking import Split
+from engine.messages import ChatPrompt
+from engine.presets.preset import Preset
+from engine.serving.answers import Answer, Question
+from engine.serving.bodies import Generation, limit_of, read, sampling_of, stops_of
+from engine.serving.conversation import WireMessage, conversation, text_of
+from engine.serving.exchange import EventFace, exchange
+from engine.serving.faces.common import event, n_cached, n_generated, n_prompt, new_id
+from engine.serving.refusal import Refusal
+from engine.serving.request import Request
+from engine.serving.served import Served
+
+
+class MessagesBody(Generation, kw_only=True):
+    """The body of a message."""
+
+    messages: list[WireMessage]
+    max_tokens: int | None = None
+    system: str | list[dict[str, Any]] | None = None
+    stop_sequences: list[str] | None = None
+    thinking: dict[str, Any] | None = None
+
+    def prompt(self, preset: Preset) -> ChatPrompt:
+        """The conversation. Raises Refusal."""
+        system, problem = text_of(self.system) if self.system else ("", "")
+        if problem:
+            raise Refusal(400, f"system: {problem}")
+        kind = (self.thinking or {}).get("type")
+        thinking = {"enabled": "on", "adaptive": "on", "disabled": "off"}.get(str(kind))
+        return conversation(self.messages, preset, system=system, thinking=thinking)  # type: ignore[arg-type]
+
+
+class MessagesFace(EventFace):
+    """The form of a message: a block of thinking, then a block of text."""
+
+    ping = event({"type": "ping"}, "ping")
+
+    def __init__(self, model: str, stops: tuple[str, ...]) -> None:
+        self._model = model
+        self._stops = stops
+        self._id = new_id("msg_")
+        self._blocks = 0
+        self._open = ""
+
+    def opening(self, answers: Sequence[Answer]) -> bytes:
+        """The message without content."""
+        prompt = answers[0].turn.prompt
+        cached = n_cached(answers)
+        usage = {
+            "cache_read_input_tokens": cached,
+            "input_tokens": ((prompt.prompt.n_tokens or 0) if prompt else 0) - cached,
+            "output_tokens": 0,
+        }
+        message = {**self._message([], None, None), "usage": usage}
+        return event({"type": "message_start", "message": message}, "message_start")
+
+    def _message(self, content: list[dict[str, str]], reason: str | None, stop: str | None) -> dict[str, Any]:
+        head = {"id": self._id, "type": "message", "role": "assistant", "content": content, "model": self._model}
+        return {**head, "stop_reason": reason, "stop_sequence": stop}
+
+    def grown(self, answer: Answer, split: Split) -> bytes:  # noqa: ARG002
+        """What the open block grew by."""
+        parts = b""
+        if split.thinking:
+            parts += self._block("thinking") + self._delta({"type": "thinking_delta", "thinking": split.thinking})
+        if split.answer:
+            parts += self._block("text") + self._delta({"type": "text_delta", "text": split.answer})
+        return parts
+
+    def _delta(self, delta: dict[str, str]) -> bytes:
+        return event({"type": "content_block_delta", "index": self._blocks - 1, "delta": delta}, "content_block_delta")
+
+    def _block(self, kind: str) -> bytes:
+        """Begin a block of this kind, if none is open."""
+        if self._open == kind:
+            return b""
+        before = self._stop_block()
+        self._open = kind
+        self._blocks += 1
+        block = {"type": kind, kind: "", "signature": ""} if kind == "thinking" else {"type": kind, kind: ""}
+        start = {"type": "content_block_start", "index": self._blocks - 1, "content_block": block}
+        return before + event(start, "content_block_start")
+
+    def _stop_block(self) -> bytes:
+        return event({"type": "content_block_stop", "index": self._blocks - 1}, "content_block_stop") if self._open else b""
+
+    def ended(self, answer: Answer) -> bytes:
+        """The end of the block, and why the message ended."""
+        before = b"" if self._open else self._block("text")
+        reason, stop = self._reason(answer)
+        delta = {"stop_reason": reason, "stop_sequence": stop}
+        usage = {"output_tokens": n_generated([answer])}
+        return before + self._stop_block() + event({"type": "message_delta", "delta": delta, "usage": usage}, "message_delta")
+
+    def closing(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
+        """The end."""
+        return event({"type": "message_stop"}, "message_stop")
+
+    def failed(self, refusal: Refusal) -> bytes:
+        """The error."""
+        return event({"type": "error", "error": {"type": error_type(refusal), "message": refusal.message}}, "error")
+
+    def _reason(self, answer: Answer) -> tuple[str, str | None]:
+        match answer.finished.reason:
+            case StopReason.LENGTH:
+                return "max_tokens", None
+            case StopReason.STOP_STRING if self._stops:
+                return "stop_sequence", self._stops[0] if len(self._stops) == 1 else None
+            case _:
+                return "end_turn", None
+
+    def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        """The message."""
+        parser = answers[0].turn.parser
+        content = [{"type": "thinking", "thinking": parser.thinking, "signature": ""}] if parser.thinking else []
+        content.append({"type": "text", "text": parser.answer})
+        cached = n_cached(answers)
+        usage = {
+            "cache_read_input_tokens": cached,
+            "input_tokens": n_prompt(answers) - cached,
+            "output_tokens": n_generated(answers),
+        }
+        return {**self._message(content, *self._reason(answers[0])), "usage": usage}
+
+
+def error_type(refusal: Refusal) -> str:
+    """The name of an error in this API."""
+    names = {429: "rate_limit_error", 503: "overloaded_error", 500: "api_error", 413: "request_too_large"}
+    return names.get(refusal.status, "invalid_request_error" if refusal.status == 400 else refusal.kind)
+
+
+async def messages(request: Request, served: Served) -> None:
+    """Answer `POST /v1/messages`."""
+    body = read(MessagesBody, request.body)
+    stops = stops_of(body.stop_sequences, "stop_sequences")
+    question = Question(body.prompt(served.preset), sampling_of(body, served.preset), limit_of(body.max_tokens, served.preset), stops)
+    await exchange(request, served, question, MessagesFace(served.name, stops), stream=body.stream)
+
+
+async def count_tokens(request: Request, served: Served) -> None:
+    """Answer `POST /v1/messages/count_tokens`."""
+    body = read(MessagesBody, request.body)
+    await request.answer({"input_tokens": (await served.rendered(body.prompt(served.preset))).n_tokens})
+
+
+POST = {"/v1/messages": messages, "/v1/messages/count_tokens": count_tokens}

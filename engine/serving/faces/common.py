@@ -1,0 +1,73 @@
+"""What the forms have in common: names, counts, timings."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+from engine import __version__
+from engine.backend import GenerationFinished, StopReason
+from engine.serving.answers import Answer
+from engine.serving.request import encode
+
+FINGERPRINT: Final = f"b-xchat-{__version__}"
+_TIMINGS: Final = (
+    "cache_n",
+    "prompt_n",
+    "prompt_ms",
+    "prompt_per_token_ms",
+    "prompt_per_second",
+    "predicted_n",
+    "predicted_ms",
+    "predicted_per_token_ms",
+    "predicted_per_second",
+)
+
+
+def new_id(prefix: str) -> str:
+    """An id that nobody guesses."""
+    return prefix + secrets.token_hex(16)
+
+
+def event(value: object, name: str = "") -> bytes:
+    """A server-sent event with a JSON object."""
+    data = encode(value)
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), data) if name else b"data: %b\n\n" % data
+
+
+def finish_reason(end: GenerationFinished) -> str:
+    """Why an answer ended, in OpenAI's words."""
+    return "length" if end.reason is StopReason.LENGTH else "stop"
+
+
+def timings_of(answers: Sequence[Answer]) -> dict[str, Any]:
+    """The timings of the first answer, under llama-server's names; 0 for what can't be known."""
+    every = answers[0].finished.timings.as_dict()
+    return {name: every[name] or 0.0 if isinstance(every[name], float | None) else every[name] for name in _TIMINGS}
+
+
+def n_prompt(answers: Sequence[Answer]) -> int:
+    """Tokens of the prompt."""
+    return max(answer.finished.prompt_tokens for answer in answers)
+
+
+def n_cached(answers: Sequence[Answer]) -> int:
+    """Tokens of the prompt that the KV cache held already, for the first answer."""
+    return answers[0].cached
+
+
+def n_generated(answers: Sequence[Answer]) -> int:
+    """Tokens of all answers."""
+    return sum(answer.finished.timings.predicted_n for answer in answers)
+
+
+def usage_of(answers: Sequence[Answer]) -> dict[str, Any]:
+    """OpenAI's `usage`."""
+    prompt, generated = n_prompt(answers), n_generated(answers)
+    return {
+        "completion_tokens": generated,
+        "prompt_tokens": prompt,
+        "total_tokens": prompt + generated,
+        "prompt_tokens_details": {"cached_tokens": n_cached(answers)},
+    }

@@ -1,0 +1,119 @@
+"""What the server is and does: health, models, properties, slots, metrics."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from engine.clock import wall_ms
+from engine.serving.faces.common import FINGERPRINT
+from engine.serving.request import Request
+from engine.serving.served import Served
+
+METRICS: Final = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+async def health(request: Request, served: Served) -> None:
+    """Answer `GET /health`."""
+    _ = served.info
+    await request.answer({"status": "ok"})
+
+
+async def models(request: Request, served: Served) -> None:
+    """Answer `GET /v1/models`."""
+    info, name = served.info, served.name
+    model = info.model
+    meta = {"n_vocab": model.n_vocab, "n_ctx": info.n_ctx, "n_ctx_train": model.n_ctx_train, "n_params": model.n_params}
+    entry = {
+        "id": name,
+        "aliases": [name],
+        "tags": [],
+        "object": "model",
+        "created": wall_ms() // 1000,
+        "owned_by": "xchat",
+        "meta": {**meta, "size": model.size_bytes, "ftype": model.quant},
+    }
+    details = {"parent_model": "", "format": "gguf", "family": model.architecture, "families": [model.architecture]}
+    of_ollama = {
+        "name": name,
+        "model": name,
+        "type": "model",
+        "capabilities": ["completion"],
+        "details": {**details, "parameter_size": "", "quantization_level": model.quant},
+    }
+    await request.answer({"models": [of_ollama], "object": "list", "data": [entry]})
+
+
+async def props(request: Request, served: Served) -> None:
+    """Answer `GET /props`. The path of the model is its file's name: nothing says where it lies."""
+    info = served.info
+    specials = await served.consult(lambda model, _n_ctx: (model.vocabulary.bos_text, model.vocabulary.eos_text))
+    await request.answer(
+        {
+            "default_generation_settings": {"params": _params(served), "n_ctx": info.n_ctx},
+            "total_slots": info.parallel,
+            "model_alias": served.name,
+            "model_ftype": info.model.quant,
+            "model_path": f"{served.name}.gguf",
+            "modalities": {"vision": False, "video": False, "audio": False},
+            "endpoint_slots": True,
+            "endpoint_props": False,
+            "endpoint_metrics": True,
+            "chat_template": info.model.chat_template or "",
+            "bos_token": specials[0],
+            "eos_token": specials[1],
+            "build_info": FINGERPRINT,
+            "is_sleeping": False,
+        }
+    )
+
+
+def _params(served: Served) -> dict[str, Any]:
+    preset = served.preset
+    sampling = preset.sampling
+    return {
+        "seed": -1 if sampling.seed is None else sampling.seed,
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+        "repeat_penalty": sampling.repeat_penalty,
+        "repeat_last_n": sampling.repeat_last_n,
+        "max_tokens": preset.max_tokens or -1,
+        "n_predict": preset.max_tokens or -1,
+        "stream": False,
+    }
+
+
+async def slots(request: Request, served: Served) -> None:
+    """Answer `GET /slots`: one entry for each answer that the engine makes at once; those that wait have none."""
+    info = served.info
+    running = [answer for answers in served.under_way for answer in answers.all if answer.turn.prompt is not None and answer.end is None]
+    rows = []
+    for number in range(info.parallel):
+        answer = running[number] if number < len(running) else None
+        row: dict[str, Any] = {"id": number, "n_ctx": info.n_ctx, "speculative": False, "is_processing": answer is not None}
+        if answer is not None and answer.turn.prompt is not None:
+            prompt = answer.turn.prompt
+            row["id_task"] = answer.number
+            row["n_prompt_tokens"] = prompt.prompt.n_tokens
+            row["n_prompt_tokens_cache"] = prompt.cache_n
+            row["next_token"] = [{"has_next_token": True, "n_decoded": answer.turn.n_tokens}]
+        rows.append(row)
+    await request.answer(rows)
+
+
+async def metrics(request: Request, served: Served) -> None:
+    """Answer `GET /metrics`."""
+    processing = sum(answer.end is None for answers in served.under_way for answer in answers.all)
+    await request.answer_bytes(served.tally.page(processing, served.backend.pool_now).encode(), METRICS)
+
+
+GET = {
+    "/health": health,
+    "/v1/health": health,
+    "/v1/models": models,
+    "/models": models,
+    "/props": props,
+    "/slots": slots,
+    "/metrics": metrics,
+}

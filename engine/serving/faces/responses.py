@@ -1,0 +1,152 @@
+"""OpenAI's responses, without a memory of earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from engine.chat.thinking import Split
+from engine.clock import wall_ms
+from engine.serving.answers import Answer, Question
+from engine.serving.bodies import Generation, limit_of, read, sampling_of
+from engine.serving.conversation import WireMessage, conversation
+from engine.serving.exchange import EventFace, exchange
+from engine.serving.faces.common import event, n_cached, n_generated, n_prompt, new_id, timings_of
+from engine.serving.refusal import Refusal
+from engine.serving.request import Request
+from engine.serving.served import Served
+
+
+class ResponsesBody(Generation, kw_only=True):
+    """The body of a response."""
+
+    input: str | list[dict[str, Any]]
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    previous_response_id: str | None = None
+
+    @property
+    def messages(self) -> list[WireMessage]:
+        """The input as messages. Raises Refusal."""
+        if isinstance(self.input, str):
+            return [WireMessage(role="user", content=self.input)]
+        messages, wrong = [], []
+        for index, item in enumerate(self.input):
+            if item.get("type", "message") == "reasoning":
+                continue
+            try:
+                messages.append(msgspec.convert({"role": None, **item}, WireMessage))
+            except msgspec.ValidationError as error:
+                wrong.append(f"input[{index}]: {error}")
+        if wrong:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "; ".join(wrong[:20]))
+        return messages
+
+
+class ResponsesFace(EventFace):
+    """The form of a response."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._id = new_id("resp_")
+        self._item = new_id("msg_")
+        self._created = wall_ms() // 1000
+        self._opened = False
+        self._sequence = 0
+
+    def _event(self, name: str, **fields: Any) -> bytes:
+        self._sequence += 1
+        return event({"type": name, "sequence_number": self._sequence - 1, **fields}, name)
+
+    def _at(self) -> dict[str, Any]:
+        return {"item_id": self._item, "output_index": 0, "content_index": 0}
+
+    def opening(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
+        """The response without output."""
+        response = self._response("in_progress", [])
+        return self._event("response.created", response=response) + self._event("response.in_progress", response=response)
+
+    def grown(self, answer: Answer, split: Split) -> bytes:  # noqa: ARG002
+        """The text that it grew by."""
+        if not split.answer:
+            return b""
+        return self._open() + self._event("response.output_text.delta", **self._at(), delta=split.answer, logprobs=[])
+
+    def _open(self) -> bytes:
+        if self._opened:
+            return b""
+        self._opened = True
+        item = {"content": [], "id": self._item, "role": "assistant", "status": "in_progress", "type": "message"}
+        part = {"type": "output_text", "annotations": [], "logprobs": [], "text": ""}
+        return self._event("response.output_item.added", output_index=0, item=item) + self._event(
+            "response.content_part.added", **self._at(), part=part
+        )
+
+    def ended(self, answer: Answer) -> bytes:
+        """The whole text."""
+        text = answer.turn.parser.answer
+        item = self._items(text)[0]
+        return (
+            self._open()
+            + self._event("response.output_text.done", **self._at(), text=text, logprobs=[])
+            + self._event("response.content_part.done", **self._at(), part=item["content"][0])
+            + self._event("response.output_item.done", output_index=0, item=item)
+        )
+
+    def closing(self, answers: Sequence[Answer]) -> bytes:
+        """The whole response."""
+        return self._event("response.completed", response=self.whole(answers), timings=timings_of(answers))
+
+    def failed(self, refusal: Refusal) -> bytes:
+        """The error."""
+        error = {"code": "server_error", "message": refusal.message}
+        return self._event("response.failed", response={**self._response("failed", []), "error": error})
+
+    def _items(self, text: str) -> list[dict[str, Any]]:
+        content = [{"type": "output_text", "annotations": [], "logprobs": [], "text": text}]
+        return [{"type": "message", "status": "completed", "id": self._item, "content": content, "role": "assistant"}]
+
+    def _response(self, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": "response",
+            "created_at": self._created,
+            "status": status,
+            "model": self._model,
+            "output": output,
+            "parallel_tool_calls": False,
+            "tool_choice": "none",
+            "tools": [],
+        }
+
+    def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        """The response."""
+        prompt, generated = n_prompt(answers), n_generated(answers)
+        usage = {
+            "input_tokens": prompt,
+            "output_tokens": generated,
+            "total_tokens": prompt + generated,
+            "input_tokens_details": {"cached_tokens": n_cached(answers)},
+            "output_tokens_details": {"reasoning_tokens": answers[0].turn.parser.thinking_tokens},
+        }
+        output = self._items(answers[0].turn.parser.answer)
+        return {**self._response("completed", output), "completed_at": wall_ms() // 1000, "usage": usage}
+
+
+async def responses(request: Request, served: Served) -> None:
+    """Answer `POST /v1/responses`."""
+    body = read(ResponsesBody, request.body)
+    if body.previous_response_id is not None:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "previous_response_id is not supported: no response is kept")
+    question = Question(
+        conversation(body.messages, served.preset, system=body.instructions or ""),
+        sampling_of(body, served.preset),
+        limit_of(body.max_output_tokens, served.preset, "max_output_tokens"),
+    )
+    await exchange(request, served, question, ResponsesFace(served.name), stream=body.stream)
+
+
+POST = {"/v1/responses": responses, "/responses": responses}

@@ -1,0 +1,115 @@
+"""Who may ask: keys, and the names that requests may call this host."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from engine.errors import UsageError
+from engine.serving.refusal import Refusal
+from engine.text import file_name
+
+PUBLIC: Final = frozenset({"/health", "/v1/health"})
+"""Paths that need no key."""
+MOST_KEYS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Checks requests before anything of them is read."""
+
+    keys: tuple[bytes, ...] = ()
+    """Digests of the keys; without one, none is needed."""
+    names: frozenset[str] = frozenset()
+    """Names of this host beside localhost and its addresses."""
+
+    def check(self, path: str, headers: Mapping[bytes, bytes]) -> int | None:
+        """Return the number of the key that a request has; None when none is needed.
+
+        A page that had its own name point at this machine sends that name as host, and a page elsewhere its own as origin.
+
+        Raises:
+            Refusal: It must not be answered.
+        """
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not self._is_here(host):
+            raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, "This host does not go by that name", "permission_error")
+        origin = headers.get(b"origin")
+        if origin is not None and origin.decode("latin-1").rpartition("://")[2] != host:
+            raise Refusal(HTTPStatus.FORBIDDEN, "Pages of other origins are not answered")
+        if not self.keys or path in PUBLIC:
+            return None
+        given = headers.get(b"authorization", b"")
+        key = given[7:] if given[:7].lower() == b"bearer " else headers.get(b"x-api-key", b"")
+        number = self._number_of(key.strip())
+        if number is None:
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "Invalid API Key")
+        return number
+
+    def _number_of(self, key: bytes) -> int | None:
+        """The number of a key, compared with all of them in the same time whichever it is."""
+        digest, found = digest_of(key), None
+        for number, known in enumerate(self.keys):
+            if hmac.compare_digest(digest, known):
+                found = number
+        return found
+
+    def _is_here(self, host: str) -> bool:
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        if name.lower() == "localhost" or name.lower() in self.names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def digest_of(key: bytes) -> bytes:
+    """What is compared of a key: always of the same length."""
+    return hashlib.sha256(key).digest()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_keys(path: Path) -> tuple[str, ...]:
+    """The keys of a file, one on each line that is neither empty nor a comment.
+
+    Raises:
+        UsageError: It can't be read, or has none.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The key file {file_name(path)} can't be read", str(error)) from error
+    keys = tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    if not 0 < len(keys) <= MOST_KEYS:
+        raise UsageError(f"The key file {file_name(path)} has {'too many keys' if keys else 'no key'}", "", "Write one key on each line.")
+    return keys
+
+
+def guard_of(host: str, keys: Sequence[str], names: Sequence[str]) -> Guard:
+    """The guard of a server on `host`.
+
+    Raises:
+        UsageError: Other machines reach the address, and there is no key.
+    """
+    if not is_loopback(host) and not keys:
+        raise UsageError(
+            f"An API key is needed to serve on {host}",
+            "other machines can reach it",
+            "Use --api-key-file FILE, set XCHAT_API_KEY, or leave --host away.",
+        )
+    return Guard(tuple(digest_of(key.encode()) for key in keys), frozenset(name.lower() for name in (host, *names)))

@@ -1,0 +1,52 @@
+"""Logs each answer as a turn of one session for each run of the server; texts only if asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from engine.clock import wall_ms
+from engine.metrics.noise import NoiseWatch
+from engine.records import Message, TurnRecord
+from engine.serving.answers import Answer, Answers
+from engine.session.instruments import TurnFigures
+from engine.session.journal import Journal
+
+if TYPE_CHECKING:
+    from engine.store.writer import Store
+
+
+class RequestLog:
+    """The log of one server. On the event loop."""
+
+    def __init__(self, journal: Journal, *, texts: bool) -> None:
+        self._journal = journal
+        self._texts = texts
+
+    def finished(self, answers: Answers, answer: Answer) -> None:
+        """Log an answer that has ended, and the message that it answers before the first one."""
+        end = answer.finished
+        if self._journal.session is None:
+            self._journal.begin(f"xchat serve {answer.turn.engine.model.name}".strip(), wall_ms())
+        if not answers.logged:
+            answers.logged = True
+            asked = answers.asked if self._texts else replace(answers.asked, text="")
+            self._journal.write(partial(_save_message, message=asked), asked)
+        noise = NoiseWatch()
+        noise.waited(end.taken_share)
+        figures = TurnFigures(judged=noise.judged, noisy=noise.verdict(), disturbed=noise.share)
+        record, final = answer.turn.record(end, figures), answer.turn.final(end)
+        if not self._texts:
+            final = replace(final, text="", thinking="", tokens=None)
+        elif answers.question.plain:
+            final = replace(final, text=answer.text)
+        self._journal.write(partial(_save_turn, record=record, answer=final), final, record)
+
+
+async def _save_message(store: Store, session_id: int, message: Message) -> None:
+    await store.save_message(session_id, message)
+
+
+async def _save_turn(store: Store, session_id: int, record: TurnRecord, answer: Message) -> None:
+    await store.save_turn(replace(record, session_id=session_id), answer)

@@ -1,0 +1,187 @@
+"""The loaded model as requests see it: its names, its tokens, and its answers under way. On the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+from engine.backend import BackendEvent, EngineInfo, GenerateRequest, GenerationFinished, Priority, PromptFacts
+from engine.clock import now_ns, wall_ms
+from engine.errors import XchatError
+from engine.llama.backend import LlamaBackend
+from engine.messages import ChatPrompt, Prompt, Role, TextPrompt
+from engine.model_ref import short_name
+from engine.presets.preset import Preset, Sampling
+from engine.records import Message, new_message_id
+from engine.serving.answers import Answer, Answers, Question
+from engine.serving.hub import Hub
+from engine.serving.refusal import Refusal, refusal_of
+from engine.serving.tally import Tally
+from engine.session.answer import Turn
+from engine.text import printable
+
+if TYPE_CHECKING:
+    from engine.llama.model import Model
+
+MOST_ANSWERS: Final = 256
+"""Answers under way and waiting; a request for more is refused."""
+MOST_OF_ONE: Final = 128
+"""Of them, those of one key or address."""
+MOST_BYTES: Final = 128 << 20
+"""Bytes of all prompts under way and waiting."""
+
+Result = TypeVar("Result")
+
+
+class Served:
+    """The engine behind the server."""
+
+    def __init__(self, backend: LlamaBackend, preset: Preset, alias: str = "") -> None:
+        """`preset` has the settings of requests that set nothing; `alias` is the name of the model in answers. On the running loop."""
+        self.backend = backend
+        self.preset = preset
+        self.tally = Tally()
+        self.closing = False
+        self.under_way: dict[Answers, tuple[str, int]] = {}
+        """Requests that are answered, with their client and the bytes of their prompts."""
+        self.on_finished: Callable[[Answers, Answer], None] = lambda _answers, _answer: None
+        """Called for each answer that has ended."""
+        self.hub = Hub(asyncio.get_running_loop())
+        backend.before_decode = self.hub.flush
+        self._alias = alias
+        self._numbers = itertools.count(1)
+        self._newest = 0
+
+    @property
+    def info(self) -> EngineInfo:
+        """The loaded model. Raises Refusal while there is none."""
+        if self.backend.dead is not None:
+            raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, self.backend.dead.title)
+        info = self.backend.loaded
+        if info is None or self.closing:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down" if self.closing else "Loading model")
+        return info
+
+    @property
+    def name(self) -> str:
+        """The name of the model in answers. Raises Refusal while none is loaded."""
+        return self._alias or printable(short_name(self.info.model.ref).removesuffix(".gguf"))
+
+    async def consult(self, job: Callable[[Model, int], Result]) -> Result:
+        """Run a short job on the model and its number of tokens in the window. Raises Refusal."""
+        _ = self.info
+        try:
+            return await asyncio.wrap_future(self.backend.consult(job))
+        except XchatError as error:
+            raise refusal_of(error) from error
+
+    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> tuple[int, ...]:
+        """The tokens of a text, after the BOS token where the model wants one."""
+
+        def job(model: Model, _n_ctx: int) -> tuple[int, ...]:
+            vocabulary = model.vocabulary
+            tokens = vocabulary.tokenize(text, parse_special=parse_special)
+            if add_special and vocabulary.add_bos and vocabulary.bos is not None:
+                tokens = [vocabulary.bos, *tokens]
+            return tuple(tokens)
+
+        return await self.consult(job)
+
+    async def known(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """The same tokens. Raises Refusal when the model does not know them."""
+        if not await self.consult(lambda model, _n_ctx: model.vocabulary.knows(tokens)):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "prompt has tokens that this model does not know")
+        return tuple(tokens)
+
+    async def rendered(self, prompt: ChatPrompt) -> PromptFacts:
+        """The prompt of a conversation as the engine would make it."""
+        return await self.consult(lambda model, n_ctx: model.prompts.build(prompt, n_ctx).facts)
+
+    # Answers
+
+    def ask(self, question: Question, client: str, n_bytes: int) -> Answers:
+        """Send a request to the engine. Raises Refusal when there are too many; the caller calls `close` in the end."""
+        info = self.info
+        self._admit(question, client, n_bytes)
+        submitted, started = now_ns(), wall_ms()
+        asked = self._message(Role.USER, text_of(question.prompt), None, started)
+        answers = Answers(question, asked, [self._answer(index, asked.id, info, submitted, started) for index in range(question.n)])
+        self.under_way[answers] = client, n_bytes
+        for answer in answers.all:
+            sampling = question.sampling
+            if answer.index and sampling.seed is not None:
+                sampling = _reseeded(question, answer.index)
+            self.backend.submit(
+                GenerateRequest(
+                    turn=answer.number,
+                    prompt=question.prompt,
+                    sampling=sampling,
+                    on_event=self.hub.listener(partial(self._take, answers, answer)),
+                    submitted_ns=submitted,
+                    stop=question.stop,
+                    max_tokens=question.max_tokens,
+                    priority=Priority.API,
+                    asker=client,
+                )
+            )
+        return answers
+
+    def stop(self, answers: Answers) -> None:
+        """End the answers to a request that still grow."""
+        for answer in answers.all:
+            if answer.end is None:
+                self.backend.stop(answer.number)
+
+    def close(self, answers: Answers) -> None:
+        """Forget a request; what still grows of it is ended."""
+        self.stop(answers)
+        self.under_way.pop(answers, None)
+
+    def _admit(self, question: Question, client: str, n_bytes: int) -> None:
+        clients = Counter[str]()
+        whole = n_bytes
+        for answers, (who, size) in self.under_way.items():
+            clients[who] += len(answers.all)
+            whole += size
+        if clients[client] + question.n > MOST_OF_ONE:
+            raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, f"More than {MOST_OF_ONE} answers at once are not made for one client")
+        if clients.total() + question.n > MOST_ANSWERS or whole > MOST_BYTES:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests wait")
+
+    def _message(self, role: Role, text: str, parent_id: int | None, created_ms: int) -> Message:
+        self._newest = new_message_id(self._newest)
+        return Message(self._newest, parent_id, role, text, created_ms=created_ms)
+
+    def _answer(self, index: int, asked: int, info: EngineInfo, submitted: int, started: int) -> Answer:
+        message = self._message(Role.ASSISTANT, "", asked, started)
+        return Answer(index, next(self._numbers), Turn(message, info, self.preset, 1, submitted, started))
+
+    def _take(self, answers: Answers, answer: Answer, event: BackendEvent) -> None:
+        answers.take(answer, event)
+        if isinstance(event, GenerationFinished):
+            self.tally.add(event)
+            self.on_finished(answers, answer)
+
+
+def text_of(prompt: Prompt) -> str:
+    """The message to be answered, or the text to be continued; empty where only tokens are known."""
+    match prompt:
+        case ChatPrompt(messages):
+            return next((message.text for message in reversed(messages) if message.role is Role.USER), "")
+        case TextPrompt(text):
+            return text
+        case _:
+            return ""
+
+
+def _reseeded(question: Question, index: int) -> Sampling:
+    """The sampling of a further answer: the same seed would give the same answer again."""
+    assert question.sampling.seed is not None
+    return msgspec.structs.replace(question.sampling, seed=(question.sampling.seed + index) % 4_294_967_295)

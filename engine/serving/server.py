@@ -1,0 +1,248 @@
+"""The server: a listening socket, and an event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from engine.clock import NS_PER_S, now_ns
+from engine.errors import UsageError, XchatError
+from engine.llama.backend import LlamaBackend
+from engine.presets.preset import Preset
+from engine.serving.app import App
+from engine.serving.guard import Guard
+from engine.serving.log import RequestLog
+from engine.serving.protocol import HEADER_S, bounded_protocol
+from engine.serving.served import Served
+from engine.session.journal import Journal, OpenStore
+from engine.text import file_name
+
+HOST: Final = "127.0.0.1"
+PORT: Final = 8080
+MOST_CONNECTIONS: Final = 2_000
+_OWN_FILES: Final = 128
+"""File descriptors that connections leave to the rest of the program."""
+_BACKLOG: Final = 1_024
+KEEP_ALIVE_S: Final = 30
+PING_S: Final = 10.0
+"""A stream on which nothing was sent for so long gets a ping, so that proxies keep it."""
+GRACE_S: Final = 30.0
+"""How long answers may go on after the server was told to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens."""
+
+    host: str = HOST
+    port: int = PORT
+    """0 takes any that is free."""
+    unix: Path | None = None
+    """A socket in the file system, in place of the port."""
+    certificate: Path | None = None
+    """For TLS, with `key`."""
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogTo:
+    """Where answers are logged."""
+
+    open_store: OpenStore
+    texts: bool
+    """Whether with their texts."""
+    report: Callable[[bool, XchatError | None], None]
+    """Called when writing begins to fail, and when it works again."""
+
+
+class Server:
+    """Serves a model over HTTP until `stop`. All methods are for the thread that made it."""
+
+    def __init__(
+        self,
+        backend: LlamaBackend,
+        preset: Preset,
+        guard: Guard,
+        address: Address,
+        *,
+        alias: str = "",
+        log: LogTo | None = None,
+        header_s: float = HEADER_S,
+    ) -> None:
+        """Listen, and answer that the model is loading until it is loaded.
+
+        Raises:
+            UsageError: The address can't be used.
+        """
+        self._backend = backend
+        self._preset = preset
+        self._alias = alias
+        self._guard = guard
+        self._address = address
+        self._log = log
+        self._header_s = header_s
+        self._socket = _listen(address)
+        self.port: int = 0 if address.unix else self._socket.getsockname()[1]
+        self._ready: Future[Served] = Future()
+        self._uvicorn: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        config = self._config()
+        try:
+            config.load()
+        except (OSError, ssl.SSLError) as error:
+            self._socket.close()
+            raise UsageError("The certificate or its key can't be used", str(error), "Both are files in PEM format.") from error
+        self._thread = threading.Thread(target=self._run, args=(config,), name="xchat-serve", daemon=True)
+        self._thread.start()
+        self.served = self._ready.result()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        if self._address.unix is not None:
+            return f"unix:{self._address.unix}"
+        host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
+        return f"http{'s' if self._address.certificate else ''}://{host}:{self.port}"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it serves no more."""
+        return not self._thread.is_alive()
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """Take no more requests, let the answers under way finish for `grace_s`, then end them with an error that says so."""
+        if self._loop is not None and not self.ended:
+            self._loop.call_soon_threadsafe(self._begin_end, grace_s)
+
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait for the end."""
+        self._thread.join(timeout_s)
+        if self._address.unix is not None and self.ended:
+            self._address.unix.unlink(missing_ok=True)
+
+    def _begin_end(self, grace_s: float) -> None:
+        self.served.closing = True
+        self._uvicorn.should_exit = True
+        asyncio.get_running_loop().call_later(grace_s, self._backend.stop)
+
+    def _config(self) -> Any:
+        import uvicorn
+
+        logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # else Python prints its warnings about bad clients
+        files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OWN_FILES, MOST_CONNECTIONS)
+        return uvicorn.Config(
+            self._app,
+            http=bounded_protocol(max(8, files), self._header_s),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=round(GRACE_S) + 5,
+            ssl_certfile=_path(self._address.certificate),
+            ssl_keyfile=_path(self._address.key),
+        )
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._application(scope, receive, send)
+
+    def _run(self, config: Any) -> None:
+        try:
+            asyncio.run(self._serve(config))
+        except BaseException as error:
+            if not self._ready.done():
+                self._ready.set_exception(error)
+            raise
+
+    async def _serve(self, config: Any) -> None:
+        import uvicorn
+
+        self._loop = asyncio.get_running_loop()
+        served = Served(self._backend, self._preset, self._alias)
+        self._application = App(served, self._guard)
+        self._uvicorn = uvicorn.Server(config)
+        pings = asyncio.create_task(_pings(served))
+        journal = None
+        if self._log is not None:
+            journal = Journal(self._log.open_store, self._log.report)
+            served.on_finished = RequestLog(journal, texts=self._log.texts).finished
+        self._ready.set_result(served)
+        try:
+            await self._uvicorn.serve(sockets=[self._socket])
+        finally:
+            pings.cancel()
+            if journal is not None:
+                await journal.close()
+
+
+async def _pings(served: Served) -> None:
+    """Wake the streams on which nothing was sent for long."""
+    while True:
+        await asyncio.sleep(PING_S / 4)
+        now = now_ns()
+        for answers in list(served.under_way):
+            if now - answers.touched_ns > PING_S * NS_PER_S:
+                answers.waited = True
+                answers.wake()
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _listen(address: Address) -> socket.socket:
+    """Open the socket. Raises UsageError."""
+    try:
+        if address.unix is not None:
+            return _listen_unix(address.unix)
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        return socket.create_server((address.host, address.port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        where = file_name(address.unix) if address.unix else f"{address.host}:{address.port}"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"xchat can't listen on {where}", reason, "Choose another --port or --host.") from error
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    """Bind a socket for this user alone; one that a server left behind is replaced."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+                if other.connect_ex(str(path)) == 0:
+                    raise OSError(None, "another server listens there")
+            path.unlink()
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+SWITCH_S: Final = 0.0005
+"""`sys.setswitchinterval` while serving: the compute thread gets the GIL back sooner."""
+
+
+def share_the_interpreter() -> None:
+    """Set how long a thread may hold the GIL while another waits. For a process that serves."""
+    sys.setswitchinterval(SWITCH_S)

@@ -1,0 +1,126 @@
+"""`xchat serve`: the model over HTTP, for editors, scripts and colleagues."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from engine.config import load_config
+from engine.errors import UsageError, XchatError
+from engine.guide import builtin
+from engine.lab.compute_thread import result_of
+from engine.llama.backend import LlamaBackend
+from engine.llama.redirect import redirect_native_output
+from engine.paths import database_path, log_path
+from engine.serving.guard import guard_of, read_keys
+from engine.serving.server import HOST, PORT, Address, LogTo, Server, share_the_interpreter
+from engine.session.open import first_model
+from engine.store.sqlite.pragmas import Profile
+from engine.store.writer import Store
+from tui.cli.output import guarded
+from tui.cli.preset_flags import add_preset_flags, preset_of
+
+WIDTH = 8
+"""Answers at once where the preset leaves that open."""
+KEY_VARIABLE = "XCHAT_API_KEY"
+_STEP_S = 0.5
+EXAMPLES = """\
+examples:
+  xchat serve                                  the model used last, on http://127.0.0.1:8080
+  xchat serve qwen3-4b-q4_k_m.gguf --port 9000 --parallel 4 --n-ctx 16384
+  xchat serve --host 0.0.0.0 --api-key-file keys.txt
+  curl localhost:8080/v1/chat/completions -d '{"messages": [{"role": "user", "content": "Hello"}]}'
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `serve` to the command line."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="serve the model over HTTP: the APIs of OpenAI, Anthropic, Ollama and llama-server",
+        description="Serve the model over HTTP: the APIs of OpenAI, Anthropic, Ollama and llama-server. Ctrl+C ends it.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a GGUF file, or `builtin`")
+    parser.add_argument("--host", default=HOST, metavar="H", help="address to listen on (127.0.0.1); any other needs a key")
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="port (8080); 0 takes a free one")
+    parser.add_argument("--unix-socket", type=Path, metavar="PATH", help="listen on a socket in the file system instead")
+    parser.add_argument("--api-key-file", type=Path, metavar="FILE", help=f"keys of clients, one on each line; {KEY_VARIABLE} is one too")
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="another name of this host; may be repeated")
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate for HTTPS (PEM)")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key (PEM)")
+    parser.add_argument("--alias", default="", metavar="NAME", help="name of the model in answers")
+    parser.add_argument("--no-log", action="store_true", help="do not log the answers as turns of a session")
+    parser.add_argument("--log-texts", action="store_true", help="log their texts too, not the figures alone")
+    add_preset_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until a signal; returns the exit code."""
+    if bool(options.tls_cert) != bool(options.tls_key):
+        raise UsageError("--tls-cert and --tls-key belong together")
+    keys = read_keys(options.api_key_file) if options.api_key_file else ()
+    if os.environ.get(KEY_VARIABLE):
+        keys += (os.environ[KEY_VARIABLE],)
+    guard = guard_of(options.host if options.unix_socket is None else "localhost", keys, options.allow_host)
+    address = Address(options.host, options.port, options.unix_socket, options.tls_cert, options.tls_key)
+    config = load_config()
+    preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
+    open_store = partial(Store.open, database_path(), Profile.of(config.database.profile, config.database.pragmas))
+    log = None if options.no_log else LogTo(open_store, options.log_texts, _report)
+    ref = first_model(None, config, preset)
+    real = redirect_native_output(log_path())
+    sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
+    share_the_interpreter()
+    backend = LlamaBackend(parallel=WIDTH, file_of=builtin.file_of, trusted=builtin.is_ours)
+    with contextlib.closing(backend), _signals() as asked:
+        server = Server(backend, preset, guard, address, alias=options.alias, log=log)
+        try:
+            info = result_of(backend.load(ref, preset, lambda _event: None, force=options.force), asked.is_set)
+            sys.stdout.write(f"{server.served.name} on {server.url}, {info.parallel} answers at once, {info.n_ctx:,} tokens\n")
+            sys.stdout.flush()
+            while not asked.wait(_STEP_S) and not server.ended:
+                pass
+            asked.clear()
+            server.stop()
+            sys.stderr.write("Ending when the answers under way are finished; Ctrl+C ends them.\n")
+            while not server.ended:
+                if asked.is_set():
+                    server.stop(0.0)
+                server.join(_STEP_S)
+        finally:
+            server.stop(0.0)
+            server.join()
+    return 0
+
+
+def _report(_on: bool, error: XchatError | None) -> None:
+    """Report why answers are not logged, or what of them is lost."""
+    if error is not None:
+        sys.stderr.write(f"xchat: {error}\n")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that SIGINT, SIGTERM and SIGHUP set; ignored ones stay so."""
+    asked = threading.Event()
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
