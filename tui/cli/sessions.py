@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import msgspec
@@ -299,14 +300,16 @@ async def performance(options: argparse.Namespace) -> int:
             return 0
         explained = await explain(reader, one.turns)
         slow = {turn.id: found for turn in one.turns[-TURNS_COMPARED:] if (found := await reader.read(find_regressions, turn))}
-    columns = columns_for(shutil.get_terminal_size().columns)
+    width = shutil.get_terminal_size().columns
+    columns = columns_for(width)
     sys.stdout.write(f"{one.name}\n{heading(columns)}\n")
     sys.stdout.writelines(f"{turn_row(columns, number, turn)}\n" for number, turn in enumerate(one.turns, start=1))
-    for number, turn in enumerate(one.turns, start=1):
-        sys.stdout.writelines(f"turn {number:,}: {found.sentence}\n" for found in slow.get(turn.id, ()))
+    numbers = {turn.id: number for number, turn in enumerate(one.turns, start=1)}
+    sentences = [f"turn {numbers[turn]:,}: {found.sentence}" for turn, regressions in slow.items() for found in regressions]
     for each in sorted(explained, key=lambda each: -each.seconds)[:SLOWEST]:
-        number = one.turns.index(each.turn) + 1
-        sys.stdout.writelines(f"turn {number:,}, {each.seconds:.1f} s: {cause.words}\n" for cause in each.causes)
+        sentences += [f"turn {numbers[each.turn.id]:,}, {each.seconds:.1f} s: {cause.words}" for cause in each.causes]
+    for sentence in sentences:
+        sys.stdout.writelines(f"{line}\n" for line in wrap(sentence, width, subsequent_indent="  "))
     return 0
 
 
