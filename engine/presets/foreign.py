@@ -12,6 +12,7 @@ from itertools import pairwise
 from engine.errors import UsageError
 from engine.presets.preset import SETTINGS, Preset, value_of
 from engine.presets.settings import NAMES, OFF_WORDS, choices, with_text
+from engine.text import storable
 
 VARIABLE_PREFIX = "LLAMA_ARG_"
 
@@ -110,7 +111,7 @@ def from_command(words: Sequence[str], name: str = "imported") -> Imported:
         if equals and variable.startswith(VARIABLE_PREFIX):
             flag = variable.removeprefix(VARIABLE_PREFIX).lower()
             flags[flag], spelled[flag] = text, variable
-    rest = list(words[start + 1 :])
+    rest = list(map(storable, words[start + 1 :]))
     while rest and not _ENDS_COMMAND.fullmatch(rest[0]):
         word, equals, text = rest.pop(0).partition("=")
         # Case matters: -c is the context, -C a CPU mask.

@@ -13,6 +13,7 @@ from msgspec import inspect
 
 from engine.errors import UsageError
 from engine.presets.preset import SETTINGS, TYPES, Cost, Preset, value_of
+from engine.text import storable
 
 KEYS: tuple[str, ...] = tuple(SETTINGS)
 """Every setting by the name it has on the command line and in messages."""
@@ -75,7 +76,7 @@ def with_values(preset: Preset, values: Mapping[str, Any], *, where: str = "") -
 
 def with_text(preset: Preset, values: Mapping[str, str], *, where: str = "") -> Preset:
     """The preset with values as a person typed them. Raises UsageError as `with_values` does."""
-    return with_values(preset, {key: _typed(key, text) for key, text in values.items()}, where=where)
+    return with_values(preset, {key: _typed(key, storable(text)) for key, text in values.items()}, where=where)
 
 
 def check_value(key: str, value: Any, *, where: str = "") -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.errors import UsageError
 from engine.presets.foreign import Imported, from_command
 from engine.presets.preset import Preset, Sampling
+from engine.presets.settings import with_text
 from engine.presets.sharing import export, from_text, left_out, read, to_text
 from tests.hostile import HOSTILE
 
@@ -93,6 +94,7 @@ def test_what_can_not_be_is_refused_with_its_place(text: str, said: str) -> None
     assert said in str(caught.value)
 
 
+@example(["-c", "half \ud83d of a pair \udc80"])
 @given(
     st.lists(
         st.one_of(
@@ -107,3 +109,9 @@ def test_any_words_after_a_program_are_a_preset_or_a_usage_error(words: list[str
     except UsageError:
         return
     assert from_text(to_text([imported.preset]), "file", "given")[0].preset == imported.preset
+
+
+def test_half_a_surrogate_pair_from_the_command_line_is_refused_or_replaced_in_any_setting() -> None:
+    with pytest.raises(UsageError, match="n_ctx can't be"):
+        with_text(Preset(), {"n_ctx": "half \ud83d"})
+    assert with_text(Preset(), {"system": "\udc80"}).system == "\ufffd"
