@@ -87,6 +87,8 @@ class TestFirstScreen:
         backend.load_gate.clear()
         async with program(backend, size=size, ready=False) as run:
             await run.until("50%")
+            await wait_until(run.pilot, lambda: run.chat.panel.widget is not None, "the panel is mounted")
+            await run.pilot.pause()
             compare(run.app, f"first-{size[0]}x{size[1]}")
             backend.load_gate.set()
             await wait_until(run.pilot, lambda: run.session.engine is not None, "the model is loaded")

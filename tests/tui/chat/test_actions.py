@@ -58,11 +58,12 @@ async def test_the_knob_turns_while_tokens_flow() -> None:
         backend.release(2)
         await run.pilot.press("f12")
         await wait_until(run.pilot, lambda: backend.stream_batch == 8)
-        await run.until("batch 8")
+        line = run.chat.status_line
+        await wait_until(run.pilot, lambda: line.status.batch == "8", "the status line knows")
         await run.pilot.press("alt+s")
-        await run.until("batch 4")
+        await wait_until(run.pilot, lambda: line.status.batch == "4")
         await run.pilot.press("alt+a")
-        await run.until("auto")
+        await wait_until(run.pilot, lambda: "auto" in line.status.batch)
         backend.release(50)
         await run.answered()
 

@@ -26,7 +26,7 @@ async def test_findings_are_listed_the_worst_first_and_commands_are_copied(tmp_p
         await wait_until(pilot, lambda: "1 warning" in screen_text(app), "the findings")
         text = screen_text(app)
         assert text.index("Huge pages: 1,024") < text.index("  good")
-        assert "Cost: 2.1 GB that neither" in text
+        assert "Cost: 2.15 GB that neither" in text
         await pilot.press("enter")
         await wait_until(pilot, lambda: copied == ["sudo sysctl vm.nr_hugepages=0"], "the command is copied")
         await pilot.press("end")
