@@ -67,9 +67,9 @@ cold-start *ARGS:
 profile *ARGS:
     xchat profile record {{ ARGS }}
 
-# Make the README's pictures from the program itself (needs tmux)
-shots:
-    python -m tests.shots docs/xchat.png --columns 132 --rows 38 --type 'What is the KV cache?' --type '\r' --type '' --type '' --type 'Which quant should I take?' --type '\r' --wait 4 -- xchat --no-log builtin --temp 0
+# Make the README's cast and pictures from the program itself, with a real model's file
+shots MODEL:
+    python -m tests.cast {{ MODEL }} docs
 
 # Make the built-in model from nothing: corpus, tokenizer, training, evaluation (at most 90 minutes on two cores)
 demo-model *ARGS:

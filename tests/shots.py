@@ -1,6 +1,6 @@
 """Pictures of the program, drawn cell by cell on an exact grid: for the README, and for looking at one's own work.
 
-    python -m tests.shots OUT.png --columns 120 --rows 36 -- xchat
+    python -m tests.shots OUT.svg --columns 120 --rows 36 -- xchat
 
 runs the command in tmux and draws what `capture-pane` shows. `--type TEXT` types first (`\\r` is Enter), `--wait SECONDS` or
 `--until TEXT` says when to look. Braille, blocks and lines are drawn by hand, since fonts disagree about their cells.
@@ -17,6 +17,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ BACKGROUND = (18, 18, 18)
 FOREGROUND = (224, 224, 224)
 
 Rgb = tuple[int, int, int]
+Box = tuple[int, int, int, int]
 _DOTS = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
 _ARMS = {  # box drawing: which of left, right, up, down a line goes to
     "─": "lr", "━": "lr", "│": "ud", "┃": "ud", "┌": "rd", "╭": "rd", "┐": "ld", "╮": "ld", "└": "ru", "╰": "ru", "┘": "lu", "╯": "lu",
@@ -54,11 +56,62 @@ def _rgb(colour: Color | None, default: Rgb) -> Rgb:
     return red, green, blue
 
 
+class Svg:
+    """What an `ImageDraw` draws, as SVG: runs of equal rectangles become one, the letters of a line that share a style one element."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._size = (width, height)
+        self._boxes: list[tuple[int, int, int, int, Rgb]] = []
+        self._lines: dict[tuple[Rgb, int], list[str]] = {}
+        self._letters: dict[tuple[int, Rgb, bool, bool], list[tuple[int, str]]] = {}
+
+    def rectangle(self, xy: Box, fill: Rgb) -> None:
+        """A filled rectangle; the right and lower edge belong to it."""
+        x, y, right, bottom = xy
+        if self._boxes and self._boxes[-1][1:] == (y, x - 1, bottom, fill):
+            x = self._boxes.pop()[0]
+        self._boxes.append((x, y, right, bottom, fill))
+
+    def line(self, xy: Box, fill: Rgb, width: int = 1) -> None:
+        """A line along one axis."""
+        x, y, to_x, to_y = xy
+        self._lines.setdefault((fill, width), []).append(f"M{x + 0.5:g} {y + 0.5:g}L{to_x + 0.5:g} {to_y + 0.5:g}")
+
+    def text(self, xy: tuple[int, int], text: str, font: ImageFont.FreeTypeFont, fill: Rgb) -> None:
+        """A letter."""
+        style = font.getname()[1] or ""
+        self._letters.setdefault((xy[1], fill, "Bold" in style, "Oblique" in style), []).append((xy[0], text))
+
+    def __str__(self) -> str:
+        width, height = self._size
+        parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="monospace" font-size="16">']
+        parts += [
+            f'<path fill="{_hex(fill)}" d="M{x} {y}h{right - x + 1}v{bottom - y + 1}h{x - right - 1}z"/>'
+            for x, y, right, bottom, fill in self._boxes
+        ]
+        parts += [
+            f'<path stroke="{_hex(fill)}" stroke-width="{width}" d="{"".join(path)}"/>' for (fill, width), path in self._lines.items()
+        ]
+        for (y, fill, bold, italic), letters in self._letters.items():
+            looks = (' font-weight="bold"' if bold else "") + (' font-style="italic"' if italic else "")
+            places = " ".join(str(x) for x, _ in letters)
+            text = escape("".join(letter for _, letter in letters))
+            parts.append(f'<text x="{places}" y="{y + 15}" fill="{_hex(fill)}"{looks}>{text}</text>')
+        return "\n".join((*parts, "</svg>\n"))
+
+
+def _hex(colour: Rgb) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
 class _Painter:
-    def __init__(self, columns: int, rows: int, background: Rgb) -> None:
+    def __init__(self, columns: int, rows: int, background: Rgb, *, vector: bool) -> None:
+        size = (columns * CELL[0], rows * CELL[1])
         self._background = background
-        self.image = Image.new("RGB", (columns * CELL[0], rows * CELL[1]), background)
-        self._draw = ImageDraw.Draw(self.image)
+        self.image = Image.new("RGB", size, background)
+        self.vector = Svg(*size)
+        self._draw: Any = self.vector if vector else ImageDraw.Draw(self.image)
+        self._draw.rectangle((0, 0, size[0] - 1, size[1] - 1), fill=background)
         self._fonts = {(bold, italic): _font(bold, italic) for bold in (False, True) for italic in (False, True)}
 
     def text(self, column: int, row: int, text: str, style: Style) -> int:
@@ -107,16 +160,28 @@ class _Painter:
 
 def draw(rows: Sequence[Iterable[Segment]], columns: int) -> Image.Image:
     """A picture of rows of styled text."""
+    return _painted(rows, columns, vector=False).image
+
+
+def save(rows: Sequence[Iterable[Segment]], columns: int, out: Path) -> None:
+    """Write a picture of rows of styled text, as SVG or in a format of Pillow by the name of the file."""
+    if out.suffix == ".svg":
+        out.write_text(str(_painted(rows, columns, vector=True).vector), "utf-8")
+    else:
+        draw(rows, columns).save(out)
+
+
+def _painted(rows: Sequence[Iterable[Segment]], columns: int, *, vector: bool) -> _Painter:
     lines = [list(segments) for segments in rows]
     # What was erased instead of written is missing in a capture: it has the paper that most of the screen has.
     papers = Counter(style.bgcolor for line in lines for text, style, _ in line if style and style.bgcolor for _cell in text)
-    painter = _Painter(columns, len(lines), _rgb(papers.most_common(1)[0][0], BACKGROUND) if papers else BACKGROUND)
+    painter = _Painter(columns, len(lines), _rgb(papers.most_common(1)[0][0], BACKGROUND) if papers else BACKGROUND, vector=vector)
     for row, segments in enumerate(lines):
         column = 0
         for text, style, control in segments:
             if not control:
                 column = painter.text(column, row, text, style or Style())
-    return painter.image
+    return painter
 
 
 def shoot(app: App[Any], out: Path) -> None:
@@ -124,11 +189,10 @@ def shoot(app: App[Any], out: Path) -> None:
     draw([list(strip) for strip in app.screen._compositor.render_strips()], app.size.width).save(out)
 
 
-def draw_ansi(captured: str, columns: int) -> Image.Image:
-    """A picture of text with escape sequences, as `tmux capture-pane -epN` prints it."""
+def rows_of_ansi(captured: str, columns: int) -> list[list[Segment]]:
+    """The rows of text with escape sequences, as `tmux capture-pane -epN` prints it."""
     console = Console(file=io.StringIO(), width=columns, color_system="truecolor", force_terminal=True)
-    lines = AnsiDecoder().decode(captured.rstrip("\n"))
-    return draw([list(line.render(console)) for line in lines], columns)
+    return [list(line.render(console)) for line in AnsiDecoder().decode(captured.rstrip("\n"))]
 
 
 class TmuxScreen:
@@ -194,7 +258,7 @@ def main() -> int:
         deadline = time.monotonic() + (60.0 if options.until else options.wait)
         while time.monotonic() < deadline and not (options.until and options.until in screen.text()):
             time.sleep(0.2)
-        draw_ansi(screen.capture(), options.columns).save(options.out)
+        save(rows_of_ansi(screen.capture(), options.columns), options.columns, options.out)
     finally:
         screen.close()
     return 0

@@ -21,8 +21,7 @@ from packaging.requirements import Requirement
 
 from tui.actions.bindings import OF_THE_APP
 from tui.actions.registry import ACTIONS, BY_SLASH, Action, Scope
-from tui.cli.keys import markdown_page, short_table
-from tui.cli.main import COMMANDS
+from tui.cli.keys import markdown_page
 
 ROOT = Path(__file__).parents[1]
 
@@ -87,10 +86,6 @@ def survives(key: str) -> bool:
 
 def test_the_documents_have_the_keys_of_the_registry() -> None:
     assert (ROOT / "docs/keys.md").read_text("utf-8") == markdown_page(), "run `xchat keys --markdown > docs/keys.md`"
-    readme = (ROOT / "README.md").read_text("utf-8")
-    inside = re.search(r"<!-- keys:.*?-->\n(.*?)<!-- end of keys -->", readme, re.DOTALL)
-    assert inside is not None
-    assert inside[1].strip() == short_table().strip(), "run `xchat keys --markdown --short` and paste it"
 
 
 def test_every_binding_is_made_from_the_registry() -> None:
@@ -111,11 +106,6 @@ def test_the_engine_names_actions_and_never_keys() -> None:
     )
     named = [f"{path}:{line} {text!r}" for path, line, text in strings if KEY_NAME.search(text)]
     assert named == []
-
-
-def test_the_readme_names_every_command() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert [command for command in COMMANDS if f"xchat {command}" not in readme] == []
 
 
 def test_no_file_names_a_package_index() -> None:

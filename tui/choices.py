@@ -49,9 +49,22 @@ class KnownModel:
     """The model to load; None when there is no file yet."""
     name: str
     detail: str = ""
-    """Quant, size, memory, in one short line."""
+    """A note in one short line, where that says more than the figures."""
+    quant: str = ""
+    size_bytes: int | None = None
+    """Of its file."""
+    needed_bytes: int | None = None
+    """Memory that it needs; None where there is no file to predict it from."""
     fits: bool = True
-    """Whether it fits into the available memory."""
+    """Whether that fits into the available memory."""
+    speed: float | None = None
+    """Decode speed measured on this machine, in tokens/s."""
+    disturbed: bool = False
+    """Whether others disturbed every turn that the speed is measured from."""
+    kld: float | None = None
+    """Mean KL divergence from the best quant, measured on this machine."""
+    place: str = ""
+    """The program that it comes from."""
     problem: str = ""
     """Why it can't be used."""
     instead: BuiltInQuant | Fetch | OtherQuant | Watch | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -328,59 +327,3 @@ def _milliseconds(value: object) -> int:
 
 def _seconds(value: object) -> int:
     return _milliseconds(value * 1000) if isinstance(value, int | float) else 0
-
-
-# Markdown, as `xchat export --chat --format md` writes it
-
-_HEADING = re.compile(r"### (User|Assistant|System), (\d{4}-\d\d-\d\d \d\d:\d\d)\Z")
-_FENCE = re.compile(r"(~{3,})text\Z")
-_TITLE = re.compile(r"# xchat: \S+ of session \d+, (?P<title>.+)")
-
-
-def from_markdown(text: str) -> Talk:
-    """The conversation in a page that `xchat export --chat --format md` wrote. Raises UnknownFormError when it is no such page."""
-    lines = iter(text.replace("\r\n", "\n").split("\n"))
-    head = text.partition("\n")[0]
-    title = _TITLE.match(head)
-    for line in lines:
-        if line == "## Conversation":
-            break
-    else:
-        raise UnknownFormError("It has no heading “Conversation”")
-    drafts: list[Draft] = []
-    role, created, thinking, thinks = "", 0, "", False
-    for line in lines:
-        heading, fence = _HEADING.match(line), _FENCE.match(line)
-        if heading is not None:
-            role, created, thinking = heading[1].lower(), _minute(heading[2]), ""
-        elif line == "Thinking:":
-            thinks = True
-        elif fence is not None and role:
-            block = _fenced(lines, fence[1])
-            if thinks:
-                thinking, thinks = block, False
-                continue
-            number = len(drafts)
-            drafts.append(Draft(str(number), str(number - 1) if number else None, role, block, thinking, created_ms=created))
-            role = ""
-    return Talk(_unescaped(title["title"]) if title is not None else "", tuple(drafts))
-
-
-def _fenced(lines: Iterator[str], fence: str) -> str:
-    block: list[str] = []
-    for line in lines:
-        if line == fence:
-            return "\n".join(block)
-        block.append(line)
-    raise UnknownFormError("A message in it has no end")
-
-
-def _minute(text: str) -> int:
-    try:
-        return int(datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC).timestamp() * 1000)
-    except ValueError:
-        return 0
-
-
-def _unescaped(cell: str) -> str:
-    return re.sub(r"\\([\\`*_{}\[\]<>()#+!|~&])", r"\1", cell)

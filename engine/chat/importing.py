@@ -2,7 +2,7 @@
 
 * `xchat export --what chat` as json or jsonl: all sessions and branches in it;
 * `xchat sessions show ID --json`: the session with its title and branches;
-* `xchat export --chat --format md`: the messages in their order, without branches;
+* `xchat export --what chat --format md`: the branch that was shown;
 * the llama.cpp web UI's export as json, jsonl or zip, with branches and the texts attached;
 * ChatGPT's `conversations.json`, and that of Open WebUI, with branches;
 * Claude's `conversations.json`, LM Studio's `*.conversation.json`, `llm logs --json`, and lists of messages as OpenAI's API takes them.
@@ -23,7 +23,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.chat.import_forms import Draft, Talk, UnknownFormError, from_json, from_markdown
+from engine.chat.import_forms import Draft, Talk, UnknownFormError, from_json
+from engine.chat.import_markdown import from_markdown
 from engine.chat.titles import session_title
 from engine.chat.tree import ConversationTree
 from engine.clock import wall_ms
@@ -89,7 +90,7 @@ def _talks_of(data: bytes, path: Path) -> tuple[Talk, ...]:
             return tuple(talk for member in _members(data, path) for talk in _talks_of(member, path))
         if data.lstrip()[:1] in (b"{", b"["):
             return from_json(data)
-        return (from_markdown(data.decode()),)
+        return from_markdown(data.decode())
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not a text file", _KNOWN) from None
     except (msgspec.MsgspecError, RecursionError) as error:

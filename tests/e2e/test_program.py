@@ -98,6 +98,12 @@ def turns(xchat: Run, session: str = "last") -> list[dict[str, object]]:
     return list(json.loads(xchat("sessions", "show", session, "--json").stdout)["turns"])
 
 
+def test_text_typed_before_the_first_frame_is_in_the_prompt(terminal: Start) -> None:
+    started = terminal("--no-log", "builtin")
+    started.type("early words")
+    started.wait_for("│ early words")
+
+
 def test_a_person_chats_with_the_built_in_model(terminal: Start, xchat: Run) -> None:
     program = terminal("--stream-batch", "1", rows=100)
     ready(program, "xchat guide")

@@ -244,7 +244,7 @@ class TestPickers:
 
     @pytest.mark.slow
     async def test_models(self) -> None:
-        known = [KnownModel(Path("/models/one.gguf"), "One 1B", "Q4_K_M"), KnownModel(Path("/models/two.gguf"), "Two 2B", "Q8_0")]
+        known = [KnownModel(Path(f"/models/{name}.gguf"), name, quant=quant) for name, quant in (("One 1B", "Q4_K_M"), ("Two 2B", "Q8_0"))]
         async with program(size=(60, 24), known_models=lambda: known) as run:
             run.app.do("models")
             await run.until("Two 2B")

@@ -15,6 +15,7 @@ class Scope(StrEnum):
     TRANSCRIPT = "in the transcript"
     PANEL = "in the panel"
     LIST = "in a list"
+    MODELS = "in the list of models"
     TURNS = "in the performance view"
     DIALOG = "in a dialog"
     BRANCHES = "in the branches"
@@ -39,7 +40,7 @@ class Scope(StrEnum):
 _AROUND: Mapping[Scope, frozenset[Scope]] = {
     **dict.fromkeys((Scope.PROMPT, Scope.TRANSCRIPT, Scope.PANEL), frozenset({Scope.APP})),
     **dict.fromkeys(
-        (Scope.LIST, Scope.SETTINGS, Scope.PRESETS, Scope.TURNS, Scope.BRANCHES, Scope.COMPARISON, Scope.CAPTURE, Scope.RACE),
+        (Scope.LIST, Scope.MODELS, Scope.SETTINGS, Scope.PRESETS, Scope.TURNS, Scope.BRANCHES, Scope.COMPARISON, Scope.CAPTURE, Scope.RACE),
         frozenset({Scope.DIALOG}),
     ),
     **dict.fromkeys((Scope.ICICLE, Scope.TABLE), frozenset({Scope.FLAME})),

@@ -209,6 +209,7 @@ ACTIONS: tuple[Action, ...] = (
         with_argument="Load this GGUF file",
         footer=True,
     ),
+    Action("sort_models", ("alt+o",), "Sort", "Sort the models by speed, size, memory or family", _TUNE, Scope.MODELS),
     Action(
         "bigger_batch",
         ("f12",),

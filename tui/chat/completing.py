@@ -150,7 +150,7 @@ class CompletingController:
 
     async def _models(self) -> Iterable[Suggestion]:
         known = await asyncio.to_thread(self._context.program.options.known_models)
-        return [Suggestion(str(model.ref), model.name, model.detail) for model in known if model.ref is not None]
+        return [Suggestion(str(model.ref), model.name, model.quant) for model in known if model.ref is not None]
 
 
 def _commands(text: str) -> list[Suggestion]:

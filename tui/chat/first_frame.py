@@ -19,6 +19,7 @@ from tui.actions.footer import KeyBar
 from tui.chat.layout import ROOM_CSS, arrange, welcome
 from tui.chat.status import Status, StatusLine
 from tui.prompt.prompt import Prompt
+from tui.terminal.driver import SafeLinuxDriver
 
 
 class FirstScreen(Screen[None]):
@@ -57,6 +58,8 @@ class FirstScreen(Screen[None]):
         self.query_one(KeyBar).use(self._keymap)
         self.prompt.send_keys = frozenset(self._keymap.keys["send"])
         self.query_one(StatusLine).show(Status(model="xchat", session="", activity="starting"))
+        if isinstance(driver := self.app._driver, SafeLinuxDriver):
+            self.call_after_refresh(driver.taking_input.set)
 
     def on_resize(self) -> None:
         """Reserve the space of the panel."""

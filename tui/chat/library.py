@@ -106,7 +106,7 @@ class LibraryController:
 
     def performance(self) -> None:
         """Show the turns of this session with their charts."""
-        info = self._logged_info()
+        info = self._logged_info("Nothing was measured yet")
         if info is not None:
             self._show_measurements(info)
 
@@ -114,15 +114,15 @@ class LibraryController:
         """Export this session: pick a format, or name one and optionally a file."""
         from tui.library.export import Order
 
-        info = self._logged_info()
+        info = self._logged_info("There is nothing to export yet")
         if info is not None:
             form, _, file = words.partition(" ")
             self._show_export(info, Order(form.lower(), file.strip()) if words else None)
 
-    def _logged_info(self) -> SessionInfo | None:
+    def _logged_info(self, nothing: str) -> SessionInfo | None:
         info = self._context.session.info if self._context.session is not None else None
         if info is None:
-            self._context.notify("Nothing was measured yet", "This session is saved with its first message")
+            self._context.notify(nothing, "This session is saved with its first message")
         return info
 
     def _show_measurements(self, info: SessionInfo) -> None:
@@ -137,11 +137,12 @@ class LibraryController:
                 keymap=self._context.program.keymap,
                 glyphs=glyphs_for(braille=terminal.braille, unicode=terminal.unicode),
                 report=self._context.report,
-                export=self._show_export,
+                export=lambda info: self._show_export(info, measured=True),
             )
         )
 
-    def _show_export(self, info: SessionInfo, order: Order | None = None) -> None:
+    def _show_export(self, info: SessionInfo, order: Order | None = None, *, measured: bool = False) -> None:
+        from engine.store.export.tables import What
         from tui.library.export import ExportScreen
 
         try:
@@ -149,7 +150,9 @@ class LibraryController:
         except XchatError as error:
             self._context.report(error)
             return
-        self._context.open(ExportScreen(database, info, copy=self._context.program.copy, order=order))
+        self._context.open(
+            ExportScreen(database, info, copy=self._context.program.copy, order=order, what=What.TURNS if measured else What.CHAT)
+        )
 
     async def _compare_with_history(self, event: TurnFinished) -> None:
         try:

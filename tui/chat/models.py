@@ -133,7 +133,12 @@ class ModelsController:
             self._use_named(words, None)
 
     def _known_models(self) -> Sequence[KnownModel]:
+        from tui.models.known_models import with_file
+
         known = self._context.program.options.known_models()
+        engine = self._context.session.engine if self._context.session is not None else None
+        if engine is not None and isinstance(engine.model.ref, Path):
+            known = with_file(known, engine.model.ref)
         making = self._making
         if making is None:
             return known

@@ -17,7 +17,8 @@ from tui.cli.sessions import session_id_of
 
 EXAMPLES = """\
 examples:
-  xchat export last --format html -o last.html --chat
+  xchat export last --what chat --format md -o chat.md
+  xchat export last --format html -o report.html
   xchat export 12 --what tokens --format csv
   xchat export --all --format llama-bench -o runs.sql
 """
@@ -34,7 +35,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--format", default=Format.CSV, help="csv (default), json, jsonl, md, html, llama-bench (sql or jsonl by the file's extension)"
     )
-    parser.add_argument("--chat", action="store_true", help="include the texts of the messages")
+    parser.add_argument("--chat", action="store_true", help="include the texts of the messages; in md and html, the chat below the report")
+    parser.add_argument("--branches", action="store_true", help="in md and html, also the branches of the chat that are not shown")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to this file instead of standard output")
     parser.add_argument("--force", action="store_true", help="overwrite the file")
     parser.set_defaults(run=run)
@@ -69,6 +71,6 @@ async def selection_of(options: argparse.Namespace) -> Selection:
     if options.all == (options.session is not None):
         raise UsageError("Give one session, or --all", "", "A session is a number, or `last`.")
     if options.all:
-        return Selection(None, texts=texts)
+        return Selection(None, texts=texts, branches=options.branches)
     async with open_reader() as reader:
-        return Selection((await session_id_of(reader, options.session),), texts=texts)
+        return Selection((await session_id_of(reader, options.session),), texts=texts, branches=options.branches)

@@ -20,14 +20,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--list", action="store_true", help="list the actions with their keys and slash commands instead")
     parser.add_argument("--markdown", action="store_true", help="print the list as in docs/keys.md")
-    parser.add_argument("--short", action="store_true", help="with --markdown: only those of README.md")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the table, or read the keyboard."""
     if options.markdown:
-        sys.stdout.write(short_table() if options.short else markdown_page())
+        sys.stdout.write(markdown_page())
     elif options.list:
         for action in ACTIONS:
             sys.stdout.write(f"{action.id:<20}{keys_of(action):<26}{slashes_of(action):<28}{action.sentence}\n")
@@ -46,11 +45,6 @@ def markdown_page() -> str:
 def markdown_table() -> str:
     """A Markdown table per group."""
     return "\n".join(table(group.value, (action for action in ACTIONS if action.group is group)) for group in Group)
-
-
-def short_table() -> str:
-    """The README's table: the actions that the footer shows in the chat."""
-    return table("action", (action for action in ACTIONS if action.footer and action.scope is Scope.APP))
 
 
 def table(title: str, actions: Iterable[Action]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,11 @@ from engine.paths import models_dir
 from engine.presets.preset import Preset
 from engine.session.model_finder import built_in_family
 from engine.store.queries.speeds import MeasuredSpeeds, measured_speeds
+from tui.choices import OtherQuant
 from tui.cli.models_make import add_compare, add_pull, add_quantize
 from tui.cli.output import confirmed, write_json
+from tui.models.known_models import rows_of
+from tui.models.table import Section, Sort, in_sections, model_table
 
 EXAMPLES = """\
 examples:
@@ -47,6 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     verbs = parser.add_subparsers(required=True, metavar="list|show|pull|quantize|add|remove")
     listing = verbs.add_parser("list", help="families and their quants, with the memory that each needs")
+    listing.add_argument("--sort", type=Sort, choices=[*Sort], default=Sort.FOUND, help="order of the rows (family)")
     listing.add_argument("--json", action="store_true", help="print one object")
     listing.set_defaults(run=list_all)
     showing = verbs.add_parser("show", help="one file, or one family")
@@ -105,7 +110,7 @@ def fit_of(entry: Entry, family: Family | None = None) -> Fit:
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print every family with its quants, then unusable files with the reason."""
+    """Print the models as a table: those here, files that can't be loaded with the reason, and those worth fetching."""
     found, measured = catalog(), speeds()
     if options.json:
         write_json(
@@ -124,31 +129,16 @@ def list_all(options: argparse.Namespace) -> int:
             }
         )
         return 0
-    for family in families(found):
-        sys.stdout.write(f"{family.name}\n")
-        sys.stdout.writelines(f"  {line_of(entry, measured)}\n" for entry in family.entries)
-        if not_made(family):
-            sys.stdout.write(f"  made on first use: {', '.join(not_made(family))}\n")
-    for entry in found.companions:
-        sys.stdout.write(f"{entry.purpose}: {entry.shown}\n")
-    for broken in found.broken:
-        sys.stdout.write(f"broken: {broken.error}\n")
+    rows = [model for model in rows_of(found, measured) if not isinstance(model.instead, OtherQuant)]
+    table = model_table(shutil.get_terminal_size().columns, rows)
+    sys.stdout.write(f"{table.heading(options.sort)}\n")
+    for section, models in in_sections(rows, options.sort):
+        if section is not Section.HERE:
+            sys.stdout.write(f"{table.rule(section)}\n")
+        sys.stdout.writelines(f"{table.row(model)}\n" for model in models)
     for folder in found.unreadable:
         sys.stdout.write(f"not readable: {folder.path}: {folder.reason}\n")
     return 0
-
-
-def line_of(entry: Entry, measured: MeasuredSpeeds) -> str:
-    """Format a file as a row: quant, size, bits per weight, memory, measured speed and quality."""
-    facts, fitting, speed = entry.facts, fit_of(entry), measured.of(entry.path)
-    verdict = "" if fitting.fits else "  does not fit"
-    decoding = significant(speed.predicted_per_second) if speed is not None and speed.predicted_per_second is not None else "-"
-    kld = measured.kld(entry.path)
-    return (
-        f"{facts.quant:<10}{byte_size(facts.file_bytes):>10}{facts.bits_per_weight:>6.2f} bpw"
-        f"  needs {byte_size(fitting.estimate.needed):>9}{verdict}"
-        f"  {decoding:>6} tokens/s{f'  KLD {kld:.4f}' if kld is not None else ''}  {entry.place}  {entry.shown}"
-    )
 
 
 def entry_object(entry: Entry, measured: MeasuredSpeeds) -> dict[str, Any]:

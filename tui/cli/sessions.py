@@ -61,7 +61,7 @@ examples:
 
 IMPORTED = """\
 Makes sessions of the conversations in FILE. xchat reads its own chat exports (`export --what chat` as json or jsonl, `sessions show
---json`, and the Markdown of `export --chat --format md`, which has no branches), the exports of the llama.cpp web UI (json, jsonl, zip),
+--json`, and the Markdown of `export --what chat --format md`), the exports of the llama.cpp web UI (json, jsonl, zip),
 ChatGPT, Claude, LM Studio and Open WebUI, `llm logs --json`, and lists of messages. Tool results and images are left out and
 counted.
 """

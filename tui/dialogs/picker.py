@@ -42,8 +42,13 @@ class Picker(Dialog[Picked], Generic[Picked]):
         with Vertical(classes="box picker"):
             yield Input(placeholder=self.PLACEHOLDER, select_on_focus=False)
             yield Static(Content("─" * 200), classes="rule")
+            yield from self.compose_heading()
             yield ChoiceList()
             yield Static("", classes="empty")
+
+    def compose_heading(self) -> ComposeResult:
+        """Lay out what stays above the list while it scrolls; nothing unless a subclass has it."""
+        yield from ()
 
     @property
     def frame(self) -> Vertical:
@@ -69,13 +74,14 @@ class Picker(Dialog[Picked], Generic[Picked]):
         """Whether a text contains all typed words."""
         return all(word in text.lower() for word in self.typed.lower().split())
 
-    def fill(self, rows: list[tuple[str, Content]], empty: str) -> None:
-        """Show rows (id, text), or `empty` without any. The cursor stays on its row."""
+    def fill(self, rows: Sequence[tuple[str | None, Content]], empty: str) -> None:
+        """Show rows (id, text), or `empty` without any; one without an id can't be chosen. The cursor stays on its row."""
         chosen = self.chosen_id
         self.options.clear_options()
-        self.options.add_options([Option(text, id=row_id) for row_id, text in rows])
+        self.options.add_options([Option(text, id=row_id, disabled=row_id is None) for row_id, text in rows])
         ids = [row_id for row_id, _ in rows]
-        self.options.highlighted = (ids.index(chosen) if chosen in ids else 0) if rows else None
+        first = next((place for place, row_id in enumerate(ids) if row_id is not None), None)
+        self.options.highlighted = ids.index(chosen) if chosen is not None and chosen in ids else first
         self.query_one(".empty", Static).update(Content(empty))
         self.set_class(not rows, "-empty")
 

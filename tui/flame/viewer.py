@@ -65,3 +65,5 @@ class ProfileViewer(App[None], inherit_bindings=False):
     def on_mount(self) -> None:
         """Open the viewer's screen."""
         self.push_screen(FlameScreen(self._subject), lambda _: self.exit())
+        if isinstance(self._driver, SafeLinuxDriver):
+            self._driver.taking_input.set()

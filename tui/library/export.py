@@ -22,8 +22,10 @@ from engine.text import drawable, one_line
 from tui.dialogs.choice_list import ChoiceList
 from tui.dialogs.dialog import Dialog
 
-FORMATS = (*(form for form in Format if form.dialect is None), "llama-bench")
+DOCUMENTS = (Format.MD, Format.HTML)
+FORMATS = (*DOCUMENTS, *(form for form in Format if form.dialect is None and form not in DOCUMENTS), "llama-bench")
 """Names as on the command line; the file's extension chooses the form of llama-bench."""
+CONTENTS = (What.CHAT, *(what for what in What if what is not What.CHAT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,10 @@ class ExportScreen(Dialog[None]):
     HELP = """\
 ## Export
 
-`turns` is one row per turn, `samples` the machine over time, `tokens` one row per token, `events` the marks on the time line, `chat` the
-messages. `html` is one page with the run card and charts, `md` the same as text, `llama-bench` has the fields of that tool. Messages,
-titles and system prompts are left out unless you include them. Only you can read the file; it is written whole or not at all.
+`chat` is the conversation, `turns` one row per turn, `samples` the machine over time, `tokens` one row per token, `events` the marks on
+the time line. `md` and `html` make a document of the chat and a report of the rest; `llama-bench` has the fields of that tool. Messages,
+titles and system prompts are left out of reports and rows unless you include them. Only you can read the file; it is written whole or not
+at all.
 """
     DEFAULT_CSS = """
     ExportScreen {
@@ -71,13 +74,22 @@ titles and system prompts are left out unless you include them. Only you can rea
     }
     """
 
-    def __init__(self, database: Path, info: SessionInfo, *, copy: Callable[[str], Awaitable[None]], order: Order | None = None) -> None:
-        """With a valid `order`, the file is written immediately."""
+    def __init__(
+        self,
+        database: Path,
+        info: SessionInfo,
+        *,
+        copy: Callable[[str], Awaitable[None]],
+        order: Order | None = None,
+        what: What = What.CHAT,
+    ) -> None:
+        """`what` is chosen at first. With a valid `order`, the file is written immediately."""
         super().__init__()
         self._database = database
         self._info = info
         self._copy = copy
         self._order = order
+        self._first = what if order is None or order.format in DOCUMENTS else What.TURNS
         self._own_name = True
         """The file name follows the choices until the user edits it."""
         self._target: Path | None = None
@@ -91,7 +103,7 @@ titles and system prompts are left out unless you include them. Only you can rea
             dialog.border_title = Content(f"Export session {self._info.id}, {one_line(self._info.title)}")
             with Vertical(id="ask"):
                 with Horizontal(classes="lists"):
-                    what, form = ChoiceList(*What, id="what"), ChoiceList(*FORMATS, id="format")
+                    what, form = ChoiceList(*CONTENTS, id="what"), ChoiceList(*FORMATS, id="format")
                     what.border_title, form.border_title = "What", "Format"
                     yield what
                     yield form
@@ -115,10 +127,10 @@ titles and system prompts are left out unless you include them. Only you can rea
                     yield Button("Close", id="close", variant="primary")
 
     def on_mount(self) -> None:
-        """Select the turns as HTML, or the order."""
+        """Select the first choice, or the order."""
         order = self._order
-        form = order.format if order is not None and order.format in FORMATS else Format.HTML
-        self.query_one("#what", OptionList).highlighted = 0
+        form = order.format if order is not None and order.format in FORMATS else Format.MD if self._first is What.CHAT else Format.HTML
+        self.query_one("#what", OptionList).highlighted = CONTENTS.index(self._first)
         self.query_one("#format", OptionList).highlighted = FORMATS.index(form)
         self._choice = self._chosen("what"), self._chosen("format")
         self._suggest()

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.numbers import significant
 from tui.choices import BuiltInQuant, Fetch, KnownModel, OtherQuant
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from engine.models.catalog import Broken, Catalog, Entry, Family
+    from engine.models.catalog import Catalog, Entry
     from engine.store.queries.speeds import MeasuredSpeeds
+
+GUIDE = "xchat guide"
+BUILT_IN = "built in"
+MADE_HERE = "made here"
 
 
 def known_models(folders: Sequence[str]) -> list[KnownModel]:
-    """Entries of the models screen; `folders` are those of the config. Reads files, so call it on a thread.
-
-    The built-in model in all its quants; every file of this machine by family, with memory and measured speed; files that are
-    not chat models, with their kind; broken files with the reason; and models recommended for this machine.
-    """
+    """Entries of the models screen; `folders` are those of the config. Reads files, so call it on a thread."""
     from engine.models.catalog import list_models
 
-    found, measured = list_models(folders), _measured()
-    known = list(_built_in(measured))
-    for family in found.families:
-        known += [_known(entry, family, measured) for entry in family.entries]
-        there = frozenset(entry.facts.quant for entry in family.entries)
-        another = OtherQuant(family.entries[0].path, there)
-        known.append(KnownModel(None, family.name, "another quant: quantized here when you choose one", instead=another))
-    known += [KnownModel(entry.path, entry.label, problem=entry.purpose) for entry in found.companions]
-    known += [_broken(broken) for broken in found.broken]
-    known += _worth_fetching(found)
-    return known
+    return rows_of(list_models(folders), _measured())
+
+
+def with_file(known: Sequence[KnownModel], file: Path) -> Sequence[KnownModel]:
+    """The entries with one for a file that is outside all folders, first; as they are where the file is among them, or can't be used."""
+    from engine.errors import ModelError
+    from engine.models.catalog import Entry
+    from engine.models.check import check_model
+    from engine.models.locations import Place
+
+    if any(isinstance(model.ref, Path) and os.path.realpath(model.ref) == os.path.realpath(file) for model in known):
+        return known
+    try:
+        checked = check_model(file)
+    except ModelError:
+        return known
+    place = Place.FOLDER
+    row = KnownModel(file, checked.facts.name, place=place.value)
+    return [_known(row, Entry(checked.parts, place, file.name, checked.facts), _measured()), *known]
 
 
 def _measured() -> MeasuredSpeeds:
@@ -46,62 +54,70 @@ def _measured() -> MeasuredSpeeds:
         return MeasuredSpeeds({})  # reported when the program started
 
 
+def rows_of(found: Catalog, measured: MeasuredSpeeds) -> list[KnownModel]:
+    """The rows of the list of models.
+
+    The built-in model in all its quants; every file of this machine by family, with memory and measured speed; files that are
+    not chat models, with their kind; broken files with the reason; and models recommended for this machine.
+    """
+    known = list(_built_in(measured))
+    for family in found.families:
+        known += [_known(KnownModel(entry.path, family.name, place=entry.place.value), entry, measured) for entry in family.entries]
+        there = frozenset(entry.facts.quant for entry in family.entries)
+        another = OtherQuant(family.entries[0].path, there)
+        known.append(KnownModel(None, family.name, "another quant, made here when you choose one", instead=another))
+    known += [KnownModel(entry.path, entry.label, problem=entry.purpose) for entry in found.companions]
+    known += [KnownModel(broken.path, broken.label, problem=broken.error.detail or broken.error.title) for broken in found.broken]
+    known += _worth_fetching(found)
+    return known
+
+
 def _built_in(measured: MeasuredSpeeds) -> Iterator[KnownModel]:
     """The built-in model in all its quants."""
     from engine.errors import ModelError
     from engine.guide import builtin
     from engine.model_ref import BuiltInModel
+    from engine.session.model_finder import built_in_family
 
-    shipped: Path | None = None
     try:
-        shipped = builtin.path()
-        carried = BuiltInModel(builtin.SHIPPED_QUANT)
-        yield KnownModel(carried, "xchat guide", f"{builtin.SHIPPED_QUANT}  comes with xchat{_speed(shipped, measured)}")
+        family = built_in_family()
     except ModelError as error:
-        yield KnownModel(None, "xchat guide", problem=str(error))
+        yield KnownModel(None, GUIDE, problem=str(error))
+        return
+    for entry in family.entries:
+        place = BUILT_IN if entry.facts.quant == builtin.SHIPPED_QUANT else MADE_HERE
+        yield _known(KnownModel(BuiltInModel(entry.facts.quant), GUIDE, place=place), entry, measured)
     for quant in builtin.QUANTS:
-        file = builtin.made(quant)
-        if file is not None:
-            yield KnownModel(BuiltInModel(quant), "xchat guide", f"{quant}  made here{_speed(file, measured)}")
-        elif shipped is not None:
-            yield KnownModel(None, "xchat guide", f"{quant}  made when it is first chosen", instead=BuiltInQuant(quant))
+        if family.quant(quant) is None:
+            yield KnownModel(None, GUIDE, "made when it is first chosen", quant=quant, instead=BuiltInQuant(quant))
 
 
-def _known(entry: Entry, family: Family, measured: MeasuredSpeeds) -> KnownModel:
+def _known(row: KnownModel, entry: Entry, measured: MeasuredSpeeds) -> KnownModel:
+    """The row of a file, with its figures."""
     from engine.host.topology import cpu_features, read_room
     from engine.models.fit import fit
-    from engine.numbers import byte_size
     from engine.presets.preset import Preset
 
-    facts = entry.facts
-    fitting = fit(facts, Preset(), read_room(), features=cpu_features())
-    needs = f"needs {byte_size(fitting.estimate.needed)}" + ("" if fitting.fits else ", does not fit")
-    speed = _speed(entry.path, measured)
-    detail = f"{facts.quant}  {byte_size(facts.file_bytes)}  {needs}{speed}  {entry.place.value}"
-    return KnownModel(entry.path, family.name, detail, fits=fitting.fits)
-
-
-def _speed(file: Path, measured: MeasuredSpeeds) -> str:
-    """Measured decode speed of a file, and its KL divergence from the best quant, where known."""
-    kld = measured.kld(file)
-    quality = f"  KLD {kld:.4f}" if kld is not None else ""
-    speed = measured.of(file)
-    if speed is None or speed.predicted_per_second is None:
-        return quality
-    return f"  {'~' if speed.disturbed else ''}{significant(speed.predicted_per_second)} tokens/s here{quality}"
+    fitting, speed = fit(entry.facts, Preset(), read_room(), features=cpu_features()), measured.of(entry.path)
+    return replace(
+        row,
+        quant=entry.facts.quant,
+        size_bytes=entry.facts.file_bytes,
+        needed_bytes=fitting.estimate.needed,
+        fits=fitting.fits,
+        speed=speed.predicted_per_second if speed is not None else None,
+        disturbed=speed is not None and speed.disturbed,
+        kld=measured.kld(entry.path),
+    )
 
 
 def _worth_fetching(found: Catalog) -> Iterator[KnownModel]:
     """Recommended models that are not in the hub's cache."""
     from engine.host.topology import read_room
     from engine.models.recommended import recommended
-    from engine.numbers import byte_size
 
     here = {part for family in found.families for entry in family.entries for part in entry.path.parts if part.startswith("models--")}
     for model in recommended(read_room()):
         if model.cache_folder not in here:
-            yield KnownModel(None, model.name, f"fetch {byte_size(model.file_bytes)}: {model.note}", instead=Fetch(model.reference))
-
-
-def _broken(broken: Broken) -> KnownModel:
-    return KnownModel(broken.path, broken.label, problem=broken.error.detail or broken.error.title)
+            quant = model.reference.rpartition(":")[2]
+            yield KnownModel(None, model.name, model.note, quant=quant, size_bytes=model.file_bytes, instead=Fetch(model.reference))

@@ -4,62 +4,104 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
+from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.content import Content
+from textual.widgets import Static
 
 from engine.model_ref import ModelRef
 from engine.models.references import looks_like_path, looks_like_reference
 from engine.paths import expanded
-from engine.text import drawable, one_line
+from engine.text import drawable
+from tui.actions.bindings import bindings_for
+from tui.actions.registry import Scope
 from tui.choices import Choice, Fetch, KnownModel
 from tui.dialogs.picker import Picker
-from tui.text.cells import cut
-
-NAME_CELLS = 28
+from tui.models.table import ModelTable, Section, Sort, in_sections, model_table
 
 
-def row(model: KnownModel, current: ModelRef | None) -> Content:
+def row(model: KnownModel, current: ModelRef | None, table: ModelTable) -> Content:
     """Format a model as a row of the list."""
-    mark = "  loaded" if model.ref is not None and model.ref == current else ""
-    about = Content.styled(one_line(model.problem or model.detail), "$muted" if model.fits and not model.problem else "$warning")
-    return Content.assemble(cut(one_line(model.name), NAME_CELLS), "  ", about, Content.styled(mark, "$success"))
+    text = table.row(model)
+    name, rest = text[: table.name], text[table.name :]
+    loaded = model.ref is not None and model.ref == current
+    style = "$success" if loaded else "" if model.ref is not None and not model.problem else "$muted"
+    return Content.assemble((name, style), (rest, "$warning" if model.problem or not model.fits else style or "$muted"))
 
 
 class ModelsScreen(Picker[Choice]):
     """Dismissed with the model to load, quantize or fetch."""
 
-    HELP = (
-        "## Models\n\nType a part of a name, the path of a GGUF file (`~` works), or a model of the hub such as "
-        "`hf:Qwen/Qwen3-4B-GGUF:Q4_K_M`, then Enter. The conversation is kept. Quants of the built-in model are made when they are first "
-        "chosen; for other models choose `another quant`. Models recommended for this machine are at the end of the list; nothing "
-        "is fetched unless you choose it. Speeds are medians of this machine's own clean turns.\n"
-    )
+    HELP = """\
+## Models
+
+Type a part of a name, the path of a GGUF file (`~` works), or a model of the hub such as `hf:Qwen/Qwen3-4B-GGUF:Q4_K_M`, then Enter. The
+conversation is kept. Quants of the built-in model are made when they are first chosen; for other models choose `another quant`. Models
+recommended for this machine are below the second rule; nothing is fetched unless you choose it.
+
+`needs` is the memory predicted for the default preset, `tokens/s` the decode speed measured on this machine: the median of its clean
+turns, or with ~ of turns that other programs disturbed.
+"""
     PLACEHOLDER = "Part of a name, the path of a GGUF file, or hf:ORG/REPOSITORY:QUANT"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.MODELS)]
+    DEFAULT_CSS = """
+    ModelsScreen .heading { height: 1; color: $heading; text-wrap: nowrap; }
+    """
 
     def __init__(self, known: Callable[[], Sequence[KnownModel]], *, current: ModelRef | None) -> None:
         super().__init__()
         self._known = known
         self._current = current
         self._models: Sequence[KnownModel] = ()
+        self._sort = Sort.FOUND
+
+    def compose_heading(self) -> ComposeResult:
+        """Lay out the titles of the columns."""
+        yield Static("", classes="heading")
 
     async def on_mount(self) -> None:
         """Find models on a thread."""
         self.frame.border_title = "Models"
-        self.frame.border_subtitle = f"Enter load · {self.close_hint}"
         self.fill([], "Searching for models…")
         self._models = await asyncio.to_thread(self._known)
         await self.narrow()
 
     async def narrow(self) -> None:
         """Show the models that contain all typed words."""
-        shown = [model for model in self._models if self.matches(f"{model.name} {model.detail} {model.problem} {model.ref}")]
+        shown = [
+            model
+            for model in self._models
+            if self.matches(f"{model.name} {model.quant} {model.place} {model.detail} {model.problem} {model.ref}")
+        ]
         if looks_like_reference(self.typed):
             empty = f"Enter fetches {drawable(self.typed)}"
         elif looks_like_path(self.typed):
             empty = f"Enter loads {drawable(self.typed)}"
         else:
             empty = "No model matches. Type the path of a GGUF file." if self.typed.strip() else "Type the path of a GGUF file."
-        self.fill([(str(index), row(model, self._current)) for index, model in enumerate(self._models) if model in shown], empty)
+        table = model_table(self.row_cells, shown)
+        places = {id(model): str(index) for index, model in enumerate(self._models)}
+        rows: list[tuple[str | None, Content]] = []
+        for section, models in in_sections(shown, self._sort):
+            if section is not Section.HERE:
+                rows.append((None, Content.styled(table.rule(section), "$muted")))
+            rows += [(places[id(model)], row(model, self._current, table)) for model in models]
+        self.fill(rows, empty)
+        self.query_one(".heading", Static).update(Content(table.heading(self._sort) if shown else ""))
+        hint = f"{self.keymap.shown('sort_models')} sorts by {_after(self._sort)}"
+        self.frame.border_subtitle = Content(f"Enter load · {hint} · {self.close_hint}")
+
+    async def on_resize(self) -> None:
+        """Lay out the columns for the new width."""
+        if self._models:
+            await self.narrow()
+
+    async def action_sort_models(self) -> None:
+        """Sort by the next column."""
+        self._sort = _after(self._sort)
+        await self.narrow()
 
     def take(self) -> None:
         """Dismiss with the typed path or reference, else the selected model."""
@@ -72,3 +114,8 @@ class ModelsScreen(Picker[Choice]):
             choice = self._models[int(self.chosen_id)].choice
             if choice is not None:
                 self.dismiss(choice)
+
+
+def _after(sort: Sort) -> Sort:
+    orders = list(Sort)
+    return orders[(orders.index(sort) + 1) % len(orders)]

@@ -139,6 +139,8 @@ class SafeLinuxDriver(LinuxDriver):
         """Measures the time until sent output is drawn."""
         self._away = False
         """Whether another program has the terminal."""
+        self.taking_input = threading.Event()
+        """Set when a widget takes the keys: what was typed before waits in the terminal."""
         self._frame: list[str] = []
         """Parts of the current frame, sent in one write to save packets."""
 
@@ -203,6 +205,8 @@ class SafeLinuxDriver(LinuxDriver):
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
         splitter = PasteSplitter()
+        while not self.exit_event.is_set() and not self.taking_input.wait(POLL_S):
+            pass
         while not self.exit_event.is_set():
             ready, _, _ = select.select([self.fileno], [], [], HOLD_S / 4 if self.round_trip.holding else POLL_S)
             if self.exit_event.is_set():

@@ -8,7 +8,7 @@ from typing import TextIO
 from engine.lab.reports.charts import svg_of
 from engine.lab.reports.report import Report
 from engine.store.export.escaping import fenced, markdown_cell
-from engine.store.export.page import cell, page_head
+from engine.store.export.page import html_page, write_table
 from engine.store.export.rowformats import write_markdown_table
 from engine.text import visible
 
@@ -28,22 +28,22 @@ def write_markdown(out: TextIO, report: Report) -> None:
 
 def write_html(out: TextIO, report: Report) -> None:
     """The report as a page."""
-    out.write(f"{page_head(report.title)}<p><strong>{_text(report.verdict)}</strong></p>\n")
-    for sheet in report.sheets:
-        heads = "".join(f"<th>{_text(column)}</th>" for column in sheet.columns)
-        out.write(f'<section>\n<h2>{_text(sheet.heading)}</h2>\n<div class="scroll">\n<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n')
-        out.writelines(f"<tr>{''.join(map(cell, row))}</tr>\n" for row in sheet.rows)
-        out.write("</tbody>\n</table>\n</div>\n</section>\n")
-    if report.charts:
-        out.write('<section>\n<h2>Charts</h2>\n<div class="charts">\n')
-        out.writelines(map(svg_of, report.charts))
-        out.write("</div>\n</section>\n")
-    out.write("<section>\n<h2>How it was measured</h2>\n<dl>\n")
-    out.writelines(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>\n" for name, value in report.measured)
-    out.write("</dl>\n</section>\n<section>\n<h2>What disturbed it</h2>\n<ul>\n")
-    out.writelines(f"<li>{_text(line)}</li>\n" for line in report.disturbed)
-    commands = "\n".join(map(_text, report.repeat))
-    out.write(f"</ul>\n</section>\n<section>\n<h2>Repeat it</h2>\n<pre>{commands}</pre>\n</section>\n</body>\n</html>\n")
+    with html_page(out, report.title):
+        out.write(f'<h1>{_text(report.title)}</h1>\n<p class="result">{_text(report.verdict)}</p>\n')
+        for sheet in report.sheets:
+            out.write(f"<section>\n<h2>{_text(sheet.heading)}</h2>\n")
+            write_table(out, sheet.columns, sheet.rows)
+            out.write("</section>\n")
+        if report.charts:
+            out.write('<section>\n<h2>Charts</h2>\n<div class="charts">\n')
+            out.writelines(map(svg_of, report.charts))
+            out.write("</div>\n</section>\n")
+        out.write("<section>\n<h2>How it was measured</h2>\n<dl>\n")
+        out.writelines(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>\n" for name, value in report.measured)
+        out.write("</dl>\n</section>\n<section>\n<h2>What disturbed it</h2>\n<ul>\n")
+        out.writelines(f"<li>{_text(line)}</li>\n" for line in report.disturbed)
+        commands = "\n".join(map(_text, report.repeat))
+        out.write(f"</ul>\n</section>\n<section>\n<h2>Repeat it</h2>\n<pre>{commands}</pre>\n</section>\n")
 
 
 def _text(value: str) -> str:

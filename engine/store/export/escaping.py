@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 
 from engine.text import visible
@@ -15,10 +16,14 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{shown}\n{fence}\n"
 
 
+_MARKUP = re.compile(r"[\\`*{}\[\]<>#|~&]|(?<![^\W_])_|_(?![^\W_])")
+"""What may begin or end markup within a line; an underscore inside a word does not."""
+
+
 def markdown_cell(value: object) -> str:
     """A value as one cell of a Markdown table."""
     text = visible(str(value)).replace("\n", " ").replace("\t", " ")
-    return "".join(f"\\{character}" if character in "\\`*_{}[]<>()#+!|~&" else character for character in text)
+    return _MARKUP.sub(r"\\\g<0>", text)
 
 
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")

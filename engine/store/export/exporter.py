@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
 from engine.atomic_write import replacing
 from engine.errors import StoreError, UsageError
 from engine.store.errors import UNREADABLE, StoreFullError, TargetExistsError, explain
+from engine.store.export.document import Part, parts_of, write_html_parts, write_markdown_parts
 from engine.store.export.llama_bench import Dialect, rows_of_turns, write_llama_bench
-from engine.store.export.page import write_html, write_markdown
+from engine.store.export.page import html_page
+from engine.store.export.report import write_html_report, write_markdown_report
 from engine.store.export.rowformats import write_csv, write_json, write_jsonl
 from engine.store.export.tables import Row, Selection, Table, What, open_table
 from engine.store.queries import sessions
@@ -38,9 +41,9 @@ class Format(StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     MD = "md"
-    """A text with run cards."""
+    """The chat as a document, or the measurements as a report."""
     HTML = "html"
-    """One page with run cards and charts."""
+    """The same as one page, with charts in a report."""
     LLAMA_BENCH_CSV = "llama-bench-csv"
     """Two rows per turn, with the field names of llama-bench; so are the next three."""
     LLAMA_BENCH_JSON = "llama-bench-json"
@@ -85,7 +88,7 @@ class Export:
             )
 
     def default_name(self) -> str:
-        """The default file name."""
+        """The default file name: `xchat-12.md` for the chat of session 12."""
         ids = self.selection.sessions
         part = "all" if ids is None else f"session-{ids[0]}" if len(ids) == 1 else f"{len(ids)}-sessions"
         return f"xchat-{part}-{self.what}.{self.format.rpartition('-')[2]}"
@@ -134,6 +137,9 @@ def export_to_stream(database: Path, export: Export, out: TextIO, *, progress: P
             if dialect is not None:
                 write_llama_bench(out, dialect, rows_of_turns(db, export.selection))
                 return
+            if export.what is What.CHAT and export.format in {Format.MD, Format.HTML}:
+                _write_document(out, db, export, progress)
+                return
             table = open_table(db, export.what, export.selection)
             if progress is not None:
                 table = replace(table, rows=_counted(table, progress))
@@ -151,19 +157,41 @@ def _write(out: TextIO, db: sqlite3.Connection, table: Table, export: Export, he
         case Format.JSONL:
             write_jsonl(out, table.columns, table.rows)
         case Format.MD:
-            write_markdown(out, db, table, export.selection, heading)
+            write_markdown_report(out, db, table, export.selection, heading)
         case _:
-            write_html(out, db, table, export.selection, heading)
+            write_html_report(out, db, table, export.selection, heading)
+
+
+def _write_document(out: TextIO, db: sqlite3.Connection, export: Export, progress: Progress | None) -> None:
+    """The chat by itself, with nothing that was measured."""
+    parts = parts_of(db, export.selection)
+    if progress is not None:
+        parts = _counted_parts(parts, progress)
+    if export.format is Format.MD:
+        write_markdown_parts(out, parts)
+        return
+    first = next(parts, None)
+    with html_page(out, "xchat" if first is None else first.title):
+        write_html_parts(out, chain(filter(None, [first]), parts))
+
+
+def _counted_parts(parts: Iterator[Part], progress: Progress) -> Iterator[Part]:
+    written = 0
+    for part in parts:
+        progress(written, written + len(part.messages))
+        yield part
+        written += len(part.messages)
+    progress(written, written)
 
 
 def _heading(db: sqlite3.Connection, export: Export) -> str:
     ids = export.selection.sessions
     if ids is None:
-        return f"xchat: {export.what} of all sessions"
+        return "All sessions"
     infos = [sessions.session_info(db, session_id) for session_id in ids]
-    if len(infos) == 1:
-        return f"xchat: {export.what} of session {ids[0]}" + (f", {infos[0].title}" if export.selection.texts else "")
-    return f"xchat: {export.what} of {len(ids)} sessions"
+    if len(infos) > 1:
+        return f"{len(infos)} sessions"
+    return infos[0].title if export.selection.texts else f"Session {ids[0]}"
 
 
 def _counted(table: Table, progress: Progress) -> Iterator[Row]:

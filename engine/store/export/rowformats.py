@@ -44,7 +44,7 @@ def write_jsonl(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> Non
 
 def write_markdown_table(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
     """A table; None is an empty cell, fractions have three decimals."""
-    out.write(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n")
+    out.write(f"| {' | '.join(map(markdown_cell, columns))} |\n|{'---|' * len(columns)}\n")
     for row in rows:
         cells = " | ".join("" if value is None else f"{value:.3f}" if isinstance(value, float) else markdown_cell(value) for value in row)
         out.write(f"| {cells} |\n")

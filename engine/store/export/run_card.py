@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.numbers import byte_size
+from engine.presets.preset import SAMPLING, SETTINGS, Preset, value_of
 from engine.store.export.llama_bench import command_line
 from engine.store.export.tables import Selection, preset_settings, where, without_texts
 from engine.store.host import Host
@@ -21,6 +22,9 @@ GOVERNOR_KIND = "governor"
 """Kind of the events that say what the thread governor decided."""
 
 _MOST_DECISIONS = 20
+
+_SAID_BETTER = frozenset({"description", "model", "quant", "threads", "threads_batch", "n_ctx"})
+"""Settings that a turn has a value of its own for, and those that measure nothing."""
 
 _Decision = tuple[str, str | None, str | None]
 """A sentence, and the model and preset of its turn."""
@@ -46,7 +50,7 @@ class RunCard:
     n_ctx: int
     threads: int
     threads_batch: int
-    turns: int
+    turn_ids: tuple[int, ...]
     noise: tuple[tuple[str, int], ...]
     """The reasons why turns are noisy, with the number of turns."""
     decisions: tuple[str, ...]
@@ -55,37 +59,58 @@ class RunCard:
     """The llama-bench command line that measures the same again."""
 
     @property
+    def turns(self) -> int:
+        """How many turns there are."""
+        return len(self.turn_ids)
+
+    @property
     def clean_turns(self) -> int:
         """Turns whose figures can be compared."""
         return self.turns - sum(count for _, count in self.noise)
 
-    def lines(self) -> tuple[tuple[str, str], ...]:
-        """The card as headings and values."""
+    def facts(self) -> dict[str, str]:
+        """The circumstances by name, those that matter most first."""
         host = self.host
+        return {
+            "Model": self.model,
+            "Quant": self.quant,
+            "Threads": str(self.threads),
+            "Prefill threads": str(self.threads_batch),
+            "Preset": self.preset,
+            **self._settings(),
+            "Context window": f"{self.n_ctx:,} tokens",
+            "Host": host.name if host else "unknown",
+            "CPU": f"{host.cpu}, {host.cores} cores" if host else "unknown",
+            "CPU flags": (host.cpu_flags if host else "") or "unknown",
+            "Memory": byte_size(host.memory_bytes) if host else "unknown",
+            "Kernel": host.kernel if host else "unknown",
+            "llama.cpp": (host.llama_cpp_version if host else "") or "unknown",
+            "xchat": host.xchat_version if host else "unknown",
+            "Model file": self.model_path,
+            "Model hash": self.model_fingerprint,
+        }
+
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """What was measured under these circumstances, as headings and values."""
         noise = ", ".join(f"{reason} ({count})" for reason, count in self.noise) or "none noticed"
-        settings = preset_settings(self.preset_json)
-        shown = ", ".join(
-            f"{key}={value}" for key, value in settings.items() if key not in {"name", "description"} and value not in (None, "")
-        )
         return (
-            ("Host", host.name if host else "unknown"),
-            ("CPU", f"{host.cpu}, {host.cores} cores" if host else "unknown"),
-            ("CPU flags", (host.cpu_flags if host else "") or "unknown"),
-            ("Memory", byte_size(host.memory_bytes) if host else "unknown"),
-            ("Kernel", host.kernel if host else "unknown"),
-            ("llama.cpp", (host.llama_cpp_version if host else "") or "unknown"),
-            ("xchat", host.xchat_version if host else "unknown"),
-            ("Model", f"{self.model} {self.quant}".strip()),
-            ("Model file", self.model_path),
-            ("Model hash", self.model_fingerprint),
-            ("Preset", f"{self.preset}: {shown}"),
-            ("Threads", f"{self.threads} decoding, {self.threads_batch} prefilling"),
-            ("Context window", f"{self.n_ctx} tokens"),
-            ("Governor", "; ".join(self.decisions) or "no decisions noted"),
-            ("Turns", f"{self.turns}, of which {self.clean_turns} clean"),
+            ("Turns", f"{self.turns:,}, of which {self.clean_turns:,} clean"),
             ("Noise", noise),
+            ("Governor", "; ".join(self.decisions) or "no decisions noted"),
             ("Repeat with", self.repeat),
         )
+
+    def _settings(self) -> dict[str, str]:
+        """The settings of the preset that no turn has a value of its own for, by their names."""
+        preset = preset_settings(self.preset_json)
+        nested = preset.get(SAMPLING)
+        given = preset | {f"{SAMPLING}.{key}": value for key, value in (nested if isinstance(nested, dict) else {}).items()}
+        values = {key: given.get(key, value_of(Preset(), key)) for key in SETTINGS if key not in _SAID_BETTER}
+        return {key.removeprefix(f"{SAMPLING}."): _in_words(value) for key, value in values.items() if value not in (None, "")}
+
+
+def _in_words(value: object) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 def run_cards(db: sqlite3.Connection, selection: Selection) -> tuple[RunCard, ...]:
@@ -93,7 +118,7 @@ def run_cards(db: sqlite3.Connection, selection: Selection) -> tuple[RunCard, ..
     condition, values = where(selection, "t.session_id")
     cursor = db.execute(
         f"""
-        SELECT {_HOST_COLUMNS}, {_SETTING_COLUMNS}, count(*),
+        SELECT {_HOST_COLUMNS}, {_SETTING_COLUMNS}, json_group_array(t.id),
             json_group_array(coalesce(t.noisy, CASE WHEN t.stop_reason = 'error' THEN 'failed' WHEN NOT t.judged THEN 'not judged' END)),
             CAST(avg(t.prompt_n) AS INTEGER), CAST(avg(t.predicted_n) AS INTEGER), CAST(avg(t.cache_n) AS INTEGER)
         FROM turns AS t LEFT JOIN processes AS p ON p.id = t.process_id
@@ -120,7 +145,7 @@ def _card(row: Sequence[Any], selection: Selection, decisions: Sequence[_Decisio
         n_ctx=n_ctx,
         threads=threads,
         threads_batch=threads_batch,
-        turns=turns,
+        turn_ids=tuple(sorted(json.loads(turns))),
         noise=tuple(sorted(Counter(reason for reason in json.loads(noise) if reason is not None).items())),
         decisions=tuple(text for text, *under in decisions if tuple(under) in {(fingerprint, preset_json), _OF_NO_TURN})[-_MOST_DECISIONS:],
         repeat=command_line(model_path=path, preset_json=preset_json, threads=threads, n_prompt=n_prompt, n_gen=n_gen, n_depth=n_depth),

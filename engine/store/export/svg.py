@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
 
@@ -13,8 +13,14 @@ WIDTH = 640
 HEIGHT = 200
 LEFT = 56
 BOTTOM = 24
-TOP = 26
+TOP = 36
 """Room for the figures of the axes and for the heading."""
+
+MOST_LINES = 6
+"""Lines that the page has colours for."""
+LETTER = 6.2
+"""Width of a letter of a line's name, about."""
+LONGEST_NAME = 30
 
 MOST_POINTS = 400
 """Points of a line: more could not be told apart."""
@@ -37,10 +43,17 @@ def svg(chart: Chart) -> str:
     parts.append(f'<text class="end" x="{WIDTH}" y="{HEIGHT - 6}">{escape(visible(chart.end))}</text>')
     for number, line in enumerate(chart.lines):
         parts.append(f'<path class="line line{number}" d="{_path(line.values, top)}"/>')
-        if len(chart.lines) > 1:
-            x = WIDTH - 90 * (len(chart.lines) - number)
-            parts.append(f'<text class="key line{number}" x="{x}" y="16">{escape(visible(line.name))}</text>')
-    return "".join(parts) + "</svg>\n"
+    return "".join((*parts, *_keys(chart))) + "</svg>\n"
+
+
+def _keys(chart: Chart) -> Iterator[str]:
+    """The names of the lines, in the corner above them."""
+    x = float(WIDTH)
+    for number, line in reversed(list(enumerate(chart.lines if len(chart.lines) > 1 else ()))):
+        name = visible(line.name)
+        name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+        x -= LETTER * len(name) + 14
+        yield f'<text class="key line{number}" x="{x:.0f}" y="{TOP - 4}">{escape(name)}</text>'
 
 
 def _path(values: Sequence[float | None], top: float) -> str:

@@ -39,7 +39,9 @@ class Selection:
     sessions: tuple[int, ...] | None
     """Their ids; None for all, and for what belongs to no session."""
     texts: bool = False
-    """Titles, messages, system prompts. The table of messages has its texts in any case: it was asked for by name."""
+    """Titles, messages, system prompts. The messages have their texts in any case: they were asked for by name."""
+    branches: bool = False
+    """In a document, also the branches that the session does not show. The table of messages has all of them."""
 
 
 @dataclass(frozen=True, slots=True)

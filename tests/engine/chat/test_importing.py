@@ -132,7 +132,7 @@ class TestBadFiles:
             ('{"conv": {}, "messages": "x"}', "no list of messages"),
             ('{"mapping": 3}', "no messages"),
             ('{"session": {}, "messages": []}', "There is no conversation"),
-            ("# notes", "no heading"),
+            ("# notes", "no headings such as"),
             ("## Conversation\n\n### User, 2026-11-20 10:30\n\n~~~text\nnever closed", "no end"),
         ],
     )

@@ -145,13 +145,13 @@ class TestOneMoreFigure:
         write_csv(out, table.columns, table.rows)
         assert [row["humidity_pct"] for row in csv.DictReader(io.StringIO(out.getvalue()))] == ["", "41.5", "41.5"]
         assert table.columns[-1] == "humidity_pct"
-        chart = next(chart for chart in charts_of(db, Selection(None), MORE) if chart.title == "Air")
+        chart = next(chart for chart in charts_of(db, Selection(None), figures=MORE) if chart.title == "Air")
         assert (chart.unit, chart.lines[0].name, chart.lines[0].values) == ("%", "%", (None, 41.5, 41.5))
 
     def test_no_chart_fails_on_a_database_without_its_column(self, db: sqlite3.Connection, busy: Snapshot) -> None:
         db.execute(insert("samples", SAMPLE_COLUMNS), sample_row(sample_of(busy, session_id=None, turn_id=None)))
         with closing(db):
-            assert {chart.title for chart in charts_of(db, Selection(None), MORE)} == {
+            assert {chart.title for chart in charts_of(db, Selection(None), figures=MORE)} == {
                 chart.title for chart in charts_of(db, Selection(None))
             }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.chat.importing import read_conversations
 from engine.errors import StoreError, UsageError
 from engine.store.errors import SessionMissingError
 from engine.store.export.exporter import Export, Format, export_to_file, export_to_stream
@@ -164,7 +165,7 @@ class TestLlamaBench:
 class Page(HTMLParser):
     """What a browser would see: the elements, their attributes, and the text."""
 
-    VOID = frozenset({"meta"})
+    VOID = frozenset({"meta", "hr", "br"})
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -181,6 +182,9 @@ class Page(HTMLParser):
         if tag not in self.VOID:
             self._open.append(tag)
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag
 
@@ -188,53 +192,118 @@ class Page(HTMLParser):
         self.text += data
 
 
-class TestPage:
-    def test_it_holds_the_run_card_the_charts_the_table_and_the_conversation(self, exported: Callable[..., str]) -> None:
+class TestReport:
+    def test_it_holds_the_result_the_charts_the_run_card_the_rows_and_the_chat(self, exported: Callable[..., str]) -> None:
         page = Page(exported(What.TURNS, Format.HTML, texts=True))
-        for words in (
-            "box",
-            "A CPU, 8 cores",
-            "avx2 fma",
-            "Linux 6.1",
-            "b1234",
-            "f00d",
-            "a busy neighbour (1)",
-            "3, of which 2 clean",
-            "llama-bench -m",
-        ):
+        for words in ("box", "A CPU, 8 cores", "avx2 fma", "Linux 6.1", "b1234", "f00d", "a busy neighbour (1)", "3, of which 2 clean"):
             assert words in page.text, words
+        assert "llama-bench -m" in page.text
         assert "4 threads: a neighbour took 2 cores" in page.text
-        for chart in (
-            "Decode speed (tokens/s)",
-            "Time to first token (ms)",
-            "Inter-token latency (ms)",
-            "Processor (%)",
-            "Memory of the process (MB)",
-        ):
+        for chart in ("Decode speed (tokens/s)", "Time to first token (ms)", "Inter-token latency (ms)", "Processor (%)"):
             assert chart in page.text, chart
         assert page.elements.count("article") == 6
         assert page.text.count("f00d") == 1, "what the card says is not said again in each row"
-        assert page.elements.count("tr") == 4
+        places = [page.text.index(words) for words in ("No turn decoded enough", "Decode speed (", "Run card", "3 rows", "Question 0")]
+        assert places == sorted(places)
 
     @pytest.mark.parametrize("what", What)
     def test_nothing_in_it_runs_or_is_fetched(self, exported: Callable[..., str], what: What) -> None:
         page = Page(exported(what, Format.HTML, texts=True))
-        allowed = "html head meta title style body h1 h2 h3 section dl dt dd div svg text path "
-        allowed += "table thead tbody tr th td article small pre details summary"
+        allowed = "html head meta title style body h1 h2 h3 section div svg text path p em strong code a blockquote ul ol li hr "
+        allowed += "table thead tbody tr th td article pre details summary"
         assert set(page.elements) <= set(allowed.split())
         names = {name for name, _ in page.attributes}
-        assert not any(name.startswith("on") or name in {"src", "href", "style"} for name in names)
+        assert not any(name.startswith("on") or name in {"src", "style"} for name in names)
         assert ("content", POLICY) in page.attributes
         assert not set(page.text) & set("\x1b\u202e")
 
-    def test_markdown_says_the_same_and_its_markup_is_ours(self, exported: Callable[..., str]) -> None:
+    def test_markdown_says_the_same(self, exported: Callable[..., str]) -> None:
         text = exported(What.TURNS, Format.MD, texts=True)
         assert "| Repeat with | llama-bench" in text.replace("\\", "")
-        outside = re.sub(r"^(~~~+)text\n.*?^\1$", "", text, flags=re.M | re.S)
-        assert "<script>" not in outside
-        assert "Answer" not in outside
-        assert text.count("\n### ") == 6
+        assert text.count("\n## User") == text.count("\n## Assistant") == 3
+        assert "<script>" not in text.replace("\\<", "")
         assert not set(text) & set("\x1b\u202e")
+
+    def test_ids_are_short_and_no_value_is_a_dict(self, exported: Callable[..., str]) -> None:
+        for form in (Format.MD, Format.HTML):
+            text = exported(What.TURNS, form)
+            assert not re.search(r"\d{12}", re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL))
+            assert "{'" not in text
+            assert "predicted_per_second" not in text
+            assert "Decode speed, tokens/s" in text
+
+    async def test_it_names_the_fastest_setting_how_much_faster_it_is_and_how_sure_that_is(self, path: Path, store: Store) -> None:
+        async def measure(slow: int) -> str:
+            session_id = await store.create_session("Speeds", 1)
+            for number in range(2 * 6):
+                said = answer("Done", None)
+                record = turn(session_id, said, tokens=40)
+                took = record.timings.predicted_ms * (1 + number / 100) * (1 if number % 2 else 1 + slow / 100)
+                timings = replace(record.timings, predicted_ms=took)
+                await store.save_turn(replace(record, timings=timings, threads=4 if number % 2 else 2), said)
+            await store.flush()
+            out = io.StringIO()
+            export_to_stream(path, Export(What.TURNS, Format.MD, Selection((session_id,))), out)
+            return out.getvalue()
+
+        sure = await measure(slow=30)
+        assert re.search(
+            r"^4 threads was fastest with 5\d\.\d tokens/s, (29|3\d) % faster \(\+2\d to \+3\d %\) than 2 threads\. That is no", sure, re.M
+        )
+        assert re.search(r"^\| 2 threads \| 6 \| 4\d\.\d \| 2\d % slower", sure, re.M)
+        assert "can be chance" in await measure(slow=1)
+
+
+class TestChat:
+    """The chat as a document."""
+
+    async def talk(self, store: Store) -> int:
+        session_id = await store.create_session("On *stars*", 1_000)
+        asked = user("# Why\n\n```py\nopen")
+        first = answer("Old answer", asked.id)
+        second = replace(answer("Because **so**.\n\n| a | b |\n|---|---|\n| 1 | 2 |", asked.id), thinking="hm\n\n# not a title")
+        await store.save_message(session_id, asked)
+        await store.save_turn(turn(session_id, first, asked=asked), first)
+        await store.save_turn(turn(session_id, second, asked=asked), second)
+        await store.flush()
+        return session_id
+
+    def document(self, path: Path, session_id: int, form: Format = Format.MD, *, branches: bool = False) -> str:
+        out = io.StringIO()
+        export_to_stream(path, Export(What.CHAT, form, Selection((session_id,), texts=True, branches=branches)), out)
+        return out.getvalue()
+
+    async def test_it_is_a_title_a_line_of_facts_and_the_messages_shown(self, path: Path, store: Store) -> None:
+        text = self.document(path, await self.talk(store))
+        head, *messages = re.split(r"^## ", text, flags=re.M)
+        assert re.fullmatch(r"# On \\\*stars\\\*\n\nSession 1, 2 messages, \d{4}-\S+ \S+ UTC, Tiny 0\.6B Q4_K_M\n\n", head)
+        assert re.fullmatch(r"User, .*\n\n### Why\n\n```py\nopen\n```\n\n", messages[0])
+        assert messages[1].endswith("\n\nBecause **so**.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n")
+        assert "> *Thinking*\n" in messages[1]
+        assert "Old answer" not in text
+        for measured in ("Run card", "tokens/s", "| Turn"):
+            assert measured not in text
+
+    async def test_other_branches_come_where_they_are_wanted(self, path: Path, store: Store) -> None:
+        text = self.document(path, await self.talk(store), branches=True)
+        assert text.index("Because") < text.index("# On \\*stars\\*, branch 2") < text.index("Old answer")
+        assert text.count("### Why") == 1
+
+    async def test_it_can_be_imported_again(self, path: Path, store: Store, tmp_path: Path) -> None:
+        file = tmp_path / "chat.md"
+        file.write_text(self.document(path, await self.talk(store), branches=True), "utf-8")
+        (session,) = read_conversations(file)
+        assert session.title == "On *stars*"
+        asked, said = session.messages
+        assert asked.text == "# Why\n\n```py\nopen\n```"
+        assert said.text == "Because **so**.\n\n| a | b |\n|---|---|\n| 1 | 2 |"
+        assert said.thinking == "hm\n\n# not a title"
+
+    async def test_a_page_of_it_renders_the_markdown(self, path: Path, store: Store) -> None:
+        page = Page(self.document(path, await self.talk(store), Format.HTML))
+        for element in ("h1", "h2", "h3", "strong", "table", "pre", "details"):
+            assert element in page.elements, element
+        assert "Run card" not in page.text
 
 
 class TestFile:

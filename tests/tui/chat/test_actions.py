@@ -137,6 +137,7 @@ async def test_every_action_of_the_registry_has_somebody_who_does_it() -> None:
             Scope.PROMPT: (run.chat.prompt,),
             Scope.TRANSCRIPT: (run.chat.transcript,),
             Scope.LIST: (SessionsScreen,),
+            Scope.MODELS: (ModelsScreen,),
             Scope.DIALOG: (HelpScreen, Palette),
         }
         for action in ACTIONS:

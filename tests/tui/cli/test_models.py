@@ -30,7 +30,8 @@ def tiny() -> Path:
 def test_the_built_in_model_is_listed_with_the_quants_it_can_be_had_in(xchat: Run) -> None:
     (guide,) = quants(xchat)["xchat guide"]
     assert (guide["path"], guide["quant"]) == (str(builtin.path()), "F16")
-    assert "made on first use: Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q2_K" in xchat("models", "list").out
+    listed = xchat("models", "list").out
+    assert [line.split()[2] for line in listed.splitlines() if "made when it is first chosen" in line] == list(builtin.QUANTS)
     assert "xchat guide" in xchat("models", "show", "builtin").out
 
 
@@ -40,7 +41,8 @@ def test_the_speed_measured_on_this_host_stands_beside_the_file(xchat: Run, tiny
     save("Hello", at_ms=tiny.stat().st_mtime_ns // 1_000_000 + 1, model_path=str(tiny))
     measured = quants(xchat)["tiny"][0]["measured"]
     assert measured["predicted_per_second"] == pytest.approx(62.5, rel=0.1)
-    assert f"{measured['predicted_per_second']:.1f} tokens/s" in xchat("models", "list").out
+    (row,) = (line.split() for line in xchat("models", "list").out.splitlines() if line.startswith("tiny"))
+    assert row[-2:] == [f"{measured['predicted_per_second']:.1f}", "xchat"]
     assert "tokens/s decoding (one clean turn on this host)" in xchat("models", "show", str(tiny)).out
 
 
@@ -64,11 +66,11 @@ def test_what_is_broken_is_told_with_its_reason_and_can_be_removed(xchat: Run) -
     (models_dir() / "bad.gguf").write_bytes(b"GGU")
     (models_dir() / "lost.gguf").symlink_to("/nowhere.gguf")
     out = xchat("models", "list").out
-    assert "broken: bad.gguf" in out
-    assert "broken: lost.gguf" in out
+    _, *after = out[out.index("can't be loaded") :].splitlines()
+    assert [line.split()[0] for line in after[:2]] == ["bad.gguf", "lost.gguf"]
     for name in ("bad.gguf", "lost.gguf"):
         assert xchat("models", "remove", name, "--yes").code == 0
-    assert "broken" not in xchat("models", "list").out
+    assert "can't be loaded" not in xchat("models", "list").out
 
 
 @pytest.mark.slow
@@ -77,7 +79,7 @@ def test_a_file_whose_name_is_not_text_is_listed() -> None:
     for words in (("models", "list"), ("models", "list", "--json")):
         done = subprocess.run([sys.executable, "-m", "tui.cli.main", *words], capture_output=True, check=False)
         assert (words, done.returncode, done.stderr) == (words, 0, b"")
-        assert b".gguf" in done.stdout
+        assert b"caf" in done.stdout
 
 
 @pytest.mark.slow

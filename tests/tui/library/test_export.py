@@ -30,12 +30,32 @@ async def opened(run: Running) -> ExportScreen:
     return run.app.screen
 
 
-async def test_one_key_and_enter_write_a_page_into_this_folder_and_its_path_is_copied(database: Path) -> None:
+def choose(screen: ExportScreen, which: str, name: str) -> None:
+    choices = screen.query_one(f"#{which}", OptionList)
+    choices.highlighted = next(place for place, option in enumerate(choices.options) if str(option.prompt) == name)
+
+
+async def test_one_key_and_enter_write_the_chat_as_a_document(database: Path) -> None:
     session_id, _, _ = await save_session(database, "Top secret")
     async with program(database=database, resume=session_id) as run:
         await run.until("Answer 0")
         await run.pilot.press("alt+x")
         await opened(run)
+        await run.pilot.press("enter")
+        await run.until("Exported to")
+        text = (Path.cwd() / f"xchat-session-{session_id}-chat.md").read_text("utf-8")
+        assert text.startswith("# Top secret\n")
+        assert "Answer 0 to Top secret" in text
+
+
+async def test_a_page_is_written_into_this_folder_and_its_path_is_copied(database: Path) -> None:
+    session_id, _, _ = await save_session(database, "Top secret")
+    async with program(database=database, resume=session_id) as run:
+        await run.until("Answer 0")
+        await run.pilot.press("alt+x")
+        screen = await opened(run)
+        choose(screen, "what", "turns")
+        choose(screen, "format", "html")
         await run.pilot.press("enter")
         await run.until("Exported to")
         target = Path.cwd() / f"xchat-session-{session_id}-turns.html"
@@ -54,12 +74,12 @@ async def test_what_and_format_change_the_name_until_the_person_does(database: P
         await run.until("Answer 0")
         await run.pilot.press("alt+x")
         screen = await opened(run)
-        screen.query_one("#what", OptionList).highlighted = 4
-        screen.query_one("#format", OptionList).highlighted = 2
+        choose(screen, "what", "chat")
+        choose(screen, "format", "jsonl")
         file = screen.query_one("#file", Input)
         await wait_until(run.pilot, lambda: file.value.endswith("-chat.jsonl"))
         file.value = "mine.json"
-        screen.query_one("#format", OptionList).highlighted = 1
+        choose(screen, "format", "json")
         await run.pilot.pause()
         assert file.value == "mine.json"
         file.focus()
@@ -74,6 +94,8 @@ async def test_texts_come_along_when_asked_for(database: Path) -> None:
         await run.until("Answer 0")
         await run.pilot.press("alt+x")
         screen = await opened(run)
+        choose(screen, "what", "turns")
+        choose(screen, "format", "html")
         screen.query_one("#texts", Checkbox).value = True
         await run.pilot.press("enter")
         await run.until("Exported to")
@@ -82,7 +104,7 @@ async def test_texts_come_along_when_asked_for(database: Path) -> None:
 
 async def test_a_file_in_the_way_is_overwritten_when_that_is_asked_for_once_more(database: Path) -> None:
     session_id, _, _ = await save_session(database, "Hello")
-    taken = Path(f"xchat-session-{session_id}-turns.html")
+    taken = Path(f"xchat-session-{session_id}-chat.md")
     taken.write_text("mine", encoding="utf-8")
     async with program(database=database, resume=session_id) as run:
         await run.until("Answer 0")
@@ -93,12 +115,12 @@ async def test_a_file_in_the_way_is_overwritten_when_that_is_asked_for_once_more
         assert taken.read_text("utf-8") == "mine"
         await run.pilot.press("enter")
         await run.until("Exported to")
-        assert taken.read_text("utf-8").startswith("<!doctype html>")
+        assert taken.read_text("utf-8").startswith("# Hello")
 
 
 async def test_a_refusal_stands_in_the_dialog_and_another_name_works(database: Path) -> None:
     session_id, _, _ = await save_session(database, "Hello")
-    taken = Path(f"xchat-session-{session_id}-turns.html")
+    taken = Path(f"xchat-session-{session_id}-chat.md")
     taken.write_text("mine", encoding="utf-8")
     async with program(database=database, resume=session_id) as run:
         await run.until("Answer 0")
@@ -112,11 +134,11 @@ async def test_a_refusal_stands_in_the_dialog_and_another_name_works(database: P
         screen.query_one("#file", Input).value = str(Path.cwd())
         await run.pilot.press("enter")
         await run.until("is a folder")
-        screen.query_one("#what", OptionList).highlighted = 1
-        screen.query_one("#format", OptionList).highlighted = 5
+        choose(screen, "what", "samples")
+        choose(screen, "format", "llama-bench")
         await run.pilot.press("enter")
         await run.until("has no samples")
-        screen.query_one("#what", OptionList).highlighted = 0
+        choose(screen, "what", "turns")
         screen.query_one("#file", Input).value = "rows.sql"
         await run.pilot.press("enter")
         await run.until("Exported to")
@@ -138,4 +160,4 @@ async def test_the_command_writes_at_once(database: Path) -> None:
 async def test_there_is_nothing_to_export_before_the_first_message(database: Path) -> None:
     async with program(database=database) as run:
         await run.send("/export")
-        await run.until_noticed("Nothing was measured yet")
+        await run.until_noticed("There is nothing to export yet")

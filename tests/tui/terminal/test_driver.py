@@ -89,6 +89,7 @@ async def driver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Heard]:
         monkeypatch.setattr("sys.__stderr__", terminal)
         monkeypatch.setattr("sys.__stdin__", terminal)
         made = Heard()
+        made.taking_input.set()
         made.master = master  # type: ignore[attr-defined]
         yield made
     with contextlib.suppress(OSError):
@@ -123,6 +124,14 @@ def test_keys_pastes_and_bursts_are_told_apart(driver: Heard) -> None:
     driver.exit_event.clear()
     heard = hear(driver, burst.encode(), 3)
     assert isinstance(heard[2], Burst)
+
+
+def test_input_waits_in_the_terminal_until_a_widget_takes_it(driver: Heard) -> None:
+    driver.taking_input.clear()
+    assert hear(driver, b"early", 1) == []
+    driver.exit_event.clear()
+    driver.taking_input.set()
+    assert [event.key for event in hear(driver, b"", 5) if isinstance(event, events.Key)] == list("early")
 
 
 def test_a_letter_with_alt_is_a_key_and_no_text(driver: Heard) -> None:

@@ -1,0 +1,166 @@
+"""Messages as parts of a Markdown document or an HTML page, and the messages of such a document.
+
+What people and models write is not trusted: in a document it ends no heading, fence or tag but its own; in a page nothing of it runs or
+is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from html import escape
+from typing import Final
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+
+from engine.text import visible
+
+BELOW: Final = 2
+"""Levels of heading above those of a message: the title of the document, and the one that names the author of the message."""
+_DEEPEST: Final = 6
+
+THINKING: Final = "*Thinking*"
+"""First line of the quotation that holds the thinking before an answer."""
+
+BRANCH: Final = "Branch"
+"""First word of the facts below the title of a branch that the session does not show."""
+
+_LINKS: Final = ("http://", "https://", "mailto:")
+_INLINE: Final = re.compile(r"\\.|(?P<ticks>`+)|(?P<tag><)(?=[A-Za-z/!?])(?!(?:https?|mailto):[^\s<>]*>)", re.DOTALL)
+"""What a search for tags stops at: an escaped character, the start of a code span, the start of a tag that is not a link."""
+_FIRST_TAG: Final = re.compile(r"^([ \t>]*)<(?=[A-Za-z/!?])(?!(?:https?|mailto):[^\s<>]*>)")
+_ESCAPED_TAG: Final = re.compile(r"\\<(?=[A-Za-z/!?])|(?P<ticks>`+)|\\.", re.DOTALL)
+_ATX: Final = re.compile(r"( {0,3})(#{1,6})(?=[ \t]|$)")
+
+
+def embedded(text: str) -> str:
+    """A message as a part of a document: its headings two levels down, its fences closed, its HTML tags escaped."""
+    lines = visible(text).rstrip().split("\n")
+    _escape_tags(lines, _parser().disable("table"))
+    end: list[str] = []
+    for token in _parser().parse("\n".join(lines)):
+        if token.map is None:
+            continue
+        first, last = token.map
+        if token.type == "heading_open" and not token.level:
+            _shift(lines, token, BELOW)
+        elif token.type == "fence" and not token.level and not _closed(lines[first:last], token.markup):
+            end = [token.markup]
+    _escape_tags(lines, _parser())
+    return "\n".join((*lines, *end))
+
+
+def plain_message(part: str) -> str:
+    """The message that `embedded` made this part of; headings of the lowest levels may have become equal."""
+    lines = part.strip("\n").split("\n")
+    for token in _parser().parse("\n".join(lines)):
+        if token.map is not None and token.type == "inline":
+            first, last = token.map
+            lines[first:last] = _outside_code(_ESCAPED_TAG, "\n".join(lines[first:last]), "<").split("\n")
+        elif token.map is not None and token.type == "heading_open" and not token.level:
+            _shift(lines, token, -BELOW)
+    return "\n".join(lines)
+
+
+def quoted(text: str) -> str:
+    """A thought as a quotation."""
+    return "".join(f"> {line}".rstrip() + "\n" for line in (THINKING, "", *embedded(text).split("\n")))
+
+
+def headings(text: str, deepest: int = BELOW) -> Iterator[tuple[int, str, str]]:
+    """The level, the text and the part below of each heading of a document, down to a level; Markdown within a message is left out."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    tokens = _parser().parse("\n".join(lines))
+    found = [
+        (int(token.tag[1]), tokens[place + 1].content, token.map)
+        for place, token in enumerate(tokens)
+        if token.type == "heading_open" and token.level == 0 and token.map is not None and int(token.tag[1]) <= deepest
+    ]
+    for (level, title, (_, start)), following in zip(found, (*(span for _, _, span in found[1:]), [len(lines)]), strict=True):
+        yield level, title, "\n".join(lines[start : following[0]])
+
+
+def minute(created_ms: int) -> str:
+    """A time as the headings of a document have it, in UTC."""
+    return datetime.fromtimestamp(created_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def html(text: str) -> str:
+    """A message as HTML: its Markdown rendered, its own HTML as text, links to web pages and addresses only, and nothing to load."""
+    parser = _parser()
+    tokens = parser.parse(visible(text))
+    for token in tokens:
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = f"h{min(int(token.tag[1]) + BELOW, _DEEPEST)}"
+        elif token.type in {"th_open", "td_open"}:
+            token.attrs = {}
+    return str(parser.renderer.render(tokens, parser.options, {}))
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.validateLink = lambda url: url.strip().lower().startswith(_LINKS)  # type: ignore[method-assign]
+    parser.add_render_rule("image", _image)
+    parser.add_render_rule("link_open", _link)
+    return parser
+
+
+def _image(_: RendererHTML, tokens: Sequence[Token], index: int, __: OptionsDict, ___: EnvType) -> str:
+    """A picture as the text that stands for it, and where it is: loading it would notify its server."""
+    token = tokens[index]
+    return escape(f"{token.content or 'picture'} ({token.attrGet('src')})")
+
+
+def _link(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+    tokens[index].attrSet("rel", "nofollow noopener noreferrer")
+    return renderer.renderToken(tokens, index, options, env)
+
+
+def _shift(lines: list[str], token: Token, by: int) -> None:
+    """Move a heading by some levels; one that is underlined becomes one with signs before it."""
+    assert token.map is not None
+    first, last = token.map
+    level = min(max(int(token.tag[1]) + by, 1), _DEEPEST)
+    if token.markup.startswith("#"):
+        lines[first] = _ATX.sub(lambda match: f"{match[1]}{'#' * level}", lines[first], count=1)
+    else:
+        words = " ".join(line.strip() for line in lines[first : last - 1])
+        lines[first:last] = [f"{'#' * level} {words}", *[""] * (last - first - 1)]
+
+
+def _closed(fence: Sequence[str], markup: str) -> bool:
+    return len(fence) > 1 and re.fullmatch(rf" {{0,3}}{re.escape(markup)}{re.escape(markup[0])}*[ \t]*", fence[-1]) is not None
+
+
+def _escape_tags(lines: list[str], parser: MarkdownIt) -> None:
+    """Escape the tags outside code as this parser reads it; one that knows no tables may read other code spans than one that does."""
+    for token in parser.parse("\n".join(lines)):
+        if token.type == "inline" and token.map is not None:
+            first, last = token.map
+            # A block of HTML begins with its line, also where that line is inside a code span.
+            lines[first:last] = [_FIRST_TAG.sub(r"\1\\<", line) for line in lines[first:last]]
+            lines[first:last] = _outside_code(_INLINE, "\n".join(lines[first:last]), "\\<").split("\n")
+
+
+def _outside_code(pattern: re.Pattern[str], text: str, tag: str) -> str:
+    """`text` with each match of the pattern that ends a "<" replaced, but for those in code spans."""
+    parts: list[str] = []
+    kept = at = 0
+    unclosed: set[str] = set()
+    while (match := pattern.search(text, at)) is not None:
+        at = match.end()
+        ticks = match["ticks"]
+        if ticks:
+            close = None if ticks in unclosed else re.compile(rf"(?<!`){ticks}(?!`)").search(text, at)
+            if close is None:
+                unclosed.add(ticks)
+            else:
+                at = close.end()
+        elif match[0] == "<" or (pattern is _ESCAPED_TAG and match[0] == "\\<"):
+            parts += (text[kept : match.start()], tag)
+            kept = at
+    return "".join((*parts, text[kept:]))
