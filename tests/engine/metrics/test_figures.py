@@ -160,7 +160,7 @@ class TestOneMoreFigure:
         assert HUMIDITY.unavailable(EMPTY) == "no hygrometer"
 
     def test_has_a_row_in_its_pane_with_its_value_or_the_reason(self, busy: Snapshot) -> None:
-        assert text_of(own_rows(busy, 60, "cpu", MORE)[-1]) == "air 41.5 %"
+        assert text_of(own_rows(busy, 60, "cpu", MORE)[-1]) == "air 42 %"
         assert text_of(own_rows(EMPTY, 60, "cpu", MORE)[-1]) == "air unavailable: no hygrometer"
 
     def test_is_in_the_documents(self) -> None:

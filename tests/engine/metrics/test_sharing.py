@@ -35,7 +35,13 @@ def test_a_report_has_llama_servers_names_and_says_what_is_unavailable(busy: Sna
     assert found["host"]["rss_bytes"] == 0.7e9
     assert found["host"]["freq_mhz"] == {"unavailable": "no such sensor here"}
     assert found["host"]["weights_resident_bytes"] == 380_000_000
-    assert sum(length for length in found["waterfall_ms"].values()) == pytest.approx(found["ttft_ms"])
+    assert [step for step, length in found["waterfall_ms"].items() if length is not None] == ["prefill"], "the turn runs"
+
+
+def test_the_steps_of_a_finished_turn_add_up_to_its_time_to_first_token() -> None:
+    finished = next(now for now in moments(60) if now.waterfall is not None and now.waterfall.queue_ms is not None)
+    found = report(finished)
+    assert sum(found["waterfall_ms"].values()) == pytest.approx(found["ttft_ms"])
 
 
 def test_a_report_before_anything_was_measured_is_whole() -> None:
