@@ -23,7 +23,6 @@ PATIENCE_S = 60.0
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serves a tiny model, which does not end its answers by itself, on a free port."""
-    pytest.importorskip("uvicorn")
     folder = tmp_path_factory.mktemp("served")
     backend = LlamaBackend(trusted=lambda _path: True, log_path=folder / "native.log")
     served = Server(backend, PRESET, Guard(), Address(port=0), header_s=0.3)

@@ -73,7 +73,6 @@ def test_a_key_file_has_a_key_on_each_line(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_taken_and_a_bad_certificate_are_errors_of_the_user(tmp_path: Path) -> None:
-    pytest.importorskip("uvicorn")
     backend = LlamaBackend(log_path=tmp_path / "log")
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -23,7 +23,6 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("texts", [False, True])
 def test_each_answer_is_a_turn_with_its_figures(tmp_path: Path, texts: bool) -> None:
-    pytest.importorskip("uvicorn")
     path, reports = tmp_path / "xchat.db", list[Any]()
     backend = LlamaBackend(trusted=lambda _path: True, log_path=tmp_path / "native.log")
     backend.load(ggufs.dense(tmp_path / "tiny.gguf"), PRESET, lambda _event: None).result(PATIENCE_S)
