@@ -65,10 +65,18 @@ class PresetFolder:
         return Shelf(presets, frozenset(own), tuple(problems))
 
     def save(self, preset: Preset) -> Path:
-        """Write a preset under its name. Raises UsageError when the name can't be a file's, or the folder can't be written."""
+        """Write a preset under its name.
+
+        Raises UsageError when the name can't be a file's, the folder can't be written, or the model's file has a name that is not text.
+        """
         path = self.path_of(preset.name)
         try:
-            write_atomically(path, to_toml(preset).encode())
+            content = to_toml(preset).encode()
+        except UnicodeEncodeError as error:
+            detail = "The name of its model's file is not text, and presets are text"
+            raise UsageError(f"Preset {preset.name!r} can't be saved", detail, "Rename the file.") from error
+        try:
+            write_atomically(path, content)
         except OSError as error:
             raise UsageError(
                 f"Preset {preset.name!r} can't be saved", str(error), f"Check the disk and the permissions of {path.parent}"

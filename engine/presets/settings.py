@@ -75,8 +75,12 @@ def with_values(preset: Preset, values: Mapping[str, Any], *, where: str = "") -
 
 
 def with_text(preset: Preset, values: Mapping[str, str], *, where: str = "") -> Preset:
-    """The preset with values as a person typed them. Raises UsageError as `with_values` does."""
-    return with_values(preset, {key: _typed(key, storable(text)) for key, text in values.items()}, where=where)
+    """The preset with values as a person typed them. Raises UsageError as `with_values` does.
+
+    A file's name may hold bytes that are not text; elsewhere these are replaced.
+    """
+    typed = {key: _typed(key, text if key == "model" else storable(text)) for key, text in values.items()}
+    return with_values(preset, typed, where=where)
 
 
 def check_value(key: str, value: Any, *, where: str = "") -> None:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.errors import UsageError
+from engine.presets.folder import PresetFolder
 from engine.presets.foreign import Imported, from_command
 from engine.presets.preset import Preset, Sampling
 from engine.presets.settings import with_text
@@ -115,3 +116,10 @@ def test_half_a_surrogate_pair_from_the_command_line_is_refused_or_replaced_in_a
     with pytest.raises(UsageError, match="n_ctx can't be"):
         with_text(Preset(), {"n_ctx": "half \ud83d"})
     assert with_text(Preset(), {"system": "\udc80"}).system == "\ufffd"
+
+
+def test_a_model_whose_file_name_is_not_text_can_be_set_but_not_kept(tmp_path: Path) -> None:
+    preset = with_text(Preset(name="odd"), {"model": "caf\udce9.gguf", "description": "\udce9"})
+    assert (preset.model, preset.description) == ("caf\udce9.gguf", "\ufffd")
+    with pytest.raises(UsageError, match="is not text"):
+        PresetFolder(tmp_path).save(preset)
