@@ -31,10 +31,10 @@ def isolated_machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     """Point HOME and the XDG folders to a place of this test's own and drop variables that would change behaviour."""
     if "tmp_path" in request.fixturenames:
         home: Path = request.getfixturevalue("tmp_path") / "home"
-        home.mkdir()
     else:
-        # Not made: most of these tests write nothing, and two folders for each take longer than most of them.
+        # Without a `tmp_path` of its own, for whose number pytest reads the names of all others.
         home = tmp_path_factory.getbasetemp() / f"home{next(NUMBERS)}"
+    home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     for variable, folder in XDG.items():
         monkeypatch.setenv(variable, str(home / folder))
