@@ -18,6 +18,8 @@ from engine.llama.pool.cells import Cells
 from engine.presets.preset import Preset, Sampling
 from tests.engine.llama.driver import GREEDY, PATIENCE_S, SMALL, WORDS, Answer, Conversation, Driver, token_prompt
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("dense", "sliding-window", "hybrid", "recurrent")
 TOKENS = 12
 """Compared tokens: the logits depend on the number of answers in a step, by little."""
