@@ -44,7 +44,7 @@ ROOM_CSS = """
 NOTICE_CSS = """
 ToastRack { dock: top; height: 1; margin: 0; overflow: hidden hidden; }
 ChatScreen ToastRack { dock: bottom; }
-ToastHolder { height: 1; align-horizontal: left; }
+ToastHolder { position: absolute; height: 1; align-horizontal: left; }
 Toast {
     width: 100%; max-width: 100%; height: 1; margin: 0; padding: 0 1; border: none;
     background: $surface; color: $foreground; text-wrap: nowrap; text-overflow: ellipsis;
@@ -53,7 +53,10 @@ Toast {
     &.-information { border: none; }
 }
 """
-"""Notices: one line, in the row of the strip; on other screens in the top row, above any dialog."""
+"""Notices: one line, in the row of the strip; on other screens in the top row, above any dialog.
+
+A replaced notice leaves its empty `ToastHolder` (Textual 8.2.8): all are in the same place, the newest on top.
+"""
 
 
 def arrange(screen: Screen[None], *, panel: bool, over: bool = False) -> bool:

@@ -52,6 +52,14 @@ async def test_the_newest_notice_takes_the_place_but_news_do_not_hide_an_error()
         assert [notice.title for notice in run.app.past_notices][:3] == ["Third", "Second", "First"]
 
 
+async def test_a_notice_that_replaces_a_shown_one_is_seen() -> None:
+    async with program() as run:
+        for severity, title in (("information", "First"), ("error", "Second"), ("error", "Third"), ("warning", "Fourth")):
+            run.app.show_notice(Notice(severity, title))  # type: ignore[arg-type]
+            await run.until(title)
+            assert len(shown(run)) == 1
+
+
 async def test_a_notice_is_not_over_a_dialog() -> None:
     async with program(size=(80, 24)) as run:
         run.app.do("theme")
