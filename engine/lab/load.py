@@ -78,7 +78,7 @@ class LoadResult:
             "tokens_per_second": sorted(
                 (call.tokens - 1) * NS_PER_S / (call.chunk_ns[-1] - call.chunk_ns[0])
                 for call in good
-                if call.tokens > 1 and call.chunk_ns[-1] > call.chunk_ns[0]
+                if len(call.chunk_ns) > 1 and call.tokens > 1 and call.chunk_ns[-1] > call.chunk_ns[0]
             ),
         }
 

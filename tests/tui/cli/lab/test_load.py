@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.lab.load import Call, LoadPlan, LoadResult
 from engine.llama.backend import LlamaBackend
 from engine.presets.preset import Preset
 from engine.serving.guard import Guard
@@ -16,8 +17,6 @@ from tests import ggufs
 from tests.tui.cli.conftest import Run
 
 pytestmark = pytest.mark.slow
-
-pytest.importorskip("uvicorn")
 
 PRESET = Preset(n_ctx=1024, threads=1, threads_batch=1, parallel=4, stream_batch=1)
 
@@ -64,3 +63,11 @@ def test_a_url_where_nothing_answers_is_an_error_of_the_user(xchat: Run, wrong: 
     ran = xchat("load", wrong, "-r", "1")
     assert ran.code == 2
     assert ran.err.startswith("xchat: ")
+
+
+def test_an_answer_without_any_text_has_no_speed() -> None:
+    plan = LoadPlan("http://127.0.0.1", 1, 1, "Hello", 2, "", "")
+    figures = LoadResult(plan, [Call(sent_ns=0, ended_ns=5, tokens=2)], 1.0).as_dict()
+    assert (figures["succeeded"], figures["tokens"]) == (1, 2)
+    assert figures["tokens_per_second"]["mean"] is None
+    assert figures["ttft_ms"]["mean"] is None
