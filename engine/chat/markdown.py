@@ -30,10 +30,11 @@ BRANCH: Final = "Branch"
 """First word of the facts below the title of a branch that the session does not show."""
 
 _LINKS: Final = ("http://", "https://", "mailto:")
-_INLINE: Final = re.compile(r"\\.|(?P<ticks>`+)|(?P<tag><)(?=[A-Za-z/!?])(?!(?:https?|mailto):[^\s<>]*>)", re.DOTALL)
+_INLINE: Final = re.compile(r"\\.|(?P<ticks>`+)|(?P<found><)(?=[A-Za-z/!?])(?!(?:https?|mailto):[^\s<>]*>)", re.DOTALL)
 """What a search for tags stops at: an escaped character, the start of a code span, the start of a tag that is not a link."""
 _FIRST_TAG: Final = re.compile(r"^([ \t>]*)<(?=[A-Za-z/!?])(?!(?:https?|mailto):[^\s<>]*>)")
-_ESCAPED_TAG: Final = re.compile(r"\\<(?=[A-Za-z/!?])|(?P<ticks>`+)|\\.", re.DOTALL)
+_ESCAPED_TAG: Final = re.compile(r"(?P<found>\\<)(?=[A-Za-z/!?])|(?P<ticks>`+)|\\.", re.DOTALL)
+_HARD_BREAK: Final = re.compile(r"(?P<found>\\\n)|(?P<ticks>`+)|\\.", re.DOTALL)
 _ATX: Final = re.compile(r"( {0,3})(#{1,6})(?=[ \t]|$)")
 
 
@@ -128,7 +129,8 @@ def _shift(lines: list[str], token: Token, by: int) -> None:
     if token.markup.startswith("#"):
         lines[first] = _ATX.sub(lambda match: f"{match[1]}{'#' * level}", lines[first], count=1)
     else:
-        words = " ".join(line.strip() for line in lines[first : last - 1])
+        stripped = "\n".join(line.strip() for line in lines[first : last - 1])
+        words = _outside_code(_HARD_BREAK, stripped, " ").replace("\n", " ")
         lines[first:last] = [f"{'#' * level} {words}", *[""] * (last - first - 1)]
 
 
@@ -146,8 +148,8 @@ def _escape_tags(lines: list[str], parser: MarkdownIt) -> None:
             lines[first:last] = _outside_code(_INLINE, "\n".join(lines[first:last]), "\\<").split("\n")
 
 
-def _outside_code(pattern: re.Pattern[str], text: str, tag: str) -> str:
-    """`text` with each match of the pattern that ends a "<" replaced, but for those in code spans."""
+def _outside_code(pattern: re.Pattern[str], text: str, by: str) -> str:
+    """`text` with what the pattern calls `found` replaced, but for what is in code spans."""
     parts: list[str] = []
     kept = at = 0
     unclosed: set[str] = set()
@@ -160,7 +162,7 @@ def _outside_code(pattern: re.Pattern[str], text: str, tag: str) -> str:
                 unclosed.add(ticks)
             else:
                 at = close.end()
-        elif match[0] == "<" or (pattern is _ESCAPED_TAG and match[0] == "\\<"):
-            parts += (text[kept : match.start()], tag)
+        elif match["found"]:
+            parts += (text[kept : match.start()], by)
             kept = at
     return "".join((*parts, text[kept:]))

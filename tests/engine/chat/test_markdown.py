@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -165,6 +165,8 @@ def test_messages_in_a_document_end_where_they_end(texts: list[str]) -> None:
 
 
 @settings(deadline=None)
+@example("\\\nh\n===")
+@example("`a\\\nb`\n===")
 @given(messages)
 def test_a_part_of_a_document_reads_like_its_message(text: str) -> None:
     assume("](<" not in text)  # an address in angle brackets is read as a tag
