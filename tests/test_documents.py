@@ -69,6 +69,24 @@ def test_every_key_in_a_document_does_something(path: Path) -> None:
     assert [key for key in KEY.findall(path.read_text("utf-8")) if key not in known] == []
 
 
+def test_the_keys_of_the_readme_do_what_it_says() -> None:
+    said = {
+        "F1": "help",
+        "F3": "models",
+        "F4": "presets",
+        "F5": "previous_quant",
+        "F6": "next_quant",
+        "F7": "fewer_threads",
+        "F8": "more_threads",
+        "F9": "capture",
+        "Ctrl+G": "toggle_panel",
+        "?": "explain",
+    }
+    keys = {action.id: [display_key(key) for key in action.keys] for action in ACTIONS}
+    assert [key for key, action in said.items() if key not in keys[action]] == []
+    assert set(KEY.findall(documents()[0].read_text("utf-8"))) <= said.keys(), "say here what a new one does"
+
+
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != "serve.md"], ids=lambda path: path.name)
 def test_every_slash_command_in_a_document_exists(path: Path) -> None:
     named = re.findall(r"`/([a-z][a-z-]*)(?: [^`]*)?`", path.read_text("utf-8"))
