@@ -90,7 +90,7 @@ CPU = Pane(
     "CPU",
     lambda now: f"{shown(now, 'cpu_machine_pct')} of all cores",
     _cpu_rows,
-    ChartSpec(("cpu_own_pct", "cpu_machine_pct"), top=100.0, ramps=((Role.FIRST,), LOAD)),
+    ChartSpec(("cpu_own_pct", "cpu_machine_pct"), top=100.0, ramps=((Role.FIRST,), LOAD), titled=1),
     missing=_not_sampled,
 )
 

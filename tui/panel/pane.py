@@ -64,6 +64,8 @@ class ChartSpec:
     """Fixed top of the scale, where known."""
     ramps: tuple[Ramp, ...] = (FLOW,)
     """Colours of each series."""
+    titled: int = 0
+    """Place of the figure that the pane's title shows: its newest value stands at the scale."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -173,7 +175,8 @@ def chart_rows(spec: ChartSpec, chart: Chart, snapshot: Snapshot, width: int, he
     view = view_of(traces[0], across, slow=how.slow)
     switched = max((marker.seconds for marker in snapshot.markers if marker.kind is MarkerKind.PRESET), default=0.0)
     canvas = chart.draw(traces, across, down, glyphs=how.glyphs, slow=how.slow, since_s=switched)
-    latest = next((trace.latest for trace in reversed(traces) if trace.latest is not None), None)
+    titled = snapshot.traces.get(how.window, {}).get(spec.traces[spec.titled])
+    latest = titled.latest if titled is not None else None
     here = None if latest is None else down - 1 - (dots_high(latest, chart.top, down * DOTS_DOWN) - 1) // DOTS_DOWN
     rows: list[Row] = []
     for number in range(down):

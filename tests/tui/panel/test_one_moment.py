@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from engine.host.threads import ThreadGroup
 from engine.metrics.history import Window
 from engine.metrics.snapshot import Phase, Snapshot
 from tests.engine.metrics.scripted import moments
 from tui.drawing.braille import Glyphs
-from tui.drawing.rows import text_of
+from tui.drawing.chart import Chart
+from tui.drawing.rows import Role, text_of
 from tui.panel.head import head
 from tui.panel.machine import CPU, THREADS
-from tui.panel.pane import Density
+from tui.panel.pane import ChartLook, Density, chart_rows
 from tui.panel.speed import SPEED
 from tui.panel.values import speed
 
@@ -26,6 +31,19 @@ def test_the_first_row_and_the_pane_of_the_speed_show_the_same_figure() -> None:
         _, value = speed(now)
         assert value in first_row(now)
         assert SPEED.headline(now).endswith(value)
+
+
+def test_the_value_at_the_scale_of_the_chart_is_that_of_the_title() -> None:
+    now = next(now for now in reversed(moments(120)) if now.phase is Phase.DECODE and now.host is not None)
+    traces = now.traces[Window.MINUTE]
+    behind = replace(traces["on_screen_per_second"], values=tuple(value and value / 2 for value in traces["on_screen_per_second"].values))
+    now = replace(now, traces={**now.traces, Window.MINUTE: {**traces, "on_screen_per_second": behind}})
+    for pane in (SPEED, CPU):
+        assert pane.chart is not None
+        drawn = chart_rows(pane.chart, Chart(fixed_top=pane.chart.top), now, 60, 8, ChartLook())
+        (written,) = (text for row in drawn for text, role in row if role is Role.VALUE)
+        said = float(pane.headline(now).split()[0])
+        assert float(written) == pytest.approx(said, abs=0.5)
 
 
 def test_the_speed_of_the_last_turn_is_called_so() -> None:
