@@ -115,8 +115,13 @@ class ChatContext:
         """Open a screen on top of this one; `callback` receives its result."""
         self.screen.app.push_screen(screen, callback)
 
-    def run_worker(self, work: Coroutine[Any, Any, object], *, group: str, exclusive: bool = False) -> None:
-        """Run `work` in the background; `exclusive` cancels other work of the group."""
+    def run_worker(
+        self, work: Coroutine[Any, Any, object] | Callable[[], Coroutine[Any, Any, object]], *, group: str, exclusive: bool = False
+    ) -> None:
+        """Run `work` in the background; `exclusive` cancels other work of the group.
+
+        Pass a function where that may come before the work has begun: a coroutine that was never run is a warning of Python's.
+        """
         self.screen.run_worker(work, group=group, exclusive=exclusive)
 
     def attempt(self, act: Callable[[], object]) -> bool:

@@ -28,7 +28,7 @@ class SwitchingController:
         from tui.models.settings import SettingsScreen
 
         if isinstance(event, PresetChanged | ModelReady):
-            self._context.run_worker(self._compare(), group="compare", exclusive=True)
+            self._context.run_worker(self._compare, group="compare", exclusive=True)
         if isinstance(event, PresetChanged | ModelReady | ModelFailed):
             for screen in self._context.screen.app.screen_stack:
                 if isinstance(screen, SettingsScreen):

@@ -75,7 +75,7 @@ async def test_a_race_runs_beside_the_conversation_without_a_second_copy_of_the_
 ) -> None:
     monkeypatch.setattr("engine.lab.live.database_path", lambda: tmp_path / "xchat.db")
     async with measuring(tmp_path) as run:
-        await run.send("/race threads=1 threads=1,n_ubatch=64")
+        await run.send("/race threads=1 n-threads=1")  # the same twice: it is decided by nothing but its end
         await run.until("units")
         workbench = run.backend._compute._workbench  # type: ignore[attr-defined]
         assert workbench._benches
@@ -85,7 +85,7 @@ async def test_a_race_runs_beside_the_conversation_without_a_second_copy_of_the_
         await run.answered()
         assert run.session.branch[-1].text
         await run.send("/race")
-        await run.until("threads=1,n_ubatch=64")
+        await run.until("n-threads=1")
         await run.pilot.press("s")
         await run.until("Interrupted: judged by what was measured")
         assert not workbench._benches
@@ -130,7 +130,7 @@ async def test_an_engine_elsewhere_is_not_measured() -> None:
 @pytest.mark.slow
 async def test_another_model_ends_the_measurement_and_nothing_of_the_old_one_is_loaded_again(tmp_path: Path) -> None:
     async with measuring(tmp_path) as run:
-        await run.send("/race threads=1 threads=1,n_ubatch=64")
+        await run.send("/race threads=1 n-threads=1")  # the same twice: it is decided by nothing but its end
         await run.until("units")
         await run.pilot.press("escape")
         await run.session.load(ggufs.MAKERS["dense"](tmp_path / "tiny.gguf"))
