@@ -99,11 +99,11 @@ def test_every_file_that_a_document_shows_or_links_to_is_there(path: Path) -> No
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
 
 
-def test_the_cast_is_one_of_less_than_a_minute_in_asciinema_s_format() -> None:
+def test_the_cast_takes_about_twenty_seconds_in_asciinema_s_format() -> None:
     lines = (documents()[0].parent / "docs/xchat.cast").read_text("utf-8").splitlines()
     head = json.loads(lines[0])
     assert head["version"] == 2
     events = [json.loads(line) for line in lines[1:]]
     assert all(kind == "o" for _, kind, _ in events)
-    assert 10 <= events[-1][0] <= 45
+    assert 10 <= events[-1][0] <= 25
     assert "tokens/s" in "".join(text for _, _, text in events)
