@@ -193,12 +193,7 @@ class LlamaBackend:
         future: Future[Result] = Future()
 
         def run(workbench: Workbench) -> None:
-            try:
-                result = job(workbench)
-            except Exception as error:  # noqa: BLE001 - belongs to the one who asked
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+            _answer(future, lambda: job(workbench))
 
         self._ask(Measure(run, future))
         return future
@@ -212,14 +207,7 @@ class LlamaBackend:
         future: Future[Result] = Future()
 
         def run(model: Model, n_ctx: int) -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = job(model, n_ctx)
-            except Exception as error:  # noqa: BLE001 - belongs to the one who asked
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+            _answer(future, lambda: job(model, n_ctx))
 
         self._ask(Consult(run, future))
         return future
@@ -312,6 +300,18 @@ class LlamaBackend:
         for future in loads:
             if not future.done() and future.set_running_or_notify_cancel():
                 future.set_exception(error)
+
+
+def _answer(future: Future[Result], job: Callable[[], Result]) -> None:
+    """Run a job for who asked, unless the future was cancelled meanwhile; errors are theirs."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = job()
+    except Exception as error:  # noqa: BLE001 - belongs to the one who asked
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def _nothing() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ class TakeState:
 
     def give_up(self) -> None:
         """Answer without a state."""
-        if not self.future.done():
+        with suppress(InvalidStateError):
             self.future.set_result(None)
 
 
@@ -67,7 +68,7 @@ class PutState:
 
     def give_up(self) -> None:
         """Answer that nothing was restored."""
-        if not self.future.done():
+        with suppress(InvalidStateError):
             self.future.set_result(0)
 
 
@@ -80,7 +81,7 @@ class Measure:
 
     def give_up(self) -> None:
         """Answer that the engine ends."""
-        if not self.future.done():
+        with suppress(InvalidStateError):
             self.future.set_exception(EngineError("The engine is closed"))
 
 
@@ -94,7 +95,7 @@ class Consult:
 
     def give_up(self) -> None:
         """Answer that no model is loaded."""
-        if not self.future.done() and self.future.set_running_or_notify_cancel():
+        with suppress(InvalidStateError):
             self.future.set_exception(EngineError("No model is loaded"))
 
 

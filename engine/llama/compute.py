@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import InvalidStateError
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -180,7 +181,7 @@ class Compute:
             with contextlib.suppress(MemoryError):
                 if len(cache.tokens) >= command.least_tokens and (state := cache.save(command.most_bytes)) is not None:
                     held = HeldState(loaded.state_key, tuple(cache.tokens), state.data)
-        if not command.future.done():
+        with contextlib.suppress(InvalidStateError):  # the one who asked may have cancelled it
             command.future.set_result(held)
 
     def _put_state(self, command: PutState) -> None:
@@ -191,7 +192,7 @@ class Compute:
                 held.tokens, np.frombuffer(held.state, np.uint8)
             ):
                 taken = len(held.tokens)
-        if not command.future.done():
+        with contextlib.suppress(InvalidStateError):
             command.future.set_result(taken)
 
     def _step(self, loaded: Loaded) -> None:

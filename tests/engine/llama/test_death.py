@@ -94,6 +94,22 @@ def test_an_assertion_in_a_decode_call_finishes_the_turn_with_what_came(models: 
     assert run(script, models("dense")).split() == ["error", "5"]
 
 
+def test_a_native_failure_in_a_job_on_the_model_ends_that_job_and_what_waits(models: Callable[[str], Path]) -> None:
+    script = """
+    import ctypes
+    from engine.llama.native import lib
+    backend.load(model, SMALL, lambda event: None).result()
+    running = driver.start(token_prompt([40]), max_tokens=1000)
+    running.wait_for(TokensDecoded)
+    buffer = ctypes.create_string_buffer(8)
+    job = backend.consult(lambda model, n_ctx: lib.llama_token_to_piece(model.vocabulary._vocab, 10_000_000, buffer, 8, 0, False))
+    print(type(job.exception(30)).__name__, running.finish().finished.reason)
+    sys.stdout.flush()
+    os._exit(0)
+    """
+    assert run(script, models("dense")).split() == ["EngineError", "error"]
+
+
 def test_native_output_goes_to_the_log_and_ours_to_the_terminal(models: Callable[[str], Path], tmp_path: Path) -> None:
     log = tmp_path / "native.log"
     script = f"""

@@ -100,3 +100,21 @@ def test_a_running_measurement_can_be_stopped(backend: LlamaBackend, models: Mod
     with pytest.raises(Interrupted):
         future.result(PATIENCE_S)
     assert run(backend, setup, Work(8, 1)).gen_ns > 0
+
+
+def test_a_job_that_is_cancelled_while_it_waits_is_not_run_and_the_engine_goes_on(backend: LlamaBackend) -> None:
+    """A screen that is closed, or a client that left, cancels what it waits for."""
+    began, go_on, ran = threading.Event(), threading.Event(), list[int]()
+
+    def first(_: Workbench) -> bool:
+        began.set()
+        return go_on.wait(PATIENCE_S)
+
+    running = backend.measure(first)
+    assert began.wait(PATIENCE_S)
+    waiting = backend.measure(lambda _: ran.append(1))
+    assert waiting.cancel()
+    go_on.set()
+    assert running.result(PATIENCE_S)
+    assert backend.measure(lambda _: 2).result(PATIENCE_S) == 2
+    assert not ran
