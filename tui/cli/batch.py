@@ -78,11 +78,12 @@ def run(options: argparse.Namespace) -> int:
     real = redirect_native_output(log_path())
     sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
     with Results(output, source.numbers) as results, _engine() as backend:
+        done = results.done
         for bad in source.bad:
-            if bad.id not in results.done:
+            if bad.id not in done:
                 results.write(bad.id, error_result(bad.id, bad.custom_id, bad.error))
             sys.stderr.write(f"line {bad.number}: {one_line(str(bad.error))}\n")
-        progress = Progress(len(source.entries), len(source.entries) - sum(entry.id not in results.done for entry in source.entries))
+        progress = Progress(len(source.entries), sum(entry.id in done for entry in source.entries))
         summary, began = Summary(), now_ns()
         if progress.done < progress.whole:
             loading = backend.load(ref, preset, lambda _event: None, force=options.force)
@@ -98,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
                 progress.show(1, runner.tokens)
 
             try:
-                runner.run(source.lines(results.done), keep, lambda: progress.show(0, runner.tokens))
+                runner.run(source.lines(done), keep, lambda: progress.show(0, runner.tokens))
             except KeyboardInterrupt:
                 progress.clear()
                 sys.stderr.write("\n".join(summary.lines(now_ns() - began)) + "\nInterrupted: run the same command again to go on.\n")
