@@ -25,6 +25,11 @@ class _Result(msgspec.Struct):
     error: dict[str, Any] | None = None
 
 
+def partial_of(path: Path) -> Path:
+    """The journal of results that end in `path`."""
+    return path.with_name(f"{path.name}.partial")
+
+
 class Results:
     """Results by line: appended to `NAME.partial` as they come, each written whole, and moved to NAME at the end.
 
@@ -40,21 +45,18 @@ class Results:
         """
         self._path = path
         self._numbers = numbers
-        self._partial = path.with_name(f"{path.name}.partial")
-        if path.exists() and not self._partial.exists():
+        self._partial = partial_of(path)
+        if path.exists():
             self._refuse_other_content()
-            with replacing(self._partial) as copy:
-                copy.write_bytes(path.read_bytes())
         self._handle = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            self._lock()
+            os.fchmod(self._handle, 0o600)
+            self._take_over()
+            self._places, self._failed = self._read()
+        except BaseException:
             os.close(self._handle)
-            raise UsageError(
-                f"{file_name(path)} is being written by another xchat batch", "", "Wait for its end, or use --output"
-            ) from None
-        os.fchmod(self._handle, 0o600)
-        self._places, self._failed = self._read()
+            raise
 
     def __enter__(self) -> Results:
         return self
@@ -75,11 +77,8 @@ class Results:
         """
         data = msgspec.json.encode(result) + b"\n"
         end = os.lseek(self._handle, 0, os.SEEK_END)
-        written = 0
         try:
-            while written < len(data):
-                written += os.write(self._handle, data[written:])
-            os.fdatasync(self._handle)
+            self._append(data)
         except OSError:
             os.ftruncate(self._handle, end)
             raise
@@ -100,6 +99,31 @@ class Results:
             out.flush()
         self._partial.unlink()
 
+    def _lock(self) -> None:
+        """Refuse a journal that another process writes, or has just finished."""
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = os.fstat(self._handle).st_nlink > 0
+        except OSError:
+            free = False
+        if not free:
+            raise UsageError(f"{file_name(self._path)} is being written by another xchat batch", "", "Wait for its end, or use --output")
+
+    def _take_over(self) -> None:
+        """Begin the journal with the results of the finished file; a journal that has only some of them was not begun."""
+        if not self._path.exists():
+            return
+        finished = self._path.read_bytes()
+        if finished.startswith(os.pread(self._handle, len(finished) + 1, 0)):
+            os.ftruncate(self._handle, 0)
+            self._append(finished)
+
+    def _append(self, data: bytes) -> None:
+        written = 0
+        while written < len(data):
+            written += os.write(self._handle, data[written:])
+        os.fdatasync(self._handle)
+
     def _read(self) -> tuple[dict[str, tuple[int, int]], set[str]]:
         """Place and length of the last result of each line, and those that failed; half a line at the end is cut off."""
         places: dict[str, tuple[int, int]] = {}
@@ -117,17 +141,20 @@ class Results:
                 places[result.id] = (whole - len(raw), len(raw))
                 again = result.error is not None and result.error.get("code") == ENGINE_ERROR
                 (failed.add if again else failed.discard)(result.id)
+        if whole and not places:
+            raise self._other_content(self._partial)
         os.ftruncate(self._handle, whole)
         return places, failed
 
     def _refuse_other_content(self) -> None:
         with self._path.open("rb") as file:
             if any(result is None or result.id not in self._numbers for result in _results(file)):
-                raise UsageError(
-                    f"{file_name(self._path)} exists, with something else in it than results of this file",
-                    "",
-                    "Use --output for another name.",
-                )
+                raise self._other_content(self._path)
+
+    @staticmethod
+    def _other_content(path: Path) -> UsageError:
+        title = f"{file_name(path)} exists, with something else in it than results of this file"
+        return UsageError(title, "", "Use --output for another name.")
 
 
 def _results(lines: Iterator[bytes]) -> Iterator[_Result | None]:

@@ -14,7 +14,7 @@ import msgspec
 
 from engine.backend import EngineInfo
 from engine.batch.lines import Form
-from engine.batch.results import Results
+from engine.batch.results import Results, partial_of
 from engine.batch.runner import Outcome, Runner
 from engine.batch.source import BatchSource
 from engine.batch.summary import Summary, error_result, result_of
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     preset = msgspec.structs.replace(preset_of(options, config), stream_batch=STREAM_BATCH)
     source = BatchSource(options.file, Form(options.format), preset.system)
     output = options.output or options.file.with_name(f"{options.file.stem}.results.jsonl")
-    if output.resolve() == options.file.resolve():
+    if options.file.resolve() in {output.resolve(), partial_of(output).resolve()}:
         raise UsageError("The results would replace the prompts", "", "Use --output for another name.")
     ref = first_model(None, config, preset)
     real = redirect_native_output(log_path())

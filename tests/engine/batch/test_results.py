@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 import stat
@@ -90,6 +91,49 @@ def test_a_file_with_something_else_in_it_is_left_alone(tmp_path: Path, content:
         Results(path, NUMBERS)
     assert path.read_text() == content
     assert [child.name for child in tmp_path.glob("*out*")] == ["out.jsonl"]
+
+
+@pytest.mark.parametrize("content", ['{"id": "of another batch"}\n', "my prompt\nand another", '{"id": "of another batch"}\nhalf'])
+def test_a_journal_of_something_else_is_left_alone(tmp_path: Path, content: str) -> None:
+    """An interrupted batch of another file with the same name for its results, which are nowhere else."""
+    partial = tmp_path / "out.jsonl.partial"
+    partial.write_text(content)
+    with pytest.raises(UsageError, match="something else"):
+        Results(tmp_path / "out.jsonl", NUMBERS)
+    assert partial.read_text() == content
+
+
+def test_a_journal_goes_on_from_all_of_the_finished_results_whenever_it_was_cut_short(tmp_path: Path) -> None:
+    path, partial = tmp_path / "out.jsonl", tmp_path / "out.jsonl.partial"
+    path.write_text("".join(json.dumps(result(number)) + "\n" for number in (1, 2)))
+    whole = path.read_bytes()
+    for cut in (0, 5, len(whole) - 1, len(whole)):
+        partial.write_bytes(whole[:cut])
+        with Results(path, NUMBERS) as results:
+            assert results.done == {"id1", "id2"}
+    partial.write_bytes(whole + json.dumps(result(3)).encode() + b"\n")
+    with Results(path, NUMBERS) as results:
+        assert results.done == {"id1", "id2", "id3"}
+
+
+def test_a_batch_that_starts_while_another_ends_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal that it has opened is gone by then: what it wrote there would be lost."""
+    path = tmp_path / "out.jsonl"
+    ending = Results(path, NUMBERS)
+    ending.write("id1", result(1))
+    lock = fcntl.flock
+
+    def late(handle: int, how: int) -> None:
+        ending.finish(in_order=True)
+        ending.__exit__()
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(UsageError, match="another xchat batch"):
+        Results(path, NUMBERS)
+    monkeypatch.undo()
+    with Results(path, NUMBERS) as results:
+        assert results.done == {"id1"}
 
 
 def test_only_one_process_writes_at_a_time(tmp_path: Path) -> None:

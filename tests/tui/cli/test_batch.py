@@ -74,12 +74,14 @@ def test_openais_lines_get_openais_results_and_bad_ones_an_error_each(xchat: Run
     assert "context window" in b["error"]["message"]
 
 
-def test_the_results_never_replace_the_prompts(xchat: Run, tmp_path: Path) -> None:
-    path = tmp_path / "prompts.txt"
-    path.write_text("Hello\n")
-    ran = xchat("batch", path, *FAST, "-o", path)
+@pytest.mark.parametrize("name", ["prompts", "prompts.partial"])
+def test_the_results_never_replace_the_prompts(xchat: Run, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("Hello")
+    ran = xchat("batch", path, *FAST, "-o", tmp_path / "prompts")
     assert ran.code == 2
-    assert path.read_text() == "Hello\n"
+    assert "replace the prompts" in ran.err
+    assert path.read_text() == "Hello"
 
 
 def test_an_interrupted_batch_goes_on_where_it_was(xchat: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
