@@ -60,7 +60,7 @@ class Context:
         self.unified = n_seq == 1 or not splits_kv(preset)
         """All sequences share one KV cache, so that one can lend its beginning to another."""
         params.n_ctx = window_of(preset, model.file.facts) * (1 if self.unified else n_seq)
-        params.n_batch = preset.n_batch
+        params.n_batch = max(preset.n_batch, n_seq)  # a step has a token of each answer
         params.n_ubatch = min(preset.n_batch, AUTO_UBATCH if preset.n_ubatch == "auto" else preset.n_ubatch)
         params.n_seq_max = n_seq
         params.kv_unified = self.unified

@@ -71,6 +71,14 @@ def test_the_same_prompt_is_evaluated_once(open_pool: Opener, name: str) -> None
     assert sum(answer.finished.timings.prompt_n for answer in answers) <= 200 + 3 * 8
 
 
+def test_more_answers_at_once_than_tokens_in_a_call_are_asked_for(open_pool: Opener) -> None:
+    prompts = [WORDS[:30]] * 40
+    expected = alone(open_pool, "dense", prompts[:1])[0]
+    answers = together(open_pool("dense", parallel=40, n_batch=32), prompts, 60)
+    assert {answer.finished.reason for answer in answers} == {StopReason.LENGTH}
+    assert [answer.tokens[:TOKENS] for answer in answers] == [expected] * 40
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_an_answer_under_way_lends_its_beginning_and_goes_on_unharmed(open_pool: Opener, name: str) -> None:
     prompts = [WORDS[:200], [*WORDS[:200], 7, 8, 9]]
