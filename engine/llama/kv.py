@@ -221,7 +221,7 @@ class SequenceCache:
         if self._kind is MemoryKind.ATTENTION:
             return True
         if self._kind is MemoryKind.SLIDING_WINDOW:
-            return 0 <= self._memory.first_position(self._seq) <= max(0, keep - self._n_swa)
+            return 0 <= self._memory.first_position(self._seq) <= max(0, keep - self._n_swa + 1)
         return False
 
     def _hold(self, count: int) -> None:

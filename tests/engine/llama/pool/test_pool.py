@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,9 @@ from engine.llama import scheduler
 from engine.llama.backend import LlamaBackend
 from engine.llama.chunking import Pace
 from engine.llama.commands import Ticket
+from engine.llama.context import ABORTED, Context
 from engine.llama.generation import Turn
+from engine.llama.planning import Part
 from engine.llama.pool.cells import Cells
 from engine.presets.preset import Preset, Sampling
 from tests.engine.llama.driver import GREEDY, PATIENCE_S, SMALL, WORDS, Answer, Conversation, Driver, token_prompt
@@ -147,6 +149,39 @@ def test_stopping_one_of_many_leaves_the_others_as_they_were(open_pool: Opener, 
     assert sum(answer.finished.timings.prompt_n for answer in finished) == 3 * 31, "nobody was evaluated again"
 
 
+@pytest.mark.parametrize("name", ["dense", "sliding-window"])
+def test_a_call_that_is_cut_short_costs_the_other_answers_in_it_nothing(
+    open_pool: Opener, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the window of each has moved on so far that no older token than it needs is left."""
+    driver = open_pool(name, n_ctx=2048, stream_batch=1)
+    kept = [
+        driver.start(token_prompt([100 + number, *WORDS[:30]]), max_tokens=600, sampling=Sampling(temperature=0.0, ignore_eos=True))
+        for number in range(3)
+    ]
+    for conversation in kept:
+        for _ in range(150):
+            conversation.wait_for(TokensDecoded)
+    results, again = list[int](), list[Part]()
+    decode = Context.decode
+
+    def cut_short(context: Context, parts: Sequence[Part]) -> int:
+        again.extend(part for part in parts if part.seq < 3 and len(part.tokens) > 1)
+        if any(part.seq == 3 and part.start >= 64 * (1 + number) for part in parts):
+            driver.backend.stop(stopped.turn)
+        results.append(decode(context, parts))
+        return results[-1]
+
+    monkeypatch.setattr(Context, "decode", cut_short)
+    for number in range(8):
+        stopped = driver.start(token_prompt([110 + number, *WORDS[:600]]), max_tokens=5)
+        stopped.finish()
+    driver.backend.stop()
+    assert {conversation.finish().finished.reason for conversation in kept} == {StopReason.CANCELLED}
+    assert results.count(ABORTED) >= 8
+    assert not again
+
+
 @pytest.mark.parametrize("parallel", [1, 4])
 def test_a_prompt_that_can_never_fit_is_refused_before_it_costs_anything(open_pool: Opener, parallel: int) -> None:
     driver = open_pool("dense", n_ctx=512, parallel=parallel)
@@ -241,14 +276,14 @@ def test_the_figures_say_who_runs_who_waits_and_what_is_lent(open_pool: Opener) 
     driver = open_pool("dense", parallel=2, n_ctx=1024)
     running = [driver.start(token_prompt([*WORDS[:100], 100 + number]), max_tokens=200) for number in range(3)]
     running[1].wait_for(TokensDecoded)
-    tally = driver.backend._compute._loaded.scheduler.tally  # type: ignore[union-attr]
     for conversation in running:
         conversation.finish()
-    busy = next(now for now in (tally.now,) if now.parallel == 2)
-    assert (busy.running, busy.waiting, busy.per_second, busy.cells) == (0, 0, None, 1024)
-    assert busy.cells_used >= 300
-    assert busy.cells_lent == 100
-    assert driver.backend.pool_now == busy
+    driver.backend.consult(lambda _model, _n_ctx: None).result(PATIENCE_S)  # the figures of the last step are made after its events
+    rest = driver.backend.pool_now
+    assert rest is not None
+    assert (rest.parallel, rest.running, rest.waiting, rest.per_second, rest.cells) == (2, 0, 0, None, 1024)
+    assert rest.cells_used >= 300
+    assert rest.cells_lent == 100
     assert open_pool("dense", parallel=1).backend.pool_now is None
 
 
