@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -32,7 +33,7 @@ class LabRun:
     started_ms: int
     seconds: float
     kind: str
-    """`bench`, `race` or `tune`."""
+    """`bench`, `race`, `tune`, `quality` or `family`."""
     title: str
     verdict: str
     """The result in a sentence; may be empty."""
@@ -42,7 +43,7 @@ class LabRun:
     command: str
     """The command line that measures the same again."""
     facts: dict[str, Any]
-    """All figures, as JSON values."""
+    """All figures, as JSON values; one that is not finite is kept as null."""
     host: Host
     id: int | None = None
 
@@ -54,7 +55,7 @@ def save_run(path: Path, run: LabRun) -> int:
         StoreError: The database can't be written.
     """
     host = run.host
-    facts = storable(json.dumps(msgspec.to_builtins(run.facts), ensure_ascii=False))
+    facts = storable(json.dumps(_finite(msgspec.to_builtins(run.facts)), ensure_ascii=False))
     values_of_run = (getattr(run, name) for name in _OWN)
     told = (storable(value) if isinstance(value, str) else value for value in values_of_run)
     machine = (host.name, host.kernel, host.cpu, host.cores, host.memory_bytes, host.xchat_version, host.llama_cpp_version)
@@ -99,6 +100,15 @@ def delete_run(path: Path, run_id: int) -> None:
 
     if not _on(open_writer, path, delete):
         raise _missing(run_id)
+
+
+def _finite(value: Any) -> Any:
+    """Plain data with null for numbers that JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _there(db: sqlite3.Connection) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from engine.lab.engine import LabEngine
 from engine.lab.grid import Grid
 from engine.lab.log import compare_runs, run_of_bench, run_of_race
 from engine.lab.race import Arm, Use, race
+from engine.lab.statistics import mean_interval
 from engine.llama.measuring.work import ModelFigures, Setup, Took
 from engine.presets.preset import Preset
 from engine.store.lab_runs import LabRun, delete_run, list_runs, load_run, save_run
@@ -45,6 +47,13 @@ def test_runs_are_listed_newest_first_read_back_whole_and_deleted(path: Path) ->
     for gone in (load_run, delete_run):
         with pytest.raises(UsageError):
             gone(path, 1)
+
+
+def test_a_figure_without_bounds_leaves_the_log_readable(path: Path) -> None:
+    run = bench_run(10)
+    save_run(path, replace(run, facts={"family": [{"decode": mean_interval([10.0]), "kld": math.nan}]}))
+    assert load_run(path, 1).facts == {"family": [{"decode": {"estimate": 10.0, "low": None, "high": None}, "kld": None}]}
+    assert len(list_runs(path)) == 1
 
 
 def test_a_database_from_before_the_laboratory_has_no_runs(path: Path) -> None:
