@@ -177,7 +177,9 @@ def race(
     clients: int = CLIENTS,
     seed: int | None = None,
 ) -> Race:
-    """Measure in units until every arm is decided against the first, or the time is up. An interrupt ends it with what was measured.
+    """Measure in units until every arm is decided against the first, or the time is up, but at least one.
+
+    An interrupt ends it with what was measured.
 
     Raises:
         ModelError, TooLargeError, EngineError: An arm can't be made here.
@@ -192,8 +194,10 @@ def race(
             first = engine.run(lanes[0].arm.setup, replace(task.probe, n_prompt=0))
             task = result.task = task.scaled(first.gen_ns / task.probe.n_gen)
         running = list(range(len(lanes)))
-        while len(running) > 1 and result.units < LOOKS[-1] and (not result.units or result.seconds < seconds):
-            measure_unit(engine, task, [lanes[index] for index in running], rng)
+        while len(running) > 1 and result.units < LOOKS[-1]:
+            until_ns = began + seconds * NS_PER_S if result.units else math.inf
+            if not measure_unit(engine, task, [lanes[index] for index in running], rng, until_ns):
+                break
             result.units += 1
             result.seconds = (engine.time_ns - began) / NS_PER_S
             at_look = result.units in LOOKS
@@ -218,30 +222,32 @@ def _undecided(lane: Lane) -> bool:
     return lane.decision is None or lane.decision.finding is Finding.UNDECIDED
 
 
-def measure_unit(engine: LabEngine, task: Task, lanes: Sequence[Lane], rng: random.Random) -> None:
+def measure_unit(engine: LabEngine, task: Task, lanes: Sequence[Lane], rng: random.Random, until_ns: float = math.inf) -> bool:
     """Measure each arm twice, in a random order and back; the first of `lanes` is the one that others are compared with.
 
-    After a change of arm a short piece of work lets threads and caches settle.
+    After a change of arm a short piece of work lets threads and caches settle. Nothing begins after `until_ns` on the engine's clock: a
+    unit that is not finished then does not count. Returns whether it was finished.
     """
     order = list(range(len(lanes)))
     rng.shuffle(order)
-    best = [math.inf] * len(lanes)
     settle = replace(task.probe, n_prompt=min(2, task.probe.n_prompt), n_gen=min(1, task.probe.n_gen))
     before = None
-    shares: list[tuple[Lane, float | None]] = []
+    measured: list[tuple[int, Took]] = []
     for index in (*order, *reversed(order)):
+        if engine.time_ns >= until_ns:
+            return False
         setup = lanes[index].arm.setup
         if index != before:
             engine.run(setup, settle)
-        took = engine.run(setup, task.probe)
-        best[index] = min(best[index], task.seconds(took))
+        measured.append((index, engine.run(setup, task.probe)))
+        before = index
+    for index, took in measured:
         if task.probe.n_prompt:
             lanes[index].prefill_s.append(took.prompt_ns * task.prompt / task.probe.n_prompt / NS_PER_S)
-        shares.append((lanes[index], took.disturbed))
-        before = index
-    for lane, share in shares:
-        if share is not None:
-            lane.disturbed.append(share)
+        if took.disturbed is not None:
+            lanes[index].disturbed.append(took.disturbed)
+    best = [min(task.seconds(took) for at, took in measured if at == index) for index in range(len(lanes))]
     for lane, value in zip(lanes, best, strict=True):
         lane.seconds.append(value)
         lane.differences.append(math.log(value / best[0]))
+    return True

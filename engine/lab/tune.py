@@ -15,7 +15,7 @@ from engine.clock import NS_PER_S
 from engine.errors import XchatError
 from engine.lab.engine import LabEngine
 from engine.lab.progress import Progress, progress_of, progress_of_stage
-from engine.lab.race import STATED, TASKS, Arm, Lane, Race, Task, Use, measure_unit, race, task_of
+from engine.lab.race import CLIENTS, STATED, TASKS, Arm, Lane, Race, Task, Use, measure_unit, race, task_of
 from engine.lab.stages import SLOWDOWN, UNBOUND, Bounds, Stage
 from engine.lab.statistics import Finding, Verdict
 from engine.llama.measuring.work import Setup
@@ -30,6 +30,7 @@ _UNITS: Final = (2, 3, 5)
 _FINAL: Final = "the best against today's settings"
 _FINAL_SHARE: Final = 2.0
 """The final race's share of the time; that of a stage is 1."""
+_LATE: Final = "the time was up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Tuning:
     saved_bytes: int = 0
     """Predicted memory that the best settings spare."""
     least_memory: bool = False
+    clients: int = CLIENTS
+    """Answers at once, where throughput is searched."""
     seconds: float = 0.0
     interrupted: bool = False
 
@@ -71,8 +74,10 @@ class Tuning:
 
     @property
     def changes(self) -> dict[str, str]:
-        """The settings that differ from today's, as they are typed."""
-        return {change.key: shown(change.after) for change in difference(self.today.setup.preset, self.best.setup.preset)}
+        """The settings that differ from today's, as they are typed; `model` too where another file is better."""
+        today, best = self.today.setup, self.best.setup
+        model = {} if best.ref == today.ref else {"model": str(best.ref)}
+        return model | {change.key: shown(change.after) for change in difference(today.preset, best.preset)}
 
 
 def tune(
@@ -88,21 +93,23 @@ def tune(
 ) -> Tuning:
     """Search the stages in order within the time, then race the best against today's settings. An interrupt ends it.
 
+    The final race keeps its share of the time: no stage goes on into it, and what a stage had no time for is named as skipped.
+
     Raises:
         ModelError, TooLargeError, EngineError: Today's settings can't be measured.
     """
     began = engine.time_ns
     rng = random.Random(seed)
-    result = Tuning(today, today, use, least_memory=bounds.least_memory)
+    result = Tuning(today, today, use, least_memory=bounds.least_memory, clients=bounds.clients)
     whole_s = minutes * 60
+    until_ns = began + whole_s * NS_PER_S * len(stages) / (len(stages) + _FINAL_SHARE)
     try:
         for number, stage in enumerate(stages):
-            left_s = whole_s - (engine.time_ns - began) / NS_PER_S
-            share = left_s / (len(stages) - number + _FINAL_SHARE)
-            _search(engine, stage, result, share, bounds, rng, report)
+            share = (until_ns - engine.time_ns) / NS_PER_S / (len(stages) - number)
+            _search(engine, stage, result, share, until_ns, bounds, rng, report)
         if result.best.setup != today.setup:
             result.saved_bytes = bounds.memory_of(today.setup) - bounds.memory_of(result.best.setup)
-            left_s = max(1.0, whole_s - (engine.time_ns - began) / NS_PER_S)
+            left_s = max(0.0, whole_s - (engine.time_ns - began) / NS_PER_S)
             arms = [replace(today, name="today"), replace(result.best, name="tuned")]
             stated = SLOWDOWN if bounds.least_memory else STATED
             result.final = race(
@@ -127,13 +134,15 @@ def _search(
     stage: Stage,
     result: Tuning,
     seconds: float,
+    until_ns: float,
     bounds: Bounds,
     rng: random.Random,
     report: Callable[[Progress], None],
 ) -> None:
     """Search one stage by successive halving on units that contain the best so far; the winner becomes the best.
 
-    An interrupt leaves what was measured in the result.
+    It takes `seconds`, or more where a first unit does, and never goes beyond `until_ns` by more than one piece of work. An interrupt
+    leaves what was measured in the result.
     """
     began_ns = engine.time_ns
     task = task_of(stage.use, bounds.clients)
@@ -141,38 +150,41 @@ def _search(
         task = replace(task, probe=replace(task.probe, n_prompt=TASKS[result.use].probe.n_prompt or task.probe.n_prompt))
     best = result.best.ready_for(task)
     reference = Lane(best)
-    first = engine.run(best.setup, task.probe)
-    if task.gen:
-        task = task.scaled(first.gen_ns / task.probe.n_gen)
-    lanes: list[Lane] = []
+    if engine.time_ns < until_ns:
+        first = engine.run(best.setup, task.probe)
+        if task.gen:
+            task = task.scaled(first.gen_ns / task.probe.n_gen)
+    candidates = list(_candidates(engine, stage, result, task, bounds, until_ns))
+    lanes = running = [lane for lane, _ in candidates]
     taken: Lane | None = None
     try:
-        lanes += _lanes(engine, stage, result, task, bounds)
-        running = list(lanes)
         for units in _UNITS:
             for _ in range(units):
-                if running and ((engine.time_ns - began_ns) / NS_PER_S < seconds or not running[0].differences):
-                    measure_unit(engine, task, [reference, *running], rng)
+                more = running and ((engine.time_ns - began_ns) / NS_PER_S < seconds or not running[0].differences)
+                if more and measure_unit(engine, task, [reference, *running], rng, until_ns):
                     spent_s = (engine.time_ns - began_ns) / NS_PER_S
                     report(progress_of_stage(stage.name, reference, running, seconds=spent_s, limit_s=seconds, stated=stage.least_gain))
             if not bounds.least_memory:
                 running = sorted(running, key=_gain, reverse=True)[: max(1, (len(running) + 1) // 2)]
         taken = _winner(stage, best, running, bounds)
+        result.tried += [Tried(stage.name, lane.arm.name, None, 0, skipped=_LATE) for lane in lanes if not lane.differences]
     finally:
         result.tried += [
             Tried(stage.name, lane.arm.name, _gain(lane), len(lane.differences), lane is taken) for lane in lanes if lane.differences
         ]
     if taken is not None:
-        result.best = _changed(result.best, stage.changes[_index(stage, result.best, taken)])
+        result.best = _changed(result.best, next(changes for lane, changes in candidates if lane is taken))
 
 
-def _lanes(engine: LabEngine, stage: Stage, result: Tuning, task: Task, bounds: Bounds) -> Iterator[Lane]:
-    """The candidates that can be measured; the others are in the result, each with the reason."""
+def _candidates(
+    engine: LabEngine, stage: Stage, result: Tuning, task: Task, bounds: Bounds, until_ns: float
+) -> Iterator[tuple[Lane, dict[str, Any]]]:
+    """The candidates that can be measured, with what they change; the others are in the result, each with the reason."""
     for changes in stage.changes:
         arm = _changed(result.best, changes)
         if arm.setup == result.best.setup:
             continue
-        reason = bounds.refusal(stage, arm.name, arm.setup)
+        reason = bounds.refusal(stage, arm.name, arm.setup) or (_LATE if engine.time_ns >= until_ns else "")
         lane = Lane(arm.ready_for(task))
         try:
             if not reason:
@@ -182,7 +194,7 @@ def _lanes(engine: LabEngine, stage: Stage, result: Tuning, task: Task, bounds: 
         if reason:
             result.tried.append(Tried(stage.name, arm.name, None, 0, skipped=reason))
         else:
-            yield lane
+            yield lane, changes
 
 
 def _winner(stage: Stage, best: Arm, running: Sequence[Lane], bounds: Bounds) -> Lane | None:
@@ -195,10 +207,6 @@ def _winner(stage: Stage, best: Arm, running: Sequence[Lane], bounds: Bounds) ->
     fast = [lane for lane in running if _gain(lane) >= -SLOWDOWN]
     least = min(fast, key=lambda lane: bounds.memory_of(lane.arm.setup), default=None)
     return least if least is not None and bounds.memory_of(least.arm.setup) < 0.99 * bounds.memory_of(best.setup) else None
-
-
-def _index(stage: Stage, best: Arm, lane: Lane) -> int:
-    return next(index for index, changes in enumerate(stage.changes) if _changed(best, changes).name == lane.arm.name)
 
 
 def _gain(lane: Lane) -> float:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from engine.errors import EngineError
 from engine.lab.engine import LabEngine
 from engine.lab.log import known_gains, run_of_tuning
-from engine.lab.race import Arm, Use
+from engine.lab.race import TASKS, Arm, Lane, Use, measure_unit
 from engine.lab.stages import Bounds, Stage, stages_of, thread_counts
 from engine.lab.tune import tune
 from engine.lab.wording import tuning_facts, tuning_in_words, tuning_lines
@@ -55,6 +56,59 @@ def test_the_best_of_every_group_is_found_and_proven_against_todays_settings() -
     skipped = [tried for tried in result.tried if tried.skipped]
     assert [tried.name for tried in skipped] == ["type_k=q8_0,type_v=q8_0,flash_attn=auto"]
     assert tuning_facts(result)["adopted"] is True
+
+
+class Slow(Machine):
+    """The same machine many times as slow, with a clock that its work moves."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self._factor = factor
+        self._clock_ns = self.longest_ns = 0
+
+    @property
+    def time_ns(self) -> int:
+        return self._clock_ns
+
+    def run(self, setup: Setup, work: Work) -> Took:
+        took = super().run(setup, work)
+        slow = Took(took.prompt_ns * self._factor, took.gen_ns * self._factor, 0.0)
+        self._clock_ns += slow.prompt_ns + slow.gen_ns
+        self.longest_ns = max(self.longest_ns, slow.prompt_ns + slow.gen_ns)
+        return slow
+
+
+@pytest.mark.parametrize("factor", [1, 5, 20, 100])
+def test_a_search_keeps_its_minutes_however_slow_the_machine_is_and_names_what_it_had_no_time_for(factor: int) -> None:
+    machine = Slow(factor)
+    result = tune(machine, TODAY, Use.CHAT, stages(), minutes=2, seed=1)
+    assert result.seconds <= 120 + machine.longest_ns / 1e9
+    assert {tried.stage for tried in result.tried} == {stage.name for stage in stages()}
+    late = [tried for tried in result.tried if tried.skipped == "the time was up"]
+    assert bool(late) == (factor > 5)
+    assert all(tried.units or tried.skipped for tried in result.tried)
+    assert "skipped: the time was up" in "".join(tuning_lines(result)) or not late
+
+
+def test_a_unit_that_the_end_of_the_time_cuts_does_not_count() -> None:
+    machine = Slow(20)
+    lanes = [Lane(TODAY), Lane(TODAY)]
+    assert not measure_unit(machine, TASKS[Use.CHAT], lanes, random.Random(1), until_ns=1)
+    assert all(not lane.seconds and not lane.prefill_s and not lane.disturbed for lane in lanes)
+
+
+def test_another_file_is_named_among_the_changes_also_when_two_have_one_name() -> None:
+    class Quants(Machine):
+        def run(self, setup: Setup, work: Work) -> Took:
+            took = super().run(setup, work)
+            return Took(took.prompt_ns, took.gen_ns // (2 if setup.ref == small else 1), 0.0)
+
+    large, small = Path("q8/model.gguf"), Path("q4/model.gguf")
+    quants = Stage("quant", Use.CHAT, ({"ref": large}, {"ref": small}))
+    result = tune(Quants(), TODAY, Use.CHAT, [quants], seed=1)
+    assert result.best.setup.ref == small
+    assert result.changes == {"model": "q4/model.gguf"}
+    assert "Use model=q4/model.gguf: PASS" in tuning_in_words(result)
 
 
 def test_nothing_is_proposed_where_todays_settings_are_the_best() -> None:
