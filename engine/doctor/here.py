@@ -9,13 +9,13 @@ from pathlib import Path
 from engine.backend import EngineInfo
 from engine.config import Config
 from engine.doctor.machine import Machine
-from engine.errors import StoreError, XchatError
+from engine.errors import XchatError
 from engine.guide import builtin
 from engine.model_ref import ModelRef
 from engine.models.check import whole_parts
 from engine.paths import database_path
 from engine.session.open import first_model
-from engine.store.lab_runs import list_runs
+from engine.store.lab_runs import known_runs
 
 
 def this_machine(config: Config, asked: str | None, environ: Mapping[str, str]) -> Machine:
@@ -44,12 +44,7 @@ def this_machine(config: Config, asked: str | None, environ: Mapping[str, str]) 
 
 
 def _benchmarked() -> tuple[int, str, str] | None:
-    path = database_path()
-    try:
-        runs = list_runs(path) if path.exists() else ()
-    except StoreError:
-        return None
-    newest = next((run for run in runs if run.kind == "bench" and run.host.name == socket.gethostname()), None)
+    newest = next((run for run in known_runs(database_path()) if run.kind == "bench" and run.host.name == socket.gethostname()), None)
     return (newest.id, newest.host.kernel, newest.host.llama_cpp_version) if newest is not None and newest.id is not None else None
 
 

@@ -25,7 +25,7 @@ from engine.llama.backend import LlamaBackend
 from engine.paths import database_path
 from engine.presets.preset import Preset
 from engine.session.session import Session
-from engine.store.lab_runs import LabRun, list_runs, save_run
+from engine.store.lab_runs import LabRun, known_runs, save_run
 
 KV_TYPES: Final = ("q8_0",)
 """Types of the KV cache that a search tries."""
@@ -114,21 +114,14 @@ class LiveRun:
         (today,) = arms_of([CURRENT], self.base)
         stages = list(stages_of(use, today.setup, most_threads=read_topology().most_threads, kv_types=KV_TYPES, quants=()))
         started_ms = wall_ms()
-        bounds = Bounds(memory_of(self.base), known=known_gains(self._earlier(), self.base.ref, use, today.setup.preset))
+        earlier = known_runs(database_path()) if self._logged else ()
+        known = known_gains(earlier, self.base.ref, use, today.setup.preset, self._library)
+        bounds = Bounds(memory_of(self.base), known=known)
         result = tune(self._engine, today, use, stages, minutes=minutes, bounds=bounds, report=self._report)
         command = shlex.join(["xchat", "tune", "--for", use, "--minutes", f"{minutes:g}", "-m", str(self.base.ref)])
         run = self._log(run_of_tuning(result, self._library, started_ms=started_ms, command=command)) if result.tried else None
         faster = preset_with(self.base, result.best.setup, f"Tuned for {use}, from {self.base.preset.name}") if result.adopted else None
         return Outcome(tuning_in_words(result), tuple(tuning_lines(result)), faster, run)
-
-    def _earlier(self) -> tuple[LabRun, ...]:
-        """The log of runs, where this session is logged."""
-        if not self._logged:
-            return ()
-        try:
-            return list_runs(database_path())
-        except StoreError:
-            return ()
 
     def _log(self, run: LabRun) -> int | None:
         if not self._logged:

@@ -13,7 +13,7 @@ from engine.lab.bench import Point
 from engine.lab.ceiling import decode_ceiling
 from engine.lab.endurance import Endurance
 from engine.lab.quality.family import quality_fact
-from engine.lab.race import Race, Use
+from engine.lab.race import CLIENTS, Race, Use, clients_of
 from engine.lab.rows import batched_rows, bench_rows, name_of_test
 from engine.lab.statistics import ERROR_RATE, Interval, deviation, student_quantile
 from engine.lab.tune import Tuning
@@ -163,21 +163,27 @@ def run_of_family(name: str, facts: dict[str, Any], library: str, *, started_ms:
     )
 
 
-def known_gains(runs: Sequence[LabRun], ref: ModelRef, use: Use, today: Preset) -> dict[tuple[str, str], float]:
-    """What earlier searches of a model on this machine, from the same settings for the same use, found: gains by stage and candidate.
+def known_gains(
+    runs: Sequence[LabRun], ref: ModelRef, use: Use, today: Preset, library: str, *, clients: int = CLIENTS, least_memory: bool = False
+) -> dict[tuple[str, str], float]:
+    """What earlier searches of a model on this machine, from the same settings for the same aim, found: gains by stage and candidate.
 
-    The newest counts; another kernel, library or number of CPUs makes it unknown.
+    The newest counts; another kernel, library or number of CPUs makes it unknown. `library` is the native library's version and build.
     """
-    here = Host.here()
+    here = Host.here(library)
+    aim = {"model": str(ref), "use": use, "today": settings_of(today), "clients": clients_of(use, clients), "least_memory": least_memory}
     found: dict[tuple[str, str], float] = {}
     for run in runs:
-        facts = run.facts
-        same = (run.kind, facts.get("model"), facts.get("use"), facts.get("today")) == ("tune", str(ref), use, settings_of(today))
-        if same and (run.host.name, run.host.kernel, run.host.cores) == (here.name, here.kernel, here.cores):
-            for tried in facts["tried"]:
+        same = run.kind == "tune" and all(run.facts.get(name) == value for name, value in aim.items())
+        if same and _where(run.host) == _where(here):
+            for tried in run.facts["tried"]:
                 if tried["gain"] is not None:
                     found.setdefault((tried["stage"], tried["name"]), tried["gain"])
     return found
+
+
+def _where(host: Host) -> tuple[object, ...]:
+    return host.name, host.kernel, host.cores, host.llama_cpp_version
 
 
 @dataclass(frozen=True, slots=True)

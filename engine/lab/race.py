@@ -76,6 +76,11 @@ def task_of(use: Use, clients: int = CLIENTS) -> Task:
     return replace(task, probe=replace(task.probe, n_parallel=clients)) if task.probe.n_parallel > 1 else task
 
 
+def clients_of(use: Use, clients: int = CLIENTS) -> int:
+    """Turns at once in the task of a use: `clients`, or one where the use is not several."""
+    return task_of(use, clients).probe.n_parallel
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One of the things that are compared."""

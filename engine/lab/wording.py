@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from engine.lab.race import Lane, Race, Task
+from engine.lab.race import Lane, Race, Task, clients_of
 from engine.lab.statistics import ERROR_RATE, Finding, Interval
 from engine.lab.tune import Tuning
 from engine.presets.preset import Preset
@@ -175,6 +175,8 @@ def tuning_facts(tuning: Tuning) -> dict[str, Any]:
         "use": tuning.use,
         "model": str(tuning.today.setup.ref),
         "today": settings_of(tuning.today.setup.preset),
+        "clients": clients_of(tuning.use, tuning.clients),
+        "least_memory": tuning.least_memory,
         "saved_bytes": tuning.saved_bytes,
         "adopted": tuning.adopted,
         "changes": tuning.changes,

@@ -79,6 +79,14 @@ def list_runs(path: Path, limit: int = 200) -> tuple[LabRun, ...]:
     return _on(open_reader, path, read)
 
 
+def known_runs(path: Path) -> tuple[LabRun, ...]:
+    """The newest runs first; none where there is no database, or one that can't be read."""
+    try:
+        return list_runs(path) if path.exists() else ()
+    except StoreError:
+        return ()
+
+
 def load_run(path: Path, run_id: int) -> LabRun:
     """One run. Raises UsageError when there is none with this id."""
 

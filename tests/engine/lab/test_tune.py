@@ -147,11 +147,21 @@ def test_what_an_earlier_search_found_slow_is_not_measured_again() -> None:
 def test_a_search_begins_with_what_the_log_knows_of_this_machine() -> None:
     run = run_of_tuning(tune(Machine(), TODAY, Use.CHAT, stages(), seed=1), "b1", started_ms=0, command="")
     today = TODAY.setup
-    known = known_gains((run,), today.ref, Use.CHAT, today.preset)
+    known = known_gains((run,), today.ref, Use.CHAT, today.preset, "b1")
     assert known[("threads", "threads=4")] < known[("threads", "threads=3")]
-    assert known_gains((run,), today.ref, Use.DECODE, today.preset) == {}
-    assert known_gains((run,), today.ref, Use.CHAT, Preset(threads=7)) == {}
-    assert known_gains((replace(run, host=replace(run.host, kernel="another")),), today.ref, Use.CHAT, today.preset) == {}
+    assert known_gains((run,), today.ref, Use.DECODE, today.preset, "b1") == {}
+    assert known_gains((run,), today.ref, Use.CHAT, Preset(threads=7), "b1") == {}
+    assert known_gains((run,), today.ref, Use.CHAT, today.preset, "b2") == {}
+    assert known_gains((run,), today.ref, Use.CHAT, today.preset, "b1", least_memory=True) == {}
+    assert known_gains((replace(run, host=replace(run.host, kernel="another")),), today.ref, Use.CHAT, today.preset, "b1") == {}
+
+
+def test_what_was_known_for_some_clients_is_not_for_more() -> None:
+    tuning = tune(Machine(), TODAY, Use.THROUGHPUT, stages(Use.THROUGHPUT), bounds=Bounds(clients=2), seed=1)
+    runs = (run_of_tuning(tuning, "b1", started_ms=0, command=""),)
+    few, more = (known_gains(runs, TODAY.setup.ref, Use.THROUGHPUT, TODAY.setup.preset, "b1", clients=count) for count in (2, 8))
+    assert few
+    assert more == {}
 
 
 def needed(setup: Setup) -> int:

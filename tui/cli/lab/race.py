@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         result = race(
             engine, arms, use, stated=options.difference / 100, seconds=options.seconds, clients=options.clients, report=_progress
         )
-        library = engine.figures(result.lanes[0].arm.setup).library
+        library = engine.library
     clear_progress()
     if options.json:
         write_json(race_facts(result))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,22 +12,21 @@ from typing import Final
 import msgspec
 
 from engine.clock import wall_ms
-from engine.errors import StoreError, UsageError
+from engine.errors import UsageError
 from engine.guide import builtin
 from engine.host.topology import read_topology
 from engine.lab.arms import CURRENT, Base, arms_of, memory_of, preset_with
 from engine.lab.log import known_gains, run_of_tuning
 from engine.lab.progress import Progress
-from engine.lab.race import Use, task_of
+from engine.lab.race import Use
 from engine.lab.stages import Bounds, stages_of
 from engine.lab.tune import MINUTES, Tuning, tune
 from engine.lab.wording import tuning_facts, tuning_in_words, tuning_lines
-from engine.llama.redirect import redirect_native_output
 from engine.model_ref import ModelRef
-from engine.paths import database_path, log_path
+from engine.paths import database_path
 from engine.presets.folder import PresetFolder
 from engine.session.open import model_finder
-from engine.store.lab_runs import LabRun, list_runs
+from engine.store.lab_runs import known_runs
 from engine.text import one_line
 from tui.cli.lab.common import (
     above_zero,
@@ -41,7 +41,7 @@ from tui.cli.lab.common import (
     show_progress,
     whole_above_zero,
 )
-from tui.cli.output import guarded, write_json
+from tui.cli.output import write_json
 from tui.text.wording import count
 
 LEAST_MEMORY: Final = "least-memory"
@@ -54,7 +54,7 @@ examples:
   xchat tune --kv-types "" --quants        no other KV types, but the quants that are here
   xchat tune --for throughput --clients 8  for so many answers at once
   xchat tune --for least-memory --context 16384 --kv-types q8_0,q4_0
-  xchat tune --reload --most-memory 6000   repack and mmap too; nothing that needs more than 6,000 MiB
+  xchat tune --reload --most-memory 6000   repack and mmap too; nothing that needs more than 6 GB
 """
 
 
@@ -80,7 +80,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--quants", action="store_true", help="try the other quants of the family that are here")
     parser.add_argument("--reload", action="store_true", help="try repack and mmap too, which loads the model a second time")
     parser.add_argument("--context", type=whole_above_zero, metavar="N", help="every candidate must have room for this context window")
-    parser.add_argument("--most-memory", type=above_zero, metavar="MIB", help="try nothing that is predicted to need more memory")
+    parser.add_argument("--most-memory", type=above_zero, metavar="MB", help="try nothing that is predicted to need more memory")
     parser.add_argument("--most-ttft", type=above_zero, metavar="S", help="take nothing that prefills the prompt of the use more slowly")
     parser.add_argument(
         "--most-kld", type=above_zero, metavar="NATS", help="try no KV type or quant whose KL divergence, measured first, is larger"
@@ -111,10 +111,10 @@ def run(options: argparse.Namespace) -> int:
     for name in types:
         arms_of([f"type_k={name}"], base)
     quants = _quants(base) if options.quants else []
-    if options.most_kld:
-        types, quants = _good_enough(base, types, quants, options.most_kld)
-    stages = list(
-        stages_of(
+    with lab_engine() as engine:
+        if options.most_kld:
+            types, quants = _good_enough(base, types, quants, options.most_kld)
+        stages = stages_of(
             use,
             today.setup,
             most_threads=read_topology().most_threads,
@@ -123,15 +123,14 @@ def run(options: argparse.Namespace) -> int:
             reload=options.reload or small,
             least_memory=small,
         )
-    )
-    known = {} if options.again else known_gains(_earlier(options), base.ref, use, today.setup.preset)
-    bounds = Bounds(
-        memory_of(base), options.most_memory and int(options.most_memory * (1 << 20)), options.most_ttft, small, options.clients, known
-    )
-    started_ms = wall_ms()
-    with lab_engine() as engine:
-        result = tune(engine, today, use, stages, minutes=options.minutes, bounds=bounds, report=_progress)
-        library = engine.figures(result.today.ready_for(task_of(use)).setup).library
+        library = engine.library
+        # Runs that were logged on this machine; none where nothing is to be read or kept.
+        earlier = () if options.again or options.no_log else known_runs(database_path())
+        known = known_gains(earlier, base.ref, use, today.setup.preset, library, clients=options.clients, least_memory=small)
+        most_bytes = options.most_memory and int(options.most_memory * 1e6)
+        bounds = Bounds(memory_of(base), most_bytes, options.most_ttft, small, options.clients, known)
+        started_ms = wall_ms()
+        result = tune(engine, today, use, list(stages), minutes=options.minutes, bounds=bounds, report=_progress)
     clear_progress()
     if options.json:
         write_json(tuning_facts(result))
@@ -145,16 +144,6 @@ def run(options: argparse.Namespace) -> int:
     return 130 if result.interrupted else 0
 
 
-def _earlier(options: argparse.Namespace) -> tuple[LabRun, ...]:
-    """Runs that were logged on this machine; none where nothing is to be read or kept."""
-    if options.no_log or not database_path().exists():
-        return ()
-    try:
-        return list_runs(database_path())
-    except StoreError:
-        return ()
-
-
 def _good_enough(base: Base, types: Sequence[str], quants: Sequence[ModelRef], most: float) -> tuple[list[str], list[ModelRef]]:
     """The KV types and quants whose answers are near enough to the best ones; the others are named."""
     from engine.lab.quality.run import Arm as QualityArm
@@ -166,13 +155,15 @@ def _good_enough(base: Base, types: Sequence[str], quants: Sequence[ModelRef], m
     arms += [QualityArm(str(ref), ref, plain) for ref in quants]
     if len(arms) == 1:
         return [], []
-    real = redirect_native_output(log_path())
-    sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
     outcome = QualityRun(arms, shipped_text(), most_windows=WINDOWS).run(builtin.file_of, builtin.is_ours)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
     near = {one.label for one in outcome.results if one.against is None or one.against.kld.value <= most}
     for one in outcome.results:
         if one.label not in near and one.against is not None:
             sys.stderr.write(f"left out: {one_line(one.label)}, KL divergence {one.against.kld.value:.4f}\n")
+    for label, reason in outcome.skipped:
+        sys.stderr.write(f"left out: {one_line(label)}: {one_line(reason)}\n")
     return [name for name in types if name in near], [ref for ref in quants if str(ref) in near]
 
 
@@ -184,8 +175,8 @@ def _quants(base: Base) -> list[ModelRef]:
 def _print(result: Tuning, base: Base, kept: str | None) -> None:
     sys.stdout.write("\n".join([tuning_in_words(result), "", *tuning_lines(result)]) + "\n")
     if result.adopted and not kept:
-        settings = " ".join(f"{key}={value}" for key, value in result.changes.items())
-        sys.stdout.write(f"Keep it: xchat presets new tuned --from {base.preset.name} {settings}\n")
+        settings = [f"{key}={value}" for key, value in result.changes.items()]
+        sys.stdout.write(f"Keep it: {shlex.join(['xchat', 'presets', 'new', 'tuned', '--from', base.preset.name, *settings])}\n")
 
 
 def _keep_preset(result: Tuning, base: Base, name: str) -> None:
