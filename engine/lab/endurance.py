@@ -9,6 +9,7 @@ from typing import Any, Final
 from engine.clock import NS_PER_S, now_ns
 from engine.host.sampler import HostSampler
 from engine.host.value import known
+from engine.numbers import byte_size
 
 SAMPLE_S: Final = 2.0
 GROWTH: Final = 0.02
@@ -54,8 +55,8 @@ class Endurance:
         hours = (self.moments[-1].seconds - self.moments[third - 1].seconds) / 3600
         found = []
         if (ends := self._ends("rss_bytes", third)) is not None and ends[1] - ends[0] > GROWTH * ends[0]:
-            grown = (ends[1] - ends[0]) / (1 << 20)
-            found.append(f"the memory of this process grew by {grown:,.0f} MiB, {grown / hours:,.0f} MiB an hour")
+            grown = ends[1] - ends[0]
+            found.append(f"the memory of this process grew by {byte_size(grown)}, {byte_size(grown / hours)} an hour")
         if (ends := self._ends("temperature_c", third)) is not None and ends[1] - ends[0] >= HOTTER_C:
             found.append(f"the processor went from {ends[0]:.0f} to {ends[1]:.0f} °C")
         if (ends := self._ends("freq_mhz", third)) is not None and ends[1] < (1 - SLOWER_CLOCK) * ends[0]:

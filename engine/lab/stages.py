@@ -9,6 +9,7 @@ from typing import Any, Final
 from engine.lab.race import CLIENTS, TASKS, Use
 from engine.llama.measuring.work import Setup
 from engine.model_ref import ModelRef
+from engine.numbers import byte_size
 
 GAIN: Final = 0.01
 """Gain for which a setting is taken into the final race."""
@@ -52,7 +53,7 @@ class Bounds:
         """Why a candidate is not measured, in words; empty when it is."""
         need = self.memory_of(setup)
         if self.most_bytes is not None and need > self.most_bytes:
-            return f"it needs {need / (1 << 20):,.0f} MiB, more than {self.most_bytes / (1 << 20):,.0f}"
+            return f"it needs {byte_size(need)}, more than {byte_size(self.most_bytes)}"
         gain = self.known.get((stage.name, name))
         return f"known from an earlier search: {100 * gain:+.1f} %" if gain is not None and gain < -_KNOWN_LOSS else ""
 

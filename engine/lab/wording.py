@@ -13,9 +13,11 @@ import msgspec
 from engine.lab.race import Lane, Race, Task, clients_of
 from engine.lab.statistics import ERROR_RATE, Finding, Interval
 from engine.lab.tune import Tuning
+from engine.numbers import byte_size
 from engine.presets.preset import Preset
 from engine.presets.settings import difference, shown
 from engine.store.export.llama_bench import command_line
+from engine.text import one_line
 
 
 def verdict_in_words(lane: Lane, first: Lane, stated: float) -> str:
@@ -138,9 +140,9 @@ def tuning_in_words(tuning: Tuning) -> str:
         )
         return f"{what}; today's settings stay."
     lane, today = tuning.final.lanes[1], tuning.final.lanes[0]
-    settings = " ".join(f"{key}={value}" for key, value in tuning.changes.items())
+    settings = " ".join(f"{key}={one_line(value)}" for key, value in tuning.changes.items())
     if tuning.adopted:
-        spared = f", {tuning.saved_bytes / (1 << 20):,.0f} MiB less memory" if tuning.least_memory else ""
+        spared = f", {byte_size(tuning.saved_bytes)} less memory" if tuning.least_memory else ""
         return f"Use {settings}{spared}: {verdict_in_words(lane, today, tuning.final.stated)}"
     looked = "takes less memory and was not shown to be fast enough" if tuning.least_memory else "looked faster and was not shown to be"
     return f"{settings} {looked}; today's settings stay. {verdict_in_words(lane, today, tuning.final.stated)}"

@@ -154,7 +154,7 @@ def scaling_charts(facts: dict[str, Any]) -> Iterator[LineChart]:
 def _over_time(facts: dict[str, Any]) -> Iterator[LineChart]:
     """Memory, temperature and clock over a long measurement."""
     for name, title, unit, scale in (
-        ("rss_bytes", "Memory of the process", "MiB", 1 / (1 << 20)),
+        ("rss_bytes", "Memory of the process", "MB", 1e-6),
         ("temperature_c", "Temperature", "°C", 1.0),
         ("freq_mhz", "Clock", "MHz", 1.0),
     ):
@@ -214,12 +214,12 @@ def family_chart(facts: dict[str, Any]) -> LineChart | None:
 
 
 def _of_family(facts: dict[str, Any]) -> tuple[list[Sheet], list[Chart]]:
-    columns = ("quant", "MiB", "memory, MiB", "load, s", "prefill", "decode", "PPL", "KLD", "same top", "Pareto front")
+    columns = ("quant", "size", "memory", "load, s", "prefill", "decode", "PPL", "KLD", "same top", "Pareto front")
     rows = tuple(
         (
             one["name"],
-            round(one["size_bytes"] / (1 << 20)),
-            round(one["memory_bytes"] / (1 << 20)),
+            byte_size(one["size_bytes"]),
+            byte_size(one["memory_bytes"]),
             one["load_s"],
             *(one[name] and one[name]["estimate"] for name in ("prefill", "decode")),
             one["ppl"],

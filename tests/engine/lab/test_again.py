@@ -55,7 +55,7 @@ START = {"rss_bytes": 1e9, "temperature_c": 50.0, "freq_mhz": 3000.0}
 
 @pytest.mark.parametrize(
     ("last", "named"),
-    [({"rss_bytes": 1.5e9}, "grew by"), ({"temperature_c": 90.0}, "°C"), ({"freq_mhz": 2000.0}, "clock fell"), ({}, None)],
+    [({"rss_bytes": 1.5e9}, "grew by 364 MB, 2.73 GB an hour"), ({"temperature_c": 90.0}, "°C"), ({"freq_mhz": 2000.0}, "clock fell"), ({}, None)],
 )
 def test_growth_heat_and_a_falling_clock_are_named(last: dict[str, float], named: str | None) -> None:
     watched = Endurance(host_sampler())

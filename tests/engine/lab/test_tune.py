@@ -171,7 +171,7 @@ def needed(setup: Setup) -> int:
 def test_no_candidate_takes_more_memory_than_allowed() -> None:
     result = tune(Machine(), TODAY, Use.CHAT, stages(), bounds=Bounds(needed, 900), seed=1)
     assert not result.adopted
-    assert all("more than" in tried.skipped for tried in result.tried if "n_ubatch=32" not in tried.name)
+    assert all("more than 900 B" in tried.skipped for tried in result.tried if "n_ubatch=32" not in tried.name)
 
 
 def test_the_least_memory_is_found_among_what_is_fast_enough_and_raced_at_the_end() -> None:
