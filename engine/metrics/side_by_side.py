@@ -16,6 +16,9 @@ UNKNOWN_SHARE = 0.5
 MOST_TAKEN = 0.99
 """Upper limit of that share, so that every turn has some weight."""
 
+TIMED = frozenset({"ms", "tokens/s"})
+"""Units of figures that others change by taking time."""
+
 COMPARED = tuple(figure for figure in FIGURES if figure.of_turn)
 """The figures that are compared."""
 
@@ -65,17 +68,19 @@ class Side:
     def middle(self, figure: Figure) -> Middle | None:
         """The middle of a figure over the compared turns; None when none of them has it.
 
-        Disturbed turns count by the share of their time that nobody took, and may be off by the share that somebody took.
+        A speed or a time of disturbed turns counts by the share of their time that nobody took, and may be off by the share that somebody
+        took; other figures are not changed by that.
         """
         found = [(value, _taken(turn)) for value, turn in zip(self.values(figure), self.compared, strict=True) if value is not None]
         if not found:
             return None
         values = [value for value, _ in found]
-        centre = _weighted_median([(value, 1.0 - taken) for value, taken in found]) if self.disturbed else median(values)
+        disturbed = self.disturbed and figure.unit in TIMED
+        centre = _weighted_median([(value, 1.0 - taken) for value, taken in found]) if disturbed else median(values)
         deviation = median(abs(value - centre) for value in values)
-        if self.disturbed and figure.less_is_better is not None:
+        if disturbed:
             deviation = max(deviation, abs(centre) * median(taken for _, taken in found))
-        return Middle(centre, deviation, len(values), self.disturbed)
+        return Middle(centre, deviation, len(values), disturbed)
 
 
 def _taken(turn: TurnRecord) -> float:

@@ -44,10 +44,10 @@ def _figure(figure_id: str, width: int, rank: int, title: str = "", *, digits: i
 
 
 def _threads(turn: TurnRecord) -> str:
-    """Threads that decoded, and those that prefilled where they were others."""
+    """Threads that decoded, and in brackets those that prefilled where they were others."""
     if not turn.threads:
         return UNKNOWN
-    return str(turn.threads) if turn.threads == turn.threads_batch else f"{turn.threads}, {turn.threads_batch}"
+    return str(turn.threads) if turn.threads == turn.threads_batch else f"{turn.threads} ({turn.threads_batch})"
 
 
 def _when(turn: TurnRecord) -> str:
@@ -75,7 +75,7 @@ COLUMNS: tuple[Column, ...] = (
     _figure("itl_p99_ms", 7, 3, digits=1),
     _figure("rss_peak_bytes", 8, 4, "RAM MB"),
     Column("quant", 8, lambda _, turn: one_line(turn.quant), 6, left=True),
-    Column("threads", 7, lambda _, turn: _threads(turn), 5),
+    Column("threads", 8, lambda _, turn: _threads(turn), 5),
     Column("preset", 12, lambda _, turn: one_line(turn.preset), 5, left=True),
     Column("", 24, lambda _, turn: _remark(turn), 9, left=True),
 )
@@ -135,7 +135,7 @@ def side_heading(left: Side, right: Side, layout: SideLayout) -> tuple[str, str,
     names = [cut(one_line(side.name), layout.side) for side in (left, right)]
     counts = [f"{'~' if side.disturbed else ''}{len(side.compared):,} of {len(side.turns):,}" for side in (left, right)]
     quants, threads = ([_values(side, of) for side in (left, right)] for of in (lambda turn: one_line(turn.quant), _threads))
-    rows = (("turns compared", counts), ("quant", quants), ("threads", threads))
+    rows = (("turns compared", counts), ("quant", quants), ("threads (prefill)", threads))
     compared, quant, thread = (_sides(name, [f"{cut(text, layout.side):>{layout.side}}" for text in texts], layout) for name, texts in rows)
     return _sides("", names, layout), compared, quant, thread
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from engine.metrics.figures import BY_ID
 from engine.metrics.side_by_side import COMPARED, Side, side_by_side
 from engine.records import TurnRecord
 from tests.factories import turn_record
@@ -45,6 +46,16 @@ def test_without_quiet_turns_disturbed_ones_count_the_less_the_more_others_took_
     assert side.disturbed
     assert (middle.median, middle.disturbed) == (100.0, True)
     assert middle.deviation == pytest.approx(80.0)
+
+
+def test_time_that_others_took_does_not_make_memory_or_tokens_uncertain() -> None:
+    side = Side("one", tuple(replace(disturbed(1000, share), rss_peak_bytes=size) for share, size in ((0.1, 10**9), (0.8, 3 * 10**9))))
+    peak = side.middle(BY_ID["rss_peak_bytes"])
+    assert peak is not None
+    assert (peak.median, peak.deviation, peak.disturbed) == (2000.0, 1000.0, False)
+    tokens = side.middle(BY_ID["predicted_n"])
+    assert tokens is not None
+    assert (tokens.median, tokens.deviation, tokens.disturbed) == (100.0, 0.0, False)
 
 
 def test_a_disturbed_side_is_better_only_beyond_what_others_took() -> None:

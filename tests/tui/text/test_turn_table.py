@@ -38,6 +38,12 @@ def test_a_comparison_takes_no_more_room_than_there_is(width: int) -> None:
         assert len(line) <= width
 
 
+def test_threads_that_prefill_are_told_from_those_that_decode() -> None:
+    one, other = replace(turn_record(), threads=1, threads_batch=2), replace(turn_record(), threads=1, threads_batch=1)
+    *_, threads = side_heading(Side("a", (one, other)), Side("b", (other,)), side_layout(100))
+    assert threads.split() == ["threads", "(prefill)", "1", "(2)", "or", "1", "1"]
+
+
 def test_a_comparison_says_what_changed_and_whether_that_is_better() -> None:
     record = turn_record()
     fast = replace(record, timings=replace(record.timings, predicted_ms=100.0))
