@@ -33,7 +33,7 @@ def points_of(run: LabRun) -> list[Point]:
                     Preset(
                         **{name: row[name] for name in ("n_batch", "n_ubatch", "type_k", "type_v", "repack")},
                         threads=row["n_threads"],
-                        threads_batch=row["n_threads"],
+                        threads_batch=row.get("n_threads_batch", row["n_threads"]),
                         flash_attn=flash[row["flash_attn"]],  # type: ignore[arg-type]
                         mmap=row["load_mode"] == "mmap",
                         n_ctx=window_of(work),
@@ -50,7 +50,7 @@ def points_of(run: LabRun) -> list[Point]:
 
 
 def change_since(before: LabRun, after: LabRun, rows: tuple[Compared, ...]) -> str:
-    """What became of a benchmark, and what changed on the machine in between, in a sentence."""
+    """What became of a benchmark, and what changed on the machine in between, in a sentence; `rows` are one or more."""
     slower = [row for row in rows if row.ratio.high < 1]
     faster = [row for row in rows if row.ratio.low > 1]
     differ = [f"{name} {old} → {new}" for name, old, new in differences(before, after)]
@@ -58,5 +58,5 @@ def change_since(before: LabRun, after: LabRun, rows: tuple[Compared, ...]) -> s
     if not slower and not faster:
         return f"No test changed beyond its interval{since}."
     parts = [f"{len(some)} of {len(rows)} tests {word}" for some, word in ((slower, "slower"), (faster, "faster")) if some]
-    worst = max(rows, key=lambda row: abs(row.ratio.estimate - 1))
-    return f"{' and '.join(parts)} ({worst.test}: {100 * (worst.ratio.estimate - 1):+.1f} %){since}."
+    most = max((*slower, *faster), key=lambda row: abs(row.ratio.estimate - 1))
+    return f"{' and '.join(parts)} ({most.test}: {100 * (most.ratio.estimate - 1):+.1f} %){since}."

@@ -84,7 +84,8 @@ class _Child:
         return Took(answer["prompt_ns"], answer["gen_ns"], answer["disturbed"])
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, whatever it is at."""
+        self._process.kill()
         with suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from engine.clock import now_ns
-from engine.errors import XchatError
+from engine.errors import EngineError, XchatError
 from engine.lab.compute_thread import result_of
 from engine.llama.backend import LlamaBackend
 from engine.llama.measuring.work import Interrupted, ModelFigures, Setup, Took, Work
@@ -52,7 +52,13 @@ class LabEngine:
         self._backend.stop_measuring()
 
     def run(self, setup: Setup, work: Work) -> Took:
-        """Do a piece of work once; errors are those of `Workbench.run`."""
+        """Do a piece of work once; errors are those of `Workbench.run`, and EngineError for a setup with another library."""
+        if setup.library is not None:
+            raise EngineError(
+                "Another build of llama.cpp can't be measured here",
+                "It needs a process of its own",
+                "In a terminal: xchat race current lib=FOLDER",
+            )
         return self._wait(lambda bench: bench.run(setup, work))
 
     def figures(self, setup: Setup) -> ModelFigures:

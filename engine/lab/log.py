@@ -41,7 +41,7 @@ def run_of_bench(
     assert figures is not None
     host = Host.here(figures.library)
     rows = [
-        dict(row) | {"ceiling_ts": _ceiling(point), "n_parallel": point.work.n_parallel}
+        dict(row) | {"ceiling_ts": _ceiling(point), "n_parallel": point.work.n_parallel} | _threads_batch(point)
         for point, row in zip(measured, bench_rows(measured, host), strict=True)
     ]
     batched = []
@@ -75,6 +75,11 @@ def _speeds_in_words(rows: Sequence[dict[str, Any]]) -> str:
         best.setdefault(name_of_test(row), row)
     shown = [f"{test} {row['avg_ts']:.1f} ± {row['stddev_ts']:.1f} tokens/s" for test, row in sorted(best.items())]
     return _few(shown) + (f", the best of {len(rows)} rows" if len(rows) > len(best) else "")
+
+
+def _threads_batch(point: Point) -> dict[str, int]:
+    """Threads that prefill, where a test decodes too: llama-bench's row has the others."""
+    return {"n_threads_batch": point.figures.threads_batch} if point.figures and point.work.n_prompt and point.work.n_gen else {}
 
 
 def _ceiling(point: Point) -> float | None:
@@ -242,6 +247,7 @@ def _key(row: dict[str, Any]) -> tuple[object, ...]:
         row["n_gen"],
         row["n_depth"],
         row.get("n_parallel", 1),
+        row.get("n_threads_batch", row["n_threads"]),
         *(row[name] for name in _SAME_SETTINGS),
     )
 

@@ -21,10 +21,10 @@ _LEFT: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One estimate with its interval; None, or an infinite end, where there is none."""
+    """One estimate with its interval; None, or an infinite end, where there is none. Without an estimate it is not drawn."""
 
     name: str
-    estimate: float
+    estimate: float | None
     low: float | None
     high: float | None
 
@@ -73,13 +73,15 @@ def svg_of(chart: Chart) -> str:
 
 
 def _intervals(chart: IntervalChart) -> str:
+    bars = [bar for bar in chart.bars if _is_finite(bar.estimate)]
     ends = [chart.reference or 0.0]
-    for bar in chart.bars:
-        ends += [value for value in (bar.estimate, bar.low, bar.high) if _is_finite(value)]
+    for bar in bars:
+        bounded = _is_finite(bar.low) and _is_finite(bar.high)
+        ends += [value for value in ((bar.estimate, bar.low, bar.high) if bounded else (bar.estimate,)) if value is not None]
     left, right = min(ends), max(ends)
     span = (right - left) or 1.0
     left, right = left - 0.04 * span * (left < 0), right + 0.04 * span
-    height = _TOP + _ROW * len(chart.bars) + _BOTTOM
+    height = _TOP + _ROW * len(bars) + _BOTTOM
 
     def x(value: float) -> float:
         return _NAME + (value - left) / (right - left) * (WIDTH - _NAME - 8)
@@ -89,9 +91,9 @@ def _intervals(chart: IntervalChart) -> str:
         anchor = "end" if value == right else "start" if value == left else "middle"
         parts.append(f'<path class="grid" d="M{x(value):.1f} {_TOP}V{height - _BOTTOM}"/>')
         parts.append(f'<text text-anchor="{anchor}" x="{x(value):.1f}" y="{height - _BOTTOM + 16}">{value:.3g}</text>')
-    for number, bar in enumerate(chart.bars):
+    for number, bar in enumerate(bars):
         y = _TOP + _ROW * number + _ROW / 2
-        parts.append(f'<text class="figure" x="{_NAME - 8}" y="{y + 4:.1f}">{escape(visible(bar.name))[:44]}</text>')
+        parts.append(f'<text class="figure" x="{_NAME - 8}" y="{y + 4:.1f}">{escape(visible(bar.name)[:44])}</text>')
         if _is_finite(bar.low) and _is_finite(bar.high):
             parts.append(f'<path class="line" d="M{x(bar.low):.1f} {y:.1f}H{x(bar.high):.1f}m0 -5v10M{x(bar.low):.1f} {y - 5:.1f}v10"/>')
         parts.append(f'<circle class="dot" cx="{x(bar.estimate):.1f}" cy="{y:.1f}" r="4"/>')

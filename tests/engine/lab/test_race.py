@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,6 +141,26 @@ def test_a_change_of_the_window_is_kept(tiny: Path) -> None:
 )
 def test_what_is_compared_follows_from_what_differs(words: tuple[str, ...], use: Use, tiny: Path) -> None:
     assert use_of(arms_of(words, Base(tiny, Preset(), Config()))) is use
+
+
+def test_an_engine_of_this_process_refuses_another_library(engine: LabEngine, tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="process of its own"):
+        engine.run(Setup(tiny, Preset(threads=1), tmp_path), Work(1, 0))
+
+
+@pytest.mark.slow
+def test_a_library_that_does_not_answer_does_not_delay_the_end(tiny: Path) -> None:
+    backend = LlamaBackend(trusted=lambda _path: True)
+    builds = BuildsEngine(backend)
+    builds.run(Setup(tiny, Preset(threads=1, threads_batch=1), Path(lib._lib._name).parent), Work(1, 0))
+    (child,) = builds._children.values()
+    os.kill(child._process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor() as pool:
+        try:
+            pool.submit(builds.close).result(5)
+        finally:
+            child._process.send_signal(signal.SIGCONT)
+    backend.close()
 
 
 def test_several_clients_are_measured_at_once_in_contexts_that_hold_them(engine: LabEngine, tiny: Path) -> None:

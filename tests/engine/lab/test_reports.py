@@ -121,9 +121,15 @@ def test_threads_and_depth_become_curves() -> None:
     assert "path" in tags_of(svg_of(charts[0]))
 
 
+def test_a_name_that_is_cut_is_not_cut_within_a_character_of_the_markup() -> None:
+    drawn = svg_of(IntervalChart("t", "u", (Bar("a" * 42 + "<script>", 1.0, None, None),), None))
+    assert f"{'a' * 42}&lt;s<" in drawn
+
+
 @pytest.mark.parametrize(
     "chart",
     [
+        IntervalChart("t", "%", (Bar("a", None, None, None), Bar("b", math.nan, None, None)), 0.0),
         IntervalChart("t", "%", (Bar("a", 0.0, None, None),), 0.0),
         IntervalChart("t", "%", (Bar("a", 1.0, -math.inf, math.inf), Bar("b", -4.0, -5.0, -3.0)), 0.0),
         LineChart("t", "x", "u", (Curve("a", ((1.0, 0.0),)),)),

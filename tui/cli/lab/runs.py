@@ -19,6 +19,7 @@ from engine.lab.rows import markdown_table
 from engine.numbers import byte_size
 from engine.paths import database_path
 from engine.store.lab_runs import LabRun, delete_run, list_runs, load_run
+from tui.cli.lab.bench import remarks
 from tui.cli.lab.common import above_zero, keep, lab_engine
 from tui.cli.output import write_json
 
@@ -40,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `runs` to the command line."""
     parser = subparsers.add_parser(
         "runs",
-        help="list, show, compare, report and delete what bench, race and tune measured",
+        help="list, show, compare, report and delete what the laboratory measured",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -155,7 +156,11 @@ def again(options: argparse.Namespace) -> int:
     after = run_of_bench(points, started_ms=started_ms, seconds=(now_ns() - began) / NS_PER_S, command=before.command)
     if after is None:
         raise UsageError(f"Run {before.id} can't be measured again", next((point.skipped for point in points if point.skipped), "") or "")
+    sys.stderr.writelines(f"{line}\n" for line in remarks(points))
     rows = compare_runs(before, after)
+    if not rows:
+        keep(after)
+        raise UsageError(f"Nothing of run {before.id} can be compared", "No test has the same name and settings now", before.command)
     sys.stdout.write(f"{change_since(before, after, rows)}\n")
     _write_rows(rows)
     keep(after)
