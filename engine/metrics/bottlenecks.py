@@ -40,7 +40,11 @@ def turn_ms(turn: TurnRecord) -> float:
 
 
 def bottlenecks(
-    turn: TurnRecord, traffic: ModelTraffic | None, limits: HostLimits | None, major_faults: float = 0.0
+    turn: TurnRecord,
+    traffic: ModelTraffic | None,
+    limits: HostLimits | None,
+    major_faults: float = 0.0,
+    smaller_kv: ModelTraffic | None = None,
 ) -> tuple[Bottleneck, ...]:
     """The causes that took `WORTH` of the turn or more, the largest first.
 
@@ -49,11 +53,17 @@ def bottlenecks(
         traffic: Bytes and operations of the model per token; None where its file is gone.
         limits: Measured limits of this machine at the turn's thread count; None before they were measured.
         major_faults: Pages that were read from the disk while it ran.
+        smaller_kv: What would be read with a KV cache of q8_0; None where it has a type as small already.
     """
     total = turn_ms(turn)
     if total <= 0:
         return ()
-    found = (*_others(turn), *_prefill(turn, total), *_decode(turn, total, traffic, limits), *_around(turn, total, major_faults))
+    found = (
+        *_others(turn),
+        *_prefill(turn, total),
+        *_decode(turn, total, traffic, limits, smaller_kv),
+        *_around(turn, total, major_faults),
+    )
     return tuple(sorted((one for one in found if one.share >= WORTH), key=lambda one: -one.share))
 
 
@@ -85,7 +95,9 @@ def _prefill(turn: TurnRecord, total: float) -> Iterator[Bottleneck]:
         )
 
 
-def _decode(turn: TurnRecord, total: float, traffic: ModelTraffic | None, limits: HostLimits | None) -> Iterator[Bottleneck]:
+def _decode(
+    turn: TurnRecord, total: float, traffic: ModelTraffic | None, limits: HostLimits | None, smaller_kv: ModelTraffic | None
+) -> Iterator[Bottleneck]:
     timings = turn.timings
     speed = timings.predicted_per_second
     if not speed:
@@ -106,9 +118,8 @@ def _decode(turn: TurnRecord, total: float, traffic: ModelTraffic | None, limits
         whole = roof.bytes_per_token
         smaller = replace(traffic, weights_bytes=traffic.weights_bytes // 2).bytes_per_token(depth)
         hint = f"A quant of half the size would decode up to {whole / smaller - 1:.0%} faster"
-        kv = whole - traffic.weights_bytes
-        if kv >= _KV_SHARE * whole:
-            hint += f"; q8_0 for the KV cache up to {whole / (whole - kv * 0.47) - 1:.0%}"
+        if smaller_kv is not None and whole - traffic.weights_bytes >= _KV_SHARE * whole:
+            hint += f"; q8_0 for the KV cache up to {whole / smaller_kv.bytes_per_token(depth) - 1:.0%}"
         yield Bottleneck(share, f"{what}: memory-bound at {roof.bandwidth_share:.0%} of what this machine reads", hint)
     elif roof.compute_share is not None and roof.compute_share >= BUSY_SHARE:
         yield Bottleneck(
@@ -129,7 +140,9 @@ def _around(turn: TurnRecord, total: float, major_faults: float) -> Iterator[Bot
     if turn.paint_ms is not None and timings.predicted_ms > 0:
         share = turn.paint_ms / timings.predicted_ms
         hint = f"Twice the tokens per chunk (now {turn.stream_batch}) would halve it; stream_batch = auto chooses"
-        yield Bottleneck(min(1.0, share), f"Painting took {share:.0%} of the decode time, {turn.paint_ms / 1e3:.1f} s", hint)
+        yield Bottleneck(
+            min(1.0, turn.paint_ms / total), f"Painting took {share:.0%} of the decode time, {turn.paint_ms / 1e3:.1f} s", hint
+        )
     if major_faults:
         # The kernel reads at least a page of 4 KiB for each; half a millisecond is what a fast disk needs.
         share = min(1.0, 0.5 * major_faults / total)

@@ -49,14 +49,19 @@ async def slowest_of(reader: Reader, day: date, limit: int) -> tuple[Explained, 
 
 
 def _explained(turn: TurnRecord, major_faults: float) -> Explained:
-    traffic = _traffic(turn.model_path, turn.preset_json)
-    return Explained(turn, turn_ms(turn) / 1e3, bottlenecks(turn, traffic, remembered(turn.threads), major_faults))
+    traffic, smaller_kv = _traffic(turn.model_path, turn.preset_json)
+    return Explained(turn, turn_ms(turn) / 1e3, bottlenecks(turn, traffic, remembered(turn.threads), major_faults, smaller_kv))
 
 
 @lru_cache(maxsize=64)
-def _traffic(path: str, preset_json: str) -> ModelTraffic | None:
+def _traffic(path: str, preset_json: str) -> tuple[ModelTraffic | None, ModelTraffic | None]:
+    """What is read for a token, and what would be with a KV cache of q8_0 where that is less; None where it can't be known."""
+    if not path:
+        return None, None
     try:
         preset = msgspec.json.decode(preset_json, type=Preset)
-        return traffic_of(FactsCache().facts(parts_of(Path(path))), preset) if path else None
+        facts = FactsCache().facts(parts_of(Path(path)))
+        now, other = (traffic_of(facts, one) for one in (preset, msgspec.structs.replace(preset, type_k="q8_0", type_v="q8_0")))
     except (XchatError, msgspec.MsgspecError, OSError):
-        return None
+        return None, None
+    return now, other if other.bytes_per_token(0) < now.bytes_per_token(0) else None

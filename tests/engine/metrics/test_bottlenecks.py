@@ -47,7 +47,9 @@ def test_without_limits_the_measurement_is_named() -> None:
 
 def test_a_long_cache_is_named_with_its_own_remedy() -> None:
     deep = replace(TRAFFIC, kv_bytes_per_position=1_000_000)
-    assert "q8_0 for the KV cache" in bottlenecks(turn(), deep, SLOW_MEMORY)[0].help
+    half = replace(deep, kv_bytes_per_position=530_000)
+    assert "; q8_0 for the KV cache up to 22%" in bottlenecks(turn(), deep, SLOW_MEMORY, smaller_kv=half)[0].help
+    assert "q8_0" not in bottlenecks(turn(), deep, SLOW_MEMORY)[0].help
 
 
 @pytest.mark.parametrize(
@@ -56,13 +58,18 @@ def test_a_long_cache_is_named_with_its_own_remedy() -> None:
         ({"prompt_ms": 9000.0, "diverged_at": 512}, "differs from the KV cache from token 512"),
         ({"prompt_ms": 9000.0}, "came from the KV cache"),
         ({"queue_ms": 90_000.0}, "waited 90.0 s"),
-        ({"paint_ms": 1990.0}, "Painting took 100%"),
         ({"disturbed": 0.99, "quiet_per_second": 80.0}, "other programs took 99%"),
         ({"template_ms": 9000.0}, "Template and tokenizing"),
     ],
 )
 def test_the_largest_cause_comes_first(fields: dict[str, Any], named: str) -> None:
     assert named in largest(turn(**fields)).sentence
+
+
+def test_painting_is_counted_in_the_whole_turn_and_named_in_the_decoding() -> None:
+    (painting,) = [one for one in bottlenecks(turn(prompt_ms=5995.0, paint_ms=1000.0), TRAFFIC, SLOW_MEMORY) if "Painting" in one.sentence]
+    assert "Painting took 50% of the decode time, 1.0 s" in painting.sentence
+    assert painting.share == pytest.approx(1000 / 8000)
 
 
 def test_what_others_took_is_worth_the_speed_without_them() -> None:

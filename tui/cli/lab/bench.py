@@ -100,6 +100,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"Rows of -npl can't be written as {options.output}", "", "Take -o md or -o jsonl, as llama-batched-bench has them."
         )
+    if options.n_parallel and (options.n_depth or options.pairs):
+        raise UsageError(
+            "-d and -pg can't be combined with -npl", "", "Each of its tests is a prompt and an answer in each sequence: -p and -n."
+        )
     points = [Point(setup, work) for setup, work in grid_of(options).points(models_of(options.models))]
     limits = Limits(options.repetitions, options.precision / 100, options.seconds, options.minutes)
     status, started_ms, began = 0, wall_ms(), now_ns()

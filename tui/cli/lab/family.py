@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -55,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.no_log:
         name = one_line(options.model)
         seconds = (now_ns() - began) / NS_PER_S
-        keep(run_of_family(name, facts, library, started_ms=started_ms, seconds=seconds, command=f"xchat models compare {name}"))
+        command = shlex.join(["xchat", "models", "compare", options.model, "--windows", str(options.windows)])
+        keep(run_of_family(name, facts, library, started_ms=started_ms, seconds=seconds, command=command))
     return status
 
 
@@ -101,7 +104,10 @@ def _row(member: Member, marked: bool) -> str:
 
 
 def _speed(interval: Interval | None) -> str:
-    return f"{'-':>16}" if interval is None else f"{interval.estimate:>9.1f} ±{interval.high - interval.estimate:>5.1f}"
+    if interval is None:
+        return f"{'-':>16}"
+    half = interval.high - interval.estimate
+    return f"{interval.estimate:>9.1f} {f'±{half:>5.1f}' if math.isfinite(half) else '':<6}"
 
 
 def _notes(members: Sequence[Member]) -> list[str]:

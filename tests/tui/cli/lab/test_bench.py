@@ -96,6 +96,8 @@ def test_a_model_that_is_missing_is_named_and_the_others_are_measured(xchat: Run
         (("--seconds", "nan"), "--seconds: 'nan'"),
         (("--precision", "-1"), "--precision: '-1'"),
         (("-o", "xml"), "'xml'"),
+        (("-npl", "2", "-d", "64"), "-d and -pg can't be combined with -npl"),
+        (("-npl", "2", "-pg", "8,8"), "-d and -pg can't be combined with -npl"),
     ],
     ids=str,
 )

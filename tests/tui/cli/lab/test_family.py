@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from engine.guide import builtin
 from engine.lab.quality.family import Member, pareto_front
 from engine.lab.quality.figures import Against, Estimate, Quality
 from engine.lab.reports.charts import Curve, LineChart
-from engine.lab.statistics import Interval
+from engine.lab.statistics import Interval, mean_interval
 from engine.model_ref import BuiltInModel
 from tests.tui.cli.conftest import Run
 from tui.cli.lab.family import table
@@ -32,6 +33,13 @@ def test_the_front_has_every_quant_that_no_other_one_beats_in_speed_and_quality(
     lines = table(members)
     assert [line[0] for line in lines[1:6]] == ["*", "*", " ", "*", " "]
     assert "KL divergence from F16" in "\n".join(lines)
+
+
+def test_a_speed_of_one_repetition_has_no_bounds() -> None:
+    once = replace(member("Q8_0", 20, None), decode=mean_interval([20.0]))
+    row = table([once, member("F16", 10, None)])[1]
+    assert "inf" not in row
+    assert len(row) == len(table([member("Q8_0", 20, None)])[1])
 
 
 def test_equal_quants_are_both_on_the_front_and_one_alone_too() -> None:

@@ -79,17 +79,24 @@ def test_an_arm_that_can_not_race_is_refused_by_name(xchat: Run, arguments: tupl
     assert len(ran.err.splitlines()) == 1
 
 
-SEARCH = ("tune", "-m", "builtin", "--minutes", "0.0001")
-
-
 @pytest.mark.slow
 def test_a_search_ends_with_a_sentence_and_a_table(xchat: Run) -> None:
-    ran = xchat(*SEARCH, "--for", "decode")
+    ran = xchat("tune", "-m", "builtin", "--minutes", "0.2", "--for", "decode")
     assert ran.code == 0, ran.err
     sentence, _, *table = ran.out.splitlines()
     assert sentence.endswith(".")
     assert any(line.split()[:2] == ["threads", "threads=1"] and "%" in line for line in table)
     assert any(line.split()[0] == "KV" and "type_k=q8_0" in line for line in table)
+
+
+@pytest.mark.slow
+def test_a_type_that_is_not_near_enough_is_left_out_and_the_result_is_printed(xchat: Run) -> None:
+    ran = xchat("tune", "-m", "builtin", "--minutes", "0.0001", "--for", "decode", "--most-kld", "0.0000001")
+    assert ran.code == 0, ran.err
+    assert "left out: q8_0, KL divergence" in ran.err
+    assert "today's settings stay" in ran.out
+    assert "skipped: the time was up" in ran.out
+    assert "type_k=q8_0" not in ran.out
 
 
 class Crowded(BuildsEngine):
