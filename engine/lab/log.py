@@ -124,8 +124,13 @@ def run_of_tuning(tuning: Tuning, library: str, *, started_ms: int, command: str
     )
 
 
-def run_of_quality(arms: Sequence[Arm], outcome: Outcome, *, started_ms: int, seconds: float, command: str) -> LabRun | None:
-    """The run of a quality measurement; None when no window was finished."""
+def run_of_quality(
+    arms: Sequence[Arm], outcome: Outcome, *, of_family: bool, started_ms: int, seconds: float, command: str
+) -> LabRun | None:
+    """The run of a quality measurement; None when no window was finished.
+
+    Lists of models show the KL divergence only where `of_family`: where the base is the largest quant of the family that is here.
+    """
     if not outcome.results:
         return None
     base, *others = outcome.results
@@ -134,7 +139,7 @@ def run_of_quality(arms: Sequence[Arm], outcome: Outcome, *, started_ms: int, se
     facts = [
         quality_fact(files[one.label].ref, one)
         for one in outcome.results
-        if {files[one.label].preset.type_k, files[one.label].preset.type_v} <= plain
+        if of_family and {files[one.label].preset.type_k, files[one.label].preset.type_v} <= plain
     ]
     return LabRun(
         started_ms=started_ms,

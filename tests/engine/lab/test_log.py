@@ -11,7 +11,10 @@ from engine.errors import UsageError
 from engine.lab.bench import Point
 from engine.lab.engine import LabEngine
 from engine.lab.grid import Grid
-from engine.lab.log import compare_runs, run_of_bench, run_of_race
+from engine.lab.log import compare_runs, run_of_bench, run_of_quality, run_of_race
+from engine.lab.quality.figures import Estimate, Quality
+from engine.lab.quality.run import Arm as QualityArm
+from engine.lab.quality.run import Outcome
 from engine.lab.race import Arm, Use, race
 from engine.lab.statistics import mean_interval
 from engine.llama.measuring.work import ModelFigures, Setup, Took
@@ -54,6 +57,16 @@ def test_a_figure_without_bounds_leaves_the_log_readable(path: Path) -> None:
     save_run(path, replace(run, facts={"family": [{"decode": mean_interval([10.0]), "kld": math.nan}]}))
     assert load_run(path, 1).facts == {"family": [{"decode": {"estimate": 10.0, "low": None, "high": None}, "kld": None}]}
     assert len(list_runs(path)) == 1
+
+
+def test_a_model_that_was_compared_with_nothing_has_no_divergence_in_lists() -> None:
+    alone = Outcome((Quality("Q4_0", 100, 4, Estimate(10.0, 0.1), None),), 512, 4)
+    arms = [QualityArm("Q4_0", Path("q4.gguf"), Preset())]
+    lone, largest = (run_of_quality(arms, alone, of_family=family, started_ms=0, seconds=1.0, command="") for family in (False, True))
+    assert lone is not None
+    assert largest is not None
+    assert lone.facts["quality"] == []
+    assert [one["kld"] for one in largest.facts["quality"]] == [0.0]
 
 
 def test_a_database_from_before_the_laboratory_has_no_runs(path: Path) -> None:

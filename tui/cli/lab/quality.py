@@ -100,7 +100,9 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(as_text(outcome))
     if not (options.no_log or options.file or options.own):
         seconds = (now_ns() - began) / NS_PER_S
-        keep(run_of_quality(arms, outcome, started_ms=started_ms, seconds=seconds, command=command_line("quality")))
+        of_family = bool(options.quants) and not options.base
+        command = command_line("quality")
+        keep(run_of_quality(arms, outcome, of_family=of_family, started_ms=started_ms, seconds=seconds, command=command))
     return INTERRUPTED if outcome.interrupted else 0
 
 
