@@ -104,7 +104,8 @@ def llama_bench_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         for name, flag in _FLAGS.items():
             settings += [flag, row[name]]
         if row.get("n_parallel", 1) > 1:
-            test = ["-npp", row["n_prompt"], "-ntg", row["n_gen"], "-npl", row["n_parallel"]]
+            prefilling = row.get("n_threads_batch", row["n_threads"])
+            test = ["-tb", prefilling, "-npp", row["n_prompt"], "-ntg", row["n_gen"], "-npl", row["n_parallel"]]
             yield shlex.join(map(str, ["llama-batched-bench", *settings, *test]))
             continue
         both = row["n_prompt"] and row["n_gen"]

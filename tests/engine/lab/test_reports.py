@@ -79,6 +79,13 @@ def test_a_benchmarks_report_names_the_call_of_llama_bench_that_measures_the_sam
     assert repeat == ("xchat bench", f"llama-bench {settings} -p 512 -n 0", f"llama-bench {settings} -p 0 -n 128")
 
 
+def test_a_benchmark_of_several_sequences_names_the_call_with_the_threads_that_prefilled() -> None:
+    run = bench_run(10)
+    run.facts["rows"] = [run.facts["rows"][0] | {"n_prompt": 16, "n_gen": 4, "n_parallel": 3, "n_threads_batch": 4}]
+    assert report_of(run).repeat[1].startswith("llama-batched-bench -m /m/a.gguf -t 2 ")
+    assert report_of(run).repeat[1].endswith(" -tb 4 -npp 16 -ntg 4 -npl 3")
+
+
 def test_a_races_report_names_a_call_for_each_arm() -> None:
     _, *calls = report_of(race_run()).repeat
     assert [call.split(" -t ")[1].split()[0] for call in calls] == ["1", "2"]
