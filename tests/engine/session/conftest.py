@@ -45,7 +45,8 @@ async def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(journal, "RETRY_S", 0.02)
     path = tmp_path / "x.db"
     store = await Store.open(path, Profile.of("balanced", {"busy_timeout": 50}))
-    session = Session(FakeBackend(), preset=Preset(), store=store, reader=await Reader.open(path))
-    await session.load(Path("/models/fake-Q4_K_M.gguf"))
-    yield Chat(session, path)
+    backend = FakeBackend()
+    session = Session(backend, preset=Preset(), store=store, reader=await Reader.open(path))
+    await session.load(MODEL)
+    yield Chat(session, backend, path)
     await session.close()

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from engine.events import Event, LoggingChanged
+from engine.events import LoggingChanged
 from engine.records import Sample
 from engine.session.session import Session
+from tests.engine.session.watched import Watched
+from tests.fake_backend import FakeBackend
 
 
-class Chat:
-    def __init__(self, session: Session, path: Path) -> None:
-        self.session = session
+class Chat(Watched):
+    def __init__(self, session: Session, backend: FakeBackend, path: Path) -> None:
+        super().__init__(session, backend)
         self.path = path
-        self.events: list[Event] = []
-        self._news = asyncio.Event()
-        session.subscribe(self._take)
-
-    def _take(self, event: Event) -> None:
-        self.events.append(event)
-        self._news.set()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for the event after which this holds."""
-        while not holds():
-            self._news.clear()
-            await asyncio.wait_for(self._news.wait(), 10)
 
     async def say(self, text: str) -> None:
         self.session.send(text)
@@ -43,8 +30,11 @@ class Chat:
     def changes(self) -> list[LoggingChanged]:
         return [event for event in self.events if isinstance(event, LoggingChanged)]
 
+    async def log_changed(self) -> None:
+        await self.until(lambda event: isinstance(event, LoggingChanged))
+
     async def logged_again(self) -> None:
-        await self.until(lambda: bool(self.changes) and self.changes[-1].on)
+        await self.until(lambda event: isinstance(event, LoggingChanged) and event.on and event is self.changes[-1])
 
     def saved(self) -> list[str]:
         """What people said, by the file that is there now."""

@@ -25,7 +25,7 @@ async def test_a_lock_that_ends_costs_nothing(chat: Chat) -> None:
     other = sqlite3.connect(chat.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     await chat.say("While it is locked")
-    await chat.until(lambda: bool(chat.changes))
+    await chat.log_changed()
     assert isinstance(chat.changes[0].error, StoreLockedError)
     assert not chat.session.logging
     await chat.session.library.logged()
@@ -53,7 +53,7 @@ async def test_a_full_disk_that_has_room_again_costs_nothing(chat: Chat, monkeyp
 
     monkeypatch.setattr(Store, "save_turn", full)
     await chat.say("One")
-    await chat.until(lambda: bool(chat.changes))
+    await chat.log_changed()
     await chat.say("Two")
     room = True
     await chat.logged_again()
@@ -70,7 +70,7 @@ async def test_the_queue_is_bounded_and_no_message_of_the_conversation_is_lost(c
     said = [f"{number} {'x' * 8_000}" for number in range(10)]
     for text in said:
         await chat.say(text)
-        await chat.until(lambda: bool(chat.changes))
+        await chat.log_changed()
     full = [event.error.title for event in chat.changes if event.error is not None and "no more is kept" in event.error.title]
     assert len(full) == 1
     other.execute("ROLLBACK")
@@ -91,7 +91,7 @@ async def test_a_session_begun_while_the_queue_is_full_is_saved_whole(chat: Chat
     other = sqlite3.connect(chat.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     await chat.say("One")
-    await chat.until(lambda: bool(chat.changes))
+    await chat.log_changed()
     chat.session.new_session()
     await chat.say("Two")
     other.execute("ROLLBACK")
@@ -154,7 +154,7 @@ async def test_a_session_that_another_xchat_deletes_is_not_logged_until_the_next
     await other.delete_session(chat.session.session_id or 0)
     await other.close()
     await chat.say("Two")
-    await chat.until(lambda: bool(chat.changes))
+    await chat.log_changed()
     assert not chat.session.logging
     chat.session.new_session()
     assert chat.session.logging
@@ -172,11 +172,12 @@ async def test_a_database_that_is_locked_at_the_start_costs_nothing(tmp_path: Pa
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
-    session = await open_session(Preset(), Config(), backend=FakeBackend())
+    backend = FakeBackend()
+    session = await open_session(Preset(), Config(), backend=backend)
     assert isinstance(session.logging_error, StoreLockedError)
     assert not session.logging
     await session.load(Path("/models/fake-Q4_K_M.gguf"))
-    chat = Chat(session, path)
+    chat = Chat(session, backend, path)
     await chat.say("While it is locked")
     await session.instruments.tick()
     other.execute("ROLLBACK")

@@ -85,7 +85,8 @@ async def test_a_file_that_is_overwritten_under_a_chat_keeps_the_new_content_and
     monkeypatch.setattr(journal, "RETRY_S", 0.02)
     path, source = tmp_path / "x.db", tmp_path / "other.db"
     store = await Store.open(path, Profile.of(profile))
-    chat = Chat(Session(FakeBackend(), preset=Preset(), store=store, reader=await Reader.open(path)), path)
+    backend = FakeBackend()
+    chat = Chat(Session(backend, preset=Preset(), store=store, reader=await Reader.open(path)), backend, path)
     await chat.session.load(Path("/models/fake-Q4_K_M.gguf"))
     await filled(chat)
     if what == "another":
@@ -144,7 +145,8 @@ async def test_what_other_programs_do_to_a_database_is_not_taken_for_another_fil
         await other.create_session(LONG, 1)
         await other._run(erase.empty_log)
         await chat.say("Hello")
-        vacuum(chat.path)
+        await chat.session.library.logged()
+        vacuum(chat.path)  # a write meanwhile would wait longer than this chat does
     await other.close()
     await chat.session.library.logged()
     assert not chat.changes
