@@ -15,7 +15,7 @@ from engine.text import one_line
 LARGEST_MESSAGE = 8_000_000
 """Characters of all files of a message."""
 _MENTION = re.compile(r'(?<!\S)@(?:"([^"\n]+)"|(\S+))')
-_FENCES = re.compile(r"(?:\n\n(`{3,})\S+ [^\n]+\n(?:.*?\n)?\1(?=\n\n`{3}|\Z))+\Z", re.DOTALL)
+_FENCE = re.compile(r"(`{3,})[^\s`]\S* .+")
 _AFTER = ".,;:!?)]}'"
 """What may follow a path in a sentence."""
 
@@ -87,8 +87,22 @@ def attach(text: str, base: Path) -> Attached:
 
 def detached(message: str) -> str:
     """A sent message without its files, to be edited and sent again."""
-    text = _FENCES.sub("", message)
+    text = "\n".join(_without_fences(message.split("\n")))
     return text if any(mentions(text)) else message
+
+
+def _without_fences(lines: list[str]) -> list[str]:
+    """The lines before the fences that reach to the end, each after an empty line."""
+    next_place: dict[str, int] = {}  # of each line
+    first = len(lines)
+    starts = {first}  # of what is fences to the end
+    for place in range(len(lines) - 1, 1, -1):
+        opened = _FENCE.fullmatch(lines[place])
+        if opened is not None and not lines[place - 1] and next_place.get(opened[1], -1) + 1 in starts:
+            first = place - 1
+            starts.add(first)
+        next_place[lines[place]] = place
+    return lines[:first]
 
 
 def _shown(path: Path, base: Path) -> str:

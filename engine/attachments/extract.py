@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
 import resource
 import sys
 from collections.abc import Callable, Iterable
 
+from engine.attachments.read import LARGEST, MISSING
+
 MEMORY_BYTES = 2 << 30
 CPU_S = 50
-MISSING = 3
-"""Exit status without the library."""
 
 
 def _pdf(file: io.BytesIO) -> Iterable[str]:
@@ -52,12 +53,16 @@ READERS: dict[str, Callable[[io.BytesIO], Iterable[str]]] = {".pdf": _pdf, ".doc
 
 
 def main() -> None:
-    """Write the text of the document on standard input."""
+    """Write the text of the document on standard input, cut where it is too long."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    logging.disable()  # a damaged document may make a library warn without end
+    left = LARGEST + 1  # one more, which shows that there is more
     try:
-        lines = READERS[sys.argv[1]](io.BytesIO(sys.stdin.buffer.read()))
-        sys.stdout.buffer.writelines(f"{line}\n".encode("utf-8", "replace") for line in lines)
+        for line in READERS[sys.argv[1]](io.BytesIO(sys.stdin.buffer.read())):
+            left -= sys.stdout.buffer.write(f"{line}\n".encode("utf-8", "replace")[:left])
+            if not left:
+                break
     except ImportError:
         sys.exit(MISSING)
     except Exception as error:  # noqa: BLE001 - whatever a damaged document makes a library raise is its reason

@@ -33,12 +33,12 @@ def find(named: str, base: Path) -> Found | None:
     A file that is named itself is taken whether it is ignored or not; whether it can be read is for `read`.
     """
     path = base / expanded(named)
-    if any(sign in named for sign in _WILD) and not path.exists():
+    if any(sign in named for sign in _WILD) and not os.path.exists(path):
         fixed = next(place for place, part in enumerate(path.parts) if any(sign in part for sign in _WILD))
         root, pattern = Path(*path.parts[:fixed]), "/" + "/".join(path.parts[fixed:])
-        found = _walk(root, GitIgnoreSpec.from_lines([pattern])) if root.is_dir() else Found()
+        found = _walk(root, GitIgnoreSpec.from_lines([pattern])) if os.path.isdir(root) else Found()
         return found if found.files or found.left_out else None
-    if path.is_dir() and not path.is_symlink():
+    if os.path.isdir(path) and not os.path.islink(path):
         return _walk(path, None)
     return Found([path]) if os.path.lexists(path) else None
 
@@ -60,7 +60,7 @@ def _walk(root: Path, wanted: GitIgnoreSpec | None) -> Found:
             if len(found.files) == MOST_FILES:
                 found.left_out.append(f"{root} has over {MOST_FILES} files: the others are left out")
                 return found
-            if path.is_file() and not path.is_symlink():
+            if os.path.isfile(path) and not os.path.islink(path):
                 found.files.append(path)
     return found
 
@@ -69,13 +69,13 @@ class _Ignored:
     """What the `.gitignore` files of a repository leave out, those above the folder included."""
 
     def __init__(self, folder: Path) -> None:
-        folder = folder.absolute()
-        self._top = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), folder)
+        folder = Path(os.path.abspath(folder))
+        self._top = next((one for one in (folder, *folder.parents) if os.path.exists(one / ".git")), folder)
         self._specs: dict[Path, GitIgnoreSpec] = {}
 
     def has(self, path: Path, *, folder: bool = False) -> bool:
         """Whether a path is ignored; the nearest file that says something about it decides."""
-        path = path.absolute()
+        path = Path(os.path.abspath(path))
         for parent in self._parents(path):
             name = path.relative_to(parent).as_posix() + ("/" if folder else "")
             decided = self._spec(parent).check_file(name).include

@@ -76,7 +76,7 @@ def _bytes(path: Path, name: str, most: int) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        detail = "It is a symbolic link" if path.is_symlink() else error.strerror or str(error)
+        detail = "It is a symbolic link" if os.path.islink(path) else error.strerror or str(error)
         raise UsageError(f"{name} can't be attached", detail) from error
     with open(handle, "rb") as file:
         facts = os.fstat(handle)
@@ -107,9 +107,13 @@ def _document(path: Path, name: str, library: str) -> str:
     if done.returncode == MISSING:
         hint = "Install them with xchat: `pip install 'xchat-llama[documents]'`"
         raise UsageError(f"{name} can't be attached", f"The libraries that read documents are missing ({library})", hint)
-    if done.returncode or not done.stdout.strip():
-        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["No text was found in it"]
+    if done.returncode < 0:
+        raise UsageError(f"{name} can't be attached", "Reading it took too much time or memory")
+    if done.returncode:
+        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["It can't be read"]
         raise UsageError(f"{name} can't be attached", reason[0][:200])
+    if not done.stdout.strip():
+        raise UsageError(f"{name} can't be attached", "No text was found in it")
     if len(done.stdout) > LARGEST:
         raise UsageError(f"{name} can't be attached", f"Its text has more than {LARGEST:,} bytes")
     return done.stdout.decode("utf-8", "replace")

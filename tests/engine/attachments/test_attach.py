@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,26 @@ def test_a_message_with_fences_of_its_own_is_edited_as_it_is() -> None:
     assert detached(message) == message
 
 
+def test_a_message_of_many_fences_is_taken_apart_in_a_time_that_grows_with_it() -> None:
+    fences = "\n\n```python x y\nfoo\n```" * 20_000
+    assert detached(f"see @a.py{fences}") == "see @a.py"
+    message = f"see @a.py{fences}\n\nand more"
+    assert detached(message) == message
+
+
+@pytest.mark.parametrize("named", ["a" * 300, "a" * 300 + "/*.py", "x/" * 3000])
+def test_a_word_that_is_too_long_for_a_path_names_nothing(tmp_path: Path, named: str) -> None:
+    attached = attach(f"@{named}", tmp_path)
+    assert (attached.files, attached.left_out) == ((), ())
+
+
+def test_a_folder_beside_a_repository_has_nothing_to_do_with_what_that_ignores(tree: Path) -> None:
+    repository = tree / "repository"
+    (repository / ".git").mkdir(parents=True)
+    (repository / ".gitignore").write_text("*.py\n")
+    assert names("@../src", repository) == ["../src/a.py", "../src/b.py", "../src/keep.log", "../src/sub/c.rs"]
+
+
 def test_a_path_with_blanks_is_quoted() -> None:
     assert list(mentions(f"see {mentioned('a b.txt')} {mentioned('c.txt')}")) == ["a b.txt", "c.txt"]
 
@@ -145,6 +166,23 @@ def test_the_text_of_documents_is_read_and_a_damaged_one_is_refused(tmp_path: Pa
         "It decodes.",
     ]
     assert "e.pdf can't be attached" in attached.left_out[0]
+
+
+def test_a_small_document_of_much_text_is_refused_before_that_fills_the_memory(tmp_path: Path) -> None:
+    book = pytest.importorskip("openpyxl").Workbook()
+    for _ in range(300):
+        book.active.append(["x" * 32_000])  # a text that the file has once
+    book.save(tmp_path / "bomb.xlsx")
+    assert "Its text has more than 4,000,000 bytes" in attach("@bomb.xlsx", tmp_path).left_out[0]
+    document = (tmp_path / "bomb.xlsx").read_bytes()
+    extracted = subprocess.run(command("engine.attachments.extract", ".xlsx"), input=document, capture_output=True, check=True)
+    assert len(extracted.stdout) == LARGEST + 1
+
+
+def test_a_document_without_text_is_refused_for_that_reason(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf")
+    (tmp_path / "scanned.pdf").write_bytes(b"leading junk\n" + pdf(""))
+    assert "No text was found in it" in attach("@scanned.pdf", tmp_path).left_out[0]
 
 
 def pdf(text: str) -> bytes:
