@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _CITATION = re.compile("\ue200[^\ue200\ue201]*\ue201")
-_DETAILS = re.compile(r'<details type="(\w+)"[^>]*>\s*(?:<summary>[^<]*</summary>)?(.*?)</details>\s*', re.DOTALL)
+_DETAILS_END = "</details>"
+_DETAILS = re.compile(r'<details type="(\w+)"[^<>]*>\s*(?:<summary>[^<]*</summary>)?(.*?)</details>\s*', re.DOTALL)
 
 
 def text_of(value: object) -> str:
@@ -78,5 +79,8 @@ def _taken_apart(text: str) -> tuple[str, list[str], list[str]]:
 
     text, citations = _CITATION.subn("", text)
     if "<details type=" in text:
-        text = _DETAILS.sub(unfold, text)
+        # After the last end nothing is found, and each start would be searched for one to the end of the text.
+        folded, end, rest = text.rpartition(_DETAILS_END)
+        blank = len(rest) - len(rest.lstrip())
+        text = _DETAILS.sub(unfold, f"{folded}{end}{rest[:blank]}" if end else "") + rest[blank if end else 0 :]
     return text, thinking, left_out + ["citation"] * citations

@@ -81,13 +81,15 @@ def read_conversations(path: Path) -> tuple[ImportedSession, ...]:
     return found
 
 
-def _talks_of(data: bytes, path: Path) -> tuple[Talk, ...]:
+def _talks_of(data: bytes, path: Path, *, packed: bool = False) -> tuple[Talk, ...]:
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise UsageError(f"{path} is empty", _KNOWN)
     try:
         if data.startswith(b"PK\x03\x04"):
-            return tuple(talk for member in _members(data, path) for talk in _talks_of(member, path))
+            if packed:
+                raise UsageError(f"{path} can't be imported", "It is an archive of archives", _KNOWN)
+            return tuple(talk for member in _members(data, path) for talk in _talks_of(member, path, packed=True))
         if data.lstrip()[:1] in (b"{", b"["):
             return from_json(data)
         return from_markdown(data.decode())

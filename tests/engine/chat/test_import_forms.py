@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import pytest
 
+from engine.chat.import_parts import parts
 from engine.chat.importing import ImportedSession, read_conversations
 from engine.errors import UsageError
 
@@ -200,6 +201,24 @@ def test_an_archive_that_unpacks_without_end_and_a_broken_one_are_refused(tmp_pa
         read_conversations(tmp_path / "bomb.zip")
     with pytest.raises(UsageError, match="not a readable archive"):
         read(tmp_path, b"PK\x03\x04 nothing")
+
+
+def test_an_archive_of_archives_is_refused(tmp_path: Path) -> None:
+    """However little each unpacks to, all of them together have no bound."""
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as archive:
+        archive.writestr("conversations.json", WEB_UI)
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(tmp_path / "inner.zip", "conversations.json")
+    with pytest.raises(UsageError, match="archive of archives"):
+        read_conversations(tmp_path / "outer.zip")
+
+
+@pytest.mark.parametrize("unit", ['<details type="a">', '<details type="a"', '<details type="a"><summary>', '<details type="a">\n  '])
+def test_folded_parts_that_never_end_are_read_as_text_in_a_time_that_grows_with_the_text(unit: str) -> None:
+    text = "</details>" + unit * 50_000
+    began = process_time()
+    assert parts(text) == (text, "", ())
+    assert process_time() - began < 2
 
 
 def test_messages_with_one_id_are_all_kept(tmp_path: Path) -> None:
