@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from engine.atomic_write import replacing
 from engine.store.errors import overwritten, swapped
+from engine.store.sqlite.header import looks_like_ours
 
 SETTLED_S = 1.0
 """Overwritten content counts as complete when it has not changed for so long."""
@@ -70,7 +71,7 @@ class Place:
         now = _state_of(self._path)
         if self._state == now:
             return
-        if now is None or self._state is None or (now.device, now.inode) != (self._state.device, self._state.inode):
+        if self._is_moved(now):
             raise swapped(self._path)
         if self._is_ours():
             self._state, self._strange = now, None
@@ -81,6 +82,8 @@ class Place:
             raise overwritten(self._path)
         with replacing(self._path) as own:
             shutil.copyfile(self._path, own)
+            if _state_of(self._path) != now:
+                raise overwritten(self._path)
             self._discard_log()
         raise swapped(self._path)
 
@@ -89,8 +92,14 @@ class Place:
 
         Returns False when the file is not overwritten, and the connection can be closed.
         """
-        if self._strange is None or _state_of(self._path) != self._strange[0]:
+        now = _state_of(self._path)
+        if now == self._state or self._is_moved(now):
             return False
+        try:
+            if self._is_ours():
+                return False
+        except sqlite3.Error:
+            return False  # not known to be another's
         self._discard_log()
         # The objects of a daemon thread are never freed.
         threading.Thread(target=_keep, args=(db,), daemon=True).start()
@@ -99,6 +108,10 @@ class Place:
     def _discard_log(self) -> None:
         for suffix in ("-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+
+    def _is_moved(self, now: _State | None) -> bool:
+        """Whether the connection's file is not the one at the path."""
+        return now is None or self._state is None or (now.device, now.inode) != (self._state.device, self._state.inode)
 
     def _is_ours(self) -> bool:
         """Whether the changed content is a later one of the same database."""
@@ -109,10 +122,12 @@ class Place:
             try:
                 query = f"SELECT process_started, started_ms, ({_COMMITS}) FROM processes WHERE id = ?1"
                 found = db.execute(query, (self._marker.process_id,)).fetchone()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            except sqlite3.DatabaseError as error:
+                no_table = error.sqlite_errorcode == sqlite3.SQLITE_ERROR
+                no_database = error.sqlite_errorcode == sqlite3.SQLITE_NOTADB and not looks_like_ours(self._path)
+                if not no_table and not no_database:
                     raise
-                return False  # there is no such table
+                return False
         if found is None or found[:2] != (self._marker.process_started, self._marker.started_ms) or found[2] < self._marker.commits:
             return False
         self._marker = _newest_marker(self._path) or self._marker

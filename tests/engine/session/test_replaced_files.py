@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import shutil
@@ -136,6 +137,68 @@ async def test_a_chat_that_ends_while_its_file_is_overwritten_leaves_the_new_con
     gc.collect()
     assert chat.path.read_bytes() == content
     assert not wal_path(chat.path).exists()
+
+
+@pytest.mark.parametrize("what", ["a text", "a database that is still being copied"])
+async def test_a_log_is_never_written_into_content_that_is_not_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    path = tmp_path / "x.db"
+    store, other = await Store.open(path), await Store.open(tmp_path / "other.db")
+    await store.create_session(LONG, 1)
+    await other.create_session("Somebody else's first session", 1)
+    await other.close()
+    content = (tmp_path / "other.db").read_bytes() if what != "a text" else b"Not a database\n" * 10_000
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="overwritten"):
+        await store.create_session("Too late", 1)
+    abandon = place.Place.abandon
+
+    def written_once_more(self: place.Place, db: sqlite3.Connection) -> bool:
+        with path.open("r+b") as file:
+            file.write(content)
+        return abandon(self, db)
+
+    monkeypatch.setattr(place.Place, "abandon", written_once_more)
+    with pytest.raises(StoreError, match="overwritten"):
+        await store.close()
+    gc.collect()
+    assert path.read_bytes() == content
+    assert not wal_path(path).exists()
+
+
+async def test_a_file_that_changes_while_it_is_copied_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "SETTLED_S", 0.0)
+    path = tmp_path / "x.db"
+    store = await Store.open(path)
+    await store.create_session(LONG, 1)
+    copyfile = shutil.copyfile
+    path.write_bytes(b"")
+    inode = path.stat().st_ino
+
+    def changed_meanwhile(source: Path, target: Path) -> None:
+        copyfile(source, target)
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    monkeypatch.setattr(place.shutil, "copyfile", changed_meanwhile)
+    with pytest.raises(StoreError, match="being overwritten"):
+        await store.create_session("Too late", 1)
+    assert (path.read_bytes(), path.stat().st_ino) == (b"more", inode)
+    with contextlib.suppress(StoreError):
+        await store.close()
+
+
+async def test_a_log_whose_file_was_taken_for_another_is_kept_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is read in the middle of a checkpoint may look like another one."""
+    path = tmp_path / "x.db"
+    store = await Store.open(path)
+    await store.create_session("Before", 1)
+    os.utime(path, ns=(1, 1))
+    with monkeypatch.context() as once:
+        once.setattr(place.Place, "_is_ours", lambda _: False)
+        with pytest.raises(StoreError, match="being overwritten"):
+            await store.create_session("Refused", 1)
+    await store._connection.close()
+    assert rows(path, "SELECT title FROM sessions") == [("Before",)]
 
 
 async def test_what_other_programs_do_to_a_database_is_not_taken_for_another_file(chat: Chat) -> None:
