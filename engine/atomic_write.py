@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -57,6 +58,22 @@ def _link(nameless: Path, name: Path) -> None:
         )  # without the folders, link(2) would not follow the one below /proc
     finally:
         os.close(folder)
+
+
+def remove_left(folder: Path, before: str, after: str) -> None:
+    """Remove the files that killed programs left in a folder: those named by `before`, the id of a process that is gone, and `after`.
+
+    `after` is a regular expression.
+    """
+    import psutil
+
+    named = re.compile(rf"{re.escape(before)}([0-9]{{1,10}}){after}")
+    with suppress(OSError):
+        for path in folder.iterdir():
+            owner = named.fullmatch(path.name)
+            if owner is not None and not psutil.pid_exists(int(owner[1])):
+                with suppress(OSError):
+                    path.unlink()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

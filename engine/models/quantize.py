@@ -9,13 +9,11 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from engine import child
+from engine.atomic_write import remove_left
 from engine.errors import ModelError, UsageError
 from engine.models.check import CheckedModel
 from engine.models.ggml_types import FILE_TYPES
@@ -161,7 +159,7 @@ class Quantization:
             ModelError: The library refused, the disk became full, or the child died.
             QuantizeCancelled: After `cancel`.
         """
-        _sweep(self._plan.target)
+        remove_left(self._plan.target.parent, f".{self._plan.target.name}.", r"\.part")
         command = child.command(_CHILD, str(self._plan.source.path), str(self._part), self._plan.quant, "--requantize", "--tied")
         try:
             with subprocess.Popen(
@@ -218,12 +216,3 @@ def _refused(source: CheckedModel, quant: str, lines: Iterable[bytes]) -> ModelE
     said = [text for text in texts if "error" in text.lower() or "fail" in text.lower()] or texts
     reason = printable(said[-1]) if said else "The library gives no reason"
     return ModelError(f"{file_name(source.path)} can't be quantized to {quant}", reason, "Pick another quant or another source")
-
-
-def _sweep(target: Path) -> None:
-    """Remove partial files of killed programs."""
-    for part in target.parent.glob(f".{target.name}.*.part"):
-        owner = part.suffixes[-2].lstrip(".") if len(part.suffixes) > 1 else ""
-        if owner.isdecimal() and int(owner) != os.getpid() and not psutil.pid_exists(int(owner)):
-            with suppress(OSError):
-                part.unlink()

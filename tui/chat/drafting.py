@@ -67,6 +67,12 @@ class DraftingController:
         self.keep()
         self._drafts.close()
 
+    async def remove_left(self) -> None:
+        """Remove the messages that killed programs left in files for the editor."""
+        from tui.terminal.editor import remove_left_messages
+
+        await asyncio.to_thread(remove_left_messages, state_dir())
+
     # Actions
 
     async def open_editor(self) -> None:

@@ -210,6 +210,7 @@ class ChatScreen(Screen[None]):
         if session.logging_error is not None:
             self.context.report(session.logging_error)
         self.run_worker(self.library.check_database(), group="care")
+        self.run_worker(self.drafting.remove_left(), group="care")
         self.run_worker(self.welcome.load(), group="welcome", exclusive=True)
         resume = self._program.options.resume
         if resume is not None:

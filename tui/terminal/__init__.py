@@ -1,4 +1,5 @@
 """The terminal: driver, frame difference, pastes, round trip, link, clipboard.
 
-May import engine.clock, engine.config, engine.errors, engine.events, engine.host, engine.metrics, engine.text, rich, textual.
+May import engine.atomic_write, engine.clock, engine.config, engine.errors, engine.events, engine.host, engine.metrics, engine.text, rich,
+textual.
 """

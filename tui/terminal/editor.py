@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -12,10 +13,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from engine.atomic_write import remove_left
 from engine.errors import UsageError
 
 LONGEST = 4_000_000
 """Longest text that is taken back, in bytes."""
+_PREFIX, _SUFFIX = "message-", ".md"
 
 
 def editor_command(environ: Mapping[str, str]) -> list[str]:
@@ -57,8 +60,13 @@ async def edit_text(suspend: Callable[[], AbstractContextManager[None]], text: s
         await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
+def remove_left_messages(folder: Path) -> None:
+    """Remove the files in `folder` that killed programs left: they have a message that was being edited."""
+    remove_left(folder, _PREFIX, rf"-\w+{re.escape(_SUFFIX)}")
+
+
 def _private_file(text: str, folder: Path) -> Path:
-    handle, name = tempfile.mkstemp(prefix="message-", suffix=".md", dir=folder)
+    handle, name = tempfile.mkstemp(prefix=f"{_PREFIX}{os.getpid()}-", suffix=_SUFFIX, dir=folder)
     with open(handle, "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
     return Path(name)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.drafts import KEPT, drafts_path, forget_drafts, read_drafts, write_drafts
+from engine.paths import state_dir
 from tests.tui.host import wait_until
 from tests.tui.program import program
 
@@ -104,3 +105,12 @@ async def test_a_persona_becomes_the_system_prompt_and_a_snippet_asks_for_its_va
         await run.pilot.press("enter")
         wanted = "Explain KV caches to a beginner, with one example."
         await wait_until(run.pilot, lambda: run.chat.prompt.text == wanted, run.chat.prompt.text)
+
+
+@pytest.mark.slow
+async def test_a_message_that_a_killed_program_left_in_a_file_is_removed_at_the_start() -> None:
+    left = state_dir() / "message-4999999-x1.md"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text("private")
+    async with program() as run:
+        await wait_until(run.pilot, lambda: not left.exists(), "it is removed")

@@ -1,0 +1,37 @@
+"""The user's editor: what is left of a message that was being edited."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.test_house import ROOT
+from tui.terminal.editor import _private_file, remove_left_messages
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from tui.terminal.editor import _private_file
+print(_private_file("private", Path(sys.argv[1])), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_message_that_a_killed_program_left_is_removed_and_one_that_is_being_edited_is_not(tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
+    left = Path(killed.stdout.strip())
+    assert killed.returncode == -9
+    assert (left.read_text(), stat.S_IMODE(left.stat().st_mode)) == ("private", 0o600)
+    kept = {_private_file("of this program", tmp_path), tmp_path / "message-1.txt", tmp_path / "message-of-a-person.md"}
+    for path in kept:
+        path.touch()
+    remove_left_messages(tmp_path)
+    assert set(tmp_path.iterdir()) == kept
+
+
+def test_a_folder_that_is_missing_has_nothing_to_remove(tmp_path: Path) -> None:
+    remove_left_messages(tmp_path / "missing")
+    assert os.listdir(tmp_path) == []
