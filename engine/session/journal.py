@@ -340,8 +340,9 @@ class Journal:
         if not self._failing.is_set():
             self._failing.set()
             self._on_change(False, error)
-            for done in tuple(self._awaited):
-                done.set_exception(_not_logged())
+            for done in self._awaited:
+                if not done.done():
+                    done.set_exception(_not_logged())
 
 
 def _not_logged() -> StoreError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -41,6 +42,28 @@ async def test_a_lock_that_ends_costs_nothing(chat: Chat) -> None:
     assert chat.saved() == ["Before", "While it is locked", "Still locked", "After"]
     assert len(chat.changes) == 2
     other.close()
+
+
+async def test_a_write_that_is_refused_right_after_one_that_was_waited_for_is_retried(chat: Chat) -> None:
+    """The first is done and its waiter has not run yet."""
+    refused = iter((True, True))
+
+    async def nothing(_: Store) -> None:
+        pass
+
+    async def twice_refused(_: Store) -> None:
+        if next(refused, False):
+            raise StoreFullError("There is no room left")
+
+    log = chat.session._journal
+    waiter = asyncio.create_task(log.run(nothing))
+    await asyncio.sleep(0)
+    log.add(twice_refused)
+    await waiter
+    await chat.logged_again()
+    await chat.say("Hello")
+    await chat.session.library.logged()
+    assert chat.saved() == ["Hello"]
 
 
 async def test_a_full_disk_that_has_room_again_costs_nothing(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
