@@ -109,9 +109,14 @@ class PresetFolder:
 
     def path_of(self, name: str) -> Path:
         """The file of a preset, which need not be there. Raises UsageError when the name can't be a file's."""
-        if not _NAME.fullmatch(name):
-            raise UsageError(f"A preset can't be called {name!r}", "", "Use letters, digits, dots, hyphens and underscores, 64 at most")
+        check_name(name)
         return self._folder / f"{name}.toml"
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError when the name of a preset can't be a file's."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"A preset can't be called {name[:80]!r}", "", "Use letters, digits, dots, hyphens and underscores, 64 at most")
 
 
 def read_preset(path: Path) -> Preset:

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.atomic_write import write_atomically
 from engine.errors import UsageError
-from engine.presets.folder import as_table, read_values
+from engine.presets.folder import as_table, check_name, read_values
 from engine.presets.foreign import VARIABLE_PREFIX, Imported, command_lines, from_command, from_ini, from_variable_lines
 from engine.presets.preset import SAMPLING, Preset
 from engine.presets.settings import KEYS, with_values
@@ -54,6 +54,8 @@ def read(path: Path, name: str = "") -> tuple[Imported, ...]:
     found = from_text(text, path.name, name or re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.")[:64] or "imported")
     if len(found) > MOST:
         raise UsageError(f"{path.name} has {len(found):,} presets", f"At most {MOST} are imported", "Split the file")
+    for one in found:
+        check_name(one.preset.name)
     for twice in (one for one, times in Counter(item.preset.name for item in found).items() if times > 1):
         raise UsageError(f"Two presets of {path.name} have the name {twice!r}", "", "Rename one of them in the file")
     return found

@@ -67,6 +67,12 @@ class TestImport:
         assert ran.err == "xchat: 2 unknown settings were left out: n-gpu-layers (2 times)\n"
         assert PresetFolder().load().get("org-repo-Q8_0").model == "hf:org/repo:Q8_0"
 
+    def test_a_file_with_a_name_that_can_not_be_a_files_is_imported_not_at_all(self, xchat: Run, tmp_path: Path) -> None:
+        file = tmp_path / "all.toml"
+        file.write_text('[presets.good]\nthreads = 1\n[presets."../bad"]\nthreads = 1\n')
+        assert "can't be called '../bad'" in xchat("presets", "import", file).err
+        assert own() == set()
+
     def test_two_sections_of_one_name_are_refused(self, xchat: Run, tmp_path: Path) -> None:
         file = tmp_path / "models.ini"
         file.write_text("[a b]\nt = 1\n[a/b]\nt = 2\n")
