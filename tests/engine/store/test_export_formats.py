@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from engine.store.export.escaping import markdown_cell
+from engine.store.export.escaping import fenced, markdown_cell
 from engine.store.export.llama_bench import FIELDS, Dialect, write_llama_bench
 from engine.store.export.rowformats import write_csv, write_json, write_jsonl, write_markdown_table
 from engine.text import storable
@@ -63,6 +63,12 @@ def test_a_text_is_one_row_of_a_markdown_table_without_markup(text: str) -> None
     inline = [child.type for token in tokens if token.type == "inline" for child in token.children or ()]
     assert set(inline) <= {"text", "text_special"}
     assert "\n" not in markdown_cell(text)
+
+
+@given(cells)
+def test_a_text_stays_inside_its_fence(text: str) -> None:
+    tokens = MarkdownIt("commonmark", {"html": True}).parse(f"before\n\n{fenced(text)}\nafter")
+    assert [token.type for token in tokens if token.level == 0 and token.nesting >= 0] == ["paragraph_open", "fence", "paragraph_open"]
 
 
 @given(cells)
