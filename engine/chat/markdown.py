@@ -58,12 +58,12 @@ def embedded(text: str) -> str:
 def plain_message(part: str) -> str:
     """The message that `embedded` made this part of; headings of the lowest levels may have become equal."""
     lines = part.strip("\n").split("\n")
-    for token in _parser().parse("\n".join(lines)):
-        if token.map is not None and token.type == "inline":
-            first, last = token.map
-            lines[first:last] = _outside_code(_ESCAPED_TAG, "\n".join(lines[first:last]), "<").split("\n")
-        elif token.map is not None and token.type == "heading_open" and not token.level:
+    tokens = _parser().parse("\n".join(lines))
+    for token in tokens:
+        if token.type == "heading_open" and not token.level:
             _shift(lines, token, -BELOW)
+    for first, last in _texts(tokens):
+        lines[first:last] = _outside_code(_ESCAPED_TAG, "\n".join(lines[first:last]), "<").split("\n")
     return "\n".join(lines)
 
 
@@ -140,12 +140,15 @@ def _closed(fence: Sequence[str], markup: str) -> bool:
 
 def _escape_tags(lines: list[str], parser: MarkdownIt) -> None:
     """Escape the tags outside code as this parser reads it; one that knows no tables may read other code spans than one that does."""
-    for token in parser.parse("\n".join(lines)):
-        if token.type == "inline" and token.map is not None:
-            first, last = token.map
-            # A block of HTML begins with its line, also where that line is inside a code span.
-            lines[first:last] = [_FIRST_TAG.sub(r"\1\\<", line) for line in lines[first:last]]
-            lines[first:last] = _outside_code(_INLINE, "\n".join(lines[first:last]), "\\<").split("\n")
+    for first, last in _texts(parser.parse("\n".join(lines))):
+        # A block of HTML begins with its line, also where that line is inside a code span.
+        lines[first:last] = [_FIRST_TAG.sub(r"\1\\<", line) for line in lines[first:last]]
+        lines[first:last] = _outside_code(_INLINE, "\n".join(lines[first:last]), "\\<").split("\n")
+
+
+def _texts(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
+    """The first line of each text and the one after its last; all cells in a row of a table have the same."""
+    return iter(dict.fromkeys((token.map[0], token.map[1]) for token in tokens if token.type == "inline" and token.map is not None))
 
 
 def _outside_code(pattern: re.Pattern[str], text: str, by: str) -> str:

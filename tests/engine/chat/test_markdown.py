@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from time import process_time
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -195,3 +196,13 @@ def test_a_thought_is_a_quotation_that_ends_where_it_ends() -> None:
 def test_many_backticks_take_no_quadratic_time() -> None:
     text = " ".join("`" * (1 + number % 900) for number in range(4_000))
     assert len(embedded(text)) >= len(text) - 1
+
+
+def test_a_wide_table_takes_as_long_as_a_long_one() -> None:
+    def seconds(columns: int, rows: int) -> float:
+        table = "".join(f"{'|' + cell * columns}\n" for cell in ("a|", "-|", *["<b> `x`|"] * rows))
+        began = process_time()
+        assert plain_message(embedded(table)) == table.rstrip()
+        return process_time() - began
+
+    assert seconds(columns=2_000, rows=3) < 3 * seconds(columns=3, rows=2_000)
