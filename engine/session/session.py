@@ -235,17 +235,18 @@ class Session:
     async def close(self, *, keep_state: bool = False, interrupted: bool = False) -> None:
         """Stop, save the partial answer, close the database and free the model. Safe to call twice.
 
-        With `keep_state` the KV state is saved, if that is cheaper than prefilling again; it can take seconds. With `interrupted` the
-        next start offers the conversation.
+        With `keep_state` the KV state is saved, if that is cheaper than prefilling again; it can take seconds. With `interrupted` an
+        answer that is under way is marked as cut off: the next start offers the conversation.
         """
         if self._closed:
             return
         self._closed = True
         await self.switching.close()
+        cut = interrupted and self.busy
         self.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait_idle(), CLOSE_STOP_S)
-        if interrupted:
+        if cut:
             self._journal.write(lambda store, session_id: store.mark_interrupted(session_id, True))
         await self.instruments.close()
         await self._journal.close()

@@ -159,7 +159,7 @@ class Store:
         await self._commit(statements.mark_answering, session_id, process_id)
 
     async def mark_interrupted(self, session_id: int, on: bool) -> None:
-        """Note that a session was cut off by the end of the program or of its terminal, or no longer."""
+        """Set whether the last answer of a session was cut off by the end of the program or of its terminal."""
         await self._update(session_id, "interrupted", int(on))
 
     async def delete_session(self, session_id: int) -> None:

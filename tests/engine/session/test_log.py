@@ -8,6 +8,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from engine.config import Config
 from engine.errors import StoreError
 from engine.events import (
@@ -19,6 +21,8 @@ from engine.records import MessageStatus
 from engine.session.open import open_session
 from engine.store.export.run_card import run_cards
 from engine.store.export.tables import Selection
+from engine.store.queries.sessions import session_info
+from engine.store.reader import Reader
 from tests.engine.session.watched import MODEL, Watched, only_session_id, reopened
 from tests.fake_backend import FakeBackend
 
@@ -142,6 +146,20 @@ class TestLookingThroughWhatIsSaved:
         assert cut is not None
         await session.resume(cut.id)
         assert await session.library.interrupted() is None
+
+    @pytest.mark.parametrize("answering", [True, False])
+    async def test_losing_the_terminal_marks_a_session_only_where_an_answer_was_cut(self, watched: Watched, answering: bool) -> None:
+        await watched.answered(watched.session.send("Hi"))
+        session_id = await only_session_id(watched.session)
+        if answering:
+            watched.backend.gated = True
+            watched.session.send("Again")
+            watched.backend.release(1)
+            assert watched.session.busy
+        await watched.session.close(interrupted=True)
+        reader = await Reader.open(database_path())
+        assert (await reader.read(session_info, session_id)).interrupted is answering
+        await reader.close()
 
 
 async def test_run_cards_name_the_native_library(watched: Watched) -> None:
