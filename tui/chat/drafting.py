@@ -32,9 +32,13 @@ class DraftingController:
         self._editing = editing
         self._drafts = Drafts(drafts_path() if context.program.options.log else None)
         self._timer: Timer | None = None
+        self._begun = False
 
     def begin(self) -> None:
-        """Bring back the draft of the session that the program starts with, unless something is typed already."""
+        """Bring back the draft of the session that the program starts with, unless something is typed already; once."""
+        if self._begun:
+            return
+        self._begun = True
         draft = self._drafts.open(self._context.live().session_id)
         if draft and not self._context.prompt.text:
             self._context.prompt.start(draft)
@@ -42,7 +46,9 @@ class DraftingController:
     def on_event(self, event: Event) -> None:
         """Handle an event of the session: each has its own draft."""
         session = self._context.live()
-        if isinstance(event, SessionOpened):
+        if isinstance(event, SessionOpened) and (not self._begun or self._drafts.is_open(session.session_id)):
+            self.begin()
+        elif isinstance(event, SessionOpened):
             if self._timer is not None:
                 self.keep()
             self._context.prompt.start(self._drafts.open(session.session_id))
@@ -145,4 +151,4 @@ class DraftingController:
         rows = [(text, one_line(text[:SHOWN])) for text in context.prompt.sent_before()]
         if not rows:
             raise UsageError("No message was sent yet")
-        context.open(PickOne("Messages you sent", rows, subtitle="Enter puts one into the prompt"), take)
+        context.open(PickOne("Messages you sent", rows, subtitle=context.program.keymap.fill("{accept} puts one into the prompt")), take)

@@ -215,8 +215,8 @@ class ChatScreen(Screen[None]):
         resume = self._program.options.resume
         if resume is not None:
             await self.library.resume(resume)
-        else:
-            self.drafting.begin()
+        self.drafting.begin()
+        if resume is None:
             await self.library.offer_interrupted()
         if not await self.models.load_first():
             self.composing.return_waiting()

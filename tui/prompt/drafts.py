@@ -37,6 +37,10 @@ class Drafts:
         if path is not None:
             self._thread.submit(_write, path, change)
 
+    def is_open(self, session_id: int | None) -> bool:
+        """Whether this saved session is the open one."""
+        return session_id is not None and self._session == str(session_id)
+
     def open(self, session_id: int | None) -> str:
         """Go to another session; return its draft, as it is in the file by now: that of a deleted session is gone."""
         if self._path is not None:

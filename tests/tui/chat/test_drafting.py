@@ -11,9 +11,9 @@ from engine.drafts import KEPT, drafts_path, forget_drafts, read_drafts, write_d
 from engine.paths import state_dir
 from tests.tui.host import wait_until
 from tests.tui.program import program
+from tui.chat.library import LibraryController
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 async def test_each_session_has_its_draft_also_after_a_restart(tmp_path: Path) -> None:
     database = tmp_path / "xchat.db"
@@ -43,6 +43,25 @@ async def test_each_session_has_its_draft_also_after_a_restart(tmp_path: Path) -
 
 
 @pytest.mark.slow
+async def test_what_is_typed_before_a_session_is_resumed_stays_in_the_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = tmp_path / "xchat.db"
+    async with program(database=database) as run:
+        await run.send("First question")
+        await run.answered()
+        run.chat.prompt.put("draft of the first")
+    resume = LibraryController.resume
+
+    async def type_first(self: LibraryController, session_id: int) -> None:
+        self._context.prompt.put("typed early")
+        await resume(self, session_id)
+
+    monkeypatch.setattr(LibraryController, "resume", type_first)
+    async with program(database=database, resume=1) as run:
+        await run.until("First question")
+        assert run.chat.prompt.text == "typed early"
+        await wait_until(run.pilot, lambda: read_drafts(drafts_path()) == {"1": "typed early"}, "it is the draft of that session")
+
+
 @pytest.mark.slow
 async def test_a_draft_is_written_while_one_types_and_not_without_a_log() -> None:
     async with program() as run:
@@ -56,7 +75,6 @@ async def test_a_draft_is_written_while_one_types_and_not_without_a_log() -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 async def test_another_version_of_a_message_is_not_a_draft() -> None:
     async with program() as run:
         await run.send("Question")
@@ -66,7 +84,6 @@ async def test_another_version_of_a_message_is_not_a_draft() -> None:
     assert read_drafts(drafts_path()) == {}
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 async def test_a_sent_message_is_found_by_its_words() -> None:
     async with program(size=(80, 24)) as run:
