@@ -54,6 +54,7 @@ class PresetFiles:
             change=session.switching.change,
             price=self._price,
             save=lambda: self.run(self.save()),
+            described=key == "description",
         )
         self._app.push_screen(SettingsScreen(edited, title=f"Settings of {name}", key=key))
 

@@ -22,10 +22,16 @@ _PREFIX, _SUFFIX = "message-", ".md"
 
 
 def editor_command(environ: Mapping[str, str]) -> list[str]:
-    """The user's editor: `VISUAL`, else `EDITOR`, else `vi`. Raises UsageError when it can't be split into words."""
-    command = environ.get("VISUAL") or environ.get("EDITOR") or "vi"
+    """The user's editor: `VISUAL`, else `EDITOR`, else `vi`; blank ones count as unset.
+
+    Raises UsageError when it can't be split into words, or the first is empty.
+    """
+    command = next((text for name in ("VISUAL", "EDITOR") if (text := environ.get(name, "").strip())), "vi")
     try:
-        return shlex.split(command)
+        words = shlex.split(command)
+        if not words[0]:
+            raise ValueError("its name is empty")
+        return words
     except ValueError as error:
         raise UsageError(f"The editor can't be started: {command}", str(error), "Set VISUAL or EDITOR.") from error
 

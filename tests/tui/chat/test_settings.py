@@ -116,3 +116,10 @@ async def test_set_with_a_name_alone_edits_that_setting_and_text_keeps_its_lines
 async def test_an_unknown_setting_is_refused_with_the_nearest(run: Running) -> None:
     await run.send("/set temprature 1")
     await run.until_noticed("Did you mean sampling.temperature?")
+
+
+async def test_the_description_of_the_preset_in_use_is_edited_where_it_is_asked_for(run: Running) -> None:
+    await run.send("/set description")
+    await run.until("description = ")
+    await run.pilot.press(*"!", "enter")
+    await wait_until(run.pilot, lambda: run.session.preset.description.endswith("!"), run.session.preset.description)

@@ -1,4 +1,4 @@
-"""The user's editor: what is left of a message that was being edited."""
+"""The user's editor: which one is started, and what is left of a message that was being edited."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from engine.errors import UsageError
 from tests.test_house import ROOT
-from tui.terminal.editor import _private_file, remove_left_messages
+from tui.terminal.editor import _private_file, editor_command, remove_left_messages
 
 KILLED = """
 import os, sys
@@ -35,3 +38,15 @@ def test_a_message_that_a_killed_program_left_is_removed_and_one_that_is_being_e
 def test_a_folder_that_is_missing_has_nothing_to_remove(tmp_path: Path) -> None:
     remove_left_messages(tmp_path / "missing")
     assert os.listdir(tmp_path) == []
+
+
+def test_visual_comes_before_editor_and_blank_ones_count_as_unset() -> None:
+    assert editor_command({"VISUAL": "code --wait", "EDITOR": "nano"}) == ["code", "--wait"]
+    assert editor_command({"VISUAL": "  ", "EDITOR": "nano"}) == ["nano"]
+    assert editor_command({"VISUAL": "", "EDITOR": " "}) == ["vi"]
+
+
+def test_an_editor_that_is_no_command_is_refused() -> None:
+    for command in ("vi 'x", "''"):
+        with pytest.raises(UsageError, match="can't be started"):
+            editor_command({"EDITOR": command})
