@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 
 Start = Callable[..., Terminal]
 
-PROMPT = "Message, or / for commands"
+PROMPT = "Message, / for commands, @ for files"
 CTRL_C, CTRL_N, CTRL_Q, CTRL_R, ENTER = "\x03", "\x0e", "\x11", "\x12", "\r"
 
 

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.ssh, pytest.mark.skipif(bool(ssh.miss
 Start = Callable[..., Terminal]
 
 CTRL_Q, ENTER, ESCAPE, PAGE_UP, PAGE_DOWN, CTRL_END = "\x11", "\r", "\x1b", "\x1b[5~", "\x1b[6~", "\x1b[1;5F"
-PROMPT = "Message, or / for commands"
+PROMPT = "Message, / for commands, @ for files"
 
 
 @pytest.fixture

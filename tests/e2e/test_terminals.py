@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 
 Start = Callable[..., Terminal]
 
-PROMPT = "Message, or / for commands"
+PROMPT = "Message, / for commands, @ for files"
 CTRL_Q, CTRL_U, CTRL_Y, CTRL_Z, ENTER = "\x11", "\x15", "\x19", "\x1a", "\r"
 EXACT, OF_256 = re.compile(rb"\x1b\[[0-9;]*[34]8;2;"), re.compile(rb"\x1b\[[0-9;]*[34]8;5;")
 

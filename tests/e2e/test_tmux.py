@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.tmux, pytest.mark.skipif(shutil.which
 
 Start = Callable[..., Terminal]
 
-PROMPT = "Message, or / for commands"
+PROMPT = "Message, / for commands, @ for files"
 ANSWERING_S = 6.5
 """Over twice as long as a line must be behind to be called slow."""
 F2, F3 = "\x1bOQ", "\x1bOR"

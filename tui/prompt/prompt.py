@@ -25,6 +25,8 @@ LONGEST_LINE = 10_000
 """Longest line that is edited, in characters; longer ones are shown as a placeholder, since wrapping them per key is slow."""
 
 
+PLACEHOLDER = "Message, / for commands, @ for files"
+
 _TYPED_MENTION = re.compile(r'(?:^|\s)(@(?:"[^"]*|[^\s"]*))\Z')
 """An `@` that begins a word, and the path after it up to the end."""
 
@@ -92,9 +94,7 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
 
     def __init__(self, *, history: Path | None = None, remembers: bool = True, id: str | None = None) -> None:
         """`history` is the file of what was sent before; unless it `remembers`, what is sent now isn't added to it."""
-        super().__init__(
-            id=id, soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, placeholder="Message, or / for commands"
-        )
+        super().__init__(id=id, soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, placeholder=PLACEHOLDER)
         self.cursor_blink = False  # each blink costs bytes, and over SSH it stutters
         self.send_keys: frozenset[str] = frozenset(BY_ID["send"].keys)
         self._history = PromptHistory(history, written=remembers)
