@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
-from textual.content import Content
-from textual.widget import Widget
+from rich.style import Style
 
 from engine.text import drawable
+from tui.drawing.look import look
+from tui.drawing.one_row import OneRow
+from tui.drawing.rows import Role, Row, Run, fit
 
 SEPARATOR = "  ·  "
 
@@ -82,8 +85,12 @@ def fitted(status: Status, width: int, end_key: str = "") -> tuple[list[tuple[st
     return [(kind, text) for importance, kind, text in parts if importance in shown], right
 
 
-class StatusLine(Widget):
-    """Shows a `Status` on one line; repainted only when it changes."""
+_ROLES = {"model": Role.TITLE, "alarm": Role.WARNING, "plain": Role.TEXT}
+"""The role of each style of a part."""
+
+
+class StatusLine(OneRow):
+    """Shows a `Status` on one line."""
 
     DEFAULT_CSS = """
     StatusLine {
@@ -108,13 +115,26 @@ class StatusLine(Widget):
         """Show a status."""
         if status != self._status:
             self._status = status
-            self.refresh()
+            self.redraw()
 
-    def render(self) -> Content:
-        """Render the line at the current width."""
-        parts, right = fitted(self._status, self.size.width, self.end_key)
-        styles = {"model": "bold $foreground", "alarm": "bold $warning", "plain": ""}
-        left = Content(SEPARATOR).join(Content.styled(text, styles[kind]) for kind, text in parts)
-        gap = self.size.width - 2 - left.cell_length - cell_len(right)
-        ink = "bold $accent" if self._status.unseen else "$muted"
-        return Content.assemble(" ", left, " " * max(0, gap), Content.styled(right, ink), " ")
+    def styles_of_roles(self) -> Mapping[Role, Style]:
+        """A style for each role: other colours than those of charts."""
+        base, bold = self.rich_style, Style(bold=True)
+        inks = look(self.app.theme_variables, base)
+        return {
+            Role.TEXT: base,
+            Role.TITLE: inks[Role.VALUE] + bold,
+            Role.WARNING: inks[Role.WARNING] + bold,
+            Role.LABEL: inks[Role.LABEL],
+            Role.MARK: inks[Role.MARK] + bold,
+        }
+
+    def row(self, width: int) -> Row:
+        """The line at this width."""
+        parts, right = fitted(self._status, width, self.end_key)
+        runs: list[Run] = [(" ", Role.TEXT)]
+        for place, (kind, text) in enumerate(parts):
+            runs += [*([(SEPARATOR, Role.TEXT)] if place else []), (text, _ROLES[kind])]
+        gap = width - 1 - sum(cell_len(text) for text, _ in runs) - cell_len(right)
+        runs += [(" " * max(0, gap), Role.TEXT), (right, Role.MARK if self._status.unseen else Role.LABEL)]
+        return fit(tuple(runs), width)

@@ -65,28 +65,9 @@ def draw(lines: Sequence[Columns], *, high: float, width: int, height: int, glyp
     if glyphs is not Glyphs.BRAILLE:
         return Canvas(_bars(lines, high, width, height, glyphs.value), None)
     tops = [_tops(columns, high, width, height) for columns in lines]
-    masks = [_area_masks(high_dots, height, hatched=number > 0) for number, high_dots in enumerate(tops)]
-    if len(masks) == 1:
-        return Canvas(tuple("".join([chr(_BRAILLE + mask) if mask else " " for mask in row]) for row in zip(*masks[0], strict=True)), None)
-    rows, owners = [], []
-    orders = [_tallest_first([max(each[2 * x : 2 * x + 2]) for each in tops]) for x in range(width)]
-    for y in range(height):
-        text, owner = [], bytearray(width)
-        for x in range(width):
-            mask = 0
-            for number in orders[x]:
-                if dots := masks[number][x][y]:
-                    mask |= dots
-                    owner[x] = number
-            text.append(chr(_BRAILLE + mask) if mask else " ")
-        rows.append("".join(text))
-        owners.append(bytes(owner))
-    return Canvas(tuple(rows), tuple(owners))
-
-
-def _tallest_first(heights: Sequence[int]) -> list[int]:
-    """The series from back to front; of two alike, the first is in front."""
-    return sorted(range(len(heights)), key=lambda number: (-heights[number], -number))
+    columns = [_cell_column(tuple([(each[2 * x], each[2 * x + 1]) for each in tops]), height) for x in range(width)]
+    rows = tuple(map("".join, zip(*(text for text, _ in columns), strict=True)))
+    return Canvas(rows, tuple(map(bytes, zip(*(owners for _, owners in columns), strict=True))) if len(lines) > 1 else None)
 
 
 def _tops(columns: Columns, high: float, width: int, height: int) -> list[int]:
@@ -95,26 +76,27 @@ def _tops(columns: Columns, high: float, width: int, height: int) -> list[int]:
     return tops + [0] * (width * DOTS_ACROSS - len(tops))
 
 
-def _area_masks(tops: Sequence[int], height: int, *, hatched: bool) -> list[tuple[int, ...]]:
-    """The braille masks of an area per cell column."""
-    pattern = _HATCHED if hatched else _SOLID
-    return [_cell_column(left, right, height, pattern) for left, right in zip(tops[::2], tops[1::2], strict=True)]
-
-
 def dots_high(value: float, high: float, dots: int) -> int:
     """How many dots high a value is drawn, from 1 to `dots`."""
     return min(dots, max(1, round(value / (high or 1.0) * dots)))
 
 
 @lru_cache(maxsize=8192)
-def _cell_column(left: int, right: int, height: int, pattern: int) -> tuple[int, ...]:
-    """Masks of a cell column, top to bottom. Cached, since consecutive frames share most of them."""
-    masks = [0] * height
-    dots = height * DOTS_DOWN
-    for side, tall in enumerate((left, right)):
-        for dot in range(dots - tall, dots):
-            masks[dot // DOTS_DOWN] |= _BITS[dot % DOTS_DOWN][side]
-    return tuple(mask & pattern for mask in masks)
+def _cell_column(tops: tuple[tuple[int, int], ...], height: int) -> tuple[str, bytes]:
+    """A cell column of areas: its characters, top to bottom, and the number of the series in front of each.
+
+    `tops` are the dots of each series on the left and on the right. Cached, since consecutive frames share most columns.
+    """
+    masks, owners, dots = [0] * height, bytearray(height), height * DOTS_DOWN
+    # From back to front; of two alike, the first is in front.
+    for number in sorted(range(len(tops)), key=lambda number: (-max(tops[number]), -number)):
+        pattern = _HATCHED if number else _SOLID
+        for side, tall in enumerate(tops[number]):
+            for dot in range(dots - tall, dots):
+                if bit := _BITS[dot % DOTS_DOWN][side] & pattern:
+                    masks[dot // DOTS_DOWN] |= bit
+                    owners[dot // DOTS_DOWN] = number
+    return "".join([chr(_BRAILLE + mask) if mask else " " for mask in masks]), bytes(owners)
 
 
 def _bars(lines: Sequence[Columns], high: float, width: int, height: int, levels: str) -> tuple[str, ...]:

@@ -90,10 +90,13 @@ def fit(row: Row, width: int) -> Row:
     runs: list[Run] = []
     room = width
     for text, role in row:
-        shown = text if _width(text) <= room else cut(text, room)
+        shown, width_of_text = text, _width(text)
+        if width_of_text > room:
+            shown = cut(text, room)
+            width_of_text = _width(shown)
         if shown:
             runs.append((shown, role))
-        room -= _width(shown)
+        room -= width_of_text
         if room <= 0:
             break
     if room > 0:
@@ -281,11 +284,9 @@ def level(value: float | None, warning: float, bad: float) -> Role:
     return Role.WARNING if value < bad else Role.BAD
 
 
-def joined(rows: Sequence[Row], widths: Sequence[int], gap: int) -> Row:
-    """Join the rows of adjacent columns."""
+def joined(rows: Sequence[Row], gap: int) -> Row:
+    """Join the rows of adjacent columns, each as wide as its column."""
     runs: list[Run] = []
-    for place, (row, width) in enumerate(zip(rows, widths, strict=True)):
-        runs.extend(fit(row, width))
-        if place < len(widths) - 1:
-            runs.append((" " * gap, Role.TEXT))
+    for place, row in enumerate(rows):
+        runs += [*([(" " * gap, Role.TEXT)] if place else []), *row]
     return tuple(runs)

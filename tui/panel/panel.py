@@ -363,10 +363,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
             self.refresh(*regions)
 
     def _strip(self, y: int, width: int) -> Strip:
-        if y < HEAD_ROWS:
-            row = self._columns[0][y]
-        else:
-            row = joined([column[y - HEAD_ROWS] for column in self._columns[1:]], self._layout_now.widths, GAP)
+        row = self._columns[0][y] if y < HEAD_ROWS else joined([column[y - HEAD_ROWS] for column in self._columns[1:]], GAP)
         return Strip([Segment(text, self._look[role]) for text, role in row], width)
 
     def _compose_columns(self, height: int) -> list[list[Row]]:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from rich.segment import Segment
-from rich.style import Style
-from textual.geometry import Region
-from textual.strip import Strip
 
 from engine.host.value import known
 from engine.metrics.history import Window
 from engine.metrics.snapshot import EMPTY, Phase, Snapshot
 from engine.numbers import byte_size, percent, significant
 from tui.drawing.braille import Glyphs, spark
-from tui.drawing.look import look
-from tui.drawing.ready_lines import ReadyLines
-from tui.drawing.rows import Role, Row, Run, bar, changed_span, fit, level, text_of
+from tui.drawing.one_row import OneRow
+from tui.drawing.rows import Role, Row, Run, bar, fit, level, text_of
 from tui.panel.values import shown, speed
 
 GAP = 2
@@ -113,8 +107,8 @@ def _pulse(now: Snapshot, cells: int, glyphs: Glyphs) -> str:
     return f"{spark(values, high=highest, glyphs=glyphs):>{cells}}"
 
 
-class PanelStrip(ReadyLines):
-    """Shows one snapshot per tick, and repaints the cells that changed."""
+class PanelStrip(OneRow):
+    """Shows one snapshot per tick."""
 
     DEFAULT_CSS = """
     PanelStrip { height: 1; width: 1fr; background: $background; }
@@ -124,39 +118,17 @@ class PanelStrip(ReadyLines):
         super().__init__(id=id)
         self._glyphs = glyphs
         self._snapshot = EMPTY
-        self._row: Row = ()
-        self._look: Mapping[Role, Style] = {}
-
-    def on_mount(self) -> None:
-        """Follow the theme."""
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._restyle())
-
-    def on_resize(self) -> None:
-        """Draw at the new width."""
-        self._restyle()
 
     def on_show(self) -> None:
         """Draw what came while the strip was hidden."""
-        self._restyle()
+        self.restyle()
 
     def show(self, snapshot: Snapshot) -> None:
         """Show these figures. Costs nothing while the strip is hidden."""
         self._snapshot = snapshot
-        if not self.is_on_screen or not self._look:
-            return
-        row = strip_row(snapshot, self.size.width, self._glyphs)
-        span = changed_span(self._row, row, self.size.width)
-        self._row = row
-        if span is not None:
-            self.refresh(Region(span[0], 0, span[1], 1))
+        if self.is_on_screen:
+            self.redraw()
 
-    def render_line(self, y: int) -> Strip:
-        """The row."""
-        if y or not self._look:
-            return Strip.blank(self.size.width, self.rich_style)
-        return Strip([Segment(text, self._look[role]) for text, role in self._row])
-
-    def _restyle(self) -> None:
-        self._look = look(self.app.theme_variables, self.rich_style)
-        self._row = strip_row(self._snapshot, self.size.width, self._glyphs) if self.size.width else ()
-        self.refresh()
+    def row(self, width: int) -> Row:
+        """The figures."""
+        return strip_row(self._snapshot, width, self._glyphs)
