@@ -27,6 +27,7 @@ ROOM_CSS = """
     #strip-place { height: 1; }
     #strip { display: none; }
     &.-strip #strip { display: block; }
+    &.-strip.-notice #strip-place { height: 2; }
     &.-short #strip-place { display: none; }
     &.-beside #desk { layout: horizontal; }
     &.-beside #panel-place { display: block; width: 38%; max-width: 74; border-left: solid $rule; padding: 0 1; }
@@ -53,7 +54,7 @@ Toast {
     &.-information { border: none; }
 }
 """
-"""Notices: one line, in the row of the strip; on other screens in the top row, above any dialog.
+"""Notices: one line above the prompt, below the strip of figures where that is shown; on other screens in the top row, above any dialog.
 
 A replaced notice leaves its empty `ToastHolder` (Textual 8.2.8): all are in the same place, the newest on top.
 """
@@ -78,8 +79,13 @@ def arrange(screen: Screen[None], *, panel: bool, over: bool = False) -> bool:
     return beside or below
 
 
+WELCOME = "Write a message and press {send}."
+"""The line of an empty conversation before there is a model; its keys are filled in."""
+WELCOME_KEYS = {"help": "help", "palette": "commands", "sessions": "sessions", "models": "models"}
+"""Actions whose keys an empty conversation shows, with a word for each."""
+
+
 def welcome(keymap: Keymap) -> tuple[str, ...]:
     """Lines shown in an empty conversation."""
-    words = {"help": "help", "palette": "commands", "sessions": "sessions", "models": "models"}
-    keys = "   ".join(f"{keymap.shown(action)} {word}" for action, word in words.items() if keymap.shown(action))
-    return ("Write a message and press Enter.", "", keys)
+    keys = "   ".join(f"{keymap.shown(action)} {word}" for action, word in WELCOME_KEYS.items() if keymap.shown(action))
+    return (keymap.fill(WELCOME), "", keys)

@@ -251,7 +251,8 @@ class ChatScreen(Screen[None]):
             driver.write(data)
 
     def _place_notices(self) -> None:
-        """Keep notices in their row above the prompt, whatever its height."""
+        """Keep notices in their row above the prompt, whatever its height; the strip of figures stays above it."""
+        self.set_class(bool(self.query("Toast")), "-notice")
         for rack in self.query(f"#{NOTICES}"):
             rack.styles.margin = (0, 0, max(1, self.size.height - self.prompt.region.y), 0)
 

@@ -10,6 +10,7 @@ from tests.tui.host import wait_until
 from tests.tui.program import Running, program
 from tui.dialogs.dialog import Dialog
 from tui.panel.panel import Panel
+from tui.panel.strip import PanelStrip
 
 pytestmark = pytest.mark.slow
 
@@ -32,10 +33,12 @@ async def test_a_notice_is_one_line_over_nothing_else_and_goes_with_escape(size:
         await wait_until(run.pilot, lambda: run.chat.panel.widget is not None, "the panel is mounted")
         region = await reported(run)
         assert region.height == 1
-        for other in (run.chat.transcript, run.chat.prompt, run.chat.status_line, run.chat.key_bar, run.chat.query_one(Panel)):
+        strip = run.chat.query_one(PanelStrip)
+        for other in (run.chat.transcript, run.chat.prompt, run.chat.status_line, run.chat.key_bar, run.chat.query_one(Panel), strip):
             assert not (other.is_on_screen and other.region.overlaps(region)), other
         await run.pilot.press("escape")
         await wait_until(run.pilot, lambda: not shown(run), "it is dismissed")
+        await wait_until(run.pilot, lambda: not run.chat.has_class("-notice"), "its row is given back")
         await run.pilot.press("alt+i")
         await run.until("warning: Something happened")
 
