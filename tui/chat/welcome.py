@@ -18,6 +18,7 @@ from engine.records import SessionInfo
 from engine.store.queries.speeds import MeasuredSpeed, measured_speeds
 from engine.text import file_name, one_line
 from tui.chat.context import ChatContext
+from tui.chat.layout import WELCOME, WELCOME_KEYS
 from tui.text.session_rows import ago
 from tui.text.wording import count
 from tui.transcript.welcome import WelcomeLine
@@ -37,7 +38,6 @@ FIRST_SESSION = len(QUESTIONS) + 1
 """The number that resumes the first of them."""
 LABEL_CELLS = 9
 GAUGE_CELLS = 12
-SHOWN_KEYS = {"help": "help", "palette": "commands", "sessions": "sessions", "models": "models"}
 
 
 class WelcomeController:
@@ -80,17 +80,16 @@ class WelcomeController:
         session = self._context.session
         engine = session.engine if session is not None else None
         self._choices.clear()
-        blank = WelcomeLine(spare=5)
+        keymap, blank = self._context.program.keymap, WelcomeLine(spare=5)
         blocks = [list(self._logo())]
         if engine is None:
-            blocks.append([WelcomeLine((("Write a message and press Enter.", "muted"),))])
+            blocks.append([WelcomeLine(((keymap.fill(WELCOME), "muted"),))])
         else:
             blocks += [list(self._model(engine)), list(self._questions(engine))]
         if self._sessions:
             numbered = enumerate(self._sessions, FIRST_SESSION)
             blocks.append([WelcomeLine((("Or resume", "muted"),), spare=3), *(self._session_line(*each) for each in numbered)])
-        keymap = self._context.program.keymap
-        keys = [(keymap.shown(action), word) for action, word in SHOWN_KEYS.items() if keymap.shown(action)]
+        keys = [(keymap.shown(action), word) for action, word in WELCOME_KEYS.items() if keymap.shown(action)]
         blocks.append([WelcomeLine(tuple(run for key, word in keys for run in ((key, "label_user"), (f" {word}   ", "muted"))), spare=4)])
         self._context.transcript.show_welcome([line for block in blocks for line in (blank, *block)][1:])
 
@@ -140,7 +139,8 @@ class WelcomeController:
         return ((text, "base"), ("━" * filled, ink), ("━" * (GAUGE_CELLS - filled), "rule"))
 
     def _questions(self, engine: EngineInfo) -> Iterator[WelcomeLine]:
-        yield WelcomeLine((("Write a message, or press Tab and a number", "muted"),))
+        how = self._context.program.keymap.fill("Write a message, or press {complete} and a number")
+        yield WelcomeLine(((how, "muted"),))
         asked = GUIDE_QUESTIONS if isinstance(engine.model.ref, BuiltInModel) else QUESTIONS
         for number, question in enumerate(asked, 1):
             yield self._choice(number, question, "", partial(self._send, question))

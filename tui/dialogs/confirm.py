@@ -55,7 +55,7 @@ class AskText(Dialog[str]):
         """Lay out title and input."""
         with Vertical(classes="box question") as dialog:
             dialog.border_title = Content(drawable(self._title))
-            dialog.border_subtitle = f"Enter saves, {self.keymap.shown('close')} cancels"
+            dialog.border_subtitle = self.keymap.fill("{accept} saves, {close} cancels")
             yield Input(self._text, select_on_focus=False)
 
     @on(Input.Submitted)

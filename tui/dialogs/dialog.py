@@ -79,6 +79,10 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         """Hint for the subtitle: `Esc closes`."""
         return f"{self.keymap.shown(self.CLOSED_BY)} closes"
 
+    def accept_hint(self, word: str) -> str:
+        """Hint for the subtitle, with what accepting does: `Enter load · Esc closes`."""
+        return f"{self.keymap.shown('accept')} {word} · {self.close_hint}"
+
     async def action_accept(self) -> None:
         """Run the action of Enter in the focused widget."""
         focused = self.focused

@@ -19,7 +19,7 @@ ABOUT_WEIGHT = 0.5
 class Palette(Picker[Callable[[], None]]):
     """Dismissed with the function to run."""
 
-    HELP = "## Commands\n\nType a part of a command's name or description, then Enter. The key shown runs the same command.\n"
+    HELP = "## Commands\n\nType a part of a command's name or description, then {accept}. The key shown runs the same command.\n"
 
     def __init__(self, title: str, commands: Sequence[Command], *, preview: Callable[[str], None] | None = None) -> None:
         """`preview` gets the name of each command that is highlighted."""
@@ -33,7 +33,7 @@ class Palette(Picker[Callable[[], None]]):
     async def on_mount(self) -> None:
         """Show all commands."""
         self.frame.border_title = self._title
-        self.frame.border_subtitle = f"Enter run · {self.close_hint}"
+        self.frame.border_subtitle = self.accept_hint("run")
         await self.narrow()
 
     async def narrow(self) -> None:

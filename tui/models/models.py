@@ -37,7 +37,7 @@ class ModelsScreen(Picker[Choice]):
     HELP = """\
 ## Models
 
-Type a part of a name, the path of a GGUF file (`~` works), or a model of the hub such as `hf:Qwen/Qwen3-4B-GGUF:Q4_K_M`, then Enter. The
+Type a part of a name, the path of a GGUF file (`~` works), or a model of the hub such as `hf:Qwen/Qwen3-4B-GGUF:Q4_K_M`, then {accept}. The
 conversation is kept. Quants of the built-in model are made when they are first chosen; for other models choose `another quant`. Models
 recommended for this machine are below the second rule; nothing is fetched unless you choose it.
 
@@ -76,9 +76,9 @@ turns, or with ~ of turns that other programs disturbed.
             if self.matches(f"{model.name} {model.quant} {model.place} {model.detail} {model.problem} {model.ref}")
         ]
         if looks_like_reference(self.typed):
-            empty = f"Enter fetches {drawable(self.typed)}"
+            empty = f"{self.keymap.shown('accept')} fetches {drawable(self.typed)}"
         elif looks_like_path(self.typed):
-            empty = f"Enter loads {drawable(self.typed)}"
+            empty = f"{self.keymap.shown('accept')} loads {drawable(self.typed)}"
         else:
             empty = "No model matches. Type the path of a GGUF file." if self.typed.strip() else "Type the path of a GGUF file."
         table = model_table(self.row_cells, shown)
@@ -91,7 +91,7 @@ turns, or with ~ of turns that other programs disturbed.
         self.fill(rows, empty)
         self.query_one(".heading", Static).update(Content(table.heading(self._sort) if shown else ""))
         hint = f"{self.keymap.shown('sort_models')} sorts by {_after(self._sort)}"
-        self.frame.border_subtitle = Content(f"Enter load · {hint} · {self.close_hint}")
+        self.frame.border_subtitle = Content(self.accept_hint(f"load · {hint}"))
 
     async def on_resize(self) -> None:
         """Lay out the columns for the new width."""

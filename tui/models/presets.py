@@ -66,7 +66,7 @@ class PresetsScreen(Picker[str]):
         """Read the presets on a thread."""
         await self.frame.mount(KeyBar(scope=Scope.PRESETS))
         self.frame.border_title = "Presets"
-        self.frame.border_subtitle = f"Enter use · {self.close_hint}"
+        self.frame.border_subtitle = self.accept_hint("use")
         self.fill([], "Reading the presets…")
         self.screen_layout_refresh_signal.subscribe(self, lambda _: self._fit())
         await self._read()

@@ -44,7 +44,7 @@ class QuantsScreen(Picker[str]):
     async def on_mount(self) -> None:
         """Predict the sizes on a thread."""
         self.frame.border_title = Content(drawable(f"Another quant, made from {file_name(self._source)}"))
-        self.frame.border_subtitle = f"Enter make · {self.close_hint}"
+        self.frame.border_subtitle = self.accept_hint("make")
         self.fill([], "Predicting the size of each quant…")
         try:
             self._sizes = await asyncio.to_thread(lambda: predict_sizes(check_model(self._source)))

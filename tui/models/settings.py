@@ -66,9 +66,9 @@ class SettingsScreen(Picker[None]):
     HELP = """\
 ## Settings
 
-Every setting of the sampling and of the engine. Type a part of its name or of its meaning, and press Enter to edit its value; the line
+Every setting of the sampling and of the engine. Type a part of its name or of its meaning, and press {accept} to edit its value; the line
 below says what the change costs while you type. Up and Down go through the values where there are only a few; `\\n` stands for a line end.
-Enter applies the value, Esc leaves it as it was. A star marks what differs from the preset; type `*` to see only that.
+{accept} applies the value, {close} leaves it as it was. A star marks what differs from the preset; type `*` to see only that.
 
 *hot* applies to the next token, *rebuild* makes a new context, *reload* reads the file again.
 """
@@ -112,7 +112,7 @@ Enter applies the value, Esc leaves it as it was. A star marks what differs from
     async def on_mount(self) -> None:
         """Show all settings."""
         self.frame.border_title = Content(drawable(self._title))
-        self.frame.border_subtitle = f"Enter edit · {self.close_hint}"
+        self.frame.border_subtitle = self.accept_hint("edit")
         await self.narrow()
         if self._first:
             keys = self._edited.listed()
@@ -165,7 +165,7 @@ Enter applies the value, Esc leaves it as it was. A star marks what differs from
 
     def _edit(self, on: bool) -> None:
         self.set_class(on, "-editing")
-        self.frame.border_subtitle = "Enter apply · Esc cancel" if on else f"Enter edit · {self.close_hint}"
+        self.frame.border_subtitle = self.keymap.fill("{accept} apply · {close} cancel") if on else self.accept_hint("edit")
         (self._value if on else self.query_one(Input)).focus()
 
     def take(self) -> None:

@@ -11,6 +11,8 @@ from textual.binding import BindingsMap
 import tui
 from tui.actions.bindings import DEFAULT_KEYMAP, bindings_for, resolve
 from tui.actions.registry import ACTIONS, Action, Scope
+from tui.chat.layout import welcome
+from tui.models.settings import SettingsScreen
 
 
 def test_without_changes_the_defaults_are_in_force_and_nothing_clashes() -> None:
@@ -118,3 +120,11 @@ def test_the_help_of_every_widget_names_actions_that_exist() -> None:
     assert len(texts) > 15
     for text in texts:
         assert "{" not in DEFAULT_KEYMAP.fill(text)
+
+
+def test_what_an_empty_conversation_and_dialogs_say_follows_the_keys() -> None:
+    keymap = resolve({"send": "f5", "close": "f6", "accept": "f10"})
+    assert welcome(keymap)[0] == "Write a message and press F5."
+    help_text = keymap.fill(SettingsScreen.HELP)
+    assert "F10 applies the value, F6 leaves it as it was" in help_text
+    assert "Enter" not in help_text
