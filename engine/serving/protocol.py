@@ -1,67 +1,126 @@
-"""uvicorn's connection with bounds that it lacks: on the time and size of headers, and on the number of connections."""
+"""uvicorn's connection with the bounds that it lacks: on what arrives, on clients that do not read, on the number of connections."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any, Final
 
-HEADER_S: Final = 15.0
-"""Longest time from the connection, or the end of the request before it, to the end of a request's headers."""
 MOST_HEADER: Final = 64 << 10
-"""Bytes of the longest headers."""
+"""Bytes of the longest headers, after the part that arrives with their beginning."""
+MOST_REST: Final = 32 << 20
+"""Bytes of the longest body with the frames of its chunks and its trailers."""
 
 
-def bounded_protocol(most_connections: int, header_s: float = HEADER_S) -> type[Any]:  # noqa: C901 - a class
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a connection waits for its client, in seconds."""
+
+    header_s: float = 15.0
+    """From the connection, or the end of the request before it, to the end of a request's headers."""
+    rest_s: float = 75.0
+    """From there to the end of its body, also where it was refused before the body was read."""
+    unread_s: float = 120.0
+    """While the client reads nothing of what is sent to it."""
+
+
+def bounded_protocol(most_connections: int, patience: Patience) -> type[Any]:  # noqa: C901 - a class
     """Make the class of connections; one more than `most_connections` is closed at once."""
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class BoundedProtocol(HttpToolsProtocol):
         """A connection."""
 
-        _timer: asyncio.TimerHandle | None = None
-        _received = 0
-        """Bytes since the headers began; -1 once they are complete."""
+        _arriving: asyncio.TimerHandle | None = None
+        """Ends it when the headers or the body take too long."""
+        _unread: asyncio.TimerHandle | None = None
+        """Ends it when the client reads nothing."""
+        _left = MOST_HEADER
+        """Bytes that the headers or the body may still have."""
 
         def connection_made(self, transport: Any) -> None:
             """Accept a connection, if there are not too many."""
             super().connection_made(transport)
+            transport.set_write_buffer_limits(high=1)  # paused while anything is unread, also after the connection is closed on this side
             if len(self.connections) > most_connections:
                 transport.abort()
                 return
-            self._watch_headers()
+            self._wait_for(patience.header_s)
 
         def data_received(self, data: bytes) -> None:
-            """Parse what arrives, and refuse headers that never end."""
+            """Parse what arrives, and refuse what never ends."""
+            self._left -= len(data)
             super().data_received(data)
-            if self._received >= 0 and not self.transport.is_closing():
-                self._received += len(data)
-                if self._received > MOST_HEADER:
-                    self.send_400_response("The headers are too long.")
+            if self.transport.is_closing():
+                return
+            if self._left < 0:
+                self.send_400_response("The request is too long.")
+            elif self._arriving is None and (self.cycle is None or self.cycle.response_complete):
+                self._wait_for(patience.header_s)  # what arrived between two requests has ended uvicorn's wait for the next one
 
         def on_message_begin(self) -> None:
             """Begin to count the headers of a request."""
             super().on_message_begin()
-            self._received = 0
-            self._watch_headers()
+            self._left = MOST_HEADER
+            self._wait_for(patience.header_s)
 
         def on_headers_complete(self) -> None:
-            """Stop counting."""
-            self._received = -1
-            self._stop_watching()
+            """Begin to count the body."""
+            self._left = MOST_REST
+            self._wait_for(patience.rest_s)
             super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            """Stop counting."""
+            self._left = MOST_HEADER
+            self._stop_waiting()
+            super().on_message_complete()
+
+        def pause_writing(self) -> None:
+            """Begin to wait for the client to read."""
+            super().pause_writing()
+            self._watch_unread()
+
+        def resume_writing(self) -> None:
+            """Go on: it has read all."""
+            self._stop_watching()
+            super().resume_writing()
 
         def connection_lost(self, exc: Exception | None) -> None:
             """Forget the connection."""
+            self._stop_waiting()
             self._stop_watching()
             super().connection_lost(exc)
 
-        def _watch_headers(self) -> None:
-            self._stop_watching()
-            self._timer = self.loop.call_later(header_s, self.transport.abort)
+        def _watch_unread(self) -> None:
+            left = self.transport.get_write_buffer_size()
+            self._unread = self.loop.call_later(patience.unread_s, self._check_unread, left)
+
+        def _check_unread(self, before: int) -> None:
+            """Drop the connection, unless the client has read some of what was to be sent."""
+            if self.transport.get_write_buffer_size() < before:
+                self._watch_unread()
+            else:
+                self.transport.abort()
 
         def _stop_watching(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            if self._unread is not None:
+                self._unread.cancel()
+
+        def _wait_for(self, seconds: float) -> None:
+            self._stop_waiting()
+            self._arriving = self.loop.call_later(seconds, self._late)
+
+        def _late(self) -> None:
+            """Drop the connection, unless it does not read because an earlier request is being answered."""
+            if self.flow.read_paused:
+                self._wait_for(patience.rest_s)
+            else:
+                self.transport.abort()
+
+        def _stop_waiting(self) -> None:
+            if self._arriving is not None:
+                self._arriving.cancel()
+                self._arriving = None
 
     return BoundedProtocol

@@ -23,7 +23,7 @@ from engine.presets.preset import Preset
 from engine.serving.app import App
 from engine.serving.guard import Guard
 from engine.serving.log import RequestLog
-from engine.serving.protocol import HEADER_S, bounded_protocol
+from engine.serving.protocol import Patience, bounded_protocol
 from engine.serving.served import Served
 from engine.session.journal import Journal, OpenStore
 from engine.text import file_name
@@ -78,7 +78,7 @@ class Server:
         *,
         alias: str = "",
         log: LogTo | None = None,
-        header_s: float = HEADER_S,
+        patience: Patience = Patience(),  # noqa: B008 - immutable
     ) -> None:
         """Listen, and answer that the model is loading until it is loaded.
 
@@ -91,7 +91,7 @@ class Server:
         self._guard = guard
         self._address = address
         self._log = log
-        self._header_s = header_s
+        self._patience = patience
         self._socket = _listen(address)
         self.port: int = 0 if address.unix else self._socket.getsockname()[1]
         self._ready: Future[Served] = Future()
@@ -143,7 +143,7 @@ class Server:
         files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OWN_FILES, MOST_CONNECTIONS)
         return uvicorn.Config(
             self._app,
-            http=bounded_protocol(max(8, files), self._header_s),
+            http=bounded_protocol(max(8, files), self._patience),
             ws="none",
             lifespan="off",
             interface="asgi3",

@@ -13,6 +13,7 @@ import pytest
 from engine.llama.backend import LlamaBackend
 from engine.presets.preset import Preset, Sampling
 from engine.serving.guard import Guard
+from engine.serving.protocol import Patience
 from engine.serving.server import Address, Server
 from tests import ggufs
 
@@ -25,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serves a tiny model, which does not end its answers by itself, on a free port."""
     folder = tmp_path_factory.mktemp("served")
     backend = LlamaBackend(trusted=lambda _path: True, log_path=folder / "native.log")
-    served = Server(backend, PRESET, Guard(), Address(port=0), header_s=0.3)
+    served = Server(backend, PRESET, Guard(), Address(port=0), patience=Patience(header_s=0.3))
     backend.load(ggufs.dense(folder / "tiny.gguf"), PRESET, lambda _event: None).result(PATIENCE_S)
     yield served
     served.stop(0.0)
