@@ -54,6 +54,8 @@ class App:
                 traceback.print_exc(file=sys.stderr)
             if not request.started:
                 await self._refuse(request, refusal)
+        finally:
+            self.served.add_bytes(-request.size)
 
     async def _answer(self, request: Request) -> None:
         number = self._guard.check(request.path, request.headers)
@@ -65,7 +67,7 @@ class App:
             if request.path in _PATHS:
                 raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path} does not take {method}")
             raise Refusal(HTTPStatus.NOT_FOUND, "File Not Found")
-        await request.read()
+        await request.read(self.served.add_bytes)
         await endpoint(request, self.served)
 
     async def _refuse(self, request: Request, refusal: Refusal) -> None:
@@ -78,6 +80,6 @@ class App:
         headers: tuple[tuple[bytes, bytes], ...] = ()
         if refusal.retry_s is not None:
             headers = ((b"retry-after", b"%d" % refusal.retry_s),)
-        if refusal.status in {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT}:
+        if request.unread:
             headers += ((b"connection", b"close"),)
         await request.answer(body, refusal.status, headers)

@@ -40,18 +40,22 @@ class Request:
         self.client = str((scope.get("client") or ("local",))[0])
         """Who asks: an address, or the number of a key."""
         self.body = b""
+        self.size = 0
+        """Bytes of the body that have arrived."""
+        self.unread = False
+        """Whether some of the body was asked for and has not arrived."""
         self.started = False
         """Whether the head of the answer is sent."""
         self.receive = receive
         self._send = send
 
-    async def read(self) -> None:
-        """Read the body. Raises Refusal when it is too large or too slow, and ClientGone."""
+    async def read(self, add_bytes: Callable[[int], None]) -> None:
+        """Read the body; `add_bytes` counts those of all requests. Raises Refusal when it is too large or too slow, and ClientGone."""
+        self.unread = True
         length = self.headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > MOST_BODY:
             raise _too_large()
         parts: list[bytes] = []
-        size = 0
         try:
             async with asyncio.timeout(BODY_S):
                 while True:
@@ -59,14 +63,15 @@ class Request:
                     if message["type"] == "http.disconnect":
                         raise ClientGone
                     parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if size > MOST_BODY:
+                    self.size += len(parts[-1])
+                    add_bytes(len(parts[-1]))
+                    if self.size > MOST_BODY:
                         raise _too_large()
                     if not message.get("more_body"):
                         break
         except TimeoutError:
             raise Refusal(HTTPStatus.REQUEST_TIMEOUT, f"The body did not arrive within {BODY_S:.0f} s") from None
-        self.body = b"".join(parts)
+        self.body, self.unread = b"".join(parts), False
 
     async def answer(self, value: object, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         """Answer with a JSON object."""

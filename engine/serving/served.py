@@ -35,7 +35,7 @@ MOST_ANSWERS: Final = 256
 MOST_OF_ONE: Final = 128
 """Of them, those of one key or address."""
 MOST_BYTES: Final = 128 << 20
-"""Bytes of all prompts under way and waiting."""
+"""Bytes of the bodies of all requests that arrive or are answered."""
 
 Result = TypeVar("Result")
 
@@ -49,8 +49,10 @@ class Served:
         self.preset = preset
         self.tally = Tally()
         self.closing = False
-        self.under_way: dict[Answers, tuple[str, int]] = {}
-        """Requests that are answered, with their client and the bytes of their prompts."""
+        self.under_way: dict[Answers, str] = {}
+        """Requests that are answered, with their client."""
+        self.body_bytes = 0
+        """Of all requests that arrive or are answered."""
         self.on_finished: Callable[[Answers, Answer], None] = lambda _answers, _answer: None
         """Called for each answer that has ended."""
         self.hub = Hub(asyncio.get_running_loop())
@@ -106,14 +108,20 @@ class Served:
 
     # Answers
 
-    def ask(self, question: Question, client: str, n_bytes: int) -> Answers:
+    def add_bytes(self, n: int) -> None:
+        """Count bytes of a body that have arrived; negative once its request is answered. Raises Refusal when there are too many."""
+        self.body_bytes += n
+        if n > 0 and self.body_bytes > MOST_BYTES:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests wait")
+
+    def ask(self, question: Question, client: str) -> Answers:
         """Send a request to the engine. Raises Refusal when there are too many; the caller calls `close` in the end."""
         info = self.info
-        self._admit(question, client, n_bytes)
+        self._admit(question, client)
         submitted, started = now_ns(), wall_ms()
         asked = self._message(Role.USER, text_of(question.prompt), None, started)
         answers = Answers(question, asked, [self._answer(index, asked.id, info, submitted, started) for index in range(question.n)])
-        self.under_way[answers] = client, n_bytes
+        self.under_way[answers] = client
         for answer in answers.all:
             sampling = question.sampling
             if answer.index and sampling.seed is not None:
@@ -144,15 +152,13 @@ class Served:
         self.stop(answers)
         self.under_way.pop(answers, None)
 
-    def _admit(self, question: Question, client: str, n_bytes: int) -> None:
+    def _admit(self, question: Question, client: str) -> None:
         clients = Counter[str]()
-        whole = n_bytes
-        for answers, (who, size) in self.under_way.items():
+        for answers, who in self.under_way.items():
             clients[who] += len(answers.all)
-            whole += size
         if clients[client] + question.n > MOST_OF_ONE:
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, f"More than {MOST_OF_ONE} answers at once are not made for one client")
-        if clients.total() + question.n > MOST_ANSWERS or whole > MOST_BYTES:
+        if clients.total() + question.n > MOST_ANSWERS:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests wait")
 
     def _message(self, role: Role, text: str, parent_id: int | None, created_ms: int) -> Message:

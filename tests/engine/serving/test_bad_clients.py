@@ -100,6 +100,17 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent_and_while_it_is(s
     assert received(connection)[:12] in (b"HTTP/1.1 413", b"")
 
 
+def test_bodies_that_arrive_together_are_bounded_in_all(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.serving.served.MOST_BYTES", 100_000)
+    begun = [raw(server, post(b" " * 40_000, length=60_000)) for _ in range(2)]
+    eventually(lambda: server.served.body_bytes == 80_000, 20)
+    assert received(raw(server, post(b" " * 40_000, length=60_000))).startswith(b"HTTP/1.1 503")
+    for connection in begun:
+        connection.close()
+    body = json.dumps({"content": "x" * 90_000}).encode()
+    eventually(lambda: received(raw(server, post(body, "Connection: close", path="/tokenize"))).startswith(b"HTTP/1.1 200"), 20)
+
+
 def test_headers_that_never_end_are_cut_off(server: Server) -> None:
     for begun in (b"", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", b"GET"):
         began = time.monotonic()
