@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import resource
@@ -39,6 +40,8 @@ PING_S: Final = 10.0
 """A stream on which nothing was sent for so long gets a ping, so that proxies keep it."""
 GRACE_S: Final = 30.0
 """How long answers may go on after the server was told to end."""
+LAST_WORDS_S: Final = 1.0
+"""How long clients may take to receive the error that then ends their answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,8 @@ class Server:
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Take no more requests, let the answers under way finish for `grace_s`, then end them with an error that says so."""
         if self._loop is not None and not self.ended:
-            self._loop.call_soon_threadsafe(self._begin_end, grace_s)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it has just ended
+                self._loop.call_soon_threadsafe(self._begin_end, grace_s)
 
     def join(self, timeout_s: float | None = None) -> None:
         """Wait for the end."""
@@ -134,7 +138,14 @@ class Server:
     def _begin_end(self, grace_s: float) -> None:
         self.served.closing = True
         self._uvicorn.should_exit = True
-        asyncio.get_running_loop().call_later(grace_s, self._backend.stop)
+        loop = asyncio.get_running_loop()
+        loop.call_later(grace_s, self._backend.stop)
+        loop.call_later(grace_s + LAST_WORDS_S, self._drop_connections)
+
+    def _drop_connections(self) -> None:
+        """End what waits for clients that neither read nor write."""
+        for connection in list(self._uvicorn.server_state.connections):
+            connection.transport.abort()
 
     def _config(self) -> Any:
         import uvicorn
