@@ -78,7 +78,10 @@ class LlamaBackend:
         self._tickets: dict[int, Ticket] = {}
         self._loads: list[Future[EngineInfo]] = []
         self.before_decode: Callable[[], None] = _nothing
-        """Called on the compute thread when a decode call or a wait is about to release the GIL; must return at once and not raise."""
+        """Called when a decode call or a wait is about to release the GIL, and after the last events; must return at once and not raise.
+
+        On the compute thread; for a turn that is refused, on that of `submit`.
+        """
         self._states: WeakSet[TakeState | PutState | Measure | Consult] = WeakSet()
         """Those under way: a state can take gigabytes, so nothing keeps one that is done."""
         self._dead: XchatError | None = None
@@ -160,6 +163,7 @@ class LlamaBackend:
                 self._commands.put(ticket)
         if refusal is not None:
             conclude_unstarted(request, StopReason.ERROR, refusal)
+            self.before_decode()
 
     def stop(self, turn: int | None = None) -> None:
         """End a turn (all, without a number) within 50 ms, in a prefill too. The next turn is right afterwards."""
@@ -275,6 +279,7 @@ class LlamaBackend:
         )
         compute.before_decode = self._releasing
         compute.run()
+        self.before_decode()
 
     def _releasing(self) -> None:
         self.before_decode()
@@ -297,6 +302,7 @@ class LlamaBackend:
             command.give_up()
         for ticket in tickets:
             conclude_unstarted(ticket.request, StopReason.ERROR, error)
+        self.before_decode()
         for future in loads:
             if not future.done() and future.set_running_or_notify_cancel():
                 future.set_exception(error)

@@ -94,7 +94,7 @@ class Consult:
     future: Future[Any]
 
     def give_up(self) -> None:
-        """Answer that no model is loaded."""
+        """Answer that no model is loaded; also for the job that runs, when native code fails in it."""
         with suppress(InvalidStateError):
             self.future.set_exception(EngineError("No model is loaded"))
 
