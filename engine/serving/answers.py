@@ -146,4 +146,6 @@ def failure_of(answer: Answer, *, closing: bool) -> Refusal | None:
 
 
 def _joined(first: Split, second: Split) -> Split:
-    return Split(first.thinking + second.thinking, first.answer + second.answer)
+    if second.moved:  # it has all of the thinking, and `first` was part of it
+        return second
+    return Split(first.thinking + second.thinking, first.answer + second.answer, first.moved)
