@@ -112,4 +112,4 @@ def guard_of(host: str, keys: Sequence[str], names: Sequence[str]) -> Guard:
             "other machines can reach it",
             "Use --api-key-file FILE, set XCHAT_API_KEY, or leave --host away.",
         )
-    return Guard(tuple(digest_of(key.encode()) for key in keys), frozenset(name.lower() for name in (host, *names)))
+    return Guard(tuple(digest_of(key.encode(errors="surrogateescape")) for key in keys), frozenset(name.lower() for name in (host, *names)))

@@ -71,8 +71,8 @@ def run(options: argparse.Namespace) -> int:
     if bool(options.tls_cert) != bool(options.tls_key):
         raise UsageError("--tls-cert and --tls-key belong together")
     keys = read_keys(options.api_key_file) if options.api_key_file else ()
-    if os.environ.get(KEY_VARIABLE):
-        keys += (os.environ[KEY_VARIABLE],)
+    if key := os.environ.get(KEY_VARIABLE, "").strip():
+        keys += (key,)
     guard = guard_of(options.host if options.unix_socket is None else "localhost", keys, options.allow_host)
     address = Address(options.host, options.port, options.unix_socket, options.tls_cert, options.tls_key)
     config = load_config()
@@ -91,7 +91,8 @@ def run(options: argparse.Namespace) -> int:
             sys.stdout.write(f"{server.served.name} on {server.url}, {info.parallel} answers at once, {info.n_ctx:,} tokens\n")
             sys.stdout.flush()
             while not asked.wait(_STEP_S) and not server.ended:
-                pass
+                if backend.dead is not None:
+                    raise backend.dead
             asked.clear()
             server.stop()
             sys.stderr.write("Ending when the answers under way are finished; Ctrl+C ends them.\n")
