@@ -119,8 +119,9 @@ class Served:
         info = self.info
         self._admit(question, client)
         submitted, started = now_ns(), wall_ms()
+        preset = msgspec.structs.replace(self.preset, sampling=question.sampling)
         asked = self._message(Role.USER, text_of(question.prompt), None, started)
-        answers = Answers(question, asked, [self._answer(index, asked.id, info, submitted, started) for index in range(question.n)])
+        answers = Answers(question, asked, [self._answer(index, asked.id, info, preset, submitted, started) for index in range(question.n)])
         self.under_way[answers] = client
         for answer in answers.all:
             sampling = question.sampling
@@ -165,9 +166,9 @@ class Served:
         self._newest = new_message_id(self._newest)
         return Message(self._newest, parent_id, role, text, created_ms=created_ms)
 
-    def _answer(self, index: int, asked: int, info: EngineInfo, submitted: int, started: int) -> Answer:
+    def _answer(self, index: int, asked: int, info: EngineInfo, preset: Preset, submitted: int, started: int) -> Answer:
         message = self._message(Role.ASSISTANT, "", asked, started)
-        return Answer(index, next(self._numbers), Turn(message, info, self.preset, 1, submitted, started))
+        return Answer(index, next(self._numbers), Turn(message, info, preset, 1, submitted, started))
 
     def _take(self, answers: Answers, answer: Answer, event: BackendEvent) -> None:
         answers.take(answer, event)
