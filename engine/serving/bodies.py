@@ -22,6 +22,8 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 MOST_NAMED: Final = 20
 """Wrong fields that are named."""
 MOST_STOPS: Final = 64
+LONGEST_STOP: Final = 1_000
+"""Characters. Each token is compared with every beginning of every stop string."""
 _PLACE: Final = re.compile(r" - at `\$([^`]*)`$")
 
 
@@ -45,6 +47,8 @@ _SETTINGS: Final = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", 
 _HARMLESS: Final[Mapping[str, tuple[Any, ...]]] = {
     "tools": ([],),
     "functions": ([],),
+    "function_call": ("none", "auto"),
+    "best_of": (1,),
     "tool_choice": ("none", "auto"),
     "logprobs": (False, 0),
     "top_logprobs": (0,),
@@ -52,6 +56,8 @@ _HARMLESS: Final[Mapping[str, tuple[Any, ...]]] = {
     "logit_bias": ({}, []),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
+    "format": ("",),
+    "images": ([],),
     "suffix": ("",),
     "echo": (False,),
     "grammar": ("",),
@@ -134,10 +140,12 @@ def sampling_of(body: Generation, preset: Preset) -> Sampling:
 
 
 def stops_of(stop: str | list[str] | None, name: str = "stop") -> tuple[str, ...]:
-    """The stop strings of a request. Raises Refusal for an empty one."""
+    """The stop strings of a request. Raises Refusal for an empty or very long one."""
     stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
     if len(stops) > MOST_STOPS or not all(stops):
         raise Refusal(HTTPStatus.BAD_REQUEST, f"{name} has {'an empty string' if not all(stops) else f'more than {MOST_STOPS} strings'}")
+    if max(map(len, stops), default=0) > LONGEST_STOP:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"{name} has a string of more than {LONGEST_STOP:,} characters")
     return stops
 
 

@@ -18,6 +18,8 @@ MOST_MESSAGES: Final = 10_000
 _DAY_MS: Final = 86_400_000
 _ROLES: Final = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
 _TEXTS: Final = ("text", "input_text", "output_text")
+_THINKING: Final = ("thinking", "redacted_thinking")
+"""Parts of earlier answers that clients of Anthropic's API send back with them."""
 
 
 class WireMessage(msgspec.Struct, kw_only=True):
@@ -27,6 +29,7 @@ class WireMessage(msgspec.Struct, kw_only=True):
     content: str | list[dict[str, Any]] | None = None
     reasoning_content: str | None = None
     tool_calls: list[Any] | None = None
+    images: list[Any] | None = None
 
 
 def conversation(messages: Sequence[WireMessage], preset: Preset, *, system: str = "", thinking: Thinking | None = None) -> ChatPrompt:
@@ -40,17 +43,14 @@ def conversation(messages: Sequence[WireMessage], preset: Preset, *, system: str
     if len(messages) > MOST_MESSAGES:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"messages has more than {MOST_MESSAGES:,} messages")
     for index, message in enumerate(messages):
-        role, text, problem = _ROLES.get(message.role), "", ""
-        if role is None or message.tool_calls:
-            problem = f"role {one_line(message.role)[:40]!r} is not supported" if role is None else "tool_calls are not supported"
-        else:
-            text, problem = text_of(message.content)
-            if role is Role.SYSTEM and any(before.role is not Role.SYSTEM for before in read):
-                problem = "a system message is not the first one"
+        role = _ROLES.get(message.role)
+        text, problem = _text_of_message(message)
+        if not problem and role is Role.SYSTEM and any(before.role is not Role.SYSTEM for before in read):
+            problem = "a system message is not the first one"
         if problem:
             wrong.append(f"messages[{index}]: {problem}")
         if role is not None:
-            read.append(ChatMessage(role, text, message.reasoning_content or ""))
+            read.append(ChatMessage(role, text, message.reasoning_content or _thinking_of(message.content)))
     if not any(message.role is Role.USER for message in read) and not wrong:
         wrong.append("messages has no message of a user")
     if wrong:
@@ -69,15 +69,31 @@ def conversation(messages: Sequence[WireMessage], preset: Preset, *, system: str
     )
 
 
+def _text_of_message(message: WireMessage) -> tuple[str, str]:
+    if message.role not in _ROLES:
+        return "", f"role {one_line(message.role)[:40]!r} is not supported"
+    for name in ("tool_calls", "images"):
+        if getattr(message, name):
+            return "", f"{name} are not supported"
+    return text_of(message.content)
+
+
 def text_of(content: str | list[dict[str, Any]] | None) -> tuple[str, str]:
-    """The text of a content, and what is wrong with it."""
+    """The text of a content, without thinking, and what is wrong with it."""
     if content is None:
         return "", "it has no content"
     if isinstance(content, str):
         return content, ""
     texts = []
     for part in content:
+        if part.get("type") in _THINKING:
+            continue
         if part.get("type") not in _TEXTS or not isinstance(part.get("text"), str):
             return "", f"content of type {one_line(str(part.get('type')))[:40]!r} is not supported"
         texts.append(part["text"])
     return "".join(texts), ""
+
+
+def _thinking_of(content: str | list[dict[str, Any]] | None) -> str:
+    parts = [] if content is None or isinstance(content, str) else content
+    return "".join(part["thinking"] for part in parts if part.get("type") == "thinking" and isinstance(part.get("thinking"), str))

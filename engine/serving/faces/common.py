@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from engine import __version__
 from engine.backend import GenerationFinished, StopReason
+from engine.messages import Thinking
 from engine.serving.answers import Answer
 from engine.serving.request import encode
 
@@ -28,6 +29,11 @@ _TIMINGS: Final = (
 def new_id(prefix: str) -> str:
     """An id that nobody guesses."""
     return prefix + secrets.token_hex(16)
+
+
+def thinking_of(effort: object) -> Thinking | None:
+    """Whether the model is to think at OpenAI's `effort`; None where the request does not say."""
+    return None if effort is None else "off" if effort == "none" else "on"
 
 
 def event(value: object, name: str = "") -> bytes:

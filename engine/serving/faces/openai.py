@@ -14,7 +14,7 @@ from engine.serving.answers import Answer, Question
 from engine.serving.bodies import Generation, limit_of, limited, read, sampling_of, stops_of
 from engine.serving.conversation import WireMessage, conversation
 from engine.serving.exchange import EventFace, exchange
-from engine.serving.faces.common import FINGERPRINT, event, finish_reason, new_id, timings_of, usage_of
+from engine.serving.faces.common import FINGERPRINT, event, finish_reason, new_id, thinking_of, timings_of, usage_of
 from engine.serving.refusal import Refusal
 from engine.serving.request import Request
 from engine.serving.served import Served
@@ -43,7 +43,7 @@ class ChatBody(Generation, kw_only=True):
         asked = (self.chat_template_kwargs or {}).get("enable_thinking")
         if isinstance(asked, bool):
             return "on" if asked else "off"
-        return None if self.reasoning_effort is None else "off" if self.reasoning_effort == "none" else "on"
+        return thinking_of(self.reasoning_effort)
 
 
 class ChatFace(EventFace):

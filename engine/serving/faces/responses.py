@@ -14,7 +14,7 @@ from engine.serving.answers import Answer, Question
 from engine.serving.bodies import Generation, limit_of, read, sampling_of
 from engine.serving.conversation import WireMessage, conversation
 from engine.serving.exchange import EventFace, exchange
-from engine.serving.faces.common import event, n_cached, n_generated, n_prompt, new_id, timings_of
+from engine.serving.faces.common import event, n_cached, n_generated, n_prompt, new_id, thinking_of, timings_of
 from engine.serving.refusal import Refusal
 from engine.serving.request import Request
 from engine.serving.served import Served
@@ -27,6 +27,8 @@ class ResponsesBody(Generation, kw_only=True):
     instructions: str | None = None
     max_output_tokens: int | None = None
     previous_response_id: str | None = None
+    text: dict[str, Any] | None = None
+    reasoning: dict[str, Any] | None = None
 
     @property
     def messages(self) -> list[WireMessage]:
@@ -141,8 +143,12 @@ async def responses(request: Request, served: Served) -> None:
     body = read(ResponsesBody, request.body)
     if body.previous_response_id is not None:
         raise Refusal(HTTPStatus.BAD_REQUEST, "previous_response_id is not supported: no response is kept")
+    if (body.text or {}).get("format") not in (None, {"type": "text"}):
+        raise Refusal(HTTPStatus.BAD_REQUEST, "text.format is not supported")
     question = Question(
-        conversation(body.messages, served.preset, system=body.instructions or ""),
+        conversation(
+            body.messages, served.preset, system=body.instructions or "", thinking=thinking_of((body.reasoning or {}).get("effort"))
+        ),
         sampling_of(body, served.preset),
         limit_of(body.max_output_tokens, served.preset, "max_output_tokens"),
     )

@@ -47,9 +47,7 @@ os._exit(0)
 
 def test_answers_under_way_end_with_an_error_when_native_code_fails_and_later_requests_are_refused(tmp_path: Path) -> None:
     model = ggufs.dense(tmp_path / "tiny.gguf")
-    child = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(model)], capture_output=True, text=True, timeout=100, check=False
-    )
+    child = subprocess.run([sys.executable, "-c", SCRIPT, str(model)], capture_output=True, text=True, timeout=100, check=False)
     assert child.returncode == 0, child.stderr
     lines = child.stdout.splitlines()
     assert '"message":"The engine has failed"' in lines[0]
