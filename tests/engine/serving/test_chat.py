@@ -102,6 +102,8 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"n": 10**30}, ["n can't be 1000"]),
     ({"max_tokens": 0}, ["max_tokens is less than 1"]),
     ({"stop": [""]}, ["empty string"]),
+    ({"stop": ["x", "y" * 1001]}, ["stop has a string of more than 1,000 characters"]),
+    ({"messages": [{"role": "user", "content": "x", "images": ["eA=="]}]}, ["messages[0]: images are not supported"]),
     ({"tools": [{"type": "function"}], "logprobs": True}, ["tools = ", "logprobs = "]),
     ({"response_format": {"type": "json_object"}}, ["response_format = "]),
 ]

@@ -76,6 +76,31 @@ def test_messages_have_the_events_and_keys_of_anthropics(http: httpx2.Client) ->
     assert counted == whole["usage"]["input_tokens"] + whole["usage"]["cache_read_input_tokens"]
 
 
+def test_an_answer_of_messages_may_be_sent_back_with_its_thinking(http: httpx2.Client) -> None:
+    answer = [{"type": "thinking", "thinking": "Hm.", "signature": ""}, {"type": "text", "text": "Hello!"}]
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": answer}, {"role": "user", "content": "Again"}]
+    assert http.post("/v1/messages", json=ask(messages=messages)).status_code == 200
+    rendered = http.post("/apply-template", json={"messages": messages}).json()["prompt"]
+    assert "assistant\nHello!" in rendered
+
+
+NOT_SUPPORTED = [
+    ("/v1/responses", {"input": "Hello", "text": {"format": {"type": "json_schema"}}}, "text.format"),
+    ("/api/chat", {**ask(), "format": "json"}, "format = "),
+    ("/api/generate", {"prompt": "Hello", "images": ["eA=="]}, "images = "),
+    ("/v1/completions", {"prompt": "Hello", "best_of": 2}, "best_of = "),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "named"), NOT_SUPPORTED, ids=[named for _, _, named in NOT_SUPPORTED])
+def test_what_would_change_the_answer_and_is_not_supported_is_named(
+    http: httpx2.Client, path: str, body: dict[str, Any], named: str
+) -> None:
+    answer = http.post(path, json=body)
+    assert answer.status_code == 400
+    assert named in answer.text
+
+
 def test_errors_of_messages_and_of_ollamas_api_have_the_form_of_theirs(http: httpx2.Client) -> None:
     error = http.post("/v1/messages", json={}).json()
     assert (error["type"], error["error"]["type"]) == ("error", "invalid_request_error")
