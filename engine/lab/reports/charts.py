@@ -73,11 +73,10 @@ def svg_of(chart: Chart) -> str:
 
 
 def _intervals(chart: IntervalChart) -> str:
-    bars = [bar for bar in chart.bars if _is_finite(bar.estimate)]
+    bars = [(bar, bar.estimate) for bar in chart.bars if _is_finite(bar.estimate)]
     ends = [chart.reference or 0.0]
-    for bar in bars:
-        bounded = _is_finite(bar.low) and _is_finite(bar.high)
-        ends += [value for value in ((bar.estimate, bar.low, bar.high) if bounded else (bar.estimate,)) if value is not None]
+    for bar, estimate in bars:
+        ends += [estimate, bar.low, bar.high] if _is_finite(bar.low) and _is_finite(bar.high) else [estimate]
     left, right = min(ends), max(ends)
     span = (right - left) or 1.0
     left, right = left - 0.04 * span * (left < 0), right + 0.04 * span
@@ -91,12 +90,12 @@ def _intervals(chart: IntervalChart) -> str:
         anchor = "end" if value == right else "start" if value == left else "middle"
         parts.append(f'<path class="grid" d="M{x(value):.1f} {_TOP}V{height - _BOTTOM}"/>')
         parts.append(f'<text text-anchor="{anchor}" x="{x(value):.1f}" y="{height - _BOTTOM + 16}">{value:.3g}</text>')
-    for number, bar in enumerate(bars):
+    for number, (bar, estimate) in enumerate(bars):
         y = _TOP + _ROW * number + _ROW / 2
         parts.append(f'<text class="figure" x="{_NAME - 8}" y="{y + 4:.1f}">{escape(visible(bar.name)[:44])}</text>')
         if _is_finite(bar.low) and _is_finite(bar.high):
             parts.append(f'<path class="line" d="M{x(bar.low):.1f} {y:.1f}H{x(bar.high):.1f}m0 -5v10M{x(bar.low):.1f} {y - 5:.1f}v10"/>')
-        parts.append(f'<circle class="dot" cx="{x(bar.estimate):.1f}" cy="{y:.1f}" r="4"/>')
+        parts.append(f'<circle class="dot" cx="{x(estimate):.1f}" cy="{y:.1f}" r="4"/>')
     return "".join(parts) + "</svg>\n"
 
 

@@ -71,7 +71,7 @@ class Place:
         now = _state_of(self._path)
         if self._state == now:
             return
-        if self._is_moved(now):
+        if now is None or self._is_moved(now):
             raise swapped(self._path)
         if self._is_ours():
             self._state, self._strange = now, None
@@ -93,7 +93,7 @@ class Place:
         Returns False when the file is not overwritten, and the connection can be closed.
         """
         now = _state_of(self._path)
-        if now == self._state or self._is_moved(now):
+        if now is None or now == self._state or self._is_moved(now):
             return False
         try:
             if self._is_ours():
@@ -109,9 +109,9 @@ class Place:
         for suffix in ("-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
-    def _is_moved(self, now: _State | None) -> bool:
+    def _is_moved(self, now: _State) -> bool:
         """Whether the connection's file is not the one at the path."""
-        return now is None or self._state is None or (now.device, now.inode) != (self._state.device, self._state.inode)
+        return self._state is None or (now.device, now.inode) != (self._state.device, self._state.inode)
 
     def _is_ours(self) -> bool:
         """Whether the changed content is a later one of the same database."""

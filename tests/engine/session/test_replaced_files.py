@@ -179,7 +179,7 @@ async def test_a_file_that_changes_while_it_is_copied_is_not_replaced(tmp_path: 
         with path.open("ab") as file:
             file.write(b"more")
 
-    monkeypatch.setattr(place.shutil, "copyfile", changed_meanwhile)
+    monkeypatch.setattr(shutil, "copyfile", changed_meanwhile)
     with pytest.raises(StoreError, match="being overwritten"):
         await store.create_session("Too late", 1)
     assert (path.read_bytes(), path.stat().st_ino) == (b"more", inode)
