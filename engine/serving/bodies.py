@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import msgspec
 
-from engine.errors import UsageError
-from engine.presets.preset import SAMPLING, Preset, Sampling
-from engine.presets.settings import check_value
+from engine.messages import Prompt
+from engine.presets.preset import SAMPLING, TYPES, Preset, Sampling
 from engine.serving.answers import Question
 from engine.serving.refusal import Refusal
+from engine.serving.served import Served
 from engine.text import one_line
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -24,25 +24,43 @@ MOST_NAMED: Final = 20
 MOST_STOPS: Final = 64
 LONGEST_STOP: Final = 1_000
 """Characters. Each token is compared with every beginning of every stop string."""
+MOST_BIASES: Final = 1_024
+LARGEST_BIAS: Final = 100_000.0
 _PLACE: Final = re.compile(r" - at `\$([^`]*)`$")
 
+if TYPE_CHECKING:
+    _Settings = msgspec.Struct
+else:  # a field for each sampling setting, under the name that it has in every API; UNSET leaves the preset's
+    _Settings = msgspec.defstruct(
+        "_Settings",
+        [(name, TYPES[f"{SAMPLING}.{name}"] | None | msgspec.UnsetType, msgspec.UNSET) for name in Sampling.__struct_fields__],
+        kw_only=True,
+    )
 
-class Generation(msgspec.Struct, kw_only=True):
+
+class Generation(_Settings, kw_only=True):
     """The fields of requests that ask for an answer; they have the same meaning everywhere."""
+
+    limits: ClassVar[tuple[str, ...]] = ("max_tokens", "n_predict")
+    """Fields that set the longest answer; the first one that is set counts."""
+    stop_field: ClassVar[str] = "stop"
 
     model: str = ""
     stream: bool = False
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repeat_penalty: float | None = None
-    repeat_last_n: int | None = None
-    seed: int | None = None
     stop: str | list[str] | None = None
+    logit_bias: dict[str, float | bool] | list[tuple[int | str, float | bool]] | None = None
+    max_tokens: int | None = None
+    n_predict: int | None = None
 
 
-_SETTINGS: Final = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "seed")
+_OTHERWISE: Final[Mapping[str, Mapping[float, float | None]]] = {
+    "seed": {-1: None, 4_294_967_295: None},
+    "top_p": {0: 1e-9},
+    "typical_p": {0: 1e-9},
+    "top_k": {-1: 0},
+    "repeat_last_n": {-1: 1_000_000},
+}
+"""Values of settings that are written in another way in presets; None draws a seed."""
 
 _HARMLESS: Final[Mapping[str, tuple[Any, ...]]] = {
     "tools": ([],),
@@ -53,9 +71,6 @@ _HARMLESS: Final[Mapping[str, tuple[Any, ...]]] = {
     "logprobs": (False, 0),
     "top_logprobs": (0,),
     "n_probs": (0,),
-    "logit_bias": ({}, []),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
     "format": ("",),
     "images": ([],),
     "suffix": ("",),
@@ -67,6 +82,9 @@ _HARMLESS: Final[Mapping[str, tuple[Any, ...]]] = {
     "audio": (),
     "prediction": (),
     "cache_prompt": (True,),
+    "dry_sequence_breakers": (["\n", ":", '"', "*"],),
+    "samplers": ([],),
+    "t_max_predict_ms": (0,),
 }
 """Fields that would change the answer and are not supported, with the values that change nothing beside null."""
 
@@ -94,13 +112,12 @@ def read(kind: type[Body], raw: bytes) -> Body:
             if field.required:
                 wrong.append(f"{field.encode_name} is missing")
             continue
+        if field.name in _OTHERWISE and isinstance(value, int | float):
+            value = _OTHERWISE[field.name].get(value, value)
         try:
             values[field.name] = msgspec.convert(value, field.type)
         except (msgspec.ValidationError, RecursionError) as error:
             wrong.append(_named(field.encode_name, str(error) or "it is nested too deeply"))
-    for name in _SETTINGS:
-        if name in values:
-            _check_setting(name, values, wrong)
     wrong += [
         f"{name} = {one_line(str(body[name]))[:80]} is not supported"
         for name, harmless in _HARMLESS.items()
@@ -121,26 +138,43 @@ def _named(field: str, reason: str) -> str:
     return f"{field}{place[1] if place else ''}: {reason[: place.start()] if place else reason}"
 
 
-def _check_setting(name: str, values: dict[str, Any], wrong: list[str]) -> None:
-    if name == "seed" and values[name] == -1:
-        del values[name]
-        return
-    if name == "top_p" and values[name] == 0:
-        values[name] = 1e-9
-    try:
-        check_value(f"{SAMPLING}.{name}", values[name])
-    except UsageError as error:
-        wrong.append(f"{name}: {error.title.partition('.')[2]}. {error.hint}")
+async def question_of(body: Generation, served: Served, prompt: Prompt, *, n: int = 1, plain: bool = False) -> Question:
+    """What a request asks of the engine. Raises Refusal."""
+    if not 1 <= n <= MOST_STOPS:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"n can't be {n}: it may be 1 to {MOST_STOPS}")
+    sampling, limit = await _sampling(body, served), _limit(body, served.preset)
+    return Question(prompt, sampling, limit, _stops(body), n, plain)
 
 
-def sampling_of(body: Generation, preset: Preset) -> Sampling:
+async def _sampling(body: Generation, served: Served) -> Sampling:
     """The sampling settings of a request, over those of the preset."""
-    changed = {name: value for name in _SETTINGS if (value := getattr(body, name)) is not None}
-    return msgspec.structs.replace(preset.sampling, **changed)
+    names = (name for name in Sampling.__struct_fields__ if name != "logit_bias")
+    changed = {name: value for name in names if (value := getattr(body, name)) is not msgspec.UNSET}
+    if body.logit_bias:
+        changed["logit_bias"] = await _biases(body.logit_bias, served)
+    return msgspec.structs.replace(served.preset.sampling, **changed)
 
 
-def stops_of(stop: str | list[str] | None, name: str = "stop") -> tuple[str, ...]:
+async def _biases(asked: dict[str, float | bool] | list[tuple[int | str, float | bool]], served: Served) -> str:
+    """The biases of tokens, or of all tokens of texts, as a preset writes them; false is never. Raises Refusal."""
+    pairs: Iterable[tuple[int | str, float | bool]] = asked.items() if isinstance(asked, dict) else asked
+    written: dict[int, str] = {}
+    for key, bias in pairs:
+        if isinstance(bias, float | int) and abs(bias) > LARGEST_BIAS:
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"logit_bias has a bias beyond {LARGEST_BIAS:,.0f}")
+        number = int(key) if isinstance(key, int) or (key.isdecimal() and len(key) < 10) else None
+        tokens = (number,) if number is not None else await served.tokenize(str(key), add_special=False)
+        written |= dict.fromkeys(tokens, "-inf" if bias is False else f"{bias:+.6f}")
+        if len(written) > MOST_BIASES:
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"logit_bias has more than {MOST_BIASES:,} tokens")
+    await served.known(tuple(written), "logit_bias")
+    return " ".join(f"{token}{bias}" for token, bias in written.items())
+
+
+def _stops(body: Generation) -> tuple[str, ...]:
     """The stop strings of a request. Raises Refusal for an empty or very long one."""
+    name = body.stop_field
+    stop: str | list[str] | None = getattr(body, name)
     stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
     if len(stops) > MOST_STOPS or not all(stops):
         raise Refusal(HTTPStatus.BAD_REQUEST, f"{name} has {'an empty string' if not all(stops) else f'more than {MOST_STOPS} strings'}")
@@ -149,17 +183,12 @@ def stops_of(stop: str | list[str] | None, name: str = "stop") -> tuple[str, ...
     return stops
 
 
-def limit_of(max_tokens: int | None, preset: Preset, name: str = "max_tokens") -> int | None:
-    """The longest answer; -1 is no limit. Raises Refusal for another number below 1."""
-    if max_tokens is None:
+def _limit(body: Generation, preset: Preset) -> int | None:
+    """The longest answer; -1 and -2 are no limit. Raises Refusal for another number below 1."""
+    name = next((name for name in body.limits if getattr(body, name) is not None), None)
+    if name is None:
         return preset.max_tokens
-    if max_tokens < -1 or max_tokens == 0:
+    most: int = getattr(body, name)
+    if most < -2 or most == 0:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"{name} is less than 1")
-    return None if max_tokens == -1 else max_tokens
-
-
-def limited(question: Question) -> Question:
-    """The question, when so many answers may be asked for at once. Raises Refusal."""
-    if not 1 <= question.n <= MOST_STOPS:
-        raise Refusal(HTTPStatus.BAD_REQUEST, f"n can't be {question.n}: it may be 1 to {MOST_STOPS}")
-    return question
+    return most if most > 0 else None

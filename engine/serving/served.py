@@ -96,10 +96,10 @@ class Served:
 
         return await self.consult(job)
 
-    async def known(self, tokens: Sequence[int]) -> tuple[int, ...]:
+    async def known(self, tokens: Sequence[int], field: str = "prompt") -> tuple[int, ...]:
         """The same tokens. Raises Refusal when the model does not know them."""
         if not await self.consult(lambda model, _n_ctx: model.vocabulary.knows(tokens)):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "prompt has tokens that this model does not know")
+            raise Refusal(HTTPStatus.BAD_REQUEST, f"{field} has tokens that this model does not know")
         return tuple(tokens)
 
     async def rendered(self, prompt: ChatPrompt) -> PromptFacts:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from engine.backend import StopReason
 from engine.chat.thinking import Split
 from engine.messages import ChatPrompt
 from engine.presets.preset import Preset
-from engine.serving.answers import Answer, Question
-from engine.serving.bodies import Generation, limit_of, read, sampling_of, stops_of
+from engine.serving.answers import Answer
+from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation, text_of
 from engine.serving.exchange import EventFace, exchange
 from engine.serving.faces.common import event, n_cached, n_generated, n_prompt, new_id
@@ -22,8 +22,9 @@ from engine.serving.served import Served
 class MessagesBody(Generation, kw_only=True):
     """The body of a message."""
 
+    stop_field: ClassVar = "stop_sequences"
+
     messages: list[WireMessage]
-    max_tokens: int | None = None
     system: str | list[dict[str, Any]] | None = None
     stop_sequences: list[str] | None = None
     thinking: dict[str, Any] | None = None
@@ -140,9 +141,8 @@ def error_type(refusal: Refusal) -> str:
 async def messages(request: Request, served: Served) -> None:
     """Answer `POST /v1/messages`."""
     body = read(MessagesBody, request.body)
-    stops = stops_of(body.stop_sequences, "stop_sequences")
-    question = Question(body.prompt(served.preset), sampling_of(body, served.preset), limit_of(body.max_tokens, served.preset), stops)
-    await exchange(request, served, question, MessagesFace(served.name, stops), stream=body.stream)
+    question = await question_of(body, served, body.prompt(served.preset))
+    await exchange(request, served, question, MessagesFace(served.name, question.stop), stream=body.stream)
 
 
 async def count_tokens(request: Request, served: Served) -> None:

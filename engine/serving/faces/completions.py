@@ -9,8 +9,8 @@ from typing import Any
 from engine.chat.thinking import Split
 from engine.clock import wall_ms
 from engine.messages import TokenPrompt
-from engine.serving.answers import Answer, Question
-from engine.serving.bodies import Generation, limit_of, limited, read, sampling_of, stops_of
+from engine.serving.answers import Answer
+from engine.serving.bodies import Generation, question_of, read
 from engine.serving.exchange import EventFace, exchange
 from engine.serving.faces.common import FINGERPRINT, event, finish_reason, new_id, timings_of, usage_of
 from engine.serving.faces.openai import StreamOptions
@@ -27,7 +27,6 @@ class CompletionBody(Generation, kw_only=True):
 
     prompt: str | list[str | int]
     n: int = 1
-    max_tokens: int | None = None
     stream_options: StreamOptions | None = None
 
 
@@ -75,9 +74,10 @@ async def completions(request: Request, served: Served) -> None:
     """Answer `POST /v1/completions`."""
     body = read(CompletionBody, request.body)
     tokens = await _tokens(body.prompt, served)
-    limit = limit_of(body.max_tokens, served.preset) if body.max_tokens is not None else served.preset.max_tokens or DEFAULT_TOKENS
-    question = Question(TokenPrompt(tokens), sampling_of(body, served.preset), limit, stops_of(body.stop), body.n, plain=True)
-    await exchange(request, served, limited(question), CompletionFace(served.name), stream=body.stream)
+    if body.max_tokens is None and body.n_predict is None and served.preset.max_tokens is None:
+        body.max_tokens = DEFAULT_TOKENS
+    question = await question_of(body, served, TokenPrompt(tokens), n=body.n, plain=True)
+    await exchange(request, served, question, CompletionFace(served.name), stream=body.stream)
 
 
 async def _tokens(prompt: str | list[str | int], served: Served) -> tuple[int, ...]:

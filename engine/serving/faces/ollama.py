@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
 from engine.chat.thinking import Split
 from engine.clock import NS_PER_MS, wall_ms
 from engine.messages import Prompt, Thinking, TokenPrompt
-from engine.serving.answers import Answer, Question
-from engine.serving.bodies import Generation, limit_of, read, sampling_of, stops_of
+from engine.serving.answers import Answer
+from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation
 from engine.serving.exchange import exchange
 from engine.serving.faces.common import finish_reason, n_generated, n_prompt
@@ -27,6 +27,8 @@ VERSION: Final = "0.6.0"
 
 class Options(Generation, kw_only=True):
     """`options`: the settings of a request."""
+
+    limits: ClassVar = ("num_predict",)
 
     num_predict: int | None = None
 
@@ -118,8 +120,7 @@ class OllamaFace:
 
 async def _answer(request: Request, served: Served, body: OllamaBody, prompt: Prompt, *, plain: bool = False) -> None:
     options = read(Options, encode(body.options or {}))
-    limit = limit_of(options.num_predict, served.preset, "num_predict")
-    question = Question(prompt, sampling_of(options, served.preset), limit, stops_of(options.stop), plain=plain)
+    question = await question_of(options, served, prompt, plain=plain)
     face = OllamaFace(served.name, chat=isinstance(body, ChatBody), plain=plain)
     await exchange(request, served, question, face, stream=body.stream)
 

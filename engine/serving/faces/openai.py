@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from engine.chat.thinking import Split
 from engine.clock import wall_ms
 from engine.messages import Thinking
-from engine.serving.answers import Answer, Question
-from engine.serving.bodies import Generation, limit_of, limited, read, sampling_of, stops_of
+from engine.serving.answers import Answer
+from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation
 from engine.serving.exchange import EventFace, exchange
 from engine.serving.faces.common import FINGERPRINT, event, finish_reason, new_id, thinking_of, timings_of, usage_of
@@ -29,9 +29,10 @@ class StreamOptions(msgspec.Struct):
 class ChatBody(Generation, kw_only=True):
     """The body of a chat completion."""
 
+    limits: ClassVar = ("max_completion_tokens", *Generation.limits)
+
     messages: list[WireMessage]
     n: int = 1
-    max_tokens: int | None = None
     max_completion_tokens: int | None = None
     stream_options: StreamOptions | None = None
     chat_template_kwargs: dict[str, Any] | None = None
@@ -107,16 +108,9 @@ class ChatFace(EventFace):
 async def chat(request: Request, served: Served) -> None:
     """Answer `POST /v1/chat/completions`."""
     body = read(ChatBody, request.body)
-    most = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    question = Question(
-        conversation(body.messages, served.preset, thinking=body.thinking),
-        sampling_of(body, served.preset),
-        limit_of(most, served.preset),
-        stops_of(body.stop),
-        body.n,
-    )
+    question = await question_of(body, served, conversation(body.messages, served.preset, thinking=body.thinking), n=body.n)
     face = ChatFace(served.name, include_usage=body.stream_options is not None and body.stream_options.include_usage)
-    await exchange(request, served, limited(question), face, stream=body.stream)
+    await exchange(request, served, question, face, stream=body.stream)
 
 
 POST = {"/v1/chat/completions": chat, "/chat/completions": chat}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from engine.chat.thinking import Split
 from engine.clock import wall_ms
-from engine.serving.answers import Answer, Question
-from engine.serving.bodies import Generation, limit_of, read, sampling_of
+from engine.serving.answers import Answer
+from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation
 from engine.serving.exchange import EventFace, exchange
 from engine.serving.faces.common import event, n_cached, n_generated, n_prompt, new_id, thinking_of, timings_of
@@ -22,6 +22,8 @@ from engine.serving.served import Served
 
 class ResponsesBody(Generation, kw_only=True):
     """The body of a response."""
+
+    limits: ClassVar = ("max_output_tokens",)
 
     input: str | list[dict[str, Any]]
     instructions: str | None = None
@@ -145,14 +147,9 @@ async def responses(request: Request, served: Served) -> None:
         raise Refusal(HTTPStatus.BAD_REQUEST, "previous_response_id is not supported: no response is kept")
     if (body.text or {}).get("format") not in (None, {"type": "text"}):
         raise Refusal(HTTPStatus.BAD_REQUEST, "text.format is not supported")
-    question = Question(
-        conversation(
-            body.messages, served.preset, system=body.instructions or "", thinking=thinking_of((body.reasoning or {}).get("effort"))
-        ),
-        sampling_of(body, served.preset),
-        limit_of(body.max_output_tokens, served.preset, "max_output_tokens"),
-    )
-    await exchange(request, served, question, ResponsesFace(served.name), stream=body.stream)
+    thinking = thinking_of((body.reasoning or {}).get("effort"))
+    prompt = conversation(body.messages, served.preset, system=body.instructions or "", thinking=thinking)
+    await exchange(request, served, await question_of(body, served, prompt), ResponsesFace(served.name), stream=body.stream)
 
 
 POST = {"/v1/responses": responses, "/responses": responses}
