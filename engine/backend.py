@@ -12,10 +12,10 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from engine.errors import XchatError
-from engine.messages import Prompt, ThinkingStyle
+from engine.kv_state import HeldState, StateKey
+from engine.logprobs import PromptScored, TokenLogprobs
+from engine.messages import Constraint, Prompt, ThinkingStyle
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset, Sampling
 from engine.timings import Timings
@@ -108,6 +108,10 @@ class Capabilities:
     """Its memory is this machine's: it is predicted before a load, and `EngineInfo.memory` has what is used."""
     in_process: bool = False
     """Computes in this process, so that a capture sees it."""
+    constraints: bool = False
+    """Keeps answers in a form: `GenerateRequest.constraint`."""
+    logprobs: bool = False
+    """Reports how likely tokens were: `GenerateRequest.logprobs`."""
 
 
 NOT_OFFERED = "Not available from this engine"
@@ -154,26 +158,6 @@ class PoolNow:
     """Tokens per second of so many answers, as a multiple of those of one; by the measured durations of steps."""
     curve: tuple[tuple[int, float], ...] = ()
     """Milliseconds of a step by its number of answers, ascending, as measured."""
-
-
-class StateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Identifies the model, settings and library that a state belongs to. The native library checks none of it."""
-
-    model: str
-    """`ModelInfo.fingerprint`."""
-    settings: str
-    """KV types, the layout of V, adapters and rope settings: all that changes the meaning of the bytes, in a fixed spelling."""
-    library: str
-    """Version of llama.cpp."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldState:
-    """A KV state as bytes, which only the same library, model and settings can restore."""
-
-    key: StateKey
-    tokens: tuple[int, ...]
-    state: memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +216,12 @@ class GenerateRequest:
     """Nothing else that the engine does changes the answer."""
     asker: str = ""
     """Of two askers in a class, the one with fewer answers under way is next."""
+    constraint: Constraint | None = None
+    """The form of the answer; one that can't be used ends the turn with UsageError before prefill. Capability: `constraints`."""
+    logprobs: int | None = None
+    """Report the log-probability of each token, and of this number of the most likely ones instead of it. Capability: `logprobs`."""
+    prompt_logprobs: bool = False
+    """Those of the prompt too, in `PromptScored`; nothing of the KV cache is reused then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +275,8 @@ class TokensDecoded:
     token_ns: tuple[int, ...]
     tokens: tuple[int, ...] = ()
     """The ids, in parallel too; empty where the engine does not declare `token_ids`."""
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """In parallel; empty where the request asked for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +307,7 @@ class GenerationFinished:
     """Tokens per second while no compute thread waited; None when there were too few such tokens."""
 
 
-BackendEvent = LoadProgressed | PromptReady | PrefillProgressed | TokensDecoded | GenerationFinished
+BackendEvent = LoadProgressed | PromptReady | PrefillProgressed | PromptScored | TokensDecoded | GenerationFinished
 
 
 class Backend(Protocol):

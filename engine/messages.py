@@ -85,3 +85,25 @@ class TokenPrompt:
 
 
 Prompt = ChatPrompt | TextPrompt | TokenPrompt
+
+
+class ConstraintKind(StrEnum):
+    """The language of a constraint."""
+
+    JSON_SCHEMA = "json-schema"
+    """`{"type": "object"}` is any JSON object."""
+    REGEX = "regex"
+    LARK = "lark"
+    """Lark, as llguidance reads it: lazy rules, `%json`, control tokens in angle brackets."""
+    GBNF = "gbnf"
+    """llama.cpp's grammars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """The form that an answer must have, after its thinking. It holds for every token; an answer that is cut is a beginning of the form."""
+
+    kind: ConstraintKind
+    text: str
+    triggers: tuple[str, ...] = ()
+    """Free text until one of these stands in the answer; from there on the form, then free text again. Empty: the whole answer."""

@@ -15,12 +15,10 @@ from engine.backend import (
     EngineInfo,
     GenerateRequest,
     GenerationFinished,
-    HeldState,
     LoadProgressed,
     PoolNow,
     PrefillProgressed,
     PromptReady,
-    StateKey,
     StopReason,
     ThreadsNow,
     TokensDecoded,
@@ -28,6 +26,7 @@ from engine.backend import (
 from engine.chat.prompt import PreparedPrompt, PromptBuilder
 from engine.clock import now_ns
 from engine.errors import EngineError, XchatError
+from engine.kv_state import HeldState, StateKey
 from engine.model_ref import ModelRef, RemoteModel
 from engine.models.fit import TooLargeError
 from engine.presets.preset import Preset

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from weakref import WeakSet
 
 from engine import paths
-from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, HeldState, PoolNow, StateKey, StopReason, ThreadsNow
+from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, PoolNow, StopReason, ThreadsNow
 from engine.errors import EngineError, XchatError
+from engine.kv_state import HeldState, StateKey
 from engine.llama.chunking import Pace
 from engine.llama.commands import (
     ApplyHot,

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.backend import BackendEvent, EngineInfo, GenerateRequest, GenerationFinished, HeldState, StopReason
+from engine.backend import BackendEvent, EngineInfo, GenerateRequest, GenerationFinished, StopReason
 from engine.clock import now_ns
 from engine.errors import EngineError, XchatError
+from engine.kv_state import HeldState
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
 from engine.timings import compute_timings

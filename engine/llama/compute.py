@@ -16,8 +16,9 @@ from typing import Final
 
 import numpy as np
 
-from engine.backend import EngineInfo, HeldState, LoadProgressed, PoolNow, StateKey, StopReason, ThreadsNow
+from engine.backend import EngineInfo, LoadProgressed, PoolNow, StopReason, ThreadsNow
 from engine.errors import EngineError, ModelError, XchatError
+from engine.kv_state import HeldState, StateKey
 from engine.llama.chunking import Pace
 from engine.llama.commands import (
     ApplyHot,

@@ -11,10 +11,11 @@ from typing import Final
 
 import msgspec
 
-from engine.backend import EngineInfo, StateKey
+from engine.backend import EngineInfo
 from engine.clock import NS_PER_MS, now_ns
 from engine.errors import EngineError, ModelError
 from engine.host.topology import Room, cpu_features, read_room, usable_cpus
+from engine.kv_state import StateKey
 from engine.llama.commands import ModelFiles
 from engine.llama.context import Context
 from engine.llama.files import ModelFile, examine, identity_of, read_ahead

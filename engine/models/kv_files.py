@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.backend import StateKey
 from engine.clock import NS_PER_MS, wall_ms
+from engine.kv_state import StateKey
 from engine.paths import cache_dir
 
 Bytes = bytes | bytearray | memoryview

@@ -11,9 +11,10 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from engine.backend import Backend, HeldState, StateKey
+from engine.backend import Backend
 from engine.events import Event, SessionOpened, TurnFinished
 from engine.host.topology import read_room
+from engine.kv_state import HeldState, StateKey
 from engine.models.kv_files import KvFolder, worth_saving
 
 LEAST_TOKENS: Final = 256

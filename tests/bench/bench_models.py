@@ -69,7 +69,7 @@ def bench_catalog(folder: Path, files: int, vocabulary: int, cold_target: float,
 
 def bench_kv(folder: Path) -> None:
     """A state as large as that of 1,000 tokens of a 0.6B model, which takes 2.3 s to prefill on two cores."""
-    from engine.backend import StateKey
+    from engine.kv_state import StateKey
     from engine.models.kv_files import KvFolder
 
     states, key, state = KvFolder(folder / "kv"), StateKey("m", "f16", "1"), os.urandom(112 << 20)

@@ -19,7 +19,8 @@ from typing import Literal
 import msgspec
 import psutil
 
-from engine.backend import BackendEvent, HeldState, TokensDecoded
+from engine.backend import BackendEvent, TokensDecoded
+from engine.kv_state import HeldState
 from engine.llama.backend import LlamaBackend
 from engine.models.kv_files import KvFolder
 from engine.presets.preset import Preset

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.backend import StateKey
+from engine.kv_state import StateKey
 from engine.llama.context import ABORTED, DECODED, Context
 from engine.llama.files import examine
 from engine.llama.kv import SequenceCache

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.backend import EngineInfo, HeldState, TokensDecoded
+from engine.backend import EngineInfo, TokensDecoded
 from engine.errors import EngineError
+from engine.kv_state import HeldState
 from engine.llama.backend import LlamaBackend
 from engine.presets.preset import SETTINGS, Cost, Preset, Sampling, kv_layout
 from engine.presets.settings import with_values

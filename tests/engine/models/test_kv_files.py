@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.backend import StateKey
+from engine.kv_state import StateKey
 from engine.models.kv_files import KvFolder, worth_saving
 
 KEY = StateKey("model-a", "f16/f16", "b1234")

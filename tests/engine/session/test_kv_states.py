@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.backend import HeldState, StateKey
 from engine.config import Config
+from engine.kv_state import HeldState, StateKey
 from engine.models.kv_files import KvFolder
 from engine.presets.preset import Preset
 from engine.session.kv_states import DISK_BYTES_PER_S, LEAST_TOKENS, LONGEST_WRITE_S, session_of
