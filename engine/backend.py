@@ -86,6 +86,10 @@ class EngineInfo:
     """Answers that are generated at once."""
     memory: Mapping[str, int] = field(default_factory=dict)
     """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`; empty where it is not this machine's memory."""
+    placement: str = ""
+    """Which layers are on devices such as GPUs, in a sentence; empty where no device takes part."""
+    notices: tuple[str, ...] = ()
+    """Adaptations of the load, in sentences for the user."""
     system_info: str = ""
     """The CPU features that the native library was built with and found."""
     library: str = ""
@@ -264,10 +268,9 @@ class PrefillProgressed:
 
 @dataclass(frozen=True, slots=True)
 class TokensDecoded:
-    """A chunk: tokens delivered together. `pieces` and `token_ns` run in parallel.
+    """A chunk: tokens delivered together, with `pieces` and `token_ns` in parallel.
 
-    A piece may be empty: bytes of an unfinished character, or text held back because it may begin a stop string; the piece
-    of a later token carries it.
+    The piece of a token is empty while its bytes end within a character or may begin a stop string; a later one has its text.
     """
 
     turn: int
@@ -334,9 +337,8 @@ class Backend(Protocol):
     def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.
 
-        The old model is freed first when both can't be held, and loaded again when the new one fails then. `force` loads also what
-        the memory of this machine is predicted not to hold. The future raises ModelError for a model that can't be used (TooLargeError
-        when it can't be held), EngineError when the engine is dead, CancelledError after `cancel_load`.
+        The old model is freed first when both can't be held, and loaded again when the new one fails then. `force` loads also what is
+        predicted not to fit. The future raises ModelError, TooLargeError, EngineError when it is dead, CancelledError.
         """
 
     def cancel_load(self) -> None:

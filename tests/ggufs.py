@@ -148,6 +148,32 @@ def dense(
     return maker.close()
 
 
+def experts(path: Path, *, n_ctx: int = 1024, layers: int = 2, number: int = 4) -> Path:
+    """Full attention with `number` experts in each layer, two of them in use for a token (qwen3moe)."""
+    maker = Maker(path, "qwen3moe", name="tiny experts", n_ctx=n_ctx, layers=layers)
+    maker.attention_keys(heads_kv=2)
+    for add, value in (
+        (maker.writer.add_key_length, HEAD_SIZE),
+        (maker.writer.add_value_length, HEAD_SIZE),
+        (maker.writer.add_expert_count, number),
+        (maker.writer.add_expert_used_count, 2),
+        (maker.writer.add_expert_feed_forward_length, FEED_FORWARD),
+    ):
+        add(value)
+    n_vocab = maker.bpe(bpe_vocab(), CHATML)
+    maker.embeddings(n_vocab, SPECIAL)
+    maker.ones("output_norm.weight")
+    for i in range(layers):
+        block = f"blk.{i}"
+        maker.ones(f"{block}.attn_norm.weight", f"{block}.ffn_norm.weight")
+        maker.attention(block, heads_kv=2, qk_norm=True)
+        maker.noise(f"{block}.ffn_gate_inp.weight", number, EMBEDDING)
+        maker.noise(f"{block}.ffn_gate_exps.weight", number, FEED_FORWARD, EMBEDDING)
+        maker.noise(f"{block}.ffn_up_exps.weight", number, FEED_FORWARD, EMBEDDING)
+        maker.noise(f"{block}.ffn_down_exps.weight", number, EMBEDDING, FEED_FORWARD)
+    return maker.close()
+
+
 def spm(path: Path, *, n_ctx: int = 1024, layers: int = 2, template: str | None = CHATML, seed: int = 0) -> Path:
     """Full attention with a SentencePiece vocabulary and a BOS in front (llama)."""
     maker = Maker(path, "llama", name="tiny spm", n_ctx=n_ctx, layers=layers, seed=seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from engine.backend import EngineInfo
@@ -13,6 +14,7 @@ from engine.errors import XchatError
 from engine.guide import builtin
 from engine.model_ref import ModelRef
 from engine.models.check import whole_parts
+from engine.numbers import byte_size
 from engine.paths import database_path
 from engine.session.open import first_model
 from engine.store.lab_runs import known_runs
@@ -24,7 +26,7 @@ def this_machine(config: Config, asked: str | None, environ: Mapping[str, str]) 
     Raises:
         ModelError: The model asked for is not here.
     """
-    from engine.llama.native import library_name, supports_offload, system_info
+    from engine.llama.native import library_name, system_info
 
     try:
         parts, reason = parts_of_model(first_model(asked, config)), ""
@@ -38,9 +40,21 @@ def this_machine(config: Config, asked: str | None, environ: Mapping[str, str]) 
         no_model=reason,
         system_info=system_info(),
         library=library_name(),
-        offloads=supports_offload(),
+        gpus=_gpus(),
         benchmarked=_benchmarked(),
     )
+
+
+def _gpus() -> tuple[str, ...] | None:
+    from engine.llama.devices import devices
+
+    with suppress(XchatError):
+        return tuple(
+            f"{device.name} ({device.description}, {byte_size(device.memory_free)} of {byte_size(device.memory_total)} free)"
+            for device in devices()
+            if device.offloads
+        )
+    return None
 
 
 def _benchmarked() -> tuple[int, str, str] | None:
@@ -63,14 +77,12 @@ def machine_of(engine: EngineInfo | None, environ: Mapping[str, str]) -> Machine
         parts, reason = (), str(error)
     if engine is None or not engine.library:
         return Machine(environ=environ, model=parts, no_model=reason)
-    from engine.llama.native import supports_offload
-
     return Machine(
         environ=environ,
         model=parts,
         no_model=reason,
         system_info=engine.system_info,
         library=engine.library,
-        offloads=supports_offload(),
+        gpus=_gpus(),
         benchmarked=_benchmarked(),
     )

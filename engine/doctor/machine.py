@@ -50,8 +50,8 @@ class Machine:
     """The features that the native library reports, as llama.cpp prints them."""
     library: str = ""
     """Version and build of the native library."""
-    offloads: bool | None = None
-    """Whether the native library can compute on a GPU; None when it was not asked."""
+    gpus: tuple[str, ...] | None = None
+    """GPUs that the native library can compute on, with their memory; None when it was not asked."""
     benchmarked: tuple[int, str, str] | None = None
     """Number, kernel and native library of the newest benchmark in the log of runs."""
     cpus: frozenset[int] = field(default_factory=usable_cpus)

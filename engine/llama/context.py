@@ -14,6 +14,7 @@ from engine.llama.log import NativeLog, last_reason
 from engine.llama.model import Model
 from engine.llama.native import ABORT_IF_SET, lib, memory_by_buffer
 from engine.llama.planning import Part
+from engine.models.facts import ModelFacts
 from engine.models.memory import AUTO_UBATCH, window_of
 from engine.presets.preset import Preset, splits_kv
 
@@ -56,24 +57,13 @@ class Context:
         self.n_seq = n_seq
         self._outputs_max = outputs or n_seq
         self._abort_flag = ctypes.create_string_buffer(8)
-        params = lib.llama_context_default_params()
-        self.unified = n_seq == 1 or not splits_kv(preset)
+        self.unified = _unified(preset, n_seq)
         """All sequences share one KV cache, so that one can lend its beginning to another."""
-        params.n_ctx = window_of(preset, model.file.facts) * (1 if self.unified else n_seq)
-        params.n_batch = max(preset.n_batch, n_seq)  # a step has a token of each answer
-        params.n_ubatch = min(preset.n_batch, AUTO_UBATCH if preset.n_ubatch == "auto" else preset.n_ubatch)
-        params.n_seq_max = n_seq
-        params.kv_unified = self.unified
-        # Without it the output buffer is made for n_batch rows of the whole vocabulary.
-        params.n_outputs_max = self._outputs_max
-        params.swa_full = False
-        params.flash_attn_type = _FLASH[preset.flash_attn]
-        params.type_k = _KV_TYPES[preset.type_k]
-        params.type_v = _KV_TYPES[preset.type_v]
+        params = context_params(preset, model.file.facts, n_seq, self._outputs_max)
         params.n_threads = threads
         params.n_threads_batch = threads_batch
         params.abort_callback = ABORT_IF_SET
-        params.abort_callback_data = ctypes.addressof(self._abort_flag)
+        params.abort_callback_data = ctypes.c_void_p(ctypes.addressof(self._abort_flag))
         log.listen()
         pointer = lib.llama_init_from_model(model.pointer, params)
         if not pointer:
@@ -194,6 +184,29 @@ class Context:
             use["compute"] += compute
         use["output"] = self._outputs_max * self.model.vocabulary.n_vocab * np.dtype(np.float32).itemsize
         return use
+
+
+def _unified(preset: Preset, n_seq: int) -> bool:
+    return n_seq == 1 or not splits_kv(preset)
+
+
+def context_params(preset: Preset, facts: ModelFacts, n_seq: int, outputs: int | None = None) -> lib.llama_context_params:
+    """The library's parameters for a context of `n_seq` sequences, and logits of `outputs` tokens a call (one a sequence)."""
+    params: lib.llama_context_params = lib.llama_context_default_params()
+    params.kv_unified = _unified(preset, n_seq)
+    params.n_ctx = window_of(preset, facts) * (1 if params.kv_unified else n_seq)
+    params.n_batch = max(preset.n_batch, n_seq)  # a step has a token of each answer
+    params.n_ubatch = min(preset.n_batch, AUTO_UBATCH if preset.n_ubatch == "auto" else preset.n_ubatch)
+    params.n_seq_max = n_seq
+    # Without it the output buffer is made for n_batch rows of the whole vocabulary.
+    params.n_outputs_max = outputs or n_seq
+    params.swa_full = False
+    params.flash_attn_type = _FLASH[preset.flash_attn]
+    params.type_k = _KV_TYPES[preset.type_k]
+    params.type_v = _KV_TYPES[preset.type_v]
+    params.offload_kqv = preset.kv_offload
+    params.op_offload = preset.op_offload
+    return params
 
 
 class Memory:

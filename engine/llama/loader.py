@@ -18,10 +18,12 @@ from engine.host.topology import Room, cpu_features, read_room, usable_cpus
 from engine.kv_state import StateKey
 from engine.llama.commands import ModelFiles
 from engine.llama.context import Context
+from engine.llama.devices import Placement, devices_for
 from engine.llama.files import ModelFile, examine, identity_of, read_ahead
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled, Model
 from engine.llama.native import library_name, library_version, system_info, trim_heap
+from engine.llama.placement import placements
 from engine.llama.processes.probe import Probe
 from engine.llama.processes.probe_cache import Verdicts
 from engine.llama.scheduler import Scheduler
@@ -119,34 +121,63 @@ class Loader:
             LoadCancelled: `report` returned False.
         """
         began = now_ns()
-        model = self.model(ref, preset, report, old, free_old, force=force)
-        try:
-            if not report(1.0):
-                raise LoadCancelled
-            return self._with_context(model, preset, began, AutoThreads(preset, waits=self.waits))
-        except (EngineError, LoadCancelled):
-            model.close()
-            trim_heap()
-            raise
+        file = self._checked(ref, preset, report, old, force=force)
+        for place, said in self._placements(file, preset, old, free_old, force=force):
+            try:
+                model = self._read(ref, file, preset, report, place)
+            except ModelError:
+                if not place.layers:
+                    raise
+                continue
+            try:
+                if not report(1.0):
+                    raise LoadCancelled
+                return self._with_context(model, preset, began, AutoThreads(preset, waits=self.waits), (said,) if said else ())
+            except (EngineError, LoadCancelled) as error:
+                model.close()
+                trim_heap()
+                if not place.layers or isinstance(error, LoadCancelled):
+                    raise
+        raise AssertionError("the last placement is the CPU")
 
-    def model(
-        self, ref: ModelRef, preset: Preset, report: Report, old: Loaded | None, free_old: Callable[[], None], *, force: bool = False
-    ) -> Model:
-        """Load a model without a context; arguments and errors are those of `load`."""
+    def model(self, ref: ModelRef, preset: Preset, report: Report, free_old: Callable[[], None]) -> Model:
+        """Load a model without a context, where its layers are predicted to fit; arguments and errors are those of `load`."""
+        file = self._checked(ref, preset, report, None, force=False)
+        place, _said = next(self._placements(file, preset, None, free_old, force=False))
+        return self._read(ref, file, preset, report, place)
+
+    def _checked(self, ref: ModelRef, preset: Preset, report: Report, old: Loaded | None, *, force: bool) -> ModelFile:
+        """The model's file, tried and read ahead."""
         file = examine(self._path(ref))
-        if not force:
+        if not force and not devices_for(preset):
             _refuse_what_can_not_fit(file, preset, self._answers(file, preset), _freed_by(old))
-
         with self._tried(file, preset, lambda: report(_READING)):
             if file.size < read_room().available and not read_ahead(file, lambda fraction: report(fraction * _READING)):
                 raise LoadCancelled
-        if predict(file.facts, preset, features=cpu_features(), n_seq=self._answers(file, preset)).needed > read_room().available:
+        return file
+
+    def _placements(
+        self, file: ModelFile, preset: Preset, old: Loaded | None, free_old: Callable[[], None], *, force: bool
+    ) -> Iterator[tuple[Placement, str]]:
+        """Where to put the layers, see `placements`; frees the old model before what does not fit beside it."""
+        n_seq = self._answers(file, preset)
+        if old is not None and old.model.place.layers:
             free_old()
+        for place, said in placements(file, preset, n_seq):
+            if place.of and not place.layers and not force:
+                _refuse_what_can_not_fit(file, preset, n_seq, 0)
+            needed = predict(file.facts, preset, features=cpu_features(), n_seq=n_seq).needed
+            if (needed if place.memory is None else place.memory["host"]) > read_room().available:
+                free_old()
+            yield place, said
+
+    def _read(self, ref: ModelRef, file: ModelFile, preset: Preset, report: Report, place: Placement) -> Model:
+        """The native load."""
         return Model(
             ref,
             file,
-            mmap=preset.mmap,
-            repack=preset.repack,
+            preset=preset,
+            place=place,
             log=self._log,
             progressed=lambda fraction: report(_READING + fraction * (1 - _READING)),
             confined=not self._files.trusted(file.path),
@@ -196,7 +227,7 @@ class Loader:
         trim_heap()
         return fresh, failure
 
-    def _with_context(self, model: Model, preset: Preset, began: int, auto: AutoThreads) -> Loaded:
+    def _with_context(self, model: Model, preset: Preset, began: int, auto: AutoThreads, notices: tuple[str, ...] = ()) -> Loaded:
         auto.use(preset)
         threads, threads_batch = auto.threads
         context = Context(
@@ -220,6 +251,8 @@ class Loader:
             threads_batch=threads_batch,
             load_ms=(now_ns() - began) / NS_PER_MS,
             memory=context.memory_use(),
+            placement=model.place.sentence if model.place.devices else "",
+            notices=notices,
             system_info=system_info(),
             library=library_name(),
         )
@@ -269,7 +302,7 @@ def _freed_by(loaded: Loaded | None) -> int:
     """Bytes that freeing this returns; mapped weights are page cache, which counts as available already."""
     if loaded is None:
         return 0
-    return sum(size for purpose, size in loaded.info.memory.items() if purpose != "weights" or not loaded.model.mmap)
+    return sum(size for purpose, size in loaded.info.memory.items() if purpose != "weights" or not loaded.model.preset.mmap)
 
 
 def _refuse_what_can_not_fit(file: ModelFile, preset: Preset, n_seq: int, freed: int) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from engine.backend import MemoryKind, ModelInfo
 from engine.chat.prompt import PromptBuilder
 from engine.errors import EngineError, ModelError
+from engine.llama.devices import CPU_ONLY, Placement, put_on_devices
 from engine.llama.files import ModelFile, fingerprint, overwritten, stamps_of
 from engine.llama.log import NativeLog, last_reason
 from engine.llama.native import lib
@@ -18,6 +19,7 @@ from engine.llama.vocab import LlamaVocabulary
 from engine.model_ref import ModelRef
 from engine.models.ggml_types import FILE_TYPES
 from engine.models.names import model_name
+from engine.presets.preset import Preset
 from engine.text import file_name, printable
 
 _META_BYTES: Final = 4096
@@ -39,13 +41,13 @@ class Model:
         ref: ModelRef,
         file: ModelFile,
         *,
-        mmap: bool,
-        repack: bool,
+        preset: Preset,
         log: NativeLog,
         progressed: Callable[[float], bool],
+        place: Placement = CPU_ONLY,
         confined: bool = False,
     ) -> None:
-        """Load `file`, which `ref` names; `confined`, its chat template is rendered in a child process.
+        """Load `file`, which `ref` names, as the preset says; `confined`, its chat template is rendered in a child process.
 
         Raises:
             ModelError: The native library refuses it.
@@ -59,20 +61,21 @@ class Model:
             return not cancelled
 
         params = lib.llama_model_default_params()
-        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if mmap else lib.LLAMA_LOAD_MODE_NONE
-        params.use_extra_bufts = repack
+        kept = put_on_devices(params, preset, place.devices, place.layers)
+        params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if preset.mmap else lib.LLAMA_LOAD_MODE_NONE
+        params.use_extra_bufts = preset.repack
         params.progress_callback = callback = lib.llama_progress_callback(report)
         log.listen()
         pointer = lib.llama_model_load_from_file(os.fsencode(file.path), params)
-        del callback
+        del callback, kept
         if not pointer:
             if cancelled:
                 raise LoadCancelled
             raise refused(file.path, log.errors())
         self.file = file
-        self._stamps = stamps_of(file.shards) if mmap else ()
-        self.mmap = mmap
-        self.repack = repack
+        self._stamps = stamps_of(file.shards) if preset.mmap else ()
+        self.preset = preset
+        self.place = place
         self._pointer: lib.llama_model_p | None = pointer
         self._vocabulary: LlamaVocabulary | None = None
         self._prompts: PromptBuilder | None = None

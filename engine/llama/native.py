@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -26,7 +27,7 @@ __all__ = [
     "library_version",
     "memory_by_buffer",
     "on_native_death",
-    "supports_offload",
+    "shared_library",
     "system_info",
     "trim_heap",
 ]
@@ -53,7 +54,8 @@ _LIBRARY_FOLDER = Path(lib._lib._name).parent
 _IS_LINUX = sys.platform.startswith("linux")
 
 
-def _shared_library(name: str) -> ctypes.CDLL:
+@cache
+def shared_library(name: str) -> ctypes.CDLL:
     """A library under the file name that libllama opened; another name would load a second copy."""
     if _IS_LINUX:
         return ctypes.CDLL(str(_LIBRARY_FOLDER / f"lib{name}.so.0"))
@@ -61,7 +63,7 @@ def _shared_library(name: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(_LIBRARY_FOLDER / f"lib{name}.{suffix}"))
 
 
-_ggml_base = _shared_library("ggml-base")
+_ggml_base = shared_library("ggml-base")
 _libc = ctypes.CDLL(None)
 
 _AbortHandler = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
@@ -155,11 +157,6 @@ def system_info() -> str:
     """The CPU features that the library was built with and found."""
     text: bytes = lib.llama_print_system_info()
     return text.decode(errors="replace").strip()
-
-
-def supports_offload() -> bool:
-    """Whether this build can compute on a GPU."""
-    return bool(lib.llama_supports_gpu_offload())
 
 
 class _StdMap(ctypes.Structure):

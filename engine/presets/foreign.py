@@ -22,6 +22,8 @@ _ENDS_COMMAND = re.compile(r"[();<>|&]+")
 _NUMBER = re.compile(r"-\d+(?:\.\d+)?")
 _HUB = {"hf", "hf_repo"}
 """Names a model of the hub, not a file."""
+_OFF = {flag.lstrip("-"): key for key, setting in SETTINGS.items() for flag in setting.off.split()}
+"""Settings by the flags that switch them off."""
 _FORMAT_KEY = "version"
 """Says how an INI file is written, and is no setting."""
 
@@ -124,7 +126,7 @@ def from_command(words: Sequence[str], name: str = "imported") -> Imported:
 
 def _takes(flag: str, following: str) -> bool:
     """Whether the word after a flag is its value: not for a flag that stands alone, nor before another flag."""
-    key = NAMES.get(flag.removeprefix("no_"))
+    key = _OFF.get(flag, NAMES.get(flag.removeprefix("no_")))
     if key is not None and set(words := choices(key)) >= {"true"}:
         return False
     if key is not None and "on" in words:
@@ -142,7 +144,7 @@ def _import(name: str, flags: Mapping[str, str], spelled: Mapping[str, str], whe
         elif (key := NAMES.get(flag)) is not None:
             if text.strip() not in SETTINGS[key].default_words.split():
                 values[key] = text or "on"
-        elif (key := NAMES.get(flag.removeprefix("no_"))) is not None and isinstance(value_of(preset, key), bool):
+        elif (key := _OFF.get(flag, NAMES.get(flag.removeprefix("no_")))) is not None and isinstance(value_of(preset, key), bool):
             values[key] = "true" if text.strip().lower() in OFF_WORDS else "false"
         else:
             left_out.append(spelled[flag])

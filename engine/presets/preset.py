@@ -59,6 +59,8 @@ class Setting:
     """Other names accepted in `KEY=VALUE` and in imported presets."""
     flags: str = ""
     """Flags of xchat beside the one made from the key."""
+    off: str = ""
+    """llama.cpp's flags that switch it off, beside `--no-…`."""
     default_words: str = ""
     """Values that stand for llama.cpp's own choice."""
     kv_layout: Callable[[str], str] | None = None
@@ -264,7 +266,48 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = True
     repack: Annotated[
         bool,
-        Setting("keep a rearranged copy of the weights: faster prefill, up to twice the memory", Cost.RELOAD, "--repack --no-repack"),
+        Setting(
+            "keep a rearranged copy of the weights: faster prefill, up to twice the memory", Cost.RELOAD, "--repack --no-repack", off="-nr"
+        ),
+    ] = True
+    n_gpu_layers: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=9999)] | Literal["auto", "all"],
+        Setting(
+            "layers on devices such as GPUs; auto takes as many as fit",
+            Cost.RELOAD,
+            "-ngl --gpu-layers --n-gpu-layers",
+            "num_gpu",
+            "-ngl",
+            default_words="-1",
+        ),
+    ] = "auto"
+    devices: Annotated[
+        str,
+        Setting(
+            "devices for the layers by name, such as CUDA0,CUDA1; auto is all of them, none the CPU only", Cost.RELOAD, "-dev --device"
+        ),
+    ] = "auto"
+    split_mode: Annotated[
+        Literal["layer", "none", "row", "tensor"],
+        Setting("how devices share the model: by layers, none (main_gpu only), by rows, or by tensors", Cost.RELOAD, "-sm --split-mode"),
+    ] = "layer"
+    tensor_split: Annotated[
+        str | None, Setting("shares of the devices, such as 3,1; none goes by their free memory", Cost.RELOAD, "-ts --tensor-split")
+    ] = None
+    main_gpu: Annotated[
+        int, msgspec.Meta(ge=0, le=63), Setting("the device used with split_mode none, counted from 0", Cost.RELOAD, "-mg --main-gpu")
+    ] = 0
+    cpu_moe: Annotated[bool, Setting("keep the experts of all layers on the CPU", Cost.RELOAD, "-cmoe --cpu-moe")] = False
+    n_cpu_moe: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=9999),
+        Setting("keep the experts of the first layers on the CPU: how many layers", Cost.RELOAD, "-ncmoe --n-cpu-moe"),
+    ] = 0
+    kv_offload: Annotated[
+        bool, Setting("keep the KV cache on the devices of its layers", Cost.REBUILD, "-kvo --kv-offload", off="-nkvo")
+    ] = True
+    op_offload: Annotated[
+        bool, Setting("let devices compute large batches of layers that are on the CPU", Cost.REBUILD, "--op-offload")
     ] = True
     stream_batch: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=256)] | Auto, Setting("tokens delivered together to the screen", Cost.HOT)
@@ -298,6 +341,15 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         if self.n_ubatch != "auto" and self.n_ubatch > self.n_batch:
             detail = f"A graph of {self.n_ubatch} tokens is never filled by batches of {self.n_batch}"
             raise UsageError("n_ubatch is larger than n_batch", detail, f"Set n_ubatch to {self.n_batch} or less, or raise n_batch")
+        if self.tensor_split is not None and not sum(self.shares):
+            title = f"tensor_split can't be {self.tensor_split[:80]!r}"
+            raise UsageError(title, "It is a share for each device, and their sum is above 0", "For example: 3,1")
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The numbers of `tensor_split`; none where it holds anything else."""
+        words = re.split(r"[,/]", self.tensor_split or "")
+        return tuple(map(float, words)) if all(re.fullmatch(r"\s*\d{1,6}(\.\d{1,6})?\s*", word) for word in words) else ()
 
 
 def _hints() -> dict[str, Any]:

@@ -108,6 +108,8 @@ class ModelSlot:
         if preset != self.preset:
             self.use(preset)
         self._emit(ModelReady(self.engine))
+        for sentence in self.engine.notices:
+            self._emit(Notice("warning", sentence))
         self._warn_of_fewer_threads()
         return self.engine
 

@@ -70,7 +70,7 @@ class Decoder:
     def __init__(self, path: Path, lever: SpinLever) -> None:
         log = NativeLog(None)
         log.listen()
-        self._model = Model(path, examine(path), mmap=True, repack=True, log=log, progressed=lambda _: True)
+        self._model = Model(path, examine(path), preset=Preset(), log=log, progressed=lambda _: True)
         self._context = Context(self._model, Preset(n_ctx=1024), n_seq=1, threads=1, threads_batch=1, log=log)
         self._context.warm_up()
         self._lever = lever

@@ -48,6 +48,8 @@ def openmp_runtimes(machine: Machine) -> Verdict:
 
 def gpu(machine: Machine) -> Verdict:
     """Say whether there is a GPU that the library does not use."""
+    if machine.gpus:
+        return good(f"the library computes on {', '.join(machine.gpus)}")
     device = machine.root / "dev"
     if not device.is_dir():
         return unknown("/dev can't be read")
@@ -55,10 +57,8 @@ def gpu(machine: Machine) -> Verdict:
     if not nodes:
         return good("there is none")
     found = f"/dev has {', '.join(nodes[:4])}"
-    if machine.offloads is None:
+    if machine.gpus is None:
         return unknown(f"{found}; the native library was not asked")
-    if machine.offloads:
-        return good(f"{found}, and the library can use it")
     kind = "CUDA" if any(name.startswith("nvidia") for name in nodes) else "VULKAN"
     line = rebuild_line(machine).replace("-DGGML_NATIVE=ON", f"-DGGML_{kind}=ON")
     return note(f"{found}; the library was built for the CPU only", cost="all layers run on the CPU", command=line)

@@ -25,7 +25,8 @@ from engine.llama.measuring.work import Interrupted, ModelFigures, Setup, Took, 
 from engine.llama.model import LoadCancelled, Model
 from engine.llama.native import lib, library_name, system_info, trim_heap
 from engine.llama.planning import Part
-from engine.presets.preset import SETTINGS, Cost, value_of
+from engine.model_ref import ModelRef
+from engine.presets.preset import SETTINGS, Cost, Preset, value_of
 from engine.text import file_name
 from engine.threads.auto import AutoThreads
 
@@ -162,13 +163,13 @@ class Workbench:
 
     def _model(self, setup: Setup) -> Model:
         loaded = self._loaded()
-        if loaded is not None and (loaded.info.model.ref, loaded.model.mmap, loaded.model.repack) == _model_key(setup):
+        if loaded is not None and _model_key(loaded.info.model.ref, loaded.model.preset) == _model_key(setup.ref, setup.preset):
             return loaded.model
-        key = _model_key(setup)
+        key = _model_key(setup.ref, setup.preset)
         model = self._models.get(key)
         if model is None:
             try:
-                model = self._loader.model(setup.ref, setup.preset, lambda _fraction: not self._cancelled, None, self.close)
+                model = self._loader.model(setup.ref, setup.preset, lambda _fraction: not self._cancelled, self.close)
             except LoadCancelled:
                 raise Interrupted from None
             self._models[key] = model
@@ -176,7 +177,10 @@ class Workbench:
 
     def _context_key(self, setup: Setup) -> _Key:
         """The settings that a context is made with; thread counts are set for each piece of work."""
-        return (*_model_key(setup), *(value_of(setup.preset, key) for key, setting in SETTINGS.items() if setting.cost is Cost.REBUILD))
+        return (
+            *_model_key(setup.ref, setup.preset),
+            *(value_of(setup.preset, key) for key, setting in SETTINGS.items() if setting.cost is Cost.REBUILD),
+        )
 
     def _warm_up(self, bench: _Bench, work: Work) -> None:
         """Evaluate what the first measured piece would otherwise pay for: page faults, buffers, sleeping threads."""
@@ -250,5 +254,11 @@ class Workbench:
         raise EngineError(f"{name} can't be measured", f"llama_decode returns {result}", "Take a smaller context or batch.")
 
 
-def _model_key(setup: Setup) -> _Key:
-    return (setup.ref, setup.preset.mmap, setup.preset.repack)
+def _values(preset: Preset, cost: Cost) -> _Key:
+    """The settings of a cost class, but those that name the model."""
+    return tuple(value_of(preset, key) for key, setting in SETTINGS.items() if setting.cost is cost and key not in {"model", "quant"})
+
+
+def _model_key(ref: ModelRef, preset: Preset) -> _Key:
+    """A model and the settings that its weights are loaded with."""
+    return (ref, *_values(preset, Cost.RELOAD))

@@ -157,10 +157,11 @@ def try_file(path: Path, preset: Preset, n_seq: int) -> None:
         n_ctx=min(WINDOW, window_of(preset, file.facts)),
         mmap=preset.mmap or not small,
         repack=preset.repack and small,
+        devices="none",
     )
     _limit_this_process(file, preset, n_seq)
     log = NativeLog()
-    model = Model(path, file, mmap=preset.mmap, repack=preset.repack, log=log, progressed=lambda _fraction: True)
+    model = Model(path, file, preset=preset, log=log, progressed=lambda _fraction: True)
     context = Context(model, preset, n_seq=n_seq, threads=1, threads_batch=1, log=log)
     bos = model.vocabulary.bos
     first = (*((bos,) if bos is not None else ()), *model.vocabulary.tokenize(_TEXT, parse_special=True), 0)[:PROMPT_TOKENS]

@@ -31,7 +31,10 @@ FIELDS = (
 # fmt: on
 """Its field names, in its order."""
 
-BENCH_KEYS = tuple(key for key in SETTINGS if key in FIELDS)
+_PLACES = frozenset({"n_gpu_layers", "n_cpu_moe", "split_mode", "main_gpu", "devices", "tensor_split"})
+"""Fields for what was on devices, which a preset only wishes for."""
+
+BENCH_KEYS = tuple(key for key in SETTINGS if key in FIELDS and key not in _PLACES)
 """Settings that have a field of the same name there."""
 
 SAMPLE_FIELDS = ("samples_ns", "samples_ts")

@@ -69,7 +69,7 @@ def bare(root: Path, **fields: Any) -> Machine:
         "model": (model,),
         "system_info": "CPU : SSE3 = 1 | SSSE3 = 1 | AVX = 1 | AVX2 = 1 | F16C = 1 | FMA = 1 | BMI2 = 1 | OPENMP = 1 |",
         "library": "0.5.0, build abc, llama-cpp-python 0.3.36",
-        "offloads": False,
+        "gpus": (),
         "cpus": frozenset(range(4)),
         "niceness": 0,
         "limit": lambda _: UNLIMITED,

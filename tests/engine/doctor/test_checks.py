@@ -73,7 +73,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Severity, str]] = [
     ("openmp-copies", {"proc/self/maps": TWO_GOMPS}, {}, WARNING, "2 copies"),
     ("gpu", {"dev/nvidia0": ""}, {}, NOTE, "-DGGML_CUDA=ON"),
     ("gpu", {"dev/dri/renderD128": ""}, {}, NOTE, "-DGGML_VULKAN=ON"),
-    ("gpu", {"dev/dri/renderD128": ""}, {"offloads": True}, GOOD, "can use it"),
+    ("gpu", {"dev/dri/renderD128": ""}, {"gpus": ("CUDA0 (H200)",)}, GOOD, "computes on CUDA0 (H200)"),
     ("versions", {}, {"library": "0.4.0, llama-cpp-python 0.2.1"}, WARNING, "pip install"),
     ("versions", {}, {"benchmarked": (7, "Linux 5.10", "")}, NOTE, "xchat runs again 7"),
     ("colours", {}, {"environ": {"TERM": "xterm"}}, NOTE, "COLORTERM=truecolor"),

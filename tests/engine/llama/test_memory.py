@@ -37,7 +37,7 @@ class Bench:
     def __init__(self, path: Path) -> None:
         log = NativeLog()
         preset = Preset(n_ctx=1024, n_batch=128, n_ubatch=UBATCH, **EXACT)
-        self.model = Model(path, examine(path), mmap=True, repack=False, log=log, progressed=lambda _fraction: True)
+        self.model = Model(path, examine(path), preset=Preset(repack=False), log=log, progressed=lambda _fraction: True)
         self.context = Context(self.model, preset, n_seq=1, threads=1, threads_batch=1, log=log)
         self.cache = self.new_cache()
 

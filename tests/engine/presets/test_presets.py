@@ -216,6 +216,7 @@ def test_variables_of_llama_cpp_become_a_preset() -> None:
         "LLAMA_ARG_N_PREDICT": "-1",
         "LLAMA_ARG_NO_MMAP": "1",
         "LLAMA_ARG_N_GPU_LAYERS": "99",
+        "LLAMA_ARG_LORA": "x.gguf",
         "OTHER": "x",
     }
     imported = from_variables(environ)
@@ -228,7 +229,8 @@ def test_variables_of_llama_cpp_become_a_preset() -> None:
         None,
         False,
     )
-    assert imported.left_out == ("LLAMA_ARG_N_GPU_LAYERS",)
+    assert preset.n_gpu_layers == 99
+    assert imported.left_out == ("LLAMA_ARG_LORA",)
     assert "threads can't be many" in str(refused(from_variables, {"LLAMA_ARG_THREADS": "many"}))
 
 

@@ -110,7 +110,8 @@ def test_llama_bench_gets_the_settings_that_it_has_a_field_for() -> None:
 
 @pytest.mark.parametrize(
     ("values", "words"),
-    [({"type_v": "q8_0", "flash_attn": "off"}, "type_v and flash_attn"), ({"n_batch": 64, "n_ubatch": 128}, "n_ubatch is larger")],
+    [({"type_v": "q8_0", "flash_attn": "off"}, "type_v and flash_attn"), ({"n_batch": 64, "n_ubatch": 128}, "n_ubatch is larger")]
+    + [({"tensor_split": text}, "tensor_split can't be") for text in ("", "0,0", "3,-1", "a,b", "1,,1", "nan", "1e9")],
 )
 def test_a_preset_that_contradicts_itself_can_not_be_made(values: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
