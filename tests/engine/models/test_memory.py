@@ -29,7 +29,7 @@ def loaded(path: Path, preset: Preset, n_seq: int = 1) -> dict[str, int]:
     from engine.llama.model import Model
 
     log = NativeLog(None)
-    model = Model(path, examine(path), mmap=preset.mmap, repack=preset.repack, log=log, progressed=lambda _: True)
+    model = Model(path, examine(path), preset=preset, log=log, progressed=lambda _: True)
     try:
         context = Context(model, preset, n_seq=n_seq, threads=1, threads_batch=1, log=log)
         use = context.memory_use()
