@@ -46,7 +46,7 @@ def this_machine(config: Config, asked: str | None, environ: Mapping[str, str]) 
 
 
 def _gpus() -> tuple[str, ...] | None:
-    from engine.llama.devices import devices
+    from engine.llama.devices.listing import devices
 
     with suppress(XchatError):
         return tuple(

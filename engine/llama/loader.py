@@ -18,12 +18,12 @@ from engine.host.topology import Room, cpu_features, read_room, usable_cpus
 from engine.kv_state import StateKey
 from engine.llama.commands import ModelFiles
 from engine.llama.context import Context
-from engine.llama.devices import Placement, devices_for
+from engine.llama.devices.listing import Placement, devices_for
+from engine.llama.devices.placement import placements
 from engine.llama.files import ModelFile, examine, identity_of, read_ahead
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled, Model
 from engine.llama.native import library_name, library_version, system_info, trim_heap
-from engine.llama.placement import placements
 from engine.llama.processes.probe import Probe
 from engine.llama.processes.probe_cache import Verdicts
 from engine.llama.scheduler import Scheduler

@@ -11,7 +11,7 @@ from typing import Final
 from engine.backend import MemoryKind, ModelInfo
 from engine.chat.prompt import PromptBuilder
 from engine.errors import EngineError, ModelError
-from engine.llama.devices import CPU_ONLY, Placement, put_on_devices
+from engine.llama.devices.listing import CPU_ONLY, Placement, put_on_devices
 from engine.llama.files import ModelFile, fingerprint, overwritten, stamps_of
 from engine.llama.log import NativeLog, last_reason
 from engine.llama.native import lib

@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("tui.cli.db", "look after the database: stats, check, backup, vacuum, repair, retain, bench"),
     "quality": ("tui.cli.lab.quality", "perplexity and KL divergence of quants and KV types"),
     "doctor": ("tui.cli.lab.doctor", "say what this machine does to the engine, and what to do about it"),
-    "devices": ("tui.cli.devices", "list what the native library can compute on: CPU, GPUs"),
+    "devices": ("tui.cli.lab.devices", "list what the native library can compute on: CPU, GPUs"),
     "keys": ("tui.cli.keys", "show what this terminal delivers for each key, or list the actions"),
     "config": ("tui.cli.config", "show, edit and check config.toml"),
     "locate": ("tui.cli.locate", "print where xchat keeps its files"),

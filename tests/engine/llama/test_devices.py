@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from engine.backend import EngineInfo
 from engine.errors import UsageError
-from engine.llama import placement
 from engine.llama.context import Context
-from engine.llama.devices import CPU_ONLY, Device, Placement, devices, devices_for
+from engine.llama.devices import placement
+from engine.llama.devices.listing import CPU_ONLY, Device, Placement, devices, devices_for
+from engine.llama.devices.placement import by_device, placements, predicted_memory
 from engine.llama.files import ModelFile, examine
 from engine.llama.log import NativeLog
 from engine.llama.model import Model
 from engine.llama.native import memory_by_buffer
-from engine.llama.placement import by_device, placements, predicted_memory
 from engine.llama.planning import Part
 from engine.presets.preset import Preset
 from tests import ggufs
@@ -81,7 +81,7 @@ def test_a_build_for_the_cpu_says_that_layers_stay_there(load: Callable[..., Eng
 )
 def test_a_device_that_is_not_here_is_refused_by_name(settings: dict[str, object], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     here = (fake("Fake0"), fake("Fake1"), replace(fake("Fake2"), kind="integrated gpu"))
-    monkeypatch.setattr("engine.llama.devices.devices", lambda: here)
+    monkeypatch.setattr("engine.llama.devices.listing.devices", lambda: here)
     with pytest.raises(UsageError, match=words):
         devices_for(Preset(**settings))  # type: ignore[arg-type]
     assert devices_for(Preset()) == here[:2], "integrated GPUs share the memory of the machine: only when there is no other"

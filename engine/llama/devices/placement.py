@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from engine.llama.context import context_params
-from engine.llama.devices import CPU_BUILD, CPU_ONLY, Device, Memory, Placement, devices_for, put_on_devices
+from engine.llama.devices.listing import CPU_BUILD, CPU_ONLY, Device, Memory, Placement, devices_for, put_on_devices
 from engine.llama.files import ModelFile
 from engine.llama.native import lib, memory_by_buffer
 from engine.numbers import byte_size

@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Ask the drivers, and print."""
-    from engine.llama.devices import CPU_BUILD, devices
+    from engine.llama.devices.listing import CPU_BUILD, devices
 
     found = devices()
     if options.json:
