@@ -308,6 +308,8 @@ class GenerationFinished:
     """How often it lost its place in the KV cache for a time."""
     quiet_per_second: float | None = None
     """Tokens per second while no compute thread waited; None when there were too few such tokens."""
+    server: Mapping[str, float] = field(default_factory=dict)
+    """What the server of an engine elsewhere reports of the turn, by its field name; `timings` has what was seen from here."""
 
 
 BackendEvent = LoadProgressed | PromptReady | PrefillProgressed | PromptScored | TokensDecoded | GenerationFinished

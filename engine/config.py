@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -64,6 +65,57 @@ class NotifyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     title: Annotated[bool, msgspec.Meta(description="Show model and progress in the terminal's title")] = True
 
 
+class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[engines]]`: a server with an OpenAI-compatible API, whose models are in the list beside those of this machine."""
+
+    name: Annotated[str, msgspec.Meta(description="Name of the engine: its models are `NAME/MODEL`")]
+    base_url: Annotated[
+        str | None, msgspec.Meta(description="Where its API is, such as `http://gpu-box:8080`; `/v1` is added where there is no path")
+    ] = None
+    base_urls: Annotated[
+        list[str], msgspec.Meta(description="Instead: several servers of the same models; the least busy one answers, others step in")
+    ] = []
+    api_key_env: Annotated[
+        str | None, msgspec.Meta(description="The environment variable, else the entry of the keyring, that has the API key")
+    ] = None
+    model: Annotated[str | None, msgspec.Meta(description="The model that `NAME` alone means; none takes the first of its list")] = None
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be used, naming the key. Raises ValueError."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", self.name) or self.name.lower() in {"builtin", "hf", "remote", "ollama"}:
+            raise ValueError("name: letters, digits, `.`, `_` and `-`, at most 40; not a word that already names a kind of model")
+        if (self.base_url is None) == (not self.base_urls):
+            raise ValueError("base_url: either it or base_urls is needed, and not both")
+        for url in self.urls:
+            if problem := _problem_of(url):
+                raise ValueError(f"{'base_urls' if self.base_urls else 'base_url'}: {problem}")
+        if self.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.api_key_env):
+            raise ValueError("api_key_env: it names an environment variable; the key itself does not belong into this file")
+        if self.model == "":
+            raise ValueError("model: it is empty; leave it out to take the first of the list")
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses of its servers, as they are written."""
+        return (self.base_url,) if self.base_url is not None else tuple(self.base_urls)
+
+
+def _problem_of(url: str) -> str:
+    """Why an address can't be used; empty when it can."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "it is not an address: write http://HOST:PORT or https://HOST"
+    if parts.scheme not in {"http", "https"} or not host:
+        return "it needs a scheme and a host: write http://HOST:PORT or https://HOST"
+    if "@" in parts.netloc:
+        return "it has a user or a password: name the variable of the key in api_key_env instead"
+    if parts.query or parts.fragment or not url.isprintable() or " " in url:
+        return "it ends with the path of the API, such as /v1; there is no ?, # or space in it"
+    return ""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `config.toml`."""
 
@@ -89,6 +141,17 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     metrics: MetricsConfig = MetricsConfig()
     notify: NotifyConfig = NotifyConfig()
     retention: RetentionConfig = RetentionConfig()
+    engines: Annotated[
+        list[EngineConfig],
+        msgspec.Meta(description="Servers with an OpenAI-compatible API, a table for each; `xchat models list` shows their models"),
+    ] = []
+
+    def __post_init__(self) -> None:
+        """Refuse two engines of one name. Raises ValueError."""
+        names = [engine.name for engine in self.engines]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"engines: two have the name {twice}")
 
 
 def config_path() -> Path:
@@ -132,11 +195,15 @@ def _explained(said: str, source: str) -> UsageError:
     at = place[1] if place else ""
     reason = said[: place.start()] if place else said
     unknown = re.search(r"unknown field `([^`]*)`", reason)
+    key, colon, why = reason.partition(": ")
+    if colon and key.isidentifier():  # raised by a table that checks itself
+        at, reason = f"{at}.{key}".lstrip("."), why
     if unknown is None:
         return UsageError(f"{source}: {at} can't have this value", reason, "`xchat config show` lists every key with what it takes.")
     name = f"{at}.{unknown[1]}".lstrip(".")
-    near = get_close_matches(name, settings(), n=1, cutoff=0.5) or get_close_matches(
-        unknown[1], [key.rpartition(".")[2] for key in settings()], n=1, cutoff=0.6
+    known = [*settings(), *(f"{table.key}.{entry.key}" for table in settings().values() for entry in table.entries)]
+    near = get_close_matches(name, known, n=1, cutoff=0.5) or get_close_matches(
+        unknown[1], [key.rpartition(".")[2] for key in known], n=1, cutoff=0.6
     )
     meant = f"Did you mean {near[0]}? " if near else ""
     return UsageError(f"{source} has a key that does not exist: {name}", "", f"{meant}`xchat config show` lists every key.")
@@ -150,6 +217,8 @@ class ConfigSetting:
     """With its table: `database.profile`."""
     description: str
     default: Any
+    entries: tuple[ConfigSetting, ...] = ()
+    """The keys of each of its tables, where there may be several."""
 
     def value_in(self, config: Config) -> Any:
         """Its value."""
@@ -167,9 +236,13 @@ def _settings(kind: type[msgspec.Struct], table: str = "") -> Iterator[ConfigSet
         if isinstance(described, msgspec.inspect.StructType):
             yield from _settings(described.cls, f"{field.name}.")
             continue
-        schema = (described.extra_json_schema or {}) if isinstance(described, msgspec.inspect.Metadata) else {}
-        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-        yield ConfigSetting(f"{table}{field.name}", str(schema.get("description", "")), default)
+        schema: dict[str, Any] = {}
+        if isinstance(described, msgspec.inspect.Metadata):
+            schema, described = described.extra_json_schema or {}, described.type
+        item = described.item_type if isinstance(described, msgspec.inspect.ListType) else None
+        entries = tuple(_settings(item.cls)) if isinstance(item, msgspec.inspect.StructType) else ()
+        default = None if field.required else field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+        yield ConfigSetting(f"{table}{field.name}", str(schema.get("description", "")), default, entries)
 
 
 @cache
@@ -182,8 +255,14 @@ def sample() -> str:
     """A `config.toml` that says what every key does and changes nothing: each line is a comment."""
     lines = ["# config.toml of xchat. A line without its # sets the key; `xchat config check` reads it over.", ""]
     table = ""
-    for setting in sorted(settings().values(), key=lambda setting: "." in setting.key or isinstance(setting.default, dict)):
+    for setting in sorted(settings().values(), key=lambda setting: "." in setting.key or bool(setting.entries) or setting.default == {}):
         head, _, name = setting.key.rpartition(".")
+        if setting.entries:
+            lines += ["", f"# {setting.description}", f"#[[{name}]]"]
+            for entry in setting.entries:
+                lines += [f"# {entry.description}", f"#{entry.key} = {_toml(entry.default)}"]
+            table = name
+            continue
         if isinstance(setting.default, dict) and not head:
             lines += ["", f"# {setting.description}", f"#[{name}]"]
             continue

@@ -7,7 +7,8 @@ from pathlib import Path
 
 BUILTIN = "builtin"
 """Name of the built-in model on the command line and in presets."""
-_REMOTE = "remote:"
+REMOTE = "remote:"
+"""How the stable form of a model of another engine begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class RemoteModel:
 
     def __str__(self) -> str:
         """The stable form: logged, remembered, named in presets."""
-        return f"{_REMOTE}{self.engine}/{self.name}"
+        return f"{REMOTE}{self.engine}/{self.name}"
 
 
 ModelRef = Path | BuiltInModel | RemoteModel
@@ -44,8 +45,8 @@ def parse_ref(text: str) -> ModelRef:
     kind, colon, quant = text.partition(":")
     if kind == BUILTIN and colon:
         return BuiltInModel(quant)
-    engine, slash, name = text.removeprefix(_REMOTE).partition("/")
-    return RemoteModel(engine, name) if text.startswith(_REMOTE) and slash else Path(text)
+    engine, slash, name = text.removeprefix(REMOTE).partition("/")
+    return RemoteModel(engine, name) if text.startswith(REMOTE) and slash else Path(text)
 
 
 def short_name(ref: ModelRef) -> str:

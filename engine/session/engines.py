@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.backend import Backend
-from engine.errors import ModelError
+from engine.config import load_config
 from engine.guide import builtin
-from engine.model_ref import BuiltInModel, ModelRef
-from engine.text import printable
+from engine.model_ref import BuiltInModel, ModelRef, RemoteModel
 
 
 def _llama() -> Backend:
@@ -19,13 +18,17 @@ def _llama() -> Backend:
     return LlamaBackend(file_of=builtin.file_of, trusted=builtin.is_ours)
 
 
-ENGINES: dict[type[ModelRef], Callable[[], Backend]] = {Path: _llama, BuiltInModel: _llama}
+def _remote() -> Backend:
+    """Make the engine for models on servers. It reads the config for each load, so that a changed one counts."""
+    from engine.remote.backend import RemoteBackend
+
+    return RemoteBackend(lambda: load_config().engines)
+
+
+ENGINES: dict[type[ModelRef], Callable[[], Backend]] = {Path: _llama, BuiltInModel: _llama, RemoteModel: _remote}
 """Makes the engine for each kind of reference. A new engine is an entry here."""
 
 
 def make_backend(ref: ModelRef) -> Backend:
-    """Make the engine for a model; raises ModelError when there is none for references of this kind."""
-    make = next((make for kind, make in ENGINES.items() if isinstance(ref, kind)), None)
-    if make is None:
-        raise ModelError(f"There is no engine for {printable(str(ref))}", "Only models on this machine can be used", "Choose one of them.")
-    return make()
+    """Make the engine for a model."""
+    return next(make for kind, make in ENGINES.items() if isinstance(ref, kind))()

@@ -5,14 +5,15 @@ Everything here may read files, and make a quant of the built-in model: call it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from engine.config import EngineConfig
 from engine.errors import ModelError
 from engine.guide import builtin
 from engine.host.topology import cpu_features, read_room
-from engine.model_ref import BUILTIN, BuiltInModel, ModelRef, parse_ref, short_name
+from engine.model_ref import BUILTIN, REMOTE, BuiltInModel, ModelRef, RemoteModel, parse_ref, short_name
 from engine.models.catalog import Catalog, Entry, Family, list_models
 from engine.models.check import check_model
 from engine.models.fit import TooLargeError, fit
@@ -38,6 +39,16 @@ class QuantChoice:
     """The model in it; None when it is made on request."""
 
 
+def remote_named(name: str, engines: Sequence[EngineConfig]) -> RemoteModel | None:
+    """The model that `ENGINE` or `ENGINE/MODEL` names, with `remote:` before it or not; None when it names no configured engine.
+
+    Without MODEL it is the default one of the engine; its name is empty where the engine's own list decides.
+    """
+    head, _, model = name.removeprefix(REMOTE).partition("/")
+    engine = next((engine for engine in engines if engine.name == head), None)
+    return RemoteModel(head, model or engine.model or "") if engine is not None else None
+
+
 def built_in_family() -> Family:
     """The built-in model, in the quants that exist; `builtin.QUANTS` are made on request.
 
@@ -51,9 +62,10 @@ def built_in_family() -> Family:
 class ModelFinder:
     """Finds models by preset, family and quant."""
 
-    def __init__(self, catalog: Callable[[], Catalog] = list_models) -> None:
-        """`catalog` lists the models of this machine; called each time, since files change."""
+    def __init__(self, catalog: Callable[[], Catalog] = list_models, engines: Sequence[EngineConfig] = ()) -> None:
+        """`catalog` lists the models of this machine; called each time, since files change. `engines` are those of the config."""
         self._catalog = catalog
+        self._engines = engines
 
     def find(self, preset: Preset, current: ModelRef | None) -> ModelRef | None:
         """Find the model of a preset while `current` is loaded; None when it names none and none is loaded.
@@ -67,7 +79,7 @@ class ModelFinder:
             return _built_in(quant or (current.quant if isinstance(current, BuiltInModel) else builtin.SHIPPED_QUANT))
         if named.startswith(HUB_PREFIX):
             return self._of_hub(named, quant)
-        ref = parse_ref(named)
+        ref = remote_named(named, self._engines) or parse_ref(named)
         if not isinstance(ref, Path):
             return self.quant(ref, quant or ref.quant) if isinstance(ref, BuiltInModel) else ref
         path = expanded(named)

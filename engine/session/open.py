@@ -13,7 +13,7 @@ from engine.errors import ModelError, StoreError
 from engine.guide import builtin
 from engine.host.sampler import HostSampler
 from engine.last_used import recall
-from engine.model_ref import BUILTIN, BuiltInModel, ModelRef, parse_ref
+from engine.model_ref import BUILTIN, BuiltInModel, ModelRef, RemoteModel, parse_ref
 from engine.models.catalog import list_models
 from engine.paths import database_path
 from engine.presets.folder import PresetFolder
@@ -38,7 +38,7 @@ def first_model(asked: str | None, config: Config, preset: Preset | None = None)
     named = asked or preset.model or config.model
     last = recall().model
     used = None if last is None else builtin.ref_of(parse_ref(last))
-    if used is not None and not _is_here(used):
+    if used is not None and not _is_here(used, config):
         used = None
     meant = msgspec.structs.replace(preset, model=named if named is not None or used is not None else BUILTIN)
     try:
@@ -53,14 +53,16 @@ def first_model(asked: str | None, config: Config, preset: Preset | None = None)
     return ref
 
 
-def _is_here(ref: ModelRef) -> bool:
-    """Whether the last model can still be loaded."""
-    return ref.is_file() if isinstance(ref, Path) else isinstance(ref, BuiltInModel) and builtin.offers(ref.quant)
+def _is_here(ref: ModelRef, config: Config) -> bool:
+    """Whether the last model can still be loaded, as far as that is known without asking another engine."""
+    if isinstance(ref, RemoteModel):
+        return any(engine.name == ref.engine for engine in config.engines)
+    return ref.is_file() if isinstance(ref, Path) else builtin.offers(ref.quant)
 
 
 def model_finder(config: Config) -> ModelFinder:
-    """Make a finder of the models on this machine, those in the config's folders included."""
-    return ModelFinder(partial(list_models, config.models.folders))
+    """Make a finder of the models on this machine, those in the config's folders included, and of its engines."""
+    return ModelFinder(partial(list_models, config.models.folders), config.engines)
 
 
 async def open_session(
@@ -80,7 +82,6 @@ async def open_session(
 
     Raises:
         UsageError: The config sets a limit for an alert that does not exist.
-        ModelError: There is no engine for `model`.
     """
     backend = backend or make_backend(model or BuiltInModel(builtin.SHIPPED_QUANT))
     session = partial(Session, backend, preset=preset, finder=model_finder(config), alerts=config.alerts, sampler=sampler)

@@ -1,0 +1,123 @@
+"""The models of the configured engines: the list that was last known at once, and a new one within seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx2
+import msgspec
+
+from engine.atomic_write import write_atomically
+from engine.config import EngineConfig
+from engine.errors import XchatError
+from engine.model_ref import RemoteModel
+from engine.paths import cache_dir
+from engine.remote.connection import Network, Times, client, get_json, key_of
+from engine.remote.faults import ServerError, unreadable
+from engine.remote.server import Kind, ServedModel, Server, models_in, number
+
+_PROPS: Final = frozenset({Kind.LLAMA, Kind.XCHAT})
+"""The kinds that describe themselves at `/props`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The models of one engine."""
+
+    engine: str
+    models: tuple[ServedModel, ...] = ()
+    problem: str = ""
+    """Why the last attempt to list them failed; `models` are then those of an earlier one."""
+
+    @property
+    def refs(self) -> tuple[RemoteModel, ...]:
+        """References to the models."""
+        return tuple(RemoteModel(self.engine, model.name) for model in self.models)
+
+
+async def probe(http: httpx2.AsyncClient, server: Server, engine: EngineConfig, key: str, times: Times) -> Server:
+    """Ask a server for its models, and those that tell for the context of an answer. Raises ServerError."""
+    key_from = (engine.api_key_env or "") if key else ""
+    try:
+        listing = await get_json(http, f"{server.base}/models", server.host, key=key, key_from=key_from, times=times)
+    except ServerError as failure:
+        server.cold_until_s = asyncio.get_running_loop().time() + times.connect
+        if failure.error.title.endswith("no such API"):
+            server.models = ()
+            return server
+        raise
+    try:
+        server.models = models_in(listing)
+    except ValueError as error:
+        raise unreadable(server.host, str(error)) from error
+    if any(model.kind in _PROPS for model in server.models):
+        with suppress(ServerError):
+            props = await get_json(http, f"{server.root}/props", server.host, key=key, key_from=key_from, times=times)
+            if isinstance(props, dict):
+                settings = props.get("default_generation_settings")
+                server.n_ctx = number(settings, "n_ctx") if isinstance(settings, dict) else 0
+                server.parallel = max(1, min(number(props, "total_slots"), 4096))
+    return server
+
+
+def known(engines: Sequence[EngineConfig]) -> tuple[Listing, ...]:
+    """The lists as they were last seen; empty ones for engines never seen. Reads one file."""
+    saved = _read()
+    return tuple(saved.get(engine.name) or Listing(engine.name) for engine in engines)
+
+
+def refresh(engines: Sequence[EngineConfig], times: Times = Times()) -> Future[tuple[Listing, ...]]:  # noqa: B008 - immutable
+    """Ask all engines at once, on a thread of its own, and save what they list; done within `times.listing` seconds and a little.
+
+    An engine that can't be asked keeps its list of before, with the reason.
+    """
+    network = Network()
+    asked = network.run(_ask_all(engines, times))
+    asked.add_done_callback(lambda _: network.loop.call_soon_threadsafe(network.loop.stop))
+    return asked
+
+
+async def _ask_all(engines: Sequence[EngineConfig], times: Times) -> tuple[Listing, ...]:
+    before = {listing.engine: listing for listing in known(engines)}
+    async with client(times) as http:
+        found = await asyncio.gather(*(_ask(http, engine, before[engine.name], times) for engine in engines))
+    with suppress(OSError):
+        write_atomically(_path(), msgspec.json.encode({listing.engine: listing for listing in found}))
+    return tuple(found)
+
+
+async def _ask(http: httpx2.AsyncClient, engine: EngineConfig, before: Listing, times: Times) -> Listing:
+    try:
+        key = await asyncio.to_thread(key_of, engine) if engine.api_key_env else ""
+        async with asyncio.timeout(times.listing):
+            asked = [probe(http, Server(url), engine, key, times) for url in engine.urls]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+    except (XchatError, TimeoutError) as error:
+        return Listing(engine.name, before.models, str(error) or f"No answer within {times.listing:g} s")
+    servers = [answer for answer in answers if isinstance(answer, Server)]
+    if not servers:
+        failure = next(answer for answer in answers if isinstance(answer, BaseException))
+        return Listing(engine.name, before.models, str(failure.error if isinstance(failure, ServerError) else failure))
+    models: dict[str, ServedModel] = {}
+    for server in servers:
+        models |= {model.name: model for model in server.models or ()}
+    if not models and engine.model:
+        models = {engine.model: ServedModel(engine.model)}
+    return Listing(engine.name, tuple(models.values()))
+
+
+def _path() -> Path:
+    return cache_dir() / "engines.json"
+
+
+def _read() -> Mapping[str, Listing]:
+    try:
+        return msgspec.json.decode(_path().read_bytes(), type=dict[str, Listing])
+    except (OSError, msgspec.MsgspecError, RecursionError):
+        return {}
