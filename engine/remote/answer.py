@@ -73,28 +73,30 @@ class Arriving:
         self._usage: Mapping[str, Any] = {}
         self._said: dict[str, float] = {}
         self._notices: tuple[str, ...] = ()
-        self._host = self._model = self._key = ""
+        self._host = self._model = ""
 
     @property
     def begun(self) -> bool:
         """Whether any of the answer has come; from then on another request would give another answer."""
         return bool(self.token_ns)
 
-    def begin(self, host: str, model: str, notices: tuple[str, ...], key: str) -> None:
+    def begin(self, host: str, model: str, notices: tuple[str, ...]) -> None:
         """Expect the answer from a server; once for each attempt."""
         self.started_ns = now_ns()
-        self._host, self._model, self._notices, self._key = host, model, notices, key
+        self._host, self._model, self._notices = host, model, notices
 
     def take(self, data: bytes) -> None:
         """Take the data of an event. Raises ServerError when it is an error, or can't be read."""
         try:
             chunk = _DECODE(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             chunk = self._decode_anyway(data)
+        except RecursionError as error:
+            raise unreadable(self._host, f"An event is nested too deeply: {_shown(data)}") from error
         if not isinstance(chunk, dict):
             raise unreadable(self._host, f"An event is not an object: {_shown(data)}")
         if chunk.get("error"):
-            raise error_event(self._host, chunk["error"], key=self._key)
+            raise error_event(self._host, chunk["error"])
         now = now_ns()
         self._figures(chunk, now)
         choices = chunk.get("choices")

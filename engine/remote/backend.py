@@ -149,7 +149,7 @@ class RemoteBackend(Backend):
                 try:
                     server = each.result()
                 except ServerError as error:
-                    failure = failure or error.error
+                    failure = failure or error.without(key)
                     continue
                 if not name and server.models:
                     return server.models[0].name
@@ -183,7 +183,7 @@ class RemoteBackend(Backend):
         try:
             await self._attempts(request, arriving)
         except ServerError as failure:
-            arriving.finish(StopReason.ERROR, failure.error)
+            arriving.finish(StopReason.ERROR, failure.without(self._key))
         except XchatError as error:
             arriving.finish(StopReason.ERROR, error)
         except Exception as error:  # noqa: BLE001 - the edge of a worker: the last event must come, whatever a server sends
@@ -243,7 +243,7 @@ class RemoteBackend(Backend):
         if prompt.continue_answer:
             _refuse_to_continue(server, kind in CONTINUES, prompt)
         body = body_of(kind, model, prompt, request.sampling, max_tokens=request.max_tokens, stop=request.stop)
-        arriving.begin(host, model, (*moved, *not_sent(kind, prompt, request.sampling)), self._key)
+        arriving.begin(host, model, (*moved, *not_sent(kind, prompt, request.sampling)))
         headers = {**bearer(self._key), "Content-Type": "application/json", "Accept": "text/event-stream"}
         content = msgspec.json.encode(body)
         try:
@@ -283,6 +283,7 @@ class RemoteBackend(Backend):
                 for data in events.feed(part):
                     if data == b"[DONE]":
                         arriving.ended = arriving.ended or arriving.begun
+                        deadline.reschedule(None)
                         await _drain(parts)
                         return
                     arriving.take(data)

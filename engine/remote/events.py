@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-MOST_EVENT_BYTES: Final = 4 << 20
+MOST_EVENT_BYTES: Final = 1 << 20
 """Longest event. One token with its probabilities has a few KiB."""
 
 

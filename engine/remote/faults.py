@@ -38,6 +38,12 @@ class ServerError(Exception):
         super().__init__(str(error))
         self.error, self.again, self.after_s = error, again, after_s
 
+    def without(self, key: str) -> EngineError:
+        """The error without the key, should the server have repeated it."""
+        if key:
+            self.error.title, self.error.detail = (text.replace(key, "…") for text in (self.error.title, self.error.detail))
+        return self.error
+
 
 def server_error(title: str, detail: str = "", hint: str = _CHOOSE, *, again: bool = False) -> ServerError:
     """A fault with an error of three parts."""
@@ -136,7 +142,7 @@ def refused(host: str, response: httpx2.Response, body: bytes, *, key_from: str,
     return ServerError(EngineError(named, f"HTTP {status}: {said}", _CHOOSE, "models"), again=status in _AGAIN, after_s=after_s)
 
 
-def error_event(host: str, error: object, *, key: str = "") -> ServerError:
+def error_event(host: str, error: object) -> ServerError:
     """Name an error that came as an event of the stream."""
     if isinstance(error, dict):
         code, said = error.get("code"), _text(error.get("message"))
@@ -146,9 +152,8 @@ def error_event(host: str, error: object, *, key: str = "") -> ServerError:
             return ServerError(PromptTooLongError(f"The conversation is too long for {host}", said, hint).with_sizes(*(sizes or (0, 0))))
     else:
         code, numbered, said = None, "", _text(error)
-    detail = without(f"{numbered}{said or 'It gives no reason'}", key)
-    error_shown = EngineError(f"{host} failed", detail, "What came is kept. " + _CHOOSE, "models")
-    return ServerError(error_shown, again=code is None or code in _AGAIN)
+    shown = EngineError(f"{host} failed", f"{numbered}{said or 'It gives no reason'}", "What came is kept. " + _CHOOSE, "models")
+    return ServerError(shown, again=code is None or code in _AGAIN)
 
 
 def message_in(body: bytes) -> str:
@@ -165,11 +170,6 @@ def message_in(body: bytes) -> str:
         while isinstance(said, dict) and name in said:
             said = said[name]
     return _text(said)
-
-
-def without(text: str, key: str) -> str:
-    """The text without the key, should a server repeat it."""
-    return text.replace(key, "…") if key else text
 
 
 def _text(value: object) -> str:

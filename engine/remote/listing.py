@@ -103,7 +103,7 @@ async def _ask(http: httpx2.AsyncClient, engine: EngineConfig, before: Listing, 
     servers = [answer for answer in answers if isinstance(answer, Server)]
     if not servers:
         failure = next(answer for answer in answers if isinstance(answer, BaseException))
-        return Listing(engine.name, before.models, str(failure.error if isinstance(failure, ServerError) else failure))
+        return Listing(engine.name, before.models, str(failure.without(key) if isinstance(failure, ServerError) else failure))
     models: dict[str, ServedModel] = {}
     for server in servers:
         models |= {model.name: model for model in server.models or ()}
