@@ -145,7 +145,7 @@ BODIES: Mapping[str, Fault] = {
 }
 
 
-def then(*values: object, end: bool = False) -> tuple[bytes, ...]:
+def then(*values: object, end: bool = False) -> Script:
     """Hello, and then these events."""
     return (HELLO, chunked(*map(event, values), end=end))
 
@@ -201,10 +201,11 @@ MIDDLE: Mapping[str, Fault] = {
     ),
 }
 
+CLOSES_FIRST: Sequence[Script] = [(Do.CLOSE,), (HELLO + DONE,)]
 BEFORE: Mapping[str, Fault] = {
     "closes at once": Fault((Do.CLOSE,), "closed the connection", asked=LATER),
     "resets at once": Fault((Do.RESET,), "closed the connection", asked=LATER),
-    "closes, then answers": Fault([(Do.CLOSE,), (HELLO + DONE,)], text="Hello", asked=2),
+    "closes, then answers": Fault(CLOSES_FIRST, text="Hello", asked=2),
     "closes after the head": Fault((head(), Do.CLOSE), "closed the connection", asked=LATER),
     "never answers": Fault((), "No token came within 0.5 s"),
     "never answers after the head": Fault((head(),), "No token came within 0.5 s"),

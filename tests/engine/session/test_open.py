@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import Config, ModelsConfig
+from engine.config import Config, EngineConfig, ModelsConfig
 from engine.errors import ModelError
 from engine.last_used import remember
 from engine.model_ref import BuiltInModel, RemoteModel
 from engine.paths import models_dir
 from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
-from engine.session.engines import make_backend
 from engine.session.open import first_model
 from tests.engine.models import raw_gguf
+
+OFFICE = Config(engines=[EngineConfig(name="office", base_url="http://x", model="usual"), EngineConfig(name="lab", base_url="http://y")])
 
 
 def test_the_built_in_model_when_nothing_is_known() -> None:
@@ -43,13 +44,33 @@ def test_the_built_in_model_is_remembered_by_its_quant_and_not_by_where_it_lay()
     assert first_model(None, Config()) == BuiltInModel("F16"), "a quant that there is no more"
 
 
-def test_a_model_of_an_engine_that_there_is_none_of_is_refused_in_words() -> None:
-    remote = first_model("remote:office/big", Config())
-    assert remote == RemoteModel("office", "big")
-    with pytest.raises(ModelError, match="no engine for remote:office/big"):
-        make_backend(remote)
-    remember(model=str(remote))
+def test_the_last_model_of_another_engine_while_that_is_configured() -> None:
+    remember(model="remote:office/big")
+    assert first_model(None, OFFICE) == RemoteModel("office", "big")
     assert first_model(None, Config()) == BuiltInModel("F16")
+
+
+@pytest.mark.parametrize(
+    ("asked", "model"),
+    [
+        ("office", "usual"),
+        ("office/", "usual"),
+        ("office/org/big.gguf", "org/big.gguf"),
+        ("remote:office/big", "big"),
+        ("remote:office/", "usual"),
+    ],
+)
+def test_a_model_of_another_engine_is_named_by_the_engine(asked: str, model: str) -> None:
+    assert first_model(asked, OFFICE) == RemoteModel("office", model)
+
+
+def test_an_engine_without_a_default_model_takes_the_first_of_its_list() -> None:
+    assert first_model("lab", OFFICE) == RemoteModel("lab", "")
+
+
+def test_an_unknown_engine_is_refused_in_words() -> None:
+    with pytest.raises(ModelError, match="no model 'elsewhere/big'"):
+        first_model("elsewhere/big", OFFICE)
 
 
 def test_what_is_asked_for_is_stronger_than_the_preset_and_that_than_the_config(tmp_path: Path) -> None:
