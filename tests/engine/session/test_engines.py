@@ -18,7 +18,6 @@ from tests.echo_backend import PARROT, EchoBackend
 from tests.engine.session.watched import MODEL, Watched
 from tests.fake_backend import ENGINE_DIED, FakeBackend
 
-
 UNCONFIGURED = ENGINES[RemoteModel]
 
 
