@@ -32,7 +32,7 @@ from engine.messages import ChatPrompt, Role
 from engine.model_ref import ModelRef, RemoteModel
 from engine.presets.preset import Preset
 from engine.remote.answer import Arriving
-from engine.remote.connection import MOST_FAILURE_BYTES, Network, Times, bearer, bounded, client, key_of, refuse_compressed
+from engine.remote.connection import MOST_BYTES, MOST_FAILURE_BYTES, Network, Times, bearer, bounded, client, key_of, refuse_compressed
 from engine.remote.events import EventParser, EventTooLongError
 from engine.remote.faults import ServerError, cut_off, refused, server_error, unreachable, unreadable
 from engine.remote.listing import probe
@@ -264,7 +264,7 @@ class RemoteBackend(Backend):
         refuse_compressed(response, host)
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
-            arriving.take(await bounded(response, host, MOST_FAILURE_BYTES << 7))
+            arriving.take(await bounded(response, host, MOST_BYTES))
         elif kind not in {"text/event-stream", "", "text/plain", "application/octet-stream"}:
             page = " It may be the page of a login or a proxy." if "html" in kind else ""
             raise unreadable(host, f"It answers with {printable(kind, 60)} instead of a stream.{page}")

@@ -19,13 +19,14 @@ import msgspec
 
 from engine.config import EngineConfig
 from engine.errors import ModelError
+from engine.numbers import byte_size
 from engine.remote.faults import cut_off, refused, unreachable, unreadable
 
 Result = TypeVar("Result")
 
-MOST_BYTES: Final = 8 << 20
+MOST_BYTES: Final = 8_000_000
 """Most that is read of an answer that is not streamed."""
-MOST_FAILURE_BYTES: Final = 64 << 10
+MOST_FAILURE_BYTES: Final = 65_536
 """Most that is read of a refusal."""
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 
@@ -178,7 +179,7 @@ async def bounded(response: httpx2.Response, host: str, most: int) -> bytes:
             if len(body) > most:
                 if response.status_code != 200:
                     break
-                raise unreadable(host, f"Its answer has more than {most >> 20} MiB")
+                raise unreadable(host, f"Its answer has more than {byte_size(most)}")
     except httpx2.HTTPError as error:
         if response.status_code == 200:
             raise cut_off(host) from error

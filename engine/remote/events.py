@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-MOST_EVENT_BYTES: Final = 1 << 20
+from engine.numbers import byte_size
+
+MOST_EVENT_BYTES: Final = 1_000_000
 """Longest event. One token with its probabilities has a few KiB."""
 
 
@@ -53,4 +55,4 @@ class EventParser:
 
     def _bound(self, size: int) -> None:
         if size > MOST_EVENT_BYTES:
-            raise EventTooLongError(f"An event has more than {MOST_EVENT_BYTES >> 20} MiB")
+            raise EventTooLongError(f"An event has more than {byte_size(MOST_EVENT_BYTES)}")
