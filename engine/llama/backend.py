@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-CAPABILITIES: Final = Capabilities(token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True)
+CAPABILITIES: Final = Capabilities(
+    token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True, constraints=True
+)
 CLOSE_LIMIT_S: Final = 10.0
 """How long `close` waits for the compute thread."""
 

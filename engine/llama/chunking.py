@@ -7,6 +7,7 @@ from typing import Final
 
 from engine.backend import BackendEvent, TokensDecoded
 from engine.clock import NS_PER_MS
+from engine.logprobs import TokenLogprobs
 from engine.presets.preset import AUTO_STREAM_BATCH
 
 MAX_WAIT_NS: Final = 100 * NS_PER_MS
@@ -34,10 +35,13 @@ class Delivery:
         self._pieces: list[str] = []
         self._tokens: list[int] = []
         self._token_ns: list[int] = []
+        self._logprobs: list[TokenLogprobs] = []
         self._last_ns: int | None = None
 
-    def add(self, piece: str, token: int, now_ns: int) -> None:
+    def add(self, piece: str, token: int, now_ns: int, logprobs: TokenLogprobs | None = None) -> None:
         """Add a token; emit the chunk when it is due."""
+        if logprobs is not None:
+            self._logprobs.append(logprobs)
         self._pieces.append(piece)
         self._tokens.append(token)
         self._token_ns.append(now_ns)
@@ -49,6 +53,6 @@ class Delivery:
         """Emit the collected tokens."""
         if not self._tokens:
             return
-        chunk = TokensDecoded(self._turn, tuple(self._pieces), tuple(self._token_ns), tuple(self._tokens))
-        self._pieces, self._tokens, self._token_ns = [], [], []
+        chunk = TokensDecoded(self._turn, tuple(self._pieces), tuple(self._token_ns), tuple(self._tokens), tuple(self._logprobs))
+        self._pieces, self._tokens, self._token_ns, self._logprobs = [], [], [], []
         self._emit(chunk)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent import futures
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -16,12 +18,15 @@ from engine.backend import (
     PromptReady,
     StopReason,
 )
+from engine.chat.prompt import PreparedPrompt
 from engine.chat.rendered import PreparationCancelled
-from engine.clock import NS_PER_MS, now_ns
+from engine.clock import NS_PER_MS, NS_PER_S, now_ns
 from engine.disturbance import Wait, quiet_speed, taken_share
 from engine.errors import EngineError, PromptTooLongError, XchatError
 from engine.llama.chunking import Delivery, Pace
 from engine.llama.commands import Ticket, notify
+from engine.llama.constraints.form import COMPILE_S, Form
+from engine.llama.constraints.grammar import answer_so_far, frame_of, grammar_of, refused
 from engine.llama.context import Context
 from engine.llama.kv import Reuse
 from engine.llama.sampling import Sampler
@@ -57,6 +62,10 @@ class Turn:
         self._delivery = Delivery(request.turn, pace, partial(notify, request))
         self._sampler: Sampler | None = None
         self._text: TextStream | None = None
+        self._compiling: Future[Form] | None = None
+        """The constraint, until it is compiled."""
+        self._compile_until = 0
+        self._form: Form | None = None
         self._eog: frozenset[int] = frozenset()
         self._max_tokens = request.max_tokens
         self._n_ctx = 0
@@ -118,10 +127,31 @@ class Turn:
         self.n_prompt = len(tokens)
         self._n_ctx = context.n_ctx
         self._eog = vocabulary.eog
-        self._text = TextStream(
-            vocabulary.pieces, (*self.request.stop, *prompt.stop), tokens, vocabulary.token_texts(prompt.facts.marker_tokens)
-        )
-        self._sampler = Sampler(context, self.request.sampling, tokens)
+        self._set_up(context, prompt)
+
+    def _set_up(self, context: Context, prompt: PreparedPrompt) -> None:
+        """Set up what makes the answer of the logits, and begin to compile the constraint."""
+        vocabulary, constraint = context.model.vocabulary, self.request.constraint
+        shown = prompt.facts.marker_tokens | (frozenset(constraint.triggers) if constraint is not None else frozenset())
+        self._text = TextStream(vocabulary.pieces, (*self.request.stop, *prompt.stop), self.tokens, vocabulary.token_texts(shown))
+        self._sampler = Sampler(context, self.request.sampling, self.tokens)
+        if constraint is not None:
+            frame = frame_of(constraint, self.request.prompt, prompt.facts, vocabulary)
+            before = answer_so_far(self.request.prompt)
+            self._compiling = context.model.forms.compiled(constraint, lambda: grammar_of(constraint, frame), before)
+            self._compile_until = now_ns() + int(COMPILE_S * NS_PER_S)
+
+    def formed(self, wait_s: float) -> bool:
+        """Whether the constraint is compiled, if there is one; wait that long. Raises XchatError when it can't be used."""
+        if self._compiling is None:
+            return True
+        futures.wait([self._compiling], wait_s)
+        if self._compiling.done():
+            self._form, self._compiling = self._compiling.result(), None
+        elif now_ns() >= self._compile_until:
+            assert self.request.constraint is not None
+            raise refused(self.request.constraint, f"compiling it takes more than {COMPILE_S:.0f} s")
+        return self._compiling is None
 
     def swapped_out(self, now: int) -> None:
         """Note that its sequence was taken; it waits again, in its own class."""
@@ -177,7 +207,11 @@ class Turn:
         """Sample after batch index `row`, deliver the token, and end the turn when it is the last one."""
         assert self._sampler is not None
         assert self._text is not None
-        token = self._sampler.sample(row)
+        try:
+            token = self._sampler.sample(row, self._form)
+        except EngineError as error:
+            self.conclude(StopReason.ERROR, error)
+            return
         now = now_ns()
         if token in self._eog:
             self.conclude(StopReason.EOG)
@@ -185,9 +219,12 @@ class Turn:
         self.tokens.append(token)
         self._token_ns.append(now)
         decoded = self._text.feed(token)
-        self._delivery.add(decoded.text, token, now)
+        most = self.request.logprobs
+        self._delivery.add(decoded.text, token, now, None if most is None else self._sampler.logprobs(row, token, most))
         if decoded.stopped:
             self.conclude(StopReason.STOP_STRING)
+        elif self._form is not None and self._form.complete:
+            self.conclude(StopReason.EOG)
         elif len(self._token_ns) == self._max_tokens or len(self.tokens) >= self._n_ctx - 1:
             self.conclude(StopReason.LENGTH)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from engine.backend import MemoryKind, ModelInfo
 from engine.chat.prompt import PromptBuilder
 from engine.errors import EngineError, ModelError
+from engine.llama.constraints.form import Forms
 from engine.llama.devices.listing import CPU_ONLY, Placement, put_on_devices
 from engine.llama.files import ModelFile, fingerprint, overwritten, stamps_of
 from engine.llama.log import NativeLog, last_reason
@@ -90,6 +92,11 @@ class Model:
         self.memory_kind = self._memory_kind()
         self.info = self._info(ref)
         self.prompts = self._prompts = PromptBuilder(self.vocabulary, self.info.chat_template, confined=confined)
+
+    @cached_property
+    def forms(self) -> Forms:
+        """Compiles constraints; made from the whole vocabulary (0.2 s for 150,000 tokens)."""
+        return Forms(self.vocabulary)
 
     @property
     def pointer(self) -> lib.llama_model_p:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.errors import EngineError
+from engine.llama.constraints.form import Form
 from engine.llama.context import Context
 from engine.llama.native import dry_sampler, lib
+from engine.logprobs import Likely, TokenLogprobs
 from engine.presets.preset import Sampling
 
 _SEEDS: Final = 4_294_967_295
 """Seeds are below this; the native library takes this one for a random seed."""
 _NEVER: Final = float("-inf")
+_CANDIDATE: Final = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+"""`llama_token_data`."""
 _MIROSTAT_M: Final = 100
 """Tokens from which Mirostat estimates the distribution; llama.cpp's value."""
 
@@ -135,11 +144,47 @@ class Sampler:
         else:
             yield lib.llama_sampler_init_dist(self.seed)
 
-    def sample(self, row: int) -> int:
-        """The next token after batch index `row` of the last decode call, which must have succeeded."""
+    def sample(self, row: int, form: Form | None = None) -> int:
+        """The next token after batch index `row` of the last decode call, which must have succeeded; one that `form` allows.
+
+        A token that it does not allow is sampled again, from those that it allows. Raises EngineError when there are none.
+        """
+        if form is not None:
+            logits = self._context.logits(row)
+            token = self._choose(logits)
+            if not form.allows(token):
+                token = self._choose(logits, form.allowed())
+            if self._chain is not None:
+                lib.llama_sampler_accept(self._chain, token)
+            form.accept(token)
+            return token
         if self._chain is None:
             return int(self._context.logits(row).argmax())
         return int(lib.llama_sampler_sample(self._chain, self._context.pointer, row))
+
+    def _choose(self, logits: NDArray[np.float32], among: NDArray[np.int64] | None = None) -> int:
+        """A token by its logit, one of `among`; it is not accepted yet."""
+        if self._chain is None:
+            return int(logits.argmax()) if among is None else int(among[logits[among].argmax()])
+        candidates = np.empty(len(logits) if among is None else len(among), _CANDIDATE)
+        candidates["id"] = np.arange(len(logits)) if among is None else among
+        candidates["logit"] = logits if among is None else logits[among]
+        candidates["p"] = 0.0
+        data = candidates.ctypes.data_as(ctypes.POINTER(lib.llama_token_data))
+        array = lib.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
+        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
+        return int(array.data[max(array.selected, 0)].id)
+
+    def logprobs(self, row: int, token: int, most: int) -> TokenLogprobs:
+        """How likely `token` was after batch index `row`, and the `most` likely tokens."""
+        logits, piece = self._context.logits(row), self._context.model.vocabulary.piece
+        highest = float(logits.max())
+        total = highest + math.log(float(np.exp(logits - highest).sum()))
+        most = min(most, len(logits))
+        best = np.argpartition(logits, -most)[-most:] if most else np.empty(0, np.int64)
+        tokens = (token, *best[np.argsort(-logits[best], kind="stable")].tolist())
+        chosen, *top = (Likely(each, piece(each), float(logits[each]) - total) for each in tokens)
+        return TokenLogprobs(chosen, tuple(top))
 
     def close(self) -> None:
         """Free the chain; safe to call twice."""

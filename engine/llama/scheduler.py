@@ -37,6 +37,8 @@ AGEING_NS: Final = 60 * NS_PER_S
 """A turn that waited for a sequence for so long counts as one class higher."""
 AGEING_TOKENS: Final = 200
 """Prompt tokens that a second of waiting counts for: short prompts go first, and long ones are not passed over for ever."""
+COMPILING_S: Final = 0.02
+"""How long to wait at once for a constraint that is being compiled while no turn runs."""
 PAUSE_NS: Final = NS_PER_S
 PAUSE_STEPS: Final = 20
 """Batch work pauses while others are served: at least PAUSE_NS, and PAUSE_STEPS of its own last step, between two of its steps."""
@@ -254,16 +256,18 @@ class Scheduler:
             self._drop_finished()
 
     def _prepared(self, turn: Turn) -> bool:
-        """Whether the turn has its tokens; it has ended otherwise."""
-        if turn.prepared:
-            return True
+        """Whether the turn can begin; it has ended otherwise, or its constraint is still being compiled beside the turns that run."""
         try:
-            turn.prepare(self._context)
+            if not turn.prepared:
+                turn.prepare(self._context)
+            if turn.formed(0.0 if self._turns else COMPILING_S):
+                return True
+            self._admission_due = True
         except XchatError as error:
             turn.conclude(StopReason.ERROR, error)
         except PreparationCancelled:
             turn.conclude(StopReason.CANCELLED)
-        return not turn.done
+        return False
 
     def _soon_lent(self, turn: Turn) -> bool:
         """Whether a longer beginning of this prompt is being prefilled by another turn; a checkpoint is made there where one is needed."""

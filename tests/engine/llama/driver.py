@@ -17,7 +17,7 @@ from engine.backend import (
 )
 from engine.clock import now_ns
 from engine.llama.backend import LlamaBackend
-from engine.messages import Prompt, TextPrompt, TokenPrompt
+from engine.messages import Constraint, Prompt, TextPrompt, TokenPrompt
 from engine.presets.preset import Preset, Sampling
 
 PATIENCE_S = 60.0
@@ -109,6 +109,8 @@ class Driver:
         priority: Priority = Priority.INTERACTIVE,
         asker: str = "",
         repeatable: bool = False,
+        constraint: Constraint | None = None,
+        logprobs: int | None = None,
         on_event: Callable[[BackendEvent], None] | None = None,
     ) -> Conversation:
         """Submit a turn; `on_event` sees each event first, on the compute thread."""
@@ -132,6 +134,8 @@ class Driver:
                 priority=priority,
                 asker=asker,
                 repeatable=repeatable,
+                constraint=constraint,
+                logprobs=logprobs,
             )
         )
         return conversation

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from engine.backend import EngineInfo, StopReason
+from engine.backend import EngineInfo, StopReason, TokensDecoded
 from engine.errors import UsageError
 from engine.presets.preset import Sampling
 from tests.engine.llama.driver import Driver, text_prompt, token_prompt
@@ -120,3 +121,18 @@ def test_an_answer_goes_on_past_the_models_own_end_when_that_is_ignored(load: Lo
     assert ended.reason is StopReason.EOG
     longer = driver.ask(text_prompt("hello\n"), sampling=Sampling(temperature=0.0, ignore_eos=True), max_tokens=60)
     assert (longer.finished.reason, len(longer.tokens)) == (StopReason.LENGTH, 60)
+
+
+def test_log_probabilities_are_those_of_the_model_whatever_the_settings(dense: Driver) -> None:
+    answer = dense.ask(token_prompt(PROMPT), sampling=Sampling(temperature=1.5, seed=1), max_tokens=12, logprobs=300)
+    scored = [each for chunk in answer.all(TokensDecoded) for each in chunk.logprobs]
+    assert [each.chosen.token for each in scored] == answer.tokens
+    for each in scored:
+        chances = [likely.logprob for likely in each.top]
+        assert chances == sorted(chances, reverse=True)
+        assert sum(math.exp(chance) for chance in chances) == pytest.approx(1.0, abs=1e-4)
+        assert each.chosen in each.top
+    greedy = dense.ask(token_prompt(PROMPT), max_tokens=5, logprobs=0)
+    assert [each.top for chunk in greedy.all(TokensDecoded) for each in chunk.logprobs] == [()] * 5
+    assert [each.chosen.logprob for each in greedy.all(TokensDecoded)[0].logprobs] == [scored[0].top[0].logprob]
+    assert not any(chunk.logprobs for chunk in dense.ask(token_prompt(PROMPT), max_tokens=5).all(TokensDecoded))

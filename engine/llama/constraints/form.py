@@ -1,0 +1,143 @@
+"""The form of one answer while it grows, and the compilation of forms."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError, UsageError
+from engine.llama.constraints.grammar import refused
+from engine.messages import Constraint
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+    from engine.llama.vocab import LlamaVocabulary
+
+COMPILE_S: Final = 10.0
+"""Longest time to compile a constraint; it ends by itself some seconds later."""
+STACK_BYTES: Final = 128 << 20
+"""Stack of the thread that compiles: enough for any text of `MOST_TEXT`."""
+
+
+class Form:
+    """What may follow in one answer. For the compute thread."""
+
+    def __init__(self, matcher: LLMatcher, eog: frozenset[int]) -> None:
+        self._matcher = matcher
+        self._eog = eog
+        self._ends = np.array(sorted(eog), np.int64)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing but the end may follow."""
+        return self._matcher.is_stopped()
+
+    def allows(self, token: int) -> bool:
+        """Whether a token may come next."""
+        if token in self._eog:
+            return self._matcher.is_accepting()
+        return self._matcher.validate_tokens([token]) == 1
+
+    def allowed(self) -> NDArray[np.int64]:
+        """All tokens that may come next, ascending. Raises EngineError when that can't be found out, or there are none."""
+        bits = np.unpackbits(np.frombuffer(self._matcher.compute_bitmask(), np.uint8), bitorder="little")
+        bits[self._ends] = self._matcher.is_accepting()
+        tokens = np.flatnonzero(bits)
+        if self._matcher.is_error() or not len(tokens):
+            raise self._failed()
+        return tokens
+
+    def accept(self, token: int) -> None:
+        """Go on after a token that is allowed. Raises EngineError when the grammar becomes too complex there."""
+        if token not in self._eog and not self._matcher.consume_token(token):
+            raise self._failed()
+
+    def _failed(self) -> EngineError:
+        reason = self._matcher.get_error().partition("\n")[0] or "no token of the model fits there"
+        return EngineError("The grammar can't be followed any further", reason, "Simplify it.")
+
+
+class Forms:
+    """Compiles the forms of one model's answers. Made on the compute thread; each form is compiled on a thread of its own."""
+
+    def __init__(self, vocabulary: LlamaVocabulary) -> None:
+        self._eog = vocabulary.eog
+        self._tokens = [vocabulary.pieces[token] or b"\xff" + vocabulary.piece(token) for token in range(vocabulary.n_vocab)]
+        self._controls = [token for token in range(vocabulary.n_vocab) if not vocabulary.pieces[token]]
+        self._lock = threading.Lock()
+        self._tokenizer: LLTokenizer | None = None
+
+    def compiled(self, constraint: Constraint, grammar: Callable[[], str], before: str) -> Future[Form]:
+        """Compile; `before` is the beginning of the answer that is there already. The future raises UsageError."""
+        future: Future[Form] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(self._compile(constraint, grammar(), before))
+            except BaseException as error:  # noqa: BLE001 - the edge of the thread; native panics are no Exceptions
+                known = error if isinstance(error, UsageError) else refused(constraint, repr(error))
+                future.set_exception(known)
+
+        usual = threading.stack_size(STACK_BYTES)
+        try:
+            threading.Thread(target=work, name="xchat-grammar", daemon=True).start()
+        finally:
+            threading.stack_size(usual)
+        return future
+
+    def _compile(self, constraint: Constraint, grammar: str, before: str) -> Form:
+        from llguidance import LLMatcher
+
+        with self._lock:
+            tokenizer = self._tokenizer = self._tokenizer or self._made()
+        matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_limits())
+        if not matcher.is_error():
+            matcher.compute_bitmask()  # what nothing satisfies is found out here
+        if matcher.is_error() or (matcher.is_stopped() and not matcher.is_accepting()):
+            reason = matcher.get_error().partition("\n<state>")[0]
+            raise refused(constraint, "nothing satisfies it" if not reason or reason.startswith("NoExtension") else reason)
+        if before:
+            tokens = tokenizer.greedy_tokenize(before)
+            if matcher.try_consume_tokens(tokens) < len(tokens):
+                raise refused(constraint, "the answer so far does not begin with what it allows")
+        return Form(matcher, self._eog)
+
+    def _made(self) -> LLTokenizer:
+        from llguidance import LLTokenizer
+
+        vocabulary = _Vocabulary(self._tokens, self._controls, min(self._eog))
+        tokenizer = LLTokenizer(vocabulary, eos_token=sorted(self._eog))  # type: ignore[arg-type]
+        vocabulary.tokenize = tokenizer.greedy_tokenize
+        return tokenizer
+
+
+class _Vocabulary:
+    """The vocabulary as llguidance takes it."""
+
+    is_tokenizer_wrapper = True
+    bos_token_id = None
+
+    def __init__(self, tokens: Sequence[bytes], controls: Iterable[int], eos: int) -> None:
+        self.tokens = tokens
+        self.special_token_ids = list(controls)
+        self.eos_token_id = eos
+        self.tokenize: Callable[[str], list[int]] = lambda _text: []
+
+    def __call__(self, text: str) -> list[int]:
+        """The longest tokens that spell a text, from the left: what they spell counts, not how."""
+        return self.tokenize(text)
+
+
+def _limits() -> LLParserLimits:
+    """Bounds of one grammar: some seconds to compile, 100 MB, and some milliseconds a token."""
+    from llguidance import LLParserLimits
+
+    return LLParserLimits(
+        max_items_in_row=20_000, initial_lexer_fuel=500_000, max_lexer_states=50_000, max_grammar_size=200_000, verbose_errors=False
+    )
