@@ -62,7 +62,7 @@ class KnownModel:
     disturbed: bool = False
     """Whether others disturbed every turn that the speed is measured from."""
     kld: float | None = None
-    """Mean KL divergence from the best quant, measured on this machine."""
+    """Mean KL divergence from the family's largest quant, measured on this machine."""
     place: str = ""
     """The program that it comes from."""
     problem: str = ""

@@ -1,6 +1,6 @@
-"""Changes that need no root and can be undone: what they would do, doing it, and undoing it.
+"""Applies and undoes changes that need no root.
 
-What was there before is remembered in a file of xchat's own, so that `restore` works days later.
+The values from before are saved in a file, so that `restore` works days later.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _BLOCK = 4 << 20
 
 
 class _Before(msgspec.Struct, frozen=True):
-    """What was there before each change, by its id."""
+    """The value from before each change, by its id."""
 
     values: dict[str, str | None] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A reversible change of what this person may change."""
+    """A reversible change that needs no root."""
 
     id: str
     show: str
-    """What it does, in a sentence."""
+    """Its effect, in a sentence."""
     now: Callable[[Sequence[Path]], str | None]
     """The present value."""
     apply: Callable[[Sequence[Path]], None]
@@ -52,7 +52,7 @@ def _escape_time(_: Sequence[Path]) -> str | None:
 
 def _set_escape_time(value: str | None) -> None:
     if not set_tmux_option("escape-time", value):
-        raise XchatError("tmux did not take the setting", "it does not answer", "Run xchat inside of tmux.")
+        raise XchatError("tmux did not take the setting", "tmux does not answer", "Run xchat inside tmux.")
 
 
 def _read_all(parts: Sequence[Path]) -> None:
@@ -73,14 +73,14 @@ CHANGES: dict[str, Change] = {
     for change in (
         Change(
             READ_MODEL,
-            "Read the model's file into the page cache; undone, the kernel drops what no program has mapped.",
+            "Read the model's file into the page cache. Undoing drops the pages that no program has mapped.",
             lambda _: None,
             _read_all,
             _let_go,
         ),
         Change(
             TMUX_ESCAPE_TIME,
-            f"Let tmux wait {_ESCAPE_MS} ms after Escape, until its server ends (tmux set -s escape-time {_ESCAPE_MS}).",
+            f"Set tmux's wait after Escape to {_ESCAPE_MS} ms until its server ends (tmux set -s escape-time {_ESCAPE_MS}).",
             _escape_time,
             lambda _: _set_escape_time(_ESCAPE_MS),
             lambda _, before: _set_escape_time(before),
@@ -90,28 +90,28 @@ CHANGES: dict[str, Change] = {
 
 
 def find(change_id: str) -> Change:
-    """The change of this id.
+    """Return the change of this id.
 
     Raises:
         UsageError: There is none.
     """
     if change_id not in CHANGES:
         raise UsageError(
-            f"There is no change {printable(change_id)!r}", f"There are: {', '.join(CHANGES)}", "`xchat doctor show` lists them."
+            f"There is no change {printable(change_id)!r}", f"Known changes: {', '.join(CHANGES)}", "`xchat doctor show` lists them."
         )
     return CHANGES[change_id]
 
 
 def before_path() -> Path:
-    """Where the values from before the changes are kept."""
+    """Return the path of the file with the values from before the changes."""
     return state_dir() / "doctor.json"
 
 
 def apply(change: Change, model: Sequence[Path]) -> None:
-    """Make a change, after remembering what is there now; one that is made already keeps the first value.
+    """Apply a change after saving the present value; a change applied twice keeps the first saved value.
 
     Raises:
-        XchatError: It can't be made, or the value of now can't be remembered; nothing has changed then.
+        XchatError: It can't be applied, or the present value can't be saved; nothing has changed then.
     """
     known = _load()
     if change.id not in known:
@@ -129,7 +129,7 @@ def restore(change: Change, model: Sequence[Path]) -> None:
     """Undo a change.
 
     Raises:
-        UsageError: It was not made.
+        UsageError: It was not applied.
         XchatError: It can't be undone.
     """
     known = _load()
@@ -143,7 +143,7 @@ def restore(change: Change, model: Sequence[Path]) -> None:
 
 
 def applied() -> frozenset[str]:
-    """Ids of the changes that were made and not undone."""
+    """Return the ids of the changes that are applied."""
     return frozenset(_load())
 
 
@@ -158,4 +158,4 @@ def _save(values: dict[str, str | None]) -> None:
     try:
         write_atomically(before_path(), msgspec.json.encode(_Before(values)))
     except OSError as error:
-        raise XchatError("The value from before can't be remembered", error.strerror or "", HINT) from error
+        raise XchatError("The present value can't be saved", error.strerror or "", HINT) from error

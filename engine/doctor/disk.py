@@ -1,4 +1,4 @@
-"""The model's disk: how fast it reads, what is mounted, and how much of a file is cached already."""
+"""The model's disk: read speed, mount, and cached pages of a file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _BLOCK = 4 << 20
 MOST_READ = 64 << 20
 """Bytes read to measure a disk."""
 LONGEST_S = 1.0
-"""After which a slow disk has been measured well enough."""
+"""Time limit of the measurement on a slow disk."""
 
 
 def read_speed(path: Path) -> float | None:
-    """Bytes per second of a cold read; None where the file system can't read around the page cache.
+    """Measure a cold read in bytes per second; None where the file system can't bypass the page cache.
 
-    O_DIRECT neither uses the page cache nor pushes anything out of it.
+    O_DIRECT neither uses the page cache nor evicts anything from it.
     """
     direct = getattr(os, "O_DIRECT", None)
     if direct is None:
@@ -46,7 +46,7 @@ def read_speed(path: Path) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Where a file lives."""
+    """The mounted file system of a file."""
 
     point: str
     kind: str
@@ -55,7 +55,7 @@ class Mount:
 
 
 def mount_of(path: Path, mountinfo: str) -> Mount | None:
-    """The mount that holds a file, by the text of /proc/self/mountinfo; the last of equally long ones is on top."""
+    """Find the mount of a file in the text of /proc/self/mountinfo; the last of equally long ones is on top."""
     best: Mount | None = None
     real = os.path.realpath(path)
     for line in mountinfo.splitlines():
@@ -70,7 +70,7 @@ def mount_of(path: Path, mountinfo: str) -> Mount | None:
 
 
 def let_go(path: Path) -> None:
-    """Drop a file from the page cache, where nobody has it mapped."""
+    """Drop a file from the page cache, except pages that a program has mapped."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""What a check found, as facts for the screen, the command line and JSON."""
+"""Findings of the checks, for the screen, the command line and JSON."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Severity(StrEnum):
     """How much a finding matters, worst first."""
 
     PROBLEM = "problem"
-    """It costs much of the speed, or ends the program."""
+    """Costs much of the speed, or crashes the program."""
     WARNING = "warning"
-    """It costs some of the speed, or will."""
+    """Costs some of the speed, or will."""
     NOTE = "note"
-    """Worth knowing; nothing needs to be done."""
+    """Information; no fix is needed."""
     UNKNOWN = "unknown"
-    """It can't be looked at here; the finding says why."""
+    """Can't be checked here; the finding says why."""
     GOOD = "good"
 
 
@@ -51,22 +51,22 @@ class Verdict:
 
     severity: Severity
     found: str
-    """What is so, in a sentence without a full stop."""
+    """The fact, a sentence without a full stop."""
     cost: str = ""
-    """What it costs; empty where it costs nothing."""
+    """The cost; empty where there is none."""
     source: str = ""
-    """Where the cost is from: `MEASURED`, or who measured it."""
+    """The source of the cost: `MEASURED`, or who measured it."""
     advice: str = ""
-    """What to do, in a sentence; may be empty."""
+    """The fix, in a sentence; may be empty."""
     command: str = ""
     """A line to copy; may be empty."""
     change: str = ""
-    """Id of the reversible change that does it without root; may be empty."""
+    """Id of the reversible change that applies the fix without root; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """An entry of the registry: one thing to look at, and the function that looks."""
+    """An entry of the registry: one check and its function."""
 
     id: str
     """Stable name."""
@@ -77,7 +77,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check with its result; all texts are inert."""
+    """A check with its result; no text has control characters."""
 
     id: str
     group: Group
@@ -92,7 +92,7 @@ class Finding:
 
 
 def finding(check: Check, verdict: Verdict) -> Finding:
-    """The finding of a check, with texts that no terminal acts on."""
+    """Return the finding of a check, its texts without control characters."""
     texts = {field.name: getattr(verdict, field.name) for field in fields(Verdict) if field.name != "severity"}
     inert = {name: printable(text, MOST_TEXT) for name, text in texts.items()}
     return Finding(check.id, check.group, check.title, verdict.severity, **inert)
@@ -103,4 +103,4 @@ note = partial(Verdict, Severity.NOTE)
 warning = partial(Verdict, Severity.WARNING)
 problem = partial(Verdict, Severity.PROBLEM)
 unknown = partial(Verdict, Severity.UNKNOWN)
-"""Verdicts by their severity."""
+"""Makes a Verdict of this severity."""

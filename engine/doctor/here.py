@@ -1,4 +1,4 @@
-"""This machine, with the model and the native library that xchat would use."""
+"""Builds the Machine of this process, with its model and native library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from engine.store.lab_runs import known_runs
 
 
 def this_machine(config: Config, asked: str | None, environ: Mapping[str, str]) -> Machine:
-    """The machine of this process for the model asked for, or the one that xchat would start with. Loads the native library.
+    """Return this process's machine for the model asked for, or the one that xchat would start with. Loads the native library.
 
     Raises:
         ModelError: The model asked for is not here.
@@ -63,13 +63,13 @@ def _benchmarked() -> tuple[int, str, str] | None:
 
 
 def parts_of_model(ref: ModelRef) -> tuple[Path, ...]:
-    """The files of a model; none where it has no file here. Raises ModelError when they can't be found."""
+    """Return the files of a model; none where it has no local file. Raises ModelError when they can't be found."""
     path = builtin.file_of(ref)
     return whole_parts(path.expanduser().absolute()) if path is not None else ()
 
 
 def machine_of(engine: EngineInfo | None, environ: Mapping[str, str]) -> Machine:
-    """The machine of this process with the model that is loaded in it; reads files, so it belongs on a thread."""
+    """Return this process's machine with the loaded model. Reads files; call it on a thread."""
     path = engine.model.path if engine is not None else None
     try:
         parts, reason = whole_parts(path) if path is not None else (), "no model is loaded from this machine"

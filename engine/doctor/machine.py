@@ -1,4 +1,4 @@
-"""What the checks look at: the kernel's files below a root, this process's limits, and small measurements."""
+"""The input of the checks: the kernel's files below a root, this process's limits, and small measurements."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from engine.doctor.tmux import tmux_option
 from engine.host.topology import Topology, read_topology, usable_cpus
 
 MOST_BYTES = 4 << 20
-"""Read of one file; the kernel's own are smaller."""
+"""Bytes read of one file; the kernel's own are smaller."""
 CLOCK_CALLS = 5_000
 
 
 class NotReadable(Exception):  # noqa: N818
-    """A file that a check needs is not there, or holds something else; the message says which."""
+    """A file that a check needs is missing or has other contents; the message names it."""
 
 
 def clock_call_ns() -> float:
-    """Cost of reading the clock once, in nanoseconds; the best of a few rounds."""
+    """Measure the cost of reading the clock once, in nanoseconds; the best of a few rounds."""
     best = float("inf")
     for _ in range(3):
         began = time.perf_counter_ns()
@@ -40,12 +40,12 @@ class Machine:
     """A machine and a process on it; tests give another root and other values."""
 
     root: Path = Path("/")
-    """Where `proc`, `sys` and `dev` are."""
+    """The folder with `proc`, `sys` and `dev`."""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     model: tuple[Path, ...] = ()
     """The parts of the model's file; none when there is no model."""
     no_model: str = "no model is chosen"
-    """Why there is none."""
+    """Why there is no model."""
     system_info: str = ""
     """The features that the native library reports, as llama.cpp prints them."""
     library: str = ""
@@ -65,7 +65,7 @@ class Machine:
     """The value of a tmux option, or None."""
 
     def maybe(self, path: str) -> str | None:
-        """The text of a file below the root without the blanks around it; None when it can't be read."""
+        """Return the stripped text of a file below the root; None when it can't be read."""
         try:
             with (self.root / path).open("rb") as file:
                 return file.read(MOST_BYTES).decode("utf-8", "replace").strip()
@@ -73,7 +73,7 @@ class Machine:
             return None
 
     def text(self, path: str) -> str:
-        """The text of a file below the root.
+        """Return the text of a file below the root.
 
         Raises:
             NotReadable: It can't be read, or is empty.
@@ -84,24 +84,24 @@ class Machine:
         return found
 
     def number(self, path: str) -> int:
-        """The whole number in a file below the root; raises NotReadable when there is none."""
+        """Return the whole number in a file below the root; raises NotReadable when there is none."""
         text = self.text(path)
         if not re.fullmatch(r"-?\d{1,19}", text):
-            raise NotReadable(f"/{path} holds no number")
+            raise NotReadable(f"/{path} has no number")
         return int(text)
 
     def field(self, path: str, name: str) -> int:
-        """The number behind a name in a file of `name number` or `name: number kB` lines; raises NotReadable."""
+        """Return the number after a name in a file of `name number` or `name: number kB` lines; raises NotReadable."""
         match = re.search(rf"^{re.escape(name)}:?\s+(\d{{1,19}})\b", self.text(path), re.MULTILINE)
         if match is None:
             raise NotReadable(f"/{path} has no {name}")
         return int(match[1])
 
     def pressure(self, kind: str) -> float:
-        """Per cent of the last ten seconds in which somebody waited for `cpu`, `memory` or `io`; raises NotReadable."""
+        """Return the percentage of the last ten seconds in which some task waited for `cpu`, `memory` or `io`; raises NotReadable."""
         match = re.match(r"some avg10=(\d{1,3}(?:\.\d+)?)", self.text(f"proc/pressure/{kind}"))
         if match is None:
-            raise NotReadable(f"/proc/pressure/{kind} holds no figure")
+            raise NotReadable(f"/proc/pressure/{kind} has no figure")
         return float(match[1])
 
     @cached_property
@@ -125,5 +125,5 @@ class Machine:
 
     @cached_property
     def cold_read(self) -> float | None:
-        """Bytes per second that the model's disk delivers, measured once; None where it can't be."""
+        """Measure the read speed of the model's disk once, in bytes per second; None where it can't be measured."""
         return self.disk_speed(self.model[0]) if self.model else None

@@ -1,4 +1,4 @@
-"""The registry of checks, and running all of them."""
+"""The registry of checks; runs them all."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class Report:
     took_ms: float
 
     def count(self, severity: Severity) -> int:
-        """How many findings are of a severity."""
+        """Count the findings of a severity."""
         return sum(one.severity is severity for one in self.findings)
 
     def groups(self) -> Iterator[tuple[Group, list[Finding]]]:
-        """The groups in their order, each with its findings."""
+        """Yield the groups in their order, each with its findings."""
         for group in dict.fromkeys(one.group for one in self.findings):
             yield group, [one for one in self.findings if one.group is group]
 
@@ -72,7 +72,7 @@ class Report:
 def examine(machine: Machine, checks: Sequence[Check] = CHECKS, *, progressed: Callable[[Check], None] = lambda _check: None) -> Report:
     """Run the checks; takes about a second when the model's disk is measured.
 
-    A check that can't look is `unknown` with the reason, whatever lies in the kernel's place.
+    A check that can't read its input is `unknown` with the reason.
     """
     began = now_ns()
     found = []

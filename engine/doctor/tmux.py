@@ -1,4 +1,4 @@
-"""Options of the tmux server that this terminal belongs to."""
+"""Reads and sets options of this terminal's tmux server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TIMEOUT_S = 2.0
 
 
 def tmux_option(name: str) -> str | None:
-    """The value of an option, set by the person or the default; None when tmux does not answer or does not know it."""
+    """Return the value of an option, set or default; None when tmux does not answer or does not know it."""
     for scope in ("-gsv", "-gv", "-gwv"):  # server, session, window
         answer = _tmux("show-options", scope, name)
         if answer is not None:
@@ -18,7 +18,7 @@ def tmux_option(name: str) -> str | None:
 
 
 def set_tmux_option(name: str, value: str | None) -> bool:
-    """Set a server option, or with None let it have its default again; returns whether tmux did."""
+    """Set a server option, or reset it with None; returns whether tmux did."""
     arguments = ("set-option", "-s", "-u", name) if value is None else ("set-option", "-s", name, value)
     return _tmux(*arguments) is not None
 

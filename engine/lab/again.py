@@ -1,4 +1,4 @@
-"""Measures a logged benchmark again, as it was, so that an upgrade of the library, the kernel or the BIOS shows."""
+"""Repeats a logged benchmark, to show the effect of an upgrade of the library, the kernel or the BIOS."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from engine.store.lab_runs import LabRun
 
 
 def points_of(run: LabRun) -> list[Point]:
-    """The points of a benchmark, to be measured again.
+    """Return the points of a logged benchmark.
 
     Raises:
         UsageError: The run is not a benchmark, or has a row that can't be measured here.
     """
     rows = run.facts.get("rows")
     if run.kind != "bench" or not rows:
-        raise UsageError(f"Run {run.id} can't be measured again", f"It is a {run.kind}, not a benchmark", f"Repeat it: {run.command}")
+        raise UsageError(f"Run {run.id} can't be repeated", f"It is a {run.kind}, not a benchmark", f"Repeat it with `{run.command}`.")
     flash = {number: word for word, number in FLASH.items()}
     try:
         return [
@@ -46,11 +46,11 @@ def points_of(run: LabRun) -> list[Point]:
             for work in (Work(row["n_prompt"], row["n_gen"], row["n_depth"], row.get("n_parallel", 1)),)
         ]
     except (KeyError, TypeError) as error:
-        raise UsageError(f"Run {run.id} can't be measured again", f"One of its rows lacks {error}") from error
+        raise UsageError(f"Run {run.id} can't be repeated", f"One of its rows lacks {error}") from error
 
 
 def change_since(before: LabRun, after: LabRun, rows: tuple[Compared, ...]) -> str:
-    """What became of a benchmark, and what changed on the machine in between, in a sentence; `rows` are one or more."""
+    """Describe the change of a benchmark's speed, and the changes of the machine in between, in a sentence; `rows`: at least one."""
     slower = [row for row in rows if row.ratio.high < 1]
     faster = [row for row in rows if row.ratio.low > 1]
     differ = [f"{name} {old} → {new}" for name, old, new in differences(before, after)]

@@ -1,4 +1,4 @@
-"""What can race, as it is typed: settings (`threads=1`), presets, quants and models."""
+"""Parses the arms of a race: settings (`threads=1`), presets, quants and models."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from engine.session.open import first_model, model_finder
 from engine.text import one_line, printable
 
 CURRENT: Final = "current"
-"""The arm that changes nothing."""
+"""Name of the arm without changes."""
 LIBRARY: Final = "lib="
-"""Begins an arm that is measured with another build of the library."""
+"""Prefix of an arm that is measured with another build of the library."""
 MEASURED: Final = frozenset(
     {"model", "quant", "threads", "threads_batch", *(key for key, setting in SETTINGS.items() if setting.cost is Cost.REBUILD)}
 ) | {"mmap", "repack"}
-"""Settings that the laboratory's work depends on."""
+"""Settings that affect the laboratory's measurements."""
 _PREFILL_ONLY: Final = frozenset({"threads_batch", "n_batch", "n_ubatch"})
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What every arm starts from."""
+    """The starting point of every arm."""
 
     ref: ModelRef
     preset: Preset
@@ -45,17 +45,17 @@ class Base:
 
 
 def arms_of(words: Sequence[str], base: Base) -> list[Arm]:
-    """The arms that are named.
+    """Parse the named arms.
 
     Raises:
-        UsageError: A setting can't be read, or does not change what is measured.
+        UsageError: A setting is invalid, or does not affect the measurement.
         ModelError: There is no such model, quant or preset here.
     """
     return [Arm(one_line(word), _setup(word, base)) for word in words]
 
 
 def use_of(arms: Sequence[Arm]) -> Use:
-    """What to compare where nothing was asked for: what the settings that differ change."""
+    """Choose the use to compare by the settings that differ."""
     first = arms[0].setup
     if any((arm.setup.ref, arm.setup.library) != (first.ref, first.library) for arm in arms):
         return Use.CHAT
@@ -66,7 +66,7 @@ def use_of(arms: Sequence[Arm]) -> Use:
 
 
 def memory_of(base: Base) -> Callable[[Setup], int]:
-    """Predicts the memory in bytes that a setup needs with the context window of `base`; 0 where its file can't be read."""
+    """Return a function that predicts a setup's memory in bytes with the n_ctx of `base`; 0 where its file can't be read."""
 
     def needed(setup: Setup) -> int:
         try:
@@ -83,7 +83,7 @@ def memory_of(base: Base) -> Callable[[Setup], int]:
 
 
 def preset_with(base: Base, setup: Setup, description: str) -> Preset:
-    """The preset of `base` with what a setup changes; without a name yet."""
+    """Return the preset of `base` with the changes of a setup; without a name yet."""
     changed = {change.key: change.after for change in difference(_measured(base.preset), setup.preset)}
     model = {} if setup.ref == base.ref else {"model": str(setup.ref), "quant": None}
     return msgspec.structs.replace(base.preset, name="tuned", description=description or base.preset.description, **changed, **model)
@@ -96,7 +96,9 @@ def _setup(word: str, base: Base) -> Setup:
         folder, comma, changes = word.removeprefix(LIBRARY).partition(",")
         library = Path(folder).expanduser()
         if not any(library.glob("libllama.*")):
-            raise UsageError(f"{printable(str(library))} is not a build of llama.cpp", "It has no libllama", "Name the folder that has it.")
+            raise UsageError(
+                f"{printable(str(library))} is not a build of llama.cpp", "libllama is not there", "Give the folder that contains libllama."
+            )
         return replace(_changed(changes, base) if comma else Setup(base.ref, _measured(base.preset)), library=library.resolve())
     if "=" in word and not word.startswith(("/", "~", ".")):
         return _changed(word, base)
@@ -115,7 +117,7 @@ def _changed(word: str, base: Base) -> Setup:
     for change in difference(base.preset, preset):
         if change.key not in MEASURED:
             names = ", ".join(sorted(MEASURED))
-            raise UsageError(f"{change.key} does not change what a race measures", f"These settings do: {names}", "Choose one of them.")
+            raise UsageError(f"{change.key} does not affect a race", f"These settings do: {names}", "Use one of them.")
     named = {key: value_of(preset, key) for key in ("model", "quant")}
     asked = any(value_of(base.preset, key) != value for key, value in named.items())
     ref = model_finder(base.config).find(preset, base.ref) if asked else base.ref
@@ -126,5 +128,5 @@ def _changed(word: str, base: Base) -> Setup:
 
 
 def _measured(preset: Preset) -> Preset:
-    """The settings that are measured, so that arms which differ in others only are the same. Without `n_ctx`, windows hold the work."""
+    """Reset the settings that don't affect the measurement, so that arms differing only in them are equal; `n_ctx` too."""
     return msgspec.structs.replace(Preset(), **{key: value_of(preset, key) for key in MEASURED - {"model", "quant", "n_ctx"}})

@@ -1,4 +1,4 @@
-"""Measures the points of a grid in rounds, so that a drift of the machine meets all of them, until each is known well enough."""
+"""Measures the points of a grid in rounds, so that a drift affects all of them, until each is precise enough."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from engine.llama.measuring.work import ModelFigures, Setup, Took, Work
 from engine.models.fit import TooLargeError
 
 LEAST_REPEATS: Final = 5
-"""Repetitions of a point, as llama-bench has them, unless its time is up."""
+"""Fewest repetitions of a point, llama-bench's number, unless its time is up."""
 PRECISION: Final = 0.01
-"""Half width of the interval, as a share of the mean, at which a point is known well enough."""
+"""Half width of the interval, as a share of the mean, at which a point is precise enough."""
 SECONDS: Final = 30.0
-"""Time for one point."""
+"""Time limit of one point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +33,27 @@ class Limits:
     """When to stop."""
 
     repeats: int | None = None
-    """Exactly this often; None until the interval is narrow enough or the time is up."""
+    """Exact number of repetitions; None: until the interval is narrow enough or the time is up."""
     precision: float = PRECISION
     seconds: float = SECONDS
-    """For each point."""
+    """Time limit of each point."""
     minutes: float | None = None
-    """Measure all points for so long, whatever their precision."""
+    """Measure all points for this time, whatever their precision."""
 
 
 @dataclass(slots=True)
 class Point:
-    """One point of the grid and what was measured."""
+    """One point of the grid with its measurements."""
 
     setup: Setup
     work: Work
     figures: ModelFigures | None = None
     samples_ns: list[int] = field(default_factory=list)
     prompt_ns: list[int] = field(default_factory=list)
-    """The part of each sample that the prompt took."""
+    """The prompt's part of each sample."""
     disturbed: list[float | None] = field(default_factory=list)
     skipped: str | None = None
-    """Why it can't be measured here."""
+    """Why it can't be measured; None if it can."""
     measured_ms: int = 0
     """When the first measurement ended, Unix time."""
 
@@ -69,7 +69,7 @@ class Point:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What disturbed the measurement, in sentences."""
+        """Disturbances of the measurement, in sentences."""
         known = [share for share in self.disturbed if share is not None]
         noisy = sum(share >= QUIET_SHARE for share in known)
         found = []
@@ -97,7 +97,7 @@ class Point:
         self.disturbed.append(took.disturbed)
 
     def enough(self, limits: Limits) -> bool:
-        """Whether the point needs no more repetitions."""
+        """Return whether the point needs no more repetitions."""
         if self.skipped is not None:
             return True
         count = len(self.samples_ns)
@@ -118,11 +118,11 @@ def measure(
 ) -> None:
     """Measure `points` in place; `report` is called after each repetition and for each point that is skipped.
 
-    The points of one context are shuffled in each round, the contexts and models are visited there and back. One context exists at a
+    The points of one context are shuffled in each round; contexts and models are visited in alternating order. One context exists at a
     time. A point that does not fit is skipped with the reason.
 
     Raises:
-        KeyboardInterrupt: What is measured is in the points.
+        KeyboardInterrupt: The points have the measurements so far.
     """
     rng = random.Random(seed)
     end_ns = None if limits.minutes is None else now_ns() + round(limits.minutes * 60 * NS_PER_S)
@@ -159,7 +159,7 @@ def _repeat(engine: LabEngine, point: Point, visit: Sequence[Point]) -> None:
 
 
 def _visits(points: Sequence[Point]) -> list[list[Point]]:
-    """The points that share a model and the settings of a context, together, with one window for all of them."""
+    """Group the points by model and context settings, with one window per group."""
 
     def key(point: Point) -> tuple[object, ...]:
         preset = msgspec.structs.replace(point.setup.preset, threads="auto", threads_batch="auto", n_ctx=256)
@@ -174,7 +174,7 @@ def _visits(points: Sequence[Point]) -> list[list[Point]]:
 
 
 def _share_window(points: Sequence[Point]) -> None:
-    """Give all points the window that the largest of them needs, so that one context is enough."""
+    """Give all points the largest window that one of them needs, so that one context is enough."""
     window = max((window_of(point.work) for point in points), default=0)
     for point in points:
         point.setup = Setup(point.setup.ref, msgspec.structs.replace(point.setup.preset, n_ctx=window))

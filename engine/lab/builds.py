@@ -1,4 +1,4 @@
-"""Another build of the native library: a child process that does pieces of work with it, in turns with this one.
+"""Runs work with another build of the native library in a child process.
 
 `engine.lab.builds` reads requests from standard input, a JSON line each, and answers each with one on standard output.
 """
@@ -29,18 +29,18 @@ from engine.paths import log_path
 from engine.presets.preset import Preset
 
 LIBRARY: Final = "LLAMA_CPP_LIB_PATH"
-"""The environment variable with which the bindings find another library."""
+"""The environment variable by which the bindings find another library."""
 
 
 class BuildsEngine(LabEngine):
-    """An engine that does the work of setups with a library of their own in a child process, one for each library."""
+    """An engine that runs the work of setups with their own library in a child process, one per library."""
 
     def __init__(self, backend: LlamaBackend) -> None:
         super().__init__(backend)
         self._children: dict[Path, _Child] = {}
 
     def run(self, setup: Setup, work: Work) -> Took:
-        """Do a piece of work once, where the setup's library is; raises EngineError when that library can't be used."""
+        """Do a piece of work once with the setup's library; raises EngineError when that library can't be used."""
         if setup.library is None:
             return super().run(setup, work)
         found = self._children.get(setup.library)
@@ -49,7 +49,7 @@ class BuildsEngine(LabEngine):
         return found.run(setup, work)
 
     def close(self) -> None:
-        """End the children."""
+        """End the child processes."""
         while self._children:
             self._children.popitem()[1].close()
 
@@ -78,13 +78,13 @@ class _Child:
             sent.flush()
             answer: dict[str, Any] = json.loads(received.readline())
         except (OSError, ValueError):
-            raise EngineError(f"The library in {self._library} can't be used", "Its process ended", f"Look into {log_path()}") from None
+            raise EngineError(f"The library in {self._library} can't be used", "Its process ended", f"See {log_path()}") from None
         if "error" in answer:
             raise EngineError(*answer["error"])
         return Took(answer["prompt_ns"], answer["gen_ns"], answer["disturbed"])
 
     def close(self) -> None:
-        """End the process, whatever it is at."""
+        """Kill the process."""
         self._process.kill()
         with suppress(OSError):
             if self._process.stdin is not None:
@@ -113,7 +113,7 @@ def _answers(backend: LlamaBackend, lines: Iterator[bytes]) -> Iterator[dict[str
 
 
 def main() -> None:
-    """Serve until standard input ends. An interrupt of the terminal is the parent's."""
+    """Serve until standard input ends; the parent handles SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     real = redirect_native_output(log_path())

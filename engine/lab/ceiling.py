@@ -1,4 +1,4 @@
-"""The decode speed that reading memory and arithmetic allow at most on this machine, for pictures beside what was measured."""
+"""Computes the roofline of decode on this machine, for charts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.presets.preset import Preset
 
 
 def decode_ceiling(path: Path, preset: Preset, *, threads: int, depth: int, sequences: int = 1) -> float | None:
-    """Tokens per second of all sequences together; None before `xchat stats --measure` at this thread count, or without the file.
+    """Return the limit in tokens/s of all sequences together; None before `xchat stats --measure` at this thread count or without the file.
 
     A step reads the weights once for all sequences and the KV cache of each, and computes a token of each.
     """

@@ -1,4 +1,4 @@
-"""Waits on the main thread for work of a compute thread; an interrupt is seen at once."""
+"""Waits on the main thread for a compute thread's work; an interrupt takes effect at once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final, TypeVar
 from engine.llama.backend import STACK_BYTES
 
 _STEP_S: Final = 0.5
-"""CPython 3.11 sees a signal that arrives between its last check and a lock's wait only when the wait ends: none is endless."""
+"""Longest wait for a lock: CPython 3.11 handles a signal that arrives just before the wait only after it."""
 
 Returned = TypeVar("Returned")
 
 
 def result_of(future: Future[Returned], ended: Callable[[], bool] = lambda: False) -> Returned:
-    """Wait for the result; raises what the work raised, and KeyboardInterrupt, also when `ended` and no result follows at once."""
+    """Wait for the result; raises the work's exceptions, and KeyboardInterrupt, also when `ended` is set without a result."""
     while not future.done():
         if ended() and not wait_for([future], _STEP_S).done:
             raise KeyboardInterrupt
@@ -28,7 +28,7 @@ def result_of(future: Future[Returned], ended: Callable[[], bool] = lambda: Fals
 def on_compute_thread(work: Callable[[], Returned], interrupted: Callable[[], None]) -> Returned:
     """Run `work` on a compute thread of its own, for a process without a backend.
 
-    SIGINT calls `interrupted`, and `work` is waited for; once more raises KeyboardInterrupt.
+    The first SIGINT calls `interrupted` and waits for `work`; the second raises KeyboardInterrupt.
     """
     future: Future[Returned] = Future()
 

@@ -1,4 +1,4 @@
-"""What a long measurement does to the machine and to this process: memory, temperature and clock over its time."""
+"""Samples memory, temperature and clock during a long measurement."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from engine.numbers import byte_size
 
 SAMPLE_S: Final = 2.0
 GROWTH: Final = 0.02
-"""Growth of the resident memory, as a share, that is named."""
+"""Least growth of the resident memory that is reported, as a share."""
 HOTTER_C: Final = 10.0
-"""Rise of the temperature that is named."""
+"""Least rise of the temperature that is reported."""
 SLOWER_CLOCK: Final = 0.05
-"""Loss of the clock's frequency that is named."""
+"""Least drop of the clock frequency that is reported, as a share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The machine at one time; None where it does not report a figure."""
+    """One sample of the machine; None for figures that it does not report."""
 
     seconds: float
     rss_bytes: float | None
@@ -31,7 +31,7 @@ class Moment:
 
 
 class Endurance:
-    """Samples a measurement from between its repetitions."""
+    """Samples the machine between the repetitions of a measurement."""
 
     def __init__(self, sampler: HostSampler) -> None:
         self._sampler = sampler
@@ -48,7 +48,7 @@ class Endurance:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What grew, heated or slowed from the first third to the last, in sentences; none for fewer than nine samples."""
+        """Changes from the first third to the last, in sentences; none for fewer than nine samples."""
         third = len(self.moments) // 3
         if third < 3:
             return ()

@@ -1,4 +1,4 @@
-"""Runs work on the compute thread from another thread, so that an interrupt or `stop` ends it at once."""
+"""Runs the laboratory's work on the compute thread from another thread; an interrupt or `stop` ends it at once."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Result = TypeVar("Result")
 
 
 class LabEngine:
-    """The engine as the laboratory uses it. For one thread, except `stop`.
+    """The engine of the laboratory. For one thread, except `stop`.
 
-    Beside a conversation, a piece of work waits for the answer under way, and an answer waits for the piece of work under way.
+    Beside a conversation, work waits for the running answer, and an answer waits for the running piece of work.
     """
 
     def __init__(self, backend: LlamaBackend, beside: ModelRef | None = None) -> None:
-        """`beside` is the model of the conversation: when it is no longer loaded, the work ends as by `stop`."""
+        """`beside`: the model of the conversation; when it is no longer loaded, the work ends as by `stop`."""
         self._backend = backend
         self._beside = beside
         self._waited_ns = 0
@@ -36,33 +36,33 @@ class LabEngine:
 
     @property
     def time_ns(self) -> int:
-        """The clock without the time in which the engine was busy with answers."""
+        """Return the time in nanoseconds, without the time in which the engine was busy with answers."""
         return now_ns() - self._waited_ns
 
     @property
     def library(self) -> str:
-        """Version and build of the native library, which is loaded by this."""
+        """Load the native library and return its version and build."""
         from engine.llama.native import library_name
 
         return library_name()
 
     def stop(self) -> None:
-        """End the work under way, and all later work, with KeyboardInterrupt. Thread-safe."""
+        """End the running work, and all later work, with KeyboardInterrupt. Thread-safe."""
         self._stopped = True
         self._backend.stop_measuring()
 
     def run(self, setup: Setup, work: Work) -> Took:
-        """Do a piece of work once; errors are those of `Workbench.run`, and EngineError for a setup with another library."""
+        """Do a piece of work once; raises the errors of `Workbench.run`, and EngineError for a setup with another library."""
         if setup.library is not None:
             raise EngineError(
                 "Another build of llama.cpp can't be measured here",
                 "It needs a process of its own",
-                "In a terminal: xchat race current lib=FOLDER",
+                "Run in a terminal: xchat race current lib=FOLDER",
             )
         return self._wait(lambda bench: bench.run(setup, work))
 
     def figures(self, setup: Setup) -> ModelFigures:
-        """What rows say of the model and the library."""
+        """Return the figures of the model and the library for rows."""
         return self._wait(lambda bench: bench.figures(setup))
 
     def keep_only(self, setups: tuple[Setup, ...]) -> None:

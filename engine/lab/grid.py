@@ -1,4 +1,4 @@
-"""The grid of a benchmark: llama-bench's lists and ranges, and the points that they make."""
+"""The grid of a benchmark: parses llama-bench's lists and ranges into points."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Grid:
     n_prompt: Sequence[int] = (512,)
     n_gen: Sequence[int] = (128,)
     pairs: Sequence[tuple[int, int]] = ()
-    """Prompts that are decoded after, measured together (`-pg`)."""
+    """Prompt and decode tokens measured together (`-pg`)."""
     n_depth: Sequence[int] = (0,)
     n_parallel: Sequence[int] = ()
-    """Sequences at once; with any, each work is a prompt and an answer in each of them, as in llama-batched-bench."""
+    """Parallel sequences; with any, each work is a prompt and an answer in each of them, as in llama-batched-bench."""
     settings: dict[str, Sequence[object]] = field(default_factory=dict)
     """Values by the name of a setting of presets."""
     same_threads: bool = False
-    """Prefill with the threads that decode."""
+    """Prefill with the decode threads."""
     base: Preset = field(default_factory=lambda: Preset(n_batch=2048, n_ubatch=512))
     """The settings that are not varied."""
 
     def points(self, models: Sequence[ModelRef]) -> tuple[tuple[Setup, Work], ...]:
-        """All points, in llama-bench's order; each window is as large as its work needs.
+        """Return all points in llama-bench's order; each window is as large as its work needs.
 
         Raises:
             UsageError: A value is out of bounds, two contradict each other, or there are too many points.
@@ -51,7 +51,9 @@ class Grid:
             for work in self._works()
         ]
         if not points or len(points) > MOST_POINTS:
-            raise UsageError(f"A grid of {len(points):,} points can't be measured", f"It has 1 to {MOST_POINTS:,}", "Change the lists.")
+            raise UsageError(
+                f"A grid of {len(points):,} points can't be measured", f"A grid has 1 to {MOST_POINTS:,} points", "Shorten the lists."
+            )
         return tuple(points)
 
     def _works(self) -> Iterator[Work]:
@@ -79,12 +81,12 @@ class Grid:
 
 
 def window_of(work: Work) -> int:
-    """The smallest window, in tokens, that holds a piece of work."""
+    """Return the smallest window, in tokens, that fits a piece of work."""
     return max(SMALLEST_WINDOW, work.tokens + work.n_depth)
 
 
 def numbers(text: str) -> list[int]:
-    """The numbers of `1,2`, `1-4`, `1-9+2` and `64-512*2`.
+    """Parse `1,2`, `1-4`, `1-9+2` and `64-512*2` into numbers.
 
     Raises:
         UsageError: The text is none of them.
@@ -96,9 +98,9 @@ def numbers(text: str) -> list[int]:
             raise UsageError(f"{text[:80]!r} is not a list of numbers", "", "Examples: 4 · 1,2,8 · 1-4 · 2-16+2 · 64-512*2")
         first, last, times, step = int(match[1]), int(match[2] or match[1]), match[3] == "*", int(match[4] or 1)
         if step < 1 + times or (times and not first):
-            raise UsageError(f"The range {part.strip()!r} does not end", "", "Take a step of at least 1, or a factor of at least 2.")
+            raise UsageError(f"The range {part.strip()!r} does not end", "", "Use a step of at least 1, or a factor of at least 2.")
         if last < first:
-            raise UsageError(f"The range {part.strip()!r} is empty", "", f"Take {last}-{first}.")
+            raise UsageError(f"The range {part.strip()!r} is empty", "", f"Use {last}-{first}.")
         while first <= last and len(found) <= MOST_POINTS:
             found.append(first)
             first = first * step if times else first + step

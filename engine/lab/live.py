@@ -39,15 +39,15 @@ class Outcome:
 
     verdict: str
     table: tuple[str, ...]
-    """The figures, in lines."""
+    """The figures, as lines of text."""
     faster: Preset | None
-    """The settings that were shown to be faster than those in use, to be named and kept; None where there are none."""
+    """Settings shown to be faster than those in use; None where there are none."""
     run: int | None
-    """Its number in the log of runs; None where it is not logged."""
+    """The number in the log of runs; None where it is not logged."""
 
 
 class LiveRun:
-    """One measurement on the engine of a session. An answer pauses it, and it delays an answer by one probe at most."""
+    """One measurement on the engine of a session. An answer pauses it; it delays an answer by at most one probe."""
 
     def __init__(self, session: Session, report: Callable[[Progress], None]) -> None:
         """`report` is called on another thread.
@@ -57,18 +57,18 @@ class LiveRun:
         """
         info, backend = session.slot.ready(), session.slot.backend
         if not isinstance(backend, LlamaBackend):
-            raise EngineError("This engine can't be measured", "It does not run in this process")
+            raise EngineError("This engine can't be measured", "It runs outside this process")
         self.base = Base(info.model.ref, session.preset, load_config())
         self._logged, self._library = session.logging, info.library
         self._report = report
         self._engine = LabEngine(backend, self.base.ref)
 
     def stop(self) -> None:
-        """End it with what is measured."""
+        """End the measurement with the results so far."""
         self._engine.stop()
 
     def choices(self) -> tuple[str, ...]:
-        """Arms worth comparing with the settings in use, as they are typed."""
+        """List arms worth comparing with the settings in use, as they are typed."""
         preset, most = self.base.preset, read_topology().most_threads
         words = [f"threads={count}" for count in range(1, most + 1)] if most <= 8 else [f"threads={most // 2}", f"threads={most}"]
         words += [f"flash_attn={value}" for value in ("on", "off") if value != preset.flash_attn]
@@ -76,20 +76,20 @@ class LiveRun:
         return (*words, "n_ubatch=128", f"repack={'off' if preset.repack else 'on'}")
 
     async def race(self, words: Sequence[str]) -> Outcome:
-        """Race what the words name, against the settings in use when there is only one.
+        """Race the named arms, a single one against the settings in use.
 
         Raises:
-            UsageError, ModelError: A word names nothing that can be measured.
+            UsageError, ModelError: A word does not name anything that can be measured.
             TooLargeError, EngineError: An arm can't be made here.
         """
         return await self._on_thread(lambda: self._race(words))
 
     async def tune(self, use: Use, minutes: float = MINUTES) -> Outcome:
-        """Search the fastest settings; raises as `race` does."""
+        """Search the fastest settings; raises the errors of `race`."""
         return await self._on_thread(lambda: self._tune(use, minutes))
 
     async def _on_thread(self, measure: Callable[[], Returned]) -> Returned:
-        """Measure on a thread of the event loop's pool; the contexts made for it are freed whatever happens."""
+        """Measure on a thread of the event loop's pool, and free the contexts made for it."""
 
         def run() -> Returned:
             try:

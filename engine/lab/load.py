@@ -1,4 +1,4 @@
-"""Loads an OpenAI-compatible server with requests, and measures what its clients see."""
+"""Load-tests an OpenAI-compatible server, and measures latency and throughput as its clients see them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SHARES: Final = (0.50, 0.95, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What to ask a server."""
+    """The requests of a load test."""
 
     url: str
-    """Of the server, with or without `/v1`."""
+    """URL of the server, with or without `/v1`."""
     concurrency: int = 8
-    """Requests under way at any time: the next is sent when one has ended."""
+    """Requests in flight at any time: the next is sent when one has ended."""
     requests: int = 32
     prompt: str = "Explain in one paragraph what a token is."
     max_tokens: int = 64
@@ -36,7 +36,7 @@ class LoadPlan:
 
     @property
     def endpoint(self) -> str:
-        """Where chat completions are asked for."""
+        """URL of chat completions."""
         return f"{self.url.rstrip('/').removesuffix('/v1')}/v1/chat/completions"
 
 
@@ -49,7 +49,7 @@ class Call:
     """When each chunk with text arrived."""
     ended_ns: int = 0
     tokens: int = 0
-    """As the server counted them, else the number of chunks."""
+    """Tokens of the answer as the server counted them, else the number of chunks."""
     cached: int = 0
     prompt: int = 0
     error: str = ""
@@ -57,7 +57,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What became of all requests."""
+    """The result of a load test."""
 
     plan: LoadPlan
     calls: Sequence[Call]
@@ -65,11 +65,11 @@ class LoadResult:
 
     @property
     def good(self) -> list[Call]:
-        """The requests that were answered."""
+        """The requests that succeeded."""
         return [call for call in self.calls if not call.error]
 
     def spreads(self) -> dict[str, list[float]]:
-        """Ascending values by name: milliseconds, and tokens per second of each answer."""
+        """Return sorted values by name: milliseconds, and tokens per second of each answer."""
         good = self.good
         return {
             "ttft_ms": sorted((call.chunk_ns[0] - call.sent_ns) / NS_PER_MS for call in good if call.chunk_ns),
@@ -83,7 +83,7 @@ class LoadResult:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
+        """Return all figures for JSON."""
         good = self.good
         tokens, prompts = sum(call.tokens for call in good), sum(call.prompt for call in good)
         return {
@@ -109,10 +109,10 @@ def _spread(values: Sequence[float]) -> dict[str, float | None]:
 
 
 async def load(plan: LoadPlan, on_call: Callable[[Call], None] = lambda _call: None) -> LoadResult:
-    """Send all requests; `on_call` is called for each that has ended.
+    """Send all requests; call `on_call` for each that has ended.
 
     Raises:
-        UsageError: The URL can't be used, or nothing answers there.
+        UsageError: The URL can't be used, or no server answers there.
     """
     numbers = iter(range(plan.requests))
     calls: list[Call] = []
@@ -149,7 +149,7 @@ async def _ask(client: httpx2.AsyncClient, plan: LoadPlan) -> Call:
                     _read(call, line)
     except httpx2.ConnectError as error:
         raise UsageError(
-            f"Nothing answers at {one_line(plan.url)[:200]}", str(error), "Start a server there, or give another URL."
+            f"No server answers at {one_line(plan.url)[:200]}", str(error), "Start a server there, or give another URL."
         ) from error
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         raise UsageError(f"{one_line(plan.url)[:200]} is not the URL of a server", str(error)) from error

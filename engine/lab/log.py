@@ -1,4 +1,4 @@
-"""The log of runs: what a benchmark or a race leaves in the database, and two runs side by side."""
+"""The log of runs: makes its rows of results, and compares two runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SAME_SETTINGS: Final = ("n_threads", "n_batch", "n_ubatch", "type_k", "type_v",
 def run_of_bench(
     points: Sequence[Point], *, started_ms: int, seconds: float, command: str, endurance: Endurance | None = None
 ) -> LabRun | None:
-    """The run of a benchmark; None when nothing was measured."""
+    """Return the run of a benchmark; None when nothing was measured."""
     measured = [point for point in points if point.figures is not None and point.samples_ns]
     if not measured:
         return None
@@ -69,7 +69,7 @@ def run_of_bench(
 
 
 def _speeds_in_words(rows: Sequence[dict[str, Any]]) -> str:
-    """The speed of each test, the best one where there are several rows of it."""
+    """Format the speed of each test, the best where there are several rows of it."""
     best: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: -float(row["avg_ts"])):
         best.setdefault(name_of_test(row), row)
@@ -78,7 +78,7 @@ def _speeds_in_words(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _threads_batch(point: Point) -> dict[str, int]:
-    """Threads that prefill, where a test decodes too: llama-bench's row has the others."""
+    """Return the prefill threads where a test decodes too: llama-bench's row has only the decode threads."""
     return {"n_threads_batch": point.figures.threads_batch} if point.figures and point.work.n_prompt and point.work.n_gen else {}
 
 
@@ -92,7 +92,7 @@ def _ceiling(point: Point) -> float | None:
 
 
 def run_of_race(result: Race, library: str, *, started_ms: int, command: str) -> LabRun:
-    """The run of a race."""
+    """Return the run of a race."""
     models = list(dict.fromkeys(one_line(short_name(lane.arm.setup.ref)) for lane in result.lanes))
     return LabRun(
         started_ms=started_ms,
@@ -109,7 +109,7 @@ def run_of_race(result: Race, library: str, *, started_ms: int, command: str) ->
 
 
 def run_of_tuning(tuning: Tuning, library: str, *, started_ms: int, command: str) -> LabRun:
-    """The run of a search."""
+    """Return the run of a search."""
     return LabRun(
         started_ms=started_ms,
         seconds=tuning.seconds,
@@ -127,9 +127,9 @@ def run_of_tuning(tuning: Tuning, library: str, *, started_ms: int, command: str
 def run_of_quality(
     arms: Sequence[Arm], outcome: Outcome, *, of_family: bool, started_ms: int, seconds: float, command: str
 ) -> LabRun | None:
-    """The run of a quality measurement; None when no window was finished.
+    """Return the run of a quality measurement; None when no window was finished.
 
-    Lists of models show the KL divergence only where `of_family`: where the base is the largest quant of the family that is here.
+    Lists of models show the KL divergence only with `of_family`: the base is then the largest local quant of the family.
     """
     if not outcome.results:
         return None
@@ -156,9 +156,9 @@ def run_of_quality(
 
 
 def run_of_family(name: str, facts: dict[str, Any], library: str, *, started_ms: int, seconds: float, command: str) -> LabRun:
-    """The run of a comparison of quants."""
+    """Return the run of a comparison of quants."""
     front = [one["name"] for one in facts["family"] if one["pareto"]]
-    verdict = f"No other quant is faster and nearer to the best than: {', '.join(front)}." if front else "The quality was not measured."
+    verdict = f"Pareto front of speed and quality: {', '.join(front)}." if front else "The quality was not measured."
     return LabRun(
         started_ms=started_ms,
         seconds=seconds,
@@ -176,9 +176,9 @@ def run_of_family(name: str, facts: dict[str, Any], library: str, *, started_ms:
 def known_gains(
     runs: Sequence[LabRun], ref: ModelRef, use: Use, today: Preset, library: str, *, clients: int = CLIENTS, least_memory: bool = False
 ) -> dict[tuple[str, str], float]:
-    """What earlier searches of a model on this machine, from the same settings for the same aim, found: gains by stage and candidate.
+    """Return the gains found by earlier searches on this machine from the same settings and for the same use, by stage and candidate.
 
-    The newest counts; another kernel, library or number of CPUs makes it unknown. `library` is the native library's version and build.
+    The newest counts; runs with another kernel, library or number of CPUs are ignored. `library`: the native library's version and build.
     """
     here = Host.here(library)
     aim = {"model": str(ref), "use": use, "today": settings_of(today), "clients": clients_of(use, clients), "least_memory": least_memory}
@@ -198,7 +198,7 @@ def _where(host: Host) -> tuple[object, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One row that two benchmarks have in common."""
+    """A common row of two benchmarks."""
 
     test: str
     model: str
@@ -210,9 +210,9 @@ class Compared:
 
 
 def compare_runs(before: LabRun, after: LabRun) -> tuple[Compared, ...]:
-    """The rows that both benchmarks have, by model, test and settings.
+    """Return the rows that both benchmarks have, by model, test and settings.
 
-    The runs were not interleaved: the interval covers the scatter within each run, not what changed on the machine between them.
+    The runs were not interleaved: the interval covers the scatter within each run, not changes of the machine between them.
     """
     earlier = {_key(row): row for row in before.facts.get("rows", ())}
     pairs = [(earlier[_key(row)], row) for row in after.facts.get("rows", ()) if _key(row) in earlier]
@@ -223,7 +223,7 @@ def compare_runs(before: LabRun, after: LabRun) -> tuple[Compared, ...]:
 
 
 def differences(before: LabRun, after: LabRun) -> list[tuple[str, str, str]]:
-    """What differs between the machines and versions of two runs: its name, before, after."""
+    """List the differences between the machines and versions of two runs as name, before, after."""
     one, other = before.host, after.host
     pairs = (
         ("machine", one.name, other.name),

@@ -1,4 +1,4 @@
-"""What a race or a search reports while it runs: immutable, for a screen or a line of a terminal."""
+"""Immutable states of a running race or search, for a screen or a progress line."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Progress:
     """The state of a measurement."""
 
     stage: str
-    """What is searched; empty in a race."""
+    """The stage of a search; empty in a race."""
     units: int
     seconds: float
     limit_s: float
     stated: float
     standings: tuple[Standing, ...]
-    """The first is the one that the others are compared with."""
+    """The arms; the others are compared with the first."""
 
 
 def progress_of(race: Race, limit_s: float) -> Progress:
-    """The state of a race."""
+    """Return the state of a race."""
     standings = [
         Standing(
             lane.arm.name,
@@ -50,7 +50,7 @@ def progress_of(race: Race, limit_s: float) -> Progress:
 
 
 def progress_of_stage(name: str, reference: Lane, running: Sequence[Lane], *, seconds: float, limit_s: float, stated: float) -> Progress:
-    """The state of a stage of a search; each interval counts for itself, none decides."""
+    """Return the state of a stage of a search; its intervals are not corrected for repeated looks."""
     standings = [Standing("the best so far", reference.typical if reference.seconds else None, None)]
     for lane in running:
         ratio = hodges_lehmann(lane.differences, ERROR_RATE).map(-1.0) if lane.differences else None

@@ -1,4 +1,4 @@
-"""Races settings, presets and quants against each other: interleaved, until the interval decides or the time is up."""
+"""Races settings, presets and quants: interleaved, until the interval decides or the time is up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.lab.statistics import LOOKS, Decision, Finding, Interval, judge, sig
 from engine.llama.measuring.work import SMALLEST_WINDOW, Setup, Took, Work
 
 _PROBE_NS: Final = 50_000_000
-"""Length of the decoding in one probe: long against a scheduler's time slice, short against a drift."""
+"""Decode time of one probe: long compared with a scheduler's time slice, short compared with a drift."""
 _FEWEST_TOKENS = 4
 LONGEST_PROBE: Final = 64
 """Most tokens decoded in one probe."""
@@ -30,12 +30,12 @@ CLIENTS: Final = 4
 
 
 class Use(StrEnum):
-    """What is compared."""
+    """The use whose speed is compared."""
 
     DECODE = "decode"
     PREFILL = "prefill"
     CHAT = "chat"
-    """A turn: both, in the proportion of a short prompt and a medium answer."""
+    """A turn: prefill of a short prompt and decode of a medium answer."""
     LONG_PROMPTS = "long-prompts"
     THROUGHPUT = "throughput"
     """Turns of several clients at once."""
@@ -43,20 +43,20 @@ class Use(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The turn that a use stands for, in tokens, and the probe that is measured for it."""
+    """The typical turn of a use, in tokens, and the probe that is measured for it."""
 
     prompt: int
     gen: int
     probe: Work
 
     def seconds(self, took: Took) -> float:
-        """Time of the turn, from that of a probe."""
+        """Compute the time of the turn from that of a probe."""
         prefill = took.prompt_ns * self.prompt / self.probe.n_prompt if self.probe.n_prompt else 0.0
         decode = took.gen_ns * self.gen / self.probe.n_gen if self.probe.n_gen else 0.0
         return (prefill + decode) / NS_PER_S
 
     def scaled(self, token_ns: float) -> Task:
-        """The same with as many tokens in a probe as last long enough."""
+        """Return the task with enough tokens in a probe for its length."""
         count = math.ceil(_PROBE_NS / max(1.0, token_ns))
         return replace(self, probe=replace(self.probe, n_gen=max(_FEWEST_TOKENS, min(LONGEST_PROBE, count)) if self.gen else 0))
 
@@ -71,25 +71,25 @@ TASKS: Final = {
 
 
 def task_of(use: Use, clients: int = CLIENTS) -> Task:
-    """The task of a use; `clients` have their turns at once where that is the use."""
+    """Return the task of a use; for throughput, of `clients` in parallel."""
     task = TASKS[use]
     return replace(task, probe=replace(task.probe, n_parallel=clients)) if task.probe.n_parallel > 1 else task
 
 
 def clients_of(use: Use, clients: int = CLIENTS) -> int:
-    """Turns at once in the task of a use: `clients`, or one where the use is not several."""
+    """Return the number of parallel turns in a use's task: `clients` for throughput, else 1."""
     return task_of(use, clients).probe.n_parallel
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One of the things that are compared."""
+    """One of the choices compared."""
 
     name: str
     setup: Setup
 
     def ready_for(self, task: Task) -> Arm:
-        """The same with a window that holds the probes of a task, or a larger one that is asked for, and with its sequences."""
+        """Return the arm with the sequences of a task and a window that fits its probes, or a larger one that is asked for."""
         preset, probe = self.setup.preset, task.probe
         asked = 0 if preset.n_ctx == "auto" else preset.n_ctx
         tokens = (probe.n_depth + probe.n_prompt + LONGEST_PROBE) * probe.n_parallel
@@ -100,11 +100,11 @@ class Arm:
 
 @dataclass(slots=True)
 class Lane:
-    """What was measured of one arm."""
+    """The measurements of one arm."""
 
     arm: Arm
     seconds: list[float] = field(default_factory=list)
-    """Time of the turn, the better of two probes, by unit."""
+    """Time of the turn in each unit, the better of two probes."""
     differences: list[float] = field(default_factory=list)
     """log(time / time of the first arm), by unit."""
     prefill_s: list[float] = field(default_factory=list)
@@ -125,7 +125,7 @@ class Lane:
 
     @property
     def sign_probability(self) -> float:
-        """The check by signs alone."""
+        """The probability of the sign test."""
         return sign_test(self.differences)
 
 
@@ -159,15 +159,15 @@ class Race:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What disturbed the race and what it lacks, in sentences."""
+        """Disturbances and limits of the race, in sentences."""
         found = []
         share = self.disturbed
         if share is not None and share >= QUIET_SHARE:
-            found.append(f"Other programs took {share:.0%} of the time; both arms met them alike")
+            found.append(f"Other programs took {share:.0%} of the time; they affected both arms alike")
         if self.units < LOOKS[0]:
             found.append(f"An interval needs {LOOKS[0]} units, not {self.units}")
         if self.interrupted:
-            found.append("Interrupted: judged by what was measured")
+            found.append("Interrupted: judged by the results so far")
         return tuple(found)
 
 
@@ -182,9 +182,9 @@ def race(
     clients: int = CLIENTS,
     seed: int | None = None,
 ) -> Race:
-    """Measure in units until every arm is decided against the first, or the time is up, but at least one.
+    """Measure units, at least one, until every arm is decided against the first or the time is up.
 
-    An interrupt ends it with what was measured.
+    An interrupt ends it with the results so far.
 
     Raises:
         ModelError, TooLargeError, EngineError: An arm can't be made here.
@@ -217,7 +217,7 @@ def race(
     except KeyboardInterrupt:
         result.interrupted = True
     for lane in lanes[1:]:
-        if lane.differences and _undecided(lane):  # the last look, where the time ended between two
+        if lane.differences and _undecided(lane):  # a last look, where the time ended between two
             lane.decision = judge(lane.differences, stated, len(lanes))
     result.seconds = (engine.time_ns - began) / NS_PER_S
     return result
@@ -228,10 +228,10 @@ def _undecided(lane: Lane) -> bool:
 
 
 def measure_unit(engine: LabEngine, task: Task, lanes: Sequence[Lane], rng: random.Random, until_ns: float = math.inf) -> bool:
-    """Measure each arm twice, in a random order and back; the first of `lanes` is the one that others are compared with.
+    """Measure each arm twice, in a random order and back; the others are compared with the first of `lanes`.
 
-    After a change of arm a short piece of work lets threads and caches settle. Nothing begins after `until_ns` on the engine's clock: a
-    unit that is not finished then does not count. Returns whether it was finished.
+    After a change of arm, a short warm-up runs. Nothing begins after `until_ns` on the engine's clock; an unfinished unit does not count.
+    Returns whether it was finished.
     """
     order = list(range(len(lanes)))
     rng.shuffle(order)

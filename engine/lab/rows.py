@@ -1,4 +1,4 @@
-"""Measured points as rows of llama-bench, and its table in Markdown."""
+"""Formats measured points as rows of llama-bench, and as its Markdown table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.store.host import Host
 
 FLASH: Final = {"auto": -1, "off": 0, "on": 1}
 _DEFAULTS: Final = {"n_batch": 2048, "n_ubatch": 512, "type_k": "f16", "type_v": "f16", "flash_attn": -1, "load_mode": "mmap"}
-"""Fields that the table shows only when some row differs from these, which are llama-bench's defaults."""
+"""llama-bench's defaults; the table shows a field only when some row differs from them."""
 _SHORT: Final = {"n_threads": "threads", "flash_attn": "fa", "load_mode": "lm"}
 _FIXED: Final[dict[str, Any]] = {
     "gpu_info": "",
@@ -36,11 +36,11 @@ _FIXED: Final[dict[str, Any]] = {
     "fit_target": 0,
     "fit_min_ctx": 0,
 }
-"""Values of what xchat has no setting for: llama-bench's own."""
+"""llama-bench's values of parameters that xchat has no setting for."""
 
 
 def bench_rows(points: Iterable[Point], host: Host) -> Iterator[BenchRow]:
-    """A row for each measured point. The build number is 0 where the library does not report one, as in llama.cpp itself."""
+    """Yield a row for each measured point. The build number is 0 where the library does not report one, as in llama.cpp itself."""
     for point in points:
         figures, preset, work, speeds = point.figures, point.setup.preset, point.work, point.speeds
         if figures is None or not speeds:
@@ -76,7 +76,7 @@ def bench_rows(points: Iterable[Point], host: Host) -> Iterator[BenchRow]:
 
 
 def batched_rows(points: Iterable[Point]) -> Iterator[dict[str, Any]]:
-    """Rows under llama-batched-bench's names, seconds and tokens per second being means, for points of several sequences at once."""
+    """Yield rows under llama-batched-bench's names for points of several sequences; seconds and tokens per second are means."""
     for point in points:
         figures, preset, work = point.figures, point.setup.preset, point.work
         if figures is None or not point.samples_ns:
@@ -107,7 +107,7 @@ def batched_rows(points: Iterable[Point]) -> Iterator[dict[str, Any]]:
 
 
 def batched_table(rows: Sequence[dict[str, Any]]) -> str:
-    """llama-batched-bench's table."""
+    """Format llama-batched-bench's table."""
     heads = {"PP": "pp", "TG": "tg", "B": "pl", "N_KV": "n_kv"}
     speeds = {"T_PP s": "t_pp", "S_PP t/s": "speed_pp", "T_TG s": "t_tg", "S_TG t/s": "speed_tg", "T s": "t", "S t/s": "speed"}
     cells = [
@@ -123,14 +123,14 @@ def batched_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def name_of_test(row: BenchRow) -> str:
-    """llama-bench's name of a test: `pp512`, `tg128`, `pp512+tg128 @ d1024`; `4 x pp128+tg32` for sequences at once."""
+    """Return llama-bench's name of a test: `pp512`, `tg128`, `pp512+tg128 @ d1024`; `4 x pp128+tg32` for parallel sequences."""
     many = f"{row['n_parallel']} x " if row.get("n_parallel", 1) > 1 else ""
     parts = [f"pp{row['n_prompt']}"] * bool(row["n_prompt"]) + [f"tg{row['n_gen']}"] * bool(row["n_gen"])
     return many + "+".join(parts) + (f" @ d{row['n_depth']}" if row["n_depth"] else "")
 
 
 def markdown_table(rows: Sequence[BenchRow]) -> str:
-    """llama-bench's table: fields that differ from its defaults somewhere have a column."""
+    """Format llama-bench's table: a column for each field that differs from its default in some row."""
     shown = [key for key, value in _DEFAULTS.items() if any(row[key] != value for row in rows)]
     heads = ["model", "size", "params", "backend", "threads", *(_SHORT.get(key, key) for key in shown), "test", "t/s"]
     lines = [

@@ -1,4 +1,4 @@
-"""What a search tries, cheap changes first, and the bounds that a candidate must keep."""
+"""The stages of a search, cheap changes first, and the bounds on its candidates."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from engine.model_ref import ModelRef
 from engine.numbers import byte_size
 
 GAIN: Final = 0.01
-"""Gain for which a setting is taken into the final race."""
+"""Least gain of a setting that enters the final race."""
 GAIN_FOR_QUALITY: Final = 0.03
-"""The same for a setting that changes the answers."""
+"""Least gain of a setting that changes the answers."""
 SLOWDOWN: Final = 0.05
 """Loss of speed that the search for the least memory accepts."""
 _KNOWN_LOSS: Final = 0.05
-"""Loss in an earlier search on this machine from which a candidate is not measured again."""
+"""Candidates with at least this loss in an earlier search on this machine are skipped."""
 _UNQUANTIZED: Final = frozenset({"f32", "f16", "bf16"})
 
 
@@ -35,7 +35,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a candidate must keep, and what is known of it."""
+    """The bounds on a candidate, and earlier results."""
 
     memory_of: Callable[[Setup], int] = lambda _setup: 0
     """Predicted need in bytes."""
@@ -43,14 +43,14 @@ class Bounds:
     most_ttft_s: float | None = None
     """Longest prefill of the task's prompt."""
     least_memory: bool = False
-    """Search the least memory at a speed that is at most `SLOWDOWN` below today's, not the highest speed."""
+    """Minimize memory, at a speed at most `SLOWDOWN` below the current one, instead of maximizing speed."""
     clients: int = CLIENTS
-    """Answers at once, where throughput is searched."""
+    """Parallel answers, where throughput is searched."""
     known: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Gains of earlier searches from the same settings on this machine, by stage and candidate."""
 
     def refusal(self, stage: Stage, name: str, setup: Setup) -> str:
-        """Why a candidate is not measured, in words; empty when it is."""
+        """Say why a candidate is not measured; empty when it is."""
         need = self.memory_of(setup)
         if self.most_bytes is not None and need > self.most_bytes:
             return f"it needs {byte_size(need)}, more than {byte_size(self.most_bytes)}"
@@ -59,7 +59,7 @@ class Bounds:
 
 
 UNBOUND: Final = Bounds()
-"""Everything may be tried, and nothing is known."""
+"""No bounds and no earlier results."""
 
 
 def stages_of(
@@ -72,19 +72,19 @@ def stages_of(
     reload: bool = False,
     least_memory: bool = False,
 ) -> Iterator[Stage]:
-    """The groups of settings to search.
+    """Yield the groups of settings to search.
 
-    `n_batch` is not searched: a prompt is computed in pieces of `n_ubatch`, whatever is handed over at once. How threads wait is chosen
-    while tokens are computed, for each thread count anew.
+    `n_batch` is not searched: a prompt is computed in pieces of `n_ubatch` in any case. The wait policy of threads is chosen during decode,
+    for each thread count.
 
     Args:
-        use: What to make faster.
+        use: The use to optimize.
         today: The settings in use.
         most_threads: CPUs that this process may use.
         kv_types: Types of the KV cache to try.
         quants: Other files of the model's family to try.
-        reload: Try also what needs the model loaded a second time.
-        least_memory: Leave out what takes no memory, and try what spares some.
+        reload: Also try settings that need a second copy of the model.
+        least_memory: Try only settings that change the memory.
     """
     preset, probe = today.preset, TASKS[use].probe
     # A step of several answers counts as a batch; a slower prompt is weighed against the whole turn where memory is spared.
@@ -110,7 +110,7 @@ def stages_of(
 
 
 def thread_counts(most: int) -> list[int]:
-    """Counts to try: all up to 8, then in steps of a quarter."""
+    """List the thread counts to try: all up to 8, then in steps of a quarter."""
     counts = list(range(1, min(most, 8) + 1))
     while counts[-1] < most:
         counts.append(min(most, counts[-1] + max(1, counts[-1] // 4)))

@@ -1,9 +1,9 @@
-"""Statistics of paired measurements: the ratio of two speeds, its interval, and when enough was measured. Pure.
+"""Statistics of paired measurements: the ratio of two speeds, its interval, and a sequential test. Pure.
 
-Arms are measured in units: each arm twice, in a random order that is its own mirror image (A B B A, or B A A B). A unit's difference is
-the logarithm of the ratio of both arms' times. Exchanging the arms of a unit changes only the sign of its difference, and the order is
-drawn by chance; so between equal arms the signs are fair and independent, however much the machine drifts. That is what the intervals and
-the stated error rate rest on.
+Arms are measured in units: each arm twice, in a random order that is its own mirror image (A B B A, or B A A B). A unit's difference is the
+logarithm of the ratio of both arms' times. Exchanging the arms of a unit changes only the sign of its difference, and the order is random;
+so between equal arms the signs are fair and independent, however much the machine drifts. The intervals and the error rate follow from
+that.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 ERROR_RATE: Final = 0.05
-"""Probability of a difference where there is none, over all looks of one race."""
+"""Probability of finding a difference where there is none, over all looks of one race."""
 LOOKS: Final = (9, 13, 19, 28, 41, 60, 88, 130, 195, 300)
-"""Numbers of units after which a race looks at its interval. Below 9 units no interval is wide enough for so many looks."""
+"""Numbers of units after which a race checks its interval. Below 9 units no interval is wide enough for ten checks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class Interval:
     high: float
 
     def map(self, scale: float = 1.0) -> Interval:
-        """The interval of `exp(scale * x)`, for `x` in this one: a ratio, from the logarithm of a ratio."""
+        """Return the interval of `exp(scale * x)` for `x` in this one: a ratio, from the logarithm of a ratio."""
         ends = sorted((_exp(scale * self.low), _exp(scale * self.high)))
         return Interval(_exp(scale * self.estimate), *ends)
 
 
 class Finding(StrEnum):
-    """What a race found about B, compared with A."""
+    """The result of a race for B, compared with A."""
 
     FASTER = "faster"
     SLOWER = "slower"
@@ -58,7 +58,7 @@ class Verdict(StrEnum):
 
 
 def hodges_lehmann(differences: Sequence[float], error: float = ERROR_RATE) -> Interval:
-    """The median of all means of two differences, with the interval of Wilcoxon's signed-rank test.
+    """Return the median of all pairwise means of differences, with the interval of Wilcoxon's signed-rank test.
 
     Args:
         differences: Symmetric around what is estimated, and independent in their signs; at least one.
@@ -75,7 +75,7 @@ def hodges_lehmann(differences: Sequence[float], error: float = ERROR_RATE) -> I
 
 
 def sign_test(differences: Sequence[float]) -> float:
-    """The exact two-sided probability of signs this uneven between equal arms; differences of zero don't count."""
+    """Return the exact two-sided probability of signs this uneven between equal arms, ignoring zero differences."""
     positive = sum(value > 0 for value in differences)
     n = positive + sum(value < 0 for value in differences)
     tail = sum(math.comb(n, k) for k in range(min(positive, n - positive) + 1))
@@ -83,7 +83,7 @@ def sign_test(differences: Sequence[float]) -> float:
 
 
 def mean_interval(values: Sequence[float], error: float = ERROR_RATE) -> Interval:
-    """The mean of repeated measurements with Student's interval; unbounded for fewer than two."""
+    """Return the mean with Student's interval; unbounded for fewer than two values."""
     n = len(values)
     mean = math.fsum(values) / n
     if n < 2:
@@ -93,14 +93,14 @@ def mean_interval(values: Sequence[float], error: float = ERROR_RATE) -> Interva
 
 
 def deviation(values: Sequence[float]) -> float:
-    """The sample's standard deviation; 0 for a single value, as llama-bench has it."""
+    """Return the sample's standard deviation; 0 for a single value, as llama-bench has it."""
     n = len(values)
     mean = math.fsum(values) / n
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else 0.0
 
 
 def outliers(values: Sequence[float]) -> tuple[int, ...]:
-    """Indices of values far from the median: a modified Z score (by the median absolute deviation) above 14.8, hyperfine's limit."""
+    """Return the indices of outliers: a modified Z score (by the median absolute deviation) above 14.8, hyperfine's limit."""
     array = np.asarray(values, np.float64)
     distances = np.abs(array - np.median(array))
     spread = float(np.median(distances)) / 0.6745
@@ -114,7 +114,7 @@ class Decision:
     finding: Finding
     verdict: Verdict
     interval: Interval
-    """Of log(time of B / time of A): negative is faster."""
+    """Interval of log(time of B / time of A): negative is faster."""
     units: int
 
 
@@ -147,14 +147,14 @@ def _exp(value: float) -> float:
 
 @lru_cache(maxsize=256)
 def _critical_rank(n: int, error: float) -> int:
-    """The rank of the Walsh average (from each end) that bounds the interval: P(rank sum < rank) <= error / 2, exactly."""
+    """Return the rank of the Walsh average (from each end) that bounds the interval: P(rank sum < rank) <= error / 2, exactly."""
     cumulative = np.cumsum(_rank_sums(n))
     return int(np.searchsorted(cumulative, error / 2, side="right"))
 
 
 @lru_cache(maxsize=64)
 def _rank_sums(n: int) -> NDArray[np.float64]:
-    """The distribution of Wilcoxon's signed-rank sum for n differences."""
+    """Return the distribution of Wilcoxon's signed-rank sum for n differences."""
     distribution = np.ones(1)
     for rank in range(1, n + 1):
         longer = np.zeros(len(distribution) + rank)
@@ -165,7 +165,7 @@ def _rank_sums(n: int) -> NDArray[np.float64]:
 
 
 def student_quantile(freedom: int, error: float) -> float:
-    """The two-sided quantile of Student's t that is exceeded with probability `error`."""
+    """Return the two-sided quantile of Student's t that is exceeded with probability `error`."""
     low, high = 0.0, 1e3
     for _ in range(80):
         middle = (low + high) / 2
@@ -177,7 +177,7 @@ def student_quantile(freedom: int, error: float) -> float:
 
 
 def _student_outside(t: float, freedom: int) -> float:
-    """P(|T| > t), by the finite sums for whole degrees of freedom."""
+    """Return P(|T| > t), by the finite sums for whole degrees of freedom."""
     angle = math.atan2(t, math.sqrt(freedom))
     sine, cosine = math.sin(angle), math.cos(angle)
     term, total = 1.0, 0.0

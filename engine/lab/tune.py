@@ -1,4 +1,4 @@
-"""Searches the settings of a model on this machine: one group after another, by halving, and at the end against today's settings."""
+"""Searches the fastest settings of a model: each group by successive halving, then a race against the current settings."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from engine.text import one_line
 
 MINUTES: Final = 3.0
 _UNITS: Final = (2, 3, 5)
-"""Units of each round; after a round the slower half leaves."""
-_FINAL: Final = "the best against today's settings"
+"""Units of each round; after each the slower half is dropped."""
+_FINAL: Final = "the best against the current settings"
 _FINAL_SHARE: Final = 2.0
-"""The final race's share of the time; that of a stage is 1."""
+"""The final race's weight in the time limit; that of a stage is 1."""
 _LATE: Final = "the time was up"
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One candidate and what came of it."""
+    """One candidate and its result."""
 
     stage: str
     name: str
     gain: float | None
-    """Speed compared with the best before it, minus 1; None where it can't be measured."""
+    """Speed compared with the best before it, minus 1; None where it was not measured."""
     units: int
     chosen: bool = False
     skipped: str = ""
@@ -55,18 +55,18 @@ class Tuning:
     use: Use
     tried: list[Tried] = field(default_factory=list)
     final: Race | None = None
-    """Today's settings against the best; None where nothing better was found, or nothing else was measured."""
+    """The current settings against the best; None where nothing better was found."""
     saved_bytes: int = 0
-    """Predicted memory that the best settings spare."""
+    """Predicted memory that the best settings save."""
     least_memory: bool = False
     clients: int = CLIENTS
-    """Answers at once, where throughput is searched."""
+    """Parallel answers, where throughput is searched."""
     seconds: float = 0.0
     interrupted: bool = False
 
     @property
     def adopted(self) -> bool:
-        """Whether the best settings were shown to be faster than today's; in a search for memory, not slower than it accepts."""
+        """Whether the best settings were shown to be faster than the current ones; for memory, not slower than accepted."""
         decision = self.final.lanes[1].decision if self.final is not None else None
         if decision is None:
             return False
@@ -74,7 +74,7 @@ class Tuning:
 
     @property
     def changes(self) -> dict[str, str]:
-        """The settings that differ from today's, as they are typed; `model` too where another file is better."""
+        """The settings that differ from the current ones, as typed; `model` too where another file is better."""
         today, best = self.today.setup, self.best.setup
         model = {} if best.ref == today.ref else {"model": str(best.ref)}
         return model | {change.key: shown(change.after) for change in difference(today.preset, best.preset)}
@@ -91,12 +91,12 @@ def tune(
     report: Callable[[Progress], None] = lambda _progress: None,
     seed: int | None = None,
 ) -> Tuning:
-    """Search the stages in order within the time, then race the best against today's settings. An interrupt ends it.
+    """Search the stages in order within the time, then race the best against the current settings. An interrupt ends it.
 
-    The final race keeps its share of the time: no stage goes on into it, and what a stage had no time for is named as skipped.
+    The final race keeps its share of the time: candidates that a stage had no time for are listed as skipped.
 
     Raises:
-        ModelError, TooLargeError, EngineError: Today's settings can't be measured.
+        ModelError, TooLargeError, EngineError: The current settings can't be measured.
     """
     began = engine.time_ns
     rng = random.Random(seed)
@@ -141,8 +141,8 @@ def _search(
 ) -> None:
     """Search one stage by successive halving on units that contain the best so far; the winner becomes the best.
 
-    It takes `seconds`, or more where a first unit does, and never goes beyond `until_ns` by more than one piece of work. An interrupt
-    leaves what was measured in the result.
+    It takes `seconds`, or the time of the first unit if longer, and exceeds `until_ns` by at most one piece of work. After an interrupt the
+    result has the measurements so far.
     """
     began_ns = engine.time_ns
     task = task_of(stage.use, bounds.clients)
@@ -179,7 +179,7 @@ def _search(
 def _candidates(
     engine: LabEngine, stage: Stage, result: Tuning, task: Task, bounds: Bounds, until_ns: float
 ) -> Iterator[tuple[Lane, dict[str, Any]]]:
-    """The candidates that can be measured, with what they change; the others are in the result, each with the reason."""
+    """Yield the candidates that can be measured, with their changes; add the others to the result with the reason."""
     for changes in stage.changes:
         arm = _changed(result.best, changes)
         if arm.setup == result.best.setup:
@@ -198,7 +198,7 @@ def _candidates(
 
 
 def _winner(stage: Stage, best: Arm, running: Sequence[Lane], bounds: Bounds) -> Lane | None:
-    """The fastest candidate, or the smallest of those that are fast enough; None where none is better than the best so far."""
+    """Return the fastest candidate, or the smallest that is fast enough; None where none is better than the best so far."""
     if bounds.most_ttft_s is not None:
         running = [lane for lane in running if not lane.prefill_s or median(lane.prefill_s) <= bounds.most_ttft_s]
     if not bounds.least_memory:
@@ -210,7 +210,7 @@ def _winner(stage: Stage, best: Arm, running: Sequence[Lane], bounds: Bounds) ->
 
 
 def _gain(lane: Lane) -> float:
-    """Speed compared with the reference, minus 1."""
+    """Return the speed compared with the reference, minus 1."""
     return math.expm1(-median(lane.differences)) if lane.differences else -1.0
 
 

@@ -1,4 +1,4 @@
-"""The result of a race in words and as figures."""
+"""Formats the results of races and searches as sentences, tables and JSON values."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from engine.text import one_line
 
 
 def verdict_in_words(lane: Lane, first: Lane, stated: float) -> str:
-    """The verdict about one arm."""
+    """Format the verdict about one arm."""
     decision, ratio = lane.decision, lane.speed_ratio
     if decision is None or ratio is None:
         return f"INCONCLUSIVE: {lane.arm.name} was not measured."
     name, other = lane.arm.name, first.arm.name
     if decision.finding is Finding.UNDECIDED:
-        said = f"{name} and {other} can't be told apart yet: {ratio_in_words(ratio)}"
+        said = f"no clear difference between {name} and {other} yet: {ratio_in_words(ratio)}"
     elif decision.finding is Finding.SAME:
         said = f"{name} is as fast as {other}, within {stated:.0%}: {ratio_in_words(ratio)}"
     else:
@@ -36,12 +36,12 @@ def verdict_in_words(lane: Lane, first: Lane, stated: float) -> str:
 
 
 def race_in_words(result: Race) -> str:
-    """The verdict about each arm, in a sentence each."""
+    """Format the verdicts, a sentence for each arm."""
     return " ".join(verdict_in_words(lane, result.lanes[0], result.stated) for lane in result.lanes[1:])
 
 
 def race_lines(result: Race) -> Iterator[str]:
-    """The arms as a table, then how they were measured."""
+    """Yield the arms as a table, then the method of measurement."""
     width = max(len(lane.arm.name) for lane in result.lanes)
     for lane in result.lanes:
         ratio = "" if lane.speed_ratio is None else f"  {ratio_in_words(lane.speed_ratio)}"
@@ -50,14 +50,14 @@ def race_lines(result: Race) -> Iterator[str]:
     counts = {"prompt tokens": result.task.prompt, "tokens decoded": result.task.gen}
     work = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
     units = f"{result.units} {'unit' if result.units == 1 else 'units'}"
-    yield f"Compared: {result.use} ({work}), {units} in {result.seconds:.0f} s, in turns and in random order."
-    yield f"The probability of a difference where there is none is at most {ERROR_RATE:.0%}."
+    yield f"Compared: {result.use} ({work}), {units} in {result.seconds:.0f} s, interleaved in random order."
+    yield f"The probability of a false difference is at most {ERROR_RATE:.0%}."
     for remark in result.remarks:
         yield f"{remark}."
 
 
 def _speed(lane: Lane, result: Race) -> str:
-    """The typical time of an arm's turn, as a speed where it is one."""
+    """Format the typical time of an arm's turn, as tokens/s where possible."""
     if not lane.seconds:
         return "not measured"
     task, seconds = result.task, lane.typical
@@ -66,7 +66,7 @@ def _speed(lane: Lane, result: Race) -> str:
 
 
 def race_facts(result: Race) -> dict[str, Any]:
-    """The figures as JSON values; unbounded ends of an interval are null."""
+    """Return the figures as JSON values; unbounded ends of an interval are null."""
     return {
         "measure": result.use,
         "difference": result.stated,
@@ -80,7 +80,7 @@ def race_facts(result: Race) -> dict[str, Any]:
 
 
 def _llama_bench(lane: Lane, task: Task) -> str | None:
-    """The call of llama-bench that measures the same; None where it can't be known, or has no such call."""
+    """Return the equivalent call of llama-bench; None where there is none."""
     ref, preset = lane.arm.setup.ref, lane.arm.setup.preset
     if not isinstance(ref, Path) or not isinstance(preset.threads, int) or task.probe.n_parallel > 1:
         return None
@@ -119,7 +119,7 @@ def _lane(lane: Lane, task: Task) -> dict[str, Any]:
 
 
 def ratio_in_words(ratio: Interval | None) -> str:
-    """A ratio of speeds in per cent: `+4.1 % (+3.2 to +5.0)`."""
+    """Format a ratio of speeds in per cent: `+4.1 % (+3.2 to +5.0)`."""
     if ratio is None:
         return ""
     if ratio.high == math.inf:
@@ -129,7 +129,7 @@ def ratio_in_words(ratio: Interval | None) -> str:
 
 
 def tuning_in_words(tuning: Tuning) -> str:
-    """The result of a search in a sentence."""
+    """Format the result of a search as a sentence."""
     if tuning.final is None:
         what = (
             "The search was interrupted"
@@ -138,18 +138,20 @@ def tuning_in_words(tuning: Tuning) -> str:
             if tuning.least_memory
             else "Nothing better was found"
         )
-        return f"{what}; today's settings stay."
+        return f"{what}; the current settings stay."
     lane, today = tuning.final.lanes[1], tuning.final.lanes[0]
     settings = " ".join(f"{key}={one_line(value)}" for key, value in tuning.changes.items())
     if tuning.adopted:
         spared = f", {byte_size(tuning.saved_bytes)} less memory" if tuning.least_memory else ""
         return f"Use {settings}{spared}: {verdict_in_words(lane, today, tuning.final.stated)}"
-    looked = "takes less memory and was not shown to be fast enough" if tuning.least_memory else "looked faster and was not shown to be"
-    return f"{settings} {looked}; today's settings stay. {verdict_in_words(lane, today, tuning.final.stated)}"
+    looked = (
+        "needs less memory, but was not shown to be fast enough" if tuning.least_memory else "looked faster, but the gain was not confirmed"
+    )
+    return f"{settings} {looked}; the current settings stay. {verdict_in_words(lane, today, tuning.final.stated)}"
 
 
 def tuning_lines(tuning: Tuning) -> Iterator[str]:
-    """The candidates as a table, then how they were measured."""
+    """Yield the candidates as a table, then the method of measurement."""
     width = max((len(tried.name) for tried in tuning.tried), default=0)
     for tried in tuning.tried:
         gain = f"{100 * tried.gain:+6.1f} %" if tried.gain is not None else f"skipped: {tried.skipped}"
@@ -158,7 +160,7 @@ def tuning_lines(tuning: Tuning) -> Iterator[str]:
     if tuning.tried:
         preset = tuning.today.setup.preset
         counts = [key for key in ("threads", "threads_batch") if getattr(preset, key) == "auto"]
-        auto = f" {' and '.join(counts)} auto: measured with the count it starts with." if counts else ""
+        auto = f" {' and '.join(counts)} auto: measured with its initial count." if counts else ""
         yield ""
         yield f"Each compared with the best before it; {tuning.seconds:.0f} s.{auto}"
     if tuning.final is not None:
@@ -167,12 +169,12 @@ def tuning_lines(tuning: Tuning) -> Iterator[str]:
 
 
 def settings_of(preset: Preset) -> dict[str, str]:
-    """The settings that differ from the defaults, as they are typed."""
+    """Return the settings that differ from the defaults, as they are typed."""
     return {change.key: shown(change.after) for change in difference(Preset(), preset)}
 
 
 def tuning_facts(tuning: Tuning) -> dict[str, Any]:
-    """The figures of a search as JSON values."""
+    """Return the figures of a search as JSON values."""
     return {
         "use": tuning.use,
         "model": str(tuning.today.setup.ref),

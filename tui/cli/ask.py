@@ -30,7 +30,7 @@ from tui.cli.preset_flags import add_preset_flags, preset_of
 LOCK_NOTICE_S = 0.5
 """A database that is locked for longer is reported."""
 LOCK_WAIT_S = 30.0
-"""Longest wait for a locked database before the answer is given up."""
+"""Longest wait for a locked database; after it the answer is not saved."""
 
 EXAMPLES = """\
 examples:
@@ -80,10 +80,10 @@ def read_prompt(words: list[str]) -> str:
 
 
 def attached(text: str) -> str:
-    """The text with the files that it names after `@`. Raises UsageError for a file that can't be attached."""
+    """Attach the files that a text names after `@`. Raises UsageError for a file that can't be attached."""
     found = attach(text, Path.cwd())
     if found.left_out:
-        raise UsageError("A file can't be attached", found.left_out[0], "Take it out of the prompt, or name others.")
+        raise UsageError("A file can't be attached", found.left_out[0], "Remove it from the prompt, or name other files.")
     return found.whole
 
 
@@ -104,7 +104,7 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
 
 
 async def wait_for_lock(session: Session) -> None:
-    """Wait while another program locks the database, at most LOCK_WAIT_S or until a signal: what isn't saved at the end is lost."""
+    """Wait while another program locks the database, at most LOCK_WAIT_S or until a signal; unsaved answers are lost after that."""
     saving = asyncio.ensure_future(session.library.saved())
     await asyncio.wait([saving], timeout=LOCK_NOTICE_S)
     if not saving.done() and isinstance(session.logging_error, StoreLockedError):
@@ -179,7 +179,7 @@ def on_signals(stop: Callable[[], object]) -> None:
 
 
 def exit_code(end: TurnFinished) -> int:
-    """The exit code of a finished answer.
+    """Return the exit code of a finished answer.
 
     Raises:
         XchatError: The answer failed.
@@ -192,7 +192,7 @@ def exit_code(end: TurnFinished) -> int:
 
 
 def as_object(end: TurnFinished) -> dict[str, Any]:
-    """The object that `--json` prints."""
+    """Return the object that `--json` prints."""
     return {
         "text": end.answer.text,
         "stop_reason": end.turn.stop_reason,

@@ -1,4 +1,4 @@
-"""`xchat batch`: a file of prompts, answered many at once."""
+"""`xchat batch`: answer a file of prompts in parallel."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from tui.cli.preset_flags import add_preset_flags, preset_of
 from tui.text.wording import count
 
 WIDTH = 16
-"""Answers at once where the preset leaves that open: from a tile of 16 on K-quants gain too."""
+"""Parallel answers where the preset leaves that open: K-quants gain only from tiles of 16 on."""
 STREAM_BATCH = 64
 EXAMPLES = """\
 examples:
   xchat batch prompts.txt                    one prompt per line; results in prompts.results.jsonl
   xchat batch requests.jsonl -o out.jsonl    OpenAI's Batch format, or {"prompt": "..."} and {"messages": [...]}
   xchat batch requests.jsonl --parallel 8 -n 200 --temp 0
-A batch that was interrupted goes on when the same command is run again; no line is answered twice.
+Run the same command again to resume an interrupted batch; no line is answered twice.
 """
 
 
@@ -49,17 +49,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `batch` to the command line."""
     parser = subparsers.add_parser(
         "batch",
-        help="answer a file of prompts, many at once",
-        description="Answer a file of prompts, many at once: OpenAI's Batch JSONL, plain JSONL, or one prompt per line.",
+        help="answer a file of prompts in parallel",
+        description="Answer a file of prompts in parallel: OpenAI's Batch JSONL, plain JSONL, or one prompt per line.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the prompts")
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, help="the results (FILE.results.jsonl)")
     parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, or `builtin`")
-    parser.add_argument("--format", choices=list(map(str, Form)), default=str(Form.AUTO), help="how FILE is written (auto)")
-    parser.add_argument("--as-they-come", action="store_true", help="results in the order of their ends, not of the lines")
-    parser.add_argument("--retries", type=int, default=1, metavar="N", help="ask again so often when the engine fails (1)")
+    parser.add_argument("--format", choices=list(map(str, Form)), default=str(Form.AUTO), help="format of FILE (auto)")
+    parser.add_argument("--as-they-come", action="store_true", help="write results as they finish, not in the order of the lines")
+    parser.add_argument("--retries", type=int, default=1, metavar="N", help="retries of a line when the engine fails (1)")
     add_preset_flags(parser)
     parser.set_defaults(run=run)
 
@@ -102,13 +102,13 @@ def run(options: argparse.Namespace) -> int:
                 runner.run(source.lines(done), keep, lambda: progress.show(0, runner.tokens))
             except KeyboardInterrupt:
                 progress.clear()
-                sys.stderr.write("\n".join(summary.lines(now_ns() - began)) + "\nInterrupted: run the same command again to go on.\n")
+                sys.stderr.write("\n".join(summary.lines(now_ns() - began)) + "\nInterrupted. Run the same command again to resume.\n")
                 return 130
         progress.clear()
         results.finish(in_order=not options.as_they_come)
         skipped = progress.whole - summary.answered - summary.failed
         if skipped:
-            sys.stderr.write(f"{skipped:,} answered before\n")
+            sys.stderr.write(f"{skipped:,} already answered\n")
         if source.bad:
             sys.stderr.write(f"{count(len(source.bad), 'line')} without an answer: see above\n")
         sys.stderr.write("\n".join(summary.lines(now_ns() - began)) + "\n")
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _engine() -> Iterator[LlamaBackend]:
-    """The engine, for WIDTH answers at once. SIGTERM ends the run as Ctrl+C does."""
+    """Open the engine for WIDTH parallel answers; SIGTERM ends the run as Ctrl+C does."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     backend = LlamaBackend(parallel=WIDTH, file_of=builtin.file_of, trusted=builtin.is_ours)
     try:
@@ -137,16 +137,16 @@ def _loaded(loading: Future[EngineInfo], backend: LlamaBackend) -> EngineInfo:
 
 
 class Progress:
-    """The line that shows how far a batch is, on a terminal."""
+    """The progress line of a batch, on a terminal."""
 
     def __init__(self, whole: int, done: int) -> None:
-        """`done` lines of `whole` were answered before."""
+        """`done`: lines of `whole` that are already answered."""
         self.whole = whole
         self.done = self._before = done
         self._began = self._shown = now_ns()
 
     def show(self, finished: int, tokens: int) -> None:
-        """Count finished lines, and show the state at most twice a second; `tokens` were generated so far."""
+        """Count finished lines, and update the line at most twice a second; `tokens`: generated so far."""
         self.done += finished
         now = now_ns()
         if now - self._shown < NS_PER_S // 2 or not sys.stderr.isatty():
@@ -163,13 +163,13 @@ class Progress:
         sys.stderr.flush()
 
     def clear(self) -> None:
-        """Remove the line."""
+        """Clear the line."""
         write_sequence("\r\x1b[K", sys.stderr)
         sys.stderr.flush()
 
 
 def clock(seconds: float) -> str:
-    """A duration as 1:02:03, or 2:03."""
+    """Format a duration as 1:02:03, or 2:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

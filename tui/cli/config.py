@@ -1,4 +1,4 @@
-"""`xchat config`: the settings of `config.toml`: show them with their origin, edit the file, check it."""
+"""`xchat config`: show the settings of `config.toml` with their origin, edit the file, check it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    one = actions.add_parser("show", help="every key with its value, where that comes from, and what it does")
+    one = actions.add_parser("show", help="every key with its value, origin and meaning")
     one.add_argument("--json", action="store_true", help="as JSON")
     one.add_argument("--sample", action="store_true", help="a config.toml with every key as a comment instead")
     one.set_defaults(run=show)
     actions.add_parser("edit", help="open config.toml in $VISUAL or $EDITOR; a new one has every key as a comment").set_defaults(run=edit)
-    actions.add_parser("check", help="say what in config.toml can't be used").set_defaults(run=check)
+    actions.add_parser("check", help="check config.toml for errors").set_defaults(run=check)
 
 
 def show(options: argparse.Namespace) -> int:
@@ -68,7 +68,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _origin(key: str, config: Config, in_file: Config) -> str:
-    """Where a value comes from."""
+    """Name the origin of a value."""
     setting = settings()[key]
     if f"{PREFIX}{key.upper()}" in os.environ and setting.value_in(config) != setting.value_in(in_file):
         return f"{PREFIX}{key.upper()}"
@@ -90,13 +90,13 @@ def edit(options: argparse.Namespace) -> int:
 
 
 def check(_: argparse.Namespace) -> int:
-    """Print what can't be used; 0 when everything can."""
+    """Print the errors of the file; return 0 when there are none."""
     config = load_config()
     problems = [str(problem) for part in (_keys, _alerts, _database, _theme) for problem in part(config)]
     for problem in problems:
         sys.stderr.write(f"{config_path()}: {problem}\n")
     if not problems:
-        there = "can be used" if config_path().exists() else "does not exist: every key has its default"
+        there = "is valid" if config_path().exists() else "does not exist; all keys have their defaults"
         sys.stdout.write(f"{config_path()} {there}\n")
     return UsageError.exit_code if problems else 0
 

@@ -47,12 +47,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     checking = verbs.add_parser("check", help="check for damage")
     checking.add_argument("--quick", action="store_true", help="check pages only, not every index entry")
     checking.set_defaults(run=check)
-    saving = verbs.add_parser("backup", help="copy it while it is in use")
+    saving = verbs.add_parser("backup", help="copy the database while it is in use")
     saving.add_argument("target", type=Path, metavar="FILE")
     saving.add_argument("--force", action="store_true", help="overwrite the file")
     saving.set_defaults(run=backup)
     verbs.add_parser("vacuum", help="free the disk space of deleted sessions").set_defaults(run=vacuum)
-    mending = verbs.add_parser("repair", help="copy what can be read of a damaged file into a new one, with a report")
+    mending = verbs.add_parser("repair", help="copy the readable parts of a damaged file into a new one, with a report")
     mending.add_argument("--output", type=Path, metavar="FILE", help="write the new file there and keep the damaged one in place")
     mending.set_defaults(run=repair)
     keeping = verbs.add_parser("retain", help="delete old sessions by age or size; only lists them without --apply")
@@ -67,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def profile() -> Profile:
-    """The tuning profile of the config."""
+    """Return the tuning profile of the config."""
     config = load_config().database
     return Profile.of(config.profile, config.pragmas)
 
@@ -102,7 +102,7 @@ def check(options: argparse.Namespace) -> int:
     """Print the damage; the exit code is DAMAGED if there is any."""
     report = maintenance.check(database_path(), quick=options.quick)
     sys.stdout.writelines(f"{problem}\n" for problem in report.problems)
-    sys.stdout.write("whole\n" if report.whole else "damaged; `xchat db repair` saves what can be read\n")
+    sys.stdout.write("whole\n" if report.whole else "damaged; `xchat db repair` saves the readable parts\n")
     return 0 if report.whole else DAMAGED
 
 

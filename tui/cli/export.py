@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def selection_of(options: argparse.Namespace) -> Selection:
-    """The sessions to export, and whether with their texts.
+    """Return the sessions to export, and whether to include their texts.
 
     Raises:
         UsageError: Neither a session nor `--all` is given, or both are.

@@ -48,7 +48,7 @@ def watch() -> None:
 
 
 def keys_in(data: bytes) -> Iterator[str]:
-    """Parse input into keys in Textual's spelling."""
+    """Parse input into Textual's key names."""
     parser = XTermParser()
     for message in [*parser.feed(data.decode("utf-8", "replace")), *parser.feed("")]:
         if isinstance(message, events.Key):

@@ -38,12 +38,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def markdown_page() -> str:
-    """The page docs/keys.md."""
+    """Return the page docs/keys.md."""
     return f"# Keys\n\n{INTRODUCTION}\n\n{markdown_table()}"
 
 
 def markdown_table() -> str:
-    """A Markdown table per group."""
+    """Return a Markdown table per group."""
     return "\n".join(table(group.value, (action for action in ACTIONS if action.group is group)) for group in Group)
 
 

@@ -19,7 +19,7 @@ from tui.cli.output import guarded_output
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("tui.cli.ask", "answer one prompt on standard output"),
-    "batch": ("tui.cli.batch", "answer a file of prompts, many at once"),
+    "batch": ("tui.cli.batch", "answer a file of prompts in parallel"),
     "serve": ("tui.cli.serving.serve", "serve the model over HTTP: the APIs of OpenAI, Anthropic, Ollama and llama-server"),
     "sessions": ("tui.cli.sessions", "list, show, search, compare, rename, pin, delete and import saved conversations"),
     "models": ("tui.cli.models", "list, show, pull, quantize, add and remove model files"),
@@ -27,14 +27,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stats": ("tui.cli.stats", "print the numbers of the running xchat, or of the last session"),
     "profile": ("tui.cli.profile", "record a run; list, show, compare, export and delete captures"),
     "bench": ("tui.cli.lab.bench", "measure prefill and decode speed, as llama-bench does"),
-    "load": ("tui.cli.lab.load", "load an OpenAI-compatible server with requests, and measure what its clients see"),
+    "load": ("tui.cli.lab.load", "load-test an OpenAI-compatible server: latency and throughput as its clients see them"),
     "race": ("tui.cli.lab.race", "compare the speed of settings, presets and quants, with a verdict"),
-    "tune": ("tui.cli.lab.tune", "search the fastest settings for a model, and prove them"),
-    "runs": ("tui.cli.lab.runs", "list, show, compare and delete what bench, race and tune measured"),
+    "tune": ("tui.cli.lab.tune", "find the fastest settings for a model, and verify the gain"),
+    "runs": ("tui.cli.lab.runs", "list, show, compare and delete the results of bench, race and tune"),
     "export": ("tui.cli.export", "write performance logs as csv, json, jsonl, md, html or llama-bench rows"),
     "db": ("tui.cli.db", "look after the database: stats, check, backup, vacuum, repair, retain, bench"),
     "quality": ("tui.cli.lab.quality", "perplexity and KL divergence of quants and KV types"),
-    "doctor": ("tui.cli.lab.doctor", "say what this machine does to the engine, and what to do about it"),
+    "doctor": ("tui.cli.lab.doctor", "find what slows the engine on this machine, and how to fix it"),
     "devices": ("tui.cli.lab.devices", "list what the native library can compute on: CPU, GPUs"),
     "keys": ("tui.cli.keys", "show what this terminal delivers for each key, or list the actions"),
     "config": ("tui.cli.config", "show, edit and check config.toml"),
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: list[str], *, debug: bool) -> int:
-    """Run a command; print its errors as sentences and return an exit code."""
+    """Run a command, print its errors, and return an exit code."""
     try:
         options = parse(arguments)
         status = int(options.run(options))
@@ -76,7 +76,7 @@ def run(arguments: list[str], *, debug: bool) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of the output is gone (`xchat … | head`).
+        # The reader of the output has ended (`xchat … | head`).
         discard_output()
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost handler: unexpected errors are reported as a sentence
@@ -107,7 +107,7 @@ def in_words(error: Exception) -> XchatError:
 
 
 def _no_own_folder(error: OSError) -> bool:
-    """Whether one of xchat's own folders can't be created or written, so that another XDG folder would help."""
+    """Return whether one of xchat's own folders can't be created or written; another XDG folder would help then."""
     unusable = error.errno in {errno.EACCES, errno.EROFS, errno.ENOENT}
     return unusable and isinstance(error.filename, str) and is_own(Path(error.filename))
 
@@ -156,14 +156,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def nearest_command(word: str) -> str | None:
-    """The command most similar to a word; None if none is close."""
+    """Return the command most similar to a word; None if none is close."""
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(word, COMMANDS, n=1, cutoff=CLOSE)), None)
 
 
 def screen_parser(*, preset_flags: bool = True) -> argparse.ArgumentParser:
-    """The options of `xchat` without a subcommand."""
+    """Return the options of `xchat` without a subcommand."""
     from tui.cli import screen
 
     width = max(map(len, COMMANDS))

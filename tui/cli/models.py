@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "models", help="model files of this machine", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(required=True, metavar="list|show|pull|quantize|add|remove")
-    listing = verbs.add_parser("list", help="families and their quants, with the memory that each needs")
+    listing = verbs.add_parser("list", help="families and their quants, with the memory each needs")
     listing.add_argument("--sort", type=Sort, choices=[*Sort], default=Sort.FOUND, help="order of the rows (family)")
     listing.add_argument("--json", action="store_true", help="print one object")
     listing.set_defaults(run=list_all)
@@ -74,7 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def catalog() -> Catalog:
-    """The models of this machine."""
+    """Return the models of this machine."""
     return list_models(load_config().models.folders)
 
 
@@ -88,7 +88,7 @@ def speeds() -> MeasuredSpeeds:
 
 
 def families(found: Catalog) -> tuple[Family, ...]:
-    """The built-in model and the models found; a broken built-in model is reported on standard error."""
+    """Return the built-in model and the models found; a broken built-in model is reported on standard error."""
     try:
         return built_in_family(), *found.families
     except ModelError as error:
@@ -110,7 +110,7 @@ def fit_of(entry: Entry, family: Family | None = None) -> Fit:
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print the models as a table: those here, files that can't be loaded with the reason, and those worth fetching."""
+    """Print the models as a table: local ones, files that can't be loaded with the reason, and recommended ones."""
     found, measured = catalog(), speeds()
     if options.json:
         write_json(
@@ -142,7 +142,7 @@ def list_all(options: argparse.Namespace) -> int:
 
 
 def entry_object(entry: Entry, measured: MeasuredSpeeds) -> dict[str, Any]:
-    """A file as a JSON object; `measured` is null where this host never ran it."""
+    """Return a file as a JSON object; `measured` is null where this host never ran it."""
     facts = entry.facts
     fitting = fit_of(entry)
     return {
@@ -231,7 +231,7 @@ def speed_sentence(entry: Entry, measured: MeasuredSpeeds) -> str:
     figures = {"decoding": speed.predicted_per_second, "prefilling": speed.prompt_per_second}
     speeds = ", ".join(f"{significant(value)} tokens/s {what}" for what, value in figures.items() if value is not None)
     if speed.disturbed:
-        return f"~ {speeds} at least (no quiet turn on this host yet)"
+        return f"~ {speeds} at least (no clean turn on this host yet)"
     return f"{speeds} (median of {speed.turns} clean turns on this host)" if speed.turns > 1 else f"{speeds} (one clean turn on this host)"
 
 
@@ -264,7 +264,7 @@ def remove(options: argparse.Namespace) -> int:
 
 
 def entry_at(path: Path) -> Entry | Broken:
-    """The catalog entry of a file, broken ones too.
+    """Return the catalog entry of a file, broken ones too.
 
     Raises:
         UsageError: The file is not in a folder of models.

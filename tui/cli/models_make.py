@@ -56,11 +56,11 @@ def add_quantize(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def add_compare(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `compare`."""
-    parser = verbs.add_parser("compare", help="measure all quants of a family here: load time, speed, quality, and which to take")
+    parser = verbs.add_parser("compare", help="measure all local quants of a family: load time, speed, quality, and which to use")
     parser.add_argument("model", metavar="FAMILY", help="the name of a family, `builtin`, or one of its files")
-    parser.add_argument("--windows", type=int, default=4, metavar="N", help="windows of 512 tokens for the quality (4); 0 leaves it out")
+    parser.add_argument("--windows", type=int, default=4, metavar="N", help="windows of 512 tokens to measure quality (4); 0 skips it")
     parser.add_argument("--json", action="store_true", help="print one object")
-    parser.add_argument("--no-log", action="store_true", help="do not keep this run (`xchat runs list`)")
+    parser.add_argument("--no-log", action="store_true", help="do not save this run (`xchat runs list`)")
     parser.set_defaults(run=compare)
 
 
@@ -85,7 +85,7 @@ def pull(options: argparse.Namespace) -> int:
             write_plan(meant, as_json=False)
             path = fetching.run(meant, lambda made: progress.show(made.done_bytes, made.total_bytes, waiting=made.waiting))
     except PullCancelled:
-        sys.stderr.write("xchat: stopped; the same command resumes it\n")
+        sys.stderr.write("xchat: stopped; run the same command to resume\n")
         return INTERRUPTED
     checked = check_model(path)
     fitting = fit(checked.facts, Preset(), read_room(), features=cpu_features())
@@ -136,7 +136,7 @@ def quantize(options: argparse.Namespace) -> int:
         describe(meant)
     despite = options.yes
     if meant.warning and not despite and sys.stdin.isatty():
-        despite = confirmed("Make it despite that?")
+        despite = confirmed("Make it anyway?")
         if not despite:
             return 1
     making = Quantization(meant, despite_warning=despite)
@@ -144,7 +144,7 @@ def quantize(options: argparse.Namespace) -> int:
         with on_interrupt(making.cancel), Progress("quantizing", "tensors") as progress:
             path = making.run(progress.show)
     except QuantizeCancelled:
-        sys.stderr.write("xchat: stopped; nothing was left behind\n")
+        sys.stderr.write("xchat: stopped; no files were left behind\n")
         return INTERRUPTED
     if options.json:
         write_json({"path": str(path), "quant": meant.quant, "bytes": path.stat().st_size})
@@ -154,14 +154,14 @@ def quantize(options: argparse.Namespace) -> int:
 
 
 def describe(meant: QuantizePlan) -> None:
-    """What is going to be made; beside the answer, on standard error."""
+    """Print the size and the warning of a planned quant on standard error."""
     sys.stderr.write(f"{meant.quant}: about {byte_size(meant.file_bytes)}; free on the disk: {byte_size(meant.free_bytes)}\n")
     if meant.warning:
         sys.stderr.write(f"warning: {meant.warning}\n")
 
 
 def write_sizes(source: CheckedModel, *, as_json: bool) -> int:
-    """Print what each quant of a model would come to."""
+    """Print the size of each quant of a model."""
     sizes = predict_sizes(source)
     if as_json:
         write_json([{"quant": size.quant, "bytes": size.file_bytes, "bits_per_weight": round(size.bits_per_weight, 3)} for size in sizes])
@@ -171,7 +171,7 @@ def write_sizes(source: CheckedModel, *, as_json: bool) -> int:
 
 
 def source_of(name: str) -> CheckedModel:
-    """The file to make quants of: of a family, the largest.
+    """Return the file to make quants of; of a family, the largest.
 
     Raises:
         ModelError: There is none of this name, or it can't be used.
@@ -189,7 +189,7 @@ def source_of(name: str) -> CheckedModel:
 
 @contextmanager
 def on_interrupt(cancel: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl+C end the work in good order."""
+    """Make Ctrl+C cancel the work instead of raising KeyboardInterrupt."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         cancel()

@@ -22,11 +22,11 @@ class InertTerminal(io.TextIOBase):
 
     def __init__(self, terminal: TextIO) -> None:
         self.terminal = terminal
-        """For xchat's own control sequences."""
+        """The stream itself, for xchat's own control sequences."""
         self.buffer: BinaryIO = _InertBytes(self)
 
     def write(self, text: str, /) -> int:
-        """Show `text`."""
+        """Write `text` with control characters made visible."""
         self.terminal.write(visible(text))
         return len(text)
 
@@ -35,7 +35,7 @@ class InertTerminal(io.TextIOBase):
         self.terminal.flush()
 
     def fileno(self) -> int:
-        """The descriptor of the terminal, not guarded."""
+        """Return the descriptor of the terminal, not guarded."""
         return self.terminal.fileno()
 
     def isatty(self) -> bool:
@@ -137,7 +137,7 @@ class Progress:
             sys.stderr.flush()
 
     def show(self, done: int, whole: int, *, waiting: bool = False) -> None:
-        """Show `done` of `whole`; `waiting` for another process that does the same work."""
+        """Show `done` of `whole`; `waiting` says that another process does the work."""
         now = time.monotonic()
         if now - self._began < PATIENCE_S or now - self._shown_at < EVERY_S or not sys.stderr.isatty():
             return

@@ -28,12 +28,12 @@ def add_preset_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def flags_of(key: str) -> tuple[str, ...]:
-    """The flags of a setting, the one derived from its key last."""
+    """Return the flags of a setting, the one derived from its key last."""
     return (*SETTINGS[key].flags.split(), f"--{key.rpartition('.')[2].replace('_', '-')}")
 
 
 def preset_of(options: argparse.Namespace, config: Config) -> Preset:
-    """The preset of the command line, else of the config, else the last one used, overridden by flags and model.
+    """Return the preset of the command line, else of the config, else the last one used, overridden by flags and model.
 
     Raises:
         UsageError: The preset does not exist, or a flag has an invalid value.

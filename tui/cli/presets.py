@@ -69,7 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     listing = verbs.add_parser("list", help="all presets")
     listing.set_defaults(run=list_all)
-    showing = verbs.add_parser("show", help="every setting, and what changing it costs")
+    showing = verbs.add_parser("show", help="every setting, and the cost of changing it")
     showing.add_argument("name", metavar="NAME")
     showing.set_defaults(run=show)
     making = verbs.add_parser("new", help="create one from another")
@@ -88,7 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     deleting = verbs.add_parser("delete", help="delete a preset of your own")
     deleting.add_argument("name", metavar="NAME")
     deleting.set_defaults(run=delete)
-    using = verbs.add_parser("use", help="use this preset at the next start")
+    using = verbs.add_parser("use", help="use this preset from the next start on")
     using.add_argument("name", metavar="NAME")
     using.set_defaults(run=use)
     comparing = verbs.add_parser("diff", help="compare two presets")
@@ -119,7 +119,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def shelf() -> Shelf:
-    """All presets; unreadable files are reported on standard error."""
+    """Open all presets; report unreadable files on standard error."""
     found = PresetFolder().load()
     sys.stderr.writelines(f"xchat: {problem}\n" for problem in found.problems)
     return found
@@ -244,7 +244,7 @@ def import_foreign(options: argparse.Namespace) -> int:
 
 
 def meant(words: Sequence[str], name: str) -> tuple[Imported, ...]:
-    """The presets of a file, of a command line in one word or in many, or of this shell's variables.
+    """Return the presets of a file, of a command line in one word or in many, or of this shell's variables.
 
     Raises UsageError when there are none.
     """
@@ -265,7 +265,7 @@ KEY_COLUMNS = ("key", "meaning", "values", "default", "cost", "KV state", "flags
 
 
 def key_rows() -> list[dict[str, str]]:
-    """The registry of settings as rows of text by column."""
+    """Return the registry of settings as rows of text by column."""
     return [
         {
             "key": key,
@@ -294,6 +294,6 @@ def keys(options: argparse.Namespace) -> int:
 
 
 def markdown_table() -> str:
-    """The table of `docs/settings.md`."""
+    """Return the table of `docs/settings.md`."""
     lines = [KEY_COLUMNS, ("---",) * len(KEY_COLUMNS), *(tuple(row[column] for column in KEY_COLUMNS) for row in key_rows())]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

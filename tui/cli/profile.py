@@ -158,7 +158,7 @@ def delete(options: argparse.Namespace) -> int:
 
 
 def find(which: str) -> CaptureRecord:
-    """The capture with this number, or that of a file.
+    """Return the capture with this number, or that of a file.
 
     Raises:
         UsageError: There is neither.
@@ -238,7 +238,7 @@ class Recorder:
         self._thread.join()
 
     def result(self) -> CaptureRecord:
-        """The recorded capture.
+        """Return the recorded capture.
 
         Raises:
             CaptureError: Nothing was recorded.
@@ -261,7 +261,7 @@ class Recorder:
 
 
 async def latest_turn() -> TurnRecord | None:
-    """The last logged turn."""
+    """Return the last logged turn."""
     try:
         async with open_reader() as reader:
             newest = await reader.read(newest_session)
@@ -272,9 +272,9 @@ async def latest_turn() -> TurnRecord | None:
 
 
 def with_turn(capture: CaptureRecord, turn: TurnRecord | None) -> CaptureRecord:
-    """The capture with the tokens generated during it, if this process made the turn.
+    """Return the capture with the tokens generated during it, if this process made the turn.
 
-    A turn that started after the last sample still tells the model.
+    A turn that started after the last sample still names the model.
     """
     if turn is None or turn.started_ms < capture.started_ms:
         return capture

@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser, *, preset_flags: bool) -> Non
     )
     parser.add_argument("--theme", metavar="NAME", help="a theme of xchat, or of your own themes folder")
     parser.add_argument("--no-log", action="store_true", help="do not save this conversation")
-    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse, and so selecting text, to the terminal")
-    parser.add_argument("--low-bandwidth", action="store_true", help="send few bytes: fewer chart updates, no animation")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal, for its own text selection")
+    parser.add_argument("--low-bandwidth", action="store_true", help="save bandwidth: fewer chart updates, no animation")
     parser.add_argument("--tmux", action="store_true", help="run in a tmux session that survives a lost connection, or attach to it")
     parser.set_defaults(run=run, preset=None, force=False)
     if preset_flags:
@@ -86,20 +86,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def names_settings(options: argparse.Namespace, config: Config) -> bool:
-    """Whether a preset or a setting is given, which is then checked before anything starts."""
+    """Return whether a preset or a setting is given; it is checked before anything starts."""
     named = (options.preset, config.preset, *(value for name, value in vars(options).items() if name.startswith("preset:")))
     return any(value is not None for value in named)
 
 
 def chosen_preset(options: argparse.Namespace, config: Config) -> Preset:
-    """The preset to start with. Raises the errors of `preset_of`."""
+    """Return the preset to start with. Raises the errors of `preset_of`."""
     from tui.cli.preset_flags import preset_of
 
     return preset_of(options, config)
 
 
 def model_to_load(preset: Callable[[], Preset]) -> ModelRef:
-    """The model to start with. Called on a thread after the first frame, since the engine's modules load slowly.
+    """Return the model to start with. Called on a thread after the first frame, since the engine's modules load slowly.
 
     Raises:
         ModelError: The file does not exist, or the built-in model is missing and there is no other.
@@ -110,7 +110,7 @@ def model_to_load(preset: Callable[[], Preset]) -> ModelRef:
 
 
 def session_number(resume: str | None) -> int | None:
-    """The session of `--resume`: 0 is the newest, None a new one."""
+    """Return the session of `--resume`: 0 is the newest, None a new one."""
     if resume is None:
         return None
     if resume == NEWEST:
@@ -121,7 +121,7 @@ def session_number(resume: str | None) -> int | None:
 
 
 def restart_command() -> list[str]:
-    """The command that restarts this program."""
+    """Return the command that restarts this program."""
     return child.command("tui.cli.main")
 
 

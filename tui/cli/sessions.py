@@ -71,7 +71,7 @@ LAST = "last"
 OUTLINE_CHARACTERS = 200
 """Characters of a message in an outline."""
 SLOWEST = 3
-"""Number of turns of which it is said what took their time."""
+"""Number of slow turns whose causes are printed."""
 TURNS_COMPARED = 20
 """Number of newest turns compared with this host's history; each takes a query."""
 
@@ -151,7 +151,7 @@ async def _await(work: Awaitable[int]) -> int:
 
 
 def filter_of(options: argparse.Namespace, words: str) -> SessionFilter:
-    """The filter of the options."""
+    """Return the filter of the options."""
     return SessionFilter(words, options.model, options.quant, options.preset, options.since, options.until)
 
 
@@ -172,7 +172,7 @@ async def list_sessions(options: argparse.Namespace) -> int:
 
 
 def line_of(session: SessionInfo) -> str:
-    """Format a session as a row."""
+    """Format a session as one row."""
     when = datetime.fromtimestamp(session.updated_ms / 1000).astimezone()
     model = " ".join(filter(None, (session.model, session.quant)))
     marks = "".join((" (pinned)" if session.pinned else "", " (interrupted)" if session.interrupted else ""))
@@ -235,26 +235,26 @@ def outline_line(row: OutlineRow, turns: Mapping[int, TurnRecord]) -> str:
 
 
 def as_object(message: Message) -> dict[str, Any]:
-    """A message as a JSON object, without token ids."""
+    """Return a message as a JSON object, without token ids."""
     built: dict[str, Any] = msgspec.to_builtins(message)
     del built["tokens"], built["tokens_of"]
     return built
 
 
 def turn_object(turn: TurnRecord) -> dict[str, Any]:
-    """A turn as a flat JSON object with llama-server's names."""
+    """Return a turn as a flat JSON object with llama-server's names."""
     built: dict[str, Any] = msgspec.to_builtins(turn)
     del built["timings"], built["token_ns"], built["preset_json"]
     return built | turn.timings.as_dict()
 
 
 def status_of(message: Message) -> str:
-    """The status of an incomplete message."""
+    """Return the status of an incomplete message."""
     return "" if message.status == "complete" else f" ({message.status})"
 
 
 def figures_of(turn: TurnRecord) -> str:
-    """The speed of a turn in llama.cpp's terms."""
+    """Return the speed of a turn in llama.cpp's terms."""
     timings = turn.timings
     parts = [f"{timings.predicted_n} tokens"]
     if timings.predicted_per_second is not None:
@@ -314,7 +314,7 @@ async def performance(options: argparse.Namespace) -> int:
 
 
 async def side_of(reader: Reader, session: str) -> Side:
-    """The turns of a session as a side of a comparison."""
+    """Return the turns of a session as a side of a comparison."""
     info = await reader.read(session_info, await session_id_of(reader, session))
     return Side(f"{info.id}: {one_line(info.title)}", await reader.read(turns_of, info.id))
 
@@ -354,7 +354,7 @@ async def import_sessions(options: argparse.Namespace) -> int:
 
 
 def named(left_out: Mapping[str, int]) -> str:
-    """What an import left out, counted and named; empty when nothing was."""
+    """Count and name the parts that an import left out; empty when there are none."""
     if not left_out:
         return ""
     kinds = ", ".join(f"{times:,} {one_line(kind)}" for kind, times in left_out.items())

@@ -37,18 +37,18 @@ examples:
   xchat stats                        the running xchat, else the last session
   xchat stats --watch                print a line every second
   xchat stats --measure              measure this machine's limits, for the roofline
-  xchat stats --slowest              the turns of today that took longest, and why
+  xchat stats --slowest              the slowest turns of today, and why
   xchat stats --slowest 2026-11-20
   xchat stats --json | jq .predicted_per_second
 """
 
 WATCH_S = 1.0
 HEAD_EVERY = 20
-"""Lines after which --watch repeats its heading."""
+"""Lines between two headings of --watch."""
 WHOLE = frozenset({"MB", "%", "tokens", ""})
 """Units without decimals."""
 LEAST_WIDTH = 9
-"""Of a column of --watch."""
+"""Least width of a column of --watch, in cells."""
 
 UNKNOWN = "-"
 MOST_SLOW = 10
@@ -79,7 +79,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         nargs="?",
         const=datetime.now().astimezone().date(),
         metavar="DAY",
-        help="list the turns of a day (today) that took longest: what took their time, what would help, and by how much",
+        help="list the slowest turns of a day (today): what took the time, what would help, and by how much",
     )
     parser.set_defaults(run=run)
 
@@ -159,9 +159,9 @@ def watch(*, as_json: bool) -> int:
 
 
 MEDIANS = tuple(each for each in COMPARED if each.less_is_better is not None)
-"""Given as the median of a session's turns."""
+"""Figures printed as the median of a session's turns."""
 SUMS = tuple(each for each in COMPARED if each.less_is_better is None and each.unit == "tokens")
-"""Given as the sum of a session's turns."""
+"""Figures printed as the sum of a session's turns."""
 WATCHED = tuple(
     BY_ID[name]
     for name in (
@@ -173,12 +173,12 @@ WATCHED = tuple(
 
 
 def watch_row(report: Report) -> tuple[str, ...]:
-    """The values of one line of --watch."""
+    """Return the values of one line of --watch."""
     return (str(report["phase"]), *(number(value_in(report, each), *in_unit(each)[1:]) for each in WATCHED))
 
 
 def in_unit(of: Figure) -> tuple[str, int, float]:
-    """Unit, decimals and factor with which a figure is printed."""
+    """Return the unit, the decimals and the factor with which a figure is printed."""
     unit, scale = of.chart_unit
     return unit, 0 if unit in WHOLE else 1, 1 / scale
 
@@ -189,7 +189,7 @@ def number(value: object, decimals: int = 1, factor: float = 1.0) -> str:
 
 
 def figure(value: object, unit: str, decimals: int = 1, factor: float = 1.0) -> str:
-    """Format a figure with its unit, or why it is unavailable."""
+    """Format a figure with its unit, or the reason why it is unavailable."""
     if isinstance(value, Mapping):
         return f"unavailable ({value['unavailable']})"
     return f"{value * factor:,.{decimals}f} {unit}" if isinstance(value, int | float) else UNKNOWN
@@ -216,7 +216,7 @@ def describe(report: Report) -> str:
         ("memory", f"{resident} resident, {available} available"),
         ("processor", f"xchat {own}, others {others}"),
         ("temperature", figure(host.get("temperature_c"), "°C", 0)),
-        ("bandwidth", f"{number(report['bandwidth_gb_s'])} GB/s, {report['bound'] or 'known while tokens flow'}"),
+        ("bandwidth", f"{number(report['bandwidth_gb_s'])} GB/s, {report['bound'] or 'measured during answers'}"),
         ("turns", f"{totals['turns']} finished, {totals['failed']} failed, {totals['stalls']} stalls"),
         ("noisy", report["noisy"] or "no"),
         *(("alert", sentence) for sentence in report["alerts"]),
@@ -259,12 +259,12 @@ def summary(info: SessionInfo, turns: Sequence[TurnRecord]) -> dict[str, Any]:
 
 
 def of_turns(of: Figure, turns: Sequence[TurnRecord]) -> list[float]:
-    """A figure in each turn that has it."""
+    """Read a figure from each turn that has it."""
     return [value for turn in turns if of.of_turn is not None and (value := of.of_turn(turn)) is not None]
 
 
 def median(values: Sequence[float]) -> float | None:
-    """The median, where there is one."""
+    """Return the median; None without values."""
     return statistics.median(values) if values else None
 
 

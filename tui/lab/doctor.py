@@ -1,4 +1,4 @@
-"""The doctor on the screen: a list of findings, the worst first, and what is known of the chosen one."""
+"""The screen of the doctor: a list of findings, the worst first, and the details of the selected one."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _CELLS: Final = max(map(len, Severity)) + 1
 
 
 class DoctorScreen(Dialog[None]):
-    """Examines the machine on a thread, then lists what was found."""
+    """Checks the machine on a thread, then lists the findings."""
 
     HELP = (
-        "## Doctor\n\nWhat this machine does to the engine, the worst first. Below the list stands what the chosen finding costs, measured"
-        " here where it can be, and what to do. {accept} copies the command of a finding. Nothing is changed.\n"
+        "## Doctor\n\nWhat slows the engine on this machine, the worst first. The cost of the selected finding, measured here where "
+        "possible, and its fix are shown below the list. {accept} copies the command of a finding. Nothing is changed.\n"
     )
     DEFAULT_CSS = """
     DoctorScreen {
@@ -55,16 +55,16 @@ class DoctorScreen(Dialog[None]):
         self._findings: dict[str, Finding] = {}
 
     def compose(self) -> ComposeResult:
-        """The list, and the details below it."""
+        """Yield the list, and the details below it."""
         with Vertical(classes="box") as box:
-            box.border_title, box.border_subtitle = "Doctor: looking at this machine …", self.close_hint
+            box.border_title, box.border_subtitle = "Doctor: checking this machine …", self.close_hint
             yield ChoiceList()
             yield Static(Content("─" * 200), classes="rule")
             with VerticalScroll(classes="about", can_focus=False):
                 yield Static()
 
     def on_mount(self) -> None:
-        """Begin to look."""
+        """Start the checks."""
         self.run_worker(self._examine(), group="examine")
 
     async def _examine(self) -> None:
@@ -98,7 +98,7 @@ class DoctorScreen(Dialog[None]):
 
 
 def _about(finding: Finding, copy_key: str) -> Content:
-    """Everything about a finding."""
+    """Format all details of a finding."""
     lines = [
         Content.styled(finding.severity, STYLES[finding.severity]) + Content(f"  {drawable(finding.title)}: {drawable(finding.found)}")
     ]
@@ -111,5 +111,5 @@ def _about(finding: Finding, copy_key: str) -> Content:
         lines.append(Content.styled("$ ", "$muted") + Content.styled(drawable(finding.command), "$key"))
         lines.append(Content.styled(f"{copy_key} copies the command", "$muted"))
     if finding.change:
-        lines.append(Content.styled(f"Without root, and undone by restore: xchat doctor apply {finding.change}", "$muted"))
+        lines.append(Content.styled(f"Without root, and reversible: xchat doctor apply {finding.change}", "$muted"))
     return Content("\n").join(lines)

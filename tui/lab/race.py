@@ -1,4 +1,4 @@
-"""Races and searches on the screen: a rope for each arm, with the interval closing on it, and the verdict."""
+"""The screen of races and searches: the confidence interval of each arm as a bar, and the verdict."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ _STYLES: Final = {Finding.FASTER: "bold $success", Finding.SLOWER: "bold $error"
 
 
 class RaceScreen(Dialog[bool]):
-    """Shows a measurement while it runs and its result; dismissed with True to keep the faster settings. Closing ends nothing."""
+    """Shows a running measurement and its result; dismissed with True to keep the faster settings. Closing does not end the measurement."""
 
     HELP = (
-        "## Race and tune\n\nEach rope is one choice, compared with the first: left is slower, right is faster. The thick part is where"
-        " its true speed can be; it closes while more is measured. The dotted lines are the smallest difference that matters.\n\n"
-        "An answer that is under way delays the measurement. While this screen is open, nothing can be sent, so the conversation"
-        " waits; closed, the measurement goes on in the background, and each answer pauses it. {stop_measuring} ends it at any moment and"
-        " keeps what is measured.\n"
+        "## Race and tune\n\nEach bar compares one choice with the first: left is slower, right is faster."
+        " The thick part is the 95 % confidence interval; it narrows as more is measured. The dotted lines mark the smallest difference "
+        "that matters.\n\n"
+        "An answer in progress delays the measurement. While this screen is open, no message can be sent."
+        " After closing it the measurement continues in the background, and each answer pauses it. {stop_measuring} ends it early with "
+        "the results so far.\n"
     )
     DEFAULT_CSS = """
     RaceScreen {
@@ -49,12 +50,12 @@ class RaceScreen(Dialog[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.RACE)]
 
     def __init__(self, title: str, stop: Callable[[], object], progress: Progress | None = None, outcome: Outcome | None = None) -> None:
-        """`stop` ends the measurement; `progress` and `outcome` are what is known of it."""
+        """`stop` ends the measurement; `progress` and `outcome` are its state so far."""
         super().__init__()
         self._title, self._stop, self._progress, self._outcome = title, stop, progress, outcome
 
     def compose(self) -> ComposeResult:
-        """The ropes, and the result below them."""
+        """Yield the bars, and the result below them."""
         with Vertical(classes="box") as box:
             box.border_title = Content(drawable(self._title))
             yield Static(classes="ropes")
@@ -62,12 +63,12 @@ class RaceScreen(Dialog[bool]):
                 yield Static()
 
     def on_mount(self) -> None:
-        """Draw what is known."""
+        """Draw the state so far."""
         self.screen_layout_refresh_signal.subscribe(self, lambda _: self._draw())
         self._draw()
 
     def show(self, progress: Progress) -> None:
-        """Draw another state."""
+        """Draw a new state."""
         self._progress = progress
         self._draw()
 
@@ -77,7 +78,7 @@ class RaceScreen(Dialog[bool]):
         self._draw()
 
     def action_stop_measuring(self) -> None:
-        """End the measurement with what is measured."""
+        """End the measurement with the results so far."""
         if self._outcome is None:
             self._stop()
 
@@ -96,18 +97,18 @@ class RaceScreen(Dialog[bool]):
         else:
             ropes.update(Content("" if self._outcome is not None else "Waiting for the engine …"))
         if self._outcome is None:
-            box.border_subtitle = f"{keys.shown('stop_measuring')} ends it · {keys.shown('close')} to the background"
+            box.border_subtitle = f"{keys.shown('stop_measuring')} ends it · {keys.shown('close')} continues it in the background"
             return
         kept = f"{keys.shown('accept')} keeps the faster settings as a preset · " if self._outcome.faster is not None else ""
         box.border_subtitle = kept + self.close_hint
         lines = ["", self._outcome.verdict, "", *self._outcome.table]
         if self._outcome.run is not None:
-            lines.append(f"Run {self._outcome.run} of the log.")
+            lines.append(f"Saved as run {self._outcome.run}.")
         self.query_one(".result Static", Static).update(Content(drawable("\n".join(lines))))
 
 
 def drawn(progress: Progress, cells: int) -> Content:
-    """A state as ropes of `cells` cells, names included."""
+    """Draw a state as bars `cells` cells wide, names included."""
     rope = cells - NAME_CELLS - 1
     span = _span(progress)
     head = f"{progress.stage}: " if progress.stage else ""
@@ -123,7 +124,7 @@ def drawn(progress: Progress, cells: int) -> Content:
 
 
 def _span(progress: Progress) -> float:
-    """Half width of the scale as log(ratio of speeds): everything finite fits, between twice the stated difference and a factor of 4."""
+    """Return half the scale's width as log(speed ratio): all finite intervals, between twice the stated difference and a factor of 4."""
     ends = [2 * math.log1p(progress.stated)]
     for ratio in (standing.ratio for standing in progress.standings):
         if ratio is not None:

@@ -18,7 +18,7 @@ def _roofline_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     if density >= Density.NORMAL:
         rows.append(pairs(now, width, "bytes_per_token", "ceiling_tokens_per_second"))
     if density >= Density.FULL:
-        rows += [pairs(now, width, "compute_share"), sentence(width, "", now.roofline.words if now.roofline else "known while tokens flow")]
+        rows += [pairs(now, width, "compute_share"), sentence(width, "", now.roofline.words if now.roofline else "measured during answers")]
     return rows
 
 
@@ -28,7 +28,7 @@ ROOFLINE = Pane(
     lambda now: shown(now, "bandwidth_gb_s"),
     _roofline_rows,
     ChartSpec(("bandwidth_gb_s",), floor=1.0),
-    missing=lambda now: "" if now.roofline is not None else "known while tokens flow",
+    missing=lambda now: "" if now.roofline is not None else "measured during answers",
 )
 
 

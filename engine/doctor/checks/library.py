@@ -1,4 +1,4 @@
-"""The native library: OpenMP and its settings, a GPU that it does not use, versions."""
+"""Checks of the native library: OpenMP and its settings, an unused GPU, versions."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def openmp_settings(machine: Machine) -> Verdict:
     unset = "unset " + " ".join(name for name in found if re.fullmatch(r"\w+", name))
     if found.get("OMP_WAIT_POLICY", "").lower() == "passive" or found.get("GOMP_SPINCOUNT", "") in {"0", "1"}:
         cost = "70 instead of 114 tokens/s with a 135M model on two quiet cores: threads sleep at every barrier"
-        return problem(shown, cost=cost, source="measured by xchat's authors", command=unset)
+        return problem(shown, cost=cost, source="measured on xchat's test machine", command=unset)
     if found.get("OMP_PROC_BIND", "false").lower() not in {"false", ""}:
         cost = "bound threads can't leave a CPU that another program uses"
         return warning(shown, cost=cost, source="libgomp's manual", command=unset)
     if "OMP_WAIT_POLICY" in found or "GOMP_SPINCOUNT" in found:
         cost = "xchat can't switch spinning off on a busy machine: 2 to 8 instead of 18 to 41 tokens/s there"
-        return warning(shown, cost=cost, source="measured by xchat's authors", command=unset)
-    return note(shown, cost="none that is known: xchat sets the number of threads itself", command=unset)
+        return warning(shown, cost=cost, source="measured on xchat's test machine", command=unset)
+    return note(shown, cost="none known: xchat sets the number of threads itself", command=unset)
 
 
 def openmp_runtimes(machine: Machine) -> Verdict:
@@ -41,13 +41,13 @@ def openmp_runtimes(machine: Machine) -> Verdict:
     names = sorted(Path(path).name for path in paths)
     if len(paths) < 2:
         return good(f"one: {names[0]}" if names else "none is loaded")
-    cost = "each has threads of its own that compete for the CPUs, and xchat can't switch their spinning"
+    cost = "the threads of each compete for the CPUs, and xchat can't control their spinning"
     advice = "Install xchat in an environment of its own"
     return warning(f"{len(names)} copies: {', '.join(names)}", cost=cost, source="libgomp's wait policy", advice=advice)
 
 
 def gpu(machine: Machine) -> Verdict:
-    """Say whether there is a GPU that the library does not use."""
+    """Check for a GPU that the library does not use."""
     if machine.gpus:
         return good(f"the library computes on {', '.join(machine.gpus)}")
     device = machine.root / "dev"
@@ -58,15 +58,15 @@ def gpu(machine: Machine) -> Verdict:
         return good("there is none")
     found = f"/dev has {', '.join(nodes[:4])}"
     if machine.gpus is None:
-        return unknown(f"{found}; the native library was not asked")
+        return unknown(f"{found}; the native library was not checked")
     kind = "CUDA" if any(name.startswith("nvidia") for name in nodes) else "VULKAN"
     line = rebuild_line(machine).replace("-DGGML_NATIVE=ON", f"-DGGML_{kind}=ON")
     return note(f"{found}; the library was built for the CPU only", cost="all layers run on the CPU", command=line)
 
 
 def versions(machine: Machine) -> Verdict:
-    """Name the versions, and say whether the bindings are those that xchat was made for."""
-    here = f"xchat {__version__}, Python {platform.python_version()}, {machine.library or 'native library not asked'}"
+    """Report the versions, and check whether the bindings are those that xchat was made for."""
+    here = f"xchat {__version__}, Python {platform.python_version()}, {machine.library or 'native library not checked'}"
     release = machine.maybe("proc/sys/kernel/osrelease")
     shown = f"{here}, Linux {release}" if release else here
     try:
@@ -75,12 +75,12 @@ def versions(machine: Machine) -> Verdict:
         pinned = ""
     wanted = pinned.partition("==")[2]
     if wanted and machine.library and f"llama-cpp-python {wanted}" not in machine.library:
-        return warning(shown, cost="calls of another version may end the program", source="xchat", command=f'pip install "{pinned}"')
+        return warning(shown, cost="calls to another version may crash xchat", source="xchat", command=f'pip install "{pinned}"')
     return _since_the_benchmark(machine, release) or good(shown)
 
 
 def _since_the_benchmark(machine: Machine, release: str | None) -> Verdict | None:
-    """What was upgraded since the newest benchmark; None where nothing was, or there is none."""
+    """Report the upgrades since the newest benchmark; None without any, or without a benchmark."""
     if machine.benchmarked is None:
         return None
     run, kernel, library = machine.benchmarked

@@ -1,4 +1,4 @@
-"""Memory: limits, huge pages, swap, locking."""
+"""Checks of memory: limits, huge pages, swap, locking."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def control_group(machine: Machine) -> Verdict:
     except NotReadable:
         return note(found)
     if limit < size:
-        cost = f"the model's {byte_size(size)} are read from the disk again for every token"
-        return problem(found, cost=cost, source="the sizes", advice="Take a smaller quant, or raise the limit (docker run --memory)")
+        cost = f"the model's {byte_size(size)} are reread from the disk for every token"
+        return problem(found, cost=cost, source="the sizes", advice="Use a smaller quant, or raise the limit (docker run --memory)")
     return note(f"{found}; the model has {byte_size(size)}")
 
 
 def pressure(machine: Machine) -> Verdict:
-    """Say whether programs wait for memory now."""
+    """Check whether programs wait for memory now."""
     waiting = machine.pressure("memory")
-    found = f"somebody waited for memory in {waiting:.0f} % of the last 10 s"
+    found = f"some task waited for memory in {waiting:.0f} % of the last 10 s"
     if waiting < 5:
         return good(found)
-    return problem(found, cost=f"about {waiting:.0f} % of the time", source=MEASURED, advice="Take a smaller quant or a smaller n_ctx")
+    return problem(found, cost=f"about {waiting:.0f} % of the time", source=MEASURED, advice="Use a smaller quant or a smaller n_ctx")
 
 
 def transparent_huge_pages(machine: Machine) -> Verdict:
-    """Name the mode of transparent huge pages, and what they can do here."""
+    """Report the mode of transparent huge pages and their effect here."""
     match = re.search(r"\[(\w+)\]", machine.text("sys/kernel/mm/transparent_hugepage/enabled"))
     if match is None:
         return unknown("/sys/kernel/mm/transparent_hugepage/enabled marks no mode")
@@ -55,29 +55,29 @@ def transparent_huge_pages(machine: Machine) -> Verdict:
             found,
             cost="from 3.5 to under 2 tokens/s in one report; none in others",
             source="ubergarm pull request 1, llama.cpp pull request 22022",
-            advice="Compare both modes before you change anything",
+            advice="Compare the speed in both modes first",
             command="echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled",
         )
     return good(found)
 
 
 def huge_pages(machine: Machine) -> Verdict:
-    """Say how much memory is set aside for huge pages that the engine can't use."""
+    """Report the memory reserved for huge pages that the engine can't use."""
     pages = machine.number("proc/sys/vm/nr_hugepages")
     if not pages:
-        return good("none are set aside; llama.cpp maps a file, and a file's pages can't be huge")
+        return good("none are reserved; llama.cpp maps a file, and a file's pages can't be huge")
     size = pages * machine.field("proc/meminfo", "Hugepagesize") * 1024
     return warning(
-        f"{pages:,} huge pages are set aside",
+        f"{pages:,} huge pages are reserved",
         cost=f"{byte_size(size)} that neither the weights nor the page cache can use; no speed is gained",
         source="llama.cpp issues 2251 and 12444",
-        advice="Give them back, unless another program needs them",
+        advice="Free them, unless another program needs them",
         command="sudo sysctl vm.nr_hugepages=0",
     )
 
 
 def swap(machine: Machine) -> Verdict:
-    """Judge swap and the kernel's readiness to use it."""
+    """Judge the use of swap and the kernel's swappiness."""
     total = machine.field("proc/meminfo", "SwapTotal") * 1024
     if not total:
         return good("there is no swap")
@@ -113,18 +113,18 @@ def locking(machine: Machine) -> Verdict:
         else "echo '* - memlock unlimited' | sudo tee /etc/security/limits.d/mlock.conf"
     )
     return note(
-        found, cost="none: xchat does not lock the weights, so the kernel may drop them when memory is short", source="xchat", command=more
+        found, cost="none: xchat does not lock the weights, so the kernel may evict them when memory is short", source="xchat", command=more
     )
 
 
 def overcommit(machine: Machine) -> Verdict:
-    """Say whether the kernel refuses large allocations."""
+    """Check whether the kernel refuses large allocations."""
     mode = machine.number("proc/sys/vm/overcommit_memory")
     if mode != 2:
         return good(f"mode {mode}: large allocations are granted")
     return warning(
         "mode 2: allocations beyond the limit are refused",
-        cost="a large context or a model that is not mapped may fail to load",
+        cost="a large n_ctx or a model that is not mapped may fail to load",
         source="the kernel's documentation of overcommit",
         command="sudo sysctl vm.overcommit_memory=0",
     )

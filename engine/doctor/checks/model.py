@@ -1,4 +1,4 @@
-"""The model's file: cached or not, on what disk, and room for another one."""
+"""Checks of the model's file: page cache, disk, file system and free space."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from engine.numbers import byte_size, percent
 
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "glusterfs", "fuse.rclone", "fuse.s3fs", "afs"})
 SHORT_S = 0.1
-"""A wait that nobody notices."""
+"""Longest wait in seconds that goes unnoticed."""
 SHARED = frozenset({"virtiofs", "vboxsf", "fuse.vmhgfs-fuse", "drvfs"})
 
 
 def page_cache(machine: Machine) -> Verdict:
-    """Say how much of the model's file is in RAM, and what reading the rest takes."""
+    """Measure how much of the model's file is in RAM, and estimate the time to read the rest."""
     size, cached = machine.model_bytes, 0.0
     for part in machine.model:
         there = cached_bytes(part)
@@ -34,7 +34,7 @@ def page_cache(machine: Machine) -> Verdict:
     if missing < 0.01 * size or (speed is not None and missing / speed < SHORT_S):
         return good(found)
     line = "cat " + " ".join(shlex.quote(str(part)) for part in machine.model) + " > /dev/null"
-    advice = "The next load reads it; to read it now, apply"
+    advice = "The next load reads it; apply this to read it now"
     if speed is None:
         return note(found, cost="the rest is read from the disk by the next load", advice=advice, command=line, change=READ_MODEL)
     return note(
@@ -47,7 +47,7 @@ def disk_speed(machine: Machine) -> Verdict:
     size, speed = machine.model_bytes, machine.cold_read
     if speed is None:
         return unknown("this file system can't be read around the page cache")
-    found = f"{byte_size(speed)}/s{', from what the kernel takes for a spinning disk' if _spins(machine) else ''}"
+    found = f"{byte_size(speed)}/s{', on a spinning disk according to the kernel' if _spins(machine) else ''}"
     cost = f"a cold load of this model takes {size / speed:.1f} s"
     if speed < 200e6:
         return warning(found, cost=cost, source=MEASURED, advice="Put models on a faster disk")
@@ -65,15 +65,15 @@ def file_system(machine: Machine) -> Verdict:
     _ = machine.model_bytes
     mount = mount_of(machine.model[0], machine.text("proc/self/mountinfo"))
     if mount is None:
-        return unknown("/proc/self/mountinfo does not list where the model is")
+        return unknown("/proc/self/mountinfo does not list the model's mount")
     found = f"{mount.kind} on {mount.point} ({mount.device})"
     if mount.kind not in NETWORK | SHARED:
         return good(found)
     command = f"xchat models add --copy {shlex.quote(str(machine.model[0]))}"
-    cost = "each page that is not cached waits for the network, in the middle of a token"
+    cost = "a page that is not cached is read over the network, in the middle of a token"
     if mount.kind in SHARED:
-        return note(found, cost="loads are slower than from a disk of this machine", source="the file system", command=command)
-    return problem(found, cost=cost, source="how mapped files work", advice="Copy the model to this machine", command=command)
+        return note(found, cost="loads are slower than from a local disk", source="the file system", command=command)
+    return problem(found, cost=cost, source="how mapped files work", advice="Copy the model to a local disk", command=command)
 
 
 def free_disk(machine: Machine) -> Verdict:
@@ -82,6 +82,6 @@ def free_disk(machine: Machine) -> Verdict:
     try:
         free = shutil.disk_usage(machine.model[0].parent).free
     except OSError as error:
-        raise NotReadable(f"the disk can't be asked: {error.strerror}") from error
-    found = f"{byte_size(free)} are free where the model is"
+        raise NotReadable(f"the free space can't be read: {error.strerror}") from error
+    found = f"{byte_size(free)} are free on the model's disk"
     return good(found) if free > size + 1e9 else warning(found, cost="another quant of this model does not fit", source="the sizes")

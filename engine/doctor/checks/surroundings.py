@@ -1,4 +1,4 @@
-"""The terminal, tmux, and what the kernel lets xchat measure."""
+"""Checks of the terminal, of tmux, and of the kernel's limits on measuring."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.doctor.machine import Machine
 
 
 def ptrace(machine: Machine) -> Verdict:
-    """Say whether py-spy may read this process for captures."""
+    """Check whether py-spy may read this process for captures."""
     text = machine.maybe("proc/sys/kernel/yama/ptrace_scope")
     if text is None:
         if machine.maybe("proc/sys/kernel/osrelease") is None:
@@ -20,7 +20,7 @@ def ptrace(machine: Machine) -> Verdict:
     found = f"kernel.yama.ptrace_scope is {scope}"
     if scope <= 1:
         return good(f"{found}: captures are allowed")
-    cost = "captures need root" if scope == 2 else "captures are impossible until the next start of the machine"
+    cost = "captures need root" if scope == 2 else "captures are impossible until the next boot"
     command = (
         "sudo sysctl kernel.yama.ptrace_scope=1"
         if scope == 2
@@ -30,23 +30,25 @@ def ptrace(machine: Machine) -> Verdict:
 
 
 def energy(machine: Machine) -> Verdict:
-    """Say whether the energy counters can be read."""
+    """Check whether the energy counters can be read."""
     counters = sorted((machine.root / "sys/class/powercap").glob("*/energy_uj"))
     if not counters:
         return unknown("no energy counters here, as in most virtual machines")
     if any(os.access(counter, os.R_OK) for counter in counters):
         return good("the energy counters can be read")
     command = "sudo chmod a+r /sys/class/powercap/*/energy_uj"
-    return note("the energy counters are root's only", cost="no joules per token; others could read them too", command=command)
+    return note(
+        "only root can read the energy counters", cost="no joules per token; the command lets every user read them", command=command
+    )
 
 
 def colours(machine: Machine) -> Verdict:
-    """Say how many colours the terminal announces."""
+    """Report the number of colours that the terminal announces."""
     environ = machine.environ
     term, depth = environ.get("TERM", ""), environ.get("COLORTERM", "")
     shown = f"TERM={term or '(not set)'}, COLORTERM={depth or '(not set)'}"
     if not term:
-        return unknown("TERM is not set: this is no terminal")
+        return unknown("TERM is not set: this is not a terminal")
     if "NO_COLOR" in environ:
         return note(f"{shown}, NO_COLOR is set", cost="no colours", command="unset NO_COLOR")
     if depth.lower() in {"truecolor", "24bit"}:
@@ -57,12 +59,12 @@ def colours(machine: Machine) -> Verdict:
 
 
 def multiplexer(machine: Machine) -> Verdict:
-    """Judge how long tmux waits after Escape."""
+    """Check how long tmux waits after Escape."""
     if not machine.environ.get("TMUX"):
         return (
             note("this is GNU screen", cost="keys with Alt and true colours may be lost")
             if machine.environ.get("STY")
-            else good("no tmux here")
+            else good("not inside tmux")
         )
     text = machine.tmux("escape-time")
     if text is None or not text.isdecimal():
@@ -80,23 +82,23 @@ def multiplexer(machine: Machine) -> Verdict:
 
 
 def tmux_colours(machine: Machine) -> Verdict:
-    """Say whether tmux passes true colours on."""
+    """Check whether tmux passes true colours on."""
     if not machine.environ.get("TMUX"):
-        return good("no tmux here")
+        return good("not inside tmux")
     features, overrides = machine.tmux("terminal-features"), machine.tmux("terminal-overrides")
     if features is None and overrides is None:
         return unknown("tmux does not answer")
     said = f"{features} {overrides}"
     if "RGB" in said or "Tc" in said:
         return good("tmux passes true colours on")
-    return note("tmux is not told that the terminal has true colours", cost="themes are shown in 256 colours",
+    return note("tmux does not know that the terminal has true colours", cost="themes are shown in 256 colours",
                 command="tmux set -as terminal-features ',*:RGB'")  # fmt: skip
 
 
 def tmux_clipboard(machine: Machine) -> Verdict:
-    """Say whether tmux passes copied text on to the terminal."""
+    """Check whether tmux passes copied text on to the terminal."""
     if not machine.environ.get("TMUX"):
-        return good("no tmux here")
+        return good("not inside tmux")
     value = machine.tmux("set-clipboard")
     if value is None:
         return unknown("tmux does not answer")

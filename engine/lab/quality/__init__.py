@@ -1,4 +1,4 @@
-"""What quants and KV types cost in quality, and families of them side by side.
+"""Quality of quants and KV types, and comparisons of a family's quants.
 
 May import engine.lab.
 """

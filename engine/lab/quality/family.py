@@ -1,4 +1,4 @@
-"""Every quant of a family side by side: size, memory, load time, speed and quality, measured here; and which of them no other beats."""
+"""Compares the quants of a family: size, memory, load time, speed and quality, and their Pareto front."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from engine.models.memory import predict
 from engine.presets.preset import Preset
 
 WORKS: Final = (Work(128, 0), Work(0, 32))
-"""Prefill and decode that are measured."""
+"""The prefill and the decode to measure."""
 LIMITS: Final = Limits(precision=0.02, seconds=6.0)
 
 
@@ -36,17 +36,17 @@ class Member:
     name: str
     ref: ModelRef
     size_bytes: int = 0
-    """Of the weights."""
+    """Size of the weights."""
     memory_bytes: int = 0
     """Predicted need, with the context of the preset."""
     load_s: float | None = None
-    """Until the first token can be computed; the file was in the page cache as far as it was left there."""
+    """Time until the first token can be computed, with the page cache as it was."""
     prefill: Interval | None = None
     decode: Interval | None = None
     """Tokens per second."""
     quality: Quality | None = None
     skipped: str = ""
-    """Why it can't be measured here."""
+    """Why it can't be measured; empty if it can."""
     remarks: list[str] = field(default_factory=list)
 
     @property
@@ -62,10 +62,10 @@ def measure_family(
     report: Callable[[str], None] = lambda _line: None,
     limits: Limits = LIMITS,
 ) -> None:
-    """Measure load time and speed of each member in place, one model in memory at a time; one that can't be used is skipped.
+    """Measure load time and speed of each member in place, one model in memory at a time; skip unusable ones.
 
     Raises:
-        KeyboardInterrupt: What is measured is in the members.
+        KeyboardInterrupt: The members have the results so far.
     """
     for member in members:
         report(member.name)
@@ -89,7 +89,7 @@ def measure_family(
 
 
 def pareto_front(members: Sequence[Member]) -> frozenset[int]:
-    """Numbers of the members that no other one beats in decode speed and in quality at once."""
+    """Return the numbers of the members that no other beats in both decode speed and quality."""
     known = [(number, one.decode.estimate, one.kld) for number, one in enumerate(members) if one.decode is not None and one.kld is not None]
     return frozenset(
         number
@@ -99,7 +99,7 @@ def pareto_front(members: Sequence[Member]) -> frozenset[int]:
 
 
 def quality_fact(ref: ModelRef, quality: Quality) -> dict[str, Any]:
-    """What the lists of quants read again from the log."""
+    """Return the fact of the log from which lists of quants show the quality."""
     path = builtin.file_of(ref)
     return {
         "path": None if path is None else str(path),
@@ -111,7 +111,7 @@ def quality_fact(ref: ModelRef, quality: Quality) -> dict[str, Any]:
 
 
 def family_facts(members: Sequence[Member]) -> dict[str, Any]:
-    """The figures as JSON values."""
+    """Return the figures as JSON values."""
     front = pareto_front(members)
     return {
         "family": [

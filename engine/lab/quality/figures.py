@@ -1,4 +1,4 @@
-"""Perplexity and KL divergence from logits, named and computed as llama-perplexity does; pure."""
+"""Computes perplexity and KL divergence from logits, as llama-perplexity does; pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 _Z: Final = 1.959964
 """The 97.5 % quantile of the normal distribution."""
 FEWEST_WINDOWS: Final = 4
-"""Windows below which no interval is given: it would be wider than the figure."""
+"""Fewest windows for an interval: with fewer it would be wider than the figure."""
 
 Rows = NDArray[np.float32]
 
@@ -24,7 +24,7 @@ class Estimate:
 
     value: float
     error: float
-    """Standard error as llama-perplexity prints it: tokens taken for independent."""
+    """Standard error as llama-perplexity prints it, assuming independent tokens."""
     low: float | None = None
     """Lower end of the 95 % interval over windows, since neighbouring tokens depend on each other; None with too few windows."""
     high: float | None = None
@@ -32,7 +32,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """One arm, on all windows measured."""
+    """The figures of one arm over all measured windows."""
 
     label: str
     tokens: int
@@ -68,7 +68,7 @@ class Against:
 
 
 def log_sum_exp(rows: Rows) -> Rows:
-    """The logarithm of the sum of exponentials of each row."""
+    """Return the logarithm of the sum of exponentials of each row."""
     top = rows.max(axis=1)
     sums = np.exp(rows - top[:, None]).sum(axis=1, dtype=np.float64)
     return np.asarray(top + np.log(sums), np.float32)
@@ -76,7 +76,7 @@ def log_sum_exp(rows: Rows) -> Rows:
 
 @dataclass(slots=True)
 class Scores:
-    """What is kept of an arm, one array for each block of tokens."""
+    """The scores of an arm, one array for each block of tokens."""
 
     nll: list[NDArray[np.float64]] = field(default_factory=list)
     """Negative logarithm of the probability of the text's next token."""
@@ -84,7 +84,7 @@ class Scores:
     same: list[NDArray[np.bool_]] = field(default_factory=list)
 
     def keep(self, blocks: int) -> None:
-        """Forget all but the first blocks: those of a window that was not finished."""
+        """Drop all but the first blocks: the others belong to an unfinished window."""
         for series in (self.nll, self.kld, self.same):
             del series[blocks:]
 
@@ -114,7 +114,7 @@ class Block:
 
 
 def summary(label: str, scores: Scores, windows: int, base: Scores | None = None) -> Quality:
-    """The figures of an arm over whole windows, at least one; without `base` it is the base itself."""
+    """Return the figures of an arm over at least one whole window; without `base` it is the base itself."""
     nll = np.concatenate(scores.nll)
     mean = estimate(nll, windows)
     against = None if base is None else _against(mean, nll, np.concatenate(base.nll), scores, windows)
@@ -139,7 +139,7 @@ def _against(mean: Estimate, nll: NDArray[np.float64], base: NDArray[np.float64]
 
 
 def estimate(values: NDArray[np.float64], windows: int) -> Estimate:
-    """The mean of values that belong to equally long windows, in their order."""
+    """Estimate the mean of values of equally long windows, in their order."""
     mean = float(values.mean())
     error = float(values.std()) / math.sqrt(max(1, len(values) - 1))
     if windows < FEWEST_WINDOWS:
@@ -156,7 +156,7 @@ def _exponential(of: Estimate) -> Estimate:
 
 
 def _t(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t distribution; within 1 % from three degrees of freedom on (Cornish and Fisher's expansion)."""
+    """Return the 97.5 % quantile of Student's t; within 1 % from three degrees of freedom on (Cornish and Fisher's expansion)."""
     z, n = _Z, freedom
     return (
         z + (z**3 + z) / (4 * n) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2) + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * n**3)

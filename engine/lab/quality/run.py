@@ -1,4 +1,4 @@
-"""Measures the quality of quants and KV types against a base: all arms on each window, so that a run may end early."""
+"""Measures the quality of quants and KV types against a base, all arms on each window, so that a run can end early."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from engine.presets.preset import Preset
 from engine.text import printable
 
 N_CTX: Final = 512
-"""Tokens of a window, as llama-perplexity takes them."""
+"""Tokens per window, llama-perplexity's default."""
 SHIPPED: Final = "text.txt"
 MOST_BYTES: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What is compared: a model with the settings of its KV cache."""
+    """A model with the settings of its KV cache."""
 
     label: str
     ref: ModelRef
@@ -35,28 +35,28 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was measured."""
+    """The results of a run."""
 
     results: tuple[Quality, ...]
     """The base first."""
     n_ctx: int
     windows: int
-    """Windows that the text has, or that were asked for; the results say how many were measured."""
+    """Windows of the text, or the number asked for; the results have the number measured."""
     skipped: tuple[tuple[str, str], ...] = ()
     """Arms that could not be measured, each with the reason."""
     interrupted: bool = False
 
 
 def shipped_text() -> str:
-    """The text that comes with xchat, written for it: a story, an essay, a recipe, instructions, a letter and a dialogue."""
+    """Return the shipped text: a story, an essay, a recipe, instructions, a letter and a dialogue."""
     return files("engine.lab.quality").joinpath(SHIPPED).read_text("utf-8")
 
 
 def text_of(path: Path) -> str:
-    """A text that the person names.
+    """Read a text file of the person.
 
     Raises:
-        UsageError: It can't be read, or is no text.
+        UsageError: It can't be read, or is not text.
     """
     try:
         with path.open("rb") as file:
@@ -64,7 +64,7 @@ def text_of(path: Path) -> str:
     except OSError as error:
         raise UsageError(f"{printable(str(path))} can't be read", error.strerror or "") from error
     if len(data) > MOST_BYTES or b"\0" in data:
-        raise UsageError(f"{printable(str(path))} can't be used", "It is no text, or longer than 64 MB", "Name a text file.")
+        raise UsageError(f"{printable(str(path))} can't be used", "It is not a text file, or is longer than 64 MB", "Name a text file.")
     return data.decode("utf-8", "replace")
 
 
@@ -85,7 +85,7 @@ class QualityRun:
         self._running: list[_Running] = []
 
     def stop(self) -> None:
-        """End after the present call; finished windows are kept."""
+        """End after the current call; keep finished windows."""
         self._stopped.set()
         for running in list(self._running):
             running.scorer.interrupt()
@@ -96,7 +96,7 @@ class QualityRun:
         trusted: Callable[[Path], bool],
         progressed: Callable[[int, int], None] = lambda _done, _all: None,
     ) -> Outcome:
-        """Measure on a compute thread; SIGINT keeps what is measured. For a process without a backend.
+        """Measure on a compute thread; SIGINT ends the run and keeps the results so far. For a process without a backend.
 
         Raises:
             UsageError: The text is shorter than a window.
@@ -148,26 +148,26 @@ class QualityRun:
             raise UsageError(
                 "The text is shorter than one window",
                 f"It has {len(tokens):,} tokens, a window {self._n_ctx:,}",
-                "Take a longer text, or a smaller window (-c).",
+                "Use a longer text, or a smaller window (-c).",
             )
         return tokens
 
     def _refuse_another_vocabulary(self, running: _Running, base: _Running) -> None:
-        """Raise ModelError, and take an arm out, where the same numbers are other tokens than the base's."""
+        """Raise ModelError for an arm whose vocabulary differs from the base's, and remove the arm."""
         ours, theirs = running.scorer.vocabulary, base.scorer.vocabulary
         reason = f"it has {ours.n_vocab:,} tokens, {printable(base.arm.label)} {theirs.n_vocab:,}"
         if ours.n_vocab == theirs.n_vocab:
             sample = self._text[:20_000]
             if ours.tokenize(sample, parse_special=False) == theirs.tokenize(sample, parse_special=False):
                 return
-            reason = "it divides the same text into other tokens"
+            reason = "it tokenizes the same text differently"
         self._running.remove(running)
         raise ModelError(
-            f"{printable(running.arm.label)} has another vocabulary", reason, "Only quants of one model can be compared, token by token."
+            f"{printable(running.arm.label)} has a different vocabulary", reason, "Only quants of the same model can be compared."
         )
 
     def _window(self, tokens: Sequence[int]) -> None:
-        """Score a window with all arms; nothing of it counts when it is interrupted."""
+        """Score a window with all arms; an interrupted window does not count."""
         base, *others = self._running
         kept = [len(running.scores.nll) for running in self._running]
         bos = base.scorer.vocabulary.bos if base.scorer.vocabulary.add_bos else None

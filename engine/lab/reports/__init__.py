@@ -1,4 +1,4 @@
-"""Runs of the laboratory as documents: verdict first, then the figures, charts, how they were measured, and how to repeat it.
+"""Reports of the laboratory's runs: verdict, figures, charts, method, and how to repeat the run.
 
 May import engine.lab, engine.store, engine.text.
 """

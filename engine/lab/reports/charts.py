@@ -1,4 +1,4 @@
-"""Charts of a report as SVG: intervals on a common scale, and curves against a number. Shapes with class names, no script."""
+"""Draws the charts of a report as SVG: intervals on a common scale, and curves. Shapes with class names, no script."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class IntervalChart:
     unit: str
     bars: tuple[Bar, ...]
     reference: float | None
-    """Where nothing differs; None where the scale begins at 0."""
+    """Position of no difference; None where the scale begins at 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Curve:
     name: str
     points: tuple[tuple[float, float], ...]
     marked: frozenset[int] = frozenset()
-    """Numbers of points that stand out."""
+    """Indices of highlighted points."""
     labels: tuple[str, ...] = ()
     """A name for each point; without any, the points are joined."""
 
@@ -68,7 +68,7 @@ Chart = IntervalChart | LineChart
 
 
 def svg_of(chart: Chart) -> str:
-    """The chart as one `<svg>` element."""
+    """Draw the chart as one `<svg>` element."""
     return _intervals(chart) if isinstance(chart, IntervalChart) else _lines(chart)
 
 

@@ -1,4 +1,4 @@
-"""What a report says: derived from logged runs, before it has a form."""
+"""Derives reports from logged runs, independent of their format."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Report:
     sheets: tuple[Sheet, ...]
     charts: tuple[Chart, ...]
     measured: tuple[tuple[str, str], ...]
-    """How and where it was measured: names and values."""
+    """Method and machine of the measurement: names and values."""
     disturbed: tuple[str, ...]
-    """What disturbed it, a sentence each."""
+    """Disturbances, a sentence each."""
     repeat: tuple[str, ...]
-    """Command lines that measure the same again."""
+    """Command lines that repeat the measurement."""
 
 
 def report_of(run: LabRun) -> Report:
-    """The report of a run."""
+    """Return the report of a run."""
     rows = run.facts.get("rows", ())
     sheets, charts = _CONTENTS[run.kind](run.facts)
     measured = (("When", _when(run)), ("Took", f"{run.seconds:.0f} s"), ("Model", run.model), *_how(run), *_machine(run))
@@ -62,7 +62,7 @@ def report_of(run: LabRun) -> Report:
 
 
 def report_of_two(before: LabRun, after: LabRun) -> Report:
-    """The report of two benchmarks with a row in common, the earlier first; without one it has no table."""
+    """Return the report of two benchmarks with a row in common, the earlier first; without one it has no table."""
     compared = compare_runs(before, after)
     bars = tuple(
         Bar(f"{row.model} {row.test}", 100 * (row.ratio.estimate - 1), 100 * (row.ratio.low - 1), 100 * (row.ratio.high - 1))
@@ -71,10 +71,10 @@ def report_of_two(before: LabRun, after: LabRun) -> Report:
     rows = tuple((row.model, row.test, row.before, row.after, change_in_words(row.ratio)) for row in compared)
     faster = sum(row.ratio.low > 1 for row in compared)
     slower = sum(row.ratio.high < 1 for row in compared)
-    other = [f"Another {name}: {old} → {new}." for name, old, new in differences(before, after)]
+    other = [f"Changed {name}: {old} → {new}." for name, old, new in differences(before, after)]
     return Report(
         f"Run {before.id} before, run {after.id} after",
-        f"{faster} faster, {slower} slower, {len(compared) - faster - slower} not told apart, of {len(compared)} tests.",
+        f"{faster} faster, {slower} slower, {len(compared) - faster - slower} without a clear difference, of {len(compared)} tests.",
         (Sheet("Tokens per second", ("model", "test", "before", "after", "change"), rows),),
         (IntervalChart("Change", "%", bars, 0.0),) if bars else (),
         (
@@ -85,20 +85,20 @@ def report_of_two(before: LabRun, after: LabRun) -> Report:
             *other,
             *_disturbance(before),
             *_disturbance(after),
-            "The runs were not measured in turns: what changed on the machine between them counts too.",
+            "The runs were not measured alternately: other changes of the machine between them affect the difference.",
         ),
         (before.command, after.command),
     )
 
 
 def change_in_words(ratio: Any) -> str:
-    """A ratio of speeds as a change in per cent with its interval."""
+    """Format a ratio of speeds as a change in per cent with its interval."""
     change = f"{100 * (ratio.estimate - 1):+.1f} %"
     return change if ratio.high == float("inf") else f"{change} ({100 * (ratio.low - 1):+.1f} to {100 * (ratio.high - 1):+.1f})"
 
 
 def llama_bench_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The command lines of llama-bench, or llama-batched-bench, that measure rows: one for each model, settings and test."""
+    """Yield the command lines of llama-bench or llama-batched-bench that measure rows, one for each model, settings and test."""
     for row in rows:
         settings: list[object] = ["-m", row["model_filename"], "-t", row["n_threads"]]
         for name, flag in _FLAGS.items():
@@ -130,7 +130,7 @@ def _of_rows(facts: dict[str, Any]) -> tuple[list[Sheet], list[Chart]]:
 
 
 def scaling_charts(facts: dict[str, Any]) -> Iterator[LineChart]:
-    """Speed against threads, depth, batch and sequences, for rows that differ in nothing else; the ceiling is the roofline."""
+    """Yield charts of speed by threads, depth, batch or sequences, of rows that differ in nothing else; the ceiling is the roofline."""
     axes = {"n_threads": "threads", "n_depth": "depth in tokens", "n_batch": "n_batch", "n_ubatch": "n_ubatch"}
     keys = ("model_type", "n_prompt", "n_gen", "type_k", "type_v", "flash_attn", "load_mode", *axes)
     rows = () if facts.get("batched") else facts["rows"]
@@ -153,7 +153,7 @@ def scaling_charts(facts: dict[str, Any]) -> Iterator[LineChart]:
 
 
 def _over_time(facts: dict[str, Any]) -> Iterator[LineChart]:
-    """Memory, temperature and clock over a long measurement."""
+    """Yield charts of memory, temperature and clock over a long measurement."""
     for name, title, unit, scale in (
         ("rss_bytes", "Memory of the process", "MB", 1e-6),
         ("temperature_c", "Temperature", "°C", 1.0),
@@ -165,7 +165,7 @@ def _over_time(facts: dict[str, Any]) -> Iterator[LineChart]:
 
 
 def _throughput(facts: dict[str, Any]) -> Iterator[LineChart]:
-    """Decode speed of all sequences together against their number."""
+    """Yield charts of the total decode speed by the number of sequences."""
     batched = facts.get("batched", ())
     for prompt, gen in dict.fromkeys((row["pp"], row["tg"]) for row in batched):
         same = [row for row in batched if (row["pp"], row["tg"]) == (prompt, gen) and gen]
@@ -173,7 +173,7 @@ def _throughput(facts: dict[str, Any]) -> Iterator[LineChart]:
             points = tuple(sorted((row["pl"], row["speed_tg"]) for row in same))
             roofs = [(row["pl"], row["ceiling_ts"]) for row in same if row.get("ceiling_ts")]
             roof = Curve("roofline", tuple(sorted(roofs))) if roofs else None
-            yield LineChart("Decode speed of all together", "sequences", "tokens/s", (Curve(f"pp{prompt} tg{gen}", points),), roof)
+            yield LineChart("Total decode speed", "sequences", "tokens/s", (Curve(f"pp{prompt} tg{gen}", points),), roof)
 
 
 def _of_arms(facts: dict[str, Any]) -> tuple[list[Sheet], list[Chart]]:
@@ -204,14 +204,14 @@ def _of_search(facts: dict[str, Any]) -> tuple[list[Sheet], list[Chart]]:
 
 
 def family_chart(facts: dict[str, Any]) -> LineChart | None:
-    """Decode speed against KL divergence, a point for each quant; None with fewer than two that have both."""
+    """Chart decode speed against KL divergence, a point for each quant; None with fewer than two that have both."""
     known = [one for one in facts["family"] if one["decode"] and one["kld"] is not None]
     if len(known) < 2:
         return None
     points = tuple((one["kld"], one["decode"]["estimate"]) for one in known)
     front = frozenset(number for number, one in enumerate(known) if one["pareto"])
     curve = Curve("quants", points, front, tuple(one["name"] for one in known))
-    return LineChart("Decode speed (# or large: no other quant beats it)", "KL divergence from the best quant", "tokens/s", (curve,))
+    return LineChart("Decode speed (# or large: on the Pareto front)", "KL divergence from the reference", "tokens/s", (curve,))
 
 
 def _of_family(facts: dict[str, Any]) -> tuple[list[Sheet], list[Chart]]:
@@ -255,9 +255,9 @@ _CONTENTS: Final = {"bench": _of_rows, "race": _of_arms, "tune": _of_search, "fa
 def _how(run: LabRun) -> Iterator[tuple[str, str]]:
     facts = run.facts.get("final") or run.facts
     if "units" in facts:
-        yield "Units", f"{facts['units']}, each arm twice in each, in random order and back"
+        yield "Units", f"{facts['units']}, each arm twice per unit, in random order and back"
         yield "Compared", f"{facts['measure']}; a difference of {facts['difference']:.0%} matters"
-        yield "Error rate", f"a difference where there is none: at most {facts['error_rate']:.0%} over all looks"
+        yield "Error rate", f"a false difference: at most {facts['error_rate']:.0%} over all looks"
         yield "Interval", "of the log ratio of both arms' times: Hodges and Lehmann's estimate, Wilcoxon's signed ranks"
     if "rows" in facts:
         yield "Method", "as llama-bench: random tokens, no tokenizing, no sampling; the points of one context in random order"

@@ -9,7 +9,7 @@ from engine.metrics.figures.figure import Column, Figure, History, Metric, Reade
 from engine.metrics.roofline import Roofline
 from engine.metrics.snapshot import Phase, Snapshot
 
-_AT_REST = Unavailable("known while tokens flow")
+_AT_REST = Unavailable("measured during answers")
 _NOT_MEASURED = Unavailable("this host was not measured at this thread count; m measures it")
 
 

@@ -51,7 +51,7 @@ def test_nothing_is_changed_that_could_not_be_undone(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(changes, "before_path", lambda: tmp_path / "file/doctor.json")
-    with pytest.raises(XchatError, match="remembered"):
+    with pytest.raises(XchatError, match="can't be saved"):
         changes.apply(changes.find(changes.TMUX_ESCAPE_TIME), ())
     assert setting["now"] == "500"
 

@@ -32,7 +32,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Severity, str]] = [
     ("cpu-quota", {MAX: "200000 100000", STAT: "nr_periods 100\nnr_throttled 0\n"}, {}, NOTE, "2 of 4 CPUs"),
     ("affinity", {}, {"cpus": frozenset({0, 1})}, WARNING, "taskset -c 0-3 xchat"),
     ("smt", {f"{CPU}/smt/active": "1", **{f"{CPU}/cpu{n}/topology/thread_siblings_list": f"{n % 2},{n % 2 + 2}" for n in range(4)}}, {},
-     NOTE, "4 CPUs are 2 cores"),
+     NOTE, "4 CPUs on 2 cores"),
     ("core-kinds", {f"{CPU}/cpu{n}/cpu_capacity": "1024" if n < 2 else "400" for n in range(4)}, {}, NOTE, "2 fast cores and 2"),
     ("numa", {"sys/devices/system/node/node0/cpulist": "0-1", "sys/devices/system/node/node1/cpulist": "2-3",
               "proc/sys/kernel/numa_balancing": "1"}, {}, WARNING, "moves pages"),
@@ -51,7 +51,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Severity, str]] = [
     ("clock-source", {f"{SOURCE}/current_clocksource": "hpet", f"{SOURCE}/available_clocksource": "tsc hpet"},
      {"clock_ns": lambda: 1500.0}, NOTE, "1500 ns"),
     ("virtual", {"proc/cpuinfo": "flags : fpu hypervisor\n", ".dockerenv": ""}, {}, NOTE, "container (Docker) in a virtual machine"),
-    ("memory-limit", {"sys/fs/cgroup/user/memory.max": "3000000"}, {}, PROBLEM, "again for every token"),
+    ("memory-limit", {"sys/fs/cgroup/user/memory.max": "3000000"}, {}, PROBLEM, "reread from the disk for every token"),
     ("memory-limit", {"sys/fs/cgroup/user/memory.high": "9000000000"}, {}, NOTE, "memory.high allows 9.00 GB"),
     ("memory-pressure", {"proc/pressure/memory": PRESSED}, {}, PROBLEM, "42 %"),
     ("transparent-huge-pages", {"sys/kernel/mm/transparent_hugepage/enabled": "[always] madvise never"}, {}, NOTE, "does nothing"),
@@ -84,7 +84,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Severity, str]] = [
     ("tmux-colours", {}, {"environ": IN_TMUX, "tmux": lambda _: "xterm*:clipboard"}, NOTE, "RGB"),
     ("tmux-clipboard", {}, {"environ": IN_TMUX, "tmux": lambda _: "off"}, NOTE, "set-clipboard external"),
     ("ptrace", {"proc/sys/kernel/yama/ptrace_scope": "2"}, {}, WARNING, "captures need root"),
-    ("ptrace", {"proc/sys/kernel/yama/ptrace_scope": "3"}, {}, WARNING, "next start"),
+    ("ptrace", {"proc/sys/kernel/yama/ptrace_scope": "3"}, {}, WARNING, "next boot"),
     ("energy", {}, {}, NOTE, "chmod a+r"),
 ]
 # fmt: on

@@ -54,7 +54,7 @@ def test_a_run_that_is_no_benchmark_or_lacks_a_figure_is_refused() -> None:
     broken = bench_run(10)
     del broken.facts["rows"][0]["n_batch"]
     for run in (race_run(), broken):
-        with pytest.raises(UsageError, match="can't be measured again"):
+        with pytest.raises(UsageError, match="can't be repeated"):
             points_of(run)
 
 

@@ -131,7 +131,7 @@ def test_a_missing_base_and_a_binary_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         measured([Arm("none", tmp_path / "none.gguf", PLAIN)])
     (tmp_path / "binary").write_bytes(b"a\0b")
-    with pytest.raises(UsageError, match="no text"):
+    with pytest.raises(UsageError, match="not a text file"):
         text_of(tmp_path / "binary")
     with pytest.raises(UsageError, match="can't be read"):
         text_of(tmp_path)
@@ -140,5 +140,5 @@ def test_a_missing_base_and_a_binary_text_are_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_another_vocabulary_is_refused_with_the_reason(tmp_path: Path) -> None:
     other = dense(tmp_path / "other.gguf")
-    with pytest.raises(ModelError, match="other has another vocabulary"):
+    with pytest.raises(ModelError, match="other has a different vocabulary"):
         measured([Arm("guide", GUIDE, PLAIN), Arm("other", other, PLAIN)])

@@ -95,8 +95,8 @@ def test_a_races_report_names_a_call_for_each_arm() -> None:
 def test_before_and_after_counts_what_changed_beyond_its_interval() -> None:
     before, after = bench_run(10, 10.1, 9.9, 10), bench_run(12, 12.1, 11.9, 12)
     made = report_of_two(before, replace(after, host=replace(after.host, kernel="Linux 99")))
-    assert made.verdict == "2 faster, 0 slower, 0 not told apart, of 2 tests."
-    assert any("Another kernel" in line and "Linux 99" in line for line in made.disturbed)
+    assert made.verdict == "2 faster, 0 slower, 0 without a clear difference, of 2 tests."
+    assert any("Changed kernel" in line and "Linux 99" in line for line in made.disturbed)
     assert report_of_two(before, before).verdict.startswith("0 faster, 0 slower, 2 not")
     assert report_of_two(before, race_run()).verdict.endswith("of 0 tests.")
 

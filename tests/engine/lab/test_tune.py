@@ -116,7 +116,7 @@ def test_nothing_is_proposed_where_todays_settings_are_the_best() -> None:
     result = tune(Machine(), today, Use.CHAT, stages(), seed=1)
     assert result.best.setup == today.setup
     assert not result.adopted
-    assert "today's settings stay" in tuning_in_words(result)
+    assert "the current settings stay" in tuning_in_words(result)
 
 
 @pytest.mark.parametrize("after", [0, 3, 40, 200])

@@ -49,7 +49,7 @@ def test_prompts_line_by_line_are_answered_in_their_order(xchat: Run, tmp_path: 
     assert "p99" in ran.err
     again = xchat("batch", path, *FAST)
     assert again.code == 0
-    assert "3 answered before" in again.err
+    assert "3 already answered" in again.err
     assert read(out) == results
 
 
@@ -100,7 +100,7 @@ def test_an_interrupted_batch_goes_on_where_it_was(xchat: Run, tmp_path: Path, m
     monkeypatch.setattr(LlamaBackend, "submit", interrupting)
     ran = xchat("batch", path, *FAST)
     assert ran.code == 130
-    assert "run the same command again" in ran.err
+    assert "Run the same command again to resume" in ran.err
     kept = read(tmp_path / "prompts.results.jsonl.partial")
     assert 0 < len(kept) < 11
     assert xchat("batch", path, *FAST).code == 0
@@ -125,7 +125,7 @@ def test_a_large_batch_that_is_done_ends_at_once(xchat: Run, tmp_path: Path, mon
     monkeypatch.setattr(batch, "Results", Counting)
     ran = xchat("batch", path, "-o", out, *FAST)
     assert ran.code == 0, ran.err
-    assert "500 answered before" in ran.err
+    assert "500 already answered" in ran.err
     assert len(collected) == 1
 
 

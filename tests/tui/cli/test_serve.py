@@ -26,7 +26,7 @@ FAST = ["--threads", "1", "--n-ctx", "1024", "--temp", "0"]
     [
         (["--host", "0.0.0.0"], "An API key is needed to serve on 0.0.0.0"),
         (["--api-key-file", "missing"], "The key file missing can't be read"),
-        (["--tls-cert", "cert.pem"], "--tls-cert and --tls-key belong together"),
+        (["--tls-cert", "cert.pem"], "--tls-cert and --tls-key must be given together"),
     ],
 )
 def test_what_can_not_be_served_is_said_before_a_model_is_loaded(xchat: Run, flags: list[str], said: str) -> None:

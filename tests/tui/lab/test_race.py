@@ -57,7 +57,7 @@ async def test_the_faster_settings_are_kept_by_accept_and_only_when_there_are_so
             await app.push_screen(screen, kept.append)
             screen.finish(Outcome("PASS: both are alike.", ("  current  1.0",), faster, 7))
             await wait_until(pilot, lambda: "PASS: both are alike." in screen_text(app), "the verdict")
-            assert "Run 7" in screen_text(app)
+            assert "Saved as run 7" in screen_text(app)
             await pilot.press("enter", "escape")
     assert kept == [None, True]
 
@@ -87,7 +87,7 @@ async def test_a_race_runs_beside_the_conversation_without_a_second_copy_of_the_
         await run.send("/race")
         await run.until("n-threads=1")
         await run.pilot.press("s")
-        await run.until("Interrupted: judged by what was measured")
+        await run.until("Interrupted: judged by the results so far")
         assert not workbench._benches
     (kept,) = list_runs(tmp_path / "xchat.db")
     assert kept.kind == "race"

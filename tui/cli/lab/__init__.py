@@ -1,1 +1,1 @@
-"""The commands that measure: the laboratory's, and the doctor's."""
+"""The commands of the laboratory and of the doctor."""

@@ -1,4 +1,4 @@
-"""`xchat bench`: llama-bench's rows, measured on the engine of this program."""
+"""`xchat bench`: measure prefill and decode speed as llama-bench does, with this program's engine."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ examples:
   xchat bench                              the model used last: pp512 and tg128
   xchat bench builtin ~/q4.gguf -t 1-4     a grid; 1-4, 2-16+2 and 64-512*2 are ranges
   xchat bench -p 0 -n 64 -d 0,1024 -o jsonl > rows.jsonl
-  xchat bench -npl 1,2,4,8 -p 128 -n 32    answers at once, as llama-batched-bench
+  xchat bench -npl 1,2,4,8 -p 128 -n 32    parallel answers, as llama-batched-bench
   xchat bench -t 1-8 -p 0 --charts         speed against threads, with the roofline
-  xchat bench --minutes 30 -p 0            endurance: drift and disturbance over half an hour
+  xchat bench --minutes 30 -p 0            endurance: drift and disturbances over half an hour
 """
 
 MARKDOWN = "md"
@@ -56,37 +56,39 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     for flags, name, meaning in _WORDS:
         grid.add_argument(*flags, dest=name, action="append", metavar="X", help=meaning)
     stop = parser.add_argument_group("repetitions")
-    stop.add_argument("-r", "--repetitions", type=whole_above_zero, metavar="N", help="exactly so many for each point")
+    stop.add_argument("-r", "--repetitions", type=whole_above_zero, metavar="N", help="exactly N repetitions of each point")
     stop.add_argument(
         "--precision",
         type=above_zero,
         default=100 * PRECISION,
         metavar="PCT",
-        help=f"else until the 95 %% interval is ± this ({100 * PRECISION:g})",
+        help=f"else repeat until the 95 %% interval is this narrow, ± ({100 * PRECISION:g})",
     )
-    stop.add_argument("--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"or so much time for each point ({SECONDS:g})")
-    stop.add_argument("--minutes", type=above_zero, metavar="M", help="measure all points for so long, and report the drift")
-    parser.add_argument("-o", "--output", choices=[MARKDOWN, *map(str, Dialect)], default=MARKDOWN, help="form of the rows (md)")
-    parser.add_argument("--charts", action="store_true", help="draw speed against threads, depth, batch and sequences, below the rows")
+    stop.add_argument(
+        "--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"or until this time is over, for each point ({SECONDS:g})"
+    )
+    stop.add_argument("--minutes", type=above_zero, metavar="M", help="repeat all points for this time, and report the drift")
+    parser.add_argument("-o", "--output", choices=[MARKDOWN, *map(str, Dialect)], default=MARKDOWN, help="output format (md)")
+    parser.add_argument("--charts", action="store_true", help="draw speed by threads, depth, batch and sequences below the rows")
     add_log_flag(parser)
     parser.set_defaults(run=run)
 
 
 _LISTS = (
-    (("-p", "--n-prompt"), "n_prompt", "prompt tokens of prefill tests (512); 0 for none"),
-    (("-n", "--n-gen"), "n_gen", "tokens of decode tests (128); 0 for none"),
-    (("-d", "--n-depth"), "n_depth", "tokens in the KV cache before (0)"),
-    (("-npl", "--n-parallel"), "n_parallel", "sequences at once: rows of llama-batched-bench, a prompt and an answer in each"),
-    (("-t", "--threads"), "threads", "threads that decode; prefill too without -tb"),
-    (("-tb", "--threads-batch"), "threads_batch", "threads that prefill"),
+    (("-p", "--n-prompt"), "n_prompt", "prompt tokens of the prefill test (512); 0 skips it"),
+    (("-n", "--n-gen"), "n_gen", "tokens of the decode test (128); 0 skips it"),
+    (("-d", "--n-depth"), "n_depth", "tokens in the KV cache before the test (0)"),
+    (("-npl", "--n-parallel"), "n_parallel", "parallel sequences with a prompt and an answer each: rows of llama-batched-bench"),
+    (("-t", "--threads"), "threads", "threads for decode, and for prefill without -tb"),
+    (("-tb", "--threads-batch"), "threads_batch", "threads for prefill"),
     (("-b", "--batch-size"), "n_batch", "n_batch (2048)"),
     (("-ub", "--ubatch-size"), "n_ubatch", "n_ubatch (512)"),
 )
 _WORDS = (
     (("-ctk", "--cache-type-k"), "type_k", "type of the K cache (f16)"),
     (("-ctv", "--cache-type-v"), "type_v", "type of the V cache (f16)"),
-    (("-fa", "--flash-attn"), "flash_attn", "auto, on or off (auto); 1 and 0 are understood"),
-    (("-mmp", "--mmap"), "mmap", "1 or 0: map the file, or read it into memory (1)"),
+    (("-fa", "--flash-attn"), "flash_attn", "auto, on or off (auto); also 1 or 0"),
+    (("-mmp", "--mmap"), "mmap", "1 maps the file, 0 reads it into memory (1)"),
 )
 _SWITCHES: dict[str, dict[str, object]] = {
     "flash_attn": {"1": "on", "0": "off", "-1": "auto"},
@@ -95,15 +97,13 @@ _SWITCHES: dict[str, dict[str, object]] = {
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, print the rows, and say what disturbed them."""
+    """Measure, print the rows, and report disturbances."""
     if options.n_parallel and options.output not in {MARKDOWN, Dialect.JSONL}:
         raise UsageError(
-            f"Rows of -npl can't be written as {options.output}", "", "Take -o md or -o jsonl, as llama-batched-bench has them."
+            f"Rows of -npl can't be written as {options.output}", "", "Use -o md or -o jsonl, the formats of llama-batched-bench."
         )
     if options.n_parallel and (options.n_depth or options.pairs):
-        raise UsageError(
-            "-d and -pg can't be combined with -npl", "", "Each of its tests is a prompt and an answer in each sequence: -p and -n."
-        )
+        raise UsageError("-d and -pg can't be combined with -npl", "", "Set the prompt and the answer of each sequence with -p and -n.")
     points = [Point(setup, work) for setup, work in grid_of(options).points(models_of(options.models))]
     limits = Limits(options.repetitions, options.precision / 100, options.seconds, options.minutes)
     status, started_ms, began = 0, wall_ms(), now_ns()
@@ -137,13 +137,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def models_of(named: Sequence[str]) -> list[ModelRef]:
-    """The models that are named, or the one used last."""
+    """Return the named models, or the one used last."""
     config = load_config()
     return [first_model(name, config) for name in named] or [first_model(None, config)]
 
 
 def grid_of(options: argparse.Namespace) -> Grid:
-    """The grid that the flags describe.
+    """Build the grid from the flags.
 
     Raises:
         UsageError: A list can't be read.
@@ -178,12 +178,12 @@ def grid_of(options: argparse.Namespace) -> Grid:
 def _pair(text: str) -> tuple[int, int]:
     prompt, comma, gen = text.partition(",")
     if not comma or not prompt.strip().isdecimal() or not gen.strip().isdecimal():
-        raise UsageError(f"{text[:80]!r} is not a pair of numbers", "", "Example: -pg 512,128")
+        raise UsageError(f"{text[:80]!r} is not a pair of numbers", "", "Use, for example, -pg 512,128.")
     return int(prompt), int(gen)
 
 
 def print_rows(rows: list[BenchRow], form: str) -> None:
-    """Print rows in one of llama-bench's forms."""
+    """Print rows in one of llama-bench's formats."""
     if form != MARKDOWN:
         write_llama_bench(sys.stdout, Dialect(form), rows)
     elif rows:
@@ -192,7 +192,7 @@ def print_rows(rows: list[BenchRow], form: str) -> None:
 
 
 def print_batched(rows: list[dict[str, Any]], form: str) -> None:
-    """Print rows of llama-batched-bench, in one of its forms."""
+    """Print rows of llama-batched-bench in one of its formats."""
     if form == Dialect.JSONL:
         for row in rows:
             write_json_text(f"{json.dumps(row)}\n")
@@ -202,7 +202,7 @@ def print_batched(rows: list[dict[str, Any]], form: str) -> None:
 
 
 def remarks(points: Sequence[Point]) -> list[str]:
-    """What was skipped and what was disturbed, with the reason."""
+    """List the points that were skipped or disturbed, with the reasons."""
     lines = []
     for point in points:
         name = name_of_test(

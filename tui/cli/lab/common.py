@@ -1,4 +1,4 @@
-"""What the commands of the laboratory share: flags, the engine, the progress line, the log of runs."""
+"""Parts shared by the commands of the laboratory: flags, the engine, the progress line, the log of runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHART_ROWS = 18
 
 
 def above_zero(text: str) -> float:
-    """The finite number above zero that is typed, for `type=` of a flag."""
+    """Parse a finite number above zero, for `type=` of a flag."""
     try:
         number = float(text)
     except ValueError:
@@ -42,7 +42,7 @@ def above_zero(text: str) -> float:
 
 
 def whole_above_zero(text: str) -> int:
-    """The same for a whole number."""
+    """Parse a whole number above zero, for `type=` of a flag."""
     number = above_zero(text)
     if not number.is_integer():
         raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a whole number")
@@ -51,30 +51,30 @@ def whole_above_zero(text: str) -> int:
 
 def add_log_flag(parser: argparse.ArgumentParser) -> None:
     """Add `--no-log`."""
-    parser.add_argument("--no-log", action="store_true", help="do not keep this run (`xchat runs list`)")
+    parser.add_argument("--no-log", action="store_true", help="do not save this run (`xchat runs list`)")
 
 
 def command_line(command: str) -> str:
-    """The command line of this process, to measure the same again."""
+    """Return the command line of this process, with which the run can be repeated."""
     arguments = sys.argv[1:]
     return shlex.join(["xchat", *(arguments if arguments[:1] == [command] else [command])])
 
 
 def add_lab_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the model and the preset that are measured."""
+    """Add the flags for the model and the preset to measure."""
     parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, a family, or `builtin`; else the model used last")
-    parser.add_argument("--preset", metavar="NAME", help="settings that are not varied; else the preset used last")
+    parser.add_argument("--preset", metavar="NAME", help="preset with the settings that are not varied; else the preset used last")
 
 
 def add_clients(parser: argparse.ArgumentParser) -> None:
-    """Add the number of clients of a throughput."""
+    """Add `--clients`."""
     parser.add_argument(
-        "--clients", type=whole_above_zero, default=CLIENTS, metavar="N", help=f"answers at once, where throughput is compared ({CLIENTS})"
+        "--clients", type=whole_above_zero, default=CLIENTS, metavar="N", help=f"parallel answers, where throughput is compared ({CLIENTS})"
     )
 
 
 def base_of(options: argparse.Namespace) -> Base:
-    """The model and the preset that are measured."""
+    """Return the model and the preset to measure."""
     config = load_config()
     preset = preset_of(options, config)
     return Base(first_model(None, config, preset), preset, config)
@@ -82,7 +82,7 @@ def base_of(options: argparse.Namespace) -> Base:
 
 @contextmanager
 def lab_engine() -> Iterator[BuildsEngine]:
-    """An engine of this process and of other libraries, with the native library's output in the log."""
+    """Open an engine that can also run other builds of the library; its native output goes to the log."""
     real = redirect_native_output(log_path())
     sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
     backend = LlamaBackend(file_of=builtin.file_of, trusted=builtin.is_ours)
@@ -95,14 +95,14 @@ def lab_engine() -> Iterator[BuildsEngine]:
 
 
 def clear_progress() -> None:
-    """Remove the line."""
+    """Clear the progress line."""
     if sys.stderr.isatty():
         write_sequence("\r\x1b[K", sys.stderr)
         sys.stderr.flush()
 
 
 def show_charts(charts: Iterable[LineChart]) -> None:
-    """Draw charts below what was printed, as wide as the terminal."""
+    """Draw charts as wide as the terminal."""
     glyphs = Glyphs.HALVES if (sys.stdout.encoding or "").lower().startswith("utf") else Glyphs.ASCII
     width = min(100, shutil.get_terminal_size().columns)
     for chart in charts:
@@ -111,7 +111,7 @@ def show_charts(charts: Iterable[LineChart]) -> None:
 
 
 def show_progress(line: str) -> None:
-    """Replace the line, on a terminal."""
+    """Replace the progress line, on a terminal."""
     if sys.stderr.isatty():
         clear_progress()
         sys.stderr.write(line[:200])
@@ -119,7 +119,7 @@ def show_progress(line: str) -> None:
 
 
 def keep(run: LabRun | None) -> None:
-    """Save a run and print its number; a database that can't be written is named, and loses nothing else."""
+    """Save a run and print its number; report a database that can't be written."""
     if run is None:
         return
     try:

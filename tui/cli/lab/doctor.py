@@ -1,4 +1,4 @@
-"""`xchat doctor`: what this machine does to the engine, and what to do about it."""
+"""`xchat doctor`: find what slows the engine on this machine, and how to fix it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tui.text.wording import count
 EXAMPLES = """\
 examples:
   xchat doctor
-  xchat doctor --fix-hints                 only what to do, as lines to copy
+  xchat doctor --fix-hints                 only the fixes, as lines to copy
   xchat doctor --json | jq '.findings[] | select(.severity == "problem")'
   xchat doctor show                        changes that need no root and can be undone
   xchat doctor apply tmux-escape-time
@@ -36,20 +36,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `doctor` to the command line."""
     parser = subparsers.add_parser(
         "doctor",
-        help="say what this machine does to the engine, and what to do about it",
-        description="Look at this machine: what was found, what it costs and what to do. Reads only, and always exits with 0.",
+        help="find what slows the engine on this machine, and how to fix it",
+        description="Check this machine and print each finding, its cost and its fix. Reads only, and always exits with 0.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model(parser)
-    parser.add_argument("--only", metavar="ID", action="append", help="run this check only; may be given several times")
-    parser.add_argument("--fix-hints", action="store_true", help="print only what to do, as lines to copy")
+    parser.add_argument("--only", metavar="ID", action="append", help="run this check only; may be repeated")
+    parser.add_argument("--fix-hints", action="store_true", help="print only the fixes, as lines to copy")
     parser.add_argument("--json", action="store_true", help="print one object")
     parser.set_defaults(run=run)
     verbs = parser.add_subparsers(metavar="show|apply|restore")
     showing = verbs.add_parser("show", help="list the changes that need no root and can be undone, and which are applied")
     showing.set_defaults(run=show)
-    for verb, function, purpose in (("apply", apply, "make one of these changes"), ("restore", restore, "undo it")):
+    for verb, function, purpose in (("apply", apply, "apply one of these changes"), ("restore", restore, "undo it")):
         changing = verbs.add_parser(verb, help=purpose)
         changing.add_argument("change", metavar="ID")
         add_model(changing)
@@ -58,15 +58,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the flag that names a model."""
-    parser.add_argument("-m", "--model", metavar="MODEL", help="the model to look at; without it, the one that xchat would start with")
+    parser.add_argument("-m", "--model", metavar="MODEL", help="the model to check; default: the one that xchat would start with")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine, and print."""
+    """Check the machine and print the report."""
     known = {check.id: check for check in CHECKS}
     asked = options.only or list(known)
     if strange := [name for name in asked if name not in known]:
-        raise UsageError(f"There is no check {strange[0]!r}", f"There are: {', '.join(known)}")
+        raise UsageError(f"There is no check {strange[0]!r}", f"Known checks: {', '.join(known)}")
     report = examine(this_machine(load_config(), options.model, os.environ), [known[name] for name in dict.fromkeys(asked)])
     if options.json:
         write_json({"xchat": __version__, "took_ms": round(report.took_ms, 1), "findings": report.findings})
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def hints(report: Report) -> list[str]:
-    """What to do about each finding that asks for it, as comments and commands of a shell."""
+    """List the fix of each finding that has one, as shell comments and commands."""
     lines = []
     for finding in report.findings:
         if finding.severity not in {Severity.GOOD, Severity.UNKNOWN} and (finding.command or finding.advice):
@@ -89,7 +89,7 @@ def hints(report: Report) -> list[str]:
 
 
 def as_text(report: Report, width: int) -> str:
-    """The report for reading, wrapped to a width; commands stay whole, since they are to be copied."""
+    """Format the report as text, wrapped to `width` cells; commands are not wrapped, so that they can be copied."""
     lines = []
     for group, findings in report.groups():
         lines += [group.value, *(line for finding in findings for line in block(finding, width)), ""]
@@ -97,14 +97,14 @@ def as_text(report: Report, width: int) -> str:
 
 
 def summary(report: Report) -> str:
-    """How many findings there are of each severity."""
+    """Count the findings of each severity."""
     plain = {Severity.GOOD, Severity.UNKNOWN}
     numbers = ((severity, report.count(severity)) for severity in Severity)
     return ", ".join(f"{number} {severity}" if severity in plain else count(number, severity) for severity, number in numbers if number)
 
 
 def block(finding: Finding, width: int) -> list[str]:
-    """The lines of a finding."""
+    """Format a finding as lines."""
     lines = wrapped(f"{finding.title}: {finding.found}", f"  {finding.severity:<{INDENT - 4}}  ", width)
     if finding.cost:
         lines += wrapped(f"Cost: {finding.cost}{f' ({finding.source})' if finding.source else ''}", " " * INDENT, width)
@@ -118,7 +118,7 @@ def block(finding: Finding, width: int) -> list[str]:
 
 
 def wrapped(text: str, first: str, width: int) -> list[str]:
-    """Text below its first words."""
+    """Wrap text below its first words."""
     return wrap(text, max(width, INDENT + 20), initial_indent=first, subsequent_indent=" " * INDENT, break_on_hyphens=False)
 
 
@@ -131,7 +131,7 @@ def show(_: argparse.Namespace) -> int:
 
 
 def apply(options: argparse.Namespace) -> int:
-    """Make a change."""
+    """Apply a change."""
     change = changes.find(options.change)
     changes.apply(change, this_machine(load_config(), options.model, os.environ).model)
     sys.stdout.write(f"{change.show}\nTo undo it: xchat doctor restore {change.id}\n")
@@ -142,5 +142,5 @@ def restore(options: argparse.Namespace) -> int:
     """Undo a change."""
     change = changes.find(options.change)
     changes.restore(change, this_machine(load_config(), options.model, os.environ).model)
-    sys.stdout.write(f"{change.id} is undone\n")
+    sys.stdout.write(f"{change.id}: undone\n")
     return 0

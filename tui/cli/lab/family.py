@@ -1,4 +1,4 @@
-"""`xchat models compare`: the quants of a family side by side, measured here."""
+"""`xchat models compare`: measure the local quants of a family and compare them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ from tui.cli.output import Progress, write_json
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure every quant that is here, print the table and the picture; 130 when Ctrl+C ended it."""
+    """Measure every local quant, print the table and the chart; return 130 when Ctrl+C ended it."""
     config = load_config()
     ref = first_model(options.model, config)
     choices = [choice for choice in model_finder(config).quants(ref) if choice.ref is not None]
     members = [Member(choice.quant, choice.ref) for choice in choices if choice.ref is not None]
     if len(members) < 2:
-        raise UsageError("There is nothing to compare", "The family has one quant here", "Make another: xchat models quantize MODEL QUANT")
+        raise UsageError(
+            "There is nothing to compare", "Only one quant of the family is here", "Make another with `xchat models quantize MODEL QUANT`."
+        )
     preset = Preset()
     status, started_ms, began = 0, wall_ms(), now_ns()
     with lab_engine() as engine:
@@ -83,7 +85,7 @@ def _add_quality(members: Sequence[Member], preset: Preset, windows: int) -> int
 
 
 def table(members: Sequence[Member]) -> list[str]:
-    """The figures, a row for each quant; `*` marks those that no other beats in speed and quality at once."""
+    """Format the figures, a row for each quant; `*` marks those that no other beats in both speed and quality."""
     marked = [one["pareto"] for one in family_facts(members)["family"]]
     head = f"  {'quant':<10}{'size':>10}{'memory':>10}{'load':>8}{'prefill':>16}{'decode':>16}{'PPL':>12}{'KLD':>9}{'same top':>9}"
     return [head, *(_row(member, mark) for member, mark in zip(members, marked, strict=True)), "", *_notes(members)]
@@ -112,7 +114,7 @@ def _speed(interval: Interval | None) -> str:
 
 def _notes(members: Sequence[Member]) -> list[str]:
     base = next((member.name for member in members if member.quality is not None and member.quality.against is None), None)
-    lines = ["* no other quant is faster and nearer to the best one. Prefill of 128 tokens and decode of 32, tokens/s ± 95 %."]
+    lines = ["* no other quant is both faster and closer to the reference. Prefill of 128 tokens and decode of 32, tokens/s ± 95 %."]
     if base is not None:
         lines.append(f"KLD: KL divergence from {one_line(base)}, mean, in nats; same top: the most probable token is the same.")
     return lines + [f"{one_line(member.name)}: {remark}" for member in members for remark in member.remarks]

@@ -1,4 +1,4 @@
-"""`xchat load`: requests to an OpenAI-compatible server, many at once, and what its clients see."""
+"""`xchat load`: load-test an OpenAI-compatible server, and report latency and throughput as its clients see them."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     plan = LoadPlan("")
     parser = subparsers.add_parser(
         "load",
-        help="load an OpenAI-compatible server with requests, and measure what its clients see",
+        help="load-test an OpenAI-compatible server: latency and throughput as its clients see them",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("url", metavar="URL", help="the server, such as http://127.0.0.1:8080")
     parser.add_argument("-c", "--concurrency", type=int, default=plan.concurrency, metavar="N", help="requests at a time (8)")
-    parser.add_argument("-r", "--requests", type=int, default=plan.requests, metavar="N", help="requests in all (32)")
+    parser.add_argument("-r", "--requests", type=int, default=plan.requests, metavar="N", help="total number of requests (32)")
     parser.add_argument("-n", "--max-tokens", type=int, default=plan.max_tokens, metavar="N", help="longest answer in tokens (64)")
     parser.add_argument("--prompt", default=plan.prompt, metavar="TEXT", help="the message of each request")
-    parser.add_argument("--model", default=plan.model, metavar="NAME", help="the model asked for; xchat serve takes any name")
+    parser.add_argument("--model", default=plan.model, metavar="NAME", help="the model to request; xchat serve accepts any name")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Load the server; returns the exit code: 1 when a request failed."""
+    """Run the load test; returns the exit code: 1 when a request failed."""
     for name in ("concurrency", "requests", "max_tokens"):
         if getattr(options, name) < 1:
             raise UsageError(f"--{name.replace('_', '-')} is less than 1")
@@ -76,11 +76,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def table(result: LoadResult, figures: dict[str, Any]) -> list[str]:
-    """The figures as lines of text."""
+    """Format the figures as lines of text."""
     lines = [
         f"{figures['succeeded']:,} of {figures['requests']:,} requests succeeded ({figures['success_rate']:.1%}), "
         f"{result.plan.concurrency} at a time, in {figures['elapsed_s']:,.2f} s",
-        f"{figures['throughput_tokens_per_second']:,.1f} tokens/s of all, {figures['requests_per_second']:,.2f} requests/s",
+        f"{figures['throughput_tokens_per_second']:,.1f} tokens/s in total, {figures['requests_per_second']:,.2f} requests/s",
     ]
     if figures["cached_share"] is not None:
         lines.append(f"{figures['cached_share']:.0%} of the prompt tokens from the KV cache")

@@ -35,11 +35,11 @@ from tui.text.wording import count
 
 EXAMPLES = """\
 examples:
-  xchat quality                                    perplexity of the model in use on a text that ships
-  xchat quality -m qwen3-4b --quants all           every quant that is here, against the largest
+  xchat quality                                    perplexity of the model in use on the shipped text
+  xchat quality -m qwen3-4b --quants all           every local quant, against the largest
   xchat quality -m builtin --quants Q8_0,Q4_K_M
   xchat quality -m model.gguf --kv q8_0,q4_0       KV cache types, against f16
-  xchat quality --quants all --own                 how often the next token is the same in your own conversations
+  xchat quality --quants all --own                 agreement on the next token in your own conversations
   xchat quality -m model.gguf --base best.gguf -f text.txt --json
 
 The figures are llama-perplexity's: windows of n_ctx tokens with BOS in front, of which the second half is scored. Ctrl+C keeps the
@@ -48,7 +48,7 @@ windows that are measured.
 
 INTERRUPTED = 130
 OWN_CHARACTERS = 64_000
-"""Of the own conversations: about 16,000 tokens."""
+"""Characters of the person's own conversations to use, about 16,000 tokens."""
 MOST_NAME = 24
 
 
@@ -60,17 +60,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, a family, or `builtin`; without it, the model in use")
-    parser.add_argument("--quants", metavar="Q[,Q…]", help="quants of the model's family to compare, or `all` that are here")
+    parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, a family, or `builtin`; default: the model in use")
+    parser.add_argument("--quants", metavar="Q[,Q…]", help="quants of the model's family to compare, or `all` local ones")
     parser.add_argument("--kv", metavar="K[/V][,…]", help="types of the KV cache to compare, such as `q8_0,q8_0/q4_0`")
-    parser.add_argument("--base", metavar="MODEL", help="compare with this model; without it, with the family's largest quant")
-    parser.add_argument(
-        "-f", "--file", type=Path, metavar="FILE", help="the text; without it, one that was written for xchat and comes with it"
-    )
-    parser.add_argument(
-        "--own", action="store_true", help="the newest messages of your own conversations as the text; nothing of it is kept"
-    )
-    parser.add_argument("--window", type=int, metavar="N", default=N_CTX, help=f"tokens of a window (default {N_CTX})")
+    parser.add_argument("--base", metavar="MODEL", help="the reference; default: the family's largest quant")
+    parser.add_argument("-f", "--file", type=Path, metavar="FILE", help="the text; default: one that ships with xchat")
+    parser.add_argument("--own", action="store_true", help="use the newest messages of your own conversations as the text; it is not saved")
+    parser.add_argument("--window", type=int, metavar="N", default=N_CTX, help=f"tokens per window ({N_CTX})")
     parser.add_argument("--windows", type=int, metavar="N", help="measure at most this many windows")
     parser.add_argument("--json", action="store_true", help="print one object")
     add_log_flag(parser)
@@ -79,14 +75,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, and print a table."""
+    """Measure and print a table."""
     if options.window < 32 or (options.windows is not None and options.windows < 1):
-        raise UsageError("There is nothing to measure", "A window has at least 32 tokens", "Leave --window and --windows away.")
+        raise UsageError("There is nothing to measure", "A window has at least 32 tokens", "Omit --window and --windows.")
     config = load_config()
     preset = preset_of(options, config)
     arms = arms_of(options, config, preset)
     if options.own and options.file:
-        raise UsageError("--own and --file are two texts", "", "Name one of them.")
+        raise UsageError("--own and --file can't be combined", "", "Give one of them.")
     text = asyncio.run(own_text()) if options.own else text_of(options.file) if options.file else shipped_text()
     started_ms, began = wall_ms(), now_ns()
     real = redirect_native_output(log_path())
@@ -107,13 +103,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def own_text() -> str:
-    """The person's own conversations, the newest `OWN_CHARACTERS`."""
+    """Return the newest `OWN_CHARACTERS` of the person's own conversations."""
     async with open_reader() as reader:
         return await reader.read(newest_texts, OWN_CHARACTERS)
 
 
 def arms_of(options: argparse.Namespace, config: Config, preset: Preset) -> list[Arm]:
-    """What is to be compared, the base first."""
+    """List the arms to compare, the base first."""
     finder = model_finder(config)
     ref = first_model(None, config, preset)
     named = quants_of(finder, ref, options.quants)
@@ -132,12 +128,12 @@ def arms_of(options: argparse.Namespace, config: Config, preset: Preset) -> list
 
 
 def unique(arms: Sequence[Arm]) -> list[Arm]:
-    """The arms without repetitions, in their order."""
+    """Return the arms without repetitions, in their order."""
     return [arm for index, arm in enumerate(arms) if all((arm.ref, arm.preset) != (one.ref, one.preset) for one in arms[:index])]
 
 
 def quants_of(finder: ModelFinder, ref: ModelRef, asked: str | None) -> list[tuple[str, ModelRef]]:
-    """The quants asked for by their names, with the family's largest first; only the model itself when none was asked for."""
+    """Return the named quants, the family's largest first; only the model itself when none is named."""
     if not asked:
         return [(short_name(ref), ref)]
     here = [(choice.quant, choice.ref) for choice in finder.quants(ref) if choice.ref is not None]
@@ -148,7 +144,7 @@ def quants_of(finder: ModelFinder, ref: ModelRef, asked: str | None) -> list[tup
 
 
 def as_text(outcome: Outcome) -> str:
-    """The table, the base first, and what was not measured."""
+    """Format the table, the base first, and the arms that were left out."""
     lines = [printable(f"{label}: left out: {reason}", 200) for label, reason in outcome.skipped]
     if not outcome.results:
         return "\n".join([*lines, "No window was finished."]) + "\n"
@@ -166,12 +162,12 @@ def as_text(outcome: Outcome) -> str:
 
 
 def name(one: Quality) -> str:
-    """The label of an arm, fit for a table."""
+    """Return the label of an arm as one line."""
     return one_line(one.label)[:MOST_NAME]
 
 
 def row(one: Quality, width: int) -> str:
-    """An arm in a line."""
+    """Format an arm as a row."""
     against = one.against
     assert against is not None
     return (
@@ -181,7 +177,7 @@ def row(one: Quality, width: int) -> str:
 
 
 def sentence(one: Quality) -> str:
-    """The uncertainty of an arm."""
+    """Format an arm's figures with their uncertainty."""
     assert one.against is not None
     against = one.against
     return (
@@ -191,6 +187,6 @@ def sentence(one: Quality) -> str:
 
 
 def figure(estimate: Estimate, digits: int) -> str:
-    """A mean with its standard error, and its interval where there is one."""
+    """Format a mean with its standard error, and its interval where there is one."""
     text = f"{estimate.value:.{digits}f} ± {estimate.error:.{digits}f}"
     return text if estimate.low is None else f"{text} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

@@ -1,4 +1,4 @@
-"""`xchat race`: settings, presets and quants against each other, with a verdict."""
+"""`xchat race`: compare the speed of settings, presets and quants, with a verdict."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "race",
         help="compare the speed of settings, presets and quants, with a verdict",
-        description="Measure A and the others in turns until their difference is known, and compare each with A.",
+        description="Measure A and the others alternately until the difference is clear, and compare each with A.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -51,11 +51,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"KEY=VALUE[,…], a preset, a quant, a model, lib=FOLDER of another llama.cpp, or `{CURRENT}` (nothing changed)",
     )
     add_lab_flags(parser)
-    parser.add_argument("--measure", choices=[str(use) for use in Use], help="what to compare; else what the settings change")
+    parser.add_argument(
+        "--measure", choices=[str(use) for use in Use], help="what to compare; default: the figure that the settings affect"
+    )
     parser.add_argument(
         "--difference", type=above_zero, default=100 * STATED, metavar="PCT", help=f"smallest difference that matters ({100 * STATED:g} %%)"
     )
-    parser.add_argument("--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"longest time ({SECONDS:g})")
+    parser.add_argument("--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"time limit ({SECONDS:g})")
     add_clients(parser)
     parser.add_argument("--json", action="store_true", help="print one object")
     add_log_flag(parser)
@@ -63,7 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Race, print the verdict; 130 when Ctrl+C ended it."""
+    """Race and print the verdict; return 130 when Ctrl+C ended it."""
     if len(options.arms) < 2:
         raise UsageError("A race needs two arms", "", f"`xchat race {CURRENT} {options.arms[0]}` compares with the settings in use.")
     arms = arms_of(options.arms, base_of(options))

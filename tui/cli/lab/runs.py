@@ -41,33 +41,33 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `runs` to the command line."""
     parser = subparsers.add_parser(
         "runs",
-        help="list, show, compare, report and delete what the laboratory measured",
+        help="list, show, compare, report and delete the laboratory's runs",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(required=True, metavar="list|show|compare|report|again|delete")
     listing = verbs.add_parser("list", help="the newest first")
     listing.set_defaults(run=list_them)
-    showing = verbs.add_parser("show", help="the result, what it was measured on, and the figures")
+    showing = verbs.add_parser("show", help="print a run: result, machine and figures")
     showing.add_argument("which", type=int, metavar="ID")
     showing.set_defaults(run=show)
-    comparing = verbs.add_parser("compare", help="rows that two benchmarks have in common")
+    comparing = verbs.add_parser("compare", help="compare the common rows of two benchmarks")
     comparing.add_argument("before", type=int, metavar="A")
     comparing.add_argument("after", type=int, metavar="B")
     comparing.set_defaults(run=compare)
     reporting = verbs.add_parser(
-        "report", help="a document of a run, or of two before and after: verdict, tables, charts, how to repeat it"
+        "report", help="write a report of one run, or of two (before and after): verdict, tables, charts, how to repeat it"
     )
     reporting.add_argument("which", type=int, metavar="ID")
     reporting.add_argument("after", type=int, metavar="AFTER", nargs="?")
-    reporting.add_argument("--format", choices=list(_WRITERS), default="md", help="md, or html with charts (md)")
+    reporting.add_argument("--format", choices=list(_WRITERS), default="md", help="md (default), or html with charts")
     reporting.set_defaults(run=report)
-    repeating = verbs.add_parser("again", help="measure a benchmark again, as it was: a word when an upgrade changed its speed")
-    repeating.add_argument("which", type=int, metavar="ID", nargs="?", help="without it, the newest benchmark")
+    repeating = verbs.add_parser("again", help="repeat a benchmark and report a change of its speed, as after an upgrade")
+    repeating.add_argument("which", type=int, metavar="ID", nargs="?", help="number of the benchmark; default: the newest")
     repeating.add_argument(
-        "--slower", type=above_zero, default=3.0, metavar="PCT", help="exit with 1 when it got slower by more than this (3)"
+        "--slower", type=above_zero, default=3.0, metavar="PCT", help="exit with 1 when it is slower by more than this (3)"
     )
-    repeating.add_argument("--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"longest time for each test ({SECONDS:g})")
+    repeating.add_argument("--seconds", type=above_zero, default=SECONDS, metavar="S", help=f"time limit of each test ({SECONDS:g})")
     repeating.set_defaults(run=again)
     for verb in (listing, showing, comparing):
         verb.add_argument("--json", action="store_true", help="print JSON")
@@ -83,7 +83,7 @@ def list_them(options: argparse.Namespace) -> int:
         write_json([_object(run) for run in runs])
         return 0
     for run in runs:
-        share = "" if run.disturbed is None or run.disturbed < 0.05 else f"  ~{run.disturbed:.0%} taken by others"
+        share = "" if run.disturbed is None or run.disturbed < 0.05 else f"  ~{run.disturbed:.0%} disturbed"
         sys.stdout.write(f"{run.id:>4}  {_when(run)}  {run.kind:<5}  {run.model}  {run.title}: {run.verdict}{share}\n")
     return 0
 
@@ -108,14 +108,14 @@ def show(options: argparse.Namespace) -> int:
         f"xchat {host.xchat_version}, {host.llama_cpp_version}",
     ]
     if run.disturbed is not None:
-        lines.append(f"Other programs took {run.disturbed:.0%} of the time.")
-    lines.append(f"Repeat it: {run.command}")
+        lines.append(f"Other programs disturbed {run.disturbed:.0%} of the time.")
+    lines.append(f"To repeat it: {run.command}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Print what two benchmarks have in common.
+    """Print the common rows of two benchmarks.
 
     Raises:
         UsageError: They have nothing in common.
@@ -129,8 +129,8 @@ def compare(options: argparse.Namespace) -> int:
         return 0
     _write_rows(rows)
     for name, old, new in differences(before, after):
-        sys.stdout.write(f"Another {name}: {old} → {new}\n")
-    sys.stdout.write("The runs were not measured in turns: what changed on the machine between them counts too.\n")
+        sys.stdout.write(f"Changed {name}: {old} → {new}\n")
+    sys.stdout.write("The runs were not measured alternately: other changes of the machine between them affect the difference.\n")
     return 0
 
 
@@ -143,7 +143,7 @@ def report(options: argparse.Namespace) -> int:
 
 
 def again(options: argparse.Namespace) -> int:
-    """Measure a benchmark again and compare; 1 when it got slower by more than `--slower` and beyond its interval."""
+    """Repeat a benchmark and compare; return 1 when it is slower by more than `--slower` and beyond its interval."""
     path = database_path()
     before = load_run(path, options.which) if options.which is not None else _newest_bench(list_runs(path))
     points = points_of(before)
@@ -155,12 +155,12 @@ def again(options: argparse.Namespace) -> int:
             return 130
     after = run_of_bench(points, started_ms=started_ms, seconds=(now_ns() - began) / NS_PER_S, command=before.command)
     if after is None:
-        raise UsageError(f"Run {before.id} can't be measured again", next((point.skipped for point in points if point.skipped), "") or "")
+        raise UsageError(f"Run {before.id} can't be repeated", next((point.skipped for point in points if point.skipped), "") or "")
     sys.stderr.writelines(f"{line}\n" for line in remarks(points))
     rows = compare_runs(before, after)
     if not rows:
         keep(after)
-        raise UsageError(f"Nothing of run {before.id} can be compared", "No test has the same name and settings now", before.command)
+        raise UsageError(f"No test of run {before.id} can be compared", "No test has the same name and settings now", before.command)
     sys.stdout.write(f"{change_since(before, after, rows)}\n")
     _write_rows(rows)
     keep(after)
@@ -168,10 +168,10 @@ def again(options: argparse.Namespace) -> int:
 
 
 def _newest_bench(runs: Sequence[LabRun]) -> LabRun:
-    """The newest benchmark. Raises UsageError without one."""
+    """Return the newest benchmark. Raises UsageError without one."""
     found = next((run for run in runs if run.kind == "bench"), None)
     if found is None:
-        raise UsageError("There is no benchmark to measure again", "", "Measure one: xchat bench")
+        raise UsageError("There is no benchmark to repeat", "", "Measure one with `xchat bench`.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""`xchat tune`: the fastest settings for a model on this machine, proven against today's."""
+"""`xchat tune`: find the fastest settings for a model on this machine, verified against the current ones."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ from tui.text.wording import count
 
 LEAST_MEMORY: Final = "least-memory"
 WINDOWS: Final = 4
-"""Windows of the shipped text that --most-kld measures."""
+"""Number of windows of the shipped text that --most-kld measures."""
 EXAMPLES = """\
 examples:
   xchat tune                               three minutes, for chatting
   xchat tune --for long-prompts --minutes 5 --keep tuned
-  xchat tune --kv-types "" --quants        no other KV types, but the quants that are here
-  xchat tune --for throughput --clients 8  for so many answers at once
+  xchat tune --kv-types "" --quants        no other KV types, but the local quants
+  xchat tune --for throughput --clients 8  for 8 parallel answers
   xchat tune --for least-memory --context 16384 --kv-types q8_0,q4_0
   xchat tune --reload --most-memory 6000   repack and mmap too; nothing that needs more than 6 GB
 """
@@ -62,8 +62,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `tune` to the command line."""
     parser = subparsers.add_parser(
         "tune",
-        help="search the fastest settings for a model, and prove them",
-        description="Search settings on paired measurements, then race the best against those in use: only a proven gain is proposed.",
+        help="find the fastest settings for a model, and verify the gain",
+        description="Search settings with paired measurements, then race the best against those in use. Only a verified gain is proposed.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -73,29 +73,29 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         dest="use",
         choices=[*map(str, Use), LEAST_MEMORY],
         default=str(Use.CHAT),
-        help=f"what to make faster (chat); {LEAST_MEMORY}: what to make small",
+        help=f"the use to optimize (chat); {LEAST_MEMORY} minimizes memory",
     )
-    parser.add_argument("--minutes", type=above_zero, default=MINUTES, metavar="M", help=f"time for the search ({MINUTES:g})")
-    parser.add_argument("--kv-types", default="q8_0", metavar="TYPES", help="types of the KV cache to try beside today's (q8_0)")
-    parser.add_argument("--quants", action="store_true", help="try the other quants of the family that are here")
-    parser.add_argument("--reload", action="store_true", help="try repack and mmap too, which loads the model a second time")
-    parser.add_argument("--context", type=whole_above_zero, metavar="N", help="every candidate must have room for this context window")
-    parser.add_argument("--most-memory", type=above_zero, metavar="MB", help="try nothing that is predicted to need more memory")
-    parser.add_argument("--most-ttft", type=above_zero, metavar="S", help="take nothing that prefills the prompt of the use more slowly")
+    parser.add_argument("--minutes", type=above_zero, default=MINUTES, metavar="M", help=f"time limit of the search ({MINUTES:g})")
+    parser.add_argument("--kv-types", default="q8_0", metavar="TYPES", help="types of the KV cache to try besides the current one (q8_0)")
+    parser.add_argument("--quants", action="store_true", help="try the other local quants of the family")
+    parser.add_argument("--reload", action="store_true", help="also try repack and mmap, which loads the model a second time")
+    parser.add_argument("--context", type=whole_above_zero, metavar="N", help="least n_ctx of every candidate")
+    parser.add_argument("--most-memory", type=above_zero, metavar="MB", help="skip candidates predicted to need more memory")
+    parser.add_argument("--most-ttft", type=above_zero, metavar="S", help="skip candidates whose prefill takes longer")
     parser.add_argument(
-        "--most-kld", type=above_zero, metavar="NATS", help="try no KV type or quant whose KL divergence, measured first, is larger"
+        "--most-kld", type=above_zero, metavar="NATS", help="skip KV types and quants with a larger KL divergence (measured first)"
     )
-    parser.add_argument("--again", action="store_true", help="measure also what an earlier search on this machine found slower")
+    parser.add_argument("--again", action="store_true", help="also measure candidates that an earlier search on this machine found slower")
     add_clients(parser)
-    parser.add_argument("--keep", metavar="NAME", help="keep the proven settings as a preset")
-    parser.add_argument("--replace", action="store_true", help="also when there is a preset of that name")
+    parser.add_argument("--keep", metavar="NAME", help="save the verified settings as a preset")
+    parser.add_argument("--replace", action="store_true", help="overwrite a preset of that name")
     parser.add_argument("--json", action="store_true", help="print one object")
     add_log_flag(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Search, print the result, keep it when asked; 130 when Ctrl+C ended it."""
+    """Search, print the result, and save it if asked; return 130 when Ctrl+C ended it."""
     if options.keep:
         # A name that can't be used is refused before the search, not after it.
         PresetFolder().path_of(options.keep)
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
             least_memory=small,
         )
         library = engine.library
-        # Runs that were logged on this machine; none where nothing is to be read or kept.
+        # Earlier runs on this machine; none where the log is not used.
         earlier = () if options.again or options.no_log else known_runs(database_path())
         known = known_gains(earlier, base.ref, use, today.setup.preset, library, clients=options.clients, least_memory=small)
         most_bytes = options.most_memory and int(options.most_memory * 1e6)
@@ -145,7 +145,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _good_enough(base: Base, types: Sequence[str], quants: Sequence[ModelRef], most: float) -> tuple[list[str], list[ModelRef]]:
-    """The KV types and quants whose answers are near enough to the best ones; the others are named."""
+    """Return the KV types and quants within the KL divergence allowed, and print the others."""
     from engine.lab.quality.run import Arm as QualityArm
     from engine.lab.quality.run import QualityRun, shipped_text
 

@@ -1,4 +1,4 @@
-"""`xchat serve`: the model over HTTP, for editors, scripts and colleagues."""
+"""`xchat serve`: serve the model over HTTP to editors, scripts and other people."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tui.cli.output import guarded
 from tui.cli.preset_flags import add_preset_flags, preset_of
 
 WIDTH = 8
-"""Answers at once where the preset leaves that open."""
+"""Parallel answers where the preset leaves that open."""
 KEY_VARIABLE = "XCHAT_API_KEY"
 _STEP_S = 0.5
 EXAMPLES = """\
@@ -52,16 +52,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a GGUF file, or `builtin`")
-    parser.add_argument("--host", default=HOST, metavar="H", help="address to listen on (127.0.0.1); any other needs a key")
-    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="port (8080); 0 takes a free one")
-    parser.add_argument("--unix-socket", type=Path, metavar="PATH", help="listen on a socket in the file system instead")
-    parser.add_argument("--api-key-file", type=Path, metavar="FILE", help=f"keys of clients, one on each line; {KEY_VARIABLE} is one too")
-    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="another name of this host; may be repeated")
+    parser.add_argument("--host", default=HOST, metavar="H", help="address to listen on (127.0.0.1); any other requires an API key")
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="port (8080); 0 chooses a free one")
+    parser.add_argument("--unix-socket", type=Path, metavar="PATH", help="listen on this Unix socket instead")
+    parser.add_argument("--api-key-file", type=Path, metavar="FILE", help=f"file of API keys, one per line; {KEY_VARIABLE} adds one")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="additional name of this host to accept; may be repeated"
+    )
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate for HTTPS (PEM)")
-    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key (PEM)")
-    parser.add_argument("--alias", default="", metavar="NAME", help="name of the model in answers")
-    parser.add_argument("--no-log", action="store_true", help="do not log the answers as turns of a session")
-    parser.add_argument("--log-texts", action="store_true", help="log their texts too, not the figures alone")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
+    parser.add_argument("--alias", default="", metavar="NAME", help="model name to report to clients")
+    parser.add_argument("--no-log", action="store_true", help="do not log answers as turns of a session")
+    parser.add_argument("--log-texts", action="store_true", help="log the texts too, not only the figures")
     add_preset_flags(parser)
     parser.set_defaults(run=run)
 
@@ -69,7 +71,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal; returns the exit code."""
     if bool(options.tls_cert) != bool(options.tls_key):
-        raise UsageError("--tls-cert and --tls-key belong together")
+        raise UsageError("--tls-cert and --tls-key must be given together")
     keys = read_keys(options.api_key_file) if options.api_key_file else ()
     if key := os.environ.get(KEY_VARIABLE, "").strip():
         keys += (key,)
@@ -88,14 +90,14 @@ def run(options: argparse.Namespace) -> int:
         server = Server(backend, preset, guard, address, alias=options.alias, log=log)
         try:
             info = result_of(backend.load(ref, preset, lambda _event: None, force=options.force), asked.is_set)
-            sys.stdout.write(f"{server.served.name} on {server.url}, {info.parallel} answers at once, {info.n_ctx:,} tokens\n")
+            sys.stdout.write(f"{server.served.name} on {server.url}, {info.parallel} parallel answers, n_ctx {info.n_ctx:,}\n")
             sys.stdout.flush()
             while not asked.wait(_STEP_S) and not server.ended:
                 if backend.dead is not None:
                     raise backend.dead
             asked.clear()
             server.stop()
-            sys.stderr.write("Ending when the answers under way are finished; Ctrl+C ends them.\n")
+            sys.stderr.write("Stopping after the answers in progress; press Ctrl+C again to abort them.\n")
             while not server.ended:
                 if asked.is_set():
                     server.stop(0.0)
@@ -107,14 +109,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _report(_on: bool, error: XchatError | None) -> None:
-    """Report why answers are not logged, or what of them is lost."""
+    """Report an error of the log of answers."""
     if error is not None:
         sys.stderr.write(f"xchat: {error}\n")
 
 
 @contextlib.contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that SIGINT, SIGTERM and SIGHUP set; ignored ones stay so."""
+    """Yield an event that SIGINT, SIGTERM and SIGHUP set, except ignored ones."""
     asked = threading.Event()
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

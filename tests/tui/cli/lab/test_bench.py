@@ -119,9 +119,9 @@ def test_several_answers_at_once_are_measured_drawn_and_reported(xchat: Run) -> 
     ran = xchat(*batched, "--charts")
     assert ran.code == 0, ran.err
     assert ran.out.splitlines()[0].split("|")[1:5] == ["     PP ", "     TG ", "      B ", "   N_KV "]
-    assert "Decode speed of all together, tokens/s, against sequences" in ran.out
+    assert "Total decode speed, tokens/s, against sequences" in ran.out
     rows = [json.loads(line) for line in xchat(*batched, "-o", "jsonl").out.splitlines()]
     assert [row["pl"] for row in rows] == [1, 2]
-    assert "Decode speed of all together" in xchat("runs", "report", "1", "--format", "html").out
+    assert "Total decode speed" in xchat("runs", "report", "1", "--format", "html").out
     refused = xchat(*batched, "-o", "csv")
     assert (refused.code, refused.out) == (2, "")

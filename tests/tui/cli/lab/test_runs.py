@@ -29,7 +29,7 @@ def test_runs_are_listed_shown_compared_and_deleted(logged: Run) -> None:
 
     shown = logged("runs", "show", "1").out
     assert "pp8" in shown.splitlines()[0]
-    assert "Repeat it: xchat bench" in shown
+    assert "To repeat it: xchat bench" in shown
     assert "INCONCLUSIVE" in logged("runs", "show", "3").out.splitlines()[0]
     assert json.loads(logged("runs", "show", "1", "--json").out)["facts"]["rows"][0]["n_prompt"] == 8
 
