@@ -1,4 +1,4 @@
-"""Files that are sent with a message: found, read within limits, and put into fences.
+"""Files attached to a message: found, read within limits, and put into fences.
 
 May import docx, engine.child, engine.errors, engine.paths, engine.text, openpyxl, pathspec, pptx, pypdf.
 """

@@ -1,4 +1,4 @@
-"""`@path` in a message: the files that it means, each in a fence with its name and language."""
+"""Attaches the files of each `@path` in a message, in fences with name and language."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from engine.errors import UsageError
 from engine.text import one_line
 
 LARGEST_MESSAGE = 8_000_000
-"""Characters of all files of a message."""
+"""Most characters of all files of a message."""
 _MENTION = re.compile(r'(?<!\S)@(?:"([^"\n]+)"|(\S+))')
 _FENCE = re.compile(r"(`{3,})[^\s`]\S* .+")
 _AFTER = ".,;:!?)]}'"
-"""What may follow a path in a sentence."""
+"""Punctuation that may follow a path in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class Attached:
     """A message with its files."""
 
     text: str
-    """What the user wrote."""
+    """The text that the user wrote."""
     files: tuple[Attachment, ...] = ()
     left_out: tuple[str, ...] = ()
-    """A sentence for each file that was meant and can't be attached."""
+    """A sentence for each named file that can't be attached."""
 
     @property
     def fences(self) -> tuple[str, ...]:
@@ -42,25 +42,25 @@ class Attached:
 
 
 def fenced(file: Attachment) -> str:
-    """A file in a fence that is longer than any in it."""
+    """Format a file in a fence longer than any fence in it."""
     longest = max((len(run) for run in re.findall(r"`{3,}", file.text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{file.language} {one_line(file.name).replace('`', '')}\n{file.text.rstrip(chr(10))}\n{fence}"
 
 
 def mentioned(path: str) -> str:
-    """A path as it is written in a message."""
+    """Format a path as a mention in a message."""
     return f'@"{path}"' if re.search(r"\s", path) else f"@{path}"
 
 
 def mentions(text: str) -> Iterator[str]:
-    """The paths after each `@` that begins a word, whether there is such a file or not."""
+    """Yield the paths after each `@` that begins a word, existing or not."""
     for match in _MENTION.finditer(text):
         yield match[1] or match[2]
 
 
 def attach(text: str, base: Path) -> Attached:
-    """Read the files that a message names; words after `@` that name nothing stay what they are. Blocks."""
+    """Read the files that a message names; other words after `@` stay text. Blocks."""
     files: dict[Path, Attachment] = {}
     left_out: list[str] = []
     size = 0
@@ -79,20 +79,22 @@ def attach(text: str, base: Path) -> Attached:
                 continue
             size += len(file.text)
             if len(files) == MOST_FILES or size > LARGEST_MESSAGE:
-                left_out.append(f"{file.name} and what follows: a message takes {MOST_FILES} files and {LARGEST_MESSAGE:,} characters")
+                left_out.append(
+                    f"{file.name} and the files after it: the limit is {MOST_FILES} files and {LARGEST_MESSAGE:,} characters per message"
+                )
                 return Attached(text, tuple(files.values()), tuple(left_out))
             files[path] = file
     return Attached(text, tuple(files.values()), tuple(left_out))
 
 
 def detached(message: str) -> str:
-    """A sent message without its files, to be edited and sent again."""
+    """Remove the files from a sent message, for editing."""
     text = "\n".join(_without_fences(message.split("\n")))
     return text if any(mentions(text)) else message
 
 
 def _without_fences(lines: list[str]) -> list[str]:
-    """The lines before the fences that reach to the end, each after an empty line."""
+    """Return the lines before the trailing fences, each of which follows an empty line."""
     next_place: dict[str, int] = {}  # of each line
     first = len(lines)
     starts = {first}  # of what is fences to the end
@@ -113,7 +115,7 @@ def _shown(path: Path, base: Path) -> str:
 
 
 def largest(names: Sequence[str], tokens: Sequence[int], most: int = 3) -> str:
-    """The names with the most tokens: `big.py 9,000, a.py 20`."""
+    """Format the names with the most tokens: `big.py 9,000, a.py 20`."""
     rows = sorted(zip(tokens, names, strict=True), reverse=True)
     more = len(rows) - most
     return ", ".join(f"{name} {count:,}" for count, name in rows[:most]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""A child process that reads a document from its input and writes its text: `extract .pdf`. Its memory and CPU time are limited."""
+"""The child process that reads a document on standard input and writes its text (`extract .pdf`). Memory and CPU time are limited."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ READERS: dict[str, Callable[[io.BytesIO], Iterable[str]]] = {".pdf": _pdf, ".doc
 
 
 def main() -> None:
-    """Write the text of the document on standard input, cut where it is too long."""
+    """Write the text of the document on standard input, cut at the limit."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    logging.disable()  # a damaged document may make a library warn without end
-    left = LARGEST + 1  # one more, which shows that there is more
+    logging.disable()  # a damaged document may make a library warn endlessly
+    left = LARGEST + 1  # one character more shows that the text is too long
     try:
         for line in READERS[sys.argv[1]](io.BytesIO(sys.stdin.buffer.read())):
             left -= sys.stdout.buffer.write(f"{line}\n".encode("utf-8", "replace")[:left])

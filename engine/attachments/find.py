@@ -1,4 +1,4 @@
-"""Find the files that a path, a folder or a pattern means; `.gitignore` is respected in folders and patterns. All of it blocks."""
+"""Finds the files of a path, a folder or a pattern; `.gitignore` is respected in folders and patterns. Blocking."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pathspec import GitIgnoreSpec
 from engine.paths import expanded
 
 MOST_FILES = 200
-"""Files of one message."""
+"""Most files of one message."""
 MOST_ENTRIES = 50_000
-"""Names that are looked at in folders; a larger tree is not searched to its end."""
+"""Most names visited in folders; a larger tree is not searched to its end."""
 _WILD = "*?["
 
 
 @dataclass(slots=True)
 class Found:
-    """Files, and what was left out."""
+    """Files found and left out."""
 
     files: list[Path] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    """A sentence for each."""
+    """A sentence for each file or folder left out."""
 
 
 def find(named: str, base: Path) -> Found | None:
-    """The files that `named` means, a relative one from `base`; None where there is nothing of that name.
+    """Find the files of `named`, relative to `base`; None where nothing has that name.
 
-    A file that is named itself is taken whether it is ignored or not; whether it can be read is for `read`.
+    A file that is named itself is included even if ignored; `read` checks whether it can be read.
     """
     path = base / expanded(named)
     if any(sign in named for sign in _WILD) and not os.path.exists(path):
@@ -44,7 +44,7 @@ def find(named: str, base: Path) -> Found | None:
 
 
 def _walk(root: Path, wanted: GitIgnoreSpec | None) -> Found:
-    """The files below a folder in the order of their names, without hidden and ignored ones, links and special files."""
+    """Find the files below a folder, by name, without hidden and ignored ones, links and special files."""
     found, ignored = Found(), _Ignored(root)
     entries = 0
     for folder, folders, names in os.walk(root):
@@ -52,7 +52,7 @@ def _walk(root: Path, wanted: GitIgnoreSpec | None) -> Found:
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not ignored.has(here / name, folder=True))
         entries += len(folders) + len(names)
         if entries > MOST_ENTRIES:
-            found.left_out.append(f"{root} has over {MOST_ENTRIES:,} entries: not all were looked at")
+            found.left_out.append(f"{root} has over {MOST_ENTRIES:,} entries: not all were searched")
             break
         for path in (here / name for name in sorted(names) if not name.startswith(".")):
             if (wanted is not None and not wanted.match_file(path.relative_to(root).as_posix())) or ignored.has(path):
@@ -66,7 +66,7 @@ def _walk(root: Path, wanted: GitIgnoreSpec | None) -> Found:
 
 
 class _Ignored:
-    """What the `.gitignore` files of a repository leave out, those above the folder included."""
+    """The rules of a repository's `.gitignore` files, those above the folder included."""
 
     def __init__(self, folder: Path) -> None:
         folder = Path(os.path.abspath(folder))
@@ -74,7 +74,7 @@ class _Ignored:
         self._specs: dict[Path, GitIgnoreSpec] = {}
 
     def has(self, path: Path, *, folder: bool = False) -> bool:
-        """Whether a path is ignored; the nearest file that says something about it decides."""
+        """Return whether a path is ignored; the nearest file with a matching rule decides."""
         path = Path(os.path.abspath(path))
         for parent in self._parents(path):
             name = path.relative_to(parent).as_posix() + ("/" if folder else "")

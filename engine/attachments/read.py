@@ -1,4 +1,4 @@
-"""Read a file to attach: text, or the text of a document. All of it blocks."""
+"""Reads a file to attach: text, or the text of a document. Blocking."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from engine import child
 from engine.errors import UsageError
 
 LARGEST = 4_000_000
-"""Bytes of a text file, and of the text of a document."""
+"""Most bytes of a text file, and of the text of a document."""
 LARGEST_DOCUMENT = 100_000_000
-"""Bytes of a document's file."""
+"""Most bytes of a document's file."""
 EXTRACT_S = 60.0
 """Longest time to read a document."""
 DOCUMENTS = {".pdf": "pypdf", ".docx": "docx", ".xlsx": "openpyxl", ".pptx": "pptx"}
 """Kinds of documents, with the library that reads each."""
 MISSING = 3
-"""Status of the child process without that library."""
+"""Exit status of the child process without that library."""
 
 _LANGUAGES = {
     "bash": "sh bash zsh",
@@ -56,10 +56,10 @@ _LANGUAGE_OF = {suffix: language for language, suffixes in _LANGUAGES.items() fo
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file as it is sent."""
+    """A file to send."""
 
     name: str
-    """Relative to the folder that the message was written in, where it lies below that."""
+    """The path, relative to the working folder where it is below that."""
     language: str
     text: str
 
@@ -72,7 +72,7 @@ def read(path: Path, name: str) -> Attachment:
 
 
 def _bytes(path: Path, name: str, most: int) -> bytes:
-    """The content of a regular file; opened without following a link, and without waiting for a pipe."""
+    """Read a regular file, without following a link or waiting for a pipe."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -97,7 +97,7 @@ def _decoded(data: bytes, name: str) -> str:
 
 
 def _document(path: Path, name: str, library: str) -> str:
-    """The text of a document, read by a child process with limits: documents are zip files and programs of strangers."""
+    """Read the text of a document in a child process with limits, since documents are untrusted."""
     data = _bytes(path, name, LARGEST_DOCUMENT)
     command = child.command("engine.attachments.extract", path.suffix.lower())
     try:

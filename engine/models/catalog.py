@@ -1,4 +1,4 @@
-"""All model files of this machine, each once, grouped into families; broken ones with the reason."""
+"""Lists the model files of this machine, each once, grouped into families; broken ones with the reason."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Entry:
 
     @property
     def shown(self) -> str:
-        """The path, or the name for Ollama's files, which have none."""
+        """The path, or the name for Ollama's files, whose paths are not readable."""
         return self.label if self.place is Place.OLLAMA else str(self.path)
 
     @property
     def purpose(self) -> str:
-        """Purpose of a companion, as lists name it."""
+        """Purpose of a file that is not a chat model, for lists."""
         return f"not a chat model ({self.facts.kind})"
 
     @property
@@ -70,12 +70,12 @@ class Family:
     entries: tuple[Entry, ...]
 
     def neighbour(self, path: Path, step: int) -> Entry | None:
-        """The entry `step` places after the one at `path` (smaller quants come after larger ones); None beyond the ends."""
+        """Return the entry `step` places after the one at `path` (smaller quants come after larger ones); None beyond the ends."""
         at = next((i for i, entry in enumerate(self.entries) if path in entry.parts), None)
         return self.entries[at + step] if at is not None and 0 <= at + step < len(self.entries) else None
 
     def quant(self, name: str) -> Entry | None:
-        """The first entry of that quant, upper or lower case."""
+        """Return the first entry of that quant, ignoring case."""
         return next((entry for entry in self.entries if entry.facts.quant.lower() == name.lower()), None)
 
 
@@ -92,7 +92,7 @@ class Catalog:
     """Folders that could not be read, with the reason."""
 
     def family_of(self, path: Path) -> Family | None:
-        """The family that a file belongs to, by path or by being the same file."""
+        """Return the family that a file belongs to, by path or by being the same file."""
         for family in self.families:
             if any(path in entry.parts for entry in family.entries):
                 return family
@@ -100,7 +100,7 @@ class Catalog:
         return same[0] if same else None
 
     def find(self, name: str) -> Family | None:
-        """The family called `name`, upper or lower case, by its files or its metadata; else the only one whose name begins so."""
+        """Return the family called `name`, ignoring case, by its files or metadata; else the only one with that prefix."""
         wanted = name.lower()
         names = [(family, {family.name.lower(), *(entry.facts.said_name.lower() for entry in family.entries)}) for family in self.families]
         exact = [family for family, known in names if wanted in known]
@@ -108,7 +108,7 @@ class Catalog:
         return exact[0] if exact else begins[0] if len(begins) == 1 else None
 
     def tagged(self, name: str) -> Entry | None:
-        """The model that Ollama has under a name such as `llama3.2:1b`; without a tag `latest` is meant."""
+        """Return Ollama's model of a name such as `llama3.2:1b`; the default tag is `latest`."""
         wanted = name.lower() if ":" in name else f"{name.lower()}:latest"
         entries = (entry for family in self.families for entry in family.entries)
         return next((entry for entry in entries if entry.place is Place.OLLAMA and entry.label.lower() == wanted), None)
@@ -139,7 +139,7 @@ def list_models(
 
 
 def _each_once(where: Iterable[tuple[Place, Path]]) -> tuple[list[Found], list[Unreadable]]:
-    """Files by inode, and of a split model only the first part that is there."""
+    """Keep each file once, by inode, and of a split model only the first existing part."""
     files: list[Found] = []
     unreadable: list[Unreadable] = []
     inodes, splits = set[tuple[int, int]](), set[Path]()

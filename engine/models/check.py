@@ -20,10 +20,10 @@ _MOST_PARTS = 999
 
 NOT_TO_CHAT_WITH = {
     FileKind.MMPROJ: ("only the image or audio part of a model", "Name the model's own GGUF file; its name is the same without mmproj"),
-    FileKind.ADAPTER: ("only an adapter (LoRA), to be laid over a model", "Name the GGUF file of the model it was made for"),
+    FileKind.ADAPTER: ("only an adapter (LoRA) for a model", "Name the GGUF file of the model it was made for"),
     FileKind.IMATRIX: ("only statistics for quantizing (an importance matrix)", "Name the model's own GGUF file"),
-    FileKind.DRAFT: ("only a draft helper, made to guess ahead for another model", "Name the GGUF file of the model it was made for"),
-    FileKind.EMBEDDER: ("an embedding model: it turns texts into numbers and generates nothing", "Name the GGUF file of a chat model"),
+    FileKind.DRAFT: ("only a draft model for the speculative decoding of another model", "Name the GGUF file of the model it was made for"),
+    FileKind.EMBEDDER: ("an embedding model, which generates no text", "Name the GGUF file of a chat model"),
     FileKind.ENCODER: ("an encoder-decoder (such as T5), which xchat can't run", "Name the GGUF file of a chat model"),
     FileKind.MERGED: (
         "a model merged with its vision part, as Ollama makes them; llama.cpp reads the two from files of their own",
@@ -48,7 +48,7 @@ class CheckedModel:
 
 
 def parts_of(path: Path) -> tuple[Path, ...]:
-    """All parts of the split model that `path` is a part of by its name, in order, whether they are there or not; else `path` alone."""
+    """Return all parts of the split model that `path` names a part of, in order, existing or not; else `path` alone."""
     shard = SHARD_NAME.fullmatch(path.name)
     count = int(shard["count"]) if shard else 1
     if shard is None or not 1 <= int(shard["number"]) <= count <= _MOST_PARTS:
@@ -66,7 +66,7 @@ def check_model(path: Path, *, cache: FactsCache | None = None) -> CheckedModel:
 
 
 def whole_parts(path: Path) -> tuple[Path, ...]:
-    """The parts of a model, all of them there; any part stands for the whole. Raises ModelError that names the missing ones."""
+    """Return all parts of a model, given any of them. Raises ModelError that names the missing ones."""
     parts = parts_of(path)
     if len(parts) == 1 or not path.exists():
         open_model(path).close()
@@ -76,7 +76,7 @@ def whole_parts(path: Path) -> tuple[Path, ...]:
         named = ", ".join(missing[:_MOST_NAMED]) + (f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else "")
         where = printable(str(path.parent), 300)
         raise ModelError(
-            f"{file_name(path)} is one of {len(parts)} parts, and not all are there",
+            f"{file_name(path)} is one of {len(parts)} parts, and not all exist",
             f"Missing in {where}: {named}",
             "Put the missing parts beside it, or pull the model again",
         )
@@ -95,14 +95,14 @@ def _is_a_model(path: Path, facts: ModelFacts) -> None:
         what, hint = unfit
         raise ModelError(f"{file_name(path)} is not a chat model", f"It is {what}", hint)
     if not facts.architecture:
-        raise broken(path, "It does not say which architecture it is")
+        raise broken(path, "Its architecture is missing")
     if not facts.n_layer or not facts.n_embd:
         raise broken(path, f"It lacks {facts.architecture}.block_count or {facts.architecture}.embedding_length")
 
 
 def _is_whole(path: Path, parts: tuple[Path, ...], facts: ModelFacts) -> None:
     if facts.split is not None and facts.split.count != len(parts):
-        reason = f"It says that it is part {facts.split.number} of {facts.split.count}, but its name does not"
+        reason = f"Its metadata says part {facts.split.number} of {facts.split.count}, but its name does not"
         raise broken(path, reason, f"Name the parts NAME-00001-of-{facts.split.count:05d}.gguf and so on, as they were published")
     if facts.missing_bytes:
         reason = f"It is truncated: {facts.missing_bytes:,} bytes of its tensors are missing ({facts.file_bytes:,} bytes are there)"

@@ -1,4 +1,4 @@
-"""The facts of a model file that lists, predictions and rooflines need, from its header."""
+"""Derives the facts of a model file for lists, memory predictions and the roofline from its header."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _DRAFT_PREFIXES = ("mtp-", "eagle3-", "dflash-", "dspark-")
 _EMBEDDERS = {"bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert", "nomic-bert"}
 _EMBEDDERS |= {"nomic-bert-moe", "t5encoder"}
 _OTHER_SENSES = ("v.", "a.", "mm.")
-"""How the names of tensors for pictures and sounds begin."""
+"""Prefixes of the names of image and audio tensors."""
 _BLOCK = re.compile(r"(?:dec\.)?blk\.(\d+)\.")
 _MOST_KV_BYTES = 1 << 50
-"""More than any model keeps for one position, or as its recurrent state."""
+"""More bytes than any model needs for one position or its recurrent state."""
 _RECURRENT_MARKS = (".ssm_", ".shortconv.", ".time_mix_")
 
 _WINDOW_PATTERNS = {
@@ -56,7 +56,7 @@ class FileKind(StrEnum):
     EMBEDDER = "embedding model"
     """Embeds texts, for search and ranking; generates nothing."""
     ENCODER = "encoder-decoder"
-    """Reads a whole text with an encoder first (T5)."""
+    """Encodes the whole text first (T5)."""
     MERGED = "merged vision model"
     """A model and its vision part in one file, as Ollama makes them."""
 
@@ -77,10 +77,10 @@ class KvGroup(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Split(msgspec.Struct, frozen=True, array_like=True):
-    """Which part of a split model a file is."""
+    """The position of a file in a split model."""
 
     number: int
-    """From 1."""
+    """Number of the part, from 1."""
     count: int
 
 
@@ -92,9 +92,9 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Without quant and other suffixes, see `model_name`."""
     said_name: str
-    """What the metadata says: quants of one model agree on it, whatever their files are called."""
+    """The name in the metadata, the same for all quants of a model whatever their files are called."""
     family_key: str
-    """The same for quants of one model: digest of tensor names and shapes, name, version and vocabulary."""
+    """Equal for quants of one model: digest of tensor names and shapes, name, version and vocabulary."""
     quant: str
     licence: str
     quantized_by: str
@@ -103,16 +103,16 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     weight_bytes: int
     n_params: int
     n_params_active: int
-    """Parameters that take part in one token; fewer than `n_params` in a mixture of experts."""
+    """Parameters active for one token; fewer than `n_params` in a mixture of experts."""
     token_bytes: int
-    """Weights read to make one token, for the roofline."""
+    """Bytes of weights read per token, for the roofline."""
     type_bytes: dict[str, int]
     """Bytes of the weights by tensor type."""
     n_ctx_train: int
     n_vocab: int
     n_embd: int
     n_ff: int
-    """Width of the feed-forward layers in use for one token."""
+    """Width of the feed-forward layers active for one token."""
     n_head: int
     n_inner: int
     """Width of recurrent layers; 0 for a model without."""
@@ -137,12 +137,12 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bits_per_weight(self) -> float:
-        """Measured average; 0 without weights."""
+        """Average bits per weight; 0 without weights."""
         return 8 * self.weight_bytes / self.n_params if self.n_params else 0.0
 
 
 def facts_of(header: GgufHeader) -> ModelFacts:
-    """The facts of one file; raises ModelError for one that claims what its tensors can't bear out."""
+    """Return the facts of one file; raises ModelError for one whose claims contradict its tensors."""
     arch = printable(header.text("general.architecture"), 40)
     tensors = header.tensors
     n_layer = header.number(f"{arch}.block_count")
@@ -151,7 +151,7 @@ def facts_of(header: GgufHeader) -> ModelFacts:
     blocks = _Blocks(header)
     kv, recurrent_bytes = blocks.kv_groups(), blocks.recurrent_bytes()
     if max(recurrent_bytes, *(group.layers * (group.k_width + group.v_width) for group in kv), 0) > _MOST_KV_BYTES:
-        raise broken(header.path, "It claims more memory for a conversation than any machine has")
+        raise broken(header.path, "Its claimed KV cache exceeds the memory of any machine")
     split = _split(header)
     weights = Counter[str]()
     for tensor in tensors:
@@ -201,7 +201,7 @@ def facts_of(header: GgufHeader) -> ModelFacts:
 
 
 def kind_of(header: GgufHeader) -> FileKind:
-    """The file's purpose, by its metadata first, then by its name."""
+    """Return the file's purpose, from its metadata, else from its name."""
     said = header.text("general.type").lower()
     arch = header.text("general.architecture")
     stem = header.path.stem.lower()
@@ -221,7 +221,7 @@ def kind_of(header: GgufHeader) -> FileKind:
 
 
 def quant_of(header: GgufHeader) -> str:
-    """The quant's name: the file's own, or the finer one of a recipe that only the file name knows (`UD-Q4_K_XL`)."""
+    """Return the quant's name: that of the metadata, or a more precise one of the file name (`UD-Q4_K_XL`)."""
     shard = SHARD_NAME.fullmatch(header.path.name)
     named = quant_in_name(shard["stem"] if shard else header.path.stem)
     said = FILE_TYPES.get(header.number("general.file_type", -1), "")
@@ -236,7 +236,7 @@ def quant_of(header: GgufHeader) -> str:
 
 
 def size_label(n_params: int) -> str:
-    """The number of parameters in short: 0.6B, 8B, 30B, 7.9M."""
+    """Format a number of parameters: 0.6B, 8B, 30B, 7.9M."""
     for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)):
         if n_params >= 0.5 * scale:
             value = n_params / scale
@@ -255,7 +255,7 @@ def _family_key(header: GgufHeader, said_name: str) -> str:
 
 
 def _split(header: GgufHeader) -> Split | None:
-    """Which part this is, from the metadata (counted from 0 there), else from the name."""
+    """Return the part that a file is, from the metadata (counted from 0 there), else from the name."""
     count = header.number("split.count")
     if 1 < count <= 99_999:
         return Split(min(max(header.number("split.no"), 0), count - 1) + 1, count)
@@ -272,7 +272,7 @@ def _active(amount: int, tensor: TensorInfo, share: float) -> int:
 
 
 def _read_per_token(tensor: TensorInfo, extra: range, tied: bool) -> bool:
-    """Whether making one token reads this tensor: not the embedding table (one row of it), unless it is the output matrix too."""
+    """Return whether decode reads this tensor for each token: not the embedding table, unless it is the output matrix too."""
     if tensor.name.startswith(("token_embd", "per_layer_token_embd")):
         return tied and tensor.name == "token_embd.weight"
     block = _BLOCK.match(tensor.name)
@@ -295,7 +295,7 @@ def _repackable(tensors: Iterable[TensorInfo], extra: range) -> dict[str, int]:
 
 
 class _Blocks:
-    """The layers of a model: with a KV cache, with a recurrent state, and those that are not run."""
+    """The layers of a model: with a KV cache, with a recurrent state, and unused ones."""
 
     def __init__(self, header: GgufHeader) -> None:
         self._header = header
@@ -320,7 +320,7 @@ class _Blocks:
         self._recurrent = {layer for layer in recurrent if layer not in self.extra}
 
     def kv_groups(self) -> tuple[KvGroup, ...]:
-        """Layers with a KV cache, by shape."""
+        """Group the layers with a KV cache by shape."""
         number = self._number
         n_head = number("attention.head_count")
         head = number("embedding_length") // n_head if n_head else 0
@@ -342,7 +342,7 @@ class _Blocks:
         return tuple(KvGroup(layers, *shape) for shape, layers in groups.items())
 
     def recurrent_bytes(self) -> int:
-        """Recurrent state of one sequence: f32, all layers."""
+        """Return the bytes of the recurrent state of one sequence: f32, all layers."""
         number = self._number
         embd = number("embedding_length")
         inner, state = number("ssm.inner_size"), number("ssm.state_size")

@@ -16,7 +16,7 @@ from engine.models.gguf_metadata import KnownArrays
 from engine.paths import cache_dir
 
 _LAYOUT = 4
-"""Raised whenever `ModelFacts` or its computation changes: older caches are then ignored."""
+"""Version of the cache, raised whenever `ModelFacts` or its computation changes; older caches are ignored."""
 _MOST_ENTRIES = 5000
 
 Stamp = tuple[int, int]
@@ -34,7 +34,7 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 def read_facts(parts: Sequence[Path], known: KnownArrays | None = None) -> ModelFacts:
-    """The facts of a model file, or of all parts of a split one in order. Raises ModelError."""
+    """Return the facts of a model file, or of all parts of a split one in order. Raises ModelError."""
     headers = [read_header(part, known) for part in parts]
     return facts_of(headers[0] if len(headers) == 1 else join_headers(headers))
 
@@ -53,7 +53,7 @@ class FactsCache:
                 self._entries = stored.entries
 
     def facts(self, parts: Sequence[Path]) -> ModelFacts:
-        """The facts of a model (`parts` has one path, or those of a split model in order). Raises ModelError."""
+        """Return the facts of a model (`parts` has one path, or those of a split model in order). Raises ModelError."""
         key = os.fsencode(parts[0]).decode("utf-8", "replace")
         try:
             stamps = tuple((status.st_size, status.st_mtime_ns) for status in (part.stat() for part in parts))

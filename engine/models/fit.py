@@ -1,4 +1,4 @@
-"""Compares a model's predicted memory with what is free, and finds settings that fit."""
+"""Compares a model's predicted memory with the free memory, and finds settings that fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.numbers import byte_size
 from engine.presets.preset import Preset
 
 SMALLEST_CONTEXT = 1024
-"""Smallest window that counts as a remedy."""
+"""Smallest window that is offered as a remedy."""
 MOST_REMEDIES = 3
 
 
@@ -59,7 +59,7 @@ class TooLargeError(ModelError):
     """A model that doesn't fit into memory; the hint names the changes that would make it fit, `verdict` has the numbers."""
 
     def __init__(self, name: str, verdict: Fit) -> None:
-        """`name` is the file's, safe to print."""
+        """`name`: the file's name, safe to print."""
         ways = "; ".join(f"{number}. {remedy.sentence}" for number, remedy in enumerate(verdict.remedies, 1))
         super().__init__(
             f"{name} is too large for this machine", verdict.sentence, ways or "Choose a smaller model, or a smaller quant of it"
@@ -89,7 +89,7 @@ def fit(
         milder = [*milder[: MOST_REMEDIES - 1], best]
     if not milder:
         least = predict(facts, _smallest(facts, preset), features=features).needed
-        sentence = f"Take a smaller model: with every setting at its smallest this one still needs {byte_size(least)}"
+        sentence = f"Use a smaller model: with the smallest settings this one still needs {byte_size(least)}"
         milder = [Remedy(sentence, {}, least)]
     return Fit(estimate, room, tuple(milder))
 
@@ -104,7 +104,7 @@ class _Search:
         self._n_seq = n_seq
 
     def remedies(self, facts: ModelFacts) -> Iterator[Remedy]:
-        """Changes of settings that fit: single ones before combinations, cheap ones first."""
+        """Yield changes of settings that fit: single ones before combinations, cheap ones first."""
         single: list[dict[str, Any]] = [{"repack": False}] if self._preset.repack else []
         for kind in ("q8_0", "q4_0"):
             smaller = msgspec.structs.replace(self._preset, type_k=kind, type_v=kind)
@@ -122,7 +122,7 @@ class _Search:
                 yield remedy
 
     def remedy(self, changes: Mapping[str, Any], facts: ModelFacts, quant: str = "") -> Remedy | None:
-        """These changes as a remedy, optionally with another quant's facts; None when they are not enough."""
+        """Return these changes as a remedy, optionally with another quant's facts; None when they are not enough."""
         needed = self._needed(changes, facts)
         if needed > self._room.available:
             return None
@@ -134,7 +134,7 @@ class _Search:
         return predict(facts, changed, features=self._features, n_seq=self._n_seq).needed
 
     def _with_smaller_window(self, changes: Mapping[str, Any], facts: ModelFacts) -> Remedy | None:
-        """These changes with the largest window that fits and that the model was trained for, or None when none does."""
+        """Return these changes with the largest window that fits and that the model was trained for; None when none fits."""
         low, high = SMALLEST_CONTEXT // KV_PAD, window_of(self._preset, facts) // KV_PAD
         if facts.n_ctx_train:
             high = min(high, facts.n_ctx_train // KV_PAD + 1)
@@ -159,10 +159,10 @@ def _sentence(changes: Mapping[str, Any], needed: int) -> str:
         if key == "repack":
             words.append("do not repack the weights (slower prefill)")
         elif key == "type_k":
-            words.append(f"keep the KV cache as {value}")
+            words.append(f"store the KV cache as {value}")
         elif key == "n_ctx":
-            words.append(f"take a window of {value:,} tokens")
+            words.append(f"use n_ctx {value:,}")
         elif key == "quant":
-            words.append(f"take the quant {value}")
+            words.append(f"use the quant {value}")
     text = ", ".join(words)
     return f"{text[0].upper()}{text[1:]}: needs {byte_size(needed)}"

@@ -1,7 +1,7 @@
-"""How GGUF stores numbers: tensor types with their block sizes, and the names of file types.
+"""GGUF's tensor types with their block sizes, and the names of file types.
 
-Written down here instead of taken from the gguf package because importing that costs 150 ms (it pulls numpy and a YAML reader), half of
-what listing every model of a machine may take. A test compares the table with the package's.
+Not taken from the gguf package because its import costs 150 ms, half of the time for listing all models of a machine. A test compares the
+table with the package's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class GgmlType(NamedTuple):
-    """One way to store numbers: blocks of `block` elements in `size` bytes."""
+    """A tensor type: blocks of `block` elements in `size` bytes."""
 
     name: str
     block: int
@@ -63,7 +63,7 @@ GGML_TYPES: dict[int, GgmlType] = {
     41: GgmlType("q1_0", 128, 18),
     42: GgmlType("q2_0", 64, 18),
 }
-"""By the number that stands in the file; gaps are types that llama.cpp has dropped."""
+"""Tensor types by their number in the file; gaps are types that llama.cpp has dropped."""
 
 DROPPED_TYPES: dict[int, tuple[str, str]] = {
     4: ("q4_2", ""),
@@ -75,7 +75,7 @@ DROPPED_TYPES: dict[int, tuple[str, str]] = {
     37: ("iq4_nl_4_8", "iq4_nl"),
     38: ("iq4_nl_8_8", "iq4_nl"),
 }
-"""Types that llama.cpp no longer reads, and the one that it now rearranges into their layout when it loads."""
+"""Types that llama.cpp no longer reads, and the type that it now repacks into their layout on load."""
 
 TYPE_BY_NAME: dict[str, GgmlType] = {kind.name: kind for kind in GGML_TYPES.values()}
 
@@ -117,4 +117,4 @@ FILE_TYPES: dict[int, str] = {
     40: "Q1_0",
     41: "Q2_0",
 }
-"""`general.file_type` to the name people use."""
+"""Names of the values of `general.file_type`."""

@@ -1,4 +1,4 @@
-"""What stands before the tensor data of a GGUF file, as values. `gguf_header` reads it."""
+"""The contents of a GGUF file before the tensor data, as values. `gguf_header` reads them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from engine.text import file_name, printable
 
 PICK_ANOTHER = "Pick another file, or download it again"
 _LEAST_NUMBER, _MOST_NUMBER = -(1 << 31), (1 << 32) - 1
-"""What the numbers of a model can be: 32 bits, with or without a sign."""
+"""Range of the numbers of a model: 32 bits, signed or unsigned."""
 
 
 def broken(path: Path, reason: str, hint: str = PICK_ANOTHER) -> ModelError:
-    """The error for a file that is damaged or not what its name says."""
+    """Make the error for a damaged or wrong file."""
     return ModelError(f"{file_name(path)} can't be used", reason, hint)
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedArray:
-    """An array that was walked and not decoded."""
+    """An array that was skipped, not decoded."""
 
     type_id: int
     """GGUF value type of its elements."""
@@ -34,7 +34,7 @@ Value = str | int | float | bool | tuple[str, ...] | tuple[int | float | bool, .
 
 
 class TensorInfo(NamedTuple):
-    """One tensor of the file; the data itself is not touched."""
+    """One tensor of the file, without its data."""
 
     name: str
     shape: tuple[int, ...]
@@ -56,30 +56,30 @@ class GgufHeader:
     metadata: Mapping[str, Value]
     tensors: tuple[TensorInfo, ...]
     data_offset: int
-    """Where the data section begins, from the beginning of the file."""
+    """Offset of the data section in the file."""
     missing_bytes: int
-    """How many bytes the file is short of what its tensors need; 0 for a whole file."""
+    """Bytes of tensor data missing at the end; 0 for a whole file."""
     vocabulary_digest: str
     """Digest of the tokens' bytes; empty without a vocabulary."""
 
     def text(self, key: str) -> str:
-        """The string at `key`, empty when it is absent or no string."""
+        """Return the string at `key`, empty when it is absent or not a string."""
         value = self.metadata.get(key)
         return value if isinstance(value, str) else ""
 
     def number(self, key: str, default: int = 0) -> int:
-        """The whole number at `key`, `default` when it is absent or no number; raises ModelError for one that no model has."""
+        """Return the whole number at `key`, `default` when absent or not a number; raises ModelError when out of range."""
         found = self._whole(key, self.metadata.get(key))
         return default if found is None else found
 
     def numbers(self, key: str) -> tuple[int, ...]:
-        """The whole numbers of the array at `key`, empty when it is absent or no decoded number array; raises ModelError like `number`."""
+        """Return the numbers of the array at `key`, empty when absent or not a decoded number array; raises ModelError like `number`."""
         value = self.metadata.get(key)
         wholes = (self._whole(key, item) for item in value) if isinstance(value, tuple) else ()
         return tuple(whole for whole in wholes if whole is not None)
 
     def count(self, key: str) -> int:
-        """How many elements the array at `key` has, 0 when it is absent or no array."""
+        """Return the length of the array at `key`, 0 when absent or not an array."""
         value = self.metadata.get(key)
         if isinstance(value, SkippedArray):
             return value.count

@@ -1,6 +1,6 @@
-"""Read what stands before the tensor data of a GGUF file, fast and without trusting it.
+"""Reads the header of a GGUF file, fast and without trusting it.
 
-`gguf_metadata` reads the metadata; here are the file's beginning and its tensors, which must lie in the file, apart from each other.
+`gguf_metadata` reads the metadata; this module the preamble and the tensor list, whose tensors must be inside the file and not overlap.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from engine.text import file_name, printable
 
 MAGIC = b"GGUF"
 MAX_NAME_BYTES = 63
-"""llama.cpp takes no longer tensor names."""
+"""Longest tensor name of llama.cpp, in bytes."""
 MAX_DIMENSIONS = 4
 MAX_TENSORS = 262_144
-"""Most tensors of one file; the models with most have some 50,000."""
+"""Most tensors of one file; the largest models have about 50,000."""
 TENSOR_ALIGNMENT = 32
-"""The native library ends the process when mapped weights do not lie at multiples of this."""
+"""The native library aborts when mapped weights are not at multiples of this."""
 _VAST = 1 << 50
-"""More elements, or bytes, than any tensor has."""
+"""More elements or bytes than any tensor has."""
 _LOOKALIKES: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the model itself", "Fetch the file with git lfs pull, or with xchat models pull"),
     (b"<", "a web page", "Download the file itself, not its page; xchat models pull does it"),
@@ -35,11 +35,11 @@ _LOOKALIKES: tuple[tuple[bytes, str, str], ...] = (
     (b"%PDF", "a PDF document", ""),
     (b"PK\x03\x04", "a ZIP archive or a PyTorch checkpoint", "Convert it to GGUF with llama.cpp's convert_hf_to_gguf.py"),
     (b"\x1f\x8b", "a gzip archive", "Unpack it first"),
-    (b"lmgg", "a GGML file of before GGUF", "Download the model as GGUF"),
-    (b"fmgg", "a GGML file of before GGUF", "Download the model as GGUF"),
-    (b"tjgg", "a GGML file of before GGUF", "Download the model as GGUF"),
-    (b"\x7fELF", "a program (a llamafile perhaps)", "Take the GGUF file that it was made from"),
-    (b"MZ", "a program (a llamafile perhaps)", "Take the GGUF file that it was made from"),
+    (b"lmgg", "a GGML file, the format before GGUF", "Download the model as GGUF"),
+    (b"fmgg", "a GGML file, the format before GGUF", "Download the model as GGUF"),
+    (b"tjgg", "a GGML file, the format before GGUF", "Download the model as GGUF"),
+    (b"\x7fELF", "a program (perhaps a llamafile)", "Use the GGUF file that it was made from"),
+    (b"MZ", "a program (perhaps a llamafile)", "Use the GGUF file that it was made from"),
 )
 
 
@@ -56,7 +56,7 @@ def read_header(path: Path, known: KnownArrays | None = None) -> GgufHeader:
 
 
 def join_headers(parts: Sequence[GgufHeader]) -> GgufHeader:
-    """The header of a split model from those of its parts, in order; the first part has the metadata."""
+    """Join the headers of a split model's parts, in order; the first part has the metadata."""
     return replace(
         parts[0],
         file_bytes=sum(part.file_bytes for part in parts),
@@ -74,10 +74,10 @@ def _header(source: Source) -> GgufHeader:
     tensors = _tensors(source, n_tensors, alignment)
     data_offset = (source.at + alignment - 1) // alignment * alignment
     if tensors and any((data_offset + tensor.offset) % TENSOR_ALIGNMENT for tensor in tensors):
-        raise broken(source.path, f"Its weights do not lie at multiples of {TENSOR_ALIGNMENT} bytes (its alignment is {alignment})")
+        raise broken(source.path, f"Its weights are not at multiples of {TENSOR_ALIGNMENT} bytes (its alignment is {alignment})")
     end = max((data_offset + tensor.offset + tensor.n_bytes for tensor in tensors), default=0)
     if tensors and sum(tensor.n_bytes for tensor in tensors) > end - data_offset:
-        raise broken(source.path, "Its tensors lie over each other")
+        raise broken(source.path, "Its tensors overlap")
     return GgufHeader(
         path=source.path,
         file_bytes=source.file_bytes,
@@ -91,7 +91,7 @@ def _header(source: Source) -> GgufHeader:
 
 
 def _preamble(source: Source) -> tuple[int, int, int]:
-    """Magic, version and the two counts."""
+    """Read magic, version and the two counts."""
     if source.file_bytes == 0:
         raise broken(source.path, "It is empty", "Download it again")
     source.fill(min(64, source.file_bytes))
@@ -100,7 +100,7 @@ def _preamble(source: Source) -> tuple[int, int, int]:
     source.need(24)
     version, n_tensors, n_metadata = struct.unpack_from("<IQQ", source.buffer, 4)
     if version & 0xFFFF == 0 and version:
-        raise broken(source.path, "It is a big-endian GGUF file, made for another kind of machine", "Download the little-endian one")
+        raise broken(source.path, "It is a big-endian GGUF file, made for other machines", "Download the little-endian one")
     if version == 1:
         raise broken(source.path, "It is GGUF version 1, which llama.cpp no longer reads", "Download a newer conversion")
     if version not in {2, 3}:
@@ -129,7 +129,7 @@ def _tensor(source: Source, alignment: int) -> TensorInfo:
     name = source.string(MAX_NAME_BYTES, "tensor name")
     n_dimensions = source.u32()
     if n_dimensions > MAX_DIMENSIONS:
-        raise broken(source.path, f"Its tensor {printable(name, 80)} has {n_dimensions} dimensions; {MAX_DIMENSIONS} are possible")
+        raise broken(source.path, f"Its tensor {printable(name, 80)} has {n_dimensions} dimensions; the maximum is {MAX_DIMENSIONS}")
     size = 8 * n_dimensions + 12
     source.need(size)
     *shape, type_id, offset = struct.unpack_from(f"<{n_dimensions}QIQ", source.buffer, source.at)
@@ -137,7 +137,7 @@ def _tensor(source: Source, alignment: int) -> TensorInfo:
     kind = GGML_TYPES.get(type_id)
     if type_id in DROPPED_TYPES:
         dropped, instead = (name.upper() for name in DROPPED_TYPES[type_id])
-        hint = f"Take its {instead}: it is as fast now" if instead else "Download a newer conversion"
+        hint = f"Use its {instead}, which is as fast now" if instead else "Download a newer conversion"
         raise broken(source.path, f"Its weights are {dropped}, which llama.cpp no longer reads", hint)
     if kind is None:
         hint = "Update xchat, or pick another quant"
@@ -147,7 +147,7 @@ def _tensor(source: Source, alignment: int) -> TensorInfo:
     if n_elements >= _VAST or row % kind.block:
         raise broken(source.path, f"Its tensor {printable(name, 80)} has the impossible shape {'x'.join(map(str, shape))}")
     if offset % alignment or offset >= _VAST:
-        raise broken(source.path, f"Its tensor {printable(name, 80)} lies at the impossible offset {offset}")
+        raise broken(source.path, f"Its tensor {printable(name, 80)} has the impossible offset {offset}")
     return TensorInfo(name, tuple(shape), type_id, offset, n_elements, kind.row_bytes(n_elements))
 
 
@@ -161,4 +161,4 @@ def _not_gguf(source: Source) -> ModelError:
         return ModelError(f"{file_name(source.path)} is not a GGUF file", "It is a safetensors file", hint)
     if not head.strip(b"\0"):
         return broken(source.path, "It begins with zeros: space was reserved for it, but the download never finished", "Download it again")
-    return ModelError(f"{file_name(source.path)} is not a GGUF file", "It does not begin with the letters GGUF", PICK_ANOTHER)
+    return ModelError(f"{file_name(source.path)} is not a GGUF file", "It does not begin with GGUF", PICK_ANOTHER)

@@ -1,8 +1,7 @@
-"""The bytes of a GGUF file before its tensors: numbers, strings and metadata, read fast and without trusting them.
+"""Reads the numbers, strings and metadata at the start of a GGUF file, fast and without trusting them.
 
-Arrays of strings (a vocabulary has 150,000 tokens and as many merges) are walked, not decoded. Nothing is allocated by a number that the
-file claims: every count is first compared with the bytes that are really there. The file is read, not mapped, because a mapped file that
-shrinks under the reader kills the process.
+Arrays of strings (a vocabulary has 150,000 tokens and as many merges) are skipped, not decoded. Every count is compared with the size of
+the file before memory is allocated for it. The file is read, not mapped, because a mapped file that shrinks meanwhile kills the process.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from engine.numbers import byte_size
 from engine.text import file_name, printable
 
 MAX_HEADER_BYTES = 256 * 1024 * 1024
-"""No header in use comes near this; a longer one is a trick."""
+"""Longest header accepted; real ones are far smaller."""
 MAX_STRINGS = 8_000_000
-"""Most strings walked in one file, so that a gigabyte of empty strings can't hold the program up."""
+"""Most strings skipped in one file, so that a gigabyte of empty strings can't block the program."""
 MAX_KEY_BYTES = 65_535
 MAX_ENTRIES = 65_536
 """Most metadata entries; real files have fewer than a hundred."""
 MAX_TEXT_BYTES = 1 << 20
-"""Longest string that is decoded whole; of a longer one only the beginning is kept."""
+"""Longest string that is decoded; longer ones are cut."""
 MAX_DECODED = 1_000_000
 """Most elements of arrays that are decoded in one file."""
 SMALL_ARRAY = 4096
@@ -56,7 +55,7 @@ _TOKENS = "tokenizer.ggml.tokens"
 
 
 def open_model(path: Path) -> BinaryIO:
-    """Open a model file; raises ModelError with the way out for a missing, unreadable or special one."""
+    """Open a model file; raises ModelError with a hint for a missing, unreadable or special one."""
     try:
         if path.is_dir():
             raise ModelError(f"{file_name(path)} is a folder", "A model is one GGUF file (or the first of its parts)", "Name a file in it")
@@ -64,7 +63,7 @@ def open_model(path: Path) -> BinaryIO:
             raise ModelError(f"{file_name(path)} is not a regular file", "", PICK_ANOTHER)
         return path.open("rb", buffering=0)
     except FileNotFoundError as error:
-        raise ModelError(f"{file_name(path)} is not there", f"No file at {printable(str(path), 500)}", "Check the path") from error
+        raise ModelError(f"{file_name(path)} does not exist", f"No file at {printable(str(path), 500)}", "Check the path") from error
     except PermissionError as error:
         raise ModelError(f"{file_name(path)} can't be read", "No permission", f"Try: chmod u+r {printable(str(path), 500)}") from error
     except (OSError, ValueError) as error:
@@ -72,30 +71,30 @@ def open_model(path: Path) -> BinaryIO:
 
 
 class KnownArrays:
-    """String arrays walked in other files: quants of one model carry the same vocabulary, and comparing is 20 times faster than walking."""
+    """String arrays of other files: quants of a model have the same vocabulary, and comparing is 20 times faster than walking."""
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[str, int], list[bytes]] = {}
         self._bytes = 0
 
     def length_at(self, key: str, count: int, buffer: bytes, at: int) -> int:
-        """Bytes of the array at `at` of `buffer` when it is one that is known, else 0."""
+        """Return the length in bytes of the array at `at` of `buffer` if it is a known one, else 0."""
         known = self._arrays.get((key, count), ())
         return next((len(array) for array in known if buffer.startswith(array, at)), 0)
 
     def longest(self, key: str, count: int) -> int:
-        """Bytes that the longest known array of that key and count has."""
+        """Return the length in bytes of the longest known array of that key and count."""
         return max(map(len, self._arrays.get((key, count), ())), default=0)
 
     def remember(self, key: str, count: int, array: bytes) -> None:
-        """Keep an array that was walked, as long as there is room."""
+        """Add an array, if there is room."""
         if self._bytes + len(array) <= _MOST_KNOWN_BYTES:
             self._bytes += len(array)
             self._arrays.setdefault((key, count), []).append(array)
 
 
 class Source:
-    """The bytes of one file, read front to back. `buffer` holds the file's first bytes and grows as `at` goes on."""
+    """A reader of one file, front to back. `buffer` has the file's first bytes and grows as `at` advances."""
 
     def __init__(self, path: Path, file: BinaryIO, known: KnownArrays | None) -> None:
         self.path = path
@@ -108,15 +107,15 @@ class Source:
         self._strings_left = MAX_STRINGS
         self._decoded_left = MAX_DECODED
         self.vocabulary_digest = ""
-        """Digest of the tokens' bytes, as soon as they were walked."""
+        """Digest of the tokens' bytes, once they are read."""
 
     def metadata(self, count: int) -> dict[str, Value]:
-        """The next `count` entries."""
+        """Read the next `count` entries."""
         metadata: dict[str, Value] = {}
         for _ in range(count):
             key = self.string(MAX_KEY_BYTES, "metadata key")
             if key in metadata:
-                raise broken(self.path, f"Its metadata names {printable(key, 80)} twice")
+                raise broken(self.path, f"Its metadata has {printable(key, 80)} twice")
             metadata[key] = self._value(key, self.u32())
         return metadata
 
@@ -162,13 +161,13 @@ class Source:
         return struct.unpack_from(f"<{count}{scalar.format[-1]}", self.buffer, begin)
 
     def _decode(self, count: int) -> None:
-        """Pay for elements of arrays that become Python objects."""
+        """Count elements that are decoded to Python objects, and raise beyond the limit."""
         self._decoded_left -= count
         if self._decoded_left < 0:
             raise broken(self.path, f"Its metadata has more than {MAX_DECODED:,} numbers")
 
     def _skip_known(self, key: str, count: int) -> bool:
-        """Step over an array that another file had, too; False when it is another one."""
+        """Skip an array that another file has too; False when it is a different one."""
         if self._known is None:
             return False
         self.fill(min(self.at + self._known.longest(key, count), self.file_bytes, MAX_HEADER_BYTES))
@@ -194,21 +193,21 @@ class Source:
         self.fill(at)
 
     def u32(self) -> int:
-        """The next four bytes."""
+        """Read the next four bytes."""
         self.need(4)
         value: int = _U32.unpack_from(self.buffer, self.at)[0]
         self.at += 4
         return value
 
     def u64(self) -> int:
-        """The next eight bytes."""
+        """Read the next eight bytes."""
         self.need(8)
         value: int = _U64.unpack_from(self.buffer, self.at)[0]
         self.at += 8
         return value
 
     def string(self, limit: int, what: str) -> str:
-        """The next string, refused when it is longer than `limit` bytes, cut when it is longer than `MAX_TEXT_BYTES`."""
+        """Read the next string, refused if longer than `limit` bytes, cut if longer than `MAX_TEXT_BYTES`."""
         length = self.u64()
         if length > limit:
             raise self._short() if length > self.file_bytes else broken(self.path, f"It has a {printable(what, 80)} of {length:,} bytes")
@@ -218,17 +217,17 @@ class Source:
         return self.buffer[begin : begin + min(length, MAX_TEXT_BYTES)].decode("utf-8", "replace")
 
     def claims(self, count: int, least_bytes: int, what: str) -> None:
-        """Refuse a count that the rest of the file has no room for."""
+        """Raise for a count that does not fit into the rest of the file."""
         if count * least_bytes > self.file_bytes - self.at:
             raise broken(self.path, f"It claims {count:,} {what}, more than fit into its {self.file_bytes:,} bytes", "Download it again")
 
     def need(self, size: int) -> None:
-        """Have the next `size` bytes in the buffer."""
+        """Read the next `size` bytes into the buffer."""
         if self.at + size > len(self.buffer):
             self.fill(self.at + size)
 
     def fill(self, end: int) -> None:
-        """Have the first `end` bytes of the file in the buffer."""
+        """Read the first `end` bytes of the file into the buffer."""
         if end <= len(self.buffer):
             return
         if end > self.file_bytes:

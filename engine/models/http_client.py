@@ -1,6 +1,6 @@
-"""The HTTP client of a pull: huggingface_hub's own, with bodies that are bounded and never decompressed.
+"""The HTTP client of a pull: huggingface_hub's, with bodies that are bounded and never decompressed.
 
-A server may send a few KiB of gzip that unpack to gigabytes, or a redirect, an error or an answer in JSON without an end.
+A server may send a few KiB of gzip that unpack to gigabytes, or an endless redirect, error or JSON document.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from engine.errors import ModelError
 from engine.text import printable
 
 _BODY_BYTES = 64 << 20
-"""Most that is read of an answer whose reader does not count itself: the file list of a large repository has a few MiB."""
+"""Most bytes read of a response whose reader has no limit of its own: the file list of a large repository has a few MiB."""
 _FAILURE_BYTES = 1 << 20
-"""Most that is read of a redirect or an error."""
+"""Most bytes read of a redirect or an error."""
 UNBOUNDED = {"body_bytes": math.inf}
-"""Extensions of a request whose reader counts what it takes."""
+"""Extensions of a request whose reader has its own limit."""
 
 
 @cache
@@ -48,7 +48,7 @@ def _bound_body(response: httpx2.Response) -> None:
     if encoding not in {"", "identity"} and response.request.method != "HEAD":
         raise ModelError(
             f"{printable(response.url.host)} sends compressed data",
-            f"It answers with {printable(encoding, 40)} although plain bytes were asked for",
+            f"It sends {printable(encoding, 40)} although plain bytes were requested",
             "A proxy may do this: try another network, or download the file with another program",
         )
     most = response.request.extensions.get("body_bytes", _BODY_BYTES) if response.is_success else _FAILURE_BYTES
@@ -64,7 +64,7 @@ class _Bounded(httpx2.SyncByteStream):
         for chunk in self._inner:
             self._left -= len(chunk)
             if self._left < 0:
-                raise ModelError("The server's answer does not end", "More came than such an answer ever needs", "Do not trust it")
+                raise ModelError("The server's response is too long", "It is longer than any valid one", "Do not trust this server")
             yield chunk
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Remote files by huggingface_hub: addresses, digests, token, cache layout, errors. Imported (0.5 s) only when a pull begins."""
+"""Uses huggingface_hub for addresses, digests, token, cache layout and errors. Imported (0.5 s) only when a pull begins."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ class RemoteFile:
     blob: Path
     """Target file."""
     have: int = 0
-    """Bytes that are here already."""
+    """Bytes already downloaded."""
     validator: str = ""
     """The server's ETag or date of the content; empty when it has none that identifies the bytes."""
 
     @property
     def part(self) -> Path:
-        """Where bytes are gathered until all are there; another content of the same address gathers elsewhere."""
+        """The partial file; its name depends on the content, so that other contents of the same address have another one."""
         content = "" if self.digest else f".{hashlib.sha256(f'{self.validator} {self.size}'.encode()).hexdigest()[:16]}"
         return self.blob.with_name(f"{self.blob.name}{content}{PART_SUFFIX}")
 
     @property
     def resumable(self) -> bool:
-        """Whether bytes of an earlier connection are known to be of this content."""
+        """Whether earlier bytes are known to be of this content."""
         return bool(self.digest or self.validator)
 
 
@@ -79,7 +79,7 @@ class Hub:
         return self._given_cache or Path(constants.HF_HUB_CACHE)
 
     def look_up(self, reference: Reference) -> tuple[tuple[RemoteFile, ...], str]:
-        """The files of a reference and their commit (empty for an address)."""
+        """Return the files of a reference and their commit (empty for an address)."""
         return ((self._at(reference),), "") if isinstance(reference, UrlReference) else self._in_repository(reference)
 
     def _in_repository(self, reference: HubReference) -> tuple[tuple[RemoteFile, ...], str]:
@@ -89,7 +89,7 @@ class Hub:
         from engine.models.http_client import client
 
         if constants.HF_HUB_OFFLINE:
-            raise ModelError(f"{reference} can't be pulled", "HF_HUB_OFFLINE forbids the network", "Unset it to pull")
+            raise ModelError(f"{reference} can't be pulled", "HF_HUB_OFFLINE disables the network", "Unset it to pull")
         api = HfApi(endpoint=self.endpoint)
         client()
         commit = api.model_info(reference.repository, revision=reference.revision).sha or reference.revision
@@ -99,7 +99,7 @@ class Hub:
         for name in choose_files(reference, there):
             if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
                 raise ModelError(
-                    f"{reference} can't be pulled", f"{printable(name)} would be written outside of its folder", "Do not trust it"
+                    f"{reference} can't be pulled", f"{printable(name)} would be written outside its folder", "Do not trust this repository"
                 )
             entry = there[name]
             # The hub's cache names a blob by its digest: SHA-256 for large files, git's own for small ones.
@@ -118,18 +118,18 @@ class Hub:
         hf_raise_for_status(response)
         target = models_dir() / reference.file
         if target.exists():
-            raise UsageError(f"{printable(reference.file)} is there already", f"In {printable(str(target.parent), 300)}", "Remove it first")
+            raise UsageError(f"{printable(reference.file)} exists already", f"In {printable(str(target.parent), 300)}", "Remove it first")
         size = announced_bytes(response.headers)
         return _with_what_is_here(RemoteFile(reference.file, reference.url, size, "", target, validator=_validator(response.headers)))
 
     def headers_for(self, url: str) -> Mapping[str, str]:
-        """Request headers; the token goes to the hub only."""
+        """Return the request headers; the token is sent to the hub only."""
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         return dict(build_hf_headers()) if url.startswith(f"{self.endpoint}/") else {}
 
     def lock_of(self, file: RemoteFile) -> Path:
-        """The lock that huggingface_hub takes while it fetches this file."""
+        """Return the lock that huggingface_hub takes while it fetches this file."""
         repository = file.blob.parent.parent.name
         hub = file.blob.parent.name == "blobs"
         lock = self.cache / ".locks" / repository / f"{file.blob.name}.lock" if hub else file.blob.with_name(f".{file.blob.name}.lock")
@@ -137,7 +137,7 @@ class Hub:
         return lock
 
     def link(self, reference: Reference, files: Sequence[RemoteFile], revision: str) -> Path:
-        """Link the files under the names that tools expect; returns the first one."""
+        """Link the files under the names that tools expect; returns the first link."""
         if isinstance(reference, UrlReference):
             return files[0].blob
         repository = self._repository(reference)
@@ -169,13 +169,13 @@ def _with_what_is_here(file: RemoteFile) -> RemoteFile:
 
 
 def announced_bytes(headers: Mapping[str, str]) -> int | None:
-    """The body's length by its header; None when the server does not report it."""
+    """Return the body's length by its header; None when the server does not report it."""
     length = headers.get("Content-Length", "")
     return int(length) if length.isascii() and length.isdigit() and len(length) <= _SIZE_DIGITS else None
 
 
 def _validator(headers: Mapping[str, str]) -> str:
-    """The validator for If-Range: a strong ETag, else the date of the last change."""
+    """Return the validator for If-Range: a strong ETag, else the date of the last change."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 
@@ -217,7 +217,7 @@ def _explained(reference: Reference, error: Exception) -> ModelError:
     if isinstance(error, errors.GatedRepoError):
         return ModelError(title, "Its owner grants access on request", "Request access on its page, then set HF_TOKEN")
     if isinstance(error, (errors.RepositoryNotFoundError, errors.EntryNotFoundError, errors.RevisionNotFoundError)) or status == 404:
-        return ModelError(title, "There is no such model, or it is private", "Check the spelling; for a private one set HF_TOKEN")
+        return ModelError(title, "The model does not exist, or is private", "Check the spelling; for a private one set HF_TOKEN")
     if status is not None:
         return ModelError(title, f"The server answered {status}", "Try again later")
     return ModelError(title, printable(str(error)) or type(error).__name__, "Check the network and try again")

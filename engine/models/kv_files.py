@@ -1,7 +1,7 @@
-"""KV states on disk, so that a resumed conversation need not be prefilled again.
+"""Saves KV states on disk, so that a resumed conversation need not be prefilled again.
 
-One file per conversation in a folder of bounded size; the least recently used go first. Each file has the key of its model and settings
-and a checksum, because the native library checks neither.
+One file per conversation in a folder of bounded size; the least recently used go first. Each file has the key of its model and settings and
+a checksum, because the native library checks neither.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class SavedState:
     """A state as it was saved."""
 
     tokens: tuple[int, ...]
-    """Ids that the KV cache held."""
+    """Token ids of the KV cache."""
     state: memoryview
     """Bytes for the native library."""
 
@@ -60,7 +60,7 @@ class KvFolder:
     """The folder of saved states. Blocking; use it on a worker thread. Losing a file only costs time."""
 
     def __init__(self, folder: Path | None = None, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
-        """Use `folder`, holding at most `limit_bytes`."""
+        """`limit_bytes`: most bytes in `folder`."""
         self._folder = folder if folder is not None else cache_dir() / "kv"
         self._limit_bytes = limit_bytes
 
@@ -90,7 +90,7 @@ class KvFolder:
         return True
 
     def load(self, name: str, key: StateKey) -> SavedState | None:
-        """The state of a conversation, or None when there is none for this model and these settings; a damaged file is removed."""
+        """Load the state of a conversation; None when there is none for this model and settings. Removes a damaged file."""
         path = self._path(name)
         try:
             with path.open("rb", buffering=0) as file:
@@ -115,11 +115,11 @@ class KvFolder:
             self._path(name).unlink()
 
     def names(self) -> tuple[str, ...]:
-        """The conversations that have a state."""
+        """Return the conversations that have a state."""
         return tuple(path.stem for path, _, _ in self._files() if path.suffix == _SUFFIX)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Delete all states."""
         for path, _, _ in self._files():
             with suppress(OSError):
                 path.unlink()
@@ -135,7 +135,7 @@ class KvFolder:
         return self._folder / f"{name}{_SUFFIX}"
 
     def _files(self) -> list[tuple[Path, int, int]]:
-        """Path, size and time of last use of every state, and of parts that a killed program left."""
+        """List path, size and time of last use of every state, and of parts left by a killed program."""
         files = []
         with suppress(OSError):
             for entry in os.scandir(self._folder):
@@ -145,7 +145,7 @@ class KvFolder:
         return files
 
     def _make_room(self, size: int, target: Path) -> bool:
-        """Remove the least recently used until `size` more bytes fit; False when they never will."""
+        """Remove the least recently used states until `size` more bytes fit; False when that is impossible."""
         if size > self._limit_bytes:
             return False
         files = sorted(self._files(), key=lambda file: file[2])
@@ -165,7 +165,7 @@ class KvFolder:
 
 
 def worth_saving(*, n_tokens: int, state_bytes: int, prefill_tokens_per_s: float, disk_bytes_per_s: float) -> bool:
-    """Whether reading the state is at least twice as fast as prefilling its tokens again."""
+    """Return whether reading the state is at least twice as fast as prefilling its tokens again."""
     if n_tokens <= 0 or prefill_tokens_per_s <= 0 or disk_bytes_per_s <= 0:
         return False
     return 2 * state_bytes / disk_bytes_per_s < n_tokens / prefill_tokens_per_s

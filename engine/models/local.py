@@ -19,16 +19,16 @@ def add(model: CheckedModel, *, copy: bool = False) -> tuple[Path, ...]:
     """Link a model (all its parts) into xchat's own folder, or copy it there; the original stays.
 
     Raises:
-        UsageError: A file of that name is there already, or the model lies there.
+        UsageError: A file of that name exists already, or the model is there.
         ModelError: The folder can't be written.
     """
     folder = models_dir()
     links = tuple(folder / part.name for part in model.parts)
     for part, link in zip(model.parts, links, strict=True):
         if part.absolute().parent == folder:
-            raise UsageError(f"{file_name(part)} is in xchat's own folder already", "", "It is in the list")
+            raise UsageError(f"{file_name(part)} is already in xchat's own folder", "", "`xchat models list` shows it")
         if link.is_symlink() or link.exists():
-            raise UsageError(f"{file_name(link)} is there already", f"In {printable(str(folder), 300)}", "Remove it first")
+            raise UsageError(f"{file_name(link)} exists already", f"In {printable(str(folder), 300)}", "Remove it first")
     made: list[Path] = []
     try:
         for part, link in zip(model.parts, links, strict=True):
@@ -45,7 +45,7 @@ def add(model: CheckedModel, *, copy: bool = False) -> tuple[Path, ...]:
 
 
 def removal(entry: Entry | Broken) -> tuple[Path, ...]:
-    """The files that removing a model deletes: its links and, in the Hugging Face cache, blobs without another link.
+    """List the files that removing a model deletes: its links and, in the Hugging Face cache, blobs without another link.
 
     Raises UsageError when it belongs to another program.
     """
@@ -53,14 +53,12 @@ def removal(entry: Entry | Broken) -> tuple[Path, ...]:
         return entry.parts
     if entry.place is not Place.HUGGING_FACE:
         where = printable(str(entry.path.parent), 300)
-        raise UsageError(
-            f"{entry.label} is not xchat's to delete", f"It belongs to {entry.place}, in {where}", "Delete it with that program"
-        )
+        raise UsageError(f"xchat can't delete {entry.label}", f"It belongs to {entry.place}, in {where}", "Delete it with that program")
     return tuple(path for part in entry.parts for path in (part, *_lonely_blob(part)))
 
 
 def remove(entry: Entry | Broken) -> int:
-    """Delete what `removal` names; returns the bytes that became free. Raises UsageError as it does, ModelError when the disk refuses."""
+    """Delete the files of `removal`; returns the freed bytes. Raises its UsageError, and ModelError when deleting fails."""
     freed = 0
     for path in removal(entry):
         try:
@@ -83,7 +81,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _lonely_blob(link: Path) -> tuple[Path, ...]:
-    """The blob behind a link of the hub's cache when no other revision links to it."""
+    """Return the blob of a link in the hub's cache, if no other revision links to it."""
     if not link.is_symlink():
         return ()
     blob = link.resolve()

@@ -17,9 +17,9 @@ from engine.text import printable
 from engine.written_files import read_written
 
 MOST_DEPTH = 8
-"""Depth of the folders that are searched."""
+"""Most levels of folders searched."""
 MOST_FILES = 20_000
-"""Most files that are searched in one place."""
+"""Most files searched in one place."""
 _MOST_MANIFEST_BYTES = 1 << 20
 _BLOB = re.compile(r"sha256[:-]([0-9a-f]{64})")
 _OLLAMA_KINDS = {
@@ -60,12 +60,12 @@ class Unreadable:
 
 
 def places(configured: Sequence[str | Path] = (), environ: Mapping[str, str] = os.environ) -> list[tuple[Place, Path]]:
-    """The folders to search, xchat's own first: of a file that is in several, the first one counts."""
+    """List the folders to search, xchat's own first; a file in several counts for the first."""
     home = expanded("~", environ)
     home = home if home.is_absolute() else NO_HOME
 
     def named(variable: str) -> Path | None:
-        """The folder that a variable names, with `~` and other variables in it replaced."""
+        """Return the folder that a variable names, with `~` and variables expanded."""
         text = environ.get(variable)
         return expanded(text, {**environ, "HOME": str(home)}) if text else None
 
@@ -85,7 +85,7 @@ def places(configured: Sequence[str | Path] = (), environ: Mapping[str, str] = o
 
 
 def _lm_studio(home: Path, cache: Path) -> Iterator[Path]:
-    """LM Studio's folders: those that its settings name, then the usual ones."""
+    """Yield LM Studio's folders: those of its settings, then the default ones."""
     homes = [home / ".lmstudio", cache / "lm-studio"]
     with suppress(OSError, ValueError, UsageError):
         homes.insert(0, Path(read_written(home / ".lmstudio-home-pointer").strip()))
@@ -99,7 +99,7 @@ def _lm_studio(home: Path, cache: Path) -> Iterator[Path]:
 
 
 def models_in(place: Place, folder: Path) -> Iterator[Found | Unreadable]:
-    """The model files of one place; nothing when the folder does not exist."""
+    """Yield the model files of one place; nothing when the folder does not exist."""
     if place is Place.OLLAMA:
         yield from _ollama(folder)
         return
@@ -120,7 +120,7 @@ def models_in(place: Place, folder: Path) -> Iterator[Found | Unreadable]:
 
 
 def _walk(place: Place, top: Path, *, skip_hub: bool = False) -> Iterator[Found | Unreadable]:
-    """GGUF files below a folder, in order of their names; links are followed, circles are not."""
+    """Yield the GGUF files below a folder by name; follows links, except cycles."""
     waiting, seen, count = [(top, 0)], set[tuple[int, int]](), 0
     while waiting:
         folder, depth = waiting.pop()
@@ -150,7 +150,7 @@ def _walk(place: Place, top: Path, *, skip_hub: bool = False) -> Iterator[Found 
 
 
 def _hub_repository(place: Place, repository: Path) -> Iterator[Found | Unreadable]:
-    """The files of the revision that `refs/main` names, or of all revisions when it names none that is here."""
+    """Yield the files of the revision in `refs/main`, or of all revisions when that one is not here."""
     try:
         main = (repository / "refs/main").read_text("ascii", "replace").strip()
     except OSError:
@@ -161,7 +161,7 @@ def _hub_repository(place: Place, repository: Path) -> Iterator[Found | Unreadab
 
 
 def _ollama(folder: Path) -> Iterator[Found | Unreadable]:
-    """The blobs that Ollama's manifests name; a blob has no name of its own."""
+    """Yield the blobs that Ollama's manifests name."""
     manifests = folder / "manifests"
     try:
         if not manifests.is_dir():

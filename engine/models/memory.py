@@ -30,7 +30,7 @@ _ARM_REPACKS = {"asimddp": ("q4_0", "q4_K", "q5_K", "q6_K", "q8_0", "iq4_nl", "m
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes that a load takes, by purpose; the names are those of `EngineInfo.memory`."""
+    """Bytes that a load needs, by purpose; the names are those of `EngineInfo.memory`."""
 
     weights: int
     """The file's weights, mapped or read."""
@@ -48,7 +48,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """All bytes."""
         return self.weights + self.weights_repacked + self.kv + self.compute + self.output + self.vocabulary
 
     @property
@@ -64,9 +64,9 @@ def repacked_types(features: Collection[str]) -> frozenset[str]:
 
 
 def predict(facts: ModelFacts, preset: Preset, *, features: Collection[str], n_seq: int | None = None) -> MemoryEstimate:
-    """Predict the memory of this model with these settings, on a CPU with these instruction sets, for `n_seq` answers at once.
+    """Predict the memory of a model with a preset, on a CPU with these features, for `n_seq` parallel answers.
 
-    Without a number they are the preset's, or one where that is `auto`.
+    `n_seq` defaults to the preset's number, or 1 where that is `auto`.
     """
     if n_seq is None:
         n_seq = 1 if preset.parallel == "auto" else preset.parallel
@@ -86,13 +86,13 @@ def predict(facts: ModelFacts, preset: Preset, *, features: Collection[str], n_s
 
 
 def window_of(preset: Preset, facts: ModelFacts) -> int:
-    """The context window a preset asks for on this model, rounded up as the library does."""
+    """Return the context window of a preset for this model, rounded up as the library does."""
     wanted = min(facts.n_ctx_train or AUTO_CONTEXT, AUTO_CONTEXT) if preset.n_ctx == "auto" else preset.n_ctx
     return _padded(wanted)
 
 
 def answers_of(preset: Preset, facts: ModelFacts, *, wanted: int, available: int, features: Collection[str]) -> int:
-    """The number of answers at once: the preset's, else as many as are `wanted` whose memory is at most half of the `available` bytes."""
+    """Return the number of parallel answers: the preset's, else at most `wanted` that need at most half of the `available` bytes."""
     if preset.parallel != "auto":
         return preset.parallel
     if preset.flash_attn == "off":
@@ -105,7 +105,7 @@ def answers_of(preset: Preset, facts: ModelFacts, *, wanted: int, available: int
 
 
 def traffic_of(facts: ModelFacts, preset: Preset) -> ModelTraffic:
-    """Bytes that one token reads, for the roofline."""
+    """Return the bytes that one token reads, for the roofline."""
     window = min(facts.window + AUTO_UBATCH, window_of(preset, facts))
     return ModelTraffic(
         weights_bytes=facts.token_bytes,
@@ -116,7 +116,7 @@ def traffic_of(facts: ModelFacts, preset: Preset) -> ModelTraffic:
 
 
 def kv_misfit(facts: ModelFacts, preset: Preset) -> str:
-    """The reason why a preset's KV types can't be used with this model, in a sentence; empty when they can."""
+    """Say why a preset's KV types can't be used with this model; empty when they can."""
     for key, name, sizes in (
         ("type_k", preset.type_k, {group.head_k for group in facts.kv}),
         ("type_v", preset.type_v, {group.head_v for group in facts.kv if group.v_width}),
@@ -133,7 +133,7 @@ def _padded(n: int) -> int:
 
 
 def row_bytes(group: KvGroup, preset: Preset) -> int:
-    """K and V of one position in all layers of a group."""
+    """Return the bytes of K and V of one position in all layers of a group."""
     k, v = TYPE_BY_NAME[preset.type_k], TYPE_BY_NAME[preset.type_v]
     return group.layers * (k.size * group.k_width // k.block + v.size * group.v_width // v.block)
 
@@ -145,12 +145,12 @@ def _kv_bytes(facts: ModelFacts, preset: Preset, n_ctx: int, n_ubatch: int, n_se
 
 
 def _compute_bytes(facts: ModelFacts, preset: Preset, n_ctx: int, n_ubatch: int, n_seq: int) -> int:
-    """The widest stage of a layer for a whole graph, or the output rows when they are wider. Widths are in floats per token."""
+    """Return the bytes of the widest stage of a layer, or of the output rows if wider. Widths are in floats per token."""
     forward = 3 * facts.n_ff + 4 * facts.n_embd
     if facts.n_expert:
         forward = max(forward, 2 * (facts.n_embd * facts.n_expert_used + facts.n_ff))
     forward = max(forward, 6 * facts.n_inner + facts.n_embd if facts.n_inner else 0)
-    # Each kind of layer has a mask of its own: a row of cells for every token.
+    # Each kind of layer has its own mask: a row of cells for every token.
     sharers = 1 if splits_kv(preset) else n_seq
     cells = sum({_cells(facts, group, n_ctx, n_ubatch, sharers) for group in facts.kv})
     if preset.flash_attn == "off" and facts.kv:
@@ -164,5 +164,5 @@ def _compute_bytes(facts: ModelFacts, preset: Preset, n_ctx: int, n_ubatch: int,
 
 
 def _cells(facts: ModelFacts, group: KvGroup, n_ctx: int, n_ubatch: int, sharers: int) -> int:
-    """Positions in one cache of these layers, which that number of sequences share."""
+    """Return the positions in one cache of these layers, shared by `sharers` sequences."""
     return min(n_ctx, _padded(facts.window * sharers + n_ubatch)) if group.windowed else n_ctx

@@ -1,4 +1,4 @@
-"""Names of models and quants, from file names and metadata. Pure."""
+"""Derives names of models and quants from file names and metadata. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _QUANT_TAG = re.compile(
 )
 _NAME_NOISE = re.compile(r"[-._ ](?:i1|imat|imatrix|gguf|ud)$", re.IGNORECASE)
 _NO_NAME = re.compile(r"(?:ggml[-_.])?(?:model|ggml)|sha256-.*|[0-9a-f]{32,}", re.IGNORECASE)
-"""Names of files that say nothing about the model."""
+"""Uninformative file names."""
 
 
 def model_name(path: Path, said: str) -> str:
-    """The name of a model without its quant: that of its file; metadata often names a stage of the training.
+    """Return the name of a model without its quant: that of its file, since metadata often names a training stage.
 
     `said` is `general.name`, used where the file has no name of its own (`model.gguf`, a hash) or it spells the same words better.
     """
@@ -33,7 +33,7 @@ def model_name(path: Path, said: str) -> str:
 
 
 def without_quant(name: str) -> str:
-    """A name without the quant and other suffixes."""
+    """Return a name without the quant and other suffixes."""
     name = printable(name, 100)
     while (shorter := _NAME_NOISE.sub("", _QUANT_TAG.sub("", name))) != name:
         name = shorter
@@ -41,11 +41,11 @@ def without_quant(name: str) -> str:
 
 
 def words_of(name: str) -> str:
-    """A name as it is compared: lower case, any separator."""
+    """Normalize a name for comparison: lower case, one separator."""
     return re.sub(r"[-._ ]+", "-", name.lower())
 
 
 def quant_in_name(stem: str) -> str:
-    """The quant in a file name or tag, in upper case; empty when there is none."""
+    """Return the quant in a file name or tag, in upper case; empty when there is none."""
     tags = [match["tag"].upper() for match in _QUANT_TAG.finditer(stem)]
     return tags[-1].replace("FP16", "F16") if tags else ""

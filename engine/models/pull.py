@@ -1,7 +1,7 @@
-"""Fetch models: into the Hugging Face cache where every tool finds them, or a file at an address into xchat's own folder.
+"""Downloads models: into the Hugging Face cache, or a file at a URL into xchat's own folder.
 
-huggingface_hub knows the addresses, the token and the layout of its cache. The bytes are fetched here, because its own download
-starts anew after every interruption: a pull goes on where it stopped, is checked against the hub's digest, and can be ended.
+huggingface_hub knows the addresses, the token and the layout of its cache. The bytes are downloaded here, because its own download restarts
+after every interruption: a pull resumes, is checked against the hub's digest, and can be cancelled.
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ from engine.text import printable
 __all__ = ["Pull", "PullCancelled", "PullPlan", "PullProgress"]
 
 SPARE_BYTES = 256 << 20
-"""Left free on the disk."""
+"""Bytes to leave free on the disk."""
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Between attempts after the network broke; attempts count anew once bytes came."""
+"""Pauses between attempts after network errors; received bytes reset the count."""
 _LOCK_POLL_S = 0.2
-_DAMAGED = "What was fetched does not match the digest of the hub"
-_ENDLESS = ("The server sends more than the disk holds", "It did not say how long the file is", "Download it with another program")
+_DAMAGED = "The downloaded data does not match the hub's digest"
+_ENDLESS = ("The server sends more data than fits on the disk", "It did not announce the file's size", "Download it with another program")
 _GIT_DIGITS = 40
 _CONTENT_RANGE = re.compile(r"bytes (?P<begin>[0-9]{1,18})-[0-9]{1,18}/(?P<size>[0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True, slots=True)
 class PullPlan:
-    """What is going to be fetched, to be shown before it is."""
+    """The files to download, for display."""
 
     reference: Reference
     files: tuple[RemoteFile, ...]
     revision: str
     """Commit of the repository; empty for an address."""
     free_bytes: int
-    """Left on the disk now."""
+    """Free bytes on the disk."""
 
     @property
     def total_bytes(self) -> int:
-        """All files together, as far as known."""
+        """Size of all files, as far as known."""
         return sum(file.size or 0 for file in self.files)
 
     @property
     def missing_bytes(self) -> int:
-        """What is still to be fetched."""
+        """Bytes still to download."""
         return sum(max(0, (file.size or 0) - file.have) for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """How far it is."""
+    """The progress of a pull."""
 
     file: str
     done_bytes: int
-    """Of all files."""
+    """Bytes of all files that are done."""
     total_bytes: int
     waiting: bool = False
-    """Another program fetches the same file; this one waits for it."""
+    """Whether another program downloads the same file and this one waits for it."""
 
 
 class Pull:
-    """One pull. `plan` and `run` block and belong on a worker thread; `cancel` may be called from any other."""
+    """One pull. `plan` and `run` block, call them on a worker thread; `cancel` is thread-safe."""
 
     def __init__(
         self, reference: Reference, *, endpoint: str | None = None, cache: Path | None = None, pauses_s: tuple[float, ...] = _PAUSES_S
@@ -82,11 +82,11 @@ class Pull:
         self._hub = Hub(endpoint, cache)
 
     def cancel(self) -> None:
-        """End it; `run` raises PullCancelled soon after."""
+        """Cancel the pull; `run` raises PullCancelled soon after."""
         self._cancelled.set()
 
     def plan(self) -> PullPlan:
-        """Ask what there is and whether it fits on the disk.
+        """Look up the files, and check that they fit on the disk.
 
         Raises ModelError when there is no such model or quant, no permission, no network, or no room.
         """
@@ -96,16 +96,16 @@ class Pull:
         folder.mkdir(parents=True, exist_ok=True)
         plan = PullPlan(self._reference, files, revision, shutil.disk_usage(folder).free)
         if plan.missing_bytes + SPARE_BYTES > plan.free_bytes:
-            free = f"{byte_size(plan.free_bytes)} are left in {printable(str(folder), 300)}"
-            detail = f"{byte_size(plan.missing_bytes)} are to be fetched, and {free}"
-            raise ModelError(f"The disk has no room for {self._reference}", detail, "Free some space, or pick a smaller quant")
+            free = f"{byte_size(plan.free_bytes)} are free in {printable(str(folder), 300)}"
+            detail = f"{byte_size(plan.missing_bytes)} must be downloaded, and {free}"
+            raise ModelError(f"Not enough disk space for {self._reference}", detail, "Free some space, or pick a smaller quant")
         return plan
 
     def run(self, plan: PullPlan, on_progress: Callable[[PullProgress], None] = lambda _progress: None) -> Path:
-        """Fetch what the plan says. Returns the model's file, the first part of a split one.
+        """Download the planned files; returns the model's file, the first part of a split one.
 
         Raises:
-            ModelError: The network broke for good, the disk became full, or the digest is wrong.
+            ModelError: The network failed, the disk became full, or the digest is wrong.
             PullCancelled: After `cancel`.
         """
         done = 0
@@ -125,7 +125,7 @@ class Pull:
 
     @contextmanager
     def _alone(self, file: RemoteFile, report: Callable[[int, bool], None]) -> Iterator[None]:
-        """Hold the lock that huggingface_hub takes for this file, too, so that two programs do not fetch it both."""
+        """Hold huggingface_hub's lock of this file, so that no two programs download it."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._hub.lock_of(file))
@@ -157,15 +157,15 @@ class Pull:
                 failures = 0 if have > before else failures + 1
                 if failures >= len(self._pauses_s) or not self._pauses_s:
                     detail = printable(str(error)) or type(error).__name__
-                    hint = f"{byte_size(have)} are kept: pull again to go on from there" if file.resumable else "Try again"
-                    raise ModelError(f"The network broke while fetching {printable(file.name)}", detail, hint) from error
+                    hint = f"{byte_size(have)} are kept: pull again to resume" if file.resumable else "Try again"
+                    raise ModelError(f"The network failed while downloading {printable(file.name)}", detail, hint) from error
                 if self._cancelled.wait(self._pauses_s[failures]):
                     raise PullCancelled from None
         self._check(file)
         file.part.replace(file.blob)
 
     def _receive(self, file: RemoteFile, report: Callable[[int], None]) -> None:
-        """Append what is missing; raises when the connection breaks, and the bytes so far stay."""
+        """Append the missing bytes; raises when the connection breaks, keeping the bytes so far."""
         from huggingface_hub import hf_raise_for_status
 
         from engine.models.http_client import UNBOUNDED, client
@@ -180,7 +180,7 @@ class Pull:
             with client().stream("GET", file.url, headers=headers, timeout=TIMEOUT_S, extensions=UNBOUNDED) as response:
                 if response.status_code == 416:
                     part.truncate(0)
-                    raise _ShortError("The server does not know the rest of the file")
+                    raise _ShortError("The server can't send the rest of the file")
                 hf_raise_for_status(response)
                 if response.status_code != 206:
                     part.truncate(0)
@@ -192,7 +192,7 @@ class Pull:
                         raise PullCancelled
                     if have + len(chunk) > most:
                         part.truncate(0)
-                        raise ModelError(*_ENDLESS) if size is None else _changed(file, "It sends more than it announced")
+                        raise ModelError(*_ENDLESS) if size is None else _changed(file, "The server sends more than it announced")
                     part.write(chunk)
                     have += len(chunk)
                     report(have)
@@ -202,7 +202,7 @@ class Pull:
             raise _ShortError(f"The connection closed after {have:,} of {size:,} bytes")
 
     def _check(self, file: RemoteFile) -> None:
-        """Compare size and digest; a part that is wrong is of no use and goes."""
+        """Compare size and digest; remove a wrong file."""
         size = file.part.stat().st_size
         wrong = f"It has {size:,} bytes instead of {file.size:,}" if file.size is not None and size != file.size else ""
         if not wrong and file.digest:
@@ -212,20 +212,20 @@ class Pull:
                 wrong = "" if hashlib.file_digest(part, lambda: digest).hexdigest() == file.digest else _DAMAGED
         if wrong:
             file.part.unlink(missing_ok=True)
-            raise ModelError(f"{printable(file.name)} was damaged on its way", wrong, "Pull it again")
+            raise ModelError(f"{printable(file.name)} was damaged in transfer", wrong, "Pull it again")
 
 
 def _size_of_whole(file: RemoteFile, headers: Mapping[str, str], have: int) -> int | None:
-    """Return the file's bytes by this answer, which goes on after `have` of them; None when no answer said.
+    """Return the file's size according to this response, which continues after `have` bytes; None when unknown.
 
     Raises:
-        ModelError: It is an answer about another content than the one that was planned.
-        _ShortError: It does not go on where it was asked to.
+        ModelError: The content is not the planned one.
+        _ShortError: It does not continue at the requested byte.
     """
     if have:
         place = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         if place is None or int(place["begin"]) != have:
-            raise _ShortError("The server answered with another part of the file")
+            raise _ShortError("The server sent another part of the file")
         size = None if place["size"] == "*" else int(place["size"])
     else:
         size = announced_bytes(headers)
@@ -236,7 +236,7 @@ def _size_of_whole(file: RemoteFile, headers: Mapping[str, str], have: int) -> i
 
 
 def _changed(file: RemoteFile, detail: str = "") -> ModelError:
-    return ModelError(f"{printable(file.name)} changed on the server while it was fetched", detail, "Pull it again")
+    return ModelError(f"{printable(file.name)} changed on the server during the download", detail, "Pull it again")
 
 
 def _bytes_of(part: Path) -> int:
@@ -244,7 +244,7 @@ def _bytes_of(part: Path) -> int:
 
 
 def _remove_parts_of_other_contents(file: RemoteFile) -> None:
-    """Remove what was gathered of an address before its content changed: nothing goes on from there."""
+    """Remove partial downloads of earlier contents of an address."""
     if file.digest:
         return
     ours = re.compile(rf"{re.escape(file.blob.name)}(\.[0-9a-f]{{16}})?{re.escape(PART_SUFFIX)}")

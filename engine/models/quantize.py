@@ -24,19 +24,19 @@ from engine.text import file_name, printable
 OFFERED = ("Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "IQ4_XS", "Q4_0", "Q3_K_M", "Q2_K")
 """The quants in the list; others that need no importance matrix can be given by name."""
 NEEDS_MATRIX = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "Q2_K_S"})
-"""Useless without an importance matrix: llama.cpp refuses them."""
+"""Quants that llama.cpp refuses without an importance matrix."""
 _NOT_MADE = frozenset({"NVFP4"})
 _FULL_PRECISION = frozenset({"F32", "F16", "BF16"})
 
 SPARE_BYTES = 64 << 20
-"""Left free on the disk beside the new file."""
+"""Bytes to leave free on the disk."""
 _PROGRESS = re.compile(rb"\[\s*(\d+)\s*/\s*(\d+)\s*\]")
 _LAST_LINES = 20
 _CHILD = "engine.llama.processes.quantize"
 
 
 class QuantizeCancelled(Exception):  # noqa: N818
-    """The work was cancelled; nothing is left behind."""
+    """The work was cancelled; no files are left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class QuantizePlan:
     quant: str
     file_bytes: int
     free_bytes: int
-    """Left on the disk now."""
+    """Free bytes on the disk."""
     warning: str
     """A warning in a sentence; empty for none."""
 
@@ -89,13 +89,13 @@ def predict_sizes(source: CheckedModel, quants: Iterable[str] = OFFERED) -> tupl
 
 
 def known_quant(quant: str) -> str:
-    """The quant's right spelling. Raises UsageError for one that llama.cpp does not know or can't make without a matrix."""
+    """Normalize the name of a quant. Raises UsageError for one that llama.cpp does not know or can't make without a matrix."""
     name = quant.upper()
     if name not in FILE_TYPES.values() or name in _NOT_MADE:
         raise UsageError(f"{printable(quant)} is not a quant that can be made here", "", f"For example: {', '.join(OFFERED)}")
     if name in NEEDS_MATRIX:
-        detail = "Without an importance matrix it would be useless, and llama.cpp refuses it"
-        raise UsageError(f"{name} needs an importance matrix", detail, "Take IQ4_XS, Q3_K_M or Q2_K, or pull a ready file")
+        detail = "llama.cpp refuses to make it without one"
+        raise UsageError(f"{name} needs an importance matrix", detail, "Use IQ4_XS, Q3_K_M or Q2_K, or pull a ready file")
     return name
 
 
@@ -113,14 +113,14 @@ def plan(source: CheckedModel, quant: str, *, folder: Path | None = None, replac
     target = folder / f"{stem}-{size.quant}.gguf"
     if target.exists() and not replace:
         raise UsageError(
-            f"{file_name(target)} is there already", f"In {printable(str(folder), 300)}", "Remove it first, or choose to replace it"
+            f"{file_name(target)} exists already", f"In {printable(str(folder), 300)}", "Remove it first, or choose to replace it"
         )
     if target in source.parts:
         raise UsageError(f"{file_name(target)} is the source itself", "", "Pick another quant")
     free = shutil.disk_usage(folder).free
     if free < size.file_bytes + SPARE_BYTES:
-        detail = f"{file_name(target)} takes {byte_size(size.file_bytes)}, and {byte_size(free)} are left in {printable(str(folder), 300)}"
-        raise ModelError("The disk has no room for the new quant", detail, "Free some space, or pick a smaller quant")
+        detail = f"{file_name(target)} needs {byte_size(size.file_bytes)}, and {byte_size(free)} are free in {printable(str(folder), 300)}"
+        raise ModelError("Not enough disk space for the new quant", detail, "Free some space, or pick a smaller quant")
     return QuantizePlan(source, target, size.quant, size.file_bytes, free, _warning(source, size))
 
 
@@ -129,12 +129,12 @@ def _warning(source: CheckedModel, size: QuantSize) -> str:
     if facts.quant in _FULL_PRECISION:
         return ""
     if size.file_bytes >= facts.file_bytes:
-        return f"The source is {facts.quant} already: {size.quant} would be larger and no better"
-    return f"The source is quantized already ({facts.quant}): {size.quant} made from it is worse than one made from the full-precision file"
+        return f"The source is already {facts.quant}: {size.quant} would be larger and not better"
+    return f"The source is already quantized ({facts.quant}): {size.quant} made from it is worse than made from the full-precision file"
 
 
 class Quantization:
-    """One quantization. `run` blocks and belongs on a worker thread; `cancel` may be called from any other."""
+    """One quantization. `run` blocks, call it on a worker thread; `cancel` is thread-safe."""
 
     def __init__(self, plan: QuantizePlan, *, despite_warning: bool = False) -> None:
         """Use a plan. Raises UsageError when it has a warning that was not accepted."""

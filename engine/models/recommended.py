@@ -1,4 +1,4 @@
-"""Recommended models that fit this machine. Nothing is fetched unless the user asks for it."""
+"""Recommends models that fit this machine. Downloads nothing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from engine.models.references import cache_folder
 
 GB = 10**9
 OVERHEAD = 1.15
-"""Repacked leftovers and compute buffers beside the file, roughly."""
+"""Memory needed per byte of the file: repacked weights and compute buffers, roughly."""
 CACHE_BYTES = GB
-"""KV cache of a usual window."""
+"""KV cache of a typical window."""
 SHARE = 0.75
-"""Of the memory, the rest is for other programs."""
+"""Usable share of the memory; the rest is for other programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Recommendation:
     reference: str
     """A reference for `pull`."""
     file_bytes: int
-    """About; the exact size is known when the pull is planned."""
+    """Approximate size; planning the pull gets the exact one."""
     note: str
     """Its strengths, in a few words."""
 
@@ -34,7 +34,7 @@ class Recommendation:
         return cache_folder(self.reference.removeprefix("hf:").partition(":")[0])
 
     def fits(self, room: Room) -> bool:
-        """Whether it runs well in this machine's memory."""
+        """Return whether it runs well in this machine's memory."""
         return self.file_bytes * OVERHEAD + CACHE_BYTES <= room.total * SHARE
 
 
@@ -50,10 +50,10 @@ RECOMMENDED = (
     Recommendation("gpt-oss 20B", "hf:ggml-org/gpt-oss-20b-GGUF:MXFP4", 12_110_000_000, "mixture of experts: quick for its size"),
     Recommendation("Qwen3 30B-A3B", "hf:Qwen/Qwen3-30B-A3B-GGUF:Q4_K_M", 18_560_000_000, "mixture of experts: quick for its size, strong"),
 )
-"""From small to large."""
+"""The models, from small to large."""
 
 
 def recommended(room: Room, most: int = 5) -> tuple[Recommendation, ...]:
-    """The largest ones that fit, the largest first; the smallest of all when none does."""
+    """Return the largest models that fit, the largest first; the smallest of all when none fits."""
     fitting = [model for model in reversed(RECOMMENDED) if model.fits(room)]
     return tuple(fitting[:most]) or RECOMMENDED[:1]

@@ -1,4 +1,4 @@
-"""Reads the library of prompts, and fills the variables of a snippet."""
+"""Reads the prompt library, and fills the variables of a snippet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"\{\{\s*([^{}=\n]{1,60}?)\s*(?:=([^{}\n]*))?\}\}")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A persona, which becomes the system prompt, or a snippet, which is put into the message."""
+    """A persona, which becomes the system prompt, or a snippet, which is inserted into the message."""
 
     kind: Literal["persona", "snippet"]
     name: str
@@ -31,13 +31,13 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """All prompts, those of xchat first, and the files that could not be read."""
+    """All prompts, the shipped ones first, and the files that could not be read."""
 
     prompts: tuple[Prompt, ...]
     problems: tuple[UsageError, ...]
 
     def get(self, name: str) -> Prompt:
-        """The prompt called `name`. Raises UsageError with the names that there are."""
+        """Return the prompt called `name`. Raises UsageError that lists the known names."""
         found = next((prompt for prompt in self.prompts if prompt.name == name), None)
         if found is None:
             raise UsageError(f"There is no prompt {name!r}", "", f"Known: {', '.join(prompt.name for prompt in self.prompts)}.")
@@ -60,7 +60,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def prompts_dir() -> Path:
-    """The folder of this person's prompts; it need not exist."""
+    """Return the folder of the person's prompts; it need not exist."""
     return config_dir() / "prompts"
 
 
@@ -75,7 +75,7 @@ def load(folder: Path | None = None) -> Library:
             _, table = read_toml(path)
             found |= {prompt.name: prompt for prompt in _prompts(table)}
         except msgspec.ValidationError as error:
-            hint = "It has tables [persona.NAME] with `system`, and [snippet.NAME] with `text`; both may have `about`"
+            hint = "Use tables [persona.NAME] with `system`, and [snippet.NAME] with `text`; both may have `about`"
             problems.append(UsageError(f"{path.name} can't be used", str(error)[:200], hint))
         except (UsageError, FileNotFoundError) as error:
             problems.append(error if isinstance(error, UsageError) else UsageError(f"{path.name} can't be read", "It is gone"))
@@ -91,7 +91,7 @@ def _prompts(table: Mapping[str, Any]) -> Iterator[Prompt]:
 
 
 def variables(text: str) -> dict[str, str]:
-    """The variables of a snippet in their order, with their defaults."""
+    """Return the variables of a snippet in their order, with their defaults."""
     found: dict[str, str] = {}
     for name, default in _VARIABLE.findall(text):
         found[name] = found.get(name) or default
@@ -99,5 +99,5 @@ def variables(text: str) -> dict[str, str]:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """The snippet with its variables replaced; one without a value stays."""
+    """Fill the variables of a snippet; one without a value stays."""
     return _VARIABLE.sub(lambda match: values.get(match[1], match[0]), text)

@@ -88,7 +88,7 @@ def test_the_same_vocabulary_gives_the_same_digest(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"),
         (struct.pack("<Q", 2) + b"{}" + bytes(100), "safetensors"),
         (bytes(4096), "zeros"),
-        (b"just some text that is not a model at all", "letters GGUF"),
+        (b"just some text that is not a model at all", "begin with GGUF"),
         (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "big-endian"),
         (b"GGUF" + struct.pack("<IQQ", 1, 0, 0), "version 1"),
         (b"GGUF" + struct.pack("<IQQ", 99, 0, 0), "version 99"),

@@ -26,7 +26,7 @@ def test_an_added_model_is_listed_and_not_copied(tmp_path: Path) -> None:
     (link,) = add(check_model(path))
     assert link.resolve() == path
     assert only_entry().path == models_dir() / "m.gguf"
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="exists already"):
         add(check_model(path))
     with pytest.raises(UsageError, match="own folder"):
         add(check_model(link))

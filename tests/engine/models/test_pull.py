@@ -111,7 +111,7 @@ def test_a_quant_that_is_not_there_names_those_that_are() -> None:
     assert "Q8_0" in caught.value.hint
     with pytest.raises(ModelError, match="no GGUF"):
         choose_files(HubReference("o/r"), ["model.safetensors"])
-    with pytest.raises(ModelError, match="not all parts"):
+    with pytest.raises(ModelError, match="lacks parts"):
         choose_files(HubReference("o/r"), ["x-00001-of-00002.gguf"])
 
 
@@ -242,7 +242,7 @@ def test_a_disk_that_fills_up_is_a_clear_error(hub: HubServer, cache: Path) -> N
 
 @pytest.mark.parametrize(
     ("status", "code", "words"),
-    [(404, "RepoNotFound", "no such model"), (403, "GatedRepo", "access on request"), (500, "", "answered 500")],
+    [(404, "RepoNotFound", "does not exist, or is private"), (403, "GatedRepo", "access on request"), (500, "", "answered 500")],
 )
 def test_refusals_of_the_hub_are_explained(hub: HubServer, cache: Path, status: int, code: str, words: str) -> None:
     hub.status, hub.error_code = status, code
@@ -269,7 +269,7 @@ def test_a_file_at_an_address_comes_into_the_own_folder(hub: HubServer, cache: P
     path = work.run(work.plan())
     assert path == models_dir() / "tiny-Q4_K_M.gguf"
     assert path.read_bytes() == model
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="exists already"):
         Pull(reference, cache=cache).plan()
 
 

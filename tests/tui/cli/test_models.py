@@ -52,7 +52,7 @@ def test_a_file_anywhere_can_be_shown_added_and_removed(xchat: Run, tmp_path: Pa
     assert xchat("models", "remove", path, "--yes").code == 2
     link = Path(xchat("models", "add", path).out.strip())
     assert link.is_symlink()
-    assert "there already" in xchat("models", "add", path).err
+    assert "exists already" in xchat("models", "add", path).err
     assert xchat("models", "remove", link.name, "--yes").code == 0
     assert Path(xchat("models", "add", path, "--copy").out.strip()).read_bytes() == path.read_bytes()
     assert path.exists()
