@@ -19,7 +19,7 @@ from engine.text import storable
 
 @dataclass(slots=True)
 class Turn:
-    """The answer under way."""
+    """The answer in progress."""
 
     answer: Message
     """The answer before the turn: its id, parent, and (when continued) its text."""
@@ -29,7 +29,7 @@ class Turn:
     submitted_ns: int
     started_ms: int
     respelling: Respelling | None = None
-    """For answers that name keys and commands as the model learned them."""
+    """Replaces keys and commands in answers of the built-in model; None for other models."""
     parser: ThinkingParser = field(default_factory=ThinkingParser)
     prompt: PromptReady | None = None
     tokens: list[int] = field(default_factory=list)
@@ -122,7 +122,7 @@ class Turn:
         return replace(split, answer=(text + self.respelling.finish()) if final else text)
 
     def _answer_tokens(self, reason: StopReason, before: Message) -> tuple[int, ...] | None:
-        """The ids of the answer's text; None where the engine has none, or they don't match: a stop string was cut out of the text."""
+        """Return the ids of the answer's text; None where the engine has none, or a stop string was cut out of the text."""
         start = self.parser.answer_from
         if reason is StopReason.STOP_STRING or start is None or (self.n_tokens and not self.tokens):
             return None
@@ -174,7 +174,7 @@ class Turn:
 
 
 def _as_json(preset: Preset) -> str:
-    """A preset as text for the record; what UTF-8 can't hold of a file's name is replaced."""
+    """Return a preset as JSON; characters of a file name that are not valid UTF-8 are replaced."""
     model = preset.model and storable(preset.model)
     return msgspec.json.encode(msgspec.structs.replace(preset, model=model)).decode()
 

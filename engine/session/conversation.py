@@ -36,26 +36,26 @@ class Conversation:
     # Questions; each raises UsageError
 
     def new_message(self, text: str) -> Question:
-        """A new message at the end of the branch."""
+        """Make the question of a new message at the end of the branch."""
         head = self.tree.head
         return self._message(text, head.id if head else None)
 
     def regenerate(self) -> Question:
-        """The last message of the branch again."""
+        """Make the question of the last message again."""
         user = next((message for message in reversed(self.tree.branch()) if message.role is Role.USER), None)
         if user is None:
             raise UsageError("There is no message to regenerate an answer for", "", "Send one first.")
         return Question(user)
 
     def edit(self, message_id: int, text: str) -> Question:
-        """A new text in place of an earlier message."""
+        """Make the question of a new text in place of an earlier message."""
         old = self.tree.get(message_id)
         if old.role is not Role.USER:
             raise UsageError("Only your own messages can be edited", "", "Select one of them, or regenerate the answer.")
         return self._message(text, old.parent_id)
 
     def continue_answer(self) -> Question:
-        """The last answer, continued where it was cut."""
+        """Make the question that continues the last answer where it was cut."""
         cut = next(iter(reversed(self.tree.branch())), None)
         if cut is None or cut.role is not Role.ASSISTANT or cut.parent_id is None or cut.status is MessageStatus.COMPLETE:
             raise UsageError(
@@ -99,7 +99,7 @@ class Conversation:
     # Branches
 
     def siblings(self, message_id: int) -> tuple[int, int]:
-        """Index (from 0) of a message among its versions, and their number."""
+        """Return the index (from 0) of a message among its versions, and their number."""
         versions, index = self.tree.siblings(message_id)
         return index, len(versions)
 

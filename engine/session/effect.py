@@ -1,4 +1,4 @@
-"""What a switch of settings or of the model did to the decode speed, and what evaluating the conversation again took."""
+"""Measures the effect of a switch of settings or model on the decode speed, and the cost of prefilling again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from engine.records import TurnRecord
 ENOUGH = 32
 """Inter-token gaps after which the speed is reported."""
 LEAST = 8
-"""Fewer gaps make no speed."""
+"""Fewest gaps for a speed."""
 KEPT = 64
-"""The latest gaps are the current speed."""
+"""Latest gaps that make the current speed."""
 
 
 class Effect:
@@ -24,7 +24,7 @@ class Effect:
 
     def __init__(self) -> None:
         self._gaps: deque[int] = deque(maxlen=KEPT)
-        """Of the answer under way, since the last switch within it."""
+        """Gaps of the current answer, since the last switch within it."""
         self._last_ns: int | None = None
         self._last_answer: float | None = None
         """Decode speed of the last answer."""
@@ -33,7 +33,7 @@ class Effect:
         """The last switch; empty when its effect has been reported."""
         self._answering = False
         self._within = False
-        """Whether it happened within the answer under way."""
+        """Whether it happened within the current answer."""
         self._reads_again = False
 
     def switched(self, switch: str, *, reads_again: bool) -> None:

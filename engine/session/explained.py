@@ -1,4 +1,4 @@
-"""Explains logged turns by the model's file and this machine's limits; what reads files runs on a thread."""
+"""Explains the time of logged turns by the model's file and this machine's limits; files are read on a thread."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from engine.store.reader import Reader
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A turn and what took its time."""
+    """A turn and the causes of its time."""
 
     turn: TurnRecord
     seconds: float
-    """From submitting to the last token."""
+    """Time from submitting to the last token."""
     causes: tuple[Bottleneck, ...]
     """The largest first; may be empty."""
 
 
 async def explain(reader: Reader, turns: Sequence[TurnRecord]) -> tuple[Explained, ...]:
-    """The turns with their causes, in their order. Raises StoreError when the database can't be read."""
+    """Return the turns with their causes, in their order. Raises StoreError when the database can't be read."""
     faults = await reader.read(major_faults_of, [turn.id for turn in turns])
     return await asyncio.to_thread(lambda: tuple(_explained(turn, faults.get(turn.id, 0.0)) for turn in turns))
 
 
 async def slowest_of(reader: Reader, day: date, limit: int) -> tuple[Explained, ...]:
-    """The turns of a day (local time) that took longest, each with its causes; raises as `explain`."""
+    """Return the slowest turns of a day (local time) with their causes; raises the errors of `explain`."""
     began, end = (datetime.combine(one, time.min).astimezone() for one in (day, day + timedelta(days=1)))
     turns = await reader.read(turns_between, round(began.timestamp() * 1e3), round(end.timestamp() * 1e3))
     return await explain(reader, sorted(turns, key=turn_ms, reverse=True)[:limit])
@@ -55,7 +55,7 @@ def _explained(turn: TurnRecord, major_faults: float) -> Explained:
 
 @lru_cache(maxsize=64)
 def _traffic(path: str, preset_json: str) -> tuple[ModelTraffic | None, ModelTraffic | None]:
-    """What is read for a token, and what would be with a KV cache of q8_0 where that is less; None where it can't be known."""
+    """Return the memory traffic per token, and that with a q8_0 KV cache where it is less; None where unknown."""
     if not path:
         return None, None
     try:

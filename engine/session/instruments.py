@@ -37,7 +37,7 @@ from engine.store.reader import Reader
 TICK_S = 0.5
 """Interval between two samples of the machine."""
 SETTLE_S = 5.0
-"""After the last event, samples are still taken this long at the usual pace."""
+"""Time after the last event until the sampling rate drops."""
 IDLE_S = 5.0
 """Interval between two samples while the session is idle."""
 EARLY_S = 0.15
@@ -75,7 +75,7 @@ class Instruments:
     ) -> None:
         """Start measuring; must be called on the running event loop.
 
-        `alerts` are the config's limits over the defaults, `reader` reads what is usual on this host, `sampler` samples the machine.
+        `alerts`: the config's limits over the defaults; `reader`: reads the usual figures of this host; `sampler`: samples the machine.
         Raises UsageError when there is no such alert.
         """
         self.meter = Meter(alert_limits=alerts)
@@ -173,7 +173,7 @@ class Instruments:
                 self._start(self._read_traffic(event.engine))
 
     def figures(self, taken_share: float | None = None) -> TurnFigures:
-        """The measurements of the turn so far. `taken_share` is the share of it in which compute threads waited for a CPU, if known."""
+        """Return the measurements of the turn so far. `taken_share`: the share of it in which compute threads waited for a CPU."""
         noise = self.meter.noise
         noise.waited(taken_share)
         self._turn.judged, self._turn.noisy, self._turn.disturbed = noise.judged, noise.verdict(), noise.share
@@ -235,7 +235,7 @@ class Instruments:
             listener(snapshot)
 
     def _sample(self, model: Path | None) -> HostSample:
-        """Called on a thread, never twice at once."""
+        """Sample the machine; called on a thread, never concurrently."""
         if model != self._watched:
             self._watched = model
             self._sampler.watch_model(model)
@@ -254,7 +254,7 @@ class Instruments:
             self.meter.traffic = traffic_of(facts, engine.preset)
 
     async def _read_usual(self, engine: EngineInfo) -> None:
-        """Read what is usual for the model on this host, for alerts."""
+        """Read the model's usual figures on this host, for alerts."""
         if self._reader is None:
             return
         try:

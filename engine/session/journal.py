@@ -2,8 +2,8 @@
 
 Writes happen in order, so a session exists before its messages and a message before its turn. A job that fails because of the disk or a
 lock stays at the head of the queue and is retried until it succeeds; meanwhile the chat continues, with a notice. When the file was
-replaced or deleted, the current conversation is saved in the file that is there now. The queue is bounded: what no longer fits is counted,
-and the messages of the current conversation are saved from it when writing works again. A row that no retry can save is lost, and reported.
+replaced or deleted, the current conversation is saved in the new one. The queue is bounded: dropped writes are counted, and the messages of
+the current conversation are saved when writing works again. A row that no retry can save is lost, and reported.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from engine.store.errors import SessionMissingError, StoreSwappedError
 from engine.store.writer import INVALID_ROW, Store
 
 CLOSE_TIMEOUT_S = 2.0
-"""Limit for the last writes at the end of the program: after a hang-up it must end within 3 s."""
+"""Time limit of the last writes at the end: after a hang-up the program must end within 3 s."""
 
 RETRY_S = 1.0
 """Interval between retries of a failed write."""
 
 QUEUE_BYTES = 64 * 2**20
-"""Limit for the memory of the queued writes, some hundred long turns."""
+"""Most memory of the queued writes, enough for about a hundred long turns."""
 
 _JOB_BYTES = 1_000
 _NUMBER_BYTES = 40
@@ -49,15 +49,15 @@ class LoggedSession:
     messages: Callable[[], Sequence[Message]] = tuple
     """Returns all its messages, for a file that lacks it."""
     store: Store | None = None
-    """Where its row is."""
+    """The store of its row."""
     incomplete: bool = False
-    """Writes of it were dropped: the next one saves all its messages."""
+    """Whether writes of it were dropped; the next one saves all its messages."""
     deleted: bool = False
-    """Another xchat deleted it: it is no longer logged."""
+    """Whether another xchat deleted it; it is no longer logged then."""
 
     @property
     def info(self) -> SessionInfo | None:
-        """The conversation as lists show it; None until its row is there."""
+        """The conversation for lists; None until its row exists."""
         if self.id is None:
             return None
         return replace(self.stored or SessionInfo(self.id, "", self.created_ms, self.created_ms, None), title=self.title)
@@ -73,7 +73,7 @@ class Journal:
     ) -> None:
         """`store` is the log, or opens it as soon as it can; without one nothing is logged.
 
-        `on_change` is called when writing begins to fail, and when it works again: whether it works, and what was lost or is wrong.
+        `on_change` is called when writing begins to fail and when it works again, with whether it works, and the loss or the error.
         """
         self._store = store if isinstance(store, Store) else None
         self._open_store = None if isinstance(store, Store) else store
@@ -87,7 +87,7 @@ class Journal:
         self._lost = 0
         """Writes that no retry can save."""
         self._error: StoreError | None = None
-        """Of the last attempt."""
+        """Error of the last attempt."""
         self._refused = asyncio.Event()
         """Set by each attempt that fails."""
         self._failing = asyncio.Event()
@@ -170,7 +170,7 @@ class Journal:
             return
         self._store.put_sample(replace(sample, session_id=_id_in(self._store, session)))
         if isinstance(self._store.batch_error, StoreSwappedError) and not self._failing.is_set():
-            self.add(Store.flush)  # fails, and opens the file that is there now
+            self.add(Store.flush)  # fails, and opens the new file
 
     async def run(self, job: Callable[[Store], Awaitable[None]]) -> None:
         """Run `job` after everything queued before it, and wait for it. Raises its StoreError."""
@@ -221,7 +221,7 @@ class Journal:
                 wait.cancel()
 
     async def saved(self) -> None:
-        """Wait until everything queued is in the database, however long it refuses."""
+        """Wait until everything queued is in the database, retrying without a limit."""
         await self._jobs.join()
 
     async def close(self) -> None:
@@ -241,7 +241,7 @@ class Journal:
         self._worker = None
 
     def add(self, job: Job, n_bytes: int = 0) -> bool:
-        """Queue a write that holds so much memory; return False when the queue has no room for it."""
+        """Queue a write of `n_bytes` in memory; return False when the queue is full."""
         if self._store is None and self._open_store is None:
             return True
         n_bytes += _JOB_BYTES
@@ -261,7 +261,7 @@ class Journal:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._at_once.wait(), RETRY_S)
                 self._at_once.clear()
-            del job  # it holds a conversation, which may be gone by the time of the next one
+            del job  # it refers to a conversation, which may be gone by the time of the next one
             self._queued_bytes -= n_bytes
             self._jobs.task_done()
 
@@ -290,7 +290,7 @@ class Journal:
         return True
 
     async def _open(self) -> bool:
-        """Open the file that is at the path now, and move to it what waits for the one before; return whether it could be opened."""
+        """Open the file now at the path, and move the queued writes of the former one to it; return whether it could be opened."""
         before, session = self._store, self.session
         session_id = session.id if session is not None else None
         try:
@@ -351,19 +351,19 @@ def _not_logged() -> StoreError:
 
 def _queue_full() -> StoreError:
     return StoreError(
-        "Not logged for long: no more is kept in memory",
+        "The queue of the log is full",
         f"{QUEUE_BYTES // 2**20} MB wait for the database. Figures of the next turns are lost.",
         "The status line shows why; `/save` tries again.",
     )
 
 
 def _not_all_logged(dropped: int) -> StoreError:
-    detail = "They did not fit into memory while the database refused. The messages of this conversation are saved."
+    detail = "They did not fit into memory while the database could not be written. The messages of this conversation are saved."
     return StoreError(f"Logging works again, without {dropped:,} dropped writes", detail)
 
 
 def _id_in(store: Store, session: LoggedSession | None) -> int | None:
-    """The id of a session in a file; None while it is not there."""
+    """Return the id of a session in a file; None while it is not there."""
     return session.id if session is not None and session.store is store else None
 
 
@@ -371,7 +371,7 @@ async def _complete(session: LoggedSession, store: Store) -> None:
     """Save all messages of a logged session in a file that lacks some of them."""
     if session.deleted or (session.store is store and not session.incomplete) or (session.id is None and not session.incomplete):
         return
-    # Cleared before the messages are read: what is dropped during the write sets it again.
+    # Cleared before the messages are read: a write dropped meanwhile sets it again.
     incomplete, session.incomplete = session.incomplete, False
     try:
         if session.id is None or not await store.has_session(session.id, session.created_ms):

@@ -24,7 +24,7 @@ DISK_BYTES_PER_S: Final = 200e6
 LONGEST_WRITE_S: Final = 5.0
 """Limit for saving at the end of the program."""
 MEMORY_SHARE: Final = 4
-"""A state may take one part in this many of the free memory while it is copied."""
+"""Divisor: copying a state may use 1 / MEMORY_SHARE of the free memory."""
 
 
 class KvStates:
@@ -36,7 +36,7 @@ class KvStates:
         self._make_folder = folder
         self._writing: set[asyncio.Task[bool]] = set()
         self.held = 0
-        """Tokens of the conversation that the engine was last known to hold."""
+        """Tokens of the conversation last known to be in the KV cache."""
 
     def handle(self, event: Event) -> None:
         """Handle an event of the session."""
@@ -57,7 +57,7 @@ class KvStates:
         task.add_done_callback(self._writing.discard)
 
     async def restore(self, session_id: int) -> int:
-        """Restore the saved state of a conversation for the loaded model; return the number of tokens that the engine holds then."""
+        """Restore the saved state of a conversation for the loaded model; return the number of tokens then in the KV cache."""
         backend = self._backend()
         key = backend.state_key if backend.capabilities.kv_state else None
         if key is None:
@@ -97,12 +97,12 @@ class KvStates:
 
 
 def state_name(session_id: int, key: StateKey) -> str:
-    """The name of a state: one for each conversation and model."""
+    """Return the name of a state, one for each conversation and model."""
     return f"{session_id}-{zlib.crc32(key.model.encode()):08x}"
 
 
 def session_of(name: str) -> int | None:
-    """The conversation that a state belongs to."""
+    """Return the conversation of a state; None for another name."""
     number, _, model = name.partition("-")
     return int(number) if model and number.isdecimal() else None
 

@@ -36,11 +36,11 @@ class Library:
         return self._journal.unclean_end
 
     async def sessions(self, *, search: str = "", limit: int = 200) -> Sequence[SessionInfo]:
-        """Saved conversations, pinned and newest first; with `search`, those that contain the words."""
+        """List saved conversations, pinned and newest first; with `search`, those that contain the words."""
         return await self.reader.read(find_sessions, SessionFilter(search=search), limit)
 
     async def interrupted(self) -> SessionInfo | None:
-        """The newest conversation whose answer was cut by the end of the program."""
+        """Return the newest conversation whose answer was cut by the end of the program."""
         return next((info for info in await self.sessions(limit=20) if info.interrupted), None)
 
     async def logged(self) -> None:
@@ -52,11 +52,11 @@ class Library:
         await self._journal.save_now()
 
     async def saved(self) -> None:
-        """Wait until everything so far is in the database, however long it refuses."""
+        """Wait until everything so far is in the database, retrying without a limit."""
         await self._journal.saved()
 
     async def regressions(self, turn: TurnRecord) -> tuple[Regression, ...]:
-        """The figures in which a finished turn was clearly slower than earlier clean turns on this host."""
+        """Return the figures in which a finished turn was clearly slower than earlier clean turns on this host."""
         await self.logged()
         return await self.reader.read(find_regressions, turn)
 

@@ -24,10 +24,10 @@ from engine.presets.preset import Preset
 from engine.text import file_name, printable
 
 HUB_PREFIX = "hf:"
-"""How the name of a model of the hub begins."""
+"""Prefix of the name of a model of the hub."""
 
 BEST_START = "Q4_K_M"
-"""The usual quant when only a family is named."""
+"""The default quant of a family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def remote_named(name: str, engines: Sequence[EngineConfig]) -> RemoteModel | No
 
 
 def built_in_family() -> Family:
-    """The built-in model, in the quants that exist; `builtin.QUANTS` are made on request.
+    """Return the built-in model, in the quants that exist; `builtin.QUANTS` are made on request.
 
     Raises ModelError when it is missing from the installation, or damaged.
     """
@@ -88,7 +88,7 @@ class ModelFinder:
         return self._of_family(named, quant, current)
 
     def quants(self, ref: ModelRef) -> tuple[QuantChoice, ...]:
-        """The quants of a model's family, the largest first, each once; only the model itself when its family is unknown."""
+        """Return the quants of a model's family, the largest first, each once; only the model itself when its family is unknown."""
         if isinstance(ref, BuiltInModel):
             quants = (builtin.SHIPPED_QUANT, *builtin.QUANTS)
             return tuple(QuantChoice(quant, BuiltInModel(quant) if builtin.made(quant) else None) for quant in quants)
@@ -123,12 +123,12 @@ class ModelFinder:
         if not 0 <= at + step < len(choices):
             which = "smaller" if step > 0 else "larger"
             there = ", ".join(choice.quant for choice in choices)
-            raise ModelError(f"There is no {which} quant of {label(ref)}", f"Here are: {there}", "`xchat models quantize` makes more.")
+            raise ModelError(f"There is no {which} quant of {label(ref)}", f"Local quants: {there}", "`xchat models quantize` makes more.")
         chosen = choices[at + step]
         return chosen.quant, chosen.ref if chosen.ref is not None else self.quant(ref, chosen.quant)
 
     def with_smaller_quants(self, error: TooLargeError, ref: ModelRef, preset: Preset) -> TooLargeError:
-        """The error with the other quants of the family among its remedies."""
+        """Return the error with the family's other quants among its remedies."""
         family = self._family(ref) if isinstance(ref, Path) else None
         if family is None or not isinstance(ref, Path):
             return error
@@ -146,7 +146,7 @@ class ModelFinder:
             known = ", ".join(printable(family.name, 40) for family in catalog.families[:8])
             raise ModelError(
                 f"There is no model {printable(name)!r} on this machine",
-                f"Here are: {known}" if known else "",
+                f"Local models: {known}" if known else "",
                 "`xchat models list` shows all.",
             )
         if quant is not None:
@@ -175,7 +175,7 @@ class ModelFinder:
 
 
 def _usual(family: Family) -> Entry:
-    """The quant when only the family is named: the usual one, else the largest that fits, else the smallest."""
+    """Return the default quant of a family: the usual one, else the largest that fits, else the smallest."""
     usual = family.quant(BEST_START)
     if usual is not None:
         return usual
@@ -185,12 +185,12 @@ def _usual(family: Family) -> Entry:
 
 
 def label(ref: ModelRef) -> str:
-    """A short name of a model, for messages."""
+    """Return a short name of a model, for messages."""
     return printable(short_name(ref))
 
 
 def _built_in(quant: str) -> BuiltInModel:
-    """The built-in model in a quant, which is made when it isn't there yet."""
+    """Return the built-in model in a quant; makes a missing one."""
     builtin.quant_path(quant)
     return BuiltInModel(quant)
 
@@ -212,5 +212,7 @@ def _same(one: ModelRef | None, other: ModelRef) -> bool:
 def _no_quant(quant: str, of: str, family: Family | None) -> Path:
     there = ", ".join(dict.fromkeys(entry.facts.quant for entry in family.entries)) if family is not None else ""
     raise ModelError(
-        f"There is no quant {printable(quant)} of {of} here", f"Here are: {there}" if there else "", "`xchat models quantize` makes more."
+        f"There is no quant {printable(quant)} of {of} here",
+        f"Local quants: {there}" if there else "",
+        "`xchat models quantize` makes more.",
     )

@@ -56,7 +56,7 @@ class ModelSlot:
 
     @property
     def pool_now(self) -> PoolNow | None:
-        """Answers at once; None where the engine makes one after the other."""
+        """Parallel answers; None where the engine makes one after the other."""
         return self.backend.pool_now
 
     @property
@@ -65,7 +65,7 @@ class ModelSlot:
         return self.backend.threads_now if self.capabilities.threads else None
 
     def ready(self) -> EngineInfo:
-        """The engine, if it can answer. Raises EngineError when there is no model, it is being loaded, or the engine is dead."""
+        """Return the engine, if it can answer. Raises EngineError when there is no model, it is being loaded, or the engine is dead."""
         if self.backend.dead is not None:
             raise self.backend.dead
         if self.loading:
@@ -114,11 +114,11 @@ class ModelSlot:
         return self.engine
 
     def cancel_load(self) -> None:
-        """Cancel the load under way."""
+        """Cancel the current load."""
         self._loading_on.cancel_load()
 
     async def _backend_for(self, ref: ModelRef) -> Backend:
-        """The engine in use, or a new one when that does not run models of this kind."""
+        """Return the engine in use, or a new one when that does not run models of this kind."""
         if self.backend.runs(ref):
             return self.backend
         for backend in self._dead:

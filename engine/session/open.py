@@ -30,7 +30,7 @@ from engine.store.writer import Store
 def first_model(asked: str | None, config: Config, preset: Preset | None = None) -> ModelRef:
     """Find the model to start with: `asked`, else that of the preset, of the config, the last one used, or the built-in one.
 
-    `asked` is a file, a family or `builtin`. Reads files, so call it on a thread.
+    `asked` is a file, a family or `builtin`. Reads files; call it on a thread.
 
     Raises ModelError when what was asked for isn't here, or the built-in model is missing from the installation.
     """
@@ -54,7 +54,7 @@ def first_model(asked: str | None, config: Config, preset: Preset | None = None)
 
 
 def _is_here(ref: ModelRef, config: Config) -> bool:
-    """Whether the last model can still be loaded, as far as that is known without asking another engine."""
+    """Return whether the last model can still be loaded, as far as that is known without asking another engine."""
     if isinstance(ref, RemoteModel):
         return any(engine.name == ref.engine for engine in config.engines)
     return ref.is_file() if isinstance(ref, Path) else builtin.offers(ref.quant)

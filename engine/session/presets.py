@@ -1,4 +1,4 @@
-"""The files of the presets, for a screen: read and written on threads."""
+"""Reads and writes the files of presets on threads, for a screen."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Presets:
         self._folder = folder
 
     async def shelf(self) -> Shelf:
-        """All presets as they are in their files now."""
+        """Read all presets."""
         return await asyncio.to_thread(self._folder().load)
 
     async def saved(self, name: str) -> Preset | None:
-        """The preset called `name` as it is in its file; None where there is none."""
+        """Read the preset called `name`; None where there is none."""
         return (await self.shelf()).presets.get(name)
 
     async def save(self, preset: Preset) -> None:
-        """Write a preset under its name, over the one that has it."""
+        """Write a preset under its name, replacing one of that name."""
         await asyncio.to_thread(self._folder().save, preset)
 
     async def rename(self, name: str, to: str) -> None:
-        """Give a preset another name. Raises UsageError when it comes with xchat, or the other name is taken."""
+        """Rename a preset. Raises UsageError for a shipped one, or when the name is taken."""
         await asyncio.to_thread(self._folder().rename, name, to)
 
     async def delete(self, name: str) -> None:
@@ -44,5 +44,5 @@ class Presets:
         await asyncio.to_thread(export, [preset for name, preset in presets.items() if name in names], path)
 
     async def read(self, path: Path) -> tuple[Imported, ...]:
-        """The presets of a file to import; nothing is saved."""
+        """Read the presets of a file to import, without saving them."""
         return await asyncio.to_thread(read, path)

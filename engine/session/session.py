@@ -34,7 +34,7 @@ from engine.store.reader import Reader
 from engine.store.writer import Store
 
 CLOSE_STOP_S = 1.0
-"""How long closing waits for the answer under way to end; a stop takes 50 ms."""
+"""Longest wait of `close` for the current answer; a stop takes 50 ms."""
 
 
 class Session:
@@ -82,7 +82,7 @@ class Session:
     # State
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with every event from now on; the returned function ends that."""
+        """Call `listener` with every event from now on; the returned function unsubscribes it."""
         self._listeners.append(listener)
         return partial(self._listeners.remove, listener)
 
@@ -108,7 +108,7 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        """Whether a turn is under way."""
+        """Whether a turn is in progress."""
         return self.turns.busy
 
     @property
@@ -132,7 +132,7 @@ class Session:
         return self.slot.threads_now
 
     async def wait_idle(self) -> None:
-        """Return when no turn is under way."""
+        """Return when no turn is in progress."""
         await self.turns.wait_idle()
 
     # Messages
@@ -141,13 +141,13 @@ class Session:
         """Send `text` as the next message; return the id of its answer.
 
         Raises:
-            UsageError: The text is empty, or a turn is under way.
+            UsageError: The text is empty, or a turn is in progress.
             EngineError: There is no model, or the engine died.
         """
         return self.turns.ask(lambda conversation: conversation.new_message(text))
 
     def regenerate(self) -> int:
-        """Answer the last message of the branch again; the answer that was there stays as a sibling. Raises as `send` does."""
+        """Answer the last message of the branch again; the earlier answer stays as a sibling. Raises as `send` does."""
         return self.turns.ask(Conversation.regenerate)
 
     def edit(self, message_id: int, text: str) -> int:
@@ -159,14 +159,14 @@ class Session:
         return self.turns.ask(Conversation.continue_answer)
 
     async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """The number of tokens of each text, once no turn is under way; None where the engine can't count them."""
+        """Count the tokens of each text, once no turn is in progress; None where the engine can't."""
         try:
             return await asyncio.wrap_future(self.slot.backend.count_tokens(texts))
         except XchatError:
             return None
 
     def stop(self) -> None:
-        """Stop the answer under way and keep its text."""
+        """Stop the current answer and keep its text."""
         self.turns.stop()
 
     def switch_sibling(self, message_id: int, step: int) -> None:
@@ -177,7 +177,7 @@ class Session:
     def show_message(self, message_id: int) -> None:
         """Show the newest branch with a message; nothing happens when it is shown already, or unknown.
 
-        Raises UsageError when a turn is under way.
+        Raises UsageError when a turn is in progress.
         """
         self.turns.refuse_while_busy()
         self._branch_changed(self.turns.conversation.show(message_id))
@@ -188,7 +188,7 @@ class Session:
         """Load a model with `preset`, else with the current one; the conversation stays.
 
         Raises:
-            UsageError: A turn is under way.
+            UsageError: A turn is in progress.
             ModelError: The model can't be used; `engine` is what is loaded afterwards.
             TooLargeError: It doesn't fit into memory, and `force` is not set.
             EngineError: The engine is dead, or the context doesn't fit into memory.
@@ -221,7 +221,7 @@ class Session:
         """Resume a saved conversation.
 
         Raises:
-            UsageError: A turn is under way.
+            UsageError: A turn is in progress.
             StoreError: There is no such session, or it can't be read.
         """
         self.turns.refuse_while_busy()
@@ -235,8 +235,8 @@ class Session:
     async def close(self, *, keep_state: bool = False, interrupted: bool = False) -> None:
         """Stop, save the partial answer, close the database and free the model. Safe to call twice.
 
-        With `keep_state` the KV state is saved, if that is cheaper than prefilling again; it can take seconds. With `interrupted` an
-        answer that is under way is marked as cut off: the next start offers the conversation.
+        With `keep_state` the KV state is saved, if that is cheaper than prefilling again; it can take seconds. With `interrupted` an answer
+        in progress is marked as cut off, and the next start offers the conversation.
         """
         if self._closed:
             return
@@ -290,7 +290,7 @@ class Session:
         self.emit(LoggingChanged(on, error))
 
     def emit(self, event: Event) -> None:
-        """Deliver an event to subscribers, then to the parts of the session; one that raises does not keep it from the others."""
+        """Deliver an event to subscribers, then to the parts of the session; an exception of one does not affect the others."""
         with contextlib.ExitStack() as calls:
             for handle in (self.switching.handle, self._states.handle, self.instruments.handle, *reversed(self._listeners)):
                 calls.callback(handle, event)

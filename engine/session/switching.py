@@ -1,7 +1,7 @@
 """Switches preset, quant, model or threads during a conversation: price before, cost after, and undo.
 
-Hot changes apply at once. The others are resolved on a thread (a preset may name a family, a quant may have to be made) and wait for
-the end of the answer under way; then a load either succeeds or leaves everything as it was.
+Hot changes apply at once. The others are resolved on a thread (a preset may name a family, a quant may have to be made) and wait for the
+end of the current answer; then a load either succeeds or leaves everything as it was.
 """
 
 from __future__ import annotations
@@ -98,14 +98,14 @@ class Switching:
     # Requests
 
     def use(self, preset: Preset) -> None:
-        """Switch to these settings: hot ones now, others when the answer under way has ended."""
+        """Switch to these settings: hot ones now, others when the current answer has ended."""
         if self._is_hot(preset):
             self._apply_hot(preset)
         else:
             self._ask(partial(self._settings, preset), f"settings of {preset.name}")
 
     def change(self, values: Mapping[str, str]) -> None:
-        """Change settings, given as typed text, and leave the others as they are by then. Raises UsageError for a value that can't be."""
+        """Change settings, given as typed text, and keep the others. Raises UsageError for an invalid value."""
         preset = with_text(self._slot.preset, values)
         if self._is_hot(preset):
             self._apply_hot(preset)
@@ -117,7 +117,7 @@ class Switching:
         return (preset.model, preset.quant) == (here.model, here.quant) and cost_of_change(here, preset) in (None, Cost.HOT)
 
     def price(self, preset: Preset) -> Price | None:
-        """The price of switching to these settings of the model in use; None before there is one."""
+        """Return the price of switching to these settings of the model in use; None before there is one."""
         here = self._here()
         return self._price(here, Point(preset, here.model)) if here.model is not None else None
 
@@ -142,7 +142,7 @@ class Switching:
         self._ask(lambda here: Point(of_no_model(here.preset), ref), f"model {ref}", force=force)
 
     def use_threads(self, threads: int | Literal["auto"]) -> None:
-        """Decode with this number of threads. Raises UsageError when there are not that many CPUs."""
+        """Decode with this number of threads. Raises UsageError when there are fewer CPUs."""
         self._refuse_without_threads()
         most = read_topology().most_threads
         if threads != "auto" and not 1 <= threads <= most:
@@ -159,12 +159,12 @@ class Switching:
         if now is None:
             raise UsageError("No model is loaded", "", "Pick one.", "models")
         asked = self._slot.preset.threads
-        # A count applies only from the next library call on: go by the one asked for last.
+        # A count applies only from the next library call on, so use the last requested one.
         self.use_threads((now.threads if asked == "auto" else min(asked, read_topology().most_threads)) + step)
 
     def _refuse_without_threads(self) -> None:
         if not self._slot.capabilities.threads:
-            raise UsageError("The thread count of this engine can't be set", "It does not compute in this process")
+            raise UsageError("The thread count of this engine can't be set", "It runs outside this process")
 
     def back(self) -> None:
         """Go back to the settings and the model before the last switch. Raises UsageError when nothing was switched."""
@@ -174,12 +174,12 @@ class Switching:
         self._ask(lambda _here: before, "back", undoes=True)
 
     def force(self, ref: ModelRef) -> None:
-        """Load a model although it was refused for the memory it needs, with the settings asked for then."""
+        """Load a model that was refused for its memory anyway, with the settings of that request."""
         refused = self._take_refused(ref)
         self._ask(lambda _here: refused, f"force {ref}", force=True)
 
     def amend(self, ref: ModelRef, changes: Mapping[str, Any]) -> None:
-        """Load a model that was refused for the memory it needs, with the changed settings of a remedy.
+        """Load a model that was refused for its memory, with the changed settings of a remedy.
 
         Raises UsageError when the settings contradict the others.
         """
@@ -193,12 +193,12 @@ class Switching:
         return refused if refused is not None and refused.model == ref else Point(of_no_model(self._slot.preset), ref)
 
     async def offers(self) -> tuple[tuple[Offer, ...], tuple[UsageError, ...]]:
-        """All presets with the price of each, and the files that are not presets."""
+        """Return all presets with the price of each, and the files that are not presets."""
         await asyncio.wait([self._prices_read])
         return await asyncio.to_thread(self._offers, self._here())
 
     async def quants(self) -> tuple[str, ...]:
-        """The quants of the model in use, the largest first; none before there is a model."""
+        """Return the quants of the model in use, the largest first; none before there is a model."""
         model = self._here().model
         if model is None:
             return ()
@@ -258,7 +258,7 @@ class Switching:
             self._worker = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
-        """Resolve all requests to one goal, and switch once, when no answer is under way."""
+        """Resolve all requests to one goal, and switch once, when no answer is in progress."""
         await asyncio.wait([self._prices_read])
         last: _Request | None = None
         while self._asked or (self._goal is not None and last is not None):
@@ -279,7 +279,7 @@ class Switching:
             self._goal = last = None
 
     async def _wait_for_the_end_of_the_answer(self, goal: Point, last: _Request) -> None:
-        """Return when no answer is under way, or another request comes."""
+        """Return when no answer is in progress, or another request comes."""
         if self._turns.busy:
             here = self._here()
             self._waits_for = (last.by, self._clock())
@@ -300,7 +300,7 @@ class Switching:
         if cost is None or cost is Cost.HOT:
             self._apply_hot(goal.preset, undoes=last.undoes)
         elif goal.model is None:
-            self._apply_hot(goal.preset, undoes=last.undoes)  # nothing is loaded: it applies to the first model
+            self._apply_hot(goal.preset, undoes=last.undoes)  # without a model, it applies to the first one
         else:
             done = await self._load(here, goal, cost, force=last.force)
             if done != last.undoes:
@@ -373,7 +373,7 @@ class Switching:
         )
 
     def _learn_prefill(self, turn: TurnRecord) -> None:
-        """Record the prefill speed of a model; that of a turn that is not clean only while none is known."""
+        """Record the prefill speed of a model; from a turn that is not clean only while none is known."""
         speed = turn.timings.prompt_per_second
         if speed is None or turn.timings.prompt_n < LEAST_PREFILL:
             return

@@ -24,7 +24,7 @@ class Point:
 
 
 def of_no_model(preset: Preset) -> Preset:
-    """The preset without its model: its meaning when a file is loaded by its path."""
+    """Return the preset without its model, for a file that is loaded by its path."""
     return msgspec.structs.replace(preset, model=None, quant=None)
 
 
@@ -40,7 +40,7 @@ def comparable(here: Point, goal: Point) -> tuple[Preset, Preset]:
 
 
 def cost_between(here: Point, goal: Point) -> Cost | None:
-    """The cost class of the switch; None when nothing changes."""
+    """Return the cost class of the switch; None when nothing changes."""
     return cost_of_change(*comparable(here, goal))
 
 
@@ -64,7 +64,7 @@ def describe(here: Point, goal: Point) -> str:
 
 
 def loaded(here: Point) -> ModelRef:
-    """The model in use. Raises ModelError when there is none."""
+    """Return the model in use. Raises ModelError when there is none."""
     if here.model is None:
         raise ModelError("No model is loaded", "", "Pick one.", "models")
     return here.model

@@ -52,25 +52,25 @@ class Turns:
         self._idle = asyncio.Event()
         self._idle.set()
         self._adapted: set[str] = set()
-        """Notices on adaptations for this model's template, so that each is shown once."""
+        """Shown notices on adaptations for this model's template; each is shown once."""
 
     @property
     def answer_id(self) -> int | None:
-        """The answer that is growing; None when no turn is under way."""
+        """The answer in progress, if any."""
         return self._turn.answer.id if self._turn else None
 
     @property
     def busy(self) -> bool:
-        """Whether a turn is under way."""
+        """Whether a turn is in progress."""
         return self._turn is not None
 
     def refuse_while_busy(self, hint: str = "Stop it first.") -> None:
-        """Raise UsageError when a turn is under way."""
+        """Raise UsageError when a turn is in progress."""
         if self._turn is not None:
             raise UsageError("An answer is being written", "", hint, "stop")
 
     async def wait_idle(self) -> None:
-        """Return when no turn is under way."""
+        """Return when no turn is in progress."""
         await self._idle.wait()
 
     def model_changed(self) -> None:
@@ -107,19 +107,19 @@ class Turns:
         return answer.id
 
     def stop(self) -> None:
-        """Stop the answer under way and keep its text."""
+        """Stop the current answer and keep its text."""
         if self._turn is not None:
             self.slot.backend.stop(self._turn.answer.id)
 
     def arrive(self, event: BackendEvent) -> None:
-        """Called on the compute thread: queue the event and wake the loop once for all that wait."""
+        """Queue an event, and wake the loop once for all queued ones; called on the compute thread."""
         self._arrived.append(event)
         if len(self._arrived) == 1:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
                 self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
-        """Handle the queued events. Each leaves the queue when it is handled, so that `arrive` need not wake a loop that is awake."""
+        """Handle the queued events. Each stays queued until handled, so that `arrive` does not wake a running loop again."""
         while self._arrived:
             try:
                 self._take(self._arrived[0])
@@ -157,7 +157,7 @@ class Turns:
         self.emit(turn.evaluated(event))
 
     def _finish(self, turn: Turn, end: GenerationFinished) -> None:
-        """End the turn, also when a listener or what is left of the text raises."""
+        """End the turn, also when a listener or the rest of the text raises."""
         try:
             late = turn.finish(end.tail)
             if late.answer or late.thinking:

@@ -1,4 +1,4 @@
-"""How many threads compute: the governor of `auto`, on facts from `engine.host`.
+"""The number of compute threads: the governor of `auto`, on facts from `engine.host`.
 
 May import engine.errors, engine.host, engine.presets.
 """

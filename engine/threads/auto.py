@@ -16,12 +16,12 @@ from engine.threads.wait_policy import Waiting, WaitPolicy
 from engine.threads.widths import Widths
 
 _LOOK_EVERY_NS = 500_000_000
-"""How often the load of others is sampled; a sample costs 0.1 ms."""
+"""Interval between samples of the load of other programs; a sample costs 0.1 ms."""
 _LIMITS_EVERY = 8
 """Samples between two readings of the limits (affinity, quota), which cost 0.2 ms."""
 
 _STALLED_SHARE = 0.3
-"""Share of their time that threads wait for a CPU, from which a count set by hand is reported as too high."""
+"""Share of time waiting for a CPU from which a count set by hand is reported as too high."""
 
 LONGEST_LOOK_S = 3.0
 """A mean over a longer time is outdated: nothing is sampled between turns."""
@@ -37,7 +37,7 @@ class OthersLoad:
         self._before = self._read()
 
     def since_last(self) -> float | None:
-        """The mean since the last call; None where it can't be known."""
+        """Return the mean since the last call; None where unknown."""
         before, self._before = self._before, self._read()
         if before is None or self._before is None:
             return None
@@ -47,7 +47,7 @@ class OthersLoad:
         return max(0.0, (self._before[1] - before[1]) / elapsed)
 
     def _read(self) -> tuple[float, float] | None:
-        """Seconds now, and CPU seconds that others have used of our CPUs (with what a hypervisor gave to other machines)."""
+        """Return the time, and the CPU seconds that others used of our CPUs (including stolen time)."""
         mine = usable_cpus()
         try:
             text = self._path.read_text("ascii", "replace")
@@ -82,7 +82,7 @@ class AutoThreads:
 
         Args:
             preset: The counts to begin with.
-            topology: Reads what this process may use.
+            topology: Reads the CPUs that this process may use.
             others: CPUs that other programs kept busy since the last call.
             waits: Whether waiting threads spin or sleep; without one they spin.
             crowded: Whether others compete for the CPUs at this moment.
@@ -92,7 +92,7 @@ class AutoThreads:
         self._decode: Governor | None = None
         self._prefill: Governor | None = None
         self._at_rest: tuple[Governor | None, Governor | None] = (None, None)
-        """The governors in use before, while a preset sets the counts: their findings are a better start than a guess."""
+        """The former governors while a preset sets the counts; their findings are a better start than a guess."""
         self._widths = Widths()
         self._waits = waits or WaitPolicy(None)
         self._crowded = crowded
@@ -111,7 +111,7 @@ class AutoThreads:
         self._asked = tuple(count if isinstance(count, int) else now.start_threads for count in (preset.threads, preset.threads_batch))
 
     def turn_begins(self) -> None:
-        """Read what this process may use, and look at the machine where spinning threads can't be helped later."""
+        """Read the limits of this process; where spinning can't be switched, check the load of the machine too."""
         limits = self._limits = self._topology()
         crowded = not self._waits.adjustable and self._crowded()
         for governor in filter(None, (self._decode, self._prefill)):
@@ -125,13 +125,13 @@ class AutoThreads:
 
     @property
     def threads(self) -> tuple[int, int]:
-        """The counts for decoding and for prefilling now."""
+        """Return the counts for decode and for prefill."""
         decode, batch = self._fixed
         return (self._decode.threads if self._decode else decode), (self._prefill.threads if self._prefill else batch)
 
     @property
     def waiting(self) -> Waiting:
-        """Whether waiting threads spin or sleep now, and why."""
+        """Return whether waiting threads spin or sleep now, and why."""
         return self._waits.now
 
     @contextmanager
@@ -145,7 +145,7 @@ class AutoThreads:
 
     @property
     def reasons(self) -> tuple[str, str]:
-        """Why these counts, a sentence each."""
+        """Return the reason of each count as a sentence."""
         decode, batch = (self._reason_of_the_preset(*counts) for counts in zip(self._asked, self._fixed, strict=True))
         return (self._decode.reason if self._decode else decode), (self._prefill.reason if self._prefill else batch)
 
@@ -154,23 +154,23 @@ class AutoThreads:
             return f"The preset asks for {asked}; this process may use {given}"
         share = self._waits.now.share
         if given > 1 and share is not None and share >= _STALLED_SHARE:
-            return f"Set by the preset; the {given} threads wait for each other {share:.0%} of the time: `threads` auto would take fewer"
+            return f"Set by the preset; the {given} threads wait for each other {share:.0%} of the time: `threads` auto would use fewer"
         return "Set by the preset"
 
     @property
     def moves(self) -> tuple[str, ...]:
-        """The governors' last decisions, a sentence each; none for a count that the preset sets."""
+        """Return the governors' last decisions as sentences; none for a count that the preset sets."""
         governors = (("Decoding", self._decode), ("Prefilling", self._prefill))
         waiting = self._waits.now
         moved = tuple(f"{what} with {governor.move}" for what, governor in governors if governor is not None and governor.move)
         return (*moved, waiting.reason) if waiting.share is not None else moved
 
     def decoded(self, duration_ns: int, now_ns: int, width: int = 1) -> tuple[int, int] | None:
-        """A decode call with answers in it, `width` tokens in all, took that long; returns both counts when they should change now."""
+        """Add the time of a decode call of `width` tokens in total; returns both counts when they should change now."""
         return self._feed(self._decode, duration_ns, self._widths.ratio(width, duration_ns), now_ns)
 
     def prefilled(self, duration_ns: int, tokens: int, now_ns: int) -> tuple[int, int] | None:
-        """A chunk of a prompt took that long; returns both counts when they should change now."""
+        """Add the time of a chunk of a prompt; returns both counts when they should change now."""
         return self._feed(self._prefill, duration_ns, tokens, now_ns)
 
     def _feed(self, governor: Governor | None, duration_ns: int, tokens: float, now_ns: int) -> tuple[int, int] | None:

@@ -1,9 +1,9 @@
 """Chooses the thread count while threads compute: `threads = "auto"`.
 
-The count that is best on a quiet machine is the worst when another program wakes up: the threads wait for each other at barriers, and one
+The best count on a quiet machine is the worst when another program becomes active: the threads wait for each other at barriers, and one
 that lost its CPU delays all of them (on two cores: 66 tokens/s quiet, 20 with one busy neighbour, where one thread alone makes 54).
-Changing the count between two tokens costs nothing, so the governor compares the cost of tokens, tries neighbouring counts for a few
-tokens when something changed, and keeps the fastest. Pure arithmetic: no clock is read, no thread started.
+Changing the count between two tokens costs nothing, so the governor compares the cost of tokens, tries neighbouring counts for a few tokens
+when something changed, and keeps the fastest. Pure arithmetic: no clock is read, no thread started.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class CpuFacts:
 
     @property
     def free(self) -> int:
-        """Threads that get a CPU each beside other programs."""
+        """Threads that have a CPU each beside other programs."""
         return self.limit if self.others is None else max(1, min(self.limit, round(self.usable - self.others)))
 
     @property
@@ -49,7 +49,7 @@ class Tuning:
     trigger: float
     """The machine changed when the cost moved by more than this share."""
     gain: float
-    """Another count must be cheaper by this share to be taken."""
+    """Another count must be cheaper by this share to be chosen."""
     first_check_s: float
     """Working time after a change until neighbouring counts are tried again; doubles each time none is better."""
     last_check_s: float
@@ -70,7 +70,7 @@ _CHECK = "checked again"
 
 _SUDDEN = 2.0
 _SUDDEN_SAMPLES = 2
-"""`_SUDDEN_SAMPLES` in a row that each cost `_SUDDEN` times the usual are a change that needs no full window."""
+"""`_SUDDEN_SAMPLES` in a row at `_SUDDEN` times the usual cost count as a change before the window is full."""
 _FIRST_LOOK_NS = 3 * NS_PER_S // 10
 """The first count is a guess: it is compared with others after a window, or after this working time when tokens are slow."""
 
@@ -79,30 +79,31 @@ _HOPELESS = 1.5
 _GIVE_UP = 4.0
 """A count whose first sample costs this much more is dropped at once."""
 _CLEAR = 0.5
-"""A count that costs less than this share of the one in use is taken at once; otherwise that one is measured again after the trials: what
-slowed it may have passed (the first frames of an answer on the screen: two threads cost 16 ms a token there and 9 ms afterwards)."""
+"""A count below this share of the current cost is chosen at once; else the current one is measured again after the trials, since its
+slowdown may have passed (two threads cost 16 ms a token during the first frames of an answer, and 9 ms afterwards).
+"""
 _TRIAL_SHARE = 0.02
-"""Share of the working time that trying more threads may cost: a costly trial is not repeated until then."""
+"""Most of the working time that trials of more threads may cost; a costly trial is delayed until it is within this share."""
 _OTHERS_STEP = 0.5
 """Change of the CPUs used by others from which the machine counts as changed."""
 _DRIFT = 0.02
-"""How fast the reference follows slow changes, such as a growing context, per sample."""
+"""Share per sample by which the reference follows slow changes, such as a growing context."""
 _MIN_GAP_NS = NS_PER_S // 2
 """Least working time between two trials, unless others changed."""
 
 
 class Governor:
-    """Chooses one thread count, for decoding or for prefilling. For one thread."""
+    """Chooses the thread count of decode or of prefill. For one thread."""
 
     def __init__(self, start: int, facts: CpuFacts, tuning: Tuning = DECODE) -> None:
         self._tuning = tuning
         self._facts = facts
         self.threads = max(1, min(start, facts.limit))
-        """The count in use, tried ones included."""
+        """The count in use, also during a trial."""
         self.reason = f"{_threads(self.threads)} to begin with: physical cores within the limits of this process"
-        """Why this count, in a sentence for the panel."""
+        """The reason of this count, a sentence for the panel."""
         self.move = ""
-        """The decision when the count was first measured or last changed; unlike `reason` not renewed by every check."""
+        """The decision when the count was first measured or last changed; unlike `reason` not updated by every check."""
         self._window: deque[float] = deque(maxlen=tuning.window)
         self._skip = 0
         self._reference: float | None = None
@@ -117,12 +118,12 @@ class Governor:
         self._to_try: list[int] = []
         self._trial: list[float] = []
         self._confirming = False
-        """The count in use is measured again before another is taken."""
+        """Whether the count in use is measured again before another is chosen."""
         self._most = facts.limit
         self._debt_ns = 0.0
         self._why = ""
         self._pending = _FIRST
-        """Why other counts are to be tried as soon as the one in use has been measured."""
+        """The reason to try other counts once the one in use has been measured."""
 
     @property
     def spins(self) -> bool:
@@ -131,7 +132,7 @@ class Governor:
 
     @property
     def trying(self) -> bool:
-        """Whether the count in use is being tried and not settled on."""
+        """Whether the count in use is a trial."""
         return self.threads != self._home
 
     def begin_with(self, threads: int) -> None:
@@ -141,7 +142,7 @@ class Governor:
             self.reason = f"{_threads(self._home)} to begin with: other programs compete for the CPUs"
 
     def limit(self, most: int, usable: int) -> None:
-        """Set what this process may use before a turn: affinity and quota change while it runs."""
+        """Set the limits before a turn; affinity and quota can change."""
         before, self._facts = self._facts.limit, replace(self._facts, limit=most, usable=usable)
         if max(self._home, self.threads) > most:
             self._obey_limit()
@@ -149,12 +150,12 @@ class Governor:
             self._start_over(_MORE_CPUS)
 
     def observe(self, duration_ns: int, tokens: float = 1, facts: CpuFacts | None = None) -> int | None:
-        """Observe the cost of one call; returns the new count when it should change now.
+        """Add the cost of one call; returns the new count when it should change now.
 
         Args:
-            duration_ns: How long the call took.
-            tokens: How many tokens it evaluated, or how many times the usual work.
-            facts: The machine, when it was sampled since the last call.
+            duration_ns: The time of the call.
+            tokens: The tokens it evaluated, or its work as a multiple of the usual.
+            facts: The machine, if sampled since the last call.
         """
         self._clock_ns += duration_ns
         self._in_use_ns += duration_ns
@@ -178,7 +179,7 @@ class Governor:
         return self._judge_trial() if self.trying or self._confirming else self._watch()
 
     def restart(self) -> None:
-        """Forget all costs, since the kind of work changed and not the machine. Ends a trial."""
+        """Discard all costs, since the kind of work changed and not the machine. Ends a trial."""
         self._to_try = []
         self._confirming = False
         self._reference = None
@@ -191,7 +192,7 @@ class Governor:
         """Without a trial: start one when the machine changed or the next check is due."""
         window, reference = self._window, self._reference
         cost = sum(window) / len(window)
-        # Slow tokens fill no window in time; where there are known to be too few free CPUs, one of them is enough.
+        # Slow tokens do not fill a window in time; with too few free CPUs, one of them is enough.
         few = 1 if self._facts.others is not None and self._home > self._facts.free else _SUDDEN_SAMPLES
         full = len(window) == self._tuning.window or (len(window) >= few and self._in_use_ns >= _FIRST_LOOK_NS)
         if reference is None:
@@ -213,16 +214,16 @@ class Governor:
         return self._start_trials(cost, why)
 
     def _sudden(self, reference: float) -> float:
-        """Mean cost of the last samples when all are so slow that waiting for more would cost more; else 0."""
+        """Return the mean cost of the last samples if all are too slow to wait for more; else 0."""
         if self._clock_ns - self._looked_ns < _MIN_GAP_NS or len(self._window) < _SUDDEN_SAMPLES:
             return 0.0
         last = [self._window[-1 - back] for back in range(_SUDDEN_SAMPLES)]
         return sum(last) / len(last) if min(last) > _SUDDEN * reference else 0.0
 
     def _changed(self, cost: float, reference: float) -> str:
-        """The change of the machine, in words; empty for none."""
+        """Describe the change of the machine; empty for none."""
         since = self._clock_ns - self._looked_ns
-        # Costs and the load of others always vary where threads sleep because of others; what matters there ends their sleep.
+        # While threads sleep because of other programs, costs and load always vary; a change that matters ends the sleep.
         owing = self._debt_ns > 0
         if since < _MIN_GAP_NS or (owing and not self._facts.spins):
             return ""
@@ -232,7 +233,7 @@ class Governor:
             if before is not None:
                 return _OTHERS_WORK if others > before else _OTHERS_REST
         if owing:
-            return ""  # the screen's own frames move the cost by a fifth: no reason to pay for trials one after the other
+            return ""  # the screen's own frames change the cost by a fifth, which is no reason for repeated trials
         if cost > reference * (1 + self._tuning.trigger) and self._lasting(reference):
             return _SLOWER
         if cost < reference / (1 + self._tuning.trigger):
@@ -240,7 +241,7 @@ class Governor:
         return _CHECK if since >= self._check_s * NS_PER_S else ""
 
     def _lasting(self, reference: float) -> bool:
-        """Whether more than one or two samples are slow."""
+        """Return whether more than one or two samples are slow."""
         slow = sum(1 for sample in self._window if sample > reference * (1 + self._tuning.trigger / 2))
         return slow >= min(3, len(self._window))
 
@@ -249,7 +250,7 @@ class Governor:
         self._home_cost = cost
         self._found = {self._home: cost}
         self._why = why
-        # More threads than there are free CPUs were measured to be the worst choice: tried only when nothing happened for long.
+        # More threads than free CPUs are the worst choice as measured, so try them only after a long time without changes.
         rare = why == _CHECK and self._check_s >= self._tuning.last_check_s
         self._most = self._facts.limit if rare else self._facts.worth_trying
         if self._debt_ns > 0:
@@ -258,7 +259,7 @@ class Governor:
         return self._try_next()
 
     def _candidates(self) -> list[int]:
-        """Counts to try: what others leave free, the neighbours, and a larger step on large machines."""
+        """List the counts to try: the free CPUs, the neighbours, and a larger step on large machines."""
         home, leap = self._home, max(1, self._home // 8)
         around = (
             [home + 1, home - 1, home + leap, home - leap] if self._why == _OTHERS_REST else [home - 1, home + 1, home - leap, home + leap]
@@ -274,14 +275,14 @@ class Governor:
         samples.append(self._window[-1])
         spent, home = sum(samples), min(self._found.values()) if self._confirming else self._home_cost
         cost = spent / len(samples)
-        # A count that seems to win must win for twice as long: crowded CPUs are fast until the neighbour's turn comes.
+        # A count that seems faster must be so for twice as long: crowded CPUs are fast until the other program's time slice.
         enough = self._tuning.window * (2 if cost < min(self._found.values()) else 1)
-        known = len(samples) >= 3 or self._in_use_ns >= _FIRST_LOOK_NS  # one call of 64 tokens of a prompt says as much as many tokens
+        known = len(samples) >= 3 or self._in_use_ns >= _FIRST_LOOK_NS  # one call of 64 prompt tokens is as informative as many tokens
         lost = spent > enough * home or (known and cost > _HOPELESS * home)
         return self._end_trial(cost) if lost or len(samples) >= enough else None
 
     def _end_trial(self, cost: float) -> int | None:
-        """The count in use has been tried: go on with the next one, or settle."""
+        """End the trial of the count in use: try the next one, or settle."""
         self._found[self.threads] = cost
         if self._confirming:
             self._home_cost = cost
@@ -293,7 +294,7 @@ class Governor:
         return self._try_next()
 
     def _settle(self) -> int | None:
-        """Keep the cheapest count found; the one in use before stays when nothing is clearly cheaper."""
+        """Choose the cheapest count found, or keep the one before when none is clearly cheaper."""
         best = min(self._found, key=lambda count: self._found[count])
         if self._found[best] > self._home_cost * (1 - self._tuning.gain):
             best = self._home
@@ -313,7 +314,7 @@ class Governor:
         return self._switch(best)
 
     def _start_over(self, why: str) -> int | None:
-        """Discard all measurements, since threads now wait in another way, or get more CPUs. The last call was half of each kind."""
+        """Discard all measurements, since threads now wait differently or may use more CPUs. The last call was half of each kind."""
         self._pending = why
         self._debt_ns = 0.0
         tried = self.trying
@@ -321,13 +322,13 @@ class Governor:
         return self.threads if tried else None
 
     def _obey_limit(self) -> int:
-        """Reduce the count: affinity or quota shrank below it."""
+        """Reduce the count to the smaller affinity or quota."""
         limit = self._facts.limit
         self._home = min(self._home, limit)
         self._to_try = []
         self._confirming = False
         self._reference = None
-        self.reason = self.move = f"{_threads(self._home)}: this process may use no more CPUs now"
+        self.reason = self.move = f"{_threads(self._home)}: the limit of CPUs for this process now"
         return self._switch(self._home) or self.threads
 
     def _switch(self, count: int) -> int | None:
@@ -343,10 +344,10 @@ class Governor:
     def _sentence(self, best: int) -> str:
         rivals = {count: cost for count, cost in self._found.items() if count != best}
         others = self._facts.others
-        busy = f"others keep {others:.1f} CPUs busy" if others is not None and others >= _OTHERS_STEP else ""
+        busy = f"other programs keep {others:.1f} CPUs busy" if others is not None and others >= _OTHERS_STEP else ""
         if not rivals:
             return f"{_threads(best)}: " + (
-                f"{busy}, and more threads would wait for a CPU" if busy else "no other count is worth trying here"
+                f"{busy}, and more threads would wait for a CPU" if busy else "no other count is worth a trial here"
             )
         rival = min(rivals, key=lambda count: rivals[count])
         costs = f"{self._found[best] / 1e6:.1f} ms per token against {rivals[rival] / 1e6:.1f} with {rival}"

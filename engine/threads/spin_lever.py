@@ -1,4 +1,4 @@
-"""Switch the spinning of OpenMP threads off and on while the process runs.
+"""Switches the spinning of OpenMP threads off and on in the running process.
 
 libgomp lets a thread that waits at a barrier spin for 3 to 15 ms before it sleeps, unless it manages more threads than there are CPUs:
 then it spins 100 times only (`gomp_managed_threads > gomp_available_cpus`, libgomp `wait.h`). An idle team that belongs to another thread
@@ -48,7 +48,7 @@ class SpinLever:
         try:
             holder.start()
         except RuntimeError:
-            return  # no more threads can be started: waiting threads go on spinning
+            return  # no more threads can be started, so waiting threads keep spinning
         self._let_go, self._holder = let_go, holder
         up.wait()
 
@@ -62,7 +62,7 @@ class SpinLever:
 
 
 def find_lever(maps: Path = Path("/proc/self/maps")) -> tuple[SpinLever | None, str]:
-    """Find the libgomp that the loaded native library uses; without one, None and the reason in a sentence."""
+    """Find the libgomp of the loaded native library; without one, return None and the reason."""
     for name in _ENVIRONMENT:
         if os.environ.get(name):
             return None, f"{name} in the environment sets how threads wait"

@@ -1,4 +1,4 @@
-"""Finds out whether threads can be started, before libgomp tries: where it can't, it ends the process."""
+"""Checks whether threads can be started, since libgomp ends the process when it can't start them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engine.errors import EngineError
 
 
 def require_threads(count: int) -> None:
-    """Start so many threads at once, and end them again. Raises EngineError when memory or a limit does not allow them."""
+    """Start `count` threads and end them again. Raises EngineError when memory or a limit does not allow them."""
     end = threading.Event()
     started: list[threading.Thread] = []
     try:
@@ -20,7 +20,7 @@ def require_threads(count: int) -> None:
         raise EngineError(
             f"The engine can't start {count} threads",
             f"Memory or a limit of this process (ulimit -u, ulimit -v) allows {len(started)} more.",
-            "Take fewer threads or a smaller n_ctx, or raise the limit.",
+            "Use fewer threads or a smaller n_ctx, or raise the limit.",
         ) from error
     finally:
         end.set()

@@ -1,9 +1,9 @@
-"""Decides while threads compute whether waiting ones spin or sleep.
+"""Decides during computing whether waiting threads spin or sleep.
 
 On a quiet machine spinning wins (a 135M model: 114 against 70 tokens/s on two cores). With other programs on the cores a spinning thread
 uses the time slice that its partner needs (2 to 8 tokens/s against 18 to 41). A guard thread checks the running call every `TICK_S`:
-when compute threads had to wait for a CPU it throttles spinning within the call, and allows it again after `CALM_S` of working time
-without waiting.
+when compute threads waited for a CPU, it throttles spinning within the call, and allows it again after `CALM_S` of working time without
+waiting.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import Protocol
 from engine.host.contention import RunQueueWait, crowded_now
 
 TICK_S = 0.05
-"""How often the running call is checked; a check costs about 20 µs for two threads."""
+"""Interval between checks of the running call; a check costs about 20 µs for two threads."""
 CROWDED_SHARE = 0.15
-"""Share of their time that compute threads waited for a CPU, from which spinning is throttled."""
+"""Share of time waiting for a CPU from which spinning is throttled."""
 CALM_SHARE = 0.04
-"""Share below which no other program competes: the screen's own thread makes about 0.02."""
+"""Share below which no other program competes; the screen's own thread causes about 0.02."""
 CALM_S = 0.5
 """Calm working time before threads spin again."""
 FIRST_CALM_S = 0.15
-"""The same while threads sleep only because the machine looked crowded before the call: programs of low priority crowd nobody out."""
+"""`CALM_S` while threads sleep only because the machine looked crowded before the call: programs of low priority take no time."""
 LONGEST_CALM_S = 8.0
-"""`CALM_S` doubles up to this while allowing spinning keeps being wrong."""
+"""Limit of the calm time, which doubles each time that spinning was allowed too early."""
 STALE_S = 1.0
 """A pause after which the machine is checked before the first call."""
 PRESSURE_S = 15.0
-"""Time after a call in which the kernel's mean of ten seconds may still contain what this process did."""
+"""Time after a call in which the kernel's 10 s mean may still include this process."""
 REFRESH_TICKS = 10
 """Ticks between two listings of the compute threads while their number stays."""
 
@@ -54,7 +54,7 @@ class Waiting:
     spins: bool
     """Waiting threads spin before they sleep."""
     share: float | None
-    """Share of their time that the compute threads waited for a CPU at the last check; None where the kernel does not report it."""
+    """Share of time that compute threads waited for a CPU at the last check; None where the kernel does not report it."""
     reason: str
     """A sentence for the panel and the log."""
 
@@ -69,7 +69,7 @@ class Judgement:
         self._spun_s = 0.0
         self._suspect = False
         self._guessed = False
-        """Threads sleep because of what the machine looked like; none has waited since."""
+        """Whether threads sleep only because the machine looked crowded; none has waited since."""
 
     def begin(self, crowded: bool | None) -> None:
         """Start after a pause: spin unless the machine is crowded."""
@@ -84,7 +84,7 @@ class Judgement:
         if self.spins:
             self._spun_s += elapsed_s
             crowded = share >= CROWDED_SHARE
-            # One slice of another program is no crowd, unless it took most of the time.
+            # One time slice of another program does not count, unless it took most of the time.
             if crowded and (self._suspect or share >= 2 * CROWDED_SHARE):
                 self._needed_s = min(2 * self._needed_s, LONGEST_CALM_S) if self._spun_s < 2 * CALM_S else CALM_S
                 self.spins, self._calm_s = False, 0.0
@@ -139,11 +139,11 @@ class WaitPolicy:
 
     @property
     def now(self) -> Waiting:
-        """How threads wait now."""
+        """Return how threads wait now."""
         return self._now
 
     def before(self, threads: int) -> None:
-        """Note that a decode call with this number of threads begins."""
+        """Start watching a decode call with this number of threads."""
         if self._lever is None:
             return
         now_s = time.perf_counter()
@@ -155,7 +155,7 @@ class WaitPolicy:
             self._active.set()
 
     def after(self) -> None:
-        """Note that the call has ended."""
+        """Stop watching the call."""
         if self._lever is None:
             return
         now_s = time.perf_counter()
@@ -214,7 +214,7 @@ class WaitPolicy:
                 self._active.clear()
                 return
             if waited_ns is None or busy_s <= 0 or (threads == 1 and self._judgement.spins):
-                return  # one thread alone has nobody to wait for, but shows when the machine is quiet again
+                return  # a single thread has no others to wait for, but shows when the machine is quiet again
             share = min(1.0, waited_ns / 1e9 / (busy_s * (threads or 2)))
             self._judgement.add(share, busy_s)
             why = f"they waited {share:.0%} of the time for a CPU"

@@ -1,28 +1,28 @@
-"""The cost of decode calls of different widths on one scale, so that thread counts are compared whatever each call evaluates."""
+"""Normalizes the cost of decode calls by their width, so that thread counts can be compared."""
 
 from __future__ import annotations
 
 from typing import Final
 
 _SETTLED: Final = 4
-"""Calls of a new width that only show its cost against the others."""
+"""Calls of a new width that only measure its relative cost."""
 _FOLLOW: Final = 0.2
 _DRIFT: Final = 0.02
 
 
 class Widths:
-    """How much a call of some width costs, as a multiple of the width seen first. Pure arithmetic; for one thread."""
+    """The cost of each width as a multiple of the first one. Pure arithmetic; for one thread."""
 
     def __init__(self) -> None:
         self._ratios: dict[int, float] = {}
         self._seen: dict[int, int] = {}
         self._unit_ns = 0.0
-        """Cost of the width seen first, now: follows every call."""
+        """Current cost of the first width; updated by every call."""
 
     def ratio(self, width: int, duration_ns: int) -> float:
-        """The usual cost of a call with `width` tokens; this one, which took `duration_ns`, counts for it.
+        """Return the usual relative cost of a call with `width` tokens, after adding one that took `duration_ns`.
 
-        The first calls of a width are taken for usual: it has nothing to be compared with.
+        The first calls of a width count as usual, since there is nothing to compare them with.
         """
         first = not self._ratios
         seen = self._seen[width] = self._seen.get(width, 0) + 1

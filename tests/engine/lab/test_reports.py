@@ -97,7 +97,7 @@ def test_before_and_after_counts_what_changed_beyond_its_interval() -> None:
     made = report_of_two(before, replace(after, host=replace(after.host, kernel="Linux 99")))
     assert made.verdict == "2 faster, 0 slower, 0 without a clear difference, of 2 tests."
     assert any("Changed kernel" in line and "Linux 99" in line for line in made.disturbed)
-    assert report_of_two(before, before).verdict.startswith("0 faster, 0 slower, 2 not")
+    assert report_of_two(before, before).verdict.startswith("0 faster, 0 slower, 2 without")
     assert report_of_two(before, race_run()).verdict.endswith("of 0 tests.")
 
 

@@ -94,7 +94,7 @@ async def test_the_queue_is_bounded_and_no_message_of_the_conversation_is_lost(c
     for text in said:
         await chat.say(text)
         await chat.log_changed()
-    full = [event.error.title for event in chat.changes if event.error is not None and "no more is kept" in event.error.title]
+    full = [event.error.title for event in chat.changes if event.error is not None and "queue of the log is full" in event.error.title]
     assert len(full) == 1
     other.execute("ROLLBACK")
     await chat.logged_again()

@@ -202,7 +202,7 @@ def test_the_limit_is_never_exceeded_and_obeyed_at_once() -> None:
     run(machine, governor, 5)
     machine.limit = 2
     assert governor.observe(15 * MS, 1, CpuFacts(2, 4, 0.0)) == 2
-    assert "no more CPUs" in governor.reason
+    assert "limit of CPUs" in governor.reason
     run(machine, governor, 10)
     assert governor.threads <= 2
 
@@ -332,7 +332,7 @@ def test_a_count_set_by_hand_that_stalls_is_named() -> None:
         Preset(threads=2, threads_batch=1), topology=lambda: Topology(2, 2, 2, None), others=lambda: 2.0, waits=Crowded(None)
     )
     decode, batch = set_by_hand.reasons
-    assert decode == "Set by the preset; the 2 threads wait for each other 71% of the time: `threads` auto would take fewer"
+    assert decode == "Set by the preset; the 2 threads wait for each other 71% of the time: `threads` auto would use fewer"
     assert batch == "Set by the preset"
 
 
