@@ -182,7 +182,7 @@ def test_broken_files_are_shown_with_their_reason(tmp_path: Path) -> None:
     reasons = {broken.label: str(broken.error) for broken in catalog.broken}
     assert "empty" in reasons["empty.gguf"]
     assert "PNG" in reasons["picture.gguf"]
-    assert "not there" in reasons["dangling.gguf"]
+    assert "does not exist" in reasons["dangling.gguf"]
     assert "folder" in reasons["folder.gguf"]
     assert "100 bytes" in reasons["cut.gguf"]
     assert "big-00002-of-00003.gguf" in reasons["big-00001-of-00003.gguf"]

@@ -46,7 +46,7 @@ def test_a_good_model_passes(tmp_path: Path) -> None:
 def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty.gguf"
     empty.touch()
-    assert "not there" in refused(tmp_path / "missing.gguf").title
+    assert "does not exist" in refused(tmp_path / "missing.gguf").title
     assert "folder" in refused(tmp_path).title
     assert "empty" in refused(empty).detail
 

@@ -132,7 +132,7 @@ def test_two_tensors_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.gguf")
-    for path, word in ((tmp_path / "none.gguf", "is not there"), (tmp_path, "folder"), (tmp_path / "pipe.gguf", "regular")):
+    for path, word in ((tmp_path / "none.gguf", "does not exist"), (tmp_path, "folder"), (tmp_path / "pipe.gguf", "regular")):
         with pytest.raises(ModelError, match=word):
             read_header(path)
 

@@ -227,7 +227,7 @@ def test_a_disk_without_room_is_noticed_before(hub: HubServer, cache: Path, monk
         free: int
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(free=100))
-    with pytest.raises(ModelError, match="no room"):
+    with pytest.raises(ModelError, match="Not enough disk space"):
         pull(hub, cache).plan()
 
 

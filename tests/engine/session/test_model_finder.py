@@ -39,7 +39,7 @@ class TestFinder:
             assert finder.neighbour(path, 1) == ("Q4_0", quants["Q4_0"])
         with pytest.raises(ModelError) as failed:
             finder.quant(copy, "Q2_K")
-        assert failed.value.detail == "Here are: F16, Q8_0, Q4_0"
+        assert failed.value.detail == "Local quants: F16, Q8_0, Q4_0"
 
     def test_the_built_in_model_has_all_its_quants_before_they_are_made(self) -> None:
         finder = ModelFinder()

@@ -154,7 +154,7 @@ class TestQuants:
         assert len(bench.backend.loads) == 1
         (notice,) = bench.notices
         assert notice.title == "There is no smaller quant of tiny-Q8_0.gguf"
-        assert notice.detail == "Here are: F16, Q8_0, Q4_0"
+        assert notice.detail == "Local quants: F16, Q8_0, Q4_0"
 
     async def test_a_quant_by_name(self, bench: Bench) -> None:
         bench.switching.use_quant("f16")
@@ -213,7 +213,7 @@ class TestPresets:
         await bench.switching.settled()
         assert bench.session.preset.name == "daily"
         assert bench.notices[-1].title == "There is no model 'nothing-here' on this machine"
-        assert bench.notices[-1].detail == "Here are: tiny"
+        assert bench.notices[-1].detail == "Local models: tiny"
 
     async def test_an_unknown_preset_is_answered_with_the_nearest(self, bench: Bench) -> None:
         bench.switching.use_named("dayly")

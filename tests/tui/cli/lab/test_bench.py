@@ -73,7 +73,7 @@ def test_a_model_that_is_missing_is_named_and_the_others_are_measured(xchat: Run
     ran = xchat("bench", "builtin", "/nowhere.gguf", *SMALL[2:], "-o", "jsonl")
     assert ran.code == 0
     assert len(rows_of("jsonl", ran.out)) == 2
-    assert "skipped pp8: nowhere.gguf is not there" in ran.err
+    assert "skipped pp8: nowhere.gguf does not exist" in ran.err
     assert xchat("bench", "/nowhere.gguf").code == 1
 
 
