@@ -12,6 +12,7 @@ from engine.paths import log_path
 if TYPE_CHECKING:
     from engine.events import Notice
     from engine.model_ref import ModelRef
+    from engine.serving.beside import ServePlan
     from tui.choices import KnownModel
 
 LOG_BYTES = 64_000
@@ -58,5 +59,7 @@ class AppOptions:
     """The last lines of the native library's log, oldest first."""
     prometheus_port: int | None = None
     """Loopback port that serves figures to Prometheus; None serves nothing."""
+    serve: ServePlan | None = None
+    """Serve the first model over HTTP."""
     restart: Sequence[str] = ()
     """The command that restarts this program, without the session; empty when it can't be restarted."""

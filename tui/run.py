@@ -33,12 +33,14 @@ def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions,
     return app.return_code or 0
 
 
-def run_screen(options: AppOptions, config: Config, terminal: Terminal, *, preset: Callable[[], Preset], log: bool) -> int:
-    """Run the app with an engine in this process."""
+def run_screen(
+    options: AppOptions, config: Config, terminal: Terminal, *, preset: Callable[[], Preset], log: bool, parallel: int = 1
+) -> int:
+    """Run the app with an engine in this process, which makes `parallel` answers at once where the preset leaves that open."""
 
     async def open_session() -> Session:
         start = await asyncio.to_thread(_import_start)
-        return await start(await asyncio.to_thread(preset), config, log=log)
+        return await start(await asyncio.to_thread(preset), config, log=log, parallel=parallel)
 
     def models() -> Sequence[KnownModel]:
         from tui.models.known_models import known_models

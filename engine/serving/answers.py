@@ -11,10 +11,12 @@ from engine.chat.thinking import Split
 from engine.clock import now_ns
 from engine.errors import EngineError
 from engine.messages import Prompt
+from engine.metrics.noise import NoiseWatch
 from engine.presets.preset import Sampling
-from engine.records import Message
+from engine.records import Message, TurnRecord
 from engine.serving.refusal import Refusal, refusal_of
 from engine.session.answer import Turn
+from engine.session.instruments import TurnFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Answer:
         """The number of its turn in the engine."""
         self.turn = turn
         self.end: GenerationFinished | None = None
+        self.first_ns = self.last_ns = 0
+        """When its first and its newest token were generated."""
         self.cached = 0
         """Tokens of its prompt that the KV cache held already."""
         self.pieces: list[str] = []
@@ -50,6 +54,12 @@ class Answer:
         assert self.end is not None
         return self.end
 
+    def record(self) -> TurnRecord:
+        """Its turn, as it is logged; only for one that has ended."""
+        noise = NoiseWatch()
+        noise.waited(self.finished.taken_share)
+        return self.turn.record(self.finished, TurnFigures(judged=noise.judged, noisy=noise.verdict(), disturbed=noise.share))
+
     @property
     def text(self) -> str:
         """Its text, where it is not split into thinking and answer."""
@@ -59,8 +69,12 @@ class Answer:
 class Answers:
     """All answers to a request; `more` waits for what they add."""
 
-    def __init__(self, question: Question, asked: Message, answers: Sequence[Answer]) -> None:
+    def __init__(self, question: Question, asked: Message, answers: Sequence[Answer], *, client: str, path: str) -> None:
         self.question = question
+        self.client = client
+        """Who asks."""
+        self.path = path
+        """Of the endpoint."""
         self.asked = asked
         """The message that they answer."""
         self.logged = False
@@ -83,6 +97,7 @@ class Answers:
         """Handle an event of one of them."""
         match event:
             case TokensDecoded():
+                answer.first_ns, answer.last_ns = answer.first_ns or event.token_ns[0], event.token_ns[-1]
                 self._add(answer, self._split(answer, event))
             case PromptReady():
                 if not self.question.plain:

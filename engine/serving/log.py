@@ -7,10 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.clock import wall_ms
-from engine.metrics.noise import NoiseWatch
 from engine.records import Message, TurnRecord
 from engine.serving.answers import Answer, Answers
-from engine.session.instruments import TurnFigures
 from engine.session.journal import Journal
 
 if TYPE_CHECKING:
@@ -24,19 +22,15 @@ class RequestLog:
         self._journal = journal
         self._texts = texts
 
-    def finished(self, answers: Answers, answer: Answer) -> None:
+    def finished(self, answers: Answers, answer: Answer, record: TurnRecord) -> None:
         """Log an answer that has ended, and the message that it answers before the first one."""
-        end = answer.finished
         if self._journal.session is None:
             self._journal.begin(f"xchat serve {answer.turn.engine.model.name}".strip(), wall_ms())
         if not answers.logged:
             answers.logged = True
             asked = answers.asked if self._texts else replace(answers.asked, text="")
             self._journal.write(partial(_save_message, message=asked), asked)
-        noise = NoiseWatch()
-        noise.waited(end.taken_share)
-        figures = TurnFigures(judged=noise.judged, noisy=noise.verdict(), disturbed=noise.share)
-        record, final = answer.turn.record(end, figures), answer.turn.final(end)
+        final = answer.turn.final(answer.finished)
         if not self._texts:
             final = replace(final, text="", thinking="", tokens=None)
         elif answers.question.plain:

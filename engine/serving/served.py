@@ -12,16 +12,27 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from engine.backend import BackendEvent, EngineInfo, GenerateRequest, GenerationFinished, Priority, PromptFacts
+from engine.backend import (
+    BackendEvent,
+    EngineInfo,
+    GenerateRequest,
+    GenerationFinished,
+    Priority,
+    PromptFacts,
+    StopReason,
+    TokensDecoded,
+)
 from engine.clock import now_ns, wall_ms
 from engine.errors import XchatError
 from engine.llama.backend import LlamaBackend
+from engine.llama.commands import conclude_unstarted
 from engine.messages import ChatPrompt, Prompt, Role, TextPrompt
 from engine.model_ref import short_name
 from engine.presets.preset import Preset, Sampling
-from engine.records import Message, new_message_id
+from engine.records import Message, TurnRecord, new_message_id
 from engine.serving.answers import Answer, Answers, Question
 from engine.serving.hub import Hub
+from engine.serving.live import Live
 from engine.serving.refusal import Refusal, refusal_of
 from engine.serving.tally import Tally
 from engine.session.answer import Turn
@@ -49,11 +60,17 @@ class Served:
         self.preset = preset
         self.tally = Tally()
         self.closing = False
-        self.under_way: dict[Answers, str] = {}
-        """Requests that are answered, with their client."""
+        self.live = Live()
+        self.under_way: set[Answers] = set()
+        """Requests that are answered."""
+        self.draining = False
+        """Requests for answers are refused."""
+        self._held: dict[Answers, list[GenerateRequest]] = {}
+        """What is kept from the engine while the server is paused."""
+        self.paused = False
         self.body_bytes = 0
         """Of all requests that arrive or are answered."""
-        self.on_finished: Callable[[Answers, Answer], None] = lambda _answers, _answer: None
+        self.on_finished: Callable[[Answers, Answer, TurnRecord], None] = lambda _answers, _answer, _record: None
         """Called for each answer that has ended."""
         self.hub = Hub(asyncio.get_running_loop())
         backend.before_decode = self.hub.flush
@@ -114,20 +131,22 @@ class Served:
         if n > 0 and self.body_bytes > MOST_BYTES:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests wait")
 
-    def ask(self, question: Question, client: str) -> Answers:
+    def ask(self, question: Question, client: str, path: str) -> Answers:
         """Send a request to the engine. Raises Refusal when there are too many; the caller calls `close` in the end."""
         info = self.info
         self._admit(question, client)
         submitted, started = now_ns(), wall_ms()
         preset = msgspec.structs.replace(self.preset, sampling=question.sampling)
         asked = self._message(Role.USER, text_of(question.prompt), None, started)
-        answers = Answers(question, asked, [self._answer(index, asked.id, info, preset, submitted, started) for index in range(question.n)])
-        self.under_way[answers] = client
-        for answer in answers.all:
+        made = [self._answer(index, asked.id, info, preset, submitted, started) for index in range(question.n)]
+        answers = Answers(question, asked, made, client=client, path=path)
+        self.under_way.add(answers)
+        requests = []
+        for answer in made:
             sampling = question.sampling
             if answer.index and sampling.seed is not None:
                 sampling = _reseeded(question, answer.index)
-            self.backend.submit(
+            requests.append(
                 GenerateRequest(
                     turn=answer.number,
                     prompt=question.prompt,
@@ -140,10 +159,21 @@ class Served:
                     asker=client,
                 )
             )
+        if self.paused:
+            self._held[answers] = requests
+        else:
+            self._submit(requests)
         return answers
+
+    def _submit(self, requests: Sequence[GenerateRequest]) -> None:
+        for request in requests:
+            self.backend.submit(request)
 
     def stop(self, answers: Answers) -> None:
         """End the answers to a request that still grow."""
+        for request in self._held.pop(answers, ()):
+            conclude_unstarted(request, StopReason.CANCELLED)
+            self.hub.flush()
         for answer in answers.all:
             if answer.end is None:
                 self.backend.stop(answer.number)
@@ -151,12 +181,50 @@ class Served:
     def close(self, answers: Answers) -> None:
         """Forget a request; what still grows of it is ended."""
         self.stop(answers)
-        self.under_way.pop(answers, None)
+        self.under_way.discard(answers)
+
+    def stop_all(self) -> None:
+        """End the answers to all requests."""
+        for answers in self.under_way:
+            self.stop(answers)
+
+    # What the person who serves may do
+
+    def use(self, preset: Preset) -> None:
+        """Use the settings of a preset for requests that leave them open."""
+        self.preset = preset
+
+    def holds(self, answers: Answers) -> bool:
+        """Whether a request is kept from the engine."""
+        return answers in self._held
+
+    def pause(self, paused: bool) -> None:
+        """Keep new requests from the engine, which finishes those it has; or send it those that were kept."""
+        self.paused = paused
+        if not paused:
+            held, self._held = self._held, {}
+            for requests in held.values():
+                self._submit(requests)
+
+    def drain(self, draining: bool) -> None:
+        """Refuse new requests for answers, and report no health, so that a proxy asks elsewhere; or take them again."""
+        self.draining = draining
+
+    def kick(self, number: int) -> None:
+        """End the request that this answer belongs to; its client gets an error."""
+        for answers in [answers for answers in self.under_way if any(answer.number == number for answer in answers.all)]:
+            self.stop(answers)
+
+    def check_open(self) -> None:
+        """Raise Refusal while no requests for answers are taken."""
+        if self.draining:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server takes no more requests for now")
 
     def _admit(self, question: Question, client: str) -> None:
+        self.check_open()
         clients = Counter[str]()
-        for answers, who in self.under_way.items():
-            clients[who] += len(answers.all)
+        for answers in self.under_way:
+            clients[answers.client] += len(answers.all)
         if clients[client] + question.n > MOST_OF_ONE:
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, f"More than {MOST_OF_ONE} answers at once are not made for one client")
         if clients.total() + question.n > MOST_ANSWERS:
@@ -172,9 +240,13 @@ class Served:
 
     def _take(self, answers: Answers, answer: Answer, event: BackendEvent) -> None:
         answers.take(answer, event)
-        if isinstance(event, GenerationFinished):
+        if isinstance(event, TokensDecoded):
+            self.live.grew(event)
+        elif isinstance(event, GenerationFinished):
             self.tally.add(event)
-            self.on_finished(answers, answer)
+            record = answer.record()
+            self.live.ended(answer, answers, record)
+            self.on_finished(answers, answer, record)
 
 
 def text_of(prompt: Prompt) -> str:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from engine.clock import NS_PER_S, now_ns
-from engine.errors import UsageError, XchatError
+from engine.errors import EngineError, UsageError, XchatError
 from engine.llama.backend import LlamaBackend
 from engine.presets.preset import Preset
 from engine.serving.app import App
@@ -28,6 +28,8 @@ from engine.serving.protocol import Patience, bounded_protocol
 from engine.serving.served import Served
 from engine.session.journal import Journal, OpenStore
 from engine.text import file_name
+
+Result = TypeVar("Result")
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8080
@@ -70,7 +72,7 @@ class LogTo:
 
 
 class Server:
-    """Serves a model over HTTP until `stop`. All methods are for the thread that made it."""
+    """Serves a model over HTTP until `stop`. Its methods may be called from any thread but its own."""
 
     def __init__(
         self,
@@ -129,6 +131,23 @@ class Server:
             with contextlib.suppress(RuntimeError):  # the loop is closed: it has just ended
                 self._loop.call_soon_threadsafe(self._begin_end, grace_s)
 
+    def call(self, job: Callable[[Served], Result]) -> Future[Result]:
+        """Run a short job on the server's thread, from any other; what it returns is to be immutable."""
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(job(self.served))
+            except Exception as error:  # noqa: BLE001 - belongs to the one who asked
+                future.set_exception(error)
+
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(run)
+        except RuntimeError as error:  # the loop is closed
+            future.set_exception(EngineError("The server has ended", str(error)))
+        return future
+
     def join(self, timeout_s: float | None = None) -> None:
         """Wait for the end."""
         self._thread.join(timeout_s)
@@ -136,10 +155,11 @@ class Server:
             self._address.unix.unlink(missing_ok=True)
 
     def _begin_end(self, grace_s: float) -> None:
+        self.served.pause(False)
         self.served.closing = True
         self._uvicorn.should_exit = True
         loop = asyncio.get_running_loop()
-        loop.call_later(grace_s, self._backend.stop)
+        loop.call_later(grace_s, self.served.stop_all)
         loop.call_later(grace_s + LAST_WORDS_S, self._drop_connections)
 
     def _drop_connections(self) -> None:
@@ -197,8 +217,13 @@ class Server:
             await self._uvicorn.serve(sockets=[self._socket])
         finally:
             pings.cancel()
+            self._backend.before_decode = _nothing
             if journal is not None:
                 await journal.close()
+
+
+def _nothing() -> None:
+    """Do nothing before a decode call."""
 
 
 async def _pings(served: Served) -> None:

@@ -11,24 +11,24 @@ from engine.guide import builtin
 from engine.model_ref import BuiltInModel, ModelRef, RemoteModel
 
 
-def _llama() -> Backend:
+def _llama(parallel: int) -> Backend:
     """Make the llama.cpp of this process. Importing it takes a tenth of a second, so nothing imports it before it is needed."""
     from engine.llama.backend import LlamaBackend
 
-    return LlamaBackend(file_of=builtin.file_of, trusted=builtin.is_ours)
+    return LlamaBackend(parallel=parallel, file_of=builtin.file_of, trusted=builtin.is_ours)
 
 
-def _remote() -> Backend:
+def _remote(_parallel: int) -> Backend:
     """Make the engine for models on servers. It reads the config for each load, so that a changed one counts."""
     from engine.remote.backend import RemoteBackend
 
     return RemoteBackend(lambda: load_config().engines)
 
 
-ENGINES: dict[type[ModelRef], Callable[[], Backend]] = {Path: _llama, BuiltInModel: _llama, RemoteModel: _remote}
-"""Makes the engine for each kind of reference. A new engine is an entry here."""
+ENGINES: dict[type[ModelRef], Callable[[int], Backend]] = {Path: _llama, BuiltInModel: _llama, RemoteModel: _remote}
+"""Makes the engine for each kind of reference, for this number of simultaneous answers where presets leave that open. A new engine is an entry here."""
 
 
-def make_backend(ref: ModelRef) -> Backend:
-    """Make the engine for a model."""
-    return next(make for kind, make in ENGINES.items() if isinstance(ref, kind))()
+def make_backend(ref: ModelRef, parallel: int = 1) -> Backend:
+    """Make the engine for a model, for `parallel` simultaneous answers where presets leave that open."""
+    return next(make for kind, make in ENGINES.items() if isinstance(ref, kind))(parallel)

@@ -211,7 +211,9 @@ class Instruments:
 
         Skipped while another tick runs, and mostly while the session is idle.
         """
-        now = time.monotonic()
+        now, pool = time.monotonic(), self._pool_now()
+        if pool is not None and pool.running + pool.prefilling:
+            self._event_s = now  # requests of others are answered
         if (self._sampling is not None and not self._sampling.done()) or (now - self._event_s > SETTLE_S and now - self._ticked_s < IDLE_S):
             return
         self._ticked_s = now
@@ -228,7 +230,7 @@ class Instruments:
             sent, slowed, link = self.terminal()
             self.meter.terminal(sent, busy=slowed, blocked_s=link.blocked_s, round_trip_s=link.round_trip_s)
         self.meter.threads(threads)
-        self.meter.pool = self._pool_now()
+        self.meter.pool = pool
         self.newest = snapshot = self.meter.tick(sample)
         self._log(snapshot)
         for listener in tuple(self._listeners):

@@ -73,17 +73,18 @@ async def open_session(
     backend: Backend | None = None,
     log: bool = True,
     sampler: HostSampler | None = None,
+    parallel: int = 1,
 ) -> Session:
     """Open a session on the user's database, or an unlogged one when that can't be used (`logging_error` has the reason).
 
     While another program locks the database, or the disk is full, writes wait until it can be opened.
 
-    Its engine is `backend`, else the one for `model`, else llama.cpp.
+    Its engine is `backend`, else the one for `model`, else llama.cpp, which makes `parallel` answers at once where presets leave that open.
 
     Raises:
         UsageError: The config sets a limit for an alert that does not exist.
     """
-    backend = backend or make_backend(model or BuiltInModel(builtin.SHIPPED_QUANT))
+    backend = backend or make_backend(model or BuiltInModel(builtin.SHIPPED_QUANT), parallel)
     session = partial(Session, backend, preset=preset, finder=model_finder(config), alerts=config.alerts, sampler=sampler)
     if not log:
         return session()

@@ -30,6 +30,7 @@ class Scope(StrEnum):
     SETTINGS = "in the settings"
     PRESETS = "in the presets"
     RACE = "in a race"
+    REQUESTS = "in the requests"
 
     @property
     def around(self) -> frozenset[Scope]:
@@ -40,7 +41,18 @@ class Scope(StrEnum):
 _AROUND: Mapping[Scope, frozenset[Scope]] = {
     **dict.fromkeys((Scope.PROMPT, Scope.TRANSCRIPT, Scope.PANEL), frozenset({Scope.APP})),
     **dict.fromkeys(
-        (Scope.LIST, Scope.MODELS, Scope.SETTINGS, Scope.PRESETS, Scope.TURNS, Scope.BRANCHES, Scope.COMPARISON, Scope.CAPTURE, Scope.RACE),
+        (
+            Scope.LIST,
+            Scope.MODELS,
+            Scope.SETTINGS,
+            Scope.PRESETS,
+            Scope.TURNS,
+            Scope.BRANCHES,
+            Scope.COMPARISON,
+            Scope.CAPTURE,
+            Scope.RACE,
+            Scope.REQUESTS,
+        ),
         frozenset({Scope.DIALOG}),
     ),
     **dict.fromkeys((Scope.ICICLE, Scope.TABLE), frozenset({Scope.FLAME})),

@@ -173,17 +173,6 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "sessions", ("f2", "ctrl+o"), "Sessions", "Find, search and resume sessions", _SESSIONS, slash=("sessions", "resume"), footer=True
     ),
-    Action("rename_session", ("alt+n",), "Rename", "Give the chosen session another title", _SESSIONS, Scope.LIST),
-    Action("delete_session", ("alt+d",), "Delete", "Delete the chosen session for good", _SESSIONS, Scope.LIST),
-    Action("pin_session", ("alt+i",), "Pin", "Pin the chosen session to the top of the list, or unpin it", _SESSIONS, Scope.LIST),
-    Action("branches", ("alt+g",), "Branches", "Show all branches of the chosen session", _SESSIONS, Scope.LIST),
-    Action("filter_model", ("alt+o",), "Model", "List sessions with the next model only", _SESSIONS, Scope.LIST, call="filter('model')"),
-    Action("filter_quant", ("alt+q",), "Quant", "List sessions with the next quant only", _SESSIONS, Scope.LIST, call="filter('quant')"),
-    Action(
-        "filter_preset", ("alt+u",), "Preset", "List sessions with the next preset only", _SESSIONS, Scope.LIST, call="filter('preset')"
-    ),
-    Action("filter_date", ("alt+w",), "When", "List sessions of another time span only", _SESSIONS, Scope.LIST),
-    Action("clear_filters", ("alt+h",), "All", "List sessions of all models, quants, presets and dates again", _SESSIONS, Scope.LIST),
     Action(
         "export",
         ("alt+x",),
@@ -369,6 +358,16 @@ ACTIONS: tuple[Action, ...] = (
         slash=("tune",),
         argument="USE",
         with_argument="Search the fastest settings: chat, decode, prefill or long-prompts",
+    ),
+    Action(
+        "serve",
+        (),
+        "Serve",
+        "Serve the loaded model over HTTP, or show the requests",
+        _MEASURE,
+        slash=("serve", "requests"),
+        argument="PORT|off",
+        with_argument="Serve the loaded model on this port of this machine; `off` ends it",
     ),
     Action("stop_measuring", ("s",), "End", "End the measurement, and keep what is measured", _MEASURE, Scope.RACE),
     Action("native_log", ("alt+l",), "Log", "Show the log of the native library", _MEASURE, slash=("log",)),

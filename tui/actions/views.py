@@ -7,6 +7,32 @@ from tui.actions.action import Action, Group, Scope
 _FLAME, _MEASURE = Group.FLAME, Group.MEASURE
 
 VIEWS: tuple[Action, ...] = (
+    Action("rename_session", ("alt+n",), "Rename", "Give the chosen session another title", Group.SESSIONS, Scope.LIST),
+    Action("delete_session", ("alt+d",), "Delete", "Delete the chosen session for good", Group.SESSIONS, Scope.LIST),
+    Action("pin_session", ("alt+i",), "Pin", "Pin the chosen session to the top of the list, or unpin it", Group.SESSIONS, Scope.LIST),
+    Action("branches", ("alt+g",), "Branches", "Show all branches of the chosen session", Group.SESSIONS, Scope.LIST),
+    Action(
+        "filter_model", ("alt+o",), "Model", "List sessions with the next model only", Group.SESSIONS, Scope.LIST, call="filter('model')"
+    ),
+    Action(
+        "filter_quant", ("alt+q",), "Quant", "List sessions with the next quant only", Group.SESSIONS, Scope.LIST, call="filter('quant')"
+    ),
+    Action(
+        "filter_preset",
+        ("alt+u",),
+        "Preset",
+        "List sessions with the next preset only",
+        Group.SESSIONS,
+        Scope.LIST,
+        call="filter('preset')",
+    ),
+    Action("filter_date", ("alt+w",), "When", "List sessions of another time span only", Group.SESSIONS, Scope.LIST),
+    Action("clear_filters", ("alt+h",), "All", "List sessions of all models, quants, presets and dates again", Group.SESSIONS, Scope.LIST),
+    Action(
+        "pause_requests", ("p",), "Pause", "Keep new requests from the engine, or send it those that were kept", _MEASURE, Scope.REQUESTS
+    ),
+    Action("drain_requests", ("d",), "Drain", "Refuse new requests and finish the others, or take them again", _MEASURE, Scope.REQUESTS),
+    Action("kick_request", ("k",), "End request", "End the selected request with an error", _MEASURE, Scope.REQUESTS),
     Action("save_settings", ("alt+s",), "Save as preset", "Save the settings as a preset", Group.TUNE, Scope.SETTINGS, footer=True),
     Action(
         "reset_setting", ("alt+r",), "Reset", "Set the selected setting back to its saved value", Group.TUNE, Scope.SETTINGS, footer=True

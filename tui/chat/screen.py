@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
@@ -28,11 +30,11 @@ from tui.chat.drafting import DraftingController
 from tui.chat.lab import LabController
 from tui.chat.layout import ROOM_CSS
 from tui.chat.library import LibraryController
-from tui.chat.messages import SessionEvent
 from tui.chat.models import ModelsController
 from tui.chat.panel import PanelController
 from tui.chat.profiling import ProfilingController
 from tui.chat.reading import ReadingController
+from tui.chat.serving import ServingController
 from tui.chat.status import StatusLine
 from tui.chat.stream import AnswerStream
 from tui.chat.switching import SwitchingController
@@ -48,6 +50,13 @@ if TYPE_CHECKING:
 
 NOTICES = "textual-toastrack"
 """Id of Textual's container of notices."""
+
+
+@dataclass
+class SessionEvent(Message, bubble=False):
+    """An event of the session, delivered through the screen's message queue."""
+
+    event: Event
 
 
 class ChatScreen(Screen[None]):
@@ -92,6 +101,7 @@ class ChatScreen(Screen[None]):
         self.switching = SwitchingController(context)
         self.library = LibraryController(context)
         self.lab = LabController(context)
+        self.serving = ServingController(context)
         self.completing = CompletingController(context, self.suggestions)
         self.attaching = AttachingController(context)
         self.composing = ComposeController(
@@ -103,7 +113,7 @@ class ChatScreen(Screen[None]):
         # Composing comes last: it sends a queued message and extends an answer after the others have shown the event.
         self._listeners = (
             *(self.panel, self.profiling, self.reading, self.models, self.switching, self.library),
-            *(self.drafting, self.attention, self.welcome, self.composing),
+            *(self.drafting, self.attention, self.welcome, self.serving, self.composing),
         )
         self.actions = self._actions()
 
@@ -159,6 +169,7 @@ class ChatScreen(Screen[None]):
             "doctor": panel.doctor,
             "race": self.lab.race,
             "tune": self.lab.tune,
+            "serve": self.serving.serve,
             "capture": profiling.capture,
             "capture_mode": profiling.capture_mode,
             "flame": profiling.flame,
@@ -191,11 +202,12 @@ class ChatScreen(Screen[None]):
         self.run_worker(self._start(), group="start")
 
     async def on_unmount(self) -> None:
-        """Keep the draft, end the capture and the measurement."""
+        """Keep the draft, end the capture, the measurement and the server."""
         self.lab.stop()
         self.attention.close()
         self.drafting.close()
         await self.profiling.close()
+        await self.serving.close()
 
     async def _start(self) -> None:
         """Open or resume the session, load the model, mount the panel."""
@@ -222,6 +234,9 @@ class ChatScreen(Screen[None]):
             self.composing.return_waiting()
         await asyncio.to_thread(_import_slow_parts)
         self.watch(await self.panel.mount(), "expanded", self._show_keys, init=False)
+        if self._program.options.serve is not None:
+            await self.serving.begin(self._program.options.serve)
+            await self.serving.show()
 
     def add_typed(self, before: str, typed: str) -> None:
         """Insert what was typed into the first screen after its text `before` had been taken over."""

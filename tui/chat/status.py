@@ -42,6 +42,8 @@ class Status:
     """Number of oldest turns that no longer fit into the context."""
     unseen: bool = False
     """New text is below the visible part."""
+    serving: str = ""
+    """Where requests are served, as in `serving :8080`."""
     slow_line: bool = False
     busy_machine: bool = False
 
@@ -53,13 +55,14 @@ class Status:
             (1, "model", name or "no model"),
             (0, "alarm", "" if self.logged else "not logged"),
             (2, "alarm", window),
-            (5, "plain", self.context),
-            (6, "plain", self.threads),
-            (11, "plain", self.why),
-            (7, "plain", f"temp {self.temperature}" if self.temperature else ""),
-            (4, "alarm" if self.changed else "plain", f"{self.preset}{'*' if self.changed else ''}" if self.preset else ""),
-            (10, "plain", f"stream batch {self.batch}" if self.batch else ""),
-            (9, "plain", self.session),
+            (4, "model", self.serving),
+            (6, "plain", self.context),
+            (7, "plain", self.threads),
+            (12, "plain", self.why),
+            (8, "plain", f"temp {self.temperature}" if self.temperature else ""),
+            (5, "alarm" if self.changed else "plain", f"{self.preset}{'*' if self.changed else ''}" if self.preset else ""),
+            (11, "plain", f"stream batch {self.batch}" if self.batch else ""),
+            (10, "plain", self.session),
             (3, "plain", "slow line" if self.slow_line else "busy machine" if self.busy_machine else ""),
         ]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.config import Config
     from engine.model_ref import ModelRef
     from engine.presets.preset import Preset
+    from engine.serving.beside import ServePlan
 
 NEWEST = "newest"
 """The value of `--resume` without a session."""
@@ -45,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser, *, preset_flags: bool) -> Non
         add_preset_flags(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Open the screen; returns its exit code."""
+def run(options: argparse.Namespace, serve: ServePlan | None = None, parallel: int = 1) -> int:
+    """Open the screen; returns its exit code. With `serve` the model is served too, `parallel` answers at once."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("This is not a terminal", "", "Use `xchat ask PROMPT` in scripts and pipes.")
     if options.tmux and "TMUX" not in os.environ:
@@ -73,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
         keys=config.keys,
         notify=config.notify,
         prometheus_port=config.metrics.prometheus_port,
+        serve=serve,
         restart=restart_command(),
     )
 
@@ -80,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
     real = redirect_native_output(log_path())
     try:
-        return run_screen(app_options, config, terminal, preset=preset, log=not options.no_log)
+        return run_screen(app_options, config, terminal, preset=preset, log=not options.no_log, parallel=parallel)
     finally:
         real.restore()
 

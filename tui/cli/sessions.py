@@ -46,7 +46,8 @@ from engine.store.writer import Store
 from engine.text import one_line
 from tui.cli.output import Progress, confirmed, write_json, write_sequence
 from tui.cli.reading import open_reader
-from tui.text.turn_table import advice, columns_for, difference_row, heading, side_heading, side_layout, turn_row
+from tui.text.table import heading, table_row
+from tui.text.turn_table import advice, columns_for, difference_row, side_heading, side_layout
 from tui.text.wording import count, what_goes
 
 EXAMPLES = """\
@@ -303,7 +304,7 @@ async def performance(options: argparse.Namespace) -> int:
     width = shutil.get_terminal_size().columns
     columns = columns_for(width)
     sys.stdout.write(f"{one.name}\n{heading(columns)}\n")
-    sys.stdout.writelines(f"{turn_row(columns, number, turn)}\n" for number, turn in enumerate(one.turns, start=1))
+    sys.stdout.writelines(f"{table_row(columns, number, turn)}\n" for number, turn in enumerate(one.turns, start=1))
     numbers = {turn.id: number for number, turn in enumerate(one.turns, start=1)}
     sentences = [f"turn {numbers[turn]:,}: {found.sentence}" for turn, regressions in slow.items() for found in regressions]
     for each in sorted(explained, key=lambda each: -each.seconds)[:SLOWEST]:

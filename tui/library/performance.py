@@ -36,7 +36,8 @@ from tui.library.logged_charts import LoggedCharts
 from tui.library.saved import Chosen
 from tui.library.sessions import SessionsScreen
 from tui.text.switch_text import made_with
-from tui.text.turn_table import Column, columns_for, heading, turn_row
+from tui.text.table import heading, table_row
+from tui.text.turn_table import TurnColumn, columns_for
 from tui.text.wording import count
 
 TURNS_COMPARED = 20
@@ -93,7 +94,7 @@ shows the reason, and what took the time of the turn: reading weights, waiting f
         self._export = export
         self._turns: tuple[TurnRecord, ...] = ()
         self._charts: tuple[Chart, ...] = ()
-        self._columns: tuple[Column, ...] = ()
+        self._columns: tuple[TurnColumn, ...] = ()
         self._causes: dict[int, str] = {}
         """What took the time of a turn, by its id."""
         self._fallen: dict[int, str] = {}
@@ -156,7 +157,7 @@ shows the reason, and what took the time of the turn: reading weights, waiting f
         frame.border_subtitle = f"{count(len(self._turns), 'turn')}, {noisy:,} noisy" if self._turns else "Nothing was measured."
 
     def _row(self, number: int, turn: TurnRecord) -> Content:
-        text = turn_row(self._columns, number, turn)
+        text = table_row(self._columns, number, turn)
         if turn.id in self._fallen:
             return Content.styled(f"▼ {text}", "$warning")
         if turn.error is not None:

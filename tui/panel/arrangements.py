@@ -27,6 +27,7 @@ BUILT_IN: tuple[Arrangement, ...] = (
     Arrangement("answer", ("speed", "latency", "context", "events", "answers")),
     Arrangement("machine", ("cpu", "threads", "memory", "roofline")),
     Arrangement("screen", ("price", "speed", "events")),
+    SERVING := Arrangement("serving", ("answers", "cpu", "memory", "threads")),
 )
 """The first is the default."""
 
@@ -43,15 +44,15 @@ class _File(msgspec.Struct, frozen=True):
 class Arrangements:
     """Built-in and own arrangements with the current one; saved in a file, if given."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Start with the overview when the file can't be read."""
+    def __init__(self, path: Path | None = None, *, first: Arrangement = BUILT_IN[0]) -> None:
+        """Start with `first` where there is no file that can be read."""
         self._path = path
-        stored = _File()
+        stored = _File(first)
         if path is not None:
             try:
                 stored = msgspec.json.decode(path.read_bytes(), type=_File)
             except (OSError, msgspec.DecodeError):
-                stored = _File()
+                stored = _File(first)
         self.current = stored.current
         self.window = stored.window
         self._own = stored.own

@@ -11,25 +11,15 @@ from engine.metrics.side_by_side import Difference, Middle, Side
 from engine.records import TurnRecord
 from engine.text import one_line
 from tui.text.cells import cut
+from tui.text.table import Column, fitting
 
 UNKNOWN = "–"
-GAP = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the table of turns."""
-
-    title: str
-    width: int
-    text: Callable[[int, TurnRecord], str]
-    """Cell text from the turn's number, from 1, and the turn."""
-    rank: int
-    """Columns of a higher rank are dropped first when there is no room."""
-    left: bool = False
+TurnColumn = Column[TurnRecord]
 
 
-def _figure(figure_id: str, width: int, rank: int, title: str = "", *, digits: int = 0) -> Column:
+def _figure(figure_id: str, width: int, rank: int, title: str = "", *, digits: int = 0) -> TurnColumn:
     """The column of a registered figure; `title` where its own name is too long."""
     figure = BY_ID[figure_id]
     unit, scale = figure.chart_unit
@@ -62,7 +52,7 @@ def _remark(turn: TurnRecord) -> str:
     return "" if turn.judged else "not judged"
 
 
-COLUMNS: tuple[Column, ...] = (
+COLUMNS: tuple[TurnColumn, ...] = (
     Column("turn", 5, lambda number, _: f"{number:,}", 0),
     Column("when", 11, lambda _, turn: _when(turn), 8),
     _figure("prompt_n", 7, 2, "prompt"),
@@ -82,30 +72,9 @@ COLUMNS: tuple[Column, ...] = (
 """All columns, from left to right."""
 
 
-def columns_for(width: int) -> tuple[Column, ...]:
+def columns_for(width: int) -> tuple[TurnColumn, ...]:
     """The columns that fit."""
-    kept = list(COLUMNS)
-    while len(kept) > 1 and sum(column.width + GAP for column in kept) - GAP > width:
-        kept.remove(max(kept, key=lambda column: column.rank))
-    return tuple(kept)
-
-
-def heading(columns: Sequence[Column]) -> str:
-    """The titles of the columns."""
-    return _line([_cell(column, column.title) for column in columns])
-
-
-def turn_row(columns: Sequence[Column], number: int, turn: TurnRecord) -> str:
-    """Format a turn as a row."""
-    return _line([_cell(column, column.text(number, turn)) for column in columns])
-
-
-def _cell(column: Column, text: str) -> str:
-    return cut(text, column.width) if column.left or len(text) > column.width else f"{text:>{column.width}}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return (" " * GAP).join(cells).rstrip()
+    return fitting(COLUMNS, width)
 
 
 # Two sides

@@ -15,6 +15,7 @@ METRICS: Final = b"text/plain; version=0.0.4; charset=utf-8"
 async def health(request: Request, served: Served) -> None:
     """Answer `GET /health`."""
     _ = served.info
+    served.check_open()
     await request.answer({"status": "ok"})
 
 
@@ -108,7 +109,13 @@ async def metrics(request: Request, served: Served) -> None:
     await request.answer_bytes(served.tally.page(processing, served.backend.pool_now).encode(), METRICS)
 
 
+async def live(request: Request, served: Served) -> None:
+    """Answer `GET /live`: the requests and the speed of all, for the page and `xchat stats`."""
+    await request.answer(served.live.now(served))
+
+
 GET = {
+    "/live": live,
     "/health": health,
     "/v1/health": health,
     "/v1/models": models,

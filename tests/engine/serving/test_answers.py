@@ -17,7 +17,7 @@ async def test_what_was_thinking_after_all_is_sent_once_when_it_waited_with_its_
     message = Message(2, 1, Role.ASSISTANT, "", created_ms=0)
     parser = ThinkingParser(marker_tokens=frozenset({"</think>"}))
     answer = Answer(0, 1, Turn(message, cast(Any, None), Preset(), 1, 0, 0, parser=parser))
-    answers = Answers(Question(TokenPrompt((1,)), Sampling(), None), message, [answer])
+    answers = Answers(Question(TokenPrompt((1,)), Sampling(), None), message, [answer], client="", path="")
     for piece in ("I ", "ponder", "</think>", "Hi", " there"):
         answers.take(answer, TokensDecoded(1, (piece,), (0,)))
     grown, ended = await answers.more()

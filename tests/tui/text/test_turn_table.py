@@ -8,7 +8,8 @@ import pytest
 
 from engine.metrics.side_by_side import Side, side_by_side
 from tests.factories import turn_record
-from tui.text.turn_table import columns_for, difference_row, heading, side_heading, side_layout, turn_row
+from tui.text.table import heading, table_row
+from tui.text.turn_table import columns_for, difference_row, side_heading, side_layout
 
 
 @pytest.mark.parametrize("width", [20, 54, 74, 100, 150, 190])
@@ -16,16 +17,16 @@ def test_the_table_takes_no_more_room_than_there_is(width: int) -> None:
     columns = columns_for(width)
     record = replace(turn_record(), noisy="a busy\nneighbour " * 5, preset="x" * 90, rss_peak_bytes=10**15)
     assert len(heading(columns)) <= width
-    assert len(turn_row(columns, 1_000_000, record)) <= width
+    assert len(table_row(columns, 1_000_000, record)) <= width
 
 
 def test_the_figures_that_matter_most_stay() -> None:
     assert [column.title for column in columns_for(54)] == ["turn", "prompt", "reused", "generated", "TTFT ms", "tokens/s"]
-    assert turn_row(columns_for(54), 1, turn_record()).split() == ["1", "20", "5", "10", "300", "50.0"]
+    assert table_row(columns_for(54), 1, turn_record()).split() == ["1", "20", "5", "10", "300", "50.0"]
 
 
 def test_what_was_not_measured_is_no_zero_and_a_noisy_turn_says_why() -> None:
-    row = turn_row(columns_for(200), 3, replace(turn_record(), noisy="swapping"))
+    row = table_row(columns_for(200), 3, replace(turn_record(), noisy="swapping"))
     assert "–" in row
     assert row.endswith("noisy: swapping")
 

@@ -21,11 +21,13 @@ from engine.lab.compute_thread import result_of
 from engine.llama.backend import LlamaBackend
 from engine.llama.redirect import redirect_native_output
 from engine.paths import database_path, log_path
+from engine.serving.beside import ServePlan
 from engine.serving.guard import guard_of, read_keys
 from engine.serving.server import HOST, PORT, Address, LogTo, Server, share_the_interpreter
 from engine.session.open import first_model
 from engine.store.sqlite.pragmas import Profile
 from engine.store.writer import Store
+from tui.cli import screen
 from tui.cli.output import guarded
 from tui.cli.preset_flags import add_preset_flags, preset_of
 
@@ -37,6 +39,7 @@ EXAMPLES = """\
 examples:
   xchat serve                                  the model used last, on http://127.0.0.1:8080
   xchat serve qwen3-4b-q4_k_m.gguf --port 9000 --parallel 4 --n-ctx 16384
+  xchat serve --screen                         with its requests on the screen, and a chat of your own beside them
   xchat serve --host 0.0.0.0 --api-key-file keys.txt
   curl localhost:8080/v1/chat/completions -d '{"messages": [{"role": "user", "content": "Hello"}]}'
 """
@@ -62,10 +65,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate for HTTPS (PEM)")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
     parser.add_argument("--alias", default="", metavar="NAME", help="model name to report to clients")
+    parser.add_argument("--screen", action="store_true", help="open the chat, and show the requests and the panel in it")
     parser.add_argument("--no-log", action="store_true", help="do not log answers as turns of a session")
     parser.add_argument("--log-texts", action="store_true", help="log the texts too, not only the figures")
     add_preset_flags(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, resume=None, theme=None, no_mouse=False, low_bandwidth=False, tmux=False)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -77,6 +81,9 @@ def run(options: argparse.Namespace) -> int:
         keys += (key,)
     guard = guard_of(options.host if options.unix_socket is None else "localhost", keys, options.allow_host)
     address = Address(options.host, options.port, options.unix_socket, options.tls_cert, options.tls_key)
+    if options.screen:
+        plan = ServePlan(address, guard, options.alias, not options.no_log, options.log_texts)
+        return screen.run(options, plan, WIDTH)
     config = load_config()
     preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
     open_store = partial(Store.open, database_path(), Profile.of(config.database.profile, config.database.pragmas))
