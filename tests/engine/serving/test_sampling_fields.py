@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from engine.presets.preset import Sampling
+from engine.records import TurnRecord
 from engine.serving.answers import Answer, Answers
 from engine.serving.server import Server
 from tests.engine.serving.conftest import PRESET, ask
@@ -50,7 +51,7 @@ def used(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[Sampling]:
     """The settings that each finished answer was made with."""
     settings: list[Sampling] = []
 
-    def note(_answers: Answers, answer: Answer) -> None:
+    def note(_answers: Answers, answer: Answer, _record: TurnRecord) -> None:
         settings.append(answer.turn.preset.sampling)
 
     monkeypatch.setattr(server.served, "on_finished", note)
