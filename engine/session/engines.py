@@ -26,7 +26,7 @@ def _remote(_parallel: int) -> Backend:
 
 
 ENGINES: dict[type[ModelRef], Callable[[int], Backend]] = {Path: _llama, BuiltInModel: _llama, RemoteModel: _remote}
-"""Makes the engine for each kind of reference, for a number of simultaneous answers where presets leave it open. A new engine is an entry."""
+"""The engine for each kind of reference, for a number of simultaneous answers where presets leave it open. A new engine is an entry."""
 
 
 def make_backend(ref: ModelRef, parallel: int = 1) -> Backend:
