@@ -1,4 +1,4 @@
-"""One line of a batch file as a request: OpenAI's Batch JSONL, plain JSONL, or a prompt as text."""
+"""Parses a line of a batch file: OpenAI's Batch JSONL, plain JSONL, or a prompt as text."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from engine.presets.settings import check_value, with_values
 from engine.text import one_line
 
 MOST_BYTES: Final = 8 << 20
-"""Longest line; no context window holds more."""
+"""Longest line in bytes; no context window fits more."""
 MOST_ID: Final = 512
 ANSWER_RESERVE: Final = 64
-"""Tokens of the window kept for an answer without `max_tokens`."""
+"""Tokens of the window reserved for an answer without `max_tokens`."""
 
 
 Kind = TypeVar("Kind")
 
 
 class Form(StrEnum):
-    """How a batch file is written."""
+    """The format of a batch file."""
 
     AUTO = "auto"
     JSONL = "jsonl"
@@ -35,7 +35,7 @@ class Form(StrEnum):
 
 
 class Shape(StrEnum):
-    """What the result of a line looks like."""
+    """The format of a line's result."""
 
     CHAT = "chat.completion"
     COMPLETION = "text_completion"
@@ -44,7 +44,7 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BatchLine:
-    """A prompt with what it changes of the settings."""
+    """A prompt with its changes of the settings."""
 
     id: str
     """Identifies the line by its content, for resuming."""
@@ -56,7 +56,7 @@ class BatchLine:
     stop: tuple[str, ...] = ()
 
     def preset(self, base: Preset) -> Preset:
-        """The settings of this line."""
+        """Return the settings of this line."""
         return with_values(base, self.settings)
 
 
@@ -66,7 +66,7 @@ class _Message(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    """What is read of a request; the rest is checked by `_REFUSED` and else has no effect here."""
+    """The fields of a request that are read; `_REFUSED` checks the others."""
 
     messages: list[_Message] | None = None
     prompt: str | None = None
@@ -98,17 +98,17 @@ _REFUSED: Final[Mapping[str, Callable[[Any], bool]]] = {
     "echo": _NOTHING,
     "response_format": lambda value: value is None or value == {"type": "text"},
 }
-"""Parameters that would change the answer and have only the value that changes nothing."""
+"""Unsupported parameters, with a test for the values without effect."""
 
 
 def line_id(custom_id: str, raw: bytes) -> str:
-    """The id of a line: the same for the same line with the same `custom_id`."""
+    """Return the id of a line, equal for equal lines with the same `custom_id`."""
     digest = hashlib.sha256(custom_id.encode(errors="surrogatepass") + b"\0" + raw).hexdigest()
     return f"batch_req_{digest[:32]}"
 
 
 def custom_id_of(raw: bytes, number: int, form: Form) -> str:
-    """The id that a line has of its own, if it can be read, else one with its number."""
+    """Return the line's own id if readable, else one made from its number."""
     if form is Form.JSONL:
         try:
             line = msgspec.json.decode(raw, type=_Line)
@@ -121,10 +121,10 @@ def custom_id_of(raw: bytes, number: int, form: Form) -> str:
 
 
 def parse_line(raw: bytes, custom_id: str, form: Form, system: str | None = None) -> BatchLine:
-    """Read a line; `system` is the system prompt of those without one.
+    """Parse a line; `system` is the system prompt of lines without one.
 
     Raises:
-        UsageError: It is not a request, or one that can't be answered here.
+        UsageError: It is not a request, or an unsupported one.
     """
     ident = line_id(custom_id, raw)
     if form is Form.TEXT:
@@ -139,7 +139,7 @@ def parse_line(raw: bytes, custom_id: str, form: Form, system: str | None = None
         if line.body is None:
             raise UsageError("The line has no body")
         if line.method != "POST" or line.url not in _URLS:
-            raise UsageError(f"{one_line(f'{line.method} {line.url}')[:80]} is not answered here", "", f"POST {' or '.join(_URLS)} is")
+            raise UsageError(f"{one_line(f'{line.method} {line.url}')[:80]} is not supported", "", f"POST {' or '.join(_URLS)} is")
         shape, body = _URLS[line.url], line.body
     for name, harmless in _REFUSED.items():
         if not harmless(body.get(name)):
@@ -151,7 +151,7 @@ def parse_line(raw: bytes, custom_id: str, form: Form, system: str | None = None
 
 
 def _settings(body: Mapping[str, Any], asked: _Body) -> dict[str, Any]:
-    """The settings that a request changes; raises UsageError for values that can't be."""
+    """Return the settings that a request changes; raises UsageError for invalid values."""
     settings = {f"{SAMPLING}.{name}": body[name] for name in _SETTINGS if body.get(name) is not None}
     if asked.logit_bias:
         settings[f"{SAMPLING}.logit_bias"] = " ".join(f"{token}{bias:+.6f}" for token, bias in asked.logit_bias.items())
@@ -178,7 +178,7 @@ def _chat(messages: list[ChatMessage], system: str | None, max_tokens: int | Non
     if not messages or messages[-1].role is not Role.USER:
         raise UsageError("The last message is not the user's")
     if any(message.role is Role.SYSTEM for message in messages[1:]):
-        raise UsageError("A system message is not the first one")
+        raise UsageError("A system message is not the first message")
     if system and messages[0].role is not Role.SYSTEM:
         messages = [ChatMessage(Role.SYSTEM, system), *messages]
     return ChatPrompt(tuple(messages), reserve=max_tokens or ANSWER_RESERVE)
@@ -188,7 +188,7 @@ def _message(message: _Message) -> ChatMessage:
     try:
         role = Role("system" if message.role == "developer" else message.role)
     except ValueError:
-        raise UsageError(f"The role {one_line(message.role)[:80]!r} is not supported", "", f"Roles are {', '.join(Role)}") from None
+        raise UsageError(f"The role {one_line(message.role)[:80]!r} is not supported", "", f"Known roles: {', '.join(Role)}") from None
     if isinstance(message.content, list):
         if any(part.get("type") != "text" or not isinstance(part.get("text"), str) for part in message.content):
             raise UsageError("A message has content that is not text")

@@ -1,4 +1,4 @@
-"""The results of a batch: a journal that survives any end of the program, and the file that is made from it."""
+"""Writes the results of a batch: a durable journal, and the final file made from it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from engine.errors import UsageError
 from engine.text import file_name
 
 ENGINE_ERROR = "engine_error"
-"""Code of an error that may not come again: such a line is answered again when the batch is resumed."""
+"""Code of a transient error: the line is answered again when the batch is resumed."""
 
 
 class _Result(msgspec.Struct):
-    """What is read back of a result."""
+    """The fields of a result that are read back."""
 
     id: str
     error: dict[str, Any] | None = None
 
 
 def partial_of(path: Path) -> Path:
-    """The journal of results that end in `path`."""
+    """Return the path of the journal of the results in `path`."""
     return path.with_name(f"{path.name}.partial")
 
 
 class Results:
-    """Results by line: appended to `NAME.partial` as they come, each written whole, and moved to NAME at the end.
+    """Results by line: appended to `NAME.partial` as they finish, each written whole, and moved to NAME at the end.
 
     The files are private. Use as a context manager.
     """
@@ -40,7 +40,7 @@ class Results:
         """`numbers`: the number of each line of the batch by its id.
 
         Raises:
-            UsageError: Another process writes them, or the file has something else in it.
+            UsageError: Another process writes them, or the file has other contents.
             OSError: It can't be written.
         """
         self._path = path
@@ -66,14 +66,14 @@ class Results:
 
     @property
     def done(self) -> set[str]:
-        """Ids of the lines that need not be answered again."""
+        """Return the ids of the lines that are done."""
         return set(self._places) - self._failed
 
     def write(self, ident: str, result: Mapping[str, Any], *, again: bool = False) -> None:
-        """Append the result of a line, durably; `again`: the line is to be answered again when the batch is resumed.
+        """Append the result of a line, durably; `again`: answer the line again when the batch is resumed.
 
         Raises:
-            OSError: The disk refuses.
+            OSError: Writing failed.
         """
         data = msgspec.json.encode(result) + b"\n"
         end = os.lseek(self._handle, 0, os.SEEK_END)
@@ -86,10 +86,10 @@ class Results:
         (self._failed.add if again else self._failed.discard)(ident)
 
     def finish(self, *, in_order: bool) -> None:
-        """Make the file of the results, one for each line, in the order of the lines or as they came.
+        """Write the file of results, one for each line, in the order of the lines or as they finished.
 
         Raises:
-            OSError: The disk refuses; the journal is kept.
+            OSError: Writing failed; the journal is kept.
         """
         ids = sorted(self._places, key=self._numbers.__getitem__ if in_order else self._places.__getitem__)
         with replacing(self._path) as whole, whole.open("wb") as out:
@@ -100,17 +100,17 @@ class Results:
         self._partial.unlink()
 
     def _lock(self) -> None:
-        """Refuse a journal that another process writes, or has just finished."""
+        """Lock the journal; raise UsageError when another process writes it, or has just finished it."""
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             free = os.fstat(self._handle).st_nlink > 0
         except OSError:
             free = False
         if not free:
-            raise UsageError(f"{file_name(self._path)} is being written by another xchat batch", "", "Wait for its end, or use --output")
+            raise UsageError(f"{file_name(self._path)} is being written by another xchat batch", "", "Wait until it ends, or use --output")
 
     def _take_over(self) -> None:
-        """Begin the journal with the results of the finished file; a journal that has only some of them was not begun."""
+        """Begin the journal with the results of the finished file; replace an incomplete copy of them."""
         if not self._path.exists():
             return
         finished = self._path.read_bytes()
@@ -125,7 +125,7 @@ class Results:
         os.fdatasync(self._handle)
 
     def _read(self) -> tuple[dict[str, tuple[int, int]], set[str]]:
-        """Place and length of the last result of each line, and those that failed; half a line at the end is cut off."""
+        """Return offset and length of the last result of each line, and the failed ones; cut off a partial line at the end."""
         places: dict[str, tuple[int, int]] = {}
         failed = set[str]()
         whole = 0
@@ -153,7 +153,7 @@ class Results:
 
     @staticmethod
     def _other_content(path: Path) -> UsageError:
-        title = f"{file_name(path)} exists, with something else in it than results of this file"
+        title = f"{file_name(path)} exists and is not a file of results of these prompts"
         return UsageError(title, "", "Use --output for another name.")
 
 

@@ -1,4 +1,4 @@
-"""Answers the lines of a batch, as many at once as the engine takes."""
+"""Answers the lines of a batch in parallel, as many as the engine supports."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from engine.errors import EngineError, XchatError
 from engine.presets.preset import Preset
 
 AHEAD: Final = 2
-"""Lines given to the engine, as a multiple of those that it answers at once: so that no place waits, and beginnings are shared."""
+"""Lines submitted, as a multiple of the parallel answers, so that no slot is idle and prefixes are shared."""
 ASKER: Final = "batch"
 _STEP_S: Final = 0.5
-"""Longest wait for a result before the progress is shown again, and for an interrupt to be seen."""
+"""Longest wait for a result until the progress is updated and an interrupt is handled."""
 
 
 @dataclass(slots=True, eq=False)
 class Outcome:
-    """What became of a line. Filled on the engine's thread; read by others when `end` is set."""
+    """The outcome of a line. Filled on the engine's thread; other threads read it once `end` is set."""
 
     line: BatchLine
     attempt: int
@@ -42,7 +42,7 @@ class Outcome:
 
     @property
     def error(self) -> XchatError | None:
-        """Why there is no answer."""
+        """The error of a line without an answer, if any."""
         if self.end is None or self.end.reason is not StopReason.ERROR:
             left_out = self.ready.prompt.left_out if self.ready is not None else 0
             return EngineError("The messages do not fit into the context window", f"{left_out} would be left out") if left_out else None
@@ -50,11 +50,11 @@ class Outcome:
 
     @property
     def refused(self) -> bool:
-        """Whether the engine would not answer the line, whatever it is asked again."""
+        """Whether the engine can't answer the line, so that retrying is useless."""
         return self.error is not None and (self.ready is None or self.ready.prompt.left_out > 0)
 
     def text(self) -> tuple[str, str]:
-        """The answer and the thinking before it."""
+        """Return the answer, and the thinking before it."""
         facts = self.ready.prompt if self.ready is not None else None
         parser = (
             ThinkingParser(facts.style, facts.marker_tokens, opens_thinking=facts.opens_thinking) if facts is not None else ThinkingParser()
@@ -69,7 +69,7 @@ class Runner:
     """Runs a batch on a loaded engine. For one thread."""
 
     def __init__(self, backend: Backend, preset: Preset, *, retries: int = 1) -> None:
-        """`preset` has the settings of lines that set nothing; a line on which the engine fails is asked `retries` times more."""
+        """`preset`: the settings of lines without their own; `retries`: retries of a line on which the engine fails."""
         self._backend = backend
         self._preset = preset
         self._retries = retries
@@ -79,10 +79,10 @@ class Runner:
         """Tokens generated so far."""
 
     def run(self, lines: Iterator[BatchLine], on_outcome: Callable[[Outcome], None], on_wait: Callable[[], None] = lambda: None) -> None:
-        """Answer all lines; `on_outcome` is called on this thread for each, `on_wait` twice a second.
+        """Answer all lines; calls `on_outcome` on this thread for each, and `on_wait` twice a second.
 
-        Raises what `lines` and `on_outcome` raise, KeyboardInterrupt, and EngineError when the engine can answer no more. Then it is
-        stopped, and what was not finished is lost.
+        Raises the errors of `lines` and `on_outcome`, KeyboardInterrupt, and EngineError when the engine is dead. It is then stopped, and
+        unfinished answers are lost.
         """
         loaded = self._backend.loaded
         most = AHEAD * (loaded.parallel if loaded is not None else 1)
@@ -110,7 +110,7 @@ class Runner:
             raise
 
     def _raise_what_concerns_all(self, outcome: Outcome) -> None:
-        """Raise the error of a line when the engine is dead, or needs something done first."""
+        """Raise the error of a line if it affects all lines: the engine is dead or not ready."""
         error = self._backend.dead or outcome.error
         if error is not None and (error is self._backend.dead or error.action):
             raise error

@@ -1,4 +1,4 @@
-"""A batch file: where its lines begin, and in which order they are best answered."""
+"""Reads a batch file: the offsets of its lines, and the best order to answer them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.text import file_name
 
 _BOM: Final = b"\xef\xbb\xbf"
 _KEY: Final = 512
-"""Characters of a prompt by which lines are sorted."""
+"""Characters of a prompt used to sort lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Entry:
     offset: int
     length: int
     beginning: str
-    """The beginning of its prompt."""
+    """The first characters of its prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that can't be answered, and why."""
+    """A line that can't be answered, with the error."""
 
     number: int
     id: str
@@ -42,18 +42,18 @@ class BadLine:
 
 
 class BatchSource:
-    """The lines of a file. They are read again when they are needed, so that a large file takes little memory."""
+    """The lines of a file. They are read again when needed, so that a large file takes little memory."""
 
     def __init__(self, path: Path, form: Form = Form.AUTO, system: str | None = None) -> None:
         """Read the whole file once; `system` is the system prompt of the lines without one.
 
         Raises:
-            UsageError: It can't be read, or has no line.
+            UsageError: It can't be read, or has no lines.
         """
         self._path = path
         self._system = system
         self.entries: list[Entry] = []
-        """The lines that can be answered, those with a common beginning one after the other."""
+        """The lines that can be answered, those with a common prefix in succession."""
         self.bad: list[BadLine] = []
         try:
             with path.open("rb") as file:
@@ -67,11 +67,11 @@ class BatchSource:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """The number of each line by its id."""
+        """Return the number of each line by its id."""
         return {entry.id: entry.number for entry in self.entries} | {bad.id: bad.number for bad in self.bad}
 
     def lines(self, skip: set[str]) -> Iterator[BatchLine]:
-        """The lines to answer, in that order, without those whose ids are in `skip`.
+        """Yield the lines to answer in their order, except the ids in `skip`.
 
         Raises:
             UsageError: The file has changed.
@@ -83,7 +83,7 @@ class BatchSource:
                 file.seek(entry.offset)
                 raw = file.read(entry.length)
                 if line_id(entry.custom_id, raw) != entry.id:
-                    raise UsageError(f"{file_name(self._path)} was changed while it was answered", "", "Run the same command again.")
+                    raise UsageError(f"{file_name(self._path)} changed during the run", "", "Run the same command again.")
                 yield parse_line(raw, entry.custom_id, self.form, self._system)
 
     def _read(self, file: BinaryIO) -> None:
@@ -106,7 +106,7 @@ class BatchSource:
 
 
 def _raw_lines(file: BinaryIO) -> Iterator[tuple[int, int, bytes, bool]]:
-    """Number, offset and bytes of each line that is not blank, and whether it is whole."""
+    """Yield number, offset and bytes of each line that is not blank, and whether it is whole."""
     file.seek(0)
     file.seek(len(_BOM) if file.read(len(_BOM)) == _BOM else 0)
     number = 0
@@ -126,7 +126,7 @@ def _raw_lines(file: BinaryIO) -> Iterator[tuple[int, int, bytes, bool]]:
 
 
 def _form_of(file: BinaryIO, path: Path) -> Form:
-    """JSONL by its name or its first character, else text."""
+    """Detect JSONL by the name or the first character; else text."""
     first = next((raw for _, _, raw, _ in _raw_lines(file)), b"")
     return Form.JSONL if path.suffix in {".jsonl", ".ndjson"} or first.lstrip().startswith(b"{") else Form.TEXT
 

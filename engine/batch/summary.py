@@ -1,4 +1,4 @@
-"""The result of a line as JSON, and the figures of a whole batch."""
+"""Makes the result of a line as JSON, and the figures of a whole batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INVALID = "invalid_request"
 
 
 def result_of(outcome: Outcome, model: str, created_s: int) -> dict[str, Any]:
-    """The result of a line: in OpenAI's shape for OpenAI's lines, plain otherwise."""
+    """Make the result of a line, in OpenAI's format for OpenAI's lines."""
     line, end = outcome.line, outcome.end
     error = outcome.error
     if error is not None or end is None:
@@ -59,13 +59,13 @@ def _choice(line: BatchLine, text: str, thinking: str) -> dict[str, Any]:
 
 
 def error_result(ident: str, custom_id: str, error: XchatError, code: str = INVALID) -> dict[str, Any]:
-    """The result of a line without an answer."""
+    """Make the result of a line without an answer."""
     return {"id": ident, "custom_id": custom_id, "response": None, "error": {"code": code, "message": str(error)}}
 
 
 @dataclass(slots=True)
 class Summary:
-    """Figures of the lines that were answered in this run."""
+    """The figures of the lines answered in this run."""
 
     answered: int = 0
     failed: int = 0
@@ -95,7 +95,7 @@ class Summary:
             self._per_second.append(end.timings.predicted_per_second)
 
     def lines(self, elapsed_ns: int) -> list[str]:
-        """The summary as lines of text, for a batch that took that long."""
+        """Format the summary as lines of text; `elapsed_ns`: the time of the batch."""
         seconds = elapsed_ns / NS_PER_S
         lines = [f"{self.answered:,} answered, {self.failed:,} failed in {seconds:,.1f} s"]
         if not self.answered:
@@ -109,7 +109,7 @@ class Summary:
         rows = (("TTFT", "s", self._ttft_ms, 1e-3), ("answer", "s", self._total_ms, 1e-3), ("tokens/s each", "", self._per_second, 1.0))
         lines += [_row(name, unit, values, scale) for name, unit, values, scale in rows if values]
         if self.swaps:
-            lines.append(f"{self.swaps:,} swaps: a larger n_ctx or fewer answers at once (parallel) would avoid them")
+            lines.append(f"{self.swaps:,} swaps: a larger n_ctx or fewer parallel answers would avoid them")
         return lines
 
 

@@ -1,6 +1,6 @@
-"""Measured limits of this host by thread count: memory bandwidth and matrix multiplication; in a child process, kept per host.
+"""Measures the limits of this host by thread count in a child process: memory bandwidth and matrix multiplication; saved per host.
 
-`engine.host.bandwidth --threads N` prints one JSON object; `measure` runs that and remembers the answer.
+`engine.host.bandwidth --threads N` prints one JSON object; `measure` runs that and saves the result.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 READ_ROUNDS = 20
 MULTIPLY_ROUNDS = 9
-"""Rounds, of which the second best is the result: neighbours only make a round slower, and one lucky round decides nothing."""
+"""Rounds, of which the second best counts: other programs only slow a round down, and a single lucky round does not count."""
 
 ROUND_S = 0.15
 
 KEPT = 5
-"""Latest measurements, of which the best counts. On a shared host the same memory was read at 33, 48 and 65 GB/s within two minutes."""
+"""Latest measurements kept, of which the best counts: a shared host measured 33, 48 and 65 GB/s within two minutes."""
 
 BUFFER_BYTES = 256 << 20
 """All threads' buffers together: far larger than most caches, so that memory is read."""
@@ -68,11 +68,11 @@ class HostLimits:
     gflop_s: float | None = None
     """Single-precision matrix multiplication, 10^9 operations per second."""
     measured_ms: int = 0
-    """When, Unix time."""
+    """Time of the measurement, Unix time."""
 
 
 def host_key() -> str:
-    """Identifies this machine: name, processor, cores."""
+    """Return a key of this machine: name, processor, cores."""
     return f"{platform.node()} {platform.machine()} {_processor()} {os.cpu_count()}"
 
 
@@ -85,12 +85,12 @@ def _processor() -> str:
 
 
 def limits_path() -> Path:
-    """Where results are kept."""
+    """Return the path of the saved results."""
     return state_dir() / "host-limits.json"
 
 
 def remembered(threads: int, path: Path | None = None) -> HostLimits | None:
-    """The limits at this thread count: the best of the kept measurements, dated by the newest."""
+    """Return the limits at this thread count: the best of the saved measurements, dated by the newest."""
     kept = _load(path or limits_path()).hosts.get(host_key(), {}).get(str(threads), [])
     if not kept:
         return None
@@ -99,7 +99,7 @@ def remembered(threads: int, path: Path | None = None) -> HostLimits | None:
 
 
 async def measure(threads: int, path: Path | None = None) -> HostLimits:
-    """Measure now, for about five seconds on `threads` cores, and keep the result for `remembered`.
+    """Measure now, for about five seconds on `threads` cores, and save the result for `remembered`.
 
     Raises EngineError when the measurement failed.
     """
@@ -134,7 +134,7 @@ def _remember(limits: HostLimits, path: Path) -> None:
     hosts = dict(_load(path).hosts)
     here = hosts.get(host_key(), {})
     hosts[host_key()] = here | {str(limits.threads): [*here.get(str(limits.threads), []), limits][-KEPT:]}
-    with suppress(OSError):  # not kept: measured again the next time
+    with suppress(OSError):  # not saved: measured again the next time
         write_atomically(path, msgspec.json.encode(_Stored(hosts)))
 
 
@@ -162,7 +162,7 @@ def measure_here(threads: int) -> HostLimits:
 
 
 def _best_rate(works: list[Callable[[], float]], rounds: int) -> float:
-    """Combined rate per second of all works, each on a thread of its own, in the second best round."""
+    """Return the combined rate per second of all works, each on its own thread, in the second best round."""
     rates: list[list[float]] = [[] for _ in works]
     together = threading.Barrier(len(works))
 
@@ -183,7 +183,7 @@ def _best_rate(works: list[Callable[[], float]], rounds: int) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, required=True)
     limits = measure_here(max(1, parser.parse_args().threads))

@@ -26,7 +26,7 @@ class ControlGroup:
         self._before: tuple[int, int] | None = None
 
     def quota_cores(self) -> Reading:
-        """CPU quota of the group in cores."""
+        """Return the CPU quota of the group in cores."""
         if self._cpu is None:
             return _NO_CGROUP
         if self._v2:
@@ -40,14 +40,14 @@ class ControlGroup:
         return quota / period if quota > 0 and period > 0 else _NO_LIMIT
 
     def memory_limit(self) -> Reading:
-        """Bytes that the group may use."""
+        """Return the memory limit of the group in bytes."""
         if self._memory is None:
             return _NO_CGROUP
         text = _text(self._memory / ("memory.max" if self._v2 else "memory.limit_in_bytes")).strip()
         return float(text) if text.isdigit() and int(text) < _UNLIMITED else _NO_LIMIT
 
     def throttled_pct(self, now_ns: int) -> Reading:
-        """Per cent of the time since the last call in which the group was throttled; over 100 when several cores were."""
+        """Return the percentage of the time since the last call in which the group was throttled; over 100 for several cores."""
         text = self._stat.read() if self._stat is not None else None
         if text is None:
             self._before = None
@@ -61,7 +61,7 @@ class ControlGroup:
             return _NO_LIMIT
         before, self._before = self._before, (now_ns, throttled)
         if before is None or now_ns <= before[0]:
-            return Unavailable("known from the second sample on")
+            return Unavailable("available from the second sample on")
         return max(0.0, (throttled - before[1]) / (now_ns - before[0]) * 100)
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class ControlGroup:
 
 
 def _paths(proc: Path) -> dict[str, str]:
-    """Controller to path, from /proc/self/cgroup; the version 2 hierarchy is listed under an empty name."""
+    """Map controllers to paths from /proc/self/cgroup; the version 2 hierarchy has an empty name."""
     paths = {}
     for line in _text(proc / "self/cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -81,7 +81,7 @@ def _paths(proc: Path) -> dict[str, str]:
 
 
 def _deepest(root: Path, path: str | None) -> Path | None:
-    """The group's folder, or the nearest ancestor that is visible here: a container often sees its own group as the root."""
+    """Return the group's folder, or the nearest visible ancestor: a container often sees its own group as the root."""
     if path is None:
         return None
     folder = root / path.lstrip("/")

@@ -1,7 +1,7 @@
-"""Whether programs compete for the CPUs of this process: by the kernel's counters, and by the waiting time of compute threads.
+"""Detects programs that compete for this process's CPUs, by the kernel's counters and the waiting time of compute threads.
 
-`RunQueueWait` reads /proc/self/task/*/schedstat, whose second figure is the time a thread was ready to run while another one had its
-CPU. `crowded_now` needs no earlier reading, so that the first call of a process can be right.
+`RunQueueWait` reads /proc/self/task/*/schedstat, whose second figure is the time a thread was ready to run while another one had its CPU.
+`crowded_now` needs no earlier reading, so it works for the first call of a process.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ COMPUTE_THREAD = "xchat-compute"
 """The Python name of the thread that computes; its OpenMP workers have no Python name."""
 
 CROWDED_PRESSURE = 10.0
-"""Per cent of the last ten seconds in which somebody waited for a CPU (`some avg10`) from which the machine counts as crowded."""
+"""Percentage of the last ten seconds in which some task waited for a CPU (`some avg10`) from which the machine counts as crowded."""
 CALM_PRESSURE = 2.0
-"""Below this, one more runnable program at the moment of the reading is an accident."""
+"""Pressure below which one more runnable program at the moment of the reading does not count."""
 
 READ_EVERY_NS = 2_000_000
-"""Least time between two readings after calls: one takes about 20 µs, and a call of a tiny model not much longer."""
+"""Least time between two readings after calls; one takes about 20 µs, and a call of a tiny model not much longer."""
 LIST_EVERY_NS = 500_000_000
-"""Between two listings of the compute threads while their number stays."""
+"""Interval between listings of the compute threads while their number stays."""
 
 
 def crowded_now(proc: Path = Path("/proc"), cpus: int | None = None, *, computed_lately: bool = False) -> bool | None:
-    """Whether other programs compete for the CPUs at this moment; None where the kernel does not report it.
+    """Return whether other programs compete for the CPUs now; None where the kernel does not report it.
 
-    Costs two small reads. `/proc/pressure/cpu` covers ten seconds, `procs_running` of `/proc/stat` this instant. The pressure alone proves
-    nothing where this process has computed in those seconds (`computed_lately`): its own threads waited for each other.
+    Costs two small reads. `/proc/pressure/cpu` covers ten seconds, `procs_running` of `/proc/stat` this instant. The pressure alone does
+    not count where this process has computed in those seconds (`computed_lately`), since its own threads waited too.
     """
     pressure = _pressure(proc / "pressure/cpu")
     running = _running(proc / "stat")
@@ -52,7 +52,7 @@ def _pressure(path: Path) -> float | None:
 
 
 def _running(path: Path) -> int | None:
-    """Threads that run or are ready to, this one included."""
+    """Count the threads that run or are ready to run, this one included."""
     try:
         text = path.read_text("ascii", "replace")
         return int(text.rsplit("procs_running ", 1)[1].split(None, 1)[0])
@@ -61,7 +61,7 @@ def _running(path: Path) -> int | None:
 
 
 def compute_tids(tasks: Path) -> frozenset[int]:
-    """Thread ids of the compute thread and of the workers that the native library started."""
+    """Return the ids of the compute thread and of the native library's workers."""
     try:
         tids = frozenset(map(int, os.listdir(tasks)))
     except (OSError, ValueError):
@@ -85,15 +85,15 @@ class RunQueueWait:
         Args:
             tasks: Folder of the threads.
             tids: Lists the threads that count.
-            process_ns: CPU time of this process. With it, as much waiting as its other threads computed meanwhile is left out: the
-                screen takes time from the compute threads, and is no other program.
+            process_ns: CPU time of this process. With it, waiting caused by this process's other threads, such as the screen's, is not
+                counted.
         """
         self._tasks = tasks
         self._tids = tids
         self._process_ns = process_ns
         self._process_before = process_ns() if process_ns is not None else 0
         self._owed_ns = 0
-        """CPU time counted for the other threads too early: the kernel adds a running thread's time to its own file at the next tick."""
+        """CPU time attributed to the other threads too early: the kernel updates a running thread's own file at the next tick."""
         self._files: dict[int, KernelFile] = {}
         self._before: dict[int, tuple[int, int]] = {}
         self._threads = 0
@@ -109,7 +109,7 @@ class RunQueueWait:
             self._files[new] = KernelFile(self._tasks / str(new) / "schedstat")
 
     def since_last(self) -> int | None:
-        """Nanoseconds waited, all threads together; None where the kernel does not report it, and at the first call."""
+        """Return the nanoseconds waited by all threads together; None where the kernel does not report it, and at the first call."""
         ran, waited, known = 0, 0, False
         for tid, file in self._files.items():
             words = (file.read() or "").split()
@@ -126,7 +126,7 @@ class RunQueueWait:
         return waited - by_own_threads if known else None
 
     def _other_threads(self, ran_ns: int) -> int:
-        """CPU time that other threads of this process used since the last reading, while these threads used `ran_ns`."""
+        """Return the CPU time of other threads of this process since the last reading, while these threads used `ran_ns`."""
         if self._process_ns is None:
             return 0
         now = self._process_ns()
@@ -135,11 +135,11 @@ class RunQueueWait:
         return max(0, used)
 
     def after_call(self, at_ns: int, threads: int) -> int | None:
-        """The same after a decode call with that many threads; None also when too little time has passed since the last reading.
+        """Return the waiting time after a decode call, like `since_last`; None also soon after the last reading.
 
         Args:
-            at_ns: Now, on the one clock.
-            threads: How many made the call: another number than before may have started workers.
+            at_ns: The time, by `engine.clock`.
+            threads: Number of threads of the call; a new number may have started workers.
         """
         if at_ns - self._read_ns < READ_EVERY_NS:
             return None

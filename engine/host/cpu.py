@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.host.procfs import KernelFile
 from engine.host.value import Reading, Unavailable
 
-_FIRST = Unavailable("known from the second sample on")
+_FIRST = Unavailable("available from the second sample on")
 _BUSY = (0, 1, 2, 5, 6, 7)
 """Columns of a `cpu` line of /proc/stat that are work: user, nice, system, irq, softirq, steal. Guest time is inside user."""
 _STEAL = 7
@@ -21,7 +21,7 @@ class CpuFigures:
     machine_pct: Reading
     """All cores together."""
     cores_pct: tuple[float, ...]
-    """Each core; empty when it can't be known."""
+    """Each core; empty when unknown."""
     process_pct: Reading
     """This process; 200 is two cores."""
     others_pct: Reading
@@ -58,7 +58,7 @@ class CoreTimes:
         self._before: list[tuple[int, ...]] = []
 
     def read(self) -> tuple[Reading, tuple[float, ...], Reading]:
-        """Machine share, share of each core, steal share, all in per cent since the last call."""
+        """Return the machine's share, the share of each core and the steal share, in per cent since the last call."""
         text = self._stat.read()
         if text is None:
             self._before = []
@@ -94,7 +94,7 @@ class Frequency:
         self._current = [KernelFile(policy / "scaling_cur_freq") for policy in self._policies]
 
     def read(self) -> tuple[Reading, Reading, str | Unavailable]:
-        """Current and highest frequency in MHz, and the governor."""
+        """Return the current and the highest frequency in MHz, and the governor."""
         missing = Unavailable("no cpufreq here, as in most virtual machines and containers")
         if not self._policies:
             return missing, missing, missing
@@ -135,7 +135,7 @@ class Temperature:
         self._files = [KernelFile(path) for path in chosen]
 
     def read(self) -> Reading:
-        """Degrees Celsius of the hottest sensor."""
+        """Return the temperature of the hottest sensor in °C."""
         values = [value / 1000 for file in self._files if (value := file.read_int()) is not None]
         return max(values) if values else Unavailable("no readable sensor of the processor")
 

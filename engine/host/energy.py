@@ -1,4 +1,4 @@
-"""Power of the processor packages from the RAPL counters, where they are readable."""
+"""Reads the power of the processor packages from the RAPL counters, where possible."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _UJ_PER_J = 1e6
 class _Package:
     counter: KernelFile
     range_uj: int
-    """The counter wraps here."""
+    """The value at which the counter wraps."""
     before_uj: int | None = None
 
 
 class Energy:
-    """The whole package's power, idle share included: the sensor can't tell processes apart."""
+    """The power of the whole packages, all processes and idle power included."""
 
     def __init__(self, sysfs: Path) -> None:
         self._packages: list[_Package] = []
@@ -32,7 +32,7 @@ class Energy:
             limit.close()
 
     def read(self, now_ns: int) -> Reading:
-        """Watts since the last call, all packages together."""
+        """Return the mean power since the last call in watts, all packages together."""
         if not self._packages:
             return Unavailable("no RAPL energy counter here, as in most virtual machines")
         before_ns, self._before_ns = self._before_ns, now_ns
@@ -49,7 +49,7 @@ class Energy:
                 used += value - package.before_uj + (package.range_uj if value < package.before_uj else 0)
             package.before_uj = value
         if not complete or before_ns is None or now_ns <= before_ns:
-            return Unavailable("known from the second sample on")
+            return Unavailable("available from the second sample on")
         return used / _UJ_PER_J / ((now_ns - before_ns) / NS_PER_S)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Memory of this process by kind, the part of the model's file that is in RAM, and what is left for others.
+"""Reads the memory of this process by kind, the resident part of the model's file, and the available memory.
 
-`rss = anon + file + shmem` as the kernel counts them. Pages of the model's file are `file`: they count as mine while they are
-mapped, but the kernel can drop them at any time, so they count as available too.
+`rss = anon + file + shmem` as the kernel counts them. Pages of the model's file are `file`: they count for this process while mapped, but
+the kernel can drop them, so they also count as available.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OWNER_ONLY = Unavailable("the kernel reports this to the file's owner only")
 
 @dataclass(frozen=True, slots=True)
 class MemoryFigures:
-    """Bytes."""
+    """Memory figures in bytes."""
 
     rss: Reading
     """Resident memory of this process."""
@@ -39,15 +39,15 @@ class MemoryFigures:
     total: Reading = NOT_LINUX
     """RAM of the machine."""
     available: Reading = NOT_LINUX
-    """RAM that can be had without swapping."""
+    """RAM available without swapping."""
     swap_used: Reading = NOT_LINUX
     """Swap in use by the whole machine."""
     limit: Reading = NOT_LINUX
-    """The cgroup's limit, where that is less than the machine has."""
+    """The cgroup's limit, where it is below the machine's memory."""
 
 
 def parse_fields(text: str) -> dict[str, int]:
-    """`Name:   123 kB` lines, as /proc/self/status and /proc/meminfo have them, in bytes."""
+    """Parse the `Name:   123 kB` lines of /proc/self/status and /proc/meminfo; returns bytes by name."""
     fields = {}
     for line in text.splitlines():
         name, _, rest = line.partition(":")
@@ -65,7 +65,7 @@ class LinuxMemory:
         self._meminfo = KernelFile(proc / "meminfo")
 
     def read(self, limit: Reading) -> MemoryFigures:
-        """The figures now; `limit` is the cgroup's."""
+        """Return the current figures; `limit` is the cgroup's."""
         mine = _readings(self._status, "/proc/self/status")
         machine = _readings(self._meminfo, "/proc/meminfo")
         total, free = machine("SwapTotal"), machine("SwapFree")
@@ -113,7 +113,7 @@ class Residency:
 
 
 def file_residency(path: Path, proc: Path = Path("/proc")) -> Residency | Unavailable:
-    """Resident part of a mapped file (mincore); takes 0.3 ms per GB of file."""
+    """Measure the resident part of a mapped file (mincore); takes 0.3 ms per GB of file."""
     if not hasattr(os, "getuid"):
         return NOT_LINUX
     try:
@@ -138,10 +138,10 @@ def file_residency(path: Path, proc: Path = Path("/proc")) -> Residency | Unavai
 
 
 def cached_bytes(path: Path) -> float | Unavailable:
-    """Bytes of a file that are in the page cache, whoever read them; takes 0.3 ms per GB."""
+    """Count the bytes of a file in the page cache; takes 0.3 ms per GB."""
     if not sys.platform.startswith("linux"):
         return NOT_LINUX
-    import numpy as np  # 80 ms that the first frame need not wait for
+    import numpy as np  # imported here, since it would delay the first frame by 80 ms
 
     try:
         status = path.stat()
@@ -150,14 +150,14 @@ def cached_bytes(path: Path) -> float | Unavailable:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED) as mapped:
             view = np.frombuffer(mapped, np.uint8)
             pages = _resident_pages(view.ctypes.data, status.st_size)
-            del view  # a map can't be closed while it is looked at
+            del view  # a map can't be closed while a view of it exists
     except (OSError, ValueError) as error:
         return Unavailable(f"the file can't be mapped: {error}")
     return Unavailable("the kernel does not report it") if pages is None else float(min(status.st_size, pages * mmap.PAGESIZE))
 
 
 def _resident_pages(address: int, length: int) -> int | None:
-    """Pages of a range of this process that are in RAM."""
+    """Count the pages of a range of this process that are in RAM."""
     libc = ctypes.CDLL(None)
     libc.mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
     count = -(-length // mmap.PAGESIZE)

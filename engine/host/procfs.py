@@ -1,4 +1,4 @@
-"""Small files of /proc and /sys, kept open and re-read from their start; they may vanish."""
+"""Reads small files of /proc and /sys, kept open and re-read from their start; they may vanish."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 from pathlib import Path
 
 _CHUNK = 65536
-"""More than these files hold on all but the largest machines; longer ones are read in several goes."""
+"""Bytes per read; enough for these files on all but the largest machines."""
 
 
 class KernelFile:
-    """One file that the kernel writes anew for each reader; re-reading an open one costs a third of opening it."""
+    """A file whose content the kernel makes for each read; re-reading an open one costs a third of opening it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd: int | None = None
 
     def read(self) -> str | None:
-        """The content now, or None when the file can't be opened or has gone; tried afresh the next time."""
+        """Return the current content, or None when the file can't be opened or has vanished; the next call tries again."""
         try:
             if self._fd is None:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -34,7 +34,7 @@ class KernelFile:
             return None
 
     def read_int(self) -> int | None:
-        """The content as one whole number; None when there is none."""
+        """Return the content as a whole number; None when it is not one."""
         text = self.read()
         try:
             return None if text is None else int(text)

@@ -22,30 +22,30 @@ from engine.host.threads import ThreadShare, ThreadTimes
 from engine.host.value import Reading, Unavailable
 
 SLOW_EVERY_NS = 5 * NS_PER_S
-"""How often the sensors that change slowly or cost more are read: frequency, temperature, quota, what of the model is in RAM."""
+"""Interval between readings of slow or costly sensors: frequency, temperature, quota, the resident part of the model."""
 
-_FIRST = Unavailable("known from the second sample on")
+_FIRST = Unavailable("available from the second sample on")
 
 
 @dataclass(frozen=True, slots=True)
 class HostSample:
-    """One sample of the machine. Rates and shares cover the time since the sample before."""
+    """One sample of the machine. Rates and shares cover the time since the last sample."""
 
     at_ns: int
     interval_s: float | None
-    """Time since the sample before; None for the first."""
+    """Time since the last sample; None for the first."""
     memory: MemoryFigures
     cpu: CpuFigures
     threads: tuple[ThreadShare, ...]
     """Busiest first; empty where the kernel doesn't report them."""
     major_faults: Reading
-    """Page faults of this process that had to wait for the disk, since the sample before."""
+    """Page faults of this process that waited for the disk, since the last sample."""
     swapped_in: Reading
-    """Pages that the machine read back from swap since the sample before."""
+    """Pages that the machine read back from swap since the last sample."""
     power_w: Reading
-    """The processor packages, other programs and idle share included."""
+    """Power of the processor packages, other programs and idle power included."""
     weights: Residency | Unavailable
-    """The model's file."""
+    """The resident part of the model's file."""
     cost_ms: float
     """Cost of taking this sample."""
 
@@ -64,7 +64,7 @@ class HostSampler(Protocol):
 
 
 def host_sampler() -> HostSampler:
-    """The sampler for this operating system."""
+    """Make the sampler for this operating system."""
     return LinuxSampler() if sys.platform.startswith("linux") else PortableSampler()
 
 
@@ -75,7 +75,7 @@ class _ProcessTimes:
         self._before: tuple[int, float, int] | None = None
 
     def read(self, at_ns: int) -> tuple[Reading, Reading]:
-        """Per cent of one core, and major faults, since the last call."""
+        """Return the CPU use in per cent of one core, and the major faults, since the last call."""
         import resource
 
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -88,7 +88,7 @@ class _ProcessTimes:
 
 
 def _others(machine: Reading, process: Reading, cores: int) -> Reading:
-    """The machine's busy share without this process."""
+    """Return the machine's busy share without this process."""
     if isinstance(machine, Unavailable) or isinstance(process, Unavailable):
         return machine if isinstance(machine, Unavailable) else process
     return max(0.0, machine - process / max(1, cores))
@@ -253,4 +253,4 @@ class PortableSampler:
         return HostSample(at_ns, interval, memory, cpu, (), faults, NOT_LINUX, NOT_LINUX, NOT_LINUX, cost_ms)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no files are open."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.host.procfs import KernelFile
 
 MOST_THREADS = 256
-"""Most threads that are sampled: each costs two descriptors and some microseconds per sample."""
+"""Most threads sampled; each costs two descriptors and a few microseconds per sample."""
 
 
 class ThreadGroup(StrEnum):
@@ -45,17 +45,17 @@ ROLES: Mapping[str, ThreadRole] = {
     "xchat-idle-team": ThreadRole("idle team", ThreadGroup.OTHER),
     "asyncio_": ThreadRole("pool", ThreadGroup.OTHER),
 }
-"""By a part of the Python thread's name; aiosqlite 0.22, and the event loop's pool (which samples) name theirs."""
+"""Roles by a part of the Python thread's name; aiosqlite 0.22 and the event loop's pool (which samples) name their threads."""
 
 
 def role_of(python_name: str) -> ThreadRole:
-    """The role of a Python thread. Threads without a Python name are compute workers of the native library."""
+    """Return the role of a Python thread. Threads without a Python name are compute workers of the native library."""
     return next((role for part, role in ROLES.items() if part in python_name), ThreadRole(python_name, ThreadGroup.OTHER))
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadShare:
-    """One thread, over the time since the last sample. Per cent of one core."""
+    """The shares of one thread since the last sample, in per cent of one core."""
 
     tid: int
     name: str
@@ -82,7 +82,7 @@ class ThreadTimes:
         self._before_ns: int | None = None
 
     def read(self, now_ns: int) -> tuple[ThreadShare, ...]:
-        """Every thread, busiest first; empty where the kernel doesn't report them, and at the first call."""
+        """Return every thread, busiest first; empty where the kernel doesn't report them, and at the first call."""
         try:
             tids = sorted(map(int, os.listdir(self._tasks)))[:MOST_THREADS]
         except OSError:

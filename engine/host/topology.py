@@ -1,4 +1,4 @@
-"""Resources that the engine may use: CPUs by affinity and quota, physical cores, instruction sets, memory.
+"""Reads the resources that the engine may use: CPUs by affinity and quota, physical cores, instruction sets, memory.
 
 Read from /proc and /sys on Linux, from Python and psutil elsewhere.
 """
@@ -21,7 +21,7 @@ _SLOW_CORE = 0.75
 _ALMOST = 0.1
 """A quota this little below a whole number of CPUs counts as that number."""
 _NO_LIMIT = 1 << 60
-"""Version 1 of cgroups writes a number beyond this for no limit."""
+"""cgroups version 1 writes a number above this for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Topology:
 
     @property
     def most_threads(self) -> int:
-        """Most threads that get a CPU each; more would wait at barriers. A quota counts in whole CPUs, rounded down.
+        """Most threads with a CPU each; more would wait at barriers. A quota counts in whole CPUs, rounded down.
 
-        With a quota of 1.5, two threads use it up after 75 ms of every 100 ms and stand still for the rest.
+        With a quota of 1.5, two threads use it up after 75 ms of every 100 ms and are throttled for the rest.
         """
         return max(1, min(self.usable, int(self.quota + _ALMOST))) if self.quota is not None else max(1, self.usable)
 
@@ -66,7 +66,7 @@ class Room:
 
 
 def read_topology(root: Path = ROOT, affinity: frozenset[int] | None = None) -> Topology:
-    """Read the topology; affinity and quota can change while the program runs. Cheap enough for every second."""
+    """Read the topology; affinity and quota can change while the program runs. Cheap enough to call every second."""
     cpus = affinity if affinity is not None else usable_cpus()
     cores: dict[str, float] = {}
     for cpu in sorted(cpus):
@@ -84,7 +84,7 @@ def _numa_nodes(root: Path, cpus: frozenset[int]) -> int:
 
 
 def _cpu_list(text: str) -> set[int]:
-    """The numbers of a list such as `0-3,8`."""
+    """Parse a list such as `0-3,8` into numbers."""
     cpus: set[int] = set()
     for part in text.strip().split(","):
         first, _, last = part.partition("-")
@@ -94,14 +94,14 @@ def _cpu_list(text: str) -> set[int]:
 
 
 def usable_cpus() -> frozenset[int]:
-    """The CPUs in the affinity mask."""
+    """Return the CPUs in the affinity mask."""
     if hasattr(os, "sched_getaffinity"):
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
 
 
 def cpu_quota(root: Path = ROOT) -> float | None:
-    """Smallest CPU quota of the cgroups around this process; None without a limit."""
+    """Return the smallest CPU quota of the cgroups around this process; None without a limit."""
     quotas = []
     for folder in _cgroups(root, "cpu"):
         words = _text(folder / "cpu.max").split()
@@ -123,7 +123,7 @@ def read_room(root: Path = ROOT) -> Room:
         if limit is None or limit >= _NO_LIMIT:
             continue
         used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes") or 0
-        # The page cache counts against the limit and is given back under pressure.
+        # The page cache counts against the limit and is reclaimed under pressure.
         left = max(0, limit - max(0, used - _reclaimable(folder)))
         if left < available:
             available, limited = left, True
@@ -132,14 +132,14 @@ def read_room(root: Path = ROOT) -> Room:
 
 
 def memory_limits(root: Path = ROOT) -> dict[str, int]:
-    """Limits in bytes by the kernel's file, of all cgroups around this process; `memory.high` slows down what exceeds it."""
+    """Return the limits in bytes of all cgroups around this process, by the kernel's file; above `memory.high` a group is slowed down."""
     files = (folder / name for folder in _cgroups(root, "memory") for name in ("memory.max", "memory.high", "memory.limit_in_bytes"))
     limits = {f"/{file.relative_to(root)}": limit for file in files if (limit := _number(file)) is not None}
     return {name: limit for name, limit in limits.items() if limit < _NO_LIMIT}
 
 
 def cpu_features(root: Path = ROOT) -> frozenset[str]:
-    """Instruction sets by the kernel's names (`avx2`, `avx512f`, `asimddp`, …); empty where they can't be known."""
+    """Return the instruction sets by the kernel's names (`avx2`, `avx512f`, `asimddp`, …); empty where unknown."""
     for line in _text(root / "proc/cpuinfo").splitlines():
         name, _, words = line.partition(":")
         if name.strip() in {"flags", "Features"}:
@@ -150,7 +150,7 @@ def cpu_features(root: Path = ROOT) -> frozenset[str]:
 
 
 def _speed(folder: Path) -> float:
-    """Top speed of a CPU, in a unit that is the same for all CPUs."""
+    """Return the top speed of a CPU, in a common unit."""
     for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
         with suppress(ValueError):
             return float(_text(folder / name))
@@ -158,7 +158,7 @@ def _speed(folder: Path) -> float:
 
 
 def _cgroups(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of the cgroups around this process, innermost first, of version 2 and of version 1."""
+    """Yield the folders of the cgroups around this process, innermost first, of version 2 and of version 1."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, inside = [*line.split(":", 2), "", ""][:3]
         if controllers == "":
@@ -167,7 +167,7 @@ def _cgroups(root: Path, controller: str) -> Iterator[Path]:
             base = root / "sys/fs/cgroup" / controller
         else:
             continue
-        # In a container the path may belong to the host's view; its outermost folder is then this process's own.
+        # In a container the path may be the host's; the outermost folder is then this process's own.
         folder = base / inside.strip("/")
         while True:
             yield folder

@@ -1,6 +1,6 @@
-"""Alerts on thresholds: reported once when a figure crosses its limit, cleared when it has come back or is too old to count.
+"""Alerts on thresholds: reported once when a figure exceeds its limit, cleared when it is back below or outdated.
 
-Speeds and stalls are compared with what is usual for the loaded model on this host, where earlier turns are known.
+Speeds and stalls are compared with the usual values of the loaded model on this host, if there are earlier turns.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.metrics.figures.figure import number_in
 from engine.metrics.snapshot import Alert, Snapshot
 
 REARM_SHARE = 0.9
-"""An alert clears below this share of its threshold, so that a value near it does not raise it again and again."""
+"""An alert clears below this share of its threshold, so that a value near it does not raise it repeatedly."""
 
 TURNS_LOOKED_AT = 20
 """Number of recent turns for failed turns and answer times."""
@@ -26,18 +26,18 @@ FEWEST_TURNS = 5
 """Fewest turns for a share or a mean."""
 
 FORGET_S = 600.0
-"""Turns that ended longer ago don't count: an alert about them clears by itself."""
+"""Seconds after which ended turns don't count, so that their alerts clear."""
 
 FEWEST_TOKENS = 16
 """Fewest tokens for a speed; over fewer it is mostly noise."""
 
 USUAL_STALLS = 2.0
-"""Stalls raise an alert from this many times the usual number on, where that is more than the default."""
+"""Factor of the usual number of stalls that raises an alert, where that is above the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What is usual for one model on this host."""
+    """The usual figures of one model on this host."""
 
     predicted_per_second: float
     """Median decode speed of earlier turns, those on a busy machine included."""
@@ -69,9 +69,9 @@ class Threshold:
     advice: str
     """What helps."""
     figure: str = ""
-    """Id of the registered figure that it is on; empty where it is on the recent turns."""
+    """Id of its registered figure; empty for figures of recent turns."""
     scale: float = 1.0
-    """The figure's units in one unit of the limit."""
+    """Factor from the limit's unit to the figure's."""
 
 
 THRESHOLDS: tuple[Threshold, ...] = (
@@ -79,14 +79,14 @@ THRESHOLDS: tuple[Threshold, ...] = (
         "memory_pct",
         80.0,
         "Memory is {value:.0f} % full (alert above {limit:g} %)",
-        "Close other programs, or take a smaller n_ctx or quant.",
+        "Close other programs, or use a smaller n_ctx or quant.",
         figure="memory_pct",
     ),
     Threshold(
         "swap_mb",
         1.0,
         "{value:,.0f} MB of xchat are swapped out (alert above {limit:g} MB)",
-        "Close other programs, or take a smaller model.",
+        "Close other programs, or use a smaller model.",
         figure="swap_bytes",
         scale=1e6,
     ),
@@ -99,11 +99,11 @@ THRESHOLDS: tuple[Threshold, ...] = (
     Threshold(
         "slower_times",
         2.0,
-        "Decoding is {value:.1f} times as slow as usual for this model here (alert above {limit:g} times)",
-        "See what else computes (panel: processor), or set `threads` to auto; a new conversation is faster than a long one.",
+        "Decode is {value:.1f} times slower than usual for this model here (alert above {limit:g} times)",
+        "Check for busy programs (panel: processor), or set `threads` to auto; a new conversation is faster than a long one.",
     ),
     Threshold(
-        "mean_answer_s", 0.0, "Answers take {value:.1f} s on average (alert above {limit:g} s)", "Take a smaller model or max_tokens."
+        "mean_answer_s", 0.0, "Answers take {value:.1f} s on average (alert above {limit:g} s)", "Use a smaller model or max_tokens."
     ),
     Threshold(
         "throttled_pct",
@@ -123,7 +123,7 @@ THRESHOLDS: tuple[Threshold, ...] = (
         "stalls_per_minute",
         6.0,
         "{value:.0f} stalls in the last minute (alert above {limit:g})",
-        "See what else computes (panel: processor), or set `threads` to auto.",
+        "Check for busy programs (panel: processor), or set `threads` to auto.",
         figure="stalls",
     ),
 )
@@ -136,12 +136,14 @@ class Alerts:
     """Checks figures and recent turns against their thresholds."""
 
     def __init__(self, limits: Mapping[str, float] | None = None, *, clock_s: Callable[[], float] = time.monotonic) -> None:
-        """`limits` are the config's, over the defaults. Raises UsageError when there is no such alert."""
+        """`limits`: the config's, over the defaults. Raises UsageError for an unknown alert."""
         self._clock_s = clock_s
         self._configured = frozenset(limits or {})
         unknown = sorted(set(limits or {}) - set(_KNOWN))
         if unknown:
-            raise UsageError(f"There is no alert called {unknown[0]}", f"There are {', '.join(_KNOWN)}.", "Fix [alerts] in config.toml.")
+            raise UsageError(
+                f"There is no alert called {unknown[0]}", f"Known alerts: {', '.join(_KNOWN)}.", "Fix [alerts] in config.toml."
+            )
         self._limits = {threshold.id: threshold.default for threshold in THRESHOLDS} | dict(limits or {})
         self._ringing: dict[str, Alert] = {}
         self._turns: deque[_Ended] = deque(maxlen=TURNS_LOOKED_AT)
@@ -153,15 +155,15 @@ class Alerts:
         self._usual = None
 
     def compare_with(self, usual: Usual | None) -> None:
-        """Compare the turns of the loaded model with what is usual for it here; None where that is unknown."""
+        """Set the usual figures that turns of the loaded model are compared with; None if unknown."""
         self._usual = usual
 
     def turn(self, *, failed: bool, seconds: float, predicted_n: int = 0, per_second: float | None = None) -> None:
-        """Record a turn that ended: how long it took, and its decode speed."""
+        """Record the time and the decode speed of an ended turn."""
         self._turns.append(_Ended(self._clock_s(), failed, seconds, per_second if predicted_n >= FEWEST_TOKENS else None))
 
     def check(self, now: Snapshot) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
-        """Check a snapshot; return all crossed thresholds, and those that were not crossed at the last check."""
+        """Check a snapshot; return all exceeded thresholds, and those newly exceeded."""
         raised = []
         while self._turns and self._turns[0].at_s < self._clock_s() - FORGET_S:
             self._turns.popleft()

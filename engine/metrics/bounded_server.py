@@ -8,9 +8,9 @@ import socket
 from collections.abc import Awaitable, Callable
 
 MOST_CONNECTIONS = 8
-"""Number of open connections; one more ends the oldest, so that idle ones never block others."""
+"""Most open connections; one more closes the oldest, so that idle ones never block others."""
 ANSWER_S = 5.0
-"""From connecting to the end of the answer."""
+"""Time limit from connecting to the end of the reply."""
 _BACKLOG = 16
 """Backlog of the listening socket."""
 
@@ -21,7 +21,7 @@ class BoundedServer:
     """Gives each connection to `answer`, and closes it afterwards. Lives on the event loop."""
 
     def __init__(self, answer: Answer, answer_s: float = ANSWER_S) -> None:
-        """`answer` may raise OSError or EOFError when the other side ends early; `answer_s` bounds its time in seconds."""
+        """`answer` may raise OSError or EOFError when the client disconnects; `answer_s` bounds its time in seconds."""
         self._answer = answer
         self._answer_s = answer_s
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}

@@ -1,4 +1,4 @@
-"""History of a figure over the last minute, five minutes and the whole session, in rings of fixed size."""
+"""Keeps the history of a figure over the last minute, five minutes and the whole session, in rings of fixed size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Fold = Literal["mean", "max"]
 """How several values in one bucket are combined."""
 
 SESSION_BUCKETS = 240
-"""Most buckets of the session's ring; when they are full, neighbours merge and a bucket covers twice the time."""
+"""Most buckets of the session's ring; when it is full, pairs of buckets merge and cover twice the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +135,11 @@ class Track:
     def push(self, since_start_ns: int, value: float | None, *, covers_s: float = 0.0) -> None:
         """Add the value at a time since the meter's start; None is a gap.
 
-        `covers_s` is how long before that moment the value also stands for.
+        `covers_s` is the time before that moment which the value also covers.
         """
         for ring in self._rings.values():
             ring.push(since_start_ns / NS_PER_S, value, covers_s)
 
     def trace(self, window: Window) -> Trace:
-        """The history in one window, frozen."""
+        """Return the history in one window, frozen."""
         return self._rings[window].freeze()

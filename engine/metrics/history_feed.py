@@ -30,5 +30,5 @@ class Tracks:
             track.push(since_start_ns, figure.kept(now), covers_s=min(covers_s, 1.0) if history.flowing else covers_s)
 
     def freeze(self) -> Mapping[Window, Mapping[str, Trace]]:
-        """All histories in every window, frozen."""
+        """Return all histories in every window, frozen."""
         return {window: {figure.id: track.trace(window) for figure, _, track in self._tracks} for window in Window}

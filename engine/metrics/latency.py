@@ -1,4 +1,4 @@
-"""Gaps between tokens as they come: percentiles, a histogram, and the stalls among them with their likely cause."""
+"""Measures the gaps between tokens: percentiles, a histogram, and stalls with their likely cause."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _LOWEST_EXPONENT = -4
 
 
 def histogram_bin(gap_ms: float) -> int:
-    """The bin of a gap: bins are half octaves, so that one shape serves 2 ms and 2 s."""
+    """Return the bin of a gap; bins are half octaves, for gaps from 2 ms to 2 s."""
     if gap_ms <= 0:
         return 0
     return min(HISTOGRAM_BINS - 1, max(0, math.floor(2 * math.log2(gap_ms)) - _LOWEST_EXPONENT))
 
 
 def histogram_edge_ms(number: int) -> float:
-    """The lower edge of a bin."""
+    """Return the lower edge of a bin."""
     return float(2.0 ** ((number + _LOWEST_EXPONENT) / 2))
 
 
@@ -94,7 +94,7 @@ class GapMeter:
         return gap_ms > max(STALL_FLOOR_MS, STALL_FACTOR * median_ms)
 
     def figures(self) -> Gaps:
-        """The gaps so far; also renews the median that stalls are measured with."""
+        """Return the gaps so far; also updates the median that defines stalls."""
         ordered = sorted(self._recent)
         if self._count >= STALL_AFTER:
             self._median = percentile(ordered, 0.5)
@@ -108,18 +108,18 @@ class GapMeter:
         )
 
     def longest_new(self) -> float | None:
-        """The longest gap since the last call, in milliseconds; None when no token came."""
+        """Return the longest gap since the last call, in milliseconds; None when no token came."""
         longest, self._longest_new = self._longest_new, None
         return longest
 
     def new_stalls(self) -> list[tuple[int, float]]:
-        """End and length in milliseconds of the stalls since the last call."""
+        """Return the end and the length in milliseconds of the stalls since the last call."""
         found, self._suspects = self._suspects, []
         return found
 
 
 Span = tuple[int, int]
-"""Begin and end of something on the one clock, nanoseconds."""
+"""Start and end in nanoseconds, by `engine.clock`."""
 
 OVERLAP_SHARE = 0.3
 """A pause explains a stall when it covers this share of it."""
@@ -140,7 +140,7 @@ class Surroundings:
 
 
 def likely_cause(end_ns: int, gap_ms: float, around: Surroundings) -> str:
-    """The likely cause of a late token: the first that applies, the strongest explanation first."""
+    """Return the likely cause of a late token: the first that applies, the strongest explanation first."""
     span = (end_ns - int(gap_ms * NS_PER_MS), end_ns)
     seen = {
         "a capture paused the threads": around.capturing,
@@ -158,12 +158,12 @@ def _machine_causes(host: HostSample, gap_ms: float) -> dict[str, bool]:
         "swapping": (known(host.swapped_in) or 0.0) > 0,
         "page faults: weights came from the disk": (known(host.major_faults) or 0.0) > 0,
         "CPU time stolen by the hypervisor": (known(host.cpu.steal_pct) or 0.0) >= STEAL_PCT,
-        "a busy neighbour process": (known(host.cpu.others_pct) or 0.0) >= OTHERS_PCT,
+        "a busy other program": (known(host.cpu.others_pct) or 0.0) >= OTHERS_PCT,
     }
 
 
 def _covered(span: Span, pauses: Iterable[Span]) -> float:
-    """The share of `span` inside the pauses, at most 1."""
+    """Return the share of `span` inside the pauses, at most 1."""
     inside = sum(max(0, min(span[1], end) - max(span[0], begin)) for begin, end in pauses)
     return inside / (span[1] - span[0]) if span[1] > span[0] else 0.0
 
@@ -173,7 +173,7 @@ class TokenRate:
 
     def __init__(self) -> None:
         self._times: deque[tuple[int, int]] = deque(maxlen=4096)
-        """Moments, and how many tokens came at each."""
+        """Times, with the number of tokens at each."""
 
     def add(self, token_ns: Iterable[int]) -> None:
         """Add tokens, one at each time."""
@@ -188,7 +188,7 @@ class TokenRate:
         self._times.clear()
 
     def at(self, now_ns: int) -> float | None:
-        """Gaps that ended within the last second divided by their length; for slower models one over the gap that is open.
+        """Return the number of gaps that ended within the last second over their length; for slower models 1 / the current gap.
 
         None before the second token.
         """

@@ -5,53 +5,53 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STALL_S = 0.05
-"""A write that has waited this long means that the terminal is behind."""
+"""Least wait of a write that means that the terminal is behind."""
 
 LATE_S = 0.1
-"""An answer this much later than on the empty line means that the line is busy."""
+"""Least delay of a reply, compared with an idle link, that means that the link is busy."""
 STARVED_S = 0.02
-"""The screen's threads wait less than this in a second where nobody competes for the CPUs."""
+"""Waiting time of the screen's threads per second below which no other program competes for the CPUs."""
 STARVED_FACTOR = 3.0
-"""The terminal, and what stands between, wait up to that many times as long as the screen's threads."""
+"""Most waiting of the terminal and the programs between, as a multiple of that of the screen's threads."""
 MOST_EXCUSED_S = 1.0
-"""No queue for a CPU explains more lateness."""
+"""Most delay that waiting for a CPU explains."""
 MOST_EXCUSED_REMOTE_S = 0.15
-"""The same over SSH, where there is a line that may be slow as well: what it has not taken adds up beyond this."""
+"""Most delay that waiting for a CPU explains over SSH, where the link may be slow as well."""
 STARVED_BACKLOG = 3
-"""Writes that may wait for a writer thread that waits for a CPU."""
+"""Most queued writes while the writer thread waits for a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How the terminal is doing at this moment."""
+    """The state of the connection at one moment."""
 
     backlog: int
-    """Writes that wait."""
+    """Queued writes."""
     stalled_s: float
-    """For how long the write under way has been waiting."""
+    """Waiting time of the current write."""
     late_s: float = 0.0
-    """By how much the answer under way to a query is later than on an empty line: the terminal has not yet drawn what was sent before."""
+    """Delay of the pending reply to a query, compared with an idle link: the terminal has not drawn everything sent before."""
     round_trip_s: float | None = None
-    """How long its newest answer took; None when it has never answered."""
+    """Time of the newest reply; None when there was none."""
     blocked_s: float = 0.0
-    """How long writes have waited for the terminal in all."""
+    """Total time that writes have waited for the terminal."""
     starved_s: float = 0.0
-    """How long the screen's own threads waited for a CPU during the last second."""
+    """Time that the screen's own threads waited for a CPU during the last second."""
     remote: bool = False
     """The terminal is reached through SSH or mosh."""
 
     @property
     def excused_s(self) -> float:
-        """Lateness that the machine explains: whatever else moves the bytes here waits for a CPU as the screen's threads do."""
+        """Delay explained by the busy machine: other programs that move the bytes wait for a CPU as the screen's threads do."""
         most_s = MOST_EXCUSED_REMOTE_S if self.remote else MOST_EXCUSED_S
         return min(most_s, STARVED_FACTOR * self.starved_s) if self.starved_s > STARVED_S else 0.0
 
     @property
     def jammed(self) -> bool:
-        """Whether anything large sent now would only wait for the line."""
+        """Whether the link is too busy for large writes."""
         return self.late_s > LATE_S + self.excused_s or self.stalled_s > STALL_S + self.excused_s
 
     @property
     def behind(self) -> bool:
-        """Whether the terminal has not taken what was sent last, and not only because everybody waits for a CPU."""
+        """Whether the terminal has not read the last write, for another reason than a busy machine."""
         return self.jammed or self.backlog > (STARVED_BACKLOG if self.excused_s else 0)

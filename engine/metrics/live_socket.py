@@ -1,7 +1,6 @@
 """Serves the figures of the running program to the same user: a Unix socket that answers each connection with one JSON line.
 
-It lies in a folder that only its owner can enter, and is itself readable by the owner only. Nothing is read from who connects, so
-nothing can be asked for but the numbers.
+The folder and the socket are private to the owner. Nothing is read from clients, so they can get only the figures.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from engine.metrics.snapshot import Snapshot
 from engine.paths import state_dir
 
 LONGEST_NAME = 100
-"""Bytes of a socket's path; the kernel takes 107, some systems fewer."""
+"""Longest path of a socket in bytes; the kernel's limit is 107, some systems' lower."""
 
 ANSWER_TIMEOUT_S = 2.0
 _ANSWER_BYTES = 1 << 20
-"""Limit for reading an answer, which has about 10 KB."""
+"""Most bytes read of a reply, which has about 10 KB."""
 
 
 def live_dir() -> Path:
-    """The folder of the sockets of running programs."""
+    """Return the folder of the sockets of running programs."""
     folder = state_dir() / "live"
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -40,7 +39,7 @@ def live_dir() -> Path:
 
 @contextlib.contextmanager
 def _reachable(path: Path) -> Iterator[str]:
-    """The socket's path, short enough for the kernel."""
+    """Yield the socket's path, short enough for the kernel."""
     if len(os.fsencode(path)) <= LONGEST_NAME:
         yield str(path)
     elif sys.platform.startswith("linux"):
@@ -57,7 +56,7 @@ class SnapshotServer:
     """Serves the newest snapshot. Lives on the event loop."""
 
     def __init__(self, newest: Callable[[], Snapshot | None], folder: Path | None = None) -> None:
-        """`newest` is asked for each connection; None means that nothing was measured yet."""
+        """`newest` is called for each connection; it returns None before the first snapshot."""
         self._newest = newest
         self._folder = folder
         self._path: Path | None = None
@@ -95,7 +94,7 @@ class SnapshotServer:
 
 
 def running(folder: Path | None = None) -> list[Report]:
-    """The reports of every running xchat of this user, the last started first; removes sockets of programs that ended."""
+    """Return the reports of every running xchat of this user, the last started first; removes sockets of ended programs."""
     reports = []
     for path in sorted((folder or live_dir()).glob("*.sock"), key=_age, reverse=True):
         try:

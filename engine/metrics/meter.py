@@ -1,6 +1,6 @@
 """The meter: turns the session's events and samples of the machine into snapshots, on the event loop's thread.
 
-Taking an event costs microseconds; percentiles, rates and histories are made in `tick`, at the pace of whoever looks.
+Handling an event costs microseconds; percentiles, rates and histories are computed in `tick`.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from engine.metrics.waterfall import Waterfall, waterfall
 from engine.presets.preset import Preset
 
 MARKERS_KEPT = 512
-"""Older marks are in the log."""
+"""Most markers kept; older ones are in the log."""
 
 
 class Meter:
     """Turns events into figures. Subscribe `handle` to the session, call `tick` about twice a second."""
 
     def __init__(self, *, alert_limits: Mapping[str, float] | None = None, clock: Callable[[], int] = now_ns) -> None:
-        """`alert_limits` are the config's `[alerts]`; a limit of an unknown name raises UsageError."""
+        """`alert_limits`: the config's `[alerts]`; an unknown name raises UsageError."""
         self._clock = clock
         self._started_ns = clock()
         self.alerts = Alerts(alert_limits)
@@ -54,14 +54,14 @@ class Meter:
         self._markers: deque[Marker] = deque(maxlen=MARKERS_KEPT)
         self._stall_ends: deque[int] = deque(maxlen=MARKERS_KEPT)
         self.noise = NoiseWatch()
-        """Judges the turn under way."""
+        """Judges the current turn."""
         self.lag = LoopLag()
         self.collections = CollectorPauses(clock)
         self.painting = Painting()
         self.limits: HostLimits | None = None
         """The measured bandwidth of this host at the thread count in use."""
         self.pool: PoolNow | None = None
-        """Answers at once, for the next snapshot."""
+        """Parallel answers, for the next snapshot."""
         self.traffic: ModelTraffic | None = None
         """The bytes that the loaded model reads per token."""
         self._tty = ByteRate()
@@ -98,7 +98,7 @@ class Meter:
             held = self._turn.context.used
             self._turn = _LiveTurn()
             self._turn.submitted_ns = event.submitted_ns
-            self._turn.context = Context(used=held)  # the window stays as full as it was until the prompt is compared with it
+            self._turn.context = Context(used=held)  # the context stays as full as it was until the prompt is compared with it
             self._on_screen.clear()
             self._painted_tokens = 0
             self.noise.begin(self._clock())
@@ -207,7 +207,7 @@ class Meter:
             timings.itl_max_ms,
             turn.gaps.figures().histogram,
         )
-        if timings.predicted_n > 1:  # one token has no gap to be measured by
+        if timings.predicted_n > 1:  # one token has no gap to measure
             turn.mean = self._finished_per_second = timings.predicted_per_second
         turn.prompt_per_second = timings.prompt_per_second or turn.prompt_per_second
         turn.context = replace(turn.context, used=timings.context_used, cache_n=timings.cache_n, prompt_n=timings.prompt_n)
@@ -357,7 +357,7 @@ class Meter:
 
 
 class _LiveTurn:
-    """The turn under way, or the last one."""
+    """The current turn, or the last one."""
 
     def __init__(self) -> None:
         self.prefill = Prefill()

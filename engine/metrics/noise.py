@@ -1,6 +1,6 @@
 """Judges each turn: the share of its time that other programs took, and why its figures are noisy.
 
-Figures of a noisy turn are kept and shown; comparisons use them only where there are no quiet ones.
+Figures of a noisy turn are kept and shown; comparisons use them only where there are no clean ones.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from engine.host.threads import ThreadGroup
 from engine.host.value import known
 
 LEAST_S = 0.1
-"""A turn watched for less than this is not judged: the kernel counts processor time in hundredths of a second."""
+"""Shortest watched time of a judged turn; the kernel counts CPU time in hundredths of a second."""
 OTHERS_PCT = 15.0
-"""Mean share of all cores that other processes may use where the kernel does not say how long threads waited for a core."""
+"""Most share of all cores used by other processes, where the kernel does not report the waiting of threads."""
 STEAL_PCT = 5.0
-"""Mean share of time that the hypervisor may take."""
+"""Most share of time taken by the hypervisor."""
 THROTTLED_PCT = 5.0
-"""Mean share of time that the control group may hold us back."""
+"""Most share of time throttled by the control group."""
 FREQUENCY_DROP = 0.85
-"""The frequency may fall to this share of the highest one seen during the turn."""
+"""Least frequency as a share of the highest one during the turn."""
 HOT_C = 95.0
-"""A processor this hot is about to slow itself down."""
+"""Temperature at which a processor is about to throttle."""
 FAULTS_PER_S = 20.0
 """Major page faults a second: weights or buffers come from the disk."""
 SWAPPED_PAGES_PER_S = 20.0
@@ -80,7 +80,7 @@ class NoiseWatch:
         self._captured = self._captured or (on and self._in_turn)
 
     def sample(self, sample: HostSample) -> None:
-        """Add a sample of the machine, unless it is mostly about the time before the turn."""
+        """Add a sample of the machine, unless it covers mostly the time before the turn."""
         covered = sample.interval_s
         if not covered or not self._in_turn:
             return
@@ -110,7 +110,7 @@ class NoiseWatch:
 
     @property
     def share(self) -> float | None:
-        """Share of the turn's time that others took, 0 to 1; None where the kernel does not say.
+        """Return the share of the turn's time taken by other programs, 0 to 1; None where the kernel does not report it.
 
         Threads of a control group that is throttled wait like those without a CPU; a hypervisor takes time from running threads.
         """
@@ -120,7 +120,7 @@ class NoiseWatch:
         return min(1.0, max(waiting, self._throttled.value / 100) + self._steal.value / 100)
 
     def verdict(self) -> str | None:
-        """Why the turn is noisy, the worst cause first; None when it is not, or was not judged."""
+        """Return why the turn is noisy, the worst cause first; None when it is clean or not judged."""
         causes = [sentence for found, sentence in self._causes() if found]
         if not self.judged or not causes:
             return None
@@ -132,7 +132,7 @@ class NoiseWatch:
         share = self.share
         return (
             (self._captured, "a capture ran"),
-            (share is not None and share >= QUIET_SHARE, f"others took {100 * (share or 0.0):.0f} % of its time"),
+            (share is not None and share >= QUIET_SHARE, f"other programs took {100 * (share or 0.0):.0f} % of its time"),
             (share is None and self._others.value > OTHERS_PCT, f"other processes used {self._others.value:.0f} % of the cores"),
             (self._steal.value > STEAL_PCT, f"the hypervisor took {self._steal.value:.0f} % of the time"),
             (self._throttled.value > THROTTLED_PCT, f"the control group throttled xchat {self._throttled.value:.0f} % of the time"),

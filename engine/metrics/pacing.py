@@ -1,4 +1,4 @@
-"""`stream_batch = auto`: the smallest number of tokens per chunk that the screen and the line can afford. Pure."""
+"""Chooses `stream_batch = auto`: the fewest tokens per chunk that the screen and the link can afford. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 UI_SHARE = 0.01
-"""Painting text may take this share of one core: three or four frames a second on a slow core. Events, echo and panel take twice as much
-again, and where every core decodes, what the screen takes is what decoding loses."""
+"""Share of one core for painting text: three or four frames a second on a slow core. Events, echo and panel use twice as much in addition,
+and where every core decodes, that time is lost to decode.
+"""
 
 BIGGEST = 64
 """Largest batch; with more an answer no longer appears to stream."""
@@ -24,13 +25,13 @@ class Costs:
     """Measured costs of painting."""
 
     tokens_per_second: float
-    """Of the engine."""
+    """Decode speed."""
     paint_ms: float
-    """Painting one chunk."""
+    """Time to paint one chunk."""
     chunk_bytes: float
-    """Sent to the terminal for one chunk."""
+    """Bytes sent to the terminal for one chunk."""
     link_bytes_per_s: float | None = None
-    """Measured capacity of the link; None while it never fell behind."""
+    """Measured capacity of the link; None while it has never fallen behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ class Choice:
 
 
 def smallest_batch(costs: Costs, *, current: int = 1, ui_share: float = UI_SHARE) -> Choice:
-    """Choose the smallest batch under both bounds; one smaller than `current` needs some room below them."""
+    """Choose the smallest batch under both bounds; one smaller than `current` must be well below them."""
     if costs.tokens_per_second <= 0:
-        return Choice(current, f"{current}: nothing flows")
+        return Choice(current, f"{current}: no answer in progress")
     by_cpu = costs.tokens_per_second * costs.paint_ms / 1e3 / ui_share
     by_link = costs.tokens_per_second * costs.chunk_bytes / costs.link_bytes_per_s if costs.link_bytes_per_s else 0.0
     needed = _batch(max(by_cpu, by_link))
@@ -64,7 +65,7 @@ def _reason(batch: int, by_cpu: float, by_link: float, ui_share: float) -> str:
     if batch == 1:
         return "1: painting every token is cheap enough"
     if by_link > by_cpu:
-        return f"{batch}: the line carries no more"
+        return f"{batch}: the limit of the connection"
     if by_cpu > batch:
         return f"{batch}: painting costs more than {ui_share * 100:.0f} % of a core, but text may not wait longer"
     return f"{batch}: keeps painting under {ui_share * 100:.0f} % of a core"

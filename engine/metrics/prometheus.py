@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _OWN_NAMES = frozenset({HOST, "localhost"})
-"""What a request may call this host: a web page that had its own name point here calls it by that name."""
+"""Accepted host names of requests, as a guard against DNS rebinding."""
 _REQUEST_BYTES = 16 << 10
 
 
@@ -74,13 +74,13 @@ class PrometheusEndpoint:
         return kind, encode(registry)
 
     def collect(self) -> Iterator[Metric]:
-        """The figures of the newest snapshot; unknown ones are left out."""
+        """Yield the figures of the newest snapshot, except unknown ones."""
         now = self._newest()
         return iter(()) if now is None else metrics_of(now)
 
 
 def _refusal(request: h11.Request) -> HTTPStatus:
-    """Return OK, or why the request is not answered."""
+    """Return OK, or the status with which the request is refused."""
     if _header(request, b"host").rpartition(":")[0] not in _OWN_NAMES and _header(request, b"host") not in _OWN_NAMES:
         return HTTPStatus.MISDIRECTED_REQUEST
     if request.method != b"GET":
@@ -93,7 +93,7 @@ def _header(request: h11.Request, name: bytes) -> str:
 
 
 def metrics_of(now: Snapshot, figures: Iterable[Figure] = FIGURES) -> Iterator[Metric]:
-    """Every figure with a metric, those of one name together."""
+    """Yield every figure with a metric, grouped by name."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
@@ -109,5 +109,5 @@ def metrics_of(now: Snapshot, figures: Iterable[Figure] = FIGURES) -> Iterator[M
 
 
 def _scale(unit: str) -> float:
-    """From the unit of a figure to Prometheus' base unit."""
+    """Return the factor from a figure's unit to Prometheus' base unit."""
     return 0.01 if unit.startswith("%") else {"ms": 1e-3, "GB/s": 1e9}.get(unit, 1.0)

@@ -1,4 +1,4 @@
-"""The ratio of two samples of speeds that were not measured in pairs, with its interval. Pure."""
+"""The ratio of two unpaired samples of speeds, with its interval. Pure."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from functools import cache
 ERROR_RATE = 0.05
 """Probability that the interval misses the truth."""
 MOST = 50
-"""Newest measurements of each side that are used: the exact distribution costs the square of it."""
+"""Most measurements of each side, the newest ones; the exact distribution costs their square."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast one side is as the other."""
+    """The speed of one side relative to the other."""
 
     estimate: float
     low: float | None
-    """None, like `high`, where there are too few measurements for an interval."""
+    """Lower end; None, like `high`, where there are too few measurements for an interval."""
     high: float | None
 
     @property
     def sure(self) -> bool:
-        """Whether the interval leaves out equality."""
+        """Whether the interval excludes equality."""
         return self.low is not None and self.high is not None and not self.low <= 1.0 <= self.high
 
 
 def ratio_of(one: Sequence[float], other: Sequence[float], error: float = ERROR_RATE) -> Ratio:
-    """The median of all ratios of `one` to `other`, with the exact interval of the rank-sum test (Hodges and Lehmann).
+    """Return the median of all ratios of `one` to `other`, with the exact interval of the rank-sum test (Hodges and Lehmann).
 
     Args:
         one: Speeds greater than zero, at least one; independent, and as spread as those of the other side.
@@ -48,7 +48,7 @@ def ratio_of(one: Sequence[float], other: Sequence[float], error: float = ERROR_
 
 @cache
 def _critical_rank(n: int, m: int, error: float) -> int:
-    """The largest k for which the rank-sum statistic of equal sides is below k with a probability of at most `error / 2`."""
+    """Return the largest k for which the rank-sum statistic of equal sides is below k with probability at most `error / 2`."""
     # The numbers of orders by their statistic, as the coefficients of the Gaussian binomial: a product of (1 - x^(n+i)) / (1 - x^i).
     counts = [1] + [0] * (n * m)
     for i in range(1, m + 1):

@@ -13,13 +13,13 @@ from engine.metrics.snapshot import Snapshot
 from engine.records import Sample
 
 VERSION = 1
-"""Rises when a name changes its meaning; new names may come at any time."""
+"""Version of the names: raised when a name changes its meaning, not for new names."""
 
 Report = dict[str, Any]
 
 
 def report(now: Snapshot, figures: Iterable[Figure] = FIGURES) -> Report:
-    """What runs, and every figure without its history."""
+    """Return the state of the program, and every figure without its history."""
     engine = now.engine
     found: Report = {
         "version": VERSION,
@@ -41,15 +41,15 @@ def report(now: Snapshot, figures: Iterable[Figure] = FIGURES) -> Report:
 
 
 def sample_of(now: Snapshot, *, session_id: int | None, turn_id: int | None, figures: Iterable[Figure] = FIGURES) -> Sample:
-    """The figures that are logged twice a second."""
+    """Return the figures that are logged twice a second."""
     return Sample(now.wall_ms, session_id, turn_id, {figure.column_name: figure.logged(now) for figure in logged_figures(figures)})
 
 
 def value_in(found: Report, figure: Figure) -> object:
-    """The value of a figure in a report; None where it has none."""
+    """Return the value of a figure in a report; None where it has none."""
     return ((found.get(figure.group) if figure.group else found) or {}).get(figure.key or figure.id)
 
 
 def _plain(value: Value) -> object:
-    """A figure, or an object that says why there is none."""
+    """Return a figure, or an object with the reason why there is none."""
     return {"unavailable": value.reason} if isinstance(value, Unavailable) else value

@@ -1,8 +1,8 @@
-"""Compares decoding with the memory bandwidth and arithmetic of this host.
+"""Compares decode with the memory bandwidth and compute of this host.
 
-A token needs all touched weights and the KV cache of this depth read once. Bytes per token times tokens per second is the bandwidth
-that decoding reaches; what this host can do at the same thread count is measured (`engine.host.bandwidth`). Bytes per token come
-from the model's header, so the result is an estimate from a model of the work, not a counter.
+Each token reads all active weights and the KV cache once. Bytes per token times tokens per second is the bandwidth that decode reaches; the
+host's limit at the same thread count is measured (`engine.host.bandwidth`). Bytes per token come from the model's header, so the result is
+an estimate from a model of the work, not a counter.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ class ModelTraffic:
     """The bytes and operations of a loaded model per token."""
 
     weights_bytes: int
-    """Weights read for one token: all tensors but a token embedding that isn't the output too, and of the experts the active ones."""
+    """Bytes of weights read per token: all tensors except a token embedding that isn't also the output, and only active experts."""
     kv_bytes_per_position: int
-    """K and V of all layers that have an unlimited cache."""
+    """Bytes of K and V of all layers with an unlimited cache."""
     active_params: int
-    """Weights that take part in one token's arithmetic."""
+    """Weights active for one token."""
     window_bytes: int = 0
     """KV bytes of sliding-window layers and recurrent state, which don't grow with depth."""
 
     def bytes_per_token(self, depth: int) -> int:
-        """Bytes read to make the token at position `depth`."""
+        """Return the bytes read to generate the token at position `depth`."""
         padded = -(-(depth + 1) // KV_PAD) * KV_PAD
         return self.weights_bytes + self.window_bytes + padded * self.kv_bytes_per_position
 
     @property
     def flops_per_token(self) -> int:
-        """Multiplications and additions of one token, attention left out."""
+        """Multiplications and additions per token, without attention."""
         return 2 * self.active_params
 
 
 def sentence(newest: HostLimits, best: HostLimits) -> str:
-    """The result of a measurement, and the best of earlier ones, since other programs only lower it."""
+    """Format the result of a measurement, and the best of earlier ones, since other programs only lower it."""
     found = f"{newest.threads} threads read {newest.read_gb_s:.1f} GB/s"
     if best.read_gb_s <= newest.read_gb_s:
         return f"{found}."
@@ -58,13 +58,13 @@ class Roofline:
     bandwidth_gb_s: float
     """Bytes per token x tokens per second, 10^9 bytes per second."""
     bandwidth_share: float | None
-    """Of the measured read bandwidth, 0 to 1; None until it was measured."""
+    """Share of the measured read bandwidth, 0 to 1; None until it was measured."""
     compute_share: float | None
-    """Of the measured arithmetic speed."""
+    """Share of the measured compute."""
     ceiling_tokens_per_second: float | None
-    """The speed at which reading alone would fill the measured bandwidth."""
+    """The speed at which reading uses all of the measured bandwidth."""
     words: str
-    """Which of the two bounds the speed."""
+    """The resource that bounds the speed, in words."""
 
 
 def roofline(traffic: ModelTraffic, depth: int, tokens_per_second: float, limits: HostLimits | None) -> Roofline:
@@ -79,11 +79,11 @@ def roofline(traffic: ModelTraffic, depth: int, tokens_per_second: float, limits
 
 
 def verdict(bandwidth_share: float, compute_share: float | None) -> str:
-    """The resource that bounds the speed, in words."""
+    """Name the resource that bounds the speed."""
     if compute_share is not None and compute_share > bandwidth_share and compute_share >= BUSY_SHARE:
-        return "FLOP-bound: arithmetic fills the cores, so more or faster cores help and a smaller quant hardly does"
+        return "compute-bound: more or faster cores help, a smaller quant hardly does"
     if bandwidth_share >= BUSY_SHARE:
-        return "memory-bound: reading weights fills the time, so a smaller quant helps and more threads hardly do"
+        return "memory-bound: a smaller quant helps, more threads hardly do"
     if compute_share is not None and compute_share >= bandwidth_share:
-        return "neither limit is near; unpacking the quant or a busy neighbour takes the time, and arithmetic is the nearer limit"
-    return "neither limit is near: overhead, too few threads or a busy neighbour takes the time"
+        return "neither limit is near, compute is nearer: dequantizing or another program takes the time"
+    return "neither limit is near: overhead, too few threads or another program takes the time"

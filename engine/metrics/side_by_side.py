@@ -12,12 +12,12 @@ from engine.metrics.figures.figure import Figure
 from engine.records import TurnRecord
 
 UNKNOWN_SHARE = 0.5
-"""Assumed share that others took of a disturbed turn where it was not measured."""
+"""Assumed share of a disturbed turn taken by other programs, where it was not measured."""
 MOST_TAKEN = 0.99
 """Upper limit of that share, so that every turn has some weight."""
 
 TIMED = frozenset({"ms", "tokens/s"})
-"""Units of figures that others change by taking time."""
+"""Units of figures that other programs affect by taking time."""
 
 COMPARED = tuple(figure for figure in FIGURES if figure.of_turn)
 """The figures that are compared."""
@@ -31,9 +31,9 @@ class Middle:
     deviation: float
     """Median absolute deviation."""
     turns: int
-    """How many turns had the figure."""
+    """Number of turns with the figure."""
     disturbed: bool = False
-    """Whether they were disturbed by others: then the deviation is at least the share of their time that others took."""
+    """Whether they were disturbed; the deviation is then at least the share taken by other programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +51,25 @@ class Side:
 
     @property
     def compared(self) -> tuple[TurnRecord, ...]:
-        """The clean turns, or where there are none those that others disturbed."""
+        """The clean turns, or the disturbed ones where there are none."""
         return self.clean or tuple(turn for turn in self.turns if turn.stop_reason is not StopReason.ERROR)
 
     @property
     def disturbed(self) -> bool:
-        """Whether there is no clean turn, so that the figures are those of disturbed ones."""
+        """Whether the figures are of disturbed turns, as there are no clean ones."""
         return bool(self.compared) and not self.clean
 
     def values(self, figure: Figure) -> tuple[float | None, ...]:
-        """A figure in each compared turn, in the unit of charts."""
+        """Return a figure of each compared turn, in the unit of charts."""
         scale = figure.chart_unit[1]
         found = [figure.of_turn(turn) if figure.of_turn else None for turn in self.compared]
         return tuple(None if value is None else value / scale for value in found)
 
     def middle(self, figure: Figure) -> Middle | None:
-        """The middle of a figure over the compared turns; None when none of them has it.
+        """Return the median of a figure over the compared turns; None when none of them has it.
 
-        A speed or a time of disturbed turns counts by the share of their time that nobody took, and may be off by the share that somebody
-        took; other figures are not changed by that.
+        Speeds and times of disturbed turns are scaled by the share of their time that was not taken, with the taken share as uncertainty;
+        other figures are unchanged.
         """
         found = [(value, _taken(turn)) for value, turn in zip(self.values(figure), self.compared, strict=True) if value is not None]
         if not found:
@@ -84,12 +84,12 @@ class Side:
 
 
 def _taken(turn: TurnRecord) -> float:
-    """The share of the turn's time that others took; half where it was not measured."""
+    """Return the share of the turn's time taken by other programs; half where it was not measured."""
     return UNKNOWN_SHARE if turn.disturbed is None else min(turn.disturbed, MOST_TAKEN)
 
 
 def _weighted_median(values: Sequence[tuple[float, float]]) -> float:
-    """The smallest value that half of the weight does not exceed, from (value, weight)."""
+    """Return the weighted median of (value, weight) pairs, the lower one."""
     ordered = sorted(values)
     half, weight = sum(weight for _, weight in ordered) / 2, 0.0
     return next(value for value, own in ordered if (weight := weight + own) >= half)
@@ -122,6 +122,6 @@ class Difference:
 
 
 def side_by_side(left: Side, right: Side, figures: Sequence[Figure] = COMPARED) -> tuple[Difference, ...]:
-    """Every figure that at least one side has."""
+    """Compare every figure that at least one side has."""
     pairs = (Difference(figure, left.middle(figure), right.middle(figure)) for figure in figures)
     return tuple(pair for pair in pairs if pair.left is not None or pair.right is not None)

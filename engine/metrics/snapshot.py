@@ -16,7 +16,7 @@ from engine.metrics.waterfall import Waterfall
 
 
 class Phase(StrEnum):
-    """What the engine is doing."""
+    """The phase of the engine."""
 
     EMPTY = "no model"
     LOADING = "loading"
@@ -29,7 +29,7 @@ class Phase(StrEnum):
 
     @property
     def in_turn(self) -> bool:
-        """Whether a turn is under way."""
+        """Whether a turn is in progress."""
         return self in (Phase.WAITING, Phase.PREFILL, Phase.THINKING, Phase.DECODE)
 
 
@@ -48,7 +48,7 @@ class Marker:
     """A mark in the charts."""
 
     seconds: float
-    """When, counted from the meter's start."""
+    """Seconds since the meter's start."""
     wall_ms: int
     kind: MarkerKind
     text: str
@@ -56,13 +56,13 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A threshold that is crossed."""
+    """An exceeded threshold."""
 
     id: str
     """Name of the threshold in the config."""
     sentence: str
     advice: str
-    """What helps."""
+    """The remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +78,21 @@ class EngineFigures:
     memory: Mapping[str, int]
     """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`."""
     threads_reason: str = ""
-    """Why this number of threads decodes, in a sentence."""
+    """Why this number of decode threads, a sentence."""
     threads_batch_reason: str = ""
-    """Why this number of threads prefills, in a sentence."""
+    """Why this number of prefill threads, a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Tokens per second; None when nothing flows."""
+    """Speeds in tokens/s; None without tokens."""
 
     now: float | None = None
     """Over the last second."""
     mean: float | None = None
-    """Of the turn: live (n - 1) / (last - first token), afterwards as llama-server counts."""
+    """Speed of the turn: live (n - 1) / (last - first token), afterwards as llama-server counts."""
     on_screen: float | None = None
-    """As delivered to the screen, over the last second."""
+    """Speed on the screen, over the last second."""
     predicted_n: int = 0
     """Tokens of the turn so far."""
     prompt_per_second: float | None = None
@@ -101,7 +101,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """The prompt while it is read, and after."""
+    """The progress of the prefill."""
 
     processed: int = 0
     total: int = 0
@@ -111,28 +111,28 @@ class Prefill:
 
     @property
     def share(self) -> float | None:
-        """How much is done, 0 to 1."""
+        """The share that is done, 0 to 1."""
         return self.processed / self.total if self.total else None
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The window."""
+    """The context window."""
 
     used: int = 0
     n_ctx: int | None = None
     cache_n: int = 0
-    """Tokens of the prompt that the KV cache already held."""
+    """Prompt tokens already in the KV cache."""
     prompt_n: int = 0
-    """Tokens of the prompt evaluated afresh."""
+    """Prompt tokens evaluated."""
     diverged_at: int | None = None
-    """First position where the prompt differed from what the KV cache held."""
+    """First position where the prompt differed from the KV cache."""
     left_out: int = 0
     """Oldest turns that did not fit."""
 
     @property
     def share(self) -> float | None:
-        """How full the window is, 0 to 1."""
+        """The used share of the window, 0 to 1."""
         return self.used / self.n_ctx if self.n_ctx else None
 
 
@@ -143,12 +143,12 @@ class Between:
     longest_gap_ms: float | None = None
     longest_lag_ms: float | None = None
     finished_per_second: float | None = None
-    """Mean speed of a turn that ended: a quick one may begin and end between two snapshots."""
+    """Mean speed of a turn that ended, since a quick one may begin and end between two snapshots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Since the program started."""
+    """Totals since the program started."""
 
     turns: int = 0
     failed: int = 0
@@ -159,7 +159,7 @@ class Totals:
     predicted_ms: float = 0.0
     stalls: int = 0
     most_context: int = 0
-    """The most tokens that the window held."""
+    """Most tokens in the window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class Snapshot:
     at_ns: int = 0
     wall_ms: int = 0
     uptime_s: float = 0.0
-    """Since the meter's start; markers and traces count from there."""
+    """Seconds since the meter's start, the origin of markers and traces."""
     phase: Phase = Phase.EMPTY
     loading: float = 0.0
     """Share of the model that is read, while loading."""
@@ -178,36 +178,36 @@ class Snapshot:
     stream_batch: int = 0
     stream_batch_auto: bool = False
     pacing: str = ""
-    """What `stream_batch = auto` chose and why; empty without auto."""
+    """The choice of `stream_batch = auto` with its reason; empty without auto."""
     speed: Speed = Speed()
     prefill: Prefill = Prefill()
     gaps: Gaps = field(default_factory=Gaps)
     stalls_per_minute: int = 0
     waterfall: Waterfall | None = None
-    """Of the last turn; while it is under way, what is known at its first token."""
+    """Steps of the last turn; during a turn, those known at its first token."""
     context: Context = Context()
     host: HostSample | None = None
     roofline: Roofline | None = None
     price: Price = field(default_factory=Price)
     noisy: str | None = None
-    """Why the turn under way, or the last one, was not measured on a quiet machine."""
+    """Why the current turn, or the last one, is noisy."""
     disturbed: float | None = None
-    """Share of its time that others took, 0 to 1; None where the kernel does not say."""
+    """Share of its time taken by other programs, 0 to 1; None where the kernel does not report it."""
     since: Between = Between()
     alerts: tuple[Alert, ...] = ()
-    """Thresholds that are crossed now."""
+    """Thresholds exceeded now."""
     raised: tuple[Alert, ...] = ()
-    """Those crossed since the snapshot before; each is reported once."""
+    """Thresholds exceeded since the last snapshot; each is reported once."""
     markers: tuple[Marker, ...] = ()
     """Oldest first."""
     traces: Mapping[Window, Mapping[str, Trace]] = field(default_factory=dict)
     """History by window and figure."""
     totals: Totals = Totals()
     pool: PoolNow | None = None
-    """Answers at once; None where there is one after the other."""
+    """Parallel answers; None where the engine makes one after the other."""
     judged: bool = False
-    """Whether the machine was sampled during that turn; `noisy` has no meaning before."""
+    """Whether that turn was judged; `noisy` has no meaning otherwise."""
 
 
 EMPTY = Snapshot()
-"""Before anything was measured."""
+"""The snapshot before the first measurement."""

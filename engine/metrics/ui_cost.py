@@ -1,4 +1,4 @@
-"""UI overhead: the cost of drawing, the event loop and the terminal while an answer streams."""
+"""Measures the UI overhead: the cost of drawing, the event loop and the terminal while an answer streams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAUSE_FLOOR_NS = NS_PER_MS
 """Shorter garbage collections are ignored."""
 
 PAINT_WINDOW_NS = 5 * NS_PER_S
-"""Paint figures are means over this time."""
+"""Time over which paint figures are averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +40,20 @@ class Price:
     lag_p50_ms: float | None = None
     lag_p99_ms: float | None = None
     lag_max_ms: float | None = None
-    """How late the event loop wakes up, over the last minute."""
+    """Longest lag of the event loop over the last minute."""
     tty_bytes_per_s: float | None = None
     link_busy: bool = False
     """The terminal reads bytes more slowly than they are written."""
     tty_blocked_pct: float | None = None
     """Share of the time that writes waited for the terminal."""
     round_trip_ms: float | None = None
-    """From a question to the terminal to its answer, the last time; None when it has never answered."""
+    """Latest round trip of a query to the terminal; None when it has never answered."""
     ui_pct: float | None = None
     """CPU of the event loop's and the terminal's threads, in per cent of one core."""
     panel_ms: float | None = None
-    """Drawing the panel once."""
+    """Time to draw the panel once."""
     sample_ms: float | None = None
-    """Sampling the machine once."""
+    """Time to sample the machine once."""
 
 
 class Painting:
@@ -67,7 +67,7 @@ class Painting:
         self.spans.append((painted_ns - paint_ns, painted_ns))
 
     def figures(self, at_ns: int) -> tuple[float | None, float | None, float]:
-        """Mean paint in milliseconds, share of one core in per cent, paints per second; over the last seconds."""
+        """Return the mean paint time in milliseconds, the share of one core in per cent, and paints per second, over the last seconds."""
         recent = [(begin, end) for begin, end in self.spans if end > at_ns - PAINT_WINDOW_NS]
         if not recent:
             return None, None, 0.0
@@ -100,12 +100,12 @@ class LoopLag:
         self._longest_new = max(self._longest_new or 0.0, lag_ms)
 
     def longest_new(self) -> float | None:
-        """The longest lag since the last call, in milliseconds."""
+        """Return the longest lag since the last call, in milliseconds."""
         longest, self._longest_new = self._longest_new, None
         return longest
 
     def figures(self) -> tuple[float | None, float | None, float | None]:
-        """Median, 99th percentile and maximum of the last minute, in milliseconds."""
+        """Return median, 99th percentile and maximum of the last minute, in milliseconds."""
         ordered = sorted(self._lags)
         return percentile(ordered, 0.5), percentile(ordered, 0.99), ordered[-1] if ordered else None
 
@@ -141,14 +141,14 @@ class CollectorPauses:
 
 
 class ByteRate:
-    """Bytes (or anything else that adds up) per second from a running total."""
+    """Bytes per second, or another rate, from a running total."""
 
     def __init__(self) -> None:
         self._before: tuple[int, float] | None = None
         self._rate: float | None = None
 
     def at(self, at_ns: int, total: float) -> float | None:
-        """The rate since the last call."""
+        """Return the rate since the last call."""
         if self._before is not None and at_ns > self._before[0]:
             self._rate = max(0.0, total - self._before[1]) * NS_PER_S / (at_ns - self._before[0])
         self._before = (at_ns, total)

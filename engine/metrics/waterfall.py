@@ -10,7 +10,7 @@ from engine.records import TurnRecord
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """The steps until the first token, in milliseconds; they add up to `ttft_ms`. None can't be known."""
+    """The steps until the first token, in milliseconds; they add up to `ttft_ms`. None is unknown."""
 
     queue_ms: float | None = None
     """Waiting for the compute thread."""
@@ -45,7 +45,7 @@ class Waterfall:
 
 
 def waterfall(turn: TurnRecord) -> Waterfall:
-    """The steps of a finished turn."""
+    """Return the steps of a finished turn."""
     timings = turn.timings
     first_sample = reuse = None
     if turn.token_ns:

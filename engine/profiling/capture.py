@@ -1,4 +1,4 @@
-"""Runs one capture: py-spy as a child of this process, from its permission to the finished record."""
+"""Runs one capture with py-spy as a child process, from the permission to the finished record."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from engine.profiling.thread_cpu import LANE_INTERVAL_S, LaneRecorder
 from engine.profiling.tokens import TokenLog
 
 START_LIMIT_S = 20.0
-"""Limit for the start of py-spy, which reads the symbols of large libraries first."""
+"""Time limit for the start of py-spy, which first reads the symbols of large libraries."""
 END_LIMIT_S = 30.0
-"""Limit for py-spy to write its output after the last sample."""
+"""Time limit for py-spy to write its output after the last sample."""
 SETTLE_S = 0.15
-"""py-spy reports that it samples just before it handles the signal that ends it early."""
+"""Time after py-spy's report of sampling until it handles the signal that ends it early."""
 FEWEST_SAMPLES = 2
 """Samples to wait for before a capture is ended early; on a busy processor the first one may be late."""
 FEWEST_LIMIT_S = 5.0
-"""Limit for that wait."""
+"""Time limit of that wait."""
 POLL_S = 0.01
 """Interval between two checks for the first samples."""
 NICENESS = 19
-"""Of py-spy where it does not stop the program, so that the model computes first. Where it stops the program, it must be quick."""
+"""Niceness of py-spy where it does not stop the program, so that the model has priority; where it does, it must be quick."""
 SAMPLING = "Sampling process"
 """py-spy's message when sampling begins."""
 
@@ -96,7 +96,7 @@ class Capture:
 
     @property
     def sampling(self) -> bool:
-        """Whether samples are being taken, after py-spy has found its way into the process."""
+        """Whether samples are being taken, after py-spy's start."""
         return self._started_ns is not None and not self._task.done()
 
     @property
@@ -106,7 +106,7 @@ class Capture:
 
     @property
     def remaining_s(self) -> float:
-        """Seconds of sampling that are left."""
+        """Remaining seconds of sampling."""
         if self._started_ns is None:
             return float(self.request.seconds)
         return max(0.0, self.request.seconds - (now_ns() - self._started_ns) / NS_PER_S)
@@ -118,7 +118,7 @@ class Capture:
         began.cancel()
 
     def stop_early(self) -> None:
-        """End the sampling now and keep what there is."""
+        """End the sampling now and keep the samples so far."""
         self._stopping.set()
 
     async def cancel(self) -> None:
@@ -129,7 +129,7 @@ class Capture:
         await asyncio.wait({self._task})
 
     async def result(self) -> CaptureRecord | None:
-        """The record, when the capture is over; None after `cancel`. Raises CaptureError when nothing was recorded, and why."""
+        """Return the record when the capture is over; None after `cancel`. Raises CaptureError when nothing was recorded."""
         try:
             return await asyncio.shield(self._task)
         except asyncio.CancelledError:
@@ -138,7 +138,7 @@ class Capture:
             raise
 
     def on_end(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when the capture has ended, for whatever reason."""
+        """Call `callback` when the capture has ended, for any reason."""
         self._task.add_done_callback(lambda _: callback())
 
     async def _run(self) -> CaptureRecord:
@@ -194,13 +194,13 @@ class Capture:
             program = self._program()
         except CaptureError as error:
             raise _UnusableError(*error.args) from error
-        # The output is a file without a name: private, and gone with the last process that holds it.
+        # The output is a file without a name: private, and deleted with the last process that has it open.
         with tempfile.TemporaryFile() as output:
             process = await self._start(program, output.fileno())
             with allowed_tracer(process.pid) if self.request.own_process else contextlib.nullcontext():
                 attended = await self._attend(process, program)
             output.seek(0)
-            # Long captures of many threads have megabytes, and the screen goes on.
+            # Long captures of many threads have megabytes, so the screen must not wait.
             stacks = await asyncio.to_thread(read_pyspy, output.read())
         return self._recording(attended, stacks)
 
@@ -300,10 +300,10 @@ class Capture:
         )
 
     def _looks(self, stacks: FoldedStacks, failures: int, lasted_s: float) -> int:
-        """How often py-spy (0.4.3) read all stacks, which it doesn't report.
+        """Estimate how often py-spy (0.4.3) read all stacks, which it doesn't report.
 
-        Left alone it does so `rate × seconds` times, however long that takes. Ended early it has done so as often as the thread that is in
-        every sample was seen, in the modes that leave none out; in the others as often as its rate says, or the busiest thread.
+        Without interruption it does so `rate × seconds` times, however long that takes. Ended early, it is the count of the thread in every
+        sample, in the modes with all threads; in the others that of the rate or of the busiest thread.
         """
         seen = max(stacks.samples_of_threads.values(), default=0)
         if self._stopped_ns is not None and self.request.mode in {CaptureMode.IDLE, CaptureMode.NATIVE}:
@@ -312,7 +312,7 @@ class Capture:
         return max(seen, round(self.rate * seconds) - failures)
 
     async def _in_process(self, reason: CaptureError) -> _Recording:
-        self.rate = self.request.rate or DEFAULT_RATE  # from inside, a sample is cheap
+        self.rate = self.request.rate or DEFAULT_RATE  # in-process samples are cheap
         sampler = InProcessSampler(self.rate, idle=self.request.mode is CaptureMode.IDLE)
         lanes = LaneRecorder()
         self._count = lambda: sampler.taken
@@ -357,7 +357,7 @@ def _why_empty(recording: _Recording) -> tuple[str, str]:
     if recording.failures:
         return (
             f"All {recording.failures:,} attempts to read one failed.",
-            "Try the mode with native frames, which stops the program to look.",
+            "Try the mode with native frames, which stops the program for each sample.",
         )
     if recording.mode is CaptureMode.GIL:
         return "No thread was seen holding the GIL.", "Try the default mode, or a longer time."

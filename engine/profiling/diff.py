@@ -1,4 +1,4 @@
-"""Two captures side by side: what grew and what shrank, per token where both made some."""
+"""Compares two captures by function, per token where both generated some."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from engine.profiling.records import CaptureMode, CaptureRecord
 from engine.profiling.tree import FlameTree, Node, SplitStacks, Stack
 
 NEUTRAL = 0.02
-"""A change smaller than this share of the larger side counts as equal: sampling can't distinguish it from chance."""
+"""A change below this share of the larger side counts as equal: sampling can't distinguish it from chance."""
 
 _STEP_MS = 1e-6
-"""Trees sum whole numbers: this many milliseconds each."""
+"""Milliseconds of one unit of weight, since trees sum whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class Measure:
 
     @property
     def equal(self) -> bool:
-        """Whether the change is too small to be called one."""
+        """Whether the change is too small to count."""
         return abs(self.change) <= NEUTRAL * max(self.before, self.after)
 
     def words(self, unit: str) -> str:
-        """The figures in a sentence, such as `4.2 → 5.1 ms per token, grew by 0.9 (+21 %)`."""
+        """Format the figures, such as `4.2 → 5.1 ms per token, grew by 0.9 (+21 %)`."""
         figures = f"{figure(self.before)} → {figure(self.after)} {unit}"
         if self.equal:
             return f"{figures}, the same"
@@ -52,7 +52,7 @@ class Measure:
         return f"{figures}, {verb} by {figure(abs(self.change))} ({self.change / self.before * 100:+.0f} %)"
 
     def short(self) -> str:
-        """The same where the unit has just been said: `4.2 → 5.1 (+21 %)`."""
+        """Format the figures without the unit: `4.2 → 5.1 (+21 %)`."""
         figures = f"{figure(self.before)} → {figure(self.after)}"
         return figures if self.equal or not self.before else f"{figures} ({self.change / self.before * 100:+.0f} %)"
 
@@ -85,7 +85,7 @@ class DiffTree:
         hide_idle: bool = False,
         apart: tuple[SplitStacks, SplitStacks] | None = None,
     ) -> None:
-        """`apart` are the split stacks of both, for callers that compare them more than once."""
+        """`apart`: the split stacks of both, for callers that compare them repeatedly."""
         apart = apart or (SplitStacks(before.stacks), SplitStacks(after.stacks))
         self.unit, amounts = _basis(before, after)
         self.python_only = (before.mode is CaptureMode.NATIVE) != (after.mode is CaptureMode.NATIVE)
@@ -101,16 +101,16 @@ class DiffTree:
         self._sums = [list(accumulate((figures[side] for _, figures in self._stacks), initial=0)) for side in (0, 1)]
 
     def total(self, node: Node) -> Measure:
-        """Time with the node on the stack."""
+        """Return the time with the node on the stack."""
         return _measure([sums[node.end] - sums[node.first] for sums in self._sums])
 
     def own(self, node: Node) -> Measure:
-        """Time with the node as the last frame."""
+        """Return the time with the node as the last frame."""
         kids = self.tree.children(node)
         return _measure([sums[node.end] - sums[node.first] - sum(sums[kid.end] - sums[kid.first] for kid in kids) for sums in self._sums])
 
     def matching(self, text: str) -> Measure:
-        """Time with at least one frame on the stack that contains `text`, in any case."""
+        """Return the time with a frame on the stack that contains `text`, ignoring case."""
         wanted = text.casefold()
         sums = [0, 0]
         for frames, figures in self._stacks:
@@ -120,16 +120,16 @@ class DiffTree:
         return _measure(sums)
 
     def functions(self) -> list[FunctionChange]:
-        """Every function in both captures, the largest change of own time first."""
+        """Return every function in both captures, the largest change of own time first."""
         return list(self._changes.values())
 
     def function(self, frame: str) -> FunctionChange | None:
-        """One function in both captures, None when it is in neither."""
+        """Return one function in both captures, None when it is in neither."""
         return self._changes.get(frame)
 
     @cached_property
     def _changes(self) -> dict[str, FunctionChange]:
-        """By frame, in the order of `functions`; cached, since it is a pass over all frames."""
+        """Return the changes by frame, in the order of `functions`; cached, since it passes over all frames."""
         own: dict[str, list[int]] = {}
         total: dict[str, list[int]] = {}
         for frames, figures in self._stacks:
@@ -151,7 +151,7 @@ def _measure(steps: list[int]) -> Measure:
 
 
 def _basis(before: CaptureRecord, after: CaptureRecord) -> tuple[str, tuple[float, float]]:
-    """The unit, and the divisor for the seconds of each side."""
+    """Return the unit, and the divisor for the seconds of each side."""
     if before.tokens and after.tokens and before.rate and after.rate:
         return "ms per token", (before.tokens, after.tokens)
     if before.seconds and after.seconds and before.rate and after.rate:
@@ -163,5 +163,5 @@ def _basis(before: CaptureRecord, after: CaptureRecord) -> tuple[str, tuple[floa
 
 
 def figure(value: float) -> str:
-    """Three significant digits."""
+    """Format a value with three significant digits."""
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"

@@ -1,4 +1,4 @@
-"""A capture as a file for other tools, written whole or not at all, readable by its owner only."""
+"""Exports a capture to a file for other tools, atomically and readable by its owner only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.profiling.tree import FlameTree, frames_of
 
 
 class ExportFormat(StrEnum):
-    """What other tools read."""
+    """The file format."""
 
     SVG = "svg"
     """A picture for a browser."""
@@ -45,7 +45,7 @@ def export_bytes(capture: CaptureRecord, form: ExportFormat) -> bytes:
 
 
 def default_name(capture: CaptureRecord, form: ExportFormat) -> str:
-    """The default file name of an export."""
+    """Return the default file name of an export."""
     number = capture.id if capture.id is not None else capture.started_ms
     return f"xchat-capture-{number}{SUFFIXES[form]}"
 
@@ -53,13 +53,13 @@ def default_name(capture: CaptureRecord, form: ExportFormat) -> str:
 def write_export(capture: CaptureRecord, form: ExportFormat, path: Path) -> Path:
     """Write the capture to `path`, mode 0600, replacing a file; return the absolute path.
 
-    Raises CaptureError when the file can't be written; what was there before is untouched.
+    Raises CaptureError when the file can't be written; an existing file stays unchanged.
     """
     path = path.expanduser().absolute()
     if not path.parent.is_dir():
-        raise CaptureError(f"{path} can't be written", "There is no such folder.", "Name another file.")
+        raise CaptureError(f"{path} can't be written", "The folder does not exist.", "Give another path.")
     try:
         write_atomically(path, export_bytes(capture, form))
     except OSError as error:
-        raise CaptureError(f"{path} can't be written", error.strerror or str(error), "Name another file.") from error
+        raise CaptureError(f"{path} can't be written", error.strerror or str(error), "Give another path.") from error
     return path

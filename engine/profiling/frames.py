@@ -1,4 +1,4 @@
-"""One frame of a stack: its harmless, shortened text `function (file:line)`, and the part of the program it belongs to."""
+"""Formats a frame of a stack as harmless, shortened text `function (file:line)`, and finds its part of the program."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from functools import lru_cache
 from engine.text import printable
 
 MAX_FRAME = 400
-"""Characters of a frame that are kept: mangled C++ names fit, a file made to exhaust memory doesn't."""
+"""Most characters of a frame; mangled C++ names fit, a file made to exhaust memory doesn't."""
 LONGEST_NAME = 16 * MAX_FRAME
-"""Names longer than any compiler writes are cut before they are parsed."""
+"""Length at which names are cut before parsing, above that of any compiler."""
 
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]+?)(?::(?P<line>\d+))?\)$")
 _THREAD = re.compile(r"^thread(?: \((?:0x)?[0-9A-Fa-f]+\))?: (?P<name>.*)$")
@@ -58,7 +58,7 @@ _IDLE_FUNCTIONS = frozenset(
         ),
     )
 )
-"""Last frames in which a thread waits; C names are those of glibc."""
+"""Functions at the end of a waiting thread's stack; C names are those of glibc."""
 
 _WAITING_LEAVES = frozenset(
     {
@@ -66,11 +66,11 @@ _WAITING_LEAVES = frozenset(
         *(("_receive", "compute.py"), ("_read_input", "driver.py")),
     }
 )
-"""Python functions whose wait happens in C called from there, by function and file."""
+"""Python functions that wait in C code, by function and file."""
 
 
 class Module(StrEnum):
-    """The part of the program that a frame belongs to; decides its colour."""
+    """The part of the program of a frame; determines its colour."""
 
     THREAD = "thread"
     """The root of one thread."""
@@ -91,7 +91,7 @@ class Module(StrEnum):
 
 
 def frame_text(function: str, file: str = "", line: int = 0) -> str:
-    """The text of a frame; `;` separates frames in folded stacks and can't be part of one."""
+    """Format a frame; replaces `;`, which separates frames in folded stacks."""
     where = f" ({file}:{line})" if file and line else f" ({file})" if file else ""
     return clean_frame(f"{function}{where}")
 
@@ -102,7 +102,7 @@ def clean_frame(text: str) -> str:
 
 
 def without_template_arguments(frame: str) -> str:
-    """A C++ name with `<…>` for what stands between each pair of angle brackets; operators such as `<<` keep theirs."""
+    """Abbreviate template arguments of a C++ name to `<…>`; operators such as `<<` stay."""
     kept: list[str] = []
     depth = 0
     for part in _BRACKETS.split(frame):
@@ -117,7 +117,7 @@ def without_template_arguments(frame: str) -> str:
 
 
 def _bounded(frame: str) -> str:
-    """A frame of at most MAX_FRAME characters that keeps its file, which decides what kind of frame it is."""
+    """Cut a frame to MAX_FRAME characters but keep its file, which determines its kind."""
     name, _, where = frame.rpartition(" (")
     if len(frame) <= MAX_FRAME or not where.endswith(")") or len(where) > MAX_FRAME // 2:
         return frame
@@ -127,31 +127,31 @@ def _bounded(frame: str) -> str:
 
 
 def thread_text(name: str, number: int = 1) -> str:
-    """The root frame of a thread; `number` distinguishes threads of the same name."""
+    """Format the root frame of a thread; `number` distinguishes threads of the same name."""
     return printable(f"thread: {name}" if number == 1 else f"thread: {name} #{number}", MAX_FRAME).replace(";", ",")
 
 
 def thread_name(frame: str) -> str | None:
-    """The thread of a root frame; None when the frame is not a thread's root."""
+    """Return the thread of a root frame; None for other frames."""
     match = _THREAD.match(frame)
     return match["name"] if match else None
 
 
 def split_frame(frame: str) -> tuple[str, str, int]:
-    """Function, file and line of a frame; empty and 0 where unknown."""
+    """Return function, file and line of a frame; empty and 0 where unknown."""
     match = _FRAME.match(frame)
     return (match["function"], match["file"], int(match["line"] or 0)) if match else (frame, "", 0)
 
 
 def is_native(frame: str) -> bool:
-    """Whether a frame is machine code of a library, not Python."""
+    """Return whether a frame is machine code of a library, not Python."""
     _, file, _ = split_frame(frame)
     native = _SHARED_LIBRARY.search(file) or (file and not _PYTHON_FILE.search(file))
     return bool(native) and thread_name(frame) is None
 
 
 def without_line(frame: str) -> str:
-    """The frame of the whole function: `decode (engine/llama/loop.py:123)` becomes `decode (engine/llama/loop.py)`."""
+    """Remove the line of a frame: `decode (engine/llama/loop.py:123)` becomes `decode (engine/llama/loop.py)`."""
     return _LINE.sub(")", frame) if frame.endswith(")") else frame
 
 
@@ -170,7 +170,7 @@ def shorten(path: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def module_of(frame: str) -> Module:
-    """The part of the program that a frame belongs to, by its file."""
+    """Return the part of the program of a frame, by its file."""
     if thread_name(frame) is not None:
         return Module.THREAD
     if is_idle(frame):
@@ -188,13 +188,13 @@ def module_of(frame: str) -> Module:
 
 @lru_cache(maxsize=65_536)
 def is_idle(frame: str) -> bool:
-    """Whether a thread whose last frame this is waits, by its name."""
+    """Return whether a last frame is one of a waiting thread, by its name."""
     name, file, _ = split_frame(frame)
     function = name.rpartition(".")[2].partition("@")[0]
     return function in _IDLE_FUNCTIONS or (function, file.rpartition("/")[2]) in _WAITING_LEAVES
 
 
 def waits(frames: Sequence[str]) -> bool:
-    """Whether a stack ends in waiting; unnamed native functions at its end are skipped."""
+    """Return whether a stack ends in waiting; unnamed native functions at its end are skipped."""
     last = next((frame for frame in reversed(frames) if not frame.startswith(_UNNAMED)), frames[-1])
     return is_idle(last)

@@ -10,9 +10,9 @@ from engine.clock import NS_PER_MS
 from engine.host.procfs import KernelFile
 
 INTERVAL_NS = 20 * NS_PER_MS
-"""Least time between two samples: the kernel counts a running thread's time in ticks of up to 10 ms."""
+"""Least time between two samples, since the kernel counts a running thread's time in ticks of up to 10 ms."""
 IDLE_BELOW = 0.05
-"""Share of the time that a busy thread runs or waits for a core."""
+"""Share of time running or waiting for a core below which a thread is idle."""
 
 
 class IdleThreads:
@@ -38,7 +38,7 @@ class IdleThreads:
                 continue
             spent = self._read(thread.native_id)
             if not spent:
-                # A thread that is there has run: a kernel that says 0 doesn't count.
+                # An existing thread has run, so a 0 of the kernel doesn't count.
                 continue
             self._spent[thread.native_id] = spent
             if spent - before.get(thread.native_id, spent - elapsed) < IDLE_BELOW * elapsed:
@@ -55,7 +55,7 @@ class IdleThreads:
         self._files.clear()
 
     def _read(self, tid: int) -> int | None:
-        """Nanoseconds that a thread ran or was ready to."""
+        """Return the nanoseconds that a thread ran or was ready to run."""
         file = self._files.get(tid)
         if file is None:
             file = self._files[tid] = KernelFile(self._tasks / str(tid) / "schedstat")

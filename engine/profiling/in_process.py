@@ -1,4 +1,4 @@
-"""The fallback where py-spy is not permitted: a thread of the program samples the Python stacks of the others."""
+"""The fallback without permission for py-spy: a thread of the program samples the Python stacks of the others."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from engine.profiling.stacks import FoldedStacks, StackCounter
 class InProcessSampler:
     """Samples `sys._current_frames()` at a steady rate on its own thread, from `start` to `stop`.
 
-    One sample costs about 17 µs with six threads, and needs the GIL. Waiting threads are left out, as far as their last frame
-    or the kernel tells, unless `idle` asks for them.
+    One sample costs about 17 µs with six threads, and needs the GIL. Waiting threads, recognized by their last frame or the kernel's
+    counters, are left out unless `idle` is set.
     """
 
     def __init__(self, rate: int, *, idle: bool) -> None:
@@ -29,9 +29,9 @@ class InProcessSampler:
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, name="profiler", daemon=True)
         self.cpu_s = 0.0
-        """CPU time that sampling took; final after `stop`."""
+        """CPU time of the sampling; final after `stop`."""
         self.missed = 0
-        """Samples that were not taken because the thread had to wait for the GIL longer than an interval."""
+        """Samples missed because the thread waited for the GIL longer than an interval."""
         self.taken = 0
         """Samples so far."""
 

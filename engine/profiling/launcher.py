@@ -1,9 +1,8 @@
 """Waits for its parent, then becomes another program; ends with its parent.
 
-Run as a script, `python -I -S launcher.py PARENT NICENESS PROGRAM ARGUMENT…`: it asks to be killed when PARENT (a pid) ends, lowers its
-priority, waits for a line on standard input, and becomes PROGRAM under the same pid. So the parent knows the pid, and can allow it to
-trace, before the program begins. An end of file instead of the line cancels the start. Imports nothing of xchat: it must start in
-milliseconds.
+Run as a script, `python -I -S launcher.py PARENT NICENESS PROGRAM ARGUMENT…`: it arranges to be killed when PARENT (a pid) ends, lowers its
+priority, waits for a line on standard input, and becomes PROGRAM under the same pid. So the parent can allow the pid to trace before the
+program begins. An end of file instead of the line cancels the start. Imports nothing of xchat, to start in milliseconds.
 """
 
 import os
@@ -14,7 +13,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def tie_life_to(parent: int) -> None:
-    """Be killed when the parent's thread that started us ends; elsewhere than on Linux, py-spy itself ends with its target."""
+    """Make this process end with the parent's thread that started it; except on Linux, py-spy itself ends with its target."""
     if sys.platform == "linux":
         import ctypes
 
@@ -24,7 +23,7 @@ def tie_life_to(parent: int) -> None:
 
 
 def main() -> None:
-    """Wait, then become the program."""
+    """Wait for the line, then become the program."""
     tie_life_to(int(sys.argv[1]))
     os.nice(int(sys.argv[2]))
     if not sys.stdin.buffer.readline():

@@ -1,4 +1,4 @@
-"""Permission to read this process: grants it to one py-spy, and explains where that is not enough."""
+"""Grants py-spy the permission to read this process, and explains refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_PTRACER = 0x59616D61
-"""`prctl` option of the Yama security module; kernels without it answer EINVAL, and have nothing to allow."""
+"""`prctl` option of the Yama security module; kernels without Yama return EINVAL and need no permission."""
 
 CAP_SYS_PTRACE = 19
 _SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
@@ -32,14 +32,14 @@ class Surroundings:
     platform: str
     """`sys.platform`."""
     ptrace_scope: int | None
-    """Yama's setting, None where the kernel has no Yama."""
+    """Yama's setting; None without Yama."""
     container: bool
     traces: bool
-    """This process has CAP_SYS_PTRACE."""
+    """Whether this process has CAP_SYS_PTRACE."""
 
 
 def surroundings() -> Surroundings:
-    """The facts about this machine."""
+    """Read the facts about this machine."""
     return Surroundings(
         platform=sys.platform,
         ptrace_scope=_read_int(_SCOPE, 10),
@@ -59,16 +59,16 @@ def allowed_tracer(pid: int) -> Iterator[None]:
 
 
 def obstacle(where: Surroundings, command: Sequence[str], output: str) -> tuple[str, str]:
-    """The reason why py-spy was refused, and a sentence with the exact command to run instead: `command`, which writes `output`."""
+    """Explain why py-spy was refused, and how to run `command`, which writes `output`, instead."""
     run = f"Run `{shlex.join(['sudo', *command])}`, then `{shlex.join(['xchat', 'profile', 'show', output])}`."
     if where.platform == "darwin":
         return "On macOS only root may read another process.", run
     if where.platform != "linux":
-        return "This system refused py-spy the permission.", f"From an administrator's terminal, run `{shlex.join(command)}`."
+        return "The system denied py-spy the permission.", f"From an administrator's terminal, run `{shlex.join(command)}`."
     if where.ptrace_scope == 3:
         return (
             "The kernel forbids all tracing (kernel.yama.ptrace_scope is 3), also for root.",
-            "Only a restart can lower it: `echo kernel.yama.ptrace_scope=1 | sudo tee /etc/sysctl.d/99-ptrace.conf`, then reboot.",
+            "Only a reboot can lower it: `echo kernel.yama.ptrace_scope=1 | sudo tee /etc/sysctl.d/99-ptrace.conf`, then reboot.",
         )
     if where.container and not where.traces:
         return (

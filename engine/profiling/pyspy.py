@@ -1,4 +1,4 @@
-"""py-spy as a program: its path, its command line, and its messages."""
+"""Finds py-spy, makes its command line, and parses its messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ By function, py-spy reads a fifth less of the program's memory than with lines.
 """
 
 COMPLAINTS_KEPT = 5
-"""Distinct lines of standard error that a record keeps."""
+"""Most distinct lines of standard error kept in a record."""
 
 _TALLY = re.compile(r"Samples: \d+ Errors: (?P<errors>\d+)")
 _BEHIND = re.compile(r"(?P<seconds>\d+(?:\.\d+)?)s behind in sampling")
@@ -42,7 +42,7 @@ _REFUSED = re.compile(r"permission denied|operation not permitted|requires root|
 
 
 def find_py_spy() -> Path:
-    """The py-spy that was installed with xchat, else one on the PATH, which is not set in every way of starting xchat.
+    """Find the py-spy that was installed with xchat, else one on the PATH.
 
     Raises CaptureError when there is none, or it is not executable.
     """
@@ -52,7 +52,7 @@ def find_py_spy() -> Path:
             return path
     if found:
         raise CaptureError("py-spy is not executable", f"It is {found[0]}.", f"Run `chmod +x {found[0]}`.")
-    raise CaptureError("py-spy is missing", "It is normally installed with xchat.", "Run `pip install py-spy` there.")
+    raise CaptureError("py-spy is missing", "It is installed with xchat by default.", "Run `pip install py-spy` in xchat's environment.")
 
 
 def _places() -> Iterator[Path]:
@@ -78,7 +78,7 @@ def command_line(
     output: str,
     form: Literal["speedscope", "raw"] = "speedscope",
 ) -> list[str]:
-    """The command that records `pid`. Speedscope's form keeps the order of samples, which folded text (`raw`) does not."""
+    """Return the command that records `pid`. The speedscope format keeps the order of samples, folded text (`raw`) does not."""
     return [
         str(program),
         "record",
@@ -99,11 +99,11 @@ class Report:
     failures: int
     """Samples that it could not read."""
     behind_s: float
-    """The furthest it fell behind its rate."""
+    """Its longest delay behind its rate, in seconds."""
     complaints: tuple[str, ...]
-    """Distinct lines of standard error, harmless to print."""
+    """Distinct lines of standard error, safe to print."""
     refused: bool
-    """It lacks the permission."""
+    """Whether it lacked the permission."""
 
 
 def read_report(stdout: str, stderr: str) -> Report:
@@ -120,5 +120,5 @@ def read_report(stdout: str, stderr: str) -> Report:
 
 
 def _complaint(line: str) -> str:
-    """One line of the log without its time, and without the addresses that make equal messages differ."""
+    """Return a line of the log without its time and addresses, so that equal messages are equal."""
     return _LONG_NUMBER.sub("…", _LOG_PREFIX.sub("", printable(line.strip(), MAX_FRAME)))

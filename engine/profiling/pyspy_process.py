@@ -1,4 +1,4 @@
-"""The child process that py-spy runs in: started suspended, its output read, and reliably ended."""
+"""Runs py-spy in a child process: starts it suspended, reads its output, and reliably ends it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from engine.clock import NS_PER_S
 from engine.profiling import launcher
 
 END_S = 1.0
-"""How long a cancelled child has to end by itself."""
+"""Time for a cancelled child to end by itself."""
 KEPT_OUTPUT = 65_536
-"""Characters of its messages that are kept."""
+"""Most characters of its messages kept."""
 
 
 class ProcessTime:
@@ -35,7 +35,7 @@ class ProcessTime:
 
     @property
     def percent(self) -> float | None:
-        """Per cent of one core between the first and the last sample."""
+        """Return the CPU use between the first and the last sample, in per cent of one core."""
         if len(self._samples) < 2:
             return None
         (first_ns, first_s), (last_ns, last_s) = self._samples[0], self._samples[-1]
@@ -43,10 +43,10 @@ class ProcessTime:
 
 
 class Wakings:
-    """Wake-ups of the first thread of a child since this was made, read from /proc; unknown elsewhere.
+    """Wake-ups of a child's first thread since this was created, read from /proc; unknown elsewhere.
 
     py-spy sleeps before each sample, so this shows whether it has taken one. It is not a count of samples: py-spy also waits for other
-    things (up to half as often again beside an answer), and does not sleep while it is behind.
+    things (up to 50 % more during an answer), and does not sleep while it is behind.
     """
 
     def __init__(self, pid: int) -> None:
@@ -56,7 +56,7 @@ class Wakings:
 
     @property
     def count(self) -> int | None:
-        """Wake-ups so far; the last value read when the child is gone."""
+        """Return the wake-ups so far; the last value once the child has ended."""
         if self._before is None:
             return None
         now = self._switches()
@@ -99,7 +99,7 @@ async def release(process: asyncio.subprocess.Process) -> None:
 
 
 class Output:
-    """What the child prints, the last KEPT_OUTPUT characters of it; `began` is set when `sign` is among it."""
+    """The last KEPT_OUTPUT characters of a child's output; sets `began` when `sign` appears."""
 
     def __init__(self, stream: asyncio.StreamReader | None, began: asyncio.Event | None = None, sign: str = "") -> None:
         self._text = ""
@@ -108,7 +108,7 @@ class Output:
         self._reader = asyncio.create_task(self._read(stream))
 
     async def whole(self) -> str:
-        """All of it, once the child has ended; a grandchild that holds the pipe open is not waited for."""
+        """Return the output once the child has ended, without waiting for a grandchild that keeps the pipe open."""
         await asyncio.wait({self._reader}, timeout=END_S)
         self._reader.cancel()
         return self._text
@@ -133,19 +133,19 @@ async def first_of(*waits: Coroutine[Any, Any, Any], limit_s: float) -> None:
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """Interrupt it, then kill it if it has not ended within END_S."""
+    """Interrupt the process, and kill it if it has not ended within END_S."""
     if process.returncode is None:
         send(process, signal.SIGINT)
         try:
             await asyncio.wait_for(process.wait(), END_S)
         except TimeoutError:
-            # Its session is its own: nothing that it may have started stays either.
+            # It has its own session, so its children end too.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
 
 def send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    """Send a signal, if the child is still there."""
+    """Send a signal, if the child still runs."""
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)

@@ -1,4 +1,4 @@
-"""The record of a finished capture, and the texts that explain its mode."""
+"""The record of a finished capture, and the explanations of the modes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class CaptureMode(StrEnum):
     NATIVE = "native"
     """py-spy, Python and native frames; the program is stopped for each sample."""
     GIL = "gil"
-    """py-spy, only the thread that holds the global interpreter lock."""
+    """py-spy, only the thread that holds the GIL."""
     IDLE = "idle"
     """py-spy, Python frames of all threads, waiting ones too."""
     IN_PROCESS = "in-process"
     """A thread of the program samples the others; used where py-spy is not permitted."""
     FILE = "file"
-    """Folded text from elsewhere."""
+    """Folded stacks of another tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class ModeText:
 MODE_TEXTS: Mapping[CaptureMode, ModeText] = {
     CaptureMode.PYTHON: ModeText(
         "Python frames, without pausing",
-        "What Python code runs: painting, the session, and how long the engine is inside llama.cpp.",
-        "llama.cpp is one block; its compute threads and single lines don't appear; a sample read in the middle of a change fails.",
+        "The running Python code: painting, the session, and the time inside llama.cpp.",
+        "llama.cpp is one block; its compute threads and lines of code don't appear; a sample taken during a change of the stack fails.",
     ),
     CaptureMode.NATIVE: ModeText(
         "With native frames",
@@ -48,26 +48,26 @@ MODE_TEXTS: Mapping[CaptureMode, ModeText] = {
     ),
     CaptureMode.GIL: ModeText(
         "Only the holder of the GIL",
-        "Which Python code keeps other Python code waiting.",
+        "The Python code that blocks other Python code.",
         "llama.cpp computes without the GIL, so the engine nearly vanishes.",
     ),
     CaptureMode.IDLE: ModeText(
         "Waiting threads too",
-        "Every Python thread at every moment, so time order shows real time, and what each thread waits for.",
+        "Every Python thread at every moment: time order shows real time, and stacks show what a thread waits for.",
         "Waiting fills most of the picture; hide it with one key. Compute threads don't appear.",
     ),
     CaptureMode.IN_PROCESS: ModeText(
         "From inside the program",
         "Python frames of all threads that don't wait; needs no permission.",
-        "No native frames, and moments in which the sampling thread itself has to wait for the GIL are missed.",
+        "No native frames; samples are missed while the sampling thread waits for the GIL.",
     ),
     CaptureMode.FILE: ModeText(
         "From a file",
-        "What another tool recorded.",
-        "The rate isn't in the file, so samples are shown instead of seconds, and there is no order in time.",
+        "A recording of another tool.",
+        "The file has no sampling rate, so samples are shown instead of seconds, and no order in time.",
     ),
 }
-"""One entry per mode. Compute threads of llama.cpp never run Python: the CPU lanes of a capture show them instead."""
+"""The explanation of each mode. Compute threads of llama.cpp never run Python; the CPU lanes of a capture show them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class ThreadLane:
     tid: int
     name: str
     python: bool
-    """It runs Python, so the stacks show it; native compute threads appear only as lanes."""
+    """Whether it runs Python and is in the stacks; native compute threads appear only as lanes."""
     cpu_pct: tuple[float, ...]
     """Per cent of one core, one figure per interval of `LANE_INTERVAL_S`."""
 
@@ -94,13 +94,13 @@ class Overhead:
     sampler_cpu_pct: float | None = None
     """CPU time of the sampler, per cent of one core."""
     speed_outside: float | None = None
-    """Tokens per second of the same answer without the capture, estimated from its tokens before and after."""
+    """Estimated tokens/s of the same answer without the capture, from its tokens before and after."""
     speed_during: float | None = None
     """Tokens per second of the same answer during the capture."""
 
     @property
     def slowdown(self) -> float | None:
-        """Share of tokens per second lost to the capture; negative when it was faster by chance."""
+        """Share of tokens/s lost to the capture; negative when it was faster by chance."""
         if self.speed_outside is None or self.speed_during is None:
             return None
         return 1.0 - self.speed_during / self.speed_outside
@@ -133,9 +133,9 @@ class CaptureRecord:
     failures: int = 0
     """Samples that could not be read."""
     looks: int | None = None
-    """Number of times that the stacks of all threads were read; None if unknown."""
+    """Number of readings of all stacks; None if unknown."""
     behind_s: float = 0.0
-    """Seconds by which py-spy fell behind its rate at most."""
+    """Longest delay of py-spy behind its rate, in seconds."""
     notes: tuple[str, ...] = ()
     """Notes for the user: why py-spy could not be used, and its error messages."""
     turn_id: int | None = None
@@ -149,13 +149,13 @@ class CaptureRecord:
     overhead: Overhead = Overhead()
     lanes: tuple[ThreadLane, ...] = ()
     name: str = ""
-    """The file it came from, empty for a capture made here."""
+    """The imported file; empty for a capture made here."""
     id: int | None = None
     """The database's number, None before it is saved or when it came from a file."""
 
     @property
     def has_lines(self) -> bool:
-        """Whether frames have the line that ran."""
+        """Whether frames have line numbers."""
         return self.mode is not CaptureMode.PYTHON
 
     @property
@@ -165,12 +165,12 @@ class CaptureRecord:
 
     @property
     def title(self) -> str:
-        """Its name in lists and headings."""
+        """The name in lists and headings."""
         return self.name or (f"Capture {self.id}" if self.id is not None else "Capture")
 
     @property
     def looks_per_second(self) -> float:
-        """Samples of a busy thread per second; 0 if unknown.
+        """Return the samples of a busy thread per second; 0 if unknown.
 
         Differs from the requested rate: failures leave samples out, and py-spy (0.4.3) ends after `rate × seconds` pauses of random length,
         which take 4 to 5 % more or less than the seconds for 500 of them.

@@ -1,4 +1,4 @@
-"""The request for a capture, and the settings while it ran."""
+"""The request for a capture, and the settings during it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.profiling.sampling_cost import affordable_rate
 
 DEFAULT_SECONDS = 10
 DEFAULT_RATE = 50
-"""Samples per second, unless that rate would slow the answer down."""
+"""Default samples per second, unless that rate would slow the answer down."""
 LONGEST_SECONDS = 3600
 HIGHEST_RATE = 1000
 
@@ -22,16 +22,16 @@ class CaptureRequest:
 
     seconds: int = DEFAULT_SECONDS
     rate: int | None = None
-    """Samples per second; None is DEFAULT_RATE, or less where sampling is expensive (see `planned_rate`)."""
+    """Samples per second; None: DEFAULT_RATE, or less where sampling is expensive (see `planned_rate`)."""
     mode: CaptureMode = CaptureMode.PYTHON
     pid: int | None = None
     """Another process to record; None is this one."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.seconds <= LONGEST_SECONDS:
-            raise UsageError(f"A capture of {self.seconds} seconds can't be made", f"It takes 1 to {LONGEST_SECONDS} seconds.")
+            raise UsageError(f"A capture of {self.seconds} seconds can't be made", f"A capture has 1 to {LONGEST_SECONDS} seconds.")
         if self.rate is not None and not 1 <= self.rate <= HIGHEST_RATE:
-            raise UsageError(f"A rate of {self.rate} can't be recorded", f"It takes 1 to {HIGHEST_RATE} samples a second.")
+            raise UsageError(f"A rate of {self.rate} can't be recorded", f"The rate is 1 to {HIGHEST_RATE} samples a second.")
 
     @property
     def own_process(self) -> bool:
@@ -39,10 +39,10 @@ class CaptureRequest:
         return self.pid in {None, os.getpid()}
 
     def planned_rate(self) -> int:
-        """Samples per second that this request means now.
+        """Return the samples per second of this request.
 
-        Unless it was chosen, it is bounded in the modes that read all threads while they run; the one that holds the GIL is read in a tenth
-        of the time, and the mode with native frames is for those who accept its price.
+        Unless set, it is bounded in the modes that read all threads without stopping them; the GIL mode needs a tenth of the time, and
+        users of the native mode accept its cost.
         """
         if self.rate is not None:
             return self.rate
@@ -52,7 +52,7 @@ class CaptureRequest:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The model and preset while a capture ran, as lists show them."""
+    """The model and preset during a capture, for lists."""
 
     model: str = ""
     quant: str = ""

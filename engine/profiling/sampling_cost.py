@@ -1,9 +1,8 @@
-"""The cost of one py-spy sample of this process, and the sampling rate that follows from it.
+"""Predicts the cost of a py-spy sample of this process, and chooses the sampling rate.
 
-py-spy (0.4.3) reads a process through `process_vm_readv`, piece by piece: six calls for a frame, and it reads the frames of waiting threads
-before it leaves them out. So a sample takes as long as some hundreds of these calls, whose duration depends on the machine: 1.5 to
-1.9 µs on a virtual one (2 vCPU EPYC). Where every core decodes, py-spy's CPU time is lost to tokens/s. So, like perf
-(`kernel.perf_cpu_time_max_percent`), a capture takes fewer samples where they are expensive.
+py-spy (0.4.3) reads a process with `process_vm_readv`, six calls for a frame, waiting threads included. So a sample costs some hundreds of
+these calls, whose duration depends on the machine: 1.5 to 1.9 µs on a virtual one (2 vCPU EPYC). Where every core decodes, py-spy's CPU
+time is lost to tokens/s. So, like perf (`kernel.perf_cpu_time_max_percent`), a capture takes fewer samples where they are expensive.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from types import FrameType
 from engine.clock import NS_PER_S
 
 SHARE = 0.022
-"""Share of a core that py-spy may use while it samples. With its start, and the countdown on the screen, tokens/s fall by at most 3 %."""
+"""Most CPU use of py-spy, as a share of a core. With its start and the countdown on the screen, tokens/s fall by at most 3 %."""
 
 CALLS_PER_FRAME, CALLS_PER_THREAD, CALLS_PER_SAMPLE = 6.0, 25.0, 80.0
 """The time of a sample, in units of a call: for each frame, for each thread, and in any case. Fitted to 1 to 8 threads with 1 to 105 frames
@@ -25,14 +24,14 @@ in all (py-spy 0.4.3, `--nonblocking --function`, Linux 6.18, 2 vCPU EPYC), and 
 """
 
 STEP = 5
-"""Samples per second between two rates that are taken."""
+"""Step of the sampling rate, in samples per second."""
 USUAL_FRAMES, USUAL_THREADS = 45, 7
-"""Frames and threads while an answer grows (Python 3.11, Textual 8.2): a capture may begin before the engine runs."""
+"""Frames and threads during an answer (Python 3.11, Textual 8.2), since a capture may begin before the engine runs."""
 
 _CALLS = 40
 _TRIES = 10
 _READ_BYTES = 80
-"""Size of what py-spy reads most often, a frame of Python 3.11."""
+"""Size of py-spy's most frequent read, a frame of Python 3.11."""
 
 
 class _Vector(ctypes.Structure):
@@ -42,9 +41,9 @@ class _Vector(ctypes.Structure):
 
 
 def affordable_rate(most: int) -> int:
-    """The highest sampling rate that keeps py-spy under SHARE of a core; at most `most`, also where the cost can't be measured.
+    """Return the highest sampling rate that keeps py-spy under SHARE of a core; at most `most`, also where the cost can't be measured.
 
-    In steps of STEP, so that captures have the same rate although measurements differ.
+    Rounded to STEP, so that captures have the same rate although measurements differ.
     """
     sample_s = sample_cost_s()
     if sample_s is None:
@@ -54,7 +53,7 @@ def affordable_rate(most: int) -> int:
 
 
 def sample_cost_s() -> float | None:
-    """Predicted seconds for one py-spy sample of this process; None elsewhere than on Linux. Takes half a millisecond."""
+    """Predict the seconds for one py-spy sample of this process; None except on Linux. Takes half a millisecond."""
     call_s = _call_s()
     if call_s is None:
         return None
@@ -64,7 +63,7 @@ def sample_cost_s() -> float | None:
 
 
 def _call_s() -> float | None:
-    """Seconds for one call, the fastest of some tries, since a busy machine is slower."""
+    """Measure the seconds for one call, the fastest of some tries, since a busy machine is slower."""
     if sys.platform != "linux":
         return None
     read = ctypes.CDLL(None).process_vm_readv
@@ -83,7 +82,7 @@ def _call_s() -> float | None:
 
 
 def _depth(frame: FrameType | None) -> int:
-    """Frames of a stack; of one that runs an event loop, those while it waits: a sample seldom finds more."""
+    """Count the frames of a stack; of one that runs an event loop, those while it waits, since a sample rarely finds more."""
     depth = 0
     while frame is not None:
         depth = 2 if frame.f_code.co_name == "_run_once" else depth + 1

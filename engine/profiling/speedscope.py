@@ -1,4 +1,4 @@
-"""Speedscope's JSON: what py-spy writes (in order of time, with each thread apart), and what xchat exports."""
+"""Reads py-spy's speedscope JSON (in order of time, by thread), and writes speedscope JSON for exports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.profiling.stacks import FoldedStacks, StackCounter
 from engine.text import printable
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
-"""Names the format inside the file, as its importer asks for; nothing is fetched."""
+"""Identifies the format in the file, as speedscope's importer requires; never fetched."""
 
 _PROFILE_NAME = re.compile(r'^Thread (?:0x)?(?P<id>[0-9A-Fa-f]+)(?: "(?P<name>.*)")?$', re.DOTALL)
 
@@ -39,7 +39,7 @@ class _File(msgspec.Struct):
 
 
 def read_pyspy(document: bytes) -> FoldedStacks:
-    """The stacks of what `py-spy record --format speedscope` wrote; every sample of it has the same weight.
+    """Read the stacks of `py-spy record --format speedscope`, in which every sample has the same weight.
 
     Raises CaptureError when it is not such a document.
     """

@@ -1,7 +1,7 @@
 """Folded stacks: the number of samples of each distinct stack, from the thread to the frame that ran.
 
 The text form is the one that all flamegraph tools read, `frame;frame;frame COUNT`. It sums over time; `FoldedStacks.runs` has the order
-where the source has one (py-spy's speedscope output has, folded text has not).
+where the source has one (as py-spy's speedscope output).
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from engine.profiling.frames import MAX_FRAME, clean_frame, thread_name, thread_
 from engine.text import printable
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Largest folded file that is read: some 200,000 stacks, four times what an hour of py-spy leaves."""
+"""Largest folded file that is read: about 200,000 stacks, four times the output of an hour of py-spy."""
 MAX_STACKS = 200_000
-"""Largest number of distinct stacks in a profile."""
+"""Most distinct stacks in a profile."""
 MAX_DEPTH = 2_000
 """Largest depth of a stack; Python's own limit is 1,000 frames."""
 MAX_COUNT_DIGITS = 12
-"""Longest count that is parsed as one."""
+"""Most digits of a count."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoldedStacks:
-    """A profile. `stacks` and `counts` run in parallel; a count is a number of samples."""
+    """A profile: distinct stacks and their counts of samples, in the same order."""
 
     stacks: tuple[str, ...]
-    """Frames joined by `;`, the thread (when known) first, each frame harmless to print."""
+    """Frames joined by `;`, the thread (if known) first, safe to print."""
     counts: tuple[int, ...]
     runs: tuple[tuple[int, int], ...] = ()
-    """Index of a stack and how many samples in a row had it, in order of time, one thread after the other; empty when unknown."""
+    """Index of a stack and its number of successive samples, in order of time, thread by thread; empty when unknown."""
     malformed: int = 0
-    """Lines of the source that are not folded stacks."""
+    """Number of lines of the source that are not folded stacks."""
 
     @property
     def total(self) -> int:
@@ -60,7 +60,7 @@ class FoldedStacks:
         return tuple(self.samples_of_threads)
 
     def text(self) -> str:
-        """The folded text."""
+        """Return the folded text."""
         return "".join(f"{stack} {count}\n" for stack, count in zip(self.stacks, self.counts, strict=True))
 
 
@@ -73,7 +73,7 @@ class StackCounter:
         self._ids: dict[tuple[str, ...], int] = {}
 
     def add(self, thread_id: int, name: str, frames: Sequence[str], count: int = 1) -> None:
-        """`count` samples in a row of the same stack, outermost frame first, the thread's root left out."""
+        """Add `count` successive samples of a stack, outermost frame first, without the thread's root."""
         self._names.setdefault(thread_id, name)
         stack = self._ids.setdefault(tuple(frames), len(self._ids))
         runs = self._runs.setdefault(thread_id, [])
@@ -83,7 +83,7 @@ class StackCounter:
             runs.append([stack, count])
 
     def folded(self) -> FoldedStacks:
-        """The stacks collected so far."""
+        """Return the stacks collected so far."""
         frames = [";".join(stack) for stack in self._ids]
         counts: dict[str, int] = {}
         order: list[tuple[str, int]] = []
@@ -126,19 +126,19 @@ def parse_folded(lines: Iterable[bytes]) -> FoldedStacks:
     if not counts:
         raise CaptureError(
             "The file has no folded stacks",
-            f"Of the {malformed:,} lines that were read, none has the form `frame;frame COUNT`." if malformed else "It is empty.",
+            f"None of its {malformed:,} lines has the format `frame;frame COUNT`." if malformed else "It is empty.",
             "Record one with `py-spy record --format raw`.",
         )
     return FoldedStacks(tuple(counts), tuple(counts.values()), malformed=malformed)
 
 
 def read_folded(path: Path) -> FoldedStacks:
-    """The folded stacks of a file.
+    """Read the folded stacks of a file.
 
-    Raises CaptureError when the file can't be read, is not a regular file, is larger than MAX_BYTES or holds no folded stacks.
+    Raises CaptureError when the file can't be read, is not a regular file, is larger than MAX_BYTES or has no folded stacks.
     """
     try:
-        # Without waiting: opening a pipe that nobody writes to would never return.
+        # Non-blocking, since opening a pipe without a writer would never return.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -158,7 +158,7 @@ _SMALLER = "Record for a shorter time, or aggregate it first with a tool such as
 
 
 def _bounded_lines(lines: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    """The lines of a file that may still be growing, up to `limit` bytes."""
+    """Yield the lines of a file that may still be growing, up to `limit` bytes."""
     read = 0
     for line in lines:
         read += len(line)
@@ -168,7 +168,7 @@ def _bounded_lines(lines: Iterator[bytes], limit: int) -> Iterator[bytes]:
 
 
 class _CleanFrames(dict[str, str]):
-    """Maps the frames of the source to harmless ones; threads lose their id, so that two captures can be compared."""
+    """Maps frames of the source to safe ones; removes thread ids, so that captures can be compared."""
 
     def __missing__(self, text: str) -> str:
         thread = thread_name(text)

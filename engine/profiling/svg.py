@@ -1,4 +1,4 @@
-"""A flamegraph as one SVG file: no script, no font, nothing fetched; each block names itself when the pointer rests on it."""
+"""Draws a flamegraph as one SVG file without scripts, fonts and external resources; each block has a tooltip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDTH = 1200
 ROW = 17
 MARGIN = 10
 HEAD = 58
-"""Room for the title and the legend."""
+"""Height of the title and the legend, in pixels."""
 NARROWEST = 0.3
 """Blocks thinner than this many pixels are left out."""
 CHARACTER = 7.0
@@ -63,7 +63,7 @@ def svg_document(tree: FlameTree, *, time: Callable[[int], str], title: str) -> 
 
 
 def _blocks(tree: FlameTree) -> Iterator[tuple[Node, int, float, float]]:
-    """Node, level, left edge and width of everything wide enough to be seen."""
+    """Yield node, level, left edge and width of every block wide enough to be seen."""
     scale = (WIDTH - 2 * MARGIN) / (tree.total(tree.root) or 1)
     todo = [(tree.root, 0, float(MARGIN))]
     while todo:

@@ -1,4 +1,4 @@
-"""CPU use of each thread during a capture, native compute threads included, which py-spy doesn't see."""
+"""Records the CPU use of each thread during a capture, including native compute threads, which py-spy doesn't sample."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from engine.host.threads import ThreadTimes
 from engine.profiling.records import ThreadLane
 
 LANE_INTERVAL_S = 0.5
-"""Interval between two samples, and the time that one figure of a lane covers."""
+"""Interval between two samples, covered by one figure of a lane."""
 
 MOST_LANES = 64
-"""The busiest threads that are kept."""
+"""Most threads kept, the busiest ones."""
 
 
 class LaneRecorder:
@@ -38,7 +38,7 @@ class LaneRecorder:
             figures.extend([0.0] * (self._samples - len(figures)))
 
     def finish(self) -> tuple[ThreadLane, ...]:
-        """The busiest lanes first, threads of Python under the names that the stacks give them; ends the recording."""
+        """End the recording and return the lanes, busiest first; threads of Python have their names of the stacks."""
         self._times.close()
         named = self._python
         lanes = [ThreadLane(tid, named.get(tid, name), tid in named, tuple(figures)) for tid, (name, figures) in self._lanes.items()]

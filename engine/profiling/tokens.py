@@ -1,4 +1,4 @@
-"""The tokens generated during a capture, and the speed before and after: makes captures comparable and measures their cost."""
+"""Counts the tokens generated during a capture, and the speed before and after, to compare captures and measure their cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from engine.clock import NS_PER_S
 
 REMEMBERED = 131_072
-"""Tokens of the past that are kept: half an hour at 70 tokens/s, in about 1 MB."""
+"""Most tokens kept: half an hour at 70 tokens/s, in about 1 MB."""
 
 TURNS_REMEMBERED = 2_048
 
@@ -32,7 +32,7 @@ Gaps = list[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the engine did during a span of time."""
+    """The engine's work during a span of time."""
 
     tokens: int
     turn_id: int | None
@@ -53,7 +53,7 @@ class TokenLog:
         self._remembered = 0
 
     def feed(self, turn_id: int, token_ns: Sequence[int]) -> None:
-        """A chunk of a turn arrived."""
+        """Add a chunk of a turn."""
         if not self._turns or self._turns[-1][0] != turn_id:
             self._turns.append((turn_id, array("q")))
         self._turns[-1][1].extend(token_ns)
@@ -62,9 +62,9 @@ class TokenLog:
             self._remembered -= len(self._turns.popleft()[1])
 
     def between(self, start_ns: int, end_ns: int, *, disturbed_from_ns: int | None = None) -> Work:
-        """What happened from `start_ns` to `end_ns`, of the monotonic clock.
+        """Return the work from `start_ns` to `end_ns`, by the monotonic clock.
 
-        What came after `disturbed_from_ns` and before `start_ns` was slowed down by the preparations, and counts for neither speed.
+        Tokens between `disturbed_from_ns` and `start_ns` were slowed down by the preparations, and count for neither speed.
         """
         undisturbed_ns = start_ns if disturbed_from_ns is None else disturbed_from_ns
         inside = [turn for turn, times in self._turns for at_ns in times if start_ns <= at_ns <= end_ns]
@@ -92,7 +92,7 @@ class TokenLog:
 
 
 def _expected_ns(outside: Gaps, during: Gaps) -> float | None:
-    """The mean gap at the positions of `during`, by least squares through those `outside`; None when that says too little."""
+    """Return the expected mean gap at the positions of `during`, by least squares through `outside`; None when too uncertain."""
     if len(outside) < FEWEST_GAPS or len(during) < FEWEST_GAPS:
         return None
     positions, gaps = np.array(outside, np.float64).T

@@ -1,7 +1,7 @@
-"""Flame trees: stacks merged by their common beginnings, and the tables made from them.
+"""Flame trees: stacks merged by their common prefixes, and tables of functions.
 
-Ten thousand stacks have a quarter of a million nodes, of which a terminal shows a thousand. So a tree is stored as sorted stacks: a node
-is a range of stacks with the same beginning, found on demand, and its weight is a difference of two prefix sums.
+Ten thousand stacks have a quarter of a million nodes, of which a terminal shows a thousand. So a tree is stored as sorted stacks: a node is
+a range of stacks with the same prefix, found on demand, and its weight is a difference of two prefix sums.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Order(StrEnum):
     HEAVY = "left-heavy"
     """The heaviest first; equal stacks are one block."""
     TIME = "time"
-    """As they happened; a function called twice is two blocks."""
+    """In order of time; a function called twice is two blocks."""
 
 
 class Node(NamedTuple):
@@ -59,27 +59,27 @@ class FlameTree:
         return Node(0, 0, len(self._stacks))
 
     def label(self, node: Node) -> str:
-        """The frame of a node."""
+        """Return the frame of a node."""
         return self._stacks[node.first][node.depth - 1] if node.depth else self._root_label
 
     def path(self, node: Node) -> Stack:
-        """The frames from below the root down to the node."""
+        """Return the frames from below the root down to the node."""
         return self._stacks[node.first][: node.depth] if node.depth else ()
 
     def total(self, node: Node) -> int:
-        """Weight of the stacks that go through the node."""
+        """Return the weight of the stacks that go through the node."""
         return self._before[node.end] - self._before[node.first]
 
     def own(self, node: Node) -> int:
-        """Weight of the stacks that end with the node."""
+        """Return the weight of the stacks that end with the node."""
         return self.total(node) - sum(map(self.total, self.children(node)))
 
     def start(self, node: Node) -> int:
-        """Weight of everything before the node; its position in time in a tree in time order."""
+        """Return the weight of everything before the node; in time order, its position in time."""
         return self._before[node.first]
 
     def children(self, node: Node) -> list[Node]:
-        """The callees of the node, in the order of the tree."""
+        """Return the callees of the node, in the order of the tree."""
         found = self._children.get(node)
         if found is None:
             found = list(self._split(node))
@@ -89,7 +89,7 @@ class FlameTree:
         return found
 
     def matching(self, text: str) -> int:
-        """Weight of the stacks in which at least one frame contains `text`, in any case."""
+        """Return the weight of the stacks with a frame that contains `text`, ignoring case."""
         wanted = text.casefold()
         if not wanted:
             return 0
@@ -97,16 +97,16 @@ class FlameTree:
         return sum(weight for frames, weight in self.entries() if not hits.isdisjoint(frames))
 
     def functions(self) -> list[FunctionRow]:
-        """Own and total weight of every function, without threads; recursion counts once per stack."""
+        """Return own and total weight of every function, without threads; recursion counts once per stack."""
         return list(self._functions.values())
 
     def function(self, frame: str) -> FunctionRow:
-        """Own and total weight of one function, 0 when it is not in the tree."""
+        """Return own and total weight of one function, 0 when it is not in the tree."""
         return self._functions.get(frame) or FunctionRow(frame, 0, 0)
 
     @cached_property
     def _functions(self) -> dict[str, FunctionRow]:
-        """By frame; it takes a pass over all frames, so it is made once."""
+        """Return the functions by frame; cached, since it passes over all frames."""
         own: defaultdict[str, int] = defaultdict(int)
         total: defaultdict[str, int] = defaultdict(int)
         for frames, weight in self.entries():
@@ -117,7 +117,7 @@ class FlameTree:
         return {frame: FunctionRow(frame, own.get(frame, 0), weight) for frame, weight in total.items() if thread_name(frame) is None}
 
     def entries(self) -> Iterator[tuple[Stack, int]]:
-        """The stacks and their weights."""
+        """Yield the stacks and their weights."""
         before = self._before
         for index, frames in enumerate(self._stacks):
             yield frames, before[index + 1] - before[index]
@@ -151,12 +151,12 @@ class FunctionRow:
 def frames_of(
     stacks: FoldedStacks, *, thread: str | None = None, hide_idle: bool = False, lines: bool = False, order: Order = Order.HEAVY
 ) -> Iterator[tuple[Stack, int]]:
-    """The stacks with their counts, as `FlameTree` takes them; see `SplitStacks`."""
+    """Yield the stacks with their counts for `FlameTree`; see `SplitStacks`."""
     return SplitStacks(stacks, lines=lines).entries(thread=thread, hide_idle=hide_idle, order=order)
 
 
 class SplitStacks:
-    """A profile with its stacks split into frames, which costs more than a tree: done once for all trees of it."""
+    """A profile with its stacks split into frames; that costs more than a tree, so it is done once for all trees."""
 
     def __init__(self, stacks: FoldedStacks, *, lines: bool = False) -> None:
         """With `lines`, lines of the same function are separate frames."""
@@ -165,7 +165,7 @@ class SplitStacks:
         self._stacks: list[Stack] = [tuple([texts[frame] for frame in stack.split(";")]) for stack in stacks.stacks]
 
     def entries(self, *, thread: str | None = None, hide_idle: bool = False, order: Order = Order.HEAVY) -> Iterator[tuple[Stack, int]]:
-        """The stacks and their counts: of one thread, without those that end in waiting, or in order of time, an entry per run."""
+        """Yield stacks and counts: of one thread, without waiting ones, or in order of time with an entry per run."""
         profile = self._profile
         pairs = profile.runs if order is Order.TIME and profile.runs else enumerate(profile.counts)
         for index, count in pairs:
@@ -184,7 +184,7 @@ class SplitStacks:
 
 
 class _FrameTexts(dict[str, str]):
-    """Interns frames, with or without their lines: comparing neighbours is then mostly a comparison of addresses."""
+    """Interns frames, with or without their lines, so that comparisons are mostly of addresses."""
 
     def __init__(self, lines: bool) -> None:
         super().__init__()
@@ -197,10 +197,10 @@ class _FrameTexts(dict[str, str]):
 
 
 def callers_of(stacks: Iterable[tuple[Stack, int]], frame: str) -> FlameTree:
-    """The callers of a function: its stacks inverted, from its outermost call towards the thread."""
+    """Return the callers of a function: its stacks inverted, from its outermost call towards the thread."""
     return FlameTree(((frames[: frames.index(frame)][::-1], weight) for frames, weight in stacks if frame in frames), root=frame)
 
 
 def callees_of(stacks: Iterable[tuple[Stack, int]], frame: str) -> FlameTree:
-    """The callees of a function: its stacks from its outermost call on."""
+    """Return the callees of a function: its stacks from its outermost call on."""
     return FlameTree(((frames[frames.index(frame) + 1 :], weight) for frames, weight in stacks if frame in frames), root=frame)

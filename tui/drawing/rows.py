@@ -153,7 +153,7 @@ _BY_UNIT: Mapping[str, Callable[[float], str]] = {
     "token": lambda value: f"token {value:,}",
     "turns": lambda value: f"{value:,} turns",
     "1/min": lambda value: f"{value:,}",
-    "1/sample": lambda value: f"{value:,.0f} since the sample before",
+    "1/sample": lambda value: f"{value:,.0f} since the last sample",
     "share": lambda value: f"{percent(value):>5}",
     "%": lambda value: percent(value / 100),
     "MHz": lambda value: f"{value:,.0f} MHz",

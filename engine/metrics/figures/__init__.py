@@ -1,7 +1,7 @@
-"""Every figure, once: what it is called, how it is explained, read, kept over time, logged, exported and served.
+"""The registry of figures: name, explanation, reading, history, log, export and metric of each.
 
-The panel, the explanations, the live report, the log, the exports, Prometheus and `docs/figures.md` are made from these entries, so a
-new figure is one entry and the probe that it reads.
+The panel, the explanations, the live report, the log, the exports, Prometheus and `docs/figures.md` are made from these entries, so a new
+figure is one entry and the probe that it reads.
 """
 
 from __future__ import annotations
@@ -16,6 +16,6 @@ from engine.metrics.figures.pool import POOL
 from engine.metrics.figures.processor import PROCESSOR
 
 FIGURES: tuple[Figure, ...] = (*ANSWER, *POOL, *MEMORY, *PROCESSOR, *LIMITS)
-"""All of them, by subject."""
+"""All figures, by subject."""
 
 BY_ID: Mapping[str, Figure] = {figure.id: figure for figure in FIGURES}

@@ -1,4 +1,4 @@
-"""Memory: what this process holds and of which kind, and what the machine has left."""
+"""Figures of memory: this process by kind, and the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PROC_STATUS = "/proc/self/status."
 
 
 def _purpose(*names: str) -> Reader:
-    """Bytes that the engine holds for some purposes."""
+    """Make a reader of the engine's bytes for some purposes."""
 
     def read(now: Snapshot) -> Value:
         if now.engine is not None and not now.engine.memory:
@@ -30,13 +30,13 @@ _ASKED_FOR = _purpose("kv", "compute", "output", "weights_repacked")
 
 
 def _python(now: Snapshot) -> Value:
-    """Private memory that the engine did not ask for: the interpreter, its objects, the screen."""
+    """Return the private memory that the engine did not allocate: the interpreter, its objects, the screen."""
     anon = of_host(lambda host: host.memory.anon)(now)
     return max(0.0, anon - (number_in(_ASKED_FOR(now)) or 0.0)) if isinstance(anon, float) else anon
 
 
 def _others(host: HostSample) -> Value:
-    """Memory in use that can't be dropped and isn't ours."""
+    """Return the memory of other programs that can't be dropped."""
     memory = host.memory
     total, available, anon = memory.total, memory.available, memory.anon
     if isinstance(total, Unavailable) or isinstance(available, Unavailable) or isinstance(anon, Unavailable):
@@ -76,30 +76,29 @@ MEMORY: tuple[Figure, ...] = (
         source=_PROC_STATUS, levers="a smaller quant, mmap = false."),
     Figure("weights_resident", "Weights in RAM", label="weights", unit="bytes", read=_weights(lambda weights: weights.resident),
         panes=("memory",), group="host", key="weights_resident_bytes",
-        formula="Pages of the model's mapped file that are in RAM, of all that is mapped. Looked at every five seconds.",
+        formula="Pages of the model's mapped file that are in RAM, of all mapped ones. Sampled every five seconds.",
         source="mincore() over the mapping in /proc/self/maps.",
-        levers="more free memory; weights that are not in RAM come from the disk, as major faults show."),
+        levers="more free memory; other weights are read from the disk, as major faults show."),
     Figure("weights_mapped", "Weights, mapped", label="mapped", unit="bytes", read=_weights(lambda weights: weights.mapped),
         panes=("memory",), group="host", key="weights_mapped_bytes",
         formula="Size of the mapping of the model's file.",
         source="/proc/self/maps.", levers="a smaller quant."),
     Figure("kv_bytes", "KV cache", label="KV cache", unit="bytes", read=_purpose("kv"), panes=("memory",), group="host",
-        formula="What llama.cpp reserved for the context; part of the private memory once it was touched.",
+        formula="Memory that llama.cpp reserved for the context; part of the private memory once it is touched.",
         source="The engine, when the context was made.", levers="n_ctx, type_k and type_v."),
     Figure("compute_bytes", "Compute buffers", label="compute", unit="bytes", read=_purpose("compute", "output"), panes=("memory",),
         group="host",
-        formula="What llama.cpp reserved for its graphs and their output; part of the private memory once it was touched.",
+        formula="Memory that llama.cpp reserved for its graphs and their output; part of the private memory once it is touched.",
         source="The engine, when the context was made.", levers="n_ubatch."),
     Figure("weights_repacked", "Repacked weights", label="repacked", unit="bytes", read=_purpose("weights_repacked"), panes=("memory",),
         group="host",
-        formula="Weights that llama.cpp copied into an order that its fastest arithmetic reads; private, beside the mapped file.",
+        formula="Weights that llama.cpp rearranged for its fastest kernels; private, in addition to the mapped file.",
         source="The engine, when the model was loaded.", levers="repack = false (less memory, slower prefill), the quant."),
     Figure("python_bytes", "Python", label="Python", unit="bytes", read=_python, panes=("memory",), group="host",
-        formula="Private memory - KV cache - compute and output buffers - repacked weights; buffers that were not touched yet make it too "
-        "small.",
+        formula="Private memory - KV cache - compute and output buffers - repacked weights; too small while buffers are untouched.",
         source="/proc/self/status and the engine.", levers="long sessions, open captures."),
     Figure("others_bytes", "Others", label="others", unit="bytes", read=of_host(_others), panes=("memory",), group="host",
-        formula="Total - available - our private and shared memory: what other programs hold and the kernel can't drop.",
+        formula="Total - available - our private and shared memory: memory of other programs that the kernel can't drop.",
         source="/proc/meminfo and /proc/self/status.", levers="closing other programs."),
     Figure("available_bytes", "Available", label="available", unit="bytes", read=of_host(lambda host: host.memory.available),
         panes=("memory",), group="host", history=History(), column=Column("INTEGER"), metric=Metric("xchat_available_memory_bytes"),
@@ -118,11 +117,11 @@ MEMORY: tuple[Figure, ...] = (
         source="/proc/self/status, VmSwap.", levers="more free memory."),
     Figure("major_faults", "Major faults", label="major faults", unit="1/sample", read=of_host(lambda host: host.major_faults),
         panes=("memory",), group="host", row=True, fold="max", history=History(), column=Column("INTEGER"),
-        formula="Page faults of this process that waited for the disk since the sample before.",
+        formula="Page faults of this process that waited for the disk since the last sample.",
         source="getrusage().", levers="more free memory, mlock by the system, a first pass over the weights."),
     Figure("limit_bytes", "Limit", label="limit", unit="bytes", read=of_host(lambda host: host.memory.limit), panes=("memory",),
         group="host", row=True,
-        formula="What the control group allows this process and those beside it.",
+        formula="Limit of the control group of this process.",
         source="memory.max or memory.limit_in_bytes.", levers="the container's limits."),
 )
 # fmt: on

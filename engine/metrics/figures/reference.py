@@ -1,4 +1,4 @@
-"""`docs/figures.md` and the columns in `VIEWS.md`, made from the registry: `python -m engine.metrics.figures.reference`."""
+"""Makes `docs/figures.md` and the columns of `VIEWS.md` from the registry: `python -m engine.metrics.figures.reference`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from engine.metrics.figures.figure import Figure, logged_figures
 _HEAD = """\
 # The figures
 
-Made from `engine/metrics/figures` by `python -m engine.metrics.figures.reference`; a test compares. Press `?` in the panel for the same
-with the values of the moment.
+Made from `engine/metrics/figures` by `python -m engine.metrics.figures.reference`; a test compares.
+Press `?` in the panel for the same with current values.
 """
 
 
 def reference(figures: Iterable[Figure] = FIGURES) -> str:
-    """Every figure as a section of Markdown: how it is made, from what, what changes it, and where it is found."""
+    """Format every figure as a section of Markdown: formula, source, levers, and where it is shown."""
     return _HEAD + "".join(_section(figure) for figure in figures)
 
 
 def columns(figures: Iterable[Figure] = FIGURES) -> str:
-    """The logged figures as rows of the table of `v_samples`."""
+    """Format the logged figures as rows of the table of `v_samples`."""
     return "".join(f"| `{figure.column_name}` | {_titled(figure)}: {figure.formula} |\n" for figure in logged_figures(figures))
 
 

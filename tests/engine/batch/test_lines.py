@@ -60,7 +60,7 @@ def test_completions_plain_objects_and_texts_are_requests_too() -> None:
         ('"text"', "not a request"),
         ({}, "no messages"),
         ({"custom_id": "a", "url": "/v1/chat/completions"}, "no body"),
-        ({"custom_id": "a", "url": "/v1/embeddings", "body": {}}, "POST /v1/embeddings is not answered here"),
+        ({"custom_id": "a", "url": "/v1/embeddings", "body": {}}, "POST /v1/embeddings is not supported"),
         ({"custom_id": "a", "method": "GET", "url": "/v1/chat/completions", "body": {}}, "GET"),
         ({"custom_id": "a", "url": "/v1/chat/completions", "body": {"prompt": "x"}}, "no messages"),
         ({"custom_id": "a", "url": "/v1/completions", "body": {"messages": USER}}, "no prompt"),
@@ -132,5 +132,5 @@ def test_a_file_that_changes_under_way_is_noticed(tmp_path: Path) -> None:
     lines = BatchSource(path).lines(set())
     next(lines)
     path.write_text("first\n" + "t" * 20_000 + "\n")
-    with pytest.raises(UsageError, match="was changed"):
+    with pytest.raises(UsageError, match="changed during the run"):
         next(lines)

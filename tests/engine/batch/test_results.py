@@ -87,7 +87,7 @@ def test_a_finished_file_is_continued_with_new_lines_only(tmp_path: Path) -> Non
 def test_a_file_with_something_else_in_it_is_left_alone(tmp_path: Path, content: str) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text(content)
-    with pytest.raises(UsageError, match="something else"):
+    with pytest.raises(UsageError, match="not a file of results"):
         Results(path, NUMBERS)
     assert path.read_text() == content
     assert [child.name for child in tmp_path.glob("*out*")] == ["out.jsonl"]
@@ -98,7 +98,7 @@ def test_a_journal_of_something_else_is_left_alone(tmp_path: Path, content: str)
     """An interrupted batch of another file with the same name for its results, which are nowhere else."""
     partial = tmp_path / "out.jsonl.partial"
     partial.write_text(content)
-    with pytest.raises(UsageError, match="something else"):
+    with pytest.raises(UsageError, match="not a file of results"):
         Results(tmp_path / "out.jsonl", NUMBERS)
     assert partial.read_text() == content
 

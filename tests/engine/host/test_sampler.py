@@ -71,7 +71,7 @@ def test_the_first_sample_has_no_rates_but_says_why() -> None:
     sampler = LinuxSampler()
     sample = sampler.sample()
     assert sample.interval_s is None
-    assert sample.cpu.machine_pct == Unavailable("known from the second sample on")
+    assert sample.cpu.machine_pct == Unavailable("available from the second sample on")
     assert sample.threads == ()
     sampler.close()
 

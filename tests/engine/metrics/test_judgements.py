@@ -152,7 +152,7 @@ def test_a_speed_is_placed_under_the_roof() -> None:
     ("read", "compute", "begin"),
     [
         (0.8, 0.2, "memory-bound"),
-        (0.6, 0.9, "FLOP-bound"),
+        (0.6, 0.9, "compute-bound"),
         (0.8, None, "memory-bound"),
         (0.2, 0.1, "neither"),
         (0.1, 0.3, "neither"),
@@ -255,7 +255,7 @@ def test_a_slow_line_takes_a_batch_that_its_bytes_allow() -> None:
     costs = Costs(60, 0.2, 900, link_bytes_per_s=8_000)
     choice = smallest_batch(costs)
     assert 60 / choice.batch * 900 <= 8_000
-    assert "the line carries no more" in choice.sentence
+    assert "the limit of the connection" in choice.sentence
 
 
 def test_text_does_not_wait_longer_than_half_a_second_for_painting() -> None:

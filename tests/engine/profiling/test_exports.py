@@ -77,7 +77,7 @@ def test_an_export_is_private_and_replaces_what_was_there(tmp_path: Path) -> Non
 
 
 def test_an_export_into_a_missing_folder_says_so(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match="no such folder"):
+    with pytest.raises(CaptureError, match="folder does not exist"):
         write_export(record(), ExportFormat.SVG, tmp_path / "missing" / "a.svg")
 
 

@@ -293,7 +293,7 @@ async def test_help_tells_the_keys_and_the_mouse_of_what_is_shown() -> None:
         await pilot.press("escape", "2", "question_mark")
         await wait_until(pilot, lambda: "A click on a" in screen_text(pilot.app))
         await pilot.press("escape", "3", "question_mark")
-        await wait_until(pilot, lambda: "What Python code runs" in screen_text(pilot.app))
+        await wait_until(pilot, lambda: "The running Python code" in screen_text(pilot.app))
 
 
 async def test_escape_leaves_after_everything_else_is_closed() -> None:
