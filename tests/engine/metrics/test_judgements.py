@@ -67,7 +67,7 @@ def waiting(*percent: float) -> HostSample:
 def test_what_others_took_is_how_long_compute_threads_waited_not_how_busy_others_are() -> None:
     beside = replace(waiting(1.0), cpu=replace(QUIET.cpu, others_pct=50.0))
     assert noisy(beside) is None
-    assert noisy(waiting(20.0, 10.0)) == "Others took 30 % of its time"
+    assert noisy(waiting(20.0, 10.0)) == "Other programs took 30 % of its time"
 
 
 def test_the_exact_share_of_the_engine_stands_over_that_of_the_samples_until_the_next_turn() -> None:

@@ -85,7 +85,7 @@ def test_a_refusal_is_recognised() -> None:
         (Surroundings("linux", 1, container=True, traces=False), "SYS_PTRACE", "docker run --cap-add SYS_PTRACE"),
         (Surroundings("linux", None, container=False, traces=False), "another user", "sudo "),
         (Surroundings("darwin", None, container=False, traces=False), "only root", "sudo "),
-        (Surroundings("win32", None, container=False, traces=False), "refused", "administrator"),
+        (Surroundings("win32", None, container=False, traces=False), "denied", "administrator"),
     ],
 )
 def test_every_obstacle_is_explained_with_the_next_step(where: Surroundings, reason: str, step: str) -> None:
