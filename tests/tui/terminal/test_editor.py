@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import subprocess
 import sys
@@ -24,20 +23,22 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_message_that_a_killed_program_left_is_removed_and_one_that_is_being_edited_is_not(tmp_path: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
+    folder = tmp_path / "state"
+    folder.mkdir()
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False)
     left = Path(killed.stdout.strip())
-    assert killed.returncode == -9
+    assert killed.returncode == -9, killed.stderr
     assert (left.read_text(), stat.S_IMODE(left.stat().st_mode)) == ("private", 0o600)
-    kept = {_private_file("of this program", tmp_path), tmp_path / "message-1.txt", tmp_path / "message-of-a-person.md"}
+    kept = {_private_file("of this program", folder), folder / "message-1.txt", folder / "message-of-a-person.md"}
     for path in kept:
         path.touch()
-    remove_left_messages(tmp_path)
-    assert set(tmp_path.iterdir()) == kept
+    remove_left_messages(folder)
+    assert set(folder.iterdir()) == kept
 
 
 def test_a_folder_that_is_missing_has_nothing_to_remove(tmp_path: Path) -> None:
     remove_left_messages(tmp_path / "missing")
-    assert os.listdir(tmp_path) == []
+    assert not (tmp_path / "missing").exists()
 
 
 def test_visual_comes_before_editor_and_blank_ones_count_as_unset() -> None:
