@@ -40,7 +40,9 @@ class DraftingController:
             return
         self._begun = True
         draft = self._drafts.open(self._context.live().session_id)
-        if draft and not self._context.prompt.text:
+        if self._context.prompt.text:
+            self.changed()
+        elif draft:
             self._context.prompt.start(draft)
 
     def on_event(self, event: Event) -> None:
@@ -50,18 +52,24 @@ class DraftingController:
             self.begin()
         elif isinstance(event, SessionOpened):
             if self._timer is not None:
-                self.keep()
+                self._keep()  # in the session before
             self._context.prompt.start(self._drafts.open(session.session_id))
         elif isinstance(event, TurnFinished):
             self._drafts.numbered(session.session_id)
 
     def changed(self) -> None:
-        """Write the draft after a moment."""
-        if self._timer is None:
+        """Write the draft after a moment, once its session is open."""
+        if self._timer is None and self._begun:
             self._timer = self._context.screen.set_timer(WRITE_S, self.keep)
 
     def keep(self) -> None:
-        """Keep the draft now."""
+        """Keep the draft now, as that of the open session."""
+        session = self._context.session
+        if session is not None:
+            self._drafts.numbered(session.session_id)
+        self._keep()
+
+    def _keep(self) -> None:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from engine.drafts import KEPT, drafts_path, forget_drafts, read_drafts, write_d
 from engine.paths import state_dir
 from tests.tui.host import wait_until
 from tests.tui.program import program
+from tui.chat import drafting
 from tui.chat.library import LibraryController
 
 
@@ -53,9 +55,11 @@ async def test_what_is_typed_before_a_session_is_resumed_stays_in_the_prompt(tmp
 
     async def type_first(self: LibraryController, session_id: int) -> None:
         self._context.prompt.put("typed early")
+        await asyncio.sleep(3 * drafting.WRITE_S)
         await resume(self, session_id)
 
     monkeypatch.setattr(LibraryController, "resume", type_first)
+    monkeypatch.setattr(drafting, "WRITE_S", 0.05)
     async with program(database=database, resume=1) as run:
         await run.until("First question")
         assert run.chat.prompt.text == "typed early"
