@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from engine.presets.preset import Preset
+
 Thinking = Literal["auto", "on", "off"]
 """`Preset.thinking`: whether templates that know the switch ask the model to think."""
 
@@ -107,3 +109,12 @@ class Constraint:
     text: str
     triggers: tuple[str, ...] = ()
     """Free text until one of these stands in the answer; from there on the form, then free text again. Empty: the whole answer."""
+
+
+def constraint_of(preset: Preset) -> Constraint | None:
+    """The form that a preset gives answers."""
+    if preset.json_schema is not None:
+        return Constraint(ConstraintKind.JSON_SCHEMA, preset.json_schema)
+    if preset.grammar is not None:
+        return Constraint(ConstraintKind.GBNF if "::=" in preset.grammar else ConstraintKind.LARK, preset.grammar)
+    return Constraint(ConstraintKind.REGEX, preset.regex) if preset.regex is not None else None

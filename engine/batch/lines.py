@@ -12,6 +12,7 @@ import msgspec
 
 from engine.errors import UsageError
 from engine.messages import ChatMessage, ChatPrompt, Prompt, Role, TextPrompt
+from engine.presets.answer_forms import schema_of_format
 from engine.presets.preset import SAMPLING, Preset, Sampling
 from engine.presets.settings import check_value, with_values
 from engine.text import one_line
@@ -96,7 +97,6 @@ _REFUSED: Final[Mapping[str, Callable[[Any], bool]]] = {
     "logprobs": _NOTHING,
     "suffix": _NOTHING,
     "echo": _NOTHING,
-    "response_format": lambda value: value is None or value == {"type": "text"},
 }
 """Unsupported parameters, with a test for the values without effect."""
 
@@ -155,6 +155,8 @@ def _settings(body: Mapping[str, Any], asked: _Body) -> dict[str, Any]:
     settings = {f"{SAMPLING}.{name}": body[name] for name in _SETTINGS if body.get(name) is not None}
     if asked.logit_bias:
         settings[f"{SAMPLING}.logit_bias"] = " ".join(f"{token}{bias:+.6f}" for token, bias in asked.logit_bias.items())
+    if (schema := schema_of_format(body.get("response_format"))) is not None:
+        settings |= {"json_schema": schema, "grammar": None, "regex": None}
     most = asked.max_completion_tokens if asked.max_completion_tokens is not None else asked.max_tokens
     if most is not None:
         settings["max_tokens"] = most

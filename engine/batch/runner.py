@@ -21,6 +21,7 @@ from engine.batch.lines import BatchLine
 from engine.chat.thinking import ThinkingParser
 from engine.clock import now_ns
 from engine.errors import EngineError, XchatError
+from engine.messages import constraint_of
 from engine.presets.preset import Preset
 
 AHEAD: Final = 2
@@ -146,6 +147,7 @@ class Runner:
                 stop=outcome.line.stop,
                 max_tokens=preset.max_tokens,
                 repeatable=preset.repeatable,
+                constraint=constraint_of(preset),
                 priority=Priority.BATCH,
                 asker=ASKER,
             )

@@ -331,6 +331,11 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         bool,
         Setting("the same seed gives the same answer whatever else runs: slower, since nothing is shared or reused", Cost.HOT),
     ] = False
+    json_schema: Annotated[
+        str | None, Setting("JSON schema that answers satisfy; files are read by /set and flags", Cost.HOT, "-j --json-schema", "schema")
+    ] = None
+    grammar: Annotated[str | None, Setting("grammar that answers follow, in Lark or GBNF, or its file", Cost.HOT, "--grammar")] = None
+    regex: Annotated[str | None, Setting("regular expression that answers match", Cost.HOT)] = None
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
@@ -341,6 +346,8 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         if self.n_ubatch != "auto" and self.n_ubatch > self.n_batch:
             detail = f"A graph of {self.n_ubatch} tokens is never filled by batches of {self.n_batch}"
             raise UsageError("n_ubatch is larger than n_batch", detail, f"Set n_ubatch to {self.n_batch} or less, or raise n_batch")
+        if sum(form is not None for form in (self.json_schema, self.grammar, self.regex)) > 1:
+            raise UsageError("json_schema, grammar and regex can't be combined", "", "Set all but one of them to none")
         if self.tensor_split is not None and not sum(self.shares):
             title = f"tensor_split can't be {self.tensor_split[:80]!r}"
             raise UsageError(title, "It is a share for each device, and their sum is above 0", "For example: 3,1")

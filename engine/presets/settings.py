@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from engine.errors import UsageError
+from engine.presets.answer_forms import IN_FILES
 from engine.presets.preset import SETTINGS, TYPES, Cost, Preset, value_of
 from engine.text import storable
 
@@ -149,7 +150,7 @@ def _typed(key: str, text: str) -> Any:
     switch = "on" if word in _TRUE else "off" if word in OFF_WORDS else None
     for kind in kinds:
         match kind:
-            case inspect.NoneType() if word in _NONE:
+            case inspect.NoneType() if word in _NONE or (word == "off" and key in (*IN_FILES, "regex")):
                 return None
             case inspect.LiteralType(values=values) if word in values or switch in values:
                 return word if word in values else switch

@@ -26,6 +26,7 @@ from engine.errors import UsageError
 from engine.events import EngineDied, Event, ModelLoading, Notice, TurnFinished, TurnStarted
 from engine.guide import builtin
 from engine.guide.respelling import ActionNames
+from engine.messages import constraint_of
 from engine.session.answer import Turn
 from engine.session.conversation import Conversation, Question
 from engine.session.instruments import Instruments
@@ -82,6 +83,9 @@ class Turns:
         """Send a question to the engine; return the id of the answer. Raises as `Session.send`."""
         self.refuse_while_busy()
         engine = self.slot.ready()
+        constraint = constraint_of(self.slot.preset)
+        if constraint is not None and not self.slot.capabilities.constraints:
+            raise UsageError("This engine can't keep answers in a form", "", "Set json_schema, grammar and regex to none.")
         asked = question(self.conversation)
         answer = self.conversation.begin(asked)
         preset = self.slot.preset
@@ -102,6 +106,7 @@ class Turns:
                 submitted_ns=turn.submitted_ns,
                 max_tokens=preset.max_tokens,
                 repeatable=preset.repeatable,
+                constraint=constraint,
             )
         )
         return answer.id

@@ -146,6 +146,8 @@ class PanelController:
         """Show the number of decode threads; `auto` changes it during an answer."""
         session = self._context.session
         now = session.threads_now if session is not None else None
+        if session is not None:
+            self._context.set_status(form=wording.form(session.preset))
         if session is not None and now is not None:
             why = now.reason.partition(": ")[2]
             temperature = f"{session.preset.sampling.temperature:g}"

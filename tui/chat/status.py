@@ -33,6 +33,8 @@ class Status:
     why: str = ""
     """Why that many."""
     temperature: str = ""
+    form: str = ""
+    """The form that answers have, as in `JSON schema`."""
     changed: bool = False
     """Whether settings differ from the preset."""
     logged: bool = True
@@ -59,6 +61,7 @@ class Status:
             (6, "plain", self.context),
             (7, "plain", self.threads),
             (12, "plain", self.why),
+            (5, "plain", self.form),
             (8, "plain", f"temp {self.temperature}" if self.temperature else ""),
             (5, "alarm" if self.changed else "plain", f"{self.preset}{'*' if self.changed else ''}" if self.preset else ""),
             (11, "plain", f"stream batch {self.batch}" if self.batch else ""),

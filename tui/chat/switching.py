@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from engine.errors import UsageError
 from engine.events import Event, ModelFailed, ModelReady, PresetChanged
+from engine.presets.answer_forms import with_contents
 from engine.presets.preset import SETTINGS, Preset, value_of
 from engine.presets.settings import key_named
 from tui.chat.context import ChatContext
@@ -49,8 +51,9 @@ class SwitchingController:
         if not value.strip():
             await self._preset_files().settings(key)
             return
+        values = await asyncio.to_thread(with_contents, {key: value.strip()})
         before = session.preset
-        session.switching.change({key: value.strip()})
+        session.switching.change(values)
         if session.preset != before:
             self._context.notify("Changed", words)
 

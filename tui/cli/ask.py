@@ -19,7 +19,9 @@ from engine.errors import EngineError, UsageError, XchatError
 from engine.events import AnswerGrew, Event, LoggingChanged, Notice, TurnFinished
 from engine.guide.respelling import ActionNames
 from engine.llama.redirect import redirect_native_output
+from engine.messages import constraint_of
 from engine.paths import log_path
+from engine.presets.preset import Preset
 from engine.session.open import first_model, open_session
 from engine.session.session import Session
 from engine.store.errors import StoreFullError, StoreLockedError
@@ -37,6 +39,7 @@ examples:
   xchat ask "What is a KV cache?"
   xchat ask "Explain @main.py and @src/*.py"
   git log -5 | xchat ask "Summarise these commits" -n 200 --temp 0
+  xchat ask "Three colours with their hex codes" --json-schema colours.json | jq
   xchat ask "Say hello" --json | jq .timings.predicted_per_second
 """
 
@@ -168,7 +171,7 @@ async def converse(session: Session, prompt: str, *, as_json: bool) -> int:
     else:
         sys.stdout.write(held + ("\n" if end.answer.text and not end.answer.text.endswith("\n") else ""))
     sys.stdout.flush()
-    return exit_code(end)
+    return exit_code(end, session.preset)
 
 
 def on_signals(stop: Callable[[], object]) -> None:
@@ -178,8 +181,8 @@ def on_signals(stop: Callable[[], object]) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
-def exit_code(end: TurnFinished) -> int:
-    """Return the exit code of a finished answer.
+def exit_code(end: TurnFinished, preset: Preset) -> int:
+    """Return the exit code of a finished answer; report one that is not all of its form.
 
     Raises:
         XchatError: The answer failed.
@@ -188,6 +191,8 @@ def exit_code(end: TurnFinished) -> int:
         raise end.error
     if end.turn.stop_reason is StopReason.ERROR:
         raise EngineError("The answer ended with an error", end.turn.error or "")
+    if end.turn.stop_reason is StopReason.LENGTH and constraint_of(preset) is not None:
+        sys.stderr.write("xchat: the answer was cut by max_tokens or the context window: it is only a beginning of the form\n")
     return 130 if end.turn.stop_reason is StopReason.CANCELLED else 0
 
 

@@ -7,6 +7,7 @@ import argparse
 from engine.config import Config
 from engine.errors import UsageError
 from engine.last_used import recall
+from engine.presets.answer_forms import with_contents
 from engine.presets.preset import SETTINGS, Preset
 from engine.presets.settings import KEYS, allowed, with_text
 
@@ -49,6 +50,6 @@ def preset_of(options: argparse.Namespace, config: Config) -> Preset:
     if options.model is not None:
         flags["model"] = options.model
     try:
-        return with_text(preset, flags)
+        return with_text(preset, with_contents(flags))
     except UsageError as error:
         raise error.with_title(f"A flag can't be used: {error.title}") from error

@@ -91,6 +91,11 @@ def threads(preset: Preset, now: ThreadsNow) -> str:
     return count(now.threads, "thread") + (" auto" if preset.threads == "auto" else "")
 
 
+def form(preset: Preset) -> str:
+    """The form of answers for the status line; empty without one."""
+    return "JSON schema" if preset.json_schema else "grammar" if preset.grammar else "regex" if preset.regex else ""
+
+
 def loaded(engine: EngineInfo) -> str:
     """A loaded model, for a notice."""
     return f"{engine.model.name} {engine.model.quant}, {engine.n_ctx:,} tokens of context, ready after {duration(engine.load_ms)}"

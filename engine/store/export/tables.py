@@ -84,8 +84,12 @@ def preset_settings(preset_json: str) -> dict[str, Any]:
 
 
 def without_texts(preset_json: str) -> str:
-    """The preset as it was used, without its system prompt."""
-    return json.dumps(preset_settings(preset_json) | {"system": None}, ensure_ascii=False, separators=(",", ":"))
+    """The preset as it was used, without its system prompt and the form of answers."""
+    return json.dumps(
+        preset_settings(preset_json) | dict.fromkeys(("system", "json_schema", "grammar", "regex")),
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
 
 
 def where(selection: Selection, column: str = "session_id") -> tuple[str, tuple[int, ...]]:

@@ -79,7 +79,7 @@ def test_completions_plain_objects_and_texts_are_requests_too() -> None:
         ({"prompt": "x", "temperature": "hot"}, "sampling.temperature"),
         ({"prompt": "x", "max_tokens": 0}, "max_tokens"),
         ({"prompt": "x", "tools": [{}]}, "tools"),
-        ({"prompt": "x", "response_format": {"type": "json_object"}}, "response_format"),
+        ({"prompt": "x", "response_format": {"type": "xml"}}, "response_format"),
         ({"prompt": "x", "stop": 5}, "not a request"),
         ({"custom_id": {"a": 1}, "prompt": "x"}, "not a request"),
     ],
@@ -87,6 +87,12 @@ def test_completions_plain_objects_and_texts_are_requests_too() -> None:
 def test_a_line_that_can_not_be_answered_says_why(value: object, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         parsed(value)
+
+
+def test_a_response_format_replaces_the_form_of_the_preset() -> None:
+    wanted = {"type": "json_schema", "json_schema": {"schema": {"type": "null"}}}
+    preset = parsed({"prompt": "x", "response_format": wanted}).preset(Preset(regex="a+"))
+    assert (preset.json_schema, preset.regex) == ('{"type": "null"}', None)
 
 
 def test_lines_with_a_common_beginning_are_answered_one_after_the_other(tmp_path: Path) -> None:
