@@ -155,6 +155,10 @@ class PoolNow:
     cells_lent: int = 0
     saved_bytes: int = 0
     swaps: int = 0
+    steps: int = 0
+    """Decode calls since the context was made."""
+    step_answers: int = 0
+    """Sum of the answers in each of them."""
     step_tokens: float | None = None
     """Mean number of tokens in a decode call over the last second; None at rest, as the speed of all answers together."""
     per_second: float | None = None

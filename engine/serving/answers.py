@@ -6,37 +6,73 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.backend import BackendEvent, GenerationFinished, PromptReady, StopReason, TokensDecoded
+from engine.backend import BackendEvent, GenerationFinished, PrefillProgressed, PromptReady, StopReason, TokensDecoded
 from engine.chat.thinking import Split
-from engine.clock import now_ns
+from engine.clock import NS_PER_MS, now_ns
 from engine.errors import EngineError
-from engine.messages import Prompt
+from engine.logprobs import PromptScored, TokenLogprobs
+from engine.messages import Constraint, Prompt
 from engine.metrics.noise import NoiseWatch
 from engine.presets.preset import Sampling
 from engine.records import Message, TurnRecord
 from engine.serving.refusal import Refusal, refusal_of
 from engine.session.answer import Turn
 from engine.session.instruments import TurnFigures
+from engine.timings import Timings
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a request asks of the engine."""
 
-    prompt: Prompt
+    prompts: tuple[Prompt, ...]
     sampling: Sampling
     max_tokens: int | None
     stop: tuple[str, ...] = ()
     n: int = 1
+    """Answers to each prompt."""
     plain: bool = False
     """The text is the answer as it is, without looking for thinking in it."""
+    progress: bool = False
+    """The progress of the prefill is wanted too."""
+    logprobs: int | None = None
+    """How many of the most likely tokens to report with each one; None reports nothing."""
+    prompt_logprobs: bool = False
+    """Those of the prompt are wanted too."""
+    constraint: Constraint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What an answer grew by."""
+
+    answer: str = ""
+    thinking: str = ""
+    moved: bool = False
+    """`thinking` is all of it, and was part of the answer before."""
+    chunks: tuple[TokensDecoded, ...] = ()
+    progress: tuple[PrefillProgressed, ...] = ()
+
+    @property
+    def logprobs(self) -> list[TokenLogprobs]:
+        """Of its tokens; empty where none are asked for."""
+        return [likely for chunk in self.chunks for likely in chunk.logprobs]
+
+    def then(self, later: Growth) -> Growth:
+        """Both together."""
+        chunks, progress = self.chunks + later.chunks, self.progress + later.progress
+        if later.moved:  # it has all of the thinking, and what came before was part of it
+            return Growth(later.answer, later.thinking, moved=True, chunks=chunks, progress=progress)
+        return Growth(self.answer + later.answer, self.thinking + later.thinking, self.moved, chunks, progress)
 
 
 class Answer:
     """One of the answers to a request."""
 
-    def __init__(self, index: int, number: int, turn: Turn) -> None:
+    def __init__(self, index: int, number: int, turn: Turn, *, leads: bool = True) -> None:
         self.index = index
+        self.leads = leads
+        """Whether it is the first one to its prompt."""
         self.number = number
         """The number of its turn in the engine."""
         self.turn = turn
@@ -47,6 +83,9 @@ class Answer:
         """Tokens of its prompt that the KV cache held already."""
         self.pieces: list[str] = []
         """Its text, where it is not split into thinking and answer."""
+        self.logprobs: list[TokenLogprobs] = []
+        self.scored: PromptScored | None = None
+        self.progress: PrefillProgressed | None = None
 
     @property
     def finished(self) -> GenerationFinished:
@@ -62,8 +101,19 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """Its text, where it is not split into thinking and answer."""
-        return "".join(self.pieces)
+        """Its text, without thinking where that is looked for."""
+        return "".join(self.pieces) or self.turn.parser.answer
+
+    @property
+    def n_prompt(self) -> int:
+        """Tokens of its prompt, once it is ready."""
+        return (self.turn.prompt.prompt.n_tokens or 0) if self.turn.prompt else 0
+
+    def timings_after(self, n: int) -> Timings:
+        """What it has cost until now, when `n` of its tokens have been sent."""
+        evaluated, prompt_ms = (self.progress.processed, self.progress.elapsed_ms) if self.progress else (0, 0.0)
+        decode_ms = max(0, self.last_ns - self.progress.at_ns) / NS_PER_MS if self.progress and n else 0.0
+        return Timings(self.cached, evaluated, prompt_ms, n, decode_ms, None, None, None, None, None)
 
 
 class Answers:
@@ -83,7 +133,7 @@ class Answers:
         self.ready = False
         """Whether the prompt of one is being evaluated: it is accepted."""
         self._changed = asyncio.Event()
-        self._grown: dict[Answer, Split] = {}
+        self._grown: dict[Answer, Growth] = {}
         self._ended: list[Answer] = []
         self._left = len(answers)
         self.touched_ns = now_ns()
@@ -98,7 +148,17 @@ class Answers:
         match event:
             case TokensDecoded():
                 answer.first_ns, answer.last_ns = answer.first_ns or event.token_ns[0], event.token_ns[-1]
-                self._add(answer, self._split(answer, event))
+                answer.logprobs += event.logprobs
+                split = self._split(answer, event)
+                self._add(answer, Growth(split.answer, split.thinking, split.moved, (event,)))
+            case PromptScored():
+                answer.scored = event
+                return
+            case PrefillProgressed():
+                answer.progress = event
+                if not self.question.progress:
+                    return
+                self._add(answer, Growth(progress=(event,)))
             case PromptReady():
                 if not self.question.plain:
                     answer.turn.prompt_ready(event)
@@ -110,7 +170,9 @@ class Answers:
                 answer.end = event
                 self._left -= 1
                 self._ended.append(answer)
-                self._add(answer, _plain(answer, event.tail) if self.question.plain else answer.turn.finish(event.tail))
+                split = _plain(answer, event.tail) if self.question.plain else answer.turn.finish(event.tail)
+                if split.answer or split.thinking:
+                    self._add(answer, Growth(split.answer, split.thinking, split.moved))
             case _:
                 return
         self._changed.set()
@@ -124,7 +186,7 @@ class Answers:
         """Whether all have ended and `more` has returned all of it."""
         return not self._left and not self._grown and not self._ended
 
-    async def more(self) -> tuple[dict[Answer, Split], list[Answer]]:
+    async def more(self) -> tuple[dict[Answer, Growth], list[Answer]]:
         """Wait; return what grew since the last call, with all that waited together, and the answers that ended."""
         await self._changed.wait()
         self._changed.clear()
@@ -139,10 +201,9 @@ class Answers:
         answer.turn.n_tokens += len(chunk.token_ns)
         return _plain(answer, "".join(chunk.pieces))
 
-    def _add(self, answer: Answer, split: Split) -> None:
-        if split.answer or split.thinking:
-            before = self._grown.get(answer)
-            self._grown[answer] = split if before is None else _joined(before, split)
+    def _add(self, answer: Answer, growth: Growth) -> None:
+        before = self._grown.get(answer)
+        self._grown[answer] = growth if before is None else before.then(growth)
 
 
 def _plain(answer: Answer, text: str) -> Split:
@@ -158,9 +219,3 @@ def failure_of(answer: Answer, *, closing: bool) -> Refusal | None:
     if end.reason is StopReason.CANCELLED:
         return Refusal(503, "The server is shutting down" if closing else "The answer was stopped")
     return None
-
-
-def _joined(first: Split, second: Split) -> Split:
-    if second.moved:  # it has all of the thinking, and `first` was part of it
-        return second
-    return Split(first.thinking + second.thinking, first.answer + second.answer, first.moved)

@@ -7,10 +7,10 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
-from engine.serving.faces import anthropic, completions, info, ollama, openai, responses, tokens
+from engine.serving.faces import anthropic, completions, info, llama, ollama, openai, responses, tokens
 from engine.serving.guard import Guard
 from engine.serving.refusal import Refusal, refusal_of
-from engine.serving.request import ClientGone, Receive, Request, Scope, Send
+from engine.serving.request import JSON, ClientGone, Receive, Request, Scope, Send
 from engine.serving.served import Served
 
 Endpoint = Callable[[Request, Served], Awaitable[None]]
@@ -23,10 +23,12 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "POST": {
         **openai.POST,
         **completions.POST,
+        **llama.POST,
         **responses.POST,
         **anthropic.POST,
         **ollama.POST,
         **tokens.POST,
+        **info.POST,
     },
 }
 _PATHS = frozenset(path for paths in ENDPOINTS.values() for path in paths)
@@ -58,6 +60,10 @@ class App:
             self.served.add_bytes(-request.size)
 
     async def _answer(self, request: Request) -> None:
+        request.cors = self._guard.cors(request.headers)
+        if request.method == "OPTIONS":
+            await request.answer_bytes(b"", JSON)
+            return
         number = self._guard.check(request.path, request.headers)
         if number is not None:
             request.client = f"key {number + 1}"

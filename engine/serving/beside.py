@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from engine.config import load_config
@@ -11,6 +11,7 @@ from engine.errors import UsageError, XchatError
 from engine.llama.backend import LlamaBackend
 from engine.paths import database_path
 from engine.serving.guard import Guard
+from engine.serving.served import Options
 from engine.serving.server import Address, LogTo, Server, share_the_interpreter
 from engine.session.session import Session
 from engine.store.sqlite.pragmas import Profile
@@ -23,7 +24,7 @@ class ServePlan:
 
     address: Address
     guard: Guard
-    alias: str = ""
+    options: Options = field(default_factory=Options)
     log: bool = True
     log_texts: bool = False
 
@@ -40,6 +41,6 @@ def serve_beside(session: Session, plan: ServePlan, report: Callable[[bool, Xcha
     database = load_config().database
     open_store = partial(Store.open, database_path(), Profile.of(database.profile, database.pragmas))
     log = LogTo(open_store, plan.log_texts, report) if plan.log else None
-    server = Server(backend, session.preset, plan.guard, plan.address, alias=plan.alias, log=log)
+    server = Server(backend, session.preset, plan.guard, plan.address, options=plan.options, log=log)
     share_the_interpreter()
     return server

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import msgspec
 
-from engine.messages import Prompt
+from engine.messages import Constraint, Prompt
 from engine.presets.preset import SAMPLING, TYPES, Preset, Sampling
 from engine.serving.answers import Question
+from engine.serving.forms import of_format, of_grammar, of_schema
 from engine.serving.refusal import Refusal
 from engine.serving.served import Served
 from engine.text import one_line
@@ -24,6 +25,7 @@ MOST_NAMED: Final = 20
 MOST_STOPS: Final = 64
 LONGEST_STOP: Final = 1_000
 """Characters. Each token is compared with every beginning of every stop string."""
+MOST_LOGPROBS: Final = 100
 MOST_BIASES: Final = 1_024
 LARGEST_BIAS: Final = 100_000.0
 _PLACE: Final = re.compile(r" - at `\$([^`]*)`$")
@@ -51,6 +53,12 @@ class Generation(_Settings, kw_only=True):
     logit_bias: dict[str, float | bool] | list[tuple[int | str, float | bool]] | None = None
     max_tokens: int | None = None
     n_predict: int | None = None
+    response_format: dict[str, Any] | None = None
+    json_schema: dict[str, Any] | bool | None = None
+    grammar: str = ""
+    timings_per_token: bool = False
+    return_progress: bool = False
+    verbose: bool | None = None
 
 
 _OTHERWISE: Final[Mapping[str, Mapping[float, float | None]]] = {
@@ -68,22 +76,15 @@ _HARMLESS: Final[Mapping[str, tuple[Any, ...]]] = {
     "function_call": ("none", "auto"),
     "best_of": (1,),
     "tool_choice": ("none", "auto"),
-    "logprobs": (False, 0),
-    "top_logprobs": (0,),
-    "n_probs": (0,),
     "format": ("",),
     "images": ([],),
     "suffix": ("",),
-    "echo": (False,),
-    "grammar": ("",),
-    "json_schema": (),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "audio": (),
     "prediction": (),
-    "cache_prompt": (True,),
     "dry_sequence_breakers": (["\n", ":", '"', "*"],),
     "samplers": ([],),
+    "post_sampling_probs": (False,),
     "t_max_predict_ms": (0,),
 }
 """Fields that would change the answer and are not supported, with the values that change nothing beside null."""
@@ -121,7 +122,7 @@ def read(kind: type[Body], raw: bytes) -> Body:
     wrong += [
         f"{name} = {one_line(str(body[name]))[:80]} is not supported"
         for name, harmless in _HARMLESS.items()
-        if body.get(name) is not None and body[name] not in harmless
+        if body.get(name) is not None and body[name] not in harmless and not any(field.encode_name == name for field in _fields(kind))
     ]
     if wrong:
         raise Refusal(HTTPStatus.BAD_REQUEST, "; ".join(wrong[:MOST_NAMED]))
@@ -138,12 +139,41 @@ def _named(field: str, reason: str) -> str:
     return f"{field}{place[1] if place else ''}: {reason[: place.start()] if place else reason}"
 
 
-async def question_of(body: Generation, served: Served, prompt: Prompt, *, n: int = 1, plain: bool = False) -> Question:
+async def question_of(
+    body: Generation,
+    served: Served,
+    *prompts: Prompt,
+    n: int = 1,
+    plain: bool = False,
+    logprobs: int | None = None,
+    prompt_logprobs: bool = False,
+    constraint: Constraint | None = None,
+) -> Question:
     """What a request asks of the engine. Raises Refusal."""
+    if len(prompts) > MOST_STOPS:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"prompt has more than {MOST_STOPS} prompts")
     if not 1 <= n <= MOST_STOPS:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"n can't be {n}: it may be 1 to {MOST_STOPS}")
     sampling, limit = await _sampling(body, served), _limit(body, served.preset)
-    return Question(prompt, sampling, limit, _stops(body), n, plain)
+    if logprobs is not None and not 0 <= logprobs <= MOST_LOGPROBS:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"{logprobs} most likely tokens can't be reported: it may be 0 to {MOST_LOGPROBS}")
+    scored = prompt_logprobs and logprobs is not None
+    if scored and not served.backend.capabilities.logprobs:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "echo with logprobs is not supported by this engine")
+    return Question(prompts, sampling, limit, _stops(body), n, plain, body.return_progress, logprobs, scored, constraint or _form(body))
+
+
+def _form(body: Generation) -> Constraint | None:
+    """The form that the answer must have. Raises Refusal."""
+    forms = [of_format(body.response_format, "response_format")]
+    if body.json_schema is not None:
+        forms.append(of_schema(body.json_schema, "json_schema"))
+    if body.grammar:
+        forms.append(of_grammar(body.grammar))
+    asked = [form for form in forms if form is not None]
+    if len(asked) > 1:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "response_format, json_schema and grammar exclude each other")
+    return asked[0] if asked else None
 
 
 async def _sampling(body: Generation, served: Served) -> Sampling:

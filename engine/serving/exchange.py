@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from engine.chat.thinking import Split
 from engine.clock import now_ns
-from engine.serving.answers import Answer, Answers, Question, failure_of
+from engine.serving.answers import Answer, Answers, Growth, Question, failure_of
 from engine.serving.refusal import Refusal
-from engine.serving.request import EVENTS, ClientGone, Request
+from engine.serving.request import EVENTS, ClientGone, Request, encode
 from engine.serving.served import Served
 
 
@@ -25,7 +24,7 @@ class Face(Protocol):
     def opening(self, answers: Sequence[Answer]) -> bytes:
         """The beginning of a stream."""
 
-    def grown(self, answer: Answer, split: Split) -> bytes:
+    def grown(self, answer: Answer, growth: Growth) -> bytes:
         """What an answer grew by."""
 
     def ended(self, answer: Answer) -> bytes:
@@ -37,7 +36,7 @@ class Face(Protocol):
     def failed(self, refusal: Refusal) -> bytes:
         """The end of a stream that can't go on."""
 
-    def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
+    def whole(self, answers: Sequence[Answer]) -> dict[str, Any] | list[dict[str, Any]]:
         """All answers at once."""
 
 
@@ -46,6 +45,10 @@ class EventFace:
 
     kind = EVENTS
     ping = b": ping\n\n"
+
+    def failed(self, refusal: Refusal) -> bytes:
+        """The error."""
+        return b"data: %b\n\n" % encode({"error": refusal.error})
 
 
 async def exchange(request: Request, served: Served, question: Question, face: Face, *, stream: bool) -> None:
@@ -85,7 +88,7 @@ async def _stream(request: Request, served: Served, answers: Answers, face: Face
                 raise
             await request.finish(face.failed(refusal))
             return
-        parts = [face.grown(answer, split) for answer, split in grown.items()]
+        parts = [face.grown(answer, growth) for answer, growth in grown.items()]
         parts += [face.ended(answer) for answer in ended]
         if not request.started and (answers.ready or answers.waited):
             await request.begin(face.kind)

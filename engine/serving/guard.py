@@ -28,6 +28,8 @@ class Guard:
     """Digests of the keys; without one, none is needed."""
     names: frozenset[str] = frozenset()
     """Names of this host beside localhost and its addresses."""
+    origins: frozenset[str] = frozenset()
+    """Origins whose pages may ask beside its own: `https://chat.example`, `localhost` (any port of this machine) or `*`."""
 
     def check(self, path: str, headers: Mapping[bytes, bytes]) -> int | None:
         """Return the number of the key that a request has; None when none is needed.
@@ -41,7 +43,7 @@ class Guard:
         if not self._is_here(host):
             raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, "This host does not go by that name", "permission_error")
         origin = headers.get(b"origin")
-        if origin is not None and origin.decode("latin-1").rpartition("://")[2] != host:
+        if origin is not None and origin.decode("latin-1").rpartition("://")[2] != host and not self.allows(origin):
             raise Refusal(HTTPStatus.FORBIDDEN, "Pages of other origins are not answered")
         if not self.keys or path in PUBLIC:
             return None
@@ -52,6 +54,26 @@ class Guard:
             raise Refusal(HTTPStatus.UNAUTHORIZED, "Invalid API Key")
         return number
 
+    def allows(self, origin: bytes) -> bool:
+        """Whether pages of another origin may ask."""
+        text = origin.decode("latin-1")
+        if "*" in self.origins or text in self.origins:
+            return True
+        return "localhost" in self.origins and _name_of(text.rpartition("://")[2]) in {"localhost", "127.0.0.1", "::1"}
+
+    def cors(self, headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers that let a page of another origin read an answer; none for a page that may not."""
+        origin = headers.get(b"origin")
+        if origin is None or not self.allows(origin):
+            return ()
+        return (
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-credentials", b"true"),
+            (b"access-control-allow-methods", b"GET, POST, DELETE, OPTIONS"),
+            (b"access-control-allow-headers", b"*"),
+            (b"vary", b"origin"),
+        )
+
     def _number_of(self, key: bytes) -> int | None:
         """The number of a key, compared with all of them in the same time whichever it is."""
         digest, found = digest_of(key), None
@@ -61,7 +83,7 @@ class Guard:
         return found
 
     def _is_here(self, host: str) -> bool:
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        name = _name_of(host)
         if name.lower() == "localhost" or name.lower() in self.names:
             return True
         try:
@@ -69,6 +91,11 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _name_of(host: str) -> str:
+    """A host without its port."""
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 def digest_of(key: bytes) -> bytes:
@@ -100,7 +127,7 @@ def read_keys(path: Path) -> tuple[str, ...]:
     return keys
 
 
-def guard_of(host: str, keys: Sequence[str], names: Sequence[str]) -> Guard:
+def guard_of(host: str, keys: Sequence[str], names: Sequence[str], origins: Sequence[str] = ()) -> Guard:
     """The guard of a server on `host`.
 
     Raises:
@@ -112,4 +139,8 @@ def guard_of(host: str, keys: Sequence[str], names: Sequence[str]) -> Guard:
             "other machines can reach it",
             "Use --api-key-file FILE, set XCHAT_API_KEY, or leave --host away.",
         )
-    return Guard(tuple(digest_of(key.encode(errors="surrogateescape")) for key in keys), frozenset(name.lower() for name in (host, *names)))
+    return Guard(
+        tuple(digest_of(key.encode(errors="surrogateescape")) for key in keys),
+        frozenset(name.lower() for name in (host, *names)),
+        frozenset(origins),
+    )

@@ -46,6 +46,8 @@ class Request:
         """Whether some of the body was asked for and has not arrived."""
         self.started = False
         """Whether the head of the answer is sent."""
+        self.cors: tuple[tuple[bytes, bytes], ...] = ()
+        """Headers of every answer to a page of another origin."""
         self.receive = receive
         self._send = send
 
@@ -96,7 +98,7 @@ class Request:
 
     async def _head(self, status: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self.started = True
-        await self._send({"type": "http.response.start", "status": int(status), "headers": list(headers)})
+        await self._send({"type": "http.response.start", "status": int(status), "headers": [*headers, *self.cors]})
 
 
 def _too_large() -> Refusal:

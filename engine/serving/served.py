@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -51,11 +52,23 @@ MOST_BYTES: Final = 128 << 20
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a server presents its model."""
+
+    aliases: tuple[str, ...] = ()
+    """Names of the model in place of its own; answers have the first one."""
+    tags: tuple[str, ...] = ()
+    """Words that the list of models has about it."""
+    verbose: bool = False
+    """Whether answers say how they were made, also where a request does not ask for that."""
+
+
 class Served:
     """The engine behind the server."""
 
-    def __init__(self, backend: LlamaBackend, preset: Preset, alias: str = "") -> None:
-        """`preset` has the settings of requests that set nothing; `alias` is the name of the model in answers. On the running loop."""
+    def __init__(self, backend: LlamaBackend, preset: Preset, options: Options = Options()) -> None:
+        """`preset` has the settings of requests that set nothing. On the running loop."""
         self.backend = backend
         self.preset = preset
         self.tally = Tally()
@@ -74,7 +87,7 @@ class Served:
         """Called for each answer that has ended."""
         self.hub = Hub(asyncio.get_running_loop())
         backend.before_decode = self.hub.flush
-        self._alias = alias
+        self.options = options
         self._numbers = itertools.count(1)
         self._newest = 0
 
@@ -91,7 +104,13 @@ class Served:
     @property
     def name(self) -> str:
         """The name of the model in answers. Raises Refusal while none is loaded."""
-        return self._alias or printable(short_name(self.info.model.ref).removesuffix(".gguf"))
+        return self.names[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of the model. Raises Refusal while none is loaded."""
+        info = self.info
+        return self.options.aliases or (printable(short_name(info.model.ref).removesuffix(".gguf")),)
 
     async def consult(self, job: Callable[[Model, int], Result]) -> Result:
         """Run a short job on the model and its number of tokens in the window. Raises Refusal."""
@@ -119,6 +138,18 @@ class Served:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"{field} has tokens that this model does not know")
         return tuple(tokens)
 
+    async def text(self, tokens: Sequence[int]) -> str:
+        """The visible text of tokens."""
+        return await self.consult(lambda model, _n_ctx: model.vocabulary.text(tokens))
+
+    async def shown(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, control tokens included."""
+
+        def job(model: Model, _n_ctx: int) -> str:
+            return b"".join(map(model.vocabulary.piece, tokens)).decode("utf-8", "replace")
+
+        return await self.consult(job)
+
     async def rendered(self, prompt: ChatPrompt) -> PromptFacts:
         """The prompt of a conversation as the engine would make it."""
         return await self.consult(lambda model, n_ctx: model.prompts.build(prompt, n_ctx).facts)
@@ -133,23 +164,26 @@ class Served:
 
     def ask(self, question: Question, client: str, path: str) -> Answers:
         """Send a request to the engine. Raises Refusal when there are too many; the caller calls `close` in the end."""
-        info = self.info
+        _ = self.info
         self._admit(question, client)
         submitted, started = now_ns(), wall_ms()
         preset = msgspec.structs.replace(self.preset, sampling=question.sampling)
-        asked = self._message(Role.USER, text_of(question.prompt), None, started)
-        made = [self._answer(index, asked.id, info, preset, submitted, started) for index in range(question.n)]
+        asked = self._message(Role.USER, text_of(question.prompts[0]), None, started)
+        made = [
+            self._answer(index, asked.id, preset, submitted, started, leads=index % question.n == 0)
+            for index in range(len(question.prompts) * question.n)
+        ]
         answers = Answers(question, asked, made, client=client, path=path)
         self.under_way.add(answers)
         requests = []
         for answer in made:
             sampling = question.sampling
-            if answer.index and sampling.seed is not None:
-                sampling = _reseeded(question, answer.index)
+            if (number := answer.index % question.n) and sampling.seed is not None:
+                sampling = _reseeded(question, number)
             requests.append(
                 GenerateRequest(
                     turn=answer.number,
-                    prompt=question.prompt,
+                    prompt=question.prompts[answer.index // question.n],
                     sampling=sampling,
                     on_event=self.hub.listener(partial(self._take, answers, answer)),
                     submitted_ns=submitted,
@@ -157,6 +191,9 @@ class Served:
                     max_tokens=question.max_tokens,
                     priority=Priority.API,
                     asker=client,
+                    constraint=question.constraint,
+                    logprobs=question.logprobs,
+                    prompt_logprobs=question.prompt_logprobs,
                 )
             )
         if self.paused:
@@ -225,18 +262,20 @@ class Served:
         clients = Counter[str]()
         for answers in self.under_way:
             clients[answers.client] += len(answers.all)
-        if clients[client] + question.n > MOST_OF_ONE:
+        n = len(question.prompts) * question.n
+        if clients[client] + n > MOST_OF_ONE:
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, f"More than {MOST_OF_ONE} answers at once are not made for one client")
-        if clients.total() + question.n > MOST_ANSWERS:
+        if clients.total() + n > MOST_ANSWERS:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests wait")
 
     def _message(self, role: Role, text: str, parent_id: int | None, created_ms: int) -> Message:
         self._newest = new_message_id(self._newest)
         return Message(self._newest, parent_id, role, text, created_ms=created_ms)
 
-    def _answer(self, index: int, asked: int, info: EngineInfo, preset: Preset, submitted: int, started: int) -> Answer:
+    def _answer(self, index: int, asked: int, preset: Preset, submitted: int, started: int, *, leads: bool) -> Answer:
+        info = self.info
         message = self._message(Role.ASSISTANT, "", asked, started)
-        return Answer(index, next(self._numbers), Turn(message, info, preset, 1, submitted, started))
+        return Answer(index, next(self._numbers), Turn(message, info, preset, 1, submitted, started), leads=leads)
 
     def _take(self, answers: Answers, answer: Answer, event: BackendEvent) -> None:
         answers.take(answer, event)

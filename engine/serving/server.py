@@ -25,7 +25,7 @@ from engine.serving.app import App
 from engine.serving.guard import Guard
 from engine.serving.log import RequestLog
 from engine.serving.protocol import Patience, bounded_protocol
-from engine.serving.served import Served
+from engine.serving.served import Options, Served
 from engine.session.journal import Journal, OpenStore
 from engine.text import file_name
 
@@ -81,7 +81,7 @@ class Server:
         guard: Guard,
         address: Address,
         *,
-        alias: str = "",
+        options: Options = Options(),  # noqa: B008 - immutable
         log: LogTo | None = None,
         patience: Patience = Patience(),  # noqa: B008 - immutable
     ) -> None:
@@ -92,7 +92,7 @@ class Server:
         """
         self._backend = backend
         self._preset = preset
-        self._alias = alias
+        self._options = options
         self._guard = guard
         self._address = address
         self._log = log
@@ -204,7 +204,7 @@ class Server:
         import uvicorn
 
         self._loop = asyncio.get_running_loop()
-        served = Served(self._backend, self._preset, self._alias)
+        served = Served(self._backend, self._preset, self._options)
         self._application = App(served, self._guard)
         self._uvicorn = uvicorn.Server(config)
         pings = asyncio.create_task(_pings(served))

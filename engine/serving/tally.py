@@ -44,6 +44,11 @@ class Tally:
         yield "tokens_predicted_total", "counter", "Number of generation tokens processed", self.predicted_n
         yield "tokens_predicted_seconds_total", "counter", "Total time spent generating tokens", self.predicted_ms / 1e3
         yield "n_tokens_max", "counter", "Largest observed sequence length (prompt + generation)", self.n_tokens_max
+        steps, parts = (pool.steps, pool.step_answers) if pool is not None else (0, 0)
+        yield "n_decode_total", "counter", "Total number of llama_decode() calls", steps
+        for what in ("draft_tokens", "accepted_tokens", "drafts"):
+            yield f"spec_decode_num_{what}_total", "counter", "Speculative decoding: there is none", 0
+        yield "n_busy_slots_per_decode", "gauge", "Average number of busy slots per llama_decode() call", parts / steps if steps else 0.0
         yield "prompt_tokens_seconds", "gauge", "Average prompt throughput in tokens/s", _rate(self.prompt_n, self.prompt_ms)
         yield "predicted_tokens_seconds", "gauge", "Average generation throughput in tokens/s", _rate(self.predicted_n, self.predicted_ms)
         yield "requests_processing", "gauge", "Number of requests processing", processing - waiting

@@ -28,12 +28,16 @@ class Tally:
         self._steps: deque[tuple[int, int, int]] = deque()
         """End, tokens and outputs of the steps in the window."""
         self.swaps = 0
+        self._n_steps = 0
+        self._n_parts = 0
         self._made_ns = 0
         self.now = PoolNow(parallel)
         """The latest figures; immutable."""
 
     def stepped(self, now: int, parts: Sequence[Part], waiting: Sequence[Turn]) -> None:
         """Count a step; make the figures when they are due."""
+        self._n_steps += 1
+        self._n_parts += len(parts)
         self._steps.append((now, sum(len(part.tokens) for part in parts), sum(part.wants_logits for part in parts)))
         if now - self._made_ns >= _EVERY_NS:
             self.update(now, waiting)
@@ -58,6 +62,8 @@ class Tally:
             cells_lent=self._seats.cells.lent,
             saved_bytes=self._seats.saved.used_bytes,
             swaps=self.swaps,
+            steps=self._n_steps,
+            step_answers=self._n_parts,
             step_tokens=sum(tokens for _, tokens, _ in self._steps) / len(self._steps) if turns and self._steps else None,
             per_second=sum(made for _, _, made in list(self._steps)[1:]) * NS_PER_S / span if turns and span else None,
             curve=tuple((answers, ns / NS_PER_MS) for answers, ns in self._speeds.curve.items()),

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from engine.backend import StopReason
-from engine.chat.thinking import Split
 from engine.messages import ChatPrompt
 from engine.presets.preset import Preset
-from engine.serving.answers import Answer
+from engine.serving.answers import Answer, Growth
 from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation, text_of
 from engine.serving.exchange import EventFace, exchange
@@ -67,13 +66,13 @@ class MessagesFace(EventFace):
         head = {"id": self._id, "type": "message", "role": "assistant", "content": content, "model": self._model}
         return {**head, "stop_reason": reason, "stop_sequence": stop}
 
-    def grown(self, answer: Answer, split: Split) -> bytes:  # noqa: ARG002
+    def grown(self, answer: Answer, growth: Growth) -> bytes:  # noqa: ARG002
         """What the open block grew by."""
         parts = b""
-        if split.thinking:
-            parts += self._block("thinking") + self._delta({"type": "thinking_delta", "thinking": split.thinking})
-        if split.answer:
-            parts += self._block("text") + self._delta({"type": "text_delta", "text": split.answer})
+        if growth.thinking:
+            parts += self._block("thinking") + self._delta({"type": "thinking_delta", "thinking": growth.thinking})
+        if growth.answer:
+            parts += self._block("text") + self._delta({"type": "text_delta", "text": growth.answer})
         return parts
 
     def _delta(self, delta: dict[str, str]) -> bytes:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from engine import __version__
-from engine.backend import GenerationFinished, StopReason
+from engine.backend import GenerationFinished, PrefillProgressed, StopReason
+from engine.logprobs import Likely, TokenLogprobs
 from engine.messages import Thinking
 from engine.serving.answers import Answer
 from engine.serving.request import encode
+from engine.timings import Timings
 
 FINGERPRINT: Final = f"b-xchat-{__version__}"
 _TIMINGS: Final = (
@@ -48,14 +50,48 @@ def finish_reason(end: GenerationFinished) -> str:
 
 
 def timings_of(answers: Sequence[Answer]) -> dict[str, Any]:
-    """The timings of the first answer, under llama-server's names; 0 for what can't be known."""
-    every = answers[0].finished.timings.as_dict()
+    """The timings of the first answer, as llama-server writes them."""
+    return timings_object(answers[0].finished.timings)
+
+
+def timings_object(timings: Timings) -> dict[str, Any]:
+    """Timings under llama-server's names; 0 for what can't be known. The rate of decoding does not count the first token, as there."""
+    every = timings.as_dict()
+    later = timings.predicted_n - 1
+    every["predicted_per_token_ms"] = timings.predicted_ms / later if later > 0 else 0.0
+    every["predicted_per_second"] = later / timings.predicted_ms * 1e3 if later > 0 and timings.predicted_ms > 0 else 0.0
     return {name: every[name] or 0.0 if isinstance(every[name], float | None) else every[name] for name in _TIMINGS}
 
 
+def progress_object(answer: Answer, progress: PrefillProgressed | None = None) -> dict[str, Any]:
+    """The progress of a prefill, as llama-server writes it; at its beginning, without one."""
+    processed, ms = (progress.processed, progress.elapsed_ms) if progress else (0, 0.0)
+    return {"total": answer.n_prompt, "cache": answer.cached, "processed": answer.cached + processed, "time_ms": round(ms)}
+
+
+def logprobs_object(tokens: Sequence[TokenLogprobs]) -> dict[str, Any]:
+    """OpenAI's `logprobs` of a chat."""
+    return {"content": [{**_likely(token.chosen), "top_logprobs": list(map(_likely, token.top))} for token in tokens]}
+
+
+def _likely(likely: Likely) -> dict[str, Any]:
+    head = {"id": likely.token, "token": piece_text(likely), "bytes": list(likely.piece)}
+    return {**head, "logprob": least(likely.logprob)}
+
+
+def least(logprob: float) -> float:
+    """A log-probability; JSON has no infinity for that of an impossible token."""
+    return max(logprob, -9_999.0)
+
+
+def piece_text(likely: Likely) -> str:
+    """The text of a token, without the bytes that are part of a character."""
+    return likely.piece.decode("utf-8", "ignore")
+
+
 def n_prompt(answers: Sequence[Answer]) -> int:
-    """Tokens of the prompt."""
-    return max(answer.finished.prompt_tokens for answer in answers)
+    """Tokens of the prompts."""
+    return sum(answer.finished.prompt_tokens for answer in answers if answer.leads)
 
 
 def n_cached(answers: Sequence[Answer]) -> int:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http import HTTPStatus
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
-from engine.chat.thinking import Split
 from engine.clock import wall_ms
+from engine.logprobs import TokenLogprobs
 from engine.messages import TokenPrompt
-from engine.serving.answers import Answer
+from engine.serving.answers import Answer, Growth
 from engine.serving.bodies import Generation, question_of, read
 from engine.serving.exchange import EventFace, exchange
-from engine.serving.faces.common import FINGERPRINT, event, finish_reason, new_id, timings_of, usage_of
+from engine.serving.faces.common import (
+    FINGERPRINT,
+    event,
+    finish_reason,
+    least,
+    logprobs_object,
+    new_id,
+    piece_text,
+    progress_object,
+    timings_of,
+    usage_of,
+)
+from engine.serving.faces.details import Details, details_of
 from engine.serving.faces.openai import StreamOptions
-from engine.serving.refusal import Refusal
+from engine.serving.prompts import Prompts, prompts_of
 from engine.serving.request import Request
 from engine.serving.served import Served
 
@@ -25,72 +37,111 @@ DEFAULT_TOKENS = 16
 class CompletionBody(Generation, kw_only=True):
     """The body of a completion."""
 
-    prompt: str | list[str | int]
+    prompt: Prompts
     n: int = 1
+    logprobs: int | bool | None = None
+    echo: bool = False
     stream_options: StreamOptions | None = None
+
+    @property
+    def n_likely(self) -> int | None:
+        """How many of the most likely tokens are to be reported; None for no report."""
+        return None if self.logprobs is None or self.logprobs is False else int(self.logprobs)
+
+
+class Echo(NamedTuple):
+    """A prompt that is wanted in front of its answers."""
+
+    text: str
+    first: str
+    """The text of its first token, which has no log-probability."""
 
 
 class CompletionFace(EventFace):
     """The form of a completion."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, body: CompletionBody, echoes: Sequence[Echo], details: Details | None) -> None:
+        """`details` are for a request that asks for everything."""
         self._rest = {"created": wall_ms() // 1000, "model": model, "system_fingerprint": FINGERPRINT, "object": "text_completion"}
         self._id = {"id": new_id("cmpl-")}
+        self._body = body
+        self._echoes = echoes
+        self._echoed: set[Answer] = set()
+        self._details = details
 
-    def _chunk(self, index: int, text: str, reason: str | None = None, **more: Any) -> bytes:
-        choices = [{"text": text, "index": index, "logprobs": None, "finish_reason": reason}]
-        return event({"choices": choices, **self._rest, **self._id, **more})
+    def _choice(self, answer: Answer, text: str, tokens: Sequence[TokenLogprobs], reason: str | None = None) -> dict[str, Any]:
+        """A part of an answer; the first one begins with the prompt, if asked for."""
+        first = ""
+        if self._echoes and answer not in self._echoed:
+            self._echoed.add(answer)
+            echo = self._echoes[answer.index // self._body.n]
+            text = echo.text + text
+            if answer.scored is not None:
+                first, tokens = echo.first, [*answer.scored.logprobs, *tokens]
+        logprobs = None if self._body.n_likely is None or (reason and not tokens) else _logprobs(first, tokens)
+        return {"text": text, "index": answer.index, "logprobs": logprobs, "finish_reason": reason}
+
+    def _chunk(self, choice: dict[str, Any], **more: Any) -> bytes:
+        return event({"choices": [choice], **self._rest, **self._id, **more})
 
     def opening(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
         """Nothing."""
         return b""
 
-    def grown(self, answer: Answer, split: Split) -> bytes:
+    def grown(self, answer: Answer, growth: Growth) -> bytes:
         """The text that an answer grew by."""
-        return self._chunk(answer.index, split.answer)
+        empty = {"text": "", "index": answer.index, "logprobs": None, "finish_reason": None}
+        parts = b"".join(self._chunk(empty, prompt_progress=progress_object(answer, progress)) for progress in growth.progress)
+        if growth.answer or growth.logprobs:
+            parts += self._chunk(self._choice(answer, growth.answer, growth.logprobs))
+        return parts
 
     def ended(self, answer: Answer) -> bytes:
         """Why it ended, with the usage and the timings."""
-        return self._chunk(answer.index, "", finish_reason(answer.finished), usage=usage_of([answer]), timings=timings_of([answer]))
+        choice = self._choice(answer, "", (), finish_reason(answer.finished))
+        return self._chunk(choice, usage=usage_of([answer]), timings=timings_of([answer]), **self._verbose(answer))
+
+    def _verbose(self, answer: Answer) -> dict[str, Any]:
+        return {} if self._details is None else {"__verbose": self._details.of(answer)}
 
     def closing(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
         """The end."""
         return b"data: [DONE]\n\n"
 
-    def failed(self, refusal: Refusal) -> bytes:
-        """The error."""
-        return event({"error": refusal.error})
-
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """The completion."""
-        choices = [
-            {"text": answer.text, "index": answer.index, "logprobs": None, "finish_reason": finish_reason(answer.finished)}
-            for answer in answers
-        ]
-        return {"choices": choices, **self._rest, "usage": usage_of(answers), **self._id, "timings": timings_of(answers)}
+        choices = [self._choice(answer, answer.text, answer.logprobs, finish_reason(answer.finished)) for answer in answers]
+        rest = {**self._rest, "usage": usage_of(answers), **self._id, "timings": timings_of(answers)}
+        return {"choices": choices, **rest, **self._verbose(answers[0])}
+
+
+def _logprobs(first: str, tokens: Sequence[TokenLogprobs]) -> dict[str, Any]:
+    """The `logprobs` of a completion, also in the form of a chat; `first` is a token without one."""
+    before = [first] if first else []
+    texts = before + [piece_text(token.chosen) for token in tokens]
+    nothing = [None] * len(before)
+    return {
+        "tokens": texts,
+        "token_logprobs": [*nothing, *(least(token.chosen.logprob) for token in tokens)],
+        "top_logprobs": [*nothing, *({piece_text(likely): least(likely.logprob) for likely in token.top} for token in tokens)],
+        "text_offset": list(accumulate(map(len, texts[:-1]), initial=0)) if texts else [],
+        **logprobs_object(tokens),
+    }
 
 
 async def completions(request: Request, served: Served) -> None:
     """Answer `POST /v1/completions`."""
     body = read(CompletionBody, request.body)
-    tokens = await _tokens(body.prompt, served)
+    prompts = await prompts_of(body.prompt, served)
     if body.max_tokens is None and body.n_predict is None and served.preset.max_tokens is None:
         body.max_tokens = DEFAULT_TOKENS
-    question = await question_of(body, served, TokenPrompt(tokens), n=body.n, plain=True)
-    await exchange(request, served, question, CompletionFace(served.name), stream=body.stream)
-
-
-async def _tokens(prompt: str | list[str | int], served: Served) -> tuple[int, ...]:
-    """The tokens of a prompt: one text, or their ids."""
-    ids = [part for part in prompt if isinstance(part, int)]
-    if ids and len(ids) == len(prompt):
-        return await served.known(ids)
-    texts = [prompt] if isinstance(prompt, str) else [part for part in prompt if isinstance(part, str)]
-    if len(texts) != 1 or ids:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "prompt is neither one text nor a list of tokens: send a request for each text")
-    if not texts[0]:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "prompt is empty")
-    return await served.tokenize(texts[0], add_special=True)
+    question = await question_of(
+        body, served, *map(TokenPrompt, prompts), n=body.n, plain=True, logprobs=body.n_likely, prompt_logprobs=body.echo
+    )
+    echoes = [Echo(await served.text(prompt), await served.shown(prompt[:1])) for prompt in prompts] if body.echo else []
+    verbose = served.options.verbose if body.verbose is None else body.verbose
+    details = await details_of(served, question, stream=body.stream) if verbose else None
+    await exchange(request, served, question, CompletionFace(served.name, body, echoes, details), stream=body.stream)
 
 
 POST = {"/v1/completions": completions}

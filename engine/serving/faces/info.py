@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from engine.clock import wall_ms
 from engine.serving.faces.common import FINGERPRINT
+from engine.serving.faces.details import params_of
+from engine.serving.refusal import Refusal
 from engine.serving.request import Request
 from engine.serving.served import Served
 
+VOCABULARIES: Final = {"llama": 1, "gpt2": 2, "bert": 3, "t5": 4, "rwkv": 5, "plamo2": 6}
+"""llama.cpp's numbers of the kinds of vocabularies."""
+_STARTED: Final = b"%d" % (wall_ms() // 1000)
 METRICS: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -23,11 +30,20 @@ async def models(request: Request, served: Served) -> None:
     """Answer `GET /v1/models`."""
     info, name = served.info, served.name
     model = info.model
-    meta = {"n_vocab": model.n_vocab, "n_ctx": info.n_ctx, "n_ctx_train": model.n_ctx_train, "n_params": model.n_params}
+    width = model.metadata.get(f"{model.architecture}.embedding_length", "")
+    vocab_type = VOCABULARIES.get(model.metadata.get("tokenizer.ggml.model", ""), 0)
+    meta = {
+        "vocab_type": vocab_type,
+        "n_embd": int(width) if width.isdecimal() and len(width) < 10 else 0,
+        "n_vocab": model.n_vocab,
+        "n_ctx": info.n_ctx,
+        "n_ctx_train": model.n_ctx_train,
+        "n_params": model.n_params,
+    }
     entry = {
         "id": name,
-        "aliases": [name],
-        "tags": [],
+        "aliases": served.names,
+        "tags": served.options.tags,
         "object": "model",
         "created": wall_ms() // 1000,
         "owned_by": "xchat",
@@ -50,7 +66,10 @@ async def props(request: Request, served: Served) -> None:
     specials = await served.consult(lambda model, _n_ctx: (model.vocabulary.bos_text, model.vocabulary.eos_text))
     await request.answer(
         {
-            "default_generation_settings": {"params": _params(served), "n_ctx": info.n_ctx},
+            "default_generation_settings": {
+                "params": params_of(served.preset.sampling, served.preset.max_tokens),
+                "n_ctx": info.n_ctx,
+            },
             "total_slots": info.parallel,
             "model_alias": served.name,
             "model_ftype": info.model.quant,
@@ -68,23 +87,6 @@ async def props(request: Request, served: Served) -> None:
     )
 
 
-def _params(served: Served) -> dict[str, Any]:
-    preset = served.preset
-    sampling = preset.sampling
-    return {
-        "seed": -1 if sampling.seed is None else sampling.seed,
-        "temperature": sampling.temperature,
-        "top_k": sampling.top_k,
-        "top_p": sampling.top_p,
-        "min_p": sampling.min_p,
-        "repeat_penalty": sampling.repeat_penalty,
-        "repeat_last_n": sampling.repeat_last_n,
-        "max_tokens": preset.max_tokens or -1,
-        "n_predict": preset.max_tokens or -1,
-        "stream": False,
-    }
-
-
 async def slots(request: Request, served: Served) -> None:
     """Answer `GET /slots`: one entry for each answer that the engine makes at once; those that wait have none."""
     info = served.info
@@ -98,6 +100,7 @@ async def slots(request: Request, served: Served) -> None:
             row["id_task"] = answer.number
             row["n_prompt_tokens"] = prompt.prompt.n_tokens
             row["n_prompt_tokens_cache"] = prompt.cache_n
+            row["params"] = params_of(answer.turn.preset.sampling, answer.turn.preset.max_tokens)
             row["next_token"] = [{"has_next_token": True, "n_decoded": answer.turn.n_tokens}]
         rows.append(row)
     await request.answer(rows)
@@ -106,7 +109,9 @@ async def slots(request: Request, served: Served) -> None:
 async def metrics(request: Request, served: Served) -> None:
     """Answer `GET /metrics`."""
     processing = sum(answer.end is None for answers in served.under_way for answer in answers.all)
-    await request.answer_bytes(served.tally.page(processing, served.backend.pool_now).encode(), METRICS)
+    await request.answer_bytes(
+        served.tally.page(processing, served.backend.pool_now).encode(), METRICS, headers=((b"process-start-time-unix", _STARTED),)
+    )
 
 
 async def live(request: Request, served: Served) -> None:
@@ -114,6 +119,24 @@ async def live(request: Request, served: Served) -> None:
     await request.answer(served.live.now(served))
 
 
+def _not_supported(what: str) -> Callable[[Request, Served], Awaitable[None]]:
+    async def refuse(_request: Request, _served: Served) -> None:
+        raise Refusal(HTTPStatus.NOT_IMPLEMENTED, f"This server does not support {what}")
+
+    return refuse
+
+
+_NOT_SUPPORTED: Final = {
+    "embeddings": ("/v1/embeddings", "/embeddings", "/embedding", "/api/embed", "/api/embeddings"),
+    "ranking": ("/v1/rerank", "/rerank", "/v1/reranking", "/reranking"),
+    "infill": ("/infill",),
+    "audio": ("/v1/audio/transcriptions", "/v1/audio/translations", "/v1/audio/speech"),
+    "images": ("/v1/images/generations",),
+    "changes of its properties": ("/props",),
+    "adapters that change while it runs": ("/lora-adapters",),
+    "moderation": ("/v1/moderations",),
+}
+POST = {path: _not_supported(what) for what, paths in _NOT_SUPPORTED.items() for path in paths}
 GET = {
     "/live": live,
     "/health": health,

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from engine.chat.thinking import Split
 from engine.clock import NS_PER_MS, wall_ms
 from engine.messages import Prompt, Thinking, TokenPrompt
-from engine.serving.answers import Answer
+from engine.serving.answers import Answer, Growth
 from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation
 from engine.serving.exchange import exchange
 from engine.serving.faces.common import finish_reason, n_generated, n_prompt
+from engine.serving.forms import of_format, of_schema
 from engine.serving.refusal import Refusal
 from engine.serving.request import Request, encode
 from engine.serving.served import Served
@@ -39,6 +39,7 @@ class OllamaBody(msgspec.Struct, kw_only=True):
     model: str = ""
     stream: bool = True
     think: bool | str | None = None
+    format: str | dict[str, Any] | None = None
     options: dict[str, Any] | None = None
 
     @property
@@ -82,9 +83,9 @@ class OllamaFace:
         """Nothing."""
         return b""
 
-    def grown(self, answer: Answer, split: Split) -> bytes:  # noqa: ARG002
+    def grown(self, answer: Answer, growth: Growth) -> bytes:  # noqa: ARG002
         """The text that it grew by."""
-        return encode(self._line(split.answer, split.thinking, done=False)) + b"\n"
+        return encode(self._line(growth.answer, growth.thinking, done=False)) + b"\n"
 
     def ended(self, answer: Answer) -> bytes:  # noqa: ARG002
         """Nothing."""
@@ -119,8 +120,10 @@ class OllamaFace:
 
 
 async def _answer(request: Request, served: Served, body: OllamaBody, prompt: Prompt, *, plain: bool = False) -> None:
+    schema = isinstance(body.format, dict) and body.format.get("type") not in {"text", "json_object", "json_schema"}
+    form = of_schema(body.format, "format") if schema else of_format(body.format, "format")
     options = read(Options, encode(body.options or {}))
-    question = await question_of(options, served, prompt, plain=plain)
+    question = await question_of(options, served, prompt, plain=plain, constraint=form)
     face = OllamaFace(served.name, chat=isinstance(body, ChatBody), plain=plain)
     await exchange(request, served, question, face, stream=body.stream)
 

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from engine.chat.thinking import Split
 from engine.clock import wall_ms
-from engine.serving.answers import Answer
+from engine.serving.answers import Answer, Growth
 from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation
 from engine.serving.exchange import EventFace, exchange
 from engine.serving.faces.common import event, n_cached, n_generated, n_prompt, new_id, thinking_of, timings_of
+from engine.serving.forms import of_format
 from engine.serving.refusal import Refusal
 from engine.serving.request import Request
 from engine.serving.served import Served
@@ -73,11 +73,11 @@ class ResponsesFace(EventFace):
         response = self._response("in_progress", [])
         return self._event("response.created", response=response) + self._event("response.in_progress", response=response)
 
-    def grown(self, answer: Answer, split: Split) -> bytes:  # noqa: ARG002
+    def grown(self, answer: Answer, growth: Growth) -> bytes:  # noqa: ARG002
         """The text that it grew by."""
-        if not split.answer:
+        if not growth.answer:
             return b""
-        return self._open() + self._event("response.output_text.delta", **self._at(), delta=split.answer, logprobs=[])
+        return self._open() + self._event("response.output_text.delta", **self._at(), delta=growth.answer, logprobs=[])
 
     def _open(self) -> bytes:
         if self._opened:
@@ -145,11 +145,12 @@ async def responses(request: Request, served: Served) -> None:
     body = read(ResponsesBody, request.body)
     if body.previous_response_id is not None:
         raise Refusal(HTTPStatus.BAD_REQUEST, "previous_response_id is not supported: no response is kept")
-    if (body.text or {}).get("format") not in (None, {"type": "text"}):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "text.format is not supported")
+    form = of_format((body.text or {}).get("format"), "text.format")
     thinking = thinking_of((body.reasoning or {}).get("effort"))
     prompt = conversation(body.messages, served.preset, system=body.instructions or "", thinking=thinking)
-    await exchange(request, served, await question_of(body, served, prompt), ResponsesFace(served.name), stream=body.stream)
+    await exchange(
+        request, served, await question_of(body, served, prompt, constraint=form), ResponsesFace(served.name), stream=body.stream
+    )
 
 
 POST = {"/v1/responses": responses, "/responses": responses}

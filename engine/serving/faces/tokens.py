@@ -63,7 +63,7 @@ async def detokenize(request: Request, served: Served) -> None:
     """Answer `POST /detokenize`."""
     body = read(DetokenizeBody, request.body)
     tokens = await served.known(body.tokens)
-    await request.answer({"content": await served.consult(lambda model, _n_ctx: model.vocabulary.text(tokens))})
+    await request.answer({"content": await served.text(tokens)})
 
 
 async def apply_template(request: Request, served: Served) -> None:

@@ -104,8 +104,8 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"stop": [""]}, ["empty string"]),
     ({"stop": ["x", "y" * 1001]}, ["stop has a string of more than 1,000 characters"]),
     ({"messages": [{"role": "user", "content": "x", "images": ["eA=="]}]}, ["messages[0]: images are not supported"]),
-    ({"tools": [{"type": "function"}], "logprobs": True}, ["tools = ", "logprobs = "]),
-    ({"response_format": {"type": "json_object"}}, ["response_format = "]),
+    ({"tools": [{"type": "function"}], "best_of": 2}, ["tools = ", "best_of = "]),
+    ({"response_format": {"type": "sound"}}, ["response_format = "]),
 ]
 
 

@@ -59,7 +59,7 @@ def test_a_completion_has_them_and_continues_the_text_without_a_template(http: h
 
 
 def test_prompts_of_unknown_tokens_are_refused(http: httpx2.Client) -> None:
-    for prompt in ([10**9], [-1], [], "", [1, "a"], ["a", "b"], [2**70], [True]):
+    for prompt in ([10**9], [-1], [], "", [1, None], [2**70], [True], {"multimodal_data": "eA==", "prompt_string": "a"}):
         answer = http.post("/v1/completions", json={"prompt": prompt, "max_tokens": 1})
         assert answer.status_code == 400, prompt
 
@@ -86,7 +86,7 @@ def test_an_answer_of_messages_may_be_sent_back_with_its_thinking(http: httpx2.C
 
 NOT_SUPPORTED = [
     ("/v1/responses", {"input": "Hello", "text": {"format": {"type": "json_schema"}}}, "text.format"),
-    ("/api/chat", {**ask(), "format": "json"}, "format = "),
+    ("/api/chat", {**ask(), "format": "xml"}, "format = "),
     ("/api/generate", {"prompt": "Hello", "images": ["eA=="]}, "images = "),
     ("/v1/completions", {"prompt": "Hello", "best_of": 2}, "best_of = "),
 ]

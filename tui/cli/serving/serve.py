@@ -23,6 +23,7 @@ from engine.llama.redirect import redirect_native_output
 from engine.paths import database_path, log_path
 from engine.serving.beside import ServePlan
 from engine.serving.guard import guard_of, read_keys
+from engine.serving.served import Options
 from engine.serving.server import HOST, PORT, Address, LogTo, Server, share_the_interpreter
 from engine.session.open import first_model
 from engine.store.sqlite.pragmas import Profile
@@ -62,9 +63,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="additional name of this host to accept; may be repeated"
     )
+    parser.add_argument(
+        "--cors-origins", default="", metavar="O", help="allowed origins of web pages, comma-separated: URLs, localhost, or *"
+    )
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate for HTTPS (PEM)")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
-    parser.add_argument("--alias", default="", metavar="NAME", help="model name to report to clients")
+    parser.add_argument("--alias", default="", metavar="NAMES", help="model names to report to clients, comma-separated")
+    parser.add_argument("--tags", default="", metavar="WORDS", help="tags of the model in the list of models, comma-separated")
+    parser.add_argument("--verbose", action="store_true", help="add prompt and settings to the answers of OpenAI's completions")
     parser.add_argument("--screen", action="store_true", help="open the chat, and show the requests and the panel in it")
     parser.add_argument("--no-log", action="store_true", help="do not log answers as turns of a session")
     parser.add_argument("--log-texts", action="store_true", help="log the texts too, not only the figures")
@@ -79,10 +85,11 @@ def run(options: argparse.Namespace) -> int:
     keys = read_keys(options.api_key_file) if options.api_key_file else ()
     if key := os.environ.get(KEY_VARIABLE, "").strip():
         keys += (key,)
-    guard = guard_of(options.host if options.unix_socket is None else "localhost", keys, options.allow_host)
+    guard = guard_of(options.host if options.unix_socket is None else "localhost", keys, options.allow_host, _words(options.cors_origins))
     address = Address(options.host, options.port, options.unix_socket, options.tls_cert, options.tls_key)
+    serve_options = Options(_words(options.alias), _words(options.tags), options.verbose)
     if options.screen:
-        plan = ServePlan(address, guard, options.alias, not options.no_log, options.log_texts)
+        plan = ServePlan(address, guard, serve_options, not options.no_log, options.log_texts)
         return screen.run(options, plan, WIDTH)
     config = load_config()
     preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
@@ -94,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     share_the_interpreter()
     backend = LlamaBackend(parallel=WIDTH, file_of=builtin.file_of, trusted=builtin.is_ours)
     with contextlib.closing(backend), _signals() as asked:
-        server = Server(backend, preset, guard, address, alias=options.alias, log=log)
+        server = Server(backend, preset, guard, address, options=serve_options, log=log)
         try:
             info = result_of(backend.load(ref, preset, lambda _event: None, force=options.force), asked.is_set)
             sys.stdout.write(f"{server.served.name} on {server.url}, {info.parallel} parallel answers, n_ctx {info.n_ctx:,}\n")
@@ -113,6 +120,10 @@ def run(options: argparse.Namespace) -> int:
             server.stop(0.0)
             server.join()
     return 0
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(sorted({word.strip() for word in text.split(",")} - {""}))
 
 
 def _report(_on: bool, error: XchatError | None) -> None:

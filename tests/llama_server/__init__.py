@@ -1,0 +1,1 @@
+"""llama.cpp's own server tests, run against `xchat serve`: `just llama-server-tests`."""
