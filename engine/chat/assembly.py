@@ -16,7 +16,7 @@ from engine.messages import ChatMessage, Role
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """Some messages as a prompt, whatever its length."""
+    """A prompt of some messages, of any length."""
 
     tokens: array[int]
     text: str
@@ -37,7 +37,7 @@ class Assembly:
         self._boundaries: list[int] = []
 
     def compose(self, rendered: Rendered) -> Composed:
-        """The prompt; its marks are numbered by the contents, from 1 on, and 0 for texts that are none of them."""
+        """Make the prompt; marks have the numbers of the contents, from 1 on, and 0 for other texts."""
         since_content: list[str] = []
         inside = False
         for part in markers.parts(rendered.text):
@@ -62,7 +62,7 @@ class Assembly:
         )
 
     def _add(self, text: str, *, by_template: bool) -> None:
-        """Add text. A template that changes letters of a content may have made a control text of it."""
+        """Add text, guarded where a template may have changed a content into a control text."""
         self._text.append(text)
         first, *rest = [text] if by_template else self._stretches.guard(text).split(BREAK)
         self._pending.append(first)
@@ -83,7 +83,7 @@ class Assembly:
             self._text.append(self._vocabulary.text(ids))
 
     def _drop_blanks(self, literal: str, prompt_ending: str) -> None:
-        """Blanks that the template puts before an answer only after the fact: generated ids begin with what the model put there."""
+        """Drop blanks that the template adds only before finished answers, since generated ids begin with the model's own."""
         extra = literal.removeprefix(prompt_ending)
         if extra != literal and extra.isspace():
             pending = "".join(self._pending)
@@ -91,7 +91,7 @@ class Assembly:
             self._text[-1] = self._text[-1].removesuffix(extra)
 
     def _begin_turn(self, literal: str) -> None:
-        """Cut before the last control token in front of a message: what comes before is a stretch that later turns share."""
+        """Cut before the last control token in front of a message; later turns share the stretch before it."""
         at = self._stretches.specials.last(literal)
         if at is None:
             if self._pending == [literal] and self._continued:
@@ -114,7 +114,7 @@ class Assembly:
         self._continued = continued
 
     def _put_bos(self) -> int:
-        """Exactly one BOS where the model wants one, none added elsewhere; returns by how much the positions moved."""
+        """Ensure exactly one BOS where the model needs it; returns the shift of the positions."""
         bos = self._vocabulary.bos
         if bos is None:
             return 0
@@ -128,7 +128,7 @@ class Assembly:
 
 
 def generated_ids(message: ChatMessage, vocabulary: Vocabulary) -> tuple[int, ...] | None:
-    """The generated ids of an answer, if it is this model's."""
+    """Return the generated ids of an answer, if it is this model's."""
     if message.role is Role.ASSISTANT and message.tokens and message.tokens_of == vocabulary.fingerprint:
         return message.tokens
     return None

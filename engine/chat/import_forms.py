@@ -1,4 +1,4 @@
-"""The forms of files that conversations are read from, told apart by what they hold."""
+"""Detects the formats of imported files by their contents, and reads them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from engine.chat.import_parts import calls, dicts, kind_of, parts, text_of, with
 from engine.records import MessageStatus
 
 FURTHEST_ANSWER = 50
-"""Messages between a thought and its answer: tools that were called."""
+"""Most messages between thinking and its answer, such as tool calls."""
 LATEST_MS = 4_102_444_800_000
-"""The year 2100: a time after it is taken for unknown."""
+"""The year 2100; later times count as unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message as the file has it."""
+    """A message of the file."""
 
     key: str
     parent: str | None
@@ -30,14 +30,14 @@ class Draft:
     status: MessageStatus = MessageStatus.COMPLETE
     created_ms: int = 0
     left_out: tuple[str, ...] = ()
-    """Kinds of the pictures, sounds, files and tool calls beside the text, which xchat has no place for."""
+    """Kinds of the unsupported parts: images, sounds, files and tool calls."""
     kind: str = ""
-    """Its kind, should all of it be left out."""
+    """Its kind, if all of it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """A conversation as the file has it."""
+    """A conversation of the file."""
 
     title: str
     drafts: tuple[Draft, ...]
@@ -46,18 +46,18 @@ class Talk:
 
 
 class UnknownFormError(Exception):
-    """The file is not of a form that is known; says what is missing."""
+    """The format of the file is unknown; the message says what is missing."""
 
 
-# JSON, told apart by what the objects hold
+# JSON, distinguished by the objects' fields
 
 
 def from_json(data: bytes) -> tuple[Talk, ...]:
-    """The conversations in JSON or lines of JSON.
+    """Read the conversations in JSON or lines of JSON.
 
     Raises:
-        UnknownFormError: It is of no form that is known.
-        msgspec.MsgspecError: It is no JSON.
+        UnknownFormError: The format is unknown.
+        msgspec.MsgspecError: It is not JSON.
     """
     try:
         content = msgspec.json.decode(data)
@@ -74,7 +74,7 @@ def from_json(data: bytes) -> tuple[Talk, ...]:
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
-        raise UnknownFormError("Its JSON is not made of objects")
+        raise UnknownFormError("Its JSON does not consist of objects")
     if not content:
         raise UnknownFormError("It is empty")
     if all({"role", "content"} <= one.keys() for one in content):
@@ -116,7 +116,7 @@ def _own_draft(row: Mapping[str, Any], identity: str) -> Draft:
 
 
 def _web_ui_lines(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The web UI's lines, a conversation followed by its messages, as the objects that it wrote before."""
+    """Convert the web UI's lines, a conversation followed by its messages, to its older objects."""
     found: list[dict[str, Any]] = []
     for line in lines:
         if line["type"] == "session":
@@ -124,7 +124,7 @@ def _web_ui_lines(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         elif found:
             found[-1]["messages"].append(line.get("message"))
         else:
-            raise UnknownFormError("It begins with a message of no conversation")
+            raise UnknownFormError("It begins with a message outside a conversation")
     return found
 
 
@@ -142,7 +142,7 @@ def _web_ui_draft(message: Mapping[str, Any]) -> Draft:
     return Draft(
         key=_key(message.get("id")) or "",
         parent=_key(message.get("parent")),
-        # The root that every conversation hangs from says nothing.
+        # The root of every conversation has no content.
         role="" if message.get("type") == "root" else text_of(message.get("role")),
         text=text,
         thinking=text_of(message.get("thinking") or message.get("reasoningContent")),
@@ -182,7 +182,7 @@ def _chatgpt_draft(key: str, node: Mapping[str, Any]) -> Draft:
 
 
 def _joined(drafts: Sequence[Draft]) -> tuple[Draft, ...]:
-    """Give thoughts that are messages of their own to the answer that follows them."""
+    """Merge thinking in separate messages into the answer that follows."""
     below: dict[str | None, list[Draft]] = {}
     for draft in drafts:
         below.setdefault(draft.parent, []).append(draft)
@@ -289,7 +289,7 @@ def _from_llm_logs(rows: Sequence[Mapping[str, Any]]) -> Iterator[Talk]:
 
 
 def _next(drafts: Sequence[Draft], role: str, text: str, thinking: str = "", created_ms: int = 0, left_out: tuple[str, ...] = ()) -> Draft:
-    """A message after those of a form that only has their order."""
+    """Make the next message of a format that has only the order."""
     number = len(drafts)
     return Draft(str(number), str(number - 1) if number else None, role, text, thinking, created_ms=created_ms, left_out=left_out)
 

@@ -1,4 +1,4 @@
-"""Imports conversations from Markdown: documents that xchat wrote, in the form of today and in that of version 0.1.0."""
+"""Imports conversations from Markdown exports of xchat, of the current format and of version 0.1.0."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _INCOMPLETE = {"incomplete": MessageStatus.PARTIAL, "failed": MessageStatus.FAIL
 
 
 def from_markdown(text: str) -> tuple[Talk, ...]:
-    """The conversations in a document that `xchat export --what chat --format md` wrote; branches beside the one shown are left out.
+    """Read the conversations of a document of `xchat export --what chat --format md`, without the branches that are not shown.
 
-    Raises UnknownFormError when it is no such document.
+    Raises UnknownFormError for another document.
     """
     if _FIRST_FORM.match(text):
         return (_from_first_form(text),)
@@ -42,7 +42,7 @@ def from_markdown(text: str) -> tuple[Talk, ...]:
 
 
 def _taken_apart(part: str) -> tuple[str, str]:
-    """Thinking and answer of the part below a heading."""
+    """Split the part below a heading into thinking and answer."""
     lines = part.strip("\n").split("\n")
     if lines[0] != f"> {THINKING}":
         return "", plain_message(part)
@@ -51,7 +51,7 @@ def _taken_apart(part: str) -> tuple[str, str]:
     return plain_message(thought), plain_message("\n".join(lines[length:]))
 
 
-# The form of version 0.1.0
+# The format of version 0.1.0
 
 _CONVERSATION = "## Conversation"
 _FIRST_FORM = re.compile(rf"# xchat: \S+ of |{_CONVERSATION}\n")
@@ -61,7 +61,7 @@ _TITLE = re.compile(r"# xchat: \S+ of session \d+, (?P<title>.+)")
 
 
 def _from_first_form(text: str) -> Talk:
-    """The conversation in a page of xchat 0.1.0, where each message is a fence below the heading “Conversation”."""
+    """Read the conversation of a page of xchat 0.1.0, where each message is a fence below the heading “Conversation”."""
     lines = iter(text.replace("\r\n", "\n").split("\n"))
     head = text.partition("\n")[0]
     title = _TITLE.match(head)

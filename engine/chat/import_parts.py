@@ -1,4 +1,4 @@
-"""The parts of an imported message: text, thinking, and the kinds of what is left out."""
+"""Splits an imported message into text, thinking, and the kinds of parts left out."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _DETAILS = re.compile(r'<details type="(\w+)"[^<>]*>\s*(?:<summary>[^<]*</summar
 
 
 def text_of(value: object) -> str:
-    """A text, or an empty one for another type."""
+    """Return a text, or an empty one for another type."""
     return value if isinstance(value, str) else ""
 
 
 def dicts(value: object) -> list[dict[str, Any]]:
-    """The objects in a list; none for another type."""
+    """Return the objects in a list; none for another type."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def parts(content: object) -> tuple[str, str, tuple[str, ...]]:
-    """Text, thinking, and the kinds of parts that are neither."""
+    """Split content into text, thinking, and the kinds of other parts."""
     texts: list[str] = []
     thinking: list[str] = []
     left_out: list[str] = []
@@ -41,20 +41,20 @@ def parts(content: object) -> tuple[str, str, tuple[str, ...]]:
 
 
 def kind_of(part: object) -> str:
-    """The name of a part or a message that is left out, as its file has it."""
+    """Return the file's name of the kind of a part or message."""
     about = part if isinstance(part, dict) else {}
     named = (text_of(about.get(key)) for key in ("content_type", "type", "role"))
     return next(filter(None, named), "part")
 
 
 def calls(message: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tool calls beside a text."""
+    """List the kinds of the tool calls of a message."""
     found = message.get("tool_calls") or message.get("toolCalls")
     return ("tool call",) * max(1, len(dicts(found))) if found else ()
 
 
 def with_attachments(text: object, attachments: object, name: str, content: str) -> tuple[str, tuple[str, ...]]:
-    """A message with the texts attached to it, each below its name, and the kinds of attachments that are no text."""
+    """Append the attached texts to a message, each below its name, and return the kinds of other attachments."""
     found, left_out = [text_of(text)], []
     for one in dicts(attachments):
         if isinstance(one.get(content), str):
@@ -65,7 +65,7 @@ def with_attachments(text: object, attachments: object, name: str, content: str)
 
 
 def _taken_apart(text: str) -> tuple[str, list[str], list[str]]:
-    """A text without ChatGPT's citations and Open WebUI's folded parts; its thinking, and the kinds of the others."""
+    """Remove ChatGPT's citations and Open WebUI's folded parts; returns text, thinking, and the kinds of other parts."""
     thinking: list[str] = []
     left_out: list[str] = []
 
@@ -79,7 +79,7 @@ def _taken_apart(text: str) -> tuple[str, list[str], list[str]]:
 
     text, citations = _CITATION.subn("", text)
     if "<details type=" in text:
-        # After the last end nothing is found, and each start would be searched for one to the end of the text.
+        # Stop at the last end tag; each later start would be searched to the end of the text.
         folded, end, rest = text.rpartition(_DETAILS_END)
         blank = len(rest) - len(rest.lstrip())
         text = _DETAILS.sub(unfold, f"{folded}{end}{rest[:blank]}" if end else "") + rest[blank if end else 0 :]

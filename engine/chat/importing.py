@@ -3,12 +3,12 @@
 * `xchat export --what chat` as json or jsonl: all sessions and branches in it;
 * `xchat sessions show ID --json`: the session with its title and branches;
 * `xchat export --what chat --format md`: the branch that was shown;
-* the llama.cpp web UI's export as json, jsonl or zip, with branches and the texts attached;
+* the llama.cpp web UI's export as json, jsonl or zip, with branches and attached texts;
 * ChatGPT's `conversations.json`, and that of Open WebUI, with branches;
 * Claude's `conversations.json`, LM Studio's `*.conversation.json`, `llm logs --json`, and lists of messages as OpenAI's API takes them.
 
-Messages of tools and parts without text are left out, and counted. A file is untrusted: its size is bounded and its ids are replaced.
-Nothing is imported from a file that can't be parsed as a whole.
+Messages of tools and parts without text are left out and counted. Files are untrusted: their size is limited and their ids are replaced. A
+file that can't be parsed as a whole is not imported.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from engine.messages import Role
 from engine.records import Message, new_message_id
 
 MOST_BYTES = 256 * 2**20
-"""A file larger than this is not read: it is parsed in memory."""
+"""Largest file, since it is parsed in memory."""
 MOST_MESSAGES = 500_000
 
 _KNOWN = (
@@ -45,7 +45,7 @@ _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM}
 
 @dataclass(frozen=True, slots=True)
 class ImportedSession:
-    """A conversation that was read from a file, ready to be stored."""
+    """A conversation read from a file, ready to store."""
 
     title: str
     created_ms: int
@@ -56,11 +56,11 @@ class ImportedSession:
 
 
 def read_conversations(path: Path) -> tuple[ImportedSession, ...]:
-    """The conversations of a file.
+    """Read the conversations of a file.
 
     Raises:
         StoreError: It can't be read.
-        UsageError: It holds nothing that could be imported, or too much.
+        UsageError: It has nothing to import, or too much.
     """
     try:
         size = path.stat().st_size
@@ -71,10 +71,10 @@ def read_conversations(path: Path) -> tuple[ImportedSession, ...]:
     except OSError as error:
         raise StoreError(f"{path} can't be read", error.strerror or str(error)) from error
     if len(data) > MOST_BYTES:
-        raise UsageError(f"{path} is too large", f"The most is {MOST_BYTES:,} bytes.", "Import it in parts.")
+        raise UsageError(f"{path} is too large", f"The limit is {MOST_BYTES:,} bytes.", "Import it in parts.")
     talks = _talks_of(data, path)
     if sum(len(talk.drafts) for talk in talks) > MOST_MESSAGES:
-        raise UsageError(f"{path} holds too many messages", f"The most is {MOST_MESSAGES:,}.", "Import it in parts.")
+        raise UsageError(f"{path} has too many messages", f"The limit is {MOST_MESSAGES:,}.", "Import it in parts.")
     found = tuple(session for talk in talks if (session := _session_of(talk)).messages)
     if not found:
         raise UsageError(f"There is no conversation in {path}", _KNOWN)
@@ -102,11 +102,11 @@ def _talks_of(data: bytes, path: Path, *, packed: bool = False) -> tuple[Talk, .
 
 
 def _members(data: bytes, path: Path) -> Iterator[bytes]:
-    """The conversations in an archive, which may unpack to no more than a file may hold."""
+    """Yield the files with conversations in an archive, within the size limit of a file."""
     left = MOST_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            # ChatGPT and Claude put much beside the conversations.
+            # ChatGPT and Claude add many other files.
             names = [name for name in archive.namelist() if name.endswith((".json", ".jsonl"))]
             for name in [name for name in names if name.endswith("conversations.json")] or names:
                 with archive.open(name) as member:
@@ -119,20 +119,20 @@ def _members(data: bytes, path: Path) -> Iterator[bytes]:
         raise UsageError(f"{path} is not a readable archive", str(error), _KNOWN) from error
 
 
-# From what the file has to what is stored
+# From the file's messages to stored ones
 
 
 def _session_of(talk: Talk) -> ImportedSession:
     kept: dict[str, Draft] = {}
     for place, draft in enumerate(talk.drafts):
         if draft.key and draft.role in _ROLES and (draft.text.strip() or draft.thinking.strip()):
-            # Two messages with one id are both kept; what hangs from the id hangs from the first one.
+            # Two messages with one id are both kept; their children belong to the first one.
             kept[draft.key if draft.key not in kept else f"{draft.key} again {place}"] = draft
     parents = {key: draft.parent for key, draft in kept.items()}
     for draft in talk.drafts:
         parents.setdefault(draft.key, draft.parent)
     numbers = {key: number for number, key in enumerate(kept)}
-    # A tree of provisional ids puts parents before children and opens rings; a message left out hands its children to its parent.
+    # A tree of provisional ids puts parents before children and breaks cycles; the children of a message left out go to its parent.
     nearest: dict[str, int | None] = {}
     tree = ConversationTree(
         Message(numbers[key], _kept_parent(key, parents, numbers, nearest), _ROLES[draft.role], "") for key, draft in kept.items()
@@ -158,7 +158,7 @@ def _session_of(talk: Talk) -> ImportedSession:
 
 
 def _numbered(ordered: Iterable[Message], drafts: Sequence[Draft], created: int) -> dict[int, Message]:
-    """The messages under their new ids, by their provisional ones."""
+    """Return the messages with their new ids, by their provisional ones."""
     messages: dict[int, Message] = {}
     above: dict[int, int] = {}
     last: int | None = None
@@ -178,7 +178,7 @@ def _numbered(ordered: Iterable[Message], drafts: Sequence[Draft], created: int)
 
 
 def _kept_parent(key: str, parents: Mapping[str, str | None], numbers: Mapping[str, int], nearest: dict[str, int | None]) -> int | None:
-    """The nearest message above that is kept; `nearest` remembers it for all that are passed on the way."""
+    """Return the nearest kept message above; `nearest` caches it for all passed ones."""
     passed: list[str] = []
     found: int | None = None
     for above in _upwards(parents[key], parents):
@@ -199,7 +199,7 @@ def _upwards(key: str | None, parents: Mapping[str, str | None]) -> Iterator[str
 
 
 def _with_head_last(messages: Iterable[Message], head: Message | None) -> Iterator[Message]:
-    """The store takes the last message for the head; ids decide about every other order."""
+    """Yield the head last, since the store makes the last message the head; ids determine any other order."""
     yield from (message for message in messages if message is not head)
     if head is not None:
         yield head

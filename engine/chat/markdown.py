@@ -1,7 +1,6 @@
-"""Messages as parts of a Markdown document or an HTML page, and the messages of such a document.
+"""Embeds messages in a Markdown document or an HTML page, and reads the messages of such a document.
 
-What people and models write is not trusted: in a document it ends no heading, fence or tag but its own; in a page nothing of it runs or
-is loaded.
+Messages are untrusted: in a document they can't end a heading, fence or tag of the document; in a page they can't run or load anything.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from markdown_it.utils import EnvType, OptionsDict
 from engine.text import visible
 
 BELOW: Final = 2
-"""Levels of heading above those of a message: the title of the document, and the one that names the author of the message."""
+"""Heading levels above those of a message: the document's title, and the message's author."""
 _DEEPEST: Final = 6
 
 THINKING: Final = "*Thinking*"
-"""First line of the quotation that holds the thinking before an answer."""
+"""First line of the quotation with the thinking before an answer."""
 
 BRANCH: Final = "Branch"
-"""First word of the facts below the title of a branch that the session does not show."""
+"""First word of the facts below the title of a hidden branch."""
 
 _LINKS: Final = ("http://", "https://", "mailto:")
 _INLINE: Final = re.compile(r"\\.|(?P<ticks>`+)|(?P<found><)(?=[A-Za-z/!?])(?!(?:https?|mailto):[^\s<>]*>)", re.DOTALL)
-"""What a search for tags stops at: an escaped character, the start of a code span, the start of a tag that is not a link."""
+"""Matches an escaped character, the start of a code span, or the start of a tag that is not a link."""
 _FIRST_TAG: Final = re.compile(r"^([ \t>]*)<(?=[A-Za-z/!?])(?!(?:https?|mailto):[^\s<>]*>)")
 _ESCAPED_TAG: Final = re.compile(r"(?P<found>\\<)(?=[A-Za-z/!?])|(?P<ticks>`+)|\\.", re.DOTALL)
 _HARD_BREAK: Final = re.compile(r"(?P<found>\\\n)|(?P<ticks>`+)|\\.", re.DOTALL)
@@ -39,7 +38,7 @@ _ATX: Final = re.compile(r"( {0,3})(#{1,6})(?=[ \t]|$)")
 
 
 def embedded(text: str) -> str:
-    """A message as a part of a document: its headings two levels down, its fences closed, its HTML tags escaped."""
+    """Embed a message in a document: headings two levels deeper, fences closed, HTML tags escaped."""
     lines = visible(text).rstrip().split("\n")
     _escape_tags(lines, _parser().disable("table"))
     end: list[str] = []
@@ -56,7 +55,7 @@ def embedded(text: str) -> str:
 
 
 def plain_message(part: str) -> str:
-    """The message that `embedded` made this part of; headings of the lowest levels may have become equal."""
+    """Reverse `embedded`; headings of the deepest levels may have become equal."""
     lines = part.strip("\n").split("\n")
     tokens = _parser().parse("\n".join(lines))
     for token in tokens:
@@ -68,12 +67,12 @@ def plain_message(part: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A thought as a quotation."""
+    """Format thinking as a quotation."""
     return "".join(f"> {line}".rstrip() + "\n" for line in (THINKING, "", *embedded(text).split("\n")))
 
 
 def headings(text: str, deepest: int = BELOW) -> Iterator[tuple[int, str, str]]:
-    """The level, the text and the part below of each heading of a document, down to a level; Markdown within a message is left out."""
+    """Yield level, text and content of each heading of a document, down to a level, without headings inside messages."""
     lines = text.replace("\r\n", "\n").split("\n")
     tokens = _parser().parse("\n".join(lines))
     found = [
@@ -86,12 +85,12 @@ def headings(text: str, deepest: int = BELOW) -> Iterator[tuple[int, str, str]]:
 
 
 def minute(created_ms: int) -> str:
-    """A time as the headings of a document have it, in UTC."""
+    """Format a time for the headings of a document, in UTC."""
     return datetime.fromtimestamp(created_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def html(text: str) -> str:
-    """A message as HTML: its Markdown rendered, its own HTML as text, links to web pages and addresses only, and nothing to load."""
+    """Render a message as HTML: its own HTML as text, only links to web pages and addresses, nothing to load."""
     parser = _parser()
     tokens = parser.parse(visible(text))
     for token in tokens:
@@ -111,7 +110,7 @@ def _parser() -> MarkdownIt:
 
 
 def _image(_: RendererHTML, tokens: Sequence[Token], index: int, __: OptionsDict, ___: EnvType) -> str:
-    """A picture as the text that stands for it, and where it is: loading it would notify its server."""
+    """Render a picture as its text and URL, since loading it would notify its server."""
     token = tokens[index]
     return escape(f"{token.content or 'picture'} ({token.attrGet('src')})")
 
@@ -122,7 +121,7 @@ def _link(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: 
 
 
 def _shift(lines: list[str], token: Token, by: int) -> None:
-    """Move a heading by some levels; one that is underlined becomes one with signs before it."""
+    """Move a heading by some levels; an underlined one gets `#` signs instead."""
     assert token.map is not None
     first, last = token.map
     level = min(max(int(token.tag[1]) + by, 1), _DEEPEST)
@@ -139,20 +138,20 @@ def _closed(fence: Sequence[str], markup: str) -> bool:
 
 
 def _escape_tags(lines: list[str], parser: MarkdownIt) -> None:
-    """Escape the tags outside code as this parser reads it; one that knows no tables may read other code spans than one that does."""
+    """Escape the tags outside code by this parser; one without tables may see other code spans."""
     for first, last in _texts(parser.parse("\n".join(lines))):
-        # A block of HTML begins with its line, also where that line is inside a code span.
+        # A block of HTML begins with its line, even if that line is inside a code span.
         lines[first:last] = [_FIRST_TAG.sub(r"\1\\<", line) for line in lines[first:last]]
         lines[first:last] = _outside_code(_INLINE, "\n".join(lines[first:last]), "\\<").split("\n")
 
 
 def _texts(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
-    """The first line of each text and the one after its last; all cells in a row of a table have the same."""
+    """Yield the first line of each text and the one after its last; all cells of a table row have the same."""
     return iter(dict.fromkeys((token.map[0], token.map[1]) for token in tokens if token.type == "inline" and token.map is not None))
 
 
 def _outside_code(pattern: re.Pattern[str], text: str, by: str) -> str:
-    """`text` with what the pattern calls `found` replaced, but for what is in code spans."""
+    """Replace the group `found` of the pattern in `text`, outside code spans."""
     parts: list[str] = []
     kept = at = 0
     unclosed: set[str] = set()

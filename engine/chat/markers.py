@@ -1,4 +1,4 @@
-"""Marks around untrusted text in a chat template, which show the origin of each part of its output.
+"""Marks untrusted text in a chat template's input, to find the origin of each part of its output.
 
 The marks are Unicode noncharacters: reserved for use inside a program, and replaced where a content has them itself.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 BREAK = "\ufdd0"
-"""Stands inside a forged special text; the prompt is tokenized in two parts here."""
+"""Breaks a forged special text; the prompt is tokenized in two parts here."""
 _OPEN, _NUMBERED, CLOSE = "\ufdd1", "\ufdd2", "\ufdd3"
 
 _RESERVED = re.compile("[\ud800-\udfff\ufdd0-\ufdef]")
@@ -26,41 +26,41 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Here the content with this number begins."""
+    """The start of the content with this number."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Here the content opened last ends."""
+    """The end of the content opened last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Here a special text is broken in two."""
+    """The position where a special text is broken in two."""
 
 
 Part = Literal | Opened | Closed | Broken
 
 
 def cleaned(text: str) -> str:
-    """`text` without our marks and unpaired surrogates."""
+    """Remove marks and unpaired surrogates from `text`."""
     return _RESERVED.sub("\ufffd", text)
 
 
 def opening(number: int) -> str:
-    """The mark that begins the content with this number."""
+    """Return the mark that begins the content with this number."""
     return f"{_OPEN}{number}{_NUMBERED}"
 
 
 def wrapped(number: int, text: str) -> str:
-    """`text` with marks around it, even an empty one."""
+    """Put marks around `text`, even if empty."""
     return f"{opening(number)}{text}{CLOSE}"
 
 
 def marked(number: int, text: str) -> str:
-    """`text` with marks around all but its outer blanks, which the template may still strip; an empty text stays empty."""
+    """Put marks around `text` inside its outer blanks, which the template may strip; an empty text stays empty."""
     core = text.strip()
     if not core:
         return text
@@ -70,12 +70,12 @@ def marked(number: int, text: str) -> str:
 
 
 def unmarked(text: str) -> str:
-    """`text` without any marks."""
+    """Remove all marks from `text`."""
     return _MARK.sub("", text)
 
 
 def parts(text: str) -> Iterator[Part]:
-    """The text taken apart at its marks."""
+    """Split the text at its marks."""
     for piece in _MARK.split(text):
         if piece == BREAK:
             yield Broken()

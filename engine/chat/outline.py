@@ -1,4 +1,4 @@
-"""A conversation with all its branches as rows: straight runs stay at their depth, each version of a message goes one deeper."""
+"""Lists a conversation with all its branches as rows; each version of a message is one level deeper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.chat.tree import ConversationTree
 from engine.records import Message
 
 SHORTEST_FOLD = 4
-"""Fewer messages in a row that have no other version are shown one by one."""
+"""Shortest run of messages without other versions that is folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class OutlineRow:
     messages: tuple[Message, ...]
     depth: int
     version: int
-    """Which version of itself the first message is, from 1."""
+    """Version of the first message, from 1."""
     versions: int
     shown: bool
     """Whether it is on the current branch."""
@@ -32,15 +32,15 @@ class OutlineRow:
 
     @property
     def folded(self) -> bool:
-        """Whether it stands for more than one message."""
+        """Whether it has more than one message."""
         return len(self.messages) > 1
 
 
 def outline(messages: Iterable[Message], head_id: int | None, unfolded: frozenset[int] = frozenset()) -> tuple[OutlineRow, ...]:
-    """The rows of a conversation, parents before children, versions in order of age.
+    """List the rows of a conversation, parents before children, versions by age.
 
-    Runs of messages without another version are folded, but for those whose first message is in `unfolded`. The message before a
-    choice and the last one of a branch always have a row of their own.
+    Runs of messages without other versions are folded, except those whose first message is in `unfolded`. The message before a choice and
+    the last one of a branch always have their own rows.
     """
     tree = ConversationTree(messages, head_id)
     shown = {message.id for message in tree.branch()}
@@ -54,14 +54,14 @@ def outline(messages: Iterable[Message], head_id: int | None, unfolded: frozense
 
 
 def branch_count(messages: Iterable[Message]) -> int:
-    """Number of branches of a conversation."""
+    """Count the branches of a conversation."""
     found = tuple(messages)
     parents = {message.parent_id for message in found}
     return sum(message.id not in parents for message in found)
 
 
 def sibling_row(rows: Sequence[OutlineRow], at: int, step: int) -> int | None:
-    """The row of the previous (-1) or next (+1) version of what row `at` belongs to: of itself, or of the nearest row above with others."""
+    """Return the row of the previous (-1) or next (+1) version of row `at`, or of the nearest row above with versions."""
     for place in range(at, -1, -1):
         row = rows[place]
         if row.versions > 1 and row.depth <= rows[at].depth:
@@ -77,7 +77,7 @@ def sibling_row(rows: Sequence[OutlineRow], at: int, step: int) -> int | None:
 
 
 def _runs(rows: Sequence[OutlineRow]) -> Iterable[list[OutlineRow]]:
-    """Neighbouring rows that may be folded together, and the others alone."""
+    """Group neighbouring rows that may be folded together; the others alone."""
     numbered = list(enumerate(rows))
     for plain, group in groupby(numbered, key=lambda row: (_is_plain(rows, row[0]), row[1].depth, row[1].shown)):
         run = [row for _, row in group]

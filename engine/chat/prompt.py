@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from engine.chat.template import ChatFormat
     from engine.chat.templating.process import TemplateProcess
 
-TOO_LONG_FOR_TEMPLATE = "The chat template takes too long for the whole conversation, so its older turns are left out."
+TOO_LONG_FOR_TEMPLATE = "The chat template is too slow for the whole conversation, so older turns are left out."
 
 _LAST_DAY_MS = 253_370_764_800_000
-"""The first of January 9999; a damaged record may hold any number."""
+"""The first of January 9999; a damaged record may have any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,16 @@ class PreparedPrompt:
     tokens: tuple[int, ...]
     facts: PromptFacts
     boundaries: tuple[int, ...] = ()
-    """Token positions worth a checkpoint, ascending: where the system prompt ends, where each user message begins."""
+    """Token positions for checkpoints, ascending: the end of the system prompt, the start of each user message."""
     stop: tuple[str, ...] = ()
-    """Stop strings that the template needs, beside those of the request (a plain "User:" format has no end token)."""
+    """Additional stop strings of the template (a plain "User:" format has no end token)."""
 
 
 class PromptBuilder:
     """Makes the prompts of one loaded model; caches the probed template and tokenized stretches. For the backend's thread only."""
 
     def __init__(self, vocabulary: Vocabulary, template: str | None, *, confined: bool = False) -> None:
-        """`template` is `ModelInfo.chat_template`; `confined`, it is rendered in a child process, which is started now."""
+        """`template`: `ModelInfo.chat_template`; `confined`: render it in a child process, which is started now."""
         self.vocabulary = vocabulary
         self._template = template
         self._sandbox: TemplateProcess | None = None
@@ -59,7 +59,7 @@ class PromptBuilder:
     @cached_property
     def chat_format(self) -> ChatFormat:
         """The template, ready to render."""
-        from engine.chat.template import ChatFormat  # 25 ms of Jinja that the first frame needs not wait for
+        from engine.chat.template import ChatFormat  # imported here, since Jinja would delay the first frame by 25 ms
 
         return ChatFormat(self._template, self.vocabulary, self._sandbox)
 
@@ -74,12 +74,12 @@ class PromptBuilder:
             self._sandbox.close()
 
     def build(self, prompt: Prompt, n_ctx: int, cancelled: Callable[[], bool] = lambda: False) -> PreparedPrompt:
-        """The prompt for a window of `n_ctx` tokens.
+        """Make the prompt for a window of `n_ctx` tokens.
 
         Raises:
             UsageError: There is nothing to answer.
             EngineError: The last message does not fit into the window.
-            PreparationCancelled: `cancelled` said so, while the template was rendered or between two stretches that are tokenized.
+            PreparationCancelled: `cancelled` returned True during rendering or between two tokenized stretches.
         """
         match prompt:
             case ChatPrompt():
@@ -99,7 +99,7 @@ class PromptBuilder:
 
     @contextmanager
     def _checked(self, check: Callable[[], None]) -> Iterator[None]:
-        """Have `check` called during the preparation, and not keep it afterwards: it holds the request with its whole conversation."""
+        """Call `check` during the preparation, and drop it afterwards, since it refers to the whole conversation."""
         parts: list[Stretches | TemplateProcess] = [self.stretches]
         if self._sandbox is not None:
             parts.append(self._sandbox)
@@ -113,11 +113,11 @@ class PromptBuilder:
 
 
 def _nothing() -> None:
-    """Check nothing."""
+    """Do nothing."""
 
 
 class _Preparation:
-    """One chat prompt under way."""
+    """The preparation of one chat prompt."""
 
     def __init__(self, builder: PromptBuilder, chat: ChatPrompt, n_ctx: int) -> None:
         self._began = now_ns()
@@ -140,13 +140,13 @@ class _Preparation:
         self._n_ctx = n_ctx
         self._reserve = max(1, min(chat.reserve, n_ctx // 2))
         self._room = n_ctx - self._reserve
-        # The date that templates print: fixed, or the KV state of a conversation would be lost at midnight.
+        # The date that templates print is fixed, or the KV state of a conversation would be lost at midnight.
         self._today = datetime.fromtimestamp(min(max(0, chat.began_ms), _LAST_DAY_MS) / 1000).astimezone()
         self._tokenize_ns = 0
         self._format, self._stretches = builder.chat_format, builder.stretches
 
     def prompt(self) -> PreparedPrompt:
-        """The prompt with as many messages as fit."""
+        """Make the prompt with the messages that fit."""
         self._refuse_what_never_fits()
         start, rendered = self._render_from(self._first_guess())
         composed = self._compose(rendered, self._messages[start:])
@@ -173,7 +173,7 @@ class _Preparation:
         )
 
     def _render_from(self, start: int) -> tuple[int, Rendered]:
-        """The messages from `start` on; of a conversation that is too long for its template, the later half of the turns."""
+        """Render the messages from `start` on; if that takes too long, the later half of the turns."""
         from engine.chat.templating.budget import TemplateLimitError
 
         notices: tuple[str, ...] = ()
@@ -187,13 +187,13 @@ class _Preparation:
                 return start, replace(rendered, notices=(*notices, *rendered.notices))
 
     def _refuse_what_never_fits(self) -> None:
-        """Raise for a message of megabytes after counting its beginning."""
+        """Raise for a message that is far too long, after counting only its beginning."""
         longest = max(self._system, *(message.text for message in self._messages[self._turn_starts[-1] :]), key=len)
         if len(longest) > self._room * CHARACTERS_PER_TOKEN and (count := self._count(longest)) > self._room:
             raise self._too_long(count)
 
     def _first_guess(self) -> int:
-        """First guess of the oldest message. Counts tokens only when something may have to be left out."""
+        """Estimate the oldest message to keep. Counts tokens only when messages may be left out."""
         characters = sum(len(message.text) for message in self._messages)
         if self._complete or (not self._before and characters <= self._room * CHARACTERS_PER_TOKEN):
             return 0
@@ -219,7 +219,7 @@ class _Preparation:
         return self._count(message.text) if ids is None else len(ids)
 
     def _overhead(self) -> tuple[int, int]:
-        """Tokens that the template needs for any prompt, and for each message."""
+        """Return the template's tokens for any prompt, and for each message."""
         user, answer = ChatMessage(Role.USER, "x"), ChatMessage(Role.ASSISTANT, "x")
         lengths = []
         for messages in ([user], [user, answer, user]):
@@ -232,8 +232,8 @@ class _Preparation:
     def _too_long(self, needed: int) -> PromptTooLongError:
         error = PromptTooLongError(
             "The message does not fit into the context window",
-            f"with what has to go before it, it needs about {needed:,} tokens; the window holds {self._n_ctx:,}, of which "
-            f"{self._reserve:,} are kept for the answer",
+            f"with the text before it, it needs about {needed:,} tokens; the window has {self._n_ctx:,}, of which {self._reserve:,} are "
+            "reserved for the answer",
             f"Shorten it, or set n_ctx to {needed + self._reserve:,} or more.",
         )
         return error.with_sizes(needed, self._n_ctx)
@@ -265,14 +265,14 @@ class _Preparation:
         ]
 
     def _content(self, number: int, answer: ChatMessage, *, whole: bool = False) -> str:
-        """An answer for the template: its text, or the place for its ids; `whole` keeps the template from stripping it."""
+        """Return an answer for the template: its text, or a placeholder for its ids; `whole` prevents the template from stripping it."""
         if generated_ids(answer, self._vocabulary) is not None:
             return markers.wrapped(number, "")
         text = self._untrusted(answer.text)
         return markers.wrapped(number, text) if whole else markers.marked(number, text)
 
     def _answer_so_far(self, rendered: Rendered, answer: ChatMessage, number: int) -> str:
-        """What goes behind the rendered prompt to continue an answer: its thinking and text as the model would have written them."""
+        """Return the text after the rendered prompt that continues an answer: its thinking and text as the model writes them."""
         opened = open_style(rendered.ending, rendered.style)
         style = opened or rendered.style or STYLES[0]
         before = ""

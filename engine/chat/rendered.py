@@ -8,7 +8,7 @@ from engine.messages import Role, ThinkingStyle
 
 
 class PreparationCancelled(Exception):  # noqa: N818
-    """Nobody wants the prompt any more; nothing is left behind."""
+    """The preparation was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,20 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A conversation after the template."""
+    """A rendered conversation."""
 
     text: str
-    """With the marks of its contents, ending with the prompt for the next answer."""
+    """The text with the marks of its contents, ending with the prompt for the next answer."""
     ending: str
-    """What the template printed behind the last content, where the answer begins."""
+    """The template's text after the last content, where the answer begins."""
     source: str
-    """The template that was used in the end."""
+    """The template that was used."""
     notices: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
-    """Texts that end an answer, because the format has no token for it."""
+    """Stop strings of a format without an end token."""
     style: ThinkingStyle | None = None
-    """How the model marks its thinking."""
+    """The model's markers of thinking."""
 
     def followed_by(self, text: str) -> Rendered:
-        """The same with the beginning of the answer behind it."""
+        """Return this followed by the beginning of the answer."""
         return replace(self, text=self.text + text)

@@ -1,4 +1,4 @@
-"""The variables by which chat templates are told whether the model is to think."""
+"""The variables of chat templates that switch thinking on and off."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ SWITCHES: Final[tuple[Switch, ...]] = (
     {"on": {"reasoning_effort": "high"}, "off": {"reasoning_effort": "minimal"}},
     {"on": {}, "off": {}},
 )
-"""In the order in which they are tried; the empty one stands for `/think` and `/no_think` in the system message."""
+"""The switches, in the order in which they are tried; the empty one is `/think` and `/no_think` in the system message."""
 
 LEAST_EFFORT: Final[Switch] = {"on": {"reasoning_effort": "high"}, "off": {"reasoning_effort": "low"}}
-"""For templates that can only ask for less thinking."""
+"""The switch of templates that can only reduce thinking."""
 
-NO_SWITCH: Final = "The chat template has no switch for thinking, so this model thinks as it always does."
+NO_SWITCH: Final = "The chat template has no switch for thinking, so this model thinks by default."
 
 
 def is_known(switch: Switch, source: str) -> bool:
-    """Whether a template names a variable of this switch, and the word that turns thinking off."""
+    """Return whether a template contains a variable of this switch, and the word that turns thinking off."""
     off = switch["off"]
     if not off:
         return "/no_think" in source

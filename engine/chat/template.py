@@ -1,4 +1,4 @@
-"""The model's chat template, probed for its quirks, and well-known formats for models without a usable one."""
+"""Probes and renders the model's chat template, or a well-known format for models without a usable one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Fallback:
 
     name: str
     token: str
-    """The special text that shows that a model knows the format; empty for any model."""
+    """The special text of models with this format; empty for any model."""
     source: str
     stop: tuple[str, ...] = ()
 
@@ -69,18 +69,18 @@ FALLBACKS = (
         stop=("\nUser:",),
     ),
 )
-"""In the order in which they are tried."""
+"""The formats, in the order in which they are tried."""
 
-SYSTEM_MOVED = "The chat template knows no system message, so the system prompt stands at the beginning of the first message."
-EMPTY_LEFT_OUT = "The chat template takes no empty answer, so answers without text are left out of the prompt."
-ROLES_JOINED = "The chat template wants the roles to alternate, so neighbouring messages of one role are joined."
+SYSTEM_MOVED = "The chat template does not support a system message, so the system prompt is put before the first message."
+EMPTY_LEFT_OUT = "The chat template does not support empty answers, so they are left out of the prompt."
+ROLES_JOINED = "The chat template requires alternating roles, so neighbouring messages of one role are joined."
 
 
 class ChatFormat:
-    """One model's template, ready to render. Belongs to one thread."""
+    """One model's template, ready to render. For one thread."""
 
     def __init__(self, source: str | None, vocabulary: Vocabulary, sandbox: Sandbox | TemplateProcess | None = None) -> None:
-        """`sandbox` renders `source`; the well-known formats, which are ours, are rendered in this process."""
+        """`sandbox` renders `source`; the well-known formats are rendered in this process."""
         self._vocabulary = vocabulary
         self._fallback: _Template | None = None
         self._own: _Template | None = None
@@ -93,17 +93,17 @@ class ChatFormat:
 
     @property
     def literals(self) -> str:
-        """Everything the template itself may print, as far as it is known: its source and a short conversation."""
+        """Text that the template itself may print: its source and a short conversation."""
         template = self._own or self._fallback_template()
         return template.source + template.sample
 
     def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime) -> Rendered:
-        """The conversation as the model was trained to read it, up to where its answer begins.
+        """Render the conversation in the model's format, up to the start of its answer.
 
-        `now` is what the template may print as today's date; keep it for a conversation, or its KV state is lost at midnight.
+        `now` is the date for the template; keep it constant in a conversation, or its KV state is lost at midnight.
 
-        Raises TemplateLimitError when the template takes too long for this conversation; a shorter one may do. On any other fault, and
-        on this one with at most two messages of the user, a well-known format is used instead.
+        Raises TemplateLimitError when the template takes too long for this conversation; a shorter one may work. On any other fault, and on
+        this one with at most two user messages, a well-known format is used instead.
         """
         why_not = self._why_not
         if self._own:
@@ -134,7 +134,7 @@ class ChatFormat:
 
 
 class _Template:
-    """A compiled template and its way to be called, probed with a short conversation."""
+    """A compiled template and its calling conventions, probed with a short conversation."""
 
     def __init__(self, source: str, vocabulary: Vocabulary, sandbox: Sandbox | TemplateProcess) -> None:
         self.source = source
@@ -154,7 +154,7 @@ class _Template:
         self._probe(vocabulary.special_texts)
 
     def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime) -> Rendered:
-        """Raises TemplateError when no way of calling the template prints every message of the person."""
+        """Render a conversation; raises TemplateError when no way of calling the template prints every user message."""
         unswitched = thinking != "auto" and (entries[0].role is Role.SYSTEM) not in self._switch_works
         notices: list[str] = [NO_SWITCH] if unswitched else []
         entries = self._switched(entries, thinking)
@@ -198,7 +198,7 @@ class _Template:
         self.sample = unmarked(self.sample)
 
     def _learn_switch(self, entries: Sequence[Entry], now: datetime) -> None:
-        """Find out which of the known switches changes what the template prints, with a system message and without one."""
+        """Find the known switch that changes the template's output, with and without a system message."""
 
         def works(*conversation: Entry) -> bool:
             with suppress(TemplateError):
@@ -219,7 +219,7 @@ class _Template:
             self._switch_works = frozenset()
 
     def _switched(self, entries: Sequence[Entry], thinking: Thinking) -> Sequence[Entry]:
-        """The conversation with the word that some templates look for in its system message."""
+        """Add the word that some templates look for to the system message."""
         if not self._word_switch or thinking == "auto":
             return entries
         word = "/think" if thinking == "on" else "/no_think"
@@ -228,7 +228,7 @@ class _Template:
         return (Entry(Role.SYSTEM, word), *entries) if self._system_role else entries
 
     def _learn_style(self, user: Entry, now: datetime) -> ThinkingStyle:
-        """Render an answer with thinking in every way that templates take it, and look at what stands around it."""
+        """Render an answer with thinking in every way that templates support, and return the style around it."""
         known = style_of(self.source)
         answer = Entry(Role.ASSISTANT, marked(2, "x"), marked(0, "x"))
         switches: tuple[Thinking, ...] = ("auto", "on")
@@ -245,7 +245,7 @@ class _Template:
         return known
 
     def _learn_missing_prompt(self, turn: Sequence[Entry], special_texts: frozenset[str], now: datetime) -> None:
-        """Some templates forget to open the answer; what they print between a message and its answer tells how it is opened."""
+        """Find the text that opens an answer, for templates that omit it, between a message and its answer."""
         message = turn[:1]
         with_prompt = self._call(message, thinking="auto", now=now)
         if with_prompt != self._call(message, thinking="auto", now=now, prompt=False):
@@ -260,7 +260,7 @@ class _Template:
         text = self._call(entries, thinking=thinking, now=now)
         for entry in entries:
             if entry.role in needed and any(mark not in text for mark in _openings(entry.content)):
-                raise TemplateError(f"it leaves out what the {entry.role} says")
+                raise TemplateError(f"it leaves out the messages of the {entry.role}")
         return text
 
     def _call(
@@ -290,12 +290,12 @@ class _Template:
 
 
 _PROBED = (Role.SYSTEM, Role.USER, Role.ASSISTANT, Role.USER)
-"""The roles of the short conversation that a template is tried with; each content has its index as number."""
+"""Roles of the short conversation that probes a template; each content has its index as number."""
 _TAG = re.compile(r"\s*(<[^<>\s]{2,40}>)")
 
 
 def _end_of_turn(sample: str, special_texts: frozenset[str]) -> tuple[str, ...]:
-    """What the template prints behind an answer, where the vocabulary has no token for it: the model writes it as text."""
+    """Return the template's text after an answer, where the vocabulary has no token for it and the model writes it as text."""
     tag = _TAG.match(sample.partition(opening(_PROBED.index(Role.ASSISTANT)))[2].partition(CLOSE)[2])
     return () if tag is None or any(special in tag[1] for special in special_texts) else (tag[1],)
 

@@ -1,7 +1,7 @@
-"""Taking an answer apart while it streams: what the model thought, and what it says.
+"""Splits a streamed answer into thinking and text.
 
-Models mark their thinking with texts such as `<think>…</think>`. A marker may be spread over several pieces, the prompt may already
-have opened the block, and a model may forget to close it. Whatever the pieces, the same text gives the same result.
+Models mark their thinking with texts such as `<think>…</think>`. A marker may be spread over several pieces, the prompt may have opened the
+block, and a model may forget to close it. The result does not depend on the pieces.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from engine.chat.thinking_styles import STYLES, WRAPPERS
 from engine.messages import ThinkingStyle
 
 _TOKEN = "\ufdd4"
-"""Stands before a marker that is a token of its own; a noncharacter, replaced where a piece has it."""
+"""Precedes a marker that is a single token; a noncharacter, replaced where a piece contains it."""
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’"}
 _HARMONY_HEADS = ("<|start|>", "<|channel|>")
 _HARMONY_ENDS = ("<|end|>", "<|return|>")
 _HARMONY_MARKS = _HARMONY_HEADS + _HARMONY_ENDS
 _MESSAGE = "<|message|>"
 _MAX_HEADER = 200
-"""A longer stretch without `<|message|>` is not a channel header, whatever it began with."""
+"""Most characters of a channel header; a longer text without `<|message|>` is not one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What one piece added."""
+    """The thinking and the text added by a piece."""
 
     thinking: str = ""
     answer: str = ""
     moved: bool = False
-    """A closing marker showed that everything before it, handed out as answer so far, was thinking."""
+    """Whether a closing marker showed that the answer so far was thinking."""
 
 
 class _Mode(Enum):
@@ -43,7 +43,7 @@ class _Mode(Enum):
 
 
 class ThinkingParser:
-    """Splits the pieces of one generation. Feed every piece, the empty ones too: pieces are counted as tokens.
+    """Splits the pieces of one generation. Feed every piece, also empty ones, since pieces are counted as tokens.
 
     An opening marker counts before the answer only, so an answer may talk about markers.
     """
@@ -59,7 +59,7 @@ class ThinkingParser:
         self._openings = tuple(self._pairs)
         self._all_closings = tuple(dict.fromkeys(form for style in styles for form in self._forms(style.closing)))
         self._loose = frozenset(style.closing for style in styles if self._tokens.search(style.closing))
-        """Closing markers spelled as text where they are tokens: they count alone on a line only."""
+        """Texts of closing markers that are tokens; as plain text they count only alone on a line."""
         self._wrappers = {form: self._forms(end) for begin, end in WRAPPERS for form in self._forms(begin)}
         self._own_wrappers: tuple[str, ...] = ()
         if own and own.answer[0]:
@@ -89,7 +89,7 @@ class ThinkingParser:
 
     @property
     def may_move(self) -> bool:
-        """Whether a closing marker may still show that the answer so far was thinking: the model has a token for it and thought nothing."""
+        """Whether a closing marker may still show that the answer so far was thinking: it is a token, and there was no thinking."""
         return not self._thought and any(mark.startswith(_TOKEN) for mark in self._all_closings)
 
     @property
@@ -104,7 +104,7 @@ class ThinkingParser:
 
     @property
     def thinking_tokens(self) -> int:
-        """How many of the pieces belong to the thinking: all up to the first one of the answer, markers included."""
+        """Number of pieces of the thinking: all up to the first one of the answer, markers included."""
         if not self._thought:
             return 0
         return len(self._starts) if self._answer_at is None else bisect_left(self._starts, self._answer_at)
@@ -118,22 +118,22 @@ class ThinkingParser:
         return index if index < len(self._starts) and self._starts[index] == self._answer_at else None
 
     def feed(self, piece: str) -> Split:
-        """Take the piece of the next token; what can't be told apart yet is handed out with a later one."""
+        """Add the piece of the next token; ambiguous text is returned with a later one."""
         self._starts.append(self._offset + len(self._buffer))
         self._buffer += self._marked(piece)
         return self._advance(final=False)
 
     def finish(self, tail: str = "") -> Split:
-        """Take the text after the last token, and hand out what was held back. Thinking that was never closed stays thinking."""
+        """Add the text after the last token, and return the text held back. Unclosed thinking stays thinking."""
         self._buffer += self._marked(tail)
         return self._advance(final=True)
 
     def _forms(self, marker: str) -> tuple[str, ...]:
-        """The marker as its tokens come, and as plain text."""
+        """Return the marker as tokens, and as plain text."""
         return tuple(dict.fromkeys((self._tokens.sub(rf"{_TOKEN}\g<0>", marker), marker))) if marker else ()
 
     def _marked(self, piece: str) -> str:
-        """The piece with a mark before the marker that its token is; text held back before it may have come with it."""
+        """Return the piece with a mark before the marker that is its token; it may begin with text held back."""
         piece = piece.replace(_TOKEN, "\ufffd")
         ends = [found.start() for found in self._tokens.finditer(piece) if found.end() == len(piece)]
         return f"{piece[: ends[0]]}{_TOKEN}{piece[ends[0] :]}" if ends else piece
@@ -214,7 +214,7 @@ class ThinkingParser:
         return False
 
     def _closes(self, at: int, closing: str, *, final: bool) -> bool | None:
-        """Whether the closing marker at this place of the buffer ends the thinking, or is quoted; None while that is open."""
+        """Return whether the closing marker at this position ends the thinking or is quoted; None while undecided."""
         if closing in _HARMONY_MARKS:
             return True
         before = "".join(self._thinking[self._block :]) + self._buffer[:at]
@@ -234,7 +234,7 @@ class ThinkingParser:
         return True if newline or final else None
 
     def _skip_reopening(self, *, final: bool) -> bool:
-        """Drop blanks, and a marker that the model repeats although the prompt had opened the block; False while that is open."""
+        """Drop blanks, and a repeated marker of the block that the prompt opened; False while undecided."""
         while True:
             text = self._buffer.lstrip()
             self._take(len(self._buffer) - len(text))
@@ -270,7 +270,7 @@ class ThinkingParser:
         return self._reply_watching_for_stray_closing(final=final)
 
     def _reply_up_to_its_end(self, *, final: bool) -> bool:
-        """The text that closes an answer is left out where nothing follows it."""
+        """Add the answer without the closing text at its end."""
         at, end = _first_of(self._ends, self._buffer)
         if end and self._buffer[at + len(end) :].strip():
             self._add_answer(self._take(at + len(end)))
@@ -295,7 +295,7 @@ class ThinkingParser:
         return True
 
     def _reply_watching_for_stray_closing(self, *, final: bool) -> bool:
-        """A closing marker alone on its line, outside a code fence and without an opening one: all before it was thinking."""
+        """Add the answer, unless a closing marker alone on its line, outside code and without an opening one, makes it thinking."""
         lines = tuple(f"\n{closing}\n" for closing in self._all_closings)
         anywhere = self._all_closings if self._thought else tuple(mark for mark in self._all_closings if mark.startswith(_TOKEN))
         text = self._buffer + "\n" if final else self._buffer
@@ -349,7 +349,7 @@ class ThinkingParser:
 
 
 def _quoted(before: str, after: str, *, final: bool) -> bool | None:
-    """Whether a marker between these texts is quoted, or code in a line; None while that is open."""
+    """Return whether a marker between these texts is quoted, or inline code; None while undecided."""
     line, (rest, newline, _) = before.rpartition("\n")[2], after.partition("\n")
     if line.count("`") % 2:
         if "`" in rest:
@@ -363,7 +363,7 @@ def _quoted(before: str, after: str, *, final: bool) -> bool | None:
 
 
 def _first_of(markers: tuple[str, ...], text: str, start: int = 0) -> tuple[int, str]:
-    """Where the earliest of the markers stands from `start` on, and which; an empty one when there is none."""
+    """Return the position of the earliest marker from `start` on, and the marker; an empty one when there is none."""
     found = [(at, marker) for marker in markers if (at := text.find(marker, start)) >= 0]
     return min(found, default=(-1, ""))
 
@@ -373,7 +373,7 @@ def _may_become(text: str, markers: tuple[str, ...]) -> bool:
 
 
 def _held_back(text: str, markers: tuple[str, ...]) -> int:
-    """How many characters at the end of `text` may be the beginning of a marker."""
+    """Count the characters at the end of `text` that may begin a marker."""
     longest = max(map(len, markers)) - 1
     for start in range(max(0, len(text) - longest), len(text)):
         if _may_become(text[start:], markers):

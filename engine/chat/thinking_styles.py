@@ -1,4 +1,4 @@
-"""How families of models mark what they think."""
+"""The markers of thinking of each model family."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NAMED = (
     ThinkingStyle("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),
     ThinkingStyle("<think>", "</think>", answer=("<response>", "</response>")),
 )
-"""Families that count only where the chat template names the texts around the answer."""
+"""Families recognized only if the chat template contains the texts around the answer."""
 
 WRAPPERS = tuple(style.answer for style in (*STYLES, *_NAMED) if style.answer[0])
 """Texts around an answer that follows thinking."""
@@ -47,7 +47,7 @@ MARKERS = frozenset(
 
 
 def open_style(prompt_end: str, own: ThinkingStyle | None = None) -> ThinkingStyle | None:
-    """The style of the thinking block that a prompt leaves open at its end, if it does; `own` is the model's."""
+    """Return the style of the thinking block left open at a prompt's end, if any; `own` is the model's."""
     styles = (*STYLES, HARMONY)
     for style in (own, *styles) if own else styles:
         opened = prompt_end.rfind(style.opening)
@@ -57,7 +57,7 @@ def open_style(prompt_end: str, own: ThinkingStyle | None = None) -> ThinkingSty
 
 
 def marker_texts(own: ThinkingStyle | None, special_texts: frozenset[str]) -> frozenset[str]:
-    """The texts of special tokens that markers of thinking are made of; `own` is the model's style."""
+    """Return the texts of special tokens in markers of thinking; `own` is the model's style."""
     if own is HARMONY:
         return frozenset()
     styles = (*STYLES, *([own] if own else ()))
@@ -66,7 +66,7 @@ def marker_texts(own: ThinkingStyle | None, special_texts: frozenset[str]) -> fr
 
 
 def style_of(template: str) -> ThinkingStyle:
-    """The style a chat template speaks of; `<think>` when it speaks of none."""
+    """Return the style whose markers a chat template contains; `<think>` when it contains none."""
     if "<|channel|>" in template:
         return HARMONY
     for style in _NAMED:
@@ -82,7 +82,7 @@ _FIRST_TAG = re.compile(r"\s*(<[^<>\n]+>)")
 
 
 def learned_style(history: str, prompt: str) -> ThinkingStyle | None:
-    """The style that stands around the thinking of an answer in a rendered conversation, if the template prints it.
+    """Return the style around the thinking of an answer in a rendered conversation, if the template prints it.
 
     `history` holds a message (content 1) and its answer (content 2) with its thinking (content 0), `prompt` the message alone with the
     prompt for its answer.

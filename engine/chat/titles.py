@@ -15,7 +15,7 @@ _JOINERS = "\u200c\u200d"
 
 
 def session_title(text: str, max_cells: int = MAX_TITLE_CELLS) -> str:
-    """One line of at most `max_cells` cells without control characters; empty when nothing visible is left."""
+    """Return one line of at most `max_cells` cells without control characters; empty when nothing visible is left."""
     line = clean_title(text)
     if sum(map(_cells, line)) <= max_cells:
         return line

@@ -13,23 +13,23 @@ from engine.chat.thinking_styles import MARKERS
 from engine.chat.vocabulary import Vocabulary
 
 MAX_CACHED_CHARACTERS = 4_000_000
-"""Characters of all texts that a cache keeps; the least recently used go first."""
+"""Most characters of the texts in a cache; the least recently used are dropped first."""
 
 ENTRY_CHARACTERS = 256
-"""What an entry of a cache takes beside its text, in characters."""
+"""Overhead of a cache entry, in characters."""
 
 Rest = TypeVar("Rest")
 Value = TypeVar("Value")
 
 CHARACTERS_PER_TOKEN = 16
-"""No natural text has longer tokens on average."""
+"""Upper bound of the average token length of natural text."""
 
 
 class SpecialTexts:
     """Finds texts of special tokens in other texts."""
 
     def __init__(self, texts: frozenset[str]) -> None:
-        """Blanks, words and single characters are left aside: they can't structure a prompt, and can't be broken in two."""
+        """Ignore blanks, words and single characters: they can't structure a prompt, and can't be broken in two."""
         self._texts = frozenset(text for text in texts if len(text) > 1 and not text.isspace() and not text.isalnum())
         lengths: dict[str, set[int]] = {}
         for text in self._texts:
@@ -38,7 +38,7 @@ class SpecialTexts:
         self._first = re.compile("[" + "".join(map(re.escape, sorted(lengths))) + "]") if lengths else None
 
     def found(self, text: str) -> Iterator[tuple[int, str]]:
-        """Position and text of every occurrence, overlapping ones too, the longest first at each position."""
+        """Yield position and text of every occurrence, overlapping ones too, the longest first at each position."""
         if self._first is None:
             return
         for match in self._first.finditer(text):
@@ -48,7 +48,7 @@ class SpecialTexts:
                     yield at, candidate
 
     def last(self, text: str) -> int | None:
-        """Where the last one begins that is not part of another."""
+        """Return the start of the last occurrence that is not part of another."""
         last, end = None, 0
         for at, special in self.found(text):
             if at >= end:
@@ -57,7 +57,7 @@ class SpecialTexts:
 
 
 class _TextCache(Generic[Rest, Value]):
-    """Values for texts, within MAX_CACHED_CHARACTERS; a key is a text and what else the value depends on."""
+    """A cache of values by text and other inputs, within MAX_CACHED_CHARACTERS."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[tuple[str, Rest], Value] = OrderedDict()
@@ -70,7 +70,7 @@ class _TextCache(Generic[Rest, Value]):
         return known
 
     def put(self, key: tuple[str, Rest], value: Value) -> None:
-        """Keep a value for a key that has none."""
+        """Add a value for a new key."""
         self._values[key] = value
         self._characters += len(key[0]) + ENTRY_CHARACTERS
         while self._characters > MAX_CACHED_CHARACTERS and len(self._values) > 1:
@@ -82,11 +82,11 @@ class Stretches:
     """The cached tokenizer of one model. For the backend's thread only."""
 
     def __init__(self, vocabulary: Vocabulary, structure: str) -> None:
-        """`structure` is text of the chat template: user-defined tokens in it must not be forged, others are ordinary words."""
+        """`structure`: text of the chat template; user-defined tokens in it must not be forged, others are ordinary words."""
         self._vocabulary = vocabulary
         self._structure = structure
         self.check: Callable[[], None] = lambda: None
-        """Called before a stretch is tokenized; what it raises ends the preparation of the prompt."""
+        """Called before a stretch is tokenized; its exceptions end the preparation of the prompt."""
         self._guarded: dict[str, bool] = {}
         self._cache: _TextCache[bool, array[int]] = _TextCache()
         self._counts: _TextCache[int, int] = _TextCache()
@@ -95,14 +95,14 @@ class Stretches:
         self.specials = SpecialTexts(vocabulary.special_texts)
 
     def guard(self, text: str) -> str:
-        """Untrusted text with a break in each text of a control token."""
+        """Insert a break into each text of a control token in untrusted text."""
         cuts = sorted({at + 1 for at, special in self.specials.found(text) if self._must_guard(special)})
         if not cuts:
             return text
         return BREAK.join(text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True))
 
     def tokens(self, text: str, *, continued: bool) -> array[int]:
-        """The tokens of a stretch of the prompt; `continued` when it goes on after something that is no control token."""
+        """Tokenize a stretch of the prompt; `continued`: it follows something other than a control token."""
         key = (text, continued)
         if (known := self._cache.get(key)) is not None:
             return known
@@ -112,7 +112,7 @@ class Stretches:
         return tokens
 
     def count(self, text: str, room: int) -> int:
-        """How many tokens `text` has; of a text that is far too long for `room`, only that it has more than that."""
+        """Count the tokens of `text`; for a text far too long for `room`, return any larger number."""
         beginning = room * CHARACTERS_PER_TOKEN
         key = (text, room if len(text) > beginning else 0)
         if (known := self._counts.get(key)) is not None:
@@ -129,14 +129,14 @@ class Stretches:
         return self._vocabulary.tokenize(text, parse_special=True)
 
     def _continue(self, text: str) -> list[int]:
-        """Tokens without the space that a SentencePiece vocabulary puts before the first word of whatever it is given."""
+        """Tokenize without the space that a SentencePiece vocabulary adds before the first word."""
         tokens = self._tokenize("\n" + text)
         if tokens[: len(self._line_feed)] == self._line_feed:
             return tokens[len(self._line_feed) :]
         return self._tokenize(text)
 
     def _must_guard(self, special: str) -> bool:
-        """Control tokens always; user-defined ones, which every tokenizer call makes, when they structure prompts or answers."""
+        """Return whether to guard a token: control tokens always, user-defined ones if they structure prompts or answers."""
         known = self._guarded.get(special)
         if known is None:
             looks_structural = special in MARKERS or special in self._structure or "|" in special

@@ -1,4 +1,4 @@
-"""The conversation as a tree: regenerating and editing make siblings."""
+"""The conversation as a tree; regenerating and editing make siblings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ConversationTree:
         return self._nodes[message_id]
 
     def messages(self) -> tuple[Message, ...]:
-        """Every message of every branch, parents before children and siblings in order of age."""
+        """Return every message of every branch, parents before children and siblings in order of age."""
         found: list[Message] = []
         waiting = list(reversed(self._children[None]))
         while waiting:
@@ -82,7 +82,7 @@ class ConversationTree:
         return self.branch()
 
     def branch(self, head_id: int | None = None) -> tuple[Message, ...]:
-        """The messages from the root to `head_id`, or to the head. KeyError for an unknown id."""
+        """Return the messages from the root to `head_id`, or to the head. KeyError for an unknown id."""
         if head_id is None or head_id == self._head_id:
             if self._branch is None:
                 self._branch = self._path_to(self._head_id)
@@ -90,7 +90,7 @@ class ConversationTree:
         return self._path_to(head_id)
 
     def siblings(self, message_id: int) -> tuple[tuple[Message, ...], int]:
-        """All versions of a message, oldest first, and its index among them. KeyError for an unknown id."""
+        """Return all versions of a message, oldest first, and its index among them. KeyError for an unknown id."""
         ids = self._children[self._parents[message_id]]
         return tuple(self._nodes[sibling] for sibling in ids), ids.index(message_id)
 
@@ -134,7 +134,7 @@ class ConversationTree:
             self._link(message.id, message.parent_id if known else None)
 
     def _is_below(self, message_id: int | None, ancestor: int) -> bool:
-        """Whether linking `message_id` above `ancestor` would close a ring, judged by the links made so far."""
+        """Return whether linking `message_id` above `ancestor` would make a cycle, by the links so far."""
         if not self._children[ancestor]:
             return message_id == ancestor
         while message_id is not None:

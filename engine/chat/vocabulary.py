@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Vocabulary(Protocol):
-    """Text to tokens and back, for one loaded model. Safe to call from the backend's thread only."""
+    """Converts text to tokens and back for one loaded model. For the backend's thread only."""
 
     @property
     def fingerprint(self) -> str:
@@ -34,7 +34,7 @@ class Vocabulary(Protocol):
         """The texts of all control and user-defined tokens, which user text must not forge."""
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        """The tokens of `text`, without BOS or EOS added; with `parse_special`, texts of control tokens become those tokens."""
+        """Tokenize `text` without adding BOS or EOS; with `parse_special`, texts of control tokens become those tokens."""
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The visible text of `tokens`, invalid UTF-8 replaced."""
+        """Return the visible text of `tokens`, invalid UTF-8 replaced."""

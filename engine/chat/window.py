@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 FILL = 0.7
-"""Share of the room that is used after turns were left out; the rest lets the prompt grow with a stable beginning."""
+"""Share of the room used after leaving out turns; the rest lets the prompt grow with a stable prefix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A conversation in numbers of tokens."""
+    """The token counts of a conversation."""
 
     sizes: Sequence[int]
-    """Of each message."""
+    """Tokens of each message."""
     turn_starts: Sequence[int]
     """Index of the first message of each turn, ascending, the first of them 0."""
     base: int
@@ -24,9 +24,9 @@ class Window:
     """Most tokens that the prompt may have."""
 
     def first_kept(self, before: int) -> int:
-        """Index of the oldest message to keep, given the one of the turn before.
+        """Return the index of the oldest message to keep, given that of the last turn.
 
-        Everything, if it fits. Else as before, as long as that fits and no longer cut than needed; else a fresh cut.
+        All messages, if they fit; else the same as before, if that fits and cuts no more than needed; else a fresh cut.
         """
         needed = self._needed_from()
         if needed[0] <= self.room:
@@ -35,10 +35,10 @@ class Window:
         return before if before in self.turn_starts and before <= fresh and needed[before] <= self.room else fresh
 
     def fresh_cut(self) -> int:
-        """The oldest turn with which `FILL` of the room is enough; the last turn always stays."""
+        """Return the oldest turn that fits into `FILL` of the room; the last turn always stays."""
         needed = self._needed_from()
         return next((start for start in self.turn_starts if needed[start] <= self.room * FILL), self.turn_starts[-1])
 
     def _needed_from(self) -> list[int]:
-        """Tokens of the prompt when each message is the first one kept."""
+        """Return the tokens of the prompt for each message as the first one kept."""
         return [self.base + tail for tail in reversed(list(accumulate(reversed(self.sizes))))]

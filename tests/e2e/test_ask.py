@@ -281,7 +281,7 @@ def test_an_answer_on_a_busy_machine_is_judged_and_counts_only_as_disturbed(xcha
     (session,) = json.loads(xchat("sessions", "list", "--json").stdout)
     (turn,) = json.loads(xchat("sessions", "show", str(session["id"]), "--json").stdout)["turns"]
     assert turn["judged"]
-    assert turn["noisy"].startswith(("Others took", "Other processes used"))  # by what the kernel counts
+    assert turn["noisy"].startswith(("Other programs took", "Other processes used"))  # by what the kernel counts
     report = json.loads(xchat("stats", "--json").stdout)
     assert (report["turns"], report["noisy_turns"], report["clean_turns"]) == (1, 1, 0)
     assert report["compared"] == "disturbed", "there is no quiet turn yet: the figures say what they are made of"

@@ -1,6 +1,6 @@
-"""Chat templates, which come with model files and may be hostile: a metered sandbox, and the child process that it runs in.
+"""Renders chat templates, which come with model files and may be hostile, in a metered sandbox in a child process.
 
-`budget` meters a rendering, `filters` has what a template may call, `sandbox` compiles and renders, `process` does so in a child.
+`budget` meters a rendering, `filters` has the allowed filters, `sandbox` compiles and renders, `process` does so in a child.
 
 May import engine.child, engine.clock, engine.errors, jinja2.
 """

@@ -13,42 +13,42 @@ from jinja2.utils import Cycler, Joiner, Namespace
 from engine.clock import NS_PER_S
 
 MAX_STEPS = 2_000_000
-"""Steps of one rendering; a conversation of 2,000 messages takes some 100,000."""
+"""Most steps of one rendering; a conversation of 2,000 messages needs about 100,000."""
 
 MAX_SECONDS = 3.0
-"""Most processor time of one rendering; only harmful templates come near it."""
+"""Most CPU seconds of one rendering; only harmful templates come near it."""
 
 SECONDS_PER_ITEM = 0.001
 STEPS_PER_ITEM = 200
-"""What a conversation adds for each of its elements (five a message): some real templates read all messages again for each one."""
+"""Steps added for each element of a conversation (five a message): some real templates read all messages for each one."""
 
 LONGEST_SECONDS = 15.0
-"""Most processor time of one rendering of a long conversation."""
+"""Most CPU seconds of one rendering of a long conversation."""
 
 STEPS_PER_LOOK = 16
-"""Steps between two readings of the processor time."""
+"""Steps between two readings of the CPU time."""
 
 BASE_SIZE = 4_000_000
-"""Characters that any value, and all output together, may have; a conversation adds eight times its own length."""
+"""Most characters of a value, and of all output; a conversation adds eight times its own length."""
 
 BASE_ITEMS = 50_000
-"""Elements that any value may have, nested ones included; a conversation adds eight times its own."""
+"""Most elements of a value, nested ones included; a conversation adds eight times its own."""
 
 MAX_DEPTH = 100
-"""How deep lists may be nested."""
+"""Deepest nesting of lists."""
 
 MAX_NUMBER = 2**64
 """Largest magnitude of a whole number."""
 
 MAX_COUNT = 10_000
-"""Largest number that a filter or a text method takes as a width or a count."""
+"""Largest width or count of a filter or a text method."""
 
 
 _END = object()
 
 
 class TemplateLimitError(TemplateError):
-    """The template asked for more time or memory than a chat template can need."""
+    """The template needs too much time or memory."""
 
 
 class Meter:
@@ -59,7 +59,7 @@ class Meter:
         self.begin({})
 
     def begin(self, variables: Mapping[str, object]) -> None:
-        """Fill the budget for a rendering with these variables."""
+        """Reset the budget for a rendering with these variables."""
         characters, items = _weight(variables)
         self.max_size = BASE_SIZE + 8 * characters
         self.max_items = BASE_ITEMS + 8 * items
@@ -75,29 +75,29 @@ class Meter:
         if self._steps < self._next_look:
             self._next_look = self._steps - STEPS_PER_LOOK
             if self._steps < 0 or time.thread_time_ns() > self._deadline_ns:
-                raise TemplateLimitError("the template does not come to an end")
+                raise TemplateLimitError("the template does not terminate")
 
     def text(self, value: str) -> str:
-        """Charge a text that was made; raise when it is far too long."""
+        """Charge a new text; raise when it is too long."""
         self.room_for(len(value))
         self.step(1 + len(value) // 1024)
         return value
 
     def room_for(self, size: int) -> None:
-        """Raise when a text of this size would be far too long."""
+        """Raise when a text of this size would be too long."""
         if size > self.max_size:
-            raise TemplateLimitError("the template makes far too long a text")
+            raise TemplateLimitError("the template makes a text that is too long")
 
     def output(self, piece: str) -> str:
         """Charge a piece of output, captured pieces included."""
         self.step()
         self._output -= len(piece)
         if self._output < 0:
-            raise TemplateLimitError("the template prints far too much")
+            raise TemplateLimitError("the template's output is too long")
         return piece
 
     def texts(self, values: Iterable[object]) -> Iterator[str]:
-        """Values as they are printed; raises when together they are far too long."""
+        """Yield values as they are printed; raises when together they are too long."""
         total = 0
         for value in values:
             text = self.printed(value)
@@ -106,13 +106,13 @@ class Meter:
             yield text
 
     def printed(self, value: object) -> str:
-        """A value as it is printed, measured before."""
+        """Return a value as it is printed, metered before."""
         if not isinstance(value, str):
             self.weigh(value)
         return str(value)
 
     def settled(self, value: Any) -> Any:
-        """A value that was made, weighed; generators become lists, so that nothing goes on without the meter."""
+        """Weigh and return a new value; generators become lists, so that nothing runs without the meter."""
         if isinstance(value, str):
             return self.text(str(value))
         if isinstance(value, Iterator) and not isinstance(value, (Cycler, Joiner)):
@@ -122,13 +122,13 @@ class Meter:
         return value
 
     def listed(self, values: Iterable[Any]) -> list[Any]:
-        """The elements, up to one more than a list may have."""
+        """Return the elements, up to one more than a list may have."""
         return list(islice(values, self.max_items + 1))
 
     def weigh(self, value: object) -> int:
-        """The characters in a value with everything inside it, refused when it is far too big.
+        """Return the characters in a value with everything inside it; raises when it is too big.
 
-        A list that holds the same list twice counts it twice: that is what printing or comparing it costs.
+        A list that contains the same list twice counts it twice, as printing or comparing it does.
         """
         size = items = 0
         waiting: list[Iterator[object]] = [iter((value,))]
@@ -139,7 +139,7 @@ class Meter:
                 continue
             items += 1
             if items > self.max_items or len(waiting) > MAX_DEPTH:
-                raise TemplateLimitError("the template makes far too big a list")
+                raise TemplateLimitError("the template makes a list that is too long")
             if isinstance(part, str):
                 size += len(part)
             elif (inner := _parts(part)) is not None:
@@ -160,7 +160,7 @@ def _parts(value: object) -> Iterator[object] | None:
 
 
 def _weight(value: object) -> tuple[int, int]:
-    """The characters and elements in a value of our own, which needs no metering."""
+    """Return the characters and elements in a trusted value, without metering."""
     if isinstance(value, str):
         return len(value), 1
     inner = [_weight(part) for part in _parts(value) or ()]

@@ -1,4 +1,4 @@
-"""The filters of chat templates, and the arithmetic and formatting of text that they share with operators: measured before they run."""
+"""The filters, arithmetic and text formatting of chat templates, metered before they run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TAKEN_OVER = """
     abs capitalize count d default dictsort e escape first float groupby int items last length list lower map max min reject rejectattr
     reverse round select selectattr sort title trim unique upper wordcount
 """.split()  # noqa: SIM905 - a table of words reads better
-"""Filters of Jinja that are harmless with metered arguments and results."""
+"""Jinja's filters that are safe with metered arguments and results."""
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -32,13 +32,13 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 def metered_filters(meter: Meter, environment: Environment) -> dict[str, Callable[..., Any]]:
-    """Every filter that a template may use, by name."""
+    """Return every filter that a template may use, by name."""
     own = _OwnFilters(meter, environment).by_name()
     return {name: _metered(meter, name, function) for name, function in ({n: FILTERS[n] for n in _TAKEN_OVER} | own).items()}
 
 
 def arithmetic(symbol: str, left: float, right: float) -> float:
-    """A binary operator on numbers, within what a template needs numbers for."""
+    """Apply a binary operator to numbers within the limits of templates."""
     if max(abs(left), abs(right)) > MAX_NUMBER or (symbol == "**" and (abs(left) > MAX_COUNT or abs(right) > 64)):
         raise TemplateLimitError("the template computes too large a number")
     result: float = _OPERATORS[symbol](left, right)
@@ -48,7 +48,7 @@ def arithmetic(symbol: str, left: float, right: float) -> float:
 
 
 def percent_format(meter: Meter, form: str, values: object) -> str:
-    """`form % values` for plain `%s` and `%d`: a width could ask for gigabytes."""
+    """Compute `form % values` for plain `%s` and `%d`; a width could ask for gigabytes."""
     if "%" in re.sub(r"%[sd%]", "", form):
         raise TemplateLimitError("the template formats text in a way that is not supported")
     meter.room_for(len(form) + (1 + form.count("%")) * meter.weigh(values))
@@ -56,12 +56,12 @@ def percent_format(meter: Meter, form: str, values: object) -> str:
 
 
 def measure_replace(meter: Meter, text: str, old: str, new: str) -> None:
-    """Refuse a replacement whose result would be far too long."""
+    """Raise for a replacement whose result would be too long."""
     meter.room_for(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
 
 
 MAX_OPTION = 100
-"""Most characters of an attribute's name, of what `trim` takes away, and of separators: each is read once for each item or character."""
+"""Most characters of attribute names, of the characters for `trim`, and of separators, which are read for each item or character."""
 _SHORT_OPTIONS = frozenset({"groupby", "map", "max", "min", "sort", "trim", "unique"})
 
 
@@ -88,7 +88,7 @@ def _metered(meter: Meter, name: str, function: Callable[..., Any]) -> Callable[
 
 
 class _OwnFilters:
-    """Filters whose result could be far larger than what they are given, and those that Jinja does not have or has otherwise."""
+    """Filters whose results could be far larger than their input, and those that Jinja lacks or implements differently."""
 
     def __init__(self, meter: Meter, environment: Environment) -> None:
         self._meter = meter
@@ -130,7 +130,7 @@ class _OwnFilters:
         for value in self._meter.listed(values):
             number = value if attribute is None else self._getitem(value, attribute)
             if not isinstance(number, (int, float)):
-                raise TemplateError("sum takes numbers")
+                raise TemplateError("sum needs numbers")
             total = arithmetic("+", total, number)
         return total
 
@@ -142,7 +142,7 @@ class _OwnFilters:
         separators: tuple[str, str] | None = None,
         sort_keys: bool = False,
     ) -> str:
-        """As Hugging Face's chat templates expect it: no HTML escapes, characters as they are."""
+        """Encode as Hugging Face's chat templates expect: without HTML and character escapes."""
         self._meter.weigh(value)
         if indent is not None and not 0 <= indent <= 16:
             raise TemplateLimitError(f"the template asks tojson for {indent}")

@@ -1,12 +1,11 @@
-"""Renders an untrusted chat template in a child process, which can be killed, and which can take neither the screen's time nor much memory.
+"""Renders an untrusted chat template in a child process, with limits of time and memory.
 
-The metered sandbox refuses nearly every hostile template by itself, but only for calls that were thought of: one call of Python's own can
-take minutes without a step. So it runs in a child with a limit of processor time and memory, kept warm between turns. Measured on a
-20-message chat with a template of the Qwen family: 0.8 ms in this
-process and 1.1 ms in the child, which takes 22 MB.
+The metered sandbox refuses nearly every hostile template itself, but a single call of a Python function can take minutes without a step. So
+it runs in a child with limits of CPU time and memory, which stays alive between turns. Measured on a 20-message chat with a template of the
+Qwen family: 0.8 ms in this process and 1.1 ms in the child, which takes 22 MB.
 
-Requests are JSON behind four bytes of length; answers are a letter and the text behind four bytes of length. The parent never waits longer
-than `_LOOK_S` without asking whether the prompt is still wanted. `engine.chat.templating.process` is what the child runs.
+Requests are JSON after four bytes of length; replies are a letter and the text after four bytes of length. The parent checks at least every
+`_LOOK_S` whether the prompt is still wanted. `engine.chat.templating.process` is the child's program.
 """
 
 from __future__ import annotations
@@ -37,27 +36,27 @@ if TYPE_CHECKING:
     from jinja2.environment import Template
 
 WALL_LIMIT_S: Final = 30.0
-"""Longest wait for one rendering, on a machine where the child hardly gets to compute."""
+"""Longest wait for one rendering, for a machine where the child gets little CPU time."""
 CPU_MARGIN_S: Final = 1.0
-"""Processor time beyond that of the sandbox, whose own limit comes first, where it is asked at all."""
+"""CPU time in addition to the sandbox's own limit, which normally applies first."""
 MEMORY_LIMIT: Final = 512 << 20
-"""Bytes that the child may take beyond what it begins with."""
+"""Bytes that the child may allocate in addition to those at its start."""
 MOST_ANSWER: Final = 256 << 20
-"""Longest answer that is read; the sandbox prints far less."""
+"""Most bytes of a reply; the sandbox's limit is far lower."""
 _LOOK_S: Final = 0.02
 _LENGTH: Final = struct.Struct("<I")
 _TEXT, _ERROR, _LIMIT = b"T", b"E", b"L"
-_ENDLESS: Final = "the template does not come to an end"
+_ENDLESS: Final = "the template does not terminate"
 
 
 class TemplateProcess:
-    """The sandbox of one template in a child process; it takes the place of a `Sandbox`. Belongs to one thread."""
+    """The sandbox of one template in a child process, used like a `Sandbox`. For one thread."""
 
     def __init__(self, max_seconds: float = MAX_SECONDS) -> None:
-        """Start the child, which is ready some tenths of a second later; `max_seconds` of processor time are for one rendering."""
+        """Start the child, which is ready some tenths of a second later; `max_seconds`: CPU time of one rendering."""
         self._max_seconds = max_seconds
         self.check: Callable[[], None] = lambda: None
-        """Called while the child works; what it raises ends the rendering."""
+        """Called while the child works; its exceptions end the rendering."""
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
@@ -69,12 +68,12 @@ class TemplateProcess:
             process.communicate()
 
     def compile_template(self, source: str) -> str:
-        """Compile the template in the child; raises what `Sandbox.compile_template` does."""
+        """Compile the template in the child; raises the errors of `Sandbox.compile_template`."""
         self._ask({"source": source})
         return source
 
     def render_metered(self, template: str, variables: Mapping[str, object], *, now: datetime) -> str:
-        """Render in the child; raises what `Sandbox.render_metered` does, TemplateLimitError when it had to be killed, too."""
+        """Render in the child; raises the errors of `Sandbox.render_metered`, and TemplateLimitError when it was killed."""
         offset = now.utcoffset()
         zone = [offset.total_seconds(), now.tzname()] if offset is not None else None
         return self._ask({"variables": variables, "now": now.replace(tzinfo=None).isoformat(), "zone": zone, "source": template})
@@ -94,7 +93,7 @@ class TemplateProcess:
             raise EngineError("The chat template can't be rendered", f"no process can be started: {error.strerror}") from error
 
     def _ask(self, request: Mapping[str, object]) -> str:
-        """One request and its answer. After anything but an answer there is a new child."""
+        """Send a request and return its reply; after an error, start a new child."""
         if self._process is None:
             self._start()
         assert self._process is not None
@@ -133,12 +132,12 @@ class TemplateProcess:
             if wanted == _LENGTH.size <= len(answer):
                 wanted += _LENGTH.unpack_from(answer)[0]
                 if wanted > MOST_ANSWER:
-                    raise TemplateLimitError("the template prints far too much")
+                    raise TemplateLimitError("the template's output is too long")
         return bytes(answer[_LENGTH.size :])
 
 
 def _death(process: subprocess.Popen[bytes]) -> TemplateError:
-    """The error for a child that ended: the limits end it by a signal."""
+    """Make the error for a child that ended; the limits end it by a signal."""
     status = process.wait()
     if status in {-signal.SIGXCPU, -signal.SIGKILL}:
         return TemplateLimitError(_ENDLESS)
@@ -191,7 +190,7 @@ def _answer(sandbox: Sandbox, compiled: dict[str, Template], request: Mapping[st
 
 
 def _limit_processor_time(max_seconds: float) -> None:
-    """Let the kernel end this process when the next rendering takes too long."""
+    """Set the kernel's limit of CPU time for the next rendering."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     seconds = math.ceil(usage.ru_utime + usage.ru_stime + max_seconds + CPU_MARGIN_S)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))

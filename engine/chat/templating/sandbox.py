@@ -1,7 +1,7 @@
-"""A metered Jinja sandbox: a chat template comes with the model file and may be hostile.
+"""A metered Jinja sandbox for chat templates, which come with model files and may be hostile.
 
-Jinja's sandbox protects Python, but not the processor and the memory. Here every loop round, call, comparison and output is charged to a
-budget, strings and lists have a largest size, and filters and methods that could make large values are measured before they run.
+Jinja's sandbox limits access, but not CPU time and memory. Here every loop iteration, call, comparison and output is charged to a budget,
+the size of strings and lists is limited, and filters and methods that could make large values are metered before they run.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from engine.chat.templating.budget import MAX_SECONDS, MAX_STEPS, Meter, Templat
 from engine.chat.templating.filters import arithmetic, measure_replace, metered_filters, percent_format
 
 MAX_SOURCE = 96 * 1024
-"""Longest template source, in characters: the longest real ones have about 25,000, and compiling this many takes two seconds at most."""
+"""Longest template source, in characters: the longest real ones have about 25,000, and compiling this length takes two seconds at most."""
 
 
 class _Generation(Extension):
-    """`{% generation %}`, which marks the answers in training; here its body is just printed."""
+    """`{% generation %}`, which marks the answers in training; only its body is printed."""
 
     tags = {"generation"}  # noqa: RUF012 - the attribute is declared as a plain set by its base
 
@@ -39,7 +39,7 @@ class _Generation(Extension):
 
 
 class _Metering(NodeTransformer):
-    """Puts the meter into a parsed template: in every loop round and comparison, on every text and list that is made."""
+    """Adds the meter to a parsed template: to every loop iteration and comparison, and to every new text and list."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - the visitor's protocol
         self.generic_visit(node)
@@ -90,15 +90,15 @@ _METHODS: Mapping[type, frozenset[str]] = {
     tuple: frozenset({"count", "index"}),
     dict: frozenset({"get", "items", "keys", "values"}),
 }
-"""Methods that a template may call on plain values; none of them can do harm, or `_measure_method` looks before it runs."""
+"""Methods that a template may call on plain values: harmless ones, and those that `_measure_method` checks before they run."""
 _SEARCHING = _words("count find index lstrip partition rfind rindex rpartition rsplit rstrip split strip")
-"""Methods of texts that may compare each character of the text with each one of what they are given."""
+"""Text methods that may compare each character of the text with each one of their arguments."""
 SEARCHED_PER_STEP = 4096
-"""Comparisons of characters that cost as much as a step."""
+"""Comparisons of characters that count as a step."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Compiles and renders one untrusted template. Belongs to one thread."""
+    """Compiles and renders one untrusted template. For one thread."""
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
 
@@ -122,7 +122,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters = metered_filters(self.meter, self)
 
     def compile_template(self, source: str) -> Template:
-        """Raises jinja2.TemplateError for what is no template, or far too long for one."""
+        """Compile a template; raises jinja2.TemplateError when it is invalid or too long."""
         if len(source) > MAX_SOURCE:
             raise TemplateLimitError(f"the template is {len(source):,} characters long")
         try:
@@ -131,35 +131,35 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise TemplateError(f"the template can't be compiled ({type(error).__name__})") from error
 
     def render_metered(self, template: Template, variables: Mapping[str, object], *, now: datetime) -> str:
-        """Render within the budget. Raises jinja2.TemplateError when the template raises, is wrong, or wants too much."""
+        """Render within the budget. Raises jinja2.TemplateError when the template raises, is wrong, or exceeds the budget."""
         self.meter.begin(variables)
         try:
             return "".join(template.generate(**variables, strftime_now=lambda form: now.strftime(form[:100])))
         except TemplateError:
             raise
         except RecursionError as error:
-            raise TemplateLimitError("the template calls itself without an end") from error
+            raise TemplateLimitError("the template calls itself endlessly") from error
         except MemoryError as error:
             raise TemplateLimitError("the template needs too much memory") from error
         except Exception as error:  # an untrusted program may fail in any way
             raise TemplateError(f"{type(error).__name__}: {error}"[:300]) from error
 
     def metered_step(self) -> bool:
-        """Called in every loop round and before every comparison."""
+        """Charge a step; called in every loop iteration and before every comparison."""
         self.meter.step()
         return True
 
     def metered_concat(self, *parts: object) -> str:
-        """`a ~ b`."""
+        """Concatenate, as `a ~ b`."""
         return self.meter.text("".join(self.meter.texts(parts)))
 
     def metered_value(self, value: object) -> object:
-        """A list, tuple or dict that the template spells out."""
+        """Charge a list, tuple or dict literal of the template."""
         self.meter.weigh(value)
         return value
 
     def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
-        """Only methods known to be harmless, on plain values; Jinja's own rule on everything else, quickly for namespaces."""
+        """Allow only known harmless methods on plain values, and apply Jinja's rule to everything else, with a shortcut for namespaces."""
         if type(obj) is Namespace:
             return not attr.startswith("_")
         for kind, methods in _METHODS.items():
@@ -170,8 +170,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().is_safe_attribute(obj, attr, value)
 
     def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Every call a template makes; macros and Jinja's own functions too."""
-        if getattr(function, "__self__", None) is self:  # put there by _Metering, no template can name it
+        """Run and charge a call of a template; also for macros and Jinja's own functions."""
+        if getattr(function, "__self__", None) is self:  # inserted by _Metering; no template can name it
             return function(*args)
         self.meter.step()
         if isinstance(function, BuiltinMethodType):
@@ -180,7 +180,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.meter.settled(result)
 
     def call_binop(self, context: Context, symbol: str, left: Any, right: Any) -> Any:
-        """Arithmetic, with sizes checked before memory is taken."""
+        """Compute an operator, with sizes checked before memory is allocated."""
         if type(left) is str and type(right) is str and symbol == "+":
             self.meter.room_for(len(left) + len(right))
             return self.meter.text(left + right)
@@ -193,7 +193,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             times = [side for side in (left, right) if isinstance(side, int)]
             sized = sum(self.meter.weigh(side) for side in (left, right))
             if sized * max(times, default=1) > self.meter.max_size:
-                raise TemplateLimitError("the template makes far too long a value")
+                raise TemplateLimitError("the template makes a value that is too long")
             return self.meter.settled(super().call_binop(context, symbol, left, right))
         return super().call_binop(context, symbol, left, right)
 
@@ -201,7 +201,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super()._generate(_Metering().visit(source), name, filename, defer_init)
 
     def _finalize(self) -> Callable[[Context, object], str]:
-        @pass_context  # which also keeps Jinja from folding constants in the output
+        @pass_context  # this also prevents Jinja from folding constants in the output
         def finalize(_context: Context, value: object) -> str:
             return self.meter.output(value if type(value) is str else self.meter.printed(value))
 
@@ -220,7 +220,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             measure_replace(self.meter, owner, args[0], args[1])
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """`str.format`, with plain fields only: a width could ask for gigabytes."""
+        """Wrap `str.format` for plain fields only; a width could ask for gigabytes."""
         if type(value) is str:
             return None
         wrapped = super().wrap_str_format(value)

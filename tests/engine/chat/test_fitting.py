@@ -62,7 +62,7 @@ class TestWindow:
             long_chat(3).say("word " * 600, n_ctx=512, reserve=100)
         needed = int(re.search(r"about ([\d,]+) tokens", caught.value.detail)[1].replace(",", ""))  # type: ignore[index]
         assert 600 < needed < 640
-        assert "the window holds 512, of which 100 are kept for the answer" in caught.value.detail
+        assert "the window has 512, of which 100 are reserved for the answer" in caught.value.detail
         assert caught.value.hint == f"Shorten it, or set n_ctx to {needed + 100:,} or more."
 
     def test_with_that_much_room_it_is_taken(self) -> None:

@@ -123,7 +123,7 @@ class TestBadFiles:
             ("", "is empty"),
             ("   \n", "is empty"),
             ("[]", "It is empty"),
-            ("[1, 2]", "not made of objects"),
+            ("[1, 2]", "does not consist of objects"),
             ('{"a": 1}', "neither messages nor conversations"),
             ('[{"message_id": 1, "role": "user", "text": "x"}, {"conv": {}, "messages": []}]', "neither messages nor conversations"),
             ('[{"message_id": 1, "role": "user", "text"', "not readable JSON"),

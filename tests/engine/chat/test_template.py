@@ -163,8 +163,8 @@ class TestWithoutAUsableTemplate:
             ("{{ raise_exception('only\x1b[31m on Sundays') }}", "only␛[31m on Sundays"),
             ("{% for %}", "Expected an expression"),
             ("{{ nothing.at.all }}", "'nothing' is undefined"),
-            ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself without an end"),
-            ("a template that prints no message", "it leaves out what the"),
+            ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself endlessly"),
+            ("a template that prints no message", "it leaves out the messages of the"),
             ("x" * 300_000, "300,000 characters"),
         ],
     )
@@ -189,7 +189,7 @@ class TestWithoutAUsableTemplate:
 
         for _ in range(3):
             rendered = chat_format.render(conversation("Hi", "Hello", "And?"), thinking="auto", now=Clock(2026, 3, 1))
-            assert "calls itself without an end" in rendered.notices[0]
+            assert "calls itself endlessly" in rendered.notices[0]
         assert len(tried) == 1
 
     def test_one_that_fails_at_one_conversation_only_is_used_for_the_others(self) -> None:
