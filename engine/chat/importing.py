@@ -65,7 +65,7 @@ def read_conversations(path: Path) -> tuple[ImportedSession, ...]:
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
-            raise UsageError(f"{path} is too large", f"It has {size:,} bytes; the most is {MOST_BYTES:,}.", "Import it in parts.")
+            raise UsageError(f"{path} is too large", f"It has {size:,} bytes; the limit is {MOST_BYTES:,}.", "Import it in parts.")
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except OSError as error:
