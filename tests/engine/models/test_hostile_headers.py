@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 import tracemalloc
@@ -21,7 +22,8 @@ from engine.presets.preset import Preset
 from tests import ggufs
 from tests.engine.models import mutation
 
-FILES = 1000
+FILES = 1000 if "XCHAT_FUZZ" in os.environ else 250
+"""`just fuzz` tries more."""
 MOST_BYTES = 100 << 20
 """Of Python objects, while one of these small files is read."""
 MOST_CPU_S = 1.0

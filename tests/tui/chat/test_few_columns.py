@@ -34,7 +34,7 @@ async def test_every_screen_goes_on_in_a_few_columns_or_rows(action: str, tmp_pa
         await running.answered()
         running.app.do(action)
         await wait_until(running.pilot, lambda: running.app.screen is not running.chat or bool(running.notices), "another screen")
-        for columns, rows in (*((columns, 24) for columns in (4, 3, 2, 1)), (80, 4), (80, 2), (80, 1), (1, 1)):
+        for columns, rows in ((4, 24), (2, 24), (1, 24), (80, 3), (80, 1), (1, 1)):
             await running.pilot.resize_terminal(columns, rows)
             await running.pilot.press("pagedown", "up")
         await running.pilot.press("escape")

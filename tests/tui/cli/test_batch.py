@@ -158,6 +158,7 @@ def test_kill_9_at_any_moment_loses_no_line_and_doubles_none(tmp_path: Path) -> 
             while process.poll() is None and time.monotonic() - began < 30:
                 if partial.exists() and partial.read_bytes().count(b"\n") > answered:
                     break
+                time.sleep(0.002)
             time.sleep(draw.random() * 0.04)
             process.send_signal(signal.SIGKILL)
         if out.exists():
