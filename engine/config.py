@@ -167,7 +167,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
     path = path or config_path()
     values: dict[str, Any] = {}
     if path.exists():
-        from engine.written_files import read_toml  # 10 ms for the parser that nobody without a config file need wait for
+        from engine.regular_file import read_toml  # 10 ms for the parser that nobody without a config file need wait for
 
         _, values = read_toml(path)
     config = _convert(values, str(path))

@@ -10,6 +10,7 @@ import msgspec
 
 from engine import paths
 from engine.atomic_write import write_atomically
+from engine.regular_file import read_kept
 
 KEPT = 200
 """Older drafts are forgotten."""
@@ -26,10 +27,7 @@ def drafts_path() -> Path:
 
 def read_drafts(path: Path) -> dict[str, str]:
     """The drafts by session, the newest last; none when the file is missing or can't be read."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.MsgspecError, RecursionError):
-        return {}
+    return {session: text for session, text in read_kept(path, dict[str, object]()).items() if isinstance(text, str)}
 
 
 def write_drafts(path: Path, changes: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.atomic_write import write_atomically
 from engine.paths import state_dir
+from engine.regular_file import read_kept
 
 _writing = threading.Lock()
 
@@ -28,10 +29,7 @@ def _path() -> Path:
 
 def recall() -> Remembered:
     """What was remembered; the defaults when nothing was, or it can't be read."""
-    try:
-        return msgspec.json.decode(_path().read_bytes(), type=Remembered)
-    except (OSError, msgspec.MsgspecError, RecursionError):
-        return Remembered()
+    return read_kept(_path(), Remembered())
 
 
 def remember(**changes: str | None) -> None:

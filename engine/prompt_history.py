@@ -11,8 +11,11 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+import msgspec
+
 from engine import paths
 from engine.atomic_write import write_atomically
+from engine.regular_file import open_regular, read_regular
 
 KEPT = 1000
 """Older messages are forgotten."""
@@ -39,10 +42,8 @@ def append_prompt(path: Path, text: str) -> None:
     """Add a message; without a folder that can be written, nothing happens."""
     if len(text) > LONGEST:
         return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with open(descriptor, "a", encoding="utf-8") as file:
-            file.write(json.dumps(text) + "\n")
+    with contextlib.suppress(OSError), open(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "a", encoding="utf-8") as file:
+        file.write(json.dumps(text) + "\n")
 
 
 def forget_prompts(path: Path, texts: Collection[str]) -> None:
@@ -60,7 +61,7 @@ def forget_prompts(path: Path, texts: Collection[str]) -> None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text("utf-8", "replace").splitlines()
+        return read_regular(path).decode("utf-8", "replace").splitlines()
     except OSError:
         return []
 
@@ -71,7 +72,6 @@ def _write(path: Path, prompts: list[str]) -> None:
 
 def _parse(line: str) -> str:
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        return msgspec.json.decode(line, type=str)
+    except (msgspec.MsgspecError, RecursionError):
         return ""
-    return entry if isinstance(entry, str) else ""

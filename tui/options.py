@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.config import NotifyConfig
 from engine.paths import log_path
+from engine.regular_file import open_regular
 
 if TYPE_CHECKING:
     from engine.events import Notice
@@ -23,7 +24,7 @@ def tail_of_log() -> list[str]:
     """The last lines of the log file; empty without a file."""
     path = log_path()
     try:
-        with path.open("rb") as file:
+        with open(open_regular(path), "rb") as file:
             file.seek(max(0, path.stat().st_size - LOG_BYTES))
             return file.read().decode("utf-8", "replace").splitlines()
     except OSError:

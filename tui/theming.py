@@ -16,7 +16,7 @@ from textual.theme import Theme
 
 from engine.errors import UsageError
 from engine.paths import config_dir
-from engine.written_files import read_written
+from engine.regular_file import read_written
 from tui.terminal.terminal import Terminal
 
 if TYPE_CHECKING:

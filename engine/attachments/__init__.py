@@ -1,4 +1,4 @@
 """Files attached to a message: found, read within limits, and put into fences.
 
-May import docx, engine.child, engine.errors, engine.paths, engine.text, openpyxl, pathspec, pptx, pypdf.
+May import docx, engine.child, engine.errors, engine.paths, engine.regular_file, engine.text, openpyxl, pathspec, pptx, pypdf.
 """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import codecs
 import os
-import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine import child
 from engine.errors import UsageError
+from engine.regular_file import open_regular
 
 LARGEST = 4_000_000
 """Most bytes of a text file, and of the text of a document."""
@@ -74,14 +74,11 @@ def read(path: Path, name: str) -> Attachment:
 def _bytes(path: Path, name: str, most: int) -> bytes:
     """Read a regular file, without following a link or waiting for a pipe."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = open_regular(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError as error:
         detail = "It is a symbolic link" if os.path.islink(path) else error.strerror or str(error)
         raise UsageError(f"{name} can't be attached", detail) from error
     with open(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise UsageError(f"{name} can't be attached", "It is not a regular file")
         data = file.read(most + 1)
     if len(data) > most:
         raise UsageError(f"{name} can't be attached", f"It has more than {most:,} bytes")

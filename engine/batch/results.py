@@ -12,6 +12,7 @@ import msgspec
 
 from engine.atomic_write import replacing
 from engine.errors import UsageError
+from engine.regular_file import open_regular, read_regular
 from engine.text import file_name
 
 ENGINE_ERROR = "engine_error"
@@ -113,7 +114,7 @@ class Results:
         """Begin the journal with the results of the finished file; replace an incomplete copy of them."""
         if not self._path.exists():
             return
-        finished = self._path.read_bytes()
+        finished = read_regular(self._path)
         if finished.startswith(os.pread(self._handle, len(finished) + 1, 0)):
             os.ftruncate(self._handle, 0)
             self._append(finished)
@@ -147,7 +148,7 @@ class Results:
         return places, failed
 
     def _refuse_other_content(self) -> None:
-        with self._path.open("rb") as file:
+        with open(open_regular(self._path), "rb") as file:
             if any(result is None or result.id not in self._numbers for result in _results(file)):
                 raise self._other_content(self._path)
 

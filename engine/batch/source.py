@@ -11,6 +11,7 @@ from engine.batch.lines import MOST_BYTES, BatchLine, Form, custom_id_of, line_i
 from engine.errors import UsageError
 from engine.messages import ChatPrompt, TextPrompt
 from engine.numbers import byte_size
+from engine.regular_file import open_regular
 from engine.text import file_name
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -56,7 +57,7 @@ class BatchSource:
         """The lines that can be answered, those with a common prefix in succession."""
         self.bad: list[BadLine] = []
         try:
-            with path.open("rb") as file:
+            with open(open_regular(path), "rb") as file:
                 self.form = form if form is not Form.AUTO else _form_of(file, path)
                 self._read(file)
         except OSError as error:
@@ -76,7 +77,7 @@ class BatchSource:
         Raises:
             UsageError: The file has changed.
         """
-        with self._path.open("rb") as file:
+        with open(open_regular(self._path), "rb") as file:
             for entry in self.entries:
                 if entry.id in skip:
                     continue

@@ -31,6 +31,7 @@ from engine.clock import wall_ms
 from engine.errors import StoreError, UsageError
 from engine.messages import Role
 from engine.records import Message, new_message_id
+from engine.regular_file import read_regular
 
 MOST_BYTES = 256 * 2**20
 """Largest file, since it is parsed in memory."""
@@ -63,11 +64,7 @@ def read_conversations(path: Path) -> tuple[ImportedSession, ...]:
         UsageError: It has nothing to import, or too much.
     """
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise UsageError(f"{path} is too large", f"It has {size:,} bytes; the limit is {MOST_BYTES:,}.", "Import it in parts.")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise StoreError(f"{path} can't be read", error.strerror or str(error)) from error
     if len(data) > MOST_BYTES:

@@ -17,6 +17,7 @@ from engine.doctor.disk import let_go
 from engine.doctor.tmux import set_tmux_option, tmux_option
 from engine.errors import UsageError, XchatError
 from engine.paths import HINT, state_dir
+from engine.regular_file import read_kept
 from engine.text import printable
 
 READ_MODEL = "page-cache"
@@ -148,10 +149,7 @@ def applied() -> frozenset[str]:
 
 
 def _load() -> dict[str, str | None]:
-    try:
-        return msgspec.json.decode(before_path().read_bytes(), type=_Before).values
-    except (OSError, msgspec.DecodeError):
-        return {}
+    return read_kept(before_path(), _Before({})).values
 
 
 def _save(values: dict[str, str | None]) -> None:

@@ -27,6 +27,7 @@ from engine.atomic_write import write_atomically
 from engine.clock import wall_ms
 from engine.errors import EngineError
 from engine.paths import state_dir
+from engine.regular_file import read_kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +92,7 @@ def limits_path() -> Path:
 
 def remembered(threads: int, path: Path | None = None) -> HostLimits | None:
     """Return the limits at this thread count: the best of the saved measurements, dated by the newest."""
-    kept = _load(path or limits_path()).hosts.get(host_key(), {}).get(str(threads), [])
+    kept = read_kept(path or limits_path(), _Stored()).hosts.get(host_key(), {}).get(str(threads), [])
     if not kept:
         return None
     multiplied = [limits.gflop_s for limits in kept if limits.gflop_s is not None]
@@ -123,15 +124,8 @@ async def measure(threads: int, path: Path | None = None) -> HostLimits:
     return limits
 
 
-def _load(path: Path) -> _Stored:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Stored)
-    except (OSError, msgspec.DecodeError):
-        return _Stored()
-
-
 def _remember(limits: HostLimits, path: Path) -> None:
-    hosts = dict(_load(path).hosts)
+    hosts = dict(read_kept(path, _Stored()).hosts)
     here = hosts.get(host_key(), {})
     hosts[host_key()] = here | {str(limits.threads): [*here.get(str(limits.threads), []), limits][-KEPT:]}
     with suppress(OSError):  # not saved: measured again the next time

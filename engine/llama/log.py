@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.llama.native import lib
+from engine.regular_file import open_regular
 from engine.text import printable
 
 INFO: Final = 2
@@ -93,7 +94,7 @@ def _open(path: Path) -> int | None:
     try:
         if path.exists() and path.stat().st_size > MAX_FILE:
             path.replace(path.with_name(f"{path.name}.1"))
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     except OSError:
         return None
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
+from engine.regular_file import open_regular
+
 
 @dataclass(frozen=True, slots=True)
 class RealOutput:
@@ -30,7 +32,7 @@ def redirect_native_output(log_path: Path) -> RealOutput:
     and only once; child processes that inherit the descriptors write to the log too. Where the log can't be opened, the output is lost.
     """
     try:
-        log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        log = open_regular(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     except OSError:
         log = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     for stream in (sys.stdout, sys.stderr):

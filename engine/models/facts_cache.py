@@ -14,6 +14,7 @@ from engine.models.facts import ModelFacts, facts_of
 from engine.models.gguf_header import join_headers, read_header
 from engine.models.gguf_metadata import KnownArrays
 from engine.paths import cache_dir
+from engine.regular_file import read_regular
 
 _LAYOUT = 4
 """Version of the cache, raised whenever `ModelFacts` or its computation changes; older caches are ignored."""
@@ -48,7 +49,7 @@ class FactsCache:
         self._changed = False
         self._known = KnownArrays()
         with suppress(OSError, msgspec.MsgspecError):
-            stored = msgspec.msgpack.decode(self._path.read_bytes(), type=_Stored)
+            stored = msgspec.msgpack.decode(read_regular(self._path), type=_Stored)
             if stored.layout == _LAYOUT:
                 self._entries = stored.entries
 

@@ -55,6 +55,12 @@ def read_header(path: Path, known: KnownArrays | None = None) -> GgufHeader:
             raise ModelError(f"{file_name(path)} can't be read", printable(str(error)), "Check the disk") from error
 
 
+def check_kind(path: Path) -> None:
+    """Check that a file begins as a GGUF file does. Raises ModelError that says what it is instead."""
+    with open_model(path) as file:
+        _check_magic(Source(path, file, None))
+
+
 def join_headers(parts: Sequence[GgufHeader]) -> GgufHeader:
     """Join the headers of a split model's parts, in order; the first part has the metadata."""
     return replace(
@@ -92,11 +98,7 @@ def _header(source: Source) -> GgufHeader:
 
 def _preamble(source: Source) -> tuple[int, int, int]:
     """Read magic, version and the two counts."""
-    if source.file_bytes == 0:
-        raise broken(source.path, "It is empty", "Download it again")
-    source.fill(min(64, source.file_bytes))
-    if source.buffer[:4] != MAGIC:
-        raise _not_gguf(source)
+    _check_magic(source)
     source.need(24)
     version, n_tensors, n_metadata = struct.unpack_from("<IQQ", source.buffer, 4)
     if version & 0xFFFF == 0 and version:
@@ -149,6 +151,14 @@ def _tensor(source: Source, alignment: int) -> TensorInfo:
     if offset % alignment or offset >= _VAST:
         raise broken(source.path, f"Its tensor {printable(name, 80)} has the impossible offset {offset}")
     return TensorInfo(name, tuple(shape), type_id, offset, n_elements, kind.row_bytes(n_elements))
+
+
+def _check_magic(source: Source) -> None:
+    if source.file_bytes == 0:
+        raise broken(source.path, "It is empty", "Download it again")
+    source.fill(min(64, source.file_bytes))
+    if source.buffer[:4] != MAGIC:
+        raise _not_gguf(source)
 
 
 def _not_gguf(source: Source) -> ModelError:

@@ -21,6 +21,7 @@ import msgspec
 from engine.clock import NS_PER_MS, wall_ms
 from engine.kv_state import StateKey
 from engine.paths import cache_dir
+from engine.regular_file import open_regular
 
 Bytes = bytes | bytearray | memoryview
 
@@ -93,7 +94,7 @@ class KvFolder:
         """Load the state of a conversation; None when there is none for this model and settings. Removes a damaged file."""
         path = self._path(name)
         try:
-            with path.open("rb", buffering=0) as file:
+            with open(open_regular(path), "rb", buffering=0) as file:
                 content = _read_all(file.fileno(), os.fstat(file.fileno()).st_size)
         except OSError:
             return None

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from engine.errors import UsageError
 from engine.paths import NO_HOME, expanded, models_dir
+from engine.regular_file import read_regular, read_written
 from engine.text import printable
-from engine.written_files import read_written
 
 MOST_DEPTH = 8
 """Most levels of folders searched."""
 MOST_FILES = 20_000
 """Most files searched in one place."""
+_MOST_NAME_BYTES = 1 << 10
 _MOST_MANIFEST_BYTES = 1 << 20
 _BLOB = re.compile(r"sha256[:-]([0-9a-f]{64})")
 _OLLAMA_KINDS = {
@@ -152,7 +153,7 @@ def _walk(place: Place, top: Path, *, skip_hub: bool = False) -> Iterator[Found 
 def _hub_repository(place: Place, repository: Path) -> Iterator[Found | Unreadable]:
     """Yield the files of the revision in `refs/main`, or of all revisions when that one is not here."""
     try:
-        main = (repository / "refs/main").read_text("ascii", "replace").strip()
+        main = read_regular(repository / "refs/main", _MOST_NAME_BYTES).decode("ascii", "replace").strip()
     except OSError:
         main = ""
     revision = repository / "snapshots" / main
@@ -175,8 +176,7 @@ def _ollama(folder: Path) -> Iterator[Found | Unreadable]:
 
 def _ollama_manifest(folder: Path, path: Path, names: tuple[str, ...]) -> Iterator[Found | Unreadable]:
     try:
-        with path.open("rb") as file:
-            manifest = json.loads(file.read(_MOST_MANIFEST_BYTES))
+        manifest = json.loads(read_regular(path, _MOST_MANIFEST_BYTES))
         layers = [(layer["mediaType"], layer["digest"]) for layer in manifest["layers"]]
     except OSError as error:
         yield Unreadable(path, _reason(error))

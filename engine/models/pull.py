@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ModelError
+from engine.models.gguf_header import check_kind
 from engine.models.hub import PART_SUFFIX, TIMEOUT_S, Hub, PullCancelled, RemoteFile, announced_bytes, understood
 from engine.models.references import Reference
 from engine.numbers import byte_size
@@ -163,6 +164,12 @@ class Pull:
                     raise PullCancelled from None
         self._check(file)
         file.part.replace(file.blob)
+        if not file.digest:
+            try:
+                check_kind(file.blob)
+            except ModelError:
+                file.blob.unlink()
+                raise
 
     def _receive(self, file: RemoteFile, report: Callable[[int], None]) -> None:
         """Append the missing bytes; raises when the connection breaks, keeping the bytes so far."""

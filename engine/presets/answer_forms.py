@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.errors import UsageError
+from engine.regular_file import read_regular
 from engine.text import file_name, one_line
 
 IN_FILES: Final = ("json_schema", "grammar")
@@ -37,8 +38,7 @@ def _content(key: str, text: str) -> str:
         return text
     path = Path(text).expanduser()
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_regular(path, MOST_BYTES)
         if len(data) > MOST_BYTES:
             raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
         return data.decode()

@@ -18,7 +18,7 @@ from engine.paths import config_dir
 from engine.presets.preset import SAMPLING, Preset
 from engine.presets.settings import KEYS, check_value, nearest_hint, with_values
 from engine.presets.shipped import shipped_presets
-from engine.written_files import read_toml
+from engine.regular_file import read_toml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

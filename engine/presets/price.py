@@ -13,6 +13,7 @@ from engine.atomic_write import write_atomically
 from engine.paths import state_dir
 from engine.presets.preset import Cost, Preset, cost_of_change
 from engine.presets.settings import Change, difference
+from engine.regular_file import read_kept
 
 MOST_ENTRIES = 500
 _WHAT = {Cost.HOT: "Applies to the next token", Cost.REBUILD: "Makes a new context", Cost.RELOAD: "Loads another file"}
@@ -71,9 +72,8 @@ class PriceHistory:
 
     async def read(self) -> None:
         """Add what the file holds to what was recorded meanwhile, which is newer."""
-        with suppress(OSError, msgspec.MsgspecError, RecursionError):
-            before = msgspec.json.decode(await asyncio.to_thread(self._path.read_bytes), type=_Stored)
-            self._stored = _Stored(before.seconds | self._stored.seconds, before.prefill | self._stored.prefill)
+        before = await asyncio.to_thread(read_kept, self._path, _Stored())
+        self._stored = _Stored(before.seconds | self._stored.seconds, before.prefill | self._stored.prefill)
 
     def record(self, cost: Cost, model: str, seconds: float) -> None:
         """Record the duration of a switch of this class to this model."""

@@ -17,7 +17,7 @@ from engine.presets.folder import as_table, check_name, read_values
 from engine.presets.foreign import VARIABLE_PREFIX, Imported, command_lines, from_command, from_ini, from_variable_lines
 from engine.presets.preset import SAMPLING, Preset
 from engine.presets.settings import KEYS, with_values
-from engine.written_files import read_written
+from engine.regular_file import read_written
 
 MOST = 200
 """Presets in one file; more is something else."""

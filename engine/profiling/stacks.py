@@ -7,7 +7,6 @@ where the source has one (as py-spy's speedscope output).
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from engine.errors import CaptureError
 from engine.numbers import byte_size
 from engine.profiling.frames import MAX_FRAME, clean_frame, thread_name, thread_text
+from engine.regular_file import open_regular
 from engine.text import printable
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -138,11 +138,8 @@ def read_folded(path: Path) -> FoldedStacks:
     Raises CaptureError when the file can't be read, is not a regular file, is larger than MAX_BYTES or has no folded stacks.
     """
     try:
-        # Non-blocking, since opening a pipe without a writer would never return.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        with open(open_regular(path), "rb") as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise CaptureError(f"{printable(str(path), MAX_FRAME)} can't be read", "It is not a regular file.")
             if status.st_size > MAX_BYTES:
                 raise CaptureError(
                     f"{printable(str(path), MAX_FRAME)} is too large",

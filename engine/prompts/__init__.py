@@ -1,4 +1,4 @@
 """The prompt library: personas (system prompts) and snippets with variables, in TOML files.
 
-May import engine.errors, engine.paths, engine.written_files, msgspec.
+May import engine.errors, engine.paths, engine.regular_file, msgspec.
 """

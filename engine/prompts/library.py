@@ -14,7 +14,7 @@ import msgspec
 
 from engine.errors import UsageError
 from engine.paths import config_dir
-from engine.written_files import read_toml
+from engine.regular_file import read_toml
 
 _VARIABLE = re.compile(r"\{\{\s*([^{}=\n]{1,60}?)\s*(?:=([^{}\n]*))?\}\}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import UsageError
+from engine.regular_file import read_regular
 from engine.serving.refusal import Refusal
 from engine.text import file_name
 
@@ -118,7 +119,7 @@ def read_keys(path: Path) -> tuple[str, ...]:
         UsageError: It can't be read, or has none.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_regular(path).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The key file {file_name(path)} can't be read", str(error)) from error
     keys = tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))

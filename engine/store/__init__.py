@@ -5,6 +5,6 @@ are plain functions with a connection of their own, for a worker thread or the c
 interface for other programs.
 
 May import aiosqlite, engine.atomic_write, engine.backend, engine.chat, engine.clock, engine.drafts, engine.errors, engine.messages,
-engine.metrics, engine.numbers, engine.paths, engine.presets, engine.profiling, engine.prompt_history, engine.records, engine.text,
-engine.timings, msgspec, psutil.
+engine.metrics, engine.numbers, engine.paths, engine.presets, engine.profiling, engine.prompt_history, engine.records, engine.regular_file,
+engine.text, engine.timings, msgspec, psutil.
 """

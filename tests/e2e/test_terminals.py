@@ -178,7 +178,7 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_draws_everything_again(terminal: 
     shell.wait_for("still 42")
     before = len(shell.raw)
     shell.type("fg" + ENTER)
-    shell.wait_for(lambda _: b"\x1b[?1049h" in shell.raw[before:] and b"essage, or" in shell.raw[before:])
+    shell.wait_for(lambda _: b"\x1b[?1049h" in shell.raw[before:] and b"essage, /" in shell.raw[before:])
     shell.wait_for(lambda text: "end." in text and "still 42" not in text)
     shell.type("here again")
     shell.wait_for("here again")

@@ -13,6 +13,7 @@ from engine.attachments.attach import detached, mentions
 from engine.errors import UsageError, XchatError
 from engine.events import Event, ModelFailed, ModelReady, SessionOpened, TurnStarted
 from engine.messages import Role
+from engine.regular_file import read_regular
 from tui.actions.registry import Action
 from tui.actions.slash import Do, Say, Unknown, parse
 from tui.chat.context import ChatContext
@@ -192,8 +193,7 @@ class ComposeController:
 
 
 def _text_of(path: Path) -> str:
-    with path.expanduser().open("rb") as file:
-        data = file.read(READ_LIMIT + 1)
+    data = read_regular(path.expanduser(), READ_LIMIT)
     if len(data) > READ_LIMIT:
         raise UsageError(f"{path} is too long", f"It has more than {READ_LIMIT:,} bytes")
     if b"\0" in data[:8192]:

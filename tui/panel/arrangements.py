@@ -9,6 +9,7 @@ import msgspec
 from engine.atomic_write import write_atomically
 from engine.errors import XchatError
 from engine.metrics.history import Window
+from engine.regular_file import read_kept
 from tui.panel.pane import Density
 
 
@@ -47,12 +48,7 @@ class Arrangements:
     def __init__(self, path: Path | None = None, *, first: Arrangement = BUILT_IN[0]) -> None:
         """Start with `first` where there is no file that can be read."""
         self._path = path
-        stored = _File(first)
-        if path is not None:
-            try:
-                stored = msgspec.json.decode(path.read_bytes(), type=_File)
-            except (OSError, msgspec.DecodeError):
-                stored = _File(first)
+        stored = read_kept(path, _File(first)) if path is not None else _File(first)
         self.current = stored.current
         self.window = stored.window
         self._own = stored.own

@@ -16,6 +16,7 @@ from engine.lab.quality.figures import Block, Quality, Scores, summary
 from engine.llama.scoring import Interrupted, Models, Scorer
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
+from engine.regular_file import read_regular
 from engine.text import printable
 
 N_CTX: Final = 512
@@ -59,8 +60,7 @@ def text_of(path: Path) -> str:
         UsageError: It can't be read, or is not text.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise UsageError(f"{printable(str(path))} can't be read", error.strerror or "") from error
     if len(data) > MOST_BYTES or b"\0" in data:

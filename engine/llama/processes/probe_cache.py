@@ -11,6 +11,7 @@ from engine.atomic_write import write_atomically
 from engine.llama.files import ModelFile
 from engine.llama.native import library_version
 from engine.presets.preset import Preset
+from engine.regular_file import read_kept
 
 _MAX_ENTRIES: Final = 500
 
@@ -40,11 +41,7 @@ class Verdicts:
 
     def _load(self) -> dict[str, None]:
         if self._passed is None:
-            try:
-                stored = json.loads(self._path.read_text())
-            except (OSError, ValueError):
-                stored = []
-            self._passed = {str(key): None for key in stored} if isinstance(stored, list) else {}
+            self._passed = {str(key): None for key in read_kept(self._path, list[object]())}
         return self._passed
 
 

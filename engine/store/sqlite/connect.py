@@ -56,8 +56,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
             db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             migrate(db, path)
         else:
-            if path.is_dir():
-                raise IsADirectoryError
+            _refuse_special(path)
             db = _connect_read_only(path)
         for name in ("cache_size", "mmap_size", "temp_store"):
             db.execute(f"PRAGMA {name}={BALANCED.values[name]}")
@@ -96,6 +95,16 @@ def _connect_uri(path: Path, query: str) -> sqlite3.Connection:
     )
 
 
+def _refuse_special(path: Path) -> int:
+    """The mode of a file; a folder, a pipe or a device raises before it is opened, since a pipe would never answer."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError
+    if not stat.S_ISREG(mode):
+        raise StoreUnusableError(f"{path} is not a file", "The database is one regular file.", "Move it away, and xchat makes a new one.")
+    return mode
+
+
 def wal_path(path: Path) -> Path:
     """The write-ahead log beside a database."""
     return path.with_name(path.name + "-wal")
@@ -118,13 +127,7 @@ def _make_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError from None
-        if not stat.S_ISREG(mode):
-            raise StoreUnusableError(
-                f"{path} is not a file", "The database is one regular file.", "Move it away, and xchat makes a new one."
-            ) from None
+        mode = _refuse_special(path)
         if not os.access(path, os.R_OK | os.W_OK):
             raise PermissionError from None
         if mode & 0o077:

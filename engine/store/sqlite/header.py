@@ -6,6 +6,8 @@ import sqlite3
 import struct
 from pathlib import Path
 
+from engine.regular_file import read_regular
+
 APPLICATION_ID = 0x78636874
 """`xcht`: how `file` and xchat recognize a database of xchat."""
 
@@ -28,8 +30,7 @@ _SEARCHED_BYTES = 1 << 20
 def looks_like_ours(path: Path) -> bool:
     """Whether a file that SQLite refuses may be a damaged database of xchat."""
     try:
-        with path.open("rb") as file:
-            start = file.read(_SEARCHED_BYTES)
+        start = read_regular(path, _SEARCHED_BYTES)
     except OSError:
         return False
     return start[68:72] == APPLICATION_ID.to_bytes(4) or (_TABLE in start and len(start) >= PAGE_SIZE)

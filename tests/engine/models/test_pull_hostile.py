@@ -67,14 +67,14 @@ def test_a_content_that_changed_between_two_pulls_is_never_mixed(
     hub.validators, hub.cuts = dict(BY_TAG), [1000]
     with pytest.raises(ModelError):
         at_address(hub, cache, attempts=0).run(at_address(hub, cache).plan())
-    hub.files[FILE], hub.validators = bytes(len(model)), changed
+    hub.files[FILE], hub.validators = b"GGUF".ljust(len(model), b"\0"), changed
     again = at_address(hub, cache)
     path = again.run(again.plan())
-    assert path.read_bytes() == bytes(len(model))
+    assert path.read_bytes() == hub.files[FILE]
     assert [file.name for file in path.parent.iterdir() if "incomplete" in file.name] == []
 
 
-@pytest.mark.parametrize("content", [bytes(3000), b"short"])
+@pytest.mark.parametrize("content", [b"GGUF".ljust(3000, b"\0"), b"GGUF short"])
 def test_a_content_that_changed_while_it_was_fetched_is_said(hub: HubServer, cache: Path, content: bytes) -> None:
     hub.validators, hub.cuts = dict(BY_TAG), [1000]
     work = at_address(hub, cache, attempts=3)
@@ -145,6 +145,15 @@ def test_a_body_without_an_end_and_a_size_stops_before_the_disk_is_full(
     with pytest.raises(ModelError, match="more data than fits on the disk"):
         work.run(plan)
     assert plan.files[0].part.stat().st_size == 0
+
+
+def test_what_is_not_a_model_does_not_stay(cache: Path) -> None:
+    with HubServer({FILE: b"<html>Please log in</html>"}).running() as hub:
+        work = at_address(hub, cache)
+        plan = work.plan()
+        with pytest.raises(ModelError, match="It is a web page"):
+            work.run(plan)
+        assert not plan.files[0].blob.exists()
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
