@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
 
 def test_the_wheel_has_the_data_that_the_program_reads(wheel: dict[str, int]) -> None:
     data = [path for folder in ("engine", "tui", "themes") for path in (ROOT / folder).rglob("*") if path.is_file()]
-    needed = {path.relative_to(ROOT).as_posix() for path in data if path.suffix in {".gguf", ".sha256", ".tcss", ".toml"}}
+    needed = {path.relative_to(ROOT).as_posix() for path in data if path.suffix in {".gguf", ".sha256", ".tcss", ".toml", ".html"}}
     needed = {name for name in needed if "/training/" not in name}
     assert {"themes/dark.toml", "engine/guide/xchat-guide-F16.gguf"} <= needed
     assert needed - wheel.keys() == set()

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
-from engine.serving.faces import anthropic, completions, info, llama, ollama, openai, responses, tokens
+from engine.serving.faces import anthropic, completions, info, llama, ollama, openai, page, responses, tokens
 from engine.serving.guard import Guard
 from engine.serving.refusal import Refusal, refusal_of
 from engine.serving.request import JSON, ClientGone, Receive, Request, Scope, Send
@@ -19,6 +19,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "GET": {
         **info.GET,
         **ollama.GET,
+        **page.GET,
     },
     "POST": {
         **openai.POST,

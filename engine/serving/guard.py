@@ -16,7 +16,7 @@ from engine.regular_file import read_regular
 from engine.serving.refusal import Refusal
 from engine.text import file_name
 
-PUBLIC: Final = frozenset({"/health", "/v1/health"})
+PUBLIC: Final = frozenset({"/", "/health", "/v1/health"})
 """Paths that need no key."""
 MOST_KEYS: Final = 10_000
 

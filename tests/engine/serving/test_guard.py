@@ -43,7 +43,7 @@ def test_pages_of_other_origins_are_refused() -> None:
         assert status(guard, host="localhost:8080", origin=origin) == 403
 
 
-def test_a_key_is_needed_for_all_but_health() -> None:
+def test_a_key_is_needed_for_all_but_health_and_the_page() -> None:
     guard = guard_of("127.0.0.1", ("first", "sécond"), ())
     assert status(guard) == 401
     assert status(guard, "/health") == 200
@@ -51,7 +51,7 @@ def test_a_key_is_needed_for_all_but_health() -> None:
     assert status(guard, authorization="first") == 401
     assert status(guard, authorization="Bearer first") == 200
     assert status(guard, x_api_key="first") == 200
-    assert guard.check("/", {b"host": b"localhost", b"authorization": "bearer sécond".encode()}) == 1
+    assert guard.check("/props", {b"host": b"localhost", b"authorization": "bearer sécond".encode()}) == 1
 
 
 def test_another_address_needs_a_key() -> None:
