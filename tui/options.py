@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ class AppOptions:
     """Notices to show once the screen is ready."""
     known_models: Callable[[], Sequence[KnownModel]] = tuple
     """Called on a thread each time the models screen opens; may read files."""
+    ask_engines: Callable[[], Future[object]] | None = None
+    """Asks the servers of the config for their models, which `known_models` then has; called on a thread. None without any."""
     native_log: Callable[[], Sequence[str]] = tail_of_log
     """The last lines of the native library's log, oldest first."""
     prometheus_port: int | None = None

@@ -6,8 +6,9 @@ import asyncio
 import gc
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui.app import XchatApp
 from tui.options import AppOptions
@@ -45,9 +46,15 @@ def run_screen(
     def models() -> Sequence[KnownModel]:
         from tui.models.known_models import known_models
 
-        return known_models(config.models.folders)
+        return known_models(config.models.folders, config.engines)
 
-    return run_app(open_session, replace(options, known_models=models, log=log), terminal)
+    def ask_engines() -> Future[Any]:
+        from engine.remote.listing import refresh
+
+        return refresh(config.engines)
+
+    asking = ask_engines if config.engines else None
+    return run_app(open_session, replace(options, known_models=models, ask_engines=asking, log=log), terminal)
 
 
 def _import_start() -> Callable[..., Awaitable[Session]]:

@@ -1,44 +1,24 @@
-"""The models of the configured engines: the list that was last known at once, and a new one within seconds."""
+"""Asks the configured engines for their models."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import httpx2
-import msgspec
 
-from engine.atomic_write import write_atomically
 from engine.config import EngineConfig
 from engine.errors import XchatError
-from engine.model_ref import RemoteModel
-from engine.paths import cache_dir
 from engine.remote.connection import Network, Times, client, get_json, key_of
 from engine.remote.faults import ServerError, unreadable
+from engine.remote.known import Listing, keep, known
 from engine.remote.server import Kind, ServedModel, Server, models_in, number
 
 _PROPS: Final = frozenset({Kind.LLAMA, Kind.XCHAT})
 """The kinds that describe themselves at `/props`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The models of one engine."""
-
-    engine: str
-    models: tuple[ServedModel, ...] = ()
-    problem: str = ""
-    """Why the last attempt to list them failed; `models` are then those of an earlier one."""
-
-    @property
-    def refs(self) -> tuple[RemoteModel, ...]:
-        """References to the models."""
-        return tuple(RemoteModel(self.engine, model.name) for model in self.models)
 
 
 async def probe(http: httpx2.AsyncClient, server: Server, engine: EngineConfig, key: str, times: Times) -> Server:
@@ -66,12 +46,6 @@ async def probe(http: httpx2.AsyncClient, server: Server, engine: EngineConfig, 
     return server
 
 
-def known(engines: Sequence[EngineConfig]) -> tuple[Listing, ...]:
-    """The lists as they were last seen; empty ones for engines never seen. Reads one file."""
-    saved = _read()
-    return tuple(saved.get(engine.name) or Listing(engine.name) for engine in engines)
-
-
 def refresh(engines: Sequence[EngineConfig], times: Times = Times()) -> Future[tuple[Listing, ...]]:  # noqa: B008 - immutable
     """Ask all engines at once, on a thread of its own, and save what they list; done within `times.listing` seconds and a little.
 
@@ -88,7 +62,7 @@ async def _ask_all(engines: Sequence[EngineConfig], times: Times) -> tuple[Listi
     async with client(times) as http:
         found = await asyncio.gather(*(_ask(http, engine, before[engine.name], times) for engine in engines))
     with suppress(OSError):
-        write_atomically(_path(), msgspec.json.encode({listing.engine: listing for listing in found}))
+        keep(found)
     return tuple(found)
 
 
@@ -110,14 +84,3 @@ async def _ask(http: httpx2.AsyncClient, engine: EngineConfig, before: Listing, 
     if not models and engine.model:
         models = {engine.model: ServedModel(engine.model)}
     return Listing(engine.name, tuple(models.values()))
-
-
-def _path() -> Path:
-    return cache_dir() / "engines.json"
-
-
-def _read() -> Mapping[str, Listing]:
-    try:
-        return msgspec.json.decode(_path().read_bytes(), type=dict[str, Listing])
-    except (OSError, msgspec.MsgspecError, RecursionError):
-        return {}

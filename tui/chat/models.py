@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from textual.worker import get_current_worker
 
+from engine.config import load_config
 from engine.errors import XchatError
 from engine.events import EngineDied, Event, ModelFailed, ModelLoading, ModelReady, PresetChanged
 from engine.last_used import remember
@@ -115,17 +116,21 @@ class ModelsController:
         return ref is not None
 
     def models(self, words: str) -> None:
-        """Pick a model, or load the one named: a path, the name of a family, `builtin`, or a model of the hub."""
+        """Pick a model, or load the one named: a path, the name of a family, `builtin`, ENGINE/MODEL, or a model of the hub."""
         from engine.models.references import looks_like_path, looks_like_reference
         from engine.paths import expanded
+        from engine.session.model_finder import remote_named
         from tui.models.models import ModelsScreen
 
         if not words:
             engine = self._context.session.engine if self._context.session is not None else None
-            self._context.open(ModelsScreen(self._known_models, current=engine.model.ref if engine else None), self._choose)
+            current, asking = engine.model.ref if engine else None, self._context.program.options.ask_engines
+            self._context.open(ModelsScreen(self._known_models, current=current, ask_engines=asking), self._choose)
             return
         path = expanded(words)
-        if looks_like_reference(words):
+        if (remote := remote_named(words, load_config().engines)) is not None:
+            self.load(remote)
+        elif looks_like_reference(words):
             self._make(Fetching(words))
         elif looks_like_path(words) or path.exists():
             self.load(path)

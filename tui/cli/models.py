@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from engine.config import load_config
 from engine.errors import ModelError, StoreError, UsageError
@@ -29,8 +32,11 @@ from engine.store.queries.speeds import MeasuredSpeeds, measured_speeds
 from tui.choices import OtherQuant
 from tui.cli.models_make import add_compare, add_pull, add_quantize
 from tui.cli.output import confirmed, write_json
-from tui.models.known_models import rows_of
+from tui.models.known_models import remote_rows, rows_of
 from tui.models.table import Section, Sort, in_sections, model_table
+
+if TYPE_CHECKING:
+    from engine.remote.known import Listing
 
 EXAMPLES = """\
 examples:
@@ -50,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "models", help="model files of this machine", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(required=True, metavar="list|show|pull|quantize|add|remove")
-    listing = verbs.add_parser("list", help="families and their quants, with the memory each needs")
+    listing = verbs.add_parser("list", help="families and their quants, with the memory each needs; models of other engines")
     listing.add_argument("--sort", type=Sort, choices=[*Sort], default=Sort.FOUND, help="order of the rows (family)")
     listing.add_argument("--json", action="store_true", help="print one object")
     listing.set_defaults(run=list_all)
@@ -111,10 +117,12 @@ def fit_of(entry: Entry, family: Family | None = None) -> Fit:
 
 def list_all(options: argparse.Namespace) -> int:
     """Print the models as a table: local ones, files that can't be loaded with the reason, and recommended ones."""
+    asking = asked_engines()
     found, measured = catalog(), speeds()
     if options.json:
         write_json(
             {
+                "engines": [msgspec.to_builtins(listing) for listing in listed(asking)],
                 "families": [
                     {
                         "name": family.name,
@@ -138,7 +146,27 @@ def list_all(options: argparse.Namespace) -> int:
         sys.stdout.writelines(f"{table.row(model)}\n" for model in models)
     for folder in found.unreadable:
         sys.stdout.write(f"not readable: {folder.path}: {folder.reason}\n")
+    sys.stdout.flush()  # what is here does not wait for other engines
+    elsewhere = sorted(remote_rows(listed(asking)), key=lambda model: bool(model.problem))
+    if elsewhere:
+        sys.stdout.write(f"{table.rule(Section.REMOTE)}\n")
+        sys.stdout.writelines(f"{table.row(model)}\n" for model in elsewhere)
     return 0
+
+
+def asked_engines() -> Future[tuple[Listing, ...]] | None:
+    """The lists of the configured engines, which arrive within seconds; None without any."""
+    engines = load_config().engines
+    if not engines:
+        return None
+    from engine.remote.listing import refresh
+
+    return refresh(engines)
+
+
+def listed(asking: Future[tuple[Listing, ...]] | None) -> tuple[Listing, ...]:
+    """The lists that were asked for, once they are here."""
+    return () if asking is None else asking.result()
 
 
 def entry_object(entry: Entry, measured: MeasuredSpeeds) -> dict[str, Any]:

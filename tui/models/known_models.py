@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from tui.choices import BuiltInQuant, Fetch, KnownModel, OtherQuant
 
 if TYPE_CHECKING:
+    from engine.config import EngineConfig
     from engine.models.catalog import Catalog, Entry
+    from engine.remote.known import Listing
     from engine.store.queries.speeds import MeasuredSpeeds
 
 GUIDE = "xchat guide"
@@ -19,11 +21,26 @@ BUILT_IN = "built in"
 MADE_HERE = "made here"
 
 
-def known_models(folders: Sequence[str]) -> list[KnownModel]:
-    """Entries of the models screen; `folders` are those of the config. Reads files, so call it on a thread."""
+def known_models(folders: Sequence[str], engines: Sequence[EngineConfig] = ()) -> list[KnownModel]:
+    """Entries of the models screen; `folders` and `engines` are those of the config. Reads files, so call it on a thread."""
     from engine.models.catalog import list_models
+    from engine.remote.known import known
 
-    return rows_of(list_models(folders), _measured())
+    return [*rows_of(list_models(folders), _measured()), *remote_rows(known(engines))]
+
+
+def remote_rows(listings: Iterable[Listing]) -> Iterator[KnownModel]:
+    """The rows of the models of other engines, and of engines that can't be asked."""
+    from engine.model_ref import RemoteModel
+
+    for listing in listings:
+        for model in listing.models:
+            row = KnownModel(RemoteModel(listing.engine, model.name), f"{listing.engine}/{model.name}", place=listing.engine)
+            yield replace(row, quant=model.quant, size_bytes=model.size_bytes or None)
+        if listing.problem:
+            yield KnownModel(None, listing.engine, problem=listing.problem)
+        elif not listing.models:
+            yield KnownModel(RemoteModel(listing.engine, ""), listing.engine, "its default model; its list is not known yet")
 
 
 def with_file(known: Sequence[KnownModel], file: Path) -> Sequence[KnownModel]:

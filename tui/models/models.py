@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -39,7 +40,8 @@ class ModelsScreen(Picker[Choice]):
 
 Type a part of a name, the path of a GGUF file (`~` works), or a model of the hub such as `hf:Qwen/Qwen3-4B-GGUF:Q4_K_M`, then {accept}. The
 conversation is kept. Quants of the built-in model are made when they are first chosen; for other models choose `another quant`. Models
-recommended for this machine are below the second rule; nothing is fetched unless you choose it.
+recommended for this machine are below the last rule; nothing is fetched unless you choose it. Models of the servers in `config.toml`
+([[engines]]) have a part of their own: as they were listed last, and again when the servers have answered.
 
 `needs` is the memory predicted for the default preset, `tokens/s` the decode speed measured on this machine: the median of its clean
 turns, or with ~ of turns that other programs disturbed.
@@ -50,9 +52,17 @@ turns, or with ~ of turns that other programs disturbed.
     ModelsScreen .heading { height: 1; color: $heading; text-wrap: nowrap; }
     """
 
-    def __init__(self, known: Callable[[], Sequence[KnownModel]], *, current: ModelRef | None) -> None:
+    def __init__(
+        self,
+        known: Callable[[], Sequence[KnownModel]],
+        *,
+        current: ModelRef | None,
+        ask_engines: Callable[[], Future[object]] | None = None,
+    ) -> None:
+        """`known` lists the models; after `ask_engines`, if there are other engines, once more. Both are called on threads."""
         super().__init__()
         self._known = known
+        self._ask_engines = ask_engines
         self._current = current
         self._models: Sequence[KnownModel] = ()
         self._sort = Sort.FOUND
@@ -67,6 +77,16 @@ turns, or with ~ of turns that other programs disturbed.
         self.fill([], "Searching for models…")
         self._models = await asyncio.to_thread(self._known)
         await self.narrow()
+        if self._ask_engines is not None:
+            self.run_worker(self._list_again(self._ask_engines))
+
+    async def _list_again(self, ask_engines: Callable[[], Future[object]]) -> None:
+        """List the models again when the other engines have answered, or can't be asked."""
+        await asyncio.wrap_future(await asyncio.to_thread(ask_engines))
+        models = await asyncio.to_thread(self._known)
+        if models != self._models:
+            self._models = models
+            await self.narrow()
 
     async def narrow(self) -> None:
         """Show the models that contain all typed words."""

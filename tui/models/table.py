@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from rich.cells import cell_len
 
+from engine.model_ref import RemoteModel
 from engine.numbers import byte_size, significant
 from engine.text import one_line
 from tui.choices import Fetch, KnownModel
@@ -24,6 +25,7 @@ class Section(StrEnum):
     """The parts of the list, in their order; each but the first begins with a rule that carries its name."""
 
     HERE = "here"
+    REMOTE = "on other engines"
     UNUSABLE = "can't be loaded"
     ELSEWHERE = "can be fetched"
 
@@ -131,6 +133,8 @@ def section_of(model: KnownModel) -> Section:
     """The part of the list that a model is in."""
     if isinstance(model.instead, Fetch):
         return Section.ELSEWHERE
+    if isinstance(model.ref, RemoteModel):
+        return Section.REMOTE
     return Section.UNUSABLE if model.problem else Section.HERE
 
 

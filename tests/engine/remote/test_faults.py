@@ -181,7 +181,7 @@ MIDDLE: Mapping[str, Fault] = {
         "Hello",
     ),
     "endless event": Fault(
-        (HELLO, *(b"100000\r\n" + b"x" * (1 << 20) + b"\r\n",) * (MOST_EVENT_BYTES // (1 << 20) + 1)), "more than 1.0 MB", "Hello"
+        (HELLO, *(b"100000\r\n" + b"x" * (1 << 20) + b"\r\n",) * (MOST_EVENT_BYTES // (1 << 20) + 1)), "more than 1.00 MB", "Hello"
     ),
     "half UTF-8": Fault(
         (head(), chunked(b'data: {"choices": [{"delta": {"content": "Hello \xf0\x9f"}}]}\n\n', event(delta("stop")))), text="Hello \ufffd"
