@@ -149,6 +149,8 @@ class RemoteBackend(Backend):
                 try:
                     server = each.result()
                 except ServerError as error:
+                    if error.missing and name:
+                        return name  # it has no list: the name is taken on trust
                     failure = failure or error.without(key)
                     continue
                 if not name and server.models:
@@ -156,7 +158,7 @@ class RemoteBackend(Backend):
                 if (model := server.model(name)) is not None:
                     return model.name
                 if name and not server.models:
-                    return name  # it lists none: the name is taken on trust
+                    return name
                 there = ", ".join(printable(model.name, 60) for model in (server.models or ())[:8])
                 title = f"{engine.name} has no model {printable(name)!r}" if name else f"{engine.name} has no models"
                 failure = ModelError(title, f"There are: {there}" if there else "", "`xchat models list` shows all.", "models")

@@ -32,11 +32,12 @@ class ServerError(Exception):
         error: For the user.
         again: Whether the same request may succeed later, or on another server.
         after_s: How long the server asks to wait before; None where it does not say.
+        missing: Whether the server does not have what was asked for.
     """
 
-    def __init__(self, error: EngineError, *, again: bool = False, after_s: float | None = None) -> None:
+    def __init__(self, error: EngineError, *, again: bool = False, after_s: float | None = None, missing: bool = False) -> None:
         super().__init__(str(error))
-        self.error, self.again, self.after_s = error, again, after_s
+        self.error, self.again, self.after_s, self.missing = error, again, after_s, missing
 
     def without(self, key: str) -> EngineError:
         """The error without the key, should the server have repeated it."""
@@ -128,9 +129,8 @@ def refused(host: str, response: httpx2.Response, body: bytes, *, key_from: str,
             f"{host} refuses access", f"{sent}: {said}", "api_key_env in its [[engines]] table names the variable of the key."
         )
     if status == 404:
-        return server_error(
-            f"{host} has no {printable(model, 80) or 'such API'}", said, "`xchat models list` shows its models; or check base_url."
-        )
+        hint = "`xchat models list` shows its models; or check base_url."
+        return ServerError(EngineError(f"{host} has no {printable(model, 80) or 'such API'}", said, hint, "models"), missing=True)
     if (sizes := _too_long(body, said)) is not None:
         hint = "Begin a new session, or choose a model with a larger context."
         return ServerError(PromptTooLongError(f"The conversation is too long for {host}", said, hint, "new_session").with_sizes(*sizes))

@@ -26,11 +26,8 @@ async def probe(http: httpx2.AsyncClient, server: Server, engine: EngineConfig, 
     key_from = (engine.api_key_env or "") if key else ""
     try:
         listing = await get_json(http, f"{server.base}/models", server.host, key=key, key_from=key_from, times=times)
-    except ServerError as failure:
+    except ServerError:
         server.cold_until_s = asyncio.get_running_loop().time() + times.connect
-        if failure.error.title.endswith("no such API"):
-            server.models = ()
-            return server
         raise
     try:
         server.models = models_in(listing)
@@ -68,19 +65,22 @@ async def _ask_all(engines: Sequence[EngineConfig], times: Times) -> tuple[Listi
 
 async def _ask(http: httpx2.AsyncClient, engine: EngineConfig, before: Listing, times: Times) -> Listing:
     try:
-        key = await asyncio.to_thread(key_of, engine) if engine.api_key_env else ""
-        async with asyncio.timeout(times.listing):
-            asked = [probe(http, Server(url), engine, key, times) for url in engine.urls]
-            answers = await asyncio.gather(*asked, return_exceptions=True)
-    except (XchatError, TimeoutError) as error:
-        return Listing(engine.name, before.models, str(error) or f"No answer within {times.listing:g} s")
+        key = await asyncio.to_thread(key_of, engine)
+    except XchatError as error:
+        return Listing(engine.name, before.models, str(error))
+    asked = [asyncio.ensure_future(probe(http, Server(url), engine, key, times)) for url in engine.urls]
+    _, late = await asyncio.wait(asked, timeout=times.listing)
+    for each in late:
+        each.cancel()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
     servers = [answer for answer in answers if isinstance(answer, Server)]
     if not servers:
         failure = next(answer for answer in answers if isinstance(answer, BaseException))
-        return Listing(engine.name, before.models, str(failure.without(key) if isinstance(failure, ServerError) else failure))
+        if isinstance(failure, ServerError) and failure.missing and engine.model:
+            return Listing(engine.name, (ServedModel(engine.model),))  # it has no list: the model is taken on trust
+        problem = str(failure.without(key)) if isinstance(failure, ServerError) else f"No answer within {times.listing:g} s"
+        return Listing(engine.name, before.models, problem)
     models: dict[str, ServedModel] = {}
     for server in servers:
         models |= {model.name: model for model in server.models or ()}
-    if not models and engine.model:
-        models = {engine.model: ServedModel(engine.model)}
-    return Listing(engine.name, tuple(models.values()))
+    return Listing(engine.name, tuple(models.values()), "" if models else "It lists no models")
