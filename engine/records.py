@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from engine.backend import StopReason
 from engine.clock import wall_ms
 from engine.messages import ChatMessage, Role
@@ -128,6 +130,16 @@ class TurnRecord:
     """Estimate of the decode speed without others, from the tokens during which no thread waited; None when there were too few."""
     rss_peak_bytes: int | None = None
     error: str | None = None
+    server_json: str | None = None
+    """What the server of an engine elsewhere reports of the turn, by its field name; the other figures are those seen from here."""
+
+    @property
+    def server(self) -> Mapping[str, float]:
+        """The figures of `server_json`; none in a damaged row."""
+        try:
+            return msgspec.json.decode(self.server_json or "{}", type=dict[str, float])
+        except (msgspec.MsgspecError, RecursionError):
+            return {}
 
     @property
     def clean(self) -> bool:

@@ -35,6 +35,7 @@ from engine.metrics.roofline import ModelTraffic, roofline
 from engine.metrics.snapshot import Between, Context, EngineFigures, Marker, MarkerKind, Phase, Prefill, Snapshot, Speed, Totals
 from engine.metrics.ui_cost import ByteRate, CollectorPauses, LoopLag, Painting, Price
 from engine.metrics.waterfall import Waterfall, waterfall
+from engine.model_ref import RemoteModel
 from engine.presets.preset import Preset
 
 MARKERS_KEPT = 512
@@ -84,6 +85,7 @@ class Meter:
         self._on_screen = TokenRate()
         self._waterfall: Waterfall | None = None
         self._totals = Totals()
+        self._server: Mapping[str, float] | None = None
         self._finished_per_second: float | None = None
 
     # Facts from the session
@@ -120,6 +122,7 @@ class Meter:
 
     def _use_engine(self, engine: EngineInfo | None) -> None:
         self._turn = _LiveTurn()
+        self._server = {} if engine is not None and isinstance(engine.model.ref, RemoteModel) else None
         if engine is None:
             self._phase, self._engine = Phase.EMPTY, None
             return
@@ -212,6 +215,8 @@ class Meter:
         turn.prompt_per_second = timings.prompt_per_second or turn.prompt_per_second
         turn.context = replace(turn.context, used=timings.context_used, cache_n=timings.cache_n, prompt_n=timings.prompt_n)
         self._waterfall = waterfall(event.turn)
+        if self._server is not None:
+            self._server = event.turn.server
         self.noise.end()
         seconds = (timings.ttft_ms or timings.prompt_ms) / 1e3 + timings.predicted_ms / 1e3
         self.alerts.turn(failed=failed, seconds=seconds, predicted_n=timings.predicted_n, per_second=timings.predicted_per_second)
@@ -296,6 +301,7 @@ class Meter:
             totals=self._totals,
             judged=self.noise.judged,
             pool=self.pool,
+            server=self._server,
         )
         alerts, raised = self.alerts.check(snapshot)
         for alert in raised:

@@ -207,6 +207,8 @@ class Snapshot:
     """Parallel answers; None where the engine makes one after the other."""
     judged: bool = False
     """Whether that turn was judged; `noisy` has no meaning otherwise."""
+    server: Mapping[str, float] | None = None
+    """What the server of an engine elsewhere reported of the last turn, by its field name; None where the model is computed here."""
 
 
 EMPTY = Snapshot()

@@ -48,7 +48,7 @@ def waterfall(turn: TurnRecord) -> Waterfall:
     """Return the steps of a finished turn."""
     timings = turn.timings
     first_sample = reuse = None
-    if turn.token_ns:
+    if turn.token_ns and turn.template_ms is not None:  # an engine elsewhere reports no steps
         first_sample = max(0.0, timings.predicted_ms - (turn.token_ns[-1] - turn.token_ns[0]) / NS_PER_MS)
         known = [turn.queue_ms, turn.template_ms, turn.tokenize_ms, timings.prompt_ms, first_sample]
         if timings.ttft_ms is not None and None not in known:

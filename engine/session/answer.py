@@ -170,6 +170,7 @@ class Turn:
             quiet_per_second=end.quiet_per_second,
             rss_peak_bytes=measured.rss_peak_bytes,
             error=str(end.error) if end.error else None,
+            server_json=msgspec.json.encode(end.server).decode() if end.server else None,
         )
 
 

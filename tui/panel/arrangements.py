@@ -24,8 +24,10 @@ class Arrangement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 BUILT_IN: tuple[Arrangement, ...] = (
-    Arrangement("overview", ("speed", "context", "memory", "cpu", "latency", "roofline", "threads", "price", "events", "answers")),
-    Arrangement("answer", ("speed", "latency", "context", "events", "answers")),
+    Arrangement(
+        "overview", ("speed", "context", "memory", "cpu", "latency", "roofline", "threads", "price", "events", "answers", "server")
+    ),
+    Arrangement("answer", ("speed", "latency", "context", "events", "answers", "server")),
     Arrangement("machine", ("cpu", "threads", "memory", "roofline")),
     Arrangement("screen", ("price", "speed", "events")),
     SERVING := Arrangement("serving", ("answers", "cpu", "memory", "threads")),

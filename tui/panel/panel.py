@@ -36,9 +36,10 @@ from tui.panel.layout import GAP, Layout, Placed, arrange, expand
 from tui.panel.limits import EVENTS, OVERHEAD, ROOFLINE
 from tui.panel.machine import CPU, MEMORY, THREADS
 from tui.panel.pane import ChartLook, Density, Detail, Pane, pane_rows
+from tui.panel.server import SERVER
 from tui.panel.speed import CONTEXT, LATENCY, SPEED
 
-PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, OVERHEAD, EVENTS, ANSWERS)
+PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, OVERHEAD, EVENTS, ANSWERS, SERVER)
 """All panes, in the order of the keys of `toggle_pane`; panes beyond them have no key."""
 
 HEAD_ROWS = 1
@@ -182,11 +183,13 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     @property
     def panes(self) -> tuple[Pane, ...]:
-        """The panes of the current arrangement, whether they fit or not; several answers at once have one of their own."""
+        """The panes of the current arrangement, whether they fit or not; several answers at once and a server have one of their own."""
         return self._available(self._arrangements.current.panes)
 
     def _available(self, names: Sequence[str]) -> tuple[Pane, ...]:
-        return tuple(pane for pane in PANES if pane.id in names and (pane is not ANSWERS or self._in_panes.pool is not None))
+        now = self._in_panes
+        hidden = ({ANSWERS} if now.pool is None else set()) | ({SERVER} if now.server is None else set())
+        return tuple(pane for pane in PANES if pane.id in names and pane not in hidden)
 
     # Actions
 

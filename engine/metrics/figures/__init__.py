@@ -14,6 +14,7 @@ from engine.metrics.figures.limits import LIMITS
 from engine.metrics.figures.memory import MEMORY
 from engine.metrics.figures.pool import POOL
 from engine.metrics.figures.processor import PROCESSOR
+from engine.metrics.figures.server import SERVER
 
 FIGURES: tuple[Figure, ...] = (*ANSWER, *POOL, *MEMORY, *PROCESSOR, *LIMITS)
 """All figures, by subject."""

@@ -112,7 +112,10 @@ class ScriptedServer:
                 self.seen.append(seen)
                 if not await self._play(self._script_for(seen), writer):
                     return
-                first = await reader.read(1)
+                try:
+                    first = await reader.read(1)
+                except ConnectionError:
+                    first = b""
                 if not first:
                     seen.gone.set()
                     return
