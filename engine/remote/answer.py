@@ -140,12 +140,12 @@ class Arriving:
         self._emit(PromptReady(self.request.turn, now, self.started_ns, facts, min(cached, total), None))
 
     def _choice(self, choice: dict[str, Any], chunk: dict[str, Any], now: int) -> None:
+        self._prompt_ready(chunk, now)
         delta = choice.get("delta", choice.get("message"))
         if isinstance(delta, dict):
             thought = self._text(delta.get("reasoning_content") or delta.get("reasoning"))
             text = self._text(delta.get("content") or delta.get("refusal"))
             if thought or text:
-                self._prompt_ready(chunk, now)
                 self._grow(self._marked(thought, text), now)
         why = choice.get("finish_reason")
         if isinstance(why, str) and why:

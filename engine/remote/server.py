@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -125,17 +126,16 @@ def number(values: Mapping[str, Any], name: str) -> int:
 
 _BASIC: Final = ("temperature", "top_p", "seed")
 _PENALTIES: Final = ("presence_penalty", "frequency_penalty")
-_OF_XCHAT: Final = ("top_k", "min_p", "repeat_penalty", "repeat_last_n")
 _VLLM_NAMES: Final[Mapping[str, str]] = {"repeat_penalty": "repetition_penalty"}
 _SENT: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.LLAMA: Sampling.__struct_fields__,
-    Kind.XCHAT: _BASIC + _OF_XCHAT,
+    Kind.XCHAT: Sampling.__struct_fields__,
     Kind.VLLM: (*_BASIC, *_PENALTIES, "top_k", "min_p", "repeat_penalty", "ignore_eos"),
     Kind.OLLAMA: _BASIC + _PENALTIES,
     Kind.OTHER: _BASIC + _PENALTIES,
 }
 """The sampling settings that each kind of server takes; strict ones refuse a request with a field that they don't know."""
-_ALWAYS: Final = frozenset({*_BASIC, *_OF_XCHAT})
+_ALWAYS: Final = frozenset({*_BASIC, "top_k", "min_p", "repeat_penalty", "repeat_last_n"})
 """Sent also with their defaults, since a server has its own."""
 CONTINUES: Final = frozenset({Kind.LLAMA, Kind.VLLM, Kind.OLLAMA, Kind.XCHAT})
 """The kinds that continue an answer which is the last message."""
@@ -183,7 +183,7 @@ def _settings(kind: Kind, sampling: Sampling) -> dict[str, Any]:
         if value is None or (name not in _ALWAYS and value == getattr(default, name)):
             continue
         if name == "logit_bias":
-            value = [[token, bias] for token, bias in sampling.biases.items()]
+            value = [[token, bias if math.isfinite(bias) else bias > 0] for token, bias in sampling.biases.items()]
         if kind is Kind.VLLM and name == "top_k" and not value:
             value = -1
         sent[_VLLM_NAMES.get(name, name) if kind is Kind.VLLM else name] = value

@@ -16,7 +16,7 @@ from engine.metrics.figures.pool import POOL
 from engine.metrics.figures.processor import PROCESSOR
 from engine.metrics.figures.server import SERVER
 
-FIGURES: tuple[Figure, ...] = (*ANSWER, *POOL, *MEMORY, *PROCESSOR, *LIMITS)
+FIGURES: tuple[Figure, ...] = (*ANSWER, *POOL, *MEMORY, *PROCESSOR, *LIMITS, *SERVER)
 """All figures, by subject."""
 
 BY_ID: Mapping[str, Figure] = {figure.id: figure for figure in FIGURES}

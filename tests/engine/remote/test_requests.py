@@ -109,7 +109,7 @@ def test_the_settings_of_the_preset_are_sent_where_there_are_such_settings(serve
         9,
     )
     assert body["chat_template_kwargs"] == {"enable_thinking": False}
-    assert body["logit_bias"][0] == [15, 1.0]
+    assert body["logit_bias"] == [[15, 1.0], [16, False]]
 
 
 def test_what_a_server_is_not_asked_for_is_said(servers: Servers) -> None:
