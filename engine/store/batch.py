@@ -9,11 +9,11 @@ from engine.records import Sample
 from engine.store.rows import LoggedEvent
 
 BATCH_ROWS = 50
-"""A batch is written when it has this many rows, or when its oldest row is BATCH_INTERVAL_S old."""
+"""Rows of a batch; it is also written when its oldest row is BATCH_INTERVAL_S old."""
 BATCH_INTERVAL_S = 5.0
-"""The most that a killed process can lose."""
+"""Seconds of samples that a killed process can lose."""
 QUEUE_ROWS = 20_000
-"""Limit of rows of a kind while the disk fails: some hours of samples, less than 10 MB."""
+"""Most queued rows of a kind while the disk fails: some hours of samples, less than 10 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Batch:
         return len(self.samples) + len(self.events)
 
     def moved(self, session_id: int | None, target_id: int | None) -> Batch:
-        """The rows for another file, where a session has another id; other sessions are not in it."""
+        """Return the rows for another file, where a session has another id, without other sessions."""
 
         def id_of(row: Sample | LoggedEvent) -> int | None:
             return target_id if row.session_id == session_id else None
@@ -39,7 +39,7 @@ class Batch:
 
 
 class Waiting:
-    """The bounded queue. When it is full the oldest rows are dropped, and counted."""
+    """The bounded queue. When it is full, the oldest rows are dropped and counted."""
 
     def __init__(self, limit: int = QUEUE_ROWS) -> None:
         self._limit = limit

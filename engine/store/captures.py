@@ -1,7 +1,7 @@
-"""Captures of the profiler: rows of measurements, and their packed stacks.
+"""Stores captures of the profiler: rows of measurements, and their packed stacks.
 
-Blocking functions, each with its own connection, for a worker thread or the command line: a capture of some hundred kilobytes must not
-delay the writer of turns.
+Blocking functions, each with its own connection, for a worker thread or the command line, since a capture of some hundred kilobytes must
+not delay the writer of turns.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _record(row: tuple[Any, ...], stacks: FoldedStacks) -> CaptureRecord:
 
 def _stacks(capture_id: int, folded: bytes, runs: bytes) -> FoldedStacks:
     try:
-        # Parsed as a file from elsewhere would be: a database is a file that people copy around.
+        # Parsed as untrusted, since databases are copied between machines.
         stacks = parse_folded(_unpack(folded).splitlines())
         order = _unpack_runs(_unpack(runs))
     except zlib.error as error:
@@ -155,12 +155,12 @@ def _stacks(capture_id: int, folded: bytes, runs: bytes) -> FoldedStacks:
 
 
 def _unpack(blob: bytes) -> bytes:
-    """The content, at most MAX_BYTES of it: a few kilobytes can be made to unpack into gigabytes."""
+    """Unpack at most MAX_BYTES, since a few kilobytes may unpack to gigabytes."""
     return zlib.decompressobj().decompress(blob, MAX_BYTES)
 
 
 def _pack_runs(runs: tuple[tuple[int, int], ...]) -> bytes:
-    """Pairs of 32-bit numbers, least significant byte first."""
+    """Pack pairs of 32-bit numbers, least significant byte first."""
     values = array("I", (value for run in runs for value in run))
     if sys.byteorder == "big":
         values.byteswap()

@@ -14,24 +14,24 @@ from engine.store.sqlite.transaction import transaction
 from engine.text import printable
 
 MERGE_PAGES = 500
-"""Pages of the search index rewritten at once; other writers wait some milliseconds at most."""
+"""Pages of the search index rewritten at once; other writers wait a few milliseconds at most."""
 
 _BY_SESSION = ("events", "samples", "turns", "messages")
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The size of what is deleted with a session."""
+    """The sizes of the data deleted with a session."""
 
     messages: int
-    """Of all branches, with their words in the search index."""
+    """Messages of all branches, with their words in the search index."""
     turns: int
     samples: int
     events: int
 
 
 def contents_of(db: sqlite3.Connection, session_id: int) -> Contents:
-    """Measure what is deleted with a session; all zero if it does not exist."""
+    """Measure the data deleted with a session; all zero if it does not exist."""
     counts = (
         db.execute(f"SELECT count(*) FROM {table} WHERE session_id = ?", (session_id,)).fetchone()[0]
         for table in ("messages", "turns", "samples", "events")
@@ -40,7 +40,7 @@ def contents_of(db: sqlite3.Connection, session_id: int) -> Contents:
 
 
 def delete_sessions(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:
-    """Delete sessions with everything that belongs to them, in one transaction, and their messages from the prompt history.
+    """Delete sessions with all their data in one transaction, and their messages from the prompt history.
 
     Raises:
         SessionMissingError: One of them doesn't exist; none is deleted then.
@@ -62,22 +62,22 @@ def _forget_prompts(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:
         forget_prompts(history_path(), texts)
         forget_drafts(drafts_path(), session_ids)
     except OSError as error:
-        detail = f"{printable(str(history_path()))} has its messages too, and can't be written: {printable(str(error))}"
+        detail = f"{printable(str(history_path()))} also has its messages and can't be written: {printable(str(error))}"
         raise StoreError("The session was not deleted", detail, "Free space on the disk, or make the file writable.") from error
 
 
 def merge_search_index(db: sqlite3.Connection) -> bool:
     """Rewrite a part of the search index without the deleted messages; return whether there is more to do.
 
-    FTS5 only notes a deletion, and the old words stay in its segments until they are merged. Its own `secure-delete` would make the
-    file unreadable to SQLite before 3.42, which another Python on the same machine may well have.
+    FTS5 only marks deletions; the words stay in its segments until they are merged. Its own `secure-delete` would make the file unreadable
+    to SQLite before 3.42, which another Python on the same machine may have.
     """
     before = db.total_changes
     with transaction(db):
         db.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('merge', ?)", (-MERGE_PAGES,))
     if db.total_changes - before >= 2:
         return True
-    # Merging in portions may stop with a small segment left over. This costs nothing when there is none.
+    # Merging in portions may leave a small segment. This costs nothing when there is none.
     with transaction(db):
         db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('optimize')")
     return False

@@ -10,12 +10,12 @@ from engine.errors import StoreError, UsageError
 from engine.paths import HINT
 from engine.store.sqlite.header import looks_like_ours
 
-SCHEMA_TOO_NEW = "The chat can go on, but it is not logged. Use the newer xchat, or point XDG_DATA_HOME at another folder."
-REPAIR = "Run `xchat db repair` to save what can be read into a new file."
+SCHEMA_TOO_NEW = "The chat continues, but is not logged. Use the newer xchat, or set XDG_DATA_HOME to another folder."
+REPAIR = "Run `xchat db repair` to save the readable parts into a new file."
 
 
 class StoreLockedError(StoreError):
-    """Another program holds the write lock for longer than `busy_timeout`."""
+    """Another program has the write lock for longer than `busy_timeout`."""
 
 
 class StoreReadOnlyError(StoreError):
@@ -46,7 +46,7 @@ class TargetExistsError(UsageError):
     """The target of a write exists already."""
 
     def __init__(self, target: Path) -> None:
-        super().__init__(f"{target} exists already", "", "Name another file, or add --force to overwrite it.")
+        super().__init__(f"{target} exists already", "", "Give another name, or add --force to overwrite it.")
         self.target = target
 
 
@@ -55,33 +55,33 @@ class SessionMissingError(StoreError):
 
 
 def session_missing(session_id: int | None) -> SessionMissingError:
-    """The error for a session id that isn't in the database."""
+    """Make the error for a session id that isn't in the database."""
     return SessionMissingError(
         f"There is no session {session_id}", "It may have been deleted by another xchat.", "`xchat sessions list` shows them."
     )
 
 
 def swapped(path: Path) -> StoreSwappedError:
-    """The error for a file that is no longer where it was opened."""
-    detail = "The sessions saved before are not in the new file." if path.exists() else "The sessions saved in it are lost."
+    """Make the error for a file that is no longer at its path."""
+    detail = "The sessions saved before are not in the new file." if path.exists() else "The sessions in it are lost."
     hint = "This conversation and new ones are saved in a file of that name."
     return StoreSwappedError(f"{path} was replaced or deleted while it was open", detail, hint)
 
 
 def overwritten(path: Path) -> StoreError:
-    """The error for a file whose content another program is replacing."""
+    """Make the error for a file that another program is overwriting."""
     return StoreError(f"{path} is being overwritten by another program", "", "Nothing is saved until the new file is complete.")
 
 
 def damaged_row(kind: str, row_id: object, error: Exception) -> StoreDamagedError:
-    """The error for a row with a value of a wrong type."""
+    """Make the error for a row with a value of a wrong type."""
     return StoreDamagedError(f"{kind} {row_id} of the database is damaged", str(error), REPAIR)
 
 
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
-"""What the sqlite3 module raises of a file: it also fails to decode SQLite's own message where that quotes a damaged schema."""
+"""Exceptions of the sqlite3 module for a file; decoding fails where SQLite's message quotes a damaged schema."""
 REFUSED = (*UNREADABLE, OSError)
-"""And what the file system raises."""
+"""Exceptions of the sqlite3 module and of the file system."""
 
 
 def explain(error: sqlite3.Error | UnicodeDecodeError | OSError, path: Path) -> StoreError:
@@ -90,7 +90,7 @@ def explain(error: sqlite3.Error | UnicodeDecodeError | OSError, path: Path) -> 
         return _explain_os(error, path)
     if isinstance(error, UnicodeDecodeError):
         return StoreDamagedError(f"{path} is damaged", "Its schema can't be read.", REPAIR)
-    # Extended codes carry the cause in the high bits; the low byte is the class.
+    # Extended codes have the cause in the high bits; the low byte is the class.
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if code == sqlite3.SQLITE_NOTADB:
         return damaged_header(path) if looks_like_ours(path) else not_a_database(path)
@@ -111,10 +111,10 @@ _READ_ONLY: _Text = (
 _LOCKED: _Text = (
     StoreLockedError,
     "{path} is locked",
-    "Another program has been writing to it for too long.",
+    "Another program writes to it for too long.",
     "Close that program, then try again.",
 )
-_FULL: _Text = (StoreFullError, "There is no room left for {path}", "{error}", "Free some disk space, or delete old sessions.")
+_FULL: _Text = (StoreFullError, "No disk space is left for {path}", "{error}", "Free some disk space, or delete old sessions.")
 _UNKNOWN: _Text = (StoreError, "{path} can't be used", "{error}", f"`xchat db check` looks for damage. {REPAIR}")
 
 _BY_CODE: dict[int, _Text] = {
@@ -136,19 +136,19 @@ _BY_CODE: dict[int, _Text] = {
 
 
 def not_a_database(path: Path, detail: str = "It is not an SQLite file.") -> StoreUnusableError:
-    """The error for a file that something else made."""
-    return StoreUnusableError(f"{path} is not an xchat database", detail, "Move it away, and xchat makes a new one.")
+    """Make the error for a file of another program."""
+    return StoreUnusableError(f"{path} is not an xchat database", detail, "Move it away; xchat then makes a new one.")
 
 
 def damaged_header(path: Path) -> StoreDamagedError:
-    """The error for a database of xchat whose first bytes are damaged."""
-    return StoreDamagedError(f"{path} is damaged", "Its first bytes are.", REPAIR)
+    """Make the error for a database of xchat with a damaged header."""
+    return StoreDamagedError(f"{path} is damaged", "Its header is damaged.", REPAIR)
 
 
 def _explain_os(error: OSError, path: Path) -> StoreError:
     reason = error.strerror or str(error)
     if isinstance(error, IsADirectoryError):
-        return StoreUnusableError(f"{path} is a folder", "The database is one file.", "Move the folder away, and xchat makes the file.")
+        return StoreUnusableError(f"{path} is a folder", "The database is one file.", "Move the folder away; xchat then makes the file.")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         kind, title, detail, hint = _READ_ONLY
         return kind(title.format(path=path), detail, hint)

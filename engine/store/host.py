@@ -19,24 +19,24 @@ SIMD_FLAGS = frozenset({
     "i8mm", "bf16", "sve", "sve2", "sme", "rvv", "vsx",
 })
 # fmt: on
-"""The CPU features that change how fast a model runs."""
+"""CPU features that affect the speed of a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The machine and the versions that a turn was measured with."""
+    """The machine and the versions of a measurement."""
 
     name: str
     kernel: str
     cpu: str
     cpu_flags: str
-    """The features that change how fast a model runs, separated by blanks."""
+    """CPU features that affect the speed, separated by blanks."""
     cores: int
     """Logical cores that this process may use."""
     memory_bytes: int
     xchat_version: str
     llama_cpp_version: str
-    """As the engine reports it; empty if unknown."""
+    """Version reported by the engine; empty if unknown."""
 
     @classmethod
     def here(cls, llama_cpp_version: str = "") -> Host:
@@ -56,7 +56,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """Identifies a process, also when its pid is reused."""
+    """The identity of a process, unique even if its pid is reused."""
 
     pid: int
     boot_id: str
@@ -65,15 +65,15 @@ class ProcessIdentity:
 
     @classmethod
     def own(cls) -> ProcessIdentity:
-        """This process."""
+        """Return the identity of this process."""
         return cls(os.getpid(), _boot_id(), psutil.Process().create_time())
 
     def alive(self) -> bool:
-        """Whether the process still runs on this machine; one of another machine or container counts as ended."""
+        """Return whether the process still runs on this machine; one of another machine or container counts as ended."""
         if self.boot_id != _boot_id():
             return False
         try:
-            # Two seconds: the start time is derived from the boot time, which a clock adjustment moves.
+            # Two seconds, since the start time is derived from the boot time, which clock adjustments change.
             return bool(abs(psutil.Process(self.pid).create_time() - self.started) < 2)
         except psutil.Error:
             return False

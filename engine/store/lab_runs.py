@@ -1,4 +1,4 @@
-"""Runs of the laboratory: plain functions, each with a connection of its own, for a worker thread or the command line."""
+"""Stores runs of the laboratory: functions with their own connections, for a worker thread or the command line."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class LabRun:
     disturbed: float | None
     """Mean share of the time that other programs took; None where the kernel does not report it."""
     command: str
-    """The command line that measures the same again."""
+    """The command line that repeats the run."""
     facts: dict[str, Any]
-    """All figures, as JSON values; one that is not finite is kept as null."""
+    """All figures as JSON values; those that are not finite are null."""
     host: Host
     id: int | None = None
 
@@ -71,7 +71,7 @@ def save_run(path: Path, run: LabRun) -> int:
 
 
 def list_runs(path: Path, limit: int = 200) -> tuple[LabRun, ...]:
-    """The newest runs first; none where the database is older than the laboratory."""
+    """List the runs, newest first; none where the database is older than the laboratory."""
 
     def read(db: sqlite3.Connection) -> tuple[LabRun, ...]:
         return tuple(map(_run, db.execute(f"SELECT {_COLUMNS} FROM lab_runs ORDER BY id DESC LIMIT ?", (limit,)))) if _there(db) else ()
@@ -80,7 +80,7 @@ def list_runs(path: Path, limit: int = 200) -> tuple[LabRun, ...]:
 
 
 def known_runs(path: Path) -> tuple[LabRun, ...]:
-    """The newest runs first; none where there is no database, or one that can't be read."""
+    """List the runs, newest first; none where the database is missing or can't be read."""
     try:
         return list_runs(path) if path.exists() else ()
     except StoreError:
@@ -88,7 +88,7 @@ def known_runs(path: Path) -> tuple[LabRun, ...]:
 
 
 def load_run(path: Path, run_id: int) -> LabRun:
-    """One run. Raises UsageError when there is none with this id."""
+    """Load a run. Raises UsageError when there is none with this id."""
 
     def read(db: sqlite3.Connection) -> Any:
         return db.execute(f"SELECT {_COLUMNS} FROM lab_runs WHERE id = ?", (run_id,)).fetchone() if _there(db) else None
@@ -111,7 +111,7 @@ def delete_run(path: Path, run_id: int) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Plain data with null for numbers that JSON has no word for."""
+    """Replace numbers that are not finite with null."""
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

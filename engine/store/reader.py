@@ -1,4 +1,4 @@
-"""The reader: a separate read-only connection, so that readers and the writer never wait for each other."""
+"""The reader: a separate read-only connection that never waits for the writer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Reader:
     """Runs queries on the database. Call it on the event loop it was opened on."""
 
     def __init__(self, path: Path, connection: Connection | None = None) -> None:
-        """Without a connection the first read opens the file; `open` reports at once that it can't be read."""
+        """Without a connection the first read opens the file; `open` reports errors at once."""
         self.path = path
         self._connection = connection
 

@@ -41,7 +41,7 @@ class LoggedEvent:
 
 
 def message_row(session_id: int, message: Message) -> Row:
-    """A message in the order of MESSAGE_COLUMNS."""
+    """Convert a message to a row, in the order of MESSAGE_COLUMNS."""
     return (
         message.id,
         session_id,
@@ -57,7 +57,7 @@ def message_row(session_id: int, message: Message) -> Row:
 
 
 def message_of(row: Row) -> Message:
-    """The message of a row in the order of MESSAGE_COLUMNS. Raises StoreDamagedError when a value has the wrong type."""
+    """Convert a row in the order of MESSAGE_COLUMNS to a message. Raises StoreDamagedError when a value has the wrong type."""
     values = dict(zip(MESSAGE_COLUMNS, row, strict=True))
     tokens = values.pop("tokens")
     try:
@@ -67,7 +67,7 @@ def message_of(row: Row) -> Message:
 
 
 def turn_row(turn: TurnRecord) -> Row:
-    """A turn in the order of TURN_COLUMNS."""
+    """Convert a turn to a row, in the order of TURN_COLUMNS."""
     return (
         *(_plain(getattr(turn, name)) for name in _TURN_FIELDS),
         *(getattr(turn.timings, name) for name in _TIMING_FIELDS),
@@ -76,7 +76,7 @@ def turn_row(turn: TurnRecord) -> Row:
 
 
 def turn_of(row: Row) -> TurnRecord:
-    """The turn of a row in the order of TURN_COLUMNS. Raises StoreDamagedError when a value has the wrong type."""
+    """Convert a row in the order of TURN_COLUMNS to a turn. Raises StoreDamagedError when a value has the wrong type."""
     values = dict(zip(TURN_COLUMNS, row, strict=True))
     values["timings"] = {name: values.pop(name) for name in _TIMING_FIELDS}
     values["judged"] = bool(values["judged"])
@@ -88,12 +88,12 @@ def turn_of(row: Row) -> TurnRecord:
 
 
 def sample_row(sample: Sample, columns: Sequence[str] = SAMPLE_COLUMNS) -> Row:
-    """A sample in the order of `columns`, which begin as SAMPLE_COLUMNS do."""
+    """Convert a sample to a row, in the order of `columns`, which begin with SAMPLE_COLUMNS."""
     return (sample.wall_ms, sample.session_id, sample.turn_id, *(sample.figures.get(name) for name in columns[3:]))
 
 
 def event_row(event: LoggedEvent) -> Row:
-    """An event in the order of EVENT_COLUMNS."""
+    """Convert an event to a row, in the order of EVENT_COLUMNS."""
     return (event.wall_ms, event.session_id, event.turn_id, storable(event.kind), storable(event.text))
 
 
@@ -126,7 +126,7 @@ _SESSION_FIELDS = tuple(field.name for field in fields(SessionInfo))
 
 
 def session_of(row: Row) -> SessionInfo:
-    """The session of a row in the order of SESSION_COLUMNS."""
+    """Convert a row in the order of SESSION_COLUMNS to a session."""
     values = dict(zip(_SESSION_FIELDS, row, strict=True))
     return SessionInfo(**values | {"pinned": bool(values["pinned"]), "interrupted": bool(values["interrupted"])})
 
@@ -138,12 +138,12 @@ def _plain(value: object) -> object:
 
 
 def insert(table: str, columns: Sequence[str], suffix: str = "") -> str:
-    """An INSERT statement with a placeholder for each column."""
+    """Return an INSERT statement with a placeholder for each column."""
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {suffix}"
 
 
 def upsert(table: str, columns: Sequence[str]) -> str:
-    """An INSERT that overwrites the row with the same id, so that saving twice equals saving once.
+    """Return an INSERT that overwrites the row with the same id, so that saving is idempotent.
 
     A row of another session is never overwritten; then no row changes.
     """

@@ -39,7 +39,7 @@ NICE_STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
 def nice_ceiling(value: float) -> float:
-    """The smallest round number that is not below `value`."""
+    """Return the smallest round number that is not below `value`."""
     if not isfinite(value) or value <= 0:
         return 1.0
     power = 10.0 ** floor(log10(value))
@@ -47,5 +47,5 @@ def nice_ceiling(value: float) -> float:
 
 
 def axis_end(highest: float) -> float:
-    """A round upper end of an axis with some room above the highest value."""
+    """Return a round upper end of an axis, with some space above the highest value."""
     return nice_ceiling(highest * 1.05)

@@ -35,7 +35,7 @@ _SAVE_TURN = upsert("turns", (*TURN_COLUMNS, "process_id"))
 
 
 def _insert_if_session(table: str, columns: tuple[str, ...]) -> str:
-    """An INSERT that skips rows of a session that another xchat has deleted."""
+    """Return an INSERT that skips rows of a session that another xchat has deleted."""
     places = ", ".join(f"?{index + 1}" for index in range(len(columns)))
     session = f"?{columns.index('session_id') + 1}"
     return (
@@ -58,7 +58,7 @@ def register_process(db: sqlite3.Connection, identity: ProcessIdentity, host: Ho
 def settle_dead_processes(db: sqlite3.Connection) -> tuple[bool, tuple[int, ...]]:
     """Find processes that ended without a clean exit, and mark the sessions they were answering in as interrupted.
 
-    Returns whether there was any, and those sessions.
+    Returns whether there were any, and those sessions.
     """
     open_rows = db.execute("SELECT id, pid, boot_id, process_started FROM processes WHERE ended_ms IS NULL").fetchall()
     dead = [row_id for row_id, *identity in open_rows if not ProcessIdentity(*identity).alive()]
@@ -106,7 +106,7 @@ def upsert_message(db: sqlite3.Connection, session_id: int, message: Message) ->
     if not db.execute(_SAVE_MESSAGE, message_row(session_id, message)).rowcount:
         detail = "A message of another session has the same id."
         taken = StoreError(f"Message {message.id} can't be saved", detail, "Send the message again.")
-        raise taken from sqlite3.IntegrityError("messages.id")  # no retry can save it
+        raise taken from sqlite3.IntegrityError("messages.id")  # a retry would not help
 
 
 def insert_message(db: sqlite3.Connection, session_id: int, message: Message) -> None:

@@ -1,9 +1,9 @@
-"""The timestamps and ids of a turn's tokens as compact blobs.
+"""Packs the timestamps and ids of a turn's tokens into compact blobs.
 
-Layout: one version byte, then one number per token as a zigzag varint (7 bits per byte, least significant first, high bit set on all
-but the last). Version 1 holds timestamps: the first value absolute, then the first gap, then how each gap differs from the one before.
-Version 2 holds token ids, each as its difference from the one before. Lossless; a steady 60 tokens/s costs 3 bytes per timestamp,
-where plain integers would cost 8. The view `v_itl` decodes version 1 in SQL.
+Layout: one version byte, then one number per token as a zigzag varint (7 bits per byte, least significant first, high bit set on all but
+the last). Version 1 has timestamps: the first value, the first gap, then the difference of each gap from the one before. Version 2 has
+token ids, each as its difference from the one before. Lossless; a steady 60 tokens/s costs 3 bytes per timestamp instead of 8. The view
+`v_itl` decodes version 1 in SQL.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ IDS = 2
 
 
 def pack_times(token_ns: Sequence[int]) -> bytes:
-    """Timestamps in nanoseconds of one clock, below 2**62."""
+    """Pack timestamps in nanoseconds of one clock, below 2**62."""
     gaps = [late - early for early, late in pairwise(token_ns)]
     return _pack(TIMES, [*token_ns[:1], *_differences(gaps)])
 
 
 def unpack_times(blob: bytes) -> tuple[int, ...]:
-    """The timestamps that `pack_times` was given; raises StoreError for a blob that it didn't make."""
+    """Unpack the timestamps of `pack_times`; raises StoreError for another blob."""
     first, *changes = _unpack(TIMES, blob) or (0,)
     if len(blob) <= 1:
         return ()
@@ -32,12 +32,12 @@ def unpack_times(blob: bytes) -> tuple[int, ...]:
 
 
 def pack_ids(tokens: Sequence[int]) -> bytes:
-    """Token ids."""
+    """Pack token ids."""
     return _pack(IDS, _differences(tokens))
 
 
 def unpack_ids(blob: bytes) -> tuple[int, ...]:
-    """The ids that `pack_ids` was given; raises StoreError for a blob that it didn't make."""
+    """Unpack the ids of `pack_ids`; raises StoreError for another blob."""
     return tuple(accumulate(_unpack(IDS, blob)))
 
 

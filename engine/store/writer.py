@@ -31,13 +31,13 @@ from engine.text import clean_title
 from engine.timings import percentile
 
 LOG_BOUND_BYTES = 64 * 2**20
-"""A longer write-ahead log is emptied after the next batch: a long-lived reader prevents automatic checkpoints."""
+"""Size from which the write-ahead log is emptied after a batch, since a long-lived reader prevents automatic checkpoints."""
 
 REMEMBERED_COMMITS = 512
-"""Number of latest commits for the latency figures."""
+"""Number of latest commits in the latency figures."""
 
 INVALID_ROW = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError, UnicodeError)
-"""Errors caused by the rows themselves: a retry would block every later row."""
+"""Errors caused by the rows themselves; a retry would block all later rows."""
 
 Written = ParamSpec("Written")
 Result = TypeVar("Result")
@@ -71,9 +71,9 @@ class Store:
         self.pragmas: Mapping[str, Value] = {}
         """The values in use; they differ from the profile where SQLite or the file system refused."""
         self.unclean_end = False
-        """An earlier xchat ended without closing the database."""
+        """Whether an earlier xchat ended without closing the database."""
         self.interrupted: tuple[int, ...] = ()
-        """The sessions in which it was answering."""
+        """The sessions that it was answering in."""
         self.batch_error: StoreError | None = None
         """The error of the last batch; its rows are retried, unless they are invalid."""
         self._connection = connection
@@ -137,7 +137,7 @@ class Store:
         return await self._commit(write)
 
     async def has_session(self, session_id: int, created_ms: int) -> bool:
-        """Whether the file has this session, and not another one with its id."""
+        """Return whether the file has this session, and not another one with its id."""
         query = "SELECT 1 FROM sessions WHERE id = ? AND created_ms = ?"
         return await self._run(lambda db: db.execute(query, (session_id, created_ms)).fetchone() is not None)
 
@@ -154,7 +154,7 @@ class Store:
         await self._update(session_id, "head_id", message_id)
 
     async def mark_answering(self, session_id: int, on: bool) -> None:
-        """Set whether an answer is under way: after a crash the next start marks the session as interrupted."""
+        """Set whether an answer is in progress; after a crash the next start marks the session as interrupted."""
         process_id = self._process_id if on else None
         await self._commit(statements.mark_answering, session_id, process_id)
 
@@ -176,20 +176,20 @@ class Store:
 
         Raises:
             SessionMissingError: Another xchat has deleted the session.
-            StoreError: The disk refused; nothing of it was written.
+            StoreError: Writing failed; nothing was written.
         """
         await self._commit(statements.upsert_message, session_id, message)
 
     async def save_turn(self, turn: TurnRecord, answer: Message) -> None:
         """Save a finished turn and its answer in one transaction; the session is no longer marked as being answered.
 
-        Raises as `save_message` does.
+        Raises the errors of `save_message`.
         """
         process_id = self._process_id
         await self._commit(statements.upsert_turn, turn, answer, process_id)
 
     def put_sample(self, sample: Sample) -> None:
-        """Queue a sample for the next batch; never waits. When the queue is full the oldest is dropped and counted."""
+        """Queue a sample for the next batch; never waits. A full queue drops and counts the oldest."""
         self._waiting.add_sample(sample)
         self._on_queued()
 
@@ -218,14 +218,14 @@ class Store:
     async def flush(self) -> None:
         """Write the queued samples and events now.
 
-        Raises StoreError when the disk refused (the rows return to the queue), or rows are invalid (they count as dropped).
+        Raises StoreError when writing failed (the rows return to the queue), or rows are invalid (they count as dropped).
         """
         async with self._flushing:
             # Shielded: the rows must be counted or returned even if the calling task is cancelled.
             await asyncio.shield(asyncio.ensure_future(self._write_batch(self._waiting.take())))
 
     def figures(self) -> WriterFigures:
-        """The cost of logging."""
+        """Return the cost of logging."""
         ordered = sorted(latency / NS_PER_MS for latency in self._latencies)
         return WriterFigures(
             commits=self._commits,
@@ -334,7 +334,7 @@ def _leave(process_id: int | None, db: sqlite3.Connection) -> None:
         if process_id is not None:
             statements.leave_process(db, process_id)
     db.execute("PRAGMA optimize")
-    # Don't delay the end of the program: a log in use is left to the process that uses it.
+    # Don't delay the end of the program; a process that uses the log empties it later.
     db.execute("PRAGMA busy_timeout = 0")
     erase.empty_log(db)
 

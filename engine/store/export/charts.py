@@ -1,4 +1,4 @@
-"""The charts of a selection: its turns in order, and the machine over time, reduced to a visible number of points."""
+"""Makes the charts of a selection: its turns in order, and the machine over time, with a limited number of points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.store.series import Chart, Series
 def charts_of(
     db: sqlite3.Connection, selection: Selection, settings: Sequence[Measured] = (), figures: Sequence[Figure] = FIGURES
 ) -> tuple[Chart, ...]:
-    """The charts that are not empty; those of one figure over turns have a line for each of the settings."""
+    """Return the charts that are not empty; those of one figure over turns have a line for each setting."""
     condition, values = where(selection)
     turns = [(figure.turn_chart, figure.id, figure) for figure in figures if figure.turn_chart]
     samples = [(figure.sample_chart, figure.column_name, figure) for figure in figures if figure.sample_chart]
@@ -38,7 +38,7 @@ def _charts(
     label: str,
     settings: Sequence[Measured] = (),
 ) -> Iterator[Chart]:
-    """The charts by title, from title, column and figure of each line; columns that an older database lacks are left out."""
+    """Yield the charts, from title, column and figure of each line; columns that an older database lacks are left out."""
     present = {name for name, *_ in db.execute(f"SELECT * FROM ({source}) LIMIT 0", values).description}
     wanted = [line for line in wanted if line[1] in present]
     (count,) = db.execute(f"SELECT count(*) FROM ({source})", values).fetchone()
@@ -60,5 +60,5 @@ def _charts(
 
 
 def _folded(figure: Figure, value: str) -> str:
-    """SQL for one point of several values, in the unit of charts."""
+    """Return SQL that combines several values to a point, in the unit of charts."""
     return f"{'max' if figure.fold == 'max' else 'avg'}({value}) / {figure.chart_unit[1]:.1f}"

@@ -1,4 +1,4 @@
-"""The chat as a document: title, a line of facts, and a heading for each message with its Markdown below it."""
+"""Writes the chat as a document: title, facts, and each message under a heading."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class Part:
 
     title: str
     facts: str
-    """What the messages are, in a line."""
+    """The facts about the messages, one line."""
     messages: Sequence[Message]
     """Oldest first."""
     models: Mapping[int, str]
     """The model and quant of each answer, where they differ."""
 
     def headings(self) -> Iterator[tuple[str, Message]]:
-        """Each message with its heading."""
+        """Yield each message with its heading."""
         for message in self.messages:
             notes = ", ".join(filter(None, (self.models.get(message.id), _NOTES.get(message.status))))
             yield f"{message.role.capitalize()}, {minute(message.created_ms)}{f' ({notes})' if notes else ''}", message
 
 
 def parts_of(db: sqlite3.Connection, selection: Selection) -> Iterator[Part]:
-    """The branch that each session shows, and the others where they are wanted."""
+    """Yield the shown branch of each session, and the others if selected."""
     ids = selection.sessions
     for session_id in ids if ids is not None else [row[0] for row in db.execute("SELECT id FROM sessions ORDER BY id")]:
         info = session_info(db, session_id)
@@ -53,7 +53,7 @@ def parts_of(db: sqlite3.Connection, selection: Selection) -> Iterator[Part]:
 
 
 def write_markdown_parts(out: TextIO, parts: Iterator[Part]) -> None:
-    """The parts one after another."""
+    """Write the parts."""
     for number, part in enumerate(parts):
         line = "\n" if number else ""
         out.write(f"{line}# {markdown_cell(part.title)}\n\n{markdown_cell(part.facts)}\n")
@@ -66,7 +66,7 @@ def write_markdown_parts(out: TextIO, parts: Iterator[Part]) -> None:
 
 
 def write_html_parts(out: TextIO, parts: Iterator[Part]) -> None:
-    """The parts as the body of a page."""
+    """Write the parts as the body of a page."""
     for part in parts:
         out.write(f'<section>\n<h1>{escape(visible(part.title))}</h1>\n<p class="facts">{escape(visible(part.facts))}</p>\n')
         for heading, message in part.headings():
@@ -93,7 +93,7 @@ def _models(db: sqlite3.Connection, session_id: int) -> dict[int, str]:
 
 
 def _others(db: sqlite3.Connection, info: SessionInfo, shown: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    """The branches that are not shown, oldest first, each from the message that only it has."""
+    """Yield the hidden branches, oldest first, each from its first own message."""
     written = {message.id for message in shown}
     leaves = db.execute(
         "SELECT id FROM messages WHERE session_id = ?1 AND id NOT IN "

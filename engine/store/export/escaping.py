@@ -9,7 +9,7 @@ from engine.text import visible
 
 
 def fenced(text: str) -> str:
-    """The text as a block of Markdown in which no markup acts, whatever fences it has itself."""
+    """Format the text as a Markdown code block, fenced safely whatever fences it contains."""
     shown = visible(text)
     longest = max((sum(1 for _ in run) for character, run in groupby(shown) if character == "~"), default=0)
     fence = "~" * max(3, longest + 1)
@@ -17,19 +17,19 @@ def fenced(text: str) -> str:
 
 
 _MARKUP = re.compile(r"[\\`*{}\[\]<>#|~&]|(?<![^\W_])_|_(?![^\W_])")
-"""What may begin or end markup within a line; an underscore inside a word does not."""
+"""Matches characters that may begin or end markup within a line; an underscore inside a word does not."""
 
 
 def markdown_cell(value: object) -> str:
-    """A value as one cell of a Markdown table."""
+    """Format a value as one cell of a Markdown table."""
     text = visible(str(value)).replace("\n", " ").replace("\t", " ")
     return _MARKUP.sub(r"\\\g<0>", text)
 
 
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""First characters of cells that a spreadsheet may run as a formula; Excel accepts the wide forms in East Asian locales."""
+"""First characters of cells that a spreadsheet may run as a formula; Excel accepts the fullwidth forms in East Asian locales."""
 
 
 def spreadsheet_cell(value: object) -> object:
-    """A value for CSV: text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    """Prepare a value for CSV: text that a spreadsheet would run as a formula gets an apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value

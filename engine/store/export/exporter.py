@@ -1,4 +1,4 @@
-"""Exports a selection of measurements in a format for another tool, written whole or not at all."""
+"""Exports a selection of measurements to a file, atomically, or to a stream."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROGRESS_ROWS = 5_000
 """Rows between two reports of progress."""
 
 CACHE_KIB = 8_192
-"""Page cache of an export: it reads every page once."""
+"""Page cache of an export in KiB; it reads every page once."""
 
 Progress = Callable[[int, int], None]
 """Called with the rows written and their total; an exception that it raises ends the export and leaves no file."""
@@ -43,16 +43,16 @@ class Format(StrEnum):
     MD = "md"
     """The chat as a document, or the measurements as a report."""
     HTML = "html"
-    """The same as one page, with charts in a report."""
+    """The chat or the report as one page, with charts."""
     LLAMA_BENCH_CSV = "llama-bench-csv"
-    """Two rows per turn, with the field names of llama-bench; so are the next three."""
+    """Two rows per turn, with the field names of llama-bench, like the next three."""
     LLAMA_BENCH_JSON = "llama-bench-json"
     LLAMA_BENCH_JSONL = "llama-bench-jsonl"
     LLAMA_BENCH_SQL = "llama-bench-sql"
 
     @classmethod
     def parse(cls, text: str, target: Path | None = None) -> Format:
-        """Parse the name of a format; `llama-bench` takes its form from the suffix of the target, else CSV.
+        """Parse the name of a format; `llama-bench` takes its dialect from the suffix of the target, else CSV.
 
         Raises UsageError when there is no such format.
         """
@@ -63,12 +63,12 @@ class Format(StrEnum):
             return cls(text)
         except ValueError:
             raise UsageError(
-                f"There is no export format {text!r}", f"There are {', '.join(cls)}, llama-bench.", "Name one of them."
+                f"There is no export format {text!r}", f"Known formats: {', '.join(cls)}, llama-bench.", "Use one of them."
             ) from None
 
     @property
     def dialect(self) -> Dialect | None:
-        """The form of llama-bench that it is, if it is one."""
+        """The dialect of llama-bench, if it is one."""
         return Dialect(self.rpartition("-")[2]) if self.startswith("llama-bench") else None
 
 
@@ -84,11 +84,11 @@ class Export:
         """Refuse contradictory options."""
         if self.format.dialect is not None and self.what is not What.TURNS:
             raise UsageError(
-                f"{self.format} has no {self.what}", "llama-bench's rows are made of turns.", "Use `--what turns`, or another format."
+                f"{self.format} has no {self.what}", "llama-bench's rows are made from turns.", "Use `--what turns`, or another format."
             )
 
     def default_name(self) -> str:
-        """The default file name: `xchat-12.md` for the chat of session 12."""
+        """Return the default file name: `xchat-12.md` for the chat of session 12."""
         ids = self.selection.sessions
         part = "all" if ids is None else f"session-{ids[0]}" if len(ids) == 1 else f"{len(ids)}-sessions"
         return f"xchat-{part}-{self.what}.{self.format.rpartition('-')[2]}"
@@ -97,17 +97,17 @@ class Export:
 def export_to_file(database: Path, export: Export, target: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Path:
     """Write an export to `target`, for its owner only, and return the absolute path.
 
-    The file appears whole under its name or not at all; one that is there already is kept until then.
+    The file appears under its name only when complete; an existing one is kept until then.
 
     Raises:
-        TargetExistsError: There is something at `target` already, and `overwrite` wasn't said.
+        TargetExistsError: `target` exists, and `overwrite` is false.
         StoreError: The database can't be read or the file can't be written; a missing session is a SessionMissingError.
     """
     target = target.expanduser().absolute()
     if target.is_dir():
         raise StoreError(f"{target} is a folder", "An export is one file.", f"Write it to {target / export.default_name()}, for example.")
     if target.exists() and not target.is_file():
-        raise StoreError(f"{target} is not a regular file", "An export replaces the file it is written to.", "Name a file.")
+        raise StoreError(f"{target} is not a regular file", "An export replaces only a regular file.", "Give the name of a file.")
     if not overwrite and (target.exists() or target.is_symlink()):
         raise TargetExistsError(target)
     try:
@@ -130,7 +130,7 @@ def export_to_stream(database: Path, export: Export, out: TextIO, *, progress: P
             # Mapped pages would count as memory of this process, and every page is read only once.
             db.execute("PRAGMA mmap_size = 0")
             db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            # One moment of the database for everything in the file, however long the writing takes.
+            # One snapshot of the database for the whole file, however long the writing takes.
             db.execute("BEGIN")
             heading = _heading(db, export)
             dialect = export.format.dialect
@@ -163,7 +163,7 @@ def _write(out: TextIO, db: sqlite3.Connection, table: Table, export: Export, he
 
 
 def _write_document(out: TextIO, db: sqlite3.Connection, export: Export, progress: Progress | None) -> None:
-    """The chat by itself, with nothing that was measured."""
+    """Write the chat without measurements."""
     parts = parts_of(db, export.selection)
     if progress is not None:
         parts = _counted_parts(parts, progress)
@@ -207,7 +207,7 @@ def _counted(table: Table, progress: Progress) -> Iterator[Row]:
 def _refused(target: Path, error: OSError) -> StoreError:
     reason = error.strerror or str(error)
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return StoreFullError(f"There is no room left for {target}", reason, "Free some disk space, or export less.")
+        return StoreFullError(f"No disk space is left for {target}", reason, "Free some disk space, or export less.")
     if isinstance(error, FileNotFoundError):
-        return StoreError(f"{target} can't be written", f"There is no folder {target.parent}.", "Make it first, or name another file.")
-    return StoreError(f"{target} can't be written", reason, "Name another file, or give yourself write permission.")
+        return StoreError(f"{target} can't be written", f"There is no folder {target.parent}.", "Create it first, or give another path.")
+    return StoreError(f"{target} can't be written", reason, "Give another path, or give yourself write permission.")

@@ -1,7 +1,7 @@
-"""Turns and measurements as rows in the format of llama-bench.
+"""Writes turns and measurements as rows in the format of llama-bench.
 
-A turn makes two rows: its prefill as `pp` (prompt tokens evaluated, at the depth that came from the cache) and its decoding as `tg`.
-Unlike llama-bench's own, the decoding of a turn contains the sampling. What xchat doesn't know is empty in CSV and null elsewhere.
+A turn makes two rows: its prefill as `pp` (prompt tokens evaluated, at the depth of the cached tokens) and its decode as `tg`. Unlike
+llama-bench's own, the decode time of a turn includes sampling. Unknown values are empty in CSV and null elsewhere.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ FIELDS = (
     "n_depth", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts",
 )
 # fmt: on
-"""Its field names, in its order."""
+"""llama-bench's field names, in its order."""
 
 _PLACES = frozenset({"n_gpu_layers", "n_cpu_moe", "split_mode", "main_gpu", "devices", "tensor_split"})
 """Fields for what was on devices, which a preset only wishes for."""
 
 BENCH_KEYS = tuple(key for key in SETTINGS if key in FIELDS and key not in _PLACES)
-"""Settings that have a field of the same name there."""
+"""Settings with a field of the same name."""
 
 SAMPLE_FIELDS = ("samples_ns", "samples_ts")
-"""The single repetitions, in its JSON only."""
+"""The single repetitions, in JSON only."""
 
 # fmt: off
 _INTEGERS = frozenset({
@@ -56,7 +56,7 @@ BenchRow = Mapping[str, Any]
 
 
 class Dialect(StrEnum):
-    """The forms that llama-bench writes and xchat too."""
+    """The formats of llama-bench."""
 
     CSV = "csv"
     JSON = "json"
@@ -65,7 +65,7 @@ class Dialect(StrEnum):
 
 
 def rows_of_turns(db: sqlite3.Connection, selection: Selection) -> Iterator[BenchRow]:
-    """Two rows for each turn that evaluated and generated something, one if it did only one of both."""
+    """Yield the rows of each turn: one for evaluated and one for generated tokens, if any."""
     condition, values = where(selection)
     cursor = db.execute(
         "SELECT started_ms / 1000, cpu, llama_cpp_version, model, quant, model_path, preset_json, threads, threads_batch, "
@@ -108,7 +108,7 @@ def rows_of_turns(db: sqlite3.Connection, selection: Selection) -> Iterator[Benc
 
 
 def settings_of(preset_json: str) -> dict[str, Any]:
-    """The settings of a preset that have a field in llama-bench; `auto` is unknown."""
+    """Return the settings of a preset with a field in llama-bench; `auto` is unknown."""
     preset = preset_settings(preset_json)
     values = {key: preset.get(key, value_of(Preset(), key)) for key in BENCH_KEYS}
     known = {key: None if value == "auto" else value for key, value in values.items()}
@@ -119,14 +119,14 @@ def settings_of(preset_json: str) -> dict[str, Any]:
 
 
 def build_of(version: str) -> tuple[int | None, str | None]:
-    """The build number and commit in a version such as `0.3.36, llama.cpp b6789 (0a1b2c3d)`, as far as they are in it."""
+    """Parse build number and commit of a version such as `0.3.36, llama.cpp b6789 (0a1b2c3d)`; None where missing."""
     number = re.search(r"\bb(\d{3,6})\b", version)
     commit = re.search(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,40}\b", version)
     return (int(number[1]) if number else None), (commit[0] if commit else None)
 
 
 def command_line(*, model_path: str, preset_json: str, threads: int, n_prompt: int, n_gen: int, n_depth: int) -> str:
-    """The llama-bench call that measures the same again; its `pp` rows are prefill, its `tg` rows decode."""
+    """Make the llama-bench call that repeats the measurement; its `pp` rows are prefill, its `tg` rows decode."""
     settings = settings_of(preset_json)
     words: list[object] = ["llama-bench", "-m", model_path, "-p", n_prompt, "-n", n_gen]
     if n_depth:
@@ -142,7 +142,7 @@ def command_line(*, model_path: str, preset_json: str, threads: int, n_prompt: i
 
 
 def write_llama_bench(out: TextIO, dialect: Dialect, rows: Iterable[BenchRow]) -> None:
-    """Rows in one of llama-bench's forms."""
+    """Write rows in one of llama-bench's formats."""
     match dialect:
         case Dialect.CSV:
             writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The settings that the selected turns were measured with: how they differ, and how fast each was."""
+"""Compares the settings of the selected turns: their differences and their speeds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from engine.store.export.tables import Selection
 from engine.store.queries.speeds import FEWEST_DECODED, FEWEST_PREFILLED
 
 MOST_LABELLED = 3
-"""Differences that a label names."""
+"""Most differences in a label."""
 
 UNNAMED = frozenset({"Model file", "Model hash", "CPU flags", "Memory", "Kernel"})
-"""Circumstances that go with another one, and would make a label long."""
+"""Circumstances that follow from others, left out of labels."""
 LONGEST_VALUE = 40
-"""Characters of a value in a label."""
+"""Most characters of a value in a label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ class Measured:
     prefill: float | None
     ttft_ms: float | None
     disturbed: bool
-    """Whether no turn was clean, so that these are the figures of disturbed ones."""
+    """Whether the figures are of disturbed turns, as there are no clean ones."""
 
     @property
     def decode_speed(self) -> float:
-        """The median decode speed in tokens/s; 0 where nothing was decoded."""
+        """Return the median decode speed in tokens/s; 0 without decoded tokens."""
         return median(self.decode) if self.decode else 0.0
 
 
 def settings_measured(db: sqlite3.Connection, selection: Selection) -> tuple[Measured, ...]:
-    """Every setting, the fastest one first."""
+    """Return every setting, the fastest first."""
     cards = run_cards(db, selection)
     labels = labels_of([card.facts() for card in cards])
     found = (_measured(db, card, label) for card, label in zip(cards, labels, strict=True))
@@ -52,14 +52,14 @@ def settings_measured(db: sqlite3.Connection, selection: Selection) -> tuple[Mea
 
 
 def differing(settings: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
-    """The names of the facts in which settings differ."""
+    """Return the names of the facts in which settings differ."""
     known = list(settings)
     names = dict.fromkeys(name for facts in known for name in facts)
     return tuple(name for name in names if len({facts.get(name, "") for facts in known}) > 1)
 
 
 def labels_of(settings: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
-    """Name each setting by its values that differ, the most important ones first; by model and quant where there is one setting."""
+    """Label each setting by its differing values, the most important first; a single setting by model and quant."""
     names = [name for name in differing(settings) if name not in UNNAMED][:MOST_LABELLED] or ["Model", "Quant"]
     labels = [", ".join(filter(None, (_in_words(name, facts.get(name, "")) for name in names))) for facts in settings]
     return tuple(label if labels.count(label) == 1 else f"{label}, set {number}" for number, label in enumerate(labels, start=1))
@@ -98,7 +98,7 @@ def _median(values: Iterable[float]) -> float | None:
 
 
 def result_in_words(settings: Sequence[Measured]) -> str:
-    """Which setting decoded fastest, by how much, and how sure that is."""
+    """Say which setting decoded fastest, by how much, and with which certainty."""
     fast = [setting for setting in settings if setting.decode]
     if not fast:
         return "No turn decoded enough tokens for a speed." if settings else "No turns were measured."
@@ -109,14 +109,14 @@ def result_in_words(settings: Sequence[Measured]) -> str:
     second, ratio = fast[1], ratio_of(first.decode, fast[1].decode)
     than = f"{first.label} was fastest with {speed}, {ratio_in_words(ratio)} than {second.label}"
     if ratio.low is None:
-        return f"{than}. Too few turns to be sure: it takes at least 4 of each."
+        return f"{than}. Too few turns to be sure: at least 4 of each are needed."
     if not ratio.sure:
-        return f"{than}: that can be chance. `xchat race` measures both in turns."
-    return f"{than}. That is no chance: equal settings differ like this in less than 5 % of such comparisons."
+        return f"{than}, possibly by chance. `xchat race` measures both alternately."
+    return f"{than}. The difference is significant: equal settings differ like this in less than 5 % of comparisons."
 
 
 def ratio_in_words(ratio: Ratio) -> str:
-    """`12 % faster (+7 to +18 %)`."""
+    """Format a ratio, such as `12 % faster (+7 to +18 %)`."""
     interval = "" if ratio.low is None or ratio.high is None else f" ({_per_cent(ratio.low):+.3g} to {_per_cent(ratio.high):+.3g} %)"
     change = _per_cent(ratio.estimate)
     return f"{abs(change):g} % {'faster' if change >= 0 else 'slower'}{interval}"
@@ -128,5 +128,5 @@ def _per_cent(ratio: float) -> float:
 
 
 def figure(value: float | None) -> str:
-    """A number with three significant digits; nothing for None."""
+    """Format a number with three significant digits; empty for None."""
     return "" if value is None else significant(value)

@@ -1,7 +1,7 @@
 """The frame of an exported HTML page.
 
-Nothing in a page runs or is fetched: there is no script in it, its policy forbids everything but its own style, and of the texts of people
-and models only their Markdown acts.
+Nothing in a page runs or is fetched: it has no script, its policy forbids everything except its own style, and of messages only Markdown is
+rendered.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ summary { opacity: .7 }
 
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
-"""Nothing is loaded, no script runs, and only the style above applies."""
+"""The content security policy: nothing is loaded, no script runs, and only the style above applies."""
 
 
 @contextmanager
 def html_page(out: TextIO, title: str) -> Iterator[None]:
-    """Write a page around what is written meanwhile."""
+    """Write a page around the output of the block."""
     out.write(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -63,7 +63,7 @@ def html_page(out: TextIO, title: str) -> Iterator[None]:
 
 
 def write_table(out: TextIO, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table, as wide as it has to be; without titles it has no heading."""
+    """Write a table; without titles it has no heading."""
     out.write('<div class="scroll">\n<table>\n')
     if any(columns):
         out.write(f"<thead><tr>{''.join(f'<th>{escape(visible(column))}</th>' for column in columns)}</tr></thead>\n")

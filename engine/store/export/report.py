@@ -1,4 +1,4 @@
-"""The report on a selection: which setting was fastest, charts, the run card, and the rows folded below.
+"""Writes the report of a selection: the fastest setting, charts, the run card, and the folded rows.
 
 The same in HTML and in Markdown, which has no charts.
 """
@@ -29,13 +29,13 @@ Rows = tuple[Sequence[str], Sequence[Sequence[str]]]
 ON_CARD = frozenset(
     {"host", "cpu", "kernel", "xchat_version", "llama_cpp_version", "model_path", "model_fingerprint", "preset_json", "n_ctx"}
 )
-"""Columns that the rows are spared: the run card says the same once."""
+"""Columns that are on the run card instead of in every row."""
 FOR_PROGRAMS = frozenset({"started_ms", "wall_ms", "created_ms", "message_id", "parent_id", "sample_id", "judged"})
-"""Columns that the rows are spared because a person has the same in words."""
+"""Columns for programs only, whose content readers have in words."""
 COMPARED = ("Setting", "Turns", "Decode, tokens/s", "Against the fastest", "Prefill, tokens/s", "TTFT, ms")
 FOOTNOTES = {
-    "~": "~ No turn of this setting was clean: other programs took part of its time.",
-    "(": "In brackets: the interval that contains the true difference with a probability of 95 %.",
+    "~": "~ No turn of this setting was clean: other programs took some of its time.",
+    "(": "In brackets: the 95 % confidence interval of the difference.",
 }
 
 _HEADINGS = {
@@ -47,7 +47,7 @@ _HEADINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What stands above the rows."""
+    """The part of the report above the rows."""
 
     heading: str
     result: str
@@ -57,20 +57,20 @@ class Report:
     settings: tuple[Measured, ...]
 
     def card(self) -> Rows:
-        """The circumstances that all settings share."""
+        """Return the circumstances that all settings share."""
         differ = differing(setting.card.facts() for setting in self.settings)
         facts = self.settings[0].card.facts() if self.settings else {}
         return ("", ""), [(name, value) for name, value in facts.items() if name not in differ]
 
     def differences(self) -> Rows:
-        """The circumstances that differ, and what was measured under each; a column for each setting."""
+        """Return the circumstances that differ, with their measurements; a column for each setting."""
         facts = [setting.card.facts() | dict(setting.card.lines()) for setting in self.settings]
         names = (*differing(setting.card.facts() for setting in self.settings), *(name for name, _ in self.settings[0].card.lines()))
         return ("", *(setting.label for setting in self.settings)), [(name, *(known.get(name, "") for known in facts)) for name in names]
 
 
 def report_of(db: sqlite3.Connection, selection: Selection, heading: str) -> Report:
-    """Read what the report begins with."""
+    """Read the part of the report above the rows."""
     settings = settings_measured(db, selection)
     rows = tuple(_compared(setting, settings[0]) for setting in settings)
     notes = tuple(note for sign, note in FOOTNOTES.items() if any(sign in cell for row in rows for cell in row[2:4]))
@@ -91,7 +91,7 @@ def _compared(setting: Measured, fastest: Measured) -> tuple[str, ...]:
 
 
 def write_html_report(out: TextIO, db: sqlite3.Connection, table: Table, selection: Selection, heading: str) -> None:
-    """The report as a page, with the chat below it where its texts are wanted."""
+    """Write the report as a page, followed by the chat if texts are selected."""
     report = report_of(db, selection, heading)
     with html_page(out, heading):
         out.write(f'<h1>{escape(visible(heading))}</h1>\n<p class="result">{escape(visible(report.result))}</p>\n')
@@ -117,7 +117,7 @@ def write_html_report(out: TextIO, db: sqlite3.Connection, table: Table, selecti
 
 
 def write_markdown_report(out: TextIO, db: sqlite3.Connection, table: Table, selection: Selection, heading: str) -> None:
-    """The report as text, without charts."""
+    """Write the report as Markdown, without charts."""
     report = report_of(db, selection, heading)
     out.write(f"# {markdown_cell(heading)}\n\n{markdown_cell(report.result)}\n\n")
     if report.settings:
@@ -137,7 +137,7 @@ def write_markdown_report(out: TextIO, db: sqlite3.Connection, table: Table, sel
 
 
 def _for_people(db: sqlite3.Connection, table: Table, selection: Selection) -> tuple[Sequence[str], Iterator[Sequence[str]]]:
-    """The rows with names instead of columns, the number of a turn in its session instead of its id, and short figures."""
+    """Return the rows for readers: names instead of columns, numbers of turns instead of ids, short figures."""
     condition, values = where(selection)
     numbers = dict(db.execute(f"SELECT id, row_number() OVER (PARTITION BY session_id ORDER BY id) FROM turns WHERE {condition}", values))
     table = table.without(ON_CARD | FOR_PROGRAMS)

@@ -1,4 +1,4 @@
-"""Streams of rows as CSV, JSON, JSON lines and a Markdown table."""
+"""Writes streams of rows as CSV, JSON, JSON lines and a Markdown table."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def write_csv(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """RFC 4180 with a heading; None is an empty cell.
+    """Write CSV by RFC 4180 with a heading; None is an empty cell.
 
-    Every text is quoted, so that nothing in it ends a cell or a row, a carriage return neither.
+    Every text is quoted, so that none of its characters, not even a carriage return, ends a cell or a row.
     """
     csv.writer(out, lineterminator="\n").writerow(columns)
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
@@ -26,7 +26,7 @@ def write_csv(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
 
 
 def write_json(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """One array of objects, a line each."""
+    """Write one array of objects, a line each."""
     separator = "[\n"
     for row in rows:
         out.write(separator)
@@ -36,14 +36,14 @@ def write_json(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None
 
 
 def write_jsonl(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """An object per line."""
+    """Write an object per line."""
     for row in rows:
         out.write(_object(columns, row))
         out.write("\n")
 
 
 def write_markdown_table(out: TextIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """A table; None is an empty cell, fractions have three decimals."""
+    """Write a table; None is an empty cell, fractions have three decimals."""
     out.write(f"| {' | '.join(map(markdown_cell, columns))} |\n|{'---|' * len(columns)}\n")
     for row in rows:
         cells = " | ".join("" if value is None else f"{value:.3f}" if isinstance(value, float) else markdown_cell(value) for value in row)

@@ -1,4 +1,4 @@
-"""The run card: the circumstances that decide whether other measurements can be compared with these."""
+"""Makes the run card: the circumstances that determine whether measurements are comparable."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from engine.store.export.tables import Selection, preset_settings, where, withou
 from engine.store.host import Host
 
 MOST_CARDS = 50
-"""Combinations that a page shows, the ones with the most turns first."""
+"""Most combinations on a page, those with the most turns first."""
 
 GOVERNOR_KIND = "governor"
-"""Kind of the events that say what the thread governor decided."""
+"""Kind of the events with the thread governor's decisions."""
 
 _MOST_DECISIONS = 20
 
 _SAID_BETTER = frozenset({"description", "model", "quant", "threads", "threads_batch", "n_ctx"})
-"""Settings that a turn has a value of its own for, and those that measure nothing."""
+"""Settings that turns have their own values for, and those without effect on measurements."""
 
 _Decision = tuple[str, str | None, str | None]
 """A sentence, and the model and preset of its turn."""
@@ -36,7 +36,7 @@ _SETTING_COLUMNS = "t.model, t.model_path, t.model_fingerprint, t.quant, t.prese
 
 @dataclass(frozen=True, slots=True)
 class RunCard:
-    """Turns that were measured under the same circumstances."""
+    """Turns measured under the same circumstances."""
 
     host: Host | None
     """None if unknown."""
@@ -46,7 +46,7 @@ class RunCard:
     quant: str
     preset: str
     preset_json: str
-    """Whole, or without its system prompt."""
+    """The preset, whole or without its system prompt."""
     n_ctx: int
     threads: int
     threads_batch: int
@@ -56,20 +56,20 @@ class RunCard:
     decisions: tuple[str, ...]
     """The last decisions of the thread governor under this model and preset."""
     repeat: str
-    """The llama-bench command line that measures the same again."""
+    """The llama-bench command line that repeats the measurement."""
 
     @property
     def turns(self) -> int:
-        """How many turns there are."""
+        """Number of turns."""
         return len(self.turn_ids)
 
     @property
     def clean_turns(self) -> int:
-        """Turns whose figures can be compared."""
+        """Number of clean turns."""
         return self.turns - sum(count for _, count in self.noise)
 
     def facts(self) -> dict[str, str]:
-        """The circumstances by name, those that matter most first."""
+        """Return the circumstances by name, the most important first."""
         host = self.host
         return {
             "Model": self.model,
@@ -91,17 +91,17 @@ class RunCard:
         }
 
     def lines(self) -> tuple[tuple[str, str], ...]:
-        """What was measured under these circumstances, as headings and values."""
-        noise = ", ".join(f"{reason} ({count})" for reason, count in self.noise) or "none noticed"
+        """Return the measurements under these circumstances as headings and values."""
+        noise = ", ".join(f"{reason} ({count})" for reason, count in self.noise) or "none detected"
         return (
             ("Turns", f"{self.turns:,}, of which {self.clean_turns:,} clean"),
             ("Noise", noise),
-            ("Governor", "; ".join(self.decisions) or "no decisions noted"),
+            ("Governor", "; ".join(self.decisions) or "none logged"),
             ("Repeat with", self.repeat),
         )
 
     def _settings(self) -> dict[str, str]:
-        """The settings of the preset that no turn has a value of its own for, by their names."""
+        """Return the preset's settings without own values in turns, by their names."""
         preset = preset_settings(self.preset_json)
         nested = preset.get(SAMPLING)
         given = preset | {f"{SAMPLING}.{key}": value for key, value in (nested if isinstance(nested, dict) else {}).items()}
@@ -114,7 +114,7 @@ def _in_words(value: object) -> str:
 
 
 def run_cards(db: sqlite3.Connection, selection: Selection) -> tuple[RunCard, ...]:
-    """A card for each combination of host, versions, model, preset and threads among the turns selected."""
+    """Make a card for each combination of host, versions, model, preset and threads among the selected turns."""
     condition, values = where(selection, "t.session_id")
     cursor = db.execute(
         f"""
@@ -153,7 +153,7 @@ def _card(row: Sequence[Any], selection: Selection, decisions: Sequence[_Decisio
 
 
 def _decisions(db: sqlite3.Connection, selection: Selection) -> Sequence[_Decision]:
-    """The oldest first, each once."""
+    """Return the decisions, the oldest first, each once."""
     condition, values = where(selection, "e.session_id")
     cursor = db.execute(
         f"""

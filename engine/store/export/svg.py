@@ -1,4 +1,4 @@
-"""A line chart as SVG for a page: shapes with class names, no script."""
+"""Draws a line chart as SVG for a page: shapes with class names, no script."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ HEIGHT = 200
 LEFT = 56
 BOTTOM = 24
 TOP = 36
-"""Room for the figures of the axes and for the heading."""
+"""Space for the figures of the axes and the heading."""
 
 MOST_LINES = 6
-"""Lines that the page has colours for."""
+"""Most lines, by the page's colours."""
 LETTER = 6.2
-"""Width of a letter of a line's name, about."""
+"""Approximate width of a letter of a line's name."""
 LONGEST_NAME = 30
 
 MOST_POINTS = 400
-"""Points of a line: more could not be told apart."""
+"""Most points of a line; more could not be distinguished."""
 
 
 def svg(chart: Chart) -> str:
-    """The chart as one `<svg>` element."""
+    """Draw the chart as one `<svg>` element."""
     top = chart.top
     heading = escape(visible(f"{chart.title} ({chart.unit})"))
     parts = [
@@ -47,7 +47,7 @@ def svg(chart: Chart) -> str:
 
 
 def _keys(chart: Chart) -> Iterator[str]:
-    """The names of the lines, in the corner above them."""
+    """Draw the names of the lines above the chart."""
     x = float(WIDTH)
     for number, line in reversed(list(enumerate(chart.lines if len(chart.lines) > 1 else ()))):
         name = visible(line.name)
@@ -62,7 +62,7 @@ def _path(values: Sequence[float | None], top: float) -> str:
     for measured, run in groupby(enumerate(values), key=lambda point: point[1] is not None):
         if measured:
             points = [f"{LEFT + index * step:.1f} {_y((value or 0.0) / top):.1f}" for index, value in run]
-            # A run of one point has no length; the round ends of the stroke make it a dot.
+            # A single point has no length; the round ends of the stroke make it a dot.
             parts.append("M" + "L".join(points if len(points) > 1 else points * 2))
     return "".join(parts)
 

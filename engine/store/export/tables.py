@@ -18,14 +18,14 @@ Row = Sequence[Any]
 
 
 class What(StrEnum):
-    """The tables there are."""
+    """The tables."""
 
     TURNS = "turns"
-    """One row per turn, as the view `v_turns` has it."""
+    """One row per turn, as in the view `v_turns`."""
     SAMPLES = "samples"
-    """Samples of the machine, as the view `v_samples` has them."""
+    """Samples of the machine, as in the view `v_samples`."""
     TOKENS = "tokens"
-    """One row per generated token: when it came, and the gap before it."""
+    """One row per generated token: its time, and the gap before it."""
     EVENTS = "events"
     """Marks on the time line: preset changes, stalls, captures, alerts."""
     CHAT = "chat"
@@ -34,14 +34,14 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The sessions to export, and whether with their texts."""
+    """The sessions to export, with or without their texts."""
 
     sessions: tuple[int, ...] | None
-    """Their ids; None for all, and for what belongs to no session."""
+    """Their ids; None for all, including data without a session."""
     texts: bool = False
-    """Titles, messages, system prompts. The messages have their texts in any case: they were asked for by name."""
+    """Include titles, messages and system prompts. The table of messages has its texts in any case."""
     branches: bool = False
-    """In a document, also the branches that the session does not show. The table of messages has all of them."""
+    """In a document, include hidden branches. The table of messages has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Table:
     rows: Iterator[Row]
 
     def without(self, columns: Container[str]) -> Table:
-        """The same rows with fewer columns."""
+        """Return the same rows with fewer columns."""
         kept = [place for place, column in enumerate(self.columns) if column not in columns]
         rows = ([row[place] for place in kept] for row in self.rows)
         return Table(tuple(self.columns[place] for place in kept), self.count, rows)
@@ -70,12 +70,12 @@ _ISO = "strftime('%Y-%m-%dT%H:%M:%fZ', {} / 1000.0, 'unixepoch')"
 
 
 def open_table(db: sqlite3.Connection, what: What, selection: Selection) -> Table:
-    """The rows of a table in the order of sessions and time, read as they are taken."""
+    """Open a table in the order of sessions and time; rows are read lazily."""
     return _TABLES[what](db, selection)
 
 
 def preset_settings(preset_json: str) -> dict[str, Any]:
-    """The settings of a preset as it was stored; empty for a text that is none."""
+    """Return the settings of a stored preset; empty for an invalid text."""
     try:
         preset = json.loads(preset_json)
     except ValueError:
@@ -84,7 +84,7 @@ def preset_settings(preset_json: str) -> dict[str, Any]:
 
 
 def without_texts(preset_json: str) -> str:
-    """The preset as it was used, without its system prompt and the form of answers."""
+    """Return the preset as it was used, without its system prompt and the form of answers."""
     return json.dumps(
         preset_settings(preset_json) | dict.fromkeys(("system", "json_schema", "grammar", "regex")),
         ensure_ascii=False,
@@ -93,7 +93,7 @@ def without_texts(preset_json: str) -> str:
 
 
 def where(selection: Selection, column: str = "session_id") -> tuple[str, tuple[int, ...]]:
-    """The condition for the sessions selected, and its values."""
+    """Return the SQL condition for the selected sessions, and its values."""
     if selection.sessions is None:
         return "1", ()
     return f"{column} IN ({', '.join('?' * len(selection.sessions))})", selection.sessions
@@ -110,7 +110,7 @@ def _turns(db: sqlite3.Connection, selection: Selection) -> Table:
 
 def _samples(db: sqlite3.Connection, selection: Selection) -> Table:
     condition, values = where(selection)
-    # Samples have ids in the order they were taken; asking for the order of sessions would sort all of them first.
+    # Samples have ids in the order of time; the order of sessions would sort all of them first.
     order = "sample_id" if selection.sessions is None else "session_id, sample_id"
     cursor = db.execute(f"SELECT * FROM v_samples WHERE {condition} ORDER BY {order}", values)
     return Table(_columns(db, "v_samples"), _count(db, "samples", selection), cursor)

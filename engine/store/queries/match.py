@@ -1,17 +1,17 @@
-"""Search words as a query of the full-text index, or as a LIKE pattern."""
+"""Converts search words to a query of the full-text index, or to a LIKE pattern."""
 
 from __future__ import annotations
 
 import re
 
 SHORTEST_BEGINNING = 2
-"""Shortest prefix that is completed: a single letter matches a twentieth of all words, which is slow."""
+"""Shortest prefix that is completed; a single letter matches a twentieth of all words, which is slow."""
 
 _WORD = re.compile(r'"([^"]*)"|(\S+)')
 
 
 def fts_query(text: str) -> str | None:
-    """Every word must occur, the last one may be unfinished, words in double quotes must stand together; None when nothing is asked.
+    """Make a query: every word must occur, the last may be a prefix, quoted words must be adjacent; None without words.
 
     The words are quoted for FTS5, so its operators and column names have no meaning in them, and no input is a syntax error.
     """
@@ -26,13 +26,13 @@ def fts_query(text: str) -> str | None:
 
 
 def like_pattern(text: str) -> str:
-    """Make a pattern for LIKE … ESCAPE that matches text that contains `text`."""
+    """Make a pattern for LIKE … ESCAPE that matches texts containing `text`."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 
 
 def needs_scan(text: str) -> bool:
-    """Whether the text is of a script that is written without spaces, whose words the index therefore doesn't know."""
+    """Return whether the text has a script without spaces, whose words are not in the index."""
     return any(_UNSPACED.match(character) for character in text)
 
 

@@ -1,4 +1,4 @@
-"""Whether a turn was slower than this host usually is with the same model, quant and preset."""
+"""Finds figures in which a turn was slower than usual on this host with the same model, quant and preset."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.store.queries import turns
 HISTORY = 100
 """Number of earlier clean turns to compare with."""
 FEWEST = 8
-"""Fewer comparable turns are not compared."""
+"""Fewest comparable turns for a comparison."""
 DEVIATIONS = 4.0
 """A regression differs by at least this many robust standard deviations,"""
 SMALLEST_SHARE = 0.05
@@ -27,7 +27,7 @@ FEWEST_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A figure of a clean turn that fell clearly below the history."""
+    """A figure of a turn that is clearly below its history."""
 
     figure: str
     """`predicted_per_second` or `prompt_per_second`."""
@@ -37,9 +37,9 @@ class Regression:
     deviation: float
     """Median absolute deviation of the history."""
     turns: int
-    """How many turns the history had."""
+    """Number of turns of the history."""
     estimated: bool = False
-    """Whether the value is the estimate without others of a disturbed turn."""
+    """Whether the value is an estimate of the undisturbed speed of a disturbed turn."""
 
     @property
     def share(self) -> float:
@@ -48,9 +48,9 @@ class Regression:
 
     @property
     def sentence(self) -> str:
-        """The sentence for the user."""
+        """The regression as a sentence."""
         what = "Decoding" if self.figure == "predicted_per_second" else "Prefill"
-        what += " without others, by estimate," if self.estimated else ""
+        what += " without other programs, by estimate," if self.estimated else ""
         return (
             f"{what} was {self.share:.0%} slower than usual here: {self.value:.1f} tokens/s, "
             f"where {self.turns} earlier turns had a median of {self.usual:.1f} (± {self.deviation:.1f})"
@@ -61,7 +61,7 @@ Speed = Callable[[TurnRecord], float | None]
 
 
 def find_regressions(db: sqlite3.Connection, turn: TurnRecord) -> tuple[Regression, ...]:
-    """The figures in which a stored turn was clearly slower than earlier clean turns on its host with the same settings."""
+    """Return the figures in which a stored turn was clearly slower than earlier clean turns on its host with the same settings."""
     host = turns.host_of_turn(db, turn.id)
     if host is None:
         return ()
@@ -69,7 +69,7 @@ def find_regressions(db: sqlite3.Connection, turn: TurnRecord) -> tuple[Regressi
 
 
 def compare(turn: TurnRecord, history: Sequence[TurnRecord]) -> tuple[Regression, ...]:
-    """The figures in which a turn was clearly slower than its history; for a turn that is not clean, the estimate without others."""
+    """Return the figures in which a turn was clearly slower than its history; for a disturbed turn, of its undisturbed estimate."""
     if not turn.judged or turn.stop_reason is StopReason.ERROR:
         return ()
     found = (_fallen(name, speed, turn, history) for name, speed in (("predicted_per_second", _decode), ("prompt_per_second", _prefill)))
@@ -92,7 +92,7 @@ def _fallen(name: str, speed: Speed, turn: TurnRecord, history: Sequence[TurnRec
 
 
 def _comparable(earlier: TurnRecord, turn: TurnRecord) -> bool:
-    """Speed falls as the context fills: only turns of about the same depth, and with the same threads, say something about this one."""
+    """Return whether an earlier turn is comparable: similar depth, since speed falls with it, and the same threads."""
     shallow, deep = sorted((earlier.timings.context_used, turn.timings.context_used))
     return deep <= max(2 * shallow, shallow + 512) and (earlier.threads, earlier.threads_batch) == (turn.threads, turn.threads_batch)
 

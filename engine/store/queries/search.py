@@ -16,11 +16,11 @@ HIT_END = "\x03"
 happens to hold them is cleaned, so a mark is always ours."""
 
 RANKED = 2_000
-"""Number of newest matches that are ranked."""
+"""Most matches that are ranked, the newest."""
 
 _SNIPPET_WORDS = 24
 _LONGEST_SNIPPET = 600
-"""Characters; a word may be a whole file without a space in it."""
+"""Most characters of a snippet; a word may be a whole file without a space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Hit:
     session: SessionInfo
     message_id: int
     snippet: str
-    """The words around the best match, each hit between `search.HIT_START` and `search.HIT_END`."""
+    """The text around the best match, each hit between `search.HIT_START` and `search.HIT_END`."""
 
 
 def search_messages(db: sqlite3.Connection, wanted: SessionFilter, limit: int = 50) -> tuple[Hit, ...]:
-    """The best of the newest messages that match `wanted.search`, with a snippet."""
+    """Return the best of the newest messages that match `wanted.search`, with a snippet."""
     conditions, values = conditions_of(wanted)
     query = fts_query(wanted.search)
     if query is None and not needs_scan(wanted.search):
@@ -49,10 +49,10 @@ def search_messages(db: sqlite3.Connection, wanted: SessionFilter, limit: int = 
 
 
 def _best_matches(db: sqlite3.Connection, query: str, where: str, values: Sequence[str | int], limit: int) -> list[tuple[int, int, str]]:
-    """Message, session and snippet of the best among the newest RANKED matches.
+    """Return message, session and snippet of the best among the newest RANKED matches.
 
-    Ranking costs time for every match, and a common word has most messages of the database. Snippets cost more still, so they are
-    made only for the few that are shown.
+    Ranking costs time for every match, and a common word matches most messages. Snippets cost more, so they are made only for the shown
+    ones.
     """
     matches = "FROM messages_fts AS f"
     if where:
@@ -70,7 +70,7 @@ def _best_matches(db: sqlite3.Connection, query: str, where: str, values: Sequen
     if not best:
         return []
     order = {message_id: place for place, (message_id,) in enumerate(best)}
-    # The plus keeps the ids from being looked up one by one, each with a search of its own.
+    # The plus prevents SQLite from searching for each id separately.
     shown = db.execute(
         f"SELECT f.rowid, m.session_id, snippet(messages_fts, 0, ?, ?, '…', {_SNIPPET_WORDS}) "
         "FROM messages_fts AS f CROSS JOIN messages AS m ON m.id = f.rowid "
@@ -81,7 +81,7 @@ def _best_matches(db: sqlite3.Connection, query: str, where: str, values: Sequen
 
 
 def _bounded(snippet: str) -> str:
-    """The snippet around its first hit."""
+    """Cut a snippet around its first hit."""
     if len(snippet) <= _LONGEST_SNIPPET:
         return snippet
     begin = max(0, snippet.find(HIT_START) - _LONGEST_SNIPPET // 4)

@@ -1,4 +1,4 @@
-"""Lists of sessions, and saved conversations."""
+"""Queries of sessions and saved conversations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.store.queries.turns import turns_of
 from engine.store.rows import MESSAGE_COLUMNS, SESSION_COLUMNS, message_of, session_of
 
 PAGE = 200
-"""Messages of a page, sessions of a list."""
+"""Messages per page, and sessions per list."""
 
 _LAST_TURN = "LEFT JOIN turns AS t ON t.id = (SELECT max(id) FROM turns WHERE session_id = s.id)"
 
@@ -23,7 +23,7 @@ class SessionFilter:
     """A filter for sessions; None matches all. Model, quant and preset match any turn of the session."""
 
     search: str = ""
-    """Words that occur in one of its messages, or in its title."""
+    """Words that all occur in one of its messages, or in its title."""
     model: str | None = None
     quant: str | None = None
     preset: str | None = None
@@ -58,7 +58,7 @@ class FilterChoices:
 def find_sessions(
     db: sqlite3.Connection, wanted: SessionFilter | None = None, limit: int = PAGE, offset: int = 0
 ) -> tuple[SessionInfo, ...]:
-    """The sessions, pinned first, then the last changed."""
+    """Return the sessions, pinned first, then the last changed."""
     where, values = _wanted(wanted or SessionFilter())
     rows = db.execute(
         f"SELECT {SESSION_COLUMNS} FROM sessions AS s {_LAST_TURN} WHERE {where} "
@@ -69,13 +69,13 @@ def find_sessions(
 
 
 def count_sessions(db: sqlite3.Connection, wanted: SessionFilter) -> int:
-    """The number of sessions that `find_sessions` finds without a limit."""
+    """Count the sessions that `find_sessions` finds without a limit."""
     where, values = _wanted(wanted)
     return int(db.execute(f"SELECT count(*) FROM sessions AS s WHERE {where}", values).fetchone()[0])
 
 
 def filter_choices(db: sqlite3.Connection) -> FilterChoices:
-    """The models, quants and presets of all turns, in alphabetical order."""
+    """Return the models, quants and presets of all turns, in alphabetical order."""
     values = (
         tuple(row[0] for row in db.execute(f"SELECT DISTINCT {column} FROM turns ORDER BY 1")) for column in ("model", "quant", "preset")
     )
@@ -83,32 +83,32 @@ def filter_choices(db: sqlite3.Connection) -> FilterChoices:
 
 
 def session_info(db: sqlite3.Connection, session_id: int) -> SessionInfo:
-    """One session. Raises SessionMissingError when there is no such session."""
+    """Return one session. Raises SessionMissingError for an unknown id."""
     for info in sessions_by_id(db, {session_id}):
         return info
     raise session_missing(session_id)
 
 
 def session_exists(db: sqlite3.Connection, session_id: int) -> bool:
-    """Whether there is such a session."""
+    """Return whether the session exists."""
     return bool(sessions_by_id(db, {session_id}))
 
 
 def newest_session(db: sqlite3.Connection) -> SessionInfo | None:
-    """The last changed session, if any."""
+    """Return the last changed session, if any."""
     row = db.execute(f"SELECT {SESSION_COLUMNS} FROM sessions AS s {_LAST_TURN} ORDER BY s.updated_ms DESC, s.id DESC LIMIT 1").fetchone()
     return session_of(row) if row else None
 
 
 def read_session(db: sqlite3.Connection, session_id: int) -> StoredSession:
-    """A conversation with all its branches and turns; raises as `session_info` does."""
+    """Return a conversation with all its branches and turns; raises the errors of `session_info`."""
     info = session_info(db, session_id)
     rows = db.execute(f"SELECT {', '.join(MESSAGE_COLUMNS)} FROM messages WHERE session_id = ? ORDER BY id", (session_id,))
     return StoredSession(info, tuple(message_of(row) for row in rows), turns_of(db, session_id))
 
 
 def newest_texts(db: sqlite3.Connection, characters: int) -> str:
-    """The newest messages of all sessions, about so many characters, the older ones first; empty without any."""
+    """Return the newest messages of all sessions, about `characters` long, the older ones first."""
     found, size = list[str](), 0
     for (text,) in db.execute("SELECT text FROM messages WHERE text <> '' ORDER BY id DESC"):
         found.append(text)
@@ -119,9 +119,9 @@ def newest_texts(db: sqlite3.Connection, characters: int) -> str:
 
 
 def page_of_branch(db: sqlite3.Connection, session_id: int, end_id: int | None = None, limit: int = PAGE) -> tuple[Message, ...]:
-    """The last `limit` messages of the branch that ends with `end_id` (with the session's head, if None), oldest first.
+    """Return the last `limit` messages of the branch that ends with `end_id` (if None, with the session's head), oldest first.
 
-    The page before it is asked for with the `parent_id` of its first message; that message without a parent is the start.
+    The `parent_id` of its first message is the `end_id` of the page before; a message without a parent is the start.
     """
     if end_id is None:
         end_id = session_info(db, session_id).head_id
@@ -138,7 +138,7 @@ def page_of_branch(db: sqlite3.Connection, session_id: int, end_id: int | None =
 
 
 def conditions_of(wanted: SessionFilter) -> tuple[list[str], list[str | int]]:
-    """Return the filter but for its search words as SQL conditions on `sessions AS s`, and their values."""
+    """Return the filter without its search words as SQL conditions on `sessions AS s`, and their values."""
     conditions: list[str] = []
     values: list[str | int] = []
     for column in ("model", "quant", "preset"):
@@ -170,13 +170,13 @@ def _wanted(wanted: SessionFilter) -> tuple[str, list[str | int]]:
 
 
 def _sessions_with(text: str) -> tuple[str, list[str]]:
-    """A subquery for the sessions in which the words occur, and its values."""
+    """Return a subquery for the sessions that contain the words, and its values."""
     if needs_scan(text):
         return "SELECT session_id FROM messages WHERE text LIKE ? ESCAPE '\\'", [like_pattern(text.strip())]
     query = fts_query(text)
     if query is None:
         return "SELECT NULL", []
-    # Left to itself SQLite would read every message that matches, for nothing but the number of its session.
+    # By default SQLite would read every matching message only for its session id.
     return (
         "SELECT m.session_id FROM messages_fts AS f JOIN messages AS m INDEXED BY messages_session_of ON m.id = f.rowid "
         "WHERE f.messages_fts MATCH ?",
@@ -185,7 +185,7 @@ def _sessions_with(text: str) -> tuple[str, list[str]]:
 
 
 def sessions_by_id(db: sqlite3.Connection, ids: set[int]) -> Sequence[SessionInfo]:
-    """Return those of the sessions that exist, in no order."""
+    """Return the existing ones of the sessions, unordered."""
     places = ", ".join("?" * len(ids))
     return [
         session_of(row)

@@ -1,4 +1,4 @@
-"""The measured speed of each model file on this host, for lists of models."""
+"""Queries the measured speed of each model file on this host, for lists of models."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from engine.store.errors import explain
 from engine.store.sqlite.connect import open_reader
 
 LOOKED_AT = 2_000
-"""Number of newest turns of this host that are read."""
+"""Most turns of this host that are read, the newest."""
 NEWEST = 20
-"""Number of turns of a file that its figures are computed from: old ones don't describe the present."""
+"""Most turns of a file for its figures, the newest, since old ones may be outdated."""
 USUAL_OVER = 100
-"""Newest turns of a model that say what is usual."""
+"""Newest turns of a model for its usual figures."""
 FEWEST_USUAL = 8
 """Fewest turns for a usual speed."""
 FEWEST_DECODED = 16
@@ -65,7 +65,7 @@ _QUALITIES = """
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSpeed:
-    """Medians over the newest quiet turns of a model file on this host, whatever the settings were."""
+    """Medians over the newest clean turns of a model file on this host, with any settings."""
 
     predicted_per_second: float | None
     """Decode speed; None when no turn was long enough."""
@@ -73,9 +73,9 @@ class MeasuredSpeed:
     """Prefill speed; None when no prompt was long enough."""
     turns: int
     last_ms: int
-    """When the newest of them began, in Unix time."""
+    """Start of the newest of them, Unix time."""
     disturbed: bool = False
-    """Whether others disturbed these turns: there are no quiet ones, and the file is faster than this."""
+    """Whether these turns were disturbed, as there are no clean ones; the file is faster than this."""
 
 
 @dataclass(slots=True)
@@ -91,17 +91,17 @@ class MeasuredSpeeds:
     """The measured speeds and the quality of the files of this machine."""
 
     def __init__(self, by_file: Mapping[str, MeasuredSpeed], qualities: Mapping[str, tuple[float, int]] = MappingProxyType({})) -> None:
-        """Both have the paths that were logged; `qualities` has KL divergences, and when each was measured in Unix time."""
+        """Both are by the logged paths; `qualities` has KL divergences with the Unix time of their measurement."""
         self._by_file = {os.path.realpath(path): speed for path, speed in reversed(list(by_file.items()))}
         self._qualities = {os.path.realpath(path): found for path, found in qualities.items()}
 
     def kld(self, path: Path) -> float | None:
-        """The newest mean KL divergence of a quant from the best one, in nats; None if unknown, or if the file was written since."""
+        """Return the newest mean KL divergence of a quant from the reference, in nats; None if unknown or if the file changed since."""
         known = self._qualities.get(os.path.realpath(path))
         return known[0] if known is not None and _written_before(path, known[1]) else None
 
     def of(self, path: Path) -> MeasuredSpeed | None:
-        """The speeds of a file; None if unknown, or if the file was written since."""
+        """Return the speeds of a file; None if unknown or if the file changed since."""
         known = self._by_file.get(os.path.realpath(path))
         return known if known is not None and _written_before(path, known.last_ms) else None
 
@@ -114,7 +114,7 @@ def _written_before(path: Path, at_ms: int) -> bool:
 
 
 def measured_speeds(path: Path | None = None, *, host: str | None = None) -> MeasuredSpeeds:
-    """Read what is known from the database of this person; nothing when there is none. Blocks for some milliseconds.
+    """Read the speeds from the database; empty when there is none. Blocks for some milliseconds.
 
     Raises StoreError when the database can't be read.
     """
@@ -131,7 +131,7 @@ def measured_speeds(path: Path | None = None, *, host: str | None = None) -> Mea
 
 
 def usual_of(db: sqlite3.Connection, host: str, fingerprint: str) -> Usual | None:
-    """The usual speed of a model on a host, busy or not; None where too few turns are known."""
+    """Return the usual speed of a model on a host, busy or not; None with too few turns."""
     rows = db.execute(_OF_MODEL, (host, fingerprint)).fetchall()
     if len(rows) < FEWEST_USUAL:
         return None
@@ -145,7 +145,7 @@ def usual_of(db: sqlite3.Connection, host: str, fingerprint: str) -> Usual | Non
 
 
 def speeds_by_file(db: sqlite3.Connection, host: str) -> dict[str, MeasuredSpeed]:
-    """By the path of the model file, the one used last first; of disturbed turns only where there are no quiet ones.
+    """Return the speeds by the path of the model file, the last used first; of disturbed turns only where there are no clean ones.
 
     Turns of other weights under the same path do not count.
     """

@@ -1,4 +1,4 @@
-"""Turns and the machine they were measured on."""
+"""Queries of turns and their machines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.store.rows import TURN_COLUMNS, turn_of
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A quant of a model under a preset with a number of decode threads, and how many turns there are of it."""
+    """A quant of a model under a preset with a number of decode threads, and its number of turns."""
 
     quant: str
     preset: str
@@ -22,13 +22,13 @@ class Variant:
 
 
 def turns_of(db: sqlite3.Connection, session_id: int) -> tuple[TurnRecord, ...]:
-    """All turns of a session, oldest first."""
+    """Return all turns of a session, oldest first."""
     rows = db.execute(f"SELECT {', '.join(TURN_COLUMNS)} FROM turns WHERE session_id = ? ORDER BY id", (session_id,))
     return tuple(turn_of(row) for row in rows)
 
 
 def turns_between(db: sqlite3.Connection, begin_ms: int, end_ms: int) -> tuple[TurnRecord, ...]:
-    """All turns that began in this span of Unix time, oldest first."""
+    """Return all turns that began in this span of Unix time, oldest first."""
     rows = db.execute(
         f"SELECT {', '.join(TURN_COLUMNS)} FROM turns WHERE started_ms >= ? AND started_ms < ? ORDER BY id", (begin_ms, end_ms)
     )
@@ -36,7 +36,7 @@ def turns_between(db: sqlite3.Connection, begin_ms: int, end_ms: int) -> tuple[T
 
 
 def major_faults_of(db: sqlite3.Connection, turn_ids: Sequence[int]) -> dict[int, float]:
-    """Page faults that waited for the disk while each turn ran, as far as they were sampled."""
+    """Return the sampled page faults of each turn that waited for the disk."""
     marks = ", ".join("?" * len(turn_ids))
     rows = db.execute(
         f"SELECT turn_id, sum(major_faults) FROM samples WHERE turn_id IN ({marks}) AND major_faults > 0 GROUP BY turn_id", tuple(turn_ids)
@@ -45,7 +45,7 @@ def major_faults_of(db: sqlite3.Connection, turn_ids: Sequence[int]) -> dict[int
 
 
 def variants_of(db: sqlite3.Connection, model: str) -> tuple[Variant, ...]:
-    """The quants, presets and threads that a model was used with, most used first."""
+    """Return the quants, presets and threads of a model's turns, most used first."""
     rows = db.execute(
         "SELECT quant, preset, threads, count(*) FROM turns WHERE model = ? GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3", (model,)
     )
@@ -53,7 +53,7 @@ def variants_of(db: sqlite3.Connection, model: str) -> tuple[Variant, ...]:
 
 
 def turns_of_variant(db: sqlite3.Connection, model: str, variant: Variant, limit: int = 200) -> tuple[TurnRecord, ...]:
-    """The last `limit` turns of a model with a quant, a preset and a number of threads, in any session, oldest first."""
+    """Return the last `limit` turns of a model with a quant, a preset and a number of threads, in any session, oldest first."""
     rows = db.execute(
         f"SELECT {', '.join(TURN_COLUMNS)} FROM turns WHERE (model, quant, preset, threads) = (?, ?, ?, ?) ORDER BY id DESC LIMIT ?",
         (model, variant.quant, variant.preset, variant.threads, limit),
@@ -62,9 +62,9 @@ def turns_of_variant(db: sqlite3.Connection, model: str, variant: Variant, limit
 
 
 def clean_history(db: sqlite3.Connection, turn: TurnRecord, host: str, limit: int) -> tuple[TurnRecord, ...]:
-    """The last `limit` turns of the same model file, quant and preset on that host before `turn`, newest first.
+    """Return the last `limit` turns of the same model file, quant and preset on that host before `turn`, newest first.
 
-    Those that are clean, or have an estimate of their speed without others.
+    Only clean turns, and those with an estimate of their undisturbed speed.
     """
     columns = ", ".join(f"t.{name}" for name in TURN_COLUMNS)
     rows = db.execute(
@@ -80,7 +80,7 @@ def clean_history(db: sqlite3.Connection, turn: TurnRecord, host: str, limit: in
 
 
 def host_of_turn(db: sqlite3.Connection, turn_id: int) -> Host | None:
-    """The machine and versions a turn was measured with; None when it isn't known."""
+    """Return the machine and versions of a turn; None when unknown."""
     row = db.execute(
         "SELECT p.host, p.kernel, p.cpu, p.cpu_flags, p.cores, p.memory_bytes, p.xchat_version, p.llama_cpp_version "
         "FROM turns AS t JOIN processes AS p ON p.id = t.process_id WHERE t.id = ?",

@@ -1,8 +1,8 @@
 """The schema as ordered migrations, one SQL file each. A new database runs all of them.
 
-`PRAGMA user_version` counts the steps a file has seen. A step is one transaction, and never changes once it was released: the next
-change is another file. Only the figures of a sample need none: see `add_figures`. Tables are internal; the views are the interface for
-other programs (`VIEWS.md`).
+`PRAGMA user_version` counts the steps a file has seen. A step is one transaction, and never changes once it was released: the next change
+is another file. Figures of samples need no step, see `add_figures`. Tables are internal; the views are the interface for other programs
+(`VIEWS.md`).
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ VERSION = len(MIGRATIONS)
 
 
 MOST_STEPS = 100
-"""A file of more steps is damaged, not of a newer xchat."""
+"""Most steps of a file; with more it is damaged, not of a newer xchat."""
 
 
 def version_of(db: sqlite3.Connection) -> int:
-    """The number of migrations of a file."""
+    """Return the number of migrations of a file."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def check_ours(db: sqlite3.Connection, path: Path) -> int:
-    """The schema version of the file at `path`, 0 for an empty one. Raises StoreUnusableError when another program made it."""
+    """Return the schema version of the file at `path`, 0 for an empty one. Raises StoreUnusableError when another program made it."""
     version = version_of(db)
     ours = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
@@ -63,7 +63,7 @@ def refuse_newer(version: int, path: Path) -> None:
 
 
 def migrate(db: sqlite3.Connection, path: Path, steps: tuple[str, ...] = MIGRATIONS) -> int:
-    """Bring a file up to date, each step in one transaction, and return how many steps that took. Figures get their columns last.
+    """Migrate a file, each step in one transaction, and return the number of steps. Figures get their columns last.
 
     Raises:
         StoreNewerError: The file has seen steps that this program doesn't know.
@@ -95,7 +95,7 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def add_figures(db: sqlite3.Connection, figures: Iterable[Figure] = FIGURES) -> None:
-    """Give every logged figure without a column one, in `samples` and at the end of `v_samples`: a new figure needs no step of its own."""
+    """Add the missing columns of logged figures to `samples` and to the end of `v_samples`, so that a new figure needs no step."""
     if not _without_column(db, figures):
         return
     with transaction(db):
@@ -109,6 +109,6 @@ def add_figures(db: sqlite3.Connection, figures: Iterable[Figure] = FIGURES) -> 
 
 
 def _without_column(db: sqlite3.Connection, figures: Iterable[Figure]) -> dict[str, str]:
-    """Names and types of the columns that `samples` lacks."""
+    """Return names and types of the columns that `samples` lacks."""
     present = {name for _, name, *_ in db.execute("PRAGMA table_info (samples)")}
     return {figure.column_name: figure.column.type for figure in figures if figure.column and figure.column_name not in present}

@@ -15,16 +15,16 @@ from engine.store.schema.migrations import VERSION, check_ours, migrate, refuse_
 from engine.store.sqlite.pragmas import BALANCED, Profile
 
 MINIMUM_SQLITE = (3, 37, 0)
-"""STRICT tables."""
+"""The first version with STRICT tables."""
 
 _WAIT_S = 5.0
-"""How long readers, and the writer before its profile is applied, wait for a lock."""
+"""Longest wait for a lock of readers, and of the writer before its profile is applied."""
 
 
 def open_writer(path: Path, profile: Profile = BALANCED) -> sqlite3.Connection:
-    """A tuned read-write connection to an up-to-date database, which is made if there is none.
+    """Open a tuned read-write connection; creates or migrates the database.
 
-    Raises StoreError when it can't be had; the type says why.
+    Raises StoreError when it can't be opened; the class says why.
     """
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old", "xchat needs 3.37.", "Use a Python with a newer SQLite.")
@@ -35,7 +35,7 @@ def open_writer(path: Path, profile: Profile = BALANCED) -> sqlite3.Connection:
         try:
             refuse_newer(check_ours(db, path), path)
             profile.apply(db)
-            # What is deleted is overwritten, so that it can't be read from the file's free pages.
+            # Deleted data is overwritten, so that it can't be read from the file's free pages.
             db.execute("PRAGMA secure_delete = ON")
             migrate(db, path)
         except BaseException:
@@ -47,9 +47,9 @@ def open_writer(path: Path, profile: Profile = BALANCED) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """A read-only connection, to a database of a newer xchat too. A missing file reads as an empty database.
+    """Open a read-only connection, also to a database of a newer xchat. A missing file reads as an empty database.
 
-    Raises StoreError when it can't be read; the type says why.
+    Raises StoreError when it can't be read; the class says why.
     """
     try:
         if not path.exists():
@@ -73,8 +73,8 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
         version = check_ours(db, path)
     except sqlite3.OperationalError as error:
         db.close()
-        # Reading a database in WAL mode needs its shared memory, which can't be made in a read-only folder. When there is no log
-        # either, the file is all there is, and can be read as it stands.
+        # Reading a database in WAL mode needs its shared memory, which can't be made in a read-only folder. Without a log,
+        # the file is complete and can be read as it is.
         if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} or has_log(path):
             raise
         db = _connect_uri(path, "immutable=1")
@@ -106,12 +106,12 @@ def _refuse_special(path: Path) -> int:
 
 
 def wal_path(path: Path) -> Path:
-    """The write-ahead log beside a database."""
+    """Return the path of a database's write-ahead log."""
     return path.with_name(path.name + "-wal")
 
 
 def has_log(path: Path) -> bool:
-    """Whether the write-ahead log beside a database holds anything."""
+    """Return whether a database's write-ahead log has contents."""
     try:
         return wal_path(path).stat().st_size > 0
     except OSError:
@@ -119,7 +119,7 @@ def has_log(path: Path) -> bool:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file for its owner only, or take away what others may do; the log and the shared memory inherit that from it.
+    """Create the file for its owner only, or remove the permissions of others; the log and the shared memory inherit its mode.
 
     A file that exists must not be opened here: closing it would drop the locks of every other connection of this process.
     """
@@ -131,6 +131,6 @@ def _make_private(path: Path) -> None:
         if not os.access(path, os.R_OK | os.W_OK):
             raise PermissionError from None
         if mode & 0o077:
-            # Not ours to change when the file belongs to somebody else.
+            # Unchanged when the file belongs to another user.
             with suppress(PermissionError):
                 path.chmod(0o600)

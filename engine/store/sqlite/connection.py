@@ -1,4 +1,4 @@
-"""A connection on its own thread, and the two uses of private parts of aiosqlite 0.22."""
+"""A connection on its own thread, with two uses of private parts of aiosqlite 0.22."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Result = TypeVar("Result")
 class Connection:
     """An SQLite connection on its own thread, which runs whole jobs.
 
-    A job is a function that gets the connection, so a transaction costs one hop instead of one per statement, and nothing that
-    happens on the event loop (a cancelled task, a closed loop) can leave a transaction half done.
+    A job is a function of the connection, so a transaction costs one hop instead of one per statement, and events on the loop (a cancelled
+    task, a closed loop) can't interrupt a transaction.
     """
 
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
@@ -34,7 +34,7 @@ class Connection:
             return db
 
         self._db = aiosqlite.Connection(connect_and_mark, iter_chunk_size=64)
-        # aiosqlite's thread is not a daemon: a connection that nobody could close would keep the process from ending.
+        # aiosqlite's thread is not a daemon, so an unclosed connection would prevent the process from ending.
         self._db._thread.daemon = True
 
     @classmethod
@@ -44,7 +44,7 @@ class Connection:
         try:
             await connection._db
         except BaseException as error:
-            # aiosqlite ends its thread without waiting for it, and the thread still wants to tell this loop so.
+            # aiosqlite does not wait for its thread's end, which the thread still reports to this loop.
             await asyncio.to_thread(connection._db._thread.join)
             if isinstance(error, REFUSED):
                 raise explain(error, path) from error
@@ -52,10 +52,10 @@ class Connection:
         return connection
 
     async def run(self, job: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Do a job on the connection's thread, after those before it. Once begun it is finished, even if the caller is cancelled.
+        """Run a job on the connection's thread, after earlier ones. A started job is finished even if the caller is cancelled.
 
         Raises:
-            StoreSwappedError: Another file is at the path now, or none: what the job did went into a file that nobody will read.
+            StoreSwappedError: Another file, or none, is at the path now, so the job's changes are lost.
             StoreError: SQLite refused.
         """
         assert self._place is not None
@@ -80,11 +80,11 @@ class Connection:
 
     @property
     def marked(self) -> bool:
-        """Whether it is noticed when another program overwrites the file."""
+        """Whether overwriting by another program can be detected."""
         return self._place is not None and self._place.marked
 
     async def close(self) -> None:
-        """Finish the jobs under way and close the file; safe to call twice."""
+        """Finish the queued jobs and close the file; safe to call twice."""
         try:
             db = self._db._connection
             if db is not None and self._place is not None and await self._db._execute(self._place.abandon, db):  # type: ignore[no-untyped-call]

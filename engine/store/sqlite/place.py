@@ -1,7 +1,7 @@
-"""Notices that the file at a path is no longer the one that was opened: another one has its name, or its content was overwritten.
+"""Detects that the file at a path is no longer the opened one: it was replaced, or its content was overwritten.
 
-SQLite does not notice the second. With a write-ahead log it takes for granted that only checkpoints change the file, and would write pages
-of the old content over the new one. Checkpoints never take a row away from `processes`, and never lower its counts of commits.
+SQLite does not detect overwriting. With a write-ahead log it assumes that only checkpoints change the file, and would write pages of the
+old content over the new one. Checkpoints never remove rows of `processes`, and never lower its counts of commits.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from engine.store.errors import overwritten, swapped
 from engine.store.sqlite.header import looks_like_ours
 
 SETTLED_S = 1.0
-"""Overwritten content counts as complete when it has not changed for so long."""
+"""Seconds without a change after which overwritten content counts as complete."""
 
 NEAR = 50
-"""Processes before the newest one whose commits are counted too: those that may still be running."""
+"""Number of processes before the newest one that may still run and whose commits count."""
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Tells one content of a file from another."""
+    """The state of a file, to detect changes of its content."""
 
     device: int
     inode: int
@@ -38,35 +38,35 @@ class _State:
 
 @dataclass(frozen=True, slots=True)
 class _Marker:
-    """What a later content of the same database must have."""
+    """The marks that later contents of the same database have."""
 
     process_id: int
     process_started: float
     started_ms: int
     commits: int
-    """Of this process and the NEAR ones before it and all after it."""
+    """Commits of this process, the NEAR ones before it, and all after it."""
 
 
 class Place:
     """A database file at its path. Use it on the thread of its connection."""
 
     def __init__(self, path: Path) -> None:
-        """Remember the file that is there now, which the connection has opened."""
+        """Store the identity of the file at the path, which the connection has opened."""
         self._path = path
         self._state = _state_of(path)
         self._marker = _newest_marker(path)
         self._strange: tuple[_State, float] | None = None
-        """The content that overwrote the file, and since when it is there (monotonic seconds)."""
+        """The content that overwrote the file, and the time of its detection (monotonic seconds)."""
 
     @property
     def marked(self) -> bool:
-        """Whether overwriting is noticed; not while the rows of a new database are only in its log."""
+        """Whether overwriting can be detected; not while the rows of a new database are only in its log."""
         return self._marker is not None or self._state is None
 
     def check(self) -> None:
-        """Raise StoreSwappedError when the connection's file is not at the path any more, and StoreError while it is being overwritten.
+        """Raise StoreSwappedError when the connection's file is no longer at the path, and StoreError while it is being overwritten.
 
-        What overwrote it gets a file of its own, without the old log, so that it can be opened as another database.
+        The new content gets its own file, without the old log, so that it can be opened as another database.
         """
         now = _state_of(self._path)
         if self._state == now:
@@ -99,7 +99,7 @@ class Place:
             if self._is_ours():
                 return False
         except sqlite3.Error:
-            return False  # not known to be another's
+            return False  # not known to be another database
         self._discard_log()
         # The objects of a daemon thread are never freed.
         threading.Thread(target=_keep, args=(db,), daemon=True).start()
@@ -110,11 +110,11 @@ class Place:
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
     def _is_moved(self, now: _State) -> bool:
-        """Whether the connection's file is not the one at the path."""
+        """Return whether the file at the path is another one."""
         return self._state is None or (now.device, now.inode) != (self._state.device, self._state.inode)
 
     def _is_ours(self) -> bool:
-        """Whether the changed content is a later one of the same database."""
+        """Return whether the changed content is a later one of the same database."""
         if self._marker is None:
             self._marker = _newest_marker(self._path)
             return True
@@ -148,13 +148,13 @@ def _newest_marker(path: Path) -> _Marker | None:
 def _open_content(path: Path) -> sqlite3.Connection:
     """Open the file as it is, without its log and without locks.
 
-    Through SQLite: closing a file opened in another way would drop the locks that this process has on it.
+    Uses SQLite, since closing a file opened in another way would drop this process's locks on it.
     """
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
 def _state_of(path: Path) -> _State | None:
-    """The state of the file at a path; None without one."""
+    """Return the state of the file at a path; None without one."""
     try:
         status = path.stat()
     except OSError:

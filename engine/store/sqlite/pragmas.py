@@ -1,7 +1,7 @@
-"""The tuning of the database: named sets of pragmas, each with its reason and overridable.
+"""The tuning of the database: named sets of pragmas, each with its reason, and overridable.
 
-Precedence, strongest first: `XCHAT_SQLITE_<PRAGMA>`, the config's pragmas, the named profile (`XCHAT_SQLITE_PROFILE` over the
-config's). `sqlite` is SQLite's own defaults.
+Precedence, strongest first: `XCHAT_SQLITE_<PRAGMA>`, the config's pragmas, the named profile (`XCHAT_SQLITE_PROFILE` over the config's).
+`sqlite` is SQLite's own defaults.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class Pragma:
 
     name: str
     default: Value
-    """SQLite's own."""
+    """SQLite's default."""
     reason: str
     """Its effect here, and the reason for its value in `balanced`."""
     choices: tuple[str, ...] = ()
-    """Its words, in the order of the numbers that SQLite reports for them; empty for an integer."""
+    """Its words, in the order of SQLite's numbers for them; empty for an integer."""
     low: int = 0
     high: int = 2**40
 
     def check(self, value: object, where: str) -> Value:
-        """The value in SQLite's spelling. Raises UsageError when it is nothing that this pragma takes."""
+        """Return the value in SQLite's spelling. Raises UsageError for an invalid value."""
         if self.choices:
             word = str(int(value) if isinstance(value, bool) else value).strip().upper()
             if word in self.choices:
@@ -43,17 +43,17 @@ class Pragma:
                 return synonyms[word]
             if word.isdecimal() and int(word) < len(self.choices):
                 return self.choices[int(word)]
-            raise UsageError(f"{where} can't be {value!r}", f"It takes {', '.join(self.choices)}.", "Fix or remove it.")
+            raise UsageError(f"{where} can't be {value!r}", f"Possible values: {', '.join(self.choices)}.", "Fix or remove it.")
         try:
             number = int(str(value).strip())
         except ValueError:
-            raise UsageError(f"{where} can't be {value!r}", "It takes a whole number.", "Fix or remove it.") from None
+            raise UsageError(f"{where} can't be {value!r}", "It must be a whole number.", "Fix or remove it.") from None
         if isinstance(value, bool) or not self.low <= number <= self.high:
-            raise UsageError(f"{where} can't be {value!r}", f"It takes a number from {self.low} to {self.high}.", "Fix or remove it.")
+            raise UsageError(f"{where} can't be {value!r}", f"It must be a number from {self.low} to {self.high}.", "Fix or remove it.")
         return number
 
     def read(self, db: sqlite3.Connection) -> Value:
-        """The current value on a connection."""
+        """Return the current value on a connection."""
         row = db.execute(f"PRAGMA {self.name}").fetchone()
         if row is None:
             return self.default
@@ -68,32 +68,32 @@ PRAGMAS: Mapping[str, Pragma] = {
         Pragma(
             "busy_timeout",
             0,
-            "Milliseconds to wait for another program's lock before giving up; two xchats take turns without either noticing.",
+            "Milliseconds to wait for another program's lock; enough for two xchats at once.",
             high=600_000,
         ),
         Pragma(
             "journal_mode",
             "DELETE",
-            "A write-ahead log: readers never wait for the writer nor it for them, and a commit is one sequential append.",
+            "A write-ahead log: readers and the writer never wait for each other, and a commit is one sequential append.",
             ("DELETE", "WAL", "TRUNCATE", "PERSIST"),
         ),
         Pragma(
             "synchronous",
             "FULL",
-            "NORMAL syncs the log at checkpoints only: a killed process loses nothing, a power cut perhaps the last commits.",
+            "NORMAL syncs the log at checkpoints only: a killed process loses nothing, a power cut possibly the last commits.",
             ("OFF", "NORMAL", "FULL", "EXTRA"),
         ),
         Pragma(
             "cache_size",
             -2000,
-            "64 MB of pages kept in memory (negative means KiB): lists and searches of a large file stay off the disk.",
+            "64 MB of pages kept in memory (negative means KiB): lists and searches of a large file need no disk access.",
             low=-(2**31),
             high=2**31 - 1,
         ),
         Pragma(
             "mmap_size",
             0,
-            "Map the first 256 MB instead of copying pages with read calls: scans for lists and exports get cheaper.",
+            "Map the first 256 MB instead of reading pages: cheaper scans for lists and exports.",
             high=2**40,
         ),
         Pragma(
@@ -105,20 +105,20 @@ PRAGMAS: Mapping[str, Pragma] = {
         Pragma(
             "wal_autocheckpoint",
             1000,
-            "Move the log into the file each 4 MB: the log stays short, and a checkpoint too small to be felt.",
+            "Checkpoint the log every 4 MB: the log stays short, and checkpoints are not noticeable.",
             low=1,
             high=1_000_000,
         ),
         Pragma(
             "journal_size_limit",
             -1,
-            "Cut the log back to 16 MB after a checkpoint, should a long reader have let it grow.",
+            "Truncate the log to 16 MB after a checkpoint, if a long reader let it grow.",
             low=-1,
         ),
-        Pragma("foreign_keys", "OFF", "SQLite itself refuses rows of a session that is gone.", ("OFF", "ON")),
+        Pragma("foreign_keys", "OFF", "SQLite itself refuses rows of a deleted session.", ("OFF", "ON")),
     )
 }
-"""Every pragma that may be set, in the order they are applied: the timeout first, because the next may have to wait."""
+"""Every pragma that may be set, in the order of application: the timeout first, because the next may have to wait."""
 
 _DEFAULTS: dict[str, Value] = {name: pragma.default for name, pragma in PRAGMAS.items()}
 
@@ -146,17 +146,17 @@ class Profile:
 
     @classmethod
     def of(cls, name: str = "balanced", pragmas: Mapping[str, object] | None = None, environ: Mapping[str, str] = os.environ) -> Profile:
-        """The profile that a config and the environment ask for.
+        """Return the profile of a config and the environment.
 
-        Raises UsageError when there is no such profile or pragma, or a value it can't have.
+        Raises UsageError for an unknown profile or pragma, or an invalid value.
         """
         chosen = environ.get(f"{PREFIX}PROFILE", name)
         if chosen not in PROFILES:
-            raise UsageError(f"There is no database profile {chosen!r}", f"There are {', '.join(PROFILES)}.", "Name one of them.")
+            raise UsageError(f"There is no database profile {chosen!r}", f"Known profiles: {', '.join(PROFILES)}.", "Use one of them.")
         values = dict(PROFILES[chosen].values)
         for key, value in (pragmas or {}).items():
             if key not in PRAGMAS:
-                raise UsageError(f"There is no pragma {key!r} to set", f"There are {', '.join(PRAGMAS)}.", "Fix or remove it.")
+                raise UsageError(f"There is no pragma {key!r} to set", f"Known pragmas: {', '.join(PRAGMAS)}.", "Fix or remove it.")
             values[key] = PRAGMAS[key].check(value, key)
         for key, pragma in PRAGMAS.items():
             if (variable := PREFIX + key.upper()) in environ:
@@ -166,8 +166,8 @@ class Profile:
     def apply(self, db: sqlite3.Connection) -> Mapping[str, Value]:
         """Set the pragmas on a connection and return their values afterwards.
 
-        Another process may hold the journal mode, and a network file system may refuse WAL: then the mode stays what it was, which
-        the returned mapping shows.
+        Another process may block a change of the journal mode, and a network file system may refuse WAL; the mode then stays, as the
+        returned mapping shows.
         """
         for name, value in self.values.items():
             try:
@@ -175,12 +175,12 @@ class Profile:
             except sqlite3.OperationalError as error:
                 if name != "journal_mode" or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
-                db.execute("PRAGMA schema_version")  # Fails too when it is the whole file that is locked.
+                db.execute("PRAGMA schema_version")  # Also fails when the whole file is locked.
         return in_force(db)
 
 
 def can_lose(values: Mapping[str, Value]) -> str:
-    """What a killed process and a power cut may lose with these values, in a sentence."""
+    """Say what a killed process and a power cut may lose with these values."""
     match values.get("synchronous"), values.get("journal_mode"):
         case "OFF", _:
             cut = "possibly the whole file"
@@ -194,7 +194,7 @@ def can_lose(values: Mapping[str, Value]) -> str:
 
 
 def in_force(db: sqlite3.Connection) -> Mapping[str, Value]:
-    """The value of every known pragma on a connection."""
+    """Read every known pragma of a connection."""
     return {name: pragma.read(db) for name, pragma in PRAGMAS.items()}
 
 
@@ -203,7 +203,7 @@ PROFILES: Mapping[str, Profile] = {
     for profile in (
         Profile(
             "balanced",
-            "Fast enough that no frame waits for the disk, and safe against whatever kills the process.",
+            "Fast enough that no frame waits for the disk, and safe when the process is killed.",
             _BALANCED,
         ),
         Profile(
@@ -213,7 +213,7 @@ PROFILES: Mapping[str, Profile] = {
         ),
         Profile(
             "fast",
-            "Leaves syncing to the operating system; for logs that can be made again.",
+            "Leaves syncing to the operating system; for logs that can be recreated.",
             _BALANCED | {"synchronous": "OFF", "cache_size": -256_000, "mmap_size": 1_073_741_824, "wal_autocheckpoint": 10_000},
         ),
         Profile(

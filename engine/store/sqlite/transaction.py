@@ -18,7 +18,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     except BaseException:
-        # SQLite has already rolled back by itself after some errors (a full disk, for one), and the first error is the one to report.
+        # SQLite has already rolled back after some errors (such as a full disk), and the first error is the one to report.
         with suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise

@@ -27,41 +27,41 @@ from engine.store.sqlite.transaction import transaction
 from engine.timings import compute_timings, percentile
 
 TURNS = 300
-"""Turns over all rounds: enough for a 99th percentile that is not the maximum."""
+"""Turns over all rounds, enough for a 99th percentile that is not the maximum."""
 TURNS_OF_A_SESSION = 30
 ROUNDS = 5
 BATCHES = 10
-"""Batches of samples of one round."""
+"""Batches of samples per round."""
 READS = 5
-"""Times each reading is repeated in a round."""
+"""Repetitions of each query in a round."""
 
 Progress = Callable[[int, int], None]
-"""Called before each run with its number and how many there are."""
+"""Called before each run with its number and their total."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchFigures:
-    """What one profile showed. Times are milliseconds."""
+    """The figures of one profile. Times are milliseconds."""
 
     name: str
-    """A profile, or `pragma=value` for SQLite's defaults with that one changed."""
+    """A profile, or `pragma=value` for SQLite's defaults with one change."""
     values: Mapping[str, Value]
     commit_p50_ms: float
-    """Of a finished turn with its two messages, in two transactions as in a chat: the time of both."""
+    """Time to save a finished turn with its two messages, in two transactions as in a chat."""
     commit_p99_ms: float
     rows_per_s: float
-    """Samples, in batches of 50 with a commit each."""
+    """Samples per second, in batches of 50 with a commit each."""
     list_ms: float
-    """The first page of the session list."""
+    """Time for the first page of the session list."""
     search_ms: float
-    """A search for two words."""
+    """Time for a search for two words."""
     open_ms: float
-    """A conversation with its turns."""
+    """Time to open a conversation with its turns."""
     can_lose: str
 
 
 def candidates() -> tuple[Profile, ...]:
-    """`safe`, `balanced` and `fast`, and SQLite's defaults with each pragma of `balanced` alone."""
+    """Return `safe`, `balanced` and `fast`, and SQLite's defaults with each pragma of `balanced` alone."""
     bare, balanced = PROFILES["sqlite"], PROFILES["balanced"]
     alone = (
         replace(bare, name=f"{name}={value}", values={**bare.values, name: value})
@@ -74,15 +74,15 @@ def candidates() -> tuple[Profile, ...]:
 def run_bench(
     folder: Path, profiles: tuple[Profile, ...] | None = None, *, turns: int = TURNS, progress: Progress | None = None
 ) -> tuple[BenchFigures, ...]:
-    """Measure the profiles, each on new files in `folder`, which must be on the disk that is asked about.
+    """Measure the profiles, each on new files in `folder`, which must be on the disk to measure.
 
-    They take turns over several rounds, so that a busy moment of the disk falls on all of them.
+    They are interleaved over several rounds, so that a busy disk affects all of them.
 
     Raises StoreError when the folder can't be written, or is full.
     """
     wanted = profiles or candidates()
     rounds: list[list[_Round]] = [[] for _ in wanted]
-    # A round before the first counts for nothing: it warms the caches of the file system and of the interpreter.
+    # A warm-up round for the caches of the file system and of the interpreter.
     schedule = [(wanted[0], None), *((profile, index) for _ in range(ROUNDS) for index, profile in enumerate(wanted))]
     for number, (profile, index) in enumerate(schedule):
         if progress is not None:
@@ -168,7 +168,7 @@ _VOCABULARY = (
 
 
 def _turn(session_id: int, number: int, words: random.Random) -> tuple[Message, Message, TurnRecord]:
-    """A turn as a chat makes it: a question of 20 words, an answer of 200 and its 260 tokens."""
+    """Make a typical turn: a question of 20 words, an answer of 200 and its 260 tokens."""
     asked = Message(new_message_id(None), None, Role.USER, " ".join(words.choices(_VOCABULARY, k=20)), created_ms=number)
     answer = Message(new_message_id(asked.id), asked.id, Role.ASSISTANT, " ".join(words.choices(_VOCABULARY, k=200)), created_ms=number)
     times = [NS_PER_S]

@@ -12,7 +12,7 @@ from engine.store.errors import StoreLockedError
 
 
 def refuse_open(path: Path, again: str) -> None:
-    """Raise StoreLockedError when another process of this user has the file open; `again` says what to do after closing it."""
+    """Raise StoreLockedError when another process of this user has the file open; `again`: the command to repeat after closing it."""
     place = str(path.resolve())
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):

@@ -1,6 +1,6 @@
-"""Maintenance of the database file: contents, integrity check, backup and vacuum.
+"""Maintains the database file: statistics, integrity check, backup and vacuum.
 
-Plain functions with a connection of their own, for the command line or a worker thread; other processes may use the file meanwhile.
+Functions with their own connections, for the command line or a worker thread; other processes may use the file meanwhile.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BACKUP_PAGES = 256
 """Pages copied between two reports of progress: 1 MB."""
 
 MOST_PROBLEMS = 100
-"""Problems that a check lists before it stops."""
+"""Most problems listed by a check."""
 
 TABLES = ("sessions", "messages", "turns", "samples", "events", "captures", "lab_runs", "processes")
 
@@ -49,12 +49,12 @@ class DatabaseStats:
     """Free pages inside the file; a vacuum frees them."""
     rows: Mapping[str, int]
     table_bytes: Mapping[str, int] | None
-    """With the indexes of each table; None when this SQLite can't tell."""
+    """Bytes of each table with its indexes; None when this SQLite can't report it."""
     oldest_ms: int | None
     newest_ms: int | None
-    """When the first and the last session were made and changed."""
+    """When the first session was created and the last one changed, Unix time."""
     journal_mode: str
-    """As the file says: `wal` or `delete`."""
+    """The file's journal mode: `wal` or `delete`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class CheckReport:
 
 
 def stats(path: Path) -> DatabaseStats:
-    """Sizes and numbers of rows. Raises StoreError when the database can't be read."""
+    """Count sizes and rows. Raises StoreError when the database can't be read."""
     with closing(open_reader(path)) as db:
         try:
             page_size = _number(db, "PRAGMA page_size")
@@ -93,7 +93,7 @@ def stats(path: Path) -> DatabaseStats:
 
 
 def check(path: Path, *, quick: bool = False) -> CheckReport:
-    """Look for damage: pages, rows against indexes (not when `quick`), rows without their session, and the search index.
+    """Check for damage: pages, rows against indexes (not when `quick`), rows without their session, and the search index.
 
     Raises StoreError when the file can't be opened at all.
     """
@@ -111,32 +111,32 @@ def check(path: Path, *, quick: bool = False) -> CheckReport:
 
 
 def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Path:
-    """Copy the database as it is at one moment, while others write to it, and return the absolute path of the copy.
+    """Copy a snapshot of the database, while others write to it, and return the absolute path of the copy.
 
-    The copy is for its owner only, and appears whole or not at all.
+    The copy is private to its owner, and appears only when complete.
 
     Raises:
-        TargetExistsError: There is something at `target` already, and `overwrite` wasn't said.
+        TargetExistsError: `target` exists, and `overwrite` is false.
         StoreError: The database can't be read, or the copy can't be written.
     """
     target = target.expanduser().absolute()
     if target.is_dir():
-        raise StoreError(f"{target} is a folder", "A backup is one file.", f"Name the file: {target / path.name}, for example.")
+        raise StoreError(f"{target} is a folder", "A backup is one file.", f"Give the name of a file, such as {target / path.name}.")
     if target.exists() and not target.is_file():
-        raise StoreError(f"{target} is not a regular file", "A backup replaces the file it is written to.", "Name a file.")
+        raise StoreError(f"{target} is not a regular file", "A backup replaces only a regular file.", "Give the name of a file.")
     if not overwrite and target.exists():
         raise TargetExistsError(target)
     if not path.exists():
-        raise StoreError(f"{path} can't be copied", "There is no such file.", "It is made when the first session is saved.")
+        raise StoreError(f"{path} can't be copied", "The file does not exist.", "It is made when the first session is saved.")
     try:
         with replacing(target) as temporary, closing(open_reader(path)) as source, nameless(target.parent) as (copy, content):
-            # A snapshot that is held: else the copy would begin again each time another process writes.
+            # Without a snapshot the copy would restart each time another process writes.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_master").fetchone()
             source.backup(copy, pages=BACKUP_PAGES, progress=_pages_done(progress))
             with temporary.open("wb") as file:
                 shutil.copyfileobj(content, file)
-                # Without its log: one file is all there is to carry away.
+                # Without a log, so that the backup is a single file.
                 file.seek(FORMATS_AT)
                 file.write(WITHOUT_LOG)
     except REFUSED as error:
@@ -145,13 +145,13 @@ def backup(path: Path, target: Path, *, overwrite: bool = False, progress: Progr
 
 
 def vacuum(path: Path, profile: Profile = BALANCED) -> tuple[int, int]:
-    """Rewrite the file without its gaps; returns its size in bytes before and after. Needs as much free disk as the file takes.
+    """Rewrite the file without its gaps; returns its size in bytes before and after. Needs the file's size in free disk space.
 
-    Other processes may have it open: the file stays the same one, and their writes wait for the lock.
+    Other processes may have it open: the file is not replaced, and their writes wait for the lock.
 
     Raises:
         StoreLockedError: Another program is writing for too long, or reads a database that has no write-ahead log.
-        StoreError: There is no room.
+        StoreError: There is not enough disk space.
     """
     with closing(open_writer(path, profile)) as db:
         try:
@@ -169,7 +169,7 @@ def vacuum(path: Path, profile: Profile = BALANCED) -> tuple[int, int]:
 
 
 def _check_search_index(path: Path) -> list[str]:
-    """The index checks itself through a write, so a file that can't be written is left unchecked."""
+    """Check the search index; that needs write access, so a read-only file is not checked."""
     try:
         with closing(open_writer(path)) as db:
             db.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('integrity-check', 1)")

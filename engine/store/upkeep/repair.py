@@ -1,4 +1,4 @@
-"""Repair: everything that can still be read from a damaged file, saved into a new one, with a report of what could not."""
+"""Repairs a damaged file: saves its readable parts into a new one, and reports the rest."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from engine.store.sqlite.transaction import transaction
 from engine.store.upkeep.in_use import refuse_open
 
 ORDER = ("processes", "sessions", "messages", "turns", "samples", "events", "captures", "capture_stacks", "lab_runs")
-"""Tables as they are copied: what others point to comes first."""
+"""Tables in the order of copying: referenced ones first."""
 
 MOST_ATTEMPTS = 2_000
-"""Ranges tried before the rest of a table is given up: damage is a few pages, or everything."""
+"""Most ranges tried in a table; damage is a few pages, or everything."""
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
@@ -38,9 +38,9 @@ class TableReport:
     name: str
     saved: int
     refused: int
-    """Rows that could be read, but not interpreted."""
+    """Readable rows with invalid values."""
     unreadable: tuple[str, ...]
-    """The places that could not be read, in sentences."""
+    """The unreadable places, in sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +59,22 @@ class RepairReport:
 
 
 def repair(path: Path, target: Path) -> RepairReport:
-    """Save what can be read of the database at `path` into a new one at `target`. The damaged file is only read.
+    """Save the readable parts of the database at `path` into a new one at `target`. The damaged file is only read.
 
     Raises:
-        UsageError: There is something at `target` already.
+        UsageError: `target` exists.
         StoreError: Nothing can be read, or the new file can't be written.
     """
     target = target.expanduser().absolute()
     if target.exists():
-        raise UsageError(f"{target} exists already", "", "Name a new file.")
+        raise UsageError(f"{target} exists already", "", "Give another name.")
     with _open_damaged(path, target.parent) as (source, without_log):
         try:
             with closing(open_writer(target)) as db:
                 db.execute("PRAGMA foreign_keys = OFF")
                 tables = tuple(_salvage(source, db, name) for name in ORDER)
                 if without_log:
-                    tables += (TableReport("the last writes", 0, 0, ("The write-ahead log does not fit to the new header.",)),)
+                    tables += (TableReport("the last writes", 0, 0, ("The write-ahead log does not match the new header.",)),)
                 adopted = _adopt_orphans(db)
         except UNREADABLE as error:
             raise explain(error, target) from error
@@ -82,7 +82,7 @@ def repair(path: Path, target: Path) -> RepairReport:
 
 
 def put_in_place(path: Path, repaired: Path) -> Path:
-    """Set the damaged file aside and put the repaired one where it was; returns where the damaged one is now.
+    """Rename the damaged file and put the repaired one in its place; returns the new path of the damaged one.
 
     Raises:
         StoreLockedError: A program has the file open.
@@ -92,7 +92,7 @@ def put_in_place(path: Path, repaired: Path) -> Path:
     aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     try:
         os.replace(path, aside)
-        # The old log belongs to the old file: left where it is, it would be replayed into the new one.
+        # The old log would be replayed into the new file if it kept its place.
         for suffix in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
                 os.replace(f"{path}{suffix}", f"{aside}{suffix}")
@@ -108,10 +108,10 @@ def put_in_place(path: Path, repaired: Path) -> Path:
 def _open_damaged(path: Path, folder: Path) -> Iterator[tuple[sqlite3.Connection, bool]]:
     """Open the database at `path` for reading; when its header is damaged, a copy in `folder` with a new one.
 
-    Gives whether that leaves a write-ahead log out.
+    Also yields whether a write-ahead log is left out.
     """
     if not path.is_file():
-        raise StoreError(f"{path} can't be repaired", "There is no such file.", "`xchat locate db` shows where the database is.")
+        raise StoreError(f"{path} can't be repaired", "The file does not exist.", "`xchat locate db` shows where the database is.")
     with ExitStack() as opened:
         try:
             file = opened.enter_context(path.open("rb"))
@@ -134,9 +134,9 @@ def _open_damaged(path: Path, folder: Path) -> Iterator[tuple[sqlite3.Connection
 
 
 def _check_pages(db: sqlite3.Connection) -> None:
-    # Without this SQLite refuses a file that is shorter than its header says.
+    # Otherwise SQLite refuses a file that is shorter than its header says.
     db.execute("PRAGMA writable_schema = ON")
-    # The cells of a page are checked when they are read, so that a broken page is an error and never a wrong row.
+    # Check the cells of each page, so that a broken page is an error and never a wrong row.
     db.execute("PRAGMA cell_size_check = ON")
     db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     db.text_factory = lambda raw: raw.decode("utf-8", "replace")
@@ -145,7 +145,7 @@ def _check_pages(db: sqlite3.Connection) -> None:
 def _salvage(source: sqlite3.Connection, db: sqlite3.Connection, name: str) -> TableReport:
     columns = [column for column in _columns(db, name) if column in _columns(source, name)]
     if not columns:
-        return TableReport(name, 0, 0, ("The table is gone.",))
+        return TableReport(name, 0, 0, ("The table is missing.",))
     insert = f"INSERT OR IGNORE INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     unreadable: list[str] = []
     saved = refused = 0
@@ -161,10 +161,10 @@ def _salvage(source: sqlite3.Connection, db: sqlite3.Connection, name: str) -> T
 
 
 def _readable(source: sqlite3.Connection, name: str, columns: Sequence[str], unreadable: list[str]) -> Iterator[tuple[Any, ...]]:
-    """Every row that can be read.
+    """Yield every readable row.
 
-    A range of ids is read from both ends until reading fails; what lies between the failures is halved, the widest stretch first,
-    because the damage may be two pages with a good stretch between them.
+    A range of ids is read from both ends until reading fails; the range between the failures is halved, the widest first, because the
+    damage may be two pages with good ones between them.
     """
     query = f"SELECT rowid, {', '.join(columns)} FROM {name} WHERE rowid BETWEEN ? AND ? ORDER BY rowid"
     stretches = [(0, _LOWEST, _HIGHEST)]
@@ -185,7 +185,7 @@ def _readable(source: sqlite3.Connection, name: str, columns: Sequence[str], unr
                 yield tuple(row)
                 high = rowid - 1
         if low >= high:
-            # From both ends nothing may be left to miss: then the error was of a page at the edge.
+            # Reading from both ends may have covered every row; the damaged page was then at the boundary.
             holes += [(low, high, reason)] * (low == high)
             continue
         middle = (low + high) // 2
@@ -195,7 +195,7 @@ def _readable(source: sqlite3.Connection, name: str, columns: Sequence[str], unr
 
 
 def _described(holes: list[tuple[int, int, str]]) -> list[str]:
-    """Neighbouring stretches as one, in sentences."""
+    """Describe unreadable ranges, neighbouring ones joined."""
     merged: list[tuple[int, int, str]] = []
     for low, high, reason in sorted(holes):
         if merged and merged[-1][1] + 1 >= low:
@@ -213,7 +213,7 @@ def _columns(db: sqlite3.Connection, name: str) -> list[str]:
 
 
 def _adopt_orphans(db: sqlite3.Connection) -> int:
-    """Give messages whose session was lost a new one with its old id, and drop the figures that belong to nothing."""
+    """Recreate lost sessions of messages with their old ids, and drop figures without a session."""
     with transaction(db):
         adopted = db.execute(
             "INSERT INTO sessions (id, title, created_ms, updated_ms, head_id) "

@@ -1,4 +1,4 @@
-"""Deletes old sessions by a rule. Off by default, and every run can be previewed."""
+"""Deletes old sessions by a rule. Off by default; every run can be previewed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SESSIONS_AT_ONCE = 20
 """Sessions deleted in one transaction, so that other writers don't wait long."""
 
 _SAMPLE_BYTES = 120
-"""Size of a sample with its index entry; estimated, since the exact sum would read all of them."""
+"""Estimated size of a sample with its index entry, since the exact sum would read all of them."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of sessions deleted and to delete."""
@@ -32,12 +32,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """What to delete; never pinned sessions, or those in which an answer is under way."""
+    """The sessions to delete; never pinned ones, or those with an answer in progress."""
 
     max_age_days: int | None = None
-    """Sessions that were not changed for longer."""
+    """Delete sessions that were not changed for longer."""
     max_size_mb: int | None = None
-    """The oldest sessions, until the others fit; a megabyte is 1,000,000 bytes."""
+    """Delete the oldest sessions until the others fit; a megabyte is 1,000,000 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,12 @@ class RetentionPlan:
 
     @property
     def freed_bytes(self) -> int:
-        """The approximate size of what would be freed."""
+        """The approximate number of bytes that would be freed."""
         return sum(candidate.bytes for candidate in self.candidates)
 
 
 def preview(path: Path, rule: RetentionRule, now_ms: int) -> RetentionPlan:
-    """List what the rule would delete, without deleting it. Raises StoreError when the database can't be read."""
+    """List the sessions that the rule would delete. Raises StoreError when the database can't be read."""
     with closing(open_reader(path)) as db:
         try:
             return _plan(db, rule, now_ms)
@@ -76,10 +76,10 @@ def preview(path: Path, rule: RetentionRule, now_ms: int) -> RetentionPlan:
 
 
 def apply(path: Path, plan: RetentionPlan, profile: Profile = BALANCED, progress: Progress | None = None) -> int:
-    """Delete what the plan says, as far as it is still there, unpinned and unchanged, and give the space back; returns how many went.
+    """Delete the planned sessions that still exist unpinned and unchanged, and free the disk space; returns their number.
 
     Raises:
-        StoreLockedError: Another process has the file open: it may show one of the sessions, and could not log its next message.
+        StoreLockedError: Another process has the file open; it may show one of the sessions, and could not log its next message.
         StoreError: The database can't be written.
     """
     refuse_open(path, "retain")
@@ -114,7 +114,7 @@ def _plan(db: sqlite3.Connection, rule: RetentionRule, now_ms: int) -> Retention
         size = sizes.get(info.id, 0)
         if rule.max_age_days is not None and info.updated_ms < now_ms - rule.max_age_days * MS_PER_DAY:
             days = (now_ms - info.updated_ms) // MS_PER_DAY
-            reason = f"not changed for {days} days" if info.updated_ms else "damaged: without a date"
+            reason = f"not changed for {days} days" if info.updated_ms else "damaged: no date"
         elif rule.max_size_mb is not None and left > rule.max_size_mb * BYTES_PER_MB:
             reason = f"one of the oldest, over {rule.max_size_mb} MB"
         else:
@@ -125,7 +125,7 @@ def _plan(db: sqlite3.Connection, rule: RetentionRule, now_ms: int) -> Retention
 
 
 def _sizes(db: sqlite3.Connection) -> dict[int, int]:
-    """The size of each session: its own bytes, and its share of indexes and gaps."""
+    """Estimate the size of each session: its own bytes, and its share of indexes and gaps."""
     raw = dict(
         db.execute(
             f"""

@@ -53,7 +53,7 @@ async def test_a_write_that_is_refused_right_after_one_that_was_waited_for_is_re
 
     async def twice_refused(_: Store) -> None:
         if next(refused, False):
-            raise StoreFullError("There is no room left")
+            raise StoreFullError("No disk space is left")
 
     log = chat.session._journal
     waiter = asyncio.create_task(log.run(nothing))
@@ -71,7 +71,7 @@ async def test_a_full_disk_that_has_room_again_costs_nothing(chat: Chat, monkeyp
 
     async def full(store: Store, *arguments: object) -> None:
         if not room:
-            raise StoreFullError("There is no room left")
+            raise StoreFullError("No disk space is left")
         await save_turn(store, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Store, "save_turn", full)

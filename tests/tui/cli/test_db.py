@@ -194,5 +194,5 @@ def test_damaged_rows_are_listed_or_named_as_damaged(xchat: Run) -> None:
                         assert "Internal error" not in xchat(*arguments).err, (table, column, value, arguments)
                     db.executemany(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", [(was, rowid) for rowid, was in saved])
         db.execute("UPDATE sessions SET updated_ms = NULL")
-    assert "damaged: without a date" in xchat("db", "retain", "--max-age-days", "1").out
+    assert "damaged: no date" in xchat("db", "retain", "--max-age-days", "1").out
     assert "1 session deleted" in xchat("db", "retain", "--max-age-days", "1", "--apply", "--yes").out

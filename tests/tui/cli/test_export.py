@@ -110,7 +110,7 @@ def test_a_full_disk_leaves_what_was_there(xchat: Run, tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert ran.code == 1
-    assert "There is no room left" in ran.err
+    assert "No disk space is left" in ran.err
     assert file.read_text("utf-8") == "mine"
     assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".out")] == []
 
