@@ -341,7 +341,7 @@ class TestRepair:
         await reader.close()
 
     def test_it_never_overwrites_and_needs_something_to_read(self, path: Path, tmp_path: Path) -> None:
-        with pytest.raises(StoreError, match="no such file"):
+        with pytest.raises(StoreError, match="file does not exist"):
             repair(path, tmp_path / "new.db")
         path.parent.mkdir()
         path.write_bytes(b"not a database at all" * 100)
