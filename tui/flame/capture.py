@@ -27,7 +27,7 @@ RATES = (None, 25, 50, 100, 250)
 MODES = (CaptureMode.PYTHON, CaptureMode.NATIVE, CaptureMode.GIL, CaptureMode.IDLE)
 """Selectable modes; the others are used automatically."""
 
-NOT_IN_STACKS = "llama.cpp's compute threads appear in no mode; their CPU time is recorded beside the stacks."
+NOT_IN_STACKS = "llama.cpp's compute threads do not appear in any mode; their CPU time is recorded separately."
 
 KEYS = "Enter starts   {capture_shorter} and {capture_longer}: length   {capture_rate}: rate   {close} closes"
 
@@ -60,7 +60,7 @@ class CaptureOverlay(Static):
         text = self._text()
         if text != self._shown:
             self._shown = text
-            # Without a layout of the whole screen.
+            # Avoids a layout of the whole screen.
             self.update(text, layout=False)
 
     def _text(self) -> str:
@@ -115,7 +115,7 @@ beforehand.
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
         self._mode = MODES[event.option_index]
         text = MODE_TEXTS[self._mode]
-        self.query_one("#about", Static).update(f"Sees: {text.sees}\nDoesn't see: {text.blind}")
+        self.query_one("#about", Static).update(f"Shows: {text.sees}\nDoesn't show: {text.blind}")
         self._show_plan()
 
     @on(OptionList.OptionSelected)
@@ -141,5 +141,5 @@ beforehand.
     def _show_plan(self) -> None:
         rate = self._request.planned_rate()
         why = "" if self._rate is not None or rate == DEFAULT_RATE else f": {DEFAULT_RATE} would cost over 3 % of tokens/s"
-        chosen = "" if self._rate is None else ", whatever they cost"
+        chosen = "" if self._rate is None else ", at any cost"
         self.query_one("#length", Static).update(f"Record for {self._seconds} s, {rate} samples a second{why}{chosen}")

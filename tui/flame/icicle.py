@@ -212,7 +212,7 @@ class Icicle(ScrollView, can_focus=True):
         self._strips.clear()
         self.virtual_size = Size(size.width, len(self._rows))
         if self.upwards:
-            # Forced, since the bar that allows scrolling comes only with the next layout.
+            # Forced, since the scroll bar appears only with the next layout.
             self.scroll_to(y=len(self._rows), animate=False, force=True, immediate=True)
         self.refresh()
 
@@ -236,7 +236,7 @@ class Icicle(ScrollView, can_focus=True):
         self.scroll_to_region(Region(0, self._line(self._place(self._cursor)[0]), 1, 1), animate=False, x_axis=False)
 
     def _place(self, node: Node) -> tuple[int, int]:
-        """Row and index of a node's block; those of the root when the node is not shown."""
+        """Return row and index of a node's block; those of the root when the node is not shown."""
         level = node.depth - self.top.depth
         if 0 <= level < len(self._rows):
             for index, block in enumerate(self._rows[level]):
@@ -252,7 +252,7 @@ class Icicle(ScrollView, can_focus=True):
 
     @property
     def _lines(self) -> int:
-        """Number of rows; an upside-down graph is aligned to the bottom."""
+        """Return the number of rows; an upside-down graph is aligned to the bottom."""
         return max(len(self._rows), self.scrollable_content_region.height)
 
     def _block_at(self, x: int, line: int) -> Block | None:

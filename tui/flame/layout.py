@@ -33,13 +33,13 @@ class Block:
     above: int
     """Index of the parent's block in the row above."""
     exact: float
-    """The left edge before rounding, from which the next row is laid out, so that rounding errors don't add up."""
+    """The left edge before rounding, from which the next row is laid out to avoid accumulated errors."""
 
 
 def lay_out(tree: FlameTree, top: Node, width: int) -> list[list[Block]]:
-    """Rows of blocks from `top` down, which takes the whole width.
+    """Lay out rows of blocks from `top` down, which has the whole width.
 
-    Edges are rounded, not widths, so that children together are as wide as they should be and no block is off by more than half a cell.
+    Edges are rounded, not widths, so that the total width is right and no block is off by more than half a cell.
     """
     whole = tree.total(top)
     if width <= 0 or not whole:
@@ -58,7 +58,7 @@ def lay_out(tree: FlameTree, top: Node, width: int) -> list[list[Block]]:
 
 
 def _children(tree: FlameTree, top: Node, parent: Block, index: int, scale: float) -> Iterator[Block]:
-    """The blocks under `parent`: its children, merged where they are narrower than half a cell."""
+    """Yield the blocks under `parent`: its children, merged where they are narrower than half a cell."""
     position = parent.exact
     taken = parent.left
     skipped = False

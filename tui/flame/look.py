@@ -1,4 +1,4 @@
-"""Styles of a flamegraph under a theme. Figures and words repeat what colour expresses."""
+"""Styles of a flamegraph under a theme. Colours only repeat figures and words."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ background."""
 
 
 def tint_of_change(change: Measure) -> Tint:
-    """The tint of a change."""
+    """Return the tint of a change."""
     if change.equal:
         return Tint.SAME
     much = change.ratio is None or not 1 / MUCH < change.ratio < MUCH
@@ -66,14 +66,14 @@ class FlameLook:
     """Rich styles of blocks under one theme."""
 
     def __init__(self, variables: Mapping[str, str], base: Style) -> None:
-        """`variables` are the app's theme variables, `base` the widget's own style."""
+        """`variables`: the app's theme variables; `base`: the widget's own style."""
         self._variables = variables
         self._ground = _colour(variables, "background")
         self._styles: dict[tuple[Tint, int], Style] = {}
         self.base = base
         muted = _colour(variables, "muted", "foreground")
         self.rest = base + Style(color=muted.rich_color if muted else None, dim=True)
-        """Blocks too narrow to draw."""
+        """Style of blocks too narrow to draw."""
         self.chosen = base + Style(reverse=True, bold=True)
         """The block under the cursor."""
         match = _colour(variables, "flame-match", "foreground")
@@ -83,7 +83,7 @@ class FlameLook:
         self.heading = base + Style(bold=True)
 
     def block(self, tint: Tint, shade: int) -> Style:
-        """The style of a block; `shade` separates adjacent blocks."""
+        """Return the style of a block; `shade` separates adjacent blocks."""
         key = (tint, shade % SHADES)
         style = self._styles.get(key)
         if style is None:
@@ -98,13 +98,13 @@ class FlameLook:
         ink = _ink(colour)
         if self._ground is not None and colour.ansi is None and self._ground.ansi is None:
             paler = colour.blend(self._ground, _PALE) if tint in (Tint.GREW, Tint.SHRANK) else colour
-            # The ink follows the unshaded colour: neighbours of one part must not flip between black and white.
+            # The ink depends on the unshaded colour, so that neighbours of one part don't alternate between black and white.
             ink, colour = _ink(paler), paler.blend(self._ground, shade * _SHADE)
         return Style(color=ink.rich_color, bgcolor=colour.rich_color)
 
 
 def _ink(background: Color) -> Color:
-    """A readable colour for text on a background."""
+    """Return a readable colour for text on a background."""
     if background.ansi is not None:
         return Color.parse("ansi_bright_white" if background.ansi in _DARK_ANSI else "ansi_black")
     return background.get_contrast_text(1.0)

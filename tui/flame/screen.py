@@ -34,7 +34,7 @@ from tui.flame.table import RowTable
 WIDE = 140
 """Least width for the table of functions beside the flamegraph."""
 TABLE_WIDTH = 70
-"""Its width there."""
+"""Width of that table."""
 
 PickCapture = Callable[[CaptureRecord], Awaitable[CaptureRecord | None]]
 """Lets the user pick another capture than the given one, to compare with."""
@@ -178,7 +178,7 @@ class FlameScreen(Screen[None]):
     def action_search(self) -> None:
         """Open the search line."""
         self._search_line.add_class("-open")
-        # It replaces the detail row, so that nothing above moves.
+        # It replaces the detail row, so that the rows above stay in place.
         self.query_one("#detail").display = False
         self._search_line.focus()
         self.query_one(KeyBar).show_scope(Scope.SEARCH)
@@ -192,9 +192,9 @@ class FlameScreen(Screen[None]):
     def action_thread(self) -> None:
         """Show the next thread only, then all."""
         if not self._subject.threads:
-            self.notify("The stacks of this profile don't say which thread they belong to", severity="warning")
+            self.notify("The stacks of this profile have no threads", severity="warning")
             return
-        # Threads that the filter leaves empty, such as idle ones, are skipped.
+        # Skip threads that the filter leaves empty, such as idle ones.
         if any(self._subject.narrow(wanted) is None for wanted in next_threads(self._subject)):
             self._rebuilt()
 
@@ -253,7 +253,7 @@ class FlameScreen(Screen[None]):
             self.notify(keymap_of(self.app).hint("Nothing was exported yet. Export it", "flame_export"), severity="warning")
 
     def action_explain(self) -> None:
-        """Show help for the view, and what the capture's mode records."""
+        """Show help for the view and the capture's mode."""
         subject = self._subject
         mode = MODE_TEXTS[subject.capture.mode] if isinstance(subject, CaptureSubject) else None
         parts = [self.HELP, getattr(self._main_widget(), "HELP", None) or ""]
@@ -299,7 +299,7 @@ class FlameScreen(Screen[None]):
             self._describe_frame(self.query_one(RowTable).key)
 
     def _show_widgets(self) -> None:
-        """Show the widgets of the view. Not by a CSS class of the screen, which would restyle every widget."""
+        """Show the widgets of the view, without a CSS class of the screen, which would restyle every widget."""
         for view, selector in _WIDGETS.items():
             self.query_one(selector).display = view == self.view
         if self._table_beside:
@@ -312,7 +312,7 @@ class FlameScreen(Screen[None]):
         return self.view == "flame" and self._wide
 
     def _main_widget(self) -> Widget:
-        """The widget to focus in this view."""
+        """Return the widget to focus in this view."""
         return self.query_one("#callees" if self.view == "sandwich" else _WIDGETS[self.view])
 
     def _narrow(self, wanted: Filter) -> None:

@@ -14,7 +14,7 @@ from tui.actions.registry import Scope
 
 
 class SearchLine(Input):
-    """Input for the search; its keys end it with an action of the screen."""
+    """The input of the search; its keys end it with an action of the screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.SEARCH)]
 

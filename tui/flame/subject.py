@@ -25,11 +25,11 @@ class Filter:
     thread: str | None = None
     hide_idle: bool = False
     lines: bool = False
-    """Split functions by line."""
+    """Whether functions are split by line."""
     order: Order = Order.HEAVY
 
     def words(self) -> str:
-        """The filter in words."""
+        """Describe the filter."""
         parts = [f"thread {drawable(self.thread)}" if self.thread else "all threads"]
         parts.append("in order of time" if self.order is Order.TIME else "heaviest left")
         parts += ["idle hidden"] * self.hide_idle + ["by line"] * self.lines
@@ -45,11 +45,11 @@ class SortKey(StrEnum):
 
 
 class Subject(Protocol):
-    """Interface of what the viewer shows."""
+    """The interface of the viewer's contents."""
 
     @property
     def heading(self) -> str:
-        """One line that identifies it, most important part first."""
+        """One line that identifies it, the most important part first."""
 
     @property
     def figures(self) -> str:
@@ -75,25 +75,25 @@ class Subject(Protocol):
         """The filtered flame tree."""
 
     def tint(self, node: Node) -> Tint:
-        """The colour of a block."""
+        """Return the colour of a block."""
 
     def describe(self, node: Node) -> str:
-        """The figures of a block in a sentence."""
+        """Return the figures of a block in a sentence."""
 
     def describe_frame(self, frame: str) -> str:
-        """The figures of a function in a sentence."""
+        """Return the figures of a function in a sentence."""
 
     def rows(self, key: SortKey) -> list[Row]:
-        """The table of functions."""
+        """Return the table of functions."""
 
     def found(self, text: str) -> str:
-        """The result of a search in words."""
+        """Return the result of a search in words."""
 
     def around(self, frame: str) -> tuple[FlameTree, FlameTree]:
         """Callers and callees of a function."""
 
     def tint_frame(self, frame: str) -> Tint:
-        """The colour of a function outside the tree."""
+        """Return the colour of a function outside the tree."""
 
     def lanes(self) -> list[str]:
         """CPU use of each thread, one line each."""
@@ -132,7 +132,7 @@ class CaptureSubject:
         if wanted.order is Order.TIME and not self.capture.stacks.runs:
             return "This profile has no time order: its stacks are sums"
         if wanted.lines and not self.capture.has_lines:
-            return "The default mode records no lines, which makes it cheaper; the other modes do"
+            return "The default mode does not record lines, to be cheaper; the other modes do"
         apart = self._taken_apart(lines=wanted.lines)
         tree = FlameTree(apart.entries(thread=wanted.thread, hide_idle=wanted.hide_idle, order=wanted.order), order=wanted.order)
         if not tree.total(tree.root):
@@ -141,18 +141,18 @@ class CaptureSubject:
         return None
 
     def _taken_apart(self, *, lines: bool) -> SplitStacks:
-        """The capture's stacks with or without lines, cached."""
+        """Return the capture's stacks with or without lines, cached."""
         apart = self._apart.get(lines)
         if apart is None:
             apart = self._apart[lines] = SplitStacks(self.capture.stacks, lines=lines)
         return apart
 
     def tint(self, node: Node) -> Tint:
-        """The part of the program."""
+        """Return the part of the program."""
         return self.tint_frame(self.tree.label(node)) if node.depth else Tint.THREAD
 
     def tint_frame(self, frame: str) -> Tint:
-        """The part of the program, or idle."""
+        """Return the part of the program, or idle."""
         return Tint(Module.IDLE if is_idle(frame) else module_of(frame))
 
     def describe(self, node: Node) -> str:
@@ -190,7 +190,7 @@ class CaptureSubject:
         ]
 
     def found(self, text: str) -> str:
-        """The share of samples that match a search."""
+        """Return the share of samples that match a search."""
         weight = self.tree.matching(text)
         if not weight:
             return "not found"
@@ -255,11 +255,11 @@ class DiffSubject:
         return None
 
     def tint(self, node: Node) -> Tint:
-        """The tint of the change."""
+        """Return the tint of the change."""
         return tint_of_change(self._diff.total(node))
 
     def tint_frame(self, frame: str) -> Tint:
-        """The tint of the change."""
+        """Return the tint of the change."""
         change = self._diff.function(frame)
         return tint_of_change(change.total) if change else Tint.SAME
 
@@ -295,7 +295,7 @@ class DiffSubject:
         ]
 
     def found(self, text: str) -> str:
-        """The change of all stacks that match a search."""
+        """Return the change of all stacks that match a search."""
         measure = self._diff.matching(text)
         return measure.words(self._diff.unit) if measure.before or measure.after else "not found"
 
@@ -327,7 +327,7 @@ def next_threads(subject: Subject) -> Iterator[Filter]:
 
 
 def frame_of(tree: FlameTree, node: Node) -> str | None:
-    """The function of a block; None for the root and for threads."""
+    """Return the function of a block; None for the root and for threads."""
     frame = tree.label(node) if node.depth else None
     return frame if frame is not None and thread_name(frame) is None else None
 

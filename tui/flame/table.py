@@ -27,7 +27,7 @@ GAP = 1
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; `width` 0 fills the remaining width, aligned left; others are aligned right."""
+    """A column, aligned right; one of `width` 0 fills the remaining width and is aligned left."""
 
     title: str
     width: int = 0
@@ -35,7 +35,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row: its key and its cells. The last cell may be long."""
+    """A row: key and cells. The last cell may be long."""
 
     key: str
     cells: tuple[str, ...]
@@ -46,7 +46,7 @@ class RowTable(ScrollView, can_focus=True):
     """Shows rows under a fixed heading, with a cursor."""
 
     HELP = """\
-Own time is spent in the function itself, total time also in what it calls.
+Own time is spent in the function itself, total time also in the functions that it calls.
 A click on a heading sorts by it.
 """
     BINDING_GROUP_TITLE = "Functions"

@@ -1,4 +1,4 @@
-"""The capture viewer as an app of its own, for `xchat profile show` and `xchat profile diff` in a terminal."""
+"""The capture viewer as a separate app, for `xchat profile show` and `xchat profile diff` in a terminal."""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ from tui.text.session_rows import message_text
 from tui.text.wording import count, timing_line
 
 WIDE_COLUMNS = 110
-"""Least width for the message beside the branches."""
+"""Least width in cells for showing the message beside the branches."""
 TALL_ROWS = 20
-"""Least height for the message below the branches."""
+"""Least height in rows for showing the message below the branches."""
 DEEPEST = 12
-"""Greatest indentation of rows."""
+"""Deepest indentation of rows."""
 ROW_CHARACTERS = 400
 """Characters of a message used for its row."""
 
@@ -114,7 +114,7 @@ messages that were folded.
         return self.query_one(OptionList)
 
     def _fill(self, chosen_id: int | None) -> None:
-        """Show the rows with the cursor on the one of this message."""
+        """Show the rows with the cursor on this message."""
         if self._stored is None:
             return
         self._rows = outline(self._stored.messages, self._stored.info.head_id, self._unfolded)

@@ -1,4 +1,4 @@
-"""Two sessions, or two settings of a model, side by side."""
+"""The screen that compares two sessions, or two settings of a model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHART_ROWS = 22
 
 
 def charts_of(left: Side, right: Side) -> tuple[Chart, ...]:
-    """Charts of both sides over their compared turns; the first series is the left side."""
+    """Make the charts of both sides over their compared turns; the first series is the left side."""
     charts = (
         Chart(
             figure.name,
@@ -49,10 +49,10 @@ class ComparisonScreen(Dialog[None]):
     HELP = """\
 ## Side by side
 
-Medians over the quiet turns of each side, with the median absolute deviation after `±`, and the change from left to right. `~`
-marks a side without quiet turns: its disturbed turns count by the share of their time that nobody took, and `±` is at least what others
-took. `better` and `worse` are shown only where the medians differ by more than either side varies. The charts show both sides over
-each other; the right side is hatched, and dotted where they are large.
+Medians over the clean turns of each side, with the median absolute deviation after `±`, and the change from left to right. `~` marks
+a side without clean turns: its disturbed turns are scaled by the share of their time that was not taken, and `±` is at least the taken
+share. `better` and `worse` are shown only where the medians differ by more than either side varies. The charts show both sides over
+each other; the right side is hatched, and dotted in large charts.
 """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.COMPARISON)]
     DEFAULT_CSS = """

@@ -24,7 +24,7 @@ from tui.dialogs.dialog import Dialog
 
 DOCUMENTS = (Format.MD, Format.HTML)
 FORMATS = (*DOCUMENTS, *(form for form in Format if form.dialect is None and form not in DOCUMENTS), "llama-bench")
-"""Names as on the command line; the file's extension chooses the form of llama-bench."""
+"""Formats by their names on the command line; the file's extension chooses llama-bench's dialect."""
 CONTENTS = (What.CHAT, *(what for what in What if what is not What.CHAT))
 
 
@@ -48,8 +48,8 @@ class ExportScreen(Dialog[None]):
 
 `chat` is the conversation, `turns` one row per turn, `samples` the machine over time, `tokens` one row per token, `events` the marks on
 the time line. `md` and `html` make a document of the chat and a report of the rest; `llama-bench` has the fields of that tool. Messages,
-titles and system prompts are left out of reports and rows unless you include them. Only you can read the file; it is written whole or not
-at all.
+titles and system prompts are left out of reports and rows unless you include them. The file is readable
+by you only, and is written atomically.
 """
     DEFAULT_CSS = """
     ExportScreen {
@@ -83,7 +83,7 @@ at all.
         order: Order | None = None,
         what: What = What.CHAT,
     ) -> None:
-        """`what` is chosen at first. With a valid `order`, the file is written immediately."""
+        """`what`: the initial contents. With a valid `order`, the file is written immediately."""
         super().__init__()
         self._database = database
         self._info = info
@@ -91,7 +91,7 @@ at all.
         self._order = order
         self._first = what if order is None or order.format in DOCUMENTS else What.TURNS
         self._own_name = True
-        """The file name follows the choices until the user edits it."""
+        """Whether the file name follows the choices; until the user edits it."""
         self._target: Path | None = None
         self._in_the_way: Path | None = None
         """An existing file that was refused; exporting to it again overwrites it."""
@@ -142,7 +142,7 @@ at all.
         elif order.format in FORMATS:
             self._begin()
         else:
-            self._refuse(UsageError(f"There is no export format {order.format!r}", f"There are {', '.join(FORMATS)}."))
+            self._refuse(UsageError(f"There is no export format {order.format!r}", f"Known formats: {', '.join(FORMATS)}."))
 
     def on_resize(self, event: events.Resize) -> None:
         """Reduce spacing on a small screen."""
@@ -243,7 +243,7 @@ at all.
 
     def _meet(self, target: Path, error: TargetExistsError) -> None:
         """Ask before overwriting an existing file."""
-        self._refuse(UsageError(error.title, "", "Export again to overwrite it, or name another file."))
+        self._refuse(UsageError(error.title, "", "Export again to overwrite it, or give another name."))
         self._in_the_way = target
 
     def _advance(self, done: int, whole: int) -> None:

@@ -18,7 +18,7 @@ from tui.text.switch_text import made_with
 
 
 def plot_of(chart: Chart, cursor: int | None, switches: Sequence[tuple[int, str]] = ()) -> Plot:
-    """Points of values at 1, 2, 3 and so on. `switches` says with what the turns from a number on were made."""
+    """Make a plot of values at 1, 2, 3 and so on. `switches`: the settings used from a turn on, by its number."""
     lines = tuple(tuple((float(at), value) for at, value in enumerate(line.values, start=1)) for line in chart.lines)
     end = float(max([2, *map(len, lines)]))
     marks = tuple((float(number), name) for number, name in switches) if chart.end == f"turn {round(end)}" else ()
@@ -26,7 +26,7 @@ def plot_of(chart: Chart, cursor: int | None, switches: Sequence[tuple[int, str]
 
 
 def switches_of(turns: Sequence[TurnRecord]) -> list[tuple[int, str]]:
-    """The turns from which on another quant, preset or thread count made the answers, with what that is."""
+    """List the turns that begin with another quant, preset or thread count, with the change."""
     made = [made_with(turn.quant, turn.preset, turn.threads) for turn in turns]
     return [(number, name) for number, name in enumerate(made, start=1) if number == 1 or name != made[number - 2]]
 

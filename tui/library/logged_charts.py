@@ -33,7 +33,7 @@ def spread(values: Sequence[float | None], dots: int) -> Columns:
 
 
 def chart_rows(chart: Chart, width: int, rows: int, glyphs: Glyphs, styles: Mapping[Role, Style]) -> list[Text]:
-    """Heading and chart, each row exactly `width` cells."""
+    """Draw heading and chart, each row exactly `width` cells."""
     top = chart.top
     heading = Text(f"{chart.title} ", styles[Role.TITLE])
     heading.append(f"{chart.unit}, to {top:g}", styles[Role.LABEL])

@@ -43,7 +43,7 @@ from tui.text.wording import count
 TURNS_COMPARED = 20
 """Number of newest turns compared with this host's history when the view opens; each takes a query."""
 TURNS_EXPLAINED = 200
-"""Number of newest turns of which the row below says what took their time."""
+"""Number of newest turns whose causes of time are shown in the row below."""
 CHART_ROWS = 20
 """Least height for the charts."""
 
@@ -56,8 +56,8 @@ class PerformanceScreen(Dialog[None]):
 
 One row per turn: prompt tokens evaluated and reused, tokens generated, the time to the first one, decode speed, the 99th percentile of
 the gaps between tokens, and the largest memory of the process. `~` marks a turn that was noisy or too short to be judged, whose figures are
-not compared; `▼` one that was clearly slower than this host's own clean turns with the same model, quant and preset. The row below
-shows the reason, and what took the time of the turn: reading weights, waiting for a CPU, a prefill, painting; with what would help.
+not compared; `▼` one that was clearly slower than earlier clean turns on this host with the same model, quant and preset. The row below
+shows the reason, and the causes of the turn's time, such as reading weights, waiting for a CPU, prefill or painting, with remedies.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for(Scope.TURNS),
@@ -96,7 +96,7 @@ shows the reason, and what took the time of the turn: reading weights, waiting f
         self._charts: tuple[Chart, ...] = ()
         self._columns: tuple[TurnColumn, ...] = ()
         self._causes: dict[int, str] = {}
-        """What took the time of a turn, by its id."""
+        """Causes of a turn's time, by its id."""
         self._fallen: dict[int, str] = {}
         """Regressions by turn id, in words."""
 
@@ -184,7 +184,7 @@ shows the reason, and what took the time of the turn: reading weights, waiting f
         if turn.error is not None:
             remark = f"Failed: {one_line(turn.error)}"
         elif turn.noisy is not None:
-            remark = f"{one_line(turn.noisy)}. Compared only where there are no quiet turns."
+            remark = f"{one_line(turn.noisy)}. Compared only where there are no clean turns."
         elif not turn.judged:
             remark = "The turn was too short to be judged and is not compared."
         lines = [line for line in (self._causes.get(turn.id, ""), remark) if line]

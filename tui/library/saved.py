@@ -15,7 +15,7 @@ class Chosen:
 
     session_id: int
     message_id: int | None = None
-    """The message to show, on any branch; None shows the branch last open."""
+    """The message to show, on any branch; None shows the last open branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Entry:
 
 
 def with_value(wanted: SessionFilter, name: str, value: str | None) -> SessionFilter:
-    """The filter with another model, quant or preset."""
+    """Return the filter with another model, quant or preset."""
     match name:
         case "model":
             return replace(wanted, model=value)

@@ -20,8 +20,8 @@ class MakingScreen(Dialog[None]):
     """Shows the progress of a job. Its starter dismisses the screen when the job ends."""
 
     HELP = (
-        "## Downloads and quantizations\n\n{close} hides this: the job goes on in the background, and a notice reports its end. "
-        "{models} shows it again. Stop ends it.\n"
+        "## Downloads and quantizations\n\n{close} hides this dialog: the job continues in the background, and a notice reports its end. "
+        "{models} shows it again. Stop ends the job.\n"
     )
     DEFAULT_CSS = "MakingScreen .buttons { margin-top: 1; }"
 

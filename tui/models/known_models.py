@@ -1,4 +1,4 @@
-"""The models screen's list, from the catalog of model files."""
+"""Makes the models screen's list from the catalog of model files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def known_models(folders: Sequence[str], engines: Sequence[EngineConfig] = ()) -
 
 
 def remote_rows(listings: Iterable[Listing]) -> Iterator[KnownModel]:
-    """The rows of the models of other engines, and of engines that can't be asked."""
+    """Yield the rows of the models of other engines, and of engines that can't be asked."""
     from engine.model_ref import RemoteModel
 
     for listing in listings:
@@ -44,7 +44,7 @@ def remote_rows(listings: Iterable[Listing]) -> Iterator[KnownModel]:
 
 
 def with_file(known: Sequence[KnownModel], file: Path) -> Sequence[KnownModel]:
-    """The entries with one for a file that is outside all folders, first; as they are where the file is among them, or can't be used."""
+    """Put an entry for a file outside all folders first; unchanged where the file is listed already or can't be used."""
     from engine.errors import ModelError
     from engine.models.catalog import Entry
     from engine.models.check import check_model
@@ -68,21 +68,21 @@ def _measured() -> MeasuredSpeeds:
     try:
         return measured_speeds()
     except StoreError:
-        return MeasuredSpeeds({})  # reported when the program started
+        return MeasuredSpeeds({})  # already reported at the start
 
 
 def rows_of(found: Catalog, measured: MeasuredSpeeds) -> list[KnownModel]:
-    """The rows of the list of models.
+    """Make the rows of the list of models.
 
-    The built-in model in all its quants; every file of this machine by family, with memory and measured speed; files that are
-    not chat models, with their kind; broken files with the reason; and models recommended for this machine.
+    The built-in model in all its quants; every file of this machine by family, with memory and measured speed; files that are not chat
+    models, with their kind; broken files with the reason; and models recommended for this machine.
     """
     known = list(_built_in(measured))
     for family in found.families:
         known += [_known(KnownModel(entry.path, family.name, place=entry.place.value), entry, measured) for entry in family.entries]
         there = frozenset(entry.facts.quant for entry in family.entries)
         another = OtherQuant(family.entries[0].path, there)
-        known.append(KnownModel(None, family.name, "another quant, made here when you choose one", instead=another))
+        known.append(KnownModel(None, family.name, "another quant, made on this machine when chosen", instead=another))
     known += [KnownModel(entry.path, entry.label, problem=entry.purpose) for entry in found.companions]
     known += [KnownModel(broken.path, broken.label, problem=broken.error.detail or broken.error.title) for broken in found.broken]
     known += _worth_fetching(found)
@@ -90,7 +90,7 @@ def rows_of(found: Catalog, measured: MeasuredSpeeds) -> list[KnownModel]:
 
 
 def _built_in(measured: MeasuredSpeeds) -> Iterator[KnownModel]:
-    """The built-in model in all its quants."""
+    """Yield the built-in model in all its quants."""
     from engine.errors import ModelError
     from engine.guide import builtin
     from engine.model_ref import BuiltInModel
@@ -110,7 +110,7 @@ def _built_in(measured: MeasuredSpeeds) -> Iterator[KnownModel]:
 
 
 def _known(row: KnownModel, entry: Entry, measured: MeasuredSpeeds) -> KnownModel:
-    """The row of a file, with its figures."""
+    """Make the row of a file, with its figures."""
     from engine.host.topology import cpu_features, read_room
     from engine.models.fit import fit
     from engine.presets.preset import Preset
@@ -129,7 +129,7 @@ def _known(row: KnownModel, entry: Entry, measured: MeasuredSpeeds) -> KnownMode
 
 
 def _worth_fetching(found: Catalog) -> Iterator[KnownModel]:
-    """Recommended models that are not in the hub's cache."""
+    """Yield recommended models that are not in the hub's cache."""
     from engine.host.topology import read_room
     from engine.models.recommended import recommended
 

@@ -24,14 +24,14 @@ class Progress:
 
     done: int
     total: int
-    """0 while unknown."""
+    """Total work; 0 while unknown."""
     unit: Literal["bytes", "tensors"]
     waiting: bool = False
-    """Another process downloads the same file; this one waits for it."""
+    """Whether another process downloads the same file and this one waits for it."""
 
     @property
     def sentence(self) -> str:
-        """The progress in words."""
+        """Format the progress as a sentence."""
         from engine.numbers import byte_size
 
         if self.waiting:
@@ -49,13 +49,13 @@ class Making(ABC):
     title: str
     """Title of the job."""
     if_stopped: str
-    """What happens to partial results when it is stopped."""
+    """The fate of partial results when it is stopped, a sentence."""
 
     def __init__(self) -> None:
         self.progress: Progress | None = None
         """Replaced as a whole while `run` works."""
         self.hidden = False
-        """Its dialog is hidden."""
+        """Whether its dialog is hidden."""
 
     @abstractmethod
     def run(self) -> Path:
@@ -74,7 +74,7 @@ class Making(ABC):
 class Fetching(Making):
     """Downloads a model from the hub or a URL."""
 
-    if_stopped = "The partial file is kept, and fetching the model again resumes it."
+    if_stopped = "The partial file is kept; downloading the model again resumes it."
 
     def __init__(self, reference: str) -> None:
         """`reference` is parsed when it runs."""
@@ -115,7 +115,7 @@ class Quantizing(Making):
     if_stopped = "Nothing is kept."
 
     def __init__(self, plan: QuantizePlan) -> None:
-        """`plan` is one whose warning, if any, was accepted."""
+        """`plan`: its warning, if any, must have been accepted."""
         from engine.models.quantize import Quantization
         from engine.text import file_name
 

@@ -1,4 +1,4 @@
-"""What a person does with presets on the screen: save, edit, rename, delete, export and import them."""
+"""Saves, edits, renames, deletes, exports and imports presets, with dialogs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tui.models.settings import Edited, SettingsScreen
 
 
 class PresetFiles:
-    """Asks what is needed, does it, and notifies of the result. Its coroutines wait for dialogs, so they run in workers."""
+    """Asks in dialogs, acts, and notifies of the result. Its coroutines wait for dialogs; run them in workers."""
 
     def __init__(
         self, app: App[Any], session: Session, *, report: Callable[[XchatError], None], notify: Callable[[str, str], None]
     ) -> None:
-        """`notify` takes a title and a detail."""
+        """`notify` gets a title and a detail."""
         self._app = app
         self._session = session
         self._report = report
         self._notify = notify
 
     def run(self, work: Awaitable[object]) -> None:
-        """Run one of the methods; an error is reported."""
+        """Run one of the methods, and report errors."""
 
         async def attempt() -> None:
             try:
@@ -74,7 +74,7 @@ class PresetFiles:
                 screen.saved_as(preset)
 
     async def _save_as(self, preset: Preset) -> Preset | None:
-        """Save settings under a name that is asked for, and return them; None where that was cancelled."""
+        """Ask for a name, save settings under it, and return them; None when cancelled."""
         name = await self._app.push_screen_wait(AskText("Save the settings as a preset", preset.name))
         if name is None:
             return None
@@ -89,12 +89,12 @@ class PresetFiles:
         """Ask whether presets may be replaced."""
         many = len(names) > 1
         title = f"Replace preset{'s' if many else ''} {', '.join(names)}?"
-        detail = "There are presets of these names already." if many else "There is a preset of that name already."
+        detail = "Presets of these names exist already." if many else "A preset of that name exists already."
         sure: bool | None = await self._app.push_screen_wait(Confirm(title, detail, yes="Replace"))
         return bool(sure)
 
     async def edit(self, name: str) -> None:
-        """Edit a preset's file; each change is saved at once, and applies at once to the preset in use."""
+        """Edit a preset's file; each change is saved, and applied to the preset in use, at once."""
         session = self._session
         saved = (await session.presets.shelf()).get(name)
         draft = [saved]
@@ -125,7 +125,7 @@ class PresetFiles:
                 self._session.switching.use(msgspec.structs.replace(self._session.preset, name=to))
 
     async def delete(self, name: str) -> None:
-        """Delete a preset of one's own after a question."""
+        """Ask for confirmation and delete one's own preset."""
         if name not in (await self._session.presets.shelf()).own:
             raise UsageError(f"Preset {name!r} comes with xchat and can't be deleted")
         if await self._app.push_screen_wait(Confirm(f"Delete preset {name}?", "Its file is removed.", yes="Delete")):

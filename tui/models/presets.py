@@ -44,8 +44,8 @@ class PresetsScreen(Picker[str]):
     """Dismissed with the name of the preset to use."""
 
     HELP = (
-        "## Presets\n\nA preset is a named set of engine settings. Below each name are the settings that would change and the cost: "
-        "hot settings apply from the next token, a rebuild makes a new context, a reload reads another file. "
+        "## Presets\n\nA preset is a named set of engine settings. Below each name are the settings that would change and the cost: hot "
+        "settings apply from the next token, a rebuild makes a new context, a reload reads another file. "
         "`xchat presets` does the same from the command line.\n\n"
         "{edit_preset} edits the selected preset, {rename_preset} renames it, {delete_preset} deletes it, {new_preset} saves the settings "
         "in use as a preset. {export_preset} writes one to a file; {import_presets} reads such a file, llama-server's INI, LLAMA_ARG_* "

@@ -34,7 +34,7 @@ class QuantsScreen(Picker[str]):
     PLACEHOLDER = "Part of a quant's name"
 
     def __init__(self, source: Path, *, there: frozenset[str], report: Callable[[XchatError], None]) -> None:
-        """`there` are the quants of this model that exist."""
+        """`there`: the existing quants of this model."""
         super().__init__()
         self._source = source
         self._there = there

@@ -32,31 +32,31 @@ class Edited:
     """The settings that the screen shows and changes."""
 
     now: Callable[[], Preset]
-    """The settings as they are."""
+    """Returns the current settings."""
     saved: Preset
-    """What they are compared with: the preset's file, or the defaults."""
+    """The settings to compare with: the preset's file, or the defaults."""
     saved_name: str
     change: Callable[[Mapping[str, str]], None]
-    """Takes settings as typed text; raises UsageError for a value that can't be."""
+    """Applies settings, given as typed text; raises UsageError for an invalid value."""
     price: Callable[[Preset], str]
-    """What a change to these settings costs, in a sentence; empty where nothing is known."""
+    """Describes the cost of a change to these settings; empty where unknown."""
     save: Callable[[], None]
     """Asks for a name and saves the settings as a preset."""
     described: bool = False
     """Whether the description of the preset is among the settings."""
 
     def listed(self) -> list[str]:
-        """The settings, those of sampling first."""
+        """Return the settings, those of sampling first."""
         keys = [key for key, setting in SETTINGS.items() if setting.cost is not None or self.described]
         return sorted(keys, key=lambda key: not key.startswith(f"{SAMPLING}."))
 
     def text(self, key: str) -> str:
-        """The value of a setting as it is edited, on one line."""
+        """Return the value of a setting for editing, on one line."""
         value = value_of(self.now(), key)
         return value.replace("\\", "\\\\").replace("\n", "\\n") if isinstance(value, str) else shown(value)
 
     def differs(self, key: str) -> bool:
-        """Whether a setting is not as it was saved."""
+        """Return whether a setting differs from its saved value."""
         return bool(value_of(self.now(), key) != value_of(self.saved, key))
 
 
@@ -67,8 +67,8 @@ class SettingsScreen(Picker[None]):
 ## Settings
 
 Every setting of the sampling and of the engine. Type a part of its name or of its meaning, and press {accept} to edit its value; the line
-below says what the change costs while you type. Up and Down go through the values where there are only a few; `\\n` stands for a line end.
-{accept} applies the value, {close} leaves it as it was. A star marks what differs from the preset; type `*` to see only that.
+below says what the change costs while you type. Up and Down go through the values where there are only a few; `\\n` is a line break.
+{accept} applies the value, {close} discards it. A star marks settings that differ from the preset; type `*` to see only those.
 
 *hot* applies to the next token, *rebuild* makes a new context, *reload* reads the file again.
 """
@@ -120,7 +120,7 @@ below says what the change costs while you type. Up and Down go through the valu
             self.call_after_refresh(self.take)
 
     async def narrow(self) -> None:
-        """Show the settings that contain all typed words; while one is edited, check what is typed."""
+        """Show the settings that contain all typed words; while one is edited, check the typed value."""
         if self._editing:
             self._explain()
             return
@@ -131,11 +131,11 @@ below says what the change costs while you type. Up and Down go through the valu
         self._explain()
 
     def refresh_values(self) -> None:
-        """Show the values again: something was switched."""
+        """Update the values after a switch."""
         self.call_later(self.narrow)
 
     def saved_as(self, preset: Preset) -> None:
-        """Compare with this preset: the settings were saved under its name."""
+        """Compare with this preset from now on, as the settings were saved under its name."""
         self._edited = replace(self._edited, saved=preset, saved_name=preset.name)
         self.frame.border_title = Content(drawable(f"Settings of {preset.name}"))
         self.query_one(".head", Static).update(Content(self._head()))
@@ -207,7 +207,7 @@ below says what the change costs while you type. Up and Down go through the valu
         self._edited.save()
 
     def action_close(self) -> None:
-        """Leave the value as it was, or close."""
+        """Discard the edited value, or close."""
         if self._editing:
             self._edit(False)
             self.refresh_values()
@@ -235,7 +235,7 @@ below says what the change costs while you type. Up and Down go through the valu
             self._say("")
             return
         setting = SETTINGS[key]
-        takes = f"Takes {allowed(key)}; {shown(value_of(Preset(), key))} by default" + (
+        takes = f"Values: {allowed(key)}; {shown(value_of(Preset(), key))} by default" + (
             f"; llama.cpp: {setting.llama}" if setting.llama else ""
         )
         if not self._editing:

@@ -1,4 +1,4 @@
-"""The models as a table: one form for the screen and the command line. Pure."""
+"""Formats the models as a table, for the screen and the command line. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tui.text.cells import cut
 
 LEAST_NAME = 14
 MOST_NAME = 36
-"""Cells of the first column, which takes the room that the others leave."""
+"""Most cells of the first column, which gets the space that the others leave."""
 WIDE = 84
-"""Least width for two cells between columns; one below."""
+"""Least width for two cells between columns; below it there is one."""
 
 
 class Section(StrEnum):
-    """The parts of the list, in their order; each but the first begins with a rule that carries its name."""
+    """The parts of the list, in order; each except the first begins with a rule with its name."""
 
     HERE = "here"
     REMOTE = "on other engines"
@@ -35,9 +35,9 @@ class Sort(StrEnum):
 
     FOUND = "family"
     SPEED = "speed"
-    """The fastest first, the unmeasured ones last."""
+    """Fastest first, unmeasured ones last."""
     SIZE = "size"
-    """The smallest first; so is the next."""
+    """Smallest first, like the next."""
     NEEDS = "memory"
 
 
@@ -49,7 +49,7 @@ class Column:
     width: int
     text: Callable[[KnownModel], str]
     sort: Sort | None = None
-    """The order that goes by it."""
+    """The order that sorts by it."""
     number: bool = False
     rank: int = 0
     """Columns of a higher rank are dropped first."""
@@ -76,7 +76,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("from", 12, lambda model: model.place, rank=3),
 )
 _BEFORE_NOTE = 2
-"""Columns that a row with a note keeps; the note takes the room of the others."""
+"""Number of columns of a row with a note; the note replaces the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class ModelTable:
     columns: tuple[Column, ...]
 
     def heading(self, sort: Sort = Sort.FOUND) -> str:
-        """The titles; an arrow marks the column that the rows are sorted by."""
+        """Format the titles; an arrow marks the column that the rows are sorted by."""
         titles = [f"{column.title[: column.width - 1]}↓" if column.sort is sort else column.title for column in self.columns]
         return self._line("family", titles)
 
@@ -109,7 +109,7 @@ class ModelTable:
         return f"{kept}{cut(note, max(self.width - cell_len(kept), 1))}".rstrip()
 
     def rule(self, section: Section) -> str:
-        """The line above a section."""
+        """Format the line above a section."""
         return f"── {section} ".ljust(self.width, "─")
 
     def _line(self, name: str, cells: Sequence[str]) -> str:
@@ -120,7 +120,7 @@ class ModelTable:
 
 
 def model_table(width: int, models: Sequence[KnownModel] = ()) -> ModelTable:
-    """The columns that fit, and as much of the names as the rest leaves room for. What few models have needs one that has it."""
+    """Choose the columns that fit and the width of the names. A column of rare values needs a model that has one."""
     gap = 2 if width >= WIDE else 1
     columns = [column for column in COLUMNS if not column.rare or any(map(column.text, models))]
     while len(columns) > 1 and width - sum(column.width + gap for column in columns) < LEAST_NAME:
@@ -130,7 +130,7 @@ def model_table(width: int, models: Sequence[KnownModel] = ()) -> ModelTable:
 
 
 def section_of(model: KnownModel) -> Section:
-    """The part of the list that a model is in."""
+    """Return the section of a model."""
     if isinstance(model.instead, Fetch):
         return Section.ELSEWHERE
     if isinstance(model.ref, RemoteModel):
@@ -139,7 +139,7 @@ def section_of(model: KnownModel) -> Section:
 
 
 def in_sections(models: Iterable[KnownModel], sort: Sort = Sort.FOUND) -> list[tuple[Section, list[KnownModel]]]:
-    """The models by section, those without any left out; sorted within each."""
+    """Group the models by section, without empty ones, sorted within each."""
     parts: dict[Section, list[KnownModel]] = {section: [] for section in Section}
     for model in models:
         parts[section_of(model)].append(model)

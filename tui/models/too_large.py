@@ -15,7 +15,7 @@ class TooLargeScreen(PickOne[int]):
     """Dismissed with the index of the chosen remedy, or with `INSIST`."""
 
     HELP = (
-        "## Too large\n\nThe model needs more memory than there is. Pick a change that makes it fit, or load it anyway: "
+        "## Too large\n\nThe model needs more memory than is available. Pick a change that makes it fit, or load it anyway: "
         "the machine may then read from the disk for every token, or kill the process.\n"
     )
 

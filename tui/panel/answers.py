@@ -1,4 +1,4 @@
-"""The pane of several answers at once."""
+"""The pane of parallel answers."""
 
 from __future__ import annotations
 
@@ -43,4 +43,4 @@ ANSWERS = Pane(
     ChartSpec(("answers_per_second",), floor=5.0),
     missing=lambda now: "" if now.pool is not None else "one at a time",
 )
-"""Shown while an engine makes more than one answer at once."""
+"""The pane of parallel answers, shown while an engine makes more than one."""

@@ -20,7 +20,7 @@ class Arrangement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     panes: tuple[str, ...]
     """Ids of panes, in the order of the panel."""
     density: Density | None = None
-    """None chooses it by size."""
+    """The density; None chooses it by size."""
 
 
 BUILT_IN: tuple[Arrangement, ...] = (
@@ -32,7 +32,7 @@ BUILT_IN: tuple[Arrangement, ...] = (
     Arrangement("screen", ("price", "speed", "events")),
     SERVING := Arrangement("serving", ("answers", "cpu", "memory", "threads")),
 )
-"""The first is the default."""
+"""The built-in arrangements; the first is the default."""
 
 OWN = "own"
 """Name of the user's own arrangement."""
@@ -48,7 +48,7 @@ class Arrangements:
     """Built-in and own arrangements with the current one; saved in a file, if given."""
 
     def __init__(self, path: Path | None = None, *, first: Arrangement = BUILT_IN[0]) -> None:
-        """Start with `first` where there is no file that can be read."""
+        """`first`: the initial arrangement without a readable file."""
         self._path = path
         stored = read_kept(path, _File(first)) if path is not None else _File(first)
         self.current = stored.current
@@ -76,7 +76,7 @@ class Arrangements:
         self._own = self.current = Arrangement(OWN, self.current.panes, self.current.density)
 
     def encoded(self) -> bytes:
-        """The contents of the file."""
+        """Return the contents of the file."""
         return msgspec.json.encode(_File(self.current, self._own, self.window))
 
     def write(self, content: bytes) -> None:

@@ -26,7 +26,7 @@ REFRESH_S = 1.0
 
 
 def plot_of(traces: Sequence[Trace], spec: ChartSpec, markers: Sequence[Marker], uptime_s: float, cursor: int | None) -> Plot:
-    """Points of traces, with times in seconds before now."""
+    """Make a plot of traces, with times in seconds before now."""
     lines = tuple(
         tuple(
             (_seconds(trace, place, uptime_s), None if value is None else value / spec.divisor) for place, value in enumerate(trace.values)
@@ -41,13 +41,13 @@ def plot_of(traces: Sequence[Trace], spec: ChartSpec, markers: Sequence[Marker],
 
 
 def _named(marker: Marker) -> str:
-    """The name of a mark: what was switched to, or which turn began."""
+    """Return the name of a mark: the switch, or the turn that began."""
     text = marker.text.partition(":")[0]
     return text if text.startswith(marker.kind.value) else f"{marker.kind.value} {text}"
 
 
 def _seconds(trace: Trace, place: int, uptime_s: float) -> float:
-    """Middle of a bucket, in seconds before now."""
+    """Return the middle of a bucket, in seconds before now."""
     return min(0.0, (trace.first + place + 0.5) * trace.bucket_s - uptime_s)
 
 
@@ -118,7 +118,7 @@ class ChartScreen(LargeChartScreen):
         self.show(heading, what, self._reading(traces, place, now))
 
     def _place(self, trace: Trace) -> int:
-        """Index of the value under the cursor; the oldest if it left the window."""
+        """Return the index of the value under the cursor; the oldest if it left the window."""
         return len(trace.values) - 1 if self._bucket is None else min(len(trace.values) - 1, max(0, self._bucket - trace.first))
 
     def _reading(self, traces: Sequence[Trace], place: int, now: Snapshot) -> str:

@@ -58,7 +58,7 @@ class ExplainScreen(Page):
 
 
 def explained(pane_id: str, figures: Sequence[Figure] = FIGURES) -> list[Figure]:
-    """The figures of a pane."""
+    """Return the figures of a pane."""
     return [figure for figure in figures if pane_id in figure.panes]
 
 

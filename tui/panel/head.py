@@ -1,4 +1,4 @@
-"""The panel's first row: phase and speed of the engine, settings of the panel. It updates while the panes are paused."""
+"""The panel's first row: phase and speed of the engine, settings of the panel. It updates also while the panes are paused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PULSE_POINTS = 10
 
 
 def head(now: Snapshot, width: int, *, window: Window, notes: tuple[str, ...], glyphs: Glyphs) -> Row:
-    """Phase, speed and sparkline on the left; notes, the most important first, and the time span on the right."""
+    """Make the row: phase, speed and sparkline on the left; notes, the most important first, and the time span on the right."""
     runs: list[Run] = [(f"{_phase(now):<9}", Role.GOOD if now.phase.in_turn else Role.LABEL)]
     label, value = speed(now)
     label = "" if label == now.phase.value else label

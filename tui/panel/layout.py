@@ -1,4 +1,4 @@
-"""Layout of the panel: which panes fit, at which density, and where. Pure; computed when size or selection change."""
+"""Computes the layout of the panel: the panes that fit, their density and position. Pure."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Layout:
     """Number of panes that did not fit."""
 
     def left_of(self, column: int) -> int:
-        """First cell of a column."""
+        """Return the first cell of a column."""
         return sum(self.widths[:column]) + GAP * column
 
 
 @lru_cache(maxsize=256)
 def figure_rows(pane: Pane, density: Density) -> int:
-    """Number of figure rows of a pane."""
+    """Return the number of figure rows of a pane."""
     return len(pane.rows(EMPTY, COLUMN_WIDTH, density))
 
 
@@ -63,10 +63,10 @@ def _least(pane: Pane, density: Density) -> int:
 
 
 def arrange(panes: Sequence[Pane], width: int, height: int, density: Density | None = None, *, collapsed: Collection[str] = ()) -> Layout:
-    """Place `panes` on `width` x `height` cells, in a grid whose rows have panes of one height.
+    """Place `panes` on `width` x `height` cells, in a grid with panes of equal height in each row.
 
-    Without a density each pane gets as much as fits: first the core panes with their charts, then the others, then all in full. With
-    one, panes that don't fit are left out. The panes whose ids are `collapsed` get a line each, below the others.
+    Without a density each pane gets the highest one that fits: first the core panes with their charts, then the others, then all in full.
+    With a density, panes that don't fit are left out. The `collapsed` panes get a line each, below the others.
     """
     if width <= 0 or height <= 0:
         return Layout((), (), len(panes))
@@ -92,7 +92,7 @@ def arrange(panes: Sequence[Pane], width: int, height: int, density: Density | N
 
 
 def _choose(panes: Sequence[Pane], columns: int, height: int, density: Density | None) -> dict[Pane, Density]:
-    """The panes that fit, with their density."""
+    """Choose the panes that fit, with their density."""
     chosen: dict[Pane, Density] = {}
     for pane, wanted in _steps(panes, density):
         tried = {**chosen, pane: wanted}
@@ -105,7 +105,7 @@ def _choose(panes: Sequence[Pane], columns: int, height: int, density: Density |
 
 
 def _steps(panes: Sequence[Pane], density: Density | None) -> Iterator[tuple[Pane, Density]]:
-    """Steps to try, in this order."""
+    """Yield the steps to try, in order."""
     if density is not None:
         yield from ((pane, density) for pane in panes)
         return
@@ -120,7 +120,7 @@ def _row_least(panes: Sequence[Pane], chosen: Mapping[Pane, Density]) -> int:
 
 
 def _heights(grid: Sequence[Sequence[Pane]], chosen: Mapping[Pane, Density], height: int) -> list[int]:
-    """The height of each row of the grid: what is left over goes to the lowest rows with a chart, so that they become alike."""
+    """Compute the height of each row of the grid; spare rows go to the lowest rows with a chart, to equalize them."""
     heights = [_row_least(row, chosen) for row in grid]
     spare = height - sum(heights)
     while spare > 0:
@@ -137,7 +137,7 @@ def _heights(grid: Sequence[Sequence[Pane]], chosen: Mapping[Pane, Density], hei
 
 
 def _chart_height(pane: Pane, chosen: Mapping[Pane, Density], height: int) -> int:
-    """Rows of a pane's chart in a row of the grid."""
+    """Return the rows of a pane's chart in a row of the grid."""
     room = height - HEIGHT_OF_TITLE - figure_rows(pane, chosen[pane])
     return min(TALLEST_CHART, pane.chart_that_fits(chosen[pane], room))
 
@@ -151,7 +151,7 @@ def _placed(grid: Sequence[Sequence[Pane]], chosen: Mapping[Pane, Density], heig
 
 
 def expand(pane: Pane, width: int, height: int) -> Layout:
-    """A single pane in full, with the tallest chart that fits."""
+    """Lay out a single pane in full, with the tallest chart that fits."""
     if width <= 0 or height <= 0:
         return Layout((), (), 1)
     density = next((density for density in reversed(Density) if _least(pane, density) <= height), Density.COMPACT)

@@ -68,10 +68,10 @@ def _event_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     if now.noisy:
         rows = [sentence(width, "noisy:", now.noisy, Role.WARNING)]
     elif now.judged:
-        share = "" if now.disturbed is None else f", others took {100 * now.disturbed:.0f} % of its time"
-        rows = [sentence(width, "", f"quiet: figures can be compared{share}", Role.GOOD)]
+        share = "" if now.disturbed is None else f", other programs took {100 * now.disturbed:.0f} % of its time"
+        rows = [sentence(width, "", f"clean: figures can be compared{share}", Role.GOOD)]
     else:
-        rows = [sentence(width, "", "too short a turn to be judged" if now.totals.turns else "no turn yet")]
+        rows = [sentence(width, "", "turn too short to be judged" if now.totals.turns else "no turn yet")]
     count = EVENT_ROWS[density]
     newest = list(now.markers)[-count:][::-1]
     for place in range(count):

@@ -33,21 +33,21 @@ def _memory_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
 
 
 def _memory_parts(now: Snapshot, total: float, available: float) -> list[tuple[str, float, Role]]:
-    """What takes the machine's memory: this process's parts, other programs, and what can be had."""
+    """Split the machine's memory: this process's parts, other programs, and available memory."""
     weights = now.host.weights if now.host else NOT_SAMPLED
     held = now.engine.memory if now.engine else {}
     rss = (known(now.host.memory.rss) if now.host else None) or 0.0
     resident = 0.0 if isinstance(weights, Unavailable) else float(weights.resident)
     kv, compute = float(held.get("kv", 0)), float(held.get("compute", 0) + held.get("output", 0))
     rest = max(0.0, rss - resident - kv - compute)
-    # Pages of mapped weights count as available: they are not among what others take.
+    # Pages of mapped weights count as available, not as memory of other programs.
     others = max(0.0, total - available - (rss - resident))
     names = ("weights", "KV cache", "compute", "rest of it", "others")
     return list(zip(names, (resident, kv, compute, rest, others), STACK, strict=False))
 
 
 def _weights(now: Snapshot, width: int) -> Row:
-    """Share of the model's file that is resident in RAM."""
+    """Format the share of the model's file that is in RAM."""
     weights = now.host.weights if now.host else NOT_SAMPLED
     if isinstance(weights, Unavailable):
         return reading(width, "weights", weights)
@@ -123,7 +123,7 @@ def _threads_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
 
 
 def _why(width: int, label: str, reason: str) -> Row:
-    """Number of compute threads and the reason, cut to the width."""
+    """Format the number of compute threads and the reason, cut to the width."""
     return ((f"{label} ", Role.LABEL), (cut(reason or UNKNOWN, max(0, width - len(label) - 1)), Role.VALUE))
 
 

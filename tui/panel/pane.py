@@ -1,4 +1,4 @@
-"""The description of a pane: title with a headline, rows of figures by density, optionally a chart; and rows of a chart. Pure."""
+"""Describes and draws a pane: title with a headline, rows of figures by density, optionally a chart. Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ChartSpec:
     """The chart of a pane."""
 
     traces: tuple[str, ...]
-    """Figures drawn, the one in front first; all of one unit."""
+    """Figures drawn, the front one first; all of one unit."""
     floor: float = 1.0
     """Least top of the scale."""
     top: float | None = None
@@ -65,7 +65,7 @@ class ChartSpec:
     ramps: tuple[Ramp, ...] = (FLOW,)
     """Colours of each series."""
     titled: int = 0
-    """Place of the figure that the pane's title shows: its newest value stands at the scale."""
+    """Index of the figure in the pane's title; its newest value is shown at the scale."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,11 +83,11 @@ class ChartSpec:
         return 1e9 if self._bytes else 1.0
 
     def scale(self, value: float) -> str:
-        """Label at the top of the small chart's scale."""
+        """Format the label at the top of the small chart's scale."""
         return bytes_label(value) if self._bytes else axis_label(value)
 
     def value(self, value: float) -> str:
-        """The newest value, in at most five cells."""
+        """Format the newest value in at most five cells."""
         return bytes_label(value) if self._bytes else significant(value) if value < 9_999.5 else axis_label(value)
 
     @property
@@ -109,22 +109,22 @@ class Pane:
     headline: Callable[[Snapshot], str]
     """The figure shown in the title."""
     rows: Callable[[Snapshot, int, Density], list[Row]]
-    """Figures at a width; the number of rows depends on the density only, so that nothing jumps."""
+    """Makes the rows of figures for a width; their number depends on the density only, so that the layout is stable."""
     chart: ChartSpec | None = None
     chart_from: Density = Density.NORMAL
     """The least density at which the chart is shown."""
     picture: Callable[[Snapshot, int, int], list[Row]] | None = None
-    """Drawn at a width and height in place of the chart over time, which is then shown at full screen only."""
+    """Draws a picture of a width and height in place of the chart over time, which is then shown only at full screen."""
     missing: Callable[[Snapshot], str] = lambda _: ""
-    """Why there is nothing to show: the pane is then a single line with this text. Empty where there is."""
+    """Says why there is nothing to show; the pane is then a single line with this text. Empty otherwise."""
 
     def chart_that_fits(self, density: Density, rows: int) -> int:
-        """The height of the chart where `rows` are left below the figures; a chart that nothing else needs them for may be low."""
+        """Return the height of the chart with `rows` left below the figures; it may be low where the rows would be empty."""
         wanted = self.chart_rows_at(density)
         return rows if wanted or (self.chart is not None and rows >= LEAST_CHART) else 0
 
     def chart_rows_at(self, density: Density) -> int:
-        """Least height of the chart at a density, its time axis included; 0 without one."""
+        """Return the least height of the chart at a density, its time axis included; 0 without one."""
         return CHART_ROWS[density] if self.chart is not None and density >= self.chart_from else 0
 
 
@@ -140,10 +140,10 @@ class ChartLook:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """How a pane is drawn."""
+    """The options for drawing a pane."""
 
     density: Density | None
-    """None for its title only."""
+    """The density; None for its title only."""
     chosen: bool
     chart: Chart | None
     chart_height: int
@@ -151,7 +151,7 @@ class Detail:
 
 
 def pane_rows(pane: Pane, now: Snapshot, width: int, name: str, placed: Detail) -> list[Row]:
-    """The rows of a pane: title, figures, chart."""
+    """Draw the rows of a pane: title, figures, chart."""
     head, rest = (Role.CHOSEN if placed.chosen else Role.TITLE), pane.missing(now) if placed.density is None else pane.headline(now)
     rule = "─" * max(1, width - len(name) - len(rest) - 2)
     rows: list[Row] = [((name, head), (f" {rule} ", Role.GRID), (rest, Role.LABEL if placed.density is None else Role.VALUE))]
@@ -166,7 +166,7 @@ def pane_rows(pane: Pane, now: Snapshot, width: int, name: str, placed: Detail) 
 
 
 def chart_rows(spec: ChartSpec, chart: Chart, snapshot: Snapshot, width: int, height: int, how: ChartLook) -> list[Row]:
-    """A chart with the newest value and its scale on the right, and a time line with marks below; `height` rows in all."""
+    """Draw a chart with the newest value and its scale on the right, and a time line with marks below, `height` rows in total."""
     gutter = GUTTER if width >= NARROWEST_WITH_GUTTER else 0
     across, down = max(0, width - gutter), height - 1
     traces = [trace for name in spec.traces if (trace := snapshot.traces.get(how.window, {}).get(name)) is not None]
@@ -190,7 +190,7 @@ def chart_rows(spec: ChartSpec, chart: Chart, snapshot: Snapshot, width: int, he
 
 
 def _canvas_row(canvas: Canvas, number: int, roles: Sequence[Role]) -> Row:
-    """One row of a canvas, split where the series in front changes."""
+    """Return a row of a canvas, split where the front series changes."""
     text = canvas.rows[number]
     if canvas.owners is None:
         return ((text, roles[0]),)
@@ -205,11 +205,11 @@ def _canvas_row(canvas: Canvas, number: int, roles: Sequence[Role]) -> Row:
 
 
 MARK_RANK = (MarkerKind.TURN, MarkerKind.CAPTURE, MarkerKind.PRESET, MarkerKind.STALL, MarkerKind.ALERT)
-"""Of several marks in one cell, the last in this order is shown."""
+"""Ranks of marks, lowest first; the highest one in a cell is shown."""
 
 
 def _marks(markers: Sequence[Marker], width: int, window: Window, cell_at: Callable[[float], int | None]) -> Row:
-    """The time line: its length at the left, then the first letter of each mark at its position."""
+    """Draw the time line: its length at the left, then the first letter of each mark at its position."""
     begin = {Window.MINUTE: "-1 min ", Window.FIVE_MINUTES: "-5 min ", Window.SESSION: "start "}[window]
     begin = begin if len(begin) < width // 2 else ""
     shown: dict[int, MarkerKind] = {}

@@ -40,7 +40,7 @@ from tui.panel.server import SERVER
 from tui.panel.speed import CONTEXT, LATENCY, SPEED
 
 PANES: tuple[Pane, ...] = (SPEED, CONTEXT, MEMORY, CPU, LATENCY, ROOFLINE, THREADS, OVERHEAD, EVENTS, ANSWERS, SERVER)
-"""All panes, in the order of the keys of `toggle_pane`; panes beyond them have no key."""
+"""All panes, in the order of the keys of `toggle_pane`; further panes have no key."""
 
 HEAD_ROWS = 1
 
@@ -48,7 +48,7 @@ CALM_NS = 2_000_000_000
 """Interval of drawing the panel on a slow connection."""
 
 STAY_CALM_NS = 30_000_000_000
-"""How long a connection counts as slow after it last fell behind."""
+"""Time that a connection counts as slow after it last fell behind."""
 
 
 class Panel(ReadyLines, can_focus=True):
@@ -61,7 +61,7 @@ class Panel(ReadyLines, can_focus=True):
 full-screen, with axes and a cursor. {explain} explains its figures: formula, source, and what would change them.
 
 {pause_panel} pauses the panes, not the first row. {panel_window} changes the time span: one minute, five minutes or the session.
-{panel_density} changes how much of each pane is shown. The number of a pane shows and hides it, {next_arrangement} switches to the next
+{panel_density} changes the detail of the panes. The number of a pane shows and hides it, {next_arrangement} switches to the next
 arrangement, {save_arrangement} saves the current one as your own.
 
 {measure_host} measures the memory bandwidth and the cores of this machine at the current number of threads, for the roofline.
@@ -94,7 +94,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
-        """`slow` is for slow connections, see the attribute; `arrangements` are those of the last start.
+        """`slow` is for slow connections, see the attribute; `arrangements`: those of the last start.
 
         `pane_keys` show and hide one pane each.
         """
@@ -174,11 +174,11 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
             self._draw() if self._subjects() == self._placed_for else self._place()
 
     def _calm(self, snapshot: Snapshot) -> bool:
-        """Whether charts scroll in jumps and are drawn every two seconds."""
+        """Return whether charts scroll in jumps and are drawn every two seconds."""
         return self.slow or snapshot.at_ns < self._calm_until_ns
 
     def _subjects(self) -> Mapping[str, bool]:
-        """The panes, and whether each has anything to show."""
+        """Return the panes, and whether each has anything to show."""
         return {pane.id: not pane.missing(self._in_panes) for pane in self.panes}
 
     @property
@@ -259,12 +259,12 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self.app.push_screen(ExplainScreen(self._selected, self._in_panes))
 
     def action_measure_host(self) -> None:
-        """Measure this machine's limits at the current number of threads; not during an answer, which it would slow down."""
+        """Measure this machine's limits at the current number of threads; not during an answer, which would slow down."""
         engine = self._snapshot.engine
         if engine is None or self._snapshot.phase.in_turn:
             self.notify("Load a model and wait for the end of the answer.", title="Not now", severity="warning", markup=False)
             return
-        self.notify(f"Reading memory with {engine.threads} threads for some seconds.", title="Measuring", markup=False)
+        self.notify(f"Reading memory with {engine.threads} threads for a few seconds.", title="Measuring", markup=False)
         self.run_worker(self._measure(engine.threads), group="measure", exclusive=True)
 
     async def _measure(self, threads: int) -> None:
@@ -307,11 +307,11 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
     # Drawing
 
     def render_line(self, y: int) -> Strip:
-        """One row of the last frame."""
+        """Return one row of the last frame."""
         return self.ready_lines(range(y, y + 1))[0]
 
     def ready_lines(self, rows: range) -> Sequence[Strip]:
-        """Rows of the last frame."""
+        """Return rows of the last frame."""
         lines = self._strips[rows.start : rows.stop]
         missing = len(rows) - len(lines)
         return lines + [Strip.blank(self.size.width, self.rich_style)] * missing if missing else lines
@@ -330,7 +330,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         self._restyle()
 
     def _restyle(self) -> None:
-        """Draw everything again: size, panes or colours changed."""
+        """Redraw everything after a change of size, panes or colours."""
         self._look = look(self.app.theme_variables, self.rich_style)
         self._columns, self._strips = [], []
         self._draw()
@@ -346,7 +346,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
         if [len(column) for column in self._columns] == [len(column) for column in columns] and len(self._strips) == height:
             self._repaint(columns, width)
         else:
-            # Nothing is drawn yet, or the size has changed and its Resize event is pending.
+            # Not drawn yet, or the size has changed and its Resize event is pending.
             self._columns = columns
             self._strips = [self._strip(y, width) for y in range(height)]
         self.drawn_ms = (perf_counter_ns() - began) / 1e6

@@ -29,7 +29,7 @@ BLOCKS = Glyphs.BLOCKS.value
 
 
 def _nothing_measured(now: Snapshot) -> str:
-    """Figures of turns are known from the first turn on."""
+    """Say that figures are missing before the first turn."""
     return "" if now.phase.in_turn or now.totals.turns else "no answer yet"
 
 
@@ -58,7 +58,7 @@ def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
 
 
 def _mean_of(now: Snapshot) -> str:
-    """Whose mean speed is shown."""
+    """Name the turn whose mean speed is shown."""
     return "mean" if now.phase.in_turn else "last turn"
 
 
@@ -86,7 +86,7 @@ def _latency_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
 
 
 def _first_token(now: Snapshot, width: int) -> Row:
-    """The time to the first token as a bar of its steps."""
+    """Draw the time to the first token as a bar of its steps."""
     value = shown(now, "ttft_ms")
     room = width - len(value) - len("TTFT ") - 1
     steps = now.waterfall.steps if now.waterfall is not None else ()
@@ -96,14 +96,14 @@ def _first_token(now: Snapshot, width: int) -> Row:
 
 
 def _steps(now: Snapshot, width: int) -> list[Row]:
-    """What the colours of the bar of the time to the first token mean."""
+    """Draw the legend of the bar of the time to the first token."""
     steps = dict(now.waterfall.steps) if now.waterfall is not None else {}
     named = [(name, milliseconds(steps.get(name)), role) for name, role in TTFT_STEPS.items()]
     return [legend(width, *named[:2]), legend(width, *named[2:4]), legend(width, *named[4:])]
 
 
 def _histogram(now: Snapshot, width: int, height: int) -> list[Row]:
-    """The gaps between tokens of the turn by length: how often each was, from the shortest to the longest."""
+    """Draw the histogram of the gaps between tokens of the turn, from the shortest to the longest."""
     counts = now.gaps.histogram
     used = [place for place, count in enumerate(counts) if count]
     if not used or height < 2 or width < 2 * GUTTER:
@@ -128,13 +128,13 @@ def _histogram(now: Snapshot, width: int, height: int) -> list[Row]:
 
 
 def _rank(total: int, below: int) -> Role:
-    """The role of gaps longer than this many of all: the longest are marked."""
+    """Return the role of gaps with `below` of `total` shorter ones; the longest are marked."""
     share = below / total if total else 0.0
     return Role.BAD if share >= 0.99 else Role.WARNING if share >= 0.95 else Role.SECOND if share >= 0.5 else Role.FIRST
 
 
 def _edge(number: int, place: int, cell: int) -> str:
-    """The lower edge of a bin, where there is room for it."""
+    """Format the lower edge of a bin, where there is space for it."""
     every = -(-5 // cell)
     text = f"{histogram_edge_ms(number):.3g}" if histogram_edge_ms(number) < 1000 else f"{histogram_edge_ms(number):,.0f}"
     return text if place % every == 0 and cell * every > len(text) else ""

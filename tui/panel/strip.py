@@ -1,4 +1,4 @@
-"""The panel in one row above the prompt, for where the panel itself has no room or is hidden."""
+"""The panel's figures in one row above the prompt, where the panel does not fit or is hidden."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tui.drawing.rows import Role, Row, Run, bar, fit, level, text_of
 from tui.panel.values import shown, speed
 
 GAP = 2
-"""Blanks between two figures."""
+"""Cells between two figures."""
 PULSE = (8, 40)
 """Fewest and most cells of the curve of the speed."""
 BAR_CELLS = 5
 OTHERS_PCT = 20.0
-"""From this share of all cores on, other programs are marked."""
+"""Share of all cores from which other programs are marked, in per cent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class Part:
     """A figure of the strip."""
 
     importance: int
-    """From 0; the least important goes first when there is no room."""
+    """Importance, from 0; the least important part is dropped first."""
     runs: Row
     short: Row = ()
-    """For narrow screens."""
+    """The version for narrow screens."""
 
 
 def strip_row(now: Snapshot, width: int, glyphs: Glyphs) -> Row:
-    """What is known, as far as it fits; the curve takes the room that is left. Unknown figures are left out."""
+    """Make the row of the known figures that fit; the curve fills the rest."""
     parts = list(_parts(now))
     room = width - 3 - PULSE[0]
     if _width(parts) > room:
@@ -80,18 +80,18 @@ def _parts(now: Snapshot) -> Iterator[Part]:
 
 
 def _gauge(name: str, share: float, value: str, role: Role, brief: str = "") -> tuple[Row, Row]:
-    """A figure with a small bar, and without it."""
+    """Make a figure with a small bar, and without it."""
     text, ink = (f"{name} ", Role.LABEL), _valued(role)
     return (text, *bar(share, BAR_CELLS, role), (f" {value}", ink)), (text, (brief or value, ink))
 
 
 def _valued(role: Role) -> Role:
-    """The role of a number whose bar has this role."""
+    """Return the role of a number whose bar has this role."""
     return Role.VALUE if role is Role.FIRST else role
 
 
 def _speed(now: Snapshot) -> tuple[Row, Row]:
-    """What goes on, and how fast."""
+    """Make the phase with its speed."""
     if now.phase is Phase.LOADING:
         return (("loading ", Role.LABEL),), ((percent(now.loading), Role.VALUE),)
     label, value = speed(now)
@@ -120,7 +120,7 @@ class PanelStrip(OneRow):
         self._snapshot = EMPTY
 
     def on_show(self) -> None:
-        """Draw what came while the strip was hidden."""
+        """Draw the figures that came while the strip was hidden."""
         self.restyle()
 
     def show(self, snapshot: Snapshot) -> None:
@@ -130,5 +130,5 @@ class PanelStrip(OneRow):
             self.redraw()
 
     def row(self, width: int) -> Row:
-        """The figures."""
+        """Return the row of figures."""
         return strip_row(self._snapshot, width, self._glyphs)

@@ -1,4 +1,4 @@
-"""Figures of the registry as cells and rows of the panel."""
+"""Formats figures of the registry as cells and rows of the panel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def shown(now: Snapshot, name: str) -> str:
 
 
 def speed(now: Snapshot) -> tuple[str, str]:
-    """The speed of what goes on with the word for it: of the last second, of the prefill, or of the last turn, which is named."""
+    """Return the current speed and its label: of the last second, of the prefill, or of the last turn."""
     if now.phase is Phase.PREFILL:
         return "prefill", shown(now, "prompt_per_second")
     if now.phase.in_turn:
@@ -27,17 +27,17 @@ def speed(now: Snapshot) -> tuple[str, str]:
 
 
 def pair(now: Snapshot, name: str, sign: str = "", role: Role = Role.LABEL) -> Cell:
-    """Label and value of a figure; `sign` precedes the label and matches its series in the chart."""
+    """Make label and value of a figure; `sign` precedes the label and matches its series in the chart."""
     return (f"{sign} {BY_ID[name].short}".lstrip(), shown(now, name), role)
 
 
 def pairs(now: Snapshot, width: int, *names: str) -> Row:
-    """Figures side by side."""
+    """Make a row of figures."""
     return cells(width, *(pair(now, name) for name in names))
 
 
 def own_rows(now: Snapshot, width: int, pane_id: str, figures: Iterable[Figure] = FIGURES) -> list[Row]:
-    """One row for each figure of a pane that asks for it, with the reason where it is unavailable."""
+    """Make one row for each figure of a pane with its own row, with the reason where it is unavailable."""
     rows = []
     for figure in figures:
         if figure.row and pane_id in figure.panes:

@@ -1,4 +1,4 @@
-"""Unsent messages, kept for each session until they are sent."""
+"""Keeps the unsent message of each session."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Drafts:
     """The drafts of all sessions. The file is read and written on a thread of its own, in the order of the calls."""
 
     def __init__(self, path: Path | None) -> None:
-        """`path` is the file; with None drafts are kept in memory only."""
+        """`path`: the file; with None drafts are kept in memory only."""
         self._path = path
         self._thread = ThreadPoolExecutor(1, "drafts")
         self._read: Future[dict[str, str]] = self._thread.submit(read_drafts, path) if path is not None else self._thread.submit(dict)
         self._session = NEW
 
     def numbered(self, session_id: int | None) -> None:
-        """The session that is open has a number now: its draft follows."""
+        """Move the draft to the open session's new number."""
         if self._session == NEW and session_id is not None:
             text = self._read.result().get(NEW, "")
             self.keep("")
@@ -28,7 +28,7 @@ class Drafts:
             self.keep(text)
 
     def keep(self, text: str) -> None:
-        """Keep the draft of the open session, and write it."""
+        """Save the draft of the open session."""
         drafts = self._read.result()
         if drafts.get(self._session, "") == text:
             return
@@ -38,11 +38,11 @@ class Drafts:
             self._thread.submit(_write, path, change)
 
     def is_open(self, session_id: int | None) -> bool:
-        """Whether this saved session is the open one."""
+        """Return whether this saved session is the open one."""
         return session_id is not None and self._session == str(session_id)
 
     def open(self, session_id: int | None) -> str:
-        """Go to another session; return its draft, as it is in the file by now: that of a deleted session is gone."""
+        """Switch to another session and return its current draft in the file; drafts of deleted sessions are gone."""
         if self._path is not None:
             self._read = self._thread.submit(read_drafts, self._path)
         self._session = NEW if session_id is None else str(session_id)

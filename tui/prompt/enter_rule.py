@@ -1,7 +1,7 @@
-"""Decide whether Enter sends the message or belongs to a paste that arrived as single keys.
+"""Decides whether Enter sends the message or belongs to a paste that arrived as single keys.
 
-Terminals without bracketed paste, and tmux's `paste-buffer`, deliver a paste as typed keys, with Enter at each line end. Enter
-therefore sends only when nothing follows it immediately.
+Terminals without bracketed paste, and tmux's `paste-buffer`, deliver a paste as typed keys, with Enter at each line end. Enter therefore
+sends only when nothing follows it immediately.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from enum import Enum, auto
 TIGHT_S = 0.008
 """Gap between keys below which they were not typed by hand."""
 WAIT_S = 0.06
-"""How long to wait for more input after an Enter that closely follows another key."""
+"""Wait for more input after an Enter that closely follows another key."""
 PASTE_ENDS_S = 0.3
 """Silence after which a paste of several lines is over; a slow connection delivers it in pieces."""
 
 
 class Verdict(Enum):
-    """What to do with an Enter."""
+    """The meaning of an Enter."""
 
     SEND = auto()
     NEWLINE = auto()

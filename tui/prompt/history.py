@@ -15,7 +15,7 @@ class PromptHistory:
     """
 
     def __init__(self, path: Path | None, *, written: bool = True) -> None:
-        """`path` is the file, None for none; unless `written`, it is only read."""
+        """`path`: the file, if any; unless `written`, it is only read."""
         self._path = path
         self._written = written
         self._thread = ThreadPoolExecutor(1, "history")
@@ -34,7 +34,7 @@ class PromptHistory:
             self._thread.submit(append_prompt, self._path, text)
 
     def read_again(self) -> None:
-        """Take over what others changed in the file: what was sent in a deleted conversation is gone from it."""
+        """Reload the file, from which messages of deleted conversations are removed."""
         if self._path is not None and self._written:
             self._position = None
             self._read_entries = self._submit_read()
@@ -44,7 +44,7 @@ class PromptHistory:
         self._thread.shutdown()
 
     def back(self, current: str) -> str | None:
-        """The previous message; None at the oldest."""
+        """Return the previous message; None at the oldest."""
         entries = self._entries
         if self._position is None:
             self._draft = current
@@ -55,7 +55,7 @@ class PromptHistory:
         return entries[self._position]
 
     def forward(self) -> str | None:
-        """The next message, or the draft after the newest; None at the draft."""
+        """Return the next message, or the draft after the newest; None at the draft."""
         if self._position is None:
             return None
         self._position += 1
@@ -66,7 +66,7 @@ class PromptHistory:
         return self._draft
 
     def newest_first(self) -> list[str]:
-        """All sent messages, each once."""
+        """Return all sent messages, each once."""
         return list(dict.fromkeys(reversed(self._entries)))
 
     def _submit_read(self) -> Future[list[str]]:
@@ -75,5 +75,5 @@ class PromptHistory:
 
     @property
     def _entries(self) -> list[str]:
-        """Sent messages, oldest first; waits until the file is read."""
+        """Return sent messages, oldest first; waits until the file is read."""
         return self._read_entries.result()

@@ -1,4 +1,4 @@
-"""The prompt: multi-line input with history; pastes of any size are never sent by themselves."""
+"""The prompt: multi-line input with history; pastes are never sent automatically."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Prompt(TextArea):
     HELP = """\
 ## The message
 
-{send} sends, {newline} starts a new line. {history_back} on the first line brings back older messages, {history_forward} on the last
+{send} sends, {newline} starts a new line. {history_back} on the first line shows older messages, {history_forward} on the last
 line newer ones.
 
-A pasted text arrives as it is, whatever its length, and is not sent before you press {send}. A single line of more than 10,000
-characters is shown as `[line of … characters]`, and sent in full as long as you leave those words as they are.
+A pasted text of any length is inserted unchanged, and not sent before you press {send}. A line of more than 10,000
+characters is shown as `[line of … characters]`, and sent in full if you leave those words unchanged.
 
-{undo} undoes, {redo} redoes; {word_left} and {word_right} go a word back and forth, {delete_word} deletes one, {clear_prompt} clears all.
+{undo} undoes, {redo} redoes; {word_left} and {word_right} move by words, {delete_word} deletes one, {clear_prompt} clears all.
 {open_editor} opens your editor (`$VISUAL` or `$EDITOR`); {search_history} searches what you sent. What is not sent yet is kept for each
 session, also when xchat ends.
 
@@ -90,22 +90,22 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
 
     @dataclass
     class CompletionRequested(Message):
-        """The typed command is to be completed."""
+        """The user asks to complete the typed command."""
 
     def __init__(self, *, history: Path | None = None, remembers: bool = True, id: str | None = None) -> None:
-        """`history` is the file of what was sent before; unless it `remembers`, what is sent now isn't added to it."""
+        """`history`: the file of sent messages; `remembers`: whether new ones are added to it."""
         super().__init__(id=id, soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, placeholder=PLACEHOLDER)
-        self.cursor_blink = False  # each blink costs bytes, and over SSH it stutters
+        self.cursor_blink = False  # each blink costs bytes, and stutters over SSH
         self.send_keys: frozenset[str] = frozenset(BY_ID["send"].keys)
         self._history = PromptHistory(history, written=remembers)
         self.suggestions: Suggestions | None = None
-        """The list above the prompt; the arrows move its selection while it is shown."""
+        """The list above the prompt; the arrow keys move its selection while it is shown."""
         self._rule = EnterRule()
         self._waiting: Timer | None = None
         self._submitted = ""
         """The text submitted last."""
         self._placeholders: dict[str, str] = {}
-        """Lines too long to be edited, by their placeholder."""
+        """Lines too long for editing, by their placeholder."""
 
     def on_unmount(self) -> None:
         """Wait until the history is written."""
@@ -117,7 +117,7 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
         return self._unfolded(self.text)
 
     def sent(self) -> None:
-        """Add the submitted text to the history, and keep only what was typed after it."""
+        """Add the submitted text to the history, and remove it from the prompt."""
         taken = self._submitted if self._submitted and self.text.startswith(self._submitted) else self.text
         since = self.text.removeprefix(taken)
         self._submitted = ""
@@ -125,24 +125,24 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
         self.start(since)
 
     def read_history(self) -> None:
-        """Read the history again: a conversation may have been deleted."""
+        """Reload the history after a conversation may have been deleted."""
         self._history.read_again()
 
     def put(self, text: str) -> None:
-        """Replace the text and move the cursor to its end; undo brings the text before back."""
+        """Replace the text and move the cursor to its end; undo restores the former text."""
         self.history.checkpoint()
         self.replace(self._folded(text), (0, 0), self.document.end, maintain_selection_offset=False)
         self.history.checkpoint()
         self.move_cursor(self.document.end)
 
     def start(self, text: str) -> None:
-        """Begin with this text; there is nothing to undo."""
+        """Set the text and clear the undo history."""
         self.load_text(self._folded(text))
         self.move_cursor(self.document.end)
 
     @property
     def typed_mention(self) -> int | None:
-        """Where the `@` of the path that is being typed at the end of the text stands; None while none is."""
+        """Return the position of the `@` of a path being typed at the end of the text; None without one."""
         if not self.cursor_at_end_of_text:
             return None
         line = self.document.get_line(self.document.line_count - 1)
@@ -150,7 +150,7 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
         return len(self.text) - len(line) + match.start(1) if match is not None else None
 
     def sent_before(self) -> list[str]:
-        """What was sent, newest first; waits until the history is read."""
+        """Return sent messages, newest first; waits until the history is read."""
         return self._history.newest_first()
 
     def _folded(self, text: str) -> str:
@@ -207,7 +207,7 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
         if text := self._folded(as_input(event.text)):
             self._replace_via_keyboard(text, *self.selection)
             self._fold_line_at_cursor()
-            # Textual 8 scrolls to the cursor before it knows how tall the new text makes the prompt.
+            # Textual 8 scrolls to the cursor before it knows the prompt's height with the new text.
             self.call_after_refresh(self.scroll_cursor_visible)
 
     def _more_follows(self) -> None:
@@ -230,7 +230,7 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
             self.screen.focus_next()
 
     def action_send(self) -> None:
-        """Submit the text, unless it is blank; a suggestion that was selected is inserted first."""
+        """Submit the text, unless it is blank; inserts a selected suggestion first."""
         if (list_shown := self._suggesting) is not None and list_shown.moved:
             self.post_message(self.CompletionRequested())
         elif self.text.strip():
@@ -242,12 +242,12 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
         self.insert("\n")
 
     def action_clear_prompt(self) -> None:
-        """Remove the whole text; undo brings it back."""
+        """Remove the whole text; undo restores it."""
         self.put("")
 
     @property
     def _suggesting(self) -> Suggestions | None:
-        """The list of suggestions while it is shown."""
+        """Return the list of suggestions while it is shown."""
         return self.suggestions if self.suggestions is not None and self.suggestions.display else None
 
     def action_history_back(self) -> None:

@@ -1,4 +1,4 @@
-"""What could be typed next, listed above the prompt."""
+"""The list of completions above the prompt."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from engine.text import one_line
 from tui.text.cells import cut
 
 MOST_ROWS = 8
-"""Rows of the list; the others come into view as the selection moves."""
+"""Most rows of the list; the selection scrolls it."""
 LEAST_ABOUT = 12
-"""Cells below which the second column is left out."""
+"""Least cells of the second column; with fewer it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """Something that completes what is typed."""
+    """A completion of the typed word."""
 
     text: str
-    """Takes the place of the word that is being typed."""
+    """The replacement of the typed word."""
     shown: str
-    """What the list shows, with what may follow: `/set KEY VALUE`."""
+    """The text in the list, with arguments: `/set KEY VALUE`."""
     about: str = ""
 
 
 class Suggestions(Widget):
-    """Shows nothing while there is nothing to suggest. The prompt keeps the focus and moves the selection."""
+    """The list widget, hidden without suggestions. The prompt keeps the focus and moves the selection."""
 
     DEFAULT_CSS = """
     Suggestions { height: auto; max-height: 8; background: $surface; color: $foreground; display: none; padding: 0 1; }
@@ -48,24 +48,24 @@ class Suggestions(Widget):
         return self._rows[self._selected] if self._rows else None
 
     def show(self, rows: Sequence[Suggestion]) -> None:
-        """Show these, the first one selected."""
+        """Show these suggestions, the first one selected."""
         if rows != self._rows:
             self._rows, self._selected, self.moved = rows, 0, False
             self.display = bool(rows)
             self.refresh(layout=True)
 
     def move(self, step: int) -> None:
-        """Select the row so many places further down, wrapping around."""
+        """Move the selection by `step` rows, wrapping around."""
         self._selected = (self._selected + step) % len(self._rows)
         self.moved = True
         self.refresh()
 
     def get_content_height(self, *_: object) -> int:
-        """A line per row, up to `MOST_ROWS`."""
+        """Return one line per row, up to `MOST_ROWS`."""
         return min(MOST_ROWS, len(self._rows))
 
     def render(self) -> Content:
-        """The rows around the selected one."""
+        """Draw the rows around the selected one."""
         width = self.content_size.width
         first = max(0, min(self._selected - MOST_ROWS // 2, len(self._rows) - MOST_ROWS))
         name_cells = min(max((len(row.shown) for row in self._rows), default=0), max(8, width // 2))

@@ -17,19 +17,19 @@ from engine.text import drawable
 from tui.transcript.look import GUTTER, Look
 
 WIDEST = 116
-"""Text is wrapped at this width on wider screens: longer rows are hard to read."""
+"""Largest width of text in cells, since longer rows are hard to read."""
 NARROWEST = 12
 
 
 class Kind(Enum):
-    """The kind of a block, which decides how it is drawn."""
+    """The kind of a block; determines how it is drawn."""
 
     USER_LABEL = auto()
     ASSISTANT_LABEL = auto()
     SYSTEM_LABEL = auto()
     USER_TEXT = auto()
     USER_FOLD = auto()
-    """A file or a long text of the user, folded to a line."""
+    """A file or a long text of the user, folded to one row."""
     PLAIN = auto()
     MARKDOWN = auto()
     THOUGHT_HEAD = auto()
@@ -38,7 +38,7 @@ class Kind(Enum):
     """Timings and the reason why an answer ended."""
     FAILURE = auto()
     SWITCH = auto()
-    """Which settings changed between two answers."""
+    """The settings changed between two answers."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +63,7 @@ class Block:
         self._lines = self._height = None
 
     def drop_lines(self) -> None:
-        """Free the rendered lines; they are rendered again when they are next asked for."""
+        """Free the rendered lines; they are rendered again on demand."""
         self._lines = None
 
     def height(self, width: int, look: Look) -> int:
@@ -81,7 +81,7 @@ class Block:
 
 
 _MARKS = {Kind.THOUGHT: "│ ", Kind.SWITCH: "─ "}
-"""What stands before each line of a block."""
+"""Prefix of each line of a block, by kind."""
 
 _STYLES = {
     Kind.USER_LABEL: "label_user",

@@ -14,7 +14,7 @@ from tui.transcript.messages import Entry, Pages, Place
 from tui.transcript.select import line_key
 
 LINES_KEPT = 1_000
-"""Rendered lines that are kept, beside those in sight."""
+"""Most rendered lines kept, in addition to visible ones."""
 
 NO_KEY = -1
 """Key of a row without a message."""
@@ -60,25 +60,25 @@ class Layout:
         self.width, self.rows, self._look = width, rows, look
 
     def cut(self, length: int) -> None:
-        """Forget all entries from `length` on."""
+        """Remove all entries from `length` on."""
         self.pages.cut(length)
         if not length:
             self._rendered.clear()
             self._lines_kept = 0
 
     def lines(self, block: Block) -> list[Strip]:
-        """The lines of a block, from now on among those that are kept."""
+        """Return the lines of a block, and keep them cached."""
         lines = block.lines(self.width, self.look)
         self._lines_kept += len(lines) - self._rendered.pop(block, 0)
         self._rendered[block] = len(lines)
-        while self._lines_kept > LINES_KEPT and len(self._rendered) > self.rows:  # no more blocks than rows are in sight
+        while self._lines_kept > LINES_KEPT and len(self._rendered) > self.rows:  # at most as many blocks as rows are visible
             dropped, height = self._rendered.popitem(last=False)
             dropped.drop_lines()
             self._lines_kept -= height
         return lines
 
     def place(self, y: int) -> Place | None:
-        """The place at row `y`; None below the end."""
+        """Return the place at row `y`; None below the end."""
         return self.pages.place(y, self.width, self.look)
 
     def top(self, index: int) -> int:

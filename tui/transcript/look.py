@@ -57,7 +57,7 @@ class Look:
 
     @cached_property
     def console(self) -> Console:
-        """A console that renders Rich objects in these styles, without output or markup."""
+        """Make a console that renders Rich objects in these styles, without output or markup."""
         return Console(
             file=io.StringIO(),
             force_terminal=True,

@@ -1,7 +1,7 @@
-"""Markdown from a model as rows of segments. Imported after the first frame, since parser and highlighter load slowly.
+"""Renders Markdown from a model as rows of segments. Imported after the first frame, since parser and highlighter load slowly.
 
-Model output is data. HTML, entities for control characters, links and images are shown as text; no hyperlink escape
-sequence is made from them.
+Model output is data. HTML, entities for control characters, links and images are shown as text; no hyperlink escape sequence is made from
+them.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from engine.text import drawable
 from tui.transcript.look import Look
 
 HIGHLIGHT_CHARACTERS = 40_000
-"""Longer code is shown without colours: some lexers take quadratic time on hostile text."""
+"""Length from which code is shown without colours, since some lexers take quadratic time on hostile text."""
 HIGHLIGHT_LINE = 4_000
 BAR = "│ "
 
 
 _OF_FORMULAS = frozenset("()[]{}\\,;:!|%&$")
-"""Characters after a LaTeX backslash; models hardly ever escape them for Markdown."""
+"""Characters after a LaTeX backslash, which models rarely escape for Markdown."""
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _NOT_SHOWN = re.compile(r"^[\s>*+-]*(?:\d+[.)]|(?:`{3,}|~{3,}).*)|<br\s*/?>|&#?\w+;", re.MULTILINE | re.IGNORECASE)
 """Markup that is drawn differently: item numbers, languages of code, line breaks and entities."""
@@ -66,7 +66,7 @@ def _formula(state: StateInline, silent: bool) -> bool:
 
 
 def _line_break(state: StateInline, silent: bool) -> bool:
-    """Break the line at `<br>`, as models write it in tables."""
+    """Break the line at `<br>`, which models write in tables."""
     tag = _BREAK.match(state.src, state.pos)
     if tag is None:
         return False
@@ -77,7 +77,7 @@ def _line_break(state: StateInline, silent: bool) -> bool:
 
 
 def shows_all(source: str, rows: Iterable[Iterable[Segment]]) -> bool:
-    """Whether every letter and digit of `source` is in its rendered rows.
+    """Return whether every letter and digit of `source` is in its rendered rows.
 
     Parsers and layouts drop columns of wide tables, surplus cells, and deep levels of lists and quotes.
     """
@@ -105,7 +105,7 @@ def _fit_to_draw(tokens: Iterable[Token]) -> None:
 
 
 def _address(token: Token, attribute: str) -> str:
-    """Address and title of a link."""
+    """Return address and title of a link."""
     title = token.attrs.get("title")
     return drawable(f"{token.attrs.get(attribute, '')}{f' “{title}”' if title else ''}")
 
@@ -165,7 +165,7 @@ class _Markdown(Markdown):
     }
 
     def __init__(self, source: str, look: Look) -> None:
-        # rich 15 makes a parser for each Markdown: 0.4 ms, a tenth of a paint while text streams.
+        # rich 15 makes a parser for each Markdown, which costs 0.4 ms, a tenth of a paint while text streams.
         vars(self).update(vars(_blank()))
         self.look = look
         self.parsed = _parser().parse(drawable(source))

@@ -1,4 +1,4 @@
-"""Messages of the transcript as blocks, and the row of each. Independent of widgets."""
+"""Splits messages into blocks, and computes their rows. Independent of widgets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABELS = {
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A message on the screen. Split into blocks when first shown."""
+    """A message of the transcript, split into blocks when first shown."""
 
     id: int
     role: Role
@@ -76,7 +76,7 @@ class Entry:
         self.thought = [Block(Kind.THOUGHT, piece.source, gap=int(piece.closed)) for piece in split_plain(self.thinking.strip())]
 
     def _open_parts(self) -> None:
-        """Split a message of the user: files and long texts are folded to a line each."""
+        """Split a message of the user; files and long texts are folded to one row each."""
         from tui.transcript.pieces import split_plain, split_user
 
         self.body = []
@@ -194,7 +194,7 @@ class Pages:
         return self._ends[-1] if self._ends else 0
 
     def place(self, y: int, width: int, look: Look) -> Place | None:
-        """The place at row `y`; None below the end."""
+        """Return the place at row `y`; None below the end."""
         self._sum_up(width, look)
         index = bisect_right(self._ends, y)
         if y < 0 or index >= len(self.entries):

@@ -1,4 +1,4 @@
-"""Splitting text into pieces that are rendered and cached one by one.
+"""Splits text into pieces that are rendered and cached separately.
 
 A Markdown piece is a top-level block. Long fences and lists are split, so that the cost of a chunk does not grow with the answer.
 """
@@ -14,14 +14,14 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 LIVE_FENCE_LINES = 16
-"""Lines per piece of a growing code block: each flush highlights only the last piece."""
+"""Lines per piece of a growing code block; each flush highlights only the last piece."""
 WHOLE_FENCE_LINES = 200
 """Lines per piece of a finished code block; long enough to highlight strings and comments correctly."""
 LIST_LINES = 24
 _NUMBER = re.compile(r"( *)(\d{1,9})(?=[.)])")
 PLAIN_LINES = 50
 LONG_LINES = 60
-"""Lines of a user's text up to which all of it is shown."""
+"""Most lines of a user's text that is shown whole."""
 FIRST_LINES = 20
 """Lines shown of a longer one."""
 _FILE = re.compile(r"^(?P<fence>`{3,})\S+ (?P<name>[^\n`]+)\n(?P<body>(?:.*?\n)?)(?P=fence)$", re.MULTILINE | re.DOTALL)
@@ -34,7 +34,7 @@ class Piece:
 
     source: str
     closed: bool = True
-    """The block ends with this piece and a blank line follows; otherwise the next piece continues it."""
+    """Whether the block ends with this piece and a blank line follows; otherwise the next piece continues it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Part:
 
     source: str
     title: str = ""
-    """What stands in its place while it is folded: `main.py, 120 lines`; empty where it is not."""
+    """Its title while folded, such as `main.py, 120 lines`; empty for text."""
 
     @property
     def folded(self) -> bool:
@@ -52,7 +52,7 @@ class Part:
 
 
 def split_user(text: str) -> list[Part]:
-    """Split a message of the user into its words, its files and what is too long to read over."""
+    """Split a message of the user into text, files and long texts."""
     parts, at = [], 0
     for match in _FILE.finditer(text):
         if words := text[at : match.start()].strip("\n"):
@@ -66,7 +66,7 @@ def split_user(text: str) -> list[Part]:
 
 
 def _shortened(words: str) -> list[Part]:
-    """A long text as its first lines and the folded rest."""
+    """Split a long text into its first lines and the folded rest."""
     lines = words.split("\n")
     if len(lines) <= LONG_LINES:
         return [Part(words)]
@@ -76,7 +76,7 @@ def _shortened(words: str) -> list[Part]:
 
 @cache
 def _block_parser() -> MarkdownIt:
-    """A parser that finds blocks only."""
+    """Make a parser that finds blocks only."""
     return MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline").disable("reference")
 
 
@@ -154,5 +154,5 @@ def split_plain(text: str) -> list[Piece]:
 
 
 def code_blocks(source: str) -> list[str]:
-    """The code of all code blocks in Markdown, including those in lists and quotes."""
+    """Return the code of all code blocks in Markdown, including those in lists and quotes."""
     return [token.content.rstrip("\n") for token in _block_parser().parse(source) if token.type in {"fence", "code_block"}]

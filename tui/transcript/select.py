@@ -1,7 +1,7 @@
-"""Selecting text of the transcript with the mouse.
+"""Selects text of the transcript with the mouse.
 
-Textual identifies a position by (character, line). Rows here move while text arrives and estimates are corrected, so a row is
-identified by its entry, block and row within the block; the order is the same.
+Textual identifies a position by (character, line). Rows here move while text arrives and estimates are corrected, so a row is identified by
+its entry, block and row within the block; the order is the same.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LINE_BITS = 24
 
 
 def line_key(entry: int, block: int, line: int) -> int:
-    """A number for a row that stays valid while the transcript moves."""
+    """Return a number for a row that stays valid while the transcript moves."""
     return (entry << _BLOCK_BITS | block) << _LINE_BITS | line
 
 
 def highlight(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
-    """`strip` with `style` on the characters of `span`; an end of -1 means the end of the row."""
+    """Apply `style` to the characters `span` of a strip; an end of -1 is the end of the row."""
     text = strip.text
     begin, end = span
     end = len(text.rstrip()) if end == -1 else end
@@ -41,7 +41,7 @@ def highlight(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
 
 
 def extract(entries: Sequence[Entry], selection: Selection, lines_of: Callable[[Block], Sequence[Strip]]) -> str:
-    """The selected text as drawn, without gutter and padding."""
+    """Return the selected text as drawn, without gutter and padding."""
     first = selection.start.y if selection.start is not None else 0
     last = selection.end.y if selection.end is not None else line_key(len(entries), 0, 0)
     lines: list[str] = []

@@ -1,7 +1,7 @@
 """The conversation: a virtualised view over cached blocks, whose cost does not grow with its length.
 
-Rows out of view are neither laid out nor rendered, only estimated; the estimate is corrected when they come into view,
-and the scroll position with it, so that nothing on the screen jumps.
+Rows out of view are only estimated; when they come into view, the estimate and the scroll position are corrected, so that the visible rows
+stay in place.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Extras:
     label: str | None = None
     """The model that answered, where known."""
     aside: str = ""
-    """Beside the label: its position among its siblings."""
+    """Text beside the label: its position among its siblings."""
     note: str = ""
-    """Below the text: timings."""
+    """Text below: timings."""
     failure: str = ""
-    """Below the text: why it failed or ended early."""
+    """Text below: why it failed or ended early."""
     switch: str = ""
-    """Below the text: what was switched before the next message."""
+    """Text below: the settings switched before the next message."""
 
 
 NO_EXTRAS = Extras()
@@ -52,7 +52,7 @@ Scroll with {page_up} and {page_down} or the wheel. While you read further up, n
 end and follows it again. {select_previous} and {select_next} select a message to copy, to edit, or to see its branches with
 {previous_sibling} and {next_sibling}.
 
-Drag with the mouse to select text. Shift and drag selects with the terminal's own means.
+Drag with the mouse to select text. Shift and drag uses the terminal's own selection.
 """
     BINDING_GROUP_TITLE = "Conversation"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.TRANSCRIPT, leave_out={"take_welcome"})]
@@ -125,7 +125,7 @@ Drag with the mouse to select text. Shift and drag selects with the terminal's o
         self._arrange()
 
     def grow(self, answer_id: int, text: str, thinking: str, *, in_thinking: bool, anew: bool = False) -> None:
-        """Append to an answer; `anew` replaces what was shown of it."""
+        """Append to an answer; `anew` replaces its text."""
         index = self._index(answer_id)
         if index is None:
             return

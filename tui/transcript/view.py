@@ -80,9 +80,9 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._welcome: Sequence[WelcomeLine] = ()
-        """Shown while the conversation is empty."""
+        """Lines shown while the conversation is empty."""
         self._welcome_choices: Sequence[int | None] = ()
-        """What each row of the empty conversation chooses."""
+        """The choice of each row of the empty conversation."""
         self._layout = Layout()
         self._following = True
         self._unseen = False
@@ -121,7 +121,7 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         return not self._layout.entries
 
     def welcome_choice(self, y: int) -> int | None:
-        """The number that a row of an empty conversation chooses."""
+        """Return the choice of a row of an empty conversation."""
         return self._welcome_choices[y] if self.welcomes and 0 <= y < len(self._welcome_choices) else None
 
     # Scrolling
@@ -165,13 +165,13 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
     # Textual's hooks
 
     def on_resize(self) -> None:
-        """Wrap the text again: visible rows now, others when they come into view."""
+        """Rewrap the text: visible rows now, others when they come into view."""
         self._fit()
         self._arrange(settle=True)
 
     def on_mount(self) -> None:
         """Follow the theme."""
-        # `notify_style_update` comes too early: Textual 8.2 gives a widget its component styles only after it.
+        # `notify_style_update` is too early: Textual 8.2 sets a widget's component styles after it.
         self.app.theme_changed_signal.subscribe(self, lambda _: self._restyle())
 
     def _restyle(self) -> None:
@@ -181,12 +181,12 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
             self._arrange()
 
     def render_line(self, y: int) -> Strip:
-        """One row of the window, with the offsets that Textual needs for mouse selection."""
+        """Return one row of the window, with the offsets that Textual needs for mouse selection."""
         strip = self.ready_lines(range(y, y + 1))[0]
         return strip.apply_offsets(0, self._shown_keys[y]) if y < len(self._shown) and self._shown_keys[y] != NO_KEY else strip
 
     def ready_lines(self, rows: range) -> Sequence[Strip]:
-        """Rows of the window, with the selection."""
+        """Return rows of the window, with the selection."""
         lines = self._shown[rows.start : rows.stop]
         if (selection := self.text_selection) is not None:
             style = self.screen.get_component_rich_style("screen--selection")
@@ -196,11 +196,11 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         return lines + [Strip.blank(self.size.width, self.rich_style)] * missing if missing else lines
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The selected text as drawn, without the gutter."""
+        """Return the selected text as drawn, without the gutter."""
         return extract(self._layout.entries, selection, self._layout.lines), "\n"
 
     def _refresh_scrollbars(self) -> None:
-        """Hide the scroll bar while following: it would move with every row."""
+        """Hide the scroll bar while following, since it would move with every row."""
         if self._following:
             self.show_vertical_scrollbar = False
         else:

@@ -1,4 +1,4 @@
-"""The lines of an empty conversation, some of them framed, in the middle of the window."""
+"""Draws the lines of an empty conversation, some of them framed, in the middle of the window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.text.cells import cut
 from tui.transcript.look import Look
 
 WIDEST = 76
-"""Cells of a frame, at most."""
+"""Most cells of a frame."""
 AROUND = 4
 """Cells of a frame beside its text."""
 
@@ -24,13 +24,13 @@ class WelcomeLine:
     """A line of text runs."""
 
     runs: tuple[tuple[str, str], ...] = ()
-    """Text, drawable, and the name of its style, a field of `Look`."""
+    """Drawable text with the name of its style, a field of `Look`."""
     choice: int | None = None
     """The number that chooses it."""
     framed: bool = False
-    """Part of a frame; the first line of a frame is its title."""
+    """Whether it is part of a frame; the first line of a frame is its title."""
     spare: int = 0
-    """Where rows are short, lines of the highest number are left out first, and those of 0 last."""
+    """Priority of leaving it out where rows are short, the highest number first, 0 last."""
 
     @property
     def cells(self) -> int:
@@ -39,7 +39,7 @@ class WelcomeLine:
 
 
 def centred(lines: Iterable[WelcomeLine], width: int, rows: int, look: Look) -> tuple[list[Strip], list[int | None]]:
-    """The lines in the middle of a window, and what each of its rows chooses."""
+    """Centre the lines in a window; also returns the choice of each row."""
     shown = _fitting(list(lines), rows)
     across = min(WIDEST, width - 2, max((line.cells for line in shown), default=0))
     drawn: list[tuple[list[tuple[str, str]], int | None]] = []
@@ -58,7 +58,7 @@ def centred(lines: Iterable[WelcomeLine], width: int, rows: int, look: Look) -> 
 
 
 def _fitting(lines: list[WelcomeLine], rows: int) -> list[WelcomeLine]:
-    """The lines that fit; a frame needs a row of its own below its last line."""
+    """Choose the lines that fit; a frame needs a row below its last line."""
     while len(lines) + any(line.framed for line in lines) > rows:
         most = max((line.spare for line in lines), default=0)
         if not most:
@@ -69,7 +69,7 @@ def _fitting(lines: list[WelcomeLine], rows: int) -> list[WelcomeLine]:
 
 
 def _frame(lines: Sequence[WelcomeLine], across: int) -> list[tuple[list[tuple[str, str]], int | None]]:
-    """Lines in a frame `across` cells wide."""
+    """Draw lines in a frame `across` cells wide."""
     title = _cut(lines[0].runs, across - AROUND - 2)
     rule = "─" * (across - AROUND - 1 - _width(title))
     rows: list[tuple[list[tuple[str, str]], int | None]] = [([("╭─ ", "rule"), *title, (f" {rule}╮", "rule")], None)]
@@ -80,7 +80,7 @@ def _frame(lines: Sequence[WelcomeLine], across: int) -> list[tuple[list[tuple[s
 
 
 def _cut(runs: Iterable[tuple[str, str]], cells: int) -> list[tuple[str, str]]:
-    """Runs cut to a width."""
+    """Cut runs to a width."""
     kept, room = [], max(0, cells)
     for text, style in runs:
         shown = text if cell_len(text) <= room else cut(text, room).rstrip() if room else ""

@@ -248,7 +248,9 @@ class TestReport:
 
         sure = await measure(slow=30)
         assert re.search(
-            r"^4 threads was fastest with 5\d\.\d tokens/s, (29|3\d) % faster \(\+2\d to \+3\d %\) than 2 threads\. The difference is", sure, re.M
+            r"^4 threads was fastest with 5\d\.\d tokens/s, (29|3\d) % faster \(\+2\d to \+3\d %\) than 2 threads\. The difference is",
+            sure,
+            re.M,
         )
         assert re.search(r"^\| 2 threads \| 6 \| 4\d\.\d \| 2\d % slower", sure, re.M)
         assert "possibly by chance" in await measure(slow=1)

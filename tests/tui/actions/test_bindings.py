@@ -126,5 +126,5 @@ def test_what_an_empty_conversation_and_dialogs_say_follows_the_keys() -> None:
     keymap = resolve({"send": "f5", "close": "f6", "accept": "f10"})
     assert welcome(keymap)[0] == "Write a message and press F5."
     help_text = keymap.fill(SettingsScreen.HELP)
-    assert "F10 applies the value, F6 leaves it as it was" in help_text
+    assert "F10 applies the value, F6 discards it" in help_text
     assert "Enter" not in help_text

@@ -125,7 +125,7 @@ def test_the_scale_of_memory_has_a_unit(value: float, expected: str) -> None:
 def test_a_turn_that_nobody_could_judge_is_not_called_quiet() -> None:
     finished = replace(EMPTY, totals=Totals(turns=1))
     said = [text_of(EVENTS.rows(now, 40, Density.NORMAL)[0]) for now in (EMPTY, finished, replace(finished, judged=True))]
-    assert said == ["no turn yet", "too short a turn to be judged", "quiet: figures can be compared"]
+    assert said == ["no turn yet", "turn too short to be judged", "clean: figures can be compared"]
 
 
 def test_an_event_that_names_its_kind_does_not_say_it_twice() -> None:

@@ -130,7 +130,7 @@ async def test_the_dialog_says_what_each_mode_sees_and_remembers_the_choice(monk
     monkeypatch.setattr(sampling_cost, "sample_cost_s", lambda: SHARE / 50)
     async with dialog() as (pilot, chosen):
         assert "Record for 10 s, 50 samples a second" in screen_text(pilot.app)
-        assert "compute threads appear in no mode" in screen_text(pilot.app)
+        assert "compute threads do not appear in any mode" in screen_text(pilot.app)
         await pilot.press("down", "right")
         assert "Also the functions inside llama.cpp" in screen_text(pilot.app)
         await pilot.press("enter")
@@ -142,7 +142,7 @@ async def test_the_dialog_says_why_it_takes_fewer_samples_and_lets_one_choose(mo
     async with dialog() as (pilot, chosen):
         assert "Record for 10 s, 20 samples a second: 50 would cost over 3 % of tokens/s" in screen_text(pilot.app)
         await pilot.press("r", "r")
-        assert "Record for 10 s, 50 samples a second, whatever they cost" in screen_text(pilot.app)
+        assert "Record for 10 s, 50 samples a second, at any cost" in screen_text(pilot.app)
         await pilot.press("enter")
     assert chosen == [CaptureRequest(10, 50)]
 

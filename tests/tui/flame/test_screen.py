@@ -111,7 +111,7 @@ async def test_lines_are_told_apart_where_the_mode_has_them() -> None:
     async with Host().run_test(size=(100, 24)) as pilot:
         await opened(pilot)
         await pilot.press("v")
-        await wait_until(pilot, lambda: "records no lines" in said(pilot))
+        await wait_until(pilot, lambda: "does not record lines" in said(pilot))
         await pilot.press("escape")
         await opened(pilot, CaptureSubject(replace(CAPTURE, mode=CaptureMode.IDLE)))
         await pilot.press("v")
