@@ -34,9 +34,8 @@ class StopReason(StrEnum):
     """Why an answer ended."""
 
     EOG = "eog"
-    """The model ended it by itself."""
     STOP_STRING = "stop"
-    """A stop string was generated."""
+    """The model ended it by itself (`EOG`), or with a stop string."""
     LENGTH = "length"
     """The longest answer allowed, or the end of the context window, was reached."""
     CANCELLED = "cancelled"
@@ -127,13 +126,11 @@ class ThreadsNow:
     """The thread counts in use, and why."""
 
     threads: int
-    """While decoding."""
     threads_batch: int
-    """While prefilling."""
+    """While decoding (`threads`), and while prefilling."""
     reason: str
-    """Why this number decodes, in a sentence."""
     reason_batch: str
-    """Why this number prefills, in a sentence."""
+    """Why this number decodes, and why this number prefills, in a sentence each."""
     moves: tuple[str, ...] = ()
     """The last decisions of `auto`, a sentence for each kind of work; unchanged until a count changes."""
     waiting: str = ""
@@ -156,9 +153,8 @@ class PoolNow:
     saved_bytes: int = 0
     swaps: int = 0
     steps: int = 0
-    """Decode calls since the context was made."""
     step_answers: int = 0
-    """Sum of the answers in each of them."""
+    """Decode calls since the context was made (`steps`), and the sum of the answers in each of them."""
     step_tokens: float | None = None
     """Mean number of tokens in a decode call over the last second; None at rest, as the speed of all answers together."""
     per_second: float | None = None
@@ -203,7 +199,7 @@ class Priority(IntEnum):
     API = 1
     """A program, over HTTP."""
     BATCH = 2
-    """Nobody: a file of prompts, a measurement."""
+    """Nobody: a file of prompts, a measurement, a conversation that is not on the screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +219,7 @@ class GenerateRequest:
     repeatable: bool = False
     """Nothing else that the engine does changes the answer."""
     asker: str = ""
-    """Of two askers in a class, the one with fewer answers under way is next."""
+    """Of two askers in a class, the one with fewer answers in progress is next."""
     constraint: Constraint | None = None
     """The form of the answer; one that can't be used ends the turn with UsageError before prefill. Capability: `constraints`."""
     logprobs: int | None = None
@@ -355,6 +351,10 @@ class Backend(Protocol):
 
     def stop(self, turn: int | None = None) -> None:
         """End a turn (all, without a number) within 50 ms, also in a prefill."""
+
+    def reclass(self, turn: int, priority: Priority) -> None:  # noqa: ARG002
+        """Change the class of a turn in progress; an engine that makes one answer after the other need not."""
+        return
 
     def apply_hot(self, preset: Preset) -> None:
         """Apply the hot settings of a preset from the next token on: threads, threads_batch, stream_batch."""

@@ -107,6 +107,49 @@ class TurnFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class BackgroundChanged:
+    """Answers of conversations that are not current began to go on in the background, came back, or ended."""
+
+    running: int
+    """Those that go on now."""
+    title: str = ""
+    """Of the conversation whose answer has ended."""
+    ended: TurnRecord | None = None
+    error: XchatError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One side of a comparison."""
+
+    name: str
+    """As it was asked for."""
+    model: str
+    preset: Preset
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonStarted:
+    """Several answers to one message are made, each a version of the next message; `ColumnChanged` reports on each."""
+
+    user: Message
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChanged:
+    """An event of one answer of a comparison, or the reason why it is not made."""
+
+    column: int
+    event: TurnStarted | PromptEvaluated | AnswerGrew | TurnFinished | XchatError
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonEnded:
+    """All answers of a comparison are made or stopped, and model and settings are those of before."""
+
+
+@dataclass(frozen=True, slots=True)
 class PresetChanged:
     """Another preset, or another value in it, applies from the next token on."""
 
@@ -160,6 +203,10 @@ Event = (
     | PromptEvaluated
     | AnswerGrew
     | TurnFinished
+    | BackgroundChanged
+    | ComparisonStarted
+    | ColumnChanged
+    | ComparisonEnded
     | PresetChanged
     | LoggingChanged
     | EngineDied

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from engine.backend import (
     LoadProgressed,
     PoolNow,
     PrefillProgressed,
+    Priority,
     PromptReady,
     StopReason,
     ThreadsNow,
@@ -84,6 +86,8 @@ class FakeBackend:
     load_error: XchatError | None = None
     n_ctx: int = 4096
     prefill_steps: int = 1
+    at_once: bool = False
+    """Answers are made at the same time, each on a thread of its own with its own gate."""
     requests: list[GenerateRequest] = field(default_factory=list)
     prompts: list[PreparedPrompt] = field(default_factory=list)
     stream_batch: int = 1
@@ -105,22 +109,29 @@ class FakeBackend:
         self.prefill_gate.set()
         self._vocabulary = FakeVocabulary()
         self._prompt_builder = PromptBuilder(self._vocabulary, CHATML)
-        self._tokens = threading.Semaphore(0)
-        self._stopped = threading.Event()
+        self._tokens: defaultdict[int, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(0))
+        """Gates, by the number of the answer where they are made at once."""
+        self._stopped: set[int] = set()
+        self.classes: dict[int, Priority] = {}
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
         self._thread.start()
 
     # What tests turn
 
-    def release(self, tokens: int = 1) -> None:
-        """Let that many tokens through the gate."""
-        self._tokens.release(tokens)
+    def release(self, tokens: int = 1, answer: int = 0) -> None:
+        """Let that many tokens through the gate, of the answer of this number where they are made at once."""
+        self._tokens[answer].release(tokens)
 
     def die(self, error: XchatError) -> None:
         """The native library aborts at the next token."""
         self.dead = error
-        self._tokens.release()
+        self._open_gates()
+
+    def _open_gates(self, turn: int | None = None) -> None:
+        for number, request in enumerate(self.requests):
+            if turn in (None, request.turn):
+                self.release(answer=number if self.at_once else 0)
 
     # Backend
 
@@ -151,13 +162,19 @@ class FakeBackend:
 
     def submit(self, request: GenerateRequest) -> None:
         self.requests.append(request)
-        self._stopped.clear()
-        self._jobs.put(lambda: self._answer(request))
+        self.classes[request.turn] = request.priority
+        if self.at_once:
+            threading.Thread(target=self._answer, args=(request, len(self.requests) - 1), daemon=True).start()
+        else:
+            self._jobs.put(lambda: self._answer(request))
 
     def stop(self, turn: int | None = None) -> None:
-        self._stopped.set()
+        self._stopped |= {request.turn for request in self.requests if turn in (None, request.turn)}
         self.prefill_gate.set()
-        self._tokens.release()
+        self._open_gates(turn)
+
+    def reclass(self, turn: int, priority: Priority) -> None:
+        self.classes[turn] = priority
 
     @property
     def state_key(self) -> StateKey | None:
@@ -208,7 +225,7 @@ class FakeBackend:
         while (job := self._jobs.get()) is not None:
             job()
 
-    def _answer(self, request: GenerateRequest) -> None:
+    def _answer(self, request: GenerateRequest, gate: int = 0) -> None:
         started = now_ns()
         try:
             prompt = self._prompt_builder.build(request.prompt, self.n_ctx)
@@ -220,7 +237,7 @@ class FakeBackend:
         request.on_event(PromptReady(request.turn, started, started, prompt.facts, 0, None))
         for step in range(1, self.prefill_steps + 1):
             self.prefill_gate.wait()
-            if self._stopped.is_set():
+            if request.turn in self._stopped:
                 self._end(request, StopReason.CANCELLED, started, started, now_ns(), total, [], None)
                 return
             request.on_event(PrefillProgressed(request.turn, now_ns(), total * step // self.prefill_steps, total, 10.0 * step, 10.0))
@@ -236,15 +253,15 @@ class FakeBackend:
 
         for number, piece in enumerate(self.script):
             if self.gated:
-                self._tokens.acquire()
-            if self._stopped.is_set() or self.dead is not None:
+                self._tokens[gate].acquire()
+            if request.turn in self._stopped or self.dead is not None:
                 break
             times.append(prefilled + (number + 1) * STEP_NS)
             chunk.append((piece, self._vocabulary.generated(piece), times[-1]))
             if len(chunk) >= self.stream_batch:
                 deliver()
         deliver()
-        reason = StopReason.ERROR if self.dead or self.error else StopReason.CANCELLED if self._stopped.is_set() else self.reason
+        reason = StopReason.ERROR if self.dead or self.error else StopReason.CANCELLED if request.turn in self._stopped else self.reason
         self._end(request, reason, started, started, prefilled, total, times, self.dead or self.error)
 
     def _end(

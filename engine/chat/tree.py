@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable
 
 from engine.records import Message
@@ -124,7 +125,7 @@ class ConversationTree:
 
     def _link(self, message_id: int, parent_id: int | None) -> None:
         self._parents[message_id] = parent_id
-        self._children[parent_id].append(message_id)
+        insort(self._children[parent_id], message_id)  # answers made at once end in any order
         self._children.setdefault(message_id, [])
 
     def _link_all(self) -> None:

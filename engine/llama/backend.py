@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from weakref import WeakSet
 
 from engine import paths
-from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, PoolNow, StopReason, ThreadsNow
+from engine.backend import BackendEvent, Capabilities, EngineInfo, GenerateRequest, PoolNow, Priority, StopReason, ThreadsNow
 from engine.errors import EngineError, XchatError
 from engine.kv_state import HeldState, StateKey
 from engine.llama.chunking import Pace
@@ -24,6 +24,7 @@ from engine.llama.commands import (
     Measure,
     ModelFiles,
     PutState,
+    Reclass,
     TakeState,
     Ticket,
     conclude_unstarted,
@@ -86,7 +87,7 @@ class LlamaBackend:
         On the compute thread; for a turn that is refused, on that of `submit`.
         """
         self._states: WeakSet[TakeState | PutState | Measure | Consult] = WeakSet()
-        """Those under way: a state can take gigabytes, so nothing keeps one that is done."""
+        """Those in progress: a state can take gigabytes, so nothing keeps one that is done."""
         self._dead: XchatError | None = None
         self._closed = False
         self._pace = Pace()
@@ -176,6 +177,14 @@ class LlamaBackend:
             ticket.cancelled = True
         if tickets and self._compute is not None:
             self._compute.cut_short()
+
+    def reclass(self, turn: int, priority: Priority) -> None:
+        """Change the class of a turn in progress."""
+        with self._lock:
+            ticket = self._tickets.get(turn)
+        if ticket is not None:
+            ticket.priority = priority
+            self._commands.put(Reclass(ticket))
 
     @property
     def state_key(self) -> StateKey | None:

@@ -108,19 +108,27 @@ class ApplyHot:
 
 
 @dataclass(frozen=True, slots=True)
+class Reclass:
+    """The class of this turn has changed."""
+
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Free everything and end."""
 
 
 class Ticket:
-    """A turn to generate. `cancelled` may be set from any thread."""
+    """A turn to generate. `cancelled` and `priority` may be set from any thread."""
 
     def __init__(self, request: GenerateRequest) -> None:
         self.request = request
+        self.priority = request.priority
         self.cancelled = False
 
 
-Command = Load | TakeState | PutState | Measure | Consult | ApplyHot | Close | Ticket
+Command = Load | TakeState | PutState | Measure | Consult | ApplyHot | Reclass | Close | Ticket
 
 
 def notify(request: GenerateRequest, event: BackendEvent) -> None:

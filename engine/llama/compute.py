@@ -29,6 +29,7 @@ from engine.llama.commands import (
     Measure,
     ModelFiles,
     PutState,
+    Reclass,
     TakeState,
     Ticket,
     conclude_unstarted,
@@ -141,7 +142,7 @@ class Compute:
         return self._loaded is not None and self._loaded.scheduler.busy
 
     def _receive(self, *, wait: bool) -> None:
-        """Receive commands; hot settings apply at once, ahead of everything that waits."""
+        """Receive commands; hot settings and classes apply at once, ahead of everything that waits."""
         if wait:
             self.before_decode()
         while wait or not self._commands.empty():
@@ -149,6 +150,9 @@ class Compute:
             match self._commands.get():
                 case ApplyHot(preset):
                     self._apply_hot(preset)
+                case Reclass(ticket):
+                    if self._loaded is not None:
+                        self._loaded.scheduler.reclass(ticket)
                 case command:
                     self._waiting.append(command)
         if self._waiting:

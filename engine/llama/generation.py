@@ -53,7 +53,7 @@ class Turn:
         self.marks: tuple[int, ...] = ()
         """Positions in the prompt before which the state is worth a checkpoint, ascending."""
         self.done = False
-        self.priority = request.priority
+        self.priority = ticket.priority
         """The class that it runs in: waiting raises it."""
         self.queued_ns = now_ns()
         """Since when it waits, or waited, for a sequence."""
@@ -95,6 +95,12 @@ class Turn:
     def cancelled(self) -> bool:
         """Whether this turn is to end."""
         return self._ticket.cancelled
+
+    def reclass(self, ticket: Ticket) -> bool:
+        """Run in the class of its ticket from now on; False when that is another turn's."""
+        if ticket is self._ticket:
+            self.priority = ticket.priority
+        return ticket is self._ticket
 
     def prepare(self, context: Context) -> None:
         """Render and tokenize the prompt and set up the sampler. Raises XchatError when the prompt can't be made or does not fit."""
@@ -157,7 +163,7 @@ class Turn:
         """Note that its sequence was taken; it waits again, in its own class."""
         self.n_swaps += 1
         self.queued_ns = now
-        self.priority = self.request.priority
+        self.priority = self._ticket.priority
 
     def begin(self, reuse: Reuse) -> None:
         """Report that prefill begins after the tokens that the KV cache holds."""

@@ -16,6 +16,12 @@ from engine.llama.pool.cells import Cells
 
 MAX_CHECKPOINTS: Final = 24
 """Most checkpoints per sequence."""
+CHECKPOINT_EVERY: Final = 1024
+"""Tokens of a long prompt between two checkpoints."""
+CHECKPOINT_APART: Final = 64
+"""Least distance of two checkpoints at boundaries; each costs a call."""
+CHECKPOINT_TAIL: Final = 8
+"""Tokens after the last checkpoint of a prompt: the generation prompt, which often differs in the next one."""
 _BLOCK: Final = 256
 """Tokens compared at once."""
 
@@ -243,3 +249,15 @@ def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
         if ours != theirs:
             return next((begin + index for index, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), length)
     return length
+
+
+def checkpoint_marks(n_prompt: int, boundaries: Sequence[int]) -> tuple[int, ...]:
+    """Positions in a prompt before which the state is worth keeping, ascending."""
+    last = n_prompt - CHECKPOINT_TAIL
+    wanted = sorted({*boundaries, *range(CHECKPOINT_EVERY, n_prompt, CHECKPOINT_EVERY)})
+    final_boundary = max((mark for mark in boundaries if mark < last), default=0)
+    marks: list[int] = []
+    for mark in wanted:
+        if 0 < mark < last and (mark == final_boundary or mark - (marks[-1] if marks else 0) >= CHECKPOINT_APART):
+            marks.append(mark)
+    return (*marks, last) if last > 0 else tuple(marks)

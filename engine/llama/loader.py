@@ -257,7 +257,7 @@ class Loader:
             library=library_name(),
         )
         counts = ContextThreads(context, auto)
-        scheduler = Scheduler(context, counts, checkpoint_bytes=state_budget(), saved_bytes=state_budget() if context.n_seq > 1 else 0)
+        scheduler = Scheduler(context, counts, checkpoint_bytes=state_budget(), saved_bytes=state_budget())
         return Loaded(model, context, scheduler, counts, info)
 
     def _answers(self, file: ModelFile, preset: Preset) -> int:

@@ -17,9 +17,10 @@ from engine.clock import NS_PER_MS, NS_PER_S, now_ns
 from engine.disturbance import Wait
 from engine.errors import EngineError, XchatError
 from engine.host.contention import RunQueueWait
+from engine.llama.commands import Ticket
 from engine.llama.context import ABORTED, DECODED, NO_ROOM, Context
 from engine.llama.generation import Turn
-from engine.llama.kv import SequenceCache, common_prefix
+from engine.llama.kv import SequenceCache, checkpoint_marks, common_prefix
 from engine.llama.planning import FIRST_CHUNK, Part, Speeds, Work, plan
 from engine.llama.pool.seats import LEAST_LENT, Seat, Seats
 from engine.llama.pool.tally import Tally
@@ -27,12 +28,6 @@ from engine.llama.thread_counts import ContextThreads
 
 SLOW_TOKEN_NS: Final = 25 * NS_PER_MS
 """Decode steps slower than this are aborted on stop, even if that loses the sequence state and costs a checkpoint restore."""
-CHECKPOINT_EVERY: Final = 1024
-"""Tokens of a long prompt between two checkpoints."""
-CHECKPOINT_APART: Final = 64
-"""Least distance of two checkpoints at boundaries; each costs a call."""
-CHECKPOINT_TAIL: Final = 8
-"""Tokens after the last checkpoint of a prompt: the generation prompt, which often differs in the next one."""
 AGEING_NS: Final = 60 * NS_PER_S
 """A turn that waited for a sequence for so long counts as one class higher."""
 AGEING_TOKENS: Final = 200
@@ -97,6 +92,12 @@ class Scheduler:
         self._threads.auto.turn_begins()
         self._waiting.append(turn)
         self._admission_due = True
+
+    def reclass(self, ticket: Ticket) -> None:
+        """Note that the class of a turn has changed."""
+        if any(turn.reclass(ticket) for turn in [*self._waiting, *self._turns]):
+            self._running = None
+            self._admission_due = True
 
     def abort_if_it_helps(self) -> None:
         """Cut the call under way short, from any thread, unless it ends soon by itself and a cut would cost the state of the sequence."""
@@ -383,15 +384,3 @@ class Scheduler:
 def aged(turn: Turn, now: int) -> Priority:
     """The class of a turn, with the time it has waited for a sequence."""
     return Priority(max(Priority.INTERACTIVE, turn.priority - (now - turn.queued_ns) // AGEING_NS))
-
-
-def checkpoint_marks(n_prompt: int, boundaries: Sequence[int]) -> tuple[int, ...]:
-    """Positions in a prompt before which the state is worth keeping, ascending."""
-    last = n_prompt - CHECKPOINT_TAIL
-    wanted = sorted({*boundaries, *range(CHECKPOINT_EVERY, n_prompt, CHECKPOINT_EVERY)})
-    final_boundary = max((mark for mark in boundaries if mark < last), default=0)
-    marks: list[int] = []
-    for mark in wanted:
-        if 0 < mark < last and (mark == final_boundary or mark - (marks[-1] if marks else 0) >= CHECKPOINT_APART):
-            marks.append(mark)
-    return (*marks, last) if last > 0 else tuple(marks)

@@ -116,9 +116,16 @@ class Meter:
             self._use_engine(event.engine)
         elif isinstance(event, EngineDied):
             self._phase = Phase.DEAD
-        elif isinstance(event, SessionOpened) and not self._phase.in_turn:
-            self._turn = _LiveTurn()
-            self._waterfall = None
+        elif isinstance(event, SessionOpened):
+            self._left()
+
+    def _left(self) -> None:
+        """Another conversation is shown; an answer under way goes on without these figures."""
+        self._turn = _LiveTurn()
+        self._waterfall = None
+        self.noise.end()
+        if self._phase.in_turn:
+            self._phase = Phase.IDLE
 
     def _use_engine(self, engine: EngineInfo | None) -> None:
         self._turn = _LiveTurn()

@@ -198,7 +198,7 @@ class Answers:
         if not self.question.plain:
             return answer.turn.grow(chunk)
         answer.turn.tokens += chunk.tokens
-        answer.turn.n_tokens += len(chunk.token_ns)
+        answer.turn.token_ns += chunk.token_ns
         return _plain(answer, "".join(chunk.pieces))
 
     def _add(self, answer: Answer, growth: Growth) -> None:

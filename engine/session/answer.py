@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -34,7 +35,10 @@ class Turn:
     prompt: PromptReady | None = None
     tokens: list[int] = field(default_factory=list)
     """Ids of the answer; empty where the engine has none."""
-    n_tokens: int = 0
+    token_ns: list[int] = field(default_factory=list)
+    """Timestamps of all tokens."""
+    shown: list[Split] = field(default_factory=list)
+    """What was handed out so far."""
     first_visible_ns: int | None = None
 
     def prompt_ready(self, event: PromptReady) -> None:
@@ -46,7 +50,7 @@ class Turn:
         """Add a chunk; return what it added to the answer and to the thinking."""
         added: list[Split] = []
         self.tokens += chunk.tokens
-        self.n_tokens += len(chunk.token_ns)
+        self.token_ns += chunk.token_ns
         for piece, at_ns in zip(chunk.pieces, chunk.token_ns, strict=True):
             split = self._respelled(self.parser.feed(piece))
             if split.answer and self.first_visible_ns is None:
@@ -54,16 +58,21 @@ class Turn:
             if split.moved:
                 added.clear()
             added.append(split)
-        return Split(
-            "".join(split.thinking for split in added),
-            "".join(split.answer for split in added),
-            any(split.moved for split in added),
-        )
+        grown = _joined(added)
+        if grown.moved:
+            self.shown.clear()
+        self.shown.append(grown)
+        return grown
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens generated so far."""
+        return len(self.token_ns)
 
     @property
     def context_used(self) -> int:
         """Tokens of the prompt, as far as the engine reports them, and of the answer."""
-        return self.n_tokens + (self.prompt.prompt.n_tokens or 0 if self.prompt else 0)
+        return len(self.token_ns) + (self.prompt.prompt.n_tokens or 0 if self.prompt else 0)
 
     def grew(self, added: Split, token_ns: tuple[int, ...] = ()) -> AnswerGrew:
         """Make the event for a chunk."""
@@ -77,6 +86,12 @@ class Turn:
             token_ns=token_ns,
             context_used=self.context_used,
         )
+
+    def so_far(self) -> AnswerGrew:
+        """Make the event for all that has come, for a listener that begins now."""
+        shown = _joined(self.shown)
+        added = Split(self.answer.thinking + shown.thinking, self.answer.text + shown.answer)
+        return self.grew(added, tuple(self.token_ns))
 
     def evaluated(self, prompt: PromptReady, progress: PrefillProgressed | None = None) -> PromptEvaluated:
         """Make the event for the progress of the prefill."""
@@ -124,7 +139,7 @@ class Turn:
     def _answer_tokens(self, reason: StopReason, before: Message) -> tuple[int, ...] | None:
         """Return the ids of the answer's text; None where the engine has none, or a stop string was cut out of the text."""
         start = self.parser.answer_from
-        if reason is StopReason.STOP_STRING or start is None or (self.n_tokens and not self.tokens):
+        if reason is StopReason.STOP_STRING or start is None or (self.token_ns and not self.tokens):
             return None
         fresh = tuple(self.tokens[start:])
         if not before.text:
@@ -172,6 +187,14 @@ class Turn:
             error=str(end.error) if end.error else None,
             server_json=msgspec.json.encode(end.server).decode() if end.server else None,
         )
+
+
+def _joined(splits: Sequence[Split]) -> Split:
+    return Split(
+        "".join(split.thinking for split in splits),
+        "".join(split.answer for split in splits),
+        any(split.moved for split in splits),
+    )
 
 
 def _as_json(preset: Preset) -> str:

@@ -70,13 +70,16 @@ class Conversation:
 
     # Turns
 
-    def begin(self, question: Question) -> Message:
-        """Make the question the head of the branch; return its answer, with the text so far when it is continued."""
+    def begin(self, question: Question, newest: int = 0) -> Message:
+        """Make the question the head of the branch; return its answer, with the text so far when it is continued.
+
+        `newest` is the greatest id of the answers under way.
+        """
         user = question.user
         if user.id not in self.tree:
             self.tree.add(user)
         self.tree.set_head(user.id)
-        answer = Message(new_message_id(self.tree.newest_id), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
+        answer = Message(new_message_id(max(newest, self.tree.newest_id or 0)), user.id, Role.ASSISTANT, "", created_ms=wall_ms())
         return answer if question.cut is None else replace(question.cut, id=answer.id, created_ms=answer.created_ms)
 
     def prompt(self, question: Question, preset: Preset) -> ChatPrompt:

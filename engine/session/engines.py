@@ -10,6 +10,9 @@ from engine.config import load_config
 from engine.guide import builtin
 from engine.model_ref import BuiltInModel, ModelRef, RemoteModel
 
+ANSWERS_AT_ONCE = 4
+"""As many as are compared at once; conversations in the background share them, and those before keep their place in the KV cache."""
+
 
 def _llama(parallel: int) -> Backend:
     """Make the llama.cpp of this process. Importing it takes a tenth of a second, so nothing imports it before it is needed."""
@@ -29,6 +32,6 @@ ENGINES: dict[type[ModelRef], Callable[[int], Backend]] = {Path: _llama, BuiltIn
 """The engine for each kind of reference, for a number of simultaneous answers where presets leave it open. A new engine is an entry."""
 
 
-def make_backend(ref: ModelRef, parallel: int = 1) -> Backend:
+def make_backend(ref: ModelRef, parallel: int = ANSWERS_AT_ONCE) -> Backend:
     """Make the engine for a model, for `parallel` simultaneous answers where presets leave that open."""
     return next(make for kind, make in ENGINES.items() if isinstance(ref, kind))(parallel)

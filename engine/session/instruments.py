@@ -22,6 +22,7 @@ from engine.host.sampler import HostSample, HostSampler, host_sampler
 from engine.metrics.link import Link
 from engine.metrics.live_socket import SnapshotServer
 from engine.metrics.meter import Meter
+from engine.metrics.noise import NoiseWatch
 from engine.metrics.prometheus import PrometheusEndpoint
 from engine.metrics.report import sample_of
 from engine.metrics.snapshot import MarkerKind, Snapshot
@@ -47,6 +48,10 @@ TerminalFigures = tuple[int, bool, Link]
 """Bytes written so far, whether that is more than the link carries, and the state of the terminal."""
 
 
+BESIDE = "Another answer at the same time"
+"""Why the figures of an answer are not those of the model alone."""
+
+
 @dataclass(slots=True)
 class TurnFigures:
     """Measurements around a turn, in addition to the engine's own figures."""
@@ -57,6 +62,13 @@ class TurnFigures:
     rss_peak_bytes: int | None = None
     first_paint_ns: int | None = None
     paint_ns: int = 0
+
+
+def unwatched(taken_share: float | None, *, beside: bool) -> TurnFigures:
+    """The figures of a turn that was not watched by itself, perhaps `beside` another: it is not judged, so that no speed counts it."""
+    noise = NoiseWatch()
+    noise.waited(taken_share)
+    return TurnFigures(noisy=BESIDE if beside else None, disturbed=noise.share)
 
 
 class Instruments:
@@ -162,7 +174,7 @@ class Instruments:
         elif isinstance(event, TurnFinished):
             self._turn_id = None
         elif isinstance(event, SessionOpened):
-            self._moves = ()
+            self._moves, self._turn_id = (), None
         elif isinstance(event, ModelReady):
             if self._engine is None or self._engine.model.fingerprint != event.engine.model.fingerprint:
                 self.meter.alerts.model_changed()
@@ -178,6 +190,14 @@ class Instruments:
         noise.waited(taken_share)
         self._turn.judged, self._turn.noisy, self._turn.disturbed = noise.judged, noise.verdict(), noise.share
         return self._turn
+
+    def measured(self, turn_id: int) -> bool:
+        """Whether the measurements are those of this turn."""
+        return turn_id == self._turn_id
+
+    def wake(self) -> None:
+        """Sample at the usual pace: answers are in progress that no event reports."""
+        self._event_s = time.monotonic()
 
     def switched(self, what: str, *, reads_again: bool, mark: str = "") -> None:
         """Compare the speed before and after a switch, and mark it in the log. With `reads_again` the next prompt is evaluated whole."""

@@ -12,11 +12,12 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from engine.clock import wall_ms
 from engine.errors import StoreError, XchatError
 from engine.records import Message, Sample, SessionInfo, TurnRecord
+from engine.session.logged import LoggedSession, complete, id_in
 from engine.store.errors import SessionMissingError, StoreSwappedError
 from engine.store.writer import INVALID_ROW, Store
 
@@ -35,32 +36,6 @@ _NUMBER_BYTES = 40
 
 Job = Callable[[Store], Awaitable[object]]
 OpenStore = Callable[[], Awaitable[Store]]
-
-
-@dataclass(slots=True)
-class LoggedSession:
-    """The row of a conversation; `id` is None until it is in the database, and stays None when it isn't logged."""
-
-    title: str
-    created_ms: int
-    id: int | None = None
-    stored: SessionInfo | None = None
-    """Its row when it was resumed."""
-    messages: Callable[[], Sequence[Message]] = tuple
-    """Returns all its messages, for a file that lacks it."""
-    store: Store | None = None
-    """The store of its row."""
-    incomplete: bool = False
-    """Whether writes of it were dropped; the next one saves all its messages."""
-    deleted: bool = False
-    """Whether another xchat deleted it; it is no longer logged then."""
-
-    @property
-    def info(self) -> SessionInfo | None:
-        """The conversation for lists; None until its row exists."""
-        if self.id is None:
-            return None
-        return replace(self.stored or SessionInfo(self.id, "", self.created_ms, self.created_ms, None), title=self.title)
 
 
 class Journal:
@@ -126,20 +101,28 @@ class Journal:
         """Make a saved session with these messages the current one."""
         self.session = LoggedSession(info.title, info.created_ms, info.id, info, messages, self._store)
 
-    def leave(self) -> None:
-        """Make no session the current one."""
-        before, self.session = self.session, None
+    def leave(self, session: LoggedSession | None = None) -> None:
+        """Make no session the current one, or one that is still written."""
+        before, self.session = self.session, session
         if before is not None and before.deleted and self.on:
             self._on_change(True, None)
 
-    def write(self, statement: Callable[[Store, int], Awaitable[object]], *records: Message | TurnRecord) -> None:
-        """Queue a write of `records` about the current session; `statement` gets its id. Dropped when that session is not logged."""
-        session = self.session
+    def write(
+        self,
+        statement: Callable[[Store, int], Awaitable[object]],
+        *records: Message | TurnRecord,
+        of: LoggedSession | None = None,
+    ) -> None:
+        """Queue a write of `records` about a session, the current one by default; `statement` gets its id.
+
+        Dropped when that session is not logged.
+        """
+        session = of or self.session
 
         async def write(store: Store) -> None:
             if session is None or (session.id is None and not session.incomplete):
                 return
-            await _complete(session, store)
+            await complete(session, store)
             try:
                 await statement(store, session.id or 0)
             except SessionMissingError:
@@ -154,7 +137,7 @@ class Journal:
         session, at_ms = self.session, wall_ms()
 
         async def put(store: Store) -> None:
-            store.put_event(wall_ms=at_ms, session_id=_id_in(store, session), turn_id=turn_id, kind=kind, text=text)
+            store.put_event(wall_ms=at_ms, session_id=id_in(store, session), turn_id=turn_id, kind=kind, text=text)
 
         self.add(put, sys.getsizeof(text))
 
@@ -163,12 +146,12 @@ class Journal:
         session = self.session
 
         async def put(store: Store) -> None:
-            store.put_sample(replace(sample, session_id=_id_in(store, session)))
+            store.put_sample(replace(sample, session_id=id_in(store, session)))
 
         if self._store is None:
             self.add(put)
             return
-        self._store.put_sample(replace(sample, session_id=_id_in(self._store, session)))
+        self._store.put_sample(replace(sample, session_id=id_in(self._store, session)))
         if isinstance(self._store.batch_error, StoreSwappedError) and not self._failing.is_set():
             self.add(Store.flush)  # fails, and opens the new file
 
@@ -307,12 +290,12 @@ class Journal:
             return True
         try:
             if session is not None:
-                await _complete(session, store)
+                await complete(session, store)
         except StoreError as error:
             self._fail(error)
             return False
         finally:
-            store.put_batch(before.take_batch().moved(session_id, _id_in(store, session)))
+            store.put_batch(before.take_batch().moved(session_id, id_in(store, session)))
             with contextlib.suppress(StoreError):
                 await before.close()
         return True
@@ -360,29 +343,6 @@ def _queue_full() -> StoreError:
 def _not_all_logged(dropped: int) -> StoreError:
     detail = "They did not fit into memory while the database could not be written. The messages of this conversation are saved."
     return StoreError(f"Logging works again, without {dropped:,} dropped writes", detail)
-
-
-def _id_in(store: Store, session: LoggedSession | None) -> int | None:
-    """Return the id of a session in a file; None while it is not there."""
-    return session.id if session is not None and session.store is store else None
-
-
-async def _complete(session: LoggedSession, store: Store) -> None:
-    """Save all messages of a logged session in a file that lacks some of them."""
-    if session.deleted or (session.store is store and not session.incomplete) or (session.id is None and not session.incomplete):
-        return
-    # Cleared before the messages are read: a write dropped meanwhile sets it again.
-    incomplete, session.incomplete = session.incomplete, False
-    try:
-        if session.id is None or not await store.has_session(session.id, session.created_ms):
-            session.id = await store.import_session(session.title, session.created_ms, session.messages())
-        else:
-            for message in session.messages():
-                await store.save_message(session.id, message)
-        session.store = store
-    except StoreError:
-        session.incomplete |= incomplete
-        raise
 
 
 async def _nothing(_: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from engine.errors import StoreError
 from engine.records import SessionInfo, TurnRecord
@@ -16,12 +16,12 @@ from engine.store.reader import Reader
 class Library:
     """The saved conversations of a session. Reading raises StoreError when there is no database to read."""
 
-    def __init__(self, reader: Reader | None, journal: Journal, states: KvStates, new_session: Callable[[], None]) -> None:
-        """`new_session` begins another conversation, before the current one is deleted."""
+    def __init__(self, reader: Reader | None, journal: Journal, states: KvStates, before_delete: Callable[[int], Awaitable[None]]) -> None:
+        """`before_delete` is called with the number of a conversation before it is deleted."""
         self._reader = reader
         self._journal = journal
         self._states = states
-        self._new_session = new_session
+        self._before_delete = before_delete
 
     @property
     def reader(self) -> Reader:
@@ -73,9 +73,7 @@ class Library:
 
     async def delete(self, session_id: int) -> None:
         """Delete a saved conversation; if it is the current one, a new one begins."""
-        current = self._journal.session
-        if current is not None and current.id == session_id:
-            self._new_session()
+        await self._before_delete(session_id)
         await self._journal.run(lambda store: store.delete_session(session_id))
         await self._states.forget(session_id)
 

@@ -18,7 +18,7 @@ from engine.models.catalog import list_models
 from engine.paths import database_path
 from engine.presets.folder import PresetFolder
 from engine.presets.preset import Preset
-from engine.session.engines import make_backend
+from engine.session.engines import ANSWERS_AT_ONCE, make_backend
 from engine.session.model_finder import ModelFinder
 from engine.session.session import Session
 from engine.store.errors import StoreFullError, StoreLockedError
@@ -73,7 +73,7 @@ async def open_session(
     backend: Backend | None = None,
     log: bool = True,
     sampler: HostSampler | None = None,
-    parallel: int = 1,
+    parallel: int = ANSWERS_AT_ONCE,
 ) -> Session:
     """Open a session on the user's database, or an unlogged one when that can't be used (`logging_error` has the reason).
 

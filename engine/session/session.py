@@ -18,16 +18,19 @@ from engine.host.sampler import HostSampler
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
 from engine.records import Message, SessionInfo
-from engine.session.conversation import Conversation
+from engine.session.conversation import Conversation, Question
 from engine.session.instruments import Instruments
 from engine.session.journal import Journal, OpenStore
 from engine.session.kv_states import KvStates
 from engine.session.library import Library
+from engine.session.logged import LoggedSession
+from engine.session.many.background import Background
+from engine.session.many.side_by_side import SideBySide, same_sides
 from engine.session.model_finder import ModelFinder
 from engine.session.model_slot import ModelSlot
 from engine.session.presets import Presets
 from engine.session.switching import Switching
-from engine.session.target import of_no_model
+from engine.session.target import Point, of_no_model
 from engine.session.turns import Turns
 from engine.store.queries.sessions import read_session
 from engine.store.reader import Reader
@@ -64,7 +67,7 @@ class Session:
         finder = finder or ModelFinder()
         self._states = KvStates(lambda: self.slot.backend)
         self._journal = Journal(store, self._logging_changed)
-        self.library = Library(reader, self._journal, self._states, self.new_session)
+        self.library = Library(reader, self._journal, self._states, self._before_delete)
         self.instruments = Instruments(
             self._journal,
             emit=self.emit,
@@ -76,6 +79,8 @@ class Session:
         )
         self.slot = ModelSlot(backend, preset, finder=finder, emit=self.emit, paced=self.instruments.meter.paced)
         self.turns = Turns(self.slot, self._journal, self.instruments, self.emit)
+        self.background = Background(self.turns, self._journal, self.instruments, self.emit)
+        self._sides = SideBySide(self.turns, finder, switch=self._switch_to, keep_head=self._keep_head)
         self.presets = Presets()
         self.switching = Switching(self.turns, self._states, load=self.load, finder=finder)
 
@@ -158,6 +163,19 @@ class Session:
         """Continue the last answer where it was cut; the longer answer is a sibling of the cut one. Raises as `send` does."""
         return self.turns.ask(Conversation.continue_answer)
 
+    async def compare(self, words: Sequence[str], text: str = "") -> None:
+        """Answer `text`, or the last message of the branch, with each of the presets, quants, models and settings that words name.
+
+        Events report on the answers; each is a version of the next message. Raises as `send` does, and ModelError for a model that is
+        not here.
+        """
+        self.turns.refuse_while_busy()
+        self._sides.begin(await self._sides.named(words), _next_or_last(text))
+
+    def answers(self, count: int, text: str = "") -> None:
+        """Answer `text`, or the last message of the branch, so many times with the settings in use. Raises as `send` does."""
+        self._sides.begin(same_sides(count, self._sides.here), _next_or_last(text))
+
     async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...] | None:
         """Count the tokens of each text, once no turn is in progress; None where the engine can't."""
         try:
@@ -166,8 +184,8 @@ class Session:
             return None
 
     def stop(self) -> None:
-        """Stop the current answer and keep its text."""
-        self.turns.stop()
+        """Stop the answer in progress and keep its text; several that are compared, too."""
+        (self._sides if self.turns.held else self.turns).stop()
 
     def switch_sibling(self, message_id: int, step: int) -> None:
         """Show the previous (-1) or next (+1) version of a message with its continuation; nothing happens at the ends."""
@@ -195,6 +213,13 @@ class Session:
             asyncio.CancelledError: `cancel_load` was called.
         """
         self.turns.refuse_while_busy("Stop it before loading another model.")
+        return await self._load(ref, preset, force=force)
+
+    async def _switch_to(self, point: Point) -> None:
+        assert point.model is not None
+        await self._load(point.model, point.preset)
+
+    async def _load(self, ref: ModelRef, preset: Preset | None, *, force: bool = False) -> EngineInfo:
         before = self.engine
         if before is not None and before.model.ref != ref:
             self._keep_state()
@@ -213,41 +238,50 @@ class Session:
     # Sessions
 
     def new_session(self) -> None:
-        """Begin a new conversation; the one before stays in the log."""
-        self.turns.refuse_while_busy()
-        self._open(ConversationTree(), None)
+        """Begin a new conversation; the one before stays in the log, and its answer continues in the background.
+
+        Raises UsageError when it can't go on.
+        """
+        self._open(Conversation(), None)
 
     async def resume(self, session_id: int) -> None:
-        """Resume a saved conversation.
+        """Resume a saved conversation, or return to one whose answer continues in the background.
 
         Raises:
-            UsageError: A turn is in progress.
+            UsageError: The answer in progress can't continue in the background.
             StoreError: There is no such session, or it can't be read.
         """
-        self.turns.refuse_while_busy()
+        running = self.background.find(session_id)
+        if running is not None:
+            self._open(running.conversation, running.logged)
+            self.background.came_back()
+            return
+        await self.library.logged()  # an answer of it may have ended just now
         stored = await self.library.reader.read(read_session, session_id)
         if stored.info.interrupted and self.logging:
             # Resuming shows where it was cut.
             await self._journal.run(lambda store: store.mark_interrupted(session_id, False))
-        self._open(ConversationTree(stored.messages, stored.info.head_id), stored.info)
+        self._open(Conversation(ConversationTree(stored.messages, stored.info.head_id)), stored.info)
         await self._restore_state()
 
     async def close(self, *, keep_state: bool = False, interrupted: bool = False) -> None:
         """Stop, save the partial answer, close the database and free the model. Safe to call twice.
 
-        With `keep_state` the KV state is saved, if that is cheaper than prefilling again; it can take seconds. With `interrupted` an answer
-        in progress is marked as cut off, and the next start offers the conversation.
+        With `keep_state` the KV state is saved, if that is cheaper than prefilling again; it can take seconds. With `interrupted` an
+        answer that is in progress is marked as cut off, as one in the background always is: the next start offers the conversation.
         """
         if self._closed:
             return
         self._closed = True
         await self.switching.close()
-        cut = interrupted and self.busy
-        self.stop()
+        current = (self._journal.session,) if interrupted and self.busy else ()
+        cut = (*current, *self.background.sessions)
+        self.turns.stop_all()
+        await self._sides.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait_idle(), CLOSE_STOP_S)
-        if cut:
-            self._journal.write(lambda store, session_id: store.mark_interrupted(session_id, True))
+        for session in cut:
+            self._journal.write(lambda store, session_id: store.mark_interrupted(session_id, True), of=session)
         await self.instruments.close()
         await self._journal.close()
         if keep_state:
@@ -257,20 +291,33 @@ class Session:
         with contextlib.suppress(RuntimeError):  # memory allows no more threads
             await asyncio.to_thread(self.slot.backend.close)
 
-    def _open(self, tree: ConversationTree, info: SessionInfo | None) -> None:
+    def _open(self, conversation: Conversation, session: SessionInfo | LoggedSession | None) -> None:
+        """Make another conversation the current one: a new one, a saved one, or one from the background."""
+        left = self.busy
+        self.background.leave()
         self._keep_state()
-        self.turns.conversation, self.turns.last_prompt = Conversation(tree), ""
-        self._journal.leave()
-        if info is not None:
-            self._journal.resume(info, self.turns.conversation.tree.messages)
-        self.emit(SessionOpened(info, self.branch))
+        self.turns.conversation, self.turns.last_prompt = conversation, ""
+        self._journal.leave(session if isinstance(session, LoggedSession) else None)
+        if isinstance(session, SessionInfo):
+            self._journal.resume(session, conversation.tree.messages)
+        self.emit(SessionOpened(self.info, self.branch))
+        if left:
+            self.background.report()
+
+    async def _before_delete(self, session_id: int) -> None:
+        """End what continues in a conversation; if it is the current one, a new one begins."""
+        if session_id == self.session_id:
+            self.new_session()
+        await self.background.end(session_id)
 
     def _branch_changed(self, changed: bool) -> None:
-        if not changed:
-            return
+        if changed:
+            self._keep_head()
+            self.emit(BranchChanged(self.branch))
+
+    def _keep_head(self) -> None:
         head = self.turns.conversation.tree.head
         self._journal.write(lambda store, session_id: store.set_head(session_id, head.id if head else None))
-        self.emit(BranchChanged(self.branch))
 
     def _keep_state(self) -> None:
         """Save the KV state of this conversation, if there is one."""
@@ -294,3 +341,7 @@ class Session:
         with contextlib.ExitStack() as calls:
             for handle in (self.switching.handle, self._states.handle, self.instruments.handle, *reversed(self._listeners)):
                 calls.callback(handle, event)
+
+
+def _next_or_last(text: str) -> Callable[[Conversation], Question]:
+    return (lambda conversation: conversation.new_message(text)) if text else Conversation.regenerate

@@ -247,10 +247,10 @@ class Switching:
     # One request after the other
 
     def _ask(self, step: Callable[[Point], Point], by: str, *, force: bool = False, undoes: bool = False) -> None:
-        if self._turns.busy and self._waits_for is not None:
+        if self._turns.running and self._waits_for is not None:
             waiting, since = self._waits_for
             if waiting == by and self._clock() - since <= AGAIN_NS:
-                self._turns.stop()
+                self._turns.stop_all()
                 return
         self._asked.append(_Request(step, by, force, undoes))
         self._news.set()
@@ -280,12 +280,13 @@ class Switching:
 
     async def _wait_for_the_end_of_the_answer(self, goal: Point, last: _Request) -> None:
         """Return when no answer is in progress, or another request comes."""
-        if self._turns.busy:
+        if self._turns.running:
             here = self._here()
             self._waits_for = (last.by, self._clock())
-            title = f"Waiting for the answer to end: {describe(here, goal)}"
-            self._emit(Notice("information", title, self._price(here, goal).sentence, "Repeat it to stop the answer and switch now."))
-        while self._turns.busy and not self._asked:
+            title = f"Waiting for {self._turns.what_runs} to end: {describe(here, goal)}"
+            hint = f"Repeat it to stop {self._turns.what_runs} and switch now."
+            self._emit(Notice("information", title, self._price(here, goal).sentence, hint))
+        while self._turns.running and not self._asked:
             idle, news = asyncio.ensure_future(self._turns.wait_idle()), asyncio.ensure_future(self._news.wait())
             try:
                 await asyncio.wait([idle, news], return_when=asyncio.FIRST_COMPLETED)

@@ -1,5 +1,6 @@
-"""Runs one turn after the other: sends the question to the engine, emits its events as facts, and logs the end.
+"""Runs the turns: sends questions to the engine, emits what comes back as facts, and logs the end.
 
+Usually one answer is in progress. In the background, and side by side, there are several; each belongs to its conversation.
 Backend events are made on the compute thread and hop over to the event loop once per chunk.
 """
 
@@ -9,10 +10,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from engine.backend import (
     BackendEvent,
+    EngineInfo,
     GenerateRequest,
     GenerationFinished,
     LoadProgressed,
@@ -27,52 +29,110 @@ from engine.events import EngineDied, Event, ModelLoading, Notice, TurnFinished,
 from engine.guide import builtin
 from engine.guide.respelling import ActionNames
 from engine.messages import constraint_of
+from engine.presets.preset import Preset
 from engine.session.answer import Turn
 from engine.session.conversation import Conversation, Question
-from engine.session.instruments import Instruments
+from engine.session.instruments import Instruments, TurnFigures, unwatched
 from engine.session.journal import Journal
+from engine.session.logged import LoggedSession
 from engine.session.model_slot import ModelSlot
 
 
+@dataclass(slots=True, eq=False)
+class UnderWay:
+    """An answer in progress, and where it belongs."""
+
+    turn: Turn
+    user: int
+    """The message that it answers."""
+    conversation: Conversation
+    logged: LoggedSession
+    emit: Callable[[Event], None]
+    """Receives its events."""
+    beside: bool = False
+    """Whether another answer was made at the same time."""
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def id(self) -> int:
+        """The id of the answer."""
+        return self.turn.answer.id
+
+    def started(self) -> TurnStarted:
+        """Make the event for its beginning."""
+        return TurnStarted(self.conversation.tree.get(self.user), self.id, self.turn.submitted_ns, self.turn.started_ms)
+
+
 class Turns:
-    """Runs the turns of the current conversation. Lives on the event loop's thread, except for `arrive`."""
+    """Runs the turns of a session. Lives on the event loop's thread, except for `arrive`."""
 
     def __init__(self, slot: ModelSlot, journal: Journal, instruments: Instruments, emit: Callable[[Event], None]) -> None:
         """Must be called on the running event loop."""
         self.conversation = Conversation()
+        """The current one."""
         self.last_prompt = ""
         self.action_names: Mapping[str, ActionNames] = {}
         """Keys and commands for the answers of the built-in model; empty leaves them as the model learned them."""
         self.slot = slot
-        self._journal = journal
+        self.journal = journal
         self.instruments = instruments
         self.emit = emit
         self._loop = asyncio.get_running_loop()
         self._arrived: deque[BackendEvent] = deque()
-        self._turn: Turn | None = None
+        self._under_way: dict[int, UnderWay] = {}
+        """By the id of the answer."""
+        self.held = False
+        """Whether the current conversation is busy between two turns too."""
         self._idle = asyncio.Event()
         self._idle.set()
         self._adapted: set[str] = set()
         """Shown notices on adaptations for this model's template; each is shown once."""
 
     @property
-    def answer_id(self) -> int | None:
-        """The answer in progress, if any."""
-        return self._turn.answer.id if self._turn else None
+    def under_way(self) -> tuple[UnderWay, ...]:
+        """The answers in progress, of all conversations, in the order of their questions."""
+        return tuple(self._under_way.values())
+
+    @property
+    def current(self) -> tuple[UnderWay, ...]:
+        """Those of the current conversation."""
+        return tuple(one for one in self._under_way.values() if one.conversation is self.conversation)
 
     @property
     def busy(self) -> bool:
-        """Whether a turn is in progress."""
-        return self._turn is not None
+        """Whether the current conversation is being answered, or held."""
+        return self.held or bool(self.current)
+
+    @property
+    def running(self) -> bool:
+        """Whether an answer is in progress in any conversation, or the current one is held."""
+        return not self._idle.is_set()
+
+    @property
+    def what_runs(self) -> str:
+        """The answers in progress, in words."""
+        if len(self._under_way) > 1:
+            return f"{len(self._under_way)} answers"
+        return "the answer" if self.busy else "the answer in the background"
 
     def refuse_while_busy(self, hint: str = "Stop it first.") -> None:
-        """Raise UsageError when a turn is in progress."""
-        if self._turn is not None:
+        """Raise UsageError when the current conversation is being answered."""
+        if self.busy:
             raise UsageError("An answer is being written", "", hint, "stop")
 
     async def wait_idle(self) -> None:
-        """Return when no turn is in progress."""
+        """Return when no answer is in progress, in the background neither."""
         await self._idle.wait()
+
+    def hold(self) -> None:
+        """Keep the current conversation busy until `release`: more than one turn of it follows."""
+        self.held = True
+        self._idle.clear()
+
+    def release(self) -> None:
+        """End `hold`."""
+        self.held = False
+        self._settle()
 
     def model_changed(self) -> None:
         """Reset what depends on the model or the context."""
@@ -82,21 +142,37 @@ class Turns:
     def ask(self, question: Callable[[Conversation], Question]) -> int:
         """Send a question to the engine; return the id of the answer. Raises as `Session.send`."""
         self.refuse_while_busy()
+        self.require(self.slot.preset)
+        return self.start(question(self.conversation), self.slot.preset, self.emit)
+
+    def require(self, preset: Preset) -> EngineInfo:
+        """Return the engine. Raises EngineError when it can't answer, UsageError when not with these settings."""
         engine = self.slot.ready()
-        constraint = constraint_of(self.slot.preset)
-        if constraint is not None and not self.slot.capabilities.constraints:
+        if constraint_of(preset) is not None and not self.slot.capabilities.constraints:
             raise UsageError("This engine can't keep answers in a form", "", "Set json_schema, grammar and regex to none.")
-        asked = question(self.conversation)
-        answer = self.conversation.begin(asked)
-        preset = self.slot.preset
+        return engine
+
+    def start(self, asked: Question, preset: Preset, emit: Callable[[Event], None]) -> int:
+        """Send a question of the current conversation with the settings of one turn; `emit` receives the events of the answer.
+
+        Return the id of the answer. Raises EngineError when there is no model, or the engine died.
+        """
+        engine = self.require(preset)
+        answer = self.conversation.begin(asked, max(self._under_way, default=0))
         respelling = builtin.respelling(engine.model.ref, self.action_names)
-        turn = self._turn = Turn(answer, engine, preset, self.slot.stream_batch, now_ns(), wall_ms(), respelling)
+        turn = Turn(answer, engine, preset, self.slot.stream_batch, now_ns(), wall_ms(), respelling)
         self._idle.clear()
-        if self._journal.session is None:
-            self._journal.begin(session_title(asked.user.text), asked.user.created_ms, self.conversation.tree.messages)
-        self._journal.write(lambda store, session_id: store.save_message(session_id, asked.user), asked.user)
-        self._journal.write(lambda store, session_id: store.mark_answering(session_id, True))
-        self.emit(TurnStarted(asked.user, answer.id, turn.submitted_ns, turn.started_ms))
+        if self.journal.session is None:
+            self.journal.begin(session_title(asked.user.text), asked.user.created_ms, self.conversation.tree.messages)
+        assert self.journal.session is not None
+        one = UnderWay(turn, asked.user.id, self.conversation, self.journal.session, emit)
+        self._under_way[answer.id] = one
+        if len(self._under_way) > 1:
+            for each in self._under_way.values():
+                each.beside = True
+        self.journal.write(lambda store, session_id: store.save_message(session_id, asked.user), asked.user)
+        self._mark_answering(one)
+        emit(one.started())
         self.slot.backend.submit(
             GenerateRequest(
                 turn=answer.id,
@@ -106,15 +182,23 @@ class Turns:
                 submitted_ns=turn.submitted_ns,
                 max_tokens=preset.max_tokens,
                 repeatable=preset.repeatable,
-                constraint=constraint,
+                constraint=constraint_of(preset),
             )
         )
         return answer.id
 
+    def _mark_answering(self, one: UnderWay) -> None:
+        self.journal.write(lambda store, session_id: store.mark_answering(session_id, True), of=one.logged)
+
     def stop(self) -> None:
-        """Stop the current answer and keep its text."""
-        if self._turn is not None:
-            self.slot.backend.stop(self._turn.answer.id)
+        """Stop the answers of the current conversation and keep their text."""
+        for one in self.current:
+            self.slot.backend.stop(one.id)
+
+    def stop_all(self) -> None:
+        """Stop all answers and keep their text."""
+        for answer_id in self._under_way:
+            self.slot.backend.stop(answer_id)
 
     def arrive(self, event: BackendEvent) -> None:
         """Queue an event, and wake the loop once for all queued ones; called on the compute thread."""
@@ -135,47 +219,63 @@ class Turns:
                 self._arrived.popleft()
 
     def _take(self, event: BackendEvent) -> None:
-        turn = self._turn
         if isinstance(event, LoadProgressed):
             self.emit(ModelLoading(event.ref, event.fraction))
             return
-        if turn is None or event.turn != turn.answer.id:
+        one = self._under_way.get(event.turn)
+        if one is None:
             return
+        turn = one.turn
         self.instruments.log_moves()
         if isinstance(event, TokensDecoded):
-            self.emit(turn.grew(turn.grow(event), event.token_ns))
+            one.emit(turn.grew(turn.grow(event), event.token_ns))
         elif isinstance(event, PromptReady):
-            self._prompt_ready(turn, event)
+            self._prompt_ready(one, event)
         elif isinstance(event, PrefillProgressed) and turn.prompt is not None:
-            self.emit(turn.evaluated(turn.prompt, event))
+            one.emit(turn.evaluated(turn.prompt, event))
         elif isinstance(event, GenerationFinished):
-            self._finish(turn, event)
+            self._finish(one, event)
 
-    def _prompt_ready(self, turn: Turn, event: PromptReady) -> None:
-        turn.prompt_ready(event)
-        self.conversation.first_kept = event.prompt.first_kept
-        self.last_prompt = event.prompt.text
+    def _prompt_ready(self, one: UnderWay, event: PromptReady) -> None:
+        one.turn.prompt_ready(event)
+        one.conversation.first_kept = event.prompt.first_kept
+        if one.conversation is self.conversation:
+            self.last_prompt = event.prompt.text
         for sentence in event.prompt.notices:
             if sentence not in self._adapted:
                 self._adapted.add(sentence)
                 self.emit(Notice("warning", sentence))
-        self.emit(turn.evaluated(event))
+        one.emit(one.turn.evaluated(event))
 
-    def _finish(self, turn: Turn, end: GenerationFinished) -> None:
-        """End the turn, also when a listener or the rest of the text raises."""
+    def _finish(self, one: UnderWay, end: GenerationFinished) -> None:
+        """End the turn, also when a listener or what is left of the text raises."""
         try:
-            late = turn.finish(end.tail)
+            late = one.turn.finish(end.tail)
             if late.answer or late.thinking:
-                self.emit(turn.grew(late))
+                one.emit(one.turn.grew(late))
         finally:
-            self._turn = None
-            self._idle.set()
-            self._ended(turn, end)
+            del self._under_way[one.id]
+            self._settle()
+            one.done.set()
+            self._ended(one, end)
 
-    def _ended(self, turn: Turn, end: GenerationFinished) -> None:
-        answer, record = turn.final(end), turn.record(end, self.instruments.figures(end.taken_share))
-        self.conversation.tree.add(answer)
-        self._journal.write(lambda store, session_id: store.save_turn(replace(record, session_id=session_id), answer), answer, record)
-        self.emit(TurnFinished(answer, record, end.error))
-        if self.slot.backend.dead is not None:
+    def _settle(self) -> None:
+        if not self._under_way and not self.held:
+            self._idle.set()
+
+    def _ended(self, one: UnderWay, end: GenerationFinished) -> None:
+        answer, record = one.turn.final(end), one.turn.record(end, self._figures(one, end))
+        one.conversation.tree.add(answer)
+        self.journal.write(
+            lambda store, session_id: store.save_turn(replace(record, session_id=session_id), answer), answer, record, of=one.logged
+        )
+        if any(other.logged is one.logged for other in self._under_way.values()):
+            self._mark_answering(one)
+        one.emit(TurnFinished(answer, record, end.error))
+        if self.slot.backend.dead is not None and not self._under_way:
             self.emit(EngineDied(self.slot.backend.dead))
+
+    def _figures(self, one: UnderWay, end: GenerationFinished) -> TurnFigures:
+        if one.beside or not self.instruments.measured(one.id):
+            return unwatched(end.taken_share, beside=one.beside)
+        return self.instruments.figures(end.taken_share)

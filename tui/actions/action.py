@@ -31,6 +31,8 @@ class Scope(StrEnum):
     PRESETS = "in the presets"
     RACE = "in a race"
     REQUESTS = "in the requests"
+    ANSWERS = "in compared answers"
+    SIDES = "in the choice of what to compare"
 
     @property
     def around(self) -> frozenset[Scope]:
@@ -52,6 +54,8 @@ _AROUND: Mapping[Scope, frozenset[Scope]] = {
             Scope.CAPTURE,
             Scope.RACE,
             Scope.REQUESTS,
+            Scope.ANSWERS,
+            Scope.SIDES,
         ),
         frozenset({Scope.DIALOG}),
     ),

@@ -42,6 +42,26 @@ ACTIONS: tuple[Action, ...] = (
         footer=True,
     ),
     Action(
+        "compare",
+        ("alt+g",),
+        "Compare",
+        "Answer the message in the prompt, or the last one again, with several presets or quants side by side",
+        _TALK,
+        slash=("compare",),
+        argument="A B",
+        with_argument="Answer with each of 2 to 4 presets, quants, models or settings side by side, and keep one answer",
+    ),
+    Action(
+        "answers",
+        ("alt+q",),
+        "Answers",
+        "Make three answers side by side with the settings in use, and keep one",
+        _TALK,
+        slash=("answers",),
+        argument="N",
+        with_argument="Make 2 to 4 answers side by side with the settings in use, and keep one",
+    ),
+    Action(
         "edit_message",
         ("alt+e",),
         "Edit",
@@ -98,14 +118,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("word_right", ("alt+f", "ctrl+right"), "Word right", "Go a word to the right", _TALK, Scope.PROMPT, call="cursor_word_right"),
     Action("delete_word", ("alt+d",), "Delete word", "Delete the word to the right", _TALK, Scope.PROMPT, call="delete_word_right"),
     Action("clear_prompt", ("ctrl+u",), "Clear", "Clear the prompt; undo brings the text back", _TALK, Scope.PROMPT),
-    Action(
-        "open_editor",
-        ("alt+w",),
-        "Editor",
-        "Write the message in your editor ($VISUAL or $EDITOR)",
-        _TALK,
-        slash=("editor",),
-    ),
+    Action("open_editor", ("alt+w",), "Editor", "Write the message in your editor ($VISUAL or $EDITOR)", _TALK, slash=("editor",)),
     Action("search_history", ("alt+h",), "History", "Search the messages that you sent", _TALK, slash=("history",)),
     Action(
         "prompt_library",
@@ -199,14 +212,7 @@ ACTIONS: tuple[Action, ...] = (
         footer=True,
     ),
     Action("sort_models", ("alt+o",), "Sort", "Sort the models by speed, size, memory or family", _TUNE, Scope.MODELS),
-    Action(
-        "bigger_batch",
-        ("f12",),
-        "Bigger batch",
-        "Send more tokens to the screen at a time (stream_batch)",
-        _TUNE,
-        slash=("bigger",),
-    ),
+    Action("bigger_batch", ("f12",), "Bigger batch", "Send more tokens to the screen at a time (stream_batch)", _TUNE, slash=("bigger",)),
     Action(
         "smaller_batch", ("alt+s",), "Smaller batch", "Send fewer tokens to the screen at a time (stream_batch)", _TUNE, slash=("smaller",)
     ),
@@ -335,9 +341,6 @@ ACTIONS: tuple[Action, ...] = (
         _MEASURE,
         slash=("performance",),
     ),
-    Action("turn_charts", ("c",), "Charts", "Open the charts full-screen, with axes and a cursor", _MEASURE, Scope.TURNS),
-    Action("compare_session", ("o",), "Other session", "Compare with another session", _MEASURE, Scope.TURNS),
-    Action("compare_settings", ("p",), "Other settings", "Compare with another quant or preset", _MEASURE, Scope.TURNS),
     Action("doctor", (), "Doctor", "Check what this machine does to the engine, and what to do", _MEASURE, slash=("doctor",)),
     Action(
         "race",

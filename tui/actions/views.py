@@ -127,9 +127,22 @@ VIEWS: tuple[Action, ...] = (
     Action("next_chart", ("tab",), "Next chart", "Show the next chart", _MEASURE, Scope.CHART, call="turn(1)"),
     Action("previous_chart", ("shift+tab",), "Chart before", "Show the previous chart", _MEASURE, Scope.CHART, call="turn(-1)"),
     Action("close_chart", ("escape", "q", "enter", "c"), "Close", "Close the chart", _MEASURE, Scope.CHART, call="dismiss", fixed=True),
+    Action("turn_charts", ("c",), "Charts", "Open the charts full-screen, with axes and a cursor", _MEASURE, Scope.TURNS),
+    Action("compare_session", ("o",), "Other session", "Compare with another session", _MEASURE, Scope.TURNS),
+    Action("compare_settings", ("p",), "Other settings", "Compare with another quant or preset", _MEASURE, Scope.TURNS),
     Action("compare_charts", ("c",), "Charts", "Open the charts of both sides full-screen", _MEASURE, Scope.COMPARISON, call="charts"),
     Action("older_version", ("left",), "Older version", "Go to the previous version", Group.SESSIONS, Scope.BRANCHES, call="version(-1)"),
     Action("newer_version", ("right",), "Newer version", "Go to the next version", Group.SESSIONS, Scope.BRANCHES, call="version(1)"),
+    Action("mark_side", ("space",), "Mark", "Mark the selected row, or take its mark away", Group.TALK, Scope.SIDES),
+    Action("keep_answer", ("1", "2", "3", "4"), "Keep", "Keep the answer of this number as the branch", Group.TALK, Scope.ANSWERS),
+    Action("answer_left", ("left", "shift+tab"), "Left", "Select the answer before", Group.TALK, Scope.ANSWERS, call="side(-1)"),
+    Action("answer_right", ("right", "tab"), "Right", "Select the next answer", Group.TALK, Scope.ANSWERS, call="side(1)"),
+    Action("answer_up", ("up",), "Up", "Scroll the selected answer up", Group.TALK, Scope.ANSWERS, call="lines(-1)"),
+    Action("answer_down", ("down",), "Down", "Scroll the selected answer down", Group.TALK, Scope.ANSWERS, call="lines(1)"),
+    Action("answer_page_up", ("pageup",), "Page up", "Scroll the selected answer a page up", Group.TALK, Scope.ANSWERS, call="pages(-1)"),
+    Action(
+        "answer_page_down", ("pagedown",), "Page down", "Scroll the selected answer a page down", Group.TALK, Scope.ANSWERS, call="pages(1)"
+    ),
     Action(
         "close_page",
         ("escape", "q", "question_mark", "enter"),

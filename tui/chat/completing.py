@@ -41,6 +41,7 @@ class CompletingController:
             "use_quant": self._quants,
             "models": self._models,
             "prompt_library": self._prompts,
+            "compare": self._sides,
         }
 
     def suggest(self) -> None:
@@ -148,6 +149,9 @@ class CompletingController:
             return []
         return [Suggestion(quant, quant) for quant in await session.switching.quants()]
 
+    async def _sides(self) -> Iterable[Suggestion]:
+        return [*await self._presets(), *await self._quants()]
+
     async def _models(self) -> Iterable[Suggestion]:
         known = await asyncio.to_thread(self._context.program.options.known_models)
         return [Suggestion(str(model.ref), model.name, model.quant) for model in known if model.ref is not None]
@@ -163,7 +167,7 @@ def _last_word(text: str) -> tuple[str, str]:
     if not space:
         return "", text
     action = BY_SLASH.get(name.removeprefix("/").lower())
-    if action is not None and action.id == "change_setting":
+    if action is not None and action.id in {"change_setting", "compare"}:
         head, blank, word = rest.rpartition(" ")
         return f"{name} {head}{blank}", word
     return f"{name} ", rest

@@ -95,6 +95,15 @@ class ComposeController:
         else:
             send(text)
 
+    def take_text(self, use: Callable[[str], None]) -> None:
+        """Call `use` with the message in the prompt and its files, or with nothing when there is none, or a command."""
+        text = self._context.prompt.whole
+        meant = parse(text)
+        if self.editing is None and isinstance(meant, Say) and meant.text.strip():
+            self._with_files(meant.text, use)
+        else:
+            use("")
+
     def _send(self, text: str) -> None:
         context = self._context
         if self._waiting is None and self._model_expected():

@@ -51,6 +51,7 @@ class LibraryController:
             report=context.report,
             measure=self._show_measurements,
             export=self._show_export,
+            running=lambda: session.background.running,
         )
         context.open(browser, go_on)
 

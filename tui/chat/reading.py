@@ -9,6 +9,7 @@ from engine.errors import UsageError, XchatError
 from engine.events import (
     AnswerGrew,
     BranchChanged,
+    ColumnChanged,
     Event,
     ModelReady,
     PresetChanged,
@@ -52,17 +53,23 @@ class ReadingController:
             self._turn_started(event)
         elif isinstance(event, TurnFinished):
             self._turn_finished(event)
+        elif isinstance(event, ColumnChanged):
+            self._turns |= {event.event.turn.id: event.event.turn} if isinstance(event.event, TurnFinished) else {}
         elif isinstance(event, BranchChanged):
             self.show_branch()
         elif isinstance(event, PresetChanged | ModelReady):
             self._switched(event)
         elif isinstance(event, SessionOpened):
-            self._turns, self._turns_read = {}, event.info is None
-            self._extras.clear()
-            self.show_branch()
-            context.set_status(left_out=0)
-            if event.info is not None:
-                context.run_worker(self._load_turns(event.info), group="turns", exclusive=True)
+            self._opened(event)
+
+    def _opened(self, event: SessionOpened) -> None:
+        self._turns, self._turns_read = {}, event.info is None
+        self._extras.clear()
+        self._stream.end()
+        self.show_branch()
+        self._context.set_status(left_out=0, activity="")
+        if event.info is not None:
+            self._context.run_worker(self._load_turns(event.info), group="turns", exclusive=True)
 
     def _switched(self, event: PresetChanged | ModelReady) -> None:
         """Write below the last answer what the next one is made with; an answer under way ends first."""

@@ -30,6 +30,7 @@ from tui.chat.drafting import DraftingController
 from tui.chat.lab import LabController
 from tui.chat.layout import ROOM_CSS
 from tui.chat.library import LibraryController
+from tui.chat.many.controller import ManyController
 from tui.chat.models import ModelsController
 from tui.chat.panel import PanelController
 from tui.chat.profiling import ProfilingController
@@ -107,13 +108,14 @@ class ChatScreen(Screen[None]):
         self.composing = ComposeController(
             context, model_expected=lambda: self.models.first_expected, waiting=submitted, attach=self.attaching.whole
         )
+        self.many = ManyController(context, pacer=self.panel.pacing.pacer, take_text=self.composing.take_text)
         self.drafting = DraftingController(context, editing=lambda: self.composing.editing is not None)
         self.attention = Attention(program.options.notify, write=self._write, looked_at=lambda: self.app.app_focus)
         self.welcome = WelcomeController(context, send=self.send, resume=self.library.resume)
         # Composing comes last: it sends a queued message and extends an answer after the others have shown the event.
         self._listeners = (
             *(self.panel, self.profiling, self.reading, self.models, self.switching, self.library),
-            *(self.drafting, self.attention, self.welcome, self.serving, self.composing),
+            *(self.many, self.drafting, self.attention, self.welcome, self.serving, self.composing),
         )
         self.actions = self._actions()
 
@@ -125,6 +127,8 @@ class ChatScreen(Screen[None]):
         return {
             "stop": self._stop,
             "regenerate": compose.regenerate,
+            "compare": self.many.compare,
+            "answers": self.many.answers,
             "edit_message": compose.edit_message,
             "continue_answer": compose.continue_answer,
             "system_prompt": compose.system_prompt,

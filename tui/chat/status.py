@@ -42,6 +42,8 @@ class Status:
     """Current activity: loading, reading the prompt, answering."""
     left_out: int = 0
     """Number of oldest turns that no longer fit into the context."""
+    background: int = 0
+    """Answers that go on in conversations that are not shown."""
     unseen: bool = False
     """New text is below the visible part."""
     serving: str = ""
@@ -66,6 +68,7 @@ class Status:
             (5, "alarm" if self.changed else "plain", f"{self.preset}{'*' if self.changed else ''}" if self.preset else ""),
             (11, "plain", f"stream batch {self.batch}" if self.batch else ""),
             (10, "plain", self.session),
+            (9, "plain", f"{self.background} in the background" if self.background else ""),
             (3, "plain", "slow line" if self.slow_line else "busy machine" if self.busy_machine else ""),
         ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from engine.clock import wall_ms
 from engine.errors import XchatError
 from engine.records import SessionInfo
 from engine.session.library import Library
+from engine.session.many.background import Running
 from engine.store.erase import contents_of
 from engine.store.queries.search import search_messages
 from engine.store.queries.sessions import FilterChoices, SessionFilter, count_sessions, filter_choices, find_sessions, page_of_branch
@@ -30,9 +31,11 @@ from tui.dialogs.confirm import AskText, Confirm
 from tui.dialogs.picker import Picker
 from tui.library.saved import Chosen, Entry, with_value
 from tui.text.cells import cut
-from tui.text.session_rows import SPANS, hit_row, preview, session_row
+from tui.text.session_rows import SPANS, hit_row, preview, running_states, session_row
 from tui.text.wording import count, what_goes
 
+PULSE_S = 1.0
+"""Interval of drawing the list again while an answer goes on in the background."""
 PAGE = 200
 """Sessions read per page."""
 NEAR_END = 20
@@ -94,9 +97,10 @@ scrolls with the arrows. Each filter key selects the next value, and all after t
         report: Callable[[XchatError], None],
         measure: Callable[[SessionInfo], None] | None = None,
         export: Callable[[SessionInfo], None] | None = None,
+        running: Callable[[], Sequence[Running]] = tuple,
         title: str = "Sessions",
     ) -> None:
-        """`measure` and `export` open the performance view and the export dialog of a session; without them, their keys do nothing."""
+        """`measure` and `export` open a session's performance view and export dialog; `running` returns the answers in the background."""
         super().__init__()
         self._library = library
         self._keymap = keymap
@@ -104,6 +108,8 @@ scrolls with the arrows. Each filter key selects the next value, and all after t
         self._report = report
         self._measure = measure
         self._export = export
+        self._answers = running
+        self._states: Mapping[int, str] = {}
         self._title = title
         self._entries: list[Entry] = []
         self._listed = SessionFilter()
@@ -136,6 +142,7 @@ scrolls with the arrows. Each filter key selects the next value, and all after t
         self.run_worker(self._follow(self._list_asked, self._show_list), group="list")
         self.run_worker(self._follow(self._preview_asked, self._show_preview), group="preview")
         self.screen_layout_refresh_signal.subscribe(self, lambda _: self._fit())
+        self.set_interval(PULSE_S, self._pulse)
         self._show_filters()
         self._list_asked.set()
 
@@ -215,8 +222,13 @@ scrolls with the arrows. Each filter key selects the next value, and all after t
         self.frame.border_subtitle = (hits if self.typed.strip() else f"{self._total:,}") if self._entries else ""
 
     def _rows(self, entries: Sequence[Entry]) -> list[tuple[str, Content]]:
-        given = wall_ms(), self._current, self._drawn_width
+        self._states = running_states(self._answers())
+        given = wall_ms(), self._current, self._drawn_width, self._states
         return [(e.row_id, session_row(e.info, *given) if e.hit is None else hit_row(e.hit, *given)) for e in entries]
+
+    def _pulse(self) -> None:
+        if self._states:
+            (self._redraw if len(self._answers()) == len(self._states) else self._list_asked.set)()
 
     def _nothing(self) -> str:
         narrowed = self._wanted != SessionFilter()
@@ -281,6 +293,7 @@ scrolls with the arrows. Each filter key selects the next value, and all after t
 
     def _filter(self, wanted: SessionFilter) -> None:
         self._wanted = wanted
+        self.set_interval(PULSE_S, self._pulse)
         self._show_filters()
         self._list_asked.set()
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from rich.cells import cell_len, get_character_cell_size
 from textual.content import Content
 
+from engine.numbers import significant
 from engine.records import Message, MessageStatus, SessionInfo
+from engine.session.many.background import Running
 from engine.store.queries.search import HIT_END, HIT_START, Hit
 from engine.text import drawable, one_line
 from tui.text.cells import cut
 from tui.text.wording import count
+
+NOTHING_RUNS: Mapping[int, str] = MappingProxyType({})
 
 HIT_STYLE = "bold $warning"
 
@@ -55,10 +60,21 @@ def ago(then_ms: int, now_ms: int) -> str:
     return "just now"
 
 
-def session_row(info: SessionInfo, now_ms: int, current: int | None, width: int) -> Content:
-    """Format a session as a row."""
-    marks = [("pinned", info.pinned), ("cut off", info.interrupted), ("open now", info.id == current)]
-    shown = ", ".join(word for word, holds in marks if holds)
+def running_states(answers: Iterable[Running]) -> Mapping[int, str]:
+    """Format what answers in the background do, by session: `answering, 34 tokens, 12.1 tokens/s`."""
+    return {one.session_id: _state(one) for one in answers if one.session_id is not None}
+
+
+def _state(running: Running) -> str:
+    tokens = count(running.tokens, "token") if running.tokens else ""
+    speed = f"{significant(running.per_second)} tokens/s" if running.per_second else ""
+    return ", ".join(filter(None, (running.state, tokens, speed)))
+
+
+def session_row(info: SessionInfo, now_ms: int, current: int | None, width: int, running: Mapping[int, str] = NOTHING_RUNS) -> Content:
+    """Format a session as a row; `running` says what goes on in the background, by session."""
+    marks = [("pinned", info.pinned), ("cut off", info.interrupted and info.id not in running), ("open now", info.id == current)]
+    shown = ", ".join(filter(None, [*(word for word, holds in marks if holds), running.get(info.id, "")]))
     facts = [
         (ago(info.updated_ms, now_ms), AGO_CELLS),
         (count(info.n_turns, "turn"), TURNS_CELLS),
@@ -79,9 +95,9 @@ def session_row(info: SessionInfo, now_ms: int, current: int | None, width: int)
     )
 
 
-def hit_row(hit: Hit, now_ms: int, current: int | None, width: int) -> Content:
+def hit_row(hit: Hit, now_ms: int, current: int | None, width: int, running: Mapping[int, str] = NOTHING_RUNS) -> Content:
     """Format a search hit: its session, and below it the matching text."""
-    return Content("\n").join([session_row(hit.session, now_ms, current, width), _snippet(hit.snippet, width)])
+    return Content("\n").join([session_row(hit.session, now_ms, current, width, running), _snippet(hit.snippet, width)])
 
 
 def _snippet(snippet: str, width: int) -> Content:

@@ -50,11 +50,11 @@ def timing_line(turn: TurnRecord, before: TurnRecord | None = None) -> str:
     return "  ·  ".join(parts)
 
 
-def ending(answer: Message, turn: TurnRecord | None, *, continue_key: str) -> str:
-    """Why an answer ended early; empty when the model ended it by itself."""
+def ending(answer: Message, turn: TurnRecord | None, *, continue_key: str = "") -> str:
+    """Why an answer ended early, and the key that continues it; empty when the model ended it by itself."""
     if turn is not None and turn.error:
         return turn.error
-    go_on = f" Continue: {continue_key}."
+    go_on = f" Continue: {continue_key}." if continue_key else ""
     if answer.status is MessageStatus.COMPLETE:
         return ""
     if turn is None or turn.stop_reason is StopReason.CANCELLED:

@@ -135,6 +135,10 @@ class TranscriptView(ScrollView, ReadyLines, can_focus=True):
         """Scroll by pages, keeping one row of the previous page."""
         self._move_by(round(pages * max(1, self._layout.rows - 1)))
 
+    def scroll_lines(self, lines: int) -> None:
+        """Scroll by rows."""
+        self._move_by(lines)
+
     def to_start(self) -> None:
         """Scroll to the first row."""
         self._set_following(False)

@@ -45,6 +45,10 @@ class SavedStates:
         self._states.append(saved)
         self._trim()
 
+    def has(self, turn: int | None) -> bool:
+        """Whether there is a state that this turn goes on from."""
+        return turn in self._needed
+
     def forget(self, turn: int) -> None:
         """Drop the state of a turn that has ended."""
         self._needed.pop(turn, None)

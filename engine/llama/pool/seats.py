@@ -85,7 +85,7 @@ class Seats:
         None when all are in use, or the cells don't suffice beside `keep_free` others. A state saved for `turn` comes before all others.
         """
         idle = self.idle
-        if not idle or len(self.all) == 1:
+        if not idle or (len(self.all) == 1 and not self.saved.has(turn)):
             return self._assign(idle[0]) if idle else None
         usable = {seat.seq: seat.cache.reusable(tokens) for seat in self.all}
         seat = self._best(idle, usable)

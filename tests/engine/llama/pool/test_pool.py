@@ -122,6 +122,22 @@ def test_a_swap_changes_no_token(open_pool: Opener) -> None:
     assert answer.finished.timings.prompt_n == len(prompt)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_an_answer_that_was_left_makes_room_for_another_and_goes_on_where_it_was(open_pool: Opener, name: str) -> None:
+    """With one sequence too: its state is set aside in RAM, and nothing is evaluated twice."""
+    prompt = [101, *WORDS[:60]]
+    expected = alone(open_pool, name, [prompt], 200)[0]
+    driver = open_pool(name, parallel=1)
+    left = driver.start(token_prompt(prompt), max_tokens=200)
+    left.wait_for(TokensDecoded)
+    driver.backend.reclass(left.turn, Priority.BATCH)
+    assert driver.ask(token_prompt([102, *WORDS[:90]]), max_tokens=3).finished.reason is StopReason.LENGTH
+    answer = left.finish()
+    assert answer.finished.n_swaps == 1
+    assert answer.tokens == expected
+    assert answer.finished.timings.prompt_n == len(prompt)
+
+
 @pytest.mark.parametrize("name", ["dense", "hybrid"])
 def test_a_conversation_that_lost_its_cells_comes_back_from_memory(open_pool: Opener, name: str) -> None:
     driver = open_pool(name, n_ctx=512, parallel=2)

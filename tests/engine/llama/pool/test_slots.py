@@ -75,15 +75,18 @@ def test_stopping_one_leaves_the_others_right(wide: Driver) -> None:
         assert kept.finish().tokens == alone
 
 
-def test_a_background_turn_waits_for_the_one_a_person_waits_for(wide: Driver) -> None:
+@pytest.mark.parametrize("left", [False, True], ids=["batch from the beginning", "left while it ran"])
+def test_a_background_turn_waits_for_the_one_a_person_waits_for(wide: Driver, left: bool) -> None:
     order: list[str] = []
     background = wide.start(
         token_prompt(WORDS[:50]),
         max_tokens=200,
-        priority=Priority.BATCH,
+        priority=Priority.INTERACTIVE if left else Priority.BATCH,
         on_event=lambda event: order.append("background") if isinstance(event, TokensDecoded) else None,
     )
     background.wait_for(TokensDecoded)
+    if left:
+        wide.backend.reclass(background.turn, Priority.BATCH)
     order.clear()
     foreground = wide.start(
         token_prompt(WORDS[:50]),
