@@ -81,3 +81,12 @@ class StoreError(XchatError):
 
 class CaptureError(XchatError):
     """A profile can't be recorded, read or exported."""
+
+
+def of_memory(error: BaseException) -> EngineError | None:
+    """Return the error to report when the system refused memory or a thread; None for any other reason."""
+    refused_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    if not refused_thread and not isinstance(error, MemoryError):
+        return None
+    hint = "End other programs, or raise the limit (`ulimit -a` shows it)."
+    return EngineError(f"The system allows xchat no more {'threads' if refused_thread else 'memory'}", "", hint)

@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 MOST_KEPT_BYTES = 256 << 20
 """More than any file that xchat keeps for itself."""
+_SMALL = 1 << 16
+"""Asked for at least: the system states no size of its own files."""
 MOST_WRITTEN_BYTES = 1 << 20
 """Nobody writes a longer one; a larger file is something else."""
 
@@ -41,7 +43,8 @@ def read_regular(path: Path, most: int = MOST_KEPT_BYTES) -> bytes:
         OSError: As `open_regular` does.
     """
     with open(open_regular(path), "rb") as file:
-        return file.read(most + 1)
+        # Python sets aside all bytes that are asked for, so ask for little more than there are.
+        return file.read(min(most, max(os.fstat(file.fileno()).st_size, _SMALL)) + 1)
 
 
 def read_kept(path: Path, default: T) -> T:

@@ -19,7 +19,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import WorkerFailed
 
-from engine.errors import UsageError, XchatError
+from engine.errors import UsageError, XchatError, of_memory
 from engine.last_used import recall, remember
 from engine.metrics.link import LATE_S, Link
 from engine.paths import state_dir
@@ -229,6 +229,7 @@ class XchatApp(App[None], inherit_bindings=False):
 
     def worker_failed(self, error: BaseException) -> None:
         """Show an error that nobody foresaw as a notice, with its traceback in the log."""
+        error = of_memory(error) or error
         if not isinstance(error, XchatError):
             # Descriptor 2 leads to the log.
             os.write(2, "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace"))

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from engine.backend import EngineInfo, LoadProgressed, PoolNow, StopReason, ThreadsNow
-from engine.errors import EngineError, ModelError, XchatError
+from engine.errors import EngineError, ModelError, XchatError, of_memory
 from engine.kv_state import HeldState, StateKey
 from engine.llama.chunking import Pace
 from engine.llama.commands import (
@@ -220,8 +220,9 @@ class Compute:
             return
         except Exception as error:  # noqa: BLE001 - as above; the future must be answered
             if not isinstance(error, XchatError):
-                traceback.print_exc(file=sys.stderr)
-                error = EngineError("The model can't be loaded", repr(error))
+                if (refused := of_memory(error)) is None:
+                    traceback.print_exc(file=sys.stderr)
+                error = refused or EngineError("The model can't be loaded", repr(error))
             if command.future.set_running_or_notify_cancel():
                 command.future.set_exception(error)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from engine.models.kv_files import KvFolder
 from engine.paths import state_dir
 from engine.presets.price import PriceHistory
 from engine.prompt_history import append_prompt, read_prompts
+from engine.regular_file import read_regular
 from engine.serving.guard import read_keys
 from engine.store.sqlite.connect import open_reader, open_writer
 from tui.chat.compose import _text_of
@@ -115,3 +117,11 @@ def test_what_a_person_names_is_refused(read: Callable[[Path], object], make: Ca
 def test_damaged_content_counts_as_missing(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     assert not GONE_ON_WITHOUT[name](tmp_path / "file")
+
+
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"text")
+    tracemalloc.start()
+    assert read_regular(tmp_path / "file") == b"text"
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()

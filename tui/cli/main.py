@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from engine import __version__
-from engine.errors import UsageError, XchatError
+from engine.errors import UsageError, XchatError, of_memory
 from engine.paths import HINT, is_own
 from tui.cli.output import guarded_output
 
@@ -103,6 +103,8 @@ def in_words(error: Exception) -> XchatError:
         where = f" ({error.filename})" if error.filename else ""
         hint = HINT if _no_own_folder(error) else "`--debug` shows where it happened."
         return XchatError(f"{error.strerror}{where}", "", hint)
+    if (refused := of_memory(error)) is not None:
+        return refused
     return XchatError(f"Internal error: {type(error).__name__}", str(error), "`--debug` shows where it happened.")
 
 
