@@ -18,6 +18,8 @@ class Role(StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
+    """The result of a call; only in prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,16 @@ class ThinkingStyle:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's call of a tool."""
+
+    name: str
+    arguments: str
+    """A JSON object, as text."""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One message of the conversation to be answered."""
 
@@ -49,6 +61,10 @@ class ChatMessage:
     `token_ids`, which reuse the KV cache exactly then."""
     tokens_of: str | None = None
     """`ModelInfo.fingerprint` of the model that `tokens` belong to."""
+    calls: tuple[ToolCall, ...] = ()
+    """For an answer: the tools that it called."""
+    result_of: ToolCall | None = None
+    """For the result of a tool: its call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,8 @@ class ChatPrompt:
     """Refuse a conversation that does not fit into the window, instead of leaving out its oldest turns."""
     continue_answer: bool = False
     """The last message is an answer to continue where it stopped, also in its thinking."""
+    tools: str = ""
+    """The tools that the model may call: a JSON array in OpenAI's form; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

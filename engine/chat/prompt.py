@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,11 +16,13 @@ from engine.chat.assembly import Assembly, Composed, generated_ids
 from engine.chat.rendered import Entry, PreparationCancelled, Rendered
 from engine.chat.thinking_styles import STYLES, marker_texts, open_style
 from engine.chat.token_cache import CHARACTERS_PER_TOKEN, Stretches
+from engine.chat.tools import guarded
 from engine.chat.vocabulary import Vocabulary
 from engine.chat.window import Window
 from engine.clock import now_ns
 from engine.errors import PromptTooLongError, UsageError
-from engine.messages import ChatMessage, ChatPrompt, Prompt, Role, TextPrompt, TokenPrompt
+from engine.messages import ChatMessage, ChatPrompt, Prompt, Role, TextPrompt, TokenPrompt, ToolCall
+from engine.text import printable
 
 if TYPE_CHECKING:
     from engine.chat.template import ChatFormat
@@ -121,6 +124,7 @@ class _Preparation:
 
     def __init__(self, builder: PromptBuilder, chat: ChatPrompt, n_ctx: int) -> None:
         self._began = now_ns()
+        self._format, self._stretches = builder.chat_format, builder.stretches
         messages = chat.messages
         self._system = ""
         if messages and messages[0].role is Role.SYSTEM:
@@ -128,9 +132,13 @@ class _Preparation:
         self._continued: ChatMessage | None = None
         if chat.continue_answer and messages and messages[-1].role is Role.ASSISTANT:
             messages, self._continued = messages[:-1], messages[-1]
-        if not messages or messages[-1].role is not Role.USER:
+        if not messages or messages[-1].role not in {Role.USER, Role.TOOL}:
             raise UsageError("There is no message to answer", hint="Write one first.")
         self._messages = messages
+        try:
+            self._tools: list[object] = guarded(json.loads(chat.tools), self._untrusted) if chat.tools else []
+        except (ValueError, RecursionError) as error:
+            raise UsageError("The tools are not a JSON array", printable(str(error))) from error
         self._turn_starts = [index for index, message in enumerate(messages) if message.role is Role.USER]
         self._turn_starts[0] = 0
         self._before = chat.first_kept
@@ -143,7 +151,6 @@ class _Preparation:
         # The date that templates print is fixed, or the KV state of a conversation would be lost at midnight.
         self._today = datetime.fromtimestamp(min(max(0, chat.began_ms), _LAST_DAY_MS) / 1000).astimezone()
         self._tokenize_ns = 0
-        self._format, self._stretches = builder.chat_format, builder.stretches
 
     def prompt(self) -> PreparedPrompt:
         """Make the prompt with the messages that fit."""
@@ -242,7 +249,7 @@ class _Preparation:
         entries = self._entries(messages)
         if self._system:
             entries.insert(0, Entry(Role.SYSTEM, markers.marked(0, self._untrusted(self._system))))
-        rendered = self._format.render(entries, thinking=self._thinking, now=self._today)
+        rendered = self._format.render(entries, thinking=self._thinking, now=self._today, tools=self._tools)
         if self._continued:
             return rendered.followed_by(self._answer_so_far(rendered, self._continued, len(messages) + 1))
         return rendered
@@ -260,9 +267,14 @@ class _Preparation:
                 message.role,
                 self._content(number, message) if message.role is Role.ASSISTANT else markers.marked(number, self._untrusted(message.text)),
                 markers.marked(0, self._untrusted(message.thinking)),
+                tuple(map(self._guarded_call, message.calls)),
+                message.result_of and self._guarded_call(message.result_of),
             )
             for number, message in enumerate(messages, 1)
         ]
+
+    def _guarded_call(self, call: ToolCall) -> ToolCall:
+        return ToolCall(self._untrusted(call.name), self._untrusted(call.arguments), call.id)
 
     def _content(self, number: int, answer: ChatMessage, *, whole: bool = False) -> str:
         """Return an answer for the template: its text, or a placeholder for its ids; `whole` prevents the template from stripping it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from engine.messages import Role, ThinkingStyle
+from engine.messages import Role, ThinkingStyle, ToolCall
 
 
 class PreparationCancelled(Exception):  # noqa: N818
@@ -18,6 +18,8 @@ class Entry:
     role: Role
     content: str
     thinking: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    result_of: ToolCall | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -19,8 +20,9 @@ from engine.chat.templating.budget import TemplateLimitError
 from engine.chat.templating.process import TemplateProcess
 from engine.chat.templating.sandbox import Sandbox
 from engine.chat.thinking_styles import HARMONY, learned_style, style_of
+from engine.chat.tools import HERMES, PROBE, PROBE_TOOL, ToolStyle, call_object, described, short_id, style_in
 from engine.chat.vocabulary import Vocabulary
-from engine.messages import Role, Thinking, ThinkingStyle
+from engine.messages import Role, Thinking, ThinkingStyle, ToolCall
 from engine.text import printable
 
 
@@ -97,7 +99,12 @@ class ChatFormat:
         template = self._own or self._fallback_template()
         return template.source + template.sample
 
-    def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime) -> Rendered:
+    @cached_property
+    def tool_style(self) -> ToolStyle:
+        """How the model writes calls of tools."""
+        return (self._own.tool_style if self._own else None) or HERMES
+
+    def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime, tools: Sequence[object] = ()) -> Rendered:
         """Render the conversation in the model's format, up to the start of its answer.
 
         `now` is the date for the template; keep it constant in a conversation, or its KV state is lost at midnight.
@@ -106,15 +113,20 @@ class ChatFormat:
         this one with at most two user messages, a well-known format is used instead.
         """
         why_not = self._why_not
+        with_tools = bool(tools) or any(entry.calls or entry.role is Role.TOOL for entry in entries)
+        if with_tools and (self._own is None or self._own.tool_style is None):
+            entries, tools = described(entries, tools), ()
         if self._own:
             try:
-                return self._own.render(entries, thinking=thinking, now=now)
+                return self._own.render(entries, thinking=thinking, now=now, tools=tools)
             except TemplateError as error:
                 why_not = _unusable(error)
                 if isinstance(error, TemplateLimitError):
                     if sum(entry.role is Role.USER for entry in entries) > 2:
                         raise
                     self._own, self._why_not = None, why_not
+            if with_tools:
+                entries = described(entries, tools)
         rendered = self._fallback_template().render(entries, thinking=thinking, now=now)
         return replace(rendered, notices=(f"{why_not}; {self._what_instead()}.", *rendered.notices), stop=self._format().stop)
 
@@ -151,9 +163,26 @@ class _Template:
         self._word_switch = False
         self._switch_works: frozenset[bool] = frozenset()
         self._stop: tuple[str, ...] = ()
+        self._arguments_as_text = False
         self._probe(vocabulary.special_texts)
 
-    def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime) -> Rendered:
+    @cached_property
+    def tool_style(self) -> ToolStyle | None:
+        """How the template prints calls; None where it prints neither tools nor calls, or in a way that is not known."""
+        user, call = Entry(Role.USER, marked(1, "x")), ToolCall(PROBE, '{"a": "b"}', "abcdefghi")
+        answers = (user, Entry(Role.ASSISTANT, "", calls=(call,)), Entry(Role.TOOL, marked(2, "x"), result_of=call))
+        now = datetime.fromtimestamp(0).astimezone()
+        with suppress(TemplateError):
+            if PROBE not in self._call((user,), thinking="auto", now=now, tools=[PROBE_TOOL]):
+                return None
+        for self._arguments_as_text in (False, True):
+            with suppress(TemplateError):
+                history = self._checked(answers, thinking="auto", now=now, needed=(Role.USER, Role.TOOL))
+                if (style := style_in(history.rpartition(opening(1))[2])) is not None:
+                    return style
+        return None
+
+    def render(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime, tools: Sequence[object] = ()) -> Rendered:
         """Render a conversation; raises TemplateError when no way of calling the template prints every user message."""
         unswitched = thinking != "auto" and (entries[0].role is Role.SYSTEM) not in self._switch_works
         notices: list[str] = [NO_SWITCH] if unswitched else []
@@ -162,15 +191,15 @@ class _Template:
             entries = _without_system(entries)
             notices.append(SYSTEM_MOVED)
         try:
-            text = self._checked(entries, thinking=thinking, now=now)
+            text = self._checked(entries, thinking=thinking, now=now, tools=tools)
         except TemplateLimitError:
             raise
         except TemplateError:
-            answered = [entry for entry in entries if entry.content or entry.role is not Role.ASSISTANT]
+            answered = [entry for entry in entries if entry.content or entry.calls or entry.role is not Role.ASSISTANT]
             joined = _joined(answered)
             if len(joined) == len(entries):
                 raise
-            text = self._checked(joined, thinking=thinking, now=now)
+            text = self._checked(joined, thinking=thinking, now=now, tools=tools)
             notices.append(ROLES_JOINED if len(answered) == len(entries) else EMPTY_LEFT_OUT)
         text += self._missing_prompt
         return Rendered(text, text.rpartition(CLOSE)[2], self.source, tuple(notices), self._stop, self.style)
@@ -256,22 +285,37 @@ class _Template:
         if message_first and between.startswith(ending) and any(special in rest for special in special_texts if not special.isspace()):
             self._missing_prompt = rest
 
-    def _checked(self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime, needed: Sequence[Role] = (Role.USER,)) -> str:
-        text = self._call(entries, thinking=thinking, now=now)
+    def _checked(
+        self,
+        entries: Sequence[Entry],
+        *,
+        thinking: Thinking,
+        now: datetime,
+        needed: Sequence[Role] = (Role.USER, Role.TOOL),
+        tools: Sequence[object] = (),
+    ) -> str:
+        text = self._call(entries, thinking=thinking, now=now, tools=tools)
         for entry in entries:
             if entry.role in needed and any(mark not in text for mark in _openings(entry.content)):
                 raise TemplateError(f"it leaves out the messages of the {entry.role}")
         return text
 
     def _call(
-        self, entries: Sequence[Entry], *, thinking: Thinking, now: datetime, prompt: bool = True, thinking_blocks: bool = False
+        self,
+        entries: Sequence[Entry],
+        *,
+        thinking: Thinking,
+        now: datetime,
+        prompt: bool = True,
+        thinking_blocks: bool = False,
+        tools: Sequence[object] = (),
     ) -> str:
         variables: dict[str, object] = {
             "messages": [self._message(entry, thinking_blocks=thinking_blocks) for entry in entries],
             "add_generation_prompt": prompt,
             "bos_token": self._bos,
             "eos_token": self._eos,
-            "tools": self._tools,
+            "tools": list(tools) or self._tools,
             "documents": None,
         }
         if thinking != "auto":
@@ -286,6 +330,10 @@ class _Template:
             message["content"] = [{"type": "thinking", "thinking": entry.thinking}, {"type": "text", "text": entry.content}]
         elif entry.thinking:
             message |= dict.fromkeys(("reasoning_content", "thinking", "reasoning"), entry.thinking)
+        if entry.calls:
+            message["tool_calls"] = [call_object(call, text=self._arguments_as_text) for call in entry.calls]
+        if entry.result_of is not None:
+            message |= {"name": entry.result_of.name, "tool_call_id": short_id(entry.result_of.id)}
         return message
 
 
@@ -316,7 +364,7 @@ def _without_system(entries: Sequence[Entry]) -> Sequence[Entry]:
 def _joined(entries: Sequence[Entry]) -> Sequence[Entry]:
     joined: list[Entry] = []
     for entry in entries:
-        if joined and joined[-1].role is entry.role:
+        if joined and joined[-1].role is entry.role and entry.role is not Role.TOOL and not entry.calls and not joined[-1].calls:
             joined[-1] = replace(joined[-1], content=f"{joined[-1].content}\n\n{entry.content}")
         else:
             joined.append(entry)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from engine.backend import BackendEvent, GenerationFinished, PrefillProgressed, PromptReady, StopReason, TokensDecoded
 from engine.chat.thinking import Split
+from engine.chat.tools import ToolParser
 from engine.clock import NS_PER_MS, now_ns
 from engine.errors import EngineError
 from engine.logprobs import PromptScored, TokenLogprobs
-from engine.messages import Constraint, Prompt
+from engine.messages import Constraint, Prompt, ToolCall
 from engine.metrics.noise import NoiseWatch
 from engine.presets.preset import Sampling
 from engine.records import Message, TurnRecord
@@ -40,6 +42,10 @@ class Question:
     prompt_logprobs: bool = False
     """Those of the prompt are wanted too."""
     constraint: Constraint | None = None
+    tool_parser: Callable[[], ToolParser] | None = None
+    """Makes the parser of each answer's calls; None where no tools are offered."""
+    one_call: bool = False
+    """At most one call is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Growth:
     """`thinking` is all of it, and was part of the answer before."""
     chunks: tuple[TokensDecoded, ...] = ()
     progress: tuple[PrefillProgressed, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
 
     @property
     def logprobs(self) -> list[TokenLogprobs]:
@@ -60,10 +67,10 @@ class Growth:
 
     def then(self, later: Growth) -> Growth:
         """Both together."""
-        chunks, progress = self.chunks + later.chunks, self.progress + later.progress
+        chunks, progress, calls = self.chunks + later.chunks, self.progress + later.progress, self.calls + later.calls
         if later.moved:  # it has all of the thinking, and what came before was part of it
-            return Growth(later.answer, later.thinking, moved=True, chunks=chunks, progress=progress)
-        return Growth(self.answer + later.answer, self.thinking + later.thinking, self.moved, chunks, progress)
+            return Growth(later.answer, later.thinking, moved=True, chunks=chunks, progress=progress, calls=later.calls)
+        return Growth(self.answer + later.answer, self.thinking + later.thinking, self.moved, chunks, progress, calls)
 
 
 class Answer:
@@ -82,7 +89,9 @@ class Answer:
         self.cached = 0
         """Tokens of its prompt that the KV cache held already."""
         self.pieces: list[str] = []
-        """Its text, where it is not split into thinking and answer."""
+        """Its text, where it is plain or its calls are taken out of it."""
+        self.tools: ToolParser | None = None
+        self.calls: list[ToolCall] = []
         self.logprobs: list[TokenLogprobs] = []
         self.scored: PromptScored | None = None
         self.progress: PrefillProgressed | None = None
@@ -101,8 +110,8 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """Its text, without thinking where that is looked for."""
-        return "".join(self.pieces) or self.turn.parser.answer
+        """Its text, without thinking and calls where these are looked for."""
+        return "".join(self.pieces) if self.pieces or self.tools is not None else self.turn.parser.answer
 
     @property
     def n_prompt(self) -> int:
@@ -149,8 +158,7 @@ class Answers:
             case TokensDecoded():
                 answer.first_ns, answer.last_ns = answer.first_ns or event.token_ns[0], event.token_ns[-1]
                 answer.logprobs += event.logprobs
-                split = self._split(answer, event)
-                self._add(answer, Growth(split.answer, split.thinking, split.moved, (event,)))
+                self._add(answer, self._growth(answer, self._split(answer, event), (event,)))
             case PromptScored():
                 answer.scored = event
                 return
@@ -171,8 +179,9 @@ class Answers:
                 self._left -= 1
                 self._ended.append(answer)
                 split = _plain(answer, event.tail) if self.question.plain else answer.turn.finish(event.tail)
-                if split.answer or split.thinking:
-                    self._add(answer, Growth(split.answer, split.thinking, split.moved))
+                growth = self._growth(answer, split, final=True)
+                if growth.answer or growth.thinking or growth.calls:
+                    self._add(answer, growth)
             case _:
                 return
         self._changed.set()
@@ -200,6 +209,21 @@ class Answers:
         answer.turn.tokens += chunk.tokens
         answer.turn.token_ns += chunk.token_ns
         return _plain(answer, "".join(chunk.pieces))
+
+    def _growth(self, answer: Answer, split: Split, chunks: tuple[TokensDecoded, ...] = (), *, final: bool = False) -> Growth:
+        """What an answer grew by, with its calls taken out of the text."""
+        if self.question.tool_parser is None:
+            return Growth(split.answer, split.thinking, split.moved, chunks)
+        if answer.tools is None or split.moved:
+            answer.tools, answer.pieces, answer.calls = self.question.tool_parser(), [], []
+        text, found = answer.tools.feed(split.answer)
+        if final:
+            text += answer.tools.finish()
+        room = 1 - len(answer.calls) if self.question.one_call else len(found)
+        calls = tuple(replace(call, id=secrets.token_hex(5)[:9]) for call in found[:room])  # every template takes such an id back
+        answer.pieces.append(text)
+        answer.calls += calls
+        return Growth(text, split.thinking, split.moved, chunks, calls=calls)
 
     def _add(self, answer: Answer, growth: Growth) -> None:
         before = self._grown.get(answer)

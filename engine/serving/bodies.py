@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
@@ -16,6 +17,7 @@ from engine.serving.answers import Question
 from engine.serving.forms import of_format, of_grammar, of_schema
 from engine.serving.refusal import Refusal
 from engine.serving.served import Served
+from engine.serving.tools import Tools, form_of
 from engine.text import one_line
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -148,6 +150,7 @@ async def question_of(
     logprobs: int | None = None,
     prompt_logprobs: bool = False,
     constraint: Constraint | None = None,
+    tools: Tools | None = None,
 ) -> Question:
     """What a request asks of the engine. Raises Refusal."""
     if len(prompts) > MOST_STOPS:
@@ -160,7 +163,19 @@ async def question_of(
     scored = prompt_logprobs and logprobs is not None
     if scored and not served.backend.capabilities.logprobs:
         raise Refusal(HTTPStatus.BAD_REQUEST, "echo with logprobs is not supported by this engine")
-    return Question(prompts, sampling, limit, _stops(body), n, plain, body.return_progress, logprobs, scored, constraint or _form(body))
+    form = constraint or _form(body)
+    question = Question(prompts, sampling, limit, _stops(body), n, plain, body.return_progress, logprobs, scored, form)
+    if tools is None:
+        return question
+    if form is not None:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "tools and a form of the answer exclude each other")
+    style = await served.consult(lambda model, _n_ctx: model.prompts.chat_format.tool_style)
+    return replace(
+        question,
+        constraint=await form_of(tools, style, served),
+        tool_parser=partial(tools.parser, style),
+        one_call=not tools.parallel,
+    )
 
 
 def _form(body: Generation) -> Constraint | None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 
 from engine.clock import wall_ms
-from engine.messages import ChatMessage, ChatPrompt, Role, Thinking
+from engine.messages import ChatMessage, ChatPrompt, Role, Thinking, ToolCall
 from engine.presets.preset import Preset
 from engine.serving.refusal import Refusal
+from engine.serving.request import encode
+from engine.serving.tools import Tools
 from engine.text import one_line
 
 MOST_MESSAGES: Final = 10_000
 _DAY_MS: Final = 86_400_000
-_ROLES: Final = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
+_ROLES: Final = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.TOOL}
 _TEXTS: Final = ("text", "input_text", "output_text")
-_THINKING: Final = ("thinking", "redacted_thinking")
-"""Parts of earlier answers that clients of Anthropic's API send back with them."""
+_ELSEWHERE: Final = ("thinking", "redacted_thinking", "tool_use", "tool_result")
+"""Parts of Anthropic's messages that are no text."""
 
 
 class WireMessage(msgspec.Struct, kw_only=True):
@@ -28,31 +30,33 @@ class WireMessage(msgspec.Struct, kw_only=True):
     role: str
     content: str | list[dict[str, Any]] | None = None
     reasoning_content: str | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    tool_name: str | None = None
     images: list[Any] | None = None
 
 
-def conversation(messages: Sequence[WireMessage], preset: Preset, *, system: str = "", thinking: Thinking | None = None) -> ChatPrompt:
+def conversation(
+    messages: Sequence[WireMessage], preset: Preset, *, system: str = "", thinking: Thinking | None = None, tools: Tools | None = None
+) -> ChatPrompt:
     """The conversation to be answered; an assistant's message at the end is continued.
 
     Raises:
         Refusal: With every message that can't be used.
     """
-    wrong = []
+    wrong: list[str] = []
     read: list[ChatMessage] = []
     if len(messages) > MOST_MESSAGES:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"messages has more than {MOST_MESSAGES:,} messages")
     for index, message in enumerate(messages):
-        role = _ROLES.get(message.role)
-        text, problem = _text_of_message(message)
-        if not problem and role is Role.SYSTEM and any(before.role is not Role.SYSTEM for before in read):
-            problem = "a system message is not the first one"
-        if problem:
-            wrong.append(f"messages[{index}]: {problem}")
-        if role is not None:
-            read.append(ChatMessage(role, text, message.reasoning_content or _thinking_of(message.content)))
+        try:
+            read += _read(message, read)
+        except Refusal as refusal:
+            wrong.append(f"messages[{index}]: {refusal.message}")
     if not any(message.role is Role.USER for message in read) and not wrong:
         wrong.append("messages has no message of a user")
+    if read and read[-1].calls:
+        wrong.append("the last message calls tools, and their results are missing")
     if wrong:
         raise Refusal(HTTPStatus.BAD_REQUEST, "; ".join(wrong[:20]))
     systems = [message.text for message in read if message.role is Role.SYSTEM]
@@ -66,19 +70,57 @@ def conversation(messages: Sequence[WireMessage], preset: Preset, *, system: str
         began_ms=wall_ms() // _DAY_MS * _DAY_MS,  # the same all day, so that the KV cache stays useful
         complete=True,
         continue_answer=rest[-1].role is Role.ASSISTANT,
+        tools=tools.text if tools is not None else "",
     )
 
 
-def _text_of_message(message: WireMessage) -> tuple[str, str]:
-    if message.role not in _ROLES:
-        return "", f"role {one_line(message.role)[:40]!r} is not supported"
-    for name in ("tool_calls", "images"):
-        if getattr(message, name):
-            return "", f"{name} are not supported"
-    return text_of(message.content)
+def _read(message: WireMessage, before: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """One message, or several where results of tools are parts of it. Raises Refusal."""
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"role {one_line(message.role)[:40]!r} is not supported")
+    if message.images:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "images are not supported")
+    if role is Role.SYSTEM and any(earlier.role is not Role.SYSTEM for earlier in before):
+        raise Refusal(HTTPStatus.BAD_REQUEST, "a system message is not the first one")
+    parts = message.content if isinstance(message.content, list) else []
+    known = {call.id: call for earlier in before for call in earlier.calls}
+    results = [_result(str(part.get("tool_use_id")), part.get("content"), known) for part in parts if part.get("type") == "tool_result"]
+    calls = tuple(map(_called, message.tool_calls or ()))
+    calls += tuple(
+        _called({"id": part.get("id"), "function": {"name": part.get("name"), "arguments": part.get("input")}})
+        for part in parts
+        if part.get("type") == "tool_use"
+    )
+    if role is Role.TOOL:
+        return [_result(message.tool_call_id or "", message.content, known, message.tool_name or "")]
+    text, problem = text_of(message.content)
+    if problem and not (calls and message.content is None):
+        raise Refusal(HTTPStatus.BAD_REQUEST, problem)
+    if results and not text:
+        return results
+    return [*results, ChatMessage(role, text, message.reasoning_content or _thinking_of(message.content), calls=calls)]
 
 
-def text_of(content: str | list[dict[str, Any]] | None) -> tuple[str, str]:
+def _called(call: dict[str, Any]) -> ToolCall:
+    """A call in an earlier answer. Raises Refusal."""
+    function = call.get("function")
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(function, dict) or not isinstance(name, str):
+        raise Refusal(HTTPStatus.BAD_REQUEST, "a call of a tool has no name")
+    arguments = function.get("arguments") or {}
+    return ToolCall(name, arguments if isinstance(arguments, str) else encode(arguments).decode(), str(call.get("id") or ""))
+
+
+def _result(call_id: str, content: Any, known: Mapping[str, ToolCall], name: str = "") -> ChatMessage:
+    """The result of a call. Raises Refusal."""
+    text, problem = text_of(content) if content is None or isinstance(content, str | list) else ("", "a result is not a text")
+    if problem and content is not None:
+        raise Refusal(HTTPStatus.BAD_REQUEST, problem)
+    return ChatMessage(Role.TOOL, text, result_of=known.get(call_id, ToolCall(name, "{}", call_id)))
+
+
+def text_of(content: str | list[Any] | None) -> tuple[str, str]:
     """The text of a content, without thinking, and what is wrong with it."""
     if content is None:
         return "", "it has no content"
@@ -86,7 +128,9 @@ def text_of(content: str | list[dict[str, Any]] | None) -> tuple[str, str]:
         return content, ""
     texts = []
     for part in content:
-        if part.get("type") in _THINKING:
+        if not isinstance(part, dict):
+            return "", "a part of its content is not an object"
+        if part.get("type") in _ELSEWHERE:
             continue
         if part.get("type") not in _TEXTS or not isinstance(part.get("text"), str):
             return "", f"content of type {one_line(str(part.get('type')))[:40]!r} is not supported"

@@ -115,11 +115,11 @@ def frame_of(constraint: Constraint, prompt: Prompt, facts: PromptFacts, vocabul
     style = facts.style
     if style is not None and not answer_so_far(prompt):
         closing, more = _until(style.closing, "thinking", vocabulary)
-        opened = " ".join(_marker(style.opening, vocabulary))
+        opened = " ".join(lark_of(style.opening, vocabulary))
         inside = f"{closing} BLANK?"
         if style.answer[0]:
-            inside += f" ({' '.join(_marker(style.answer[0], vocabulary))} BLANK?)?"
-        reply = f"({' '.join(_marker(style.reply, vocabulary))})? " if style.reply.strip() else ""
+            inside += f" ({' '.join(lark_of(style.answer[0], vocabulary))} BLANK?)?"
+        reply = f"({' '.join(lark_of(style.reply, vocabulary))})? " if style.reply.strip() else ""
         if facts.opens_thinking:
             start, rules = f"{inside} {start}", [*rules, *more]
         elif _is_own(style.opening, vocabulary) and not (isinstance(prompt, ChatPrompt) and prompt.thinking == "off"):
@@ -139,13 +139,13 @@ def _is_own(marker: str, vocabulary: LlamaVocabulary) -> bool:
 
 def _until(marker: str, name: str, vocabulary: LlamaVocabulary) -> tuple[str, list[str]]:
     """Any text up to a marker: an expression, and the rules that it needs."""
-    first, *rest = _marker(marker, vocabulary)
+    first, *rest = lark_of(marker, vocabulary)
     if first.startswith("<"):
         return " ".join(("TEXT", first, *rest)), []
     return " ".join((name, *rest)), [f"{name}[lazy]: TEXT {first}"]
 
 
-def _marker(marker: str, vocabulary: LlamaVocabulary) -> Iterator[str]:
+def lark_of(marker: str, vocabulary: LlamaVocabulary) -> Iterator[str]:
     """A marker in Lark: control tokens by their ids, and texts."""
     text = b""
     for token in vocabulary.tokenize(marker, parse_special=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import msgspec
+
 from engine.backend import StopReason
 from engine.messages import ChatPrompt
 from engine.presets.preset import Preset
@@ -12,10 +14,12 @@ from engine.serving.answers import Answer, Growth
 from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation, text_of
 from engine.serving.exchange import EventFace, exchange
-from engine.serving.faces.common import event, n_cached, n_generated, n_prompt, new_id
+from engine.serving.faces.common import arguments_of, event, n_cached, n_generated, n_prompt, new_id
 from engine.serving.refusal import Refusal
 from engine.serving.request import Request
 from engine.serving.served import Served
+from engine.serving.tools import Tools, tools_of
+from engine.text import one_line
 
 
 class MessagesBody(Generation, kw_only=True):
@@ -27,6 +31,17 @@ class MessagesBody(Generation, kw_only=True):
     system: str | list[dict[str, Any]] | None = None
     stop_sequences: list[str] | None = None
     thinking: dict[str, Any] | None = None
+    tools: list[Any] = msgspec.field(default_factory=list)
+    tool_choice: dict[str, Any] | None = None
+
+    @property
+    def offered(self) -> Tools | None:
+        """The tools. Raises Refusal."""
+        asked = self.tool_choice or {}
+        kind = {None: None, "auto": "auto", "any": "required", "none": "none", "tool": str(asked.get("name"))}.get(asked.get("type"), "?")
+        if kind == "?":
+            raise Refusal(400, f"tool_choice.type = {one_line(str(asked.get('type')))[:40]} is not supported")
+        return tools_of(self.tools, kind, parallel=asked.get("disable_parallel_tool_use") is not True)
 
     def prompt(self, preset: Preset) -> ChatPrompt:
         """The conversation. Raises Refusal."""
@@ -35,7 +50,7 @@ class MessagesBody(Generation, kw_only=True):
             raise Refusal(400, f"system: {problem}")
         kind = (self.thinking or {}).get("type")
         thinking = {"enabled": "on", "adaptive": "on", "disabled": "off"}.get(str(kind))
-        return conversation(self.messages, preset, system=system, thinking=thinking)  # type: ignore[arg-type]
+        return conversation(self.messages, preset, system=system, thinking=thinking, tools=self.offered)  # type: ignore[arg-type]
 
 
 class MessagesFace(EventFace):
@@ -62,7 +77,7 @@ class MessagesFace(EventFace):
         message = {**self._message([], None, None), "usage": usage}
         return event({"type": "message_start", "message": message}, "message_start")
 
-    def _message(self, content: list[dict[str, str]], reason: str | None, stop: str | None) -> dict[str, Any]:
+    def _message(self, content: list[dict[str, Any]], reason: str | None, stop: str | None) -> dict[str, Any]:
         head = {"id": self._id, "type": "message", "role": "assistant", "content": content, "model": self._model}
         return {**head, "stop_reason": reason, "stop_sequence": stop}
 
@@ -73,19 +88,25 @@ class MessagesFace(EventFace):
             parts += self._block("thinking") + self._delta({"type": "thinking_delta", "thinking": growth.thinking})
         if growth.answer:
             parts += self._block("text") + self._delta({"type": "text_delta", "text": growth.answer})
+        for call in growth.calls:
+            parts += self._block("tool_use", id=call.id, name=call.name, input={})
+            parts += self._delta({"type": "input_json_delta", "partial_json": call.arguments}) + self._stop_block()
+            self._open = ""
         return parts
 
     def _delta(self, delta: dict[str, str]) -> bytes:
         return event({"type": "content_block_delta", "index": self._blocks - 1, "delta": delta}, "content_block_delta")
 
-    def _block(self, kind: str) -> bytes:
+    def _block(self, kind: str, **fields: Any) -> bytes:
         """Begin a block of this kind, if none is open."""
         if self._open == kind:
             return b""
         before = self._stop_block()
         self._open = kind
         self._blocks += 1
-        block = {"type": kind, kind: "", "signature": ""} if kind == "thinking" else {"type": kind, kind: ""}
+        block = {"type": kind, **fields} if fields else {"type": kind, kind: ""}
+        if kind == "thinking":
+            block["signature"] = ""
         start = {"type": "content_block_start", "index": self._blocks - 1, "content_block": block}
         return before + event(start, "content_block_start")
 
@@ -94,7 +115,7 @@ class MessagesFace(EventFace):
 
     def ended(self, answer: Answer) -> bytes:
         """The end of the block, and why the message ended."""
-        before = b"" if self._open else self._block("text")
+        before = b"" if self._blocks else self._block("text")
         reason, stop = self._reason(answer)
         delta = {"stop_reason": reason, "stop_sequence": stop}
         usage = {"output_tokens": n_generated([answer])}
@@ -115,13 +136,17 @@ class MessagesFace(EventFace):
             case StopReason.STOP_STRING if self._stops:
                 return "stop_sequence", self._stops[0] if len(self._stops) == 1 else None
             case _:
-                return "end_turn", None
+                return "tool_use" if answer.calls else "end_turn", None
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """The message."""
         parser = answers[0].turn.parser
-        content = [{"type": "thinking", "thinking": parser.thinking, "signature": ""}] if parser.thinking else []
-        content.append({"type": "text", "text": parser.answer})
+        content: list[dict[str, Any]] = []
+        if parser.thinking:
+            content.append({"type": "thinking", "thinking": parser.thinking, "signature": ""})
+        if (text := answers[0].text) or not answers[0].calls:
+            content.append({"type": "text", "text": text})
+        content += [{"type": "tool_use", "id": call.id, "name": call.name, "input": arguments_of(call)} for call in answers[0].calls]
         cached = n_cached(answers)
         usage = {
             "cache_read_input_tokens": cached,
@@ -140,7 +165,7 @@ def error_type(refusal: Refusal) -> str:
 async def messages(request: Request, served: Served) -> None:
     """Answer `POST /v1/messages`."""
     body = read(MessagesBody, request.body)
-    question = await question_of(body, served, body.prompt(served.preset))
+    question = await question_of(body, served, body.prompt(served.preset), tools=body.offered)
     await exchange(request, served, question, MessagesFace(served.name, question.stop), stream=body.stream)
 
 

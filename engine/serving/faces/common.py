@@ -6,10 +6,12 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from engine import __version__
-from engine.backend import GenerationFinished, PrefillProgressed, StopReason
+from engine.backend import PrefillProgressed, StopReason
 from engine.logprobs import Likely, TokenLogprobs
-from engine.messages import Thinking
+from engine.messages import Thinking, ToolCall
 from engine.serving.answers import Answer
 from engine.serving.request import encode
 from engine.timings import Timings
@@ -33,6 +35,14 @@ def new_id(prefix: str) -> str:
     return prefix + secrets.token_hex(16)
 
 
+def arguments_of(call: ToolCall) -> Any:
+    """The arguments of a call as an object; a text that is none is one of its own."""
+    try:
+        return msgspec.json.decode(call.arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return {"arguments": call.arguments}
+
+
 def thinking_of(effort: object) -> Thinking | None:
     """Whether the model is to think at OpenAI's `effort`; None where the request does not say."""
     return None if effort is None else "off" if effort == "none" else "on"
@@ -44,9 +54,16 @@ def event(value: object, name: str = "") -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), data) if name else b"data: %b\n\n" % data
 
 
-def finish_reason(end: GenerationFinished) -> str:
+def finish_reason(answer: Answer) -> str:
     """Why an answer ended, in OpenAI's words."""
-    return "length" if end.reason is StopReason.LENGTH else "stop"
+    if answer.finished.reason is StopReason.LENGTH:
+        return "length"
+    return "tool_calls" if answer.calls else "stop"
+
+
+def calls_object(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    """OpenAI's `tool_calls`."""
+    return [{"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in calls]
 
 
 def timings_of(answers: Sequence[Answer]) -> dict[str, Any]:

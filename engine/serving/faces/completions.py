@@ -98,7 +98,7 @@ class CompletionFace(EventFace):
 
     def ended(self, answer: Answer) -> bytes:
         """Why it ended, with the usage and the timings."""
-        choice = self._choice(answer, "", (), finish_reason(answer.finished))
+        choice = self._choice(answer, "", (), finish_reason(answer))
         return self._chunk(choice, usage=usage_of([answer]), timings=timings_of([answer]), **self._verbose(answer))
 
     def _verbose(self, answer: Answer) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class CompletionFace(EventFace):
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """The completion."""
-        choices = [self._choice(answer, answer.text, answer.logprobs, finish_reason(answer.finished)) for answer in answers]
+        choices = [self._choice(answer, answer.text, answer.logprobs, finish_reason(answer)) for answer in answers]
         rest = {**self._rest, "usage": usage_of(answers), **self._id, "timings": timings_of(answers)}
         return {"choices": choices, **rest, **self._verbose(answers[0])}
 

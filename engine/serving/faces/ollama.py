@@ -8,17 +8,19 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from engine.backend import StopReason
 from engine.clock import NS_PER_MS, wall_ms
-from engine.messages import Prompt, Thinking, TokenPrompt
+from engine.messages import Prompt, Thinking, TokenPrompt, ToolCall
 from engine.serving.answers import Answer, Growth
 from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation
 from engine.serving.exchange import exchange
-from engine.serving.faces.common import finish_reason, n_generated, n_prompt
+from engine.serving.faces.common import arguments_of, n_generated, n_prompt
 from engine.serving.forms import of_format, of_schema
 from engine.serving.refusal import Refusal
 from engine.serving.request import Request, encode
 from engine.serving.served import Served
+from engine.serving.tools import Tools, tools_of
 
 LINES: Final = b"application/x-ndjson"
 VERSION: Final = "0.6.0"
@@ -52,6 +54,7 @@ class ChatBody(OllamaBody, kw_only=True):
     """The body of a chat."""
 
     messages: list[WireMessage]
+    tools: list[Any] = msgspec.field(default_factory=list)
 
 
 class GenerateBody(OllamaBody, kw_only=True):
@@ -73,10 +76,12 @@ class OllamaFace:
         self._chat = chat
         self._plain = plain
 
-    def _line(self, text: str, thinking: str, **more: Any) -> dict[str, Any]:
+    def _line(self, text: str, thinking: str, calls: Sequence[ToolCall] = (), **more: Any) -> dict[str, Any]:
         created = datetime.fromtimestamp(wall_ms() / 1e3, UTC).isoformat().replace("+00:00", "Z")
         thought = {"thinking": thinking} if thinking else {}
-        content = {"message": {"role": "assistant", "content": text, **thought}} if self._chat else {"response": text, **thought}
+        called = {"tool_calls": [{"function": {"name": call.name, "arguments": arguments_of(call)}} for call in calls]} if calls else {}
+        message = {"role": "assistant", "content": text, **thought, **called}
+        content = {"message": message} if self._chat else {"response": text, **thought}
         return {"model": self._model, "created_at": created, **content, **more}
 
     def opening(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
@@ -85,7 +90,9 @@ class OllamaFace:
 
     def grown(self, answer: Answer, growth: Growth) -> bytes:  # noqa: ARG002
         """The text that it grew by."""
-        return encode(self._line(growth.answer, growth.thinking, done=False)) + b"\n"
+        if not growth.answer and not growth.thinking and not growth.calls:
+            return b""
+        return encode(self._line(growth.answer, growth.thinking, growth.calls, done=False)) + b"\n"
 
     def ended(self, answer: Answer) -> bytes:  # noqa: ARG002
         """Nothing."""
@@ -102,14 +109,14 @@ class OllamaFace:
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
         """The answer."""
         parser = answers[0].turn.parser
-        text, thinking = (answers[0].text, "") if self._plain else (parser.answer, parser.thinking)
-        return self._line(text, thinking, **self._end(answers))
+        thinking = "" if self._plain else parser.thinking
+        return self._line(answers[0].text, thinking, answers[0].calls, **self._end(answers))
 
     def _end(self, answers: Sequence[Answer]) -> dict[str, Any]:
         end = answers[0].finished
         return {
             "done": True,
-            "done_reason": finish_reason(end),
+            "done_reason": "length" if end.reason is StopReason.LENGTH else "stop",
             "total_duration": end.at_ns - answers[0].turn.submitted_ns,
             "load_duration": 0,
             "prompt_eval_count": n_prompt(answers),
@@ -119,11 +126,13 @@ class OllamaFace:
         }
 
 
-async def _answer(request: Request, served: Served, body: OllamaBody, prompt: Prompt, *, plain: bool = False) -> None:
+async def _answer(
+    request: Request, served: Served, body: OllamaBody, prompt: Prompt, *, plain: bool = False, tools: Tools | None = None
+) -> None:
     schema = isinstance(body.format, dict) and body.format.get("type") not in {"text", "json_object", "json_schema"}
     form = of_schema(body.format, "format") if schema else of_format(body.format, "format")
     options = read(Options, encode(body.options or {}))
-    question = await question_of(options, served, prompt, plain=plain, constraint=form)
+    question = await question_of(options, served, prompt, plain=plain, constraint=form, tools=tools)
     face = OllamaFace(served.name, chat=isinstance(body, ChatBody), plain=plain)
     await exchange(request, served, question, face, stream=body.stream)
 
@@ -131,7 +140,8 @@ async def _answer(request: Request, served: Served, body: OllamaBody, prompt: Pr
 async def chat(request: Request, served: Served) -> None:
     """Answer `POST /api/chat`."""
     body = read(ChatBody, request.body)
-    await _answer(request, served, body, conversation(body.messages, served.preset, thinking=body.thinking))
+    tools = tools_of(body.tools, None)
+    await _answer(request, served, body, conversation(body.messages, served.preset, thinking=body.thinking, tools=tools), tools=tools)
 
 
 async def generate(request: Request, served: Served) -> None:

@@ -17,6 +17,7 @@ from engine.serving.conversation import WireMessage, conversation
 from engine.serving.exchange import EventFace, exchange
 from engine.serving.faces.common import (
     FINGERPRINT,
+    calls_object,
     event,
     finish_reason,
     logprobs_object,
@@ -31,6 +32,7 @@ from engine.serving.faces.details import Details, details_of
 from engine.serving.refusal import Refusal
 from engine.serving.request import Request
 from engine.serving.served import Served
+from engine.serving.tools import Tools, choice_of, tools_of
 
 
 class StreamOptions(msgspec.Struct):
@@ -48,6 +50,9 @@ class ChatBody(Generation, kw_only=True):
     n: int = 1
     max_completion_tokens: int | None = None
     stream_options: StreamOptions | None = None
+    tools: list[Any] = msgspec.field(default_factory=list)
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool = True
     logprobs: bool = False
     top_logprobs: int | None = None
     add_generation_prompt: bool | None = None
@@ -67,7 +72,12 @@ class ChatBody(Generation, kw_only=True):
         """The conversation. Raises Refusal."""
         if self.add_generation_prompt and self.continue_final_message:
             raise Refusal(HTTPStatus.BAD_REQUEST, "add_generation_prompt and continue_final_message exclude each other")
-        return conversation(self.messages, served.preset, thinking=self.thinking)
+        return conversation(self.messages, served.preset, thinking=self.thinking, tools=self.offered)
+
+    @property
+    def offered(self) -> Tools | None:
+        """The tools. Raises Refusal."""
+        return tools_of(self.tools, choice_of(self.tool_choice), parallel=self.parallel_tool_calls)
 
 
 class ChatFace(EventFace):
@@ -96,7 +106,11 @@ class ChatFace(EventFace):
     def grown(self, answer: Answer, growth: Growth) -> bytes:
         """The text and the reasoning that an answer grew by."""
         parts = b"".join(self._chunk(answer, {}, prompt_progress=progress_object(answer, progress)) for progress in growth.progress)
-        deltas = [{name: text} for name, text in (("reasoning_content", growth.thinking), ("content", growth.answer)) if text]
+        deltas: list[dict[str, Any]] = [
+            {name: text} for name, text in (("reasoning_content", growth.thinking), ("content", growth.answer)) if text
+        ]
+        first = len(answer.calls) - len(growth.calls)
+        deltas += [{"tool_calls": [{"index": first + at, **call}]} for at, call in enumerate(calls_object(growth.calls))]
         if growth.logprobs and not deltas:
             deltas.append({})
         for delta in deltas:
@@ -111,7 +125,7 @@ class ChatFace(EventFace):
         more = self._verbose(answer)
         if not self._include_usage:
             more["timings"] = timings_of([answer])
-        return self._chunk(answer, {}, reason=finish_reason(answer.finished), **more)
+        return self._chunk(answer, {}, reason=finish_reason(answer), **more)
 
     def _verbose(self, answer: Answer) -> dict[str, Any]:
         return {} if self._details is None else {"__verbose": self._details.of(answer)}
@@ -136,10 +150,12 @@ class ChatFace(EventFace):
 
     def _choice(self, answer: Answer) -> dict[str, Any]:
         parser = answer.turn.parser
-        message = {"role": "assistant", "content": parser.answer}
+        message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+        if answer.calls:
+            message |= {"content": answer.text or None, "tool_calls": calls_object(answer.calls)}
         if parser.thinking:
             message["reasoning_content"] = parser.thinking
-        choice: dict[str, Any] = {"finish_reason": finish_reason(answer.finished), "index": answer.index, "message": message}
+        choice: dict[str, Any] = {"finish_reason": finish_reason(answer), "index": answer.index, "message": message}
         if self._body.logprobs:
             choice["logprobs"] = logprobs_object(answer.logprobs)
         return choice
@@ -148,7 +164,8 @@ class ChatFace(EventFace):
 async def chat(request: Request, served: Served) -> None:
     """Answer `POST /v1/chat/completions`."""
     body = read(ChatBody, request.body)
-    question = await question_of(body, served, body.prompt(served), n=body.n, logprobs=(body.top_logprobs or 0) if body.logprobs else None)
+    most = (body.top_logprobs or 0) if body.logprobs else None
+    question = await question_of(body, served, body.prompt(served), n=body.n, logprobs=most, tools=body.offered)
     verbose = served.options.verbose if body.verbose is None else body.verbose
     details = await details_of(served, question, stream=body.stream) if verbose else None
     await exchange(request, served, question, ChatFace(served.name, body, details), stream=body.stream)

@@ -13,6 +13,7 @@ from engine.serving.conversation import WireMessage, conversation
 from engine.serving.refusal import Refusal
 from engine.serving.request import Request
 from engine.serving.served import Served
+from engine.serving.tools import tools_of
 
 
 class TokenizeBody(msgspec.Struct, kw_only=True):
@@ -34,6 +35,7 @@ class TemplateBody(msgspec.Struct, kw_only=True):
     """A conversation."""
 
     messages: list[WireMessage]
+    tools: list[Any] = msgspec.field(default_factory=list)
 
 
 async def tokenize(request: Request, served: Served) -> None:
@@ -69,7 +71,7 @@ async def detokenize(request: Request, served: Served) -> None:
 async def apply_template(request: Request, served: Served) -> None:
     """Answer `POST /apply-template`."""
     body = read(TemplateBody, request.body)
-    facts = await served.rendered(conversation(body.messages, served.preset))
+    facts = await served.rendered(conversation(body.messages, served.preset, tools=tools_of(body.tools, None)))
     if not facts.text:
         raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The prompt has no text")
     await request.answer({"prompt": facts.text})

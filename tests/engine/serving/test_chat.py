@@ -104,7 +104,10 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"stop": [""]}, ["empty string"]),
     ({"stop": ["x", "y" * 1001]}, ["stop has a string of more than 1,000 characters"]),
     ({"messages": [{"role": "user", "content": "x", "images": ["eA=="]}]}, ["messages[0]: images are not supported"]),
-    ({"tools": [{"type": "function"}], "best_of": 2}, ["tools = ", "best_of = "]),
+    ({"tools": [{"type": "function"}, {"type": "retrieval"}, {"name": "a b"}]}, ["tools[0]: ", "tools[1]: type", "tools[2]: 'a b'"]),
+    ({"tool_choice": "required"}, ["there are no tools"]),
+    ({"tools": [{"name": "a"}], "tool_choice": {"function": {"name": "b"}}}, ["tool_choice names 'b'"]),
+    ({"functions": [{"name": "a"}], "best_of": 2}, ["functions = ", "best_of = "]),
     ({"response_format": {"type": "sound"}}, ["response_format = "]),
 ]
 
