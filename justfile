@@ -58,6 +58,10 @@ lint:
 types:
     mypy
 
+# Run llama.cpp's own server tests against `xchat serve` (half an hour; fetches their source); arguments are passed to pytest instead of the list
+llama-server-tests *ARGS:
+    python -m tests.llama_server {{ ARGS }}
+
 # Everything the gate checks: lint, types, tests
 check: lint types test
 

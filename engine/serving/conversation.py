@@ -41,6 +41,8 @@ def conversation(
 ) -> ChatPrompt:
     """The conversation to be answered; an assistant's message at the end is continued.
 
+    Templates take a system message at the beginning only, so later ones are appended to the first.
+
     Raises:
         Refusal: With every message that can't be used.
     """
@@ -81,8 +83,6 @@ def _read(message: WireMessage, before: Sequence[ChatMessage]) -> list[ChatMessa
         raise Refusal(HTTPStatus.BAD_REQUEST, f"role {one_line(message.role)[:40]!r} is not supported")
     if message.images:
         raise Refusal(HTTPStatus.BAD_REQUEST, "images are not supported")
-    if role is Role.SYSTEM and any(earlier.role is not Role.SYSTEM for earlier in before):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "a system message is not the first one")
     parts = message.content if isinstance(message.content, list) else []
     known = {call.id: call for earlier in before for call in earlier.calls}
     results = [_result(str(part.get("tool_use_id")), part.get("content"), known) for part in parts if part.get("type") == "tool_result"]

@@ -68,11 +68,11 @@ class Guard:
         if origin is None or not self.allows(origin):
             return ()
         return (
-            (b"access-control-allow-origin", origin),
-            (b"access-control-allow-credentials", b"true"),
-            (b"access-control-allow-methods", b"GET, POST, DELETE, OPTIONS"),
-            (b"access-control-allow-headers", b"*"),
-            (b"vary", b"origin"),
+            (b"Access-Control-Allow-Origin", origin),
+            (b"Access-Control-Allow-Credentials", b"true"),
+            (b"Access-Control-Allow-Methods", b"GET, POST, DELETE, OPTIONS"),
+            (b"Access-Control-Allow-Headers", b"*"),
+            (b"Vary", b"Origin"),
         )
 
     def _number_of(self, key: bytes) -> int | None:

@@ -110,7 +110,7 @@ async def metrics(request: Request, served: Served) -> None:
     """Answer `GET /metrics`."""
     processing = sum(answer.end is None for answers in served.under_way for answer in answers.all)
     await request.answer_bytes(
-        served.tally.page(processing, served.backend.pool_now).encode(), METRICS, headers=((b"process-start-time-unix", _STARTED),)
+        served.tally.page(processing, served.backend.pool_now).encode(), METRICS, headers=((b"Process-Start-Time-Unix", _STARTED),)
     )
 
 

@@ -13,7 +13,17 @@ from engine.serving.answers import Answer, Growth
 from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation
 from engine.serving.exchange import EventFace, exchange
-from engine.serving.faces.common import event, n_cached, n_generated, n_prompt, new_id, thinking_of, timings_of
+from engine.serving.faces.common import (
+    event,
+    n_cached,
+    n_generated,
+    n_prompt,
+    new_id,
+    progress_object,
+    thinking_of,
+    timings_object,
+    timings_of,
+)
 from engine.serving.forms import of_format
 from engine.serving.refusal import Refusal
 from engine.serving.request import Request
@@ -53,7 +63,8 @@ class ResponsesBody(Generation, kw_only=True):
 class ResponsesFace(EventFace):
     """The form of a response."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, body: ResponsesBody) -> None:
+        self._body = body
         self._model = model
         self._id = new_id("resp_")
         self._item = new_id("msg_")
@@ -68,16 +79,23 @@ class ResponsesFace(EventFace):
     def _at(self) -> dict[str, Any]:
         return {"item_id": self._item, "output_index": 0, "content_index": 0}
 
-    def opening(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
+    def opening(self, answers: Sequence[Answer]) -> bytes:
         """The response without output."""
         response = self._response("in_progress", [])
-        return self._event("response.created", response=response) + self._event("response.in_progress", response=response)
+        more = {"prompt_progress": progress_object(answers[0])} if self._body.return_progress else {}
+        return self._event("response.created", response=response) + self._event("response.in_progress", response=response, **more)
 
-    def grown(self, answer: Answer, growth: Growth) -> bytes:  # noqa: ARG002
+    def grown(self, answer: Answer, growth: Growth) -> bytes:
         """The text that it grew by."""
+        response = self._response("in_progress", [])
+        parts = b"".join(
+            self._event("response.in_progress", response=response, prompt_progress=progress_object(answer, progress))
+            for progress in growth.progress
+        )
         if not growth.answer:
-            return b""
-        return self._open() + self._event("response.output_text.delta", **self._at(), delta=growth.answer, logprobs=[])
+            return parts
+        more = {"timings": timings_object(answer.timings_after(answer.turn.n_tokens))} if self._body.timings_per_token else {}
+        return parts + self._open() + self._event("response.output_text.delta", **self._at(), delta=growth.answer, logprobs=[], **more)
 
     def _open(self) -> bytes:
         if self._opened:
@@ -149,7 +167,7 @@ async def responses(request: Request, served: Served) -> None:
     thinking = thinking_of((body.reasoning or {}).get("effort"))
     prompt = conversation(body.messages, served.preset, system=body.instructions or "", thinking=thinking)
     await exchange(
-        request, served, await question_of(body, served, prompt, constraint=form), ResponsesFace(served.name), stream=body.stream
+        request, served, await question_of(body, served, prompt, constraint=form), ResponsesFace(served.name, body), stream=body.stream
     )
 
 
