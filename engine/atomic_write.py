@@ -1,4 +1,4 @@
-"""Write a file whole or not at all, so that a full disk or a killed program never leaves half of one."""
+"""Writes files atomically, so that a full disk or a killed program never leaves a partial one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give an empty file, readable by its owner only, that takes the place of `path` when the block ends.
+    """Yield an empty file, readable by its owner only, that replaces `path` when the block ends.
 
-    When the block raises, the file is removed and `path` is untouched. The file has no name where the system offers that, so that even
-    a killed program leaves nothing; what is given is then its path below `/proc`.
+    When the block raises, the file is removed and `path` is unchanged. Where the system supports it, the file has no name, so that even a
+    killed program leaves nothing; its path is then below `/proc`.
 
-    Raises OSError when the folder is missing, or the disk refuses.
+    Raises OSError when the folder is missing, or writing fails.
     """
     beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
     handle = _nameless(path.parent)
@@ -43,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _nameless(folder: Path) -> int | None:
-    """A file without a name in a folder; None where there can't be one."""
+    """Open a file without a name in a folder; None where that is not supported."""
     try:
         return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600) if os.path.isdir("/proc/self/fd") else None
     except (AttributeError, OSError):
@@ -61,7 +61,7 @@ def _link(nameless: Path, name: Path) -> None:
 
 
 def remove_left(folder: Path, before: str, after: str) -> None:
-    """Remove the files that killed programs left in a folder: those named by `before`, the id of a process that is gone, and `after`.
+    """Remove files of ended processes in a folder: those named by `before`, the process id, and `after`.
 
     `after` is a regular expression.
     """
@@ -77,7 +77,7 @@ def remove_left(folder: Path, before: str, after: str) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, readable by its owner only; raises OSError, and then the old file is untouched."""
+    """Replace `path` by `data`, readable by its owner only; on OSError the old file is unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with replacing(path) as temporary:
         temporary.write_bytes(data)

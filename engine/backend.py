@@ -22,7 +22,7 @@ from engine.timings import Timings
 
 
 class MemoryKind(StrEnum):
-    """How a model keeps earlier tokens, which decides whether its state can be cut back."""
+    """How a model stores earlier tokens; determines whether its state can be truncated."""
 
     ATTENTION = "attention"
     SLIDING_WINDOW = "sliding-window"
@@ -37,11 +37,11 @@ class StopReason(StrEnum):
     STOP_STRING = "stop"
     """The model ended it by itself (`EOG`), or with a stop string."""
     LENGTH = "length"
-    """The longest answer allowed, or the end of the context window, was reached."""
+    """The token limit, or the end of the context window, was reached."""
     CANCELLED = "cancelled"
-    """The person stopped it."""
+    """The user stopped it."""
     ERROR = "error"
-    """The engine failed; what came before is kept."""
+    """The engine failed; the text so far is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +67,22 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """A loaded model with its context, as the engine set it up."""
+    """A loaded model with its context."""
 
     model: ModelInfo
     preset: Preset
     """The preset asked for, `auto` included."""
     n_ctx: int
     load_ms: float
-    """From opening the file to the first possible decode."""
+    """Time from opening the file to the first possible decode."""
     threads: int = 0
-    """While decoding; 0, like `threads_batch`, where the engine does not declare the capability `threads`."""
+    """Decode threads; 0, like `threads_batch`, without the capability `threads`."""
     threads_batch: int = 0
     n_batch: int = 0
-    """0, like `n_ubatch`, where the engine does not report it."""
+    """Batch size; 0, like `n_ubatch`, where the engine does not report it."""
     n_ubatch: int = 0
     parallel: int = 1
-    """Answers that are generated at once."""
+    """Parallel answers."""
     memory: Mapping[str, int] = field(default_factory=dict)
     """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`; empty where it is not this machine's memory."""
     placement: str = ""
@@ -97,7 +97,7 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine offers beyond answering messages; callers check before they use it."""
+    """The features of an engine beyond answering messages; callers check them before use."""
 
     token_ids: bool = False
     """Takes and gives token ids: `TokenPrompt`, `ChatMessage.tokens`, `TokensDecoded.tokens`."""
@@ -112,13 +112,13 @@ class Capabilities:
     in_process: bool = False
     """Computes in this process, so that a capture sees it."""
     constraints: bool = False
-    """Keeps answers in a form: `GenerateRequest.constraint`."""
+    """Constrains the format of answers: `GenerateRequest.constraint`."""
     logprobs: bool = False
-    """Reports how likely tokens were: `GenerateRequest.logprobs`."""
+    """Reports log-probabilities: `GenerateRequest.logprobs`."""
 
 
 NOT_OFFERED = "Not available from this engine"
-"""Shown instead of a figure whose capability is not declared."""
+"""Text in place of a figure whose capability is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class ThreadsNow:
 
 @dataclass(frozen=True, slots=True)
 class PoolNow:
-    """Answers at once, and the KV cache that they share."""
+    """Parallel answers, and the KV cache that they share."""
 
     parallel: int
     running: int = 0
@@ -147,7 +147,7 @@ class PoolNow:
     waiting: int = 0
     longest_wait_ms: float = 0.0
     cells: int = 0
-    """Tokens that the KV cache holds; 0 where each answer has a cache of its own."""
+    """Cells of the KV cache; 0 where each answer has its own cache."""
     cells_used: int = 0
     cells_lent: int = 0
     saved_bytes: int = 0
@@ -156,12 +156,12 @@ class PoolNow:
     step_answers: int = 0
     """Decode calls since the context was made (`steps`), and the sum of the answers in each of them."""
     step_tokens: float | None = None
-    """Mean number of tokens in a decode call over the last second; None at rest, as the speed of all answers together."""
+    """Mean number of tokens in a decode call over the last second; None when idle, like the total speed."""
     per_second: float | None = None
     gain: float | None = None
-    """Tokens per second of so many answers, as a multiple of those of one; by the measured durations of steps."""
+    """Tokens/s of the current number of answers relative to one answer, by measured step durations."""
     curve: tuple[tuple[int, float], ...] = ()
-    """Milliseconds of a step by its number of answers, ascending, as measured."""
+    """Measured milliseconds of a step by number of answers, ascending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +177,11 @@ class PromptFacts:
     first_kept: int = 0
     """Index of the oldest message that is in the prompt (the system message not counted)."""
     opens_thinking: bool = False
-    """The prompt itself already opened a thinking block."""
+    """Whether the prompt opens a thinking block."""
     style: ThinkingStyle | None = None
-    """How the model marks its thinking, learned from its chat template."""
+    """The model's markers of thinking, from its chat template."""
     marker_tokens: frozenset[str] = frozenset()
-    """Markers of thinking that are tokens of their own; each comes as a piece of its own, control tokens too."""
+    """Markers of thinking that are single tokens; each is a separate piece, control tokens too."""
     notices: tuple[str, ...] = ()
     """Adaptations, in sentences for the user (no template, a template that failed, merged roles)."""
     template_ns: int | None = None
@@ -189,9 +189,9 @@ class PromptFacts:
 
 
 class Priority(IntEnum):
-    """Who waits for an answer: a smaller number gets a place and its prompt evaluated first.
+    """The class of a request; smaller numbers have precedence for slots and prefill.
 
-    Batch work pauses while others are served, but for one step in twenty.
+    Batch work pauses during other requests, except for one step in twenty.
     """
 
     INTERACTIVE = 0
@@ -204,7 +204,7 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """One turn for the engine. Send, regenerate, edit, continue and measurements are this with different inputs."""
+    """One turn for the engine: a send, regeneration, edit, continuation or measurement."""
 
     turn: int
     """Chosen by the caller, echoed in every event."""
@@ -217,15 +217,15 @@ class GenerateRequest:
     max_tokens: int | None = None
     priority: Priority = Priority.INTERACTIVE
     repeatable: bool = False
-    """Nothing else that the engine does changes the answer."""
+    """Whether the answer must be independent of other work of the engine."""
     asker: str = ""
     """Of two askers in a class, the one with fewer answers in progress is next."""
     constraint: Constraint | None = None
-    """The form of the answer; one that can't be used ends the turn with UsageError before prefill. Capability: `constraints`."""
+    """The format of the answer; an invalid one ends the turn with UsageError before prefill. Capability: `constraints`."""
     logprobs: int | None = None
     """Report the log-probability of each token, and of this number of the most likely ones instead of it. Capability: `logprobs`."""
     prompt_logprobs: bool = False
-    """Those of the prompt too, in `PromptScored`; nothing of the KV cache is reused then."""
+    """Whether to report those of the prompt too, in `PromptScored`; the KV cache is not reused then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,12 +243,12 @@ class PromptReady:
     turn: int
     at_ns: int
     started_ns: int
-    """When the engine started on the request; the wait in the queue ended here."""
+    """Start of the request's processing, at the end of its wait in the queue."""
     prompt: PromptFacts
     cache_n: int
-    """Tokens that the KV cache already holds."""
+    """Tokens already in the KV cache."""
     diverged_at: int | None
-    """First position where the prompt differs from what the KV cache held; None when it held nothing more."""
+    """First position where the prompt differs from the KV cache; None when the cache has no more tokens."""
     restored_checkpoint: bool = False
 
 
@@ -277,14 +277,14 @@ class TokensDecoded:
     pieces: tuple[str, ...]
     token_ns: tuple[int, ...]
     tokens: tuple[int, ...] = ()
-    """The ids, in parallel too; empty where the engine does not declare `token_ids`."""
+    """The ids, in parallel too; empty without the capability `token_ids`."""
     logprobs: tuple[TokenLogprobs, ...] = ()
-    """In parallel; empty where the request asked for none."""
+    """The log-probabilities, in parallel; empty unless requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationFinished:
-    """A turn has ended, for whatever reason. Always the last event of a request."""
+    """A turn has ended for any reason. Always the last event of a request."""
 
     turn: int
     at_ns: int
@@ -305,7 +305,7 @@ class GenerationFinished:
     taken_share: float | None = None
     """Share of the time since the prefill began in which compute threads waited for a CPU, 0 to 1; None where that can't be known."""
     n_swaps: int = 0
-    """How often it lost its place in the KV cache for a time."""
+    """Number of times that it was moved out of the KV cache."""
     quiet_per_second: float | None = None
     """Tokens per second while no compute thread waited; None when there were too few such tokens."""
     server: Mapping[str, float] = field(default_factory=dict)
@@ -316,21 +316,21 @@ BackendEvent = LoadProgressed | PromptReady | PrefillProgressed | PromptScored |
 
 
 class Backend(Protocol):
-    """An engine. All methods may be called from any thread and return at once; work happens on the backend's own thread.
+    """An engine. All methods are thread-safe and return at once; work runs on the backend's own thread.
 
     An engine that declares a capability overrides what belongs to it; the defaults here are those of an engine without it.
     """
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the engine offers; constant."""
+        """The features of the engine; constant."""
 
     def runs(self, ref: ModelRef) -> bool:
-        """Whether it runs models of this kind of reference; for others the session changes to another engine."""
+        """Return whether it runs models of this kind of reference; for others the session changes to another engine."""
 
     @property
     def dead(self) -> XchatError | None:
-        """Set for good when the engine can't be brought back without a new process, as after an abort of the native library."""
+        """The permanent error of an engine that needs a new process, as after an abort of the native library."""
 
     @property
     def loaded(self) -> EngineInfo | None:
@@ -339,8 +339,8 @@ class Backend(Protocol):
     def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
         """Load a model, or rebuild the context when only that differs from what is loaded.
 
-        The old model is freed first when both can't be held, and loaded again when the new one fails then. `force` loads also what is
-        predicted not to fit. The future raises ModelError, TooLargeError, EngineError when it is dead, CancelledError.
+        The old model is freed first when both don't fit into memory, and loaded again if the new one fails then. `force` also loads a model
+        that is predicted not to fit. The future raises ModelError, TooLargeError, EngineError when it is dead, CancelledError.
         """
 
     def cancel_load(self) -> None:
@@ -364,17 +364,17 @@ class Backend(Protocol):
 
     @property
     def threads_now(self) -> ThreadsNow | None:
-        """The thread counts in use, which `auto` changes between two tokens; None when nothing is loaded. Capability: `threads`."""
+        """Return the thread counts in use, which `auto` changes between two tokens; None when nothing is loaded. Capability: `threads`."""
         return None
 
     @property
     def pool_now(self) -> PoolNow | None:
-        """Answers at once; None when nothing is loaded, or the engine makes one after the other."""
+        """Return the state of parallel answers; None when nothing is loaded, or the engine makes one after the other."""
         return None
 
     @property
     def state_key(self) -> StateKey | None:
-        """The key that a saved state must have to be restored now; None when nothing is loaded. Capability: `kv_state`."""
+        """Return the key of states that can be restored now; None when nothing is loaded. Capability: `kv_state`."""
         return None
 
     def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:  # noqa: ARG002
@@ -384,13 +384,13 @@ class Backend(Protocol):
         return future
 
     def put_state(self, held: HeldState) -> Future[int]:  # noqa: ARG002
-        """Restore a KV state, in order; returns its tokens held then, 0 for another model's or other settings'. Capability: `kv_state`."""
+        """Restore a KV state, in order; returns the restored tokens, 0 for another model or settings. Capability: `kv_state`."""
         future: Future[int] = Future()
         future.set_result(0)
         return future
 
     def count_tokens(self, texts: Sequence[str]) -> Future[tuple[int, ...] | None]:  # noqa: ARG002
-        """The number of tokens of each text, after the turns submitted before; None where that can't be counted."""
+        """Count the tokens of each text, after earlier turns; None where that is impossible."""
         future: Future[tuple[int, ...] | None] = Future()
         future.set_result(None)
         return future

@@ -1,6 +1,6 @@
-"""What a person sets for good: `config.toml`, and `XCHAT_*` variables over it.
+"""Reads the configuration: `config.toml`, and `XCHAT_*` variables over it.
 
-Precedence, strongest first: a flag of the command, `XCHAT_*`, `config.toml`, what xchat remembered, the default.
+Precedence, highest first: a flag of the command, `XCHAT_*`, `config.toml`, the value of the last start, the default.
 """
 
 from __future__ import annotations
@@ -27,38 +27,39 @@ class DatabaseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     profile: Annotated[str, msgspec.Meta(description="`balanced`, `safe`, `fast`, or `sqlite` for SQLite's own defaults")] = "balanced"
     pragmas: Annotated[
-        dict[str, str | int], msgspec.Meta(description="Single pragmas over the profile; `XCHAT_SQLITE_<PRAGMA>` is stronger still")
+        dict[str, str | int], msgspec.Meta(description="Single pragmas over the profile; `XCHAT_SQLITE_<PRAGMA>` overrides them")
     ] = {}
 
 
 class ModelsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[models]`: folders to search for model files."""
 
-    folders: Annotated[list[str], msgspec.Meta(description="Folders beside xchat's own and the caches of other programs")] = []
+    folders: Annotated[list[str], msgspec.Meta(description="Folders in addition to xchat's own and the caches of other programs")] = []
 
 
 class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[metrics]`: what is measured and who may read it."""
+    """`[metrics]`: access to the figures."""
 
     prometheus_port: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=65535)] | None,
-        msgspec.Meta(description="Serve figures to Prometheus on this port of the loopback interface; none serves nothing"),
+        msgspec.Meta(description="Serve figures to Prometheus on this port of the loopback interface; none disables it"),
     ] = None
 
 
 class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[retention]`: what `xchat db retain` may delete; off unless set."""
+    """`[retention]`: the sessions that `xchat db retain` may delete; off unless set."""
 
     max_age_days: Annotated[
-        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="Sessions older than this may go; pinned ones stay")
+        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="Sessions older than this may be deleted, except pinned ones")
     ] = None
     max_size_mb: Annotated[
-        Annotated[int, msgspec.Meta(ge=1)] | None, msgspec.Meta(description="The oldest sessions may go until the database is this small")
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        msgspec.Meta(description="The oldest sessions may be deleted until the database is this small"),
     ] = None
 
 
 class NotifyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[notify]`: how the end of a long answer is announced while the terminal is not looked at."""
+    """`[notify]`: how the end of a long answer is notified while the terminal does not have the focus."""
 
     bell: Annotated[bool, msgspec.Meta(description="Ring the terminal's bell")] = True
     desktop: Annotated[bool, msgspec.Meta(description="Ask the terminal for a desktop notification (OSC 9 and OSC 777)")] = True
@@ -119,17 +120,15 @@ def _problem_of(url: str) -> str:
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of `config.toml`."""
 
-    model: Annotated[str | None, msgspec.Meta(description="The model to start with: a path or `builtin`; none takes the one used last")] = (
+    model: Annotated[str | None, msgspec.Meta(description="The model to start with: a path or `builtin`; none uses the last one")] = None
+    preset: Annotated[str | None, msgspec.Meta(description="The preset to start with; none uses the last one")] = None
+    theme: Annotated[str | None, msgspec.Meta(description="Name of a theme; none uses the last one, else one that suits the terminal")] = (
         None
     )
-    preset: Annotated[str | None, msgspec.Meta(description="The preset to start with; none takes the one used last")] = None
-    theme: Annotated[
-        str | None, msgspec.Meta(description="Name of a theme; none takes the one used last, else one that suits the terminal")
-    ] = None
-    mouse: Annotated[bool, msgspec.Meta(description="Take the mouse; off leaves selecting text to the terminal")] = True
+    mouse: Annotated[bool, msgspec.Meta(description="Use the mouse; off leaves it to the terminal, for its own text selection")] = True
     low_bandwidth: Annotated[
         bool | Literal["auto"],
-        msgspec.Meta(description="Fewer colours and calmer charts for slow lines; `auto` switches when the line is noticed to be slow"),
+        msgspec.Meta(description="Fewer colours and chart updates for slow connections; `auto` switches when the connection is slow"),
     ] = "auto"
     keys: Annotated[
         dict[str, str | list[str]],
@@ -162,12 +161,12 @@ def config_path() -> Path:
 def load_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
     """Read the config file, with the variables over it.
 
-    Raises UsageError when the file is no TOML, or a key or variable has a value it can't have.
+    Raises UsageError when the file is not TOML, or a key or variable has an invalid value.
     """
     path = path or config_path()
     values: dict[str, Any] = {}
     if path.exists():
-        from engine.regular_file import read_toml  # 10 ms for the parser that nobody without a config file need wait for
+        from engine.regular_file import read_toml  # imported here, since the parser takes 10 ms and is needed only with a config file
 
         _, values = read_toml(path)
     config = _convert(values, str(path))
@@ -188,7 +187,7 @@ def _convert(values: dict[str, Any], source: str, *, strict: bool = True) -> Con
 
 
 def _explained(said: str, source: str) -> UsageError:
-    """What msgspec says of a value, with the key's whole name and the nearest valid one."""
+    """Make an error from msgspec's message, with the key's whole name and the nearest valid one."""
     from difflib import get_close_matches
 
     place = re.search(r" - at `\$\.?([^`]*)`", said)
@@ -199,7 +198,7 @@ def _explained(said: str, source: str) -> UsageError:
     if colon and key.isidentifier():  # raised by a table that checks itself
         at, reason = f"{at}.{key}".lstrip("."), why
     if unknown is None:
-        return UsageError(f"{source}: {at} can't have this value", reason, "`xchat config show` lists every key with what it takes.")
+        return UsageError(f"{source}: invalid value of {at}", reason, "`xchat config show` lists every key with its meaning.")
     name = f"{at}.{unknown[1]}".lstrip(".")
     known = [*settings(), *(f"{table.key}.{entry.key}" for table in settings().values() for entry in table.entries)]
     near = get_close_matches(name, known, n=1, cutoff=0.5) or get_close_matches(
@@ -214,14 +213,14 @@ class ConfigSetting:
     """A key of `config.toml`."""
 
     key: str
-    """With its table: `database.profile`."""
+    """Name with its table: `database.profile`."""
     description: str
     default: Any
     entries: tuple[ConfigSetting, ...] = ()
     """The keys of each of its tables, where there may be several."""
 
     def value_in(self, config: Config) -> Any:
-        """Its value."""
+        """Return its value."""
         value: Any = config
         for part in self.key.split("."):
             value = getattr(value, part)
@@ -229,7 +228,7 @@ class ConfigSetting:
 
 
 def _settings(kind: type[msgspec.Struct], table: str = "") -> Iterator[ConfigSetting]:
-    import msgspec.inspect  # not before the first frame
+    import msgspec.inspect  # not needed before the first frame
 
     for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[attr-defined]
         described = field.type
@@ -247,13 +246,13 @@ def _settings(kind: type[msgspec.Struct], table: str = "") -> Iterator[ConfigSet
 
 @cache
 def settings() -> Mapping[str, ConfigSetting]:
-    """Every key, in the order of the file."""
+    """Return every key, in the order of the file."""
     return {setting.key: setting for setting in _settings(Config)}
 
 
 def sample() -> str:
-    """A `config.toml` that says what every key does and changes nothing: each line is a comment."""
-    lines = ["# config.toml of xchat. A line without its # sets the key; `xchat config check` reads it over.", ""]
+    """Make a `config.toml` that describes every key; each line is a comment."""
+    lines = ["# config.toml of xchat. Remove the # of a line to set its key; `xchat config check` checks the file.", ""]
     table = ""
     for setting in sorted(settings().values(), key=lambda setting: "." in setting.key or bool(setting.entries) or setting.default == {}):
         head, _, name = setting.key.rpartition(".")

@@ -1,8 +1,8 @@
-"""How much of a turn's time others took, and how fast it was while they took none. Pure.
+"""Computes the share of a turn's time taken by other programs, and its undisturbed speed. Pure.
 
-What is known are readings of how long the compute threads waited for a CPU (`engine.host.contention`). With one thread the wait is what
-others took. Several threads wait for each other, so that what each of them waited for a CPU adds up, at most to all of the time.
-Neighbours that share only the memory's bandwidth or the caches take no time, and are not seen here.
+The inputs are readings of the time that compute threads waited for a CPU (`engine.host.contention`). With one thread that is the time
+taken. Several threads wait for each other, so their waits add up, at most to all of the time. Programs that compete only for memory
+bandwidth or caches are not detected.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from itertools import pairwise
 from typing import NamedTuple
 
 QUIET_SHARE = 0.05
-"""A turn of which others took less than this counts as quiet: the program's own screen takes about 0.02."""
+"""Taken share below which a turn is clean; the program's own screen takes about 0.02."""
 UNDISTURBED_SHARE = 0.02
-"""Tokens during which the threads waited less than this share of the time count as undisturbed."""
+"""Share of waiting below which tokens are undisturbed."""
 FEWEST_UNDISTURBED = 16
-"""A speed over fewer undisturbed tokens is mostly chance."""
+"""Fewest undisturbed tokens for a speed."""
 
 
 class Wait(NamedTuple):
-    """How long compute threads waited for a CPU since the reading before."""
+    """Waiting time of compute threads for a CPU since the last reading."""
 
     at_ns: int
-    """When it was read."""
+    """Time of the reading."""
     waited_ns: int
-    """Of all threads together."""
+    """Waiting time of all threads together."""
 
 
 def taken_share(waits: Sequence[Wait], begin_ns: int) -> float | None:
-    """The share of the time since `begin_ns` that others took, 0 to 1; None where the kernel does not say."""
+    """Return the share of the time since `begin_ns` taken by other programs, 0 to 1; None where the kernel does not report it."""
     if not waits or waits[-1].at_ns <= begin_ns:
         return None
     spans = pairwise((Wait(begin_ns, 0), *(wait for wait in waits if wait.at_ns > begin_ns)))
@@ -39,9 +39,9 @@ def taken_share(waits: Sequence[Wait], begin_ns: int) -> float | None:
 
 
 def quiet_speed(waits: Sequence[Wait], token_ns: Sequence[int]) -> float | None:
-    """Tokens per second over the time after the first token in which no thread waited; None when there was too little of it.
+    """Return the tokens/s over the time after the first token in which no thread waited; None with too few tokens.
 
-    Never less than the speed with the waits, which a few undisturbed tokens can be by chance.
+    At least the speed including waits, since few undisturbed tokens can be slower by chance.
     """
     tokens = elapsed_ns = 0
     for before, wait in pairwise(waits):

@@ -1,4 +1,4 @@
-"""The file of unsent messages, one for each session: readable by its owner only. All of it blocks."""
+"""The file of unsent messages by session, readable by its owner only. Blocking."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from engine.atomic_write import write_atomically
 from engine.regular_file import read_kept
 
 KEPT = 200
-"""Older drafts are forgotten."""
+"""Most drafts kept; older ones are dropped."""
 LONGEST = 1_000_000
-"""Longer drafts are not written, in characters."""
+"""Longest draft that is saved, in characters."""
 NEW = "new"
-"""Stands for a session that has no number yet."""
+"""Key of a session without a number."""
 
 
 def drafts_path() -> Path:
-    """The file of this person."""
+    """Return the path of the file."""
     return paths.state_dir() / "drafts.json"
 
 
 def read_drafts(path: Path) -> dict[str, str]:
-    """The drafts by session, the newest last; none when the file is missing or can't be read."""
+    """Read the drafts by session, the newest last; none when the file is missing or can't be read."""
     return {session: text for session, text in read_kept(path, dict[str, object]()).items() if isinstance(text, str)}
 
 

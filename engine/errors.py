@@ -1,7 +1,7 @@
-"""The family of errors that a person gets to read.
+"""The errors that are reported to the user.
 
-Each says in `title` what failed (and names the file or key), in `detail` why, and in `hint` what to do next. The screen shows them
-as notices; the command line prints them on standard error and leaves with `exit_code`.
+Each has the failure with its file or key as `title`, the reason as `detail`, and the next step as `hint`. The screen shows them as notices;
+the command line prints them on standard error and exits with `exit_code`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ class XchatError(Exception):
     """An error to report to the user.
 
     Attributes:
-        title: One short sentence without a full stop that names the file, key or thing.
-        detail: Why, in a sentence; may be empty.
-        hint: The next step, in a sentence that names no key; may be empty.
-        action: Id of the action that does this step; the screen adds its key.
-        exit_code: What a command that ends with this error returns to the shell.
+        title: A short sentence without a full stop that names the file, key or object.
+        detail: The reason, a sentence; may be empty.
+        hint: The next step, a sentence that names no key; may be empty.
+        action: Id of the action of this step; the screen adds its key.
+        exit_code: Exit code of a command that ends with this error.
     """
 
     exit_code = 1
@@ -30,18 +30,18 @@ class XchatError(Exception):
         self.action = action
 
     def with_title(self, title: str) -> Self:
-        """The same error under another title."""
+        """Return the error with another title."""
         return type(self)(title, self.detail, self.hint, self.action)
 
     def __str__(self) -> str:
-        """The one or two sentences that go to standard error."""
+        """Format the error for standard error."""
         head = f"{self.title}: {self.detail}" if self.detail else self.title
         text = f"{head.rstrip('.')}. {self.hint}".rstrip()
         return text if text.endswith((".", "?")) else f"{text}."
 
 
 class UsageError(XchatError):
-    """The command line, a setting or a preset says something that can't be meant."""
+    """The command line, a setting or a preset is invalid."""
 
     exit_code = 2
 
@@ -53,7 +53,7 @@ class ModelError(XchatError):
 
 
 class EngineError(XchatError):
-    """The engine failed while it worked: a native abort, no memory for a context, a prompt that doesn't fit."""
+    """The engine failed: a native abort, no memory for a context, a prompt that doesn't fit."""
 
     exit_code = 4
 
@@ -62,7 +62,7 @@ class PromptTooLongError(EngineError):
     """A prompt does not fit into the context window.
 
     Attributes:
-        n_prompt: Its tokens, or as many of them as were counted.
+        n_prompt: Its tokens, or those counted.
         n_ctx: Tokens of the window.
     """
 

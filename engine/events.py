@@ -44,7 +44,7 @@ class ModelReady:
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """A model could not be loaded. `engine` is what is loaded now: the model before, or nothing."""
+    """A model could not be loaded. `engine` is the model loaded now, if any."""
 
     ref: ModelRef
     error: XchatError
@@ -72,7 +72,7 @@ class PromptEvaluated:
     elapsed_ms: float
     eta_ms: float | None
     left_out: int
-    """Oldest turns that are not in the prompt because the window is full."""
+    """Oldest turns left out of the prompt because the window is full."""
     diverged_at: int | None
     prompt_text: str
 
@@ -92,14 +92,14 @@ class AnswerGrew:
     """Engine timestamps of the chunk's tokens."""
     context_used: int
     moved: bool = False
-    """A closing marker showed that what was handed out as answer before was thinking: `text` and `thinking` are whole, from the start."""
+    """Whether a closing marker showed that the answer so far was thinking; `text` and `thinking` are then complete."""
     may_move: bool = False
-    """Whether that may still come."""
+    """Whether that may still happen."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnFinished:
-    """The answer is whole, stopped or failed. `answer` holds its final text, which is authoritative."""
+    """The answer is complete, stopped or failed. `answer` has its final text, which is authoritative."""
 
     answer: Message
     turn: TurnRecord
@@ -158,7 +158,7 @@ class PresetChanged:
 
 @dataclass(frozen=True, slots=True)
 class LoggingChanged:
-    """Turns are logged (with what was lost before), or (with the reason) they are not; the chat continues either way."""
+    """Logging of turns works again (with the number of lost ones) or failed (with the reason); the chat continues in both cases."""
 
     on: bool
     error: XchatError | None = None
@@ -166,21 +166,21 @@ class LoggingChanged:
 
 @dataclass(frozen=True, slots=True)
 class EngineDied:
-    """The native library aborted. The conversation is saved; only a restart of the program brings the engine back."""
+    """The native library aborted. The conversation is saved; the engine needs a restart of the program."""
 
     error: XchatError
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the person should know, once."""
+    """A message to the user, shown once."""
 
     severity: Literal["information", "warning", "error"]
     title: str
     detail: str = ""
     hint: str = ""
     action: str = ""
-    """Id of the action that the hint asks for; the screen adds its key."""
+    """Id of the hint's action; the screen adds its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Painted:
     answer_id: int
     painted_ns: int
     paint_ns: int
-    """Processor time of the screen's thread that it took."""
+    """CPU time of the screen's thread for it."""
 
 
 Event = (

@@ -8,12 +8,12 @@ import msgspec
 
 
 class StateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Identifies the model, settings and library that a state belongs to. The native library checks none of it."""
+    """The model, settings and library of a state, which the native library does not check."""
 
     model: str
     """`ModelInfo.fingerprint`."""
     settings: str
-    """KV types, the layout of V, adapters and rope settings: all that changes the meaning of the bytes, in a fixed spelling."""
+    """KV types, the layout of V, adapters and rope settings, all that affects the format of the bytes, in a canonical form."""
     library: str
     """Version of llama.cpp."""
 

@@ -1,4 +1,4 @@
-"""The last model, preset and theme, remembered between starts. The file can be deleted."""
+"""Saves the last model, preset and theme between starts. The file can be deleted."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def _path() -> Path:
 
 
 def recall() -> Remembered:
-    """What was remembered; the defaults when nothing was, or it can't be read."""
+    """Read the saved choices; the defaults when there are none, or they can't be read."""
     return read_kept(_path(), Remembered())
 
 
 def remember(**changes: str | None) -> None:
-    """Keep these choices for the next start. Thread-safe; a folder that can't be written to is ignored."""
+    """Save choices for the next start. Thread-safe; ignores a folder that can't be written."""
     with _writing, contextlib.suppress(OSError):
         write_atomically(_path(), msgspec.json.encode(msgspec.structs.replace(recall(), **changes)))

@@ -1,4 +1,4 @@
-"""How likely tokens were."""
+"""Log-probabilities of tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Likely(NamedTuple):
-    """A token that could have come."""
+    """A candidate for a token."""
 
     token: int
     piece: bytes
@@ -17,7 +17,7 @@ class Likely(NamedTuple):
 
 
 class TokenLogprobs(NamedTuple):
-    """How likely a token was."""
+    """The log-probability of a token."""
 
     chosen: Likely
     top: tuple[Likely, ...] = ()
@@ -26,7 +26,7 @@ class TokenLogprobs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PromptScored:
-    """The tokens of the prompt but the first one, and how likely each was after those before it."""
+    """The log-probabilities of the prompt's tokens, except the first."""
 
     turn: int
     first: int

@@ -9,7 +9,7 @@ from typing import Literal
 from engine.presets.preset import Preset
 
 Thinking = Literal["auto", "on", "off"]
-"""`Preset.thinking`: whether templates that know the switch ask the model to think."""
+"""`Preset.thinking`: whether templates with a switch ask the model to think."""
 
 
 class Role(StrEnum):
@@ -24,16 +24,16 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ThinkingStyle:
-    """How one family of models marks its thinking."""
+    """The markers of thinking of a model family."""
 
     opening: str
     closing: str
     line: str = "\n"
-    """Stands after the opening and before the closing marker."""
+    """Text after the opening and before the closing marker."""
     gap: str = "\n\n"
-    """Stands between the closing marker and the answer."""
+    """Text between the closing marker and the answer."""
     reply: str = ""
-    """What has to stand before an answer without thinking."""
+    """Text before an answer without thinking."""
     answer: tuple[str, str] = ("", "")
     """Texts around an answer."""
 
@@ -79,11 +79,11 @@ class ChatPrompt:
     reserve: int = 0
     """Tokens of the context window to keep free for the answer; never more than half of it."""
     first_kept: int = 0
-    """`PromptFacts.first_kept` of the turn before: messages left out once stay out, for the same reason."""
+    """`PromptFacts.first_kept` of the last turn: messages left out once stay out, for the same reason."""
     complete: bool = False
-    """Refuse a conversation that does not fit into the window, instead of leaving out its oldest turns."""
+    """Whether to refuse a conversation that does not fit into the window, instead of leaving out its oldest turns."""
     continue_answer: bool = False
-    """The last message is an answer to continue where it stopped, also in its thinking."""
+    """Whether to continue the last message, an answer, where it stopped, also in its thinking."""
     tools: str = ""
     """The tools that the model may call: a JSON array in OpenAI's form; empty for none."""
 
@@ -101,7 +101,7 @@ class TokenPrompt:
 
     tokens: tuple[int, ...]
     boundaries: tuple[int, ...] = ()
-    """Positions where later prompts may diverge, ascending: worth a checkpoint on models that can't cut their state back."""
+    """Positions where later prompts may diverge, ascending, for checkpoints of models that can't truncate their state."""
 
 
 Prompt = ChatPrompt | TextPrompt | TokenPrompt
@@ -121,7 +121,7 @@ class ConstraintKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """The form that an answer must have, after its thinking. It holds for every token; an answer that is cut is a beginning of the form."""
+    """The required format of an answer, after its thinking. It applies to every token; a cut answer is a prefix of the format."""
 
     kind: ConstraintKind
     text: str
@@ -130,7 +130,7 @@ class Constraint:
 
 
 def constraint_of(preset: Preset) -> Constraint | None:
-    """The form that a preset gives answers."""
+    """Return the form that a preset gives answers."""
     if preset.json_schema is not None:
         return Constraint(ConstraintKind.JSON_SCHEMA, preset.json_schema)
     if preset.grammar is not None:

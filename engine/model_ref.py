@@ -8,7 +8,7 @@ from pathlib import Path
 BUILTIN = "builtin"
 """Name of the built-in model on the command line and in presets."""
 REMOTE = "remote:"
-"""How the stable form of a model of another engine begins."""
+"""Prefix of the stable form of a remote model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class BuiltInModel:
     quant: str
 
     def __str__(self) -> str:
-        """The stable form: logged, remembered, named in presets."""
+        """Return the stable form for logs, saved choices and presets."""
         return f"{BUILTIN}:{self.quant}"
 
 
@@ -32,7 +32,7 @@ class RemoteModel:
     """The model's name there."""
 
     def __str__(self) -> str:
-        """The stable form: logged, remembered, named in presets."""
+        """Return the stable form for logs, saved choices and presets."""
         return f"{REMOTE}{self.engine}/{self.name}"
 
 
@@ -50,10 +50,10 @@ def parse_ref(text: str) -> ModelRef:
 
 
 def short_name(ref: ModelRef) -> str:
-    """The name of its file without the folder, or the stable form. Untrusted text."""
+    """Return the name of its file without the folder, or the stable form. Untrusted text."""
     return ref.name if isinstance(ref, Path) else str(ref)
 
 
 def file_of(ref: ModelRef) -> Path | None:
-    """The path of a model file; None for other references."""
+    """Return the path of a model file; None for other references."""
     return ref if isinstance(ref, Path) else None

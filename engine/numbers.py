@@ -1,4 +1,4 @@
-"""Numbers as people read them: three significant digits, thousands with commas, decimal units."""
+"""Formats numbers for people: three significant digits, thousands with commas, decimal units."""
 
 from __future__ import annotations
 

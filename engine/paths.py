@@ -1,4 +1,4 @@
-"""Where xchat keeps its files, after the XDG base directory specification (platformdirs knows each platform's own)."""
+"""The paths of xchat's files, by the XDG base directory specification (platformdirs has each platform's own)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _DIRS = PlatformDirs("xchat", appauthor=False)
 
 
 NO_HOME = Path("/nonexistent")
-"""Stands for the home folder of a user without one: nothing is found there, and nothing can be written."""
+"""Placeholder for the home folder of a user without one, where nothing can be read or written."""
 HINT = "Set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME and XDG_CACHE_HOME, to folders that you can write to."
 
 
 def _private(path: Path) -> Path:
-    """Make the folder readable by its owner only, since conversations are private; one that can't be made is just missing."""
+    """Create the folder for its owner only, since conversations are private; ignore failures."""
     with suppress(OSError):
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
@@ -33,7 +33,7 @@ def _own(folder: str) -> Path:
 
 
 def expanded(text: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """A path as a person or a variable writes it, with `~` and `$VAR` replaced; those that mean nothing stay."""
+    """Expand `~` and `$VAR` in a path; unknown ones stay."""
     full = re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda match: environ.get(match[1] or match[2], match[0]), text)
     if full == "~" or full.startswith("~/"):
         full = environ.get("HOME", "~") + full[1:]
@@ -41,40 +41,40 @@ def expanded(text: str, environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def config_dir() -> Path:
-    """`config.toml`, `presets/`, `themes/`: what a person writes."""
+    """Return the folder of `config.toml`, `presets/` and `themes/`, written by the person."""
     return _own("user_config_dir")
 
 
 def data_dir() -> Path:
-    """`xchat.db` and `models/`: what can't be made again."""
+    """Return the folder of `xchat.db` and `models/`, which can't be recreated."""
     return _own("user_data_dir")
 
 
 def state_dir() -> Path:
-    """Logs, the last used model, the prompt's history."""
+    """Return the folder of logs, the last used model, and the prompt's history."""
     return _own("user_state_dir")
 
 
 def cache_dir() -> Path:
-    """What can be made again: quants of the built-in model, parsed headers, KV states."""
+    """Return the folder of files that can be recreated: quants of the built-in model, parsed headers, KV states."""
     return _own("user_cache_dir")
 
 
 def is_own(path: Path) -> bool:
-    """Whether a path lies in one of xchat's folders."""
+    """Return whether a path is in one of xchat's folders."""
     return any(path.is_relative_to(folder()) for folder in (config_dir, data_dir, state_dir, cache_dir))
 
 
 def database_path() -> Path:
-    """The one SQLite file."""
+    """Return the path of the SQLite file."""
     return data_dir() / "xchat.db"
 
 
 def models_dir() -> Path:
-    """The folder of GGUF files that is xchat's own."""
+    """Return xchat's own folder of GGUF files."""
     return _private(data_dir() / "models")
 
 
 def log_path() -> Path:
-    """The log of the program and of the native library."""
+    """Return the path of the log of the program and of the native library."""
     return state_dir() / "xchat.log"

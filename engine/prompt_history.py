@@ -1,6 +1,6 @@
-"""The file of the messages that were sent, which the prompt walks back through: a JSON string on each line, readable by its owner only.
+"""The file of sent messages, for the prompt's history: a JSON string per line, readable by its owner only.
 
-All of it blocks.
+Blocking.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from engine.atomic_write import write_atomically
 from engine.regular_file import open_regular, read_regular
 
 KEPT = 1000
-"""Older messages are forgotten."""
+"""Most messages kept; older ones are dropped."""
 LONGEST = 100_000
-"""Longer messages are not written."""
+"""Longest message that is saved, in characters."""
 
 
 def history_path() -> Path:
-    """The file of this person."""
+    """Return the path of the file."""
     return paths.state_dir() / "prompts.jsonl"
 
 
 def read_prompts(path: Path) -> list[str]:
-    """The last messages, oldest first; none when the file is missing or can't be read. A file grown long is cut."""
+    """Read the last messages, oldest first; none when the file is missing or can't be read. Truncates a long file."""
     lines = _lines(path)
     prompts = [prompt for prompt in map(_parse, lines) if prompt]
     if len(lines) > 2 * KEPT:
@@ -39,7 +39,7 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def append_prompt(path: Path, text: str) -> None:
-    """Add a message; without a folder that can be written, nothing happens."""
+    """Add a message; ignores a folder that can't be written."""
     if len(text) > LONGEST:
         return
     with contextlib.suppress(OSError), open(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "a", encoding="utf-8") as file:

@@ -1,8 +1,8 @@
-"""What is remembered: sessions, messages, turns and samples, as immutable records shared by the session, the store and the screen.
+"""Immutable records of sessions, messages, turns and samples, shared by the session, the store and the screen.
 
-Identities: a session's id is the database's (small numbers that people type). A message's id is made in the program, so that a
-conversation goes on when the database does not: milliseconds since 1970 shifted left by 20 bits, plus 20 random bits; ascending in
-time, and it fits SQLite's 63 bits until the year 2248. A turn's id is the id of its answer.
+Identities: a session's id is the database's (small numbers that people type). A message's id is made in the program, so that a conversation
+goes on when the database does not: milliseconds since 1970 shifted left by 20 bits, plus 20 random bits; ascending in time, and it fits
+SQLite's 63 bits until the year 2248. A turn's id is the id of its answer.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from engine.timings import Timings
 
 
 class MessageStatus(StrEnum):
-    """How whole a message is."""
+    """The completeness of a message."""
 
     COMPLETE = "complete"
     PARTIAL = "partial"
-    """Stopped by the person, by the longest answer allowed, or by the end of the program."""
+    """Stopped by the user, by the token limit, or by the end of the program."""
     FAILED = "failed"
-    """The engine failed while it was made."""
+    """The engine failed during the answer."""
 
 
 def new_message_id(newest: int | None) -> int:
-    """An id that is unique across processes and greater than `newest`, the greatest one of its conversation, wherever the clock stands."""
+    """Make an id that is unique across processes and greater than `newest`, the greatest of its conversation, whatever the clock."""
     return max(wall_ms(), ((newest or 0) >> 20) + 1) << 20 | secrets.randbits(20)
 
 
@@ -44,7 +44,7 @@ class Message:
     role: Role
     text: str
     thinking: str = ""
-    """What the model thought before the answer; kept apart, and never sent back unless the template asks for it."""
+    """The model's thinking before the answer; in prompts only if the template uses it."""
     status: MessageStatus = MessageStatus.COMPLETE
     created_ms: int = 0
     tokens: tuple[int, ...] | None = None
@@ -54,20 +54,20 @@ class Message:
 
     @property
     def for_engine(self) -> ChatMessage:
-        """The message without its place in the tree, as a request carries it."""
+        """Return the message for a request, without its place in the tree."""
         return ChatMessage(self.role, self.text, self.thinking, self.tokens, self.tokens_of)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A saved conversation, as the list shows it."""
+    """A saved conversation in a list."""
 
     id: int
     title: str
     created_ms: int
     updated_ms: int
     head_id: int | None
-    """The last message of the branch that was shown last."""
+    """The last message of the last shown branch."""
     model: str | None = None
     """Name of the model of the last turn."""
     quant: str | None = None
@@ -77,12 +77,12 @@ class SessionInfo:
     n_turns: int = 0
     pinned: bool = False
     interrupted: bool = False
-    """Its last answer is partial because the program ended in the middle of it."""
+    """Whether its last answer is partial because the program ended during it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """One turn with all that was measured. Times are milliseconds; None means it can't be known."""
+    """One turn with all its measurements. Times are milliseconds; None is unknown."""
 
     id: int
     """The id of the answer."""
@@ -97,10 +97,10 @@ class TurnRecord:
     preset: str
     """Name of the preset in use."""
     preset_json: str
-    """The preset as used, whole."""
+    """The whole preset as JSON."""
     n_ctx: int
     threads: int
-    """0, like `threads_batch`, where the engine's threads are not ours to count."""
+    """Decode threads; 0, like `threads_batch`, where the engine's threads are unknown."""
     threads_batch: int
     stream_batch: int
     stop_reason: StopReason
@@ -108,26 +108,26 @@ class TurnRecord:
     token_ns: tuple[int, ...]
     """Engine timestamps of the generated tokens, of the monotonic clock."""
     thinking_n: int = 0
-    """How many of the generated tokens were thinking."""
+    """Number of generated tokens that were thinking."""
     queue_ms: float | None = None
     template_ms: float | None = None
     tokenize_ms: float | None = None
     first_visible_ms: float | None = None
-    """From submitting to the first token with visible text outside thinking."""
+    """Time from submitting to the first token with visible text outside thinking."""
     first_paint_ms: float | None = None
-    """From submitting to the first painted text; None when nothing was painted."""
+    """Time from submitting to the first painted text; None when nothing was painted."""
     paint_ms: float | None = None
     """Time spent painting chunks of this turn."""
     diverged_at: int | None = None
     left_out: int = 0
     judged: bool = False
-    """Whether the machine was watched while the turn ran; False for a turn that was over too soon."""
+    """Whether the machine was sampled during the turn; False for a turn that was too short."""
     noisy: str | None = None
-    """Why the figures of this turn are not those of a quiet machine (a busy neighbour, a capture, throttling, swapping)."""
+    """Why this turn is noisy (another program, a capture, throttling, swapping)."""
     disturbed: float | None = None
-    """Share of its time that others took, 0 to 1; None where that can't be known."""
+    """Share of its time taken by other programs, 0 to 1; None if unknown."""
     quiet_per_second: float | None = None
-    """Estimate of the decode speed without others, from the tokens during which no thread waited; None when there were too few."""
+    """Estimate of the undisturbed decode speed, from the tokens during which no thread waited; None with too few."""
     rss_peak_bytes: int | None = None
     error: str | None = None
     server_json: str | None = None
@@ -143,16 +143,16 @@ class TurnRecord:
 
     @property
     def clean(self) -> bool:
-        """Whether the figures are those of a quiet machine: judged, others took less than `QUIET_SHARE` of its time, nothing failed."""
+        """Whether the turn is clean: judged, less than `QUIET_SHARE` of its time taken by other programs, and not failed."""
         return self.judged and self.noisy is None and self.stop_reason is not StopReason.ERROR
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The machine at one moment, beside the engine."""
+    """The figures of one moment."""
 
     wall_ms: int
     session_id: int | None
     turn_id: int | None
     figures: Mapping[str, float | None] = field(default_factory=dict)
-    """By column of the log, see `engine.metrics.figures`. None means that this machine does not offer the figure."""
+    """By column of the log, see `engine.metrics.figures`. None: unavailable on this machine."""

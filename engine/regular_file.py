@@ -1,4 +1,4 @@
-"""Open and read regular files only, whatever lies in their place: a pipe would never answer, and a device never end."""
+"""Opens and reads regular files only, since reading a pipe might never return, and a device never end."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from engine.errors import UsageError
 T = TypeVar("T")
 
 MOST_KEPT_BYTES = 256 << 20
-"""More than any file that xchat keeps for itself."""
+"""Most bytes of one of xchat's own files."""
 _SMALL = 1 << 16
 """Asked for at least: the system states no size of its own files."""
 MOST_WRITTEN_BYTES = 1 << 20
-"""Nobody writes a longer one; a larger file is something else."""
+"""Most bytes of a file written by a person."""
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     """Open a file without waiting, for its owner only where it is made, and return the descriptor.
 
     Raises:
-        OSError: As `os.open` does; also for what is not a regular file.
+        OSError: Opening failed, or it is not a regular file.
     """
     handle = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -37,10 +37,10 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_regular(path: Path, most: int = MOST_KEPT_BYTES) -> bytes:
-    """The bytes of a file, of which a longer one gives `most` and one more.
+    """Read a file; of a longer one, `most` bytes and one more.
 
     Raises:
-        OSError: As `open_regular` does.
+        OSError: As for `open_regular`.
     """
     with open(open_regular(path), "rb") as file:
         # Python sets aside all bytes that are asked for, so ask for little more than there are.
@@ -48,7 +48,7 @@ def read_regular(path: Path, most: int = MOST_KEPT_BYTES) -> bytes:
 
 
 def read_kept(path: Path, default: T) -> T:
-    """What xchat keeps in a JSON file, of the type of `default`, which is returned when the file is missing or of no use."""
+    """Read one of xchat's own JSON files as the type of `default`, which is returned when the file is missing or invalid."""
     try:
         return msgspec.json.decode(read_regular(path), type=type(default))
     except (OSError, msgspec.MsgspecError, RecursionError):
@@ -56,7 +56,7 @@ def read_kept(path: Path, default: T) -> T:
 
 
 def read_written(path: Path) -> str:
-    """The text of a file.
+    """Read the text of a file.
 
     Raises:
         FileNotFoundError: There is none.
@@ -65,7 +65,7 @@ def read_written(path: Path) -> str:
     try:
         data = read_regular(path, MOST_WRITTEN_BYTES)
         if len(data) > MOST_WRITTEN_BYTES:
-            raise UsageError(f"{path} can't be read", "It is longer than a mebibyte", f"Shorten or remove {path}")
+            raise UsageError(f"{path} can't be read", "It is longer than 1 MiB", f"Shorten or remove {path}")
         return data.decode("utf-8")
     except FileNotFoundError:
         raise
@@ -75,7 +75,7 @@ def read_written(path: Path) -> str:
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
-    """The text of a TOML file, and its values. Raises as `read_written` does, and UsageError that names the line for what is not TOML."""
+    """Read a TOML file; returns text and values. Raises the errors of `read_written`, and UsageError with the line of an error."""
     text = read_written(path)
     try:
         values = tomllib.loads(text)
@@ -83,6 +83,6 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
         msgspec.json.encode(values)
     except (ValueError, OverflowError, RecursionError) as error:
         raise UsageError(
-            f"{path} is not valid TOML", str(error)[:300], f"Fix the line, or remove {path} to go back to the defaults"
+            f"{path} is not valid TOML", str(error)[:300], f"Fix the line, or remove {path} to restore the defaults"
         ) from error
     return text, values

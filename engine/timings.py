@@ -16,17 +16,17 @@ from itertools import pairwise
 from engine.clock import NS_PER_MS
 
 STALL_FACTOR = 4.0
-"""A gap between two tokens is a stall when it is longer than this many medians."""
+"""Factor of the median gap above which a gap is a stall."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """What one turn cost. Times are milliseconds, speeds tokens per second; None means it can't be known."""
+    """The timings of one turn. Times are milliseconds, speeds tokens/s; None is unknown."""
 
     cache_n: int
-    """Prompt tokens taken over from the KV cache."""
+    """Prompt tokens reused from the KV cache."""
     prompt_n: int
-    """Prompt tokens evaluated afresh."""
+    """Prompt tokens evaluated."""
     prompt_ms: float
     """Prefill time."""
     predicted_n: int
@@ -34,7 +34,7 @@ class Timings:
     predicted_ms: float
     """Decode time: from the end of the prefill to the last generated token."""
     ttft_ms: float | None
-    """From submitting the message to the first token in the engine."""
+    """Time from submitting the message to the first token in the engine."""
     itl_p50_ms: float | None
     """Median inter-token latency."""
     itl_p95_ms: float | None
@@ -60,7 +60,7 @@ class Timings:
         return self.cache_n + self.prompt_n + self.predicted_n
 
     def as_dict(self) -> dict[str, int | float | None]:
-        """All fields and the derived speeds, under llama-server's names."""
+        """Return all fields and the derived speeds, under llama-server's names."""
         return {
             **asdict(self),
             "prompt_per_token_ms": self.prompt_ms / self.prompt_n if self.prompt_n else None,
@@ -71,7 +71,7 @@ class Timings:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The nearest-rank percentile of an ascending sequence: the smallest value that `share` (0 to 1) of the values do not exceed."""
+    """Return the nearest-rank percentile of an ascending sequence: the smallest value that `share` (0 to 1) of the values do not exceed."""
     if not ordered:
         return None
     rank = max(1, -(-len(ordered) * share // 1))
@@ -79,14 +79,14 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def inter_token_ms(token_ns: Sequence[int]) -> list[float]:
-    """The gaps between neighbouring token timestamps, in milliseconds."""
+    """Return the gaps between neighbouring token timestamps, in milliseconds."""
     return [(late - early) / NS_PER_MS for early, late in pairwise(token_ns)]
 
 
 def compute_timings(
     *, cache_n: int, prompt_n: int, submitted_ns: int, prefill_start_ns: int, prefill_end_ns: int, token_ns: Sequence[int]
 ) -> Timings:
-    """The timings of a turn from its timestamps (all of one clock, in nanoseconds; `token_ns` has one entry per generated token)."""
+    """Compute the timings of a turn from timestamps of one clock in nanoseconds; `token_ns` has one per generated token."""
     gaps = sorted(inter_token_ms(token_ns))
     return Timings(
         cache_n=cache_n,

@@ -49,7 +49,7 @@ QUIT_S = 15.0
 
 
 class XchatApp(App[None], inherit_bindings=False):
-    """Owns what outlives a screen. Controls the session only through the chat screen."""
+    """The app: owns the parts that outlive a screen. Controls the session only through the chat screen."""
 
     TITLE = "xchat"
     ENABLE_COMMAND_PALETTE = False
@@ -65,7 +65,7 @@ class XchatApp(App[None], inherit_bindings=False):
         watchdog: Callable[[float, int], None] = lambda _seconds, _code: None,
     ) -> None:
         """`open_session` is called after the first frame. `watchdog(seconds, code)` must end the process with `code` after `seconds`."""
-        # Without `ansi_color`, NO_COLOR makes Textual draw themes of the terminal's 16 colours black on black.
+        # Without `ansi_color`, NO_COLOR makes Textual draw 16-colour themes black on black.
         super().__init__(driver_class=SafeLinuxDriver if terminal.unicode else AsciiDriver, ansi_color=True if terminal.no_color else None)
         self.options = options
         self.terminal = terminal
@@ -111,7 +111,7 @@ class XchatApp(App[None], inherit_bindings=False):
         return variable_defaults(self.current_theme)
 
     def get_default_screen(self) -> FirstScreen:
-        """The screen shown before anything slow is imported."""
+        """Return the screen shown before anything slow is imported."""
         return FirstScreen(self.keymap)
 
     @property
@@ -157,7 +157,7 @@ class XchatApp(App[None], inherit_bindings=False):
     @property
     def _background_screens(self) -> list[Screen[Any]]:
         """The screens visible below the top one."""
-        # Textual 8.2 always includes the next screen, which would repaint a whole flamegraph for every word of an answer below it.
+        # Textual 8.2 always includes the next screen, so every word of an answer would repaint a whole flamegraph above it.
         stack = self._screen_stack
         return [] if stack and stack[-1].styles.background.a == 1 else super()._background_screens
 
@@ -175,7 +175,7 @@ class XchatApp(App[None], inherit_bindings=False):
             self._catching_up = self.set_timer(CATCH_UP_S, self._catch_up)
 
     def _catch_up(self) -> None:
-        """Repaint once a jammed connection recovers: only the final state is sent."""
+        """Repaint once a jammed connection recovers, so that only the final state is sent."""
         self._catching_up = None
         if self.link().jammed:
             self._catching_up = self.set_timer(CATCH_UP_S, self._catch_up)
@@ -184,7 +184,7 @@ class XchatApp(App[None], inherit_bindings=False):
             self.refresh()
 
     def on_resize(self) -> None:
-        """Repaint everything: a terminal may drop cells when it is resized."""
+        """Repaint everything, since a terminal may drop cells when resized."""
         if isinstance(driver := self._driver, SafeLinuxDriver):
             driver.picture.forget()
             self.refresh()
@@ -221,20 +221,20 @@ class XchatApp(App[None], inherit_bindings=False):
         self._show_line("error", error.title, error.detail, self.keymap.hint(error.hint, error.action))
 
     def _handle_exception(self, error: Exception) -> None:
-        """Report what a worker raised, and go on; end where anything else fails, or where there is no session yet to go on with."""
+        """Report a worker's exception and continue; exit on other errors, or without a session."""
         if isinstance(error, WorkerFailed) and self._chat is not None and self._chat.context.session is not None:
             self.worker_failed(error.error)
         else:
             super()._handle_exception(error)
 
     def worker_failed(self, error: BaseException) -> None:
-        """Show an error that nobody foresaw as a notice, with its traceback in the log."""
+        """Show an unexpected error as a notice, with its traceback in the log."""
         error = of_memory(error) or error
         if not isinstance(error, XchatError):
             # Descriptor 2 leads to the log.
             os.write(2, "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace"))
-            title = f"An error of xchat's own: {type(error).__name__}"
-            error = XchatError(title, str(error), "The log says where it happened", "native_log")
+            title = f"Internal error: {type(error).__name__}"
+            error = XchatError(title, str(error), "The log has the traceback", "native_log")
         self.show_error(error)
 
     def link(self) -> Link:
@@ -261,7 +261,7 @@ class XchatApp(App[None], inherit_bindings=False):
         return driver.tty.bytes_written if isinstance(driver, SafeLinuxDriver) else 0
 
     def limit_colours(self, limited: bool) -> None:
-        """Send at most 256 colours, or all of them again; what is shown is converted piece by piece."""
+        """Send at most 256 colours, or all of them; shown rows are converted gradually."""
         if isinstance(driver := self._driver, SafeLinuxDriver):
             driver.picture.coarse = limited
             self._convert_colours(driver)
@@ -289,7 +289,7 @@ class XchatApp(App[None], inherit_bindings=False):
         self.run_worker(self.copy(text), group="copy")
 
     def do(self, action_id: str, argument: str = "") -> None:
-        """Run an action of the registry: on the focused widget or what is around it that binds it, else on the program or the chat."""
+        """Run an action of the registry: on the focused widget or its ancestor that binds it, else on the app or the chat."""
         self.run_worker(self._perform(action_id, argument), group="action")
 
     async def action_do(self, action_id: str) -> None:
@@ -339,7 +339,7 @@ class XchatApp(App[None], inherit_bindings=False):
             raise UsageError(f"There is no theme {name!r}", "", f"Known: {', '.join(self.themes.themes)}.")
 
     def _choose(self, title: str, commands: Sequence[Command], *, preview: Callable[[str], None] | None = None) -> None:
-        """Let the user pick a command. `preview` gets the name of each that is highlighted; without a choice the theme stays."""
+        """Let the user pick a command. `preview` gets the name of each highlighted one; cancelling restores the theme."""
         from tui.dialogs.palette import Palette
 
         undo = partial(setattr, self, "theme", self.theme)
@@ -382,7 +382,7 @@ class XchatApp(App[None], inherit_bindings=False):
     async def restart(self) -> None:
         """Save everything and restart the program on the same session."""
         if not self.options.restart:
-            self._show_line("warning", "xchat can't restart itself here", "", "Quit and start it with --resume.")
+            self._show_line("warning", "xchat can't restart itself", "", "Quit and start it with --resume.")
             return
         session = self._chat.context.session if self._chat is not None else None
         resume = ["--resume", str(session.info.id)] if session is not None and session.info is not None else []

@@ -10,7 +10,7 @@ from engine.model_ref import ModelRef
 
 @dataclass(frozen=True, slots=True)
 class BuiltInQuant:
-    """A quant of the built-in model, made when it is first loaded."""
+    """A quant of the built-in model, made on first use."""
 
     quant: str
 
@@ -20,16 +20,16 @@ class Fetch:
     """A model to download."""
 
     reference: str
-    """A reference as for `xchat models pull`."""
+    """A reference for `xchat models pull`."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherQuant:
-    """Another quant of a model, to be picked and made."""
+    """Another quant of a model, to choose and make."""
 
     source: Path
     there: frozenset[str]
-    """Quants of the model that exist already."""
+    """Existing quants of the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ class KnownModel:
     """The model to load; None when there is no file yet."""
     name: str
     detail: str = ""
-    """A note in one short line, where that says more than the figures."""
+    """A short note in place of figures."""
     quant: str = ""
     size_bytes: int | None = None
-    """Of its file."""
+    """Size of its file."""
     needed_bytes: int | None = None
     """Memory that it needs; None where there is no file to predict it from."""
     fits: bool = True
@@ -60,7 +60,7 @@ class KnownModel:
     speed: float | None = None
     """Decode speed measured on this machine, in tokens/s."""
     disturbed: bool = False
-    """Whether others disturbed every turn that the speed is measured from."""
+    """Whether every turn behind the speed was disturbed."""
     kld: float | None = None
     """Mean KL divergence from the family's largest quant, measured on this machine."""
     place: str = ""

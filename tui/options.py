@@ -22,7 +22,7 @@ LOG_BYTES = 64_000
 
 
 def tail_of_log() -> list[str]:
-    """The last lines of the log file; empty without a file."""
+    """Return the last lines of the log file; empty without a file."""
     path = log_path()
     try:
         with open(open_regular(path), "rb") as file:
@@ -34,25 +34,25 @@ def tail_of_log() -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class AppOptions:
-    """How to start the screen."""
+    """The options of the screen."""
 
     model: ModelRef | Callable[[], ModelRef | None] | None = None
     """The model to load after the first frame, or a function that finds it (called on a thread, may raise XchatError)."""
     force: bool = False
-    """Load the first model even if it is predicted not to fit into memory."""
+    """Whether to load the first model even if it is predicted not to fit into memory."""
     resume: int | None = None
     """The session to open; 0 is the newest."""
     theme: str | None = None
     """Name of a theme; None picks one that suits the terminal."""
     mouse: bool = True
     log: bool = True
-    """Save what is sent; without it the prompt's history stays in memory too."""
+    """Whether to save messages; otherwise the prompt's history stays in memory too."""
     low_bandwidth: bool = False
-    """Send few bytes: slower flushes, jump scrolling, no animation."""
+    """Whether to save bandwidth: slower flushes, jump scrolling, no animation."""
     keys: Mapping[str, Sequence[str] | str] = field(default_factory=dict)
     """The config's `[keys]` table: action to key or keys."""
     notify: NotifyConfig = field(default_factory=NotifyConfig)
-    """How the end of a long answer is announced."""
+    """How the end of a long answer is notified."""
     notices: tuple[Notice, ...] = ()
     """Notices to show once the screen is ready."""
     known_models: Callable[[], Sequence[KnownModel]] = tuple
@@ -62,7 +62,7 @@ class AppOptions:
     native_log: Callable[[], Sequence[str]] = tail_of_log
     """The last lines of the native library's log, oldest first."""
     prometheus_port: int | None = None
-    """Loopback port that serves figures to Prometheus; None serves nothing."""
+    """Loopback port that serves figures to Prometheus, if any."""
     serve: ServePlan | None = None
     """Serve the first model over HTTP."""
     restart: Sequence[str] = ()

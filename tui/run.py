@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions, terminal: Terminal) -> int:
     """Run the app until the user quits; returns the exit code, or replaces the process for a restart."""
-    gc.disable()  # until the chat screen is ready: objects made before then live on anyway
+    gc.disable()  # until the chat screen is ready, since earlier objects live on anyway
     watchdog = Watchdog()
     app = XchatApp(open_session, options, terminal, watchdog=watchdog.arm)
     app.run(mouse=options.mouse)
@@ -37,7 +37,7 @@ def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions,
 def run_screen(
     options: AppOptions, config: Config, terminal: Terminal, *, preset: Callable[[], Preset], log: bool, parallel: int = 1
 ) -> int:
-    """Run the app with an engine in this process, which makes `parallel` answers at once where the preset leaves that open."""
+    """Run the app with an engine in this process, with `parallel` answers where the preset leaves that open."""
 
     async def open_session() -> Session:
         start = await asyncio.to_thread(_import_start)

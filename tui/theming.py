@@ -1,4 +1,4 @@
-"""Themes: read and check the files in `themes/` and in the user's folder, and convert them to Textual's."""
+"""Reads and checks the themes in `themes/` and in the user's folder, and converts them to Textual's."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ class ThemeFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Schema of a theme file."""
 
     title: str
-    """One short line for the list."""
+    """A short line for the list."""
     dark: bool = True
     ansi: bool = False
-    """Uses the terminal's own 16 colours, `ansi_*`, and its background."""
+    """Whether it uses the terminal's own 16 colours, `ansi_*`, and its background."""
     palette: Palette
     colours: dict[str, str] = {}
     """xchat's own colours, see `VARIABLES`."""
@@ -109,7 +109,7 @@ class LoadedThemes:
     failures: tuple[UsageError, ...]
 
     def notices(self, wanted: str | None, used: str) -> list[Notice]:
-        """What to report: themes that could not be read, and `wanted` if it is not a theme."""
+        """Return the notices about themes that could not be read, and about an unknown `wanted` one."""
         from engine.events import Notice
 
         found = [Notice("warning", error.title, error.detail, error.hint, error.action) for error in self.failures]
@@ -140,13 +140,13 @@ def parse_theme(name: str, text: str, *, file: str) -> tuple[Theme, str]:
     """Read one theme; returns it with its title.
 
     Raises:
-        UsageError: Naming file, key and reason.
+        UsageError: The theme is invalid; names file, key and reason.
 
     """
     try:
         theme = msgspec.toml.decode(text, type=ThemeFile)
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
-        raise UsageError(f"Theme {file} can't be used", str(error), "Compare it with the themes that come with xchat.") from error
+        raise UsageError(f"Theme {file} can't be used", str(error), "Compare it with the shipped themes.") from error
     palette: dict[str, str] = msgspec.structs.asdict(theme.palette)
     for key, value in palette.items():
         _check_colour(file, f"palette.{key}", value, ansi=theme.ansi)
@@ -196,7 +196,7 @@ def _theme_files(folder: Traversable | Path) -> Iterable[Traversable | Path]:
 
 
 def load_themes(own_folder: Path | None = None, *, only: str | None = None) -> LoadedThemes:
-    """Read the themes that come with xchat, then the user's (`own_folder`, by default `themes/` in the config folder).
+    """Read the shipped themes, then the user's (`own_folder`, by default `themes/` in the config folder).
 
     A theme replaces an earlier one of the same name. Bad ones are skipped and reported. `only` reads one theme.
     """
@@ -220,5 +220,5 @@ def load_themes(own_folder: Path | None = None, *, only: str | None = None) -> L
 
 
 def theme_for(terminal: Terminal) -> str:
-    """The default theme for a terminal."""
+    """Return the default theme for a terminal."""
     return "terminal" if terminal.depth == "16" or terminal.no_color else "dark"

@@ -1,4 +1,4 @@
-"""The registry of actions and what is derived from it: key bindings, slash commands, footer, palette.
+"""The registry of actions, with the key bindings, slash commands, footer and palette derived from it.
 
 May import engine.events, engine.guide, rich, textual.
 """

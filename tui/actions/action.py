@@ -77,7 +77,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that a user can do."""
+    """An action of the user."""
 
     id: str
     """Stable name, used in the config's `[keys]` table."""
@@ -86,23 +86,23 @@ class Action:
     label: str
     """One or two words for the footer."""
     sentence: str
-    """What it does, for help and palette; without a full stop."""
+    """Its description, for help and palette; without a full stop."""
     group: Group
     scope: Scope = Scope.APP
     slash: tuple[str, ...] = ()
-    """Slash commands that do the same, without the slash; the first is the one shown."""
+    """Its slash commands, without the slash; the first is the one shown."""
     argument: str = ""
     """Argument of the slash command, as in the help: `NAME`."""
     with_argument: str = ""
-    """What it does with an argument, where that differs from `sentence`."""
+    """Its description with an argument, where that differs from `sentence`."""
     needs_argument: bool = False
-    """Without an argument it only asks for one."""
+    """Whether it needs an argument, and otherwise asks for one."""
     call: str = ""
     """Textual's action with parameters, where it is not the id: `move(-1)`."""
     footer: bool = False
-    """Shown in the footer where its keys work."""
+    """Whether it is shown in the footer where its keys work."""
     fixed: bool = False
-    """Can't be unbound, so that quit and help always work."""
+    """Whether it can't be unbound, so that quit and help always work."""
 
     @property
     def method(self) -> str:

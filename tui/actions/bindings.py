@@ -1,4 +1,4 @@
-"""Textual's bindings from the registry of actions and the config's `[keys]`, with the problems found there."""
+"""Makes Textual's bindings from the registry of actions and the config's `[keys]`, and reports problems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.events import Notice
 
 Handler = Callable[..., Awaitable[None] | None]
-"""Runs an action; takes the argument where the action has one."""
+"""A function that runs an action; gets the argument where the action has one."""
 
 OF_THE_APP = frozenset({"quit", "help", "palette", "theme", "suspend"})
 """Actions that work on every screen; the other actions of `Scope.APP` belong to the chat screen."""
@@ -24,15 +24,15 @@ OF_THE_APP = frozenset({"quit", "help", "palette", "theme", "suspend"})
 UNSAFE = {
     "ctrl+b": "tmux takes it as its prefix",
     "ctrl+a": "screen takes it as its prefix",
-    "ctrl+i": "terminals can't tell it from Tab",
-    "ctrl+m": "terminals can't tell it from Enter",
-    "ctrl+h": "terminals can't tell it from Backspace",
-    "ctrl+left_square_bracket": "terminals can't tell it from Esc",
+    "ctrl+i": "terminals can't distinguish it from Tab",
+    "ctrl+m": "terminals can't distinguish it from Enter",
+    "ctrl+h": "terminals can't distinguish it from Backspace",
+    "ctrl+left_square_bracket": "terminals can't distinguish it from Esc",
 }
 """Keys that may be bound but cause a warning."""
 
 UNBOUND = "<unbound>"
-"""The key of actions without one: no terminal sends it. Textual needs the binding to give the action another key."""
+"""The key of actions without one, which no terminal sends. Textual needs the binding to assign another key."""
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _NAMED = {key.value for key in Keys} | set(KEY_ALIASES)
@@ -50,23 +50,23 @@ class Keymap:
 
     @property
     def notices(self) -> list[Notice]:
-        """The problems, to be reported."""
+        """Return the problems as notices."""
         from engine.events import Notice
 
         return [Notice("warning", "Keys", problem) for problem in self.problems]
 
     def shown(self, action_id: str) -> str:
-        """The key of an action for display; empty without one."""
+        """Return the key of an action for display; empty without one."""
         keys = self.keys[action_id]
         return display_key(keys[0]) if keys else ""
 
     def reach(self, action_id: str) -> str:
-        """How to run an action: its key, else its slash command, else its name in the palette."""
+        """Say how to run an action: its key, else its slash command, else its name in the palette."""
         action = BY_ID[action_id]
         return self.shown(action_id) or (f"/{action.slash[0]}" if action.slash else f"“{action.command}” in the palette")
 
     def hint(self, sentence: str, *action_ids: str) -> str:
-        """A sentence that names no key, followed by how to run the actions that it asks for: `Pick one: F3`."""
+        """Append the ways to run actions to a sentence: `Pick one: F3`."""
         ways = [self.reach(name) for name in action_ids if name]
         return f"{sentence.rstrip('.')}: {' or '.join(ways)}." if ways else sentence
 
@@ -75,7 +75,7 @@ class Keymap:
         return _PLACEHOLDER.sub(lambda match: self.reach(match[1]), text)
 
     def overrides(self) -> dict[str, str]:
-        """The differences from the defaults, for `App.set_keymap`."""
+        """Return the differences from the defaults, for `App.set_keymap`."""
         return {name: ",".join(keys) or UNBOUND for name, keys in self.keys.items() if keys != BY_ID[name].keys}
 
 
@@ -83,7 +83,7 @@ DEFAULT_KEYMAP = Keymap({action.id: action.keys for action in ACTIONS})
 
 
 def keymap_of(app: object) -> Keymap:
-    """The keymap of an app, or the default one."""
+    """Return the keymap of an app, or the default one."""
     return getattr(app, "keymap", DEFAULT_KEYMAP)
 
 
@@ -93,14 +93,14 @@ def _is_key(key: str) -> bool:
 
 
 def _overlap(one: Action, other: Action) -> bool:
-    """Whether two actions can be bound in the same place."""
+    """Return whether two actions can be bound in the same place."""
     if one.id in OF_THE_APP or other.id in OF_THE_APP:
         return True
     return one.scope is other.scope or one.scope in other.scope.around or other.scope in one.scope.around
 
 
 def resolve(overrides: Mapping[str, Sequence[str] | str]) -> Keymap:
-    """The keymap with the user's changes; a rejected change keeps the default and is reported."""
+    """Return the keymap with the user's changes; a rejected change keeps the default and is reported."""
     keys = dict(DEFAULT_KEYMAP.keys)
     problems: list[str] = []
     changed: list[str] = []
@@ -140,7 +140,7 @@ def _settle(name: str, keys: dict[str, tuple[str, ...]]) -> list[str]:
 
 
 def bindings_for(scope: Scope, *, only: Collection[str] | None = None, leave_out: Collection[str] = ()) -> Iterable[Binding]:
-    """Textual's bindings for the actions of a scope; ids are the actions', so that `App.set_keymap` finds them.
+    """Yield Textual's bindings for the actions of a scope; ids are the actions', so that `App.set_keymap` finds them.
 
     All run the app's `do`. Those that work anywhere precede the bindings of the focused widget.
     """

@@ -1,4 +1,4 @@
-"""Find the widget that runs an action of the registry: the focused one, or the nearest around it that binds the action."""
+"""Finds the widget that runs an action: the focused one, or its nearest ancestor that binds the action."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.actions.registry import ACTIONS, Action, Scope
 
 
 def widget_for(screen: Screen[Any], action: Action) -> Widget | None:
-    """The widget or screen that runs `action` itself; None where nothing around the focus does.
+    """Return the widget or screen that runs `action` itself; None where no ancestor of the focus does.
 
     An action that works anywhere is the program's or the chat's, unless a view has its own: Textual's methods of the same name, such as
     `action_page_up`, mean something else.
@@ -32,5 +32,5 @@ def _binds(node: Widget, action: Action) -> bool:
 
 
 def actions_here(screen: Screen[Any]) -> list[Action]:
-    """The actions that work anywhere and those of the focused widget and of what is around it, in the order of the help."""
+    """Return the actions that work anywhere, and those of the focused widget and its ancestors, in the order of the help."""
     return [action for action in ACTIONS if action.scope is Scope.APP or widget_for(screen, action) is not None]

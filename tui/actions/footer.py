@@ -1,4 +1,4 @@
-"""The footer: the most useful keys of the moment."""
+"""The footer: the currently most useful keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class KeyBar(Widget):
     """
 
     def __init__(self, *, scope: Scope | None = None, id: str | None = None) -> None:
-        """`scope` shows its keys; without one, those of the situation."""
+        """`scope`: shows its keys; without one, those of the situation."""
         super().__init__(id=id)
         self._keymap = DEFAULT_KEYMAP
         self._scope = scope
@@ -53,7 +53,7 @@ class KeyBar(Widget):
         self.refresh()
 
     def _fitting(self) -> list[tuple[int, Action]]:
-        """Column and action of each key that fits; help and quit are dropped last."""
+        """Return column and action of each key that fits; help and quit are dropped last."""
         of_scope = [action.id for action in ACTIONS if action.footer and action.scope is self._scope]
         ids = HINTS[self._situation] if self._scope is None else of_scope
         wanted = [BY_ID[name] for name in ids if self._keymap.shown(name)]

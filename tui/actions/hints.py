@@ -1,4 +1,4 @@
-"""Which keys the footer shows, by what the user does; the most useful first."""
+"""The keys in the footer for each situation, the most useful first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Situation(StrEnum):
-    """What the user does on the chat screen."""
+    """The situation on the chat screen."""
 
     EMPTY = "an empty conversation"
     IDLE = "nothing runs"
@@ -18,7 +18,7 @@ class Situation(StrEnum):
 
 
 KEPT = frozenset({"help", "quit"})
-"""Actions that stay where there is no room for all."""
+"""Actions that are dropped last where not all fit."""
 
 _PANE = ("open_chart", "explain", "panel_window", "pause_panel", "panel_density", "measure_host", "next_arrangement", "save_arrangement")
 

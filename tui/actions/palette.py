@@ -1,4 +1,4 @@
-"""What the command palette offers: the actions that work here, and the themes."""
+"""The entries of the command palettes: actions and themes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Command:
 
 
 def action_commands(actions: Iterable[Action], keymap: Keymap, do: Callable[[str], None]) -> list[Command]:
-    """A command for each action but the palette's own; `do` takes an action's id."""
+    """Make a command for each action except the palette's own; `do` gets an action's id."""
     return [
         Command(action.command, action.sentence, keymap.shown(action.id), partial(do, action.id))
         for action in actions
@@ -31,6 +31,6 @@ def action_commands(actions: Iterable[Action], keymap: Keymap, do: Callable[[str
 
 
 def theme_commands(titles: Mapping[str, str], current: str, use: Callable[[str], None]) -> list[Command]:
-    """Every theme by name, the current one first; `use` takes a theme's name."""
+    """Make a command for each theme, the current one first; `use` gets a theme's name."""
     names = sorted(titles, key=lambda name: (name != current, name))
     return [Command(name, titles[name], "", partial(use, name)) for name in names]

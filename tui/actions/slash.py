@@ -34,7 +34,7 @@ class Unknown:
     nearest: tuple[str, ...]
 
     def hint(self, help_key: str) -> str:
-        """The next step; `help_key` opens the list of commands."""
+        """Return the next step; `help_key` opens the list of commands."""
         meant = f"Did you mean {' or '.join('/' + name for name in self.nearest)}? " if self.nearest else ""
         return f"{meant}{help_key} lists all commands; begin with // to send a slash."
 

@@ -1,4 +1,4 @@
-"""Dialogs that all features share: pick, confirm, help, text.
+"""Shared dialogs: pick, confirm, help, text.
 
 May import engine.text, textual, tui.actions, tui.text.
 """

@@ -1,4 +1,4 @@
-"""The list of choices that dialogs and lists of saved things share."""
+"""The shared list widget of dialogs and pickers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from textual.widgets import OptionList
 
 
 class ChoiceList(OptionList):
-    """Textual's list, which can be paged through in a window that leaves it no cell: Textual 8.2 ends with a KeyError there."""
+    """Textual's list, fixed for paging in a window without space for it, where Textual 8.2 raises KeyError."""
 
     def action_page_up(self) -> None:
         """Move the highlight up by a page."""

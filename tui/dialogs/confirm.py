@@ -1,4 +1,4 @@
-"""Dialogs that ask: for confirmation, or for a line of text."""
+"""Dialogs that ask for confirmation, or for a line of text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tui.dialogs.dialog import Dialog
 
 
 class Confirm(Dialog[bool]):
-    """Asks for confirmation of something that can't be undone."""
+    """Asks for confirmation of an irreversible action."""
 
     def __init__(self, title: str, detail: str, *, yes: str, no: str = "Cancel", safe: bool = False) -> None:
-        """`safe` focuses yes, where it loses nothing."""
+        """`safe`: whether yes loses nothing and has the focus."""
         super().__init__()
         self._title, self._detail, self._yes, self._no, self._safe = title, detail, yes, no, safe
 

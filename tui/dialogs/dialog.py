@@ -80,7 +80,7 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         return f"{self.keymap.shown(self.CLOSED_BY)} closes"
 
     def accept_hint(self, word: str) -> str:
-        """Hint for the subtitle, with what accepting does: `Enter load · Esc closes`."""
+        """Return a hint for the subtitle with the action of accepting: `Enter load · Esc closes`."""
         return f"{self.keymap.shown('accept')} {word} · {self.close_hint}"
 
     async def action_accept(self) -> None:
@@ -91,7 +91,7 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
             await focused.run_action(action)
 
     def show_hints(self, hints: Sequence[tuple[str, str]], width: int) -> None:
-        """Show keys with their labels in the row `#hints`, as far as they fit into `width` cells."""
+        """Show the keys with their labels that fit into `width` cells in the row `#hints`."""
         self.query_one("#hints", Static).update(key_line(hints, width))
 
     def action_close(self) -> None:

@@ -19,7 +19,7 @@ KEY_CELLS = 26
 
 
 def help_for(node: DOMNode | None) -> str:
-    """The help of a widget, or of its nearest ancestor that has one."""
+    """Return the help of a widget, or of its nearest ancestor that has one."""
     while node is not None:
         text = getattr(node, "HELP", None)
         if isinstance(text, str) and text.strip():
@@ -38,7 +38,7 @@ def _entry(key: str, sentence: str, aside: str, width: int) -> Content:
 
 
 def _listed(action: Action, keymap: Keymap) -> bool:
-    """Whether an action is listed in its group: it has a key, or a command that works without an argument."""
+    """Return whether an action is listed in its group: it has a key, or a command that works without an argument."""
     return bool(keymap.keys[action.id] or (action.slash and not action.needs_argument))
 
 
@@ -74,7 +74,7 @@ class HelpScreen(Page):
     """
 
     def __init__(self, about: str, *, plain: str = "", groups: Collection[Group] = tuple(Group)) -> None:
-        """`about` is Markdown with `{action}` for keys; `plain` follows verbatim; then the keys of `groups`."""
+        """`about`: Markdown with `{action}` for keys; `plain` follows verbatim; then the keys of `groups`."""
         super().__init__("Help")
         self._about, self._plain, self._groups = about, plain, groups
 

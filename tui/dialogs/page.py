@@ -16,7 +16,7 @@ from tui.dialogs.dialog import Dialog
 
 
 class Page(Dialog[None]):
-    """Scrolls what `compose_page` of a subclass yields."""
+    """Scrolls the widgets of a subclass's `compose_page`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.PAGE)]
     CLOSED_BY = "close_page"
@@ -38,7 +38,7 @@ class Page(Dialog[None]):
             yield from self.compose_page()
 
     def compose_page(self) -> ComposeResult:
-        """The content."""
+        """Yield the content."""
         raise NotImplementedError
 
     @property

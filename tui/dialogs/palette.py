@@ -22,7 +22,7 @@ class Palette(Picker[Callable[[], None]]):
     HELP = "## Commands\n\nType a part of a command's name or description, then {accept}. The key shown runs the same command.\n"
 
     def __init__(self, title: str, commands: Sequence[Command], *, preview: Callable[[str], None] | None = None) -> None:
-        """`preview` gets the name of each command that is highlighted."""
+        """`preview` gets the name of each highlighted command."""
         super().__init__()
         self._preview = preview
         self._title = title

@@ -47,7 +47,7 @@ class Picker(Dialog[Picked], Generic[Picked]):
             yield Static("", classes="empty")
 
     def compose_heading(self) -> ComposeResult:
-        """Lay out what stays above the list while it scrolls; nothing unless a subclass has it."""
+        """Lay out the heading above the list; empty unless overridden."""
         yield from ()
 
     @property
@@ -71,7 +71,7 @@ class Picker(Dialog[Picked], Generic[Picked]):
         return self.query_one(Input).value
 
     def matches(self, text: str) -> bool:
-        """Whether a text contains all typed words."""
+        """Return whether a text contains all typed words."""
         return all(word in text.lower() for word in self.typed.lower().split())
 
     def fill(self, rows: Sequence[tuple[str | None, Content]], empty: str) -> None:
@@ -136,7 +136,7 @@ class PickOne(Picker[Picked]):
     """
 
     def __init__(self, title: str, rows: Sequence[tuple[Picked, str]], *, subtitle: str = "") -> None:
-        """`rows` are the values to choose from, each with its text."""
+        """`rows`: the values to choose from, with their texts."""
         super().__init__()
         self._title, self._rows, self._subtitle = title, rows, subtitle
 

@@ -34,12 +34,12 @@ class TextScreen(Dialog[None]):
 
 
 class PromptScreen(TextScreen):
-    """The last prompt after the chat template."""
+    """Shows the last prompt after the chat template."""
 
-    HELP = "## Raw prompt\n\nThe conversation after the model's own chat template, with its control tokens: what was tokenized.\n"
+    HELP = "## Raw prompt\n\nThe conversation after the model's own chat template, with its control tokens, as it was tokenized.\n"
 
     def __init__(self, prompt: str) -> None:
-        super().__init__("Raw prompt", prompt or "No message was sent yet.")
+        super().__init__("Raw prompt", prompt or "No message has been sent yet.")
 
 
 class NoticesScreen(TextScreen):
@@ -48,7 +48,7 @@ class NoticesScreen(TextScreen):
     HELP = "## Notices\n\nAll notices since xchat was started, newest first.\n"
 
     def __init__(self, text: str) -> None:
-        super().__init__("Notices", text or "There was no notice yet.")
+        super().__init__("Notices", text or "No notices yet.")
 
 
 class LogScreen(TextScreen):
@@ -57,7 +57,7 @@ class LogScreen(TextScreen):
     HELP = "## Log of the native library\n\nMessages of llama.cpp, which are never printed to the terminal.\n"
 
     def __init__(self, lines: Callable[[], Sequence[str]]) -> None:
-        super().__init__("Log of the native library", "\n".join(lines()) or "Nothing was logged yet.", wrap=False)
+        super().__init__("Log of the native library", "\n".join(lines()) or "The log is empty.", wrap=False)
         self._lines = lines
         self._shown = self._text
 

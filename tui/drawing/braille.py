@@ -1,4 +1,4 @@
-"""Series drawn with characters, from values per dot column to rows of text. Pure; independent of time, colours and widgets.
+"""Draws series with characters, from values per dot column to rows of text. Pure; independent of time, colours and widgets.
 
 A cell has 2 x 4 braille dots. Without braille, the same columns are drawn as bars of block characters or ASCII.
 """
@@ -18,7 +18,7 @@ _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """The bit of each dot by row and column of the cell."""
 
 _SOLID, _HATCHED = 0xFF, 0xD7
-"""The dots that an area may have: all, or six of eight."""
+"""Dot patterns of areas: all eight dots, or six."""
 
 
 class Glyphs(Enum):
@@ -34,7 +34,7 @@ class Glyphs(Enum):
 
 
 def glyphs_for(*, braille: bool, unicode: bool) -> Glyphs:
-    """The best set for a terminal, see `tui.terminal.terminal.Terminal`."""
+    """Return the best set for a terminal, see `tui.terminal.terminal.Terminal`."""
     if braille:
         return Glyphs.BRAILLE
     return Glyphs.HALVES if unicode else Glyphs.ASCII
@@ -57,7 +57,7 @@ class Canvas:
 def draw(lines: Sequence[Columns], *, high: float, width: int, height: int, glyphs: Glyphs = Glyphs.BRAILLE) -> Canvas:
     """Draw series as areas into `width` x `height` cells, values from zero (bottom) to `high` (top).
 
-    The lower one is in front, so that each is seen. Further series are hatched, to be distinct without colour. Bars show the largest
+    The lower one is in front, so that all are visible. Further series are hatched, to be distinct without colour. Bars show the largest
     value only.
     """
     if width <= 0 or height <= 0 or not lines:
@@ -71,19 +71,19 @@ def draw(lines: Sequence[Columns], *, high: float, width: int, height: int, glyp
 
 
 def _tops(columns: Columns, high: float, width: int, height: int) -> list[int]:
-    """How many dots high each dot column is."""
+    """Return the height of each dot column in dots."""
     tops = [0 if value is None else dots_high(value, high, height * DOTS_DOWN) for value in columns[: width * DOTS_ACROSS]]
     return tops + [0] * (width * DOTS_ACROSS - len(tops))
 
 
 def dots_high(value: float, high: float, dots: int) -> int:
-    """How many dots high a value is drawn, from 1 to `dots`."""
+    """Return the height of a value in dots, from 1 to `dots`."""
     return min(dots, max(1, round(value / (high or 1.0) * dots)))
 
 
 @lru_cache(maxsize=8192)
 def _cell_column(tops: tuple[tuple[int, int], ...], height: int) -> tuple[str, bytes]:
-    """A cell column of areas: its characters, top to bottom, and the number of the series in front of each.
+    """Draw a cell column of areas: its characters, top to bottom, and the number of the front series of each.
 
     `tops` are the dots of each series on the left and on the right. Cached, since consecutive frames share most columns.
     """
@@ -100,7 +100,7 @@ def _cell_column(tops: tuple[tuple[int, int], ...], height: int) -> tuple[str, b
 
 
 def _bars(lines: Sequence[Columns], high: float, width: int, height: int, levels: str) -> tuple[str, ...]:
-    """One bar per cell, as high as the largest value of its dot columns; values above zero are always visible."""
+    """Draw one bar per cell, as high as the largest value of its dot columns; values above zero are always visible."""
     steps = len(levels) - 1
     total = height * steps
     fills = []
@@ -112,7 +112,7 @@ def _bars(lines: Sequence[Columns], high: float, width: int, height: int, levels
 
 
 def spark(values: Sequence[float | None], *, high: float, glyphs: Glyphs) -> str:
-    """A sparkline with one character per value."""
+    """Return a sparkline with one character per value."""
     levels = Glyphs.BLOCKS.value if glyphs is Glyphs.BRAILLE else glyphs.value
     steps = len(levels) - 1
     return "".join(" " if not value or high <= 0 else levels[max(1, min(steps, round(value / high * steps)))] for value in values)

@@ -1,6 +1,6 @@
-"""A figure over time as rows of text: time span, scale and positions of marks.
+"""Draws a figure over time as rows of text: time span, scale and positions of marks.
 
-The newest value is at the right end. The picture scrolls by a cell, on a slow line by an eighth of its width, so that little is
+The newest value is at the right end. The chart scrolls by a cell, on a slow connection by an eighth of its width, so that little is
 repainted. The scale grows at once and shrinks late.
 """
 
@@ -15,7 +15,7 @@ from engine.store.series import axis_end
 from tui.drawing.braille import DOTS_ACROSS, Canvas, Columns, Glyphs, draw
 
 JUMP_SHARE = 8
-"""On a slow line a chart scrolls by its width divided by this."""
+"""Divisor of the width by which a chart scrolls on a slow connection."""
 
 SHRINK_AFTER = 10
 """Consecutive drawings that must fit a smaller scale before it is used: five seconds at 2 Hz."""
@@ -54,13 +54,13 @@ class View:
         return dot - self.left if self.left <= dot < self.left + self.dots else None
 
     def cell_at(self, seconds: float) -> int | None:
-        """The cell of a time in seconds since the meter's start; None when it is not shown."""
+        """Return the cell of a time in seconds since the meter's start; None when it is not shown."""
         position = self.position(int(seconds / self.dot_s))
         return None if position is None else position // DOTS_ACROSS
 
 
 def view_of(trace: Trace, width: int, *, slow: bool = False) -> View:
-    """The view of a trace on `width` cells."""
+    """Return the view of a trace on `width` cells."""
     dots = width * DOTS_ACROSS
     dot_s = trace.span_s / dots
     newest = max(0, math.ceil((trace.last + 1) * trace.bucket_s / dot_s) - 1)
@@ -69,7 +69,7 @@ def view_of(trace: Trace, width: int, *, slow: bool = False) -> View:
 
 
 def columns_of(trace: Trace, view: View) -> Columns:
-    """The largest value of a trace in each dot column of a view."""
+    """Return the largest value of a trace in each dot column of a view."""
     columns: list[float | None] = [None] * view.dots
     per_bucket = trace.bucket_s / view.dot_s
     number = trace.first
@@ -86,7 +86,7 @@ def columns_of(trace: Trace, view: View) -> Columns:
 
 
 def highest(traces: Sequence[Trace], *, since_s: float = 0.0) -> float | None:
-    """The largest value in any of the traces since a time; without one there, the largest of all."""
+    """Return the largest value in any of the traces since a time; without one there, the largest of all."""
     measured = [
         (value, (trace.first + place + 1) * trace.bucket_s)
         for trace in traces
@@ -118,7 +118,7 @@ class Chart:
     ) -> Canvas:
         """Draw `traces` on `width` x `height` cells; returns the same object while nothing changes.
 
-        The scale fits what was measured since `since_s`; what was larger before is cut at the top.
+        The scale fits the values since `since_s`; larger earlier ones are cut at the top.
         """
         key = (tuple(traces), width, height, glyphs, slow, self.fixed_top, since_s)
         if self._canvas is None or key != self._key:

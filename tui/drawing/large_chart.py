@@ -41,14 +41,14 @@ _CELLS_PER_TICK = 14
 
 
 def line_sign(number: int, glyphs: Glyphs) -> str:
-    """Sign of a series for a legend, as the chart draws it."""
+    """Return the sign of a series for a legend, as in the chart."""
     if number == 0:
         return "*" if glyphs is Glyphs.ASCII else "━"
     return _SECOND_MARKERS.get(glyphs, _SECOND_MARKER)
 
 
 def time_ticks(span_s: float, most: int) -> dict[float, str]:
-    """Ticks of the last `span_s` seconds: seconds before now, with their labels."""
+    """Return ticks of the last `span_s` seconds: seconds before now, with their labels."""
     step = next((step for step in _STEPS_S if span_s / step <= most), math.ceil(span_s / max(1, most)))
     ticks: dict[float, str] = {}
     for number in range(int(span_s / step) + 1):
@@ -59,13 +59,13 @@ def time_ticks(span_s: float, most: int) -> dict[float, str]:
 
 
 def whole_ticks(first: int, last: int, most: int) -> list[int]:
-    """Ticks of an axis that counts: whole numbers, with a round step."""
+    """Return ticks of a counting axis: whole numbers, with a round step."""
     step = next((step for step in _COUNT_STEPS if (last - first) / step <= most), max(1, last - first))
     return sorted({first, *range(-(-first // step) * step, last + 1, step)})
 
 
 def value_ticks(top: float) -> list[float]:
-    """Ticks of a value axis from zero to `top`."""
+    """Return ticks of a value axis from zero to `top`."""
     digits = round(top / 10.0 ** math.floor(math.log10(top)), 6) if top > 0 else 1.0
     parts = _PARTS.get(digits, 4)
     return [top * part / parts for part in range(parts + 1)]
@@ -81,14 +81,14 @@ class Plot:
     end: float
     top: float
     marks: tuple[tuple[float, str], ...] = ()
-    """Places on the horizontal axis with their names."""
+    """Positions on the horizontal axis with their names."""
     cursor: float | None = None
     times: bool = False
-    """The horizontal axis is in seconds before now; else it counts turns."""
+    """Whether the horizontal axis is in seconds before now; otherwise it counts turns."""
 
     @property
     def pieces(self) -> list[tuple[int, list[tuple[float, float]]]]:
-        """Series split at gaps, each with its colour number."""
+        """Return the series split at gaps, each with its colour number."""
         found = []
         for line, points in enumerate(self.lines):
             for measured, run in groupby(points, key=lambda point: point[1] is not None):
@@ -98,7 +98,7 @@ class Plot:
 
 
 def named_marks(what: Plot, width: int) -> list[tuple[float, str, str]]:
-    """The marks with their names and the alignment of these; where there is no room for a name, its first letter, or nothing."""
+    """Return the marks with their names and alignment; a name that does not fit is its first letter, or empty."""
     per_cell = (what.end - what.start) / max(1, width) or 1.0
     found: list[tuple[float, str, str]] = []
     free = what.end

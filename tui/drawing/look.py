@@ -1,4 +1,4 @@
-"""Styles of the panel's roles under a theme. Bold, reverse and signs repeat what colour expresses."""
+"""Styles of the panel's roles under a theme. Colours only repeat bold, reverse and signs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _MARKED: Mapping[Role, Style] = {
 
 
 def look(variables: Mapping[str, str], base: Style) -> Mapping[Role, Style]:
-    """A style for each role; `base` has the widget's background."""
+    """Return a style for each role; `base` has the widget's background."""
     plain = {role: base + _MARKED.get(role, Style.null()) + _style(_colour(variables, names)) for role, names in _COLOURS.items()}
     shades = {
         role: base + _style(_between([_colour(variables, names) for names in stops], step / (len(ramp) - 1)))
@@ -55,7 +55,7 @@ def look(variables: Mapping[str, str], base: Style) -> Mapping[Role, Style]:
 
 
 def _between(stops: Sequence[Color | None], share: float) -> Color | None:
-    """The colour at a share of the way; the nearest stop where the terminal's own colours can't be mixed."""
+    """Interpolate between colours; returns the nearest stop where the terminal's own colours can't be mixed."""
     place = share * (len(stops) - 1)
     low, high = stops[int(place)], stops[min(len(stops) - 1, int(place) + 1)]
     if low is None or high is None or low.ansi is not None or high.ansi is not None:

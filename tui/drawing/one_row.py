@@ -15,7 +15,7 @@ from tui.drawing.rows import Role, Row, changed_span
 
 
 class OneRow(ReadyLines):
-    """Shows the row that `row` returns; subclasses call `redraw` when that may have changed."""
+    """Shows the result of `row`; subclasses call `redraw` when it may have changed."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -23,11 +23,11 @@ class OneRow(ReadyLines):
         self._styles: Mapping[Role, Style] = {}
 
     def row(self, width: int) -> Row:
-        """The row, exactly `width` cells wide."""
+        """Return the row, exactly `width` cells wide."""
         raise NotImplementedError
 
     def styles_of_roles(self) -> Mapping[Role, Style]:
-        """A style for each role, in the colours of the theme."""
+        """Return a style for each role, in the colours of the theme."""
         return look(self.app.theme_variables, self.rich_style)
 
     def on_mount(self) -> None:
@@ -39,7 +39,7 @@ class OneRow(ReadyLines):
         self.restyle()
 
     def restyle(self) -> None:
-        """Draw the whole row again: width or colours changed."""
+        """Redraw the whole row after a change of width or colours."""
         self._styles = self.styles_of_roles()
         self._row = self.row(self.size.width) if self.size.width else ()
         self.refresh()
@@ -54,7 +54,7 @@ class OneRow(ReadyLines):
             self.refresh(Region(span[0], 0, span[1], 1))
 
     def render_line(self, y: int) -> Strip:
-        """The row."""
+        """Return the row."""
         if y or not self._styles:
             return Strip.blank(self.size.width, self.rich_style)
         return Strip([Segment(text, self._styles[role]) for text, role in self._row])

@@ -1,4 +1,4 @@
-"""Charts of the laboratory for a terminal, drawn by plotext without colour."""
+"""Draws charts of the laboratory for a terminal with plotext, without colour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ASCII_FRAME = str.maketrans("┌┐└┘├┤┬┴┼─│", "+++++++++-|")
 
 
 def picture_of(chart: LineChart, width: int, height: int, glyphs: Glyphs) -> str:
-    """The chart as lines of text: a sign for each curve, its points joined unless they have names; `=` is the ceiling."""
+    """Draw the chart as lines of text: a sign for each curve, its points joined unless they have names; `=` is the ceiling."""
     import plotext
 
     plotext.clear_figure()
@@ -21,7 +21,7 @@ def picture_of(chart: LineChart, width: int, height: int, glyphs: Glyphs) -> str
     curves = [*chart.curves, *([chart.ceiling] if chart.ceiling is not None else [])]
     plotext.ylim(0, 1.08 * max(y for curve in curves for _, y in curve.points) or 1.0)
     ticks = sorted({x for curve in curves for x, _ in curve.points})
-    if any(curve.labels for curve in curves):  # room for the names
+    if any(curve.labels for curve in curves):  # space for the names
         span = ticks[-1] - ticks[0] or 1.0
         plotext.xlim(ticks[0] - 0.1 * span, ticks[-1] + 0.25 * span)
     legend = []

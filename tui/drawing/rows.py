@@ -46,7 +46,7 @@ class Role(StrEnum):
     LOAD_3 = "load-3"
     LOAD_4 = "load-4"
     STORE_0 = "store-0"
-    """The lowest row of a chart of what is kept."""
+    """The lowest row of a chart of stored amounts."""
     STORE_1 = "store-1"
     STORE_2 = "store-2"
     STORE_3 = "store-3"
@@ -65,7 +65,7 @@ STACK = (Role.FIRST, Role.SECOND, Role.THIRD, Role.FOURTH, Role.LABEL)
 
 
 def at(ramp: Ramp, share: float) -> Role:
-    """The role at a height, 0 (bottom) to 1."""
+    """Return the role at a height, 0 (bottom) to 1."""
     return ramp[min(len(ramp) - 1, max(0, round(share * (len(ramp) - 1))))]
 
 
@@ -81,12 +81,12 @@ LEAST_METER = 5
 
 
 def text_of(row: Row) -> str:
-    """The text of a row."""
+    """Return the text of a row."""
     return "".join(text for text, _ in row)
 
 
 def fit(row: Row, width: int) -> Row:
-    """The row cut or padded to exactly `width` cells."""
+    """Cut or pad the row to exactly `width` cells."""
     runs: list[Run] = []
     room = width
     for text, role in row:
@@ -121,11 +121,11 @@ def cut(text: str, width: int) -> str:
 
 
 def changed_span(old: Row, new: Row, width: int) -> tuple[int, int] | None:
-    """First cell and number of cells in which two rows of `width` cells differ; None when they are equal."""
+    """Return the first cell and the number of cells in which two rows of `width` cells differ; None when they are equal."""
     if old == new:
         return None
     before, after = text_of(old), text_of(new)
-    if len(before) != width or len(after) != width:  # wide characters: cells can't be counted by characters
+    if len(before) != width or len(after) != width:  # with wide characters, cells can't be counted by characters
         return 0, width
     roles_before, roles_after = _roles(old), _roles(new)
     begin = 0
@@ -179,7 +179,7 @@ Cell = tuple[str, str] | tuple[str, str, Role]
 
 
 def cells(width: int, *items: Cell) -> Row:
-    """Figures side by side in columns of equal width: label on the left, value on the right."""
+    """Draw figures in columns of equal width: label on the left, value on the right."""
     runs: list[Run] = []
     share, spare = divmod(width - 2 * (len(items) - 1), len(items))
     for place, (label, value, *role) in enumerate(items):
@@ -193,12 +193,12 @@ def cells(width: int, *items: Cell) -> Row:
 
 
 def sentence(width: int, label: str, text: str, role: Role = Role.TEXT) -> Row:
-    """A label and a text, cut to the row."""
+    """Draw a label and a text, cut to the row."""
     return ((f"{label} " if label else "", Role.LABEL), (cut(text, max(0, width - len(label) - 1)), role))
 
 
 def reading(width: int, label: str, value: str | Unavailable) -> Row:
-    """A figure in a row of its own, or why it is unavailable."""
+    """Draw a figure in its own row, or the reason why it is unavailable."""
     if isinstance(value, Unavailable):
         shown = f"unavailable: {value.reason}"
         fits = len(label) + 1 + len(shown) <= width
@@ -207,7 +207,7 @@ def reading(width: int, label: str, value: str | Unavailable) -> Row:
 
 
 def bar(share: float | None, width: int, role: Role = Role.FIRST) -> Row:
-    """A bar filled to `share` (0 to 1)."""
+    """Draw a bar filled to `share` (0 to 1)."""
     if width <= 0:
         return ()
     filled = round(min(1.0, max(0.0, share or 0.0)) * width)
@@ -215,14 +215,14 @@ def bar(share: float | None, width: int, role: Role = Role.FIRST) -> Row:
 
 
 def _meter(share: float, width: int) -> Row:
-    """A bar whose colour goes from good to bad along its length."""
+    """Draw a bar whose colour changes from good to bad along its length."""
     filled = round(min(1.0, max(0.0, share)) * width)
     parts = [("━" * len(list(group)), role) for role, group in groupby(at(LOAD, cell / max(1, width - 1)) for cell in range(filled))]
     return (*parts, ("─" * (width - filled), Role.GRID))
 
 
 def stacked_bar(width: int, parts: Sequence[tuple[float, Role]], whole: float) -> Row:
-    """A bar of several parts of `whole`, in their order; each part above zero has at least a cell."""
+    """Draw a bar of several parts of `whole`, in their order; each part above zero has at least a cell."""
     lengths = [max(1, round(value / whole * width)) if value > 0 and whole > 0 else 0 for value, _ in parts]
     while sum(lengths) > width:
         longest = max(range(len(lengths)), key=lengths.__getitem__)
@@ -232,7 +232,7 @@ def stacked_bar(width: int, parts: Sequence[tuple[float, Role]], whole: float) -
 
 
 def legend(width: int, *items: tuple[str, str, Role]) -> Row:
-    """Parts of a stacked bar side by side: a square in the part's colour, its name and its value."""
+    """Draw the legend of a stacked bar: a square in each part's colour, its name and its value."""
     runs: list[Run] = []
     room = max(0, width // max(1, len(items)) - 2)
     for label, value, role in items:
@@ -242,7 +242,7 @@ def legend(width: int, *items: tuple[str, str, Role]) -> Row:
 
 
 def meters(width: int, shares: Sequence[float], rows: int) -> list[Row]:
-    """One meter for each share (0 to 1) on `rows` rows, with its number; where there are too many, one for each group of neighbours."""
+    """Draw a numbered meter for each share (0 to 1) on `rows` rows; if there are too many, one per group of neighbours."""
     size = next(
         (size for size in range(1, len(shares)) if _across(width, len(shares), size) * rows * size >= len(shares)), len(shares) or 1
     )
@@ -278,7 +278,7 @@ def labelled_bar(width: int, label: str, share: float | None, value: str, role: 
 
 
 def level(value: float | None, warning: float, bad: float) -> Role:
-    """The role of a figure whose high values are bad."""
+    """Return the role of a figure whose high values are bad."""
     if value is None or value < warning:
         return Role.FIRST
     return Role.WARNING if value < bad else Role.BAD

@@ -1,4 +1,4 @@
-"""Calls a person who does something else: the terminal's title with the progress, and a sign when a long answer has ended.
+"""Shows the progress in the terminal's title, and rings the bell or notifies when a long answer has ended.
 
 Imports no Textual.
 """
@@ -14,11 +14,11 @@ from engine.events import AnswerGrew, Event, ModelReady, PromptEvaluated, Sessio
 from engine.text import printable
 
 LONG_NS = 10 * NS_PER_S
-"""An answer that took longer calls."""
+"""Least duration of an answer for a notification."""
 TITLE_NS = NS_PER_S
-"""Least time between two titles."""
+"""Least time between two changes of the title."""
 LONGEST = 60
-"""Characters of a name in a title."""
+"""Most characters of a name in a title."""
 
 
 class Attention:
@@ -33,7 +33,7 @@ class Attention:
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], int] = now_ns,
     ) -> None:
-        """`looked_at` returns whether the terminal has the focus, as far as it says."""
+        """`looked_at` returns whether the terminal has the focus, as far as it reports it."""
         self._config = config
         self._write = write
         self._looked_at = looked_at
@@ -70,7 +70,7 @@ class Attention:
         if self._config.bell:
             self._write("\a")
         if self._config.desktop:
-            said = f"{self._model}: {'the answer failed' if event.error is not None else 'the answer is there'}"
+            said = f"{self._model}: {'the answer failed' if event.error is not None else 'the answer is finished'}"
             said = said.replace(";", ",")
             for sequence in (f"\x1b]9;{said}\a", f"\x1b]777;notify;xchat;{said}\a"):
                 self._write(_through_tmux(sequence) if self._tmux else sequence)
@@ -81,17 +81,17 @@ class Attention:
             return
         title = " - ".join(filter(None, (progress, self._model, "xchat")))
         if title != self._title:
-            # The title before the first one is put on the terminal's stack.
+            # Save the original title on the terminal's stack.
             self._write(("" if self._title else "\x1b[22;2t") + f"\x1b]2;{title}\a")
             self._title, self._titled = title, self._clock()
 
     def close(self) -> None:
-        """Give the terminal the title back that it had."""
+        """Restore the terminal's original title."""
         if self._title:
             self._write("\x1b[23;2t")
             self._title = ""
 
 
 def _through_tmux(sequence: str) -> str:
-    """A sequence that tmux passes on to the terminal around it, where `allow-passthrough` is on."""
+    """Wrap a sequence for tmux to pass on to the outer terminal, if `allow-passthrough` is on."""
     return "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\"

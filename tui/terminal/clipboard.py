@@ -1,4 +1,4 @@
-"""Copying from a local or remote terminal: through tmux's buffer, the terminal's clipboard, or a file."""
+"""Copies text from a local or remote terminal: through tmux's buffer, the terminal's clipboard, or a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE_NAME = "copied.txt"
 
 
 class Way(Enum):
-    """How a text was copied."""
+    """The way a text was copied."""
 
     TMUX = auto()
     TERMINAL = auto()
@@ -33,7 +33,7 @@ class Copied:
 
 
 def osc52(text: str) -> str:
-    """The escape sequence that copies `text` to the terminal's clipboard."""
+    """Return the escape sequence that copies `text` to the terminal's clipboard."""
     return f"\x1b]52;c;{base64.b64encode(text.encode('utf-8', 'replace')).decode('ascii')}\x07"
 
 
@@ -68,7 +68,7 @@ def _into_file(text: str, folder: Path) -> Path:
 
 
 async def copy(text: str, *, write: Callable[[str], None], folder: Path, environ: Mapping[str, str]) -> Copied:
-    """Copy `text` by the best available way; `write` sends to the terminal, `folder` holds text too long for it.
+    """Copy `text` by the best available way; `write` sends to the terminal; `folder`: for the file of a text that is too long for it.
 
     Raises:
         OSError: The text is too long for the terminal, and the file can't be written.

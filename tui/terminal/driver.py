@@ -37,13 +37,13 @@ READ_BYTES = 65536
 """Bytes of input read at once."""
 
 POLL_S = 0.1
-"""How often the input thread checks whether to end."""
+"""Interval in which the input thread checks whether to end."""
 
 LAST_ANSWER_S = 1.0
 """Longest wait for the terminal's last reply before it is released."""
 
 PROBE = "\x1b[0m" * 256
-"""A kilobyte that draws nothing: the reply after it is late on a connection below 10 KB/s."""
+"""A kilobyte without visible effect; the reply after it is late on a connection below 10 KB/s."""
 
 
 class Burst(events.Paste):
@@ -71,11 +71,11 @@ class TtyFile:
         self._writing_since: float | None = None
 
     def fileno(self) -> int:
-        """The file descriptor written to."""
+        """Return the file descriptor written to."""
         return self._fd
 
     def isatty(self) -> bool:
-        """Whether the output is a terminal."""
+        """Return whether the output is a terminal."""
         return not self.gone.is_set() and os.isatty(self._fd)
 
     def write(self, text: str) -> int:
@@ -112,7 +112,7 @@ class TtyFile:
 
 
 def erases(environ: Mapping[str, str]) -> bool:
-    """Whether this terminal erases cells with the current background colour, as all but GNU screen do."""
+    """Return whether this terminal erases cells with the current background colour, as all but GNU screen do."""
     return not environ.get("TERM", "").startswith("screen") or bool(environ.get("TMUX"))
 
 
@@ -140,7 +140,7 @@ class SafeLinuxDriver(LinuxDriver):
         self._away = False
         """Whether another program has the terminal."""
         self.taking_input = threading.Event()
-        """Set when a widget takes the keys: what was typed before waits in the terminal."""
+        """Set when a widget handles keys; earlier input waits in the terminal."""
         self._frame: list[str] = []
         """Parts of the current frame, sent in one write to save packets."""
 
@@ -162,7 +162,7 @@ class SafeLinuxDriver(LinuxDriver):
             super().write(data)
 
     def suspend_application_mode(self) -> None:
-        """Leave the terminal to another program; what is written meanwhile is dropped."""
+        """Leave the terminal to another program; output meanwhile is dropped."""
         super().suspend_application_mode()
         self._away = True
 
@@ -172,7 +172,7 @@ class SafeLinuxDriver(LinuxDriver):
         super().resume_application_mode()
 
     def probe(self) -> None:
-        """Send bytes that draw nothing, to measure the connection while nothing else is sent."""
+        """Send bytes without visible effect, to measure an idle connection."""
         if self.round_trip.waiting_s == 0:
             self.write(PROBE)
             self.ask()
@@ -240,7 +240,7 @@ class SafeLinuxDriver(LinuxDriver):
         return parser
 
     def _renewed(self, parser: XTermParser) -> XTermParser:
-        """A new parser with the terminal's properties, without the sequence being parsed."""
+        """Make a new parser with the terminal's properties, without the sequence being parsed."""
         fresh = XTermParser(self._debug)
         fresh.mouse_pixels = parser.mouse_pixels
         fresh.terminal_size = parser.terminal_size

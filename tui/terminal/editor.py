@@ -1,4 +1,4 @@
-"""Editing a text in the user's own editor, which has the terminal meanwhile. Imports no Textual."""
+"""Edits a text in the user's own editor on the terminal. Imports no Textual."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from engine.atomic_write import remove_left
 from engine.errors import UsageError
 
 LONGEST = 4_000_000
-"""Longest text that is taken back, in bytes."""
+"""Longest edited text, in bytes."""
 _PREFIX, _SUFFIX = "message-", ".md"
 
 
 def editor_command(environ: Mapping[str, str]) -> list[str]:
-    """The user's editor: `VISUAL`, else `EDITOR`, else `vi`; blank ones count as unset.
+    """Return the user's editor: `VISUAL`, else `EDITOR`, else `vi`; blank ones count as unset.
 
     Raises UsageError when it can't be split into words, or the first is empty.
     """
@@ -37,10 +37,10 @@ def editor_command(environ: Mapping[str, str]) -> list[str]:
 
 
 async def edit_text(suspend: Callable[[], AbstractContextManager[None]], text: str, folder: Path) -> str:
-    """Let the user edit a text in a private file in `folder`; return what it is then.
+    """Let the user edit a text in a private file in `folder`; return the edited text.
 
-    `suspend` (of the app) gives the terminal away. Raises UsageError when the editor can't be started or fails, or the file can't be
-    written or read.
+    `suspend` (of the app) releases the terminal. Raises UsageError when the editor can't be started or fails, or the file can't be written
+    or read.
     """
     command = editor_command(os.environ)
     try:
@@ -58,7 +58,7 @@ async def edit_text(suspend: Callable[[], AbstractContextManager[None]], text: s
             finally:
                 signal.signal(signal.SIGINT, before)
         if ended:
-            raise UsageError(f"{Path(command[0]).name} ended with status {ended}", "The message is as it was")
+            raise UsageError(f"{Path(command[0]).name} ended with status {ended}", "The message is unchanged")
         return await asyncio.to_thread(_read, path)
     except OSError as error:
         raise UsageError(f"{command[0]} can't be started", error.strerror or str(error), "Set VISUAL or EDITOR.") from error
@@ -67,7 +67,7 @@ async def edit_text(suspend: Callable[[], AbstractContextManager[None]], text: s
 
 
 def remove_left_messages(folder: Path) -> None:
-    """Remove the files in `folder` that killed programs left: they have a message that was being edited."""
+    """Remove files of edited messages in `folder` that killed programs left."""
     remove_left(folder, _PREFIX, rf"-\w+{re.escape(_SUFFIX)}")
 
 

@@ -1,11 +1,10 @@
-"""The cells that the terminal shows, so that only changed cells are sent.
+"""Tracks the cells that the terminal shows, to send only changed ones.
 
-Textual paints whole widgets: a key in the prompt repaints its box, a new screen repaints everything. Most of these cells are
-unchanged. The rest is sent compactly: colours only where they change,
-runs of blanks as one erasure.
+Textual paints whole widgets: a key in the prompt repaints its box, a new screen repaints everything. Most of these cells are unchanged. The
+rest is sent compactly: colours only where they change, runs of blanks as one erasure.
 
-Uses these private parts of Textual 8.2, each covered by a test: `textual._compositor` (`CompositorUpdate`, `LayoutUpdate`,
-`ChopsUpdate`) and `App._display`.
+Uses these private parts of Textual 8.2, each covered by a test: `textual._compositor` (`CompositorUpdate`, `LayoutUpdate`, `ChopsUpdate`)
+and `App._display`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from textual.strip import Strip
 from tui.terminal.ascii import ASCII_DRAWING
 
 NEAR = 10
-"""Longest run of unchanged cells that is sent anyway: moving the cursor costs as many bytes."""
+"""Longest run of unchanged cells that is sent anyway, since moving the cursor costs as many bytes."""
 
 ERASE_FROM = 12
 """Length from which a run of blanks is erased instead of written."""
@@ -47,7 +46,7 @@ _PLAIN = Look()
 _BLANK = " "
 _UNKNOWN = (_BLANK, _PLAIN)
 _SECOND = ""
-"""The text of a cell that is covered by the wide character before it."""
+"""The text of a cell covered by the wide character before it."""
 
 _ATTRIBUTES = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "21", "51", "52", "53")
 """SGR numbers in the order of Rich's attribute bits."""
@@ -65,7 +64,7 @@ class _Row:
     """A row of the terminal."""
 
     cells: list[_Cell | None]
-    """None is a cell of unknown contents."""
+    """The cells; None has unknown contents."""
     plain: bool = True
     """Whether every terminal draws each of its characters in one column."""
     coarse: bool = False
@@ -74,7 +73,7 @@ class _Row:
 
 @lru_cache(maxsize=1024)
 def _one(attributes: str, ink: Color | None, paper: Color | None) -> Look:
-    """A shared object per look, for fast comparison."""
+    """Return a shared object per look, for fast comparison."""
     return Look(attributes, ink, paper)
 
 
@@ -90,7 +89,7 @@ def _look(style: Style | None, *, blank: bool) -> Look:
 
 @lru_cache(maxsize=2048)
 def _texts(text: str, *, ascii_only: bool) -> tuple[str, ...]:
-    """The text of each cell; combining marks are in the cell of their base character."""
+    """Return the text of each cell; combining marks are in the cell of their base character."""
     if text.isascii():
         return tuple(text)
     cells: list[str] = []
@@ -106,7 +105,7 @@ def _texts(text: str, *, ascii_only: bool) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _cells(text: str, style: Style | None, ascii_only: bool) -> tuple[tuple[_Cell, ...], bool]:
-    """The cells of a text, and whether they are plain."""
+    """Return the cells of a text, and whether they are plain."""
     ink, blank = _look(style, blank=False), _look(style, blank=True)
     cells = tuple([(cell, blank if cell == _BLANK else ink) for cell in _texts(text, ascii_only=ascii_only)])
     return cells, _is_plain(cells)
@@ -126,7 +125,7 @@ def _colour(colour: Color | None, depth: ColorSystem, *, ink: bool) -> str:
 
 @lru_cache(maxsize=4096)
 def _turn(pen: Look, look: Look, depth: ColorSystem) -> str:
-    """The SGR sequence that changes the pen from one look to another."""
+    """Return the SGR sequence that changes the pen from one look to another."""
     if pen == look:
         return ""
     if look == _PLAIN:
@@ -147,9 +146,10 @@ class Picture:
     def __init__(self, *, erases: bool = True, ascii_only: bool = False) -> None:
         """`erases`: the terminal erases cells with the current background colour, which GNU screen doesn't."""
         self.coarse = False
-        """Send at most 256 colours: half the bytes of exact ones. A row is converted whole when it changes, the others by `converted`."""
+        """Whether to send at most 256 colours, half the bytes of exact ones. Changed rows are converted whole, the others by `converted`.
+        """
         self.owing = False
-        """An update was skipped as too large for the connection: repaint the whole screen later."""
+        """Whether an update was skipped as too large for the connection; the whole screen is repainted later."""
         self._erases = erases
         self._ascii_only = ascii_only
         self._rows: list[_Row] = []
@@ -161,7 +161,7 @@ class Picture:
         self._width = 0
 
     def changes(self, update: LayoutUpdate | ChopsUpdate, depth: ColorSystem, *, at_most: int | None = None) -> str:
-        """The output that makes the terminal show this update; empty when it already does.
+        """Return the output that makes the terminal show this update; empty when it already does.
 
         If that is more than `at_most` characters, returns nothing and sets `owing`.
         """
@@ -186,11 +186,11 @@ class Picture:
 
     @property
     def mixed(self) -> bool:
-        """Whether rows are shown in other colours than those that are sent now."""
+        """Whether rows are shown in another colour depth than the current one."""
         return any(row.coarse is not self.coarse for row in self._rows)
 
     def converted(self, depth: ColorSystem, *, rows: int) -> str:
-        """What to send so that this many more rows are shown in the colours that are sent now; one kind of colours in each row."""
+        """Return the output that converts `rows` more rows to the current colour depth."""
         sent: list[str] = []
         for y, row in enumerate(self._rows):
             if row.coarse is not self.coarse and len(sent) < rows:
@@ -285,7 +285,7 @@ def _halve(row: list[_Cell | None], x: int) -> None:
 
 
 def _runs(before: _Row, row: _Row) -> Iterator[tuple[int, int]]:
-    """Spans of a row to send. A row with characters of uncertain width is sent whole."""
+    """Yield the spans of a row to send. A row with characters of uncertain width is sent whole."""
     if not before.plain or not row.plain:
         yield 0, len(row.cells)
         return
@@ -302,7 +302,7 @@ def _runs(before: _Row, row: _Row) -> Iterator[tuple[int, int]]:
 
 
 def _painted(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
-    """The strips of an update with the position of their first cell: y, x."""
+    """Yield the strips of an update with the position of their first cell: y, x."""
     if isinstance(update, LayoutUpdate):
         for y, strips in enumerate(update.strips, update.region.y):
             x = update.region.x
@@ -325,17 +325,17 @@ class Difference(CompositorUpdate):
         self._at_most = at_most
 
     def render_segments(self, console: Console) -> str:
-        """The sequence to send."""
+        """Return the sequence to send."""
         return self._picture.changes(self._update, console._color_system or ColorSystem.TRUECOLOR, at_most=self._at_most)
 
 
 class Conversion(CompositorUpdate):
-    """Shows a few more rows in the colours that are sent now, after `Picture.coarse` has changed."""
+    """Converts a few more rows to the current colour depth, after `Picture.coarse` has changed."""
 
     def __init__(self, picture: Picture, *, rows: int) -> None:
         self._picture = picture
         self._rows = rows
 
     def render_segments(self, console: Console) -> str:
-        """The sequence to send."""
+        """Return the sequence to send."""
         return self._picture.converted(console._color_system or ColorSystem.TRUECOLOR, rows=self._rows)

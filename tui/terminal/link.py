@@ -1,4 +1,4 @@
-"""The interval of painting a streaming answer, as short as the connection and the machine allow."""
+"""Chooses the interval of painting a streaming answer, as short as the connection and the machine allow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALL = 400
 CATCH_UP_S = 0.1
 """Interval of checks whether a jammed connection has recovered."""
 CONVERTED_ROWS = 3
-"""Rows of the screen that are converted to other colours at a time."""
+"""Rows of the screen converted to another colour depth at a time."""
 ASKED_SHARE = 0.10
 """Largest share of one core for painting text with a fixed stream_batch; otherwise `UI_SHARE`."""
 LONGEST_REST_S = 0.25
@@ -40,7 +40,7 @@ class Pacer:
         """Share of one core for painting text."""
         self._backoff_s = 0.0
         self._behind_s: float | None = None
-        """When the connection was first seen behind with the last flush."""
+        """Time when the connection was first found behind with the last flush."""
         self._waited = False
 
     @property
@@ -54,13 +54,13 @@ class Pacer:
         return self._behind_s is not None or self._waited
 
     def set_remote(self, *, remote: bool) -> None:
-        """Take the pace of a remote line, or of a local one."""
+        """Set the intervals for a remote or a local connection."""
         at_usual = self.floor_s == self.usual_s
         self.usual_s = REMOTE_S if remote else LOCAL_S
         self.floor_s = self.usual_s if at_usual else self.floor_s
 
     def due(self, line: Link, now_s: float) -> bool:
-        """Whether to flush at `now_s` (any monotonic clock). Otherwise the terminal is behind: check again after `CHECK_AGAIN_S`.
+        """Return whether to flush at `now_s` (any monotonic clock). Otherwise the terminal is behind; check again after `CHECK_AGAIN_S`.
 
         The next pause is as long as the connection needed for the last flush, then shorter by `EASING` each time.
         """
@@ -76,7 +76,7 @@ class Pacer:
         return True
 
     def pause(self, cost_s: float = 0.0) -> float:
-        """Seconds until the next flush, after one that cost `cost_s` of processor time."""
+        """Return the seconds until the next flush, after one that cost `cost_s` of CPU time."""
         return max(self.floor_s, self._backoff_s, min(LONGEST_REST_S, cost_s / self.share))
 
 
@@ -94,9 +94,9 @@ class LinkWatch:
         self._since_s: float | None = None
 
     def sample(self, *, slowed: bool | None, now_s: float) -> bool:
-        """Take what the pacer sees at `now_s` (any monotonic clock); returns whether `slow` has changed.
+        """Add the pacer's state at `now_s` (any monotonic clock); returns whether `slow` has changed.
 
-        None means that nothing was painted, so that nothing is known.
+        None means that nothing was painted, so the state is unknown.
         """
         if slowed is None or slowed == self.slow:
             self._since_s = None

@@ -1,7 +1,7 @@
-"""Detection of pastes in terminal input, before Textual's own parser.
+"""Detects pastes in terminal input, before Textual's own parser.
 
-Two reasons: the parser processes a bracketed paste of megabytes one character at a time, and a paste without
-brackets (tmux's `paste-buffer`, some terminals) would arrive as thousands of keys, line ends as Enter among them.
+Two reasons: the parser processes a bracketed paste of megabytes one character at a time, and a paste without brackets (tmux's
+`paste-buffer`, some terminals) would arrive as thousands of keys, line ends as Enter among them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ START = "\x1b[200~"
 END = "\x1b[201~"
 
 BURST = 64
-"""Number of plain characters at once that is not typed, not even over a connection that stalled for a second."""
+"""Least number of plain characters at once for a paste, more than typing over a connection that stalled for a second."""
 
 BURST_GAP_S = 0.03
 """Input that follows a burst within this time belongs to it."""
@@ -36,12 +36,12 @@ class Pasted:
 
     text: str
     bracketed: bool = True
-    """Marked by the terminal; otherwise detected by its amount, and more may follow."""
+    """Whether the terminal marked it; otherwise it was detected by its amount, and more may follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """The last unfinished sequence was the start of a paste's marker: the parser must drop it."""
+    """The last unfinished sequence was the start of a paste's marker; the parser must drop it."""
 
 
 Part = Typed | Pasted | Withdrawn
@@ -53,12 +53,12 @@ class _Mode(Enum):
 
 
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|\Z)")
-"""Keys and mouse reports that come as escape sequences."""
+"""Matches keys and mouse reports that come as escape sequences."""
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*|O)?\Z")
 
 
 def _is_burst(text: str, *, at_least: int) -> bool:
-    """Whether at least `at_least` plain characters came at once; repeated keys and mouse reports do not count."""
+    """Return whether at least `at_least` plain characters came at once; repeated keys and mouse reports do not count."""
     typed = _SEQUENCE.sub("", text)
     plain = sum(character.isprintable() or character in "\r\n\t" for character in typed)
     return plain >= at_least and plain >= len(typed) * 0.8

@@ -1,8 +1,7 @@
-"""Time until the terminal has drawn sent output, measured by queries to the terminal.
+"""Measures the time until the terminal has drawn sent output, by queries to the terminal.
 
-A connection has buffers, in the SSH server, the kernel and every router, that hold seconds of output, so that non-blocking
-writes say little. A terminal replies to a query after it has drawn everything before it: the reply shows that the
-buffers are empty.
+A connection has buffers, in the SSH server, the kernel and every router, for seconds of output, so non-blocking writes show little. A
+terminal replies to a query after it has drawn everything before it, so the reply shows that the buffers are empty.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ _TORN = re.compile(r"\x1b(\[(\?[0-9;]{0,32})?)?$")
 
 ASK_EVERY_S = 0.25
 PATIENCE_S = 5.0
-"""Time after which a reply counts as lost; a terminal that never replied is not asked again."""
+"""Time after which a reply counts as lost; a terminal that never replied is not queried again."""
 LATE_S = 60.0
 """Time after a query in which its reply may still arrive."""
 HOLD_S = 0.1
-"""How long the possible start of a reply is held back; a lone Esc too."""
+"""Time to hold back the possible start of a reply, such as a lone Esc."""
 FORGETTING = 0.02
 """Weight of slower replies in the best time, since connections change."""
 
@@ -41,13 +40,13 @@ class RoundTrip:
         self._asked_last_s = -ASK_EVERY_S
         self._mute = False
         self._owed_until_s = float("-inf")
-        """Until when a lost reply may still arrive."""
+        """Time until which a lost reply may still arrive."""
         self._held = ""
         self._held_s = 0.0
         self._answer_came = threading.Event()
 
     def ask(self) -> str:
-        """The query to send after a frame; empty while a reply is pending or soon after the last query."""
+        """Return the query to send after a frame; empty while a reply is pending or soon after the last query."""
         now = self._clock()
         if self._asked_s is not None and now - self._asked_s > PATIENCE_S:
             self._owed_until_s = self._asked_s + LATE_S
@@ -102,7 +101,7 @@ class RoundTrip:
 
     @property
     def holding(self) -> bool:
-        """Whether input is held back."""
+        """Return whether input is held back."""
         return bool(self._held)
 
     def _answered(self) -> None:

@@ -1,4 +1,4 @@
-"""Recent run-queue wait of the screen's threads, to distinguish a busy machine from a slow connection."""
+"""Measures the recent run-queue wait of the screen's threads, to distinguish a busy machine from a slow connection."""
 
 from __future__ import annotations
 

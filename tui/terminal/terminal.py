@@ -27,18 +27,18 @@ class Terminal:
 
     depth: ColourDepth
     remote: bool
-    """Reached through SSH or mosh."""
+    """Whether it is reached through SSH or mosh."""
     tmux: bool
     no_color: bool
-    """`NO_COLOR` is set: use bold, underline and reverse."""
+    """Whether `NO_COLOR` is set: use bold, underline and reverse."""
     unicode: bool
-    """Box drawing and symbols may be used; otherwise ASCII."""
+    """Whether box drawing and symbols may be used; otherwise ASCII."""
     braille: bool
-    """The terminal's font can be expected to have braille patterns."""
+    """Whether the terminal's font probably has braille patterns."""
 
 
 def colour_depth(environ: MutableMapping[str, str]) -> ColourDepth:
-    """The colour depth to send; full depth inside tmux, which converts by itself."""
+    """Return the colour depth to send; full depth inside tmux, which converts by itself."""
     if environ.get("COLORTERM", "").lower() in {"truecolor", "24bit"}:
         return "truecolor"
     term = environ.get("TERM", "").lower()
@@ -50,7 +50,7 @@ def colour_depth(environ: MutableMapping[str, str]) -> ColourDepth:
 
 
 def encoding_of_locale() -> str:
-    """The locale's character encoding, under Python's name."""
+    """Return the locale's character encoding, under Python's name."""
     try:
         return codecs.lookup(locale.getencoding()).name
     except LookupError:

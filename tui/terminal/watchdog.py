@@ -1,4 +1,4 @@
-"""A time limit for the end of the program."""
+"""Limits the time of the program's end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Watchdog:
             try:
                 timer.start()
                 self._timer = timer
-            except RuntimeError:  # memory allows no more threads: the default action of the signal ends the process
+            except RuntimeError:  # without memory for a thread, the default action of the signal ends the process
                 signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def disarm(self) -> None:

@@ -15,7 +15,7 @@ _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def capture_line(capture: CaptureRecord) -> str:
-    """A capture as a row: number, date, mode, length, samples, tokens, model."""
+    """Format a capture as a row: number, date, mode, length, samples, tokens, model."""
     when = datetime.fromtimestamp(capture.started_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
     running = " ".join(part for part in (capture.model, capture.quant, capture.preset) if part)
     tokens = f"{capture.tokens:,} tokens" if capture.tokens is not None else ""
@@ -24,7 +24,7 @@ def capture_line(capture: CaptureRecord) -> str:
 
 
 def heading(capture: CaptureRecord) -> str:
-    """Number, mode, model and preset."""
+    """Format number, mode, model and preset."""
     running = " ".join(part for part in (capture.model, capture.quant) if part)
     preset = f"preset {capture.preset}" if capture.preset else ""
     parts = (capture.title, MODE_TEXTS[capture.mode].label, running, preset)
@@ -32,7 +32,7 @@ def heading(capture: CaptureRecord) -> str:
 
 
 def figures(capture: CaptureRecord) -> str:
-    """Length, tokens, failures, cost and samples, the most important first: a narrow screen cuts the end."""
+    """Format length, tokens, failures, cost and samples, the most important first, since a narrow screen cuts the end."""
     tokens = capture.tokens
     parts = (
         f"{capture.seconds:.1f} s at {capture.rate}/s" if capture.rate else "",
@@ -47,17 +47,17 @@ def figures(capture: CaptureRecord) -> str:
 
 
 def short_name(capture: CaptureRecord) -> str:
-    """A short name that identifies a capture."""
+    """Return a short name that identifies a capture."""
     return visible(" ".join(part for part in (capture.title, capture.preset, capture.quant) if part))
 
 
 def readable(frame: str) -> str:
-    """A frame without the arguments of C++ templates."""
+    """Return a frame without the arguments of C++ templates."""
     return without_template_arguments(frame) if is_native(frame) else frame
 
 
 def lane_lines(capture: CaptureRecord) -> list[str]:
-    """One line per thread: average CPU use, sparkline, name; and the meaning of the native mark, if used."""
+    """Format one line per thread: average CPU use, sparkline, name; and the meaning of the native mark, if used."""
     lines = [
         f"{lane.mean_pct:5.1f} %  {sparkline(lane.cpu_pct):<24}  {visible(lane.name)} {'' if lane.python else NATIVE_LANE}".rstrip()
         for lane in capture.lanes
@@ -66,7 +66,7 @@ def lane_lines(capture: CaptureRecord) -> list[str]:
 
 
 def sparkline(percentages: tuple[float, ...], width: int = 24) -> str:
-    """A sparkline of at most `width` cells; a full cell is one core."""
+    """Return a sparkline of at most `width` cells; a full cell is one core."""
     step = max(1, -(-len(percentages) // width))
     means = [sum(part) / len(part) for part in (percentages[index : index + step] for index in range(0, len(percentages), step))]
     return "".join(_BARS[min(len(_BARS) - 1, round(mean / 100 * (len(_BARS) - 1)))] for mean in means)

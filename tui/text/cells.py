@@ -1,4 +1,4 @@
-"""Text cut to a width. Imports no Textual."""
+"""Cuts text to a width. Imports no Textual."""
 
 from __future__ import annotations
 

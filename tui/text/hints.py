@@ -1,4 +1,4 @@
-"""A line of key hints."""
+"""Formats a line of key hints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GAP = 2
 
 
 def key_line(hints: Sequence[tuple[str, str]], width: int) -> Content:
-    """Keys with their labels from left to right; those without a key, or that don't fit, are left out."""
+    """Format keys with their labels; those without a key, or that don't fit, are left out."""
     pieces: list[Content | str] = []
     used = 0
     for key, words in hints:

@@ -1,4 +1,4 @@
-"""Notices: the line that is shown of one, and what was reported so far."""
+"""Formats notices, and keeps the list of past ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from engine.clock import wall_ms
 from engine.text import one_line
 
 NOTICE_S: Mapping[str, float] = {"information": 5.0, "warning": 10.0, "error": 15.0}
-"""How long a notice is shown, by severity."""
+"""Seconds that a notice is shown, by severity."""
 
 KEPT = 200
-"""Notices in the list."""
+"""Most notices in the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class PastNotice:
 
     @property
     def line(self) -> str:
-        """The notice in one row, the most useful first: title, hint, detail."""
+        """The notice in one row: title, hint, detail."""
         parts = (one_line(part).rstrip(". ") for part in (self.title, self.hint, self.detail))
         return ". ".join(part for part in parts if part)
 
@@ -50,7 +50,7 @@ class PastNotices:
         self._error_until_s = 0.0
 
     def add(self, severity: str, title: str, detail: str, hint: str) -> PastNotice | None:
-        """Keep a notice; returns it, or None while an error is shown that it must not replace."""
+        """Add a notice; returns it, or None while an error is shown that it must not replace."""
         notice = PastNotice(wall_ms() / 1e3, severity, title, detail, hint)
         self._kept.appendleft(notice)
         now_s = time.monotonic()
@@ -60,14 +60,14 @@ class PastNotices:
         return notice
 
     def dismiss(self) -> None:
-        """Let the next notice be shown, whatever was shown before."""
+        """Allow the next notice to be shown, whatever was shown before."""
         self._error_until_s = 0.0
 
     def __iter__(self) -> Iterator[PastNotice]:
-        """The newest first."""
+        """Yield the notices, newest first."""
         return iter(self._kept)
 
     @property
     def text(self) -> str:
-        """All of them, newest first."""
+        """Return all notices as text, newest first."""
         return "\n".join(notice.entry for notice in self._kept)

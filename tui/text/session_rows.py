@@ -1,4 +1,4 @@
-"""Saved sessions as text: rows of the list, hits of a search, previews. Pure."""
+"""Formats saved sessions: rows of the list, hits of a search, previews. Pure."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _snippet(snippet: str, width: int) -> Content:
 
 
 def _parts(snippet: str) -> list[tuple[str, bool]]:
-    """Parts of a snippet, each with whether it matches."""
+    """Split a snippet into parts, each with whether it matches."""
     found: list[tuple[str, bool]] = []
     hit = False
     for part in re.split(f"([{HIT_START}{HIT_END}])", " ".join(snippet.split())):
@@ -134,7 +134,7 @@ def _last_cells(text: str, cells: int) -> str:
 
 
 def preview(info: SessionInfo, messages: Sequence[Message], words: str = "") -> Content:
-    """Preview of a session, or of the messages around a hit."""
+    """Format the preview of a session, or of the messages around a hit."""
     when = datetime.fromtimestamp(info.created_ms / 1000).astimezone()
     model = " ".join(filter(None, (info.model, info.quant)))
     facts = [f"{when:%Y-%m-%d %H:%M}", count(info.n_messages, "message"), count(info.n_turns, "turn"), model, info.preset or ""]
@@ -147,7 +147,7 @@ def preview(info: SessionInfo, messages: Sequence[Message], words: str = "") -> 
 
 
 def message_text(message: Message, words: str = "") -> Content:
-    """A message under its role; a long one is cut around the first hit."""
+    """Format a message under its role; a long one is cut around the first hit."""
     pattern = _pattern(words)
     text = message.text or message.thinking
     found = pattern.search(text) if pattern is not None else None

@@ -1,4 +1,4 @@
-"""Which settings made an answer, and what was switched between two answers. Pure."""
+"""Formats the settings of an answer, and the switch between two answers. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from engine.text import one_line, printable
 
 SEPARATOR = " · "
 MOST_CHANGES = 4
-"""Settings named in one line."""
+"""Most settings in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What an answer is made with."""
+    """The model and settings of an answer."""
 
     model: str
     quant: str
@@ -29,12 +29,12 @@ class Made:
 
     @classmethod
     def of_turn(cls, turn: TurnRecord) -> Made:
-        """What made a recorded answer; settings of a preset that can't be read any more are those of the default."""
+        """Return those of a recorded answer; the defaults replace settings of an unreadable preset."""
         return cls(turn.model, turn.quant, _preset(turn.preset_json, turn.preset))
 
     @classmethod
     def of_engine(cls, engine: EngineInfo, preset: Preset) -> Made:
-        """What the next answer is made with."""
+        """Return those of the next answer."""
         return cls(engine.model.name, engine.model.quant, preset)
 
 
@@ -47,13 +47,13 @@ def _preset(encoded: str, name: str) -> Preset:
 
 
 def made_with(quant: str, preset: str, threads: int) -> str:
-    """What stands beside the name of an answer's model; `threads` is 0 where they are not known."""
+    """Format the text beside the name of an answer's model; `threads` is 0 if unknown."""
     count = f"{threads} thread{'' if threads == 1 else 's'}" if threads else ""
     return SEPARATOR.join(filter(None, (one_line(quant), one_line(preset), count)))
 
 
 def switch_line(before: Made, after: Made) -> str:
-    """What was switched, such as `Switched: Q8_0 → Q4_K_M, threads auto → 2`; empty when nothing that makes answers was."""
+    """Describe the switch, such as `Switched: Q8_0 → Q4_K_M, threads auto → 2`; empty when nothing relevant changed."""
     changes = []
     if before.model != after.model:
         changes.append(f"{one_line(before.model)} {before.quant} → {one_line(after.model)} {after.quant}")

@@ -1,4 +1,4 @@
-"""Rows of figures in columns, of which those that matter least are dropped first. Pure."""
+"""Formats rows of figures in columns; the least important are dropped first. Pure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Column(Generic[Subject]):
     text: Callable[[int, Subject], str]
     """Cell text from the row's number and its subject."""
     rank: int
-    """Columns of a higher rank are dropped first when there is no room."""
+    """Columns of a higher rank are dropped first when not all fit."""
     left: bool = False
 
 
 def fitting(columns: Sequence[Column[Subject]], width: int) -> tuple[Column[Subject], ...]:
-    """The columns that fit."""
+    """Return the columns that fit."""
     kept = list(columns)
     while len(kept) > 1 and sum(column.width + GAP for column in kept) - GAP > width:
         kept.remove(max(kept, key=lambda column: column.rank))
@@ -34,7 +34,7 @@ def fitting(columns: Sequence[Column[Subject]], width: int) -> tuple[Column[Subj
 
 
 def heading(columns: Sequence[Column[Subject]]) -> str:
-    """The titles of the columns."""
+    """Format the titles of the columns."""
     return _line([_cell(column, column.title) for column in columns])
 
 

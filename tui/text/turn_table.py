@@ -1,4 +1,4 @@
-"""Turns of a session and comparisons as rows of figures, for the screen and the command line. Pure."""
+"""Formats turns of a session and comparisons as rows of figures, for the screen and the command line. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TurnColumn = Column[TurnRecord]
 
 
 def _figure(figure_id: str, width: int, rank: int, title: str = "", *, digits: int = 0) -> TurnColumn:
-    """The column of a registered figure; `title` where its own name is too long."""
+    """Make the column of a registered figure; `title` replaces a name that is too long."""
     figure = BY_ID[figure_id]
     unit, scale = figure.chart_unit
     read = figure.of_turn
@@ -34,7 +34,7 @@ def _figure(figure_id: str, width: int, rank: int, title: str = "", *, digits: i
 
 
 def _threads(turn: TurnRecord) -> str:
-    """Threads that decoded, and in brackets those that prefilled where they were others."""
+    """Format the decode threads, and in brackets different prefill threads."""
     if not turn.threads:
         return UNKNOWN
     return str(turn.threads) if turn.threads == turn.threads_batch else f"{turn.threads} ({turn.threads_batch})"
@@ -73,7 +73,7 @@ COLUMNS: tuple[TurnColumn, ...] = (
 
 
 def columns_for(width: int) -> tuple[TurnColumn, ...]:
-    """The columns that fit."""
+    """Return the columns that fit."""
     return fitting(COLUMNS, width)
 
 
@@ -93,14 +93,14 @@ class SideLayout:
 
 
 def side_layout(width: int) -> SideLayout:
-    """The layout for a width."""
+    """Choose the layout for a width."""
     if width >= 92:
         return SideLayout(29, 20, True)
     return SideLayout(24, 14, False) if width >= 73 else SideLayout(20, 10, False)
 
 
 def side_heading(left: Side, right: Side, layout: SideLayout) -> tuple[str, str, str, str]:
-    """The names of both sides, the number of compared turns, their quants and threads."""
+    """Format the names of both sides, the number of compared turns, their quants and threads."""
     names = [cut(one_line(side.name), layout.side) for side in (left, right)]
     counts = [f"{'~' if side.disturbed else ''}{len(side.compared):,} of {len(side.turns):,}" for side in (left, right)]
     quants, threads = ([_values(side, of) for side in (left, right)] for of in (lambda turn: one_line(turn.quant), _threads))
@@ -110,15 +110,15 @@ def side_heading(left: Side, right: Side, layout: SideLayout) -> tuple[str, str,
 
 
 def _values(side: Side, of: Callable[[TurnRecord], str]) -> str:
-    """What the compared turns of a side have, each value once."""
+    """Format a property of a side's compared turns, each value once."""
     return " or ".join(dict.fromkeys(map(of, side.compared))) or UNKNOWN
 
 
 def advice(*sides: Side) -> tuple[str, ...]:
-    """Advice for sides without quiet turns, one sentence each."""
+    """Return advice for sides without clean turns, one sentence each."""
     if any(side.disturbed for side in sides):
         return (
-            "~ No quiet turns: other processes took part of the time, which ± allows for.",
+            "~ No clean turns: other programs took some of the time, which ± includes.",
             "Repeat the prompts on a quiet machine, or alternate between both settings.",
         )
     return () if all(side.compared for side in sides) else ("One side has no turns. Send a prompt there first.",)

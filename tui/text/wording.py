@@ -1,4 +1,4 @@
-"""Texts of the screen from facts. Pure."""
+"""Formats facts as texts of the screen. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def duration(milliseconds: float) -> str:
 
 
 def timing_line(turn: TurnRecord, before: TurnRecord | None = None) -> str:
-    """The line of figures below an answer; after a switch with the speed of the answer `before` it."""
+    """Format the line of figures below an answer; after a switch with the speed of the answer `before` it."""
     timings = turn.timings
     parts = [count(timings.predicted_n, "token")]
     if turn.thinking_n:
@@ -44,7 +44,7 @@ def timing_line(turn: TurnRecord, before: TurnRecord | None = None) -> str:
     if turn.disturbed is not None and turn.disturbed >= QUIET_SHARE:
         more = turn.quiet_per_second is not None and turn.quiet_per_second > (timings.predicted_per_second or 0.0)
         quiet = f", about {significant(turn.quiet_per_second)} tokens/s without them" if more else ""
-        parts.append(f"~ {100 * turn.disturbed:.0f} % of the time taken by other processes{quiet}")
+        parts.append(f"~ {100 * turn.disturbed:.0f} % of the time taken by other programs{quiet}")
     if timings.cache_n:
         parts.append(f"{timings.cache_n:,} of {timings.cache_n + timings.prompt_n:,} prompt tokens reused")
     return "  ·  ".join(parts)
@@ -68,7 +68,7 @@ def ending(answer: Message, turn: TurnRecord | None, *, continue_key: str = "") 
 
 
 def prefill(event: PromptEvaluated) -> str:
-    """Progress of the prefill."""
+    """Format the progress of the prefill."""
     if not event.total:
         return "reading the prompt"
     share = f"{event.processed / event.total:.0%} of {count(event.total, 'token')}"
@@ -77,32 +77,32 @@ def prefill(event: PromptEvaluated) -> str:
 
 
 def loading(event: ModelLoading) -> str:
-    """Progress of loading a model."""
+    """Format the progress of loading a model."""
     return f"loading {short_name(event.ref)}  {event.fraction:.0%}"
 
 
 def batch(preset: Preset, current: int) -> str:
-    """stream_batch for the status line."""
+    """Format stream_batch for the status line."""
     return f"{current} auto" if preset.stream_batch == "auto" else str(preset.stream_batch)
 
 
 def threads(preset: Preset, now: ThreadsNow) -> str:
-    """Decode threads for the status line."""
+    """Format the decode threads for the status line."""
     return count(now.threads, "thread") + (" auto" if preset.threads == "auto" else "")
 
 
 def form(preset: Preset) -> str:
-    """The form of answers for the status line; empty without one."""
+    """Return the form of answers for the status line; empty without one."""
     return "JSON schema" if preset.json_schema else "grammar" if preset.grammar else "regex" if preset.regex else ""
 
 
 def loaded(engine: EngineInfo) -> str:
-    """A loaded model, for a notice."""
+    """Describe a loaded model, for a notice."""
     return f"{engine.model.name} {engine.model.quant}, {engine.n_ctx:,} tokens of context, ready after {duration(engine.load_ms)}"
 
 
 def what_goes(info: SessionInfo, contents: Contents) -> str:
-    """The question before a session is deleted, with its contents."""
+    """Return the question before a session is deleted, with its contents."""
     messages = f"{count(contents.messages, 'message')} of all branches"
     measured = f"{count(contents.turns, 'turn')}, {count(contents.samples, 'sample')} and {count(contents.events, 'event')}"
     kept = "its entries in the search index and its saved KV state"

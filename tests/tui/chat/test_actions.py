@@ -99,7 +99,7 @@ async def test_the_palette_finds_a_command_and_runs_it() -> None:
         await run.pilot.press(*"raw prompt")
         await run.pilot.press("enter")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, PromptScreen))
-        await run.until("No message was sent yet.")
+        await run.until("No message has been sent yet.")
         await run.pilot.press("escape")
         await wait_until(run.pilot, lambda: run.app.screen is run.chat)
 

@@ -41,7 +41,7 @@ async def test_a_worker_that_fails_is_shown_and_logged_and_ends_nothing(start: o
     assert callable(start)
     async with program() as running:
         start(running, KeyError("odd"))
-        await running.until_noticed("An error of xchat's own: KeyError: 'odd'")
+        await running.until_noticed("Internal error: KeyError: 'odd'")
         start(running, XchatError("The disk is full", "", "Make room"))
         await running.until_noticed("The disk is full")
         await running.send("Hi")

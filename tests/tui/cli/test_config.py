@@ -47,8 +47,8 @@ def test_the_sample_changes_nothing_and_without_its_comment_signs_it_has_every_k
     [
         ('thme = "dark"', ("thme", "Did you mean theme?")),
         ('[database]\nprofil = "safe"', ("database.profil", "Did you mean database.profile?")),
-        ('mouse = "yes"', ("mouse can't have this value",)),
-        ("[metrics]\nprometheus_port = 0", ("metrics.prometheus_port can't have this value",)),
+        ('mouse = "yes"', ("invalid value of mouse",)),
+        ("[metrics]\nprometheus_port = 0", ("invalid value of metrics.prometheus_port",)),
     ],
 )
 def test_a_wrong_key_is_named_with_the_nearest_valid_one(xchat: Run, text: str, said: tuple[str, ...]) -> None:

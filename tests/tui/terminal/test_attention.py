@@ -46,7 +46,7 @@ def test_a_long_answer_rings_notifies_and_marks_the_title_only_while_nobody_look
     away = Watched().answer(30)
     assert "\x1b]2;3 tokens - tiny - xchat\a" in away
     assert away.endswith(
-        "\x1b]2;answered - tiny - xchat\a\a\x1b]9;tiny: the answer is there\a\x1b]777;notify;xchat;tiny: the answer is there\a"
+        "\x1b]2;answered - tiny - xchat\a\a\x1b]9;tiny: the answer is finished\a\x1b]777;notify;xchat;tiny: the answer is finished\a"
     )
     assert "]9;" not in Watched(looked_at=True).answer(30)
     assert "]9;" not in Watched().answer(5)
@@ -63,7 +63,7 @@ def test_each_sign_can_be_switched_off(config: NotifyConfig, absent: str) -> Non
 
 
 def test_tmux_passes_notifications_on() -> None:
-    assert "\x1bPtmux;\x1b\x1b]9;tiny: the answer is there\a\x1b\\" in Watched(tmux=True).answer(30)
+    assert "\x1bPtmux;\x1b\x1b]9;tiny: the answer is finished\a\x1b\\" in Watched(tmux=True).answer(30)
 
 
 def test_a_hostile_name_of_a_model_ends_no_sequence() -> None:

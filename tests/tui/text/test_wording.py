@@ -34,7 +34,7 @@ def test_the_speed_of_a_single_token_is_not_told() -> None:
 
 def test_the_speed_without_others_is_said_only_where_it_is_more() -> None:
     turn = turn_record(disturbed=0.15, quiet_per_second=62.0)
-    assert "~ 15 % of the time taken by other processes, about 62.0 tokens/s without them" in wording.timing_line(turn)
+    assert "~ 15 % of the time taken by other programs, about 62.0 tokens/s without them" in wording.timing_line(turn)
     assert "without them" not in wording.timing_line(replace(turn, quiet_per_second=turn.timings.predicted_per_second))
 
 
