@@ -17,27 +17,27 @@ from engine.model_ref import BuiltInModel, ModelRef
 from engine.paths import cache_dir
 
 FILE: Final = "xchat-guide-F16.gguf"
-"""The shipped file's name; `FILE.sha256` beside it holds its digest."""
+"""The shipped file's name; `FILE.sha256` beside it has its digest."""
 SHIPPED_QUANT: Final = "F16"
-"""The shipped file's own."""
+"""The quant of the shipped file."""
 QUANTS: Final = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
 """Quants that can be made from it, largest first."""
 
 
 def path() -> Path:
-    """The shipped file, checked. Raises ModelError when it is missing from the installation or damaged."""
+    """Return the shipped file, checked. Raises ModelError when it is missing from the installation or damaged."""
     file = _shipped()
     try:
         whole = _digest(file) == expected_digest()
     except OSError as error:
         raise _broken("missing", str(error.strerror or error)) from None
     if not whole:
-        raise _broken("damaged", "its contents are not what was shipped")
+        raise _broken("damaged", "its contents differ from the shipped file")
     return file
 
 
 def quant_path(quant: str) -> Path:
-    """The built-in model in this quant (`F16` is the shipped file), made in the cache directory on first use (under two seconds).
+    """Return the built-in model in this quant (`F16` is the shipped file), made in the cache directory on first use (under two seconds).
 
     Raises ModelError when the quant isn't offered, the shipped file is broken, or the cache can't be written.
     """
@@ -53,25 +53,25 @@ def quant_path(quant: str) -> Path:
         try:
             _make_room(target.parent)
         except OSError as error:
-            raise ModelError("The built-in model's quants can't be kept", f"{error.filename}: {error.strerror}") from None
+            raise ModelError("The built-in model's quants can't be saved", f"{error.filename}: {error.strerror}") from None
         quantize(source, target, quant)
     return target
 
 
 def offers(quant: str) -> bool:
-    """Whether the built-in model comes in this quant."""
+    """Return whether the built-in model is available in this quant."""
     return quant in (SHIPPED_QUANT, *QUANTS)
 
 
 def quant_name(model: Path) -> str | None:
-    """Which quant of the built-in model a path is; None for every other file."""
+    """Return the quant of the built-in model at a path; None for other files."""
     if model == _shipped():
         return SHIPPED_QUANT
     return next((quant for quant in QUANTS if model == _cached(quant)), None)
 
 
 def respelling(model: ModelRef, names: Mapping[str, ActionNames]) -> Respelling | None:
-    """The replacement of keys and commands in a model's answers; None for other models, and where nothing changed."""
+    """Return the replacement of keys and commands in a model's answers; None for other models, and without changes."""
     if not names or not isinstance(ref_of(model), BuiltInModel):
         return None
     made = Respelling(names)
@@ -79,24 +79,24 @@ def respelling(model: ModelRef, names: Mapping[str, ActionNames]) -> Respelling 
 
 
 def made(quant: str) -> Path | None:
-    """The file of a quant that exists already."""
+    """Return the file of a quant, if it exists already."""
     file = _shipped() if quant == SHIPPED_QUANT else _cached(quant)
     return file if file.is_file() else None
 
 
 def ref_of(model: ModelRef) -> ModelRef:
-    """A model's stable reference: the built-in one's files by their quant, since their path depends on the installation."""
+    """Return a model's stable reference; files of the built-in one by quant, since their path depends on the installation."""
     quant = quant_name(model) if isinstance(model, Path) else None
     return model if quant is None else BuiltInModel(quant)
 
 
 def file_of(model: ModelRef) -> Path | None:
-    """The file of a model on this machine; a quant of the built-in one is made on first use. Raises as `quant_path` does."""
+    """Return the file of a local model; a quant of the built-in one is made on first use. Raises the errors of `quant_path`."""
     return made(model.quant) or quant_path(model.quant) if isinstance(model, BuiltInModel) else model_ref.file_of(model)
 
 
 def is_ours(model: Path) -> bool:
-    """Whether this is the undamaged shipped file or a quant made from it, which need no check before loading."""
+    """Return whether this is the undamaged shipped file or a quant made from it, which need no check before loading."""
     try:
         if model == _shipped():
             return _digest(model) == expected_digest()
@@ -107,7 +107,7 @@ def is_ours(model: Path) -> bool:
 
 @cache
 def expected_digest() -> str:
-    """The SHA-256 of the shipped file."""
+    """Return the SHA-256 of the shipped file."""
     return files("engine.guide").joinpath(f"{FILE}.sha256").read_text(encoding="ascii").split()[0]
 
 
@@ -116,12 +116,12 @@ def _shipped() -> Path:
 
 
 def _cached(quant: str) -> Path:
-    """Path of a quant; another version of the shipped file has another folder."""
+    """Return the path of a quant; another version of the shipped file has another folder."""
     return cache_dir() / "builtin" / expected_digest()[:12] / f"xchat-guide-{quant}.gguf"
 
 
 def _make_room(folder: Path) -> None:
-    """Make the folder, and remove those of older versions."""
+    """Create the folder, and remove those of older versions."""
     for other in folder.parent.glob("*"):
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
@@ -137,5 +137,5 @@ def _broken(how: str, why: str) -> ModelError:
     return ModelError(
         f"The built-in model is {how}",
         f"{_shipped()}: {why}",
-        "Install xchat again to bring it back, or load another model with `xchat MODEL.gguf`.",
+        "Reinstall xchat, or load another model with `xchat MODEL.gguf`.",
     )

@@ -27,7 +27,7 @@ class ActionNames:
     """Keys and commands of an action."""
 
     keys: tuple[str, ...]
-    """In display form (`Ctrl+R`), the one to show first; empty when it is unbound."""
+    """Keys in display form (`Ctrl+R`), the one to show first; empty when unbound."""
     commands: tuple[str, ...]
     """Slash commands without the slash, the one to show first."""
 
@@ -43,7 +43,7 @@ class TaughtAction(msgspec.Struct, frozen=True):
     slash: tuple[str, ...]
 
     def likeness(self, text: str) -> int:
-        """How many words of a text in small letters are this action's."""
+        """Count the words of a lower-case text that are this action's."""
         own = f"{self.id} {self.label} {self.sentence} {self.scope}".lower().replace("_", " ")
         return len(set(_WORD.findall(own)) & set(_WORD.findall(text)))
 
@@ -54,15 +54,15 @@ class _Taught(msgspec.Struct):
 
 @cache
 def taught_actions() -> tuple[TaughtAction, ...]:
-    """Every action that the shipped model was trained on."""
+    """Return every action that the shipped model was trained on."""
     return msgspec.json.decode(files("engine.guide").joinpath("taught.json").read_bytes(), type=_Taught).actions
 
 
 class Respelling:
     """Replaces taught keys and commands in a streamed text; the result doesn't depend on the pieces.
 
-    A line is returned as it comes until a spelling may begin that has to be replaced; the rest of that line follows as a whole, because
-    the text after a key decides which of several actions it is for.
+    A line is returned unchanged up to a spelling that may need replacement; the rest of the line follows as a whole, because the text after
+    a key determines which of several actions it is for.
     """
 
     def __init__(self, names: Mapping[str, ActionNames]) -> None:
@@ -91,14 +91,14 @@ class Respelling:
         self._line = ""
         self._handed_out = 0
         self.needed = bool(changed)
-        """Whether any key or command is another than the taught one."""
+        """Whether any key or command differs from the taught one."""
 
     def whole(self, text: str) -> str:
-        """A complete answer with today's keys and commands."""
+        """Replace keys and commands in a complete answer."""
         return "".join(map(self._respelled, _lines(text)))
 
     def feed(self, piece: str) -> str:
-        """Take the next piece of an answer; return what can be shown now."""
+        """Add the next piece of an answer; return the text that is final."""
         *complete, self._line = _lines(self._line + piece)
         out = []
         for line in complete:
@@ -116,7 +116,7 @@ class Respelling:
         return rest
 
     def _unchanging(self) -> int:
-        """Length of the part of the unfinished line that will not change."""
+        """Return the length of the final part of the unfinished line."""
         for at in range(self._handed_out, len(self._line)):
             rest = self._line[at:]
             openers = self._inside + self._at_start if at == 0 else self._inside
@@ -125,7 +125,7 @@ class Respelling:
         return len(self._line)
 
     def _respelled(self, line: str) -> str:
-        """A whole line with replaced keys and commands, and notes on actions without any."""
+        """Replace keys and commands in a whole line, and add notes on actions without any."""
         body, end = (line[:-1], "\n") if line.endswith("\n") else (line, "")
         lost: dict[str, None] = {}
 
@@ -145,7 +145,7 @@ class Respelling:
         return self._spelled.sub(replace, body) + "".join(f" {note}" for note in lost if not body.startswith("|")) + end
 
     def _key_unit(self, match: re.Match[str], body: str, lost: dict[str, None]) -> str:
-        """A key in bold, with the others of its action if they are named behind it."""
+        """Replace a bold key, with the other keys of its action that follow."""
         if match["more"]:
             together = {match["key"], *self._key.findall(match["more"])}
             for action in self._by_key[match["key"]]:
@@ -155,7 +155,7 @@ class Respelling:
         return shown + self._spelled.sub(lambda other: self._key_unit(other, body, lost), match["more"] or "")
 
     def _command_unit(self, match: re.Match[str], lost: dict[str, None]) -> str:
-        """A command as code, with the others of its action if they are named behind it."""
+        """Replace a command in code, with the other commands of its action that follow."""
         now = self._commands(match["command"], lost)
         if match["others"] is None and match["command"] in now:
             return match[0]
@@ -165,7 +165,7 @@ class Respelling:
         return _with_others(spelled if match["others"] else spelled[:1])
 
     def _keys(self, key: str, body: str, match: re.Match[str], lost: dict[str, None]) -> Sequence[str]:
-        """What to show for a key that stands alone: itself where it still works, else the first of what its action has now."""
+        """Return the replacement of a single key: itself if it still works, else the current first key of its action."""
         shown: dict[str, None] = {}
         for action in self._meant(self._by_key[key], body, match):
             now = self._now(action, lost)
@@ -173,7 +173,7 @@ class Respelling:
         return tuple(shown)
 
     def _meant(self, candidates: Sequence[TaughtAction], body: str, match: re.Match[str]) -> Sequence[TaughtAction]:
-        """Which of the actions on a key a line is about, by the place it names, what it says, and its words."""
+        """Return the actions on a key that a line is about, by its scope, description and words."""
         behind = body[match.end() :].lower()
         placed = [action for action in candidates if behind.startswith(f" {action.scope}")]
         if len(candidates) == 1 or placed:
@@ -185,7 +185,7 @@ class Respelling:
         return [max(candidates, key=lambda action: action.likeness(near))]
 
     def _now(self, action: TaughtAction, lost: dict[str, None]) -> tuple[str, ...]:
-        """The keys of an action; where there are none, that is added to the notes."""
+        """Return the keys of an action; without any, add a note."""
         names = self._names.get(action.id)
         if names is None:
             lost[f"(This version of xchat has no `{action.id}`.)"] = None
@@ -195,7 +195,7 @@ class Respelling:
         return names.keys if names and names.keys else (NO_KEY,)
 
     def _commands(self, command: str, lost: dict[str, None]) -> tuple[str, ...]:
-        """The commands of the action that a command was taught for; where there are none, that is added to the notes."""
+        """Return the current commands of a taught command's action; without any, add a note."""
         action = self._by_command[command]
         names = self._names.get(action.id)
         if names is None:
@@ -206,12 +206,12 @@ class Respelling:
 
 
 def _any_of(spellings: Iterable[str]) -> str:
-    """A pattern for any of these texts, the longest first; for none it never matches."""
+    """Make a pattern for any of these texts, the longest first; without texts it never matches."""
     return "(?:" + ("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))) or "(?!)") + ")"
 
 
 def _lines(text: str) -> list[str]:
-    """The lines of a text with their ends; the last one has none and may be empty."""
+    """Split a text into lines with their ends; the last one has none and may be empty."""
     *complete, last = text.split("\n")
     return [*(f"{line}\n" for line in complete), last]
 

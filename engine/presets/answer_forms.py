@@ -1,4 +1,4 @@
-"""The settings that give answers a form: from files, and from the `response_format` of requests."""
+"""Reads the settings for the format of answers from files, and from the `response_format` of requests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from engine.regular_file import read_regular
 from engine.text import file_name, one_line
 
 IN_FILES: Final = ("json_schema", "grammar")
-"""Settings whose text is usually in a file."""
+"""Settings usually given as a file."""
 MOST_BYTES: Final = 1 << 20
-"""Largest file that is read; the engine takes less."""
+"""Largest file; the engine's limit is lower."""
 _OFF: Final = ("", "none", "off")
 
 
 def with_contents(values: Mapping[str, str]) -> dict[str, str]:
-    """Typed values by key, with what the files hold in place of their names.
+    """Replace file names in typed values by the files' contents.
 
     Reads files. Raises UsageError for one that can't be read, and for a schema that is not JSON.
     """
@@ -29,7 +29,7 @@ def with_contents(values: Mapping[str, str]) -> dict[str, str]:
         try:
             json.loads(schema)
         except (ValueError, RecursionError) as error:
-            raise UsageError("The JSON schema is not JSON", one_line(str(error)), "Correct it, or name another file.") from None
+            raise UsageError("The JSON schema is not JSON", one_line(str(error)), "Fix it, or give another file.") from None
     return contents
 
 
@@ -48,7 +48,7 @@ def _content(key: str, text: str) -> str:
 
 
 def schema_of_format(wanted: Any) -> str | None:
-    """The JSON schema of a request's `response_format`, OpenAI's or llama-server's; None for plain text. Raises UsageError."""
+    """Return the JSON schema of a request's `response_format`, OpenAI's or llama-server's; None for plain text. Raises UsageError."""
     match wanted:
         case None | {"type": "text"}:
             return None

@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """All presets, and the files that could not be read."""
+    """All presets, and the problems of unreadable files."""
 
     presets: dict[str, Preset]
     """By name, shipped ones first."""
@@ -34,22 +34,24 @@ class Shelf:
     problems: tuple[UsageError, ...]
 
     def get(self, name: str) -> Preset:
-        """The preset called `name`. Raises UsageError with the nearest name."""
+        """Return the preset called `name`. Raises UsageError with the nearest name."""
         preset = self.presets.get(name)
         if preset is None:
-            raise UsageError(f"There is no preset {name!r}", f"Presets are: {', '.join(self.presets)}", _nearest_preset(name, self.presets))
+            raise UsageError(
+                f"There is no preset {name!r}", f"Known presets: {', '.join(self.presets)}", _nearest_preset(name, self.presets)
+            )
         return preset
 
 
 class PresetFolder:
-    """Reads and writes the files; nothing is cached, so that an edited file counts at once."""
+    """Reads and writes the files, without a cache, so that an edited file is used at once."""
 
     def __init__(self, folder: Path | None = None, shipped: dict[str, Preset] | None = None) -> None:
         self._folder = folder if folder is not None else config_dir() / "presets"
         self._shipped = shipped
 
     def load(self) -> Shelf:
-        """All presets. A broken file is a problem in the result, not an error."""
+        """Read all presets. A broken file is a problem in the result, not an error."""
         presets = dict(self._shipped if self._shipped is not None else shipped_presets(read_topology(), read_room()))
         own, problems = set[str](), list[UsageError]()
         try:
@@ -67,7 +69,7 @@ class PresetFolder:
     def save(self, preset: Preset) -> Path:
         """Write a preset under its name.
 
-        Raises UsageError when the name can't be a file's, the folder can't be written, or the model's file has a name that is not text.
+        Raises UsageError when the name is not a valid file name, the folder can't be written, or the model's file name is not text.
         """
         path = self.path_of(preset.name)
         try:
@@ -108,19 +110,19 @@ class PresetFolder:
         self.delete(name)
 
     def path_of(self, name: str) -> Path:
-        """The file of a preset, which need not be there. Raises UsageError when the name can't be a file's."""
+        """Return the path of a preset's file, which need not exist. Raises UsageError when the name is not a valid file name."""
         check_name(name)
         return self._folder / f"{name}.toml"
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError when the name of a preset can't be a file's."""
+    """Raise UsageError when the name of a preset is not a valid file name."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"A preset can't be called {name[:80]!r}", "", "Use letters, digits, dots, hyphens and underscores, 64 at most")
 
 
 def read_preset(path: Path) -> Preset:
-    """A preset from a file; missing settings have their defaults.
+    """Read a preset from a file; missing settings have their defaults.
 
     Raises UsageError with file, line and key, and the allowed values or the nearest key.
     """
@@ -138,9 +140,9 @@ def read_preset(path: Path) -> Preset:
 
 
 def read_values(table: Mapping[str, Any], where: Callable[[str], str]) -> tuple[dict[str, Any], list[str]]:
-    """The settings of a preset's table, and the names that are none.
+    """Parse a preset's table into settings and unknown names.
 
-    Raises UsageError for a value that can't be; `where` tells the place of a key.
+    Raises UsageError for an invalid value; `where` returns the position of a key.
     """
     values: dict[str, Any] = {}
     unknown = []
@@ -154,14 +156,14 @@ def read_values(table: Mapping[str, Any], where: Callable[[str], str]) -> tuple[
 
 
 def to_toml(preset: Preset) -> str:
-    """The file's content: every setting that is not none."""
+    """Format the file's content: every setting that is not none."""
     import tomli_w
 
     return tomli_w.dumps(as_table(preset))
 
 
 def as_table(preset: Preset) -> dict[str, Any]:
-    """Every setting that is not none, as in the preset's file."""
+    """Return every setting that is not none, as in the preset's file."""
     table = msgspec.to_builtins(preset)
     del table["name"]
     table = {key: value for key, value in table.items() if value is not None}
@@ -170,7 +172,7 @@ def as_table(preset: Preset) -> dict[str, Any]:
 
 
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Keys and values, those of the sampling table with its name in front."""
+    """Yield keys and values, those of the sampling table with its prefix."""
     for key, value in table.items():
         if key == SAMPLING and isinstance(value, dict):
             yield from ((f"{SAMPLING}.{inner}", item) for inner, item in value.items())
@@ -179,7 +181,7 @@ def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _line_of(text: str, name: str) -> int:
-    """The line that sets a key; the first one where it can't be told."""
+    """Return the line that sets a key; the first one if unknown."""
     table, _, field = name.rpartition(".")
     inside = ""
     spellings = {name, field, f'"{field}"', f"'{field}'"}

@@ -1,4 +1,4 @@
-"""Presets from the settings of llama.cpp's programs: `LLAMA_ARG_*` variables, llama-server's preset INI, whole command lines."""
+"""Makes presets from settings of llama.cpp's programs: `LLAMA_ARG_*` variables, llama-server's preset INI, command lines."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _PROGRAM = re.compile(r"(?:.*[/=\\])?llama-[a-z-]+(?:\.exe)?")
 _ENDS_COMMAND = re.compile(r"[();<>|&]+")
 _NUMBER = re.compile(r"-\d+(?:\.\d+)?")
 _HUB = {"hf", "hf_repo"}
-"""Names a model of the hub, not a file."""
+"""Settings that name a model of the hub, not a file."""
 _OFF = {flag.lstrip("-"): key for key, setting in SETTINGS.items() for flag in setting.off.split()}
 """Settings by the flags that switch them off."""
 _FORMAT_KEY = "version"
-"""Says how an INI file is written, and is no setting."""
+"""The key of an INI file's format, which is not a setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +38,24 @@ class Imported:
 
 
 def from_variables(environ: Mapping[str, str], name: str = "imported") -> Imported:
-    """A preset from `LLAMA_ARG_*`. Raises UsageError that names a variable whose value can't be."""
+    """Make a preset from `LLAMA_ARG_*`. Raises UsageError that names a variable with an invalid value."""
     flags = {key.removeprefix(VARIABLE_PREFIX).lower(): value for key, value in environ.items() if key.startswith(VARIABLE_PREFIX)}
     return _import(name, flags, {flag: f"{VARIABLE_PREFIX}{flag.upper()}" for flag in flags}, f"{VARIABLE_PREFIX}* of the environment")
 
 
 def from_variable_lines(text: str, name: str = "imported") -> Imported:
-    """A preset from lines such as `export LLAMA_ARG_CTX_SIZE=8192`, as in a shell script or an environment file."""
+    """Make a preset from lines such as `export LLAMA_ARG_CTX_SIZE=8192`, as in a shell script or an environment file."""
     return from_variables({match[1]: match[2].strip().strip("\"'") for match in _VARIABLE_LINE.finditer(text)}, name)
 
 
 def from_ini(text: str, source: str) -> tuple[Imported, ...]:
-    """Presets from an INI file of llama-server, one for each section; `[*]` is under all of them. `source` names the file in errors.
+    """Make presets from an INI file of llama-server, one for each section, over `[*]`. `source` names the file in errors.
 
-    Raises UsageError when it is not INI; or a value can't be, with section and key.
+    Raises UsageError when it is not INI, or with section and key for an invalid value.
     """
     parser = configparser.ConfigParser(interpolation=None, default_section="*", allow_no_value=True, strict=False)
     try:
-        # Keys before the first section (`version = 1`) are under all sections, too.
+        # Keys before the first section (`version = 1`) apply to all sections too.
         parser.read_string(f"[*]\n{text}", source=source)
     except (configparser.Error, AttributeError) as error:  # AttributeError: a continued line below a key without a value
         raise UsageError(f"{source} is not an INI file of llama-server", str(error)[:300].replace("\n", " "), "Fix the line") from error
@@ -76,12 +76,12 @@ def from_ini(text: str, source: str) -> tuple[Imported, ...]:
 
 
 def is_program(word: str) -> bool:
-    """Whether a word starts one of llama.cpp's programs: `llama-server`, `/usr/bin/llama-cli`."""
+    """Return whether a word is one of llama.cpp's programs: `llama-server`, `/usr/bin/llama-cli`."""
     return _PROGRAM.fullmatch(word) is not None
 
 
 def command_lines(text: str) -> list[list[str]]:
-    """The words of each line that starts one of llama.cpp's programs with flags; a line goes on after a backslash."""
+    """Split each line that starts one of llama.cpp's programs with flags into words; a backslash continues a line."""
     found = []
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():
         if line.lstrip().startswith(("#", ";")) or "llama-" not in line:
@@ -102,9 +102,9 @@ def _words(line: str) -> list[str]:
 
 
 def from_command(words: Sequence[str], name: str = "imported") -> Imported:
-    """A preset from the words of a command line: what precedes the program may be variables, what follows are flags.
+    """Make a preset from the words of a command line: variables, the program, flags.
 
-    Raises UsageError that names a flag whose value can't be.
+    Raises UsageError that names a flag with an invalid value.
     """
     start = next((place for place, word in enumerate(words) if is_program(word)), -1)
     flags, spelled = dict[str, str](), dict[str, str]()
@@ -125,7 +125,7 @@ def from_command(words: Sequence[str], name: str = "imported") -> Imported:
 
 
 def _takes(flag: str, following: str) -> bool:
-    """Whether the word after a flag is its value: not for a flag that stands alone, nor before another flag."""
+    """Return whether the word after a flag is its value: not for a flag without one, nor before another flag."""
     key = _OFF.get(flag, NAMES.get(flag.removeprefix("no_")))
     if key is not None and set(words := choices(key)) >= {"true"}:
         return False

@@ -28,10 +28,10 @@ AUTO_STREAM_BATCH: Final = 4
 """First value of `stream_batch = auto`; the screen measures and chooses a better one."""
 
 _BIAS: Final = re.compile(r"(\d{1,9})[=:]?([+-](?:inf|\d{1,6}(?:\.\d{1,6})?))(?=[\s,]|$)")
-"""A token id and what is added to its logit."""
+"""A token id and its bias."""
 
 SAMPLING: Final = "sampling"
-"""The table of a preset that holds the sampling settings."""
+"""The table of a preset's sampling settings."""
 
 
 class Cost(StrEnum):
@@ -47,7 +47,7 @@ class Cost(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Metadata of a setting beside its type, bounds and default."""
+    """Metadata of a setting in addition to its type, bounds and default."""
 
     meaning: str
     """One sentence without a full stop."""
@@ -58,9 +58,9 @@ class Setting:
     others: str = ""
     """Other names accepted in `KEY=VALUE` and in imported presets."""
     flags: str = ""
-    """Flags of xchat beside the one made from the key."""
+    """Additional flags of xchat to the one made from the key."""
     off: str = ""
-    """llama.cpp's flags that switch it off, beside `--no-…`."""
+    """llama.cpp's flags that switch it off, in addition to `--no-…`."""
     default_words: str = ""
     """Values that stand for llama.cpp's own choice."""
     kv_layout: Callable[[str], str] | None = None
@@ -68,7 +68,7 @@ class Setting:
 
     @property
     def keeps_kv(self) -> bool:
-        """Whether the conversation need not be prefilled again, whatever the value is changed to."""
+        """Whether the KV state survives any change of the value."""
         return self.cost is not Cost.RELOAD and self.kv_layout is None
 
     @property
@@ -135,7 +135,7 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     top_n_sigma: Annotated[
         float,
         msgspec.Meta(ge=-1.0, le=100.0),
-        Setting("keep tokens within so many standard deviations of the largest logit, -1 is off", Cost.HOT, "--top-nsigma"),
+        Setting("keep tokens within this many standard deviations of the largest logit, -1 is off", Cost.HOT, "--top-nsigma"),
     ] = -1.0
     xtc_probability: Annotated[
         float, msgspec.Meta(ge=0.0, le=1.0), Setting("chance of removing the most likely tokens (XTC)", Cost.HOT, "--xtc-probability")
@@ -182,7 +182,7 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def biases(self) -> dict[int, float]:
-        """What `logit_bias` adds, by token id."""
+        """The biases of `logit_bias` by token id."""
         return {int(token): float(bias) for token, bias in _BIAS.findall(self.logit_bias or "")}
 
     def __post_init__(self) -> None:
@@ -198,18 +198,16 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     name: str = "daily"
-    """How the preset is called, also its file name."""
+    """The name of the preset and its file."""
     description: Annotated[str, Setting("one sentence for the list of presets", None)] = ""
     model: Annotated[
         str | None, Setting("a path, builtin, or the name of a model or family; none keeps the one in use", Cost.RELOAD, "-m --model")
     ] = None
     quant: Annotated[str | None, Setting("quant of the model's family, such as Q4_K_M; none keeps the one in use", Cost.RELOAD)] = None
-    threads: Annotated[
-        Threads, Setting("threads that decode, one token at a time", Cost.HOT, "-t --threads", "n_threads num_thread", default_words="-1 0")
-    ] = "auto"
-    threads_batch: Annotated[
-        Threads, Setting("threads that prefill, many tokens at a time", Cost.HOT, "-tb --threads-batch", default_words="-1 0")
-    ] = "auto"
+    threads: Annotated[Threads, Setting("threads for decode", Cost.HOT, "-t --threads", "n_threads num_thread", default_words="-1 0")] = (
+        "auto"
+    )
+    threads_batch: Annotated[Threads, Setting("threads for prefill", Cost.HOT, "-tb --threads-batch", default_words="-1 0")] = "auto"
     n_ctx: Annotated[
         Annotated[int, msgspec.Meta(ge=256, le=16_777_216)] | Auto,
         Setting(
@@ -224,7 +222,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     parallel: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=64)] | Auto,
         Setting(
-            "answers at once, which share the n_ctx tokens; auto takes as many as are wanted and fit",
+            "parallel answers, which share the n_ctx tokens; auto chooses as many as are useful and fit",
             Cost.REBUILD,
             "-np --parallel",
             "n_parallel num_parallel",
@@ -339,7 +337,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
-        """Refuse settings that are fine alone and impossible together."""
+        """Refuse contradictory settings."""
         if self.type_v not in {"f32", "f16", "bf16"} and self.flash_attn == "off":
             detail = f"type_v = {self.type_v} needs flash attention, and flash_attn is off"
             raise UsageError("type_v and flash_attn contradict each other", detail, "Set flash_attn to auto, or type_v to f16")
@@ -376,23 +374,23 @@ SETTINGS: dict[str, Setting] = {
 
 
 def value_of(preset: Preset, key: str) -> Any:
-    """The value of a setting."""
+    """Return the value of a setting."""
     table, _, field = key.rpartition(".")
     return getattr(preset.sampling if table else preset, field)
 
 
 def cost_of_change(old: Preset, new: Preset) -> Cost | None:
-    """The highest cost among the settings that differ, or None when nothing that costs differs."""
+    """Return the highest cost among the differing settings; None when no change has a cost."""
     costs = {setting.cost for key, setting in SETTINGS.items() if value_of(old, key) != value_of(new, key)}
     return next((cost for cost in reversed(Cost) if cost in costs), None)
 
 
 def kv_layout(preset: Preset) -> str:
-    """The KV layout of a preset: a saved state fits presets of the same layout only."""
+    """Return the KV layout of a preset: a saved state fits presets of the same layout only."""
     shapes = [setting.kv_layout(value_of(preset, key)) for key, setting in SETTINGS.items() if setting.kv_layout is not None]
     return " ".join([*shapes, f"split {preset.parallel}"] if splits_kv(preset) else shapes)
 
 
 def splits_kv(preset: Preset) -> bool:
-    """Whether each answer has a KV cache of its own: without flash attention every answer would compute with the cells of all."""
+    """Return whether each answer has its own KV cache; without flash attention, every answer would compute with all cells."""
     return preset.flash_attn == "off" and preset.parallel not in {1, "auto"}

@@ -1,4 +1,4 @@
-"""Predicted cost of a switch: class, duration of the last one on this host, tokens to prefill again."""
+"""Predicts the cost of a switch: class, duration of the last one on this host, tokens to prefill again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Price:
     """Cost of changing from one preset to another."""
 
     cost: Cost | None
-    """None when nothing that costs differs."""
+    """The class; None when no change has a cost."""
     changes: tuple[Change, ...]
     seconds: float | None
     """Duration of the last such switch on this host; None when there was none."""
@@ -35,7 +35,7 @@ class Price:
 
     @property
     def sentence(self) -> str:
-        """The price in words."""
+        """The price as a sentence."""
         if self.cost is None:
             return "Nothing changes"
         same_file = not any(change.key in {"model", "quant"} for change in self.changes)
@@ -54,13 +54,13 @@ def _shown(seconds: float) -> str:
 
 class _Stored(msgspec.Struct):
     seconds: dict[str, float] = {}
-    """By class and model, the newest last."""
+    """Durations by class and model, the newest last."""
     prefill: dict[str, float] = {}
     """Tokens per second by model."""
 
 
 class PriceHistory:
-    """How long switches took on this host, in a small JSON file; losing it loses nothing.
+    """The durations of switches on this host, in a small JSON file that may be lost.
 
     Belongs to the event loop; the file is read and written on threads.
     """
@@ -71,7 +71,7 @@ class PriceHistory:
         self._changed = False
 
     async def read(self) -> None:
-        """Add what the file holds to what was recorded meanwhile, which is newer."""
+        """Read the file, and keep newer records."""
         before = await asyncio.to_thread(read_kept, self._path, _Stored())
         self._stored = _Stored(before.seconds | self._stored.seconds, before.prefill | self._stored.prefill)
 
@@ -84,15 +84,15 @@ class PriceHistory:
         self._put(self._stored.prefill, model, tokens_per_second)
 
     def seconds(self, cost: Cost, model: str) -> float | None:
-        """Duration of the last switch of this class with this model; None when there was none."""
+        """Return the duration of the last switch of this class with this model; None when there was none."""
         return self._stored.seconds.get(f"{cost} {model}")
 
     def prefill_speed(self, model: str) -> float | None:
-        """Tokens per second; None when it was never measured."""
+        """Return the prefill speed in tokens/s; None when it was never measured."""
         return self._stored.prefill.get(model)
 
     async def save(self) -> None:
-        """Write the file if something was recorded; a folder that can't be written to is no reason to disturb anybody."""
+        """Write the file if it has new records; ignores a folder that can't be written."""
         if not self._changed:
             return
         self._changed = False
@@ -108,7 +108,7 @@ class PriceHistory:
 
 
 def price_of(before: Preset, after: Preset, history: PriceHistory, *, model: str, context_used: int, carried_over: bool) -> Price:
-    """The price of a switch from `before` to `after` with `context_used` tokens in the conversation.
+    """Return the price of a switch from `before` to `after` with `context_used` tokens in the conversation.
 
     `model` is the history's key of the model to load; with `carried_over` a rebuild keeps the KV state (equal `kv_layout`, enough room).
     """

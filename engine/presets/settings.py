@@ -1,4 +1,4 @@
-"""Preset settings by key and text (`threads=auto`, `sampling.temperature=0.2`), with the errors for wrong ones."""
+"""Parses and checks settings given as key and text (`threads=auto`, `sampling.temperature=0.2`)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from engine.presets.preset import SETTINGS, TYPES, Cost, Preset, value_of
 from engine.text import storable
 
 KEYS: tuple[str, ...] = tuple(SETTINGS)
-"""Every setting by the name it has on the command line and in messages."""
+"""Every setting by its name on the command line and in messages."""
 
 NAMES: dict[str, str] = {name: key for key, setting in SETTINGS.items() for name in (*setting.names, key.rpartition(".")[2], key)}
-"""The key of every spelling of a setting, here and in other programs."""
+"""Keys by every name of a setting, here and in other programs."""
 
 _FLOAT = re.compile(r"[-+]?\d*\.?\d+(?:e[-+]?\d+)?")
 _NONE = {"", "none", "null", "-"}
@@ -38,12 +38,12 @@ class Change:
     cost: Cost
 
     def __str__(self) -> str:
-        """As a line of a list."""
+        """Format the change as a line of a list."""
         return f"{self.key}: {shown(self.before)} -> {shown(self.after)} ({self.cost})"
 
 
 def key_named(name: str) -> str:
-    """The setting called `name`; hyphens, other programs' names and sampling keys without their table are accepted.
+    """Return the key of the setting called `name`; accepts hyphens, other programs' names and sampling keys without their table.
 
     Raises UsageError when there is none; the nearest name is in the hint.
     """
@@ -54,15 +54,15 @@ def key_named(name: str) -> str:
 
 
 def nearest_hint(name: str) -> str:
-    """`Did you mean …?`, or all the keys when none is near."""
+    """Return `Did you mean …?`, or all the keys when none is similar."""
     near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.55)
-    return f"Did you mean {NAMES[near[0]]}?" if near else f"Settings are: {', '.join(KEYS)}"
+    return f"Did you mean {NAMES[near[0]]}?" if near else f"Known settings: {', '.join(KEYS)}"
 
 
 def with_values(preset: Preset, values: Mapping[str, Any], *, where: str = "") -> Preset:
-    """The preset with other values of their right types.
+    """Return the preset with other values of the right types.
 
-    Raises UsageError when a value can't be, alone or together with the others; the error names it (and `where`) and what it may be.
+    Raises UsageError for an invalid value or combination, with `where` and the allowed values.
     """
     table = msgspec.to_builtins(preset)
     for key, value in values.items():
@@ -76,9 +76,9 @@ def with_values(preset: Preset, values: Mapping[str, Any], *, where: str = "") -
 
 
 def with_text(preset: Preset, values: Mapping[str, str], *, where: str = "") -> Preset:
-    """The preset with values as a person typed them. Raises UsageError as `with_values` does.
+    """Return the preset with typed values. Raises the UsageError of `with_values`.
 
-    A file's name may hold bytes that are not text; elsewhere these are replaced.
+    A file's name may have bytes that are not text; elsewhere these are replaced.
     """
     typed = {key: _typed(key, text if key == "model" else storable(text)) for key, text in values.items()}
     return with_values(preset, typed, where=where)
@@ -95,24 +95,24 @@ def check_value(key: str, value: Any, *, where: str = "") -> None:
 
 
 def parse_assignments(words: Iterable[str]) -> dict[str, str]:
-    """`KEY=VALUE` words by setting. Raises UsageError for a word without `=` and for an unknown setting."""
+    """Parse `KEY=VALUE` words. Raises UsageError for a word without `=` and for an unknown setting."""
     values = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:
-            raise UsageError(f"{word!r} is no KEY=VALUE", "", "For example: threads=2, n_ctx=8192, sampling.temperature=0.2")
+            raise UsageError(f"{word!r} is not KEY=VALUE", "", "For example: threads=2, n_ctx=8192, sampling.temperature=0.2")
         values[key_named(name)] = text.strip()
     return values
 
 
 def difference(before: Preset, after: Preset) -> tuple[Change, ...]:
-    """The settings that differ, in the order of `KEYS`; names and descriptions cost nothing and are left out."""
+    """Return the settings that differ, in the order of `KEYS`, except names and descriptions."""
     pairs = ((key, setting.cost, value_of(before, key), value_of(after, key)) for key, setting in SETTINGS.items())
     return tuple(Change(key, old, new, cost) for key, cost, old, new in pairs if cost is not None and old != new)
 
 
 def shown(value: Any) -> str:
-    """A value as it is typed."""
+    """Format a value as it is typed."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -121,14 +121,14 @@ def shown(value: Any) -> str:
 
 
 def allowed(key: str) -> str:
-    """The allowed values in words: `a whole number from 1 to 1,024, or auto`."""
+    """Describe the allowed values: `a whole number from 1 to 1,024, or auto`."""
     kinds = _flat(inspect.type_info(TYPES[key]))
     words = [word for kind in kinds if (word := _in_words(kind))]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])}, or {words[-1]}"
 
 
 def choices(key: str) -> tuple[str, ...]:
-    """The words that a setting may be set to; none for a setting that takes numbers or text only."""
+    """Return the words that a setting accepts; none for numbers or text only."""
     words: list[str] = []
     for kind in _flat(inspect.type_info(TYPES[key])):
         match kind:
@@ -144,7 +144,7 @@ def choices(key: str) -> tuple[str, ...]:
 
 
 def _typed(key: str, text: str) -> Any:
-    """Typed text as a value of the setting's type; the text itself when it fits none."""
+    """Convert typed text to the setting's type; returns the text if it is invalid."""
     kinds = _flat(inspect.type_info(TYPES[key]))
     word = text.strip().lower()
     switch = "on" if word in _TRUE else "off" if word in OFF_WORDS else None
@@ -164,7 +164,7 @@ def _typed(key: str, text: str) -> Any:
 
 
 def _whole(word: str) -> int | None:
-    """`8192`, `8,192`, `8_192` and `8k` (times 1,024)."""
+    """Parse `8192`, `8,192`, `8_192` and `8k` (times 1,024)."""
     digits = word.replace(",", "").replace("_", "")
     scale = 1024 if digits.endswith("k") else 1
     digits = digits.removesuffix("k")

@@ -1,4 +1,4 @@
-"""Presets as one file to share, and from whatever file they come in: xchat's own, or settings of llama.cpp's programs."""
+"""Exports presets to one file, and imports them from xchat's own files or from settings of llama.cpp's programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.presets.settings import KEYS, with_values
 from engine.regular_file import read_written
 
 MOST = 200
-"""Presets in one file; more is something else."""
+"""Most presets in one file."""
 _TABLE = "presets"
 _SECTION = re.compile(r"^\s*\[[^\[\]\n]+\]\s*$", re.MULTILINE)
 
@@ -36,16 +36,16 @@ def export(presets: Iterable[Preset], path: Path, *, replace: bool = False) -> N
 
 
 def to_text(presets: Iterable[Preset]) -> str:
-    """Presets as TOML, a table for each."""
+    """Format presets as TOML, a table for each."""
     import tomli_w
 
     return tomli_w.dumps({_TABLE: {preset.name: as_table(preset) for preset in presets}})
 
 
 def read(path: Path, name: str = "") -> tuple[Imported, ...]:
-    """The presets of a file, by what is in it: xchat's own TOML, a command line, llama-server's INI, or `LLAMA_ARG_*` lines.
+    """Read the presets of a file, by its contents: xchat's own TOML, a command line, llama-server's INI, or `LLAMA_ARG_*` lines.
 
-    `name` is for a preset that the file does not name. Raises UsageError when it can't be read, or a value can't be.
+    `name` is for a preset that the file does not name. Raises UsageError when it can't be read, or a value is invalid.
     """
     try:
         text = read_written(path)
@@ -62,7 +62,7 @@ def read(path: Path, name: str = "") -> tuple[Imported, ...]:
 
 
 def from_text(text: str, source: str, name: str) -> tuple[Imported, ...]:
-    """The presets of a text, as `read` finds them; `source` names it in errors."""
+    """Read the presets of a text like `read`; `source` names it in errors."""
     table = _own_table(text)
     if table is not None:
         return _from_own(table, source, name)
@@ -78,7 +78,7 @@ def from_text(text: str, source: str, name: str) -> tuple[Imported, ...]:
 
 
 def _own_table(text: str) -> dict[str, Any] | None:
-    """The text as xchat's own TOML; None when it is something else."""
+    """Parse the text as xchat's own TOML; None for another format."""
     try:
         table = tomllib.loads(text)
         msgspec.json.encode(table)
@@ -103,7 +103,7 @@ def _one(name: str, table: Any, source: str) -> Imported:
 
 
 def left_out(imported: Sequence[Imported]) -> str:
-    """Which settings were not understood, counted and named; empty when all were."""
+    """Count and name the unknown settings; empty when there are none."""
     counted = Counter(name for one in imported for name in one.left_out)
     if not counted:
         return ""

@@ -1,4 +1,4 @@
-"""The presets that come with xchat, sized for this machine."""
+"""The shipped presets, sized for this machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ TYPICAL_KV_BYTES = 128 * 1024
 
 
 def shipped_presets(topology: Topology, room: Room) -> dict[str, Preset]:
-    """By name: `daily`, `fast`, `low-memory`, `quality`, `long-context`."""
+    """Make the presets `daily`, `fast`, `low-memory`, `quality` and `long-context`, by name."""
     daily = _window(room.total / 8, TYPICAL_KV_BYTES, 2048, 8192)
     wide = _window(room.total / 6, TYPICAL_KV_BYTES, 4096, 16_384)
-    # A quantized cache takes about half.
+    # A quantized cache needs about half.
     longest = _window(room.total / 4, TYPICAL_KV_BYTES * 17 // 32, 8192, 131_072)
     few = topology.most_threads <= 2
     presets = (
@@ -62,7 +62,7 @@ def shipped_presets(topology: Topology, room: Room) -> dict[str, Preset]:
 
 
 def _window(budget_bytes: float, token_bytes: int, least: int, most: int) -> int:
-    """The largest power of two of tokens whose cache fits the budget, within bounds."""
+    """Return the largest power of two of tokens whose cache fits the budget, within bounds."""
     tokens = least
     while 2 * tokens <= most and 2 * tokens * token_bytes <= budget_bytes:
         tokens *= 2

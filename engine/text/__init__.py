@@ -1,4 +1,4 @@
-"""Makes text from outside harmless: one set of tables, one policy per destination.
+"""Makes untrusted text harmless: one set of tables, one policy per destination.
 
 Text of models, users, files, hubs and other servers passes the policy of the place where it goes:
 

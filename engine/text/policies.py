@@ -26,17 +26,17 @@ from engine.text.tables import (
 )
 
 MAX_TEXT = 200
-"""Characters kept of a text that is shown in a line."""
+"""Most characters of a text shown in a line."""
 
 TITLE_LENGTH = 200
-"""Characters of a title that are kept."""
+"""Most characters of a title."""
 
 _LOST = "\N{REPLACEMENT CHARACTER}"
 
 
 @cache
 def _candidates() -> re.Pattern[str]:
-    """All characters that a policy may change, but newlines and tabs. Compiled on first use."""
+    """Compile a pattern of all characters that a policy may change, except newlines and tabs, on first use."""
     codes = chain.from_iterable(chain.from_iterable(ALL))
     spans = [(code, code) for code in sorted(codes) if code not in (0x09, 0x0A)]
     merged = [spans[0]]
@@ -52,7 +52,7 @@ _VARIANTS = frozenset(becoming("", VARIANTS))
 
 
 def _policy(becomes: dict[str, str], *, kept: tuple[Characters, ...] = (), dropped: tuple[Characters, ...] = ()) -> Callable[[str], str]:
-    """Replace what `becomes` names, keep `kept`, remove `dropped`, and show every other candidate as a replacement character.
+    """Make a policy: replace by `becomes`, keep `kept`, remove `dropped`, and show every other candidate as a replacement character.
 
     Of several variation selectors in a row only the first one stays, since texts are hidden in them. `str.translate` is ten times as fast
     as a regular expression on ASCII, and six times as slow on everything else.
@@ -82,7 +82,7 @@ _title = _policy(becoming(" ", CONTROLS, C1, SEPARATORS), kept=(JOINERS, VARIANT
 
 
 def visible(text: str) -> str:
-    """`text` with control characters as visible symbols (ESC becomes ␛), without bidi marks and hidden characters.
+    """Show control characters as symbols (ESC becomes ␛), and remove bidi marks and hidden characters.
 
     Newlines and tabs stay. Carriage returns go, since they would overwrite the line. Joined emoji and variation selectors stay.
     """
@@ -90,7 +90,7 @@ def visible(text: str) -> str:
 
 
 def drawable(text: str) -> str:
-    """`text` like `visible`, with joined emoji taken apart; for drawing only.
+    """Apply `visible`, and split joined emoji; for drawing only.
 
     Terminals and multiplexers disagree on the width of joined emoji, flags and skin tones; single code points have one width. Zero-width
     joiners go too, which costs a few ligatures.
@@ -99,29 +99,29 @@ def drawable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` like `drawable` on one line: runs of white space become one space."""
+    """Apply `drawable`, and put the text on one line: runs of white space become one space."""
     return _drawable(" ".join(text.split()))
 
 
 def printable(text: str, limit: int = MAX_TEXT) -> str:
-    """`text` on one line, cut to `limit` characters, with control characters as symbols and all else that acts or hides replaced."""
+    """Put `text` on one line of at most `limit` characters, with control characters as symbols and other active or hidden ones replaced."""
     cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
     return cut if cut.isascii() and cut.isprintable() else _printable(cut).replace("\n", "␊").replace("\t", "␉")
 
 
 def file_name(path: Path) -> str:
-    """The name of a file, fit for a sentence."""
+    """Return the name of a file, for a sentence."""
     return printable(path.name or str(path))
 
 
 def clean_title(title: str, limit: int = TITLE_LENGTH) -> str:
-    """A title as one line of readable text, cut to `limit` characters, without line breaks and terminal escapes."""
+    """Make a title one line of at most `limit` characters, without line breaks and terminal escapes."""
     line = " ".join(_title(storable(title[: limit * 4])).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def storable(text: str) -> str:
-    """Text that UTF-8 can hold: halves of surrogate pairs, which a terminal can send, are joined or become replacement characters."""
+    """Make text valid UTF-8: halves of surrogate pairs, which a terminal can send, are joined or replaced."""
     try:
         text.encode()
     except UnicodeEncodeError:

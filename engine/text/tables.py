@@ -7,9 +7,9 @@ Characters = tuple[range, ...]
 CONTROLS: Characters = (range(0x20), range(0x7F, 0x80))
 """C0 and delete: the start of terminal sequences."""
 C1: Characters = (range(0x80, 0xA0),)
-"""Some terminals take these for sequences too."""
+"""Characters that some terminals interpret as sequences too."""
 BIDI: Characters = (range(0x061C, 0x061D), range(0x200E, 0x2010), range(0x202A, 0x202F), range(0x2066, 0x206A))
-"""Change the direction of the text around them, so that it looks like another one."""
+"""Characters that change the direction of the text, so that it looks like another one."""
 SEPARATORS: Characters = (range(0x2028, 0x202A),)
 """Lines and paragraphs that end without a newline."""
 NO_TEXT: Characters = (
@@ -31,17 +31,17 @@ HIDDEN: Characters = (
     range(0x1D173, 0x1D17B),
     range(0xE0000, 0xE0080),
 )
-"""Seen by programs and never by people: byte order marks, annotations, tags, deprecated format characters."""
+"""Invisible characters: byte order marks, annotations, tags, deprecated format characters."""
 BREAKS: Characters = (range(0xAD, 0xAE), range(0x200B, 0x200C), range(0x2060, 0x2061))
-"""Say where a line may be broken: soft hyphen, zero-width space, word joiner."""
+"""Characters for line breaking: soft hyphen, zero-width space, word joiner."""
 JOINERS: Characters = (range(0x200C, 0x200E),)
-"""Make emoji of several and shape letters of several scripts."""
+"""Characters that join emoji, and shape letters of some scripts."""
 VARIANTS: Characters = (range(0x180B, 0x180E), range(0x180F, 0x1810), range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
-"""Choose between forms of the character before: an emoji of one cell or of two, an old form of an ideograph."""
+"""Characters that select a form of the one before: an emoji of one cell or two, an old form of an ideograph."""
 MODIFIERS: Characters = (range(0x20E3, 0x20E4), range(0x1F3FB, 0x1F400))
-"""Keycaps and skin tones: joined with the character before, or cells of their own."""
+"""Keycaps and skin tones, joined with the character before or in separate cells."""
 FLAGS: Characters = (range(0x1F1E6, 0x1F200),)
-"""Letters that are drawn in pairs as flags, or not."""
+"""Letters that some terminals draw in pairs as flags."""
 
 
 ALL: tuple[Characters, ...] = (
@@ -60,11 +60,11 @@ ALL: tuple[Characters, ...] = (
 
 
 def pictures(kept: str = "") -> dict[str, str]:
-    """Control characters with their visible symbols, without those that are kept."""
+    """Map control characters to their visible symbols, except those kept."""
     symbols = {chr(code): chr(0x2421 if code == 0x7F else 0x2400 + code) for span in CONTROLS for code in span}
     return {character: symbol for character, symbol in symbols.items() if character not in kept}
 
 
 def becoming(replacement: str, *tables: Characters) -> dict[str, str]:
-    """Every character of the tables with the same replacement."""
+    """Map every character of the tables to the same replacement."""
     return {chr(code): replacement for table in tables for span in table for code in span}

@@ -1,4 +1,4 @@
-"""Attaching: the files that `@path` in the prompt means, counted in tokens while one types and before they are sent."""
+"""Attaches the files of `@path` in the prompt, and counts their tokens while the user types and before sending."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from engine.text import drawable
 from tui.chat.context import ChatContext
 
 LOOK_S = 0.4
-"""How long typing pauses before the files are looked at."""
+"""Pause of typing before the files are read."""
 ANSWER_TOKENS = 128
-"""Tokens of the window that are kept for the answer and the template."""
+"""Tokens of the window reserved for the answer and the template."""
 
 
 class AttachingController:
-    """Reads the files of a message, says what they take, and refuses what doesn't fit."""
+    """Reads the files of a message, shows their tokens, and refuses those that don't fit."""
 
     def __init__(self, context: ChatContext) -> None:
         self._context = context
         self._timer: Timer | None = None
         self._named: tuple[str, ...] = ()
-        """The paths that were looked at."""
+        """The paths read last."""
 
     def changed(self) -> None:
-        """Look at the files of the prompt after a moment."""
+        """Read the files of the prompt after a pause."""
         prompt = self._context.prompt
         if self._timer is not None:
             self._timer.stop()
@@ -66,31 +66,31 @@ class AttachingController:
 
     @property
     def _room(self) -> int | None:
-        """Tokens that a message may have; None while no model is loaded."""
+        """Return the most tokens of a message; None while no model is loaded."""
         engine = self._context.live().engine
         return engine.n_ctx - ANSWER_TOKENS if engine is not None else None
 
     async def _count(self, attached: Attached) -> tuple[str, list[int]]:
-        """Tokens of each file, and `about ` where the engine can't count them."""
+        """Count the tokens of each file; returns `about ` with estimates where the engine can't."""
         counts = await self._context.live().count_tokens(attached.fences)
         if counts is None:
             return "about ", [len(fence.encode()) // 4 for fence in attached.fences]
         return "", list(counts)
 
     async def whole(self, text: str) -> str:
-        """The message with its files. Raises UsageError for a file that can't be attached, and when they don't fit."""
+        """Return the message with its files. Raises UsageError for a file that can't be attached, and when they don't fit."""
         attached = await asyncio.to_thread(attach, text, Path.cwd())
         if attached.left_out:
             more = len(attached.left_out) - 1
             detail = attached.left_out[0] + (f" And {more} more." if more else "")
-            raise UsageError("Not sent: a file can't be attached", detail, "Take it out of the message, or name others.")
+            raise UsageError("Not sent: a file can't be attached", detail, "Remove it from the message, or name other files.")
         room = self._room
         if attached.files and room is not None:
             about, counts = await self._count(attached)
             if sum(counts) > room:
                 names = largest([file.name for file in attached.files], counts)
                 detail = f"They have {about}{sum(counts):,} tokens, and {room:,} fit: {names}"
-                raise UsageError("Not sent: the files don't fit into the context", detail, "Name fewer, or raise n_ctx", "change_setting")
+                raise UsageError("Not sent: the files don't fit into the context", detail, "Attach fewer, or raise n_ctx", "change_setting")
         return attached.whole
 
     def attach_file(self, path: str) -> None:

@@ -24,7 +24,7 @@ MOST_PATHS = 200
 
 
 class CompletingController:
-    """Lists what a command could go on with, and completes it."""
+    """Lists and inserts completions of commands."""
 
     def __init__(self, context: ChatContext, suggestions: Suggestions) -> None:
         self._context = context
@@ -35,7 +35,7 @@ class CompletingController:
             "use_threads": self._threads,
             "export": self._formats,
         }
-        """Those that cost nothing: listed while the user types."""
+        """Cheap completions, listed while the user types."""
         self._slow: Mapping[str, Callable[[], Awaitable[Iterable[Suggestion]]]] = {
             "presets": self._presets,
             "use_quant": self._quants,
@@ -45,7 +45,7 @@ class CompletingController:
         }
 
     def suggest(self) -> None:
-        """Show what fits to what is typed so far."""
+        """Show the completions of the typed text."""
         text = self._context.prompt.text
         if (at := self._context.prompt.typed_mention) is not None:
             self._context.run_worker(self._suggest_files(at), group="complete", exclusive=True)
@@ -68,7 +68,7 @@ class CompletingController:
             self._suggestions.show(found)
 
     async def complete(self) -> None:
-        """Complete the word that is being typed as far as it is clear; what is selected in the list counts as clear."""
+        """Complete the typed word as far as it is unambiguous, or with the selected row of the list."""
         prompt, before = self._context.prompt, self._context.prompt.text
         chosen = self._suggestions.selected if self._suggestions.moved else None
         found = [chosen] if chosen is not None else await self._candidates(before)
@@ -105,7 +105,7 @@ class CompletingController:
     def _action(self, name: str) -> Action | None:
         return BY_SLASH.get(name.removeprefix("/").lower())
 
-    # What may follow a command
+    # Arguments of commands
 
     def _settings(self, rest: str) -> Iterable[Suggestion]:
         name, space, _ = rest.partition(" ")
@@ -162,7 +162,7 @@ def _commands(text: str) -> list[Suggestion]:
 
 
 def _last_word(text: str) -> tuple[str, str]:
-    """What stands before the word that is being typed, and the word. A path or a name may have blanks: it is all that follows."""
+    """Split the text into the part before the typed word, and the word; a path or a name may have blanks."""
     name, space, rest = text.partition(" ")
     if not space:
         return "", text
@@ -180,7 +180,7 @@ def _fitting(found: Iterable[Suggestion], rest: str) -> list[Suggestion]:
 
 
 def _files(typed: str) -> list[Suggestion]:
-    """Files and folders after `@`; those with blanks in quotes, which a folder leaves open."""
+    """List files and folders after `@`; those with blanks in quotes, which stay open for a folder."""
     found = []
     for row in _paths(typed.removeprefix("@").removeprefix('"')):
         whole = mentioned(row.text)
@@ -189,7 +189,7 @@ def _files(typed: str) -> list[Suggestion]:
 
 
 def _paths(typed: str) -> list[Suggestion]:
-    """Files and folders whose names begin so; hidden ones only when the dot is typed."""
+    """List files and folders with this prefix; hidden ones only when the dot is typed."""
     folder, _, start = typed.rpartition(os.sep)
     base = expanded(folder or (os.sep if typed.startswith(os.sep) else "."))
     try:

@@ -36,7 +36,7 @@ class ComposeController:
         waiting: str | None,
         attach: Callable[[str], Awaitable[str]],
     ) -> None:
-        """`model_expected` returns whether the first model is still loading; `waiting` is a message sent before the screen was ready.
+        """`model_expected` returns whether the first model is still loading; `waiting`: a message sent before the screen was ready.
 
         `attach` returns a message with the files that it names; raises UsageError.
         """
@@ -64,7 +64,7 @@ class ComposeController:
             self.return_waiting()
 
     def submit(self, text: str) -> None:
-        """Send a submitted text, or run the command that it is."""
+        """Send a submitted text, or run it as a command."""
         context = self._context
         if self.editing is not None:
             self._with_files(text, partial(self._send_edit, self.editing))
@@ -80,7 +80,7 @@ class ComposeController:
             context.program.do(meant.action_id, meant.argument)
 
     def _with_files(self, text: str, send: Callable[[str], None]) -> None:
-        """Send a message with the files that it names; one that names none at once."""
+        """Send a message with the files that it names; without files, at once."""
 
         async def read_and_send() -> None:
             try:
@@ -119,7 +119,7 @@ class ComposeController:
             self._context.prompt.put(detached(text))
 
     def return_waiting(self) -> None:
-        """Put the queued message back into the prompt: no model was loaded."""
+        """Put the queued message back into the prompt when no model was loaded."""
         text, self._waiting = self._waiting, None
         if text is not None and not self._context.prompt.text:
             self._context.prompt.put(detached(text))

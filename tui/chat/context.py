@@ -1,4 +1,4 @@
-"""What the controllers of the chat screen share: the session, the widgets, and ways to notify the user."""
+"""The shared context of the chat screen's controllers: session, widgets, and notifications."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class Program(Protocol):
-    """What the chat screen needs from the program."""
+    """The interface of the program for the chat screen."""
 
     options: AppOptions
     keymap: Keymap
@@ -64,7 +64,7 @@ class Program(Protocol):
 
 
 class ChatContext:
-    """Shared by all controllers of one chat screen. The screen sets `session` once it is open."""
+    """The context of all controllers of one chat screen. The screen sets `session` once it is open."""
 
     def __init__(self, program: Program, screen: Screen[None], transcript: Transcript, prompt: Prompt, status_line: StatusLine) -> None:
         self.program = program
@@ -75,7 +75,7 @@ class ChatContext:
         self.session: Session | None = None
 
     def live(self) -> Session:
-        """The open session.
+        """Return the open session.
 
         Raises:
             EngineError: The session is not open yet.
@@ -96,7 +96,7 @@ class ChatContext:
         return next((message for message in self.branch if message.id == chosen_id), None) if chosen_id is not None else None
 
     def reach(self, action_id: str) -> str:
-        """How to run an action: its key, else its slash command, else its name in the palette."""
+        """Say how to run an action: its key, else its slash command, else its name in the palette."""
         return self.program.keymap.reach(action_id)
 
     def set_status(self, **changes: Any) -> None:
@@ -104,7 +104,7 @@ class ChatContext:
         self.status_line.show(replace(self.status_line.status, **changes))
 
     def notify(self, title: str, detail: str = "", hint: str = "", action: str = "") -> None:
-        """Show a notice of no urgency; `action` is the id of the action that `hint` asks for."""
+        """Show a notice; `action`: the id of the hint's action."""
         self.program.show_notice(Notice("information", title, detail, hint, action))
 
     def report(self, error: XchatError) -> None:
@@ -120,7 +120,7 @@ class ChatContext:
     ) -> None:
         """Run `work` in the background; `exclusive` cancels other work of the group.
 
-        Pass a function where that may come before the work has begun: a coroutine that was never run is a warning of Python's.
+        Pass a function where the work may be cancelled before it begins, since Python warns of a coroutine that was never run.
         """
         self.screen.run_worker(work, group=group, exclusive=exclusive)
 

@@ -1,4 +1,4 @@
-"""Drafting: unsent messages kept for each session, the user's editor, and the search through what was sent."""
+"""Drafting: the unsent message of each session, the user's editor, and the search in sent messages."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tui.prompt.drafts import Drafts
 from tui.prompt.prompt import as_input
 
 WRITE_S = 1.0
-"""How long typing goes on before the draft is written."""
+"""Interval of saving the draft while the user types."""
 SHOWN = 2000
-"""Characters of a sent message that the list shows and searches."""
+"""Characters of a sent message that are shown and searched."""
 
 
 class DraftingController:
-    """Keeps what is in the prompt, and offers ways to write it."""
+    """Saves drafts, and opens the editor, the prompt library and the history."""
 
     def __init__(self, context: ChatContext, *, editing: Callable[[], bool]) -> None:
-        """`editing` returns whether the prompt holds another version of a sent message, which is no draft."""
+        """`editing` returns whether the prompt has a new version of a sent message, which is not a draft."""
         self._context = context
         self._editing = editing
         self._drafts = Drafts(drafts_path() if context.program.options.log else None)
@@ -35,7 +35,7 @@ class DraftingController:
         self._begun = False
 
     def begin(self) -> None:
-        """Bring back the draft of the session that the program starts with, unless something is typed already; once."""
+        """Restore the draft of the first session, unless text is typed already; once."""
         if self._begun:
             return
         self._begun = True
@@ -58,12 +58,12 @@ class DraftingController:
             self._drafts.numbered(session.session_id)
 
     def changed(self) -> None:
-        """Write the draft after a moment, once its session is open."""
+        """Save the draft after a pause, once its session is open."""
         if self._timer is None and self._begun:
             self._timer = self._context.screen.set_timer(WRITE_S, self.keep)
 
     def keep(self) -> None:
-        """Keep the draft now, as that of the open session."""
+        """Save the draft of the open session now."""
         session = self._context.session
         if session is not None:
             self._drafts.numbered(session.session_id)
@@ -77,12 +77,12 @@ class DraftingController:
             self._drafts.keep(self._context.prompt.whole)
 
     def close(self) -> None:
-        """Keep the draft, and wait until it is written."""
+        """Save the draft, and wait until it is written."""
         self.keep()
         self._drafts.close()
 
     async def remove_left(self) -> None:
-        """Remove the messages that killed programs left in files for the editor."""
+        """Remove files of the editor that killed programs left."""
         from tui.terminal.editor import remove_left_messages
 
         await asyncio.to_thread(remove_left_messages, state_dir())
@@ -96,7 +96,7 @@ class DraftingController:
         context = self._context
         app = context.screen.app
         if app.is_headless:
-            raise UsageError("There is no terminal for an editor here")
+            raise UsageError("There is no terminal for an editor")
         self.keep()
         context.prompt.put(as_input(await edit_text(app.suspend, context.prompt.whole, state_dir())))
         context.prompt.focus()
@@ -129,7 +129,7 @@ class DraftingController:
             context.run_worker(self._fill(prompt), group="snippet", exclusive=True)
 
     async def _fill(self, snippet: Prompt) -> None:
-        """Ask for the variables of a snippet and put it into the prompt; what was typed there is the first that has no default."""
+        """Ask for the variables of a snippet and insert it; typed text fills the first variable without a default."""
         from tui.dialogs.confirm import AskText
 
         prompt, values = self._context.prompt, dict[str, str]()
@@ -158,5 +158,5 @@ class DraftingController:
 
         rows = [(text, one_line(text[:SHOWN])) for text in context.prompt.sent_before()]
         if not rows:
-            raise UsageError("No message was sent yet")
+            raise UsageError("No message has been sent yet")
         context.open(PickOne("Messages you sent", rows, subtitle=context.program.keymap.fill("{accept} puts one into the prompt")), take)

@@ -23,7 +23,7 @@ from tui.terminal.driver import SafeLinuxDriver
 
 
 class FirstScreen(Screen[None]):
-    """Shown for a fraction of a second."""
+    """The screen of the first frame, shown for a fraction of a second."""
 
     AUTO_FOCUS = "#prompt"
     DEFAULT_CSS = f"""

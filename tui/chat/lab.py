@@ -1,4 +1,4 @@
-"""Chat-screen actions: measure settings against each other on the running engine."""
+"""Chat-screen actions: race and search settings on the running engine."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class LabController:
         self._run: LiveRun | None = None
         self._title = ""
         self._screen: RaceScreen | None = None
-        """Shown now."""
+        """The open screen."""
         self._progress: Progress | None = None
         self._outcome: Outcome | None = None
-        """Of the last measurement."""
+        """Outcome of the last measurement."""
         self._unseen = False
-        """Whether it ended in the background."""
+        """Whether the last measurement ended in the background."""
 
     def race(self, words: str) -> None:
-        """Race what is named; without a name, show the measurement of the background or offer what can be compared."""
+        """Race the named settings; without any, show the running measurement, or offer choices."""
         if not words and (self._run is not None or self._unseen):
             self._show()
             return
@@ -51,19 +51,19 @@ class LabController:
             self._choose(run)
 
     def tune(self, use: str) -> None:
-        """Search the fastest settings for a use; without one, show the measurement of the background or search for chatting."""
+        """Search the fastest settings for a use; without one, show the running measurement, or search for chatting."""
         from engine.lab.race import Use
 
         if not use and (self._run is not None or self._unseen):
             self._show()
             return
         if use and use not in set(Use):
-            raise UsageError(f"/tune can't be {use[:80]!r}", f"It can be: {', '.join(Use)}")
+            raise UsageError(f"/tune can't be {use[:80]!r}", f"Possible uses: {', '.join(Use)}")
         run, wanted = self._new_run(), Use(use or Use.CHAT)
         self._begin(run, f"Tune: {wanted}", lambda: run.tune(wanted))
 
     def stop(self) -> bool:
-        """End the measurement under way. Returns whether there was one."""
+        """End the running measurement. Returns whether there was one."""
         if self._run is not None:
             self._run.stop()
         return self._run is not None
@@ -72,7 +72,7 @@ class LabController:
         from engine.lab.live import LiveRun
 
         if self._run is not None:
-            raise UsageError("A measurement is under way", "", "Show it, and end it there.", "race")
+            raise UsageError("A measurement is running", "", "Show it, and end it there.", "race")
         loop = asyncio.get_running_loop()
         return LiveRun(self._context.live(), lambda progress: _call(loop, self._progressed, progress))
 
@@ -131,13 +131,13 @@ class LabController:
             if name:
                 self._context.run_worker(self._save(msgspec.structs.replace(faster, name=name)), group="preset")
 
-        self._context.open(AskText("Keep as preset, and use it", faster.name), named)
+        self._context.open(AskText("Save as a preset and use it", faster.name), named)
 
     async def _save(self, preset: Preset) -> None:
         session = self._context.live()
         try:
             if await session.presets.saved(preset.name) is not None:
-                raise UsageError(f"There is a preset {preset.name!r} already", "", "Use another name.")
+                raise UsageError(f"There is already a preset {preset.name!r}", "", "Use another name.")
             await session.presets.save(preset)
             session.switching.use_named(preset.name)
         except XchatError as error:
@@ -145,6 +145,6 @@ class LabController:
 
 
 def _call(loop: asyncio.AbstractEventLoop, receive: Callable[[Progress], None], progress: Progress) -> None:
-    """Call on the loop's thread; nothing happens once the loop is closed."""
+    """Call on the loop's thread; do nothing once the loop is closed."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(receive, progress)

@@ -1,4 +1,4 @@
-"""Saved conversations: open, rename, measure and export them; check the database after a crash."""
+"""Chat-screen actions: open, rename, measure and export saved conversations; check the database after a crash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LibraryController:
-    """Works with saved conversations."""
+    """Opens, renames and exports saved conversations."""
 
     def __init__(self, context: ChatContext) -> None:
         self._context = context
@@ -107,7 +107,7 @@ class LibraryController:
 
     def performance(self) -> None:
         """Show the turns of this session with their charts."""
-        info = self._logged_info("Nothing was measured yet")
+        info = self._logged_info("Nothing has been measured yet")
         if info is not None:
             self._show_measurements(info)
 
@@ -159,7 +159,7 @@ class LibraryController:
         try:
             found = await self._context.live().library.regressions(event.turn)
         except XchatError:
-            return  # a failing database is reported by the log itself
+            return  # the log reports a failing database
         fallen = frozenset(one.figure for one in found)
         news = [one for one in found if one.figure not in self._fallen]
         self._fallen = fallen

@@ -31,7 +31,7 @@ class ModelsController:
         self._context = context
         self._making: Making | None = None
         self._first_pending = True
-        """The first model has neither loaded nor failed."""
+        """Whether the first model has neither loaded nor failed."""
         self._loading = False
         self._remembered_preset: str | None = None
 

@@ -1,4 +1,4 @@
-"""The instrument panel on the chat screen: its place and its data."""
+"""Places the instrument panel on the chat screen, and feeds it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PanelController:
         self.widget: Panel | None = None
         """The panel, once it is mounted."""
         self.strip: PanelStrip | None = None
-        """Its figures in one row, shown while the panel is not."""
+        """Its figures in one row, shown while the panel is hidden."""
         self.pacing = PacingController(context, remote=remote, low_bandwidth=low_bandwidth, slow_changed=self._slow_changed)
 
     async def mount(self) -> Panel:
@@ -76,7 +76,7 @@ class PanelController:
         return self.widget
 
     def doctor(self) -> None:
-        """Check what this machine does to the engine."""
+        """Check this machine for what slows the engine."""
         from engine.doctor.here import machine_of
         from tui.lab.doctor import DoctorScreen
 
@@ -174,5 +174,5 @@ class PanelController:
         self.pacing.check_link(now_s)
 
     def _text_first(self, now_s: float) -> bool:
-        """Whether the panel has to wait for text that is being sent."""
+        """Return whether the panel must wait for text that is being sent."""
         return self._context.program.link().behind and now_s - self._fed_s < CHARTS_WAIT_S

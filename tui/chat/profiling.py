@@ -148,12 +148,12 @@ class ProfilingController:
         from tui.flame.screen import FlameScreen
         from tui.flame.subject import CaptureSubject
 
-        # On a thread: building the tree of a large profile would block the event loop.
+        # On a thread, since building the tree of a large profile would block the event loop.
         subject = await asyncio.to_thread(CaptureSubject, record)
         await self._context.screen.app.push_screen(FlameScreen(subject, pick=self._pick))
 
     async def _pick(self, beside: CaptureRecord | None = None) -> CaptureRecord | None:
-        """Let the user pick one of the saved captures; with `beside`, another one than that."""
+        """Let the user pick one of the saved captures, except `beside`."""
         from engine.store.captures import list_captures, load_capture
         from tui.dialogs.picker import PickOne
         from tui.text.capture_text import capture_line
@@ -182,5 +182,5 @@ class ProfilingController:
 
 
 def _same(one: CaptureRecord, other: CaptureRecord) -> bool:
-    """Whether these are one capture: by its number, or by its time before it has one."""
+    """Return whether these are one capture, by number, or by time before it has one."""
     return one.id == other.id if one.id is not None and other.id is not None else one.started_ms == other.started_ms

@@ -35,7 +35,7 @@ class ReadingController:
         self._context = context
         self._stream = stream
         self._extras: dict[tuple[int, int | None], Extras] = {}
-        """Notes beside and below messages, by the ids of the message and of the answer before it."""
+        """Notes of messages, by the ids of the message and of the answer before it."""
         self._turns: dict[int, TurnRecord] = {}
         """Turns of the open session, by their answer's id."""
         self._turns_read = False
@@ -72,7 +72,7 @@ class ReadingController:
             self._context.run_worker(self._load_turns(event.info), group="turns", exclusive=True)
 
     def _switched(self, event: PresetChanged | ModelReady) -> None:
-        """Write below the last answer what the next one is made with; an answer under way ends first."""
+        """Show the switch below the last answer; after the end of a running one."""
         if isinstance(event, PresetChanged):
             self._stream.use_batch(event.preset.stream_batch)
         session = self._context.session
@@ -123,7 +123,7 @@ class ReadingController:
             self._context.transcript.show(self._context.branch, self._branch_extras())
 
     def _branch_extras(self) -> Mapping[int, Extras]:
-        """Extras of the branch: what made each answer, what was switched after it, and its position among its siblings."""
+        """Make the notes of the branch: the settings of each answer, the switch after it, and its position among its siblings."""
         session = self._context.live()
         found: dict[int, Extras] = {}
         before: TurnRecord | None = None
@@ -142,7 +142,7 @@ class ReadingController:
         return found
 
     def _answer_extras(self, message: Message, before: TurnRecord | None) -> Extras:
-        """What is known of an answer. `before` is the turn of the answer before it on the branch."""
+        """Make the notes of an answer. `before`: the turn of the answer before it on the branch."""
         if message.role is not Role.ASSISTANT or not (self._turns_read or message.id in self._turns):
             return NO_EXTRAS
         key = message.id, before.id if before is not None else None
@@ -183,7 +183,7 @@ class ReadingController:
     def toggle_thinking(self) -> None:
         """Fold or unfold thinking."""
         unfolded = self._context.transcript.fold_thinking()
-        self._context.set_status(activity="all is shown" if unfolded else "thinking and files are folded")
+        self._context.set_status(activity="Thinking and files are unfolded" if unfolded else "Thinking and files are folded")
 
     async def copy_message(self) -> None:
         """Copy the selected text, else the selected message, else the last answer."""

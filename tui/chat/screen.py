@@ -61,7 +61,7 @@ class SessionEvent(Message, bubble=False):
 
 
 class ChatScreen(Screen[None]):
-    """Owns the widgets and the controllers; passes them the session's events and the user's actions."""
+    """The chat screen: owns the widgets and the controllers, and passes them events and actions."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for(Scope.APP, leave_out=OF_THE_APP)]
     AUTO_FOCUS = "#prompt"
@@ -76,7 +76,7 @@ class ChatScreen(Screen[None]):
         typed: str = "",
         submitted: str | None = None,
     ) -> None:
-        """`typed` and `submitted` are text from the first frame."""
+        """`typed` and `submitted`: text from the first frame."""
         super().__init__(id="chat")
         self._program = program
         self._open_session = open_session
@@ -120,7 +120,7 @@ class ChatScreen(Screen[None]):
         self.actions = self._actions()
 
     def _actions(self) -> Mapping[str, Handler]:
-        """The handler of each action; called with the argument where the action has one."""
+        """Return the handler of each action; called with the argument where the action has one."""
         compose, reading, transcript = self.composing, self.reading, self.transcript
         models, library, panel, profiling = self.models, self.library, self.panel, self.profiling
         switching, live = self.switching, self.context.live
@@ -243,7 +243,7 @@ class ChatScreen(Screen[None]):
             await self.serving.show()
 
     def add_typed(self, before: str, typed: str) -> None:
-        """Insert what was typed into the first screen after its text `before` had been taken over."""
+        """Insert text typed into the first screen after its text `before` was transferred."""
         late, now = typed.removeprefix(before), self.prompt.whole
         if late:
             self.prompt.put(before + late + now.removeprefix(before))
@@ -276,7 +276,7 @@ class ChatScreen(Screen[None]):
             rack.styles.margin = (0, 0, max(1, self.size.height - self.prompt.region.y), 0)
 
     def _show_keys(self) -> None:
-        """Show the keys of what the user does now."""
+        """Show the keys of the current situation."""
         panel, session = self.panel.widget, self.context.session
         if panel is not None and self.focused is panel:
             situation = Situation.EXPANDED if panel.expanded else Situation.PANE

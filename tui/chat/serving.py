@@ -1,4 +1,4 @@
-"""Chat-screen actions: serve the loaded model over HTTP, and see who asks."""
+"""Chat-screen actions: serve the loaded model over HTTP, and show the requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engine.serving.server import Server
 
 PATIENCE_S: Final = 2.0
-"""How long the server may take for a question of the screen, and at the end of the program."""
+"""Longest wait for the server's reply to the screen, and for its end."""
 
 Result = TypeVar("Result")
 
@@ -31,7 +31,7 @@ class ServingController:
         self._server: Server | None = None
 
     async def serve(self, words: str) -> None:
-        """Serve on a port; `off` ends it; without a word, serve on the usual port or show the requests."""
+        """Serve on a port; `off` ends it; without an argument, serve on the default port or show the requests."""
         from engine.serving.beside import ServePlan
         from engine.serving.guard import Guard
         from engine.serving.server import Address
@@ -42,7 +42,7 @@ class ServingController:
         if self._server is not None and self._server.ended:
             self._forget()
         if words and not (words.isascii() and words.isdecimal() and int(words) < 65_536):
-            raise UsageError(f"/serve can't be {words[:80]!r}", "It takes a port, or `off`")
+            raise UsageError(f"/serve can't be {words[:80]!r}", "Give a port, or `off`")
         if self._server is None:
             address = Address(port=int(words)) if words else Address()
             await self.begin(ServePlan(address, Guard(), log=self._context.program.options.log))
@@ -51,7 +51,7 @@ class ServingController:
         await self.show()
 
     async def begin(self, plan: ServePlan) -> None:
-        """Begin to serve. Raises UsageError when the address can't be used."""
+        """Start serving. Raises UsageError when the address can't be used."""
         session = self._context.live()
         if not session.slot.loading:
             session.slot.ready()
@@ -68,7 +68,7 @@ class ServingController:
         self._context.set_status(serving=f"serving {self._server.url.rpartition('/')[2]}")
         if session.engine is not None and session.slot.pool_now is None:
             self._context.notify(
-                f"Serving on {self._server.url}", "one answer at a time", "Answer several at once with `parallel 4`", "change_setting"
+                f"Serving on {self._server.url}", "one answer at a time", "Set `parallel 4` for parallel answers", "change_setting"
             )
 
     async def show(self) -> None:
@@ -90,12 +90,12 @@ class ServingController:
         self._context.open(screen, lambda _: unsubscribe())
 
     def on_event(self, event: Event) -> None:
-        """Use the changed settings for requests that leave them open."""
+        """Apply changed settings to requests that don't set them."""
         if isinstance(event, PresetChanged) and self._server is not None:
             self._server.call(lambda served: served.use(event.preset))
 
     async def close(self) -> None:
-        """End the server with the program: answers to requests end with an error."""
+        """End the server with the program; its answers end with an error."""
         if self._server is not None:
             self._server.stop(0.0)
             await asyncio.to_thread(self._server.join, PATIENCE_S)
@@ -103,10 +103,10 @@ class ServingController:
     async def _end(self) -> None:
         server = self._server
         if server is None:
-            raise UsageError("Nothing is served", "", "/serve begins.")
+            raise UsageError("There is no server", "", "/serve starts one.")
         server.stop()
         self._forget()
-        self._context.notify("Serving ends", "answers under way finish first")
+        self._context.notify("The server is stopping", "Answers in progress finish first")
 
     def _forget(self) -> None:
         self._server = None
@@ -124,18 +124,18 @@ class ServingController:
                 causes = [cause.words for one in await explain(session.library.reader, [turn]) for cause in one.causes]
         self._context.open(RequestPage(request, turn, causes))
 
-    # What the screen asks of the server
+    # Requests of the screen to the server
 
     async def now(self) -> ServerNow:
-        """The server at this moment."""
+        """Return the state of the server."""
         return await self._ask(lambda served: served.live.now(served))
 
     async def pause(self, paused: bool) -> None:
-        """Keep new requests from the engine, or no longer."""
+        """Pause or resume passing new requests to the engine."""
         await self._ask(lambda served: served.pause(paused))
 
     async def drain(self, draining: bool) -> None:
-        """Refuse new requests, or no longer."""
+        """Refuse or accept new requests."""
         await self._ask(lambda served: served.drain(draining))
 
     async def kick(self, number: int) -> None:

@@ -31,10 +31,10 @@ class Status:
     threads: str = ""
     """Decode threads, as in `2 threads auto`."""
     why: str = ""
-    """Why that many."""
+    """The reason of the thread count."""
     temperature: str = ""
     form: str = ""
-    """The form that answers have, as in `JSON schema`."""
+    """The format of answers, as in `JSON schema`."""
     changed: bool = False
     """Whether settings differ from the preset."""
     logged: bool = True
@@ -45,14 +45,14 @@ class Status:
     background: int = 0
     """Answers that go on in conversations that are not shown."""
     unseen: bool = False
-    """New text is below the visible part."""
+    """Whether new text is below the visible part."""
     serving: str = ""
     """Where requests are served, as in `serving :8080`."""
     slow_line: bool = False
     busy_machine: bool = False
 
     def parts(self) -> list[tuple[int, str, str]]:
-        """(importance, 0 is highest; style; text), left to right. Where room is short, the most important that fit are shown."""
+        """(importance, 0 is highest; style; text), left to right. On a narrow line the most important that fit are shown."""
         name = f"{self.model} {self.quant}".strip()
         window = f"{self.left_out} oldest {'turn' if self.left_out == 1 else 'turns'} left out" if self.left_out else ""
         return [
@@ -78,7 +78,7 @@ class Status:
 
 
 def fitted(status: Status, width: int, end_key: str = "") -> tuple[list[tuple[str, str]], str]:
-    """The parts that fit on `width` cells and the text at the right end, drawable."""
+    """Return the parts that fit on `width` cells and the text at the right end, drawable."""
     right = drawable(status.right(end_key))
     right = right if cell_len(right) <= width - 2 else set_cell_size(right, max(0, width - 2)).rstrip()
     parts = [(importance, kind, drawable(text).replace("\n", " ")) for importance, kind, text in status.parts() if text]
@@ -127,7 +127,7 @@ class StatusLine(OneRow):
             self.redraw()
 
     def styles_of_roles(self) -> Mapping[Role, Style]:
-        """A style for each role: other colours than those of charts."""
+        """Return a style for each role, in other colours than charts."""
         base, bold = self.rich_style, Style(bold=True)
         inks = look(self.app.theme_variables, base)
         return {
@@ -139,7 +139,7 @@ class StatusLine(OneRow):
         }
 
     def row(self, width: int) -> Row:
-        """The line at this width."""
+        """Return the line at this width."""
         parts, right = fitted(self._status, width, self.end_key)
         runs: list[Run] = [(" ", Role.TEXT)]
         for place, (kind, text) in enumerate(parts):

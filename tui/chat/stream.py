@@ -1,4 +1,4 @@
-"""Streaming an answer to the screen: collect chunks, and paint when the terminal has drawn the previous ones."""
+"""Streams an answer to the screen: collects chunks, and paints when the terminal has drawn the previous ones."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tui.models.preset_files import PresetFiles
 
 TUNED = [key for key, setting in SETTINGS.items() if setting.cost is not None and key not in {"model", "quant"}]
-"""What a preset is compared by: the model is chosen beside it."""
+"""Settings by which presets are compared, without the model."""
 
 
 class SwitchingController:
@@ -26,7 +26,7 @@ class SwitchingController:
         self._context = context
 
     def on_event(self, event: Event) -> None:
-        """Handle an event of the session: show the values of an open settings screen again."""
+        """Handle an event of the session: update an open settings screen."""
         from tui.models.settings import SettingsScreen
 
         if isinstance(event, PresetChanged | ModelReady):

@@ -1,4 +1,4 @@
-"""What an empty conversation shows: the model and what it needs, questions to ask, and the last sessions."""
+"""The contents of an empty conversation: the model's card, questions to ask, and the last sessions."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ QUESTIONS = (
     "What does quantization cost, and what does it save?",
 )
 GUIDE_QUESTIONS = ("What can you do?", "How do I load a real model?", "Which keys should I know?")
-"""For the built-in model, which knows xchat."""
+"""Questions for the built-in model, which knows xchat."""
 MOST_SESSIONS = 3
 FIRST_SESSION = len(QUESTIONS) + 1
-"""The number that resumes the first of them."""
+"""The number of the first session."""
 LABEL_CELLS = 9
 GAUGE_CELLS = 12
 
 
 class WelcomeController:
-    """Keeps the lines of an empty conversation up to date, and does what is chosen from them."""
+    """Updates the lines of an empty conversation, and runs their choices."""
 
     def __init__(self, context: ChatContext, *, send: Callable[[str], None], resume: Callable[[int], Coroutine[Any, Any, None]]) -> None:
         """`send` sends a question, `resume` opens a session by its number."""
@@ -52,7 +52,7 @@ class WelcomeController:
         self._speed: MeasuredSpeed | None = None
         self._memory_total = 0
         self._choices: dict[int, Callable[[], None]] = {}
-        """What each number does: questions come first, sessions always begin with the same number."""
+        """The action of each number: questions first, then sessions from a fixed number on."""
 
     def on_event(self, event: Event) -> None:
         """Handle an event of the session."""
@@ -76,7 +76,7 @@ class WelcomeController:
         self.show()
 
     def show(self) -> None:
-        """Show what is known now."""
+        """Show the current lines."""
         session = self._context.session
         engine = session.engine if session is not None else None
         self._choices.clear()
@@ -99,7 +99,7 @@ class WelcomeController:
             self._choices[number]()
 
     def _logo(self) -> Iterator[WelcomeLine]:
-        """The name, large where the terminal draws blocks."""
+        """Yield the name, large where the terminal draws blocks."""
         about = "   a chat that shows what the engine does"
         if not self._context.program.terminal.unicode:
             yield WelcomeLine((("x", "chosen"), ("chat", "heading"), (about, "muted")), spare=6)
@@ -109,11 +109,11 @@ class WelcomeController:
             yield WelcomeLine((*letters, (about if row else "", "muted")), spare=6)
 
     def _model(self, engine: EngineInfo) -> Iterator[WelcomeLine]:
-        """The card of the model."""
+        """Yield the card of the model."""
         model, session, guide = engine.model, self._context.live(), isinstance(engine.model.ref, BuiltInModel)
         yield WelcomeLine(((one_line(model.name), "heading"), (f"  {one_line(model.quant)}", "label_assistant")), framed=True)
         if guide:
-            way = self._context.program.keymap.hint("It knows xchat and little else. Load or fetch a real model", "models")
+            way = self._context.program.keymap.hint("It knows xchat and little else. Load or download a real model", "models")
             yield WelcomeLine(((way, "base"),), framed=True)
         needed, now, speed = sum(engine.memory.values()), session.threads_now, self._speed
         file = file_name(model.path) if model.path is not None and not guide else ""
@@ -129,7 +129,7 @@ class WelcomeController:
                 yield WelcomeLine(((f"{label:<{LABEL_CELLS}}", "muted"), *runs), framed=True, spare=2 if place == 0 and not guide else 0)
 
     def _memory(self, needed: int) -> tuple[tuple[str, str], ...]:
-        """What the model takes of this machine's memory."""
+        """Format the model's share of this machine's memory."""
         if not self._memory_total:
             return ((byte_size(needed), "base"),)
         share = needed / self._memory_total
@@ -160,7 +160,7 @@ class WelcomeController:
 
 
 def _measured(speed: MeasuredSpeed) -> str:
-    """The speeds of decoding and prefill."""
+    """Format the decode and prefill speeds."""
     decoding = f"{significant(speed.predicted_per_second)} tokens/s" if speed.predicted_per_second else ""
     prefill = f"prefill {significant(speed.prompt_per_second)} tokens/s" if speed.prompt_per_second else ""
     return ", ".join(filter(None, (decoding, prefill)))

@@ -162,7 +162,7 @@ def test_words_are_understood(word: str, key: str, value: object) -> None:
     [
         ("threads", "KEY=VALUE"),
         ("thread=2", "Did you mean threads?"),
-        ("zzz=1", "Settings are"),
+        ("zzz=1", "Known settings"),
         ("threads=0", "threads can't be 0"),
         ("threads=-1", "threads can't be -1"),
         ("threads=lots", "threads can't be lots"),

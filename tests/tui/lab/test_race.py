@@ -103,7 +103,7 @@ async def test_a_proven_gain_is_kept_as_a_preset_and_used(tmp_path: Path, monkey
         await run.send("/tune prefill")
         await run.until("Use n_ubatch=64 for prefill.")
         await run.pilot.press("enter")
-        await run.until("Keep as preset")
+        await run.until("Save as a preset")
         await run.pilot.press("2", "enter")
         await wait_until(run.pilot, lambda: run.session.preset.name == "tuned2", "the preset is in use")
         assert PresetFolder().load().get("tuned2").n_ubatch == 64

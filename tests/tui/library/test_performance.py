@@ -62,7 +62,7 @@ async def test_turns_stand_with_their_figures_and_charts(database: Path) -> None
 async def test_a_session_without_turns_says_so(database: Path) -> None:
     async with program(database=database) as run:
         await run.pilot.press("alt+m")
-        await run.until_noticed("Nothing was measured yet")
+        await run.until_noticed("Nothing has been measured yet")
 
 
 async def test_a_turn_that_fell_below_the_history_is_marked_and_explained(database: Path) -> None:

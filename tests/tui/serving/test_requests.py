@@ -117,8 +117,8 @@ async def test_an_engine_that_can_not_be_served_is_refused_and_so_is_nonsense() 
     async with program(FakeBackend()) as run:
         for words, said in (
             ("/serve", "This engine can't be served"),
-            ("/serve 8o8o", "It takes a port"),
-            ("/serve off", "Nothing is served"),
+            ("/serve 8o8o", "Give a port"),
+            ("/serve off", "There is no server"),
         ):
             await run.send(words)
             await run.until_noticed(said)
@@ -151,5 +151,5 @@ async def test_a_chat_serves_its_model_and_goes_on(tmp_path: Path, monkeypatch: 
                 props = (await http.get("/props")).json()
                 assert props["default_generation_settings"]["params"]["temperature"] == 0.5
                 await run.send("/serve off")
-                await run.until_noticed("Serving ends")
+                await run.until_noticed("The server is stopping")
                 await wait_until(run.pilot, lambda: run.chat.status_line.status.serving == "", "the status")

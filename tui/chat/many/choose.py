@@ -45,7 +45,7 @@ the settings in use. `/compare` takes models and settings too, such as `/compare
         self._most = most
 
     def compose(self) -> ComposeResult:
-        """The list."""
+        """Yield the list."""
         with Vertical(classes="box") as box:
             box.border_title = "Compare"
             yield ChoiceList(*(Option(self._row(name, about), id=name) for name, about in self._rows))

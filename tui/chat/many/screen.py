@@ -77,7 +77,7 @@ The number of a column keeps its answer as the branch, and {accept} that of the 
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """The columns, and the keys below them."""
+        """Yield the columns, and the keys below them."""
         with Vertical(classes="box whole") as box:
             box.border_title = Content(one_line(self._started.user.text)[:400])
             with Container(id="columns"):
