@@ -65,7 +65,7 @@ def read_written(path: Path) -> str:
     try:
         data = read_regular(path, MOST_WRITTEN_BYTES)
         if len(data) > MOST_WRITTEN_BYTES:
-            raise UsageError(f"{path} can't be read", "It is longer than 1 MiB", f"Shorten or remove {path}")
+            raise UsageError(f"{path} can't be read", "It is longer than a mebibyte", f"Shorten or remove {path}")
         return data.decode("utf-8")
     except FileNotFoundError:
         raise
