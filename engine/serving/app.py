@@ -12,6 +12,7 @@ from engine.serving.guard import Guard
 from engine.serving.refusal import Refusal, refusal_of
 from engine.serving.request import JSON, ClientGone, Receive, Request, Scope, Send
 from engine.serving.served import Served
+from engine.serving.turnstile import Find, Turnstile
 
 Endpoint = Callable[[Request, Served], Awaitable[None]]
 
@@ -38,9 +39,11 @@ _PATHS = frozenset(path for paths in ENDPOINTS.values() for path in paths)
 class App:
     """The application of one server."""
 
-    def __init__(self, served: Served, guard: Guard) -> None:
+    def __init__(self, served: Served, guard: Guard, find: Find | None = None) -> None:
+        """`find` lets requests choose the model."""
         self.served = served
         self._guard = guard
+        self._turnstile = Turnstile(served, find) if find is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -75,7 +78,12 @@ class App:
                 raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path} does not take {method}")
             raise Refusal(HTTPStatus.NOT_FOUND, "File Not Found")
         await request.read(self.served.add_bytes)
-        await endpoint(request, self.served)
+        if self._turnstile is not None and method == "POST":
+            request.asked = await self._turnstile.enter(request.body)
+        try:
+            await endpoint(request, self.served)
+        finally:
+            request.asked()
 
     async def _refuse(self, request: Request, refusal: Refusal) -> None:
         """Answer with the error, in the form of the API that was asked."""

@@ -54,6 +54,7 @@ class EventFace:
 async def exchange(request: Request, served: Served, question: Question, face: Face, *, stream: bool) -> None:
     """Answer a request. Raises Refusal when there is no answer, and ClientGone."""
     answers = served.ask(question, request.client, request.path)
+    request.asked()
     gone = asyncio.create_task(_until_gone(request, served, answers))
     try:
         await (_stream if stream else _whole)(request, served, answers, face)

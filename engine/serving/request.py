@@ -48,6 +48,8 @@ class Request:
         """Whether the head of the answer is sent."""
         self.cors: tuple[tuple[bytes, bytes], ...] = ()
         """Headers of every answer to a page of another origin."""
+        self.asked: Callable[[], None] = lambda: None
+        """Called when the request is with the engine."""
         self.receive = receive
         self._send = send
 

@@ -26,6 +26,7 @@ from engine.serving.guard import Guard
 from engine.serving.log import RequestLog
 from engine.serving.protocol import Patience, bounded_protocol
 from engine.serving.served import Options, Served
+from engine.serving.turnstile import Find
 from engine.session.journal import Journal, OpenStore
 from engine.text import file_name
 
@@ -82,6 +83,7 @@ class Server:
         address: Address,
         *,
         options: Options = Options(),  # noqa: B008 - immutable
+        find: Find | None = None,
         log: LogTo | None = None,
         patience: Patience = Patience(),  # noqa: B008 - immutable
     ) -> None:
@@ -93,6 +95,7 @@ class Server:
         self._backend = backend
         self._preset = preset
         self._options = options
+        self._find = find
         self._guard = guard
         self._address = address
         self._log = log
@@ -205,7 +208,7 @@ class Server:
 
         self._loop = asyncio.get_running_loop()
         served = Served(self._backend, self._preset, self._options)
-        self._application = App(served, self._guard)
+        self._application = App(served, self._guard, self._find)
         self._uvicorn = uvicorn.Server(config)
         pings = asyncio.create_task(_pings(served))
         journal = None

@@ -14,18 +14,23 @@ from pathlib import Path
 
 import msgspec
 
-from engine.config import load_config
-from engine.errors import UsageError, XchatError
+from engine.config import Config, load_config
+from engine.errors import ModelError, UsageError, XchatError
 from engine.guide import builtin
 from engine.lab.compute_thread import result_of
 from engine.llama.backend import LlamaBackend
 from engine.llama.redirect import redirect_native_output
+from engine.model_ref import REMOTE, ModelRef, RemoteModel
+from engine.models.references import looks_like_path
 from engine.paths import database_path, log_path
+from engine.presets.folder import PresetFolder
+from engine.presets.preset import Preset
 from engine.serving.beside import ServePlan
 from engine.serving.guard import guard_of, read_keys
 from engine.serving.served import Options
 from engine.serving.server import HOST, PORT, Address, LogTo, Server, share_the_interpreter
-from engine.session.open import first_model
+from engine.session.model_finder import HUB_PREFIX
+from engine.session.open import first_model, model_finder
 from engine.store.sqlite.pragmas import Profile
 from engine.store.writer import Store
 from tui.cli import screen
@@ -69,6 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate for HTTPS (PEM)")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="private key of the certificate (PEM)")
     parser.add_argument("--alias", default="", metavar="NAMES", help="model names to report to clients, comma-separated")
+    parser.add_argument("--allow-switch", action="store_true", help="load the preset, model or quant that a request names as its model")
     parser.add_argument("--tags", default="", metavar="WORDS", help="tags of the model in the list of models, comma-separated")
     parser.add_argument("--verbose", action="store_true", help="add prompt and settings to the answers of OpenAI's completions")
     parser.add_argument("--screen", action="store_true", help="open the chat, and show the requests and the panel in it")
@@ -88,6 +94,8 @@ def run(options: argparse.Namespace) -> int:
     guard = guard_of(options.host if options.unix_socket is None else "localhost", keys, options.allow_host, _words(options.cors_origins))
     address = Address(options.host, options.port, options.unix_socket, options.tls_cert, options.tls_key)
     serve_options = Options(_words(options.alias), _words(options.tags), options.verbose)
+    if options.allow_switch and (options.screen or options.alias):
+        raise UsageError("--allow-switch goes neither with --screen nor with --alias")
     if options.screen:
         plan = ServePlan(address, guard, serve_options, not options.no_log, options.log_texts)
         return screen.run(options, plan, WIDTH)
@@ -99,9 +107,10 @@ def run(options: argparse.Namespace) -> int:
     real = redirect_native_output(log_path())
     sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
     share_the_interpreter()
+    find = partial(_named, config) if options.allow_switch else None
     backend = LlamaBackend(parallel=WIDTH, file_of=builtin.file_of, trusted=builtin.is_ours)
     with contextlib.closing(backend), _signals() as asked:
-        server = Server(backend, preset, guard, address, options=serve_options, log=log)
+        server = Server(backend, preset, guard, address, options=serve_options, log=log, find=find)
         try:
             info = result_of(backend.load(ref, preset, lambda _event: None, force=options.force), asked.is_set)
             sys.stdout.write(f"{server.served.name} on {server.url}, {info.parallel} parallel answers, n_ctx {info.n_ctx:,}\n")
@@ -120,6 +129,24 @@ def run(options: argparse.Namespace) -> int:
             server.stop(0.0)
             server.join()
     return 0
+
+
+def _named(config: Config, name: str, used: ModelRef, preset: Preset) -> tuple[ModelRef, Preset] | None:
+    """The preset, or the model or quant on this machine, that a request names; None for another name, and for any path."""
+    if looks_like_path(name) or ":/" in name or name.startswith((REMOTE, HUB_PREFIX)):
+        return None
+    known = PresetFolder().load().presets.get(name)
+    family, _, quant = name.partition(":")
+    wanted = [known] if known else [msgspec.structs.replace(preset, model=family, quant=quant or None)]
+    if known is None and not quant:
+        wanted.append(msgspec.structs.replace(preset, model=None, quant=name.upper()))
+    for each in wanted:
+        asked = msgspec.structs.replace(each, stream_batch=1)
+        with contextlib.suppress(ModelError):
+            ref = model_finder(config).find(asked, used)
+            if ref is not None and not isinstance(ref, RemoteModel):
+                return ref, asked
+    return None
 
 
 def _words(text: str) -> tuple[str, ...]:
