@@ -31,11 +31,11 @@ fuzz:
     XCHAT_FUZZ=150 pytest tests/engine/llama/test_hostile_files.py tests/engine/models/test_hostile_headers.py tests/engine/chat/test_hostile_templates.py
     pytest --hypothesis-profile long tests/engine/text tests/engine/store/test_export_formats.py tests/tui/cli/test_terminal_output.py tests/tui/transcript/test_completeness.py
 
-# The tests that need a device: SOURCE is the unpacked source of llama-cpp-python, whose Vulkan backend is built alone (minutes)
+# The tests that need a device: SOURCE is the unpacked source of llama-cpp-python, whose Vulkan and RPC backends are built alone (minutes)
 devices SOURCE BUILD="/tmp/xchat-vulkan" *CMAKE:
-    cmake -G Ninja -S {{ SOURCE }}/vendor/llama.cpp/ggml -B {{ BUILD }} -DCMAKE_BUILD_TYPE=Release -DGGML_BACKEND_DL=ON -DGGML_CPU=OFF -DGGML_VULKAN=ON {{ CMAKE }}
-    ninja -C {{ BUILD }} ggml-vulkan
-    GGML_VK_VISIBLE_DEVICES=0 GGML_BACKEND_PATH={{ BUILD }}/bin/libggml-vulkan.so pytest -m devices tests/engine/llama
+    cmake -G Ninja -S {{ SOURCE }}/vendor/llama.cpp/ggml -B {{ BUILD }} -DCMAKE_BUILD_TYPE=Release -DGGML_BACKEND_DL=ON -DGGML_CPU=OFF -DGGML_VULKAN=ON -DGGML_RPC=ON {{ CMAKE }}
+    ninja -C {{ BUILD }} ggml-vulkan ggml-rpc
+    GGML_VK_VISIBLE_DEVICES=0 GGML_BACKEND_PATH={{ BUILD }}/bin/libggml-vulkan.so:{{ BUILD }}/bin/libggml-rpc.so pytest -m devices tests/engine/llama
 
 # Rewrite the snapshots of the screens and show what changed; look at it before you commit it
 snap *ARGS:

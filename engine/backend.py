@@ -87,6 +87,8 @@ class EngineInfo:
     """Bytes by purpose: `weights`, `weights_repacked`, `kv`, `compute`, `output`; empty where it is not this machine's memory."""
     placement: str = ""
     """Which layers are on devices such as GPUs, in a sentence; empty where no device takes part."""
+    projector: str = ""
+    """Name of the file that makes tokens of pictures; empty where the model takes none."""
     notices: tuple[str, ...] = ()
     """Adaptations of the load, in sentences for the user."""
     system_info: str = ""
@@ -189,10 +191,7 @@ class PromptFacts:
 
 
 class Priority(IntEnum):
-    """The class of a request; smaller numbers have precedence for slots and prefill.
-
-    Batch work pauses during other requests, except for one step in twenty.
-    """
+    """The class of a request; smaller numbers have precedence for slots and prefill; batch work pauses but for one step in twenty."""
 
     INTERACTIVE = 0
     """A user at the screen."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from engine.attachments.find import MOST_FILES, find
-from engine.attachments.read import Attachment, read
+from engine.attachments.read import PICTURE, Attachment, read
 from engine.errors import UsageError
+from engine.paths import expanded
+from engine.pictures.stored import SUFFIXES, pictures_in
 from engine.text import one_line
 
 LARGEST_MESSAGE = 8_000_000
 """Most characters of all files of a message."""
+MOST_PATH = 4096
+"""Most characters of a path that is pasted."""
 _MENTION = re.compile(r'(?<!\S)@(?:"([^"\n]+)"|(\S+))')
 _FENCE = re.compile(r"(`{3,})[^\s`]\S* .+")
 _AFTER = ".,;:!?)]}'"
@@ -42,7 +49,9 @@ class Attached:
 
 
 def fenced(file: Attachment) -> str:
-    """Format a file in a fence longer than any fence in it."""
+    """Format a file in a fence longer than any fence in it; a picture as a message names it."""
+    if file.language == PICTURE:
+        return file.text
     longest = max((len(run) for run in re.findall(r"`{3,}", file.text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{file.language} {one_line(file.name).replace('`', '')}\n{file.text.rstrip(chr(10))}\n{fence}"
@@ -51,6 +60,21 @@ def fenced(file: Attachment) -> str:
 def mentioned(path: str) -> str:
     """Format a path as a mention in a message."""
     return f'@"{path}"' if re.search(r"\s", path) else f"@{path}"
+
+
+def dropped(text: str) -> str | None:
+    """The mention of a picture whose path was pasted, as a terminal writes the path of a file dropped on it; None for any other text."""
+    if len(text) > MOST_PATH or "\n" in text.strip():
+        return None
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return None
+    if len(words) != 1:
+        return None
+    path = unquote(words[0].removeprefix("file://")) if words[0].startswith("file://") else words[0]
+    is_picture = os.path.splitext(path)[1].lower() in SUFFIXES and os.path.isfile(expanded(path))
+    return mentioned(path) if is_picture and '"' not in path else None
 
 
 def mentions(text: str) -> Iterator[str]:
@@ -99,12 +123,20 @@ def _without_fences(lines: list[str]) -> list[str]:
     first = len(lines)
     starts = {first}  # of what is fences to the end
     for place in range(len(lines) - 1, 1, -1):
+        if not lines[place - 1] and place + 1 in starts and _is_picture(lines[place]):
+            first = place - 1
+            starts.add(first)
+            continue
         opened = _FENCE.fullmatch(lines[place])
         if opened is not None and not lines[place - 1] and next_place.get(opened[1], -1) + 1 in starts:
             first = place - 1
             starts.add(first)
         next_place[lines[place]] = place
     return lines[:first]
+
+
+def _is_picture(line: str) -> bool:
+    return any((start, end) == (0, len(line)) for start, end, _ in pictures_in(line))
 
 
 def _shown(path: Path, base: Path) -> str:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from engine import child
 from engine.errors import UsageError
+from engine.pictures.stored import LARGEST as LARGEST_PICTURE
+from engine.pictures.stored import SUFFIXES as PICTURES
+from engine.pictures.stored import take
 from engine.regular_file import open_regular
 
 LARGEST = 4_000_000
@@ -22,6 +25,9 @@ DOCUMENTS = {".pdf": "pypdf", ".docx": "docx", ".xlsx": "openpyxl", ".pptx": "pp
 """Kinds of documents, with the library that reads each."""
 MISSING = 3
 """Exit status of the child process without that library."""
+
+PICTURE = "picture"
+"""The language of an attachment that is a picture; its text names it."""
 
 _LANGUAGES = {
     "bash": "sh bash zsh",
@@ -67,8 +73,15 @@ class Attachment:
 def read(path: Path, name: str) -> Attachment:
     """Read a file. Raises UsageError for a link, a pipe, a device, a binary or a too large file, and a document without its library."""
     suffix = path.suffix.lower()
+    if suffix in PICTURES:
+        return read_picture(path, name)
     text = _document(path, name, DOCUMENTS[suffix]) if suffix in DOCUMENTS else _decoded(_bytes(path, name, LARGEST), name)
     return Attachment(name, _LANGUAGE_OF.get(suffix[1:], "text"), text)
+
+
+def read_picture(path: Path, name: str) -> Attachment:
+    """Read a picture, whatever its name. Raises UsageError as `read`, and when it can't be read as one."""
+    return Attachment(name, PICTURE, str(take(_bytes(path, name, LARGEST_PICTURE), name)))
 
 
 def _bytes(path: Path, name: str, most: int) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.chat import markers
-from engine.chat.markers import BREAK, Broken, Closed, Literal, Opened
+from engine.chat.markers import BREAK, Broken, Closed, Literal, Opened, Pictured
 from engine.chat.rendered import Rendered
 from engine.chat.token_cache import Stretches
 from engine.chat.vocabulary import Vocabulary
@@ -26,10 +26,14 @@ class Composed:
 class Assembly:
     """Assembles the tokens of a rendered prompt."""
 
-    def __init__(self, vocabulary: Vocabulary, stretches: Stretches, contents: Sequence[ChatMessage]) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, stretches: Stretches, contents: Sequence[ChatMessage], pictures: Sequence[Sequence[int]] = ()
+    ) -> None:
+        """`pictures` are the tokens that stand in the place of each."""
         self._vocabulary = vocabulary
         self._stretches = stretches
         self._contents = contents
+        self._pictures = pictures
         self._tokens = array("i")
         self._text: list[str] = []
         self._pending: list[str] = []
@@ -50,6 +54,10 @@ class Assembly:
                 case Opened(number):
                     inside = True
                     self._open(number, "".join(since_content), rendered.ending)
+                case Pictured(number):
+                    self._flush(continued=True)
+                    self._tokens.extend(self._pictures[number])
+                    self._text.append(f"[picture: {len(self._pictures[number]):,} tokens]")
                 case Closed():
                     inside = False
                     since_content.clear()

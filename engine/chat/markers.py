@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 BREAK = "\ufdd0"
 """Breaks a forged special text; the prompt is tokenized in two parts here."""
-_OPEN, _NUMBERED, CLOSE = "\ufdd1", "\ufdd2", "\ufdd3"
+_OPEN, _NUMBERED, CLOSE, _PICTURE = "\ufdd1", "\ufdd2", "\ufdd3", "\ufdd4"
 
 _RESERVED = re.compile("[\ud800-\udfff\ufdd0-\ufdef]")
-_MARK = re.compile(f"({_OPEN}[0-9]+{_NUMBERED}|{BREAK}|{CLOSE})")
+_MARK = re.compile(f"([{_OPEN}{_PICTURE}][0-9]+{_NUMBERED}|{BREAK}|{CLOSE})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,14 @@ class Broken:
     """The position where a special text is broken in two."""
 
 
-Part = Literal | Opened | Closed | Broken
+@dataclass(frozen=True, slots=True)
+class Pictured:
+    """Here stands the picture with this number, from 0 on."""
+
+    number: int
+
+
+Part = Literal | Opened | Closed | Broken | Pictured
 
 
 def cleaned(text: str) -> str:
@@ -52,6 +59,11 @@ def cleaned(text: str) -> str:
 def opening(number: int) -> str:
     """Return the mark that begins the content with this number."""
     return f"{_OPEN}{number}{_NUMBERED}"
+
+
+def pictured(number: int) -> str:
+    """The mark that stands for a picture."""
+    return f"{_PICTURE}{number}{_NUMBERED}"
 
 
 def wrapped(number: int, text: str) -> str:
@@ -83,5 +95,7 @@ def parts(text: str) -> Iterator[Part]:
             yield Closed()
         elif piece.startswith(_OPEN):
             yield Opened(int(piece[1:-1]))
+        elif piece.startswith(_PICTURE):
+            yield Pictured(int(piece[1:-1]))
         elif piece:
             yield Literal(piece)

@@ -22,6 +22,7 @@ from engine.chat.window import Window
 from engine.clock import now_ns
 from engine.errors import PromptTooLongError, UsageError
 from engine.messages import ChatMessage, ChatPrompt, Prompt, Role, TextPrompt, TokenPrompt, ToolCall
+from engine.pictures.stored import Picture, pictures_in
 from engine.text import printable
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class PromptBuilder:
         """`template`: `ModelInfo.chat_template`; `confined`: render it in a child process, which is started now."""
         self.vocabulary = vocabulary
         self._template = template
+        self.picture_ids: Callable[[Picture], tuple[int, ...] | None] | None = None
+        """The tokens of a picture, or None when it is gone; None for a model that takes no pictures."""
         self._sandbox: TemplateProcess | None = None
         if confined and template and template.strip():
             from engine.chat.templating.process import TemplateProcess
@@ -151,6 +154,10 @@ class _Preparation:
         # The date that templates print is fixed, or the KV state of a conversation would be lost at midnight.
         self._today = datetime.fromtimestamp(min(max(0, chat.began_ms), _LAST_DAY_MS) / 1000).astimezone()
         self._tokenize_ns = 0
+        self._picture_ids = builder.picture_ids
+        self._pictures: list[tuple[int, ...]] = []
+        """The tokens of the pictures of the messages rendered last."""
+        self._notices: dict[str, None] = {}
 
     def prompt(self) -> PreparedPrompt:
         """Make the prompt with the messages that fit."""
@@ -171,7 +178,7 @@ class _Preparation:
                 opens_thinking=self._ends_in_thinking(rendered),
                 style=rendered.style,
                 marker_tokens=marker_texts(rendered.style, self._vocabulary.special_texts),
-                notices=rendered.notices,
+                notices=(*rendered.notices, *self._notices),
                 template_ns=now_ns() - self._began - self._tokenize_ns,
                 tokenize_ns=self._tokenize_ns,
             ),
@@ -223,7 +230,30 @@ class _Preparation:
 
     def _size(self, message: ChatMessage) -> int:
         ids = generated_ids(message, self._vocabulary)
-        return self._count(message.text) if ids is None else len(ids)
+        if ids is not None:
+            return len(ids)
+        pictures = [found for _, _, picture in pictures_in(message.text) if message.role is Role.USER and (found := self._ids_of(picture))]
+        return self._count(message.text) + sum(map(len, pictures))
+
+    def _ids_of(self, picture: Picture) -> tuple[int, ...] | None:
+        """The tokens of a picture; None, with a notice, when it can't be shown to this model: its reference stays as text."""
+        if self._picture_ids is None:
+            self._notices[f"This model takes no pictures: {picture.name} is only named in the prompt."] = None
+            return None
+        ids = self._picture_ids(picture)
+        if ids is None:
+            self._notices[f"{picture.name} is not here any more, and only named in the prompt."] = None
+        return ids
+
+    def _pictured(self, text: str) -> str:
+        """The text of a message, with marks in place of its pictures."""
+        shown, at = list[str](), 0
+        for start, end, picture in pictures_in(text):
+            if (ids := self._ids_of(picture)) is not None:
+                shown += [self._untrusted(text[at:start]), markers.pictured(len(self._pictures))]
+                self._pictures.append(ids)
+                at = end
+        return "".join((*shown, self._untrusted(text[at:])))
 
     def _overhead(self) -> tuple[int, int]:
         """Return the template's tokens for any prompt, and for each message."""
@@ -257,15 +287,16 @@ class _Preparation:
     def _compose(self, rendered: Rendered, messages: Sequence[ChatMessage]) -> Composed:
         began = now_ns()
         contents = [*messages, self._continued] if self._continued else messages
-        composed = Assembly(self._vocabulary, self._stretches, contents).compose(rendered)
+        composed = Assembly(self._vocabulary, self._stretches, contents, self._pictures).compose(rendered)
         self._tokenize_ns += now_ns() - began
         return composed
 
     def _entries(self, messages: Sequence[ChatMessage]) -> list[Entry]:
+        self._pictures.clear()
         return [
             Entry(
                 message.role,
-                self._content(number, message) if message.role is Role.ASSISTANT else markers.marked(number, self._untrusted(message.text)),
+                self._content(number, message),
                 markers.marked(0, self._untrusted(message.thinking)),
                 tuple(map(self._guarded_call, message.calls)),
                 message.result_of and self._guarded_call(message.result_of),
@@ -277,10 +308,10 @@ class _Preparation:
         return ToolCall(self._untrusted(call.name), self._untrusted(call.arguments), call.id)
 
     def _content(self, number: int, answer: ChatMessage, *, whole: bool = False) -> str:
-        """Return an answer for the template: its text, or a placeholder for its ids; `whole` prevents the template from stripping it."""
+        """Return a message for the template, with placeholders for ids and pictures; `whole` prevents the template from stripping it."""
         if generated_ids(answer, self._vocabulary) is not None:
             return markers.wrapped(number, "")
-        text = self._untrusted(answer.text)
+        text = self._pictured(answer.text) if answer.role is Role.USER else self._untrusted(answer.text)
         return markers.wrapped(number, text) if whole else markers.marked(number, text)
 
     def _answer_so_far(self, rendered: Rendered, answer: ChatMessage, number: int) -> str:

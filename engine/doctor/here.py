@@ -26,8 +26,10 @@ def this_machine(config: Config, asked: str | None, environ: Mapping[str, str]) 
     Raises:
         ModelError: The model asked for is not here.
     """
+    from engine.llama.log import NativeLog
     from engine.llama.native import library_name, system_info
 
+    NativeLog().listen()
     try:
         parts, reason = parts_of_model(first_model(asked, config)), ""
     except XchatError as error:

@@ -4,6 +4,6 @@ Importing `engine.llama.backend` or `engine.llama.redirect` does not load the na
 store; of the conversation only the making of prompts.
 
 May import engine.atomic_write, engine.backend, engine.chat, engine.child, engine.clock, engine.disturbance, engine.errors, engine.host,
-engine.kv_state, engine.logprobs, engine.messages, engine.model_ref, engine.models, engine.numbers, engine.paths, engine.presets,
-engine.regular_file, engine.text, engine.threads, engine.timings, llama_cpp, llguidance, msgspec, numpy.
+engine.kv_state, engine.logprobs, engine.messages, engine.model_ref, engine.models, engine.numbers, engine.paths, engine.pictures,
+engine.presets, engine.regular_file, engine.text, engine.threads, engine.timings, llama_cpp, llguidance, msgspec, numpy.
 """

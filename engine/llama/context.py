@@ -101,7 +101,8 @@ class Context:
         if pointer is not None:
             self._logit_rows.clear()
             lib.llama_batch_free(self._batch)
-            lib.llama_free(pointer)
+            if not self.model.lost:
+                lib.llama_free(pointer)
 
     def set_threads(self, decode: int, batch: int) -> None:
         """Set the thread counts from the next graph on; the caller keeps both within the usable CPUs."""
@@ -118,8 +119,12 @@ class Context:
     def decode(self, parts: Sequence[Part]) -> int:
         """Evaluate `parts` in one batch; each part that wants logits has them at the batch index that `row_of` gives.
 
+        A part with tokens of a picture is the only one.
+
         Raises EngineError for a batch that would end the process: too long, too many outputs, a foreign sequence or token.
         """
+        if parts[0].tokens[0] < 0:
+            return self._decode_picture(parts[0])
         batch = self._batch
         end = 0
         outputs = 0
@@ -142,6 +147,29 @@ class Context:
                 batch.seq_id[index][0] = part.seq
         batch.n_tokens = end
         return int(lib.llama_decode(self.pointer, batch))
+
+    def _decode_picture(self, part: Part) -> int:
+        """Evaluate embeddings of one picture; encodes it first where its embeddings are not kept."""
+        vision, count = self.model.vision, len(part.tokens)
+        if vision is None or count > self.n_batch or not 0 <= part.seq < self.n_seq:
+            raise EngineError("A picture does not fit the context")
+        rows = np.ascontiguousarray(vision.rows_of(part.tokens[0], count))
+        causal = not vision.non_causal
+        if not causal and (count > self.n_ubatch or count < vision.place_of(part.tokens[0]).rows):
+            need = vision.place_of(part.tokens[0]).rows
+            detail = f"It takes {need} tokens at once, and n_ubatch is {self.n_ubatch}"
+            raise EngineError("A picture does not fit into one call", detail, f"Set n_ubatch to {need}.")
+        batch = lib.llama_batch_init(count, rows.shape[1], 1)
+        try:
+            ctypes.memmove(batch.embd, rows.ctypes.data, rows.nbytes)
+            for index in range(count):
+                batch.pos[index], batch.n_seq_id[index], batch.seq_id[index][0], batch.logits[index] = part.start + index, 1, part.seq, 0
+            batch.n_tokens = count
+            lib.llama_set_causal_attn(self.pointer, causal)
+            return int(lib.llama_decode(self.pointer, batch))
+        finally:
+            lib.llama_set_causal_attn(self.pointer, True)
+            lib.llama_batch_free(batch)
 
     def wait(self) -> None:
         """Wait until the last call is computed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import replace
@@ -31,6 +31,7 @@ from engine.llama.context import Context
 from engine.llama.kv import Reuse
 from engine.llama.sampling import Sampler
 from engine.llama.text import TextStream
+from engine.messages import ChatPrompt
 from engine.timings import compute_timings
 
 PROGRESS_EVERY_NS: Final = 50 * NS_PER_MS
@@ -50,6 +51,8 @@ class Turn:
         self.tokens: list[int] = []
         """Prompt and answer; those that the KV cache does not hold are still to be evaluated."""
         self.n_prompt = 0
+        self.pictures: tuple[int, ...] = ()
+        """Positions in the prompt where pictures begin, ascending."""
         self.marks: tuple[int, ...] = ()
         """Positions in the prompt before which the state is worth a checkpoint, ascending."""
         self.done = False
@@ -92,6 +95,11 @@ class Turn:
         return self._sampler is not None
 
     @property
+    def cuts(self) -> Sequence[int]:
+        """Positions where a part of the prompt must end: marks, and where pictures begin."""
+        return sorted((*self.marks, *self.pictures)) if self.pictures else self.marks
+
+    @property
     def cancelled(self) -> bool:
         """Whether this turn is to end."""
         return self._ticket.cancelled
@@ -105,7 +113,7 @@ class Turn:
     def prepare(self, context: Context) -> None:
         """Render and tokenize the prompt and set up the sampler. Raises XchatError when the prompt can't be made or does not fit."""
         self._started_ns = now_ns()
-        context.model.refuse_if_overwritten()
+        context.model.refuse_if_lost()
         vocabulary = context.model.vocabulary
         try:
             prompt = context.model.prompts.build(self.request.prompt, context.n_ctx, lambda: self.cancelled)
@@ -119,7 +127,8 @@ class Turn:
             tokens = (vocabulary.bos,)
         if not tokens:
             raise EngineError("The prompt is empty", hint="Write something.")
-        if not vocabulary.knows(tokens):
+        words = tuple(token for token in tokens if token >= 0) if isinstance(self.request.prompt, ChatPrompt) else tokens
+        if not vocabulary.knows(words):
             raise EngineError("The prompt was made for another model", "it has tokens that this model does not know", "Send it again.")
         if len(tokens) > context.n_ctx - 2:
             raise PromptTooLongError(
@@ -131,16 +140,17 @@ class Turn:
         self.boundaries = prompt.boundaries
         self.tokens = list(tokens)
         self.n_prompt = len(tokens)
+        self.pictures = tuple(at for at, token in enumerate(tokens) if token < 0 and (not at or tokens[at - 1] >= 0))
         self._n_ctx = context.n_ctx
         self._eog = vocabulary.eog
-        self._set_up(context, prompt)
+        self._set_up(context, prompt, words)
 
-    def _set_up(self, context: Context, prompt: PreparedPrompt) -> None:
-        """Set up what makes the answer of the logits, and begin to compile the constraint."""
+    def _set_up(self, context: Context, prompt: PreparedPrompt, words: Sequence[int]) -> None:
+        """Set up what makes the answer of the logits, and begin to compile the constraint; `words` are the tokens but pictures."""
         vocabulary, constraint = context.model.vocabulary, self.request.constraint
         shown = prompt.facts.marker_tokens | (frozenset(constraint.triggers) if constraint is not None else frozenset())
-        self._text = TextStream(vocabulary.pieces, (*self.request.stop, *prompt.stop), self.tokens, vocabulary.token_texts(shown))
-        self._sampler = Sampler(context, self.request.sampling, self.tokens)
+        self._text = TextStream(vocabulary.pieces, (*self.request.stop, *prompt.stop), words, vocabulary.token_texts(shown))
+        self._sampler = Sampler(context, self.request.sampling, words)
         if constraint is not None:
             frame = frame_of(constraint, self.request.prompt, prompt.facts, vocabulary)
             before = answer_so_far(self.request.prompt)
@@ -158,6 +168,14 @@ class Turn:
             assert self.request.constraint is not None
             raise refused(self.request.constraint, f"compiling it takes more than {COMPILE_S:.0f} s")
         return self._compiling is None
+
+    def picture_at(self, held: int, context: Context) -> Sequence[int]:
+        """The tokens of a picture that stand at a position of the prompt, as many as fit into one call; none where there is no picture."""
+        if not self.pictures or held >= self.n_prompt or self.tokens[held] >= 0:
+            return ()
+        assert context.model.vision is not None
+        count = min(context.model.vision.place_of(self.tokens[held]).rows_left, context.n_batch)
+        return self.tokens[held : held + count]
 
     def swapped_out(self, now: int) -> None:
         """Note that its sequence was taken; it waits again, in its own class."""

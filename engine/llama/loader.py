@@ -20,10 +20,12 @@ from engine.llama.commands import ModelFiles
 from engine.llama.context import Context
 from engine.llama.devices.listing import Placement, devices_for
 from engine.llama.devices.placement import placements
+from engine.llama.devices.workers import insecurity
 from engine.llama.files import ModelFile, examine, identity_of, read_ahead
 from engine.llama.log import NativeLog
 from engine.llama.model import LoadCancelled, Model
 from engine.llama.native import library_name, library_version, system_info, trim_heap
+from engine.llama.pictures.projector import projector_of
 from engine.llama.processes.probe import Probe
 from engine.llama.processes.probe_cache import Verdicts
 from engine.llama.scheduler import Scheduler
@@ -122,9 +124,12 @@ class Loader:
         """
         began = now_ns()
         file = self._checked(ref, preset, report, old, force=force)
+        projector, notices = self._projector(file, preset, lambda: report(_READING))
+        if preset.rpc is not None and (said := insecurity(preset.rpc)):
+            notices = (*notices, said)
         for place, said in self._placements(file, preset, old, free_old, force=force):
             try:
-                model = self._read(ref, file, preset, report, place)
+                model = self._read(ref, file, preset, report, place, projector)
             except ModelError:
                 if not place.layers:
                     raise
@@ -132,7 +137,7 @@ class Loader:
             try:
                 if not report(1.0):
                     raise LoadCancelled
-                return self._with_context(model, preset, began, AutoThreads(preset, waits=self.waits), (said,) if said else ())
+                return self._with_context(model, preset, began, AutoThreads(preset, waits=self.waits), (*notices, *filter(None, [said])))
             except (EngineError, LoadCancelled) as error:
                 model.close()
                 trim_heap()
@@ -171,13 +176,32 @@ class Loader:
                 free_old()
             yield place, said
 
-    def _read(self, ref: ModelRef, file: ModelFile, preset: Preset, report: Report, place: Placement) -> Model:
+    def _projector(self, file: ModelFile, preset: Preset, go_on: Callable[[], bool]) -> tuple[Path | None, tuple[str, ...]]:
+        """The projector for a model, tried, and a notice where the one beside it can't be used.
+
+        Raises ModelError for one that the preset names.
+        """
+        path = projector_of(file.path, file.facts, preset.mmproj)
+        if path is None:
+            return None, ()
+        try:
+            with self._tried(file, preset, go_on, path):
+                return path, ()
+        except ModelError as error:
+            if preset.mmproj != "auto":
+                raise
+            return None, (f"The model takes no pictures. {error}",)
+
+    def _read(
+        self, ref: ModelRef, file: ModelFile, preset: Preset, report: Report, place: Placement, projector: Path | None = None
+    ) -> Model:
         """The native load."""
         return Model(
             ref,
             file,
             preset=preset,
             place=place,
+            projector=projector,
             log=self._log,
             progressed=lambda fraction: report(_READING + fraction * (1 - _READING)),
             confined=not self._files.trusted(file.path),
@@ -251,7 +275,8 @@ class Loader:
             threads_batch=threads_batch,
             load_ms=(now_ns() - began) / NS_PER_MS,
             memory=context.memory_use(),
-            placement=model.place.sentence if model.place.devices else "",
+            placement=model.place.sentence if model.place.of else "",
+            projector=file_name(model.vision.path) if model.vision is not None else "",
             notices=notices,
             system_info=system_info(),
             library=library_name(),
@@ -271,8 +296,9 @@ class Loader:
         return path
 
     @contextmanager
-    def _tried(self, file: ModelFile, preset: Preset, go_on: Callable[[], bool]) -> Iterator[None]:
+    def _tried(self, file: ModelFile, preset: Preset, go_on: Callable[[], bool], projector: Path | None = None) -> Iterator[None]:
         """Try a file that is not known to be harmless, beside what is done in the meantime; raises what `Probe.wait` does."""
+        preset = msgspec.structs.replace(preset, mmproj=str(projector or "none"))
         if self._verdicts.passed(file, preset) or self._files.trusted(file.path):
             yield
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,11 +54,15 @@ class NativeLog:
             self._file = _open(path)
         self._callback = lib.llama_log_callback(self._receive)
 
-    def listen(self) -> None:
-        """Receive the native log from now on; earlier lines are dropped, so that `errors` belongs to the next call."""
+    def listen(self, *setters: Callable[[object, ctypes.c_void_p], None]) -> None:
+        """Receive the native log from now on; earlier lines are dropped, so that `errors` belongs to the next call.
+
+        `setters` set the logs of further native libraries.
+        """
         self._lines.clear()
         _installed[:] = [self]
-        lib.llama_log_set(self._callback, ctypes.c_void_p(0))
+        for set_log in (lib.llama_log_set, *setters):
+            set_log(self._callback, ctypes.c_void_p(0))
 
     def lines(self) -> tuple[LogLine, ...]:
         """The latest lines, oldest first."""

@@ -12,11 +12,14 @@ from typing import Final
 from engine.backend import MemoryKind, ModelInfo
 from engine.chat.prompt import PromptBuilder
 from engine.errors import EngineError, ModelError
+from engine.host.topology import usable_cpus
 from engine.llama.constraints.form import Forms
 from engine.llama.devices.listing import CPU_ONLY, Placement, put_on_devices
+from engine.llama.devices.workers import is_lost, require_worker
 from engine.llama.files import ModelFile, fingerprint, overwritten, stamps_of
 from engine.llama.log import NativeLog, last_reason
 from engine.llama.native import lib
+from engine.llama.pictures.vision import Vision, uses_m_rope
 from engine.llama.vocab import LlamaVocabulary
 from engine.model_ref import ModelRef
 from engine.models.ggml_types import FILE_TYPES
@@ -47,9 +50,12 @@ class Model:
         log: NativeLog,
         progressed: Callable[[float], bool],
         place: Placement = CPU_ONLY,
+        projector: Path | None = None,
         confined: bool = False,
     ) -> None:
         """Load `file`, which `ref` names, as the preset says; `confined`, its chat template is rendered in a child process.
+
+        `projector` is opened when the first picture comes.
 
         Raises:
             ModelError: The native library refuses it.
@@ -81,6 +87,8 @@ class Model:
         self._pointer: lib.llama_model_p | None = pointer
         self._vocabulary: LlamaVocabulary | None = None
         self._prompts: PromptBuilder | None = None
+        self.vision: Vision | None = None
+        """What makes tokens of pictures; None for a model that takes none."""
         self.fingerprint = fingerprint(file)
         vocab = lib.llama_model_get_vocab(pointer)
         if not vocab or lib.llama_vocab_n_tokens(vocab) <= 0:
@@ -90,8 +98,11 @@ class Model:
         self.vocabulary.prepare()
         self.n_swa = int(lib.llama_model_n_swa(pointer))
         self.memory_kind = self._memory_kind()
+        if projector is not None and not uses_m_rope(pointer):
+            self.vision = Vision(projector, pointer, threads=len(usable_cpus()), log=log)
         self.info = self._info(ref)
         self.prompts = self._prompts = PromptBuilder(self.vocabulary, self.info.chat_template, confined=confined)
+        self.prompts.picture_ids = self.vision.ids_of if self.vision is not None else None
 
     @cached_property
     def forms(self) -> Forms:
@@ -105,11 +116,14 @@ class Model:
             raise ModelError("The model is not loaded")
         return self._pointer
 
-    def refuse_if_overwritten(self) -> None:
-        """Raise EngineError when a mapped file was changed in place: its weights differ, and may end the process.
+    def refuse_if_lost(self) -> None:
+        """Raise EngineError when an RPC worker is gone, or a mapped file was changed in place: both may end the process.
 
         A file that was deleted, or replaced by another one, stays mapped as it was.
         """
+        for device in self.place.devices:
+            if device.is_remote:
+                require_worker(device.description)
         if overwritten(self.file.shards, self._stamps):
             raise EngineError(
                 f"{file_name(self.file.path)} was overwritten while it was loaded",
@@ -117,6 +131,11 @@ class Model:
                 "Load it again, or another model.",
                 "models",
             )
+
+    @property
+    def lost(self) -> bool:
+        """Whether an RPC worker with some of the layers is gone: the library can't free its memory without ending the thread."""
+        return any(device.is_remote and is_lost(device.description) for device in self.place.devices)
 
     def close(self) -> None:
         """Free the weights; safe to call twice."""
@@ -126,7 +145,10 @@ class Model:
                 self._vocabulary.close()
             if self._prompts is not None:
                 self._prompts.close()
-            lib.llama_model_free(pointer)
+            if self.vision is not None:
+                self.vision.close()
+            if not self.lost:
+                lib.llama_model_free(pointer)
 
     def _memory_kind(self) -> MemoryKind:
         if lib.llama_model_is_hybrid(self.pointer):

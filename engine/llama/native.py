@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from engine.errors import EngineError
@@ -27,6 +28,7 @@ __all__ = [
     "library_version",
     "memory_by_buffer",
     "on_native_death",
+    "picture_library",
     "shared_library",
     "system_info",
     "trim_heap",
@@ -61,6 +63,12 @@ def shared_library(name: str) -> ctypes.CDLL:
         return ctypes.CDLL(str(_LIBRARY_FOLDER / f"lib{name}.so.0"))
     suffix = "dylib" if sys.platform == "darwin" else "so"
     return ctypes.CDLL(str(_LIBRARY_FOLDER / f"lib{name}.{suffix}"))
+
+
+@cache
+def picture_library() -> ModuleType:
+    """The bindings of libmtmd, loaded when the first picture comes."""
+    return importlib.import_module("llama_cpp.mtmd_cpp")
 
 
 _ggml_base = shared_library("ggml-base")

@@ -88,8 +88,10 @@ class Speeds:
         """Nanoseconds of a step by its number of answers, ascending."""
         return {answers: mean.ns for answers, mean in sorted(self._steps.items())}
 
-    def measured(self, tokens: int, sequences: int, took_ns: int) -> None:
-        """Add the duration of a call with this number of tokens and sequences."""
+    def measured(self, tokens: int, sequences: int, took_ns: int, *, picture: bool = False) -> None:
+        """Add the duration of a call with this number of tokens and sequences; one with a picture says nothing about others."""
+        if picture:
+            return
         self._calls += 1
         if tokens == sequences:
             _learn(self._steps, tokens, took_ns, self._calls)

@@ -117,19 +117,31 @@ class Scheduler:
     def step(self) -> None:
         """Plan and apply one decode call."""
         parts = self.plan()
-        if parts:
+        if not parts:
+            return
+        try:
             self.apply(parts)
+        except XchatError as error:
+            if parts[0].tokens[0] >= 0:
+                raise
+            for part in parts:
+                self._owner(part).conclude(StopReason.ERROR, error)  # its picture can't be encoded
+            self._drop_finished()
 
     def plan(self) -> list[Part]:
         """The parts of the next decode call; empty when there is no turn to run."""
         seats = self._next_seats()
+        for seat in seats:
+            if seat.owner is not None and (picture := seat.owner.picture_at(len(seat.cache.tokens), self._context)):
+                return [Part(seat.seq, len(seat.cache.tokens), picture, wants_logits=False)]  # in a call of its own
         if any(seat.owner is not None and seat.owner.request.repeatable for seat in seats):
             return self._plan_apart(seats)
         return plan(self._works(seats), self._speeds, self._context.n_batch)
 
     @staticmethod
     def _works(seats: Sequence[Seat]) -> list[Work]:
-        return [Work(seat.seq, len(seat.cache.tokens), turn.tokens, turn.marks) for seat in seats if (turn := seat.owner) is not None]
+        owned = [(seat, turn) for seat in seats if (turn := seat.owner) is not None]
+        return [Work(seat.seq, len(seat.cache.tokens), turn.tokens, turn.cuts) for seat, turn in owned]
 
     def _plan_apart(self, seats: Sequence[Seat]) -> list[Part]:
         """The next call where an answer is to be repeatable: it gets steps of its own, in turns with all others together.
@@ -146,7 +158,7 @@ class Scheduler:
         seat = group[0]
         assert seat.owner is not None
         held, tokens = len(seat.cache.tokens), seat.owner.tokens
-        end = min(held + FIRST_CHUNK, len(tokens))
+        end = min([held + FIRST_CHUNK, len(tokens), *(at for at in seat.owner.pictures if at > held)])
         return [Part(seat.seq, held, tokens[held:end], wants_logits=end == len(tokens))]
 
     def apply(self, parts: Sequence[Part]) -> None:
@@ -165,7 +177,7 @@ class Scheduler:
         self._abortable = False
         if result == DECODED:
             end = now_ns()
-            self._speeds.measured(tokens, len(parts), end - begin)
+            self._speeds.measured(tokens, len(parts), end - begin, picture=parts[0].tokens[0] < 0)
             self._threads.computed(tokens, len(parts), end - begin, end)
             if any(turn.priority is Priority.BATCH for turn in turns):
                 self._batch_ns = (end, end - begin)

@@ -7,14 +7,27 @@ The flags of the command line, their help, the prices of switches, imports of ot
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 
 from engine.errors import UsageError
+from engine.presets.setting import Cost, Setting
+
+__all__ = [
+    "AUTO_STREAM_BATCH",
+    "SAMPLING",
+    "SETTINGS",
+    "TYPES",
+    "Cost",
+    "KvType",
+    "Preset",
+    "Sampling",
+    "cost_of_change",
+    "kv_layout",
+    "splits_kv",
+    "value_of",
+]
 
 Auto = Literal["auto"]
 Switch = Literal["auto", "on", "off"]
@@ -32,50 +45,6 @@ _BIAS: Final = re.compile(r"(\d{1,9})[=:]?([+-](?:inf|\d{1,6}(?:\.\d{1,6})?))(?=
 
 SAMPLING: Final = "sampling"
 """The table of a preset's sampling settings."""
-
-
-class Cost(StrEnum):
-    """Cost class of a changed setting; cheapest first."""
-
-    HOT = "hot"
-    """Applies to the next token."""
-    REBUILD = "rebuild"
-    """Needs a new context on the loaded model; the KV state is carried over where it is compatible."""
-    RELOAD = "reload"
-    """Needs another file; the conversation is prefilled again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """Metadata of a setting in addition to its type, bounds and default."""
-
-    meaning: str
-    """One sentence without a full stop."""
-    cost: Cost | None
-    """Cost of a change; None for a key that the engine does not read."""
-    llama: str = ""
-    """llama.cpp's flags, the short one first."""
-    others: str = ""
-    """Other names accepted in `KEY=VALUE` and in imported presets."""
-    flags: str = ""
-    """Additional flags of xchat to the one made from the key."""
-    off: str = ""
-    """llama.cpp's flags that switch it off, in addition to `--no-…`."""
-    default_words: str = ""
-    """Values that stand for llama.cpp's own choice."""
-    kv_layout: Callable[[str], str] | None = None
-    """How the value shapes the KV state; a state only fits settings of equal shape. None for a setting that does not."""
-
-    @property
-    def keeps_kv(self) -> bool:
-        """Whether the KV state survives any change of the value."""
-        return self.cost is not Cost.RELOAD and self.kv_layout is None
-
-    @property
-    def names(self) -> frozenset[str]:
-        """All other spellings of the key, with underscores and without leading hyphens; not those that switch it off."""
-        words = f"{self.llama} {self.others} {self.flags}".split()
-        return frozenset(word.lstrip("-").replace("-", "_") for word in words if not word.startswith("--no-"))
 
 
 class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -285,6 +254,9 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             "devices for the layers by name, such as CUDA0,CUDA1; auto is all of them, none the CPU only", Cost.RELOAD, "-dev --device"
         ),
     ] = "auto"
+    rpc: Annotated[
+        str | None, Setting("RPC workers that take layers, such as 127.0.0.1:50052; none uses no others", Cost.RELOAD, "--rpc")
+    ] = None
     split_mode: Annotated[
         Literal["layer", "none", "row", "tensor"],
         Setting("how devices share the model: by layers, none (main_gpu only), by rows, or by tensors", Cost.RELOAD, "-sm --split-mode"),
@@ -307,6 +279,10 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     op_offload: Annotated[
         bool, Setting("let devices compute large batches of layers that are on the CPU", Cost.REBUILD, "--op-offload")
     ] = True
+    mmproj: Annotated[
+        str,
+        Setting("projector for pictures: a path; auto takes the one beside the model, none leaves it out", Cost.RELOAD, "-mm --mmproj"),
+    ] = "auto"
     stream_batch: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=256)] | Auto, Setting("tokens delivered together to the screen", Cost.HOT)
     ] = "auto"

@@ -29,6 +29,7 @@ from engine.events import EngineDied, Event, ModelLoading, Notice, TurnFinished,
 from engine.guide import builtin
 from engine.guide.respelling import ActionNames
 from engine.messages import constraint_of
+from engine.pictures.stored import pictures_in
 from engine.presets.preset import Preset
 from engine.session.answer import Turn
 from engine.session.conversation import Conversation, Question
@@ -155,9 +156,10 @@ class Turns:
     def start(self, asked: Question, preset: Preset, emit: Callable[[Event], None]) -> int:
         """Send a question of the current conversation with the settings of one turn; `emit` receives the events of the answer.
 
-        Return the id of the answer. Raises EngineError when there is no model, or the engine died.
+        Return the id of the answer. Raises EngineError when there is no model, or the engine died; UsageError for a picture.
         """
         engine = self.require(preset)
+        refuse_pictures(engine, asked.user.text)
         answer = self.conversation.begin(asked, max(self._under_way, default=0))
         respelling = builtin.respelling(engine.model.ref, self.action_names)
         turn = Turn(answer, engine, preset, self.slot.stream_batch, now_ns(), wall_ms(), respelling)
@@ -279,3 +281,12 @@ class Turns:
         if one.beside or not self.instruments.measured(one.id):
             return unwatched(end.taken_share, beside=one.beside)
         return self.instruments.figures(end.taken_share)
+
+
+def refuse_pictures(engine: EngineInfo, text: str) -> None:
+    """Raise UsageError when a message names a picture and the model takes none."""
+    picture = next((found for _, _, found in pictures_in(text)), None)
+    if picture is not None and not engine.projector:
+        detail = f"{picture.name} is not sent: no projector (mmproj) that fits lies beside it, or it is of a kind not supported"
+        hint = "Choose a model with one, or set mmproj to its file."
+        raise UsageError(f"{engine.model.name} takes no pictures", detail, hint, "models")

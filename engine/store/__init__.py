@@ -4,6 +4,6 @@
 with their own connections, for a worker thread or the command line. The views described in `VIEWS.md` are the interface for other programs.
 
 May import aiosqlite, engine.atomic_write, engine.backend, engine.chat, engine.clock, engine.drafts, engine.errors, engine.messages,
-engine.metrics, engine.numbers, engine.paths, engine.presets, engine.profiling, engine.prompt_history, engine.records, engine.regular_file,
-engine.text, engine.timings, msgspec, psutil.
+engine.metrics, engine.numbers, engine.paths, engine.pictures, engine.presets, engine.profiling, engine.prompt_history, engine.records,
+engine.regular_file, engine.text, engine.timings, msgspec, psutil.
 """

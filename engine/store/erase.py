@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from engine.drafts import drafts_path, forget_drafts
 from engine.errors import StoreError
+from engine.pictures.stored import file_of, pictures_in
 from engine.prompt_history import forget_prompts, history_path
 from engine.store.errors import session_missing
 from engine.store.sqlite.transaction import transaction
@@ -42,17 +43,24 @@ def contents_of(db: sqlite3.Connection, session_id: int) -> Contents:
 def delete_sessions(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:
     """Delete sessions with all their data in one transaction, and their messages from the prompt history.
 
+    Pictures that no other session has are deleted, too.
+
     Raises:
         SessionMissingError: One of them doesn't exist; none is deleted then.
         StoreError: The prompt history can't be written; none is deleted then.
     """
     _forget_prompts(db, session_ids)
+    query = "SELECT text FROM messages WHERE session_id = ? AND text LIKE '%[picture %'"
+    texts = [text for session_id in session_ids for (text,) in db.execute(query, (session_id,))]
     with transaction(db):
         for session_id in session_ids:
             for table in _BY_SESSION:
                 db.execute(f"DELETE FROM {table} WHERE session_id = ?", (session_id,))
             if not db.execute("DELETE FROM sessions WHERE id = ?", (session_id,)).rowcount:
                 raise session_missing(session_id)
+    for picture in {found for text in texts for _, _, found in pictures_in(text)}:
+        if db.execute("SELECT 1 FROM messages WHERE text LIKE ? LIMIT 1", (f"%{picture.digest}%",)).fetchone() is None:
+            file_of(picture.digest).unlink(missing_ok=True)
 
 
 def _forget_prompts(db: sqlite3.Connection, session_ids: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.attachments.attach import attach
+from engine.attachments.read import read_picture
 from engine.backend import StopReason
 from engine.config import Config, load_config
 from engine.errors import EngineError, UsageError, XchatError
@@ -38,6 +39,7 @@ EXAMPLES = """\
 examples:
   xchat ask "What is a KV cache?"
   xchat ask "Explain @main.py and @src/*.py"
+  xchat ask --image screenshot.png "What is wrong here?"
   git log -5 | xchat ask "Summarise these commits" -n 200 --temp 0
   xchat ask "Three colours with their hex codes" --json-schema colours.json | jq
   xchat ask "Say hello" --json | jq .timings.predicted_per_second
@@ -52,6 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "prompt", nargs="*", metavar="PROMPT", help="the prompt, with files as @PATH; piped standard input is appended to it"
     )
+    parser.add_argument(
+        "--image", metavar="FILE", action="append", default=[], help="send a picture with the prompt; may be given several times"
+    )
     parser.add_argument("-m", "--model", metavar="MODEL", help="a GGUF file, or `builtin`")
     parser.add_argument("--json", action="store_true", help="print one object: text, stop_reason, model, timings")
     parser.add_argument("--no-log", action="store_true", help="do not save this as a session")
@@ -62,6 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Answer one prompt; returns the exit code."""
     prompt = read_prompt(options.prompt)
+    prompt = "\n\n".join((prompt, *(read_picture(Path(name), name).text for name in options.image)))
     real = redirect_native_output(log_path())
     sys.stdout, sys.stderr = guarded(real.stdout), guarded(real.stderr)
     return asyncio.run(answer(options, prompt))

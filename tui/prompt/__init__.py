@@ -1,4 +1,4 @@
 """The prompt and its history.
 
-May import engine.drafts, engine.prompt_history, engine.text, textual, tui.actions, tui.terminal, tui.text.
+May import engine.attachments, engine.drafts, engine.prompt_history, engine.text, textual, tui.actions, tui.terminal, tui.text.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Final
 
 from engine.errors import UsageError
 from engine.host.topology import read_room
+from engine.llama.devices.workers import add_workers, endpoints_of, is_lost
 from engine.llama.native import lib, shared_library
 from engine.numbers import byte_size
 from engine.presets.preset import Preset
@@ -48,6 +50,11 @@ class Device:
     buffers: str
     """The library's name for memory on it."""
     handle: int = field(repr=False)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is an RPC worker's, whose host and port are its description; the library keeps workers that were used once."""
+        return re.fullmatch(r"RPC\d+", self.name) is not None
 
     @property
     def offloads(self) -> bool:
@@ -112,15 +119,21 @@ def _registry() -> ctypes.CDLL:
         function.argtypes = arguments
     base.ggml_backend_dev_get_props.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Properties)]
     base.ggml_backend_dev_get_props.restype = None
+    for getter in (base.ggml_backend_dev_name, base.ggml_backend_dev_description):
+        getter.argtypes = [ctypes.c_void_p]
+        getter.restype = ctypes.c_char_p
     base.ggml_backend_buft_name.argtypes = [ctypes.c_void_p]
     base.ggml_backend_buft_name.restype = ctypes.c_char_p
-    if (path := os.environ.get("GGML_BACKEND_PATH")) and not registry.ggml_backend_load(os.fsencode(path)):
-        raise UsageError(f"GGML_BACKEND_PATH can't be loaded: {printable(path, 200)}", "", "Unset it, or name a backend of this llama.cpp.")
+    for path in filter(None, os.environ.get("GGML_BACKEND_PATH", "").split(os.pathsep)):
+        if not registry.ggml_backend_load(os.fsencode(path)):
+            raise UsageError(
+                f"GGML_BACKEND_PATH can't be loaded: {printable(path, 200)}", "", "Unset it, or name a backend of this llama.cpp."
+            )
     return registry
 
 
 def devices() -> tuple[Device, ...]:
-    """Every device, the CPU included, in the library's order; asks the drivers.
+    """Every device, the CPU included, in the library's order, but those of RPC workers that are gone; asks the drivers.
 
     Raises UsageError when the backend of `GGML_BACKEND_PATH` can't be loaded.
     """
@@ -128,6 +141,8 @@ def devices() -> tuple[Device, ...]:
     found = []
     for index in range(registry.ggml_backend_dev_count()):
         handle, properties = registry.ggml_backend_dev_get(index), _Properties()
+        if (endpoint := _endpoint_of(handle)) and is_lost(endpoint):
+            continue
         base.ggml_backend_dev_get_props(handle, ctypes.byref(properties))
         kind = _KINDS[properties.kind] if 0 <= properties.kind < len(_KINDS) else "unknown"
         buffers = base.ggml_backend_buft_name(base.ggml_backend_dev_buffer_type(handle))
@@ -148,14 +163,25 @@ def devices() -> tuple[Device, ...]:
     return tuple(found)
 
 
+def _endpoint_of(handle: int) -> str:
+    """Host and port of an RPC worker's device, which are its description; empty for other devices. Asks no driver."""
+    base = shared_library("ggml-base")
+    name, description = base.ggml_backend_dev_name(handle), base.ggml_backend_dev_description(handle)
+    return description.decode(errors="replace") if re.fullmatch(rb"RPC\d+", name or b"") else ""
+
+
 def devices_for(preset: Preset) -> tuple[Device, ...]:
     """The devices that layers go to with a preset; none where this build or machine has none, or the preset wants the CPU only.
 
-    Raises UsageError for a device that is not here, and for shares or a `main_gpu` of other devices.
+    Raises UsageError for a device that is not here, and for shares or a `main_gpu` of other devices; what `add_workers` raises.
     """
     if preset.n_gpu_layers == 0 or preset.devices == "none":
         return ()
-    offloading = tuple(device for device in devices() if device.offloads)
+    if preset.rpc is not None:
+        _registry()
+        add_workers(preset.rpc)
+    workers = {f"{host}:{port}" for host, port in endpoints_of(preset.rpc)} if preset.rpc is not None else set[str]()
+    offloading = tuple(device for device in devices() if device.offloads and (not device.is_remote or device.description in workers))
     chosen = tuple(device for device in offloading if device.kind == "gpu") or offloading
     if preset.devices != "auto":
         known = {device.name.lower(): device for device in offloading}

@@ -26,6 +26,7 @@ from engine.llama.model import LoadCancelled, Model
 from engine.llama.native import lib, library_name, system_info, trim_heap
 from engine.llama.planning import Part
 from engine.model_ref import ModelRef
+from engine.pictures.stored import pictures_in
 from engine.presets.preset import SETTINGS, Cost, Preset, value_of
 from engine.text import file_name
 from engine.threads.auto import AutoThreads
@@ -76,7 +77,7 @@ class Workbench:
         Raises EngineError for a text that can't be tokenized.
         """
         loaded = self._loaded()
-        return tuple(len(loaded.model.vocabulary.tokenize(text, parse_special=False)) for text in texts) if loaded is not None else None
+        return tuple(_size(loaded.model, text) for text in texts) if loaded is not None else None
 
     def begin(self) -> None:
         """Forget an earlier `cancel`; called before each job."""
@@ -252,6 +253,12 @@ class Workbench:
             raise Interrupted
         name = file_name(bench.context.model.file.path)
         raise EngineError(f"{name} can't be measured", f"llama_decode returns {result}", "Take a smaller context or batch.")
+
+
+def _size(model: Model, text: str) -> int:
+    """The number of tokens of a text and of the pictures that it names."""
+    pictures = [ids for _, _, picture in pictures_in(text) if model.vision is not None and (ids := model.vision.ids_of(picture))]
+    return sum(map(len, pictures)) or len(model.vocabulary.tokenize(text, parse_special=False))
 
 
 def _values(preset: Preset, cost: Cost) -> _Key:

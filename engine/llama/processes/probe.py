@@ -161,8 +161,11 @@ def try_file(path: Path, preset: Preset, n_seq: int) -> None:
     )
     _limit_this_process(file, preset, n_seq)
     log = NativeLog()
-    model = Model(path, file, preset=preset, log=log, progressed=lambda _fraction: True)
+    projector = None if preset.mmproj == "none" else Path(preset.mmproj)
+    model = Model(path, file, preset=preset, projector=projector, log=log, progressed=lambda _fraction: True)
     context = Context(model, preset, n_seq=n_seq, threads=1, threads_batch=1, log=log)
+    if model.vision is not None:
+        model.vision.open()
     bos = model.vocabulary.bos
     first = (*((bos,) if bos is not None else ()), *model.vocabulary.tokenize(_TEXT, parse_special=True), 0)[:PROMPT_TOKENS]
     for part in (Part(0, 0, first, wants_logits=True), Part(0, len(first), first[-1:], wants_logits=True)):
@@ -184,6 +187,7 @@ def _limit_this_process(file: ModelFile, preset: Preset, n_seq: int) -> None:
     if sys.platform.startswith("linux"):  # elsewhere mapped files count, or the limit is not kept
         estimate = predict(file.facts, preset, features=cpu_features(), n_seq=n_seq)
         grows = estimate.total - (estimate.weights if preset.mmap else 0)
+        grows += os.stat(preset.mmproj).st_size if preset.mmproj != "none" else 0
         memory = _private_bytes() + MEMORY_FACTOR * grows + MEMORY_MARGIN
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -46,4 +47,12 @@ class Verdicts:
 
 
 def _key(file: ModelFile, preset: Preset) -> str:
-    return f"{file.identity}|{preset.type_k} {preset.type_v} {preset.flash_attn} {preset.repack:d}|{library_version()}"
+    return f"{file.identity}|{preset.type_k} {preset.type_v} {preset.flash_attn} {preset.repack:d}|{_projector(preset)}{library_version()}"
+
+
+def _projector(preset: Preset) -> str:
+    """The projector that is tried with the model, and what changes with its content."""
+    if preset.mmproj == "none":
+        return ""
+    status = os.stat(preset.mmproj)
+    return f"{preset.mmproj}|{status.st_size}|{status.st_mtime_ns}|"

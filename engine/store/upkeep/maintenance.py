@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.atomic_write import replacing
 from engine.errors import StoreError
+from engine.pictures.stored import remove_unused
 from engine.store.erase import empty_log
 from engine.store.errors import REFUSED, UNREADABLE, StoreLockedError, TargetExistsError, explain
 from engine.store.rows import moment
@@ -160,6 +161,7 @@ def vacuum(path: Path, profile: Profile = BALANCED) -> tuple[int, int]:
             db.execute("VACUUM")
             db.execute("PRAGMA optimize")
             empty_log(db)
+            remove_unused(text for (text,) in db.execute("SELECT text FROM messages WHERE text LIKE '%[picture %'"))
             return before, _size(path)
         except UNREADABLE as error:
             refused = explain(error, path)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,11 +22,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine.backend import EngineInfo
-from engine.errors import UsageError
+from engine.errors import UsageError, XchatError
 from engine.llama.context import Context
 from engine.llama.devices import placement
 from engine.llama.devices.listing import CPU_ONLY, Device, Placement, devices, devices_for
 from engine.llama.devices.placement import by_device, placements, predicted_memory
+from engine.llama.devices.workers import insecurity
 from engine.llama.files import ModelFile, examine
 from engine.llama.log import NativeLog
 from engine.llama.model import Model
@@ -153,6 +160,78 @@ def test_a_driver_that_lies_about_its_memory_costs_layers_and_no_crash(
     assert info.placement == "all layers on the CPU"
     assert "do not fit" in info.notices[0]
     assert driver.ask(text_prompt("\n")).text.startswith("Hello there")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("10.0.0.1", "HOST:PORT"),
+        ("host:0", "HOST:PORT"),
+        ("http://host:80", "HOST:PORT"),
+        ("", "HOST:PORT"),
+        ("127.0.0.1:9", "no RPC|127.0.0.1:9"),
+    ],
+)
+def test_workers_that_can_not_be_are_refused(text: str, words: str) -> None:
+    with pytest.raises(XchatError, match=words):
+        devices_for(Preset(rpc=text))
+    assert "neither authenticated nor encrypted" in insecurity("10.0.0.1:5,127.0.0.1:5")
+    assert insecurity("127.0.0.1:5, localhost:6") == ""
+
+
+_WORKER = """
+import ctypes, os, sys
+from engine.llama.devices.listing import devices
+path = next(path for path in os.environ["GGML_BACKEND_PATH"].split(":") if "rpc" in path)
+cpu = next(device.handle for device in devices() if device.kind == "cpu")
+serve = ctypes.CDLL(path).ggml_backend_rpc_start_server
+serve.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.POINTER(ctypes.c_void_p)]
+serve(sys.argv[1].encode(), None, 1, 1, (ctypes.c_void_p * 1)(cpu))
+"""
+
+
+@pytest.mark.devices
+def test_layers_on_workers_say_the_same_and_a_dead_worker_is_named(load: Callable[..., EngineInfo], driver: Driver) -> None:
+    if "rpc" not in os.environ.get("GGML_BACKEND_PATH", ""):
+        pytest.skip("no RPC backend: `just devices`")
+    load("dense")
+    local = driver.ask(text_prompt("Hello"), max_tokens=16).tokens
+    endpoints = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    workers = [subprocess.Popen([sys.executable, "-c", _WORKER, endpoint], stdout=subprocess.DEVNULL) for endpoint in endpoints]
+    try:
+        for endpoint in endpoints:
+            wait_for(endpoint)
+        info = load("dense", replace_preset(SMALL, rpc=",".join(endpoints), devices="RPC0,RPC1", n_gpu_layers="all"))
+        assert "3 of 3 layers on RPC0" in info.placement
+        assert driver.ask(text_prompt("Hello"), max_tokens=16).tokens == local
+        workers[1].kill()
+        workers[1].wait()
+        refused = driver.ask(text_prompt("Hello again"), max_tokens=16).finished.error
+        assert refused is not None
+        assert endpoints[1] in str(refused)
+        assert load("dense").placement == ""
+        assert driver.ask(text_prompt("Hello"), max_tokens=16).tokens == local
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(endpoint: str) -> None:
+    """Wait until a worker listens."""
+    host, port = endpoint.split(":")
+    deadline = time.monotonic() + 60
+    while True:
+        with suppress(OSError), socket.create_connection((host, int(port)), 1):
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def fake(name: str) -> Device:

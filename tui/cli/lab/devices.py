@@ -24,7 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Ask the drivers, and print."""
     from engine.llama.devices.listing import CPU_BUILD, devices
+    from engine.llama.log import NativeLog
 
+    NativeLog().listen()
     found = devices()
     if options.json:
         write_json([{name: value for name, value in asdict(device).items() if name not in {"handle", "buffers"}} for device in found])

@@ -1,0 +1,6 @@
+"""Pictures that are sent with messages: read safely, kept once each in a folder, and named in the text of a message.
+
+Pillow is imported in the child process that reads pictures, numpy where pixels are needed.
+
+May import engine.atomic_write, engine.child, engine.errors, engine.paths, engine.text, numpy, PIL.
+"""
