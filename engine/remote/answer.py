@@ -71,7 +71,8 @@ class Arriving:
         self._characters = 0
         self._counted = 0
         self._usage: Mapping[str, Any] = {}
-        self._said: dict[str, float] = {}
+        self._timings: Mapping[str, Any] = {}
+        self._metrics: Mapping[str, Any] = {}
         self._notices: tuple[str, ...] = ()
         self._host = self._model = ""
 
@@ -118,9 +119,10 @@ class Arriving:
     def _figures(self, chunk: dict[str, Any], now: int) -> None:
         if isinstance(usage := chunk.get("usage"), dict):
             self._usage = usage
-        for name in ("timings", "metrics"):
-            if isinstance(said := chunk.get(name), dict):
-                self._said |= {key: float(said[key]) for key in _SAID if _is_figure(said.get(key))}
+        if isinstance(timings := chunk.get("timings"), dict):
+            self._timings = timings
+        if isinstance(metrics := chunk.get("metrics"), dict):
+            self._metrics = metrics
         if isinstance(progress := chunk.get("prompt_progress"), dict):
             total, cached = number(progress, "total"), number(progress, "cache")
             self._prompt_ready(chunk, now, total, cached)
@@ -177,7 +179,7 @@ class Arriving:
         self._characters += len(piece)
         if self._characters > MOST_ANSWER:
             raise server_error(f"{self._host} sends an answer without an end", f"It has more than {MOST_ANSWER >> 20} million characters")
-        counted = int(self._said.get("predicted_n", 0))
+        counted = number(self._timings, "predicted_n") if self._timings else 0
         n = min(MOST_TOKENS, max(1, counted - self._counted)) if counted else 1
         self._counted = max(counted, self._counted + 1)
         self.token_ns += [now] * n
@@ -188,7 +190,8 @@ class Arriving:
 
     def finish(self, reason: StopReason | None, error: XchatError | None = None) -> None:
         """Emit the last event; `reason` None is the server's own. Times are those seen here, counts the server's where it counts."""
-        usage, said, stamps = self._usage, self._said, self.token_ns
+        usage, stamps = self._usage, self.token_ns
+        said = {name: float(value) for name in _SAID if _is_figure(value := self._timings.get(name, self._metrics.get(name)))}
         at, first = now_ns(), stamps[0] if stamps else now_ns()
         details = usage.get("prompt_tokens_details")
         cached = number(details, "cached_tokens") if isinstance(details, dict) else int(said.get("cache_n", 0))
@@ -218,7 +221,7 @@ class Arriving:
                 tuple(stamps),
                 tail=storable(self._half),
                 error=error,
-                server=dict(said),
+                server=said,
             )
         )
 

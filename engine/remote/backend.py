@@ -279,9 +279,10 @@ class RemoteBackend(Backend):
 
     async def _read_events(self, response: httpx2.Response, arriving: Arriving, deadline: asyncio.Timeout) -> None:
         events, silence, clock = EventParser(), self._times.silence, self._network.loop.time
-        parts = response.aiter_raw()
+        parts, renewed = response.aiter_raw(), 0.0
         try:
             async for part in parts:
+                grown = len(arriving.token_ns)
                 for data in events.feed(part):
                     if data == b"[DONE]":
                         arriving.ended = arriving.ended or arriving.begun
@@ -289,8 +290,9 @@ class RemoteBackend(Backend):
                         await _drain(parts)
                         return
                     arriving.take(data)
-                    if arriving.begun:
-                        deadline.reschedule(clock() + silence)
+                if len(arriving.token_ns) > grown and (now := clock()) - renewed > silence / 20:
+                    deadline.reschedule(now + silence)  # a timer for each part would cost more than reading it
+                    renewed = now
             for data in events.finish():
                 if data != b"[DONE]":
                     arriving.take(data)

@@ -48,7 +48,7 @@ class ServerError(Exception):
 
 def server_error(title: str, detail: str = "", hint: str = _CHOOSE, *, again: bool = False) -> ServerError:
     """A fault with an error of three parts."""
-    return ServerError(EngineError(title, detail, hint, "models"), again=again)
+    return ServerError(EngineError(title, detail, hint, "models" if hint is _CHOOSE else ""), again=again)
 
 
 def unreachable(host: str, failure: Exception, *, connect_s: float) -> ServerError:
@@ -130,7 +130,7 @@ def refused(host: str, response: httpx2.Response, body: bytes, *, key_from: str,
         )
     if status == 404:
         hint = "`xchat models list` shows its models; or check base_url."
-        return ServerError(EngineError(f"{host} has no {printable(model, 80) or 'such API'}", said, hint, "models"), missing=True)
+        return ServerError(EngineError(f"{host} has no {printable(model, 80) or 'such API'}", said, hint), missing=True)
     if (sizes := _too_long(body, said)) is not None:
         hint = "Begin a new session, or choose a model with a larger context."
         return ServerError(PromptTooLongError(f"The conversation is too long for {host}", said, hint, "new_session").with_sizes(*sizes))
