@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from engine.clock import wall_ms
+from engine.messages import ToolCall
 from engine.serving.answers import Answer, Growth
 from engine.serving.bodies import Generation, question_of, read
 from engine.serving.conversation import WireMessage, conversation
@@ -28,6 +29,7 @@ from engine.serving.forms import of_format
 from engine.serving.refusal import Refusal
 from engine.serving.request import Request
 from engine.serving.served import Served
+from engine.serving.tools import choice_of, tools_of
 
 
 class ResponsesBody(Generation, kw_only=True):
@@ -40,6 +42,9 @@ class ResponsesBody(Generation, kw_only=True):
     max_output_tokens: int | None = None
     previous_response_id: str | None = None
     text: dict[str, Any] | None = None
+    tools: list[Any] = msgspec.field(default_factory=list)
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool = True
     reasoning: dict[str, Any] | None = None
 
     @property
@@ -47,12 +52,23 @@ class ResponsesBody(Generation, kw_only=True):
         """The input as messages. Raises Refusal."""
         if isinstance(self.input, str):
             return [WireMessage(role="user", content=self.input)]
-        messages, wrong = [], []
+        messages: list[WireMessage] = []
+        wrong = []
         for index, item in enumerate(self.input):
-            if item.get("type", "message") == "reasoning":
+            kind = item.get("type", "message")
+            if kind == "reasoning":
                 continue
             try:
-                messages.append(msgspec.convert({"role": None, **item}, WireMessage))
+                if kind == "function_call":
+                    if not messages or messages[-1].role != "assistant":
+                        messages.append(WireMessage(role="assistant"))
+                    call = {"id": item.get("call_id"), "function": {"name": item.get("name"), "arguments": item.get("arguments")}}
+                    messages[-1].tool_calls = [*(messages[-1].tool_calls or ()), call]
+                elif kind == "function_call_output":
+                    result = {"role": "tool", "tool_call_id": item.get("call_id"), "content": item.get("output")}
+                    messages.append(msgspec.convert(result, WireMessage))
+                else:
+                    messages.append(msgspec.convert({"role": None, **item}, WireMessage))
             except msgspec.ValidationError as error:
                 wrong.append(f"input[{index}]: {error}")
         if wrong:
@@ -69,15 +85,17 @@ class ResponsesFace(EventFace):
         self._id = new_id("resp_")
         self._item = new_id("msg_")
         self._created = wall_ms() // 1000
-        self._opened = False
+        self._opened: int | None = None
+        """The place of the text among the items of the output."""
+        self._n_items = 0
         self._sequence = 0
 
-    def _event(self, name: str, **fields: Any) -> bytes:
+    def _event(self, name: str, /, **fields: Any) -> bytes:
         self._sequence += 1
         return event({"type": name, "sequence_number": self._sequence - 1, **fields}, name)
 
     def _at(self) -> dict[str, Any]:
-        return {"item_id": self._item, "output_index": 0, "content_index": 0}
+        return {"item_id": self._item, "output_index": self._opened, "content_index": 0}
 
     def opening(self, answers: Sequence[Answer]) -> bytes:
         """The response without output."""
@@ -93,29 +111,46 @@ class ResponsesFace(EventFace):
             for progress in growth.progress
         )
         if not growth.answer:
-            return parts
+            return parts + b"".join(map(self._call, growth.calls))
         more = {"timings": timings_object(answer.timings_after(answer.turn.n_tokens))} if self._body.timings_per_token else {}
-        return parts + self._open() + self._event("response.output_text.delta", **self._at(), delta=growth.answer, logprobs=[], **more)
+        parts += self._open()
+        parts += self._event("response.output_text.delta", **self._at(), delta=growth.answer, logprobs=[], **more)
+        return parts + b"".join(map(self._call, growth.calls))
+
+    def _call(self, call: ToolCall) -> bytes:
+        """A whole call."""
+        item = _item_of(call)
+        at = {"output_index": self._n_items}
+        self._n_items += 1
+        return (
+            self._event("response.output_item.added", **at, item={**item, "arguments": "", "status": "in_progress"})
+            + self._event("response.function_call_arguments.delta", **at, item_id=item["id"], delta=call.arguments)
+            + self._event("response.function_call_arguments.done", **at, item_id=item["id"], name=call.name, arguments=call.arguments)
+            + self._event("response.output_item.done", **at, item=item)
+        )
 
     def _open(self) -> bytes:
-        if self._opened:
+        if self._opened is not None:
             return b""
-        self._opened = True
+        self._opened = self._n_items
+        self._n_items += 1
         item = {"content": [], "id": self._item, "role": "assistant", "status": "in_progress", "type": "message"}
         part = {"type": "output_text", "annotations": [], "logprobs": [], "text": ""}
-        return self._event("response.output_item.added", output_index=0, item=item) + self._event(
+        return self._event("response.output_item.added", output_index=self._opened, item=item) + self._event(
             "response.content_part.added", **self._at(), part=part
         )
 
     def ended(self, answer: Answer) -> bytes:
-        """The whole text."""
-        text = answer.turn.parser.answer
-        item = self._items(text)[0]
+        """The whole text, if there is one."""
+        if answer.calls and not answer.text:
+            return b""
+        text = answer.text
+        before, item = self._open(), self._items(answer)[0]
         return (
-            self._open()
+            before
             + self._event("response.output_text.done", **self._at(), text=text, logprobs=[])
             + self._event("response.content_part.done", **self._at(), part=item["content"][0])
-            + self._event("response.output_item.done", output_index=0, item=item)
+            + self._event("response.output_item.done", output_index=self._opened, item=item)
         )
 
     def closing(self, answers: Sequence[Answer]) -> bytes:
@@ -127,9 +162,10 @@ class ResponsesFace(EventFace):
         error = {"code": "server_error", "message": refusal.message}
         return self._event("response.failed", response={**self._response("failed", []), "error": error})
 
-    def _items(self, text: str) -> list[dict[str, Any]]:
-        content = [{"type": "output_text", "annotations": [], "logprobs": [], "text": text}]
-        return [{"type": "message", "status": "completed", "id": self._item, "content": content, "role": "assistant"}]
+    def _items(self, answer: Answer) -> list[dict[str, Any]]:
+        content = [{"type": "output_text", "annotations": [], "logprobs": [], "text": answer.text}]
+        message = {"type": "message", "status": "completed", "id": self._item, "content": content, "role": "assistant"}
+        return [*([message] if answer.text or not answer.calls else []), *map(_item_of, answer.calls)]
 
     def _response(self, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
         return {
@@ -139,9 +175,9 @@ class ResponsesFace(EventFace):
             "status": status,
             "model": self._model,
             "output": output,
-            "parallel_tool_calls": False,
-            "tool_choice": "none",
-            "tools": [],
+            "parallel_tool_calls": self._body.parallel_tool_calls,
+            "tool_choice": self._body.tool_choice or "auto",
+            "tools": self._body.tools,
         }
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
@@ -154,8 +190,13 @@ class ResponsesFace(EventFace):
             "input_tokens_details": {"cached_tokens": n_cached(answers)},
             "output_tokens_details": {"reasoning_tokens": answers[0].turn.parser.thinking_tokens},
         }
-        output = self._items(answers[0].turn.parser.answer)
+        output = self._items(answers[0])
         return {**self._response("completed", output), "completed_at": wall_ms() // 1000, "usage": usage}
+
+
+def _item_of(call: ToolCall) -> dict[str, Any]:
+    head = {"type": "function_call", "id": f"fc_{call.id}", "call_id": call.id, "status": "completed"}
+    return {**head, "name": call.name, "arguments": call.arguments}
 
 
 async def responses(request: Request, served: Served) -> None:
@@ -165,10 +206,10 @@ async def responses(request: Request, served: Served) -> None:
         raise Refusal(HTTPStatus.BAD_REQUEST, "previous_response_id is not supported: no response is kept")
     form = of_format((body.text or {}).get("format"), "text.format")
     thinking = thinking_of((body.reasoning or {}).get("effort"))
-    prompt = conversation(body.messages, served.preset, system=body.instructions or "", thinking=thinking)
-    await exchange(
-        request, served, await question_of(body, served, prompt, constraint=form), ResponsesFace(served.name, body), stream=body.stream
-    )
+    tools = tools_of(body.tools, choice_of(body.tool_choice), parallel=body.parallel_tool_calls)
+    prompt = conversation(body.messages, served.preset, system=body.instructions or "", thinking=thinking, tools=tools)
+    question = await question_of(body, served, prompt, constraint=form, tools=tools)
+    await exchange(request, served, question, ResponsesFace(served.name, body), stream=body.stream)
 
 
 POST = {"/v1/responses": responses, "/responses": responses}

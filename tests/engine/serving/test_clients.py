@@ -69,6 +69,23 @@ def test_openais_client_reads_calls_forms_and_log_probabilities(server: Server) 
         assert len(formed.choices[0].logprobs.content[0].top_logprobs) == 2
 
 
+def test_openais_client_gets_calls_in_responses(server: Server) -> None:
+    with client(server) as ours:
+        tools = [{"type": "function", "name": "weather", "parameters": TOOL}]
+        asked: dict[str, Any] = {"model": "any", "tools": tools, "reasoning": {"effort": "none"}, "max_output_tokens": 200}
+        choice = {"type": "function", "name": "weather"}
+        response = ours.responses.create(**asked, input="Hello", tool_choice=choice)
+        (call,) = response.output
+        assert (call.type, json.loads(call.arguments)["city"] in {"Bonn", "Lima"}) == ("function_call", True)
+        with ours.responses.stream(**asked, input="Hello", tool_choice=choice) as stream:
+            kinds = [event.type for event in stream]
+            assert stream.get_final_response().output[0].arguments == call.arguments
+        assert kinds.count("response.function_call_arguments.done") == 1
+        output = {"type": "function_call_output", "call_id": call.call_id, "output": "Sun"}
+        asked |= {"max_output_tokens": 3, "input": [{"role": "user", "content": "Hello"}, call, output]}
+        assert ours.responses.create(**asked).usage.output_tokens == 3
+
+
 def test_anthropics_client_gets_messages_and_calls(server: Server) -> None:
     anthropic = pytest.importorskip("anthropic")
     with anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=0, timeout=60) as ours:
