@@ -49,6 +49,9 @@ MOST_OF_ONE: Final = 128
 MOST_BYTES: Final = 128 << 20
 """Bytes of the bodies of all requests that arrive or are answered."""
 
+MOST_RENDERED: Final = 32_768
+"""Tokens of the longest prompt that is shown or counted without being answered, where the window holds less."""
+
 Result = TypeVar("Result")
 
 
@@ -151,8 +154,8 @@ class Served:
         return await self.consult(job)
 
     async def rendered(self, prompt: ChatPrompt) -> PromptFacts:
-        """The prompt of a conversation as the engine would make it."""
-        return await self.consult(lambda model, n_ctx: model.prompts.build(prompt, n_ctx).facts)
+        """The prompt of a conversation as the engine would make it, also one that is too long for the window."""
+        return await self.consult(lambda model, n_ctx: model.prompts.build(prompt, max(n_ctx, MOST_RENDERED)).facts)
 
     # Answers
 

@@ -104,3 +104,9 @@ def test_names_tags_and_pages_of_other_origins_are_those_of_the_flags(server: Se
         other.stop(0.0)
         other.join(60)
         backend.before_decode = before
+
+
+def test_a_prompt_that_is_too_long_to_be_answered_is_counted_and_shown(http: httpx2.Client) -> None:
+    body = ask("many words " * 400)
+    assert http.post("/v1/messages/count_tokens", json=body).json()["input_tokens"] > 1024
+    assert "many words" in http.post("/apply-template", json=body).json()["prompt"]
