@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from engine.guide import builtin
 from engine.llama.backend import LlamaBackend
-from engine.model_ref import BuiltInModel
 from engine.presets.preset import Preset, Sampling
 from engine.serving.guard import guard_of
 from engine.serving.server import Address, Server
+from tests import ggufs
 from tests.e2e.browser import CHROMIUM, PATIENCE_S, Page
 
 pytestmark = pytest.mark.e2e
@@ -40,9 +40,9 @@ PICTURES = os.environ.get("XCHAT_PICTURES")
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    backend = LlamaBackend(file_of=builtin.file_of, trusted=builtin.is_ours, log_path=tmp_path / "native.log")
-    server = Server(backend, PRESET, guard_of("127.0.0.1", ("secret",), ()), Address(port=0))
-    backend.load(BuiltInModel("Q8_0"), PRESET, lambda _event: None).result(PATIENCE_S)
+    backend = LlamaBackend(trusted=lambda _path: True, log_path=tmp_path / "native.log")
+    server = Server(backend, msgspec.structs.replace(PRESET, max_tokens=40), guard_of("127.0.0.1", ("secret",), ()), Address(port=0))
+    backend.load(ggufs.dense(tmp_path / "tiny.gguf"), PRESET, lambda _event: None).result(PATIENCE_S)
     yield server
     server.stop(0.0)
     server.join(PATIENCE_S)
@@ -82,6 +82,7 @@ def test_a_colleague_chats_on_a_phone_and_sees_the_server(server: Server, page: 
     page.run("document.querySelector('.hostile').remove()")
     assert page.run("typeof window.broken") == "undefined"
 
+    server.call(lambda served: served.use(PRESET)).result(PATIENCE_S)  # the model does not end by itself
     page.run("document.getElementById('prompt').focus()")
     page.type("Explain what a KV cache is, in many sentences.\n")
     page.until(
