@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from engine.serving.faces import anthropic, completions, info, llama, ollama, openai, page, responses, tokens
 from engine.serving.guard import Guard
+from engine.serving.openapi import described
 from engine.serving.refusal import Refusal, refusal_of
 from engine.serving.request import JSON, ClientGone, Receive, Request, Scope, Send
 from engine.serving.served import Served
@@ -16,11 +17,18 @@ from engine.serving.turnstile import Find, Turnstile
 
 Endpoint = Callable[[Request, Served], Awaitable[None]]
 
+
+async def openapi(request: Request, served: Served) -> None:  # noqa: ARG001
+    """Answer `GET /openapi.json`: the description of the API."""
+    await request.answer(described(ENDPOINTS))
+
+
 ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "GET": {
         **info.GET,
         **ollama.GET,
         **page.GET,
+        "/openapi.json": openapi,
     },
     "POST": {
         **openai.POST,
