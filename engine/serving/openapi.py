@@ -48,9 +48,9 @@ class Refused(msgspec.Struct):
 
 def described(endpoints: Mapping[str, Mapping[str, Callable[..., Any]]]) -> dict[str, Any]:
     """The description of endpoints by method and path."""
-    kinds = [*dict.fromkeys([*BODIES.values(), *_ANSWERS.values(), Refused])]
+    kinds: list[type[msgspec.Struct]] = [*dict.fromkeys([*BODIES.values(), *_ANSWERS.values(), Refused])]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
-    schema_of = dict(zip(kinds, schemas, strict=True))
+    schema_of: dict[type, dict[str, Any]] = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for method, functions in endpoints.items():
         for path, function in functions.items():
