@@ -46,6 +46,7 @@ CHECKS: tuple[Check, ...] = (
     Check("tmux-colours", Group.TERMINAL, "Colours in tmux", surroundings.tmux_colours),
     Check("tmux-clipboard", Group.TERMINAL, "Clipboard in tmux", surroundings.tmux_clipboard),
     Check("ptrace", Group.PROGRAM, "Captures", surroundings.ptrace),
+    Check("open-files", Group.PROGRAM, "Open files", surroundings.open_files),
     Check("energy", Group.PROGRAM, "Energy", surroundings.energy),
 )
 """Every check, in the order in which they run."""

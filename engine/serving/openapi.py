@@ -48,7 +48,8 @@ class Refused(msgspec.Struct):
 
 def described(endpoints: Mapping[str, Mapping[str, Callable[..., Any]]]) -> dict[str, Any]:
     """The description of endpoints by method and path."""
-    kinds: list[type[msgspec.Struct]] = [*dict.fromkeys([*BODIES.values(), *_ANSWERS.values(), Refused])]
+    bodies = sorted(set(BODIES.values()), key=lambda kind: (kind.__module__, kind.__name__))
+    kinds: list[type[Any]] = [*bodies, *_ANSWERS.values(), Refused]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
     schema_of: dict[type, dict[str, Any]] = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}

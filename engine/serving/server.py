@@ -59,6 +59,16 @@ class Address:
     certificate: Path | None = None
     """For TLS, with `key`."""
     key: Path | None = None
+    passed: socket.socket | None = None
+    """A socket that listens already, in place of all others."""
+
+
+def address_of(passed: socket.socket) -> Address:
+    """The address of a socket that listens already."""
+    name = passed.getsockname()
+    if passed.family == socket.AF_UNIX:
+        return Address(unix=Path(name), passed=passed)
+    return Address(name[0], name[1], passed=passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +164,7 @@ class Server:
     def join(self, timeout_s: float | None = None) -> None:
         """Wait for the end."""
         self._thread.join(timeout_s)
-        if self._address.unix is not None and self.ended:
+        if self._address.unix is not None and self._address.passed is None and self.ended:
             self._address.unix.unlink(missing_ok=True)
 
     def _begin_end(self, grace_s: float) -> None:
@@ -246,6 +256,8 @@ def _path(path: Path | None) -> str | None:
 
 def _listen(address: Address) -> socket.socket:
     """Open the socket. Raises UsageError."""
+    if address.passed is not None:
+        return address.passed
     try:
         if address.unix is not None:
             return _listen_unix(address.unix)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import Final
 
 from engine.doctor.changes import TMUX_ESCAPE_TIME
 from engine.doctor.finding import Verdict, good, note, unknown, warning
 from engine.doctor.machine import Machine
+
+SERVED_FILES: Final = 2_128
+"""Open files with which `xchat serve` accepts all the connections that it can handle."""
 
 
 def ptrace(machine: Machine) -> Verdict:
@@ -105,3 +110,14 @@ def tmux_clipboard(machine: Machine) -> Verdict:
     if value != "off":
         return good(f"set-clipboard is {value}: copied text reaches the terminal")
     return note("set-clipboard is off", cost="what xchat copies stays in tmux's buffer", command="tmux set -s set-clipboard external")
+
+
+def open_files(machine: Machine) -> Verdict:
+    """Compare the limit of open files with the connections that `xchat serve` accepts."""
+    limit = re.search(r"^Max open files +(\d+|unlimited)", machine.text("proc/self/limits"), re.MULTILINE)
+    if limit is None:
+        return unknown("/proc/self/limits does not list open files")
+    if limit[1] == "unlimited" or int(limit[1]) >= SERVED_FILES:
+        return good(f"{limit[1]} open files: xchat serve accepts all the connections that it can handle")
+    return note(f"{limit[1]} open files", cost="xchat serve accepts fewer connections",
+                advice="LimitNOFILE=4096 in its unit, or", command="ulimit -n 4096")  # fmt: skip

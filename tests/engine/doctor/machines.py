@@ -20,6 +20,7 @@ HEALTHY = {
     "proc/meminfo": "MemTotal: 1000 kB\nSwapTotal: 2000000 kB\nSwapFree: 2000000 kB\nHugepagesize: 2048 kB\n",
     "proc/self/status": "VmSwap:\t0 kB\n",
     "proc/self/smaps_rollup": "AnonHugePages: 2048 kB\n",
+    "proc/self/limits": "Limit  Soft Limit  Hard Limit  Units\nMax open files            4096                 524288               files\n",
     "proc/self/maps": "7f00-7f01 r-xp 0 08:01 1 /usr/lib/libgomp.so.1.0.0\n",
     "proc/self/mountinfo": "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n",
     "proc/sys/vm/nr_hugepages": "0\n",

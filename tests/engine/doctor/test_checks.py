@@ -86,6 +86,9 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Severity, str]] = [
     ("ptrace", {"proc/sys/kernel/yama/ptrace_scope": "2"}, {}, WARNING, "captures need root"),
     ("ptrace", {"proc/sys/kernel/yama/ptrace_scope": "3"}, {}, WARNING, "next boot"),
     ("energy", {}, {}, NOTE, "chmod a+r"),
+    ("open-files", {"proc/self/limits": "Max open files   1024   4096   files\n"}, {}, NOTE, "1024 open files"),
+    ("open-files", {"proc/self/limits": "Max open files   unlimited   unlimited   files\n"}, {}, GOOD, "unlimited"),
+    ("open-files", {"proc/self/limits": "Max cpu time   x\n"}, {}, Severity.UNKNOWN, "does not list"),
 ]
 # fmt: on
 """Check, files that differ, fields that differ, and what is said of them."""

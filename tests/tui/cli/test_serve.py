@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,21 @@ def test_sigterm_lets_a_stream_finish_and_refuses_what_comes_then(tmp_path: Path
             with pytest.raises(httpx2.HTTPError):
                 client.get("/health").raise_for_status()
         assert process.wait(30) == 0
+
+
+@pytest.mark.slow
+def test_a_service_manager_passes_the_socket_and_is_told_when_requests_are_answered(tmp_path: Path) -> None:
+    script = 'export LISTEN_PID=$$ LISTEN_FDS=1; listener=$1; shift; exec "$@" 3<&$listener'
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        environment = {**os.environ, "HOME": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        command = ["bash", "-c", script, "bash", str(listener.fileno()), *COMMAND, *FAST, "--no-log"]
+        with subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], stdout=subprocess.PIPE, text=True) as process:
+            # Connected before anything is loaded: the request waits in the socket, and is then answered.
+            assert httpx2.get(f"http://127.0.0.1:{listener.getsockname()[1]}/live", timeout=60).json()["state"] in {"loading", "serving"}
+            assert manager.recv(1_000).startswith(b"READY=1\nSTATUS=")
+            assert httpx2.get(f"http://127.0.0.1:{listener.getsockname()[1]}/health", timeout=60).status_code == 200
+            process.send_signal(signal.SIGTERM)
+            assert manager.recv(1_000) == b"STOPPING=1"
+            assert process.wait(30) == 0

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +29,8 @@ from engine.presets.preset import Preset
 from engine.serving.beside import ServePlan
 from engine.serving.guard import guard_of, read_keys
 from engine.serving.served import Options
-from engine.serving.server import HOST, PORT, Address, LogTo, Server, share_the_interpreter
+from engine.serving.server import HOST, PORT, Address, LogTo, Server, address_of, share_the_interpreter
+from engine.serving.service import notify, passed_socket
 from engine.session.model_finder import HUB_PREFIX
 from engine.session.open import first_model, model_finder
 from engine.store.sqlite.pragmas import Profile
@@ -91,8 +93,10 @@ def run(options: argparse.Namespace) -> int:
     keys = read_keys(options.api_key_file) if options.api_key_file else ()
     if key := os.environ.get(KEY_VARIABLE, "").strip():
         keys += (key,)
-    guard = guard_of(options.host if options.unix_socket is None else "localhost", keys, options.allow_host, _words(options.cors_origins))
-    address = Address(options.host, options.port, options.unix_socket, options.tls_cert, options.tls_key)
+    passed = passed_socket()
+    address = address_of(passed) if passed is not None else Address(options.host, options.port, options.unix_socket)
+    address = replace(address, certificate=options.tls_cert, key=options.tls_key)
+    guard = guard_of(address.host if address.unix is None else "localhost", keys, options.allow_host, _words(options.cors_origins))
     serve_options = Options(_words(options.alias), _words(options.tags), options.verbose)
     if options.allow_switch and (options.screen or options.alias):
         raise UsageError("--allow-switch goes neither with --screen nor with --alias")
@@ -115,10 +119,12 @@ def run(options: argparse.Namespace) -> int:
             info = result_of(backend.load(ref, preset, lambda _event: None, force=options.force), asked.is_set)
             sys.stdout.write(f"{server.served.name} on {server.url}, {info.parallel} parallel answers, n_ctx {info.n_ctx:,}\n")
             sys.stdout.flush()
+            notify("READY=1", f"STATUS={server.served.name} on {server.url}")
             while not asked.wait(_STEP_S) and not server.ended:
                 if backend.dead is not None:
                     raise backend.dead
             asked.clear()
+            notify("STOPPING=1")
             server.stop()
             sys.stderr.write("Stopping after the answers in progress; press Ctrl+C again to abort them.\n")
             while not server.ended:
