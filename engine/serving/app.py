@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 from engine.serving.faces import anthropic, completions, info, llama, ollama, openai, page, responses, tokens
+from engine.serving.faces.openapi import described
 from engine.serving.guard import Guard
-from engine.serving.openapi import described
 from engine.serving.refusal import Refusal, refusal_of
 from engine.serving.request import JSON, ClientGone, Receive, Request, Scope, Send
 from engine.serving.served import Served

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.serving.app import ENDPOINTS
-from engine.serving.openapi import BODIES, described
+from engine.serving.faces.openapi import BODIES, described
 
 pytestmark = pytest.mark.slow
 
