@@ -18,6 +18,7 @@ import msgspec
 from engine.config import Config, load_config
 from engine.errors import ModelError, UsageError, XchatError
 from engine.guide import builtin
+from engine.host.service import notify, passed_socket
 from engine.lab.compute_thread import result_of
 from engine.llama.backend import LlamaBackend
 from engine.llama.redirect import redirect_native_output
@@ -30,7 +31,6 @@ from engine.serving.beside import ServePlan
 from engine.serving.guard import guard_of, read_keys
 from engine.serving.served import Options
 from engine.serving.server import HOST, PORT, Address, LogTo, Server, address_of, share_the_interpreter
-from engine.serving.service import notify, passed_socket
 from engine.session.model_finder import HUB_PREFIX
 from engine.session.open import first_model, model_finder
 from engine.store.sqlite.pragmas import Profile

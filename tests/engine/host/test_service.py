@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from engine.errors import UsageError
-from engine.serving import service
+from engine.host import service
+from engine.host.service import notify, passed_socket
 from engine.serving.server import address_of
-from engine.serving.service import notify, passed_socket
 
 
 def passed(monkeypatch: pytest.MonkeyPatch, number: int, **environ: str) -> tuple[socket.socket | None, dict[str, str]]:
