@@ -20,7 +20,7 @@ import msgspec
 from engine.config import EngineConfig
 from engine.errors import ModelError
 from engine.numbers import byte_size
-from engine.remote.faults import cut_off, refused, unreachable, unreadable
+from engine.remote.faults import cut_off, refused, server_error, unreachable, unreadable
 
 Result = TypeVar("Result")
 
@@ -159,7 +159,7 @@ async def get_json(http: httpx2.AsyncClient, url: str, host: str, *, key: str, k
             if response.status_code != 200:
                 raise refused(host, response, body, key_from=key_from, model="")
     except TimeoutError as error:
-        raise unreadable(host, f"Its answer takes longer than {times.listing:g} s", again=True) from error
+        raise server_error(f"{host} does not answer", f"Its list of models did not come within {times.listing:g} s") from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise unreachable(host, error, connect_s=times.connect) from error
     try:

@@ -98,9 +98,9 @@ def cut_off(host: str, detail: str = "The connection ended in the middle of the 
     return server_error(f"{host} broke off the answer", detail, "What came is kept: continue it, or send the message again.", again=True)
 
 
-def unreadable(host: str, detail: str, *, again: bool = False) -> ServerError:
+def unreadable(host: str, detail: str) -> ServerError:
     """The fault of an answer in another form than the API's."""
-    return server_error(f"{host} sends what can't be read", detail, "Check that base_url is that of an OpenAI-compatible API.", again=again)
+    return server_error(f"{host} sends what can't be read", detail, "Check that base_url is that of an OpenAI-compatible API.")
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:

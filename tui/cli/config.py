@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import partial
 from importlib.resources import files
 
 from engine.atomic_write import write_atomically
 from engine.config import PREFIX, Config, config_path, load_config, sample, settings
-from engine.errors import UsageError
+from engine.errors import ModelError, UsageError
 from engine.paths import config_dir
 from tui.cli.output import write_json
 from tui.terminal.editor import editor_command
@@ -92,7 +93,7 @@ def edit(options: argparse.Namespace) -> int:
 def check(_: argparse.Namespace) -> int:
     """Print the errors of the file; return 0 when there are none."""
     config = load_config()
-    problems = [str(problem) for part in (_keys, _alerts, _database, _theme) for problem in part(config)]
+    problems = [str(problem) for part in (_keys, _alerts, _database, _theme, _engines) for problem in part(config)]
     for problem in problems:
         sys.stderr.write(f"{config_path()}: {problem}\n")
     if not problems:
@@ -141,9 +142,17 @@ def _theme(config: Config) -> tuple[str, ...]:
     )
 
 
+def _engines(config: Config) -> tuple[str, ...]:
+    if not config.engines:
+        return ()
+    from engine.remote.connection import key_of
+
+    return tuple(problem for engine in config.engines for problem in _refusal(partial(key_of, engine)))
+
+
 def _refusal(use: Callable[[], object]) -> tuple[str, ...]:
     try:
         use()
-    except UsageError as error:
+    except (UsageError, ModelError) as error:
         return (str(error),)
     return ()

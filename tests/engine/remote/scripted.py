@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 
@@ -75,8 +77,22 @@ class Seen:
 class ScriptedServer:
     """Serves scripts on a free port of the loopback interface, on a thread of its own."""
 
-    def __init__(self, scripts: Mapping[str, Script | Sequence[Script]], *, models: object = None, raw: bytes | None = None) -> None:
-        """`scripts` by model; of several the first one serves the first request. `models` answers `GET /v1/models`, `raw` everything."""
+    def __init__(
+        self,
+        scripts: Mapping[str, Script | Sequence[Script]],
+        *,
+        models: object = None,
+        raw: bytes | None = None,
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
+        """`scripts` by model; of several the first one serves the first request. `models` answers `GET /v1/models`, `raw` everything.
+
+        `tls` is a certificate and its key.
+        """
+        secure = None
+        if tls is not None:
+            secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            secure.load_cert_chain(*tls)
         self.scripts = dict(scripts)
         self.models: object = {"data": []} if models is None else models
         self.seen: list[Seen] = []
@@ -84,9 +100,9 @@ class ScriptedServer:
         self._raw = raw
         self._served: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=secure))
         self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if secure else ''}://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.backend import PrefillProgressed, StopReason, TokensDecoded
-from engine.errors import ModelError, XchatError
+from engine.errors import EngineError, ModelError, XchatError
 from engine.messages import ChatPrompt, TextPrompt
 from engine.presets.preset import Sampling
 from tests.engine.remote.asking import Asking, conversation
@@ -31,8 +34,8 @@ class Servers:
         self.all: list[ScriptedServer] = []
         self.asking: list[Asking] = []
 
-    def serve(self, script: Any = (HELLO,), *, models: object = None, name: str = "m") -> ScriptedServer:
-        self.all.append(ScriptedServer({name: script}, models=listing(name) if models is None else models))
+    def serve(self, script: Any = (HELLO,), *, models: object = None, tls: tuple[Path, Path] | None = None) -> ScriptedServer:
+        self.all.append(ScriptedServer({"m": script}, models=listing("m") if models is None else models, tls=tls))
         return self.all[-1]
 
     def engine(self, *servers: ScriptedServer, **more: Any) -> Asking:
@@ -306,6 +309,33 @@ def test_a_list_that_is_none_is_named(servers: Servers, models: object, words: s
     with pytest.raises(XchatError) as failure:
         servers.engine(servers.serve(models=models)).load()
     assert words in str(failure.value)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes the certificate")
+def test_a_certificate_of_nobody_is_refused_and_nothing_is_sent(servers: Servers, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 -keyout {key} -out {certificate}"
+    subprocess.run(make.split(), check=True, capture_output=True)
+    server = servers.serve(tls=(certificate, key))
+    with pytest.raises(EngineError, match="a certificate that can't be trusted: self-signed certificate"):
+        servers.engine(server).load()
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://nowhere.invalid", "is not known: Its name can't be resolved"),
+        ("http://127.0.0.1:9", "can't be reached: Connection refused"),
+        ("https://127.0.0.1:{port}", "does not speak TLS"),
+    ],
+)
+def test_a_server_that_is_not_there_is_named(servers: Servers, url: str, words: str) -> None:
+    plain = ScriptedServer({}, raw=b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    servers.all.append(plain)
+    servers.asking.append(Asking(url.format(port=plain.port)))
+    with pytest.raises(EngineError, match=words):
+        servers.asking[-1].load()
 
 
 def test_what_was_loaded_stays_when_another_model_can_not_be(servers: Servers) -> None:

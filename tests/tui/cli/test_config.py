@@ -42,6 +42,10 @@ def test_the_sample_changes_nothing_and_without_its_comment_signs_it_has_every_k
     assert {key for key in settings() if key.rpartition(".")[2] not in unset} <= found
 
 
+def engine(keys: str = "", name: str = "lab") -> str:
+    return f'[[engines]]\nname = "{name}"\n{keys}\n\n'
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -49,6 +53,21 @@ def test_the_sample_changes_nothing_and_without_its_comment_signs_it_has_every_k
         ('[database]\nprofil = "safe"', ("database.profil", "Did you mean database.profile?")),
         ('mouse = "yes"', ("invalid value of mouse",)),
         ("[metrics]\nprometheus_port = 0", ("invalid value of metrics.prometheus_port",)),
+        (engine(), ("engines[0].base_url", "either it or base_urls is needed")),
+        (engine('base_url = "http://x"\nbase_urls = ["http://y"]'), ("engines[0].base_url", "not both")),
+        (engine('base_url = "gpu-box:8080"'), ("engines[0].base_url", "needs a scheme and a host")),
+        (engine('base_urls = ["http://x", "ftp://y"]'), ("engines[0].base_urls", "needs a scheme and a host")),
+        (engine('base_url = "http://x:99999"'), ("engines[0].base_url", "not an address")),
+        (engine('base_url = "http://me:secret@x"'), ("engines[0].base_url", "api_key_env instead")),
+        (engine('base_url = "http://x/v1?key=1"'), ("engines[0].base_url", "no ?, # or space")),
+        (engine("base_url = 7"), ("engines[0].base_url", "got `int`")),
+        (engine('base_ur = "http://x"'), ("engines[0].base_ur", "Did you mean engines.base_url?")),
+        (engine('base_url = "http://x"\napi_key_env = "sk-12 34"'), ("engines[0].api_key_env", "names an environment variable")),
+        (engine('base_url = "http://x"\nmodel = ""'), ("engines[0].model", "it is empty")),
+        (engine('base_url = "http://x"', "a/b"), ("engines[0].name", "letters, digits")),
+        (engine('base_url = "http://x"', "builtin"), ("engines[0].name", "already names a kind of model")),
+        (engine('base_url = "http://x"') + engine('base_url = "http://y"'), ("engines", "two have the name lab")),
+        (engine('base_url = "http://x"\napi_key_env = "XCHAT_NO_SUCH_KEY"'), ("The key of lab is missing",)),
     ],
 )
 def test_a_wrong_key_is_named_with_the_nearest_valid_one(xchat: Run, text: str, said: tuple[str, ...]) -> None:
@@ -57,6 +76,8 @@ def test_a_wrong_key_is_named_with_the_nearest_valid_one(xchat: Run, text: str, 
     assert ran.code == UsageError.exit_code
     for words in said:
         assert words in ran.err
+    assert "secret" not in ran.err
+    assert "sk-12" not in ran.err
 
 
 def test_check_reads_keys_alerts_pragmas_and_theme_too(xchat: Run) -> None:
