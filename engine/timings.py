@@ -43,6 +43,12 @@ class Timings:
     """99th percentile of the inter-token latency."""
     itl_max_ms: float | None
     """Longest inter-token latency."""
+    draft_n: int = 0
+    """Tokens guessed from earlier text and checked."""
+    draft_n_accepted: int = 0
+    """Guessed tokens that came."""
+    draft_gain: float | None = None
+    """Decode time without guesses, as a multiple of the decode time; None where none was checked."""
 
     @property
     def prompt_per_second(self) -> float | None:
@@ -84,19 +90,33 @@ def inter_token_ms(token_ns: Sequence[int]) -> list[float]:
 
 
 def compute_timings(
-    *, cache_n: int, prompt_n: int, submitted_ns: int, prefill_start_ns: int, prefill_end_ns: int, token_ns: Sequence[int]
+    *,
+    cache_n: int,
+    prompt_n: int,
+    submitted_ns: int,
+    prefill_start_ns: int,
+    prefill_end_ns: int,
+    token_ns: Sequence[int],
+    draft: tuple[int, int, float] = (0, 0, 0.0),
 ) -> Timings:
-    """Compute the timings of a turn from timestamps of one clock in nanoseconds; `token_ns` has one per generated token."""
+    """Compute the timings of a turn from timestamps of one clock in nanoseconds; `token_ns` has one per generated token.
+
+    `draft`: tokens guessed, those that came, and the nanoseconds saved.
+    """
+    predicted_ns = token_ns[-1] - prefill_end_ns if token_ns else 0
     gaps = sorted(inter_token_ms(token_ns))
     return Timings(
         cache_n=cache_n,
         prompt_n=prompt_n,
         prompt_ms=(prefill_end_ns - prefill_start_ns) / NS_PER_MS,
         predicted_n=len(token_ns),
-        predicted_ms=(token_ns[-1] - prefill_end_ns) / NS_PER_MS if token_ns else 0.0,
+        predicted_ms=predicted_ns / NS_PER_MS,
         ttft_ms=(token_ns[0] - submitted_ns) / NS_PER_MS if token_ns else None,
         itl_p50_ms=percentile(gaps, 0.50),
         itl_p95_ms=percentile(gaps, 0.95),
         itl_p99_ms=percentile(gaps, 0.99),
         itl_max_ms=gaps[-1] if gaps else None,
+        draft_n=draft[0],
+        draft_n_accepted=draft[1],
+        draft_gain=(predicted_ns + draft[2]) / predicted_ns if draft[0] and predicted_ns > 0 else None,
     )

@@ -277,6 +277,7 @@ class Compute:
     def _keep(self, loaded: Loaded) -> None:
         self._loaded, self.info = loaded, loaded.info
         loaded.scheduler.before_decode = self.before_decode
+        loaded.scheduler.guesses = loaded.info.preset.lookup == "auto"
 
     def _unload(self) -> None:
         self._workbench.close()  # its contexts may be on the weights that are freed here
@@ -287,6 +288,7 @@ class Compute:
     def _apply_hot(self, preset: Preset) -> None:
         if self.info is not None and self._loaded is not None:
             self._loaded.threads.use(preset)
+            self._loaded.scheduler.guesses = preset.lookup == "auto"
             now = self._loaded.threads.now
             self.info = self._loaded.info = replace(self.info, preset=preset, threads=now.threads, threads_batch=now.threads_batch)
         self._set_pace(preset)

@@ -13,7 +13,7 @@ from engine.errors import EngineError
 from engine.llama.log import NativeLog, last_reason
 from engine.llama.model import Model
 from engine.llama.native import ABORT_IF_SET, lib, memory_by_buffer
-from engine.llama.planning import Part
+from engine.llama.planning import MOST_GUESSED, Part
 from engine.models.facts import ModelFacts
 from engine.models.memory import AUTO_UBATCH, window_of
 from engine.presets.preset import Preset, splits_kv
@@ -47,7 +47,7 @@ class Context:
     def __init__(
         self, model: Model, preset: Preset, *, n_seq: int, threads: int, threads_batch: int, log: NativeLog, outputs: int | None = None
     ) -> None:
-        """Make a context for `n_seq` sequences in one KV cache, and logits of `outputs` tokens a call (one a sequence).
+        """Make a context for `n_seq` sequences in one KV cache, and logits of `outputs` tokens a call (one a sequence, and some to spare).
 
         Without flash attention each sequence has a cache of its own.
 
@@ -55,7 +55,7 @@ class Context:
         """
         self.model = model
         self.n_seq = n_seq
-        self._outputs_max = outputs or n_seq
+        self._outputs_max = outputs or n_seq + MOST_GUESSED
         self._abort_flag = ctypes.create_string_buffer(8)
         self.unified = _unified(preset, n_seq)
         """All sequences share one KV cache, so that one can lend its beginning to another."""
@@ -130,7 +130,7 @@ class Context:
         outputs = 0
         for part in parts:
             begin, end = end, end + len(part.tokens)
-            outputs += part.wants_logits
+            outputs += part.outputs
             if begin == end or end > self.n_batch or not 0 <= part.seq < self.n_seq or outputs > self._outputs_max:
                 raise EngineError("A batch does not fit the context", f"{end} tokens with {outputs} outputs")
             if end - begin == 1:
@@ -142,7 +142,7 @@ class Context:
             self._tokens[begin:end] = part.tokens
             self._positions[begin:end] = self._counting[: end - begin] + part.start
             self._outputs[begin:end] = 0
-            self._outputs[end - 1] = part.wants_logits
+            self._outputs[end - part.outputs : end] = 1
             for index in range(begin, end):
                 batch.seq_id[index][0] = part.seq
         batch.n_tokens = end

@@ -14,6 +14,7 @@ from typing import Final
 from engine.backend import (
     GenerationFinished,
     PrefillProgressed,
+    Priority,
     PromptFacts,
     PromptReady,
     StopReason,
@@ -28,12 +29,17 @@ from engine.llama.commands import Ticket, notify
 from engine.llama.constraints.form import COMPILE_S, Form
 from engine.llama.constraints.grammar import answer_so_far, frame_of, grammar_of, refused
 from engine.llama.context import Context
+from engine.llama.drafting.lookup import NO_GUESS, Guess, Lookup
 from engine.llama.kv import Reuse
+from engine.llama.planning import MOST_GUESSED, Work
 from engine.llama.sampling import Sampler
 from engine.llama.text import TextStream
+from engine.logprobs import PromptScored, TokenLogprobs
 from engine.messages import ChatPrompt
 from engine.timings import compute_timings
 
+AGEING_NS: Final = 60 * NS_PER_S
+"""A turn that waited for a sequence for so long counts as one class higher."""
 PROGRESS_EVERY_NS: Final = 50 * NS_PER_MS
 """Least time between two reports of prefill progress."""
 
@@ -69,6 +75,11 @@ class Turn:
         """The constraint, until it is compiled."""
         self._compile_until = 0
         self._form: Form | None = None
+        self._lookup = Lookup()
+        self._drafted = 0
+        self._came = 0
+        self._saved_ns = 0.0
+        self._scores: list[TokenLogprobs] = []
         self._eog: frozenset[int] = frozenset()
         self._max_tokens = request.max_tokens
         self._n_ctx = 0
@@ -109,6 +120,10 @@ class Turn:
         if ticket is self._ticket:
             self.priority = ticket.priority
         return ticket is self._ticket
+
+    def aged(self, now: int) -> Priority:
+        """Its class, with the time it has waited for a sequence."""
+        return Priority(max(Priority.INTERACTIVE, self.priority - (now - self.queued_ns) // AGEING_NS))
 
     def prepare(self, context: Context) -> None:
         """Render and tokenize the prompt and set up the sampler. Raises XchatError when the prompt can't be made or does not fit."""
@@ -205,7 +220,7 @@ class Turn:
         self._prefill_start_ns = now_ns()
 
     def computed(self, tokens: int, threads: int, wait: Wait | None = None) -> None:
-        """Count evaluated tokens by thread count, and note how long the threads waited; before `prefilled` and `next_token`."""
+        """Count evaluated tokens by thread count, and note how long the threads waited; before `prefilled` and `next_tokens`."""
         if wait is not None:
             self._waits.append(wait)
         by = self._decoded_by if self.decoding else self._prefilled_by
@@ -227,30 +242,77 @@ class Turn:
             eta_ms = elapsed_ms / self._evaluated * (total - self._evaluated) if self._evaluated else 0.0
             notify(self.request, PrefillProgressed(self.request.turn, now, self._evaluated, total, elapsed_ms, eta_ms))
 
-    def next_token(self, row: int) -> None:
-        """Sample after batch index `row`, deliver the token, and end the turn when it is the last one."""
+    def next_tokens(self, row: int, guessed: Sequence[int] = (), begin_ns: int = 0) -> int:
+        """Sample after batch index `row`, and after each guessed token that comes; deliver, and end the turn after the last token.
+
+        The tokens of one call, which began at `begin_ns`, share its time equally. Returns how many guessed tokens came.
+        """
         assert self._sampler is not None
-        assert self._text is not None
+        most = self.request.logprobs
+        tokens: list[int] = []
+        logprobs: list[TokenLogprobs | None] = []
         try:
-            token = self._sampler.sample(row, self._form)
+            for guess in (*guessed, None):
+                token = self._sampler.sample(row + len(tokens), self._form)
+                logprobs.append(None if most is None else self._sampler.logprobs(row + len(tokens), token, most))
+                tokens.append(token)
+                if token != guess or token in self._eog or (self._form is not None and self._form.complete):
+                    break
         except EngineError as error:
             self.conclude(StopReason.ERROR, error)
-            return
+            return 0
         now = now_ns()
+        before = max(begin_ns, self._token_ns[-1] if self._token_ns else now)
+        for number, token in enumerate(tokens, 1):
+            self._deliver(token, now - (now - before) * (len(tokens) - number) // len(tokens), logprobs[number - 1])
+            if self.done:
+                break
+        else:
+            if self._form is not None and self._form.complete:
+                self.conclude(StopReason.EOG)
+        return len(tokens) - 1
+
+    def _deliver(self, token: int, now: int, logprobs: TokenLogprobs | None) -> None:
+        assert self._text is not None
         if token in self._eog:
             self.conclude(StopReason.EOG)
             return
         self.tokens.append(token)
         self._token_ns.append(now)
         decoded = self._text.feed(token)
-        most = self.request.logprobs
-        self._delivery.add(decoded.text, token, now, None if most is None else self._sampler.logprobs(row, token, most))
+        self._delivery.add(decoded.text, token, now, logprobs)
         if decoded.stopped:
             self.conclude(StopReason.STOP_STRING)
-        elif self._form is not None and self._form.complete:
-            self.conclude(StopReason.EOG)
         elif len(self._token_ns) == self._max_tokens or len(self.tokens) >= self._n_ctx - 1:
             self.conclude(StopReason.LENGTH)
+
+    def work(self, seq: int, held: int, *, guess: bool) -> Work:
+        """What is still to be evaluated in sequence `seq`, which holds `held` tokens; with a guess of the tokens that may come next."""
+        scored = self.request.prompt_logprobs and not self.pictures  # a picture has no log-probability
+        return Work(seq, held, self.tokens, self.cuts, self._guess() if guess else NO_GUESS, scored)
+
+    def _guess(self) -> Guess:
+        """The tokens that may come next."""
+        left = self._n_ctx - 2 - len(self.tokens)
+        if self._max_tokens is not None:
+            left = min(left, self._max_tokens - len(self._token_ns) - 1)
+        return NO_GUESS if self.request.repeatable else self._lookup.guess(self.tokens, min(left, MOST_GUESSED))
+
+    def checked(self, guessed: int, came: int, saved_ns: float) -> None:
+        """Note how many guessed tokens of a call came, and the time that it saved against calls for one token each."""
+        self._lookup.checked(guessed, came)
+        self._drafted += guessed
+        self._came += came
+        self._saved_ns += saved_ns
+
+    def score(self, row: int, start: int, count: int) -> None:
+        """Compute how likely the prompt's tokens after `start` were, from `row` on; report them with the last one."""
+        assert self._sampler is not None
+        for index in range(min(count, self.n_prompt - 1 - start)):
+            self._scores.append(self._sampler.logprobs(row + index, self.tokens[start + index + 1], self.request.logprobs or 0))
+        if start + count == self.n_prompt:
+            notify(self.request, PromptScored(self.request.turn, self.tokens[0], tuple(self._scores)))
+            self._scores = []
 
     def conclude(self, reason: StopReason, error: XchatError | None = None) -> None:
         """Report that the turn has ended; later calls do nothing."""
@@ -269,6 +331,7 @@ class Turn:
             prefill_start_ns=prefill_start,
             prefill_end_ns=prefill_end,
             token_ns=self._token_ns,
+            draft=(self._drafted, self._came, self._saved_ns),
         )
         cut = reason in {StopReason.LENGTH, StopReason.CANCELLED}
         tail = self._text.finish(stopped=reason is StopReason.STOP_STRING, cut=cut) if self._text is not None else ""

@@ -133,6 +133,10 @@ class SequenceCache:
         self.tokens.extend(tokens)
         self._cells.hold(self._seq, len(self.tokens))
 
+    def keep(self, count: int) -> None:
+        """Remove what was evaluated after the first `count` tokens; only where the cache can be cut."""
+        self._go_back(count)
+
     def aborted(self, batch: Sequence[int]) -> None:
         """Update the mirror after an aborted decode call with `batch` of this sequence in it; call `reuse` before going on."""
         if self._kind in (MemoryKind.HYBRID, MemoryKind.RECURRENT):

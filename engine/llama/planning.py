@@ -10,6 +10,8 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 
 from engine.clock import NS_PER_MS, NS_PER_S
+from engine.llama.drafting.lookup import NO_GUESS, Guess, expected
+from engine.models.memory import SPARE_OUTPUTS
 
 CALL_NS: Final = 250 * NS_PER_MS
 """Target duration of a decode call that has only prompts in it."""
@@ -27,6 +29,12 @@ CHUNK_STEP: Final = 8
 """The number of prompt tokens in a call is a multiple of this, at least one."""
 CURVE_CALLS: Final = 32
 """Calls after which a measured duration is out of date: the context has grown, or other programs work."""
+CHECKS_CALLS: Final = 1024
+"""The same for calls with guessed tokens: one that is slow for its width is tried again that seldom."""
+CHECK_GAIN: Final = 1.1
+"""Least gain in tokens per second for which guessed tokens are checked."""
+MOST_GUESSED: Final = SPARE_OUTPUTS
+"""Guessed tokens in a call, of all answers: with the first answer's own they fill two tiles."""
 LEARNING: Final = 0.3
 """Weight of a new duration in its average."""
 NODE_NS: Final = 25 * NS_PER_MS
@@ -44,6 +52,15 @@ class Part(NamedTuple):
     tokens: Sequence[int]
     wants_logits: bool
     """Whether the logits after the last token are needed."""
+    guessed: int = 0
+    """The number of last tokens that are guesses: the logits after each, and after the token before them, are needed."""
+    scored: bool = False
+    """Whether the logits after every token are needed."""
+
+    @property
+    def outputs(self) -> int:
+        """The number of last tokens after which the logits are needed."""
+        return len(self.tokens) if self.scored else self.wants_logits + self.guessed
 
 
 class Work(NamedTuple):
@@ -56,6 +73,10 @@ class Work(NamedTuple):
     """Prompt and answer so far."""
     marks: Sequence[int] = ()
     """Positions of checkpoints, ascending: a part of the prompt ends at the next one."""
+    guess: Guess = NO_GUESS
+    """The tokens that may come next."""
+    scored: bool = False
+    """Whether the logits after every token of the prompt are needed."""
 
 
 class _Mean(NamedTuple):
@@ -77,6 +98,8 @@ class Speeds:
         """Calls with one token per answer, by the number of answers."""
         self._tiles: dict[int, _Mean] = {}
         """Calls with answers and a piece of prompt in them, by the number of tokens rounded up to what the kernels compute together."""
+        self._checks: dict[int, _Mean] = {}
+        """Calls with guessed tokens in them, by the number of tokens rounded up in the same way."""
         self._calls = 0
 
     def knows(self, answers: int) -> bool:
@@ -88,11 +111,17 @@ class Speeds:
         """Nanoseconds of a step by its number of answers, ascending."""
         return {answers: mean.ns for answers, mean in sorted(self._steps.items())}
 
-    def measured(self, tokens: int, sequences: int, took_ns: int, *, picture: bool = False) -> None:
-        """Add the duration of a call with this number of tokens and sequences; one with a picture says nothing about others."""
+    def measured(self, tokens: int, sequences: int, took_ns: int, *, outputs: int = 0, picture: bool = False) -> None:
+        """Add the duration of a call with this number of tokens, sequences, and tokens whose logits were needed.
+
+        One with a picture says nothing about others.
+        """
         if picture:
             return
         self._calls += 1
+        if outputs > sequences:
+            _learn(self._checks, _rounded(tokens), took_ns, self._calls)
+            return
         if tokens == sequences:
             _learn(self._steps, tokens, took_ns, self._calls)
             return
@@ -111,6 +140,34 @@ class Speeds:
             return mean.ns
         nearest = min(self._steps, key=lambda known: abs(known - answers), default=0)
         return self._steps[nearest].ns * min(1.0, answers / nearest) if nearest else 0.0
+
+    def worth_checking(self, answers: int, width: int, made: float, guess: Guess) -> tuple[int, float]:
+        """How many guessed tokens to add to a call, and how many tokens it then makes on average.
+
+        Args:
+            answers: The answers in the call.
+            width: Its tokens, with the guessed ones that are in it already.
+            made: The tokens that it makes on average.
+            guess: The tokens to add; none are added where they cost more time than they save.
+        """
+        best, length, total = CHECK_GAIN * made / max(self._check_ns(answers, width), 1), 0, made
+        most = len(guess.tokens)
+        for more in {most, *(end - width for end in (ROWS, 2 * ROWS, 3 * ROWS, TILE, 2 * TILE))}:
+            if 0 < more <= most:
+                makes = made + expected(guess, more)
+                if (rate := makes / self._check_ns(answers, width + more)) > best:
+                    best, length, total = rate, more, makes
+        return length, total
+
+    def _check_ns(self, answers: int, width: int) -> float:
+        """Duration of a call whose every token has logits: as measured, else from the next narrower one and the best speed."""
+        known = {
+            checked: mean.ns for checked, mean in self._checks.items() if self._calls - mean.call <= CHECKS_CALLS and checked > answers
+        }
+        if width > answers and _rounded(width) in known:
+            return known[_rounded(width)]
+        nearest = max((checked for checked in known if checked < width), default=answers)
+        return known.get(nearest, self.step_ns(answers)) + (width - nearest) * NS_PER_S / (self._best_prompt_rate or NS_PER_S / CALL_NS)
 
     def chunk(self, room: int) -> int:
         """Prompt tokens of a call without answers: it takes about CALL_NS, and each of its nodes less than NODE_NS.
@@ -169,24 +226,55 @@ def _learn(means: dict[int, _Mean], width: int, took_ns: int, call: int) -> None
 def plan(works: Sequence[Work], speeds: Speeds, n_batch: int) -> list[Part]:
     """The next call: one token for each answer, and as much of the prompts as the budget allows; ordered by sequence.
 
+    Without prompts it checks the guesses that are likely to save time.
+
     Args:
         works: One per sequence, the most urgent first.
         speeds: Measured durations of calls.
         n_batch: Most tokens in a call.
     """
-    parts = [Part(seq, held, tokens[-1:], wants_logits=True) for seq, held, tokens, _ in works if held == len(tokens) - 1]
-    if len(parts) < len(works):
+    parts = [Part(work.seq, work.held, work.tokens[-1:], wants_logits=True) for work in works if work.held == len(work.tokens) - 1]
+    if len(parts) == len(works):
+        parts = _with_guesses(parts, works, speeds, n_batch)
+    else:
         answers = len(parts)
         room = n_batch - answers
         budget = speeds.chunk_beside(answers, room) if answers else speeds.chunk(room)
-        for seq, held, tokens, marks in works:
+        rows = MOST_GUESSED
+        for seq, held, tokens, marks, _, scored in works:
             if held == len(tokens) - 1:
                 continue
-            end = min([held + budget, len(tokens), *(mark for mark in marks if mark > held)])
+            end = min([held + budget, len(tokens), *(mark for mark in marks if mark > held), *([held + rows] if scored else [])])
             if end <= held:
                 break
-            parts.append(Part(seq, held, tokens[held:end], wants_logits=end == len(tokens)))
+            parts.append(Part(seq, held, tokens[held:end], wants_logits=end == len(tokens), scored=scored))
             budget -= end - held
+            rows -= end - held if scored else 0
     if len(parts) > 1:
         parts.sort(key=lambda part: part.seq)  # the library cuts a batch in two where sequences are out of order
     return parts
+
+
+def piece(work: Work) -> Part:
+    """The next call for one answer alone: its next token, or a piece of its prompt of one size."""
+    seq, held, tokens, marks, _, scored = work
+    end = min([held + FIRST_CHUNK, len(tokens), *(mark for mark in marks if mark > held)])
+    return Part(seq, held, tokens[held:end], wants_logits=end == len(tokens), scored=scored)
+
+
+def _with_guesses(parts: Sequence[Part], works: Sequence[Work], speeds: Speeds, n_batch: int) -> list[Part]:
+    """The next tokens of answers with the guessed ones that are worth it, the likeliest first."""
+    answers = len(parts)
+    width, made = answers, float(answers)
+    most = min(n_batch, answers + MOST_GUESSED)
+    longer = list(parts)
+    for index in sorted(range(answers), key=lambda index: -works[index].guess.chance):
+        guess = works[index].guess
+        if not guess.tokens:
+            break
+        length, made = speeds.worth_checking(answers, width, made, Guess(guess.tokens[: most - width], guess.chance))
+        if length:
+            part = parts[index]
+            longer[index] = part._replace(tokens=[*part.tokens, *guess.tokens[:length]], guessed=length)
+            width += length
+    return longer

@@ -21,15 +21,13 @@ from engine.llama.commands import Ticket
 from engine.llama.context import ABORTED, DECODED, NO_ROOM, Context
 from engine.llama.generation import Turn
 from engine.llama.kv import SequenceCache, checkpoint_marks, common_prefix
-from engine.llama.planning import FIRST_CHUNK, Part, Speeds, Work, plan
+from engine.llama.planning import MOST_GUESSED, Part, Speeds, Work, piece, plan
 from engine.llama.pool.seats import LEAST_LENT, Seat, Seats
 from engine.llama.pool.tally import Tally
 from engine.llama.thread_counts import ContextThreads
 
 SLOW_TOKEN_NS: Final = 25 * NS_PER_MS
 """Decode steps slower than this are aborted on stop, even if that loses the sequence state and costs a checkpoint restore."""
-AGEING_NS: Final = 60 * NS_PER_S
-"""A turn that waited for a sequence for so long counts as one class higher."""
 AGEING_TOKENS: Final = 200
 """Prompt tokens that a second of waiting counts for: short prompts go first, and long ones are not passed over for ever."""
 COMPILING_S: Final = 0.02
@@ -54,6 +52,9 @@ class Scheduler:
         self._running: list[Seat] | None = None
         """The sequences of the last call, while nothing was added, ended, cancelled or swapped out: most calls are for one token."""
         self._abortable = False
+        self.guesses = True
+        """Whether answers may be guessed from earlier text."""
+        self._can_cut = kind is MemoryKind.ATTENTION
         self._abort_is_free = kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self._speeds = Speeds(context.model.file.facts.n_layer)
         self.tally = Tally(context.n_seq, self.seats, self._speeds)
@@ -138,10 +139,10 @@ class Scheduler:
             return self._plan_apart(seats)
         return plan(self._works(seats), self._speeds, self._context.n_batch)
 
-    @staticmethod
-    def _works(seats: Sequence[Seat]) -> list[Work]:
+    def _works(self, seats: Sequence[Seat]) -> list[Work]:
         owned = [(seat, turn) for seat in seats if (turn := seat.owner) is not None]
-        return [Work(seat.seq, len(seat.cache.tokens), turn.tokens, turn.cuts) for seat, turn in owned]
+        guess = self.guesses and all(turn.decoding for _, turn in owned) and self.seats.has_room(MOST_GUESSED + len(owned))
+        return [turn.work(seat.seq, len(seat.cache.tokens), guess=guess and self._can_cut) for seat, turn in owned]
 
     def _plan_apart(self, seats: Sequence[Seat]) -> list[Part]:
         """The next call where an answer is to be repeatable: it gets steps of its own, in turns with all others together.
@@ -155,11 +156,7 @@ class Scheduler:
         group = groups[self._apart % len(groups)]
         if group is others:
             return plan(self._works(others), self._speeds, self._context.n_batch)
-        seat = group[0]
-        assert seat.owner is not None
-        held, tokens = len(seat.cache.tokens), seat.owner.tokens
-        end = min([held + FIRST_CHUNK, len(tokens), *(at for at in seat.owner.pictures if at > held)])
-        return [Part(seat.seq, held, tokens[held:end], wants_logits=end == len(tokens))]
+        return [piece(self._works(group)[0])]
 
     def apply(self, parts: Sequence[Part]) -> None:
         """Make the decode call, and sample where a turn's tokens are all evaluated."""
@@ -177,7 +174,8 @@ class Scheduler:
         self._abortable = False
         if result == DECODED:
             end = now_ns()
-            self._speeds.measured(tokens, len(parts), end - begin, picture=parts[0].tokens[0] < 0)
+            outputs = sum(part.outputs for part in parts)
+            self._speeds.measured(tokens, len(parts), end - begin, outputs=outputs, picture=parts[0].tokens[0] < 0)
             self._threads.computed(tokens, len(parts), end - begin, end)
             if any(turn.priority is Priority.BATCH for turn in turns):
                 self._batch_ns = (end, end - begin)
@@ -185,9 +183,9 @@ class Scheduler:
             wait = None if waited_ns is None else Wait(end, waited_ns)
             for part, turn in zip(parts, turns, strict=True):
                 turn.computed(len(part.tokens), threads, wait)
-            self._advance(parts, turns)
+            came = self._advance(parts, turns, begin, end)
             if len(self.seats.all) > 1:
-                self.tally.stepped(end, parts, self._waiting)
+                self.tally.stepped(end, parts, came, self._waiting)
         elif result == ABORTED:
             self._context.settle()
             for part, turn in zip(parts, turns, strict=True):
@@ -252,8 +250,8 @@ class Scheduler:
         passed_over = set[Turn]()
         while candidates := [turn for turn in self._waiting if turn not in passed_over]:
             askers = Counter(turn.request.asker for turn in self._turns)
-            turn = min(candidates, key=lambda turn: (aged(turn, now), askers[turn.request.asker], turn.queued_ns))
-            rank = aged(turn, now)
+            turn = min(candidates, key=lambda turn: (turn.aged(now), askers[turn.request.asker], turn.queued_ns))
+            rank = turn.aged(now)
             if free <= 0 and self._youngest(below=rank) is None:
                 break
             free -= 1
@@ -284,7 +282,7 @@ class Scheduler:
 
     def _soon_lent(self, turn: Turn) -> bool:
         """Whether a longer beginning of this prompt is being prefilled by another turn; a checkpoint is made there where one is needed."""
-        if not self.seats.lends or turn.request.repeatable:
+        if not self.seats.lends or turn.request.repeatable or turn.request.prompt_logprobs:
             return False
         held = self.seats.reusable(turn.tokens)
         for seat in self.seats.all:
@@ -307,8 +305,8 @@ class Scheduler:
             return False
         seat.owner = turn
         self._waiting.remove(turn)
-        if turn.request.repeatable and first_time:
-            seat.cache.clear()  # what is reused was computed in calls of other widths
+        if (turn.request.repeatable or turn.request.prompt_logprobs) and first_time:
+            seat.cache.clear()  # what is reused was computed in calls of other widths, and its logits are gone
         reuse = seat.cache.reuse(turn.tokens)
         if first_time:
             if seat.cache.uses_checkpoints:
@@ -353,9 +351,9 @@ class Scheduler:
 
     # After a call
 
-    def _advance(self, parts: Sequence[Part], turns: Sequence[Turn]) -> None:
-        """Record a successful call, and sample where a turn's tokens are complete."""
-        row = -1
+    def _advance(self, parts: Sequence[Part], turns: Sequence[Turn], begin: int, end: int) -> int:
+        """Record a successful call, and sample where a turn's tokens are complete; return how many guessed tokens came."""
+        row, all_came = -1, 0
         for part, turn in zip(parts, turns, strict=True):
             row += len(part.tokens)
             cache = self.seats.all[part.seq].cache
@@ -365,10 +363,19 @@ class Scheduler:
                 self._admission_due = True
             if turn.marks and len(cache.tokens) in turn.marks:
                 cache.checkpoint()
-            if part.wants_logits:
-                turn.next_token(row)
+            if part.scored:
+                turn.score(row + 1 - len(part.tokens), part.start, len(part.tokens))
+            if part.guessed:
+                came = turn.next_tokens(row - part.guessed, part.tokens[-part.guessed :], begin)
+                cache.keep(len(cache.tokens) - part.guessed + came)
+                alone_ns = self._speeds.step_ns(len(parts))
+                all_came += came
+                turn.checked(part.guessed, came, (1 + came) * alone_ns - (end - begin))
+            elif part.wants_logits:
+                turn.next_tokens(row)
         if any(turn.done for turn in turns):
             self._drop_finished()
+        return all_came
 
     def _give_up(self, parts: Sequence[Part], turns: Iterable[Turn], result: int) -> None:
         reason = "the KV cache has no room" if result == NO_ROOM else f"the native library returned {result}"
@@ -391,8 +398,3 @@ class Scheduler:
         for turn in finished:
             self.seats.saved.forget(turn.request.turn)
             turn.close()
-
-
-def aged(turn: Turn, now: int) -> Priority:
-    """The class of a turn, with the time it has waited for a sequence."""
-    return Priority(max(Priority.INTERACTIVE, turn.priority - (now - turn.queued_ns) // AGEING_NS))

@@ -37,6 +37,7 @@ from engine.metrics.ui_cost import ByteRate, CollectorPauses, LoopLag, Painting,
 from engine.metrics.waterfall import Waterfall, waterfall
 from engine.model_ref import RemoteModel
 from engine.presets.preset import Preset
+from engine.timings import Timings
 
 MARKERS_KEPT = 512
 """Most markers kept; older ones are in the log."""
@@ -84,6 +85,7 @@ class Meter:
         self._painted_tokens = 0
         self._on_screen = TokenRate()
         self._waterfall: Waterfall | None = None
+        self._timings: Timings | None = None
         self._totals = Totals()
         self._server: Mapping[str, float] | None = None
         self._finished_per_second: float | None = None
@@ -122,7 +124,7 @@ class Meter:
     def _left(self) -> None:
         """Another conversation is shown; an answer under way goes on without these figures."""
         self._turn = _LiveTurn()
-        self._waterfall = None
+        self._waterfall = self._timings = None
         self.noise.end()
         if self._phase.in_turn:
             self._phase = Phase.IDLE
@@ -221,7 +223,7 @@ class Meter:
             turn.mean = self._finished_per_second = timings.predicted_per_second
         turn.prompt_per_second = timings.prompt_per_second or turn.prompt_per_second
         turn.context = replace(turn.context, used=timings.context_used, cache_n=timings.cache_n, prompt_n=timings.prompt_n)
-        self._waterfall = waterfall(event.turn)
+        self._waterfall, self._timings = waterfall(event.turn), timings
         if self._server is not None:
             self._server = event.turn.server
         self.noise.end()
@@ -298,6 +300,7 @@ class Meter:
             gaps=gaps,
             stalls_per_minute=per_minute,
             waterfall=self._waterfall,
+            timings=self._timings,
             context=replace(turn.context, n_ctx=self._engine.n_ctx if self._engine else None),
             host=host,
             roofline=roof,

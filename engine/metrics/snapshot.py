@@ -13,6 +13,7 @@ from engine.metrics.latency import Gaps
 from engine.metrics.roofline import Roofline
 from engine.metrics.ui_cost import Price
 from engine.metrics.waterfall import Waterfall
+from engine.timings import Timings
 
 
 class Phase(StrEnum):
@@ -185,6 +186,8 @@ class Snapshot:
     stalls_per_minute: int = 0
     waterfall: Waterfall | None = None
     """Steps of the last turn; during a turn, those known at its first token."""
+    timings: Timings | None = None
+    """Those of the last finished turn."""
     context: Context = Context()
     host: HostSample | None = None
     roofline: Roofline | None = None

@@ -21,6 +21,8 @@ AUTO_UBATCH = 256
 """Value of `n_ubatch = "auto"`."""
 KV_PAD = 256
 """The native library rounds windows up to multiples of this."""
+SPARE_OUTPUTS = 31
+"""Rows of logits in a call beside one for each answer: for guessed tokens, and for prompts whose logits are wanted."""
 VOCABULARY_BYTES = 165
 """Measured per token of the vocabulary: its texts, maps and merge ranks on the heap."""
 
@@ -79,7 +81,7 @@ def predict(facts: ModelFacts, preset: Preset, *, features: Collection[str], n_s
         weights_repacked=repacked,
         kv=_kv_bytes(facts, preset, n_ctx, n_ubatch, n_seq),
         compute=_compute_bytes(facts, preset, n_ctx, n_ubatch, n_seq),
-        output=facts.n_vocab * 4 * n_seq,
+        output=facts.n_vocab * 4 * (n_seq + SPARE_OUTPUTS),
         vocabulary=facts.n_vocab * VOCABULARY_BYTES,
         evictable=repacked if preset.mmap else 0,
     )
@@ -160,7 +162,7 @@ def _compute_bytes(facts: ModelFacts, preset: Preset, n_ctx: int, n_ubatch: int,
         layer = 4 * (max(forward, 3 * facts.n_embd + 2 * (queries + keys) + scores) + cells)
     else:
         layer = 4 * forward + 2 * cells
-    return max(n_ubatch * layer, n_seq * 4 * (facts.n_vocab + 2 * facts.n_embd))
+    return max(n_ubatch * layer, (n_seq + SPARE_OUTPUTS) * 4 * (facts.n_vocab + 2 * facts.n_embd))
 
 
 def _cells(facts: ModelFacts, group: KvGroup, n_ctx: int, n_ubatch: int, sharers: int) -> int:

@@ -305,11 +305,10 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         bool,
         Setting("the same seed gives the same answer whatever else runs: slower, since nothing is shared or reused", Cost.HOT),
     ] = False
-    json_schema: Annotated[
-        str | None, Setting("JSON schema that answers satisfy; files are read by /set and flags", Cost.HOT, "-j --json-schema", "schema")
-    ] = None
-    grammar: Annotated[str | None, Setting("grammar that answers follow, in Lark or GBNF, or its file", Cost.HOT, "--grammar")] = None
-    regex: Annotated[str | None, Setting("regular expression that answers match", Cost.HOT)] = None
+    json_schema: Annotated[str | None, Setting("JSON schema of answers, or its file", Cost.HOT, "-j --json-schema", "schema")] = None
+    grammar: Annotated[str | None, Setting("grammar of answers in Lark or GBNF, or its file", Cost.HOT, "--grammar")] = None
+    regex: Annotated[str | None, Setting("regular expression of answers", Cost.HOT)] = None
+    lookup: Annotated[Literal["auto", "off"], Setting("guess tokens from earlier text and check several at once", Cost.HOT)] = "auto"
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:

@@ -22,7 +22,8 @@ SAID = "".join(SCRIPT)
 
 TIMING_NAMES = {
     "cache_n", "prompt_n", "prompt_ms", "prompt_per_token_ms", "prompt_per_second", "predicted_n", "predicted_ms", "predicted_per_token_ms",
-    "predicted_per_second", "ttft_ms", "itl_p50_ms", "itl_p95_ms", "itl_p99_ms", "itl_max_ms",
+    "predicted_per_second", "ttft_ms", "itl_p50_ms", "itl_p95_ms", "itl_p99_ms", "itl_max_ms", "draft_n", "draft_n_accepted",
+    "draft_gain",
 }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ def _speed_rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     if density >= Density.FULL:
         rows += [
             cells(width, pair(now, "prompt_per_second"), ("batch", _batch(now))),
+            pairs(now, width, "draft_accepted_pct", "draft_gain"),
             sentence(width, "auto", now.pacing or ("waiting for a measurement of painting" if now.stream_batch_auto else "off")),
         ]
     return rows

@@ -34,11 +34,11 @@ class Tally:
         self.now = PoolNow(parallel)
         """The latest figures; immutable."""
 
-    def stepped(self, now: int, parts: Sequence[Part], waiting: Sequence[Turn]) -> None:
-        """Count a step; make the figures when they are due."""
+    def stepped(self, now: int, parts: Sequence[Part], came: int, waiting: Sequence[Turn]) -> None:
+        """Count a step, in which `came` guessed tokens came; make the figures when they are due."""
         self._n_steps += 1
         self._n_parts += len(parts)
-        self._steps.append((now, sum(len(part.tokens) for part in parts), sum(part.wants_logits for part in parts)))
+        self._steps.append((now, sum(len(part.tokens) for part in parts), came + sum(part.wants_logits for part in parts)))
         if now - self._made_ns >= _EVERY_NS:
             self.update(now, waiting)
 

@@ -25,6 +25,11 @@ def _of_last_turn(read: Callable[[Waterfall], float | None]) -> Reader:
     return lambda now: None if now.waterfall is None else read(now.waterfall)
 
 
+def _accepted(now: Snapshot) -> float | None:
+    timings = now.timings
+    return 100.0 * timings.draft_n_accepted / timings.draft_n if timings is not None and timings.draft_n else None
+
+
 # fmt: off
 ANSWER: tuple[Figure, ...] = (
     Figure("tokens_per_second", "Decode speed, now", label="engine", unit="tokens/s", read=lambda now: now.speed.now, panes=("speed",),
@@ -57,6 +62,16 @@ ANSWER: tuple[Figure, ...] = (
         of_turn=lambda turn: turn.timings.predicted_n,
         formula="Count of sampled tokens of the turn, thinking included; the end-of-generation token doesn't count.",
         source="The engine's decode loop.", levers="max_tokens, the question."),
+    Figure("draft_accepted_pct", "Guessed tokens accepted", label="accepted", unit="%", read=_accepted, panes=("speed",), group="draft",
+        key="accepted_pct", metric=Metric("xchat_draft_accepted_ratio"),
+        formula="Tokens guessed from earlier text (prompt lookup) that were generated / all that were checked, in the last finished turn.",
+        source="The engine's decode loop.", levers="`lookup`, a message that repeats what the answer is to copy."),
+    Figure("draft_gain", "Gain of guessed tokens", label="gain", unit="x", panes=("speed",),
+        read=lambda now: now.timings.draft_gain if now.timings is not None else None,
+        group="draft", key="gain", metric=Metric("xchat_draft_gain"),
+        formula="Decode time that calls for one token each would have taken / decode time, in the last finished turn.",
+        source="The measured duration of a call by the number of its tokens.",
+        levers="`lookup`, another quant: Q8_0 gains more than K-quants."),
     Figure("stream_batch", "Tokens per chunk", label="batch", unit="tokens", read=lambda now: now.stream_batch, panes=("speed",),
         formula="Tokens delivered together from the engine to the screen. `auto` chooses the smallest number that keeps painting under "
             "its share of a core and the bytes within the capacity of the connection.",

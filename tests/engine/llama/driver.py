@@ -110,6 +110,7 @@ class Driver:
         asker: str = "",
         repeatable: bool = False,
         constraint: Constraint | None = None,
+        prompt_logprobs: bool = False,
         logprobs: int | None = None,
         on_event: Callable[[BackendEvent], None] | None = None,
     ) -> Conversation:
@@ -135,6 +136,7 @@ class Driver:
                 asker=asker,
                 repeatable=repeatable,
                 constraint=constraint,
+                prompt_logprobs=prompt_logprobs,
                 logprobs=logprobs,
             )
         )

@@ -14,7 +14,7 @@ from engine.llama.backend import LlamaBackend
 from engine.llama.chunking import Pace
 from engine.llama.commands import Ticket
 from engine.llama.context import ABORTED, Context
-from engine.llama.generation import Turn
+from engine.llama.generation import AGEING_NS, Turn
 from engine.llama.planning import Part
 from engine.llama.pool.cells import Cells
 from engine.presets.preset import Preset, Sampling
@@ -170,7 +170,7 @@ def test_a_call_that_is_cut_short_costs_the_other_answers_in_it_nothing(
     open_pool: Opener, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when the window of each has moved on so far that no older token than it needs is left."""
-    driver = open_pool(name, n_ctx=2048, stream_batch=1)
+    driver = open_pool(name, n_ctx=2048, stream_batch=1, lookup="off")
     kept = [
         driver.start(token_prompt([100 + number, *WORDS[:30]]), max_tokens=600, sampling=Sampling(temperature=0.0, ignore_eos=True))
         for number in range(3)
@@ -284,7 +284,7 @@ def test_batch_work_pauses_for_others_and_is_not_starved(open_pool: Opener, monk
 def test_waiting_raises_the_class_of_a_turn() -> None:
     request = GenerateRequest(1, token_prompt([1]), GREEDY, lambda _event: None, 0, priority=Priority.BATCH)
     turn = Turn(Ticket(request), Pace(), lambda _ticket: None)
-    classes = [scheduler.aged(turn, turn.queued_ns + minutes * scheduler.AGEING_NS) for minutes in range(4)]
+    classes = [turn.aged(turn.queued_ns + minutes * AGEING_NS) for minutes in range(4)]
     assert classes == [Priority.BATCH, Priority.API, Priority.INTERACTIVE, Priority.INTERACTIVE]
 
 

@@ -1,0 +1,1 @@
+"""Guesses of tokens to come, which one decode call checks together."""
