@@ -92,12 +92,20 @@ def file_of(digest: str) -> Path:
 
 
 def pixels_of(picture: Picture) -> NDArray[np.uint8] | None:
-    """Its pixels, of shape (height, width, 3); None when it is not in the folder any more, or is not what the digest says."""
+    """Return its pixels, of shape (height, width, 3); None when it is not in the folder any more, or is not what the digest says."""
+    data = data_of(picture)
+    with suppress(ValueError):
+        return decoded(data) if data is not None else None
+    return None
+
+
+def data_of(picture: Picture) -> bytes | None:
+    """Return its PNG; None when it is not in the folder any more, or is not what the digest says."""
     try:
         data = file_of(picture.digest).read_bytes()
-        return decoded(data) if hashlib.sha256(data).hexdigest()[:_DIGEST] == picture.digest else None
-    except (OSError, ValueError):
+    except OSError:
         return None
+    return data if hashlib.sha256(data).hexdigest()[:_DIGEST] == picture.digest else None
 
 
 def remove_unused(texts: Iterable[str]) -> int:

@@ -151,9 +151,10 @@ class PanelController:
         if session is not None and now is not None:
             why = now.reason.partition(": ")[2]
             temperature = f"{session.preset.sampling.temperature:g}"
-            self._context.set_status(threads=wording.threads(session.preset, now), why=why, temperature=temperature)
+            layers = session.engine.placement if session.engine is not None else ""
+            self._context.set_status(threads=wording.threads(session.preset, now), why=why, layers=layers, temperature=temperature)
         elif session is not None and session.engine is not None and not session.capabilities.threads:
-            self._context.set_status(threads="", why="", temperature=f"{session.preset.sampling.temperature:g}")
+            self._context.set_status(threads="", why="", layers="", temperature=f"{session.preset.sampling.temperature:g}")
 
     def _slow_changed(self, slow: bool) -> None:
         if self.widget is not None:

@@ -32,6 +32,8 @@ class Status:
     """Decode threads, as in `2 threads auto`."""
     why: str = ""
     """The reason of the thread count."""
+    layers: str = ""
+    """Which layers are on devices such as GPUs; empty where all are on the CPU because there are no others."""
     temperature: str = ""
     form: str = ""
     """The format of answers, as in `JSON schema`."""
@@ -63,6 +65,7 @@ class Status:
             (6, "plain", self.context),
             (7, "plain", self.threads),
             (12, "plain", self.why),
+            (13, "plain", self.layers),
             (5, "plain", self.form),
             (8, "plain", f"temp {self.temperature}" if self.temperature else ""),
             (5, "alarm" if self.changed else "plain", f"{self.preset}{'*' if self.changed else ''}" if self.preset else ""),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TextIO
 
 from engine.chat.markdown import BRANCH, embedded, html, minute, quoted
+from engine.messages import Role
+from engine.pictures.stored import Picture, data_of, pictures_in
 from engine.records import Message, MessageStatus, SessionInfo
 from engine.store.export.escaping import markdown_cell
 from engine.store.export.tables import Selection
@@ -73,8 +76,19 @@ def write_html_parts(out: TextIO, parts: Iterator[Part]) -> None:
             out.write(f'<article class="{escape(message.role)}">\n<h2>{escape(visible(heading))}</h2>\n')
             if message.thinking.strip():
                 out.write(f"<details><summary>Thinking</summary>\n{html(message.thinking)}</details>\n")
-            out.write(f"{html(message.text)}</article>\n")
+            out.write(html(message.text))
+            if message.role is Role.USER:
+                out.writelines(map(_image, dict.fromkeys(picture for _, _, picture in pictures_in(message.text))))
+            out.write("</article>\n")
         out.write("</section>\n")
+
+
+def _image(picture: Picture) -> str:
+    """Return a picture as a part of the page; nothing when it is not in the folder any more."""
+    data = data_of(picture)
+    if data is None:
+        return ""
+    return f'<p><img alt="{escape(visible(picture.name))}" src="data:image/png;base64,{b64encode(data).decode()}"></p>\n'
 
 
 def _facts(info: SessionInfo, shown: Sequence[Message], models: Iterable[str]) -> str:

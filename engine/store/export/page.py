@@ -41,12 +41,12 @@ article.user { border-color: var(--one) } article > h2 { font-size: 1rem; margin
 article { unicode-bidi: plaintext; overflow-wrap: anywhere } article table { white-space: normal }
 pre { background: var(--shade); border-radius: .3rem; overflow-x: auto; padding: .6rem .8rem } code { font-size: .9em }
 blockquote { border-left: 3px solid var(--faint); margin: 1rem 0; padding: 0 1rem; opacity: .8 }
-summary { opacity: .7 }
+summary { opacity: .7 } img { max-width: 100% }
 """
 
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
-"""The content security policy: nothing is loaded, no script runs, and only the style above applies."""
+POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; base-uri 'none'; form-action 'none'"
+"""The content security policy: nothing is loaded, no script runs, only the style above applies, and pictures are those in the page."""
 
 
 @contextmanager
