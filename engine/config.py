@@ -79,6 +79,10 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     api_key_env: Annotated[
         str | None, msgspec.Meta(description="The environment variable, else the entry of the keyring, that has the API key")
     ] = None
+    requests_per_minute: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        msgspec.Meta(description="Most requests in a minute; further ones wait. None is no limit"),
+    ] = None
     model: Annotated[str | None, msgspec.Meta(description="The model that `NAME` alone means; none takes the first of its list")] = None
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
@@ -58,6 +59,8 @@ class RemoteBackend(Backend):
         self._servers: tuple[Server, ...] = ()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._load: Future[EngineInfo] | None = None
+        self._sent: dict[str, deque[float]] = {}
+        """When requests were sent to each engine with a limit, the newest ones."""
         self._closed = False
 
     @property
@@ -202,6 +205,7 @@ class RemoteBackend(Backend):
         tried: set[Server] = set()
         moved: tuple[str, ...] = ()
         for attempt in range(1, self._times.attempts + 1):
+            await self._pace()
             server = self._least_busy(tried, loaded.model.ref.name)
             server.busy += 1
             try:
@@ -222,6 +226,19 @@ class RemoteBackend(Backend):
                 return
             finally:
                 server.busy -= 1
+
+    async def _pace(self) -> None:
+        """Wait until the engine may be asked again, where it has a limit."""
+        most = self._engine.requests_per_minute if self._engine is not None else None
+        if self._engine is None or most is None:
+            return
+        clock, sent = self._network.loop.time, self._sent.setdefault(self._engine.name, deque())
+        while len(sent) >= most:
+            if (left := sent[0] + self._times.minute - clock()) > 0:
+                await asyncio.sleep(left)
+            else:
+                sent.popleft()
+        sent.append(clock())
 
     def _least_busy(self, tried: set[Server], model: str) -> Server:
         now = self._network.loop.time()

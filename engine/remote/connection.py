@@ -48,6 +48,8 @@ class Times:
     longest_after: float = 30.0
     """Longest wait that a server may ask for before it is asked again."""
     attempts: int = 4
+    minute: float = 60.0
+    """That `requests_per_minute` counts over."""
 
 
 class _Loop(asyncio.SelectorEventLoop):

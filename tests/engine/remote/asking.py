@@ -62,8 +62,8 @@ class Log:
 class Asking:
     """A backend for the engine `lab`."""
 
-    def __init__(self, *urls: str, times: Times = QUICK, key_env: str | None = None) -> None:
-        self.engine = EngineConfig(name="lab", base_urls=list(urls), api_key_env=key_env)
+    def __init__(self, *urls: str, times: Times = QUICK, key_env: str | None = None, per_minute: int | None = None) -> None:
+        self.engine = EngineConfig(name="lab", base_urls=list(urls), api_key_env=key_env, requests_per_minute=per_minute)
         self.backend = RemoteBackend(lambda: [self.engine], times)
         self._turns = itertools.count(1)
         self.turn = 0

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from engine.backend import PrefillProgressed, StopReason, TokensDecoded
 from engine.errors import EngineError, ModelError, XchatError
 from engine.messages import ChatPrompt, TextPrompt
 from engine.presets.preset import Sampling
-from tests.engine.remote.asking import Asking, conversation
+from tests.engine.remote.asking import QUICK, Asking, conversation
 from tests.engine.remote.scripted import DONE, Do, Script, ScriptedServer, chunked, delta, event, head, response, says
 
 KIND: Mapping[str, str] = {"llama.cpp": "llamacpp", "xchat": "xchat", "vLLM": "vllm", "Ollama": "library", "other": "someone"}
@@ -272,6 +273,20 @@ def test_a_server_without_the_model_is_not_asked(servers: Servers) -> None:
     asking.load("m")
     for _ in range(4):
         assert asking.ask("Hi").texts()[1] == "Hello"
+
+
+def test_requests_over_the_limit_of_an_engine_wait_and_can_be_stopped(servers: Servers) -> None:
+    server = servers.serve()
+    asking = servers.engine(server, times=replace(QUICK, minute=0.4), per_minute=2)
+    asking.load()
+    began = time.perf_counter()
+    logs = [asking.ask("Hi") for _ in range(4)]
+    assert {log.texts()[1] for log in logs[:3]} == {"Hello"}
+    assert time.perf_counter() - began >= 0.4
+    assert logs[3].texts()[1] == "Hello"
+    waiting = [asking.ask("Hi") for _ in range(3)]
+    asking.backend.stop()
+    assert waiting[2].end().reason is StopReason.CANCELLED
 
 
 # Loading and stopping
