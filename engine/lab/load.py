@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 import httpx2
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.clock import NS_PER_MS, NS_PER_S, now_ns
 from engine.errors import UsageError
+from engine.lab.statistics import Interval
+from engine.lab.traffic import Traffic
 from engine.text import one_line
 from engine.timings import inter_token_ms, percentile
 
+DEFAULT: Final = Traffic("Explain in one paragraph what a token is.")
 ANSWER_S: Final = 600.0
 """Longest time between two chunks of an answer."""
 SHARES: Final = (0.50, 0.95, 0.99)
+RESAMPLES: Final = 2_000
+MOST_COMPARED: Final = 2_000
+"""Requests of a test that are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +38,11 @@ class LoadPlan:
     concurrency: int = 8
     """Requests in flight at any time: the next is sent when one has ended."""
     requests: int = 32
-    prompt: str = "Explain in one paragraph what a token is."
-    max_tokens: int = 64
+    traffic: Traffic = DEFAULT
+    slo_ttft_ms: float | None = None
+    """Longest time to the first token of a good answer."""
+    slo_gap_ms: float | None = None
+    """Longest mean gap between the chunks of a good answer."""
     model: str = "default"
     key: str = ""
 
@@ -54,6 +66,16 @@ class Call:
     prompt: int = 0
     error: str = ""
 
+    @property
+    def ttft_ms(self) -> float | None:
+        """From sending to the first text."""
+        return (self.chunk_ns[0] - self.sent_ns) / NS_PER_MS if self.chunk_ns else None
+
+    @property
+    def mean_gap_ms(self) -> float | None:
+        """Between two chunks."""
+        return (self.chunk_ns[-1] - self.chunk_ns[0]) / NS_PER_MS / (len(self.chunk_ns) - 1) if len(self.chunk_ns) > 1 else None
+
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
@@ -72,7 +94,7 @@ class LoadResult:
         """Return sorted values by name: milliseconds, and tokens per second of each answer."""
         good = self.good
         return {
-            "ttft_ms": sorted((call.chunk_ns[0] - call.sent_ns) / NS_PER_MS for call in good if call.chunk_ns),
+            "ttft_ms": sorted(call.ttft_ms for call in good if call.ttft_ms is not None),
             "gap_ms": sorted(gap for call in good for gap in inter_token_ms(call.chunk_ns)),
             "total_ms": sorted((call.ended_ns - call.sent_ns) / NS_PER_MS for call in good),
             "tokens_per_second": sorted(
@@ -82,24 +104,54 @@ class LoadResult:
             ),
         }
 
+    def _within(self, call: Call) -> bool:
+        """Whether an answer keeps what was promised."""
+        limits = ((call.ttft_ms, self.plan.slo_ttft_ms), (call.mean_gap_ms, self.plan.slo_gap_ms))
+        return all(limit is None or (value or 0.0) <= limit for value, limit in limits)
+
     def as_dict(self) -> dict[str, Any]:
         """Return all figures for JSON."""
         good = self.good
         tokens, prompts = sum(call.tokens for call in good), sum(call.prompt for call in good)
         return {
             "concurrency": self.plan.concurrency,
+            "rate": self.plan.traffic.rate,
             "requests": len(self.calls),
             "succeeded": len(good),
             "success_rate": len(good) / len(self.calls) if self.calls else None,
             "elapsed_s": self.elapsed_s,
             "requests_per_second": len(good) / self.elapsed_s,
+            "goodput_per_second": sum(map(self._within, good)) / self.elapsed_s,
             "tokens": tokens,
             "throughput_tokens_per_second": tokens / self.elapsed_s,
             "prompt_tokens": prompts,
             "cached_share": sum(call.cached for call in good) / prompts if prompts else None,
             **{name: _spread(values) for name, values in self.spreads().items()},
+            "each": {
+                "ttft_ms": [call.ttft_ms for call in good if call.ttft_ms is not None],
+                "gap_ms": [call.mean_gap_ms for call in good if call.mean_gap_ms is not None],
+                "total_ms": [(call.ended_ns - call.sent_ns) / NS_PER_MS for call in good],
+            },
             "errors": sorted({call.error for call in self.calls if call.error})[:10],
         }
+
+
+def changes(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
+    """Return the ratios of the medians after to before by name, with their 95 % intervals, by bootstrap over the requests."""
+    random = np.random.default_rng(1)
+
+    def medians(values: Sequence[float]) -> NDArray[np.float64]:
+        found = np.asarray(values[:MOST_COMPARED], float)
+        drawn: NDArray[np.float64] = np.median(random.choice(found, (RESAMPLES, len(found))), axis=1)
+        return drawn
+
+    ratios = {}
+    for name in before.keys() & after.keys():
+        if before[name] and after[name] and min(before[name]) > 0:
+            drawn = medians(after[name]) / medians(before[name])
+            low, high = np.quantile(drawn, (0.025, 0.975))
+            ratios[name] = Interval(float(np.median(after[name]) / np.median(before[name])), float(low), float(high))
+    return dict(sorted(ratios.items()))
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
@@ -114,28 +166,44 @@ async def load(plan: LoadPlan, on_call: Callable[[Call], None] = lambda _call: N
     Raises:
         UsageError: The URL can't be used, or no server answers there.
     """
-    numbers = iter(range(plan.requests))
+    messages = islice(plan.traffic.messages(), plan.requests)
     calls: list[Call] = []
-    limits = httpx2.Limits(max_connections=plan.concurrency, max_keepalive_connections=plan.concurrency)
+    most = plan.concurrency if plan.traffic.rate is None else None
+    limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most)
     headers = {"Authorization": f"Bearer {plan.key}"} if plan.key else {}
     async with httpx2.AsyncClient(timeout=ANSWER_S, limits=limits, headers=headers, trust_env=False) as client:
 
         async def ask_one_after_the_other() -> None:
-            for _ in numbers:
-                call = await _ask(client, plan)
-                calls.append(call)
-                on_call(call)
+            for message, max_tokens, _ in messages:
+                await ask(message, max_tokens)
+
+        async def ask(message: str, max_tokens: int) -> None:
+            call = await _ask(client, plan, message, max_tokens)
+            calls.append(call)
+            on_call(call)
+
+        async def ask_at_random_moments() -> None:
+            async with asyncio.TaskGroup() as group:
+                for message, max_tokens, wait_s in messages:
+                    await asyncio.sleep(wait_s)
+                    group.create_task(ask(message, max_tokens))
 
         began = now_ns()
-        await asyncio.gather(*(ask_one_after_the_other() for _ in range(plan.concurrency)))
+        if plan.traffic.rate is None:
+            await asyncio.gather(*(ask_one_after_the_other() for _ in range(plan.concurrency)))
+        else:
+            try:
+                await ask_at_random_moments()
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from None
         return LoadResult(plan, calls, (now_ns() - began) / NS_PER_S)
 
 
-async def _ask(client: httpx2.AsyncClient, plan: LoadPlan) -> Call:
+async def _ask(client: httpx2.AsyncClient, plan: LoadPlan, message: str, max_tokens: int) -> Call:
     body = {
         "model": plan.model,
-        "messages": [{"role": "user", "content": plan.prompt}],
-        "max_tokens": plan.max_tokens,
+        "messages": [{"role": "user", "content": message}],
+        "max_tokens": max_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
     }

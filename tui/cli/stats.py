@@ -36,6 +36,7 @@ EXAMPLES = """\
 examples:
   xchat stats                        the running xchat, else the last session
   xchat stats --watch                print a line every second
+  xchat stats http://127.0.0.1:8080 --watch
   xchat stats --measure              measure this machine's limits, for the roofline
   xchat stats --slowest              the slowest turns of today, and why
   xchat stats --slowest 2026-11-20
@@ -63,6 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("url", nargs="?", metavar="URL", help="a server instead: xchat serve's, or llama-server's with --metrics")
     parser.add_argument("--json", action="store_true", help="print one object; with --watch one per line")
     parser.add_argument("--watch", action="store_true", help="repeat until Ctrl+C or until xchat ends")
     parser.add_argument(
@@ -98,6 +100,10 @@ def run(options: argparse.Namespace) -> int:
         return asyncio.run(measure_host(options.measure, as_json=options.json))
     if options.slowest is not None:
         return asyncio.run(slowest(options.slowest, as_json=options.json))
+    if options.url is not None:
+        from tui.cli.serving.watch import watch as watch_server
+
+        return watch_server(options.url, repeat=options.watch, as_json=options.json)
     reports = running()
     if options.watch:
         if not reports:

@@ -27,7 +27,7 @@ MS = 1_000_000
 
 
 def options(**flags: bool | int | date) -> argparse.Namespace:
-    return argparse.Namespace(**({"json": False, "watch": False, "measure": None, "slowest": None} | flags))
+    return argparse.Namespace(url=None, **({"json": False, "watch": False, "measure": None, "slowest": None} | flags))
 
 
 async def served(printed: argparse.Namespace, capsys: pytest.CaptureFixture[str]) -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from engine.lab.load import Call, LoadPlan, LoadResult
+from engine.lab.load import Call, LoadPlan, LoadResult, changes
+from engine.lab.traffic import Traffic
 from engine.llama.backend import LlamaBackend
 from engine.presets.preset import Preset
 from engine.serving.guard import Guard
 from engine.serving.server import Address, Server
 from tests import ggufs
 from tests.tui.cli.conftest import Run
+from tui.cli.serving.watch import _of_metrics
 
 pytestmark = pytest.mark.slow
 
@@ -66,8 +69,78 @@ def test_a_url_where_nothing_answers_is_an_error_of_the_user(xchat: Run, wrong: 
 
 
 def test_an_answer_without_any_text_has_no_speed() -> None:
-    plan = LoadPlan("http://127.0.0.1", 1, 1, "Hello", 2, "", "")
+    plan = LoadPlan("http://127.0.0.1", 1, 1)
     figures = LoadResult(plan, [Call(sent_ns=0, ended_ns=5, tokens=2)], 1.0).as_dict()
     assert (figures["succeeded"], figures["tokens"]) == (1, 2)
     assert figures["tokens_per_second"]["mean"] is None
     assert figures["ttft_ms"]["mean"] is None
+
+
+def test_requests_come_at_random_moments_whether_others_have_ended_or_not(xchat: Run, url: str) -> None:
+    ran = xchat("load", url, "--rate", "40", "-r", "12", "--words", "5-40", "--shared", "50", "-n", "2-9", "--slo-ttft", "60000", "--json")
+    assert ran.code == 0, ran.err
+    figures = json.loads(ran.out)
+    assert (figures["rate"], figures["succeeded"]) == (40.0, 12)
+    assert figures["goodput_per_second"] == pytest.approx(figures["requests_per_second"])
+    assert 24 <= figures["tokens"] <= 108
+    strict = json.loads(xchat("load", url, "-r", "4", "-n", "2", "--slo-ttft", "0.001", "--json").out)
+    assert strict["goodput_per_second"] == 0
+
+
+def test_a_sweep_has_a_line_for_each_level_and_two_tests_are_compared(xchat: Run, url: str, tmp_path: Path) -> None:
+    swept = xchat("load", url, "-c", "1,2", "-r", "4", "-n", "3")
+    assert [line.split()[:2] for line in swept.out.splitlines()[1:]] == [["1", "100%"], ["2", "100%"]], swept.err
+    before = xchat("load", url, "-c", "1", "-r", "8", "-n", "4", "--json").out
+    (tmp_path / "before.json").write_text(before, "utf-8")
+    ran = xchat("load", url, "-c", "1", "-r", "8", "-n", "4", "--against", str(tmp_path / "before.json"))
+    assert ran.code == 0, ran.err
+    assert "with its 95 % interval" in ran.out
+    (tmp_path / "wrong.json").write_text('{"each": {"ttft_ms": ["x"]}}', "utf-8")
+    assert "is not a load test" in xchat("load", url, "--against", str(tmp_path / "wrong.json")).err
+
+
+def test_traffic_is_the_same_for_the_same_seed_and_begins_with_what_is_shared() -> None:
+    traffic = Traffic(words=(10, 30), shared=0.5, max_tokens=(1, 9), rate=10.0)
+    first, again = ([*islice(traffic.messages(), 500)] for _ in range(2))
+    assert first == again
+    words = [message.split() for message, *_ in first]
+    assert {tuple(each[:9]) for each in words} == {tuple(words[0][:9])}
+    assert {len(each) for each in words} == set(range(10, 31))
+    assert {limit for _, limit, _ in first} == set(range(1, 10))
+    assert sum(wait for *_, wait in first) / 500 == pytest.approx(0.1, rel=0.15)
+
+
+def test_a_change_is_shown_only_where_there_is_one() -> None:
+    before = {"ttft_ms": [100.0 + number % 7 for number in range(50)], "gap_ms": [], "total_ms": [1.0] * 9}
+    after = {"ttft_ms": [80.0 + number % 7 for number in range(50)], "gap_ms": [1.0], "total_ms": [1.0] * 9}
+    found = changes(before, after)
+    assert found["ttft_ms"].high < 0.9
+    assert found["total_ms"].estimate == 1
+    assert "gap_ms" not in found
+
+
+@pytest.mark.parametrize(
+    "flags", [["-c", "0"], ["-c", "1,x"], ["-n", "9-2"], ["--rate", "-1"], ["--rate", "nan"], ["--shared", "50"], ["-c", "\u00b2"]]
+)
+def test_wrong_numbers_are_refused(xchat: Run, flags: list[str]) -> None:
+    assert xchat("load", "http://127.0.0.1:9", *flags).code == 2
+
+
+def test_a_server_is_watched_and_one_without_figures_is_an_error_of_the_user(xchat: Run, url: str) -> None:
+    head, row = xchat("stats", url).out.splitlines()
+    assert (
+        dict(zip(head.replace(" %", "").replace("TTFT p", "TTFTp").replace("KV c", "KVc").split(), row.split(), strict=True))["state"]
+        == "serving"
+    )
+    assert json.loads(xchat("stats", f"{url}/v1", "--json").out)["state"] == "serving"
+    for wrong in ("http://127.0.0.1:9", "nonsense", f"{url}/props"):
+        assert xchat("stats", wrong).code == 2
+
+
+def test_a_server_with_metrics_alone_is_watched_too() -> None:
+    page = b"# TYPE\nllamacpp:requests_processing 2\nllamacpp:requests_deferred 1\nllamacpp:tokens_predicted_total 50\nllamacpp:x y\n"
+    figures, before = _of_metrics(page, (0, 10.0))
+    assert (figures["running"], figures["waiting"], figures["tokens"]) == (2, 1, 50)
+    assert figures["tokens_per_second"] > 0
+    assert before is not None
+    assert _of_metrics(b"nonsense", None) == ({}, None)
