@@ -75,7 +75,7 @@ def main() -> int:
     environment |= {"PYTHONPATH": ".", "XCHAT_IDS": str(IDS)}
     files = dict.fromkeys(line.partition("::")[0] for line in IDS.read_text("utf-8").splitlines())
     given = sys.argv[1:] or ["-p", "pick_ids", *files]
-    command = [str(python), "-m", "pytest", "-q", "--tb=short", "--timeout=120", "-p", "no:cacheprovider", "-o", "addopts=", *given]
+    command = [str(python), "-m", "pytest", "-q", "--tb=short", "--timeout=900", "-p", "no:cacheprovider", "-o", "addopts=", *given]
     return subprocess.run(command, cwd=tests, env=environment, check=False).returncode
 
 
