@@ -11,7 +11,7 @@ from engine.logprobs import TokenLogprobs
 from engine.presets.preset import AUTO_STREAM_BATCH
 
 MAX_WAIT_NS: Final = 100 * NS_PER_MS
-"""Longest wait of a token for the rest of its chunk."""
+"""Longest wait of a token for its chunk."""
 
 
 class Pace:

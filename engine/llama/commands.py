@@ -1,4 +1,4 @@
-"""Requests of other threads to the compute thread, and how a turn is answered that never ran."""
+"""Requests of other threads to the compute thread."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ModelFiles:
     """Finds the files of models, and knows harmless ones. Called on the compute thread."""
 
     find: Callable[[ModelRef], Path | None]
-    """The file of a model; may raise ModelError."""
+    """Finds the file of a model; may raise ModelError."""
     trusted: Callable[[Path], bool]
-    """Whether a file can be loaded without a check in a child process."""
+    """Returns whether a file can be loaded without a check in a child process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Measure:
     future: Future[Any]
 
     def give_up(self) -> None:
-        """Answer that the engine ends."""
+        """Answer that the engine is closed."""
         with suppress(InvalidStateError):
             self.future.set_exception(EngineError("The engine is closed"))
 

@@ -48,7 +48,7 @@ _PROGRESS_STEP: Final = 0.01
 
 
 class Compute:
-    """Owns everything native. Made and run on the compute thread; `info`, `log` and `cut_short` may be used from others.
+    """Owns all native objects. Created and run on the compute thread; `info`, `log` and `cut_short` may be used from others.
 
     The thread keeps its normal priority: nice 5 costs half to nine tenths of the speed as soon as any other process is busy, and a thread
     that sleeps most of the time, like the screen's, is woken within 10 ms (p99) either way.
@@ -105,18 +105,18 @@ class Compute:
                     self._consult(command)
                 else:
                     self._start(command)
-                del command  # it may hold a KV state, and the next one may be hours away
+                del command  # it may refer to a KV state, and the next command may be hours away
             if self._loaded is not None and self._busy:
                 self._step(self._loaded)
 
     @property
     def state_key(self) -> StateKey | None:
-        """The key that a saved state must have to be restored now; from any thread."""
+        """Return the key of states that can be restored now; from any thread."""
         loaded = self._loaded
         return loaded.state_key if loaded is not None else None
 
     def cut_short(self) -> None:
-        """Make cancelled turns end soon; from any thread."""
+        """End cancelled turns soon; from any thread."""
         loaded = self._loaded
         if loaded is not None:
             loaded.scheduler.abort_if_it_helps()
@@ -133,7 +133,7 @@ class Compute:
 
     @property
     def pool_now(self) -> PoolNow | None:
-        """Answers at once; None for a context of one; from any thread."""
+        """Return the state of parallel answers; None for a context of one; from any thread."""
         loaded = self._loaded
         return loaded.scheduler.tally.now if loaded is not None and loaded.context.n_seq > 1 else None
 
@@ -186,7 +186,7 @@ class Compute:
             with contextlib.suppress(MemoryError):
                 if len(cache.tokens) >= command.least_tokens and (state := cache.save(command.most_bytes)) is not None:
                     held = HeldState(loaded.state_key, tuple(cache.tokens), state.data)
-        with contextlib.suppress(InvalidStateError):  # the one who asked may have cancelled it
+        with contextlib.suppress(InvalidStateError):  # the caller may have cancelled it
             command.future.set_result(held)
 
     def _put_state(self, command: PutState) -> None:
@@ -316,7 +316,7 @@ class Compute:
 
     def _native_death(self, reason: str) -> None:
         """End all native work. Runs on the thread that failed and never returns: returning would end the process."""
-        error = EngineError("The engine has failed", reason, "The conversation is kept; restart xchat to go on.")
+        error = EngineError("The engine has failed", reason, "The conversation is saved; restart xchat to continue.")
         loaded = self._loaded
         self._died(error, lambda: loaded.scheduler.end_all(StopReason.ERROR, error) if loaded is not None else None)
         while True:
@@ -324,7 +324,7 @@ class Compute:
 
 
 class _Progress:
-    """Reports a load's progress in steps of `_PROGRESS_STEP`, and whether the load is still wanted."""
+    """Reports a load's progress in steps of `_PROGRESS_STEP`; returns whether the load is still wanted."""
 
     def __init__(self, command: Load, meanwhile: Callable[[], None]) -> None:
         self._command = command

@@ -58,7 +58,7 @@ class Context:
         self._outputs_max = outputs or n_seq + MOST_GUESSED
         self._abort_flag = ctypes.create_string_buffer(8)
         self.unified = _unified(preset, n_seq)
-        """All sequences share one KV cache, so that one can lend its beginning to another."""
+        """Whether all sequences share one KV cache, so that one can share its prefix with another."""
         params = context_params(preset, model.file.facts, n_seq, self._outputs_max)
         params.n_threads = threads
         params.n_threads_batch = threads_batch
@@ -69,14 +69,14 @@ class Context:
         if not pointer:
             reason = last_reason(log.errors(), ("llama_init_from_model: ", "llama_context: "))
             raise EngineError(
-                "The context can't be made", reason, "Take a smaller n_ctx, or the defaults for type_k, type_v and flash_attn."
+                "The context can't be made", reason, "Use a smaller n_ctx, or the defaults for type_k, type_v and flash_attn."
             )
         self._pointer: lib.llama_context_p | None = pointer
         self.cells = int(lib.llama_n_ctx_seq(pointer))
         """Tokens that fit into one KV cache."""
         trained = model.file.facts.n_ctx_train
         self.n_ctx = min(self.cells, trained) if n_seq > 1 and trained else self.cells
-        """Tokens that one sequence may hold."""
+        """Most tokens of one sequence."""
         self.n_batch = int(lib.llama_n_batch(pointer))
         self.n_ubatch = int(lib.llama_n_ubatch(pointer))
         self.memory = Memory(pointer, n_seq)
@@ -113,11 +113,11 @@ class Context:
         self._abort_flag[0] = b"\1"
 
     def clear_abort(self) -> None:
-        """Let the next decode call run."""
+        """Allow the next decode call."""
         self._abort_flag[0] = b"\0"
 
     def decode(self, parts: Sequence[Part]) -> int:
-        """Evaluate `parts` in one batch; each part that wants logits has them at the batch index that `row_of` gives.
+        """Evaluate `parts` in one batch; the logits of a part that wants them are at the batch index `row_of`.
 
         A part with tokens of a picture is the only one.
 
@@ -176,12 +176,12 @@ class Context:
         lib.llama_synchronize(self.pointer)
 
     def settle(self) -> None:
-        """Wait for the library after an aborted call; the next call would be charged with its tokens otherwise."""
+        """Wait for the library after an aborted call; otherwise its tokens would count for the next call."""
         lib.llama_synchronize(self.pointer)
         lib.llama_perf_context_reset(self.pointer)
 
     def logits(self, row: int) -> NDArray[np.float32]:
-        """The logits at batch index `row` of the last decode call: a view that the next call overwrites."""
+        """Return the logits at batch index `row` of the last decode call: a view that the next call overwrites."""
         pointer = lib.llama_get_logits_ith(self.pointer, row)
         address = ctypes.cast(pointer, ctypes.c_void_p).value
         if address is None:
@@ -201,7 +201,7 @@ class Context:
         lib.llama_perf_context_reset(self.pointer)
 
     def memory_use(self) -> dict[str, int]:
-        """Bytes by purpose, as `EngineInfo.memory` names them; empty where the build does not report them."""
+        """Return bytes by purpose, with the names of `EngineInfo.memory`; empty where the build does not report them."""
         buffers = memory_by_buffer(self.pointer)
         if buffers is None:
             return {}
@@ -219,14 +219,14 @@ def _unified(preset: Preset, n_seq: int) -> bool:
 
 
 def context_params(preset: Preset, facts: ModelFacts, n_seq: int, outputs: int | None = None) -> lib.llama_context_params:
-    """The library's parameters for a context of `n_seq` sequences, and logits of `outputs` tokens a call (one a sequence)."""
+    """Return the library's parameters for a context of `n_seq` sequences, and logits of `outputs` tokens a call (one a sequence)."""
     params: lib.llama_context_params = lib.llama_context_default_params()
     params.kv_unified = _unified(preset, n_seq)
     params.n_ctx = window_of(preset, facts) * (1 if params.kv_unified else n_seq)
     params.n_batch = max(preset.n_batch, n_seq)  # a step has a token of each answer
     params.n_ubatch = min(preset.n_batch, AUTO_UBATCH if preset.n_ubatch == "auto" else preset.n_ubatch)
     params.n_seq_max = n_seq
-    # Without it the output buffer is made for n_batch rows of the whole vocabulary.
+    # Otherwise the output buffer has n_batch rows of the whole vocabulary.
     params.n_outputs_max = outputs or n_seq
     params.swa_full = False
     params.flash_attn_type = _FLASH[preset.flash_attn]
@@ -249,7 +249,7 @@ class Memory:
         self._n_seq = n_seq
 
     def clear(self) -> None:
-        """Forget every sequence."""
+        """Remove every sequence."""
         lib.llama_memory_clear(self._memory, False)
 
     def cut(self, seq: int, position: int) -> bool:
@@ -261,15 +261,15 @@ class Memory:
         lib.llama_memory_seq_cp(self._memory, self._checked(source), self._checked(target), 0, count)
 
     def first_position(self, seq: int) -> int:
-        """The oldest position held; -1 for none."""
+        """Return the oldest position; -1 for none."""
         return int(lib.llama_memory_seq_pos_min(self._memory, self._checked(seq)))
 
     def last_position(self, seq: int) -> int:
-        """The newest position held; -1 for none."""
+        """Return the newest position; -1 for none."""
         return int(lib.llama_memory_seq_pos_max(self._memory, self._checked(seq)))
 
     def save(self, seq: int, *, partial: bool) -> NDArray[np.uint8] | None:
-        """The state of a sequence; `partial` omits the part that can be cut back anyway. None when there is none."""
+        """Return the state of a sequence; `partial` omits the part that can be truncated. None when there is none."""
         flags = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else lib.LLAMA_STATE_SEQ_FLAGS_NONE
         size = lib.llama_state_seq_get_size_ext(self._context, self._checked(seq), flags)
         if not size:
@@ -279,7 +279,7 @@ class Memory:
         return state if written == size else None
 
     def saved_size(self, seq: int, *, partial: bool) -> int:
-        """Bytes that `save` would take."""
+        """Return the size of `save` in bytes."""
         flags = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else lib.LLAMA_STATE_SEQ_FLAGS_NONE
         return int(lib.llama_state_seq_get_size_ext(self._context, self._checked(seq), flags))
 

@@ -21,7 +21,7 @@ _SAMPLE: Final = 256 << 10
 """Distance of the bytes that are read to test whether a chunk is in the page cache."""
 
 _FINGERPRINT_HEAD: Final = 16 << 20
-"""Bytes hashed from the beginning: the metadata and the tokenizer of every model known."""
+"""Bytes hashed from the beginning; they include the metadata and the tokenizer of all known models."""
 _FINGERPRINT_SAMPLES: Final = 256
 _FINGERPRINT_SAMPLE_BYTES: Final = 4096
 
@@ -53,7 +53,7 @@ def examine(path: Path) -> ModelFile:
 
 
 def identity_of(path: Path) -> str:
-    """The `ModelFile.identity` of a file, without reading it. Raises ModelError when it can't be found."""
+    """Return the `ModelFile.identity` of a file, without reading it. Raises ModelError when it can't be found."""
     return _identity(parts_of(path.expanduser().absolute()))[1]
 
 
@@ -77,7 +77,7 @@ def stamps_of(shards: Sequence[Path]) -> tuple[Stamp | None, ...]:
 
 
 def overwritten(shards: Sequence[Path], before: Sequence[Stamp | None]) -> bool:
-    """Whether one of the files was changed in place since; another file under the same name does not count."""
+    """Return whether one of the files was changed in place since; another file under the same name does not count."""
     pairs = ((old, _stamp(shard)) for shard, old in zip(shards, before, strict=False))
     return any(old is not None and now is not None and old[:2] == now[:2] and old != now for old, now in pairs)
 
@@ -93,7 +93,7 @@ def _stamp(path: Path) -> Stamp | None:
 def read_ahead(file: ModelFile, progressed: Callable[[float], bool]) -> bool:
     """Read a model into the page cache, so that the native load, which can't be interrupted, is short.
 
-    `progressed` gets the fraction done and returns whether to go on. Cached chunks are not read again. Returns False when stopped.
+    `progressed` gets the fraction done and returns whether to continue. Cached chunks are not read again. Returns False when stopped.
     """
     buffer = bytearray(_CHUNK)
     done = 0
@@ -111,7 +111,7 @@ def read_ahead(file: ModelFile, progressed: Callable[[float], bool]) -> bool:
 
 
 def _resident(descriptor: int, start: int, size: int) -> bool:
-    """Whether sampled bytes of a chunk can be read without waiting for the disk."""
+    """Return whether sampled bytes of a chunk can be read without waiting for the disk."""
     if not sys.platform.startswith("linux"):
         return False
     byte = bytearray(1)
@@ -122,7 +122,7 @@ def _resident(descriptor: int, start: int, size: int) -> bool:
 
 
 def fingerprint(file: ModelFile) -> str:
-    """A hash over the metadata and samples of the weights: the same for a copy, another one for other weights or another tokenizer."""
+    """Return a hash of the metadata and samples of the weights: equal for a copy, different for other weights or tokenizers."""
     digest = hashlib.blake2b(digest_size=16)
     for shard in file.shards:
         with shard.open("rb", buffering=0) as source:

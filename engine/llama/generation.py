@@ -55,7 +55,7 @@ class Turn:
         self.boundaries: tuple[int, ...] = ()
         """Positions in the prompt where later prompts may diverge, ascending."""
         self.tokens: list[int] = []
-        """Prompt and answer; those that the KV cache does not hold are still to be evaluated."""
+        """Tokens of prompt and answer; those not in the KV cache are still to be evaluated."""
         self.n_prompt = 0
         self.pictures: tuple[int, ...] = ()
         """Positions in the prompt where pictures begin, ascending."""
@@ -65,7 +65,7 @@ class Turn:
         self.priority = ticket.priority
         """The class that it runs in: waiting raises it."""
         self.queued_ns = now_ns()
-        """Since when it waits, or waited, for a sequence."""
+        """Start of its wait for a sequence."""
         self.n_swaps = 0
         self._concluded = concluded
         self._delivery = Delivery(request.turn, pace, partial(notify, request))
@@ -112,7 +112,7 @@ class Turn:
 
     @property
     def cancelled(self) -> bool:
-        """Whether this turn is to end."""
+        """Whether this turn is cancelled."""
         return self._ticket.cancelled
 
     def reclass(self, ticket: Ticket) -> bool:
@@ -149,7 +149,7 @@ class Turn:
             raise PromptTooLongError(
                 "The prompt does not fit the context window",
                 f"it has {len(tokens):,} tokens, and the window {context.n_ctx:,}",
-                "Shorten it, or take a larger n_ctx.",
+                "Shorten it, or use a larger n_ctx.",
             ).with_sizes(len(tokens), context.n_ctx)
         self._facts = replace(prompt.facts, n_tokens=len(tokens))
         self.boundaries = prompt.boundaries
@@ -173,7 +173,7 @@ class Turn:
             self._compile_until = now_ns() + int(COMPILE_S * NS_PER_S)
 
     def formed(self, wait_s: float) -> bool:
-        """Whether the constraint is compiled, if there is one; wait that long. Raises XchatError when it can't be used."""
+        """Return whether the constraint is compiled, if there is one; wait that long. Raises XchatError when it can't be used."""
         if self._compiling is None:
             return True
         futures.wait([self._compiling], wait_s)
@@ -185,7 +185,7 @@ class Turn:
         return self._compiling is None
 
     def picture_at(self, held: int, context: Context) -> Sequence[int]:
-        """The tokens of a picture that stand at a position of the prompt, as many as fit into one call; none where there is no picture."""
+        """Return the tokens of a picture at a position of the prompt that fit into one call; none without a picture."""
         if not self.pictures or held >= self.n_prompt or self.tokens[held] >= 0:
             return ()
         assert context.model.vision is not None
@@ -193,13 +193,13 @@ class Turn:
         return self.tokens[held : held + count]
 
     def swapped_out(self, now: int) -> None:
-        """Note that its sequence was taken; it waits again, in its own class."""
+        """Record that its sequence was taken; it waits again, in its own class."""
         self.n_swaps += 1
         self.queued_ns = now
         self.priority = self._ticket.priority
 
     def begin(self, reuse: Reuse) -> None:
-        """Report that prefill begins after the tokens that the KV cache holds."""
+        """Report that prefill begins after the tokens in the KV cache."""
         assert self._facts is not None
         assert self._started_ns is not None
         self._cached = reuse.cached
@@ -227,7 +227,7 @@ class Turn:
         by[threads] = by.get(threads, 0) + tokens
 
     def prefilled(self, held: int) -> None:
-        """Note that the KV cache now holds the first `held` tokens; report it every PROGRESS_EVERY_NS."""
+        """Record that the first `held` tokens are in the KV cache; report it every PROGRESS_EVERY_NS."""
         if self.decoding or self._prefill_start_ns is None:
             return
         now = now_ns()
@@ -292,7 +292,7 @@ class Turn:
         return Work(seq, held, self.tokens, self.cuts, self._guess() if guess else NO_GUESS, scored)
 
     def _guess(self) -> Guess:
-        """The tokens that may come next."""
+        """Return the tokens that may come next."""
         left = self._n_ctx - 2 - len(self.tokens)
         if self._max_tokens is not None:
             left = min(left, self._max_tokens - len(self._token_ns) - 1)
@@ -365,5 +365,5 @@ class Turn:
 
 
 def _most(by: Mapping[int, int]) -> int | None:
-    """The thread count that evaluated most tokens."""
+    """Return the thread count that evaluated most tokens."""
     return max(by, key=by.__getitem__, default=None)

@@ -1,4 +1,4 @@
-"""The content of one sequence of the KV cache: its reuse by a new prompt or another sequence, and checkpoints where it can't be cut."""
+"""Mirrors the content of a sequence of the KV cache: reuse by prompts and other sequences, and checkpoints where it can't be cut."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class Reuse:
     cached: int
     """Tokens that need not be evaluated again."""
     diverged_at: int | None
-    """First position where the prompt differs from the held tokens; None when there were no more."""
+    """First position where the prompt differs from the cached tokens; None when there were no more."""
     restored_checkpoint: bool
 
 
 class SequenceCache:
-    """Mirror of one sequence: the ids of the tokens that the native memory holds.
+    """Mirror of one sequence: the token ids in the native memory.
 
     The KV cache of attention models can be cut anywhere. Recurrent and hybrid models have one state that every token changes, and
     sliding-window models have dropped tokens that a shorter text would need; they return to a checkpoint, or start again.
@@ -78,7 +78,7 @@ class SequenceCache:
         self._checkpoints: list[Checkpoint] = []
         self._trusted = True
         self.tokens: list[int] = []
-        """Ids held, oldest first, without the running batch."""
+        """Token ids, oldest first, without the running batch."""
 
     @property
     def uses_checkpoints(self) -> bool:
@@ -111,7 +111,7 @@ class SequenceCache:
         return checkpoint_before(self._checkpoints, common)
 
     def borrow(self, other: SequenceCache, prompt: Sequence[int]) -> None:
-        """Replace the content by that of another sequence of the same KV cache, as far as `prompt` reuses it.
+        """Replace the content by the part of another sequence of the same KV cache that `prompt` reuses.
 
         The cells are shared; of sliding-window models they are copied, since the library never frees shared ones that the window has
         passed. Call `reuse` before going on.
@@ -129,7 +129,7 @@ class SequenceCache:
         self._trusted = other._trusted
 
     def extend(self, tokens: Sequence[int]) -> None:
-        """Note that `tokens` were evaluated after the ones held."""
+        """Record that `tokens` were evaluated."""
         self.tokens.extend(tokens)
         self._cells.hold(self._seq, len(self.tokens))
 
@@ -140,7 +140,7 @@ class SequenceCache:
     def aborted(self, batch: Sequence[int]) -> None:
         """Update the mirror after an aborted decode call with `batch` of this sequence in it; call `reuse` before going on."""
         if self._kind in (MemoryKind.HYBRID, MemoryKind.RECURRENT):
-            # The native library moves positions back but not the state, which has seen a part of the batch.
+            # The native library restores positions but not the state, which includes a part of the batch.
             self._trusted = False
             return
         held = self._memory.last_position(self._seq) + 1
@@ -157,7 +157,7 @@ class SequenceCache:
         self._trusted = True
 
     def save(self, most_bytes: int | None = None) -> NDArray[np.uint8] | None:
-        """The whole state, for another context; None when there is none that is valid, or it is too large."""
+        """Return the whole state, for another context; None when there is none that is valid, or it is too large."""
         if not self.tokens or not self._trusted:
             return None
         if most_bytes is not None and self._memory.saved_size(self._seq, partial=False) > most_bytes:
@@ -165,7 +165,7 @@ class SequenceCache:
         return self._memory.save(self._seq, partial=False)
 
     def saved(self, most_bytes: int | None = None) -> SavedState | None:
-        """The whole state with its checkpoints; None as `save` does."""
+        """Return the whole state with its checkpoints; None like `save`."""
         state = self.save(most_bytes)
         return SavedState(list(self.tokens), state, tuple(self._checkpoints)) if state is not None else None
 
@@ -206,7 +206,7 @@ class SequenceCache:
             del self._checkpoints[self._least_missed()]
 
     def _least_missed(self) -> int:
-        """Index of the checkpoint (never the newest) whose loss costs the fewest tokens to evaluate again."""
+        """Return the index of the checkpoint (never the newest) whose loss costs the fewest tokens."""
         positions = [0, *self.checkpoint_positions]
         gaps = [late - early for early, late in pairwise(positions[:-1])]
         return gaps.index(min(gaps))
@@ -227,7 +227,7 @@ class SequenceCache:
         return False
 
     def _can_cut(self, keep: int) -> bool:
-        """Whether all tokens that the one at `keep` attends to are still held."""
+        """Return whether all tokens that the one at `keep` attends to are in the cache."""
         if self._kind is MemoryKind.ATTENTION:
             return True
         if self._kind is MemoryKind.SLIDING_WINDOW:

@@ -46,7 +46,7 @@ _MIB: Final = 1 << 20
 
 
 Report = Callable[[float], bool]
-"""Reports the fraction of a load that is done; called often. False gives the load up."""
+"""Reports the done fraction of a load; called often. Returning False cancels the load."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Loaded:
 
     @property
     def state_key(self) -> StateKey:
-        """The key that a saved KV state must have to be restored into this context."""
+        """The key of KV states that can be restored into this context."""
         return StateKey(
             self.info.model.fingerprint,
             f"{kv_layout(self.info.preset)} {1 if self.context.unified else self.context.n_seq}",
@@ -88,7 +88,7 @@ class Loader:
         self._waits: WaitPolicy | None = None
 
     def close(self) -> None:
-        """Leave the process's OpenMP threads as they were."""
+        """Restore the state of the process's OpenMP threads."""
         if self._waits is not None:
             self._waits.close()
 
@@ -100,9 +100,9 @@ class Loader:
         return self._waits
 
     def fits(self, loaded: Loaded, ref: ModelRef, preset: Preset) -> Cost | None:
-        """The cost of changing to `ref` with `preset`; None when nothing differs. Raises ModelError when another file is gone.
+        """Return the cost of changing to `ref` with `preset`; None when nothing differs. Raises ModelError when another file is gone.
 
-        A loaded model outlives its file: one that was deleted can still get another context.
+        A loaded model survives the deletion of its file and can still get another context.
         """
         if _is_another_file(self._path(ref), loaded.model.file):
             return Cost.RELOAD
@@ -152,7 +152,7 @@ class Loader:
         return self._read(ref, file, preset, report, place)
 
     def _checked(self, ref: ModelRef, preset: Preset, report: Report, old: Loaded | None, *, force: bool) -> ModelFile:
-        """The model's file, tried and read ahead."""
+        """Return the model's file, tried and read ahead."""
         file = examine(self._path(ref))
         if not force and not devices_for(preset):
             _refuse_what_can_not_fit(file, preset, self._answers(file, preset), _freed_by(old))
@@ -177,7 +177,7 @@ class Loader:
             yield place, said
 
     def _projector(self, file: ModelFile, preset: Preset, go_on: Callable[[], bool]) -> tuple[Path | None, tuple[str, ...]]:
-        """The projector for a model, tried, and a notice where the one beside it can't be used.
+        """Return the projector for a model, tried, and a notice where the one beside it can't be used.
 
         Raises ModelError for one that the preset names.
         """
@@ -195,7 +195,7 @@ class Loader:
     def _read(
         self, ref: ModelRef, file: ModelFile, preset: Preset, report: Report, place: Placement, projector: Path | None = None
     ) -> Model:
-        """The native load."""
+        """Return the native load."""
         return Model(
             ref,
             file,
@@ -232,7 +232,7 @@ class Loader:
         if not force:
             _refuse_what_can_not_fit(loaded.model.file, preset, self._answers(loaded.model.file, preset), _freed_by(loaded))
         if not _is_another_file(loaded.model.file.path, loaded.model.file):
-            with suppress(EngineError), self._tried(loaded.model.file, preset, go_on):  # the error comes again, when it is safe
+            with suppress(EngineError), self._tried(loaded.model.file, preset, go_on):  # the error is raised again when that is safe
                 pass
         auto = loaded.threads.auto
         carried = [saved for cache in loaded.scheduler.caches if (saved := cache.saved()) is not None]
@@ -286,7 +286,7 @@ class Loader:
         return Loaded(model, context, scheduler, counts, info)
 
     def _answers(self, file: ModelFile, preset: Preset) -> int:
-        """Answers at once with this preset."""
+        """Return the number of parallel answers with this preset."""
         return answers_of(preset, file.facts, wanted=self._parallel, available=read_room().available, features=cpu_features())
 
     def _path(self, ref: ModelRef) -> Path:
@@ -313,19 +313,19 @@ class Loader:
 
 
 def _is_another_file(path: Path, loaded: ModelFile) -> bool:
-    """Whether `path` is another file than the loaded one."""
+    """Return whether `path` is another file than the loaded one."""
     if path == loaded.path and not path.exists():
         return False
     return identity_of(path) != loaded.identity
 
 
 def state_budget() -> int:
-    """Bytes for checkpoints, and for states without a sequence: a sixteenth of the free memory each, from 64 MB to 1 GB."""
+    """Return the bytes for checkpoints, and for states without a sequence: a sixteenth of the free memory each, from 64 MB to 1 GB."""
     return max(64 * _MIB, min(1024 * _MIB, read_room().available // 16))
 
 
 def _freed_by(loaded: Loaded | None) -> int:
-    """Bytes that freeing this returns; mapped weights are page cache, which counts as available already."""
+    """Return the bytes that freeing this releases; mapped weights are page cache, which already counts as available."""
     if loaded is None:
         return 0
     return sum(size for purpose, size in loaded.info.memory.items() if purpose != "weights" or not loaded.model.preset.mmap)

@@ -1,4 +1,4 @@
-"""The native library's log: kept in a bounded ring and written to a log file, never to the screen."""
+"""Keeps the native library's log in a bounded ring and writes it to a log file, never to the screen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTINUED: Final = 5
 
 RING_LINES: Final = 1_000
 MAX_LINE: Final = 2_000
-"""Characters kept of one line; metadata such as a chat template may be longer."""
+"""Most characters of a line; metadata such as a chat template may be longer."""
 
 MAX_FILE: Final = 4 << 20
 """Size from which a log file is rotated when it is opened; one old file is kept."""
@@ -37,7 +37,7 @@ class LogLine:
 
 
 _installed: list[NativeLog] = []
-"""Keeps the log alive that the native side has a pointer to."""
+"""Keeps alive the log that native code has a pointer to."""
 
 
 class NativeLog:
@@ -65,7 +65,7 @@ class NativeLog:
             set_log(self._callback, ctypes.c_void_p(0))
 
     def lines(self) -> tuple[LogLine, ...]:
-        """The latest lines, oldest first."""
+        """Return the latest lines, oldest first."""
         return tuple(self._lines)
 
     def errors(self) -> list[str]:
@@ -94,7 +94,7 @@ class NativeLog:
 
 
 def _open(path: Path) -> int | None:
-    """Open a log for appending, rotated when it is large. None when the disk refuses: the lines in memory are enough to name errors."""
+    """Open a log for appending, rotated when it is large. None when that fails; the lines in memory suffice for errors."""
     try:
         if path.exists() and path.stat().st_size > MAX_FILE:
             path.replace(path.with_name(f"{path.name}.1"))
@@ -108,7 +108,7 @@ LOADING: Final = ("llama_model_load: ", "llama_model_load_from_file_impl: ", "er
 
 
 def last_reason(lines: Iterable[str], prefixes: tuple[str, ...] = LOADING) -> str:
-    """The reason in some error lines: the first line without its function's name; later ones come from callers."""
+    """Return the reason in some error lines: the first line without its function's name; later ones come from callers."""
     for line in lines:
         text = line
         for prefix in prefixes:

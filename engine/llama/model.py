@@ -106,7 +106,7 @@ class Model:
 
     @cached_property
     def forms(self) -> Forms:
-        """Compiles constraints; made from the whole vocabulary (0.2 s for 150,000 tokens)."""
+        """Compiles constraints; initialized from the whole vocabulary (0.2 s for 150,000 tokens)."""
         return Forms(self.vocabulary)
 
     @property
@@ -127,7 +127,7 @@ class Model:
         if overwritten(self.file.shards, self._stamps):
             raise EngineError(
                 f"{file_name(self.file.path)} was overwritten while it was loaded",
-                "Its weights are read from the file and are not the same any more",
+                "Its weights are read from the file, which has changed",
                 "Load it again, or another model.",
                 "models",
             )
@@ -179,7 +179,7 @@ class Model:
         )
 
     def _metadata(self) -> dict[str, str]:
-        """All metadata of the file as text; the native library abbreviates arrays."""
+        """Return all metadata of the file as text; the native library abbreviates arrays."""
         metadata: dict[str, str] = {}
         for index in range(lib.llama_model_meta_count(self.pointer)):
             key = _text(lib.llama_model_meta_key_by_index, self.pointer, index)
@@ -188,22 +188,22 @@ class Model:
 
 
 def refused(path: Path, errors: list[str]) -> ModelError:
-    """The error for a file that the native library would not load, made from what it logged."""
+    """Make the error for a file that the native library refused, from its log."""
     name = file_name(path)
     reason = last_reason(errors) or "the native library gives no reason"
     if "unknown model architecture" in reason:
         return ModelError(
-            f"{name} is of an architecture that this build of llama.cpp does not know", reason, "Update xchat, or choose another model."
+            f"{name} has an architecture that this build of llama.cpp does not support", reason, "Update xchat, or choose another model."
         )
     if "unknown pre-tokenizer type" in reason:
         return ModelError(
-            f"{name} has a tokenizer that this build of llama.cpp does not know", reason, "Update xchat, or choose another model."
+            f"{name} has a tokenizer that this build of llama.cpp does not support", reason, "Update xchat, or choose another model."
         )
     if "CLIP cannot be used" in reason:
-        return ModelError(f"{name} is the vision part of a model", "it can't answer by itself", "Choose the model file beside it.")
+        return ModelError(f"{name} is the vision part of a model", "it can't answer alone", "Choose the model file beside it.")
     if "file bounds" in reason or "corrupted or incomplete" in reason:
         return ModelError(f"{name} is incomplete", reason, "Download it again.")
-    return ModelError(f"{name} can't be loaded", reason, "Choose another model, or take another copy of the file.")
+    return ModelError(f"{name} can't be loaded", reason, "Choose another model, or another copy of the file.")
 
 
 def _text(getter: Callable[..., int], model: lib.llama_model_p, index: int) -> str:

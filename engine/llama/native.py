@@ -58,7 +58,7 @@ _IS_LINUX = sys.platform.startswith("linux")
 
 @cache
 def shared_library(name: str) -> ctypes.CDLL:
-    """A library under the file name that libllama opened; another name would load a second copy."""
+    """Open a library by the file name that libllama opened, since another name would load a second copy."""
     if _IS_LINUX:
         return ctypes.CDLL(str(_LIBRARY_FOLDER / f"lib{name}.so.0"))
     suffix = "dylib" if sys.platform == "darwin" else "so"
@@ -77,7 +77,7 @@ _libc = ctypes.CDLL(None)
 _AbortHandler = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 _TerminateHandler = ctypes.CFUNCTYPE(None)
 _installed_handlers: list[object] = []
-"""Keeps the callbacks alive: the native side holds plain pointers to them."""
+"""Keeps alive the callbacks that native code has pointers to."""
 
 ABORT_IF_SET = lib.ggml_abort_callback(cast(int, ctypes.cast(_libc.strlen, ctypes.c_void_p).value))
 """An abort callback that is true when its data, a C string, is not empty: libc's strlen.
@@ -126,24 +126,24 @@ def _current_exception() -> str:
 
 
 def trim_heap() -> None:
-    """Return freed memory to the system, so that a model switch does not look like a leak."""
+    """Return freed memory to the system after a model switch."""
     if _IS_LINUX:
         _libc.malloc_trim(0)
 
 
 def library_version() -> str:
-    """Identifies the llama.cpp build, for keys of cached results."""
+    """Return the version of the llama.cpp build, for keys of cached results."""
     library = Path(lib._lib._name)
     stat = library.stat()
     return f"{lib.llama_version().decode()}-{stat.st_size}-{stat.st_mtime_ns}"
 
 
 _BREAKERS = (ctypes.c_char_p * 4)(b"\n", b":", b'"', b"*")
-"""Texts at which a repetition ends for DRY; llama.cpp's."""
+"""llama.cpp's texts that end a repetition for DRY."""
 
 
 def dry_sampler(vocab: object, multiplier: float, base: float, allowed_length: int, last_n: int) -> lib.llama_sampler_p | None:
-    """A DRY sampler; the bindings' own function takes no array of texts."""
+    """Return a DRY sampler; the bindings' own function takes no array of texts."""
     make = lib._lib["llama_sampler_init_dry"]
     make.restype = lib.llama_sampler_p_ctypes
     make.argtypes = [ctypes.c_void_p, ctypes.c_float, ctypes.c_float, ctypes.c_int32, ctypes.c_int32, ctypes.c_void_p, ctypes.c_size_t]
@@ -162,7 +162,7 @@ def library_name() -> str:
 
 
 def system_info() -> str:
-    """The CPU features that the library was built with and found."""
+    """Return the CPU features that the library was built with and found."""
     text: bytes = lib.llama_print_system_info()
     return text.decode(errors="replace").strip()
 

@@ -16,9 +16,9 @@ from engine.models.memory import SPARE_OUTPUTS
 CALL_NS: Final = 250 * NS_PER_MS
 """Target duration of a decode call that has only prompts in it."""
 READING_NS: Final = 100 * NS_PER_MS
-"""Longest call with running answers; twice as long as without the prompt, where that is more."""
+"""Longest call with running answers, or twice the time without the prompt, if longer."""
 TILE: Final = 16
-"""Rows that the matrix kernels compute together: a call with 12 tokens takes as long as one with 16."""
+"""Rows that the matrix kernels compute together; a call with 12 tokens takes as long as one with 16."""
 ROWS: Final = 4
 """Rows of the kernels for narrow calls: what a prompt gets of a tile where a whole one takes too long."""
 FIRST_CHUNK: Final = 32
@@ -28,7 +28,7 @@ LEAST_CHUNK: Final = 64
 CHUNK_STEP: Final = 8
 """The number of prompt tokens in a call is a multiple of this, at least one."""
 CURVE_CALLS: Final = 32
-"""Calls after which a measured duration is out of date: the context has grown, or other programs work."""
+"""Calls after which a measured duration is outdated, since the context has grown or other programs run."""
 CHECKS_CALLS: Final = 1024
 """The same for calls with guessed tokens: one that is slow for its width is tried again that seldom."""
 CHECK_GAIN: Final = 1.1
@@ -68,7 +68,7 @@ class Work(NamedTuple):
 
     seq: int
     held: int
-    """Number of its tokens that the KV cache holds."""
+    """Number of its tokens in the KV cache."""
     tokens: Sequence[int]
     """Prompt and answer so far."""
     marks: Sequence[int] = ()
@@ -87,7 +87,7 @@ class _Mean(NamedTuple):
 
 
 class Speeds:
-    """The curve of this model on this machine: the duration of a call by the number of its tokens, learned from every call."""
+    """The duration of calls by number of tokens for this model on this machine, learned from every call."""
 
     def __init__(self, n_layer: int) -> None:
         self._n_layer = max(1, n_layer)
@@ -103,7 +103,7 @@ class Speeds:
         self._calls = 0
 
     def knows(self, answers: int) -> bool:
-        """Whether a step of that number of answers was measured."""
+        """Return whether a step of that number of answers was measured."""
         return answers in self._steps
 
     @property
@@ -211,7 +211,7 @@ class Speeds:
 
 
 def _rounded(tokens: int) -> int:
-    """The number of tokens that takes as long, by the rows of the kernels."""
+    """Return the number of tokens that takes as long, by the rows of the kernels."""
     rows = ROWS if tokens <= TILE else TILE
     return -(-tokens // rows) * rows
 
@@ -224,7 +224,7 @@ def _learn(means: dict[int, _Mean], width: int, took_ns: int, call: int) -> None
 
 
 def plan(works: Sequence[Work], speeds: Speeds, n_batch: int) -> list[Part]:
-    """The next call: one token for each answer, and as much of the prompts as the budget allows; ordered by sequence.
+    """Plan the next call: one token for each answer, and as many prompt tokens as the budget allows, ordered by sequence.
 
     Without prompts it checks the guesses that are likely to save time.
 
@@ -251,7 +251,7 @@ def plan(works: Sequence[Work], speeds: Speeds, n_batch: int) -> list[Part]:
             budget -= end - held
             rows -= end - held if scored else 0
     if len(parts) > 1:
-        parts.sort(key=lambda part: part.seq)  # the library cuts a batch in two where sequences are out of order
+        parts.sort(key=lambda part: part.seq)  # the library splits a batch where sequences are out of order
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Native code prints to the file descriptors of standard output and error; those go to the log, and the terminal is kept for us."""
+"""Redirects the output of native code on descriptors 1 and 2 to the log."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from engine.regular_file import open_regular
 
 @dataclass(frozen=True, slots=True)
 class RealOutput:
-    """Where standard output and error led before the redirection."""
+    """The original standard output and error."""
 
     stdout: TextIOWrapper
     stderr: TextIOWrapper
 
     def restore(self) -> None:
-        """Let descriptors 1 and 2 lead there again."""
+        """Restore descriptors 1 and 2."""
         for stream, descriptor in ((self.stdout, 1), (self.stderr, 2)):
             stream.flush()
             os.dup2(stream.fileno(), descriptor)

@@ -101,7 +101,7 @@ class Scheduler:
             self._admission_due = True
 
     def abort_if_it_helps(self) -> None:
-        """Cut the call under way short, from any thread, unless it ends soon by itself and a cut would cost the state of the sequence."""
+        """Abort the running decode call. Thread-safe. Skipped when the call ends soon and aborting would lose the sequence state."""
         if self._abortable:
             self._context.request_abort()
 
@@ -130,7 +130,7 @@ class Scheduler:
             self._drop_finished()
 
     def plan(self) -> list[Part]:
-        """The parts of the next decode call; empty when there is no turn to run."""
+        """Return the parts of the next decode call; empty when there is no turn to run."""
         seats = self._next_seats()
         for seat in seats:
             if seat.owner is not None and (picture := seat.owner.picture_at(len(seat.cache.tokens), self._context)):
@@ -145,7 +145,7 @@ class Scheduler:
         return [turn.work(seat.seq, len(seat.cache.tokens), guess=guess and self._can_cut) for seat, turn in owned]
 
     def _plan_apart(self, seats: Sequence[Seat]) -> list[Part]:
-        """The next call where an answer is to be repeatable: it gets steps of its own, in turns with all others together.
+        """Return the next call where an answer is to be repeatable: it gets steps of its own, in turns with all others together.
 
         The logits depend on the number of tokens in a call, so its prompt is evaluated in pieces of one size.
         """
@@ -208,7 +208,7 @@ class Scheduler:
         return turn
 
     def _next_seats(self) -> list[Seat]:
-        """The sequences of the next call, the most urgent first."""
+        """Return the sequences of the next call, the most urgent first."""
         if self._running is not None and len(self._running) == 1 and not self._waiting:
             seat = self._running[0]
             turn = seat.owner
@@ -229,7 +229,7 @@ class Scheduler:
         return seats
 
     def _most_urgent(self, now: int) -> list[Seat]:
-        """The sequences with a turn, without those of batch work while it pauses for others."""
+        """Return the sequences with a turn, without those of batch work while it pauses for others."""
         seats = [(seat, seat.owner) for seat in self.seats.all if seat.owner is not None]
         last, took = self._batch_ns
         if now - last < max(PAUSE_NS, PAUSE_STEPS * took) and any(turn.priority is not Priority.BATCH for _, turn in seats):
@@ -267,7 +267,7 @@ class Scheduler:
             self._drop_finished()
 
     def _prepared(self, turn: Turn) -> bool:
-        """Whether the turn can begin; it has ended otherwise, or its constraint is still being compiled beside the turns that run."""
+        """Return whether the turn can begin; otherwise it has ended, or its constraint is still being compiled."""
         try:
             if not turn.prepared:
                 turn.prepare(self._context)
@@ -281,7 +281,7 @@ class Scheduler:
         return False
 
     def _soon_lent(self, turn: Turn) -> bool:
-        """Whether a longer beginning of this prompt is being prefilled by another turn; a checkpoint is made there where one is needed."""
+        """Return whether a longer beginning of this prompt is being prefilled by another turn; a checkpoint is made there where one is needed."""
         if not self.seats.lends or turn.request.repeatable or turn.request.prompt_logprobs:
             return False
         held = self.seats.reusable(turn.tokens)
@@ -334,7 +334,7 @@ class Scheduler:
         return True
 
     def _youngest(self, below: Priority | None = None) -> Turn | None:
-        """The turn that came last, of the lowest class; None when that class is not below `below`."""
+        """Return the turn that came last, of the lowest class; None when that class is not below `below`."""
         turns = (turn for turn in self._turns if below is None or turn.priority > below)
         return max(turns, key=lambda turn: (turn.priority, turn.request.submitted_ns), default=None)
 

@@ -1,4 +1,4 @@
-"""The logits after every token of the second half of a window, as perplexity and KL divergence need them."""
+"""Computes the logits after every token of the second half of a window, for perplexity and KL divergence."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Interrupted(Exception):  # noqa: N818
 
 
 class Models:
-    """Loads models beside each other, each once. For one compute thread."""
+    """Loads several models, each once. For one compute thread."""
 
     def __init__(self, file_of: Callable[[ModelRef], Path | None], trusted: Callable[[Path], bool]) -> None:
         """`file_of` and `trusted` as `LlamaBackend` takes them."""
@@ -43,7 +43,7 @@ class Models:
         self._models: dict[ModelRef, Model] = {}
 
     def get(self, ref: ModelRef, preset: Preset, *, force: bool = False) -> Model:
-        """The loaded model. Raises what `Loader.load` does."""
+        """Return the loaded model. Raises what `Loader.load` does."""
         if ref not in self._models:
             loaded = self._loader.load(ref, preset, lambda _: True, None, lambda: None, force=force)
             loaded.scheduler.close()
@@ -76,7 +76,7 @@ class Scorer:
         self._context = Context(model, own, n_seq=1, threads=threads, threads_batch=threads_batch, log=models.log, outputs=ROWS)
         if self._context.n_ctx < n_ctx:
             raise EngineError(
-                f"Windows of {n_ctx:,} tokens are too long", f"the context has {self._context.n_ctx:,}", "Take a smaller window."
+                f"Windows of {n_ctx:,} tokens are too long", f"the context has {self._context.n_ctx:,}", "Use a smaller window."
             )
 
     def interrupt(self) -> None:
@@ -116,4 +116,4 @@ class Scorer:
         if result == ABORTED:
             raise Interrupted
         if result != DECODED:
-            raise EngineError("The engine failed", f"llama_decode returned {result}", "Take a smaller window.")
+            raise EngineError("The engine failed", f"llama_decode returned {result}", "Use a smaller window.")

@@ -19,7 +19,7 @@ class PieceTable:
         self._piece_of = piece_of
 
     def __getitem__(self, token: int) -> bytes:
-        """The bytes that `token` adds to a text; empty for control tokens."""
+        """Return the bytes that `token` adds to a text; empty for control tokens."""
         piece = self._pieces[token]
         if piece is None:
             piece = self._pieces[token] = self._piece_of(token)
@@ -35,7 +35,7 @@ class StopScanner:
         self._held = ""
 
     def feed(self, text: str) -> tuple[str, bool]:
-        """Text that is safe to show after `text` arrived, and whether a stop string ended it (the stop string is left out)."""
+        """Add text; return the text that is safe to show, without a stop string, and whether one ended it."""
         if not self._stops:
             return text, False
         pending = self._held + text
@@ -53,7 +53,7 @@ class StopScanner:
         return held
 
     def _possible_beginning(self, pending: str) -> int:
-        """Length of the longest end of `pending` that begins a stop string."""
+        """Return the length of the longest end of `pending` that begins a stop string."""
         for length in range(min(self._longest - 1, len(pending)), 0, -1):
             end = pending[-length:]
             if any(stop.startswith(end) for stop in self._stops):
@@ -86,11 +86,11 @@ class TextStream:
         self._stops = StopScanner(stops)
 
     def feed(self, token: int) -> Decoded:
-        """Text that `token` completes; empty while a character or a possible stop string is unfinished."""
+        """Add a token; return the text that it completes, empty while a character or a possible stop string is unfinished."""
         return Decoded(*self._stops.feed(self._utf8.decode(self._shown.get(token) or self._pieces[token])))
 
     def finish(self, *, stopped: bool, cut: bool = False) -> str:
-        """The text still held back at the end of the answer: nothing after a stop string, else an unfinished character as a replacement.
+        """Return the text held back at the end of the answer: empty after a stop string, else an unfinished character replaced.
 
         Of an answer that was `cut`, an unfinished character is left out: it is completed when the answer is continued.
         """
@@ -101,5 +101,5 @@ class TextStream:
 
 
 def whole_text(pieces: PieceTable, tokens: Sequence[int]) -> str:
-    """The visible text of `tokens`, invalid UTF-8 replaced."""
+    """Return the visible text of `tokens`, invalid UTF-8 replaced."""
     return b"".join(pieces[token] for token in tokens).decode("utf-8", "replace")

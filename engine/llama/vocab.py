@@ -44,7 +44,7 @@ class LlamaVocabulary:
         return self._vocab
 
     def close(self) -> None:
-        """Make later calls raise, since the model is about to be freed and the native library would end the process."""
+        """Make later calls raise, since the model is about to be freed and the native library would crash."""
         self._vocab = None
 
     @property
@@ -87,13 +87,13 @@ class LlamaVocabulary:
 
     @cached_property
     def suppressed(self) -> tuple[int, ...]:
-        """Tokens that the model's file says must never be generated."""
+        """Tokens that must never be generated according to the model's file."""
         count = ctypes.c_int32(0)
         tokens = lib.llama_vocab_get_suppress_tokens(self._native, ctypes.byref(count))
         return tuple(int(tokens[i]) for i in range(count.value)) if tokens else ()
 
     def tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        """The tokens of `text`, without BOS or EOS added; with `parse_special`, texts of control tokens become those tokens.
+        """Tokenize `text` without adding BOS or EOS; with `parse_special`, texts of control tokens become those tokens.
 
         For a thread with `engine.llama.backend.STACK_BYTES` of stack.
 
@@ -103,7 +103,7 @@ class LlamaVocabulary:
             raise EngineError(
                 "The text can't be tokenized",
                 f"it has more than {LONGEST_RUN:,} characters without a space or a line break between them",
-                "Break it into lines, or leave that part away.",
+                "Break it into lines, or remove that part.",
             )
         data = text.encode("utf-8", "replace")
         if not data:
@@ -119,20 +119,20 @@ class LlamaVocabulary:
             room = -count
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The visible text of `tokens`, invalid UTF-8 replaced."""
+        """Return the visible text of `tokens`, invalid UTF-8 replaced."""
         return whole_text(self.pieces, tokens)
 
     def piece(self, token: int) -> bytes:
-        """The bytes of a token; the text of a control token."""
+        """Return the bytes of a token; the text of a control token."""
         return self.pieces[token] or self._piece(token, special=True)
 
     def token_texts(self, texts: Iterable[str]) -> dict[int, bytes]:
-        """The texts that are one token each, by token."""
+        """Return the texts that are one token each, by token."""
         tokens = {text: self.tokenize(text, parse_special=True) for text in texts}
         return {ids[0]: text.encode() for text, ids in tokens.items() if len(ids) == 1}
 
     def knows(self, tokens: Sequence[int]) -> bool:
-        """Whether all of `tokens` are ids of this vocabulary; any other id ends the process in native code."""
+        """Return whether all of `tokens` are ids of this vocabulary; another id would crash native code."""
         return not tokens or (min(tokens) >= 0 and max(tokens) < self.n_vocab)
 
     @cached_property

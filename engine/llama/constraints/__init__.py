@@ -1,1 +1,1 @@
-"""Answers in a form: what a request's constraint allows, by llguidance. Compiled beside the compute thread, applied on it."""
+"""Constrains answers to a format with llguidance; compiled on other threads, applied on the compute thread."""

@@ -1,4 +1,4 @@
-"""Finds grammars that no text ever completes: recursion without a way out. Pure."""
+"""Finds grammars that no text completes because of endless recursion. Pure."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 
 class Every(NamedTuple):
-    """All of these have to be completed."""
+    """Complete when all of these are."""
 
     parts: tuple[Form, ...]
 
 
 class Either(NamedTuple):
-    """One of these has to be completed."""
+    """Complete when one of these is."""
 
     parts: tuple[Form, ...]
 
 
 Form: TypeAlias = "str | Every | Either"
-"""What completes a rule; a string is the name of another one."""
+"""The condition that completes a rule; a string is the name of another rule."""
 
 _NOTHING: Final = Every(())
-"""Completed at once."""
+"""Always complete."""
 _NEVER: Final = Either(())
 
 _HEADER = re.compile(r"^[ \t]*[?!]?(\w+)(?:::\w+)?(?:\.-?\d+)?[ \t]*(?:\[[^\]\n]*\])?[ \t]*:(?!:)", re.MULTILINE)
@@ -42,7 +42,7 @@ _TOKEN = re.compile(
 
 
 def completes(rules: Mapping[str, Form], start: str) -> bool:
-    """Whether some text completes `start`; a name without a rule counts as completed."""
+    """Return whether some text completes `start`; a name without a rule counts as complete."""
     users: dict[str, set[str]] = defaultdict(set)
     for name, form in rules.items():
         for used in _names(form):
@@ -72,7 +72,7 @@ def _names(form: Form) -> set[str]:
 
 
 def schema_completes(schema: Any) -> bool:
-    """Whether a JSON value can satisfy a schema, as far as its references decide that."""
+    """Return whether a JSON value can satisfy a schema, judging only its references."""
     rules: dict[str, Form] = {}
     todo = ["#"]
     while todo:
@@ -111,7 +111,7 @@ def _schema_form(schema: Any, references: list[str]) -> Form:
 
 
 def _required(schema: Mapping[str, Any]) -> list[Any]:
-    """The schemas that each value has a value of."""
+    """Return the schemas of values that every value contains."""
     types, properties, prefix = schema.get("type"), schema.get("properties"), schema.get("prefixItems")
     least, required = schema.get("minItems"), schema.get("required")
     if types in ("object", ["object"]) and isinstance(required, list):
@@ -124,7 +124,7 @@ def _required(schema: Mapping[str, Any]) -> list[Any]:
 
 
 def lark_completes(grammar: str) -> bool:
-    """Whether a text can satisfy a Lark grammar without syntax errors, as far as its rules decide that."""
+    """Return whether a text can satisfy a Lark grammar without syntax errors, judging only its rules."""
     grammar = re.sub(r"\n\s*\|", " |", grammar)
     headers = list(_HEADER.finditer(grammar))
     ends = [*(header.start() for header in headers[1:]), len(grammar)]
@@ -137,7 +137,7 @@ def lark_completes(grammar: str) -> bool:
 
 
 def _lark_form(body: str) -> Form:
-    """The form of a rule's body."""
+    """Return the form of a rule's body."""
     stack: list[list[list[Form]]] = [[[]]]
     at = 0
     while (token := _TOKEN.match(body, at)) is not None:

@@ -1,4 +1,4 @@
-"""The form of one answer while it grows, and the compilation of forms."""
+"""Compiles the formats of answers, and applies them token by token."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from engine.llama.vocab import LlamaVocabulary
 
 COMPILE_S: Final = 10.0
-"""Longest time to compile a constraint; it ends by itself some seconds later."""
+"""Longest wait for compiling a constraint; the compiler's own limit is some seconds higher."""
 STACK_BYTES: Final = 128 << 20
-"""Stack of the thread that compiles: enough for any text of `MOST_TEXT`."""
+"""Stack of the compiling thread, enough for any text of `MOST_TEXT`."""
 
 
 class Form:
-    """What may follow in one answer. For the compute thread."""
+    """The allowed tokens of one answer. For the compute thread."""
 
     def __init__(self, matcher: LLMatcher, eog: frozenset[int]) -> None:
         self._matcher = matcher
@@ -35,17 +35,17 @@ class Form:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing but the end may follow."""
+        """Whether only the end may follow."""
         return self._matcher.is_stopped()
 
     def allows(self, token: int) -> bool:
-        """Whether a token may come next."""
+        """Return whether a token may be next."""
         if token in self._eog:
             return self._matcher.is_accepting()
         return self._matcher.validate_tokens([token]) == 1
 
     def allowed(self) -> NDArray[np.int64]:
-        """All tokens that may come next, ascending. Raises EngineError when that can't be found out, or there are none."""
+        """Return all tokens that may be next, ascending. Raises EngineError when that can't be determined, or there are none."""
         bits = np.unpackbits(np.frombuffer(self._matcher.compute_bitmask(), np.uint8), bitorder="little")
         bits[self._ends] = self._matcher.is_accepting()
         tokens = np.flatnonzero(bits)
@@ -54,17 +54,17 @@ class Form:
         return tokens
 
     def accept(self, token: int) -> None:
-        """Go on after a token that is allowed. Raises EngineError when the grammar becomes too complex there."""
+        """Advance by an allowed token. Raises EngineError when the grammar becomes too complex."""
         if token not in self._eog and not self._matcher.consume_token(token):
             raise self._failed()
 
     def _failed(self) -> EngineError:
-        reason = self._matcher.get_error().partition("\n")[0] or "no token of the model fits there"
-        return EngineError("The grammar can't be followed any further", reason, "Simplify it.")
+        reason = self._matcher.get_error().partition("\n")[0] or "no token of the model is allowed"
+        return EngineError("The grammar allows no next token", reason, "Simplify it.")
 
 
 class Forms:
-    """Compiles the forms of one model's answers. Made on the compute thread; each form is compiled on a thread of its own."""
+    """Compiles formats for one model. Created on the compute thread; each format is compiled on its own thread."""
 
     def __init__(self, vocabulary: LlamaVocabulary) -> None:
         self._eog = vocabulary.eog
@@ -74,7 +74,7 @@ class Forms:
         self._tokenizer: LLTokenizer | None = None
 
     def compiled(self, constraint: Constraint, grammar: Callable[[], str], before: str) -> Future[Form]:
-        """Compile; `before` is the beginning of the answer that is there already. The future raises UsageError."""
+        """Compile a constraint; `before`: the existing beginning of the answer. The future raises UsageError."""
         future: Future[Form] = Future()
 
         def work() -> None:
@@ -98,7 +98,7 @@ class Forms:
             tokenizer = self._tokenizer = self._tokenizer or self._made()
         matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=_limits())
         if not matcher.is_error():
-            matcher.compute_bitmask()  # what nothing satisfies is found out here
+            matcher.compute_bitmask()  # detects a constraint that nothing satisfies
         if matcher.is_error() or (matcher.is_stopped() and not matcher.is_accepting()):
             reason = matcher.get_error().partition("\n<state>")[0]
             raise refused(constraint, "nothing satisfies it" if not reason or reason.startswith("NoExtension") else reason)
@@ -118,7 +118,7 @@ class Forms:
 
 
 class _Vocabulary:
-    """The vocabulary as llguidance takes it."""
+    """The vocabulary for llguidance."""
 
     is_tokenizer_wrapper = True
     bos_token_id = None
@@ -130,12 +130,12 @@ class _Vocabulary:
         self.tokenize: Callable[[str], list[int]] = lambda _text: []
 
     def __call__(self, text: str) -> list[int]:
-        """The longest tokens that spell a text, from the left: what they spell counts, not how."""
+        """Return the longest tokens that spell a text, from the left: what they spell counts, not how."""
         return self.tokenize(text)
 
 
 def _limits() -> LLParserLimits:
-    """Bounds of one grammar: some seconds to compile, 100 MB, and some milliseconds a token."""
+    """Return the limits of one grammar: some seconds to compile, 100 MB, and some milliseconds a token."""
     from llguidance import LLParserLimits
 
     return LLParserLimits(

@@ -30,12 +30,12 @@ _NAMES: Final = {
 
 
 def refused(constraint: Constraint, reason: str) -> UsageError:
-    """The error for a constraint that can't be used."""
+    """Return the error for a constraint that can't be used."""
     return UsageError(f"The {_NAMES[constraint.kind]} can't be used", printable(reason, 300), "Correct it, or ask without it.")
 
 
 def grammar_of(constraint: Constraint, frame: tuple[str, str]) -> str:
-    """The grammar of an answer; `frame` is the grammar around the form (see `frame_of`).
+    """Return the grammar of an answer; `frame` is the grammar around the form (see `frame_of`).
 
     Raises UsageError for a constraint that is too long, that its language does not allow, or that no text completes.
     """
@@ -54,7 +54,7 @@ def grammar_of(constraint: Constraint, frame: tuple[str, str]) -> str:
 
 
 def _form(constraint: Constraint) -> tuple[dict[str, Any], bool]:
-    """The grammar of the form alone, and whether a text completes it."""
+    """Return the grammar of the form alone, and whether a text completes it."""
     text = constraint.text
     match constraint.kind:
         case ConstraintKind.JSON_SCHEMA:
@@ -93,7 +93,7 @@ def _check_keys(constraint: Constraint, schema: object) -> None:
 
 
 def answer_so_far(prompt: Prompt) -> str:
-    """The text of the answer that a prompt continues; empty for a new one."""
+    """Return the text of the answer that a prompt continues; empty for a new one."""
     if isinstance(prompt, ChatPrompt) and prompt.continue_answer and prompt.messages[-1].role is Role.ASSISTANT:
         return prompt.messages[-1].text
     return ""
@@ -132,7 +132,7 @@ def frame_of(constraint: Constraint, prompt: Prompt, facts: PromptFacts, vocabul
 
 
 def _is_own(marker: str, vocabulary: LlamaVocabulary) -> bool:
-    """Whether the model has a token for the marker, or for a part of it that is not text."""
+    """Return whether the model has a token for the marker, or for a part of it that is not text."""
     tokens = vocabulary.tokenize(marker, parse_special=True)
     return len(tokens) == 1 or any(not vocabulary.pieces[token] for token in tokens)
 
@@ -146,7 +146,7 @@ def _until(marker: str, name: str, vocabulary: LlamaVocabulary) -> tuple[str, li
 
 
 def lark_of(marker: str, vocabulary: LlamaVocabulary) -> Iterator[str]:
-    """A marker in Lark: control tokens by their ids, and texts."""
+    """Yield a marker in Lark: control tokens by their ids, and texts."""
     text = b""
     for token in vocabulary.tokenize(marker, parse_special=True):
         piece = vocabulary.pieces[token]

@@ -1,4 +1,4 @@
-"""The devices that the native library computes on: the CPU, GPUs, and what backends of `GGML_BACKEND_PATH` offer."""
+"""Lists the devices of the native library: the CPU, GPUs, and those of the backend of `GGML_BACKEND_PATH`."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ class Placement:
     of: int = 0
     """Layers of the model, the output counted as one."""
     memory: Memory | None = None
-    """What is predicted to be used; None where it was not asked."""
+    """Predicted memory; None where it was not predicted."""
 
     @property
     def sentence(self) -> str:
-        """Where the layers are."""
+        """The placement of the layers, as a sentence."""
         sizes = {name: f": {byte_size(size)}" for name, size in (self.memory or {}).items()}
         where = ", ".join(f"{device.name}{sizes.get(device.name, '')}" for device in self.devices)
         return f"{self.layers} of {self.of} layers on {where}" if self.layers else "all layers on the CPU"
@@ -107,7 +107,7 @@ class _Override(ctypes.Structure):
 
 @cache
 def _registry() -> ctypes.CDLL:
-    """The library that knows the devices, with the backend that `GGML_BACKEND_PATH` names, llama.cpp's variable for it."""
+    """Return the library that knows the devices, with the backend that `GGML_BACKEND_PATH` names, llama.cpp's variable for it."""
     registry, base = shared_library("ggml"), shared_library("ggml-base")
     registry.ggml_backend_dev_count.restype = ctypes.c_size_t
     for function, arguments in (
@@ -171,7 +171,7 @@ def _endpoint_of(handle: int) -> str:
 
 
 def devices_for(preset: Preset) -> tuple[Device, ...]:
-    """The devices that layers go to with a preset; none where this build or machine has none, or the preset wants the CPU only.
+    """Return the devices that layers go to with a preset; none where this build or machine has none, or the preset wants the CPU only.
 
     Raises UsageError for a device that is not here, and for shares or a `main_gpu` of other devices; what `add_workers` raises.
     """

@@ -61,7 +61,7 @@ def _planned(file: ModelFile, preset: Preset, n_seq: int, chosen: tuple[Device, 
 
 
 def _fits(place: Placement) -> bool:
-    """Whether each device has room; one that reports no memory is tried."""
+    """Return whether each device has room; one that reports no memory is tried."""
     memory = place.memory
     return memory is None or all(
         memory.get(device.name, 0) <= device.memory_free - device.memory_total // _MARGIN for device in place.devices if device.memory_total

@@ -1,1 +1,1 @@
-"""Measurements on the compute thread, beside a conversation."""
+"""Measurements on the compute thread during a conversation."""

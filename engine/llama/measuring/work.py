@@ -1,4 +1,4 @@
-"""Pieces of work to measure: what is asked of the workbench, and what it answers."""
+"""The requests to the workbench, and its results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Setup:
 
     ref: ModelRef
     preset: Preset
-    """Its `n_ctx` must hold the work."""
+    """The settings; `n_ctx` must fit the work."""
     library: Path | None = None
     """Folder of another build of the native library; None for the one of this process."""
 
@@ -55,7 +55,7 @@ class Took:
 
 @dataclass(frozen=True, slots=True)
 class ModelFigures:
-    """What a row of llama-bench says of the model and the library."""
+    """The figures of the model and the library in a row of llama-bench."""
 
     filename: str
     type: str
@@ -69,7 +69,7 @@ class ModelFigures:
 
 
 class Interrupted(EngineError):  # noqa: N818
-    """A measurement was cancelled; nothing of it is kept."""
+    """A measurement was cancelled, without a result."""
 
     exit_code = 130
 

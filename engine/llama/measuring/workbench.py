@@ -40,7 +40,7 @@ _Key = tuple[object, ...]
 
 @dataclass(slots=True)
 class _Bench:
-    """A context, and what it holds."""
+    """A context with its contents."""
 
     context: Context
     tokens: list[int]
@@ -72,7 +72,7 @@ class Workbench:
             running.request_abort()
 
     def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """The number of tokens of each text under the model of the conversation; None without one.
+        """Return the number of tokens of each text under the model of the conversation; None without one.
 
         Raises EngineError for a text that can't be tokenized.
         """
@@ -80,7 +80,7 @@ class Workbench:
         return tuple(_size(loaded.model, text) for text in texts) if loaded is not None else None
 
     def begin(self) -> None:
-        """Forget an earlier `cancel`; called before each job."""
+        """Clear an earlier `cancel`; called before each job."""
         self._cancelled = False
 
     def run(self, setup: Setup, work: Work) -> Took:
@@ -117,7 +117,7 @@ class Workbench:
         return Took(evaluated - began, ended - evaluated, disturbed)
 
     def figures(self, setup: Setup) -> ModelFigures:
-        """What rows say of the model and the library; raises what `run` raises."""
+        """Return the figures of the model and the library for rows; raises the errors of `run`."""
         bench = self._bench(setup)
         model = bench.context.model
         description = ctypes.create_string_buffer(_DESCRIPTION_BYTES)
@@ -177,14 +177,14 @@ class Workbench:
         return model
 
     def _context_key(self, setup: Setup) -> _Key:
-        """The settings that a context is made with; thread counts are set for each piece of work."""
+        """Return the settings that a context is made with; thread counts are set for each piece of work."""
         return (
             *_model_key(setup.ref, setup.preset),
             *(value_of(setup.preset, key) for key, setting in SETTINGS.items() if setting.cost is Cost.REBUILD),
         )
 
     def _warm_up(self, bench: _Bench, work: Work) -> None:
-        """Evaluate what the first measured piece would otherwise pay for: page faults, buffers, sleeping threads."""
+        """Warm up page faults, buffers and sleeping threads before the first measured piece."""
         kinds = (work.n_prompt > 0, work.n_gen > 0)
         if kinds in bench.warm:
             return
@@ -252,7 +252,7 @@ class Workbench:
         if result == ABORTED or self._cancelled:
             raise Interrupted
         name = file_name(bench.context.model.file.path)
-        raise EngineError(f"{name} can't be measured", f"llama_decode returns {result}", "Take a smaller context or batch.")
+        raise EngineError(f"{name} can't be measured", f"llama_decode returns {result}", "Use a smaller context or batch.")
 
 
 def _size(model: Model, text: str) -> int:
@@ -262,10 +262,10 @@ def _size(model: Model, text: str) -> int:
 
 
 def _values(preset: Preset, cost: Cost) -> _Key:
-    """The settings of a cost class, but those that name the model."""
+    """Return the settings of a cost class, but those that name the model."""
     return tuple(value_of(preset, key) for key, setting in SETTINGS.items() if setting.cost is cost and key not in {"model", "quant"})
 
 
 def _model_key(ref: ModelRef, preset: Preset) -> _Key:
-    """A model and the settings that its weights are loaded with."""
+    """Return a model and the settings that its weights are loaded with."""
     return (ref, *_values(preset, Cost.RELOAD))

@@ -1,1 +1,1 @@
-"""One KV cache for many sequences: its cells, who gets which sequence, and states set aside in RAM."""
+"""One KV cache for many sequences: its cells, the assignment of sequences, and states saved in RAM."""

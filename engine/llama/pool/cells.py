@@ -1,6 +1,6 @@
 """Counts the cells of a KV cache that sequences use: the native library does not report it.
 
-Sequences with a common beginning share its cells.
+Sequences with a common prefix share its cells.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Cells:
         self._next = 0
 
     def hold(self, seq: int, length: int) -> None:
-        """Note that a sequence holds that number of tokens now."""
+        """Set the number of tokens of a sequence."""
         cells = self._held[seq]
         if length > len(cells):
             count = length - len(cells)
@@ -33,7 +33,7 @@ class Cells:
             del cells[length:]
 
     def lend(self, source: int, target: int, count: int) -> None:
-        """Note that `target` shares the first `count` cells of `source`, and uses no others."""
+        """Record that `target` shares the first `count` cells of `source`, and uses no others."""
         self.hold(target, 0)
         shared = self._held[target] = self._held[source][:count]
         for cell in shared:
@@ -41,7 +41,7 @@ class Cells:
 
     @property
     def lent(self) -> int:
-        """Cells that several sequences use."""
+        """Number of cells that several sequences use."""
         return len(self._sharers)
 
     def _release(self, cells: Sequence[int]) -> None:

@@ -9,16 +9,16 @@ from engine.llama.kv import SavedState, SequenceCache, checkpoint_before, common
 
 
 class SavedStates:
-    """A bounded store of states. The one used longest ago makes room for a new one, those that a waiting turn goes on from never do."""
+    """A bounded store of states. New ones replace the least recently used, never those of waiting turns."""
 
     def __init__(self, most_bytes: int, *, cuttable: bool) -> None:
-        """`cuttable`: restored states can be cut back anywhere."""
+        """`cuttable`: whether restored states can be truncated anywhere."""
         self._most_bytes = most_bytes
         self._cuttable = cuttable
         self._states: list[SavedState] = []
         """Used longest ago first."""
         self._needed: dict[int, SavedState] = {}
-        """By the turn that goes on from it."""
+        """States of waiting turns, by turn."""
 
     @property
     def used_bytes(self) -> int:
@@ -46,7 +46,7 @@ class SavedStates:
         self._trim()
 
     def has(self, turn: int | None) -> bool:
-        """Whether there is a state that this turn goes on from."""
+        """Return whether there is a state of this turn."""
         return turn in self._needed
 
     def forget(self, turn: int) -> None:
@@ -60,7 +60,7 @@ class SavedStates:
         return (0, None) if best is None else (len(prompt) if best is own else self._usable(best, prompt), best)
 
     def take(self, saved: SavedState) -> None:
-        """Remove a state that a sequence got back."""
+        """Remove a restored state."""
         self._states = [other for other in self._states if other is not saved]
         self._needed = {turn: other for turn, other in self._needed.items() if other is not saved}
 

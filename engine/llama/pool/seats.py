@@ -1,4 +1,4 @@
-"""Who gets which sequence of the KV cache.
+"""Assigns the sequences of the KV cache.
 
 A prompt gets the idle sequence with the longest usable common beginning, else an empty one, else the one used longest ago. A longer
 beginning in another sequence is lent, one in a saved state copied back.
@@ -19,7 +19,7 @@ from engine.llama.pool.cells import Cells
 from engine.llama.pool.saved import SavedStates
 
 LEAST_LENT: Final = 16
-"""Shortest beginning worth lending, in tokens."""
+"""Shortest prefix worth sharing, in tokens."""
 LEAST_SAVED: Final = 64
 """Shortest content worth saving, and least gain of copying a saved state back, in tokens."""
 SPARE: Final = 32
@@ -43,11 +43,11 @@ class Seats:
     def __init__(self, context: Context, *, checkpoint_bytes: int, saved_bytes: int) -> None:
         kind = context.model.memory_kind
         self.lends = context.unified and context.n_seq > 1
-        """Whether a sequence can give its beginning to another."""
+        """Whether a sequence can share its prefix with another."""
         self._shares = kind is not MemoryKind.SLIDING_WINDOW
         self.cells = Cells(context.n_seq)
         self.limit = context.cells if context.unified and kind is not MemoryKind.RECURRENT else None
-        """Cells of all sequences together; None where each has enough of its own."""
+        """Total cells of all sequences; None where each has enough of its own."""
         self.saved = SavedStates(saved_bytes, cuttable=kind is MemoryKind.ATTENTION)
         self.all = [
             Seat(
@@ -72,7 +72,7 @@ class Seats:
 
     @property
     def _all_idle(self) -> bool:
-        """Whether no turn has a sequence: then the whole cache is for the next one."""
+        """Return whether no turn has a sequence, so that the next one may use the whole cache."""
         return all(seat.owner is None for seat in self.all)
 
     def reusable(self, tokens: Sequence[int]) -> int:
@@ -111,7 +111,7 @@ class Seats:
         return self._assign(seat)
 
     def _restored(self, seat: Seat, saved: SavedState, need: int) -> Seat | None:
-        """The sequence with a saved state in it; None when there is no room."""
+        """Restore a saved state into a sequence; None when it does not fit."""
         self.empty(seat)
         if not self.make_room(need) and not self._all_idle:
             return None
@@ -120,7 +120,7 @@ class Seats:
         return self._assign(seat)
 
     def has_room(self, cells: int) -> bool:
-        """Whether that number of cells is free."""
+        """Return whether that number of cells is free."""
         return self.limit is None or self.limit - self.cells.used >= cells
 
     def make_room(self, cells: int, keep: Iterable[Seat] = ()) -> bool:
@@ -159,7 +159,7 @@ class Seats:
 
     @staticmethod
     def _best(idle: Sequence[Seat], usable: dict[int, int]) -> Seat:
-        """The one that reuses most and loses at most half of its content, else an empty one, else the one used longest ago."""
+        """Return the one that reuses most and loses at most half of its content, else an empty one, else the one used longest ago."""
 
         def worth(seat: Seat) -> tuple[int, bool, int]:
             held = len(seat.cache.tokens)

@@ -1,4 +1,4 @@
-"""What the pool of answers does, as figures: made on the compute thread, read from any."""
+"""Computes the figures of the pool on the compute thread, for any thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.llama.pool.seats import Seats
 _EVERY_NS: Final = NS_PER_S // 4
 """Least time between two sets of figures while answers run."""
 _WINDOW_NS: Final = NS_PER_S
-"""Steps that count for the figures of this moment."""
+"""Time window of the steps in the current figures."""
 
 
 class Tally:
@@ -43,7 +43,7 @@ class Tally:
             self.update(now, waiting)
 
     def update(self, now: int, waiting: Sequence[Turn]) -> None:
-        """Make the figures."""
+        """Update the figures."""
         self._made_ns = now
         while self._steps and now - self._steps[0][0] > _WINDOW_NS:
             self._steps.popleft()

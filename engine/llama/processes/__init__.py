@@ -1,1 +1,1 @@
-"""llama.cpp in processes of their own: loading a file for trial, quantizing. A crash there is an answer, not the end of the program."""
+"""Work of llama.cpp in child processes, where a crash is harmless: trying files, quantizing."""

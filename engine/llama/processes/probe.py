@@ -1,9 +1,9 @@
-"""Try a model file in a child process: a file that makes the native library abort or hang must not take the conversation along.
+"""Tries a model file in a child process, since a file may make the native library abort or hang.
 
 The child loads the file as the program would, with its settings on a small window and one thread, tokenizes a text and decodes it, under
 limits of memory and processor time that follow from the size of the file. Large weights are mapped and not repacked, whatever the settings
-say: the child must not need the memory of a second copy. `engine.llama.processes.probe FILE SETTINGS SEQUENCES` is what it runs; it
-prints one JSON object.
+say: the child must not need the memory of a second copy. `engine.llama.processes.probe FILE SETTINGS SEQUENCES` is what it runs; it prints
+one JSON object.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from engine.text import file_name, printable
 
 TIME_LIMIT_S: Final = 30.0
 SLOWEST_DISK: Final = 20 << 20
-"""Bytes per second: a file that takes longer to try than `TIME_LIMIT_S` and being read at this speed is refused."""
+"""Bytes per second: a file is refused if trying it exceeds `TIME_LIMIT_S` plus reading it at this speed."""
 CPU_LIMIT_S: Final = 2
 SLOWEST_CPU: Final = 64 << 20
-"""Bytes of weights per second: the same for the processor time that loading and decoding take."""
+"""Bytes of weights per second, for the limit of CPU time of loading and decoding."""
 MEMORY_FACTOR: Final = 2
 MEMORY_MARGIN: Final = 512 << 20
-"""How far a load may exceed the prediction."""
+"""Bytes by which a load may exceed the prediction."""
 SMALL_WEIGHTS: Final = 1 << 30
 """Weights of up to this many bytes are read or repacked in the child, too, where the settings say so."""
 WINDOW: Final = 512
@@ -70,7 +70,7 @@ class Probe:
         )
 
     def wait(self, go_on: Callable[[], bool], time_limit_s: float | None = None) -> bool:
-        """Wait for the verdict; False when `go_on` said no before it came.
+        """Wait for the verdict; False when `go_on` returned False before.
 
         Raises:
             ModelError: when the file can't be used.
@@ -111,7 +111,7 @@ class Probe:
         name = file_name(self._path)
         if status == -signal.SIGXCPU:
             reason = f"trying it took more than {cpu_limit_s(self._size)} s of processor time"
-            raise ModelError(f"{name} keeps the native library busy without an end", reason, "Choose another model.")
+            raise ModelError(f"{name} keeps the native library busy endlessly", reason, "Choose another model.")
         if status < 0:
             raise ModelError(f"{name} makes the native library fail", self._last_words(-status), "Choose another model.")
         try:
@@ -123,7 +123,7 @@ class Probe:
             raise (EngineError if verdict.get("settings") else ModelError)(title, detail, hint, action)
 
     def _last_words(self, signal_number: int) -> str:
-        """What the child said last, or the name of the signal that ended it."""
+        """Return the child's last message, or the name of the signal that ended it."""
         end = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, end - _STDERR_BYTES))
         lines = [line.strip() for line in self._stderr.read().decode(errors="replace").splitlines() if line.strip()]
@@ -133,7 +133,7 @@ class Probe:
 
 
 def cpu_limit_s(size: int) -> int:
-    """Seconds of processor time that trying a file of this many bytes may take."""
+    """Return the limit of CPU seconds for trying a file of `size` bytes."""
     return CPU_LIMIT_S + size // SLOWEST_CPU
 
 
@@ -175,7 +175,7 @@ def try_file(path: Path, preset: Preset, n_seq: int) -> None:
 
 
 def _limit_this_process(file: ModelFile, preset: Preset, n_seq: int) -> None:
-    """Keep the processor time and the memory from now on, what is written, and core files, within what trying the file can need."""
+    """Limit this process's CPU time, memory, written bytes and core files to the needs of trying the file."""
     from engine.host.topology import cpu_features
     from engine.models.memory import predict
 
@@ -193,7 +193,7 @@ def _limit_this_process(file: ModelFile, preset: Preset, n_seq: int) -> None:
 
 
 def _private_bytes() -> int:
-    """Bytes of writable memory that this process has, as the kernel counts them for RLIMIT_DATA."""
+    """Return this process's bytes of writable memory, as the kernel counts them for RLIMIT_DATA."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmData:")[2].split()[0]) << 10
 
@@ -211,7 +211,7 @@ def main() -> int:
         verdict |= {"title": title, "hint": "Choose another model.", "action": "models"}
     sys.stdout.write(json.dumps(verdict))
     sys.stdout.flush()
-    os._exit(0)  # what was loaded needs no freeing
+    os._exit(0)  # no need to free the model at exit
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which model files are known not to bring the native library down: remembered for this process and, on disk, for later ones."""
+"""Remembers model files known to be harmless, in this process and on disk."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Verdicts:
         self._passed: dict[str, None] | None = None
 
     def passed(self, file: ModelFile, preset: Preset) -> bool:
-        """Whether this very file is known to be harmless with these settings."""
+        """Return whether this file is known to be harmless with these settings."""
         return _key(file, preset) in self._load()
 
     def remember(self, file: ModelFile, preset: Preset) -> None:
-        """Note that a file is harmless; a disk that can't be written only means that it is tried again next time."""
+        """Record that a file is harmless; if that can't be saved, it is tried again the next time."""
         passed = self._load()
         key = _key(file, preset)
         if key in passed:

@@ -1,4 +1,4 @@
-"""Quantizing in a child process: it keeps every core busy and must neither share the compute thread nor take the program down.
+"""Quantizes in a child process, since it uses every core and may crash.
 
 `engine.llama.processes.quantize SOURCE TARGET TYPE` is what the child runs; `engine.models.quantize` runs it with progress and cancel.
 """
@@ -22,7 +22,7 @@ from engine.text import file_name, printable
 
 
 def quantize(source: Path, target: Path, quant: str) -> None:
-    """Write `source` as `target` in another quant, such as `Q4_K_M`; `target` appears when it is whole, or not at all.
+    """Write `source` as `target` in another quant, such as `Q4_K_M`; `target` appears only when complete.
 
     Raises ModelError when the source can't be read, the disk is full, or the library refuses.
     """
@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("target")
     parser.add_argument("quants", help="a quant, or with --dry-run several with commas")
     parser.add_argument("--dry-run", action="store_true", help="write nothing; print a line of JSON with quant and bytes for each quant")
-    parser.add_argument("--requantize", action="store_true", help="take a source that is quantized already")
+    parser.add_argument("--requantize", action="store_true", help="accept a source that is already quantized")
     parser.add_argument("--tied", action="store_true")
     options = parser.parse_args()
     os.umask(0o077)
