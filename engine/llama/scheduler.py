@@ -281,7 +281,7 @@ class Scheduler:
         return False
 
     def _soon_lent(self, turn: Turn) -> bool:
-        """Return whether a longer beginning of this prompt is being prefilled by another turn; a checkpoint is made there where one is needed."""
+        """Return whether another turn prefills a longer prefix of this prompt; adds a checkpoint there where needed."""
         if not self.seats.lends or turn.request.repeatable or turn.request.prompt_logprobs:
             return False
         held = self.seats.reusable(turn.tokens)
