@@ -35,8 +35,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Backend]:
     """The engines that were made for a change."""
     made: list[Backend] = []
 
-    def maker(kind: Callable[[], Backend]) -> Callable[[], Backend]:
-        def make() -> Backend:
+    def maker(kind: Callable[[], Backend]) -> Callable[[int], Backend]:
+        def make(_parallel: int) -> Backend:
             made.append(kind())
             return made[-1]
 
@@ -75,7 +75,7 @@ async def test_a_preset_that_names_the_model_changes_the_engine(watched: Watched
 async def test_an_engine_that_fails_to_load_leaves_the_one_before(
     watched: Watched, made: list[Backend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ENGINES, RemoteModel, Refusing)
+    monkeypatch.setitem(ENGINES, RemoteModel, lambda _parallel: Refusing())
     with pytest.raises(ModelError, match="no such model"):
         await watched.session.load(PARROT)
     monkeypatch.setitem(ENGINES, RemoteModel, UNCONFIGURED)

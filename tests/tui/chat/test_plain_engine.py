@@ -32,7 +32,7 @@ async def test_a_conversation_with_its_panel_and_log_goes_on_without_any_capabil
 
 
 async def test_a_running_program_changes_to_another_engine_with_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ENGINES, RemoteModel, EchoBackend)
+    monkeypatch.setitem(ENGINES, RemoteModel, lambda _parallel: EchoBackend())
     async with program() as run:
         await run.send("Hi")
         await run.answered()

@@ -195,7 +195,7 @@ class TestTooLarge:
             await wait_until(run.pilot, lambda: isinstance(run.app.screen, TooLargeScreen))
             await run.until("tiny-F16.gguf is too large for this machine")
             assert "does not fit: it needs" in run.text
-            assert "Take a window of" in run.text
+            assert "Use n_ctx" in run.text
             backend.load_error = None
             await run.pilot.press("enter")
             await wait_until(run.pilot, lambda: run.session.engine is not None)
