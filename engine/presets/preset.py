@@ -308,6 +308,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     json_schema: Annotated[str | None, Setting("JSON schema of answers, or its file", Cost.HOT, "-j --json-schema", "schema")] = None
     grammar: Annotated[str | None, Setting("grammar of answers in Lark or GBNF, or its file", Cost.HOT, "--grammar")] = None
     regex: Annotated[str | None, Setting("regular expression of answers", Cost.HOT)] = None
+    logprobs: Annotated[Annotated[int, msgspec.Meta(ge=0, le=20)] | None, Setting("likeliest tokens noted for each", Cost.HOT)] = None
     lookup: Annotated[Literal["auto", "off"], Setting("guess tokens from earlier text and check several at once", Cost.HOT)] = "auto"
     sampling: Sampling = Sampling()
 

@@ -12,6 +12,7 @@ from engine.chat.thinking import Split, ThinkingParser
 from engine.clock import NS_PER_MS
 from engine.events import AnswerGrew, PromptEvaluated
 from engine.guide.respelling import Respelling
+from engine.logprobs import TokenLogprobs
 from engine.presets.preset import Preset
 from engine.records import Message, MessageStatus, TurnRecord
 from engine.session.instruments import TurnFigures
@@ -35,6 +36,8 @@ class Turn:
     prompt: PromptReady | None = None
     tokens: list[int] = field(default_factory=list)
     """Ids of the answer; empty where the engine has none."""
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    """How likely they were; empty where that was not asked for."""
     token_ns: list[int] = field(default_factory=list)
     """Timestamps of all tokens."""
     shown: list[Split] = field(default_factory=list)
@@ -50,6 +53,7 @@ class Turn:
         """Add a chunk; return what it added to the answer and to the thinking."""
         added: list[Split] = []
         self.tokens += chunk.tokens
+        self.logprobs += chunk.logprobs
         self.token_ns += chunk.token_ns
         for piece, at_ns in zip(chunk.pieces, chunk.token_ns, strict=True):
             split = self._respelled(self.parser.feed(piece))

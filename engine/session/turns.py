@@ -28,6 +28,7 @@ from engine.errors import UsageError
 from engine.events import EngineDied, Event, ModelLoading, Notice, TurnFinished, TurnStarted
 from engine.guide import builtin
 from engine.guide.respelling import ActionNames
+from engine.logprobs import TokenLogprobs
 from engine.messages import constraint_of
 from engine.pictures.stored import pictures_in
 from engine.presets.preset import Preset
@@ -72,6 +73,8 @@ class Turns:
         self.conversation = Conversation()
         """The current one."""
         self.last_prompt = ""
+        self.logprobs: dict[int, tuple[TokenLogprobs, ...]] = {}
+        """By the id of an answer of this run, where the setting `logprobs` was on."""
         self.action_names: Mapping[str, ActionNames] = {}
         """Keys and commands for the answers of the built-in model; empty leaves them as the model learned them."""
         self.slot = slot
@@ -185,6 +188,7 @@ class Turns:
                 max_tokens=preset.max_tokens,
                 repeatable=preset.repeatable,
                 constraint=constraint_of(preset),
+                logprobs=preset.logprobs if self.slot.capabilities.logprobs else None,
             )
         )
         return answer.id
@@ -268,6 +272,8 @@ class Turns:
     def _ended(self, one: UnderWay, end: GenerationFinished) -> None:
         answer, record = one.turn.final(end), one.turn.record(end, self._figures(one, end))
         one.conversation.tree.add(answer)
+        if one.turn.logprobs:
+            self.logprobs[answer.id] = tuple(one.turn.logprobs)
         self.journal.write(
             lambda store, session_id: store.save_turn(replace(record, session_id=session_id), answer), answer, record, of=one.logged
         )

@@ -166,6 +166,7 @@ ACTIONS: tuple[Action, ...] = (
         "toggle_thinking", ("ctrl+t",), "Thinking", "Fold or unfold thinking, attached files and long pastes", _READ, slash=("thinking",)
     ),
     Action("copy_message", ("ctrl+y",), "Copy", "Copy the last answer, or the selected message", _READ, slash=("copy",), footer=True),
+    Action("confidence", (), "Confidence", "Show how sure the model was of each token of the answer", _READ, slash=("confidence",)),
     Action(
         "copy_code",
         ("alt+y",),

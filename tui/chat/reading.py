@@ -216,6 +216,18 @@ class ReadingController:
             return chosen.text
         return next((message.text for message in reversed(self._context.branch) if message.role is Role.ASSISTANT), "")
 
+    def show_confidence(self) -> None:
+        """Show how sure the model was of each token of the selected answer, else of the last one."""
+        from tui.transcript.confidence import ConfidenceScreen
+
+        known = self._context.live().turns.logprobs
+        chosen = self._context.chosen
+        messages = (chosen,) if chosen is not None else reversed(self._context.branch)
+        tokens = next((known[message.id] for message in messages if message.id in known), None)
+        if tokens is None:
+            raise UsageError("Nothing is noted of the tokens of this answer", "", "Set logprobs to 5, and ask again.")
+        self._context.open(ConfidenceScreen(tokens))
+
     def show_prompt(self) -> None:
         """Show the last prompt after the chat template."""
         from tui.dialogs.text import PromptScreen

@@ -147,6 +147,7 @@ class ChatScreen(Screen[None]):
             "toggle_thinking": reading.toggle_thinking,
             "copy_message": reading.copy_message,
             "copy_code": reading.copy_code,
+            "confidence": reading.show_confidence,
             "show_prompt": reading.show_prompt,
             "native_log": reading.native_log,
             "new_session": library.new_session,

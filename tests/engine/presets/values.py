@@ -38,6 +38,7 @@ OTHER: dict[str, object] = {
     "json_schema": "{}",
     "grammar": 'start: "a"',
     "regex": "a+",
+    "logprobs": 3,
     "lookup": "off",
     **{f"{SAMPLING}.{field}": 1 for field in Sampling.__struct_fields__},
     **{f"{SAMPLING}.{field}": 0.5 for field in ("repeat_penalty", "typical_p", "dynatemp_exponent", "adaptive_decay")},
