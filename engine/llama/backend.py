@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 CAPABILITIES: Final = Capabilities(
-    token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True, constraints=True
+    token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True, constraints=True, logprobs=True
 )
 CLOSE_LIMIT_S: Final = 10.0
 """How long `close` waits for the compute thread."""
