@@ -347,7 +347,8 @@ async def import_sessions(options: argparse.Namespace) -> int:
             for number, session in enumerate(sessions, start=1):
                 session_id = await store.import_session(session.title, session.created_ms, session.messages)
                 left_out = named(session.left_out)
-                sys.stdout.write(f"{session_id:>5}  {one_line(session.title)}  {len(session.messages):,} messages{left_out}\n")
+                count = f"{len(session.messages):,} message{'s' if len(session.messages) > 1 else ''}"
+                sys.stdout.write(f"{session_id:>5}  {one_line(session.title)}  {count}{left_out}\n")
                 progress.show(number, len(sessions))
     finally:
         await store.close()
