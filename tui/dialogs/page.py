@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -37,9 +38,9 @@ class Page(Dialog[None]):
             box.border_title, box.border_subtitle = Content(drawable(self._title)), self.close_hint
             yield from self.compose_page()
 
+    @abstractmethod
     def compose_page(self) -> ComposeResult:
         """Yield the content."""
-        raise NotImplementedError
 
     @property
     def page_width(self) -> int:

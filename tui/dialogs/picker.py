@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -115,13 +116,13 @@ class Picker(Dialog[Picked], Generic[Picked]):
     def _click(self) -> None:
         self.take()
 
+    @abstractmethod
     async def narrow(self) -> None:
         """Fill the list for the typed filter."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self) -> None:
         """Dismiss with the chosen row."""
-        raise NotImplementedError
 
 
 class PickOne(Picker[Picked]):

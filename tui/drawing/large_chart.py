@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -189,9 +190,9 @@ class LargeChartScreen(ModalScreen[None]):
         """Draw at the new size."""
         self.draw()
 
+    @abstractmethod
     def draw(self) -> None:
         """Call `show` with the current data."""
-        raise NotImplementedError
 
     def show(self, heading: str, chart: Plot | str, value: str) -> None:
         """Show heading, value and a chart, or a sentence in place of the chart."""

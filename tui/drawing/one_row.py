@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 
 from rich.segment import Segment
@@ -22,9 +23,9 @@ class OneRow(ReadyLines):
         self._row: Row = ()
         self._styles: Mapping[Role, Style] = {}
 
+    @abstractmethod
     def row(self, width: int) -> Row:
         """Return the row, exactly `width` cells wide."""
-        raise NotImplementedError
 
     def styles_of_roles(self) -> Mapping[Role, Style]:
         """Return a style for each role, in the colours of the theme."""
