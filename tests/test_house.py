@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 
 MOST_LINES = 400
+MOST_FACADE_LINES = 300
 MOST_FILES = 20
 
 DATA = ("engine/guide/training/corpus/", "engine/guide/training/heldout.py", "tests/cases/")
@@ -118,6 +119,10 @@ def test_no_file_has_more_than_400_lines() -> None:
     names = {path.relative_to(ROOT).as_posix(): path for path in tracked(".py")}
     long = {name for name, path in names.items() if len(path.read_text("utf-8").splitlines()) > MOST_LINES and not name.startswith(DATA)}
     assert long == set()
+
+
+def test_the_session_stays_a_facade() -> None:
+    assert len((ROOT / "engine/session/session.py").read_text("utf-8").splitlines()) <= MOST_FACADE_LINES
 
 
 def test_no_folder_has_more_than_20_modules() -> None:

@@ -56,16 +56,18 @@ class KvStates:
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
-    async def restore(self, session_id: int) -> int:
-        """Restore the saved state of a conversation for the loaded model; return the number of tokens then in the KV cache."""
+    async def restore(self, session_id: int, is_current: Callable[[], bool]) -> None:
+        """Restore the saved state of a conversation for the loaded model."""
         backend = self._backend()
         key = backend.state_key if backend.capabilities.kv_state else None
         if key is None:
-            return 0
+            return
         saved = await asyncio.to_thread(lambda: self._make_folder().load(state_name(session_id, key), key))
         if saved is None:
-            return 0
-        return await asyncio.wrap_future(backend.put_state(HeldState(key, saved.tokens, saved.state)))
+            return
+        held = await asyncio.wrap_future(backend.put_state(HeldState(key, saved.tokens, saved.state)))
+        if is_current():
+            self.held = max(self.held, held)
 
     async def written(self) -> None:
         """Return when every state is on the disk."""

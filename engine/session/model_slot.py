@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -43,6 +43,13 @@ class ModelSlot:
         self._dead: list[Backend] = []
         """Engines that died and were replaced; they can't be made again in this process."""
         paced(self.stream_batch, "")
+
+    async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...] | None:
+        """Count the tokens of each text, once no turn is in progress; None where the engine can't."""
+        try:
+            return await asyncio.wrap_future(self.backend.count_tokens(texts))
+        except XchatError:
+            return None
 
     @property
     def capabilities(self) -> Capabilities:

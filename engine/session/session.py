@@ -7,30 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 
-from engine.backend import Backend, Capabilities, EngineInfo, ThreadsNow
+from engine.backend import Backend, EngineInfo, ThreadsNow
 from engine.chat.tree import ConversationTree
 from engine.errors import XchatError
-from engine.events import BranchChanged, Event, LoggingChanged, SessionOpened
+from engine.events import Event, LoggingChanged, SessionOpened
 from engine.host.sampler import HostSampler
 from engine.model_ref import ModelRef
 from engine.presets.preset import Preset
 from engine.records import Message, SessionInfo
-from engine.session.conversation import Conversation, Question
+from engine.session.conversation import Conversation
 from engine.session.instruments import Instruments
 from engine.session.journal import Journal, OpenStore
 from engine.session.kv_states import KvStates
 from engine.session.library import Library
 from engine.session.logged import LoggedSession
 from engine.session.many.background import Background
-from engine.session.many.side_by_side import SideBySide, same_sides
+from engine.session.many.side_by_side import SideBySide
 from engine.session.model_finder import ModelFinder
 from engine.session.model_slot import ModelSlot
 from engine.session.presets import Presets
 from engine.session.switching import Switching
-from engine.session.target import Point, of_no_model
+from engine.session.target import of_no_model
 from engine.session.turns import Turns
 from engine.store.queries.sessions import read_session
 from engine.store.reader import Reader
@@ -80,7 +80,7 @@ class Session:
         self.slot = ModelSlot(backend, preset, finder=finder, emit=self.emit, paced=self.instruments.meter.paced)
         self.turns = Turns(self.slot, self._journal, self.instruments, self.emit)
         self.background = Background(self.turns, self._journal, self.instruments, self.emit)
-        self._sides = SideBySide(self.turns, finder, switch=self._switch_to, keep_head=self._keep_head)
+        self.sides = SideBySide(self.turns, finder, switch=self._load)
         self.presets = Presets()
         self.switching = Switching(self.turns, self._states, load=self.load, finder=finder)
 
@@ -127,11 +127,6 @@ class Session:
         return self.slot.preset
 
     @property
-    def capabilities(self) -> Capabilities:
-        """What the engine offers beyond answering messages."""
-        return self.slot.capabilities
-
-    @property
     def threads_now(self) -> ThreadsNow | None:
         """The thread counts in use and why; None when nothing is loaded, or the engine has no `threads`."""
         return self.slot.threads_now
@@ -163,42 +158,17 @@ class Session:
         """Continue the last answer where it was cut; the longer answer is a sibling of the cut one. Raises as `send` does."""
         return self.turns.ask(Conversation.continue_answer)
 
-    async def compare(self, words: Sequence[str], text: str = "") -> None:
-        """Answer `text`, or the last message of the branch, with each of the presets, quants, models and settings that words name.
-
-        Events report on the answers; each is a version of the next message. Raises as `send` does, and ModelError for a model that is
-        not here.
-        """
-        self.turns.refuse_while_busy()
-        self._sides.begin(await self._sides.named(words), _next_or_last(text))
-
-    def answers(self, count: int, text: str = "") -> None:
-        """Answer `text`, or the last message of the branch, so many times with the settings in use. Raises as `send` does."""
-        self._sides.begin(same_sides(count, self._sides.here), _next_or_last(text))
-
-    async def count_tokens(self, texts: Sequence[str]) -> tuple[int, ...] | None:
-        """Count the tokens of each text, once no turn is in progress; None where the engine can't."""
-        try:
-            return await asyncio.wrap_future(self.slot.backend.count_tokens(texts))
-        except XchatError:
-            return None
-
     def stop(self) -> None:
         """Stop the answer in progress and keep its text; several that are compared, too."""
-        (self._sides if self.turns.held else self.turns).stop()
+        (self.sides if self.turns.held else self.turns).stop()
 
     def switch_sibling(self, message_id: int, step: int) -> None:
         """Show the previous (-1) or next (+1) version of a message with its continuation; nothing happens at the ends."""
-        self.turns.refuse_while_busy("Stop it before moving to another branch.")
-        self._branch_changed(self.turns.conversation.step(message_id, step))
+        self.turns.move(lambda conversation: conversation.step(message_id, step))
 
     def show_message(self, message_id: int) -> None:
-        """Show the newest branch with a message; nothing happens when it is shown already, or unknown.
-
-        Raises UsageError when a turn is in progress.
-        """
-        self.turns.refuse_while_busy()
-        self._branch_changed(self.turns.conversation.show(message_id))
+        """Show the newest branch with a message, unless it is shown already, or unknown. Raises UsageError while a turn is in progress."""
+        self.turns.move(lambda conversation: conversation.show(message_id))
 
     # Model and settings
 
@@ -214,10 +184,6 @@ class Session:
         """
         self.turns.refuse_while_busy("Stop it before loading another model.")
         return await self._load(ref, preset, force=force)
-
-    async def _switch_to(self, point: Point) -> None:
-        assert point.model is not None
-        await self._load(point.model, point.preset)
 
     async def _load(self, ref: ModelRef, preset: Preset | None, *, force: bool = False) -> EngineInfo:
         before = self.engine
@@ -277,7 +243,7 @@ class Session:
         current = (self._journal.session,) if interrupted and self.busy else ()
         cut = (*current, *self.background.sessions)
         self.turns.stop_all()
-        await self._sides.close()
+        await self.sides.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait_idle(), CLOSE_STOP_S)
         for session in cut:
@@ -310,15 +276,6 @@ class Session:
             self.new_session()
         await self.background.end(session_id)
 
-    def _branch_changed(self, changed: bool) -> None:
-        if changed:
-            self._keep_head()
-            self.emit(BranchChanged(self.branch))
-
-    def _keep_head(self) -> None:
-        head = self.turns.conversation.tree.head
-        self._journal.write(lambda store, session_id: store.set_head(session_id, head.id if head else None))
-
     def _keep_state(self) -> None:
         """Save the KV state of this conversation, if there is one."""
         session_id, engine = self.session_id, self.engine
@@ -328,9 +285,7 @@ class Session:
     async def _restore_state(self) -> None:
         session_id = self.session_id
         if session_id is not None and self.engine is not None and not self.busy:
-            held = await self._states.restore(session_id)
-            if session_id == self.session_id:
-                self._states.held = max(self._states.held, held)
+            await self._states.restore(session_id, lambda: session_id == self.session_id)
 
     def _logging_changed(self, on: bool, error: XchatError | None) -> None:
         self.logging_error = None if on else error
@@ -341,7 +296,3 @@ class Session:
         with contextlib.ExitStack() as calls:
             for handle in (self.switching.handle, self._states.handle, self.instruments.handle, *reversed(self._listeners)):
                 calls.callback(handle, event)
-
-
-def _next_or_last(text: str) -> Callable[[Conversation], Question]:
-    return (lambda conversation: conversation.new_message(text)) if text else Conversation.regenerate

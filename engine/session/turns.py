@@ -25,7 +25,7 @@ from engine.backend import (
 from engine.chat.titles import session_title
 from engine.clock import now_ns, wall_ms
 from engine.errors import UsageError
-from engine.events import EngineDied, Event, ModelLoading, Notice, TurnFinished, TurnStarted
+from engine.events import BranchChanged, EngineDied, Event, ModelLoading, Notice, TurnFinished, TurnStarted
 from engine.guide import builtin
 from engine.guide.respelling import ActionNames
 from engine.logprobs import TokenLogprobs
@@ -106,6 +106,18 @@ class Turns:
     def busy(self) -> bool:
         """Whether the current conversation is being answered, or held."""
         return self.held or bool(self.current)
+
+    def move(self, to: Callable[[Conversation], bool]) -> None:
+        """Show another branch, unless `to` finds that it is shown already. Raises UsageError when a turn is in progress."""
+        self.refuse_while_busy("Stop it before moving to another branch.")
+        if to(self.conversation):
+            self.keep_head()
+            self.emit(BranchChanged(self.conversation.tree.branch()))
+
+    def keep_head(self) -> None:
+        """Save which branch is shown."""
+        head = self.conversation.tree.head
+        self.journal.write(lambda store, session_id: store.set_head(session_id, head.id if head else None))
 
     @property
     def running(self) -> bool:

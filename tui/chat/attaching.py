@@ -72,7 +72,7 @@ class AttachingController:
 
     async def _count(self, attached: Attached) -> tuple[str, list[int]]:
         """Count the tokens of each file; returns `about ` with estimates where the engine can't."""
-        counts = await self._context.live().count_tokens(attached.fences)
+        counts = await self._context.live().slot.count_tokens(attached.fences)
         if counts is None:
             return "about ", [len(fence.encode()) // 4 for fence in attached.fences]
         return "", list(counts)

@@ -99,7 +99,7 @@ class ProfilingController:
             self._context.report(error)
             return
         session = self._context.session
-        if session is not None and not session.capabilities.in_process:
+        if session is not None and not session.slot.capabilities.in_process:
             self._context.notify("The capture shows the screen only", "This engine computes in another process.")
         self._context.run_worker(self._follow(capture), group="capture")
 

@@ -26,10 +26,11 @@ from engine.events import (
     TurnFinished,
     TurnStarted,
 )
+from engine.model_ref import ModelRef
 from engine.presets.folder import PresetFolder, Shelf
-from engine.presets.preset import SETTINGS, Cost, value_of
+from engine.presets.preset import SETTINGS, Cost, Preset, value_of
 from engine.presets.settings import parse_assignments, with_text
-from engine.session.conversation import Conversation, Question
+from engine.session.conversation import Question
 from engine.session.model_finder import ModelFinder, label
 from engine.session.target import Point, loaded
 from engine.session.turns import Turns
@@ -93,14 +94,11 @@ def _point(word: str, here: Point, shelf: Shelf, finder: ModelFinder) -> Point:
 class SideBySide:
     """Makes the answers of one comparison at a time. Lives on the event loop's thread."""
 
-    def __init__(
-        self, turns: Turns, finder: ModelFinder, *, switch: Callable[[Point], Awaitable[object]], keep_head: Callable[[], None]
-    ) -> None:
-        """`switch` loads a model with settings, `keep_head` saves which branch is shown."""
+    def __init__(self, turns: Turns, finder: ModelFinder, *, switch: Callable[[ModelRef, Preset], Awaitable[object]]) -> None:
+        """`switch` loads a model with settings."""
         self._turns = turns
         self._finder = finder
         self._switch = switch
-        self._keep_head = keep_head
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self._closing = False
@@ -111,18 +109,27 @@ class SideBySide:
         slot = self._turns.slot
         return Point(slot.preset, slot.ready().model.ref)
 
-    async def named(self, words: Sequence[str]) -> list[Side]:
-        """The sides that words name. Raises as `sides_of` does."""
-        here = self.here
-        return await asyncio.to_thread(lambda: sides_of(words, here, PresetFolder().load(), self._finder))
+    async def compare(self, words: Sequence[str], text: str = "") -> None:
+        """Answer `text`, or the last message of the branch, with each of the presets, quants, models and settings that words name.
 
-    def begin(self, sides: Sequence[Side], question: Callable[[Conversation], Question]) -> None:
-        """Answer a question on every side, in the background. Raises UsageError and EngineError as `Session.send` does."""
+        Events report on the answers; each is a version of the next message. Raises as `Session.send` does, and ModelError for a model
+        that is not here.
+        """
+        self._turns.refuse_while_busy()
+        here = self.here
+        self._begin(await asyncio.to_thread(lambda: sides_of(words, here, PresetFolder().load(), self._finder)), text)
+
+    def repeat(self, count: int, text: str = "") -> None:
+        """Answer `text`, or the last message of the branch, so many times with the settings in use. Raises as `Session.send` does."""
+        self._begin(same_sides(count, self.here), text)
+
+    def _begin(self, sides: Sequence[Side], text: str) -> None:
+        """Answer on every side, in the background."""
         turns, here = self._turns, self.here
         turns.refuse_while_busy()
         conversation = turns.conversation
         before = conversation.tree.head
-        asked = question(conversation)
+        asked = conversation.new_message(text) if text else conversation.regenerate()
         head = before.id if before is not None and asked.user.id in conversation.tree else None
         self._stopped = False
         turns.hold()
@@ -153,7 +160,7 @@ class SideBySide:
                 await self._answer(group, sides, asked, ended)
             if not self._closing and not _together(here, self.here):
                 with suppress(XchatError, asyncio.CancelledError):  # ModelFailed has reported it
-                    await self._switch(here)
+                    await self._switch_to(here)
         except EngineError:
             pass  # the engine died, or has no model: EngineDied or ModelFailed has reported it
         finally:
@@ -161,9 +168,13 @@ class SideBySide:
             shown = head if head is not None else ended[min(ended)] if ended else asked.user.id
             if shown in conversation.tree:
                 conversation.tree.set_head(shown)
-                self._keep_head()
+                turns.keep_head()
             turns.emit(BranchChanged(conversation.tree.branch()))
             turns.emit(ComparisonEnded())
+
+    async def _switch_to(self, point: Point) -> None:
+        assert point.model is not None
+        await self._switch(point.model, point.preset)
 
     async def _answer(self, group: Sequence[int], sides: Sequence[Side], asked: Question, ended: dict[int, int]) -> None:
         """Make the answers of the sides that one engine can make at once."""
@@ -173,7 +184,7 @@ class SideBySide:
             failure = UsageError("Stopped")
         elif not _together(self.here, goal):
             try:
-                await self._switch(goal)
+                await self._switch_to(goal)
             except XchatError as error:
                 failure = error
             except asyncio.CancelledError:

@@ -56,12 +56,12 @@ async def test_the_conversation_goes_on_with_the_other_engine_and_back(watched: 
     assert await ask(watched, "Hi") == "Hello there."
     session.switching.use_model(PARROT)
     await session.switching.settled()
-    assert (session.engine and session.engine.model.ref, session.capabilities.threads, session.threads_now) == (PARROT, False, None)
+    assert (session.engine and session.engine.model.ref, session.slot.capabilities.threads, session.threads_now) == (PARROT, False, None)
     assert await ask(watched, "And you?") == "3 messages, the last one says: And you? "
     assert not watched.backend._thread.is_alive(), "the engine before is closed"
     session.switching.back()
     await session.switching.settled()
-    assert (session.engine and session.engine.model.ref, session.capabilities.threads) == (MODEL, True)
+    assert (session.engine and session.engine.model.ref, session.slot.capabilities.threads) == (MODEL, True)
     assert await ask(watched, "Back") == "Hello there."
     assert [type(backend) for backend in made] == [EchoBackend, FakeBackend]
 

@@ -85,7 +85,7 @@ class ManyController:
         if count and not count.isdecimal():
             raise UsageError(f"/answers can't be {count[:40]!r}", "", f"Give a number from 2 to {MOST_COLUMNS}.")
         number = int(count[:9]) if count else USUAL_ANSWERS
-        self._take_text(lambda text: self._begin(lambda: self._context.live().answers(number, text), text))
+        self._take_text(lambda text: self._begin(lambda: self._context.live().sides.repeat(number, text), text))
 
     async def _choose(self) -> None:
         from tui.chat.many.choose import ChooseScreen
@@ -105,7 +105,7 @@ class ManyController:
     def _compare(self, names: list[str]) -> None:
         async def begin(text: str) -> None:
             try:
-                await self._context.live().compare(names, text)
+                await self._context.live().sides.compare(names, text)
             except XchatError as error:
                 self._context.report(error)
             else:

@@ -35,7 +35,7 @@ def errors(watched: Watched) -> dict[int, Event | Exception]:
 
 
 async def test_settings_of_a_turn_are_compared_at_once_on_the_loaded_model(chat: Chat) -> None:
-    await chat.session.compare(["current", "temperature=0.1"], "Hi")
+    await chat.session.sides.compare(["current", "temperature=0.1"], "Hi")
     await whole(chat)
 
     assert [request.sampling.temperature for request in chat.backend.requests] == [Preset().sampling.temperature, 0.1]
@@ -52,7 +52,7 @@ async def test_settings_of_a_turn_are_compared_at_once_on_the_loaded_model(chat:
 
 
 async def test_the_answer_that_is_kept_is_the_branch_also_in_the_log(chat: Chat) -> None:
-    chat.session.answers(3, "Hi")
+    chat.session.sides.repeat(3, "Hi")
     await whole(chat)
     kept = ends(chat)[2].answer
     chat.session.show_message(kept.id)
@@ -64,7 +64,7 @@ async def test_the_answer_that_is_kept_is_the_branch_also_in_the_log(chat: Chat)
 
 
 async def test_other_contexts_are_made_one_after_the_other_and_what_was_in_use_is_restored(chat: Chat) -> None:
-    await chat.session.compare(["n_ctx=1024", "current", "n_ctx=2048"], "Hi")
+    await chat.session.sides.compare(["n_ctx=1024", "current", "n_ctx=2048"], "Hi")
     await whole(chat)
 
     assert [preset.n_ctx for _, preset, _ in chat.backend.loads] == ["auto", 1024, 2048, "auto"]
@@ -75,7 +75,7 @@ async def test_other_contexts_are_made_one_after_the_other_and_what_was_in_use_i
 
 async def test_an_error_of_one_leaves_the_others(chat: Chat) -> None:
     chat.backend.load_error = ModelError("It can't be loaded")
-    await chat.session.compare(["current", "n_ctx=1024"], "Hi")
+    await chat.session.sides.compare(["current", "n_ctx=1024"], "Hi")
     await whole(chat)
 
     assert list(ends(chat)) == [0]
@@ -84,7 +84,7 @@ async def test_an_error_of_one_leaves_the_others(chat: Chat) -> None:
 
 async def test_the_last_message_is_answered_again_and_its_answer_stays_the_branch(chat: Chat) -> None:
     before = (await chat.answered(chat.session.send("Hi"))).answer
-    chat.session.answers(2)
+    chat.session.sides.repeat(2)
     await whole(chat)
 
     assert chat.session.branch[-1].id == before.id
@@ -94,7 +94,7 @@ async def test_the_last_message_is_answered_again_and_its_answer_stays_the_branc
 
 async def test_stopping_ends_all_and_begins_no_other(chat: Chat) -> None:
     chat.backend.at_once = chat.backend.gated = True
-    await chat.session.compare(["current", "temperature=0.1", "n_ctx=1024"], "Hi")
+    await chat.session.sides.compare(["current", "temperature=0.1", "n_ctx=1024"], "Hi")
     await chat.until(lambda event: isinstance(event, ColumnChanged) and event.column == 1)
     with pytest.raises(UsageError):
         chat.session.send("More")
@@ -110,7 +110,7 @@ async def test_stopping_ends_all_and_begins_no_other(chat: Chat) -> None:
 
 
 async def test_what_is_compared_is_named_before_it_begins(chat: Chat) -> None:
-    await chat.session.compare(["temperature=0.1"], "Hi")
+    await chat.session.sides.compare(["temperature=0.1"], "Hi")
     (started,) = [event for event in chat.events if isinstance(event, ComparisonStarted)]
     await whole(chat)
     assert [column.name for column in started.columns] == ["current", "temperature=0.1"]
