@@ -193,7 +193,7 @@ async def test_arrangements_are_cycled_saved_and_found_again_by_the_next_panel(t
         assert "answer" in (await text(pilot)).splitlines()[0]
         await pilot.press("1", "s", "a", "w")
         assert "overview" in (await text(pilot)).splitlines()[0]
-        await pilot.press("a", "a", "a", "a")
+        await pilot.press("a", "a", "a", "a", "a")
         assert [pane.id for pane in app.panel.panes] == ["context", "latency", "events"]
     assert stat.S_IMODE(os.stat(memory).st_mode) == 0o600
     again = PanelApp(memory)
