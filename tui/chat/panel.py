@@ -153,7 +153,7 @@ class PanelController:
             temperature = f"{session.preset.sampling.temperature:g}"
             layers = session.engine.placement if session.engine is not None else ""
             self._context.set_status(threads=wording.threads(session.preset, now), why=why, layers=layers, temperature=temperature)
-        elif session is not None and session.engine is not None and not session.capabilities.threads:
+        elif session is not None and session.engine is not None and not session.slot.capabilities.threads:
             self._context.set_status(threads="", why="", layers="", temperature=f"{session.preset.sampling.temperature:g}")
 
     def _slow_changed(self, slow: bool) -> None:
