@@ -258,9 +258,8 @@ class PrefillProgressed:
     turn: int
     at_ns: int
     processed: int
-    """Tokens evaluated so far in this turn, reused ones not counted."""
     total: int
-    """Tokens to evaluate in this turn."""
+    """Tokens evaluated so far in this turn, and those to evaluate; reused ones are not counted."""
     elapsed_ms: float
     eta_ms: float
 
@@ -298,11 +297,12 @@ class GenerationFinished:
     """Text that was held back and belongs to the answer after the last chunk."""
     error: XchatError | None = None
     threads: int | None = None
-    """Threads that decoded most of the answer; None when nothing was decoded."""
     threads_batch: int | None = None
-    """Threads that evaluated most of the prompt; None when nothing was evaluated."""
+    """Threads that decoded most of the answer, and that evaluated most of the prompt; None when nothing was."""
     taken_share: float | None = None
     """Share of the time since the prefill began in which compute threads waited for a CPU, 0 to 1; None where that can't be known."""
+    from_cache: bool = False
+    """The answer was made before, and is given again from the result cache."""
     n_swaps: int = 0
     """Number of times that it was moved out of the KV cache."""
     quiet_per_second: float | None = None

@@ -46,6 +46,15 @@ class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = None
 
 
+class ResultCacheConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[result_cache]`: limits of the stored answers; the setting `result_cache` of a preset uses them."""
+
+    size_mb: Annotated[Annotated[int, msgspec.Meta(ge=1, le=1_000_000)], msgspec.Meta(description="Most megabytes of answers")] = 256
+    ttl_hours: Annotated[
+        Annotated[float, msgspec.Meta(gt=0, le=1_000_000)], msgspec.Meta(description="An answer older than this is made again")
+    ] = 720.0
+
+
 class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[retention]`: the sessions that `xchat db retain` may delete; off unless set."""
 
@@ -141,6 +150,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     alerts: Annotated[dict[str, float], msgspec.Meta(description="Thresholds of alerts, over the defaults")] = {}
     database: DatabaseConfig = DatabaseConfig()
     models: ModelsConfig = ModelsConfig()
+    result_cache: ResultCacheConfig = ResultCacheConfig()
     metrics: MetricsConfig = MetricsConfig()
     notify: NotifyConfig = NotifyConfig()
     retention: RetentionConfig = RetentionConfig()

@@ -30,6 +30,10 @@ class MessageStatus(StrEnum):
     """The engine failed during the answer."""
 
 
+FROM_CACHE = "From the result cache"
+"""`TurnRecord.noisy` of an answer that was made before: its figures are those of no model."""
+
+
 def new_message_id(newest: int | None) -> int:
     """Make an id that is unique across processes and greater than `newest`, the greatest of its conversation, whatever the clock."""
     return max(wall_ms(), ((newest or 0) >> 20) + 1) << 20 | secrets.randbits(20)

@@ -35,13 +35,14 @@ def run_app(open_session: Callable[[], Awaitable[Session]], options: AppOptions,
 
 
 def run_screen(
-    options: AppOptions, config: Config, terminal: Terminal, *, preset: Callable[[], Preset], log: bool, parallel: int = 1
+    options: AppOptions, config: Config, terminal: Terminal, *, preset: Callable[[], Preset], log: bool, parallel: int | None = None
 ) -> int:
-    """Run the app with an engine in this process, with `parallel` answers where the preset leaves that open."""
+    """Run the app with an engine in this process, with `parallel` answers, or its usual number, where the preset leaves that open."""
 
     async def open_session() -> Session:
         start = await asyncio.to_thread(_import_start)
-        return await start(await asyncio.to_thread(preset), config, log=log, parallel=parallel)
+        wide = {} if parallel is None else {"parallel": parallel}
+        return await start(await asyncio.to_thread(preset), config, log=log, **wide)
 
     def models() -> Sequence[KnownModel]:
         from tui.models.known_models import known_models

@@ -41,6 +41,7 @@ from engine.llama.log import NativeLog
 from engine.llama.measuring.workbench import Workbench
 from engine.llama.model import LoadCancelled
 from engine.llama.native import on_native_death
+from engine.llama.pool.replay import Replay
 from engine.llama.processes.probe_cache import Verdicts
 from engine.presets.preset import AUTO_STREAM_BATCH, Cost, Preset
 
@@ -79,6 +80,7 @@ class Compute:
         self._waiting: deque[Load | TakeState | PutState | Measure | Consult | Close | Ticket] = deque()
         self._loaded: Loaded | None = None
         self._preset = Preset()
+        self._replay: Replay | None = None
         self.info: EngineInfo | None = None
         """The loaded model."""
         self._workbench = Workbench(self._loader, lambda: self._loaded, self.log)
@@ -171,7 +173,10 @@ class Compute:
         if self._loaded is None:
             self._conclude(ticket, StopReason.ERROR, ModelError("No model is loaded", hint="Choose a model."))
         else:
-            self._loaded.scheduler.add(Turn(ticket, self._pace, self._concluded))
+            if self._preset.result_cache and self._replay is None:
+                self._replay = Replay()
+            again = self._replay.again(str(self._loaded.state_key)) if self._replay is not None and self._preset.result_cache else None
+            self._loaded.scheduler.add(Turn(ticket, self._pace, self._concluded, again))
 
     def _consult(self, command: Consult) -> None:
         if self._loaded is None:
@@ -313,6 +318,8 @@ class Compute:
                 command.give_up()
         self._unload()
         self._loader.close()
+        if self._replay is not None:
+            self._replay.close()
 
     def _native_death(self, reason: str) -> None:
         """End all native work. Runs on the thread that failed and never returns: returning would end the process."""

@@ -32,10 +32,12 @@ from engine.llama.context import Context
 from engine.llama.drafting.lookup import NO_GUESS, Guess, Lookup
 from engine.llama.kv import Reuse
 from engine.llama.planning import MOST_GUESSED, Work
+from engine.llama.pool.replay import Again
 from engine.llama.sampling import Sampler
 from engine.llama.text import TextStream
 from engine.logprobs import PromptScored, TokenLogprobs
 from engine.messages import ChatPrompt
+from engine.store.results import Stored
 from engine.timings import compute_timings
 
 AGEING_NS: Final = 60 * NS_PER_S
@@ -47,8 +49,9 @@ PROGRESS_EVERY_NS: Final = 50 * NS_PER_MS
 class Turn:
     """A request and its progress. For the compute thread only."""
 
-    def __init__(self, ticket: Ticket, pace: Pace, concluded: Callable[[Ticket], None]) -> None:
+    def __init__(self, ticket: Ticket, pace: Pace, concluded: Callable[[Ticket], None], again: Again | None = None) -> None:
         request = ticket.request
+        self._again = again
         self.request = request
         self._ticket = ticket
         self._facts: PromptFacts | None = None
@@ -159,6 +162,21 @@ class Turn:
         self._n_ctx = context.n_ctx
         self._eog = vocabulary.eog
         self._set_up(context, prompt, words)
+        if again := self._again:
+            self._facts = replace(self._facts, notices=(*self._facts.notices, *again.problems))
+            if stored := again.find(self.request, self.tokens, (*self.request.stop, *prompt.stop), self._n_ctx):
+                self._give_again(stored)
+
+    def _give_again(self, stored: Stored) -> None:
+        """End with an answer that was made before."""
+        assert self._text is not None
+        self.begin(Reuse(self.n_prompt, None, restored_checkpoint=False))
+        now = self._prefill_end_ns = now_ns()
+        for token in stored.tokens:
+            self.tokens.append(token)
+            self._token_ns.append(now)
+            self._delivery.add(self._text.feed(token).text, token, now)
+        self.conclude(stored.reason)
 
     def _set_up(self, context: Context, prompt: PreparedPrompt, words: Sequence[int]) -> None:
         """Set up what makes the answer of the logits, and begin to compile the constraint; `words` are the tokens but pictures."""
@@ -336,6 +354,8 @@ class Turn:
         cut = reason in {StopReason.LENGTH, StopReason.CANCELLED}
         tail = self._text.finish(stopped=reason is StopReason.STOP_STRING, cut=cut) if self._text is not None else ""
         self._concluded(self._ticket)
+        if self._again is not None:
+            self._again.keep(self.tokens[self.n_prompt :], reason)
         notify(
             self.request,
             GenerationFinished(
@@ -352,6 +372,7 @@ class Turn:
                 error=error,
                 threads=_most(self._decoded_by),
                 threads_batch=_most(self._prefilled_by),
+                from_cache=self._again is not None and self._again.given,
                 n_swaps=self.n_swaps,
                 taken_share=taken_share(self._waits, prefill_start),
                 quiet_per_second=quiet_speed(self._waits, self._token_ns),

@@ -310,6 +310,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     regex: Annotated[str | None, Setting("regular expression of answers", Cost.HOT)] = None
     logprobs: Annotated[Annotated[int, msgspec.Meta(ge=0, le=20)] | None, Setting("likeliest tokens noted for each", Cost.HOT)] = None
     lookup: Annotated[Literal["auto", "off"], Setting("guess tokens from earlier text and check several at once", Cost.HOT)] = "auto"
+    result_cache: Annotated[bool, Setting("give the stored answer to the same greedy or seeded request at once", Cost.HOT)] = False
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:

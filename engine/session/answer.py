@@ -14,7 +14,7 @@ from engine.events import AnswerGrew, PromptEvaluated
 from engine.guide.respelling import Respelling
 from engine.logprobs import TokenLogprobs
 from engine.presets.preset import Preset
-from engine.records import Message, MessageStatus, TurnRecord
+from engine.records import FROM_CACHE, Message, MessageStatus, TurnRecord
 from engine.session.instruments import TurnFigures
 from engine.text import storable
 
@@ -183,8 +183,8 @@ class Turn:
             paint_ms=measured.paint_ns / NS_PER_MS if measured.first_paint_ns is not None else None,
             diverged_at=prompt.diverged_at if prompt else None,
             left_out=prompt.prompt.left_out if prompt else 0,
-            judged=measured.judged,
-            noisy=measured.noisy,
+            judged=measured.judged and not end.from_cache,
+            noisy=FROM_CACHE if end.from_cache else measured.noisy,
             disturbed=measured.disturbed,
             quiet_per_second=end.quiet_per_second,
             rss_peak_bytes=measured.rss_peak_bytes,

@@ -61,7 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--as-they-come", action="store_true", help="write results as they finish, not in the order of the lines")
     parser.add_argument("--retries", type=int, default=1, metavar="N", help="retries of a line when the engine fails (1)")
     add_preset_flags(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, quiet=False)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
         if source.bad:
             sys.stderr.write(f"{count(len(source.bad), 'line')} without an answer: see above\n")
         sys.stderr.write("\n".join(summary.lines(now_ns() - began)) + "\n")
-        sys.stdout.write(f"{printable(str(output))}\n")
+        sys.stdout.write("" if options.quiet else f"{printable(str(output))}\n")
     return 1 if summary.failed or source.bad else 0
 
 

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tune": ("tui.cli.lab.tune", "find the fastest settings for a model, and verify the gain"),
     "runs": ("tui.cli.lab.runs", "list, show, compare and delete the results of bench, race and tune"),
     "export": ("tui.cli.export", "write performance logs as csv, json, jsonl, md, html or llama-bench rows"),
+    "cache": ("tui.cli.cache", "look after the result cache: stats, clear, warm"),
     "db": ("tui.cli.db", "look after the database: stats, check, backup, vacuum, repair, retain, bench"),
     "quality": ("tui.cli.lab.quality", "perplexity and KL divergence of quants and KV types"),
     "doctor": ("tui.cli.lab.doctor", "find what slows the engine on this machine, and how to fix it"),

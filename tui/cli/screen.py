@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, preset_flags: bool) -> Non
         add_preset_flags(parser)
 
 
-def run(options: argparse.Namespace, serve: ServePlan | None = None, parallel: int = 1) -> int:
+def run(options: argparse.Namespace, serve: ServePlan | None = None, parallel: int | None = None) -> int:
     """Open the screen; returns its exit code. With `serve` the model is served too, `parallel` answers at once."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("This is not a terminal", "", "Use `xchat ask PROMPT` in scripts and pipes.")

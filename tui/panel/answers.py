@@ -9,6 +9,14 @@ from tui.panel.pane import ChartSpec, Density, Pane
 from tui.panel.values import own_rows, pair, pairs
 
 
+def several(now: Snapshot) -> bool:
+    """Whether more than one answer is made at once, or was since the context is there."""
+    pool = now.pool
+    if pool is None:
+        return False
+    return pool.running + pool.prefilling + pool.waiting > 1 or any(answers > 1 for answers, _ in pool.curve)
+
+
 def _rows(now: Snapshot, width: int, density: Density) -> list[Row]:
     pool = now.pool
     rows = [pairs(now, width, "answers_running", "answers_waiting")]
@@ -43,4 +51,4 @@ ANSWERS = Pane(
     ChartSpec(("answers_per_second",), floor=5.0),
     missing=lambda now: "" if now.pool is not None else "one at a time",
 )
-"""The pane of parallel answers, shown while an engine makes more than one."""
+"""The pane of parallel answers, shown once an engine makes more than one."""

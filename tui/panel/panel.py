@@ -29,7 +29,7 @@ from tui.drawing.chart import Chart, Scale
 from tui.drawing.look import look
 from tui.drawing.ready_lines import ReadyLines
 from tui.drawing.rows import Role, Row, changed_span, fit, joined
-from tui.panel.answers import ANSWERS
+from tui.panel.answers import ANSWERS, several
 from tui.panel.arrangements import Arrangements
 from tui.panel.head import head
 from tui.panel.layout import GAP, Layout, Placed, arrange, expand
@@ -188,7 +188,7 @@ Below the charts T is a turn, P another preset, S a stall, C a capture, A an ale
 
     def _available(self, names: Sequence[str]) -> tuple[Pane, ...]:
         now = self._in_panes
-        hidden = ({ANSWERS} if now.pool is None else set()) | ({SERVER} if now.server is None else set())
+        hidden = (set() if several(now) else {ANSWERS}) | ({SERVER} if now.server is None else set())
         return tuple(pane for pane in PANES if pane.id in names and pane not in hidden)
 
     # Actions

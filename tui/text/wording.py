@@ -9,7 +9,7 @@ from engine.events import ModelLoading, PromptEvaluated
 from engine.model_ref import short_name
 from engine.numbers import significant
 from engine.presets.preset import Preset
-from engine.records import Message, MessageStatus, SessionInfo, TurnRecord
+from engine.records import FROM_CACHE, Message, MessageStatus, SessionInfo, TurnRecord
 from engine.store.erase import Contents
 from tui.text.switch_text import Made, switch_line
 
@@ -30,6 +30,8 @@ def duration(milliseconds: float) -> str:
 def timing_line(turn: TurnRecord, before: TurnRecord | None = None) -> str:
     """Format the line of figures below an answer; after a switch with the speed of the answer `before` it."""
     timings = turn.timings
+    if turn.noisy == FROM_CACHE:
+        return f"{count(timings.predicted_n, 'token')}  ·  from the result cache, made before"
     parts = [count(timings.predicted_n, "token")]
     if turn.thinking_n:
         parts[0] += f" ({turn.thinking_n:,} thinking)"

@@ -1,1 +1,1 @@
-"""One KV cache for many sequences: its cells, the assignment of sequences, and states saved in RAM."""
+"""One KV cache for many sequences: its cells, the assignment of sequences, states saved in RAM, and the result cache."""

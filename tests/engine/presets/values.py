@@ -35,6 +35,7 @@ OTHER: dict[str, object] = {
     "system": "Be brief.",
     "thinking": "on",
     "repeatable": True,
+    "result_cache": True,
     "json_schema": "{}",
     "grammar": 'start: "a"',
     "regex": "a+",
