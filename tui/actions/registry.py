@@ -58,7 +58,7 @@ ACTIONS: tuple[Action, ...] = (
         "Make three answers side by side with the settings in use, and keep one",
         _TALK,
         slash=("answers",),
-        argument="N",
+        argument="N TEXT",
         with_argument="Make 2 to 4 answers side by side with the settings in use, and keep one",
     ),
     Action(

@@ -50,6 +50,11 @@ class TestAnswers:
             await run.pilot.press("escape")
             await wait_until(run.pilot, lambda: run.app.screen is run.chat, "the comparison is closed")
             assert run.session.branch == before
+            await run.send("/answers 2 Another one")
+            await ended(run)
+            assert "Another one" in run.text
+            await run.pilot.press("escape")
+            await wait_until(run.pilot, lambda: run.app.screen is run.chat, "the comparison is closed")
             await run.until("1/3")
 
     @pytest.mark.slow

@@ -80,11 +80,14 @@ class ManyController:
             raise UsageError("/compare can't be read", str(error)) from error
         self._compare(names)
 
-    def answers(self, count: str) -> None:
-        """Answer a number of times with the settings in use."""
+    def answers(self, words: str) -> None:
+        """Answer a number of times with the settings in use: the message after the number, or the one in the prompt, or the last one."""
+        count, _, text = words.partition(" ")
         if count and not count.isdecimal():
             raise UsageError(f"/answers can't be {count[:40]!r}", "", f"Give a number from 2 to {MOST_COLUMNS}.")
         number = int(count[:9]) if count else USUAL_ANSWERS
+        if text.strip():
+            self._context.prompt.put(text.strip())
         self._take_text(lambda text: self._begin(lambda: self._context.live().sides.repeat(number, text), text))
 
     async def _choose(self) -> None:
