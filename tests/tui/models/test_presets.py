@@ -77,11 +77,11 @@ async def test_a_preset_is_exported_and_a_command_line_is_imported(run: Running,
     await run.until("Write preset nightly to a file")
     await run.pilot.press("enter")
     await wait_until(run.pilot, (tmp_path / "nightly.toml").exists, "written")
-    (tmp_path / "run.sh").write_text("llama-server -m /m.gguf -c 4096 -ngl 99\n")
+    (tmp_path / "run.sh").write_text("llama-server -m /m.gguf -c 4096 --lora x.gguf\n")
     await run.pilot.press("alt+i")
     await run.until("Import a file")
     await run.pilot.press(*"run.sh", "enter")
-    await run.until_noticed("1 unknown setting was left out: -ngl")
+    await run.until_noticed("1 unknown setting was left out: --lora")
     assert shelf().get("run").n_ctx == 4096
     await run.pilot.press("alt+i")
     await run.until("Import a file")
