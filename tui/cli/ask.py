@@ -101,7 +101,7 @@ async def answer(options: argparse.Namespace, prompt: str) -> int:
     config = load_config()
     preset = msgspec.structs.replace(preset_of(options, config), stream_batch=1)
     model = first_model(None, config, preset)
-    session = await open_session(preset, config, model=model, log=not options.no_log)
+    session = await open_session(preset, config, model=model, log=not options.no_log, parallel=1)
     session.turns.action_names = names_of(config)
     session.subscribe(report)
     try:
