@@ -67,7 +67,7 @@ def test_completions_plain_objects_and_texts_are_requests_too() -> None:
         ({"messages": []}, "last message"),
         ({"messages": "Hi"}, "not a request"),
         ({"messages": [{"role": "user"}]}, "no content"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "role 'tool'"),
+        ({"messages": [{"role": "critic", "content": "x"}]}, "role 'critic'"),
         ({"messages": [*USER, {"role": "system", "content": "x"}, *USER]}, "system message"),
         ({"messages": [*USER, {"role": "assistant", "content": "x"}]}, "last message"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, "not text"),

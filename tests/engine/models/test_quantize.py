@@ -104,7 +104,7 @@ def test_a_full_disk_is_noticed_before_the_work(source: Path, monkeypatch: pytes
         free: int
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(free=1000))
-    with pytest.raises(ModelError, match="no room"):
+    with pytest.raises(ModelError, match="Not enough disk space"):
         plan(check_model(source), "Q8_0")
 
 

@@ -59,12 +59,12 @@ def test_a_preset_of_ones_own_is_deleted_and_the_shipped_one_comes_forth(xchat: 
 class TestImport:
     def test_a_file_of_llama_server_is_imported_whole_or_not_at_all(self, xchat: Run, tmp_path: Path) -> None:
         file = tmp_path / "models.ini"
-        file.write_text("version = 1\n[*]\nc = 4096\n[org/repo:Q8_0]\nn-gpu-layers = 9\n[fast]\nt = 1\nn-gpu-layers = 1\n")
+        file.write_text("version = 1\n[*]\nc = 4096\n[org/repo:Q8_0]\nlora = a.gguf\n[fast]\nt = 1\nlora = b.gguf\n")
         assert "'fast' already" in xchat("presets", "import", file).err
         assert own() == set()
         ran = xchat("presets", "import", file, "--replace")
         assert (ran.code, own()) == (0, {"org-repo-Q8_0", "fast"})
-        assert ran.err == "xchat: 2 unknown settings were left out: n-gpu-layers (2 times)\n"
+        assert ran.err == "xchat: 2 unknown settings were left out: lora (2 times)\n"
         assert PresetFolder().load().get("org-repo-Q8_0").model == "hf:org/repo:Q8_0"
 
     def test_a_file_with_a_name_that_can_not_be_a_files_is_imported_not_at_all(self, xchat: Run, tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ class TestImport:
         assert PresetFolder().load().get("shell").n_ctx == 2048
 
     def test_a_command_line_is_imported_as_words_or_as_one_text(self, xchat: Run) -> None:
-        ran = xchat("presets", "import", "--name", "one", "--", "llama-server", "-m", "/m.gguf", "-ngl", "99", "-c", "4096", "--port", "80")
-        assert (ran.code, ran.err) == (0, "xchat: 2 unknown settings were left out: -ngl, --port\n")
+        ran = xchat("presets", "import", "--name", "one", "--", "llama-server", "-m", "/m.gguf", "--lora", "a.gguf", "-c", "4096", "--port", "80")
+        assert (ran.code, ran.err) == (0, "xchat: 2 unknown settings were left out: --lora, --port\n")
         assert xchat("presets", "import", "--name", "two", "llama-cli -m '/my models/m.gguf' --temp 0 -n -1").code == 0
         found = PresetFolder().load()
         assert (found.get("one").model, found.get("one").n_ctx) == ("/m.gguf", 4096)
