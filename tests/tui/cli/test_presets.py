@@ -85,7 +85,9 @@ class TestImport:
         assert PresetFolder().load().get("shell").n_ctx == 2048
 
     def test_a_command_line_is_imported_as_words_or_as_one_text(self, xchat: Run) -> None:
-        ran = xchat("presets", "import", "--name", "one", "--", "llama-server", "-m", "/m.gguf", "--lora", "a.gguf", "-c", "4096", "--port", "80")
+        ran = xchat(
+            "presets", "import", "--name", "one", "--", "llama-server", "-m", "/m.gguf", "--lora", "a.gguf", "-c", "4096", "--port", "80"
+        )
         assert (ran.code, ran.err) == (0, "xchat: 2 unknown settings were left out: --lora, --port\n")
         assert xchat("presets", "import", "--name", "two", "llama-cli -m '/my models/m.gguf' --temp 0 -n -1").code == 0
         found = PresetFolder().load()
