@@ -9,11 +9,12 @@ from typing import Literal
 import msgspec
 
 from engine.backend import Backend, BackendEvent, Capabilities, EngineInfo, PoolNow, ThreadsNow
-from engine.errors import EngineError, XchatError
+from engine.errors import EngineError, UsageError, XchatError
 from engine.events import Event, ModelFailed, ModelLoading, ModelReady, Notice, PresetChanged
 from engine.model_ref import ModelRef
 from engine.models.fit import TooLargeError
 from engine.presets.preset import AUTO_STREAM_BATCH, Preset
+from engine.presets.settings import difference, with_values
 from engine.session.engines import make_backend
 from engine.session.model_finder import ModelFinder
 
@@ -88,6 +89,7 @@ class ModelSlot:
 
         Raises ModelError, TooLargeError, EngineError, asyncio.CancelledError as `Session.load`.
         """
+        before_load = self.preset
         self._loads += 1
         self._emit(ModelLoading(ref, 0.0))
         try:
@@ -112,13 +114,25 @@ class ModelSlot:
             unused, self._loading_on = self._loading_on, self.backend
             if unused is not self.backend:
                 await asyncio.to_thread(unused.close)
-        if preset != self.preset:
-            self.use(preset)
+        self._use_loaded(preset, before_load)
         self._emit(ModelReady(self.engine))
         for sentence in self.engine.notices:
             self._emit(Notice("warning", sentence))
         self._warn_of_fewer_threads()
         return self.engine
+
+    def _use_loaded(self, preset: Preset, before: Preset) -> None:
+        """Set the preset of the loaded model, with the settings that were changed since `before`, while it was loading."""
+        changed = {change.key: change.after for change in difference(before, self.preset)}
+        try:
+            wanted = with_values(preset, changed)
+        except UsageError as error:
+            self._emit(Notice("warning", f"{error.title}: what was changed while the model was loading is not applied"))
+            wanted = preset
+        if wanted != preset:
+            self.backend.apply_hot(wanted)
+        if wanted != self.preset:
+            self.use(wanted)
 
     def cancel_load(self) -> None:
         """Cancel the current load."""

@@ -89,6 +89,17 @@ class TestHot:
         await bench.session.wait_idle()
         assert len(bench.backend.loads) == 1
 
+    async def test_a_hot_change_while_a_model_loads_is_in_force_afterwards_too(self, bench: Bench) -> None:
+        bench.backend.load_gate.clear()
+        loading = asyncio.ensure_future(bench.session.load(bench.files["Q4_0"], Preset(name="other", max_tokens=7)))
+        while not bench.session.slot.loading:
+            await asyncio.sleep(0)
+        bench.switching.change({"sampling.temperature": "0.25"})
+        bench.backend.load_gate.set()
+        await loading
+        for preset in (bench.session.preset, bench.backend.hot[-1]):
+            assert (preset.name, preset.max_tokens, preset.sampling.temperature) == ("other", 7, 0.25)
+
     async def test_a_thread_more_or_fewer_counts_from_what_auto_chose(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("engine.session.switching.read_topology", lambda: FOUR_CPUS)
         bench.switching.more_threads(1)
