@@ -158,9 +158,11 @@ _BY_UNIT: Mapping[str, Callable[[float], str]] = {
     "%": lambda value: percent(value / 100),
     "MHz": lambda value: f"{value:,.0f} MHz",
     "°C": lambda value: f"{value:.0f} °C",
+    "answers": lambda value: f"{value:,}",
+    "prompts": lambda value: f"{value:,}",
     "tasks": lambda value: f"{significant(value)} runnable tasks",
 }
-"""Formats by unit; others have three digits and the first word of their unit."""
+"""Formats by unit; others have three digits, or are counts, and the first word of their unit."""
 
 
 def written(value: object, unit: str) -> str:
@@ -171,7 +173,9 @@ def written(value: object, unit: str) -> str:
         return UNKNOWN
     first = unit.split(" ", maxsplit=1)[0]
     known_as = _BY_UNIT.get(unit) or _BY_UNIT.get(first)
-    return known_as(value) if known_as else f"{significant(value)} {first}".rstrip()
+    if known_as is not None:
+        return known_as(value)
+    return f"{f'{value:,}' if isinstance(value, int) else significant(value)} {first}".rstrip()
 
 
 Cell = tuple[str, str] | tuple[str, str, Role]
