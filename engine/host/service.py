@@ -1,4 +1,4 @@
-"""What a service manager and the server exchange: sockets that it opened before, and notices of readiness (systemd's protocols)."""
+"""Systemd's protocols between a service manager and the server: passed sockets and notices of readiness."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Final
 from engine.errors import UsageError
 
 _FIRST: Final = 3
-"""The descriptor of the first socket that was passed."""
+"""Descriptor of the first passed socket."""
 
 
 def passed_socket(environ: MutableMapping[str, str] = os.environ) -> socket.socket | None:
-    """The listening socket that the service manager passed; None without one. Processes started later do not inherit it.
+    """Return the listening socket that the service manager passed; None without one. Processes started later do not inherit it.
 
     Raises:
         UsageError: It passed more than one, or something else.
@@ -39,7 +39,7 @@ def passed_socket(environ: MutableMapping[str, str] = os.environ) -> socket.sock
 
 
 def notify(*lines: str, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Tell the service manager, if there is one that wants to know: `READY=1`, `STOPPING=1`, `STATUS=...`."""
+    """Notify the service manager, if it asks for that: `READY=1`, `STOPPING=1`, `STATUS=...`."""
     address = environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in {"/", "@"}:
         return

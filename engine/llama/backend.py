@@ -1,4 +1,4 @@
-"""The backend on llama.cpp: takes requests from any thread and hands them to the one compute thread."""
+"""The llama.cpp backend: accepts requests from any thread and passes them to the one compute thread."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ CAPABILITIES: Final = Capabilities(
     token_ids=True, kv_state=True, threads=True, stream_batch=True, memory=True, in_process=True, constraints=True, logprobs=True
 )
 CLOSE_LIMIT_S: Final = 10.0
-"""How long `close` waits for the compute thread."""
+"""Longest wait of `close` for the compute thread."""
 
 STACK_BYTES = 128 << 20
-"""Stack of the compute thread: enough to tokenize two adjacent runs of `engine.llama.vocab.LONGEST_RUN` characters."""
+"""Stack of the compute thread, enough to tokenize two adjacent runs of `engine.llama.vocab.LONGEST_RUN` characters."""
 
 
 class LlamaBackend:
     """An `engine.backend.Backend` that runs llama.cpp in this process.
 
-    Make one per process: a second compute thread would halve the speed of the first one. When native code fails, the thread it failed on
-    is parked for good, `dead` has the reason, and the rest of the program goes on.
+    Create one per process: a second compute thread would halve the speed of the first. When native code fails, its thread is parked for
+    good, `dead` has the reason, and the rest of the program continues.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class LlamaBackend:
         """Start the compute thread.
 
         Args:
-            parallel: Answers at once where a preset leaves that open (`auto`), as far as they fit into memory.
-            file_of: Finds the file of a model, on the compute thread; may raise ModelError. By default only files are known.
-            trusted: Whether a file is known to be harmless and needs no check in a child process.
-            log_path: Where the native log is appended; by default to the program's log.
+            parallel: Most parallel answers where a preset has `auto`, as far as they fit into memory.
+            file_of: Returns the file of a model; called on the compute thread; may raise ModelError. By default only files are accepted.
+            trusted: Returns whether a file needs no check in a child process.
+            log_path: File for the native log; by default the program's log.
         """
         self._parallel = parallel
         self._files = ModelFiles(file_of, trusted or (lambda _path: False))
@@ -84,7 +84,7 @@ class LlamaBackend:
         self.before_decode: Callable[[], None] = _nothing
         """Called when a decode call or a wait is about to release the GIL, and after the last events; must return at once and not raise.
 
-        On the compute thread; for a turn that is refused, on that of `submit`.
+        On the compute thread; for a refused turn, on that of `submit`.
         """
         self._states: WeakSet[TakeState | PutState | Measure | Consult] = WeakSet()
         """Those in progress: a state can take gigabytes, so nothing keeps one that is done."""
@@ -99,16 +99,16 @@ class LlamaBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Everything that a session can ask for."""
+        """All capabilities."""
         return CAPABILITIES
 
     def runs(self, ref: ModelRef) -> bool:
-        """Whether it is a file on this machine or the built-in model."""
+        """Return whether the model is a file on this machine or the built-in model."""
         return not isinstance(ref, RemoteModel)
 
     @property
     def dead(self) -> XchatError | None:
-        """Set for good when the native library aborted: nothing but a new process brings the engine back."""
+        """Set for good when the native library aborted; only a new process brings the engine back."""
         return self._dead
 
     @property
@@ -118,7 +118,7 @@ class LlamaBackend:
         return compute.info if compute is not None else None
 
     def native_log(self) -> tuple[LogLine, ...]:
-        """The latest lines of the native log, oldest first."""
+        """Return the latest lines of the native log, oldest first."""
         compute = self._compute
         return compute.log.lines() if compute is not None else ()
 
@@ -130,15 +130,15 @@ class LlamaBackend:
 
     @property
     def pool_now(self) -> PoolNow | None:
-        """Answers at once; None when nothing is loaded, or the context is for one."""
+        """The state of parallel answers, without waiting; None when nothing is loaded, or the context is for one."""
         compute = self._compute
         return compute.pool_now if compute is not None else None
 
     def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:
-        """Load a model, or rebuild the context when only that differs from what is loaded.
+        """Load a model; rebuild only the context when nothing else differs from the loaded one.
 
-        Turns submitted before it end first; turns submitted after it run on the new model. `force` loads also what the memory of
-        this machine is predicted not to hold.
+        Turns submitted before it end first; turns submitted after it run on the new model. `force` loads even if memory is predicted not to
+        suffice.
         """
         future: Future[EngineInfo] = Future()
         with self._lock:
@@ -152,13 +152,13 @@ class LlamaBackend:
         return future
 
     def cancel_load(self) -> None:
-        """Cancel the running load and those that wait."""
+        """Cancel the running load and the queued ones."""
         with self._lock:
             for future in self._loads:
                 future.cancel()
 
     def submit(self, request: GenerateRequest) -> None:
-        """Queue a turn; its last event is GenerationFinished, whatever happens."""
+        """Queue a turn; its last event is always GenerationFinished."""
         ticket = Ticket(request)
         with self._lock:
             refusal = self._refusal()
@@ -170,7 +170,7 @@ class LlamaBackend:
             self.before_decode()
 
     def stop(self, turn: int | None = None) -> None:
-        """End a turn (all, without a number) within 50 ms, in a prefill too. The next turn is right afterwards."""
+        """End a turn (all, without a number) within 50 ms, even in a prefill. The next turn starts at once."""
         with self._lock:
             tickets = list(self._tickets.values()) if turn is None else [self._tickets[turn]] if turn in self._tickets else []
         for ticket in tickets:
@@ -193,13 +193,13 @@ class LlamaBackend:
         return compute.state_key if compute is not None else None
 
     def take_state(self, *, least_tokens: int, most_bytes: int) -> Future[HeldState | None]:
-        """Copy the KV state of the latest turn, after the turns submitted before and ahead of later requests."""
+        """Return a copy of the KV state of the latest turn, taken after the turns submitted before and ahead of later requests."""
         command = TakeState(least_tokens, most_bytes, Future())
         self._ask(command)
         return command.future
 
     def put_state(self, held: HeldState) -> Future[int]:
-        """Restore a saved KV state, in order like `take_state`; returns the number of its tokens that are held then."""
+        """Restore a saved KV state, in order like `take_state`; return the number of tokens restored."""
         command = PutState(held, Future())
         self._ask(command)
         return command.future
@@ -215,11 +215,11 @@ class LlamaBackend:
         return future
 
     def count_tokens(self, texts: Sequence[str]) -> Future[tuple[int, ...] | None]:
-        """The number of tokens of each text under the loaded model; None without one."""
+        """Return the number of tokens of each text under the loaded model; None without one."""
         return self.measure(lambda workbench: workbench.count_tokens(texts))
 
     def consult(self, job: Callable[[Model, int], Result]) -> Future[Result]:
-        """Run a short job on the loaded model and its number of tokens in the window, between two steps; errors are those of the job."""
+        """Run a short job on the loaded model and its n_ctx, between two decode steps; errors are those of the job."""
         future: Future[Result] = Future()
 
         def run(model: Model, n_ctx: int) -> None:
@@ -266,13 +266,13 @@ class LlamaBackend:
             self._thread.join(CLOSE_LIMIT_S)
 
     def _refusal(self) -> XchatError | None:
-        """The reason why requests are refused; call it with the lock held."""
+        """Return the reason for refusing requests, if any; call it with the lock held."""
         if self._dead is not None:
             return self._dead
         return EngineError("The engine is closed") if self._closed else None
 
     def _run(self) -> None:
-        """The compute thread."""
+        """Run the compute thread."""
         try:
             from engine.llama.compute import Compute
         except Exception as error:  # noqa: BLE001 - the edge of the thread; a library that can't be loaded raises whatever it likes
@@ -321,7 +321,7 @@ class LlamaBackend:
 
 
 def _answer(future: Future[Result], job: Callable[[], Result]) -> None:
-    """Run a job for who asked, unless the future was cancelled meanwhile; errors are theirs."""
+    """Run a job and set the future, unless it was cancelled; errors go to the future."""
     if not future.set_running_or_notify_cancel():
         return
     try:

@@ -1,4 +1,4 @@
-"""The loop of the compute thread: commands in, native calls, events out."""
+"""The loop of the compute thread: receives commands, makes native calls, emits events."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Compute:
 
     @property
     def state_key(self) -> StateKey | None:
-        """Return the key of states that can be restored now; from any thread."""
+        """The key of states that can be restored now; from any thread."""
         loaded = self._loaded
         return loaded.state_key if loaded is not None else None
 
@@ -135,7 +135,7 @@ class Compute:
 
     @property
     def pool_now(self) -> PoolNow | None:
-        """Return the state of parallel answers; None for a context of one; from any thread."""
+        """The state of parallel answers; None for a context of one; from any thread."""
         loaded = self._loaded
         return loaded.scheduler.tally.now if loaded is not None and loaded.context.n_seq > 1 else None
 
@@ -144,7 +144,7 @@ class Compute:
         return self._loaded is not None and self._loaded.scheduler.busy
 
     def _receive(self, *, wait: bool) -> None:
-        """Receive commands; hot settings and classes apply at once, ahead of everything that waits."""
+        """Receive commands; apply hot settings and classes at once, ahead of queued commands."""
         if wait:
             self.before_decode()
         while wait or not self._commands.empty():
@@ -259,7 +259,7 @@ class Compute:
         return self.info
 
     def _load_or_go_back(self, command: Load, old: Loaded | None) -> Loaded:
-        """Load; when that fails after the old model was freed, load the old one again and raise."""
+        """Load; when that fails after the old model was freed, reload the old one and raise."""
         before = old.info if old is not None else None
         try:
             return self._loader.load(
@@ -285,7 +285,7 @@ class Compute:
         loaded.scheduler.guesses = loaded.info.preset.lookup == "auto"
 
     def _unload(self) -> None:
-        self._workbench.close()  # its contexts may be on the weights that are freed here
+        self._workbench.close()  # its contexts may use the weights that are freed here
         loaded, self._loaded, self.info = self._loaded, None, None
         if loaded is not None:
             loaded.close()
@@ -322,7 +322,7 @@ class Compute:
             self._replay.close()
 
     def _native_death(self, reason: str) -> None:
-        """End all native work. Runs on the thread that failed and never returns: returning would end the process."""
+        """End all native work. Runs on the failed thread and never returns: returning would end the process."""
         error = EngineError("The engine has failed", reason, "The conversation is saved; restart xchat to continue.")
         loaded = self._loaded
         self._died(error, lambda: loaded.scheduler.end_all(StopReason.ERROR, error) if loaded is not None else None)

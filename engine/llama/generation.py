@@ -41,7 +41,7 @@ from engine.store.results import Stored
 from engine.timings import compute_timings
 
 AGEING_NS: Final = 60 * NS_PER_S
-"""A turn that waited for a sequence for so long counts as one class higher."""
+"""A turn that waited this long for a sequence counts as one class higher."""
 PROGRESS_EVERY_NS: Final = 50 * NS_PER_MS
 """Least time between two reports of prefill progress."""
 
@@ -66,7 +66,7 @@ class Turn:
         """Positions in the prompt before which the state is worth a checkpoint, ascending."""
         self.done = False
         self.priority = ticket.priority
-        """The class that it runs in: waiting raises it."""
+        """The class it runs in; waiting raises it."""
         self.queued_ns = now_ns()
         """Start of its wait for a sequence."""
         self.n_swaps = 0
@@ -94,7 +94,7 @@ class Turn:
         self._cached = 0
         self._evaluated = 0
         self._decoded_by: dict[int, int] = {}
-        """Tokens of the answer by the number of threads that made them."""
+        """Tokens of the answer by thread count."""
         self._prefilled_by: dict[int, int] = {}
         self._waits: list[Wait] = []
 
@@ -119,13 +119,13 @@ class Turn:
         return self._ticket.cancelled
 
     def reclass(self, ticket: Ticket) -> bool:
-        """Run in the class of its ticket from now on; False when that is another turn's."""
+        """Run in the class of its ticket from now on; return False when the ticket is another turn's."""
         if ticket is self._ticket:
             self.priority = ticket.priority
         return ticket is self._ticket
 
     def aged(self, now: int) -> Priority:
-        """Its class, with the time it has waited for a sequence."""
+        """Return its class, raised by the time it has waited for a sequence."""
         return Priority(max(Priority.INTERACTIVE, self.priority - (now - self.queued_ns) // AGEING_NS))
 
     def prepare(self, context: Context) -> None:
@@ -168,7 +168,7 @@ class Turn:
                 self._give_again(stored)
 
     def _give_again(self, stored: Stored) -> None:
-        """End with an answer that was made before."""
+        """End with a stored answer."""
         assert self._text is not None
         self.begin(Reuse(self.n_prompt, None, restored_checkpoint=False))
         now = self._prefill_end_ns = now_ns()
@@ -179,7 +179,7 @@ class Turn:
         self.conclude(stored.reason)
 
     def _set_up(self, context: Context, prompt: PreparedPrompt, words: Sequence[int]) -> None:
-        """Set up what makes the answer of the logits, and begin to compile the constraint; `words` are the tokens but pictures."""
+        """Set up sampling and begin to compile the constraint; `words` are the tokens without pictures."""
         vocabulary, constraint = context.model.vocabulary, self.request.constraint
         shown = prompt.facts.marker_tokens | (frozenset(constraint.triggers) if constraint is not None else frozenset())
         self._text = TextStream(vocabulary.pieces, (*self.request.stop, *prompt.stop), words, vocabulary.token_texts(shown))
@@ -191,7 +191,7 @@ class Turn:
             self._compile_until = now_ns() + int(COMPILE_S * NS_PER_S)
 
     def formed(self, wait_s: float) -> bool:
-        """Return whether the constraint is compiled, if there is one; wait that long. Raises XchatError when it can't be used."""
+        """Return whether the constraint, if any, is compiled; wait that long. Raises XchatError when it can't be used."""
         if self._compiling is None:
             return True
         futures.wait([self._compiling], wait_s)
@@ -203,7 +203,7 @@ class Turn:
         return self._compiling is None
 
     def picture_at(self, held: int, context: Context) -> Sequence[int]:
-        """Return the tokens of a picture at a position of the prompt that fit into one call; none without a picture."""
+        """Return the tokens of the picture at a position of the prompt that fit into one call; empty without a picture."""
         if not self.pictures or held >= self.n_prompt or self.tokens[held] >= 0:
             return ()
         assert context.model.vision is not None
@@ -211,7 +211,7 @@ class Turn:
         return self.tokens[held : held + count]
 
     def swapped_out(self, now: int) -> None:
-        """Record that its sequence was taken; it waits again, in its own class."""
+        """Record that it lost its sequence; it waits again, in its own class."""
         self.n_swaps += 1
         self.queued_ns = now
         self.priority = self._ticket.priority
@@ -238,7 +238,7 @@ class Turn:
         self._prefill_start_ns = now_ns()
 
     def computed(self, tokens: int, threads: int, wait: Wait | None = None) -> None:
-        """Count evaluated tokens by thread count, and note how long the threads waited; before `prefilled` and `next_tokens`."""
+        """Count evaluated tokens by thread count, and the wait of the threads; call before `prefilled` and `next_tokens`."""
         if wait is not None:
             self._waits.append(wait)
         by = self._decoded_by if self.decoding else self._prefilled_by
@@ -261,9 +261,9 @@ class Turn:
             notify(self.request, PrefillProgressed(self.request.turn, now, self._evaluated, total, elapsed_ms, eta_ms))
 
     def next_tokens(self, row: int, guessed: Sequence[int] = (), begin_ns: int = 0) -> int:
-        """Sample after batch index `row`, and after each guessed token that comes; deliver, and end the turn after the last token.
+        """Sample after batch index `row`, and after each accepted guess; deliver, and end the turn after the last token.
 
-        The tokens of one call, which began at `begin_ns`, share its time equally. Returns how many guessed tokens came.
+        The tokens of one call, which began at `begin_ns`, share its time equally. Returns the number of accepted guesses.
         """
         assert self._sampler is not None
         most = self.request.logprobs
@@ -305,7 +305,7 @@ class Turn:
             self.conclude(StopReason.LENGTH)
 
     def work(self, seq: int, held: int, *, guess: bool) -> Work:
-        """What is still to be evaluated in sequence `seq`, which holds `held` tokens; with a guess of the tokens that may come next."""
+        """Return the tokens still to be evaluated in sequence `seq`, which holds `held` tokens; with a guess of the next ones."""
         scored = self.request.prompt_logprobs and not self.pictures  # a picture has no log-probability
         return Work(seq, held, self.tokens, self.cuts, self._guess() if guess else NO_GUESS, scored)
 
@@ -317,14 +317,14 @@ class Turn:
         return NO_GUESS if self.request.repeatable else self._lookup.guess(self.tokens, min(left, MOST_GUESSED))
 
     def checked(self, guessed: int, came: int, saved_ns: float) -> None:
-        """Note how many guessed tokens of a call came, and the time that it saved against calls for one token each."""
+        """Count the accepted tokens of a call's guess, and the time saved compared with calls for one token each."""
         self._lookup.checked(guessed, came)
         self._drafted += guessed
         self._came += came
         self._saved_ns += saved_ns
 
     def score(self, row: int, start: int, count: int) -> None:
-        """Compute how likely the prompt's tokens after `start` were, from `row` on; report them with the last one."""
+        """Compute the log-probabilities of the prompt's tokens after `start`, from `row` on; report them with the last one."""
         assert self._sampler is not None
         for index in range(min(count, self.n_prompt - 1 - start)):
             self._scores.append(self._sampler.logprobs(row + index, self.tokens[start + index + 1], self.request.logprobs or 0))
@@ -380,7 +380,7 @@ class Turn:
         )
 
     def close(self) -> None:
-        """Free native memory; on the compute thread, never after native code has failed."""
+        """Free native memory. Compute thread only; never after native code has failed."""
         if self._sampler is not None:
             self._sampler.close()
 

@@ -1,4 +1,4 @@
-"""Sampling: the next token from the logits."""
+"""Sampling of the next token from the logits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.logprobs import Likely, TokenLogprobs
 from engine.presets.preset import Sampling
 
 _SEEDS: Final = 4_294_967_295
-"""Seeds are below this; the native library takes this one for a random seed."""
+"""Seeds are below this value, which means a random seed to the native library."""
 _NEVER: Final = float("-inf")
 _CANDIDATE: Final = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """`llama_token_data`."""
@@ -30,8 +30,8 @@ _MIROSTAT_M: Final = 100
 class Sampler:
     """The sampler chain of one turn. For the compute thread only; `close` it.
 
-    The order is llama.cpp's. Where it changes nothing the chain begins with top-k, so that the rest works on a few dozen candidates
-    instead of the whole vocabulary.
+    The order is llama.cpp's. Where the result is the same, top-k comes first, so that the rest processes a few dozen candidates instead of
+    the whole vocabulary.
     """
 
     def __init__(self, context: Context, settings: Sampling, recent: Sequence[int]) -> None:
@@ -59,7 +59,7 @@ class Sampler:
             raise
 
     def _biases(self) -> dict[int, float]:
-        """What is added to logits, by token."""
+        """Return the logit biases by token."""
         vocabulary = self._context.model.vocabulary
         biases = self._settings.biases
         unknown = [token for token in biases if token >= vocabulary.n_vocab]
@@ -73,7 +73,7 @@ class Sampler:
         return biases | dict.fromkeys(never, _NEVER)
 
     def _penalties(self, recent: Sequence[int]) -> tuple[list[lib.llama_sampler_p | None], int]:
-        """Samplers that change the logits of tokens seen before, and how many tokens they can change."""
+        """Return samplers that change the logits of earlier tokens, and the number of tokens they can change."""
         settings, n_ctx, n_vocab = self._settings, self._context.n_ctx, self._context.model.vocabulary.n_vocab
         samplers: list[lib.llama_sampler_p | None] = []
         most = 0
@@ -125,7 +125,7 @@ class Sampler:
         yield from self._choosing()
 
     def _choosing(self) -> Iterable[lib.llama_sampler_p]:
-        """What chooses among the candidates that are left."""
+        """Yield the samplers that choose among the remaining candidates."""
         settings = self._settings
         if settings.typical_p < 1.0:
             yield lib.llama_sampler_init_typical(settings.typical_p, 1)
@@ -145,9 +145,9 @@ class Sampler:
             yield lib.llama_sampler_init_dist(self.seed)
 
     def sample(self, row: int, form: Form | None = None) -> int:
-        """The next token after batch index `row` of the last decode call, which must have succeeded; one that `form` allows.
+        """Return the next token after batch index `row` of the last decode call, which must have succeeded; one allowed by `form`.
 
-        A token that it does not allow is sampled again, from those that it allows. Raises EngineError when there are none.
+        A rejected token is sampled again from the allowed ones. Raises EngineError when there are none.
         """
         if form is not None:
             logits = self._context.logits(row)
@@ -163,7 +163,7 @@ class Sampler:
         return int(lib.llama_sampler_sample(self._chain, self._context.pointer, row))
 
     def _choose(self, logits: NDArray[np.float32], among: NDArray[np.int64] | None = None) -> int:
-        """A token by its logit, one of `among`; it is not accepted yet."""
+        """Return a token of `among`, drawn by its logit and not yet accepted."""
         if self._chain is None:
             return int(logits.argmax()) if among is None else int(among[logits[among].argmax()])
         candidates = np.empty(len(logits) if among is None else len(among), _CANDIDATE)
@@ -176,7 +176,7 @@ class Sampler:
         return int(array.data[max(array.selected, 0)].id)
 
     def logprobs(self, row: int, token: int, most: int) -> TokenLogprobs:
-        """How likely `token` was after batch index `row`, and the `most` likely tokens."""
+        """Return the log-probability of `token` after batch index `row`, and the `most` likeliest tokens."""
         logits, piece = self._context.logits(row), self._context.model.vocabulary.piece
         highest = float(logits.max())
         total = highest + math.log(float(np.exp(logits - highest).sum()))

@@ -1,7 +1,7 @@
-"""Runs turns on one context: plans and applies decode calls.
+"""Runs turns on one context: plans and makes decode calls.
 
-A turn waits until it gets a sequence of the KV cache. Tokens that the sequence does not hold are still to be evaluated (a new prompt, a
-sampled token, an aborted call). When the cache is full, the youngest turn of the lowest class is swapped out; it goes on later.
+A turn waits until it gets a sequence of the KV cache. Tokens that are not in the sequence are still to be evaluated (a new prompt, a
+sampled token, an aborted call). When the cache is full, the youngest turn of the lowest class is swapped out and resumed later.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from engine.llama.thread_counts import ContextThreads
 SLOW_TOKEN_NS: Final = 25 * NS_PER_MS
 """Decode steps slower than this are aborted on stop, even if that loses the sequence state and costs a checkpoint restore."""
 AGEING_TOKENS: Final = 200
-"""Prompt tokens that a second of waiting counts for: short prompts go first, and long ones are not passed over for ever."""
+"""Prompt tokens that one second of waiting offsets: short prompts go first without starving long ones."""
 COMPILING_S: Final = 0.02
-"""How long to wait at once for a constraint that is being compiled while no turn runs."""
+"""Longest single wait for a constraint to compile while no turn runs."""
 PAUSE_NS: Final = NS_PER_S
 PAUSE_STEPS: Final = 20
-"""Batch work pauses while others are served: at least PAUSE_NS, and PAUSE_STEPS of its own last step, between two of its steps."""
+"""Batch work pauses while others run: at least PAUSE_NS, and PAUSE_STEPS times its own last step, between two of its steps."""
 
 
 class Scheduler:
@@ -50,10 +50,10 @@ class Scheduler:
         self._waiting: list[Turn] = []
         """Turns without a sequence, in order of arrival."""
         self._running: list[Seat] | None = None
-        """The sequences of the last call, while nothing was added, ended, cancelled or swapped out: most calls are for one token."""
+        """Sequences of the last call, reused while none was added, ended, cancelled or swapped out: most calls are for one token."""
         self._abortable = False
         self.guesses = True
-        """Whether answers may be guessed from earlier text."""
+        """Whether tokens may be guessed from earlier text."""
         self._can_cut = kind is MemoryKind.ATTENTION
         self._abort_is_free = kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self._speeds = Speeds(context.model.file.facts.n_layer)
@@ -62,10 +62,10 @@ class Scheduler:
         self._apart = 0
         """Calls made while an answer is repeatable."""
         self._admission_due = False
-        """A sequence, room or a beginning to lend may have become free for a turn that waits."""
+        """Whether a sequence, room or a prefix to copy may have become available for a waiting turn."""
         self._admitted_ns = 0
         self._batch_ns = (0, 0)
-        """When the last step with batch work in it ended, and how long it took."""
+        """End and duration of the last step with batch work."""
 
     @property
     def busy(self) -> bool:
@@ -106,11 +106,11 @@ class Scheduler:
             self._context.request_abort()
 
     def close(self) -> None:
-        """Close what is read between calls."""
+        """Free what is read between calls."""
         self._waits.close()
 
     def end_all(self, reason: StopReason, error: XchatError | None = None) -> None:
-        """End every turn, without touching anything native."""
+        """End every turn, without any native call."""
         self._running = None
         for turn in [*self._waiting, *self._turns]:
             turn.conclude(reason, error)
@@ -145,7 +145,7 @@ class Scheduler:
         return [turn.work(seat.seq, len(seat.cache.tokens), guess=guess and self._can_cut) for seat, turn in owned]
 
     def _plan_apart(self, seats: Sequence[Seat]) -> list[Part]:
-        """Return the next call where an answer is to be repeatable: it gets steps of its own, in turns with all others together.
+        """Return the next call while an answer is to be repeatable: its steps are separate and alternate with those of all others.
 
         The logits depend on the number of tokens in a call, so its prompt is evaluated in pieces of one size.
         """
@@ -159,7 +159,7 @@ class Scheduler:
         return [piece(self._works(group)[0])]
 
     def apply(self, parts: Sequence[Part]) -> None:
-        """Make the decode call, and sample where a turn's tokens are all evaluated."""
+        """Make the decode call, and sample for each turn whose tokens are all evaluated."""
         turns = [self._owner(part) for part in parts]
         tokens = sum(len(part.tokens) for part in parts)
         self._context.clear_abort()
@@ -208,7 +208,7 @@ class Scheduler:
         return turn
 
     def _next_seats(self) -> list[Seat]:
-        """Return the sequences of the next call, the most urgent first."""
+        """Return the sequences of the next call, most urgent first."""
         if self._running is not None and len(self._running) == 1 and not self._waiting:
             seat = self._running[0]
             turn = seat.owner
@@ -229,7 +229,7 @@ class Scheduler:
         return seats
 
     def _most_urgent(self, now: int) -> list[Seat]:
-        """Return the sequences with a turn, without those of batch work while it pauses for others."""
+        """Return the sequences with a turn; batch work is left out while it pauses for others."""
         seats = [(seat, seat.owner) for seat in self.seats.all if seat.owner is not None]
         last, took = self._batch_ns
         if now - last < max(PAUSE_NS, PAUSE_STEPS * took) and any(turn.priority is not Priority.BATCH for _, turn in seats):
@@ -242,10 +242,10 @@ class Scheduler:
 
         return [seat for seat, _ in sorted(seats, key=urgency)]
 
-    # Who gets a sequence
+    # Assigning sequences
 
     def _admit(self, now: int) -> None:
-        """Give sequences to waiting turns: by class, then to who has the fewest, then by age."""
+        """Assign sequences to waiting turns: by class, then to the asker with the fewest, then by age."""
         free = len(self.seats.idle)
         passed_over = set[Turn]()
         while candidates := [turn for turn in self._waiting if turn not in passed_over]:
@@ -267,7 +267,7 @@ class Scheduler:
             self._drop_finished()
 
     def _prepared(self, turn: Turn) -> bool:
-        """Return whether the turn can begin; otherwise it has ended, or its constraint is still being compiled."""
+        """Return whether the turn can begin; otherwise it has ended, or its constraint is still compiling."""
         try:
             if not turn.prepared:
                 turn.prepare(self._context)
@@ -281,7 +281,7 @@ class Scheduler:
         return False
 
     def _soon_lent(self, turn: Turn) -> bool:
-        """Return whether another turn prefills a longer prefix of this prompt; adds a checkpoint there where needed."""
+        """Return whether another turn prefills a longer prefix of this prompt; add a checkpoint there where needed."""
         if not self.seats.lends or turn.request.repeatable or turn.request.prompt_logprobs:
             return False
         held = self.seats.reusable(turn.tokens)
@@ -298,7 +298,7 @@ class Scheduler:
         return False
 
     def _seat(self, turn: Turn) -> bool:
-        """Give a prepared turn a sequence; False when there is none, or no room."""
+        """Assign a sequence to a prepared turn; return False when there is none, or no room."""
         first_time = turn.n_swaps == 0
         seat = self.seats.take(turn.tokens, keep_free=self._promised, turn=turn.request.turn)
         if seat is None:
@@ -306,7 +306,7 @@ class Scheduler:
         seat.owner = turn
         self._waiting.remove(turn)
         if (turn.request.repeatable or turn.request.prompt_logprobs) and first_time:
-            seat.cache.clear()  # what is reused was computed in calls of other widths, and its logits are gone
+            seat.cache.clear()  # reused tokens were computed in calls of other widths, and their logits are gone
         reuse = seat.cache.reuse(turn.tokens)
         if first_time:
             if seat.cache.uses_checkpoints:
@@ -314,17 +314,17 @@ class Scheduler:
             turn.begin(reuse)
         return True
 
-    # Who loses one
+    # Taking sequences away
 
     @property
     def _promised(self) -> int:
-        """Tokens that the turns with a sequence still have to evaluate."""
+        """The number of tokens that the turns with a sequence still have to evaluate."""
         return sum(len(seat.owner.tokens) - len(seat.cache.tokens) for seat in self.seats.all if seat.owner is not None)
 
     def _make_room(self, now: int) -> bool:
-        """Make room for the next call: idle sequences are emptied, then the youngest turns of the lowest class swapped out.
+        """Make room for the next call: empty idle sequences, then swap out the youngest turns of the lowest class.
 
-        False when there is no room, and only one turn.
+        Returns False when there is no room and only one turn.
         """
         while not self.seats.make_room(min(self._promised, self._context.n_batch)):
             youngest = self._youngest()
@@ -334,12 +334,12 @@ class Scheduler:
         return True
 
     def _youngest(self, below: Priority | None = None) -> Turn | None:
-        """Return the turn that came last, of the lowest class; None when that class is not below `below`."""
+        """Return the youngest turn of the lowest class; None when that class is not below `below`."""
         turns = (turn for turn in self._turns if below is None or turn.priority > below)
         return max(turns, key=lambda turn: (turn.priority, turn.request.submitted_ns), default=None)
 
     def _swap_out(self, turn: Turn, now: int) -> None:
-        """Take a turn's sequence; it waits, and goes on where it was from the state saved in RAM."""
+        """Take a turn's sequence; it waits, and resumes from the state saved in RAM."""
         seat = next(seat for seat in self.seats.all if seat.owner is turn)
         seat.owner = None
         turn.swapped_out(now)
@@ -352,7 +352,7 @@ class Scheduler:
     # After a call
 
     def _advance(self, parts: Sequence[Part], turns: Sequence[Turn], begin: int, end: int) -> int:
-        """Record a successful call, and sample where a turn's tokens are complete; return how many guessed tokens came."""
+        """Record a successful call, and sample for turns whose tokens are complete; return the number of accepted guesses."""
         row, all_came = -1, 0
         for part, turn in zip(parts, turns, strict=True):
             row += len(part.tokens)

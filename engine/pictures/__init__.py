@@ -1,4 +1,4 @@
-"""Pictures that are sent with messages: read safely, kept once each in a folder, and named in the text of a message.
+"""Pictures sent with messages: decoded safely, stored once each in a folder, and named in the text of a message.
 
 Pillow is imported in the child process that reads pictures, numpy where pixels are needed.
 

@@ -1,4 +1,4 @@
-"""A child process that reads a picture from its input and writes it as a PNG of the folder; its memory and CPU time are limited."""
+"""A child process that decodes a picture from its input into a PNG of the folder; its memory and CPU time are limited."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""What Pillow may take a picture for, whatever the name of its file says."""
+"""The only formats that Pillow may decode, whatever the file's name."""
 MOST_PIXELS: Final = 50_000_000
 MOST_RATIO: Final = 100
-"""Of the longer side to the shorter."""
+"""Ratio of the longer side to the shorter."""
 MEMORY_BYTES: Final = 2 << 30
 CPU_S: Final = 30
 MISSING: Final = 3
-"""Status of the process without Pillow."""
+"""Exit status without Pillow."""
 
 
 def convert(data: bytes) -> tuple[bytes, int]:
-    """A picture as a PNG of the folder, and of how many it is the first.
+    """Return a picture as a PNG of the folder, and the number of its frames, of which this is the first.
 
-    It is turned as its EXIF data says, put on white where it is transparent, and made smaller where it is large.
+    It is rotated by its EXIF data, put on white where transparent, and scaled down where large.
 
-    Raises ValueError for one that is too large or too long, and whatever Pillow does for one that it can't read.
+    Raises ValueError when it is too large or too long, and Pillow's errors when it can't be decoded.
     """
     import numpy as np
     from PIL import Image, ImageOps
@@ -34,7 +34,7 @@ def convert(data: bytes) -> tuple[bytes, int]:
     from engine.pictures.png import LONGEST_SIDE, encoded
 
     Image.init()
-    Image.MAX_IMAGE_PIXELS = None  # judged here, before a pixel is read
+    Image.MAX_IMAGE_PIXELS = None  # checked here, before a pixel is decoded
     with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
         width, height = opened.size
         if width * height > MOST_PIXELS:
@@ -53,7 +53,7 @@ def convert(data: bytes) -> tuple[bytes, int]:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Shades of more than eight bits, which Pillow would cut off, as shades of eight."""
+    """Return shades of more than eight bits, which Pillow would clip, scaled to eight."""
     if not picture.mode.startswith(("I", "F")):
         return picture
     import numpy as np
@@ -65,7 +65,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """Write the picture on standard output, and on standard error the number of frames of an animated one, or the reason."""
+    """Write the picture to standard output, and to standard error the number of frames of an animated one, or the reason of a failure."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     try:

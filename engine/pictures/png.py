@@ -1,4 +1,4 @@
-"""The PNG files of the folder of pictures: RGB, written in one way, and only files written in that way are read."""
+"""PNG files of the folder of pictures: RGB, in one fixed encoding; no other PNG is read."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LONGEST_SIDE: Final = 2048
-"""Pixels of a side; larger pictures are made smaller."""
+"""Pixels of a side; larger pictures are scaled down."""
 _MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 _HEADER: Final = struct.Struct(">IIBBBBB")
 _RGB: Final = (8, 2, 0, 0, 0)
 """Eight bits, RGB, the usual compression and filters, not interlaced."""
 _UP: Final = 2
-"""The filter of every row: the difference to the row above."""
+"""The filter of every row: the difference from the row above."""
 
 
 def encoded(pixels: NDArray[np.uint8]) -> bytes:
-    """The file for pixels of shape (height, width, 3)."""
+    """Return the PNG of pixels of shape (height, width, 3)."""
     import numpy as np
 
     height, width, _ = pixels.shape
@@ -40,9 +40,9 @@ def encoded(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def size_of(data: bytes) -> tuple[int, int]:
-    """Width and height of such a file.
+    """Return width and height of such a PNG.
 
-    Raises ValueError when it is none.
+    Raises ValueError for any other file.
     """
     start = len(_MAGIC) + 8
     if len(data) < start + _HEADER.size or not data.startswith(_MAGIC):
@@ -54,9 +54,9 @@ def size_of(data: bytes) -> tuple[int, int]:
 
 
 def decoded(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of such a file, of shape (height, width, 3).
+    """Return the pixels of such a PNG, of shape (height, width, 3).
 
-    Raises ValueError when it is none, or damaged.
+    Raises ValueError for any other or a damaged file.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""The folder of pictures: each one once, under the digest of its content, and named by it in messages."""
+"""The folder of pictures: each stored once under the digest of its content, which messages refer to."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", "
 LARGEST: Final = 50_000_000
 """Bytes of a picture's file."""
 NEW_S: Final = 86_400
-"""Age up to which a picture may belong to a message that is not sent yet."""
+"""Age up to which a picture may belong to an unsent message."""
 CONVERT_S: Final = 60.0
-"""Longest time to read a picture."""
+"""Longest time to decode a picture."""
 _MISSING: Final = 3
 _DIGEST: Final = 24
 """Hexadecimal digits."""
@@ -47,20 +47,20 @@ class Picture:
     digest: str
 
     def __str__(self) -> str:
-        """As it stands in a message; readable wherever messages are shown, and found again by `pictures_in`."""
+        """Return the picture's reference in a message: readable wherever messages are shown, and found again by `pictures_in`."""
         return f"[picture {self.name}, {self.width}×{self.height}, {self.digest}]"
 
 
 def pictures_in(text: str) -> Iterator[tuple[int, int, Picture]]:
-    """The pictures that a message names, with the place of each in its text; whether they are in the folder or not."""
+    """Yield the pictures that a message names, each with its position in the text, even those no longer in the folder."""
     for match in _REFERENCE.finditer(text):
         yield match.start(), match.end(), Picture(match[1], int(match[2]), int(match[3]), match[4])
 
 
 def take(data: bytes, name: str) -> Picture:
-    """Put a picture into the folder, read by a child process with limits: its decoders are native code for files of strangers.
+    """Store a picture in the folder and return it; a limited child process decodes it, since decoders are native code.
 
-    Raises UsageError when it can't be read, is too large, or Pillow is missing.
+    Raises UsageError when it can't be decoded, is too large, or Pillow is missing.
     """
     command = child.command("engine.pictures.convert")
     try:
@@ -87,12 +87,12 @@ def take(data: bytes, name: str) -> Picture:
 
 
 def file_of(digest: str) -> Path:
-    """Where a picture lies, whether it is there or not."""
+    """Return the path of a picture, which may not exist."""
     return data_dir() / "pictures" / f"{digest}.png"
 
 
 def pixels_of(picture: Picture) -> NDArray[np.uint8] | None:
-    """Return its pixels, of shape (height, width, 3); None when it is not in the folder any more, or is not what the digest says."""
+    """Return its pixels, of shape (height, width, 3); None when it is no longer in the folder or differs from its digest."""
     data = data_of(picture)
     with suppress(ValueError):
         return decoded(data) if data is not None else None
@@ -100,7 +100,7 @@ def pixels_of(picture: Picture) -> NDArray[np.uint8] | None:
 
 
 def data_of(picture: Picture) -> bytes | None:
-    """Return its PNG; None when it is not in the folder any more, or is not what the digest says."""
+    """Return its PNG; None when it is no longer in the folder or differs from its digest."""
     try:
         data = file_of(picture.digest).read_bytes()
     except OSError:
@@ -109,7 +109,7 @@ def data_of(picture: Picture) -> bytes | None:
 
 
 def remove_unused(texts: Iterable[str]) -> int:
-    """Remove the pictures that none of these messages names; returns how many. New ones stay: their message may not be sent yet."""
+    """Remove the pictures that none of these messages names, except new ones (their message may be unsent); return the number removed."""
     used = {picture.digest for text in texts for _, _, picture in pictures_in(text)}
     removed = 0
     for path in file_of("").parent.glob("*.png"):

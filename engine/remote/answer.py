@@ -1,4 +1,4 @@
-"""One turn while its answer arrives: the server's events become events of the engine, with this program's clock."""
+"""One turn while its answer arrives: converts the server's events to events of the engine, with this program's clock."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from engine.timings import compute_timings
 MOST_ANSWER: Final = 32 << 20
 """Longest answer, in characters."""
 MOST_TOKENS: Final = 4096
-"""Most tokens that one event is believed to have."""
+"""Most tokens that one event can plausibly have."""
 _OPEN, _CLOSE = "\uf8f0", "\uf8f1"
 _STYLE: Final = ThinkingStyle(_OPEN, _CLOSE, line="", gap="")
-"""Marks thinking that a server sends apart from the answer; private characters, taken out of what servers send."""
+"""Marks thinking that a server sends apart from the answer; private characters, removed from servers' text."""
 _NO_MARKS: Final = str.maketrans({_OPEN: "\ufffd", _CLOSE: "\ufffd"})
 _DECODE: Final = msgspec.json.Decoder().decode
 _SAID: Final = (
@@ -51,18 +51,18 @@ _SAID: Final = (
     "mean_itl_ms",
     "tokens_per_second",
 )
-"""Figures of `timings` (llama.cpp) and `metrics` (vLLM) that are kept, by field name."""
+"""Fields of `timings` (llama.cpp) and `metrics` (vLLM) that are kept."""
 
 
 class Arriving:
-    """The answer to one request. Used on the thread of its backend only."""
+    """The answer to one request. For the thread of its backend only."""
 
     def __init__(self, request: GenerateRequest) -> None:
         self.request = request
         self.started_ns = now_ns()
         self.token_ns: list[int] = []
         self.ended = False
-        """Whether the server gave a reason for the end."""
+        """Whether the server gave a finish reason."""
         self._reason = StopReason.EOG
         self._ready = False
         self._thinking = False
@@ -78,16 +78,16 @@ class Arriving:
 
     @property
     def begun(self) -> bool:
-        """Whether any of the answer has come; from then on another request would give another answer."""
+        """Whether any of the answer has arrived; a retry would then give another answer."""
         return bool(self.token_ns)
 
     def begin(self, host: str, model: str, notices: tuple[str, ...]) -> None:
-        """Expect the answer from a server; once for each attempt."""
+        """Begin an attempt to get the answer from a server."""
         self.started_ns = now_ns()
         self._host, self._model, self._notices = host, model, notices
 
     def take(self, data: bytes) -> None:
-        """Take the data of an event. Raises ServerError when it is an error, or can't be read."""
+        """Handle the data of an event. Raises ServerError when it is an error or can't be decoded."""
         try:
             chunk = _DECODE(data)
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -110,7 +110,7 @@ class Arriving:
                 self._choice(choice, chunk, now)
 
     def _decode_anyway(self, data: bytes) -> Any:
-        """Decode text with half a character: bytes that are not UTF-8, or half a surrogate pair."""
+        """Return the decoded JSON of text with half a character: bytes that are not UTF-8, or half a surrogate pair."""
         try:
             return json.loads(data.decode("utf-8", "replace"))
         except (ValueError, RecursionError) as error:
@@ -157,13 +157,13 @@ class Arriving:
                 raise server_error(f"{self._host} withheld the rest of the answer", "Its content filter ended it", "Ask in other words.")
 
     def _text(self, value: object) -> str:
-        """A piece of text; some servers send it in parts."""
+        """Return a piece of text; some servers send it in parts."""
         if isinstance(value, list):
             value = "".join(str(part.get("text", "")) for part in value if isinstance(part, dict))
         return value.translate(_NO_MARKS) if isinstance(value, str) else ""
 
     def _marked(self, thought: str, text: str) -> str:
-        """The thinking and the text of an event with the marks around thinking that they open and close."""
+        """Return the thinking and the text of an event, with the marks where thinking begins and ends."""
         if thought and not self._thinking and not self._answering:
             self._thinking, thought = True, _OPEN + thought
         if text and self._thinking:
@@ -189,7 +189,7 @@ class Arriving:
         self.request.on_event(event)
 
     def finish(self, reason: StopReason | None, error: XchatError | None = None) -> None:
-        """Emit the last event; `reason` None is the server's own. Times are those seen here, counts the server's where it counts."""
+        """Emit the last event; `reason` None means the server's. Times are measured here; counts are the server's where reported."""
         usage, stamps = self._usage, self.token_ns
         said = {name: float(value) for name in _SAID if _is_figure(value := self._timings.get(name, self._metrics.get(name)))}
         at, first = now_ns(), stamps[0] if stamps else now_ns()
@@ -206,7 +206,7 @@ class Arriving:
             token_ns=stamps,
         )
         n = number(usage, "completion_tokens") or max(len(stamps), int(said.get("predicted_n", 0)) if stamps else 0)
-        if n > 1 and stamps:  # the first token has no gap before it that this program could see
+        if n > 1 and stamps:  # the gap before the first token can't be measured here
             timings = replace(timings, predicted_n=n, predicted_ms=(stamps[-1] - first) / NS_PER_MS * n / (n - 1))
         self.request.on_event(
             GenerationFinished(
@@ -227,7 +227,7 @@ class Arriving:
 
 
 def _same_model(named: str, asked: str) -> bool:
-    """Whether a server's name of a model stands for the one asked for: with a path, a tag, a date or a file's ending it does."""
+    """Return whether a server's model name means the one asked for; it may add a path, a tag, a date or a file's ending."""
     one, other = (name.lower().rpartition("/")[2].removesuffix(".gguf") for name in (named, asked))
     return one.startswith(other) or other.startswith(one)
 

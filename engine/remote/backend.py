@@ -1,7 +1,7 @@
-"""The engine for models elsewhere: sends conversations to OpenAI-compatible servers, and streams their answers.
+"""The backend for remote models: sends conversations to OpenAI-compatible servers and streams their answers.
 
-Works on an event loop of its own. A turn goes to the least busy server of its engine; another one is asked when that fails before the
-first token, and the same one again after a pause. After the first token nothing is asked again: what came is kept.
+Runs on its own event loop. A turn goes to the least busy server of its engine. A failure before the first token is retried, on another
+server or after a pause on the same one. Later failures are not: the partial answer is kept.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from engine.remote.server import CONTINUES, Server, body_of, not_sent
 from engine.text import printable
 
 DRAIN_S = 0.2
-"""Longest wait for the end of a stream after its last event, so that its connection can be used again."""
+"""Longest wait for the end of a stream after its last event, to reuse its connection."""
 
 
 class RemoteBackend(Backend):
     """Runs the models of the configured engines."""
 
     def __init__(self, engines: Callable[[], Sequence[EngineConfig]], times: Times = Times()) -> None:  # noqa: B008 - immutable
-        """`engines` gives the configured ones; called on the backend's thread for each load."""
+        """Start the event loop; `engines` returns the configured engines and is called on the backend's thread for each load."""
         self._engines = engines
         self._times = times
         self._network = Network()
@@ -65,16 +65,16 @@ class RemoteBackend(Backend):
 
     @property
     def capabilities(self) -> Capabilities:
-        """None beyond answering messages."""
+        """No capability beyond answering messages."""
         return Capabilities()
 
     def runs(self, ref: ModelRef) -> bool:
-        """Models of configured engines."""
+        """Return whether the model belongs to a configured engine."""
         return isinstance(ref, RemoteModel)
 
     @property
     def dead(self) -> XchatError | None:
-        """A server that is gone may come back."""
+        """Always None: an unreachable server may come back."""
         return None
 
     @property
@@ -83,7 +83,7 @@ class RemoteBackend(Backend):
         return self._loaded
 
     def load(self, ref: ModelRef, preset: Preset, on_event: Callable[[BackendEvent], None], *, force: bool = False) -> Future[EngineInfo]:  # noqa: ARG002
-        """Ask the engine's servers for their models; the first one that has the model is enough. See `Backend.load`."""
+        """Query the engine's servers for their models and use the first one that has the model. See `Backend.load`."""
         self._load = self._network.run(self._open(ref, preset, on_event))
         return self._load
 
@@ -97,11 +97,11 @@ class RemoteBackend(Backend):
         self._network.loop.call_soon_threadsafe(self._begin, request)
 
     def stop(self, turn: int | None = None) -> None:
-        """Close the connection of a turn (all, without a number): servers end what nobody reads."""
+        """Close the connection of a turn (all, without a number); servers then stop generating."""
         self._network.loop.call_soon_threadsafe(self._cancel, turn)
 
     def apply_hot(self, preset: Preset) -> None:
-        """Nothing: sampling settings travel with each request."""
+        """Do nothing: sampling settings travel with each request."""
 
     def close(self) -> None:
         """Stop everything, close all connections and end the thread; safe to call twice."""
@@ -141,10 +141,10 @@ class RemoteBackend(Backend):
         return self._loaded
 
     async def _first_with(self, servers: Sequence[Server], engine: EngineConfig, key: str, name: str) -> str:
-        """Ask all servers for their models until one has the model; return its name there. The others go on being asked."""
+        """Query all servers until one has the model; return its name there. The other queries continue."""
         asked = {asyncio.ensure_future(probe(self._client(), server, engine, key, self._times)) for server in servers}
         for each in asked:
-            each.add_done_callback(lambda done: done.cancelled() or done.exception())  # the failure of a further one is no news
+            each.add_done_callback(lambda done: done.cancelled() or done.exception())  # failures of further servers don't matter
         failure: XchatError | None = None
         while asked:
             done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
@@ -153,7 +153,7 @@ class RemoteBackend(Backend):
                     server = each.result()
                 except ServerError as error:
                     if error.missing and name:
-                        return name  # it has no list: the name is taken on trust
+                        return name  # no list: the name is trusted
                     failure = failure or error.without(key)
                     continue
                 if not name and server.models:
@@ -173,7 +173,7 @@ class RemoteBackend(Backend):
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.pop(request.turn, None)
-            if task.cancelled():  # also before its first step, when the coroutine could not say so
+            if task.cancelled():  # also before its first step, when the coroutine could not report it
                 arriving.finish(StopReason.CANCELLED)
 
         self._tasks[request.turn] = task = self._network.loop.create_task(self._turn(request, arriving))
@@ -228,7 +228,7 @@ class RemoteBackend(Backend):
                 server.busy -= 1
 
     async def _pace(self) -> None:
-        """Wait until the engine may be asked again, where it has a limit."""
+        """Wait until the engine's rate limit, if any, allows a request."""
         most = self._engine.requests_per_minute if self._engine is not None else None
         if self._engine is None or most is None:
             return
@@ -257,7 +257,7 @@ class RemoteBackend(Backend):
     async def _stream(
         self, server: Server, model: str, request: GenerateRequest, prompt: ChatPrompt, arriving: Arriving, moved: tuple[str, ...]
     ) -> None:
-        """Send the request to a server and take its answer to the end. Raises ServerError."""
+        """Send the request to a server and read its answer to the end. Raises ServerError."""
         kind, host, times = server.kind_of(model), server.host, self._times
         if prompt.continue_answer:
             _refuse_to_continue(server, kind in CONTINUES, prompt)
@@ -316,7 +316,7 @@ class RemoteBackend(Backend):
         except EventTooLongError as error:
             raise unreadable(printable(response.url.host), str(error)) from error
         except httpx2.HTTPError:
-            if not arriving.ended:  # a reset after the end takes nothing away
+            if not arriving.ended:  # a reset after the end loses nothing
                 raise
 
     def _silent(self, host: str, arriving: Arriving) -> ServerError:
@@ -330,7 +330,7 @@ class RemoteBackend(Backend):
 
 
 async def _drain(parts: object) -> None:
-    """Read to the end of the stream, so that the connection can be used again; a server that keeps it open loses it."""
+    """Read to the end of the stream, to reuse the connection; it is closed if the server keeps the stream open."""
     try:
         async with asyncio.timeout(DRAIN_S):
             async for _ in parts:  # type: ignore[attr-defined]
@@ -349,7 +349,7 @@ def _refuse_to_continue(server: Server, offered: bool, prompt: ChatPrompt) -> No
 
 
 def _info(ref: RemoteModel, servers: Sequence[Server], preset: Preset, load_ms: float) -> EngineInfo:
-    """The engine with its model, as far as a server told."""
+    """Return the facts of the engine and its model that a server reported."""
     server = next((server for server in servers if server.model(ref.name) is not None), servers[0])
     facts = server.model(ref.name)
     kind = server.kind_of(ref.name)

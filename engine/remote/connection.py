@@ -1,4 +1,4 @@
-"""Connections to servers: an event loop on a thread of its own, a pool that is kept alive, keys, and bounded answers."""
+"""Connections to servers: an event loop on a thread of its own, a keep-alive pool, API keys, and bounded answers."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ from engine.remote.faults import cut_off, refused, server_error, unreachable, un
 Result = TypeVar("Result")
 
 MOST_BYTES: Final = 8_000_000
-"""Most that is read of an answer that is not streamed."""
+"""Longest answer that is not streamed, in bytes."""
 MOST_FAILURE_BYTES: Final = 65_536
-"""Most that is read of a refusal."""
+"""Longest error response read, in bytes."""
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long to wait for a server, in seconds, and how often to ask it again."""
+    """Timeouts and retry pauses for servers, in seconds."""
 
     connect: float = 5.0
     listing: float = 5.0
-    """For the whole list of models."""
+    """To get the whole list of models."""
     first: float = 600.0
-    """From the request to the first token: a long prompt is evaluated, or others are served before."""
+    """From the request to the first token, which includes queueing and a long prefill."""
     silence: float = 120.0
     """Between two chunks of an answer."""
     pause: float = 0.25
-    """Before the second attempt; doubled for each further one."""
+    """Before the first retry; doubled for each further one."""
     longest_pause: float = 8.0
     longest_after: float = 30.0
-    """Longest wait that a server may ask for before it is asked again."""
+    """Longest wait that a server may request before a retry."""
     attempts: int = 4
     minute: float = 60.0
-    """That `requests_per_minute` counts over."""
+    """The period of `requests_per_minute`."""
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Resolves names on daemon threads: one that can't be resolved for half a minute does not delay the end of the program."""
+    """Resolves names on daemon threads, so that a slow lookup does not delay the end of the program."""
 
     async def getaddrinfo(self, *args: Any, **more: Any) -> Any:
         """Resolve a name; raises socket.gaierror."""
@@ -77,7 +77,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class Network:
-    """A thread with an event loop for everything that waits for servers. Safe to use from any thread."""
+    """An event loop on its own thread for all network I/O. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self.loop = _Loop()
@@ -85,11 +85,11 @@ class Network:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
-        """Start a coroutine on the loop."""
+        """Start a coroutine on the loop; return its future."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def close(self) -> None:
-        """Cancel what is left, and end the thread; safe to call twice."""
+        """Cancel the remaining work and end the thread; safe to call twice."""
         if not self.loop.is_closed():
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self.loop.stop)
@@ -111,7 +111,7 @@ class Network:
 
 
 def client(times: Times) -> httpx2.AsyncClient:
-    """A pool of connections that stay open between turns. It follows no redirects, keeps no cookies, and uses no proxy to this machine."""
+    """Return a pool of connections kept open between turns: no redirects, no cookies, no proxy for this machine."""
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(connect=times.connect, read=None, write=30.0, pool=times.connect),
         limits=httpx2.Limits(max_connections=64, max_keepalive_connections=8, keepalive_expiry=30.0),
@@ -123,9 +123,9 @@ def client(times: Times) -> httpx2.AsyncClient:
 
 
 def key_of(engine: EngineConfig, environ: Mapping[str, str] = os.environ) -> str:
-    """The API key of an engine: from its variable, else from the keyring, if one is installed; empty where it needs none.
+    """Return the API key of an engine: from its variable, else from the keyring, if installed; empty where it needs none.
 
-    Raises ModelError when there is none, or it can't be one.
+    Raises ModelError for a missing or malformed key.
     """
     name = engine.api_key_env
     if name is None:
@@ -149,12 +149,12 @@ def _in_keyring(name: str) -> str:
 
 
 def bearer(key: str) -> dict[str, str]:
-    """The header with the key."""
+    """Return the header with the key."""
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 async def get_json(http: httpx2.AsyncClient, url: str, host: str, *, key: str, key_from: str, times: Times) -> Any:
-    """The JSON of an answer to GET. Raises ServerError."""
+    """Return the JSON of the response to GET. Raises ServerError."""
     try:
         async with asyncio.timeout(times.listing), http.stream("GET", url, headers=bearer(key)) as response:
             body = await bounded(response, host, MOST_BYTES if response.status_code == 200 else MOST_FAILURE_BYTES)
@@ -172,7 +172,7 @@ async def get_json(http: httpx2.AsyncClient, url: str, host: str, *, key: str, k
 
 
 async def bounded(response: httpx2.Response, host: str, most: int) -> bytes:
-    """The body of an answer; of a refusal its beginning. Raises ServerError when it is longer, compressed, or ends early."""
+    """Return the body of a response; of an error response only its beginning. Raises ServerError when too long, compressed or truncated."""
     refuse_compressed(response, host)
     body = b""
     try:

@@ -1,4 +1,4 @@
-"""Takes a body of server-sent events apart as it arrives, within bounds. Pure."""
+"""Parser of server-sent events as they arrive, within bounds. Pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Final
 from engine.numbers import byte_size
 
 MOST_EVENT_BYTES: Final = 1_000_000
-"""Longest event. One token with its probabilities has a few KiB."""
+"""Bytes of the longest event; one token with its probabilities has a few KiB."""
 
 
 class EventTooLongError(ValueError):
-    """An event has no end within the bound."""
+    """An event longer than the bound."""
 
 
 class EventParser:
-    """Gives the data of each event; comments, names, ids and retry times are left out."""
+    """Yields the data of each event and ignores comments, names, ids and retry times."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -24,7 +24,7 @@ class EventParser:
         self._size = 0
 
     def feed(self, part: bytes) -> Iterator[bytes]:
-        """Take the next bytes; give the events that end in them. Raises EventTooLongError."""
+        """Parse the next bytes; yield the events that end in them. Raises EventTooLongError."""
         self._rest += part
         if b"\n" not in part and b"\r" not in part:
             self._bound(len(self._rest))
@@ -39,7 +39,7 @@ class EventParser:
             yield from self._line(line.rstrip(b"\r\n"))
 
     def finish(self) -> Iterator[bytes]:
-        """Give what an event without its blank line holds; servers leave it out at the end."""
+        """Yield the last event where its blank line is missing; servers omit it at the end."""
         yield from self._line(self._rest.rstrip(b"\r\n"))
         yield from self._line(b"")
 

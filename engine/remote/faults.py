@@ -1,4 +1,4 @@
-"""Names what goes wrong between this program and a server: an error for the user, and whether asking again can help."""
+"""Failures between this program and a server: an error for the user, and whether to retry."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ServerError(Exception):
     Attributes:
         error: For the user.
         again: Whether the same request may succeed later, or on another server.
-        after_s: How long the server asks to wait before; None where it does not say.
-        missing: Whether the server does not have what was asked for.
+        after_s: Wait that the server requests before a retry; None without one.
+        missing: Whether the server lacks the requested resource.
     """
 
     def __init__(self, error: EngineError, *, again: bool = False, after_s: float | None = None, missing: bool = False) -> None:
@@ -40,19 +40,19 @@ class ServerError(Exception):
         self.error, self.again, self.after_s, self.missing = error, again, after_s, missing
 
     def without(self, key: str) -> EngineError:
-        """The error without the key, should the server have repeated it."""
+        """Return the error without the key, should the server have echoed it."""
         if key:
             self.error.title, self.error.detail = (text.replace(key, "…") for text in (self.error.title, self.error.detail))
         return self.error
 
 
 def server_error(title: str, detail: str = "", hint: str = _CHOOSE, *, again: bool = False) -> ServerError:
-    """A fault with an error of three parts."""
+    """Return a ServerError from the three parts of an error."""
     return ServerError(EngineError(title, detail, hint, "models" if hint is _CHOOSE else ""), again=again)
 
 
 def unreachable(host: str, failure: Exception, *, connect_s: float) -> ServerError:
-    """Name a failure of the connection before an answer began; `host` is the server's name for the user."""
+    """Return the error of a connection that failed before the answer began; `host` is the server's name for the user."""
     causes = tuple(_causes(failure))
     for named in (_without_trust, _without_connection, _without_http):
         if (error := named(host, failure, causes)) is not None:
@@ -94,17 +94,17 @@ def _without_http(host: str, failure: Exception, _causes: Sequence[BaseException
 
 
 def cut_off(host: str, detail: str = "The connection ended in the middle of the answer") -> ServerError:
-    """The fault of an answer that ended before its end."""
+    """Return the error of a truncated answer."""
     return server_error(f"{host} broke off the answer", detail, "What came is kept: continue it, or send the message again.", again=True)
 
 
 def unreadable(host: str, detail: str) -> ServerError:
-    """The fault of an answer in another form than the API's."""
+    """Return the error of an answer that does not follow the API."""
     return server_error(f"{host} sends what can't be read", detail, "Check that base_url is that of an OpenAI-compatible API.")
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """The exception and all that it came from."""
+    """Yield the exception and its causes."""
     seen: BaseException | None = failure
     while seen is not None:
         yield seen
@@ -115,7 +115,7 @@ def _causes(failure: BaseException) -> Iterator[BaseException]:
 
 
 def refused(host: str, response: httpx2.Response, body: bytes, *, key_from: str, model: str) -> ServerError:
-    """Name an answer whose status is not 200; `key_from` says where the key came from, empty where none was sent."""
+    """Return the error of a response whose status is not 200; `key_from` is the source of the key, empty where none was sent."""
     status = response.status_code
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
     said = message_in(body) or phrase
@@ -143,7 +143,7 @@ def refused(host: str, response: httpx2.Response, body: bytes, *, key_from: str,
 
 
 def error_event(host: str, error: object) -> ServerError:
-    """Name an error that came as an event of the stream."""
+    """Return the error that came as an event of the stream."""
     if isinstance(error, dict):
         code, said = error.get("code"), _text(error.get("message"))
         numbered = f"Error {code}: " if isinstance(code, int) else ""
@@ -157,7 +157,7 @@ def error_event(host: str, error: object) -> ServerError:
 
 
 def message_in(body: bytes) -> str:
-    """The reason in the body of a refusal: JSON in the usual forms, the title of a page, else its first line."""
+    """Return the reason in the body of an error response: JSON in the usual forms, the title of a page, else its first line."""
     try:
         said = msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -184,7 +184,7 @@ _LONG: Final = re.compile(
 
 
 def _too_long(body: bytes, said: str) -> tuple[int, int] | None:
-    """The tokens of the prompt and of the window, 0 where unknown; None when the refusal has another reason."""
+    """Return the tokens of the prompt and n_ctx, 0 where unknown; None when the error has another reason."""
     try:
         found = msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -201,7 +201,7 @@ def _sizes(error: object) -> tuple[int, int] | None:
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
-    """Seconds that the server asks to wait; None where it does not say, or nothing sensible."""
+    """Return the seconds of `Retry-After`; None without a sensible value."""
     text = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,6}(\.\d+)?", text):
         return float(text)

@@ -1,4 +1,4 @@
-"""The models of the configured engines as they were listed last: read at once, without any server."""
+"""The last known models of the configured engines, read without any server."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Listing:
     engine: str
     models: tuple[ServedModel, ...] = ()
     problem: str = ""
-    """Why the last attempt to list them failed; `models` are then those of an earlier one."""
+    """Why the last attempt to list them failed; `models` are then from an earlier one."""
 
 
 def known(engines: Sequence[EngineConfig]) -> tuple[Listing, ...]:
-    """The lists as they were last seen; empty ones for engines never seen. Reads one file."""
+    """Return the last known lists; empty ones for engines never listed. Reads one file."""
     saved = _read()
     return tuple(saved.get(engine.name) or Listing(engine.name) for engine in engines)
 

@@ -1,4 +1,4 @@
-"""Asks the configured engines for their models."""
+"""Queries of the configured engines for their models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PROPS: Final = frozenset({Kind.LLAMA, Kind.XCHAT})
 
 
 async def probe(http: httpx2.AsyncClient, server: Server, engine: EngineConfig, key: str, times: Times) -> Server:
-    """Ask a server for its models, and those that tell for the context of an answer. Raises ServerError."""
+    """Query a server for its models, and where supported for its n_ctx; return it. Raises ServerError."""
     key_from = (engine.api_key_env or "") if key else ""
     try:
         listing = await get_json(http, f"{server.base}/models", server.host, key=key, key_from=key_from, times=times)
@@ -44,9 +44,9 @@ async def probe(http: httpx2.AsyncClient, server: Server, engine: EngineConfig, 
 
 
 def refresh(engines: Sequence[EngineConfig], times: Times = Times()) -> Future[tuple[Listing, ...]]:  # noqa: B008 - immutable
-    """Ask all engines at once, on a thread of its own, and save what they list; done within `times.listing` seconds and a little.
+    """Query all engines at once, on a thread, and save their lists; done soon after `times.listing` seconds.
 
-    An engine that can't be asked keeps its list of before, with the reason.
+    An engine that can't be reached keeps its previous list, with the reason.
     """
     network = Network()
     asked = network.run(_ask_all(engines, times))
@@ -77,7 +77,7 @@ async def _ask(http: httpx2.AsyncClient, engine: EngineConfig, before: Listing, 
     if not servers:
         failure = next(answer for answer in answers if isinstance(answer, BaseException))
         if isinstance(failure, ServerError) and failure.missing and engine.model:
-            return Listing(engine.name, (ServedModel(engine.model),))  # it has no list: the model is taken on trust
+            return Listing(engine.name, (ServedModel(engine.model),))  # no list: the model is trusted
         problem = str(failure.without(key)) if isinstance(failure, ServerError) else f"No answer within {times.listing:g} s"
         return Listing(engine.name, before.models, problem)
     models: dict[str, ServedModel] = {}

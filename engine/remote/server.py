@@ -1,4 +1,4 @@
-"""One server of an engine: where it is, what it runs, how busy it is, and what it is asked with."""
+"""One server of an engine: its address, models, load, and requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.text import printable
 
 
 class Kind(StrEnum):
-    """The program behind the API, which decides what a request may have beside OpenAI's fields."""
+    """The program behind the API, which determines the request fields beyond OpenAI's."""
 
     LLAMA = "llama.cpp"
     XCHAT = "xchat"
@@ -29,7 +29,7 @@ _OWNERS: Final[Mapping[str, Kind]] = {"llamacpp": Kind.LLAMA, "xchat": Kind.XCHA
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model as a server lists it. Numbers are 0 where the server does not say."""
+    """A model as a server lists it. Numbers are 0 where not reported."""
 
     name: str
     n_ctx: int = 0
@@ -43,21 +43,21 @@ class ServedModel:
 
 @dataclass(slots=True, eq=False)
 class Server:
-    """A server. Used on the thread of its backend only."""
+    """A server. For the thread of its backend only."""
 
     url: str
-    """As it is configured."""
+    """As configured."""
     models: tuple[ServedModel, ...] | None = None
-    """None before it was asked."""
+    """None before the first query."""
     n_ctx: int = 0
-    """Of each answer; 0 where the server does not say."""
+    """Of each answer; 0 where not reported."""
     parallel: int = 1
     busy: int = 0
-    """Requests of this program that it answers."""
+    """Requests of this program in progress on it."""
     failures: int = 0
-    """Since it last answered."""
+    """Failures since its last answer."""
     cold_until_s: float = 0.0
-    """By the loop's clock: not asked before when another one can be."""
+    """By the loop's clock: until then other servers are preferred."""
 
     @property
     def base(self) -> str:
@@ -76,17 +76,17 @@ class Server:
         return printable(urlsplit(self.url).netloc, 60)
 
     def model(self, name: str) -> ServedModel | None:
-        """The model of a name; `latest` is meant where an Ollama name has no tag."""
+        """Return the model of a name; an Ollama name without a tag means `latest`."""
         return next((model for model in self.models or () if model.name in {name, f"{name}:latest"}), None)
 
     def kind_of(self, name: str) -> Kind:
-        """The program that runs a model."""
+        """Return the program that runs a model."""
         model = self.model(name) or next(iter(self.models or ()), None)
         return model.kind if model is not None else Kind.OTHER
 
 
 def models_in(listing: object) -> tuple[ServedModel, ...]:
-    """The models of an answer to `GET /models`. Raises ValueError when it is not one; entries without a name are left out."""
+    """Return the models of a response to `GET /models`, except those without a name. Raises ValueError when it is not one."""
     entries = listing.get("data", listing.get("models")) if isinstance(listing, dict) else listing
     if not isinstance(entries, list):
         raise ValueError("there is no list of models in it")
@@ -117,7 +117,7 @@ def _model(entry: dict[str, Any]) -> ServedModel | None:
 
 
 def number(values: Mapping[str, Any], name: str) -> int:
-    """A count in an answer; 0 where there is none, or no sensible one."""
+    """Return a count of a response; 0 without a sensible one."""
     value = values.get(name)
     return int(value) if isinstance(value, int | float) and 0 <= value < 1 << 60 else 0
 
@@ -134,19 +134,19 @@ _SENT: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.OLLAMA: _BASIC + _PENALTIES,
     Kind.OTHER: _BASIC + _PENALTIES,
 }
-"""The sampling settings that each kind of server takes; strict ones refuse a request with a field that they don't know."""
+"""The sampling settings that each kind of server accepts; strict ones refuse requests with unknown fields."""
 _ALWAYS: Final = frozenset({*_BASIC, "top_k", "min_p", "repeat_penalty", "repeat_last_n"})
-"""Sent also with their defaults, since a server has its own."""
+"""Settings sent even at their defaults, since a server has its own defaults."""
 CONTINUES: Final = frozenset({Kind.LLAMA, Kind.VLLM, Kind.OLLAMA, Kind.XCHAT})
-"""The kinds that continue an answer which is the last message."""
+"""Kinds that continue an answer sent as the last message."""
 _THINKS: Final = frozenset({Kind.LLAMA, Kind.XCHAT, Kind.VLLM})
-"""The kinds that pass `chat_template_kwargs` to the chat template."""
+"""Kinds that pass `chat_template_kwargs` to the chat template."""
 
 
 def body_of(
     kind: Kind, model: str, prompt: ChatPrompt, sampling: Sampling, *, max_tokens: int | None, stop: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The body of a request for a streamed answer."""
+    """Return the body of a request for a streamed answer."""
     body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": message.role.value, "content": message.text} for message in prompt.messages],
@@ -168,7 +168,7 @@ def body_of(
 
 
 def not_sent(kind: Kind, prompt: ChatPrompt, sampling: Sampling) -> tuple[str, ...]:
-    """Sentences on what the preset asks for and this kind of server isn't asked for."""
+    """Return sentences on settings of the preset that this kind of server does not accept."""
     default = Sampling()
     lost = [name for name in Sampling.__struct_fields__ if name not in _SENT[kind] and getattr(sampling, name) != getattr(default, name)]
     if prompt.thinking != "auto" and kind not in _THINKS:

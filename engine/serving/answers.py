@@ -1,4 +1,4 @@
-"""The answers to one request while they grow. On the event loop."""
+"""The answers to one request as they grow. On the event loop."""
 
 from __future__ import annotations
 
@@ -25,50 +25,50 @@ from engine.timings import Timings
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a request asks of the engine."""
+    """The prompts of a request and its wishes for the answers."""
 
     prompts: tuple[Prompt, ...]
     sampling: Sampling
     max_tokens: int | None
     stop: tuple[str, ...] = ()
     n: int = 1
-    """Answers to each prompt."""
+    """Answers per prompt."""
     plain: bool = False
-    """The text is the answer as it is, without looking for thinking in it."""
+    """Whether the text is the answer as it is, without parsing of thinking."""
     progress: bool = False
-    """The progress of the prefill is wanted too."""
+    """Whether to report prefill progress."""
     logprobs: int | None = None
-    """How many of the most likely tokens to report with each one; None reports nothing."""
+    """Number of the likeliest tokens to report with each token; None reports nothing."""
     prompt_logprobs: bool = False
-    """Those of the prompt are wanted too."""
+    """Whether to report log-probabilities of the prompt."""
     constraint: Constraint | None = None
     tool_parser: Callable[[], ToolParser] | None = None
-    """Makes the parser of each answer's calls; None where no tools are offered."""
+    """Creates the parser of an answer's tool calls; None where no tools are offered."""
     one_call: bool = False
-    """At most one call is wanted."""
+    """Whether to return at most one call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What an answer grew by."""
+    """Additions to an answer."""
 
     answer: str = ""
     thinking: str = ""
     moved: bool = False
-    """`thinking` is all of it, and was part of the answer before."""
+    """Whether `thinking` is all of it, and was part of the answer before."""
     chunks: tuple[TokensDecoded, ...] = ()
     progress: tuple[PrefillProgressed, ...] = ()
     calls: tuple[ToolCall, ...] = ()
 
     @property
     def logprobs(self) -> list[TokenLogprobs]:
-        """Of its tokens; empty where none are asked for."""
+        """Log-probabilities of its tokens; empty where not requested."""
         return [likely for chunk in self.chunks for likely in chunk.logprobs]
 
     def then(self, later: Growth) -> Growth:
-        """Both together."""
+        """Return both additions together."""
         chunks, progress, calls = self.chunks + later.chunks, self.progress + later.progress, self.calls + later.calls
-        if later.moved:  # it has all of the thinking, and what came before was part of it
+        if later.moved:  # it has all of the thinking, including text that was part of the answer before
             return Growth(later.answer, later.thinking, moved=True, chunks=chunks, progress=progress, calls=later.calls)
         return Growth(self.answer + later.answer, self.thinking + later.thinking, self.moved, chunks, progress, calls)
 
@@ -79,17 +79,17 @@ class Answer:
     def __init__(self, index: int, number: int, turn: Turn, *, leads: bool = True) -> None:
         self.index = index
         self.leads = leads
-        """Whether it is the first one to its prompt."""
+        """Whether it is the first answer to its prompt."""
         self.number = number
-        """The number of its turn in the engine."""
+        """Number of its turn in the engine."""
         self.turn = turn
         self.end: GenerationFinished | None = None
         self.first_ns = self.last_ns = 0
-        """When its first and its newest token were generated."""
+        """Times of its first and its newest token."""
         self.cached = 0
-        """Tokens of its prompt that the KV cache held already."""
+        """Tokens of its prompt that were in the KV cache."""
         self.pieces: list[str] = []
-        """Its text, where it is plain or its calls are taken out of it."""
+        """Its text, where plain or separated from its calls."""
         self.tools: ToolParser | None = None
         self.calls: list[ToolCall] = []
         self.logprobs: list[TokenLogprobs] = []
@@ -98,19 +98,19 @@ class Answer:
 
     @property
     def finished(self) -> GenerationFinished:
-        """Its end; only for one that has ended."""
+        """Its last event, once it has ended."""
         assert self.end is not None
         return self.end
 
     def record(self) -> TurnRecord:
-        """Its turn, as it is logged; only for one that has ended."""
+        """Return its turn, as logged, once it has ended."""
         noise = NoiseWatch()
         noise.waited(self.finished.taken_share)
         return self.turn.record(self.finished, TurnFigures(judged=noise.judged, noisy=noise.verdict(), disturbed=noise.share))
 
     @property
     def text(self) -> str:
-        """Its text, without thinking and calls where these are looked for."""
+        """Its text, without thinking and calls where these are parsed."""
         return "".join(self.pieces) if self.pieces or self.tools is not None else self.turn.parser.answer
 
     @property
@@ -119,41 +119,41 @@ class Answer:
         return (self.turn.prompt.prompt.n_tokens or 0) if self.turn.prompt else 0
 
     def timings_after(self, n: int) -> Timings:
-        """What it has cost until now, when `n` of its tokens have been sent."""
+        """Return its timings up to now, when `n` of its tokens have been sent."""
         evaluated, prompt_ms = (self.progress.processed, self.progress.elapsed_ms) if self.progress else (0, 0.0)
         decode_ms = max(0, self.last_ns - self.progress.at_ns) / NS_PER_MS if self.progress and n else 0.0
         return Timings(self.cached, evaluated, prompt_ms, n, decode_ms, None, None, None, None, None)
 
 
 class Answers:
-    """All answers to a request; `more` waits for what they add."""
+    """All answers to a request; `more` waits for additions."""
 
     def __init__(self, question: Question, asked: Message, answers: Sequence[Answer], *, client: str, path: str) -> None:
         self.question = question
         self.client = client
-        """Who asks."""
+        """The client: an address, or the number of a key."""
         self.path = path
-        """Of the endpoint."""
+        """Path of the endpoint."""
         self.asked = asked
-        """The message that they answer."""
+        """The message to be answered."""
         self.logged = False
         """Whether `asked` is in the log."""
         self.all = answers
         self.ready = False
-        """Whether the prompt of one is being evaluated: it is accepted."""
+        """Whether the prefill of an answer has begun: the request is accepted."""
         self._changed = asyncio.Event()
         self._grown: dict[Answer, Growth] = {}
         self._ended: list[Answer] = []
         self._left = len(answers)
         self.touched_ns = now_ns()
-        """When something was last sent to the client."""
+        """Time of the last data sent to the client."""
         self.waited = False
-        """Nothing was sent for so long that a ping is due."""
+        """Whether nothing was sent for so long that a ping is due."""
         self.gone = False
-        """The client has hung up."""
+        """Whether the client has disconnected."""
 
     def take(self, answer: Answer, event: BackendEvent) -> None:
-        """Handle an event of one of them."""
+        """Handle an event of an answer."""
         match event:
             case TokensDecoded():
                 answer.first_ns, answer.last_ns = answer.first_ns or event.token_ns[0], event.token_ns[-1]
@@ -187,7 +187,7 @@ class Answers:
         self._changed.set()
 
     def wake(self) -> None:
-        """Let `more` return, though nothing happened."""
+        """Let `more` return without an event."""
         self._changed.set()
 
     @property
@@ -196,7 +196,7 @@ class Answers:
         return not self._left and not self._grown and not self._ended
 
     async def more(self) -> tuple[dict[Answer, Growth], list[Answer]]:
-        """Wait; return what grew since the last call, with all that waited together, and the answers that ended."""
+        """Wait; return the additions since the last call and the answers that ended."""
         await self._changed.wait()
         self._changed.clear()
         grown, self._grown = self._grown, {}
@@ -211,7 +211,7 @@ class Answers:
         return _plain(answer, "".join(chunk.pieces))
 
     def _growth(self, answer: Answer, split: Split, chunks: tuple[TokensDecoded, ...] = (), *, final: bool = False) -> Growth:
-        """What an answer grew by, with its calls taken out of the text."""
+        """Return the additions to an answer, with its calls separated from the text."""
         if self.question.tool_parser is None:
             return Growth(split.answer, split.thinking, split.moved, chunks)
         if answer.tools is None or split.moved:
@@ -220,7 +220,7 @@ class Answers:
         if final:
             text += answer.tools.finish()
         room = 1 - len(answer.calls) if self.question.one_call else len(found)
-        calls = tuple(replace(call, id=secrets.token_hex(5)[:9]) for call in found[:room])  # every template takes such an id back
+        calls = tuple(replace(call, id=secrets.token_hex(5)[:9]) for call in found[:room])  # every template accepts such an id
         answer.pieces.append(text)
         answer.calls += calls
         return Growth(text, split.thinking, split.moved, chunks, calls=calls)
@@ -236,7 +236,7 @@ def _plain(answer: Answer, text: str) -> Split:
 
 
 def failure_of(answer: Answer, *, closing: bool) -> Refusal | None:
-    """Why an answer that has ended is none; None for a good one."""
+    """Return why an ended answer failed; None for a good one."""
     end = answer.finished
     if end.reason is StopReason.ERROR:
         return refusal_of(end.error or EngineError("The engine failed"))

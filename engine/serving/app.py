@@ -1,4 +1,4 @@
-"""The ASGI application: checks a request, finds its endpoint, and turns what goes wrong into an answer."""
+"""The ASGI application: checks a request, finds its endpoint, and converts errors to responses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class App:
     """The application of one server."""
 
     def __init__(self, served: Served, guard: Guard, find: Find | None = None) -> None:
-        """`find` lets requests choose the model."""
+        """Create the application; with `find`, requests may choose the model."""
         self.served = served
         self._guard = guard
         self._turnstile = Turnstile(served, find) if find is not None else None
@@ -94,7 +94,7 @@ class App:
             request.asked()
 
     async def _refuse(self, request: Request, refusal: Refusal) -> None:
-        """Answer with the error, in the form of the API that was asked."""
+        """Answer with the error, in the form of the requested API."""
         body: object = {"error": refusal.error}
         if request.path.startswith("/v1/messages"):
             body = {"type": "error", "error": {**refusal.error, "type": anthropic.error_type(refusal)}}

@@ -1,4 +1,4 @@
-"""Serves the model of a session: its engine answers the person at the screen first, and requests beside."""
+"""Serving the model of a session: its engine gives the person at the screen priority over requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.store.writer import Store
 
 @dataclass(frozen=True, slots=True)
 class ServePlan:
-    """What to serve, and where."""
+    """The settings of a server beside a session."""
 
     address: Address
     guard: Guard
@@ -30,7 +30,7 @@ class ServePlan:
 
 
 def serve_beside(session: Session, plan: ServePlan, report: Callable[[bool, XchatError | None], None]) -> Server:
-    """Begin to serve; reads files, so call it on a thread. `report` is called on the server's when logging fails or works again.
+    """Start serving. Reads files, so call it on a thread; `report` is called on the server's thread when logging fails or works again.
 
     Raises:
         UsageError: The address can't be used, or the engine can't serve.

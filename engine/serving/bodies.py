@@ -1,4 +1,4 @@
-"""Reads the bodies of requests: every wrong field is named."""
+"""Bodies of requests: parsing and validation that names every wrong field."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from engine.text import one_line
 Body = TypeVar("Body", bound=msgspec.Struct)
 
 MOST_NAMED: Final = 20
-"""Wrong fields that are named."""
+"""Most wrong fields that are named."""
 MOST_STOPS: Final = 64
 LONGEST_STOP: Final = 1_000
-"""Characters. Each token is compared with every beginning of every stop string."""
+"""Characters of the longest stop string: each token is compared with every prefix of every stop string."""
 MOST_LOGPROBS: Final = 100
 MOST_BIASES: Final = 1_024
 LARGEST_BIAS: Final = 100_000.0
@@ -34,7 +34,7 @@ _PLACE: Final = re.compile(r" - at `\$([^`]*)`$")
 
 if TYPE_CHECKING:
     _Settings = msgspec.Struct
-else:  # a field for each sampling setting, under the name that it has in every API; UNSET leaves the preset's
+else:  # a field for each sampling setting, under the name it has in every API; UNSET keeps the preset's
     _Settings = msgspec.defstruct(
         "_Settings",
         [(name, TYPES[f"{SAMPLING}.{name}"] | None | msgspec.UnsetType, msgspec.UNSET) for name in Sampling.__struct_fields__],
@@ -43,10 +43,10 @@ else:  # a field for each sampling setting, under the name that it has in every 
 
 
 class Generation(_Settings, kw_only=True):
-    """The fields of requests that ask for an answer; they have the same meaning everywhere."""
+    """Fields of requests for an answer, with the same meaning in every API."""
 
     limits: ClassVar[tuple[str, ...]] = ("max_tokens", "n_predict")
-    """Fields that set the longest answer; the first one that is set counts."""
+    """Fields that limit the answer's length; the first one set counts."""
     stop_field: ClassVar[str] = "stop"
 
     model: str = ""
@@ -70,7 +70,7 @@ _OTHERWISE: Final[Mapping[str, Mapping[float, float | None]]] = {
     "top_k": {-1: 0},
     "repeat_last_n": {-1: 1_000_000},
 }
-"""Values of settings that are written in another way in presets; None draws a seed."""
+"""Values of settings that presets write differently; None draws a seed."""
 
 _HARMLESS: Final[Mapping[str, tuple[Any, ...]]] = {
     "tools": ([],),
@@ -89,11 +89,11 @@ _HARMLESS: Final[Mapping[str, tuple[Any, ...]]] = {
     "post_sampling_probs": (False,),
     "t_max_predict_ms": (0,),
 }
-"""Fields that would change the answer and are not supported, with the values that change nothing beside null."""
+"""Fields that would change the answer and are not supported, with the values, beside null, that change nothing."""
 
 
 def decoded(raw: bytes) -> dict[str, Any]:
-    """The JSON object of a body. Raises Refusal."""
+    """Return the JSON object of a body. Raises Refusal."""
     try:
         body = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -105,7 +105,7 @@ def decoded(raw: bytes) -> dict[str, Any]:
 
 
 def read(kind: type[Body], raw: bytes) -> Body:
-    """Read a body. Raises Refusal with every field that is wrong; unknown fields change nothing."""
+    """Return a parsed body; ignore unknown fields. Raises Refusal with every wrong field."""
     body = decoded(raw)
     wrong: list[str] = []
     values: dict[str, Any] = {}
@@ -152,7 +152,7 @@ async def question_of(
     constraint: Constraint | None = None,
     tools: Tools | None = None,
 ) -> Question:
-    """What a request asks of the engine. Raises Refusal."""
+    """Return the question that a request puts to the engine. Raises Refusal."""
     if len(prompts) > MOST_STOPS:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"prompt has more than {MOST_STOPS} prompts")
     if not 1 <= n <= MOST_STOPS:
@@ -179,7 +179,7 @@ async def question_of(
 
 
 def _form(body: Generation) -> Constraint | None:
-    """The form that the answer must have. Raises Refusal."""
+    """Return the format required of the answer. Raises Refusal."""
     forms = [of_format(body.response_format, "response_format")]
     if body.json_schema is not None:
         forms.append(of_schema(body.json_schema, "json_schema"))
@@ -192,7 +192,7 @@ def _form(body: Generation) -> Constraint | None:
 
 
 async def _sampling(body: Generation, served: Served) -> Sampling:
-    """The sampling settings of a request, over those of the preset."""
+    """Return the sampling settings of a request, which override the preset's."""
     names = (name for name in Sampling.__struct_fields__ if name != "logit_bias")
     changed = {name: value for name in names if (value := getattr(body, name)) is not msgspec.UNSET}
     if body.logit_bias:
@@ -201,7 +201,7 @@ async def _sampling(body: Generation, served: Served) -> Sampling:
 
 
 async def _biases(asked: dict[str, float | bool] | list[tuple[int | str, float | bool]], served: Served) -> str:
-    """The biases of tokens, or of all tokens of texts, as a preset writes them; false is never. Raises Refusal."""
+    """Return the biases of tokens, or of all tokens of texts, in a preset's notation; false means never. Raises Refusal."""
     pairs: Iterable[tuple[int | str, float | bool]] = asked.items() if isinstance(asked, dict) else asked
     written: dict[int, str] = {}
     for key, bias in pairs:
@@ -217,7 +217,7 @@ async def _biases(asked: dict[str, float | bool] | list[tuple[int | str, float |
 
 
 def _stops(body: Generation) -> tuple[str, ...]:
-    """The stop strings of a request. Raises Refusal for an empty or very long one."""
+    """Return the stop strings of a request. Raises Refusal for an empty or very long one."""
     name = body.stop_field
     stop: str | list[str] | None = getattr(body, name)
     stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
@@ -229,7 +229,7 @@ def _stops(body: Generation) -> tuple[str, ...]:
 
 
 def _limit(body: Generation, preset: Preset) -> int | None:
-    """The longest answer; -1 and -2 are no limit. Raises Refusal for another number below 1."""
+    """Return the limit of the answer's length; -1 and -2 mean none. Raises Refusal for another number below 1."""
     name = next((name for name in body.limits if getattr(body, name) is not None), None)
     if name is None:
         return preset.max_tokens

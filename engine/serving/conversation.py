@@ -1,4 +1,4 @@
-"""Messages of requests as the engine takes them."""
+"""Conversion of requests' messages to those of the engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAY_MS: Final = 86_400_000
 _ROLES: Final = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT, "tool": Role.TOOL}
 _TEXTS: Final = ("text", "input_text", "output_text")
 _ELSEWHERE: Final = ("thinking", "redacted_thinking", "tool_use", "tool_result")
-"""Parts of Anthropic's messages that are no text."""
+"""Parts of Anthropic's messages that are not text."""
 
 
 class WireMessage(msgspec.Struct, kw_only=True):
@@ -39,9 +39,9 @@ class WireMessage(msgspec.Struct, kw_only=True):
 def conversation(
     messages: Sequence[WireMessage], preset: Preset, *, system: str = "", thinking: Thinking | None = None, tools: Tools | None = None
 ) -> ChatPrompt:
-    """The conversation to be answered; an assistant's message at the end is continued.
+    """Return the conversation to be answered; a final assistant message is continued.
 
-    Templates take a system message at the beginning only, so later ones are appended to the first.
+    Templates accept a system message at the beginning only, so later ones are appended to the first.
 
     Raises:
         Refusal: With every message that can't be used.
@@ -69,7 +69,7 @@ def conversation(
     return ChatPrompt(
         (ChatMessage(Role.SYSTEM, whole), *rest) if whole else tuple(rest),
         thinking=thinking or preset.thinking,
-        began_ms=wall_ms() // _DAY_MS * _DAY_MS,  # the same all day, so that the KV cache stays useful
+        began_ms=wall_ms() // _DAY_MS * _DAY_MS,  # constant for a day, to keep the KV cache valid
         complete=True,
         continue_answer=rest[-1].role is Role.ASSISTANT,
         tools=tools.text if tools is not None else "",
@@ -77,7 +77,7 @@ def conversation(
 
 
 def _read(message: WireMessage, before: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """One message, or several where results of tools are parts of it. Raises Refusal."""
+    """Return one message, or several where it contains tool results. Raises Refusal."""
     role = _ROLES.get(message.role)
     if role is None:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"role {one_line(message.role)[:40]!r} is not supported")
@@ -103,7 +103,7 @@ def _read(message: WireMessage, before: Sequence[ChatMessage]) -> list[ChatMessa
 
 
 def _called(call: dict[str, Any]) -> ToolCall:
-    """A call in an earlier answer. Raises Refusal."""
+    """Return a tool call of an earlier answer. Raises Refusal."""
     function = call.get("function")
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str):
@@ -113,7 +113,7 @@ def _called(call: dict[str, Any]) -> ToolCall:
 
 
 def _result(call_id: str, content: Any, known: Mapping[str, ToolCall], name: str = "") -> ChatMessage:
-    """The result of a call. Raises Refusal."""
+    """Return the result of a call. Raises Refusal."""
     text, problem = text_of(content) if content is None or isinstance(content, str | list) else ("", "a result is not a text")
     if problem and content is not None:
         raise Refusal(HTTPStatus.BAD_REQUEST, problem)
@@ -121,7 +121,7 @@ def _result(call_id: str, content: Any, known: Mapping[str, ToolCall], name: str
 
 
 def text_of(content: str | list[Any] | None) -> tuple[str, str]:
-    """The text of a content, without thinking, and what is wrong with it."""
+    """Return the text of a content without thinking, and the error in it, if any."""
     if content is None:
         return "", "it has no content"
     if isinstance(content, str):

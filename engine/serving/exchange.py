@@ -1,4 +1,4 @@
-"""Asks the engine for a request's answers, and sends them in the form of one API, whole or as they grow."""
+"""Gets a request's answers from the engine and sends them in the form of one API, whole or streamed."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from engine.serving.served import Served
 
 
 class Face(Protocol):
-    """The form of one API. Each method returns what is sent at that moment; empty sends nothing."""
+    """The form of one API. Each method returns the data to send; empty sends nothing."""
 
     kind: bytes
     """The content type of a stream."""
     ping: bytes
-    """What is sent when nothing else is for long."""
+    """Sent when nothing else is for long."""
 
     def opening(self, answers: Sequence[Answer]) -> bytes:
-        """The beginning of a stream."""
+        """Return the beginning of a stream."""
 
     def grown(self, answer: Answer, growth: Growth) -> bytes:
-        """What an answer grew by."""
+        """Return the additions to an answer."""
 
     def ended(self, answer: Answer) -> bytes:
-        """The end of an answer."""
+        """Return the end of an answer."""
 
     def closing(self, answers: Sequence[Answer]) -> bytes:
-        """The end of a stream."""
+        """Return the end of a stream."""
 
     def failed(self, refusal: Refusal) -> bytes:
-        """The end of a stream that can't go on."""
+        """Return the end of a failed stream."""
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any] | list[dict[str, Any]]:
-        """All answers at once."""
+        """Return all answers at once."""
 
 
 class EventFace:
-    """What the APIs with server-sent events have in common."""
+    """The common part of the APIs with server-sent events."""
 
     kind = EVENTS
     ping = b": ping\n\n"
 
     def failed(self, refusal: Refusal) -> bytes:
-        """The error."""
+        """Return the error."""
         return b"data: %b\n\n" % encode({"error": refusal.error})
 
 
@@ -64,7 +64,7 @@ async def exchange(request: Request, served: Served, question: Question, face: F
 
 
 async def _until_gone(request: Request, served: Served, answers: Answers) -> None:
-    """End the answers when the client hangs up."""
+    """End the answers when the client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     answers.gone = True
@@ -102,7 +102,7 @@ async def _stream(request: Request, served: Served, answers: Answers, face: Face
 
 
 def _check(served: Served, answers: Answers, ended: Sequence[Answer]) -> None:
-    """Raise what ends the exchange."""
+    """Raise the error that ends the exchange, if any."""
     if answers.gone:
         raise ClientGone
     for answer in ended:

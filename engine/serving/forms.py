@@ -1,4 +1,4 @@
-"""The forms that requests give their answers: JSON, a JSON schema, or a grammar."""
+"""Answer formats of requests: JSON, a JSON schema, or a grammar."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Format = str | dict[str, Any]
 
 
 def of_schema(schema: object, field: str) -> Constraint:
-    """The form of a JSON schema. Raises Refusal for what is not one."""
+    """Return the constraint of a JSON schema. Raises Refusal when it is not one."""
     if not isinstance(schema, dict | bool):
         raise Refusal(HTTPStatus.BAD_REQUEST, f"{field} is not a JSON schema")
     return Constraint(ConstraintKind.JSON_SCHEMA, encode(schema).decode())
 
 
 def of_grammar(grammar: str) -> Constraint:
-    """The form of a grammar: llama.cpp's, or Lark as llguidance reads it, which begins with `%llguidance`."""
+    """Return the constraint of a grammar: llama.cpp's, or llguidance's Lark, which begins with `%llguidance`."""
     first, _, rest = grammar.partition("\n")
     if first.startswith("%llguidance"):
         return Constraint(ConstraintKind.LARK, rest)
@@ -30,7 +30,7 @@ def of_grammar(grammar: str) -> Constraint:
 
 
 def of_format(asked: Format | None, field: str) -> Constraint | None:
-    """The form that OpenAI's `response_format` and `text.format` and Ollama's `format` ask for; None for any text. Raises Refusal."""
+    """Return the constraint of OpenAI's `response_format` or `text.format`, or Ollama's `format`; None for any text. Raises Refusal."""
     if asked is None or asked == "":
         return None
     if asked == "json":

@@ -1,4 +1,4 @@
-"""Who may ask: keys, and the names that requests may call this host."""
+"""Access control: API keys, allowed host names and origins."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ MOST_KEYS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Checks requests before anything of them is read."""
+    """Checks requests before their bodies are read."""
 
     keys: tuple[bytes, ...] = ()
-    """Digests of the keys; without one, none is needed."""
+    """Digests of the keys; without keys, none is needed."""
     names: frozenset[str] = frozenset()
-    """Names of this host beside localhost and its addresses."""
+    """Names of this host besides localhost and its addresses."""
     origins: frozenset[str] = frozenset()
-    """Origins whose pages may ask beside its own: `https://chat.example`, `localhost` (any port of this machine) or `*`."""
+    """Other origins whose pages are allowed: `https://chat.example`, `localhost` (any port of this machine) or `*`."""
 
     def check(self, path: str, headers: Mapping[bytes, bytes]) -> int | None:
         """Return the number of the key that a request has; None when none is needed.
 
-        A page that had its own name point at this machine sends that name as host, and a page elsewhere its own as origin.
+        Checks the host against DNS rebinding, and the origin against pages of other sites.
 
         Raises:
             Refusal: It must not be answered.
@@ -56,14 +56,14 @@ class Guard:
         return number
 
     def allows(self, origin: bytes) -> bool:
-        """Whether pages of another origin may ask."""
+        """Return whether pages of another origin are allowed."""
         text = origin.decode("latin-1")
         if "*" in self.origins or text in self.origins:
             return True
         return "localhost" in self.origins and _name_of(text.rpartition("://")[2]) in {"localhost", "127.0.0.1", "::1"}
 
     def cors(self, headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers that let a page of another origin read an answer; none for a page that may not."""
+        """Return the headers that let a page of another origin read an answer; none for a page that is not allowed."""
         origin = headers.get(b"origin")
         if origin is None or not self.allows(origin):
             return ()
@@ -76,7 +76,7 @@ class Guard:
         )
 
     def _number_of(self, key: bytes) -> int | None:
-        """The number of a key, compared with all of them in the same time whichever it is."""
+        """Return the number of a key, compared with all keys in constant time."""
         digest, found = digest_of(key), None
         for number, known in enumerate(self.keys):
             if hmac.compare_digest(digest, known):
@@ -95,17 +95,17 @@ class Guard:
 
 
 def _name_of(host: str) -> str:
-    """A host without its port."""
+    """Return a host without its port."""
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 def digest_of(key: bytes) -> bytes:
-    """What is compared of a key: always of the same length."""
+    """Return the digest of a key, of fixed length for comparison."""
     return hashlib.sha256(key).digest()
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Return whether an address is reachable from this machine only."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -113,7 +113,7 @@ def is_loopback(host: str) -> bool:
 
 
 def read_keys(path: Path) -> tuple[str, ...]:
-    """The keys of a file, one on each line that is neither empty nor a comment.
+    """Return the keys of a file, one per line; empty lines and comments are skipped.
 
     Raises:
         UsageError: It can't be read, or has none.
@@ -129,7 +129,7 @@ def read_keys(path: Path) -> tuple[str, ...]:
 
 
 def guard_of(host: str, keys: Sequence[str], names: Sequence[str], origins: Sequence[str] = ()) -> Guard:
-    """The guard of a server on `host`.
+    """Return the guard of a server on `host`.
 
     Raises:
         UsageError: Other machines reach the address, and there is no key.

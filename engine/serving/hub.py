@@ -1,4 +1,4 @@
-"""Carries the events of all answers from the compute thread to the event loop: one wake-up for each decode call."""
+"""Passes the events of all answers from the compute thread to the event loop: one wake-up per decode call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Take = Callable[[BackendEvent], None]
 class Hub:
     """Collects events, and wakes the loop when the compute thread is about to release the GIL.
 
-    Waking it for each event makes both threads compete for the GIL: 400 µs per step of eight answers instead of 20.
+    Waking it for each event makes both threads compete for the GIL: 400 µs instead of 20 per step of eight answers.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -37,7 +37,7 @@ class Hub:
                 self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
-        self._woken = False  # before emptying: what arrives from now on wakes the loop again
+        self._woken = False  # before emptying: later events wake the loop again
         self.wakeups += 1
         while self._arrived:
             take, event = self._arrived.popleft()

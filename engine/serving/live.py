@@ -1,4 +1,4 @@
-"""What the server does now, as immutable facts: its requests with their figures, and the speed of all. On the event loop."""
+"""The state of the server as immutable facts: its requests with their figures, and the total speed. On the event loop."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from engine.serving.served import Served
 
 KEPT: Final = 100
-"""Ended answers that are still listed."""
+"""Most ended answers that are listed."""
 SPEED_S: Final = 60
-"""Seconds of which the speed is kept."""
+"""Seconds of recorded speed."""
 SMOOTH_S: Final = 2
-"""Full seconds over which the present speed is the mean."""
+"""Full seconds over which the current speed is averaged."""
 
 
 class State(StrEnum):
     """What becomes of an answer."""
 
     HELD = "held"
-    """The server is paused: the engine does not know of it yet."""
+    """The server is paused; the engine has not received it."""
     WAITING = "waiting"
     PROMPT = "prompt"
-    """Its prompt is evaluated."""
+    """Prefill of its prompt."""
     DECODING = "decoding"
     DONE = "done"
     STOPPED = "stopped"
-    """By the client, which hung up, or by the person who serves."""
+    """By the client, which disconnected, or by the operator."""
     FAILED = "failed"
 
     @property
@@ -59,13 +59,13 @@ class RequestNow(msgspec.Struct, frozen=True):
     started_ms: int
     """Wall-clock Unix time."""
     total_ms: float
-    """From its arrival until now, or until its end."""
+    """From its arrival until now or its end."""
     wait_ms: float
-    """For the engine."""
+    """Wait for the engine."""
     prompt_n: int | None = None
     """Tokens of its prompt."""
     cache_n: int | None = None
-    """Of them, those that the KV cache held already."""
+    """Of them, those found in the KV cache."""
     predicted_n: int = 0
     ttft_ms: float | None = None
     predicted_per_second: float | None = None
@@ -81,33 +81,33 @@ class ServerNow(msgspec.Struct, frozen=True):
     parallel: int
     uptime_s: float
     tokens_per_second: float
-    """Of all answers together."""
+    """Total of all answers."""
     speed: tuple[int, ...]
-    """Tokens in each of the last seconds, the newest last; the present one is not finished and left out."""
+    """Tokens in each of the last full seconds, the newest last."""
     running: int
     waiting: int
     cells: int
-    """Tokens that the KV cache holds; 0 where each answer has a cache of its own."""
+    """Capacity of the KV cache in tokens; 0 where each answer has a cache of its own."""
     cells_used: int
     answered: int
     failed: int
     tokens: int
     """Generated since the start."""
     ttft_p50_ms: float | None
-    """Of the ended answers that are listed."""
+    """Over the listed ended answers."""
     ttft_p95_ms: float | None
     requests: tuple[RequestNow, ...]
-    """The newest first; those under way before those that have ended."""
+    """Newest first; those under way before ended ones."""
 
 
 class Live:
-    """Follows the answers of one server."""
+    """Tracks the answers of one server."""
 
     def __init__(self) -> None:
         self._began_ns = now_ns()
         self._ended: deque[tuple[RequestNow, TurnRecord]] = deque(maxlen=KEPT)
         self._seconds: deque[tuple[int, int]] = deque(maxlen=SPEED_S + 1)
-        """Seconds of the clock in which tokens came, with their number."""
+        """Seconds of the clock in which tokens arrived, with their number."""
         self._answered = self._failed = self._tokens = 0
 
     def grew(self, event: TokensDecoded) -> None:
@@ -119,18 +119,18 @@ class Live:
         self._seconds.append((second, n))
 
     def ended(self, answer: Answer, caller: Answers, record: TurnRecord) -> None:
-        """Keep what is known of an answer that has ended."""
+        """Record an ended answer."""
         row = _ended_row(answer, caller)
         self._answered += row.state is State.DONE
         self._failed += row.state is State.FAILED
         self._ended.append((row, record))
 
     def turn(self, number: int) -> TurnRecord | None:
-        """The turn of an answer that has ended, as it is logged; None for another."""
+        """Return the turn of an ended answer, as logged; None for any other."""
         return next((record for row, record in self._ended if row.number == number), None)
 
     def now(self, served: Served) -> ServerNow:
-        """The server at this moment."""
+        """Return the state of the server at this moment."""
         info, pool = served.backend.loaded, served.backend.pool_now
         rows = [*_rows_under_way(served)]
         rows.sort(key=lambda row: row.number, reverse=True)

@@ -1,4 +1,4 @@
-"""Logs each answer as a turn of one session for each run of the server; texts only if asked for."""
+"""Logs each answer as a turn, in one session per run of the server; texts only on request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RequestLog:
         self._texts = texts
 
     def finished(self, answers: Answers, answer: Answer, record: TurnRecord) -> None:
-        """Log an answer that has ended, and the message that it answers before the first one."""
+        """Log an ended answer; before the first one to a message, also the message."""
         if self._journal.session is None:
             self._journal.begin(f"xchat serve {answer.turn.engine.model.name}".strip(), wall_ms())
         if not answers.logged:

@@ -1,4 +1,4 @@
-"""The prompts of completions: texts, tokens, or both."""
+"""Prompts of completions: texts, tokens, or both."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Prompts = str | list[Any] | dict[str, Any]
 
 
 async def prompts_of(prompt: Prompts, served: Served) -> list[tuple[int, ...]]:
-    """The tokens of each prompt: a text, ids, texts and ids mixed, an object with a text, or a list of these. Raises Refusal."""
+    """Return the tokens of each prompt: a text, ids, texts and ids mixed, an object with a text, or a list of these. Raises Refusal."""
     if isinstance(prompt, list) and prompt and not any(type(part) is int for part in prompt):
         return [await _tokens(part, served) for part in prompt]
     return [await _tokens(prompt, served)]
 
 
 async def _tokens(prompt: Prompts, served: Served) -> tuple[int, ...]:
-    """The tokens of one prompt."""
+    """Return the tokens of one prompt."""
     if isinstance(prompt, dict):
         if prompt.get("multimodal_data"):
             raise Refusal(HTTPStatus.BAD_REQUEST, "prompt has images or audio, which are not supported")

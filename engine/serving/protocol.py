@@ -1,4 +1,4 @@
-"""uvicorn's connection with the bounds that it lacks: on what arrives, on clients that do not read, on the number of connections."""
+"""uvicorn's connection with the limits that it lacks: on incoming data, on clients that do not read, on the number of connections."""
 
 from __future__ import annotations
 
@@ -7,48 +7,48 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 MOST_HEADER: Final = 64 << 10
-"""Bytes of the longest headers, after the part that arrives with their beginning."""
+"""Bytes of the longest headers, not counting the data that arrives with their beginning."""
 MOST_REST: Final = 32 << 20
-"""Bytes of the longest body with the frames of its chunks and its trailers."""
+"""Bytes of the longest body, including chunk framing and trailers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a connection waits for its client, in seconds."""
+    """Timeouts of a connection for its client, in seconds."""
 
     header_s: float = 15.0
-    """From the connection, or the end of the request before it, to the end of a request's headers."""
+    """From the connection, or the end of the previous request, to the end of a request's headers."""
     rest_s: float = 75.0
-    """From there to the end of its body, also where it was refused before the body was read."""
+    """From there to the end of its body, even if refused before the body was read."""
     unread_s: float = 120.0
-    """While the client reads nothing of what is sent to it."""
+    """While the client does not read the data sent."""
 
 
 def bounded_protocol(most_connections: int, patience: Patience) -> type[Any]:  # noqa: C901 - a class
-    """Make the class of connections; one more than `most_connections` is closed at once."""
+    """Return the class of connections; connections beyond `most_connections` are closed at once."""
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class BoundedProtocol(HttpToolsProtocol):
         """A connection."""
 
         _arriving: asyncio.TimerHandle | None = None
-        """Ends it when the headers or the body take too long."""
+        """Closes the connection when headers or body take too long."""
         _unread: asyncio.TimerHandle | None = None
-        """Ends it when the client reads nothing."""
+        """Closes the connection when the client does not read."""
         _left = MOST_HEADER
-        """Bytes that the headers or the body may still have."""
+        """Bytes left for the headers or the body."""
 
         def connection_made(self, transport: Any) -> None:
             """Accept a connection, if there are not too many."""
             super().connection_made(transport)
-            transport.set_write_buffer_limits(high=1)  # paused while anything is unread, also after the connection is closed on this side
+            transport.set_write_buffer_limits(high=1)  # paused while anything is unread, even after the connection is closed on this side
             if len(self.connections) > most_connections:
                 transport.abort()
                 return
             self._wait_for(patience.header_s)
 
         def data_received(self, data: bytes) -> None:
-            """Parse what arrives, and refuse what never ends."""
+            """Parse incoming data; refuse headers or bodies over the limits."""
             self._left -= len(data)
             super().data_received(data)
             if self.transport.is_closing():
@@ -56,7 +56,7 @@ def bounded_protocol(most_connections: int, patience: Patience) -> type[Any]:  #
             if self._left < 0:
                 self.send_400_response("The request is too long.")
             elif self._arriving is None and (self.cycle is None or self.cycle.response_complete):
-                self._wait_for(patience.header_s)  # what arrived between two requests has ended uvicorn's wait for the next one
+                self._wait_for(patience.header_s)  # data between two requests has ended uvicorn's wait for the next one
 
         def on_message_begin(self) -> None:
             """Begin to count the headers of a request."""
@@ -77,12 +77,12 @@ def bounded_protocol(most_connections: int, patience: Patience) -> type[Any]:  #
             super().on_message_complete()
 
         def pause_writing(self) -> None:
-            """Begin to wait for the client to read."""
+            """Start the timeout for a client that does not read."""
             super().pause_writing()
             self._watch_unread()
 
         def resume_writing(self) -> None:
-            """Go on: it has read all."""
+            """Resume: the client has read everything."""
             self._stop_watching()
             super().resume_writing()
 
@@ -97,7 +97,7 @@ def bounded_protocol(most_connections: int, patience: Patience) -> type[Any]:  #
             self._unread = self.loop.call_later(patience.unread_s, self._check_unread, left)
 
         def _check_unread(self, before: int) -> None:
-            """Drop the connection, unless the client has read some of what was to be sent."""
+            """Drop the connection, unless the client has read some of the pending data."""
             if self.transport.get_write_buffer_size() < before:
                 self._watch_unread()
             else:
@@ -112,7 +112,7 @@ def bounded_protocol(most_connections: int, patience: Patience) -> type[Any]:  #
             self._arriving = self.loop.call_later(seconds, self._late)
 
         def _late(self) -> None:
-            """Drop the connection, unless it does not read because an earlier request is being answered."""
+            """Drop the connection, unless it is paused because an earlier request is being answered."""
             if self.flow.read_paused:
                 self._wait_for(patience.rest_s)
             else:

@@ -1,4 +1,4 @@
-"""Why a request is not answered: a status, a type and a sentence, in llama-server's words."""
+"""Errors of requests: a status, a type and a sentence, in llama-server's terms."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Refusal(Exception):  # noqa: N818 - an answer
     Attributes:
         status: The HTTP status.
         kind: Its name in the answer.
-        message: Why, in a sentence without anything of this machine.
+        message: The reason in a sentence, without details of this machine.
         facts: More fields of the error object.
-        retry_s: After how many seconds it may be sent again.
+        retry_s: Seconds until it may be sent again.
     """
 
     def __init__(self, status: int, message: str, kind: str = "", **facts: Any) -> None:
@@ -44,12 +44,12 @@ class Refusal(Exception):  # noqa: N818 - an answer
 
     @property
     def error(self) -> dict[str, Any]:
-        """The error object, as llama-server writes it."""
+        """The error object in llama-server's form."""
         return {"code": self.status, "message": self.message, "type": self.kind, **self.facts}
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """What a client is told about an error; details of unexpected ones stay here."""
+    """Return the refusal for an error, without the details of unexpected ones."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, PromptTooLongError):

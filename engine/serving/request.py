@@ -1,4 +1,4 @@
-"""One HTTP request, and the ways to answer it: a JSON object, or a stream of events."""
+"""One HTTP request and its response: a JSON object, or a stream of events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 class ClientGone(Exception):  # noqa: N818 - not an error
-    """The client has closed the connection."""
+    """The client has disconnected."""
 
 
 class Request:
@@ -38,23 +38,23 @@ class Request:
         self.path: str = scope["path"]
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self.client = str((scope.get("client") or ("local",))[0])
-        """Who asks: an address, or the number of a key."""
+        """The client: an address, or the number of a key."""
         self.body = b""
         self.size = 0
-        """Bytes of the body that have arrived."""
+        """Bytes of the body received."""
         self.unread = False
-        """Whether some of the body was asked for and has not arrived."""
+        """Whether part of the requested body has not arrived."""
         self.started = False
-        """Whether the head of the answer is sent."""
+        """Whether the head of the response has been sent."""
         self.cors: tuple[tuple[bytes, bytes], ...] = ()
-        """Headers of every answer to a page of another origin."""
+        """Headers of every response to a page of another origin."""
         self.asked: Callable[[], None] = lambda: None
-        """Called when the request is with the engine."""
+        """Called when the engine has the request."""
         self.receive = receive
         self._send = send
 
     async def read(self, add_bytes: Callable[[int], None]) -> None:
-        """Read the body; `add_bytes` counts those of all requests. Raises Refusal when it is too large or too slow, and ClientGone."""
+        """Read the body; `add_bytes` counts the bytes of all requests. Raises Refusal when too large or too slow, and ClientGone."""
         self.unread = True
         length = self.headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > MOST_BODY:

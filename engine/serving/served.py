@@ -1,4 +1,4 @@
-"""The loaded model as requests see it: its names, its tokens, and its answers under way. On the event loop."""
+"""The loaded model for requests: its names, its tokens, and its answers under way. On the event loop."""
 
 from __future__ import annotations
 
@@ -43,51 +43,51 @@ if TYPE_CHECKING:
     from engine.llama.model import Model
 
 MOST_ANSWERS: Final = 256
-"""Answers under way and waiting; a request for more is refused."""
+"""Most answers under way and waiting; further requests are refused."""
 MOST_OF_ONE: Final = 128
-"""Of them, those of one key or address."""
+"""Of them, most of one key or address."""
 MOST_BYTES: Final = 128 << 20
-"""Bytes of the bodies of all requests that arrive or are answered."""
+"""Bytes of the bodies of all requests in progress."""
 
 MOST_RENDERED: Final = 32_768
-"""Tokens of the longest prompt that is shown or counted without being answered, where the window holds less."""
+"""Tokens of the longest prompt that is only shown or counted, where n_ctx is smaller."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a server presents its model."""
+    """The presentation of a server's model."""
 
     aliases: tuple[str, ...] = ()
-    """Names of the model in place of its own; answers have the first one."""
+    """Names of the model that replace its own; answers have the first one."""
     tags: tuple[str, ...] = ()
-    """Words that the list of models has about it."""
+    """Labels in the list of models."""
     verbose: bool = False
-    """Whether answers say how they were made, also where a request does not ask for that."""
+    """Whether answers include llama-server's details even where not requested."""
 
 
 class Served:
     """The engine behind the server."""
 
     def __init__(self, backend: LlamaBackend, preset: Preset, options: Options = Options()) -> None:
-        """`preset` has the settings of requests that set nothing. On the running loop."""
+        """Create it on the running loop; `preset` has the defaults for requests."""
         self.backend = backend
         self.preset = preset
         self.tally = Tally()
         self.closing = False
         self.live = Live()
         self.under_way: set[Answers] = set()
-        """Requests that are answered."""
+        """Requests being answered."""
         self.draining = False
-        """Requests for answers are refused."""
+        """Whether requests for answers are refused."""
         self._held: dict[Answers, list[GenerateRequest]] = {}
-        """What is kept from the engine while the server is paused."""
+        """Requests not yet sent to the engine while the server is paused."""
         self.paused = False
         self.body_bytes = 0
-        """Of all requests that arrive or are answered."""
+        """Total of all requests in progress."""
         self.on_finished: Callable[[Answers, Answer, TurnRecord], None] = lambda _answers, _answer, _record: None
-        """Called for each answer that has ended."""
+        """Called for each ended answer."""
         self.hub = Hub(asyncio.get_running_loop())
         backend.before_decode = self.hub.flush
         self.options = options
@@ -116,7 +116,7 @@ class Served:
         return self.options.aliases or (printable(short_name(info.model.ref).removesuffix(".gguf")),)
 
     async def consult(self, job: Callable[[Model, int], Result]) -> Result:
-        """Run a short job on the model and its number of tokens in the window. Raises Refusal."""
+        """Run a short job on the model and its n_ctx. Raises Refusal."""
         _ = self.info
         try:
             return await asyncio.wrap_future(self.backend.consult(job))
@@ -124,7 +124,7 @@ class Served:
             raise refusal_of(error) from error
 
     async def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> tuple[int, ...]:
-        """The tokens of a text, after the BOS token where the model wants one."""
+        """Return the tokens of a text, after the BOS token where the model wants one."""
 
         def job(model: Model, _n_ctx: int) -> tuple[int, ...]:
             vocabulary = model.vocabulary
@@ -136,17 +136,17 @@ class Served:
         return await self.consult(job)
 
     async def known(self, tokens: Sequence[int], field: str = "prompt") -> tuple[int, ...]:
-        """The same tokens. Raises Refusal when the model does not know them."""
+        """Return the same tokens. Raises Refusal when the model does not know them."""
         if not await self.consult(lambda model, _n_ctx: model.vocabulary.knows(tokens)):
             raise Refusal(HTTPStatus.BAD_REQUEST, f"{field} has tokens that this model does not know")
         return tuple(tokens)
 
     async def text(self, tokens: Sequence[int]) -> str:
-        """The visible text of tokens."""
+        """Return the visible text of tokens."""
         return await self.consult(lambda model, _n_ctx: model.vocabulary.text(tokens))
 
     async def shown(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, control tokens included."""
+        """Return the text of tokens, control tokens included."""
 
         def job(model: Model, _n_ctx: int) -> str:
             return b"".join(map(model.vocabulary.piece, tokens)).decode("utf-8", "replace")
@@ -154,19 +154,19 @@ class Served:
         return await self.consult(job)
 
     async def rendered(self, prompt: ChatPrompt) -> PromptFacts:
-        """The prompt of a conversation as the engine would make it, also one that is too long for the window."""
+        """Return the prompt of a conversation as the engine would build it, even one longer than n_ctx."""
         return await self.consult(lambda model, n_ctx: model.prompts.build(prompt, max(n_ctx, MOST_RENDERED)).facts)
 
     # Answers
 
     def add_bytes(self, n: int) -> None:
-        """Count bytes of a body that have arrived; negative once its request is answered. Raises Refusal when there are too many."""
+        """Add received bytes of a body; negative once its request is answered. Raises Refusal above the limit."""
         self.body_bytes += n
         if n > 0 and self.body_bytes > MOST_BYTES:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests wait")
 
     def ask(self, question: Question, client: str, path: str) -> Answers:
-        """Send a request to the engine. Raises Refusal when there are too many; the caller calls `close` in the end."""
+        """Send a request to the engine; the caller must call `close` in the end. Raises Refusal above the limits."""
         _ = self.info
         self._admit(question, client)
         submitted, started = now_ns(), wall_ms()
@@ -210,7 +210,7 @@ class Served:
             self.backend.submit(request)
 
     def stop(self, answers: Answers) -> None:
-        """End the answers to a request that still grow."""
+        """End the unfinished answers to a request."""
         for request in self._held.pop(answers, ()):
             conclude_unstarted(request, StopReason.CANCELLED)
             self.hub.flush()
@@ -219,7 +219,7 @@ class Served:
                 self.backend.stop(answer.number)
 
     def close(self, answers: Answers) -> None:
-        """Forget a request; what still grows of it is ended."""
+        """Forget a request and end its unfinished answers."""
         self.stop(answers)
         self.under_way.discard(answers)
 
@@ -228,18 +228,18 @@ class Served:
         for answers in self.under_way:
             self.stop(answers)
 
-    # What the person who serves may do
+    # Operator's actions
 
     def use(self, preset: Preset) -> None:
-        """Use the settings of a preset for requests that leave them open."""
+        """Use a preset's settings as defaults for requests."""
         self.preset = preset
 
     def holds(self, answers: Answers) -> bool:
-        """Whether a request is kept from the engine."""
+        """Return whether a request has not been sent to the engine."""
         return answers in self._held
 
     def pause(self, paused: bool) -> None:
-        """Keep new requests from the engine, which finishes those it has; or send it those that were kept."""
+        """Pause or resume passing new requests to the engine, which finishes the ones it has."""
         self.paused = paused
         if not paused:
             held, self._held = self._held, {}
@@ -247,16 +247,16 @@ class Served:
                 self._submit(requests)
 
     def drain(self, draining: bool) -> None:
-        """Refuse new requests for answers, and report no health, so that a proxy asks elsewhere; or take them again."""
+        """Refuse new requests for answers and report being unhealthy, so that a proxy uses another server; or accept them again."""
         self.draining = draining
 
     def kick(self, number: int) -> None:
-        """End the request that this answer belongs to; its client gets an error."""
+        """End the request of this answer; its client gets an error."""
         for answers in [answers for answers in self.under_way if any(answer.number == number for answer in answers.all)]:
             self.stop(answers)
 
     def check_open(self) -> None:
-        """Raise Refusal while no requests for answers are taken."""
+        """Raise Refusal while requests for answers are refused."""
         if self.draining:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server takes no more requests for now")
 
@@ -292,7 +292,7 @@ class Served:
 
 
 def text_of(prompt: Prompt) -> str:
-    """The message to be answered, or the text to be continued; empty where only tokens are known."""
+    """Return the message to be answered or the text to be continued; empty where only tokens are known."""
     match prompt:
         case ChatPrompt(messages):
             return next((message.text for message in reversed(messages) if message.role is Role.USER), "")
@@ -303,6 +303,6 @@ def text_of(prompt: Prompt) -> str:
 
 
 def _reseeded(question: Question, index: int) -> Sampling:
-    """The sampling of a further answer: the same seed would give the same answer again."""
+    """Return the sampling of a further answer: the same seed would give the same answer."""
     assert question.sampling.seed is not None
     return msgspec.structs.replace(question.sampling, seed=(question.sampling.seed + index) % 4_294_967_295)

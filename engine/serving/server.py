@@ -1,4 +1,4 @@
-"""The server: a listening socket, and an event loop in a thread of its own."""
+"""The server: a listening socket, and an event loop on its own thread."""
 
 from __future__ import annotations
 
@@ -36,35 +36,35 @@ HOST: Final = "127.0.0.1"
 PORT: Final = 8080
 MOST_CONNECTIONS: Final = 2_000
 _OWN_FILES: Final = 128
-"""File descriptors that connections leave to the rest of the program."""
+"""File descriptors reserved for the rest of the program."""
 _BACKLOG: Final = 1_024
 KEEP_ALIVE_S: Final = 30
 PING_S: Final = 10.0
-"""A stream on which nothing was sent for so long gets a ping, so that proxies keep it."""
+"""Idle time after which a stream gets a ping, so that proxies keep it open."""
 GRACE_S: Final = 30.0
-"""How long answers may go on after the server was told to end."""
+"""Longest time that answers may continue after the server is stopped."""
 LAST_WORDS_S: Final = 1.0
-"""How long clients may take to receive the error that then ends their answers."""
+"""Longest time for clients to receive the error that then ends their answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens."""
+    """The listening address of a server."""
 
     host: str = HOST
     port: int = PORT
-    """0 takes any that is free."""
+    """0 takes any free port."""
     unix: Path | None = None
     """A socket in the file system, in place of the port."""
     certificate: Path | None = None
     """For TLS, with `key`."""
     key: Path | None = None
     passed: socket.socket | None = None
-    """A socket that listens already, in place of all others."""
+    """A socket that listens already and replaces all others."""
 
 
 def address_of(passed: socket.socket) -> Address:
-    """The address of a socket that listens already."""
+    """Return the address of a socket that listens already."""
     name = passed.getsockname()
     if passed.family == socket.AF_UNIX:
         return Address(unix=Path(name), passed=passed)
@@ -73,11 +73,11 @@ def address_of(passed: socket.socket) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class LogTo:
-    """Where answers are logged."""
+    """The log of answers."""
 
     open_store: OpenStore
     texts: bool
-    """Whether with their texts."""
+    """Whether to log their texts."""
     report: Callable[[bool, XchatError | None], None]
     """Called when writing begins to fail, and when it works again."""
 
@@ -97,7 +97,7 @@ class Server:
         log: LogTo | None = None,
         patience: Patience = Patience(),  # noqa: B008 - immutable
     ) -> None:
-        """Listen, and answer that the model is loading until it is loaded.
+        """Listen; report that the model is loading until it is loaded.
 
         Raises:
             UsageError: The address can't be used.
@@ -127,7 +127,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         if self._address.unix is not None:
             return f"unix:{self._address.unix}"
         host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
@@ -135,17 +135,17 @@ class Server:
 
     @property
     def ended(self) -> bool:
-        """Whether it serves no more."""
+        """Whether it has stopped serving."""
         return not self._thread.is_alive()
 
     def stop(self, grace_s: float = GRACE_S) -> None:
-        """Take no more requests, let the answers under way finish for `grace_s`, then end them with an error that says so."""
+        """Accept no more requests, let answers under way finish for `grace_s`, then end them with an error."""
         if self._loop is not None and not self.ended:
             with contextlib.suppress(RuntimeError):  # the loop is closed: it has just ended
                 self._loop.call_soon_threadsafe(self._begin_end, grace_s)
 
     def call(self, job: Callable[[Served], Result]) -> Future[Result]:
-        """Run a short job on the server's thread, from any other; what it returns is to be immutable."""
+        """Run a short job on the server's thread, from any other; it must return immutable data."""
         future: Future[Result] = Future()
 
         def run() -> None:
@@ -176,14 +176,14 @@ class Server:
         loop.call_later(grace_s + LAST_WORDS_S, self._drop_connections)
 
     def _drop_connections(self) -> None:
-        """End what waits for clients that neither read nor write."""
+        """Drop connections whose clients neither read nor write."""
         for connection in list(self._uvicorn.server_state.connections):
             connection.transport.abort()
 
     def _config(self) -> Any:
         import uvicorn
 
-        logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # else Python prints its warnings about bad clients
+        logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # suppresses Python's warnings about bad clients
         files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OWN_FILES, MOST_CONNECTIONS)
         return uvicorn.Config(
             self._app,
@@ -240,7 +240,7 @@ def _nothing() -> None:
 
 
 async def _pings(served: Served) -> None:
-    """Wake the streams on which nothing was sent for long."""
+    """Wake the streams that were idle for long."""
     while True:
         await asyncio.sleep(PING_S / 4)
         now = now_ns()
@@ -255,7 +255,7 @@ def _path(path: Path | None) -> str | None:
 
 
 def _listen(address: Address) -> socket.socket:
-    """Open the socket. Raises UsageError."""
+    """Return an open listening socket. Raises UsageError."""
     if address.passed is not None:
         return address.passed
     try:
@@ -270,7 +270,7 @@ def _listen(address: Address) -> socket.socket:
 
 
 def _listen_unix(path: Path) -> socket.socket:
-    """Bind a socket for this user alone; one that a server left behind is replaced."""
+    """Return a socket bound for this user alone; a stale one of an earlier server is replaced."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.is_socket():
@@ -291,9 +291,9 @@ def _listen_unix(path: Path) -> socket.socket:
 
 
 SWITCH_S: Final = 0.0005
-"""`sys.setswitchinterval` while serving: the compute thread gets the GIL back sooner."""
+"""`sys.setswitchinterval` while serving: the compute thread regains the GIL sooner."""
 
 
 def share_the_interpreter() -> None:
-    """Set how long a thread may hold the GIL while another waits. For a process that serves."""
+    """Set the longest time that a thread keeps the GIL while another waits. For a serving process."""
     sys.setswitchinterval(SWITCH_S)

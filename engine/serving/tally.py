@@ -1,4 +1,4 @@
-"""Counts what the server has done, under llama-server's names."""
+"""Counters of the server, under llama-server's names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Tally:
     n_tokens_max: int = 0
 
     def add(self, end: GenerationFinished) -> None:
-        """Count an answer that has ended."""
+        """Count an ended answer."""
         timings = end.timings
         self.prompt_n += timings.prompt_n
         self.cache_n += timings.cache_n
@@ -30,7 +30,7 @@ class Tally:
         self.n_tokens_max = max(self.n_tokens_max, timings.context_used)
 
     def page(self, processing: int, pool: PoolNow | None) -> str:
-        """The page that Prometheus reads."""
+        """Return the metrics page for Prometheus."""
         return "".join(
             f"# HELP llamacpp:{name} {meaning}\n# TYPE llamacpp:{name} {kind}\nllamacpp:{name} {value:.10g}\n"
             for name, kind, meaning, value in self._rows(processing, pool)

@@ -1,4 +1,4 @@
-"""Tools of requests: what a model may call, how its calls are kept in form, and how they are read."""
+"""Tools of requests: definitions, the format of calls, and their parsing."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Function(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a model may call."""
+    """The tools that a model may call."""
 
     functions: tuple[Function, ...]
     required: bool = False
-    """An answer is nothing but calls."""
+    """Whether an answer must consist of calls."""
     parallel: bool = True
-    """An answer may have several."""
+    """Whether an answer may have several calls."""
 
     @property
     def text(self) -> str:
@@ -56,7 +56,7 @@ class Tools:
         ).decode()
 
     def parser(self, style: ToolStyle) -> ToolParser:
-        """A parser of one answer."""
+        """Return a parser of one answer."""
         return ToolParser(style, frozenset(each.name for each in self.functions), calls_only=self.required)
 
 
@@ -64,7 +64,7 @@ _NOTHING: Final = {"type": "object", "properties": {}}
 
 
 def tools_of(given: Sequence[object], choice: str | None, *, parallel: bool = True) -> Tools | None:
-    """The tools of a request; `choice` is auto, none, required, or the name of the one to call. Raises Refusal."""
+    """Return the tools of a request; `choice` is auto, none, required, or the name of the tool to call. Raises Refusal."""
     if len(given) > MOST_TOOLS:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"tools has more than {MOST_TOOLS} tools")
     functions, wrong = [], []
@@ -86,7 +86,7 @@ def tools_of(given: Sequence[object], choice: str | None, *, parallel: bool = Tr
 
 
 def _function(tool: object) -> Function:
-    """A tool of a request: with or without `{"type": "function", "function": …}` around it; Anthropic's have an `input_schema`.
+    """Return a tool of a request, with or without `{"type": "function", "function": …}`; Anthropic's have an `input_schema`.
 
     Raises ValidationError.
     """
@@ -104,7 +104,7 @@ def _function(tool: object) -> Function:
 
 
 def choice_of(choice: str | dict[str, Any] | None) -> str | None:
-    """OpenAI's `tool_choice`: a word, or the name in an object. Raises Refusal."""
+    """Return OpenAI's `tool_choice`: a word, or the name in an object. Raises Refusal."""
     if choice is None or isinstance(choice, str):
         if choice not in {None, "auto", "none", "required"}:
             raise Refusal(HTTPStatus.BAD_REQUEST, f"tool_choice = {one_line(str(choice))[:40]} is not supported")
@@ -117,7 +117,7 @@ def choice_of(choice: str | dict[str, Any] | None) -> str | None:
 
 
 def _moved(schema: Any, to: str) -> Any:
-    """A schema for another place in a document: its references to its own parts follow. Raises Refusal."""
+    """Return a schema for another place in a document, with its internal references adjusted. Raises Refusal."""
     try:
         return _with_refs(schema, to)
     except RecursionError:
@@ -136,7 +136,7 @@ def _with_refs(value: Any, to: str) -> Any:
 
 
 async def form_of(tools: Tools, style: ToolStyle, served: Served) -> Constraint | None:
-    """The form of calls: of the whole answer where they are required, else from their marker on."""
+    """Return the constraint of calls: on the whole answer where they are required, else from their marker on."""
     if not style.begin and not tools.required:
         return None
     calls = {

@@ -1,4 +1,4 @@
-"""Lets requests choose the model: one request at a time is prepared, so that none is sent to another model than it was made for."""
+"""Choice of the model by requests: one request at a time is prepared, so that each is sent to the model it was made for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.presets.preset import Preset
 from engine.serving.served import Served
 
 Find = Callable[[str, ModelRef, Preset], tuple[ModelRef, Preset] | None]
-"""Finds the model and the settings that a name means, from those that are loaded; None for a name that means neither. Reads files."""
+"""Returns the model and the settings of a name, given the loaded ones; None for an unknown name. Reads files."""
 MOST_NAME = 200
 
 
@@ -21,7 +21,7 @@ class _Named(msgspec.Struct):
 
 
 class Turnstile:
-    """Passed by each request of a server whose requests may choose the model. On the event loop."""
+    """A lock passed by each request of a server whose requests may choose the model. On the event loop."""
 
     def __init__(self, served: Served, find: Find) -> None:
         self._served = served
@@ -29,13 +29,13 @@ class Turnstile:
         self._lock = asyncio.Lock()
 
     async def enter(self, body: bytes) -> Callable[[], None]:
-        """Wait until the model that a request names is loaded; the caller calls what is returned when the request is with the engine.
+        """Wait until the model that a request names is loaded; return a function to call once the engine has the request.
 
-        The engine finishes the answers under way before it loads. A name that means nothing here leaves the loaded model.
+        The engine finishes the answers under way before it loads. An unknown name keeps the loaded model.
 
         Raises:
             Refusal: No model is loaded.
-            XchatError: It can't be loaded; the one before is back.
+            XchatError: It can't be loaded; the previous one is restored.
         """
         await self._lock.acquire()
         left = False
@@ -67,7 +67,7 @@ class Turnstile:
 
 
 def _name_in(body: bytes) -> str:
-    """The model that a body names; empty where it names none."""
+    """Return the model named by a body; empty where it names none."""
     try:
         return msgspec.json.decode(body, type=_Named).model.strip()
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

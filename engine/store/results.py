@@ -1,7 +1,7 @@
-"""The result cache: answers by what made them, in a SQLite file of its own. Blocking; for one thread at a time.
+"""The result cache: answers by model, prompt and settings, in a SQLite file of its own. Blocking; for one thread at a time.
 
-An answer is found again by model, prompt tokens and settings, while it is younger than the limit of age. When the file is larger than its
-limit, the answers used longest ago go. A file that is damaged is not used, and never stops an answer.
+Answers older than the limit of age are not used. When the file exceeds its limit, the least recently used answers are deleted. A damaged
+file is not used, and never prevents an answer.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _SCHEMA: Final = """
 _PRAGMAS: Final = ("busy_timeout = 50", "journal_mode = WAL", "synchronous = OFF", "auto_vacuum = INCREMENTAL")
 _HOUR_MS: Final = 3_600_000
 _ROW_BYTES: Final = 128
-"""Bytes of a row beside its answer."""
+"""Bytes of a row without its answer."""
 
 
 def results_path() -> Path:
-    """The file of the result cache."""
+    """Return the path of the result cache."""
     return cache_dir() / "results.db"
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """An answer: its tokens, without the one that ends it."""
+    """An answer: its tokens, without the end token."""
 
     tokens: list[int]
     reason: StopReason
@@ -48,7 +48,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ResultStats:
-    """What the result cache holds, and how often it helped."""
+    """Contents and hits of the result cache."""
 
     answers: int = 0
     bytes: int = 0
@@ -58,15 +58,15 @@ class ResultStats:
 
     @property
     def hit_rate(self) -> float | None:
-        """Share of the lookups that found an answer; None before the first."""
+        """Hits per lookup; None before the first lookup."""
         return self.hits / self.lookups if self.lookups else None
 
 
 class ResultCache:
-    """Answers by a digest of what made them."""
+    """Answers by a digest of everything they depend on."""
 
     def __init__(self, path: Path, *, most_bytes: int, most_hours: float) -> None:
-        """Open the file, or make it, for this user alone. Raises StoreError when it is damaged or can't be used."""
+        """Open or create the file, readable by this user only. Raises StoreError when it is damaged or can't be used."""
         self._path = path
         self._most_bytes = most_bytes
         self._most_ms = int(most_hours * _HOUR_MS)
@@ -83,7 +83,7 @@ class ResultCache:
             raise StoreError("The result cache is not used", f"{path.name}: {error}", "`xchat cache clear` makes it anew.") from error
 
     def get(self, key: bytes) -> Stored | None:
-        """The answer with this key; None when there is none, it is too old, or can't be read."""
+        """Return the answer with this key; None when it is missing, too old, or can't be read."""
         now, found = wall_ms(), None
         with suppress(sqlite3.Error, msgspec.MsgspecError):
             row = self._db.execute("SELECT answer FROM results WHERE key = ? AND created_ms >= ?", (key, now - self._most_ms)).fetchone()
@@ -97,7 +97,7 @@ class ResultCache:
         return found
 
     def put(self, key: bytes, tokens: Sequence[int], reason: StopReason) -> None:
-        """Store an answer; those that are too old, and those used longest ago beyond the limit of size, go."""
+        """Store an answer; delete answers over the limit of age, and the least recently used ones over the limit of size."""
         answer, now = msgspec.msgpack.encode(Stored(list(tokens), reason)), wall_ms()
         size = len(answer) + len(key) + _ROW_BYTES
         if size > self._most_bytes:
@@ -112,7 +112,7 @@ class ResultCache:
             self._db.execute("PRAGMA incremental_vacuum")
 
     def stats(self) -> ResultStats:
-        """Count answers and lookups. Raises StoreError for a damaged file."""
+        """Return the numbers of answers and lookups. Raises StoreError for a damaged file."""
         try:
             answers, size, oldest = self._db.execute("SELECT count(*), total(size), min(created_ms) FROM results").fetchone()
             lookups = dict(self._db.execute("SELECT found, number FROM lookups").fetchall())
@@ -127,7 +127,7 @@ class ResultCache:
 
 
 def clear_results(path: Path) -> int:
-    """Delete the file, whatever is in it, and return the bytes that were freed."""
+    """Delete the file, whatever its content; return the bytes freed."""
     freed = 0
     for part in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
         with suppress(FileNotFoundError):

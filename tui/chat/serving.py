@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engine.serving.server import Server
 
 PATIENCE_S: Final = 2.0
-"""Longest wait for the server's reply to the screen, and for its end."""
+"""Longest wait for the server's reply and for its end."""
 
 Result = TypeVar("Result")
 
@@ -31,7 +31,7 @@ class ServingController:
         self._server: Server | None = None
 
     async def serve(self, words: str) -> None:
-        """Serve on a port; `off` ends it; without an argument, serve on the default port or show the requests."""
+        """Serve on a port; `off` stops it. Without an argument, serve on the default port or show the requests."""
         from engine.serving.beside import ServePlan
         from engine.serving.guard import Guard
         from engine.serving.server import Address
@@ -119,12 +119,12 @@ class ServingController:
         session = self._context.live()
         turn = await self._ask(lambda served: served.live.turn(request.number))
         causes: list[str] = []
-        with suppress(XchatError):  # without a log nothing is explained
+        with suppress(XchatError):  # no explanation without a log
             if turn is not None:
                 causes = [cause.words for one in await explain(session.library.reader, [turn]) for cause in one.causes]
         self._context.open(RequestPage(request, turn, causes))
 
-    # Requests of the screen to the server
+    # Calls from the screen to the server
 
     async def now(self) -> ServerNow:
         """Return the state of the server."""

@@ -1,4 +1,4 @@
-"""`xchat cache`: the answers that the setting `result_cache` gives again."""
+"""`xchat cache`: the answers that the setting `result_cache` keeps for reuse."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def stats(options: argparse.Namespace) -> int:
-    """Print what the cache holds."""
+    """Print the contents and hits of the cache."""
     path, limits = results_path(), load_config().result_cache
     cache = ResultCache(path, most_bytes=limits.size_mb << 20, most_hours=limits.ttl_hours)
     found = cache.stats()
@@ -61,13 +61,13 @@ def stats(options: argparse.Namespace) -> int:
 
 
 def clear(_: argparse.Namespace) -> int:
-    """Delete the file of the cache, also a damaged one."""
+    """Delete the file of the cache, even a damaged one."""
     sys.stdout.write(f"{byte_size(clear_results(results_path()))} freed\n")
     return 0
 
 
 def warm(options: argparse.Namespace) -> int:
-    """Answer a file of prompts with the cache on; the results themselves are dropped."""
+    """Answer a file of prompts with the cache on, and discard the output."""
     from tui.cli.main import parse
 
     with tempfile.TemporaryDirectory(prefix="xchat-warm-") as folder:

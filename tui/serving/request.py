@@ -1,4 +1,4 @@
-"""One request of the server: its figures, the steps of its time, and what took most of it."""
+"""One request of the server: its figures, a waterfall of its steps, and the main causes of its duration."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class RequestPage(Page):
     """Shows a request as a turn."""
 
     def __init__(self, request: RequestNow, turn: TurnRecord | None, causes: Sequence[str]) -> None:
-        """`turn` is its turn once it has ended; `causes` are what took its time, in sentences."""
+        """Create the page; `turn` is set once the request has ended; `causes` are sentences on its duration."""
         super().__init__(f"Request {request.number}")
         self._request, self._turn, self._causes = request, turn, causes
 
     def compose_page(self) -> ComposeResult:
-        """The content, drawn once the width is known."""
+        """Yield the content, drawn once the width is known."""
         yield Static(id="request")
 
     def on_resize(self) -> None:
@@ -41,7 +41,7 @@ class RequestPage(Page):
 
 
 def described(request: RequestNow, turn: TurnRecord | None, causes: Sequence[str], width: int) -> Content:
-    """A request as lines of at most `width` cells."""
+    """Return a request as lines of at most `width` cells."""
     share = percent(request.cache_n / request.prompt_n) if request.prompt_n and request.cache_n is not None else ""
     rows = [
         ("asked by", one_line(request.client)),
@@ -69,7 +69,7 @@ def described(request: RequestNow, turn: TurnRecord | None, causes: Sequence[str
 
 
 def _steps(turn: TurnRecord, width: int) -> list[Content]:
-    """The steps as a waterfall: each bar begins where the one before ended."""
+    """Return the steps as a waterfall: each bar begins where the one before ended."""
     steps = [(name, length or 0.0) for name, length in waterfall(turn).steps]
     steps.append(("decode", max(0.0, turn.timings.predicted_ms - steps[-1][1])))
     whole, room = sum(length for _, length in steps) or 1.0, max(10, width - NAME_CELLS - _VALUE_CELLS - 1)

@@ -1,4 +1,4 @@
-"""The requests that the server answers, live, with the panel beside where there is room."""
+"""The live table of the server's requests, with the panel beside it where there is room."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ _STYLES: Final = {
 
 
 class Controls(Protocol):
-    """What the screen may ask of the server. Raises XchatError where it has ended."""
+    """Actions of the screen on the server. They raise XchatError once it has ended."""
 
     async def now(self) -> ServerNow:
-        """The server at this moment."""
+        """Return the state of the server."""
 
     async def pause(self, paused: bool) -> None:
-        """Keep new requests from the engine, or no longer."""
+        """Pause or resume passing new requests to the engine."""
 
     async def drain(self, draining: bool) -> None:
-        """Refuse new requests, or no longer."""
+        """Refuse or accept new requests."""
 
     async def kick(self, number: int) -> None:
         """End a request."""
@@ -83,7 +83,7 @@ COLUMNS: Final[tuple[Column[RequestNow], ...]] = (
 
 
 class RequestsScreen(Dialog[None]):
-    """Shows the server and its requests, and ends, pauses and refuses them. Closing ends nothing."""
+    """Shows the server and its requests; can end, pause and refuse them. Closing it ends nothing."""
 
     HELP = """\
 ## Requests
@@ -115,7 +115,7 @@ ends the selected request with an error. Your own messages always go first.
     def __init__(
         self, url: str, controls: Controls, panel: Widget, *, opened: Callable[[RequestNow], Awaitable[None]], glyphs: Glyphs
     ) -> None:
-        """`panel` is shown beside; `opened` opens a request."""
+        """Create the screen; `panel` is shown beside the table; `opened` opens a request."""
         super().__init__()
         self._url = url
         self._controls = controls
@@ -125,10 +125,10 @@ ends the selected request with an error. Your own messages always go first.
         self._now: ServerNow | None = None
         self._columns: tuple[Column[RequestNow], ...] = COLUMNS
         self._drawn: dict[str, str] = {}
-        """The text of each row, by the number of its answer."""
+        """The text of each row by the number of its answer."""
 
     def compose(self) -> ComposeResult:
-        """Lay out the figures of all, the table, the panel and the keys."""
+        """Yield the total figures, the table, the panel and the keys."""
         with Vertical(classes="box whole") as frame:
             frame.border_title = Content(f"Serving on {self._url}")
             with Horizontal():
@@ -141,7 +141,7 @@ ends the selected request with an error. Your own messages always go first.
             yield Static(id="hints")
 
     def on_mount(self) -> None:
-        """Begin to follow the server."""
+        """Start following the server."""
         self.run_worker(self._follow(), group="requests")
 
     def on_resize(self, event: events.Resize) -> None:
@@ -185,12 +185,12 @@ ends the selected request with an error. Your own messages always go first.
         await self._ask(self._controls.kick(request.number))
 
     async def action_pause_requests(self) -> None:
-        """Pause the server, or resume."""
+        """Pause or resume the server."""
         if self._now is not None:
             await self._ask(self._controls.pause(self._now.state != "paused"))
 
     async def action_drain_requests(self) -> None:
-        """Refuse new requests, or take them again."""
+        """Refuse or accept new requests."""
         if self._now is not None:
             await self._ask(self._controls.drain(self._now.state != "draining"))
 
@@ -228,7 +228,7 @@ ends the selected request with an error. Your own messages always go first.
         empty.update(f"No requests yet. Clients ask {self._url}/v1 as they would ask OpenAI; a browser finds a chat at {self._url}")
 
     def _fill(self, now: ServerNow) -> None:
-        """Replace the rows that changed; all of them when others are listed, with the selection where it was."""
+        """Update changed rows; rebuild all when the list differs, with the selection kept."""
         rows = {str(request.number): (table_row(self._columns, 0, request), request.state) for request in now.requests}
         listed = self._list
         if list(rows) != [option.id for option in listed.options]:
@@ -246,7 +246,7 @@ ends the selected request with an error. Your own messages always go first.
 
 
 def _styled(text: str, state: State) -> Content:
-    """A row with its state coloured."""
+    """Return a row with its state coloured."""
     content, style = Content(text), _STYLES[state]
     if not style:
         return content
@@ -255,7 +255,7 @@ def _styled(text: str, state: State) -> Content:
 
 
 def figures(now: ServerNow, width: int, glyphs: Glyphs) -> Content:
-    """The figures of all requests, in lines of `width` cells."""
+    """Return the total figures in lines of `width` cells."""
     style = {"serving": "bold $success", "failed": "bold $error"}.get(now.state, "bold $warning")
     counts = [f"{now.running} running of {now.parallel}", f"{now.waiting} waiting", f"{now.answered:,} answered"]
     counts += [f"{now.failed:,} failed"] if now.failed else []

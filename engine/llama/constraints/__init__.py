@@ -1,1 +1,1 @@
-"""Constrains answers to a format with llguidance; compiled on other threads, applied on the compute thread."""
+"""Answer formats enforced with llguidance: compiled on other threads, applied on the compute thread."""

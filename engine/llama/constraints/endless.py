@@ -1,4 +1,4 @@
-"""Finds grammars that no text completes because of endless recursion. Pure."""
+"""Detection of grammars that no text completes because of endless recursion. Pure."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _lark_form(body: str) -> Form:
 
 
 def _mark(mark: str, stack: list[list[list[Form]]]) -> None:
-    """Apply a mark to the alternatives of the groups that are open, the innermost last."""
+    """Apply a mark to the alternatives of the open groups, the innermost last."""
     here = stack[-1][-1]
     if mark in "?*" and here:
         here[-1] = _NOTHING

@@ -1,4 +1,4 @@
-"""Compiles the formats of answers, and applies them token by token."""
+"""Formats of answers: compiled, then applied token by token."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class _Vocabulary:
         self.tokenize: Callable[[str], list[int]] = lambda _text: []
 
     def __call__(self, text: str) -> list[int]:
-        """Return the longest tokens that spell a text, from the left: what they spell counts, not how."""
+        """Return the longest tokens that spell a text, from the left; only the spelled text matters."""
         return self.tokenize(text)
 
 

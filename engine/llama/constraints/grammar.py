@@ -1,4 +1,4 @@
-"""Makes llguidance's grammars of constraints: what an answer may be, with the thinking before it."""
+"""llguidance grammars of constraints: the answer, with the thinking before it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from engine.llama.vocab import LlamaVocabulary
 
 MOST_TEXT: Final = 128 << 10
-"""Characters of the longest constraint: the native compiler recurses along chains of rules, and its stack holds chains of this length."""
+"""Characters of the longest constraint: the native compiler recurses along chains of rules, and its stack is sized for this length."""
 MOST_KEYS: Final = 2_000
-"""Keys of an object in a schema; compiling takes the square of their number."""
+"""Most keys of an object in a schema: compile time is quadratic in them."""
 _WHITE: Final = r"[ \n\r\t]{0,40}"
-"""Blanks between two parts of JSON: a model that writes nothing else ends nothing."""
+"""Blanks between two parts of JSON, bounded so that a model can't write blanks for ever."""
 _NAMES: Final = {
     ConstraintKind.JSON_SCHEMA: "JSON schema",
     ConstraintKind.REGEX: "regular expression",
@@ -100,9 +100,9 @@ def answer_so_far(prompt: Prompt) -> str:
 
 
 def frame_of(constraint: Constraint, prompt: Prompt, facts: PromptFacts, vocabulary: LlamaVocabulary) -> tuple[str, str]:
-    """What may stand around the form, in Lark: the expression with `@form` in it, and its rules.
+    """Return the grammar around the form, in Lark: the expression with `@form` in it, and its rules.
 
-    That is the thinking before the answer, with the model's own markers, and free text where a trigger begins the form.
+    It covers the thinking before the answer, with the model's own markers, and free text where a trigger begins the form.
     """
     start, rules = "@form", []
     if constraint.triggers:
@@ -138,7 +138,7 @@ def _is_own(marker: str, vocabulary: LlamaVocabulary) -> bool:
 
 
 def _until(marker: str, name: str, vocabulary: LlamaVocabulary) -> tuple[str, list[str]]:
-    """Any text up to a marker: an expression, and the rules that it needs."""
+    """Return an expression for any text up to a marker, and the rules that it needs."""
     first, *rest = lark_of(marker, vocabulary)
     if first.startswith("<"):
         return " ".join(("TEXT", first, *rest)), []
@@ -146,7 +146,7 @@ def _until(marker: str, name: str, vocabulary: LlamaVocabulary) -> tuple[str, li
 
 
 def lark_of(marker: str, vocabulary: LlamaVocabulary) -> Iterator[str]:
-    """Yield a marker in Lark: control tokens by their ids, and texts."""
+    """Yield the parts of a marker in Lark: control tokens by id, and texts."""
     text = b""
     for token in vocabulary.tokenize(marker, parse_special=True):
         piece = vocabulary.pieces[token]

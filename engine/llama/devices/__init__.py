@@ -1,1 +1,1 @@
-"""The devices that the library computes on, and how many layers of a model go to them."""
+"""The devices that llama.cpp computes on, and the number of layers on each."""

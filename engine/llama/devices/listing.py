@@ -1,4 +1,4 @@
-"""Lists the devices of the native library: the CPU, GPUs, and those of the backend of `GGML_BACKEND_PATH`."""
+"""The devices of the native library: the CPU, GPUs, and those of the backend of `GGML_BACKEND_PATH`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.text import printable
 
 _KINDS: Final = ("cpu", "gpu", "integrated gpu", "accelerator", "several")
 _OFFLOADS: Final = frozenset({"gpu", "integrated gpu"})
-"""Kinds that layers can be on."""
+"""Kinds that can hold layers."""
 _SPLITS: Final = {
     "none": lib.LLAMA_SPLIT_MODE_NONE,
     "layer": lib.LLAMA_SPLIT_MODE_LAYER,
@@ -28,7 +28,7 @@ _SPLITS: Final = {
     "tensor": lib.LLAMA_SPLIT_MODE_TENSOR,
 }
 _EXPERTS: Final = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
-"""The names of the tensors that hold the experts of a layer."""
+"""Names of the tensors with the experts of a layer."""
 
 
 CPU_BUILD: Final = "This build of llama.cpp, on this machine, computes on the CPU only"
@@ -40,7 +40,7 @@ class Device:
     """A device at one moment."""
 
     name: str
-    """As `devices` of a preset names it."""
+    """Its name in `devices` of a preset."""
     description: str
     kind: str
     """One of `_KINDS`."""
@@ -48,22 +48,22 @@ class Device:
     """Bytes; 0 where the driver does not report it."""
     memory_free: int
     buffers: str
-    """The library's name for memory on it."""
+    """The library's name for its memory."""
     handle: int = field(repr=False)
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is an RPC worker's, whose host and port are its description; the library keeps workers that were used once."""
+        """Whether it belongs to an RPC worker; its description is then host and port. The library keeps workers once used."""
         return re.fullmatch(r"RPC\d+", self.name) is not None
 
     @property
     def offloads(self) -> bool:
-        """Whether layers can be put on it."""
+        """Whether it can hold layers."""
         return self.kind in _OFFLOADS
 
 
 Memory = Mapping[str, int]
-"""Bytes by device, and under `host` those in the memory of the machine."""
+"""Bytes by device; `host` is the memory of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class Placement:
     devices: tuple[Device, ...] = ()
     layers: int = 0
     of: int = 0
-    """Layers of the model, the output counted as one."""
+    """Layers of the model; the output counts as one."""
     memory: Memory | None = None
     """Predicted memory; None where it was not predicted."""
 
     @property
     def sentence(self) -> str:
-        """The placement of the layers, as a sentence."""
+        """The placement as a sentence."""
         sizes = {name: f": {byte_size(size)}" for name, size in (self.memory or {}).items()}
         where = ", ".join(f"{device.name}{sizes.get(device.name, '')}" for device in self.devices)
         return f"{self.layers} of {self.of} layers on {where}" if self.layers else "all layers on the CPU"
@@ -107,7 +107,7 @@ class _Override(ctypes.Structure):
 
 @cache
 def _registry() -> ctypes.CDLL:
-    """Return the library that knows the devices, with the backend that `GGML_BACKEND_PATH` names, llama.cpp's variable for it."""
+    """Return the library of the devices, with the backend of `GGML_BACKEND_PATH` (llama.cpp's variable) loaded."""
     registry, base = shared_library("ggml"), shared_library("ggml-base")
     registry.ggml_backend_dev_count.restype = ctypes.c_size_t
     for function, arguments in (
@@ -133,7 +133,7 @@ def _registry() -> ctypes.CDLL:
 
 
 def devices() -> tuple[Device, ...]:
-    """Every device, the CPU included, in the library's order, but those of RPC workers that are gone; asks the drivers.
+    """Query the drivers and return all devices, the CPU included, in the library's order, without lost RPC workers.
 
     Raises UsageError when the backend of `GGML_BACKEND_PATH` can't be loaded.
     """
@@ -155,7 +155,7 @@ def devices() -> tuple[Device, ...]:
                 description=printable((properties.description or b"").decode(errors="replace").strip()),
                 kind=kind,
                 memory_total=total,
-                memory_free=min(free, total),  # some drivers report more than there is
+                memory_free=min(free, total),  # some drivers report more free memory than the device has
                 buffers=(buffers or b"").decode(errors="replace"),
                 handle=handle,
             )
@@ -164,16 +164,16 @@ def devices() -> tuple[Device, ...]:
 
 
 def _endpoint_of(handle: int) -> str:
-    """Host and port of an RPC worker's device, which are its description; empty for other devices. Asks no driver."""
+    """Return host and port of an RPC worker's device (its description); empty for other devices. Queries no driver."""
     base = shared_library("ggml-base")
     name, description = base.ggml_backend_dev_name(handle), base.ggml_backend_dev_description(handle)
     return description.decode(errors="replace") if re.fullmatch(rb"RPC\d+", name or b"") else ""
 
 
 def devices_for(preset: Preset) -> tuple[Device, ...]:
-    """Return the devices that layers go to with a preset; none where this build or machine has none, or the preset wants the CPU only.
+    """Return the devices for the layers of a preset; none where there are none or the preset wants the CPU only.
 
-    Raises UsageError for a device that is not here, and for shares or a `main_gpu` of other devices; what `add_workers` raises.
+    Raises UsageError for a missing device, and for shares or a `main_gpu` that don't match; also the errors of `add_workers`.
     """
     if preset.n_gpu_layers == 0 or preset.devices == "none":
         return ()

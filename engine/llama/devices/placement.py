@@ -1,4 +1,4 @@
-"""How many layers of a model go to devices: as many as the preset asks for, or as are predicted to fit."""
+"""The number of layers on devices: as the preset asks, or as predicted to fit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from engine.numbers import byte_size
 from engine.presets.preset import Preset
 
 _MARGIN: Final = 16
-"""A device keeps one part in so many of its memory, for the driver and what others draw meanwhile."""
+"""A device keeps 1/16 of its memory free, for the driver and other programs."""
 
 
 def placements(file: ModelFile, preset: Preset, n_seq: int) -> Iterator[tuple[Placement, str]]:
-    """Numbers of layers to try, one after the other while loading fails: what is asked for, then half as many, at last none.
+    """Yield numbers of layers to try while loading fails: the number asked for, then half as many, at last none.
 
-    Each comes with what is to be said about it, empty where it is as asked.
+    Each comes with a sentence for the user, empty where it is as requested.
 
-    Raises UsageError for devices that are not here.
+    Raises UsageError for missing devices.
     """
     chosen = devices_for(preset)
     if not chosen:
@@ -69,7 +69,7 @@ def _fits(place: Placement) -> bool:
 
 
 def predicted_memory(file: ModelFile, preset: Preset, n_seq: int, chosen: tuple[Device, ...], layers: int) -> Memory | None:
-    """Bytes that a load would use, as the library itself counts without allocating; None where it can't."""
+    """Return the predicted bytes of a load, counted by the library without allocating; None where it can't."""
     params = lib.llama_model_default_params()
     kept = put_on_devices(params, preset, chosen, layers)
     params.no_alloc = True
@@ -92,7 +92,7 @@ def predicted_memory(file: ModelFile, preset: Preset, n_seq: int, chosen: tuple[
 
 
 def by_device(buffers: Mapping[str, tuple[int, int, int]] | None, chosen: tuple[Device, ...]) -> Memory | None:
-    """Bytes of all purposes by device; the rest is the host's."""
+    """Return the bytes by device, all purposes together; the rest belongs to the host."""
     if buffers is None:
         return None
     names = {device.buffers: device.name for device in chosen}

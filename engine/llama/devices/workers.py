@@ -1,6 +1,6 @@
-"""RPC workers: devices of other machines, or of other processes, that the native library computes on over TCP.
+"""RPC workers: devices of other machines or processes that the native library computes on over TCP.
 
-The library ends the calling thread when a worker can't be reached, so each is asked for first. Nothing is authenticated or encrypted.
+The library ends the calling thread when a worker can't be reached, so each is checked first. Nothing is authenticated or encrypted.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ TIMEOUT_S: Final = 2.0
 _HELLO: Final = 14
 """The command that begins a connection."""
 _CAPABILITIES: Final = 24
-"""Bytes of the client's, all zero."""
+"""Bytes of the client's capabilities, all zero."""
 _MOST_REPLY: Final = 64
 _added: dict[str, int] = {}
 """Registrations by endpoint: the library keeps them until the process ends."""
 _lost: set[str] = set()
-"""Endpoints of workers that were used, and are gone."""
+"""Endpoints of used workers that are lost."""
 
 
 def endpoints_of(text: str) -> tuple[tuple[str, int], ...]:
-    """The hosts and ports in `HOST:PORT,HOST:PORT`. Raises UsageError for anything else."""
+    """Return the hosts and ports of `HOST:PORT,HOST:PORT`. Raises UsageError for anything else."""
     found = []
     for word in text.split(","):
         match = re.fullmatch(r"\s*([\w.-]{1,253}):(\d{1,5})\s*", word)
@@ -40,7 +40,7 @@ def endpoints_of(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def add_workers(text: str) -> None:
-    """Make the devices of these workers known to the native library.
+    """Register the devices of these workers with the native library.
 
     Raises:
         UsageError: The text names no workers, or this build has no RPC.
@@ -73,9 +73,9 @@ def add_workers(text: str) -> None:
 
 
 def require_worker(endpoint: str) -> None:
-    """Raise EngineError when a worker is gone. It serves one client at a time, so it can't be asked more while in use.
+    """Raise EngineError when a worker is lost. It serves one client at a time, so it can't be queried while in use.
 
-    One that was gone once stays so: the library would go on with its broken connection, and end the thread.
+    A lost worker stays lost: the library would use its broken connection, and end the thread.
     """
     if endpoint in _lost:
         raise _unreachable(endpoint, "it was gone before; xchat must be restarted to use it again")
@@ -87,7 +87,7 @@ def require_worker(endpoint: str) -> None:
 
 
 def is_lost(endpoint: str) -> bool:
-    """Whether a worker is gone: whatever the library does with its devices ends the thread."""
+    """Return whether a worker is lost: any use of its devices ends the thread."""
     try:
         require_worker(endpoint)
     except EngineError:
@@ -96,7 +96,7 @@ def is_lost(endpoint: str) -> bool:
 
 
 def insecurity(text: str) -> str:
-    """What is insecure about these workers, in a sentence; empty where all are on this machine."""
+    """Return the security risk of these workers as a sentence; empty where all are on this machine."""
     far = [host for host, _ in endpoints_of(text) if not _is_loopback(host)]
     return (
         f"RPC to {', '.join(far)} is neither authenticated nor encrypted: use it on a trusted net, or through an SSH tunnel." if far else ""
@@ -111,7 +111,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _greet(host: str, port: int) -> None:
-    """Ask whether a worker of this library's protocol is there."""
+    """Check that a worker with this library's protocol answers."""
     endpoint = f"{host}:{port}"
     try:
         with socket.create_connection((host, port), TIMEOUT_S) as connection:

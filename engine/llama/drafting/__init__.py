@@ -1,1 +1,1 @@
-"""Guesses of tokens to come, which one decode call checks together."""
+"""Speculative decoding: guessed tokens that one decode call verifies."""

@@ -1,4 +1,4 @@
-"""Guesses the next tokens of an answer from an earlier place where the last ones stood. Pure: no clock, no native call."""
+"""Prompt lookup: guesses the next tokens from an earlier occurrence of the latest ones. Pure: no clock, no native call."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 
 KEY: Final = 6
-"""Tokens that must repeat before the next ones are guessed."""
+"""Tokens that must repeat before a guess."""
 LONGEST_RUN: Final = 64
-"""Longest repetition that counts as evidence that it goes on."""
+"""Longest repetition that counts as evidence for its continuation."""
 FADING: Final = 0.97
-"""What is left of the weight of earlier guesses after another one: text changes."""
+"""Factor on the weight of earlier guesses for each further one: text changes."""
 
 
 class Guess(NamedTuple):
@@ -19,26 +19,26 @@ class Guess(NamedTuple):
 
     tokens: Sequence[int] = ()
     chance: float = 0.0
-    """How likely each is to come, if those before it did."""
+    """Probability of each token, given the ones before it."""
 
 
 NO_GUESS: Final = Guess()
 
 
 class Lookup:
-    """The places in one prompt and its answer where each run of KEY tokens stood last, and the luck with guesses from them."""
+    """The last position of each run of KEY tokens in one prompt and its answer, and the success rate of guesses."""
 
     def __init__(self) -> None:
         self._after: dict[tuple[int, ...], int] = {}
-        """The position behind a run."""
+        """The position after a run."""
         self._known = 0
         """Tokens whose runs are in the map; a run is added when its next token is known."""
         self._right = 0.0
         self._wrong = 0.0
-        """Guessed tokens that came, and guesses that ended with another token; earlier ones count less."""
+        """Guessed tokens accepted, and guesses that ended with another token; earlier ones count less."""
 
     def guess(self, tokens: Sequence[int], most: int) -> Guess:
-        """The tokens that followed where the last ones stood before, at most `most`; none where they stood nowhere."""
+        """Return the tokens that followed the earlier occurrence of the latest ones, at most `most`; empty without one."""
         end = len(tokens)
         for behind in range(max(self._known, KEY), end):
             self._after[tuple(tokens[behind - KEY : behind])] = behind
@@ -52,16 +52,16 @@ class Lookup:
         right = self._right + run
         period = end - at
         guessed = tokens[at : at + most] if period >= most else [tokens[at + index % period] for index in range(most)]
-        guessed = list(takewhile(lambda token: token >= 0, guessed))  # negative ones stand for pictures
+        guessed = list(takewhile(lambda token: token >= 0, guessed))  # negative ids are pictures
         return Guess(guessed, right / (right + self._wrong + 1.0))
 
     def checked(self, guessed: int, came: int) -> None:
-        """Note how many tokens of a guess came."""
+        """Count the accepted tokens of a guess."""
         self._right = self._right * FADING + came
         self._wrong = self._wrong * FADING + (came < guessed)
 
 
 def expected(guess: Guess, length: int) -> float:
-    """How many of the first `length` guessed tokens come, on average."""
+    """Return the expected number of accepted tokens among the first `length`."""
     chance = guess.chance
     return length * 1.0 if chance >= 1.0 else chance * (1.0 - chance**length) / (1.0 - chance)

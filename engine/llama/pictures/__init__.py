@@ -1,1 +1,1 @@
-"""Pictures as parts of a prompt, by llama.cpp's libmtmd."""
+"""Pictures in prompts, by llama.cpp's libmtmd."""

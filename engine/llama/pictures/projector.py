@@ -1,4 +1,4 @@
-"""Finds the projector of a model: the file beside it that turns pictures into embeddings of its width."""
+"""The projector of a model: the file beside it that turns pictures into embeddings of its width."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from engine.paths import expanded
 from engine.text import file_name
 
 _MOST: Final = 100
-"""Files of a folder whose headers are read."""
+"""Most files of a folder whose headers are read."""
 
 
 def projector_of(model: Path, facts: ModelFacts, wanted: str) -> Path | None:
-    """The projector for a model: the one that `wanted` names, or with `auto` the one beside it whose name is most like the model's.
+    """Return the projector of a model: the one named by `wanted`, or with `auto` the file beside it with the most similar name.
 
-    Raises ModelError for a file that is named and is no projector, or one of another model.
+    Raises ModelError for a named file that is not a projector, or that of another model.
     """
     if wanted == "none":
         return None
@@ -43,7 +43,7 @@ def _fits(path: Path, facts: ModelFacts) -> bool:
 
 
 def _misfit(path: Path, facts: ModelFacts) -> str | None:
-    """Why a file is not the projector of a model; None when it may be. Raises ModelError when it is no GGUF."""
+    """Return why a file can't be the projector of a model; None when it can. Raises ModelError when it is not GGUF."""
     header = read_header(path)
     if kind_of(header) is not FileKind.MMPROJ:
         return "it is not a projector (mmproj)"

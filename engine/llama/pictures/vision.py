@@ -1,7 +1,7 @@
-"""Pictures as tokens: libmtmd's projector makes embeddings of a picture, which take the place of tokens in a prompt.
+"""Pictures as tokens: libmtmd's projector turns a picture into embeddings, which replace tokens in a prompt.
 
-In the tokens of a prompt each embedding stands as a negative id made from the picture's digest and the projector, so that the KV cache
-is compared, reused, saved and restored as for text.
+In a prompt's tokens each embedding is a negative id derived from the picture's digest and the projector, so that the KV cache is compared,
+reused, saved and restored as for text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from engine.pictures.stored import Picture, pixels_of
 from engine.text import file_name
 
 _MOST_KEPT: Final = 64 << 20
-"""Bytes of embeddings that are kept: a conversation that lost its KV state does not encode its pictures again."""
+"""Bytes of kept embeddings: after the loss of its KV state a conversation does not encode its pictures again."""
 _IDS: Final = (1 << 31) - 2
 _M_ROPE: Final = frozenset((8, 24, 40))
 """llama.cpp's types of rotary embeddings in which a picture takes fewer positions than tokens."""
@@ -35,23 +35,23 @@ _TEXT, _IMAGE = 0, 1
 
 
 class Place(NamedTuple):
-    """Where an id of a picture stands."""
+    """The position of an id within a picture."""
 
     picture: Picture
     chunk: int
-    """Of the pieces that the picture is cut into, text between them counted."""
+    """Index among the pieces of the picture, text between them counted."""
     row: int
     rows: int
     """Embeddings of the chunk."""
 
     @property
     def rows_left(self) -> int:
-        """Embeddings of the chunk from here on."""
+        """Embeddings of the chunk from here to its end."""
         return self.rows - self.row
 
 
 def uses_m_rope(model: lib.llama_model_p) -> bool:
-    """Whether positions of the model have several dimensions."""
+    """Return whether positions of the model have several dimensions."""
     return int(lib.llama_model_rope_type(model)) in _M_ROPE
 
 
@@ -67,7 +67,7 @@ class Vision:
         self._ids: dict[str, tuple[int, ...]] = {}
         self._kept: OrderedDict[tuple[str, int], NDArray[np.float32]] = OrderedDict()
         self.encoded = 0
-        """Chunks that were encoded, for tests and the log."""
+        """Number of encoded chunks, for tests and the log."""
 
     @cached_property
     def _salt(self) -> bytes:
@@ -93,7 +93,7 @@ class Vision:
         return context
 
     def open(self) -> None:
-        """Open the projector now and let it cut a gray picture. Raises ModelError when it can't be used."""
+        """Open the projector now and split a gray picture. Raises ModelError when it can't be used."""
         with self._chunks("a gray picture", np.full((64, 64, 3), 128, np.uint8)):
             pass
 
@@ -109,9 +109,9 @@ class Vision:
         return bool(picture_library().mtmd_decode_use_non_causal(self._context, None))
 
     def ids_of(self, picture: Picture) -> tuple[int, ...] | None:
-        """The tokens of a picture in a prompt; None when it is not in the folder any more.
+        """Return the tokens of a picture in a prompt; None when it is no longer in the folder.
 
-        Raises ModelError when the projector can't be used, EngineError when it can't take the picture.
+        Raises ModelError when the projector can't be used, EngineError when it rejects the picture.
         """
         known = self._ids.get(picture.digest)
         if known is not None:
@@ -135,16 +135,16 @@ class Vision:
         return self._ids[picture.digest]
 
     def place_of(self, token: int) -> Place:
-        """Where an id that `ids_of` gave stands. Raises EngineError for another."""
+        """Return the position of an id from `ids_of`. Raises EngineError for any other id."""
         place = self._places.get(token)
         if place is None:
             raise EngineError("The prompt has a picture of another model", hint="Send it again.")
         return place
 
     def rows_of(self, token: int, count: int) -> NDArray[np.float32]:
-        """The embeddings of `count` tokens from this one on, all of one chunk, of shape (count, width).
+        """Return the embeddings of `count` tokens from this one on, all of one chunk, of shape (count, width).
 
-        Raises EngineError when the picture is gone or can't be encoded.
+        Raises EngineError when the picture is missing or can't be encoded.
         """
         place = self.place_of(token)
         key = (place.picture.digest, place.chunk)
@@ -171,7 +171,7 @@ class Vision:
 
     @contextmanager
     def _chunks(self, name: str, pixels: NDArray[np.uint8]) -> Iterator[list[Any]]:
-        """A picture as the native library cuts it: texts and pieces."""
+        """Yield the parts into which the native library splits a picture: texts and pieces."""
         library, context = picture_library(), self._context
         height, width, _ = pixels.shape
         bitmap = library.mtmd_bitmap_init(width, height, (ctypes.c_uint8 * pixels.size).from_buffer_copy(pixels.tobytes()))

@@ -1,4 +1,4 @@
-"""Answers that were made before, given again from the result cache."""
+"""Reuse of earlier answers from the result cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Replay:
     def __init__(self) -> None:
         self._cache: ResultCache | None = None
         self.problems: tuple[str, ...] = ()
-        """Why the cache is not used, in a sentence."""
+        """Sentences on why the cache is not used."""
         try:
             limits = load_config().result_cache
             self._cache = ResultCache(results_path(), most_bytes=limits.size_mb << 20, most_hours=limits.ttl_hours)
@@ -30,7 +30,7 @@ class Replay:
             self.problems = (f"{error.title}: {error.detail}. {error.hint}",)
 
     def again(self, made_by: str) -> Again:
-        """What one turn needs of it; `made_by` names the model with its settings, and the library."""
+        """Return the access of one turn; `made_by` names the model with its settings, and the library."""
         return Again(self._cache, made_by, self.problems)
 
     def close(self) -> None:
@@ -40,7 +40,7 @@ class Replay:
 
 
 class Again:
-    """One turn and the result cache: looks its answer up, and stores the one that is made. For the compute thread only."""
+    """One turn's access to the result cache: finds a stored answer, or stores the new one. For the compute thread only."""
 
     def __init__(self, cache: ResultCache | None, made_by: str, problems: tuple[str, ...]) -> None:
         self._cache = cache
@@ -51,7 +51,7 @@ class Again:
         """Whether a stored answer was found."""
 
     def find(self, request: GenerateRequest, prompt: Sequence[int], stop: Sequence[str], n_ctx: int) -> Stored | None:
-        """The stored answer to a request with this prompt."""
+        """Return the stored answer to a request with this prompt, if any."""
         self._key = key_of(request, prompt, stop, f"{self._made_by} {n_ctx}")
         stored = self._cache.get(self._key) if self._cache is not None and self._key is not None else None
         self.given = stored is not None
@@ -64,7 +64,7 @@ class Again:
 
 
 def key_of(request: GenerateRequest, prompt: Sequence[int], stop: Sequence[str], made_by: str) -> bytes | None:
-    """A digest of all that an answer depends on; None where the same request may be answered in another way.
+    """Return a digest of everything that an answer depends on; None where the answer can't be cached.
 
     `made_by` names the model with its settings, and the library.
     """

@@ -1,4 +1,4 @@
-"""Anthropic's messages."""
+"""Anthropic's messages API."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class MessagesBody(Generation, kw_only=True):
         return tools_of(self.tools, kind, parallel=asked.get("disable_parallel_tool_use") is not True)
 
     def prompt(self, preset: Preset) -> ChatPrompt:
-        """The conversation. Raises Refusal."""
+        """Return the conversation. Raises Refusal."""
         system, problem = text_of(self.system) if self.system else ("", "")
         if problem:
             raise Refusal(400, f"system: {problem}")
@@ -66,7 +66,7 @@ class MessagesFace(EventFace):
         self._open = ""
 
     def opening(self, answers: Sequence[Answer]) -> bytes:
-        """The message without content."""
+        """Return the message without content."""
         prompt = answers[0].turn.prompt
         cached = n_cached(answers)
         usage = {
@@ -82,7 +82,7 @@ class MessagesFace(EventFace):
         return {**head, "stop_reason": reason, "stop_sequence": stop}
 
     def grown(self, answer: Answer, growth: Growth) -> bytes:  # noqa: ARG002
-        """What the open block grew by."""
+        """Return the addition to the open block."""
         parts = b""
         if growth.thinking:
             parts += self._block("thinking") + self._delta({"type": "thinking_delta", "thinking": growth.thinking})
@@ -98,7 +98,7 @@ class MessagesFace(EventFace):
         return event({"type": "content_block_delta", "index": self._blocks - 1, "delta": delta}, "content_block_delta")
 
     def _block(self, kind: str, **fields: Any) -> bytes:
-        """Begin a block of this kind, if none is open."""
+        """Begin a block of this kind unless one is open; return its data."""
         if self._open == kind:
             return b""
         before = self._stop_block()
@@ -114,7 +114,7 @@ class MessagesFace(EventFace):
         return event({"type": "content_block_stop", "index": self._blocks - 1}, "content_block_stop") if self._open else b""
 
     def ended(self, answer: Answer) -> bytes:
-        """The end of the block, and why the message ended."""
+        """Return the end of the block and the stop reason."""
         before = b"" if self._blocks else self._block("text")
         reason, stop = self._reason(answer)
         delta = {"stop_reason": reason, "stop_sequence": stop}
@@ -122,11 +122,11 @@ class MessagesFace(EventFace):
         return before + self._stop_block() + event({"type": "message_delta", "delta": delta, "usage": usage}, "message_delta")
 
     def closing(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
-        """The end."""
+        """Return the end."""
         return event({"type": "message_stop"}, "message_stop")
 
     def failed(self, refusal: Refusal) -> bytes:
-        """The error."""
+        """Return the error."""
         return event({"type": "error", "error": {"type": error_type(refusal), "message": refusal.message}}, "error")
 
     def _reason(self, answer: Answer) -> tuple[str, str | None]:
@@ -139,7 +139,7 @@ class MessagesFace(EventFace):
                 return "tool_use" if answer.calls else "end_turn", None
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
-        """The message."""
+        """Return the message."""
         parser = answers[0].turn.parser
         content: list[dict[str, Any]] = []
         if parser.thinking:
@@ -157,7 +157,7 @@ class MessagesFace(EventFace):
 
 
 def error_type(refusal: Refusal) -> str:
-    """The name of an error in this API."""
+    """Return the name of an error in this API."""
     names = {429: "rate_limit_error", 503: "overloaded_error", 500: "api_error", 413: "request_too_large"}
     return names.get(refusal.status, "invalid_request_error" if refusal.status == 400 else refusal.kind)
 

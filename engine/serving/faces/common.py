@@ -1,4 +1,4 @@
-"""What the forms have in common: names, counts, timings."""
+"""Parts shared by the API forms: names, counts, timings."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _TIMINGS: Final = (
 
 
 def new_id(prefix: str) -> str:
-    """An id that nobody guesses."""
+    """Return an unguessable id."""
     return prefix + secrets.token_hex(16)
 
 
 def arguments_of(call: ToolCall) -> Any:
-    """The arguments of a call as an object; a text that is none is one of its own."""
+    """Return the arguments of a call as an object; text that is not JSON is wrapped in one."""
     try:
         return msgspec.json.decode(call.arguments)
     except (msgspec.DecodeError, RecursionError):
@@ -44,35 +44,35 @@ def arguments_of(call: ToolCall) -> Any:
 
 
 def thinking_of(effort: object) -> Thinking | None:
-    """Whether the model is to think at OpenAI's `effort`; None where the request does not say."""
+    """Return the thinking setting for OpenAI's `effort`; None where the request has none."""
     return None if effort is None else "off" if effort == "none" else "on"
 
 
 def event(value: object, name: str = "") -> bytes:
-    """A server-sent event with a JSON object."""
+    """Return a server-sent event with a JSON object."""
     data = encode(value)
     return b"event: %b\ndata: %b\n\n" % (name.encode(), data) if name else b"data: %b\n\n" % data
 
 
 def finish_reason(answer: Answer) -> str:
-    """Why an answer ended, in OpenAI's words."""
+    """Return OpenAI's `finish_reason` of an answer."""
     if answer.finished.reason is StopReason.LENGTH:
         return "length"
     return "tool_calls" if answer.calls else "stop"
 
 
 def calls_object(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
-    """OpenAI's `tool_calls`."""
+    """Return OpenAI's `tool_calls`."""
     return [{"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in calls]
 
 
 def timings_of(answers: Sequence[Answer]) -> dict[str, Any]:
-    """The timings of the first answer, as llama-server writes them."""
+    """Return the timings of the first answer, in llama-server's form."""
     return timings_object(answers[0].finished.timings)
 
 
 def timings_object(timings: Timings) -> dict[str, Any]:
-    """Timings under llama-server's names; 0 for what can't be known. The rate of decoding does not count the first token, as there."""
+    """Return timings in llama-server's form, 0 where unknown. As there, the decode rate excludes the first token."""
     every = timings.as_dict()
     later = timings.predicted_n - 1
     every["predicted_per_token_ms"] = timings.predicted_ms / later if later > 0 else 0.0
@@ -81,13 +81,13 @@ def timings_object(timings: Timings) -> dict[str, Any]:
 
 
 def progress_object(answer: Answer, progress: PrefillProgressed | None = None) -> dict[str, Any]:
-    """The progress of a prefill, as llama-server writes it; at its beginning, without one."""
+    """Return the progress of a prefill in llama-server's form; without `progress`, of its beginning."""
     processed, ms = (progress.processed, progress.elapsed_ms) if progress else (0, 0.0)
     return {"total": answer.n_prompt, "cache": answer.cached, "processed": answer.cached + processed, "time_ms": round(ms)}
 
 
 def logprobs_object(tokens: Sequence[TokenLogprobs]) -> dict[str, Any]:
-    """OpenAI's `logprobs` of a chat."""
+    """Return OpenAI's `logprobs` of a chat."""
     return {"content": [{**_likely(token.chosen), "top_logprobs": list(map(_likely, token.top))} for token in tokens]}
 
 
@@ -97,32 +97,32 @@ def _likely(likely: Likely) -> dict[str, Any]:
 
 
 def least(logprob: float) -> float:
-    """A log-probability; JSON has no infinity for that of an impossible token."""
+    """Return a finite log-probability: JSON has no infinity for impossible tokens."""
     return max(logprob, -9_999.0)
 
 
 def piece_text(likely: Likely) -> str:
-    """The text of a token, without the bytes that are part of a character."""
+    """Return the text of a token without the bytes of an incomplete character."""
     return likely.piece.decode("utf-8", "ignore")
 
 
 def n_prompt(answers: Sequence[Answer]) -> int:
-    """Tokens of the prompts."""
+    """Return the number of prompt tokens."""
     return sum(answer.finished.prompt_tokens for answer in answers if answer.leads)
 
 
 def n_cached(answers: Sequence[Answer]) -> int:
-    """Tokens of the prompt that the KV cache held already, for the first answer."""
+    """Return the prompt tokens of the first answer that were in the KV cache."""
     return answers[0].cached
 
 
 def n_generated(answers: Sequence[Answer]) -> int:
-    """Tokens of all answers."""
+    """Return the number of tokens of all answers."""
     return sum(answer.finished.timings.predicted_n for answer in answers)
 
 
 def usage_of(answers: Sequence[Answer]) -> dict[str, Any]:
-    """OpenAI's `usage`."""
+    """Return OpenAI's `usage`."""
     prompt, generated = n_prompt(answers), n_generated(answers)
     return {
         "completion_tokens": generated,

@@ -1,4 +1,4 @@
-"""OpenAI's completions of a text."""
+"""OpenAI's text completions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from engine.serving.request import Request
 from engine.serving.served import Served
 
 DEFAULT_TOKENS = 16
-"""OpenAI's, where a request sets no limit and the preset none either."""
+"""OpenAI's default, where neither request nor preset sets a limit."""
 
 
 class CompletionBody(Generation, kw_only=True):
@@ -45,12 +45,12 @@ class CompletionBody(Generation, kw_only=True):
 
     @property
     def n_likely(self) -> int | None:
-        """How many of the most likely tokens are to be reported; None for no report."""
+        """Number of the likeliest tokens to report; None for no report."""
         return None if self.logprobs is None or self.logprobs is False else int(self.logprobs)
 
 
 class Echo(NamedTuple):
-    """A prompt that is wanted in front of its answers."""
+    """A prompt returned in front of its answers."""
 
     text: str
     first: str
@@ -61,7 +61,7 @@ class CompletionFace(EventFace):
     """The form of a completion."""
 
     def __init__(self, model: str, body: CompletionBody, echoes: Sequence[Echo], details: Details | None) -> None:
-        """`details` are for a request that asks for everything."""
+        """Create the form; `details` are for verbose requests."""
         self._rest = {"created": wall_ms() // 1000, "model": model, "system_fingerprint": FINGERPRINT, "object": "text_completion"}
         self._id = {"id": new_id("cmpl-")}
         self._body = body
@@ -70,7 +70,7 @@ class CompletionFace(EventFace):
         self._details = details
 
     def _choice(self, answer: Answer, text: str, tokens: Sequence[TokenLogprobs], reason: str | None = None) -> dict[str, Any]:
-        """A part of an answer; the first one begins with the prompt, if asked for."""
+        """Return a part of an answer; the first one begins with the prompt, if requested."""
         first = ""
         if self._echoes and answer not in self._echoed:
             self._echoed.add(answer)
@@ -85,11 +85,11 @@ class CompletionFace(EventFace):
         return event({"choices": [choice], **self._rest, **self._id, **more})
 
     def opening(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
-        """Nothing."""
+        """Return nothing."""
         return b""
 
     def grown(self, answer: Answer, growth: Growth) -> bytes:
-        """The text that an answer grew by."""
+        """Return the text added to an answer."""
         empty = {"text": "", "index": answer.index, "logprobs": None, "finish_reason": None}
         parts = b"".join(self._chunk(empty, prompt_progress=progress_object(answer, progress)) for progress in growth.progress)
         if growth.answer or growth.logprobs:
@@ -97,7 +97,7 @@ class CompletionFace(EventFace):
         return parts
 
     def ended(self, answer: Answer) -> bytes:
-        """Why it ended, with the usage and the timings."""
+        """Return the finish reason, with the usage and the timings."""
         choice = self._choice(answer, "", (), finish_reason(answer))
         return self._chunk(choice, usage=usage_of([answer]), timings=timings_of([answer]), **self._verbose(answer))
 
@@ -105,18 +105,18 @@ class CompletionFace(EventFace):
         return {} if self._details is None else {"__verbose": self._details.of(answer)}
 
     def closing(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
-        """The end."""
+        """Return the end."""
         return b"data: [DONE]\n\n"
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
-        """The completion."""
+        """Return the completion."""
         choices = [self._choice(answer, answer.text, answer.logprobs, finish_reason(answer)) for answer in answers]
         rest = {**self._rest, "usage": usage_of(answers), **self._id, "timings": timings_of(answers)}
         return {"choices": choices, **rest, **self._verbose(answers[0])}
 
 
 def _logprobs(first: str, tokens: Sequence[TokenLogprobs]) -> dict[str, Any]:
-    """The `logprobs` of a completion, also in the form of a chat; `first` is a token without one."""
+    """Return the `logprobs` of a completion, also in the form of a chat; `first` is a token without one."""
     before = [first] if first else []
     texts = before + [piece_text(token.chosen) for token in tokens]
     nothing = [None] * len(before)

@@ -1,4 +1,4 @@
-"""All that llama-server says about an answer, and about the settings that it was made with."""
+"""llama-server's full description of an answer and its settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.serving.faces.common import timings_of
 from engine.serving.served import Served
 
 SAMPLERS: Final = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
-"""In their order."""
+"""In order of application."""
 _CONSTANT: Final[dict[str, Any]] = {
     "n_keep": 0,
     "n_discard": 0,
@@ -34,7 +34,7 @@ BREAKERS: Final = ("\n", ":", '"', "*")
 
 
 def params_of(sampling: Sampling, max_tokens: int | None, *, stream: bool = False) -> dict[str, Any]:
-    """The settings of `/props` and `/slots`."""
+    """Return the settings of `/props` and `/slots`."""
     settings = msgspec.structs.asdict(sampling)
     del settings["logit_bias"]
     most = -1 if max_tokens is None else max_tokens
@@ -51,7 +51,7 @@ def params_of(sampling: Sampling, max_tokens: int | None, *, stream: bool = Fals
 
 
 def _settings_of(question: Question, eog: frozenset[int], *, stream: bool) -> dict[str, Any]:
-    """The settings of a request."""
+    """Return the settings of a request."""
     sampling = question.sampling
     biases = [*sampling.biases.items(), *((token, float("-inf")) for token in sorted(eog) if sampling.ignore_eos)]
     return {
@@ -67,7 +67,7 @@ def _settings_of(question: Question, eog: frozenset[int], *, stream: bool) -> di
 
 
 class Details:
-    """All that llama-server says about an answer: the body of its completions, and `__verbose` of the other APIs."""
+    """llama-server's full description of an answer: the body of its completions, and `__verbose` of the other APIs."""
 
     def __init__(self, served: Served, question: Question, eog: frozenset[int], *, stream: bool) -> None:
         self._n_ctx = served.info.n_ctx
@@ -77,7 +77,7 @@ class Details:
         self._stream = stream
 
     def of(self, answer: Answer, prompt: str = "", tokens: Sequence[int] = ()) -> dict[str, Any]:
-        """An answer that has ended; of a streamed one the text was sent before. `prompt` is for those that are made of tokens."""
+        """Return an ended answer, without text if it was streamed. `prompt` is for prompts of tokens."""
         end = answer.finished
         text = answer.text
         stopped = end.reason is StopReason.STOP_STRING
@@ -103,6 +103,6 @@ class Details:
 
 
 async def details_of(served: Served, question: Question, *, stream: bool) -> Details:
-    """The details of a request's answers."""
+    """Return the details of a request's answers."""
     eog = await served.consult(lambda model, _n_ctx: model.vocabulary.eog) if question.sampling.ignore_eos else frozenset[int]()
     return Details(served, question, eog, stream=stream)

@@ -1,4 +1,4 @@
-"""What the server is and does: health, models, properties, slots, metrics."""
+"""Information about the server: health, models, properties, slots, metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.serving.request import Request
 from engine.serving.served import Served
 
 VOCABULARIES: Final = {"llama": 1, "gpt2": 2, "bert": 3, "t5": 4, "rwkv": 5, "plamo2": 6}
-"""llama.cpp's numbers of the kinds of vocabularies."""
+"""llama.cpp's numbers of vocabulary kinds."""
 _STARTED: Final = b"%d" % (wall_ms() // 1000)
 METRICS: Final = b"text/plain; version=0.0.4; charset=utf-8"
 

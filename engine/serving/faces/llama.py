@@ -46,13 +46,13 @@ class LlamaFace(EventFace):
         return event({**head, "tokens_predicted": count, "tokens_evaluated": answer.n_prompt, **more})
 
     def opening(self, answers: Sequence[Answer]) -> bytes:
-        """The beginning of the prefill, if asked for."""
+        """Return the beginning of the prefill, if requested."""
         if not self._body.return_progress:
             return b""
         return b"".join(self._part(answer, "", (), 0, prompt_progress=progress_object(answer)) for answer in answers)
 
     def grown(self, answer: Answer, growth: Growth) -> bytes:
-        """An event for each token."""
+        """Return an event for each token."""
         parts = [self._part(answer, "", (), 0, prompt_progress=progress_object(answer, progress)) for progress in growth.progress]
         count = answer.turn.n_tokens - sum(len(chunk.tokens) for chunk in growth.chunks)
         for chunk in growth.chunks:
@@ -64,15 +64,15 @@ class LlamaFace(EventFace):
         return b"".join(parts)
 
     def ended(self, answer: Answer) -> bytes:
-        """The figures."""
+        """Return the figures."""
         return event(self._whole(answer))
 
     def closing(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
-        """Nothing."""
+        """Return nothing."""
         return b""
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any] | list[dict[str, Any]]:
-        """The completion; a list where several were asked for."""
+        """Return the completion; a list for several."""
         every = [self._whole(answer) for answer in answers]
         return every[0] if len(every) == 1 else every
 
@@ -85,7 +85,7 @@ class LlamaFace(EventFace):
 
 
 def _at(whole: dict[str, Any], path: str) -> Any:
-    """The value of a field, such as `timings/prompt_n`; None where there is none."""
+    """Return the value of a field, such as `timings/prompt_n`; None where missing."""
     value: Any = whole
     for name in path.split("/"):
         value = value.get(name) if isinstance(value, dict) else None

@@ -36,7 +36,7 @@ class Options(Generation, kw_only=True):
 
 
 class OllamaBody(msgspec.Struct, kw_only=True):
-    """What both requests have in common."""
+    """Fields of both requests."""
 
     model: str = ""
     stream: bool = True
@@ -46,7 +46,7 @@ class OllamaBody(msgspec.Struct, kw_only=True):
 
     @property
     def thinking(self) -> Thinking | None:
-        """Whether the model is to think; None where the request does not say."""
+        """The thinking setting; None where the request has none."""
         return None if self.think is None else "on" if self.think else "off"
 
 
@@ -66,7 +66,7 @@ class GenerateBody(OllamaBody, kw_only=True):
 
 
 class OllamaFace:
-    """One JSON object on each line."""
+    """The form of Ollama's API: one JSON object per line."""
 
     kind = LINES
     ping = b""
@@ -85,29 +85,29 @@ class OllamaFace:
         return {"model": self._model, "created_at": created, **content, **more}
 
     def opening(self, answers: Sequence[Answer]) -> bytes:  # noqa: ARG002
-        """Nothing."""
+        """Return nothing."""
         return b""
 
     def grown(self, answer: Answer, growth: Growth) -> bytes:  # noqa: ARG002
-        """The text that it grew by."""
+        """Return the added text."""
         if not growth.answer and not growth.thinking and not growth.calls:
             return b""
         return encode(self._line(growth.answer, growth.thinking, growth.calls, done=False)) + b"\n"
 
     def ended(self, answer: Answer) -> bytes:  # noqa: ARG002
-        """Nothing."""
+        """Return nothing."""
         return b""
 
     def closing(self, answers: Sequence[Answer]) -> bytes:
-        """The end, with the figures."""
+        """Return the end, with the figures."""
         return encode(self._line("", "", **self._end(answers))) + b"\n"
 
     def failed(self, refusal: Refusal) -> bytes:
-        """The error."""
+        """Return the error."""
         return encode({"error": refusal.message}) + b"\n"
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
-        """The answer."""
+        """Return the answer."""
         parser = answers[0].turn.parser
         thinking = "" if self._plain else parser.thinking
         return self._line(answers[0].text, thinking, answers[0].calls, **self._end(answers))

@@ -62,14 +62,14 @@ class ChatBody(Generation, kw_only=True):
 
     @property
     def thinking(self) -> Thinking | None:
-        """Whether the model is to think; None where the request does not say."""
+        """The thinking setting; None where the request has none."""
         asked = (self.chat_template_kwargs or {}).get("enable_thinking")
         if isinstance(asked, bool):
             return "on" if asked else "off"
         return thinking_of(self.reasoning_effort)
 
     def prompt(self, served: Served) -> ChatPrompt:
-        """The conversation. Raises Refusal."""
+        """Return the conversation. Raises Refusal."""
         if self.add_generation_prompt and self.continue_final_message:
             raise Refusal(HTTPStatus.BAD_REQUEST, "add_generation_prompt and continue_final_message exclude each other")
         return conversation(self.messages, served.preset, thinking=self.thinking, tools=self.offered)
@@ -84,7 +84,7 @@ class ChatFace(EventFace):
     """The form of a chat completion."""
 
     def __init__(self, model: str, body: ChatBody, details: Details | None) -> None:
-        """`details` are for a request that asks for everything."""
+        """Create the form; `details` are for verbose requests."""
         self._include_usage = body.stream_options is not None and body.stream_options.include_usage
         self._body = body
         self._details = details
@@ -97,14 +97,14 @@ class ChatFace(EventFace):
         return event({"choices": [choice], **self._rest, "object": "chat.completion.chunk", **more})
 
     def opening(self, answers: Sequence[Answer]) -> bytes:
-        """The role of each answer."""
+        """Return the role of each answer."""
         delta = {"role": "assistant", "content": None}
         if not self._body.return_progress:
             return b"".join(self._chunk(answer, delta) for answer in answers)
         return b"".join(self._chunk(answer, delta, prompt_progress=progress_object(answer)) for answer in answers)
 
     def grown(self, answer: Answer, growth: Growth) -> bytes:
-        """The text and the reasoning that an answer grew by."""
+        """Return the text and the reasoning added to an answer."""
         parts = b"".join(self._chunk(answer, {}, prompt_progress=progress_object(answer, progress)) for progress in growth.progress)
         deltas: list[dict[str, Any]] = [
             {name: text} for name, text in (("reasoning_content", growth.thinking), ("content", growth.answer)) if text
@@ -121,7 +121,7 @@ class ChatFace(EventFace):
         return parts
 
     def ended(self, answer: Answer) -> bytes:
-        """Why it ended; with the timings where no other chunk follows."""
+        """Return the finish reason; with the timings where no other chunk follows."""
         more = self._verbose(answer)
         if not self._include_usage:
             more["timings"] = timings_of([answer])
@@ -131,14 +131,14 @@ class ChatFace(EventFace):
         return {} if self._details is None else {"__verbose": self._details.of(answer)}
 
     def closing(self, answers: Sequence[Answer]) -> bytes:
-        """The usage, if asked for, and the end."""
+        """Return the usage, if asked for, and the end."""
         if not self._include_usage:
             return b"data: [DONE]\n\n"
         last = {"usage": usage_of(answers), "timings": timings_of(answers)}
         return event({"choices": [], **self._rest, "object": "chat.completion.chunk", **last}) + b"data: [DONE]\n\n"
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
-        """The completion."""
+        """Return the completion."""
         return {
             "choices": list(map(self._choice, answers)),
             **self._rest,

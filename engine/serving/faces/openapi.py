@@ -1,4 +1,4 @@
-"""The description of the API that `/openapi.json` publishes, made from the endpoints and the types of their bodies."""
+"""The API description of `/openapi.json`, derived from the endpoints and the types of their bodies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BODIES: Final[Mapping[Callable[..., Any], type[msgspec.Struct]]] = {
     tokens.detokenize: tokens.DetokenizeBody,
     tokens.apply_template: tokens.TemplateBody,
 }
-"""What each endpoint reads; those that read no body are missing."""
+"""The body type of each endpoint; endpoints without a body are missing."""
 _ANSWERS: Final[Mapping[Callable[..., Any], type[msgspec.Struct]]] = {info.live: ServerNow}
 _REFERENCE: Final = "#/components/schemas/{name}"
 
@@ -47,7 +47,7 @@ class Refused(msgspec.Struct):
 
 
 def described(endpoints: Mapping[str, Mapping[str, Callable[..., Any]]]) -> dict[str, Any]:
-    """The description of endpoints by method and path."""
+    """Return the description of endpoints by method and path."""
     bodies = sorted(set(BODIES.values()), key=lambda kind: (kind.__module__, kind.__name__))
     kinds: list[type[Any]] = [*bodies, *_ANSWERS.values(), Refused]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)

@@ -1,4 +1,4 @@
-"""The web page at `/`: a chat, and the server as it is now."""
+"""The web page at `/`: a chat, and the state of the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PART: Final = re.compile(rb"<(style|script)>(.*?)</\1>", re.DOTALL)
 
 @cache
 def _page() -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
-    """The page with its headers: nothing runs in it but its own script, and it connects to no other host."""
+    """Return the page with its headers: only its own script runs, and it connects to no other host."""
     page = files("engine.serving").joinpath("page.html").read_bytes()
     hashes = {kind: b64encode(hashlib.sha256(text).digest()) for kind, text in _PART.findall(page)}
     policy = (

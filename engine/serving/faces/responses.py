@@ -1,4 +1,4 @@
-"""OpenAI's responses, without a memory of earlier ones."""
+"""OpenAI's responses, without storage of earlier ones."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class ResponsesFace(EventFace):
         self._item = new_id("msg_")
         self._created = wall_ms() // 1000
         self._opened: int | None = None
-        """The place of the text among the items of the output."""
+        """Index of the text in the output."""
         self._n_items = 0
         self._sequence = 0
 
@@ -98,13 +98,13 @@ class ResponsesFace(EventFace):
         return {"item_id": self._item, "output_index": self._opened, "content_index": 0}
 
     def opening(self, answers: Sequence[Answer]) -> bytes:
-        """The response without output."""
+        """Return the response without output."""
         response = self._response("in_progress", [])
         more = {"prompt_progress": progress_object(answers[0])} if self._body.return_progress else {}
         return self._event("response.created", response=response) + self._event("response.in_progress", response=response, **more)
 
     def grown(self, answer: Answer, growth: Growth) -> bytes:
-        """The text that it grew by."""
+        """Return the added text."""
         response = self._response("in_progress", [])
         parts = b"".join(
             self._event("response.in_progress", response=response, prompt_progress=progress_object(answer, progress))
@@ -118,7 +118,7 @@ class ResponsesFace(EventFace):
         return parts + b"".join(map(self._call, growth.calls))
 
     def _call(self, call: ToolCall) -> bytes:
-        """A whole call."""
+        """Return a whole call."""
         item = _item_of(call)
         at = {"output_index": self._n_items}
         self._n_items += 1
@@ -141,7 +141,7 @@ class ResponsesFace(EventFace):
         )
 
     def ended(self, answer: Answer) -> bytes:
-        """The whole text, if there is one."""
+        """Return the whole text, if there is one."""
         if answer.calls and not answer.text:
             return b""
         text = answer.text
@@ -154,11 +154,11 @@ class ResponsesFace(EventFace):
         )
 
     def closing(self, answers: Sequence[Answer]) -> bytes:
-        """The whole response."""
+        """Return the whole response."""
         return self._event("response.completed", response=self.whole(answers), timings=timings_of(answers))
 
     def failed(self, refusal: Refusal) -> bytes:
-        """The error."""
+        """Return the error."""
         error = {"code": "server_error", "message": refusal.message}
         return self._event("response.failed", response={**self._response("failed", []), "error": error})
 
@@ -181,7 +181,7 @@ class ResponsesFace(EventFace):
         }
 
     def whole(self, answers: Sequence[Answer]) -> dict[str, Any]:
-        """The response."""
+        """Return the response."""
         prompt, generated = n_prompt(answers), n_generated(answers)
         usage = {
             "input_tokens": prompt,

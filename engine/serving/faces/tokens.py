@@ -53,7 +53,7 @@ async def tokenize(request: Request, served: Served) -> None:
 
 
 def _piece(model: Model, token: int) -> str | list[int]:
-    """The text of a token; its bytes, where it is part of a character."""
+    """Return the text of a token, or its bytes where it is part of a character."""
     data = model.vocabulary.piece(token)
     try:
         return data.decode()

@@ -1,1 +1,1 @@
-"""More than one answer at a time: conversations that go on in the background, and several answers to one message."""
+"""Several answers at a time: conversations in the background, and several answers to one message."""

@@ -1,4 +1,4 @@
-"""Conversations whose answers go on while another one is on the screen. Whoever is at the screen is served first."""
+"""Conversations whose answers continue while another one is on the screen, which has priority."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from engine.session.logged import LoggedSession
 from engine.session.turns import Turns, UnderWay
 
 RATE_TOKENS = 16
-"""The latest tokens make the speed."""
+"""Number of the latest tokens that the speed is computed from."""
 PAUSED_NS = 2 * NS_PER_S
-"""An answer without a token for so long, and for four of its own gaps, is paused."""
+"""An answer without a token for this long, and for four of its own gaps, is paused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The answer of a conversation that is not on the screen."""
+    """The answer of a conversation in the background."""
 
     session_id: int | None
     """None until the conversation is in the database."""
@@ -35,7 +35,7 @@ class Running:
 
 
 class Background:
-    """Keeps what continues in the background. Lives on the event loop's thread."""
+    """Tracks the conversations in the background. For the event loop's thread."""
 
     def __init__(self, turns: Turns, journal: Journal, instruments: Instruments, emit: Callable[[Event], None]) -> None:
         self._turns = turns
@@ -53,9 +53,9 @@ class Background:
         return tuple(map(_running, self._others))
 
     def leave(self) -> None:
-        """Let the answer of the current conversation go on; another conversation is current next.
+        """Move the answer of the current conversation to the background; another conversation is current next.
 
-        Raises UsageError when it can't: nothing would be left of it, or several answers are compared.
+        Raises UsageError when the answer would not be saved, or several answers are being compared.
         """
         if not self._turns.busy:
             return
@@ -71,11 +71,11 @@ class Background:
             self._turns.slot.backend.reclass(one.id, Priority.BATCH)
 
     def find(self, session_id: int) -> UnderWay | None:
-        """The answer of this conversation, if it continues in the background."""
+        """Return the answer of this conversation, if it continues in the background."""
         return next((one for one in self._others if one.logged.id == session_id), None)
 
     def came_back(self) -> None:
-        """Report the answer of the conversation that is current now from its beginning, and go on with it."""
+        """Report the answer of the current conversation from its beginning, and continue it in the foreground."""
         for one in self._turns.current:
             self._turns.slot.backend.reclass(one.id, Priority.INTERACTIVE)
             one.emit = self._emit
@@ -88,7 +88,7 @@ class Background:
         self.report()
 
     def report(self) -> None:
-        """Report how many answers continue in the background."""
+        """Report the number of answers in the background."""
         self._emit(BackgroundChanged(len(self._others)))
 
     async def end(self, session_id: int) -> None:

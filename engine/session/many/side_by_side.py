@@ -1,7 +1,7 @@
-"""Several answers to one message: of other presets, quants and models, or of the same settings.
+"""Several answers to one message: from other presets, quants and models, or from the same settings.
 
-Those that the loaded model can make with the settings of a turn are made at once; for the others model or context are switched, one
-after the other, and those of before are restored at the end. All answers are versions of the next message.
+Answers that differ only in settings of a turn are generated in parallel on the loaded model; for the others model or context are switched
+in turn, and the original ones restored at the end. All answers are versions of the next message.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from engine.session.turns import Turns
 
 MOST_COLUMNS = 4
 CURRENT = "current"
-"""Names the settings in use."""
+"""The name of the settings in use."""
 OF_A_TURN = frozenset(key for key, setting in SETTINGS.items() if setting.cost is Cost.HOT) - {"threads", "threads_batch", "stream_batch"}
-"""Settings in which answers that are made at once may differ."""
+"""Settings in which parallel answers may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One answer to make."""
+    """An answer to generate."""
 
     name: str
     point: Point
 
 
 def sides_of(words: Sequence[str], here: Point, shelf: Shelf, finder: ModelFinder) -> list[Side]:
-    """The sides that words name: presets, quants, models, `KEY=VALUE` and `current`. One word is compared with the settings in use.
+    """Return the sides named by words: presets, quants, models, `KEY=VALUE` and `current`. One word is compared with the settings in use.
 
     Reads files. Raises UsageError, or ModelError for a model that is not here.
     """
@@ -64,7 +64,7 @@ def sides_of(words: Sequence[str], here: Point, shelf: Shelf, finder: ModelFinde
 
 
 def same_sides(count: int, here: Point) -> list[Side]:
-    """So many answers with the settings in use, each with a seed of its own. Raises UsageError where they would be the same."""
+    """Return `count` sides with the settings in use, each with its own seed. Raises UsageError where the answers would be the same."""
     if not 2 <= count <= MOST_COLUMNS:
         raise UsageError(f"{count:,} answers can't be compared", "", f"Ask for 2 to {MOST_COLUMNS}.")
     sampling = here.preset.sampling
@@ -92,10 +92,10 @@ def _point(word: str, here: Point, shelf: Shelf, finder: ModelFinder) -> Point:
 
 
 class SideBySide:
-    """Makes the answers of one comparison at a time. Lives on the event loop's thread."""
+    """Generates the answers of one comparison at a time. For the event loop's thread."""
 
     def __init__(self, turns: Turns, finder: ModelFinder, *, switch: Callable[[ModelRef, Preset], Awaitable[object]]) -> None:
-        """`switch` loads a model with settings."""
+        """Create it; `switch` loads a model with settings."""
         self._turns = turns
         self._finder = finder
         self._switch = switch
@@ -110,17 +110,17 @@ class SideBySide:
         return Point(slot.preset, slot.ready().model.ref)
 
     async def compare(self, words: Sequence[str], text: str = "") -> None:
-        """Answer `text`, or the last message of the branch, with each of the presets, quants, models and settings that words name.
+        """Answer `text`, or the last message of the branch, with each preset, quant, model or setting named by words.
 
-        Events report on the answers; each is a version of the next message. Raises as `Session.send` does, and ModelError for a model
-        that is not here.
+        Events report the answers; each is a version of the next message. Raises as `Session.send` does, and ModelError for a
+        missing model.
         """
         self._turns.refuse_while_busy()
         here = self.here
         self._begin(await asyncio.to_thread(lambda: sides_of(words, here, PresetFolder().load(), self._finder)), text)
 
     def repeat(self, count: int, text: str = "") -> None:
-        """Answer `text`, or the last message of the branch, so many times with the settings in use. Raises as `Session.send` does."""
+        """Answer `text`, or the last message of the branch, `count` times with the settings in use. Raises as `Session.send` does."""
         self._begin(same_sides(count, self.here), text)
 
     def _begin(self, sides: Sequence[Side], text: str) -> None:
@@ -138,14 +138,14 @@ class SideBySide:
         self._task = asyncio.create_task(self._run(sides, here, asked, head), name="side by side")
 
     def stop(self) -> None:
-        """Stop all answers, and begin no other."""
+        """Stop all answers and start no further ones."""
         self._stopped = True
         self._turns.stop()
         if self._turns.held:
             self._turns.slot.cancel_load()
 
     async def close(self) -> None:
-        """Stop, and leave the model that is loaded now."""
+        """Stop, and keep the model that is loaded now."""
         self._closing = True
         self.stop()
         if self._task is not None:
@@ -177,7 +177,7 @@ class SideBySide:
         await self._switch(point.model, point.preset)
 
     async def _answer(self, group: Sequence[int], sides: Sequence[Side], asked: Question, ended: dict[int, int]) -> None:
-        """Make the answers of the sides that one engine can make at once."""
+        """Generate the answers of the sides that run in parallel on one engine."""
         turns, goal = self._turns, sides[group[0]].point
         failure: XchatError | None = None
         if self._stopped:
@@ -201,7 +201,7 @@ class SideBySide:
             await one.done.wait()
 
     def _listener(self, column: int, ended: dict[int, int], *, watched: bool) -> Callable[[Event], None]:
-        """Receives the events of one answer; one that is made alone is measured like any other."""
+        """Return a handler of one answer's events; an answer without parallel ones is measured as usual."""
         turns = self._turns
 
         def handle(event: Event) -> None:
@@ -218,7 +218,7 @@ class SideBySide:
 
 
 def _grouped(sides: Sequence[Side], here: Point) -> list[list[int]]:
-    """The numbers of the sides that one engine can make at once; those that need no switch first."""
+    """Return the indexes of the sides that can run in parallel; groups without a switch first."""
     groups: list[list[int]] = []
     for number, side in enumerate(sides):
         group = next((group for group in groups if _together(sides[group[0]].point, side.point)), None)
@@ -230,7 +230,7 @@ def _grouped(sides: Sequence[Side], here: Point) -> list[list[int]]:
 
 
 def _together(one: Point, other: Point) -> bool:
-    """Whether the same loaded model with the same context makes both."""
+    """Return whether the same loaded model and context serve both."""
     return one.model == other.model and all(
         value_of(one.preset, key) == value_of(other.preset, key)
         for key, setting in SETTINGS.items()

@@ -1,1 +1,1 @@
-"""Several answers to one message, side by side: choosing them, watching them, keeping one."""
+"""Several answers to one message side by side: choosing, watching, keeping one."""

@@ -1,4 +1,4 @@
-"""Choosing what to compare: presets and quants, marked in a list."""
+"""Choice of presets and quants to compare, marked in a list."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tui.dialogs.dialog import Dialog
 
 
 class ChooseScreen(Dialog[list[str]]):
-    """Dismissed with the names of the marked rows."""
+    """A list of rows to mark; dismissed with the names of the marked ones."""
 
     HELP = """\
 ## Compare
@@ -38,7 +38,7 @@ the settings in use. `/compare` takes models and settings too, such as `/compare
     """
 
     def __init__(self, rows: Sequence[tuple[str, str]], *, marked: str, most: int) -> None:
-        """`rows` are names and descriptions; `marked` is marked first, and `most` can be."""
+        """Create it with `rows` of names and descriptions; `marked` is marked first, and at most `most` can be."""
         super().__init__()
         self._rows = rows
         self._marked = [marked]
@@ -56,7 +56,7 @@ the settings in use. `/compare` takes models and settings too, such as `/compare
         self.query_one(".box", Vertical).border_subtitle = keys
 
     def action_mark_side(self) -> None:
-        """Mark the selected row, or take its mark away."""
+        """Mark or unmark the selected row."""
         options = self.query_one(OptionList)
         if options.highlighted is None:
             return
@@ -68,7 +68,7 @@ the settings in use. `/compare` takes models and settings too, such as `/compare
         options.replace_option_prompt_at_index(options.highlighted, self._row(name, about))
 
     async def action_accept(self) -> None:
-        """Dismiss with the marked rows, and with the selected one where it alone is missing."""
+        """Dismiss with the marked rows; add the selected one where exactly one is missing."""
         highlighted = self.query_one(OptionList).highlighted
         if len(self._marked) < 2 and highlighted is not None and self._rows[highlighted][0] not in self._marked:
             self._marked.append(self._rows[highlighted][0])

@@ -1,4 +1,4 @@
-"""One answer of a comparison: what makes it, its text, its figures."""
+"""One answer of a comparison: its settings, text and figures."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tui.text.cells import cut
 from tui.transcript.transcript import NO_EXTRAS, Extras, Transcript
 
 LEAST_GAPS = 8
-"""Fewer gaps between tokens make no speed."""
+"""Fewest gaps between tokens for a speed."""
 FIGURES_CELLS = 50
-"""Room for the figures where they stand beside the name."""
+"""Width for the figures beside the name."""
 
 
 class AnswerText(Transcript, can_focus=False):
@@ -31,7 +31,7 @@ class AnswerText(Transcript, can_focus=False):
 
 
 class AnswerColumn(Vertical):
-    """Shows one answer while it is made, and afterwards."""
+    """Shows one answer, during and after generation."""
 
     DEFAULT_CSS = """
     AnswerColumn {
@@ -45,7 +45,7 @@ class AnswerColumn(Vertical):
     """
 
     def __init__(self, number: int, column: Column, first: Column) -> None:
-        """`first` is the column that this one is compared with."""
+        """Create the column; `first` is the one it is compared with."""
         super().__init__()
         self._number = number
         self._column = column
@@ -61,7 +61,7 @@ class AnswerColumn(Vertical):
         self.fastest = False
 
     def compose(self) -> ComposeResult:
-        """Name, text and figures."""
+        """Yield name, text and figures."""
         yield Static(classes="head")
         yield self.text
         yield Static(classes="figures")
@@ -71,11 +71,11 @@ class AnswerColumn(Vertical):
         self.show_head()
 
     def on_resize(self) -> None:
-        """Cut the name to the width."""
+        """Truncate the name to the width."""
         self.show_head()
 
     def set_one_row(self, one_row: bool) -> None:
-        """Show name and figures in one row, or in rows of their own."""
+        """Show name and figures in one row, or in separate rows."""
         self._one_row = one_row
         self.query_one(".head").styles.height = 1 if one_row else 2
         self.query_one(".figures").display = not one_row
@@ -109,7 +109,7 @@ class AnswerColumn(Vertical):
         self.show_head()
 
     def flush(self) -> bool:
-        """Show the text that has come; False when there is none."""
+        """Show the text that has arrived; return False when there is none."""
         waiting, self._waiting = self._waiting, []
         if not waiting or self.answer_id is None:
             return False
@@ -121,14 +121,14 @@ class AnswerColumn(Vertical):
         return True
 
     def show_state(self, state: str) -> None:
-        """Show what this answer waits for, if it has not begun."""
+        """Show what the answer waits for, if it has not begun."""
         if self.answer_id is None and self.record is None:
             self._state = state
             self.show_head()
 
     @property
     def begun(self) -> bool:
-        """Whether there is an answer."""
+        """Whether there is any answer."""
         return self.answer_id is not None
 
     # Drawing
@@ -171,14 +171,14 @@ class AnswerColumn(Vertical):
 
     @property
     def speed_alone(self) -> float | None:
-        """Tokens per second of an answer that was made alone; None otherwise, and while it is made."""
+        """Tokens/s of an answer generated without parallel ones; None otherwise, and during generation."""
         if self.record is None or self.record.noisy == BESIDE or self.record.timings.predicted_n < LEAST_GAPS:
             return None
         return self.record.timings.predicted_per_second
 
 
 def differences(column: Column, first: Column) -> str:
-    """How what makes an answer differs from what makes the first one."""
+    """Return the differences between the settings of an answer and those of the first one."""
     changes = [] if column.model == first.model else [column.model]
     changes += [
         f"{change.key.removeprefix('sampling.')} {printable(shown(change.after), 30)}"

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from tui.chat.many.screen import AnswersScreen
 
 USUAL_ANSWERS = 3
-"""Answers where no number is given."""
+"""Number of answers without an argument."""
 
 
 class ManyController:
-    """Starts comparisons, shows them, and keeps the chosen answer; reports what ends in the background."""
+    """Starts comparisons, shows them, and keeps the chosen answer; reports ended background answers."""
 
     def __init__(self, context: ChatContext, *, pacer: Pacer, take_text: Callable[[Callable[[str], None]], None]) -> None:
-        """`take_text` calls with the message in the prompt, or with nothing."""
+        """Create it; `take_text` calls its argument with the message in the prompt, empty without one."""
         self._context = context
         self._pacer = pacer
         self._take_text = take_text
@@ -70,7 +70,7 @@ class ManyController:
     # Actions
 
     async def compare(self, words: str) -> None:
-        """Compare what is named, or choose from a list."""
+        """Compare the named settings, or choose them from a list."""
         if not words:
             await self._choose()
             return
@@ -81,7 +81,7 @@ class ManyController:
         self._compare(names)
 
     def answers(self, words: str) -> None:
-        """Answer a number of times with the settings in use: the message after the number, or the one in the prompt, or the last one."""
+        """Generate several answers with the settings in use: to the message after the number, in the prompt, or the last one."""
         count, _, text = words.partition(" ")
         if count and not count.isdecimal():
             raise UsageError(f"/answers can't be {count[:40]!r}", "", f"Give a number from 2 to {MOST_COLUMNS}.")

@@ -1,4 +1,4 @@
-"""The answers of a comparison in columns, or stacked where the screen is narrow."""
+"""The answers of a comparison, in columns or stacked on a narrow screen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tui.dialogs.dialog import Dialog
 from tui.text import wording
 
 NARROW = 100
-"""Below this width answers are stacked."""
+"""Width below which answers are stacked."""
 LEAST_CELLS = 30
 """Least width of a column."""
 AGAIN_S = 0.1
@@ -30,7 +30,7 @@ AGAIN_S = 0.1
 
 
 class AnswersScreen(Dialog[int]):
-    """Shows several answers while they are made; dismissed with the answer to keep."""
+    """Shows several answers during generation; dismissed with the answer to keep."""
 
     HELP = """\
 ## Compare answers
@@ -62,7 +62,7 @@ The number of a column keeps its answer as the branch, and {accept} that of the 
     def __init__(
         self, started: ComparisonStarted, *, stop: Callable[[], None], pause: Callable[[], float], due: Callable[[], bool]
     ) -> None:
-        """`stop` stops all answers; text is shown after `pause()` seconds, when the terminal is `due()`."""
+        """Create it; `stop` stops all answers; text is shown after `pause()` seconds, when the terminal is `due()`."""
         super().__init__()
         self._started = started
         self._stop = stop
@@ -77,7 +77,7 @@ The number of a column keeps its answer as the branch, and {accept} that of the 
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """Yield the columns, and the keys below them."""
+        """Yield the columns and the keys below them."""
         with Vertical(classes="box whole") as box:
             box.border_title = Content(one_line(self._started.user.text)[:400])
             with Container(id="columns"):
@@ -98,7 +98,7 @@ The number of a column keeps its answer as the branch, and {accept} that of the 
         self._show_hints(width)
 
     def on_key(self, event: events.Key) -> None:
-        """Keep the answer of this number."""
+        """Keep the answer with the number of the key."""
         keys = self.keymap.keys["keep_answer"]
         if event.key in keys and keys.index(event.key) < len(self._columns):
             event.stop()
@@ -140,7 +140,7 @@ The number of a column keeps its answer as the branch, and {accept} that of the 
     # Actions
 
     def action_close(self) -> None:
-        """Stop all answers, else close."""
+        """Stop all answers; close once they have ended."""
         if self._ended:
             self.dismiss(None)
         else:
@@ -151,7 +151,7 @@ The number of a column keeps its answer as the branch, and {accept} that of the 
         self._keep(self._selected)
 
     def _keep(self, number: int) -> None:
-        """Keep an answer; the others stop first."""
+        """Keep an answer; stop the others first."""
         if not self._columns[number].begun:
             return
         self._kept = number

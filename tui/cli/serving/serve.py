@@ -40,7 +40,7 @@ from tui.cli.output import guarded
 from tui.cli.preset_flags import add_preset_flags, preset_of
 
 WIDTH = 8
-"""Parallel answers where the preset leaves that open."""
+"""Parallel answers where the preset sets none."""
 KEY_VARIABLE = "XCHAT_API_KEY"
 _STEP_S = 0.5
 EXAMPLES = """\
@@ -87,7 +87,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until a signal; returns the exit code."""
+    """Serve until a signal; return the exit code."""
     if bool(options.tls_cert) != bool(options.tls_key):
         raise UsageError("--tls-cert and --tls-key must be given together")
     keys = read_keys(options.api_key_file) if options.api_key_file else ()
@@ -138,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _named(config: Config, name: str, used: ModelRef, preset: Preset) -> tuple[ModelRef, Preset] | None:
-    """The preset, or the model or quant on this machine, that a request names; None for another name, and for any path."""
+    """Return the preset, or the local model or quant, that a request names; None for any other name or a path."""
     if looks_like_path(name) or ":/" in name or name.startswith((REMOTE, HUB_PREFIX)):
         return None
     known = PresetFolder().load().presets.get(name)

@@ -1,4 +1,4 @@
-"""`xchat stats URL`: what a server does now, once or every second."""
+"""`xchat stats URL`: the state of a server, once or every second."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _METRIC: Final = re.compile(r"^llamacpp:(\w+) (\S+)$", re.MULTILINE)
 
 
 def watch(url: str, *, repeat: bool, as_json: bool) -> int:
-    """Print the figures of a server; with `repeat` a line every second, until Ctrl+C or until it ends.
+    """Print the figures of a server; with `repeat` one line per second, until Ctrl+C or the server's end.
 
     Raises:
-        UsageError: Nothing answers there, or it is no such server.
+        UsageError: Nothing answers there, or it is not such a server.
     """
     width = max(map(len, _COLUMNS.values())) + 1
     for number, figures in enumerate(_figures(url, repeat=repeat)):
@@ -53,7 +53,7 @@ def _cell(value: object) -> str:
 
 
 def _figures(url: str, *, repeat: bool) -> Iterator[dict[str, Any]]:
-    """Yield what `/live` says; of a server without it what `/metrics` says, under the same names."""
+    """Yield the figures of `/live`, or those of `/metrics` under the same names where there is no `/live`."""
     base, key = url.rstrip("/").removesuffix("/v1"), os.environ.get(KEY_VARIABLE, "")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     with httpx2.Client(timeout=10.0, headers=headers, trust_env=False) as client:
@@ -84,7 +84,7 @@ def _figures(url: str, *, repeat: bool) -> Iterator[dict[str, Any]]:
 
 
 def _get(client: httpx2.Client, url: str) -> tuple[int, bytes]:
-    """The status and the body, as far as a server of figures sends one."""
+    """Return the status and the body, truncated at the size limit."""
     body = b""
     with client.stream("GET", url) as answer:
         for part in answer.iter_bytes():
@@ -105,7 +105,7 @@ def _of_live(body: bytes) -> dict[str, Any]:
 
 
 def _of_metrics(body: bytes, before: tuple[int, float] | None) -> tuple[dict[str, Any], tuple[int, float] | None]:
-    """The figures, and when how many tokens were counted, for the speed until the next time."""
+    """Return the figures, and the time and the token count for the next speed."""
     now, found = now_ns(), dict[str, float]()
     for name, value in _METRIC.findall(body.decode("utf-8", "replace")):
         try:
