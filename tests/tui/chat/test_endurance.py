@@ -40,7 +40,7 @@ def alive(*types: type[Any]) -> list[Any]:
 
 async def test_a_turn_keeps_little_and_a_new_session_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "LINES_KEPT", 60)
-    at_first = len(alive(Message, ChatMessage, Entry, Block))
+    began = len(alive(Message, ChatMessage, Entry, Block))
     backend: Any = LlamaBackend(file_of=builtin.file_of, trusted=builtin.is_ours)
     async with program(backend, model=BuiltInModel(builtin.SHIPPED_QUANT), database=tmp_path / "xchat.db") as run:
         await turns(run, WARM_TURNS)
@@ -53,5 +53,5 @@ async def test_a_turn_keeps_little_and_a_new_session_nothing(tmp_path: Path, mon
         await run.app._perform("new_session", "")
         await wait_until(run.pilot, lambda: run.session.branch == ())
         await wait_until(
-            run.pilot, lambda: len(alive(Message, ChatMessage, Entry, Block)) <= at_first, "nothing of the old session is held"
+            run.pilot, lambda: len(alive(Message, ChatMessage, Entry, Block)) <= began, "nothing of the old session is held"
         )
