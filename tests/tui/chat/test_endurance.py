@@ -52,6 +52,4 @@ async def test_a_turn_keeps_little_and_a_new_session_nothing(tmp_path: Path, mon
 
         await run.app._perform("new_session", "")
         await wait_until(run.pilot, lambda: run.session.branch == ())
-        await wait_until(
-            run.pilot, lambda: len(alive(Message, ChatMessage, Entry, Block)) <= began, "nothing of the old session is held"
-        )
+        await wait_until(run.pilot, lambda: len(alive(Message, ChatMessage, Entry, Block)) <= began, "nothing of the old session is held")
