@@ -25,7 +25,7 @@ _ELSEWHERE: Final = ("thinking", "redacted_thinking", "tool_use", "tool_result")
 
 
 class WireMessage(msgspec.Struct, kw_only=True):
-    """A message as requests have it."""
+    """A message of a request."""
 
     role: str
     content: str | list[dict[str, Any]] | None = None

@@ -27,7 +27,7 @@ SMOOTH_S: Final = 2
 
 
 class State(StrEnum):
-    """What becomes of an answer."""
+    """The state of an answer."""
 
     HELD = "held"
     """The server is paused; the engine has not received it."""
@@ -50,7 +50,7 @@ _UNDER_WAY: Final = frozenset({State.HELD, State.WAITING, State.PROMPT, State.DE
 
 
 class RequestNow(msgspec.Struct, frozen=True):
-    """One answer to a request. Times are milliseconds; None is not known yet."""
+    """One answer to a request. Times are in milliseconds; None is unknown yet."""
 
     number: int
     client: str

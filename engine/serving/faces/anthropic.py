@@ -23,7 +23,7 @@ from engine.text import one_line
 
 
 class MessagesBody(Generation, kw_only=True):
-    """The body of a message."""
+    """The body of a request for a message."""
 
     stop_field: ClassVar = "stop_sequences"
 

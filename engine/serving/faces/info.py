@@ -61,7 +61,7 @@ async def models(request: Request, served: Served) -> None:
 
 
 async def props(request: Request, served: Served) -> None:
-    """Answer `GET /props`. The path of the model is its file's name: nothing says where it lies."""
+    """Answer `GET /props`. The model's path is only its file name, to keep its location private."""
     info = served.info
     specials = await served.consult(lambda model, _n_ctx: (model.vocabulary.bos_text, model.vocabulary.eos_text))
     await request.answer(
@@ -88,7 +88,7 @@ async def props(request: Request, served: Served) -> None:
 
 
 async def slots(request: Request, served: Served) -> None:
-    """Answer `GET /slots`: one entry for each answer that the engine makes at once; those that wait have none."""
+    """Answer `GET /slots`: one entry per parallel answer; waiting ones have none."""
     info = served.info
     running = [answer for answers in served.under_way for answer in answers.all if answer.turn.prompt is not None and answer.end is None]
     rows = []
@@ -115,7 +115,7 @@ async def metrics(request: Request, served: Served) -> None:
 
 
 async def live(request: Request, served: Served) -> None:
-    """Answer `GET /live`: the requests and the speed of all, for the page and `xchat stats`."""
+    """Answer `GET /live`: the requests and the total speed, for the page and `xchat stats`."""
     await request.answer(served.live.now(served))
 
 

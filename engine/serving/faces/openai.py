@@ -36,7 +36,7 @@ from engine.serving.tools import Tools, choice_of, tools_of
 
 
 class StreamOptions(msgspec.Struct):
-    """What else a stream has."""
+    """Optional contents of a stream."""
 
     include_usage: bool = False
 

@@ -33,7 +33,7 @@ _REFERENCE: Final = "#/components/schemas/{name}"
 
 
 class ErrorBody(msgspec.Struct):
-    """Why a request was not answered. Ollama's endpoints have the message alone, Anthropic's their own form around it."""
+    """The reason for an error response. Ollama's endpoints have only the message, Anthropic's their own form around it."""
 
     code: int
     message: str
@@ -41,7 +41,7 @@ class ErrorBody(msgspec.Struct):
 
 
 class Refused(msgspec.Struct):
-    """The body of every answer that is none."""
+    """The body of every error response."""
 
     error: ErrorBody
 
