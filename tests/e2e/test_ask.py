@@ -300,7 +300,10 @@ def test_a_recorded_answer_is_judged(xchat: Run, tmp_path: Path) -> None:
 
 
 def test_an_answer_too_short_to_be_judged_does_not_count_as_clean(xchat: Run, scripted: Path) -> None:
+    clean = []
     for _ in range(3):  # one that other programs delay is long enough to be judged
         xchat("ask", "hi", "-m", str(scripted), "--temp", "0")
-    report = json.loads(xchat("stats", "--json").stdout)
-    assert report["clean_turns"] < report["turns"] == 3
+        report = json.loads(xchat("stats", "--json").stdout)
+        assert report["turns"] == 1
+        clean.append(report["clean_turns"])
+    assert 0 in clean
