@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING
 
 from engine.paths import expanded
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 MOST_FILES = 200
 """Most files of one message."""
@@ -36,7 +38,7 @@ def find(named: str, base: Path) -> Found | None:
     if any(sign in named for sign in _WILD) and not os.path.exists(path):
         fixed = next(place for place, part in enumerate(path.parts) if any(sign in part for sign in _WILD))
         root, pattern = Path(*path.parts[:fixed]), "/" + "/".join(path.parts[fixed:])
-        found = _walk(root, GitIgnoreSpec.from_lines([pattern])) if os.path.isdir(root) else Found()
+        found = _walk(root, _spec([pattern])) if os.path.isdir(root) else Found()
         return found if found.files or found.left_out else None
     if os.path.isdir(path) and not os.path.islink(path):
         return _walk(path, None)
@@ -91,8 +93,14 @@ class _Ignored:
 
     def _spec(self, folder: Path) -> GitIgnoreSpec:
         if folder not in self._specs:
-            self._specs[folder] = GitIgnoreSpec.from_lines(_lines(folder / ".gitignore"))
+            self._specs[folder] = _spec(_lines(folder / ".gitignore"))
         return self._specs[folder]
+
+
+def _spec(lines: Sequence[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # 10 ms that the first frame need not wait for
+
+    return GitIgnoreSpec.from_lines(lines)
 
 
 def _lines(path: Path) -> Sequence[str]:
