@@ -13,7 +13,6 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import TextArea
 
-from engine.attachments.attach import dropped
 from engine.text import visible
 from tui.actions.bindings import bindings_for
 from tui.actions.registry import BY_ID, Scope
@@ -205,6 +204,8 @@ A line that begins with `/` is a command, such as `/theme light`: the commands t
             self._rule.burst(event.text, event.time)
         else:
             self._rule.bracketed()
+        from engine.attachments.attach import dropped  # with what reads files: the first frame need not wait for it
+
         if text := self._folded(dropped(event.text) or as_input(event.text)):
             self._replace_via_keyboard(text, *self.selection)
             self._fold_line_at_cursor()
