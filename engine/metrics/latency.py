@@ -158,7 +158,7 @@ def _machine_causes(host: HostSample, gap_ms: float) -> dict[str, bool]:
         "swapping": (known(host.swapped_in) or 0.0) > 0,
         "page faults: weights came from the disk": (known(host.major_faults) or 0.0) > 0,
         "CPU time stolen by the hypervisor": (known(host.cpu.steal_pct) or 0.0) >= STEAL_PCT,
-        "a busy other program": (known(host.cpu.others_pct) or 0.0) >= OTHERS_PCT,
+        "another busy program": (known(host.cpu.others_pct) or 0.0) >= OTHERS_PCT,
     }
 
 

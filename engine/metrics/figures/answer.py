@@ -106,7 +106,7 @@ ANSWER: tuple[Figure, ...] = (
     Figure("stalls", "Stalls per minute", label="stalls/min", unit="1/min", read=lambda now: now.stalls_per_minute,
         panes=("latency", "events"), key="stalls_per_minute",
         formula="Gaps over four times the median (and over 20 ms) that ended in the last minute. The cause is the first of these seen in "
-        "that time: capture, garbage collection, throttling, swapping, page faults, steal, a busy other program, a flush of the screen.",
+        "that time: capture, garbage collection, throttling, swapping, page faults, steal, another busy program, a flush of the screen.",
         source="Token timestamps, the collector's callbacks, paints, and the sample of the machine that covers the gap.",
         levers="the cause it names."),
     Figure("ttft_ms", "Time to first token", label="TTFT", unit="ms", read=_of_last_turn(lambda steps: steps.ttft_ms), panes=("latency",),

@@ -145,7 +145,7 @@ def test_a_short_pause_does_not_explain_a_long_stall() -> None:
 
 
 def test_the_machine_explains_what_the_program_does_not() -> None:
-    assert cause(host=host_sample(0, others=40)) == "a busy other program"
+    assert cause(host=host_sample(0, others=40)) == "another busy program"
     assert cause(host=host_sample(0)) == "no cause seen"
 
 

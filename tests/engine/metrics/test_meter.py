@@ -209,7 +209,7 @@ def test_a_stall_is_counted_marked_and_explained(meter: Meter, clock: Clock) -> 
     now = meter.tick(host_sample(clock.ns, others=50))
     assert now.stalls_per_minute == 1
     assert now.totals.stalls == 1
-    assert [marker.text for marker in now.markers if marker.kind is MarkerKind.STALL] == ["200 ms: a busy other program"]
+    assert [marker.text for marker in now.markers if marker.kind is MarkerKind.STALL] == ["200 ms: another busy program"]
     clock.forward(61_000)
     assert meter.tick().stalls_per_minute == 0
 
